@@ -1,0 +1,25 @@
+/* memory.h: allocation and the arithmetic of sizes.
+ *
+ * Blocks are aligned to a cache line (64 bytes), which is also the widest vector. */
+#ifndef GC_BASE_MEMORY_H
+#define GC_BASE_MEMORY_H
+
+#include <stddef.h>
+
+#define GC_ALIGNMENT 64
+
+/* `bytes` of uninitialised memory, or NULL; 0 bytes give a block that may be freed. */
+void *gc_alloc(size_t bytes);
+void gc_free(void *block); /* NULL is fine */
+
+/* *out = a * b, or a + b; returns 0, leaving *out alone, where size_t cannot hold it. */
+int gc_multiply(size_t a, size_t b, size_t *out);
+int gc_sum(size_t a, size_t b, size_t *out);
+
+/* For tests of what happens when memory runs out: let the next `successes` allocations of
+ * this thread succeed and all later ones fail; a negative number ends that. */
+void gc_alloc_fail_after(long successes);
+/* Blocks that are allocated and not yet freed, over all threads. */
+long gc_alloc_live(void);
+
+#endif

@@ -1,0 +1,15 @@
+/* status.h: how a sentence gets into a gc_error. */
+#ifndef GC_BASE_STATUS_H
+#define GC_BASE_STATUS_H
+
+#include "gradcam.h"
+
+/* Write the printf-style sentence to `error` (NULL: nowhere) and return `status`, so that a
+ * check reads `return gc_fail(error, GC_BAD_ARGUMENT, "...")`. Over-long text is cut. */
+gc_status gc_fail(gc_error *error, gc_status status, const char *format, ...);
+
+/* Put "layer 7 (conv): " before the sentence that is there; returns `status`. */
+gc_status gc_fail_in_layer(gc_error *error, gc_status status, size_t layer,
+                           const char *operation);
+
+#endif

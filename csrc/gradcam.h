@@ -1,0 +1,189 @@
+/* gradcam.h: the whole public C interface of the core.
+ *
+ * Two objects. A gc_network is a directed acyclic graph of layers; once its last layer has
+ * been added it is never written again and any number of threads may use it. A gc_tape is
+ * what one forward pass of one batch recorded; it is never written after gc_forward returns,
+ * so any number of backward passes may read it at once.
+ *
+ *     image --gc_forward--> tape --gc_backward(layer, seeds, rule)--> gradients
+ *
+ * Conventions
+ *   - Maps are float32, C-contiguous, [n][c][h][w]; vectors are [n][f].
+ *   - Layers are numbered from 0, the input, in the order in which they were added; a layer
+ *     may only read from layers with smaller numbers.
+ *   - Every function that can fail returns a gc_status and, if `error` is not NULL, leaves a
+ *     sentence for people in it. After a failure nothing leaks and outputs mean nothing.
+ *   - Weights are not copied: they stay the caller's, are read in place, and must outlive the
+ *     network unchanged.
+ */
+#ifndef GRADCAM_H
+#define GRADCAM_H
+
+#include <stddef.h>
+
+typedef enum gc_status {
+    GC_OK = 0,
+    GC_NO_MEMORY,    /* an allocation failed, or a size does not fit this machine */
+    GC_BAD_ARGUMENT, /* shapes that do not fit, numbers out of range */
+    GC_NOT_KEPT      /* the tape holds no such activation */
+} gc_status;
+
+typedef struct gc_error {
+    char message[256]; /* one sentence, NUL-terminated */
+} gc_error;
+
+/* Output of a layer for one image. A flat map is a vector: height = width = 1. */
+typedef struct gc_shape {
+    size_t channels, height, width;
+    int flat;
+} gc_shape;
+
+/* Two-dimensional geometry; index 0 is vertical, 1 horizontal. */
+typedef struct gc_conv {
+    size_t in_channels, out_channels;
+    size_t kernel[2], stride[2], padding[2], dilation[2];
+    size_t groups; /* weight is [out_channels][in_channels / groups][kernel 0][kernel 1] */
+} gc_conv;
+
+typedef struct gc_pool {
+    size_t kernel[2], stride[2], padding[2];
+    int ceil_mode;   /* round the output size up; a window never starts in the far padding */
+    int include_pad; /* average pooling: padding counts in the divisor */
+} gc_pool;
+
+/* What a ReLU y = max(x, 0) passes back of the gradient g of its output:
+ *   GC_GRADIENT   g * (x > 0)               the derivative
+ *   GC_GUIDED     g * (x > 0) * (g > 0)     Springenberg et al. 2014
+ *   GC_DECONVNET  g * (g > 0)               Zeiler & Fergus 2014 */
+typedef enum gc_rule { GC_GRADIENT, GC_GUIDED, GC_DECONVNET } gc_rule;
+
+typedef enum gc_resize_method { GC_HALF_PIXEL, GC_ALIGN_CORNERS, GC_NEAREST } gc_resize_method;
+
+typedef struct gc_network gc_network;
+typedef struct gc_tape gc_tape;
+
+/* ---- Networks ------------------------------------------------------------------------- */
+
+/* A network with nothing but its input layer, number 0, a map of `channels` channels.
+ * The caller frees it with gc_network_free. GC_NO_MEMORY, GC_BAD_ARGUMENT (no channels). */
+gc_status gc_network_new(size_t channels, gc_network **network, gc_error *error);
+void gc_network_free(gc_network *network); /* NULL is fine */
+
+/* Number of layers, the input included. */
+size_t gc_network_size(const gc_network *network);
+size_t gc_network_channels(const gc_network *network);
+/* The operation of a layer, e.g. "conv"; NULL if there is no such layer. */
+const char *gc_network_operation(const gc_network *network, size_t layer);
+
+/* Each of the following appends a layer that reads from `input` and stores its number in
+ * `*layer`. They check what can be known without a picture's size: GC_BAD_ARGUMENT where
+ * numbers are out of range or the layer `input` does not exist, GC_NO_MEMORY. */
+
+/* weight [out][in / groups][kh][kw]; bias [out] or NULL.
+ * out size = floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1. */
+gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
+                      const float *weight, const float *bias, size_t *layer, gc_error *error);
+/* y = W x + b for a vector x; weight [out][in]; bias [out] or NULL. */
+gc_status gc_add_linear(gc_network *network, size_t input, size_t in, size_t out,
+                        const float *weight, const float *bias, size_t *layer,
+                        gc_error *error);
+gc_status gc_add_relu(gc_network *network, size_t input, size_t *layer, gc_error *error);
+/* out size = floor or ceil((in + 2 padding - kernel) / stride) + 1; padding <= kernel / 2. */
+gc_status gc_add_max_pool(gc_network *network, size_t input, const gc_pool *pool,
+                          size_t *layer, gc_error *error);
+gc_status gc_add_average_pool(gc_network *network, size_t input, const gc_pool *pool,
+                              size_t *layer, gc_error *error);
+/* Output of a fixed size: cell i of n averages rows floor(i H / n) .. ceil((i + 1) H / n).
+ * Height = width = 1 is global average pooling. */
+gc_status gc_add_adaptive_average_pool(gc_network *network, size_t input, size_t height,
+                                       size_t width, size_t *layer, gc_error *error);
+/* y = scale[c] x + shift[c]: batch normalisation at inference. scale, shift [channels]. */
+gc_status gc_add_affine(gc_network *network, size_t input, size_t channels,
+                        const float *scale, const float *shift, size_t *layer,
+                        gc_error *error);
+gc_status gc_add_softmax(gc_network *network, size_t input, size_t *layer, gc_error *error);
+/* [c][h][w] as a vector, in that order. */
+gc_status gc_add_flatten(gc_network *network, size_t input, size_t *layer, gc_error *error);
+/* Identity: dropout at inference. */
+gc_status gc_add_dropout(gc_network *network, size_t input, size_t *layer, gc_error *error);
+/* Element-wise sum of two or more maps of one shape. */
+gc_status gc_add_sum(gc_network *network, const size_t *inputs, size_t count, size_t *layer,
+                     gc_error *error);
+/* Maps of one height and width (or vectors) behind one another along the channels. */
+gc_status gc_add_concatenation(gc_network *network, const size_t *inputs, size_t count,
+                               size_t *layer, gc_error *error);
+
+/* Shapes of all layers for pictures of height x width, into shapes[gc_network_size].
+ * GC_BAD_ARGUMENT, naming the layer, where the picture is too small or shapes do not fit. */
+gc_status gc_network_shapes(const gc_network *network, size_t height, size_t width,
+                            gc_shape *shapes, gc_error *error);
+
+/* ---- Forward and backward ------------------------------------------------------------- */
+
+/* Run `batch` pictures input[batch][channels][height][width] through the network.
+ *   keep    one flag a layer: nonzero keeps its activation on the tape (NULL: none)
+ *   until   the last layer that is needed; it is always kept. Only the layers that feed it,
+ *           or feed a layer to be kept, are computed.
+ * The input is read during the call only. The caller frees *tape with gc_tape_free; the
+ * network must outlive the tape. GC_NO_MEMORY, GC_BAD_ARGUMENT. */
+gc_status gc_forward(const gc_network *network, const float *input, size_t batch,
+                     size_t height, size_t width, const unsigned char *keep, size_t until,
+                     gc_tape **tape, gc_error *error);
+void gc_tape_free(gc_tape *tape); /* NULL is fine */
+
+size_t gc_tape_batch(const gc_tape *tape);
+/* Shape of a layer's output for one picture; NULL if the layer was not computed. */
+const gc_shape *gc_tape_shape(const gc_tape *tape, size_t layer);
+int gc_tape_kept(const gc_tape *tape, size_t layer);
+/* Copy a kept activation to out[batch][c][h][w] (or [batch][f]). GC_NOT_KEPT. */
+gc_status gc_tape_read(const gc_tape *tape, size_t layer, float *out, gc_error *error);
+
+/* Gradients of sum_i seeds[s][n][i] * y[n][i], y the output of `layer`, for each s and n,
+ * with respect to the outputs of `wanted[0 .. wanted_count)`.
+ *   seeds       [sets][batch][shape of layer]
+ *   rule        what every ReLU passes back
+ *   gradients   gradients[w] is the caller's, [sets][batch][shape of wanted[w]]; zero where
+ *               the layer wanted does not feed `layer`
+ * Nothing below the lowest layers wanted is computed. GC_NO_MEMORY, GC_BAD_ARGUMENT (layers
+ * that were not computed). */
+gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
+                      gc_rule rule, const size_t *wanted, size_t wanted_count,
+                      float *const *gradients, gc_error *error);
+
+/* ---- Arithmetic of explanations ------------------------------------------------------- */
+
+/* out[i] = mean of maps[i][0 .. positions), i < count. positions > 0. */
+void gc_channel_mean(size_t count, size_t positions, const float *maps, float *out);
+/* out[n][p] = sum over c of weights[n][c] * maps[n][c][p]. */
+void gc_weighted_sum(size_t batch, size_t channels, size_t positions, const float *weights,
+                     const float *maps, float *out);
+/* 1 if none of the values is NaN or infinite. */
+int gc_all_finite(size_t count, const float *values);
+/* Resize count planes maps[count][height][width] to out[count][out_height][out_width].
+ * The maps cover region = (top, left, bottom, right) of the output, in output pixels (NULL:
+ * all of it); pixels whose centres lie outside become 0.
+ *   GC_HALF_PIXEL     bilinear, source = (pixel + 0.5) * scale - 0.5, clamped
+ *   GC_ALIGN_CORNERS  bilinear, source = pixel * (size - 1) / (out size - 1)
+ *   GC_NEAREST        the source pixel under the output pixel's centre
+ * GC_NO_MEMORY, GC_BAD_ARGUMENT (an empty size or region, not finite). */
+gc_status gc_resize(size_t count, size_t height, size_t width, const float *maps,
+                    size_t out_height, size_t out_width, gc_resize_method method,
+                    const double *region, float *out, gc_error *error);
+
+/* ---- The machine ----------------------------------------------------------------------- */
+
+/* Names of the kernel levels that were compiled in and that this machine can run, slowest
+ * first, "reference" among them; index >= gc_level_count gives NULL. At start the last one
+ * is active, or the one that the environment variable GRADCAM_CPU_LEVEL names. */
+size_t gc_level_count(void);
+const char *gc_level_name(size_t index);
+const char *gc_level_active(void);
+/* Make a level active for all later calls. GC_BAD_ARGUMENT, naming the levels there are. */
+gc_status gc_level_set(const char *name, gc_error *error);
+
+/* Description of the BLAS in use, for people. */
+const char *gc_blas_config(void);
+int gc_threads(void);
+void gc_set_threads(int threads); /* threads >= 1 */
+
+#endif

@@ -1,0 +1,65 @@
+/* relu.c: y = max(x, 0), with one bit a unit for the way back, and the bias before it.
+ *
+ * The way back needs nothing of x but whether it was positive. Under the three rules
+ *
+ *     gradient   dx = dy [x > 0]
+ *     guided     dx = dy [x > 0] [dy > 0]      Springenberg et al. 2014
+ *     deconvnet  dx = dy [dy > 0]              Zeiler & Fergus 2014
+ *
+ * Bit p % 8 of byte p / 8 is unit p; the bits behind the last unit are zero. A NaN is not
+ * positive: its bit is 0, but it is passed on forward. */
+#include "kernels/level.h"
+#include "kernels/vec.h"
+
+static float rectify(float x)
+{
+    return x < 0.0f ? 0.0f : x; /* keeps NaN, unlike x > 0 ? x : 0 */
+}
+
+static uint8_t tail_bits(const float *x, size_t count)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < count; i++)
+        bits |= (unsigned)(x[i] > 0.0f) << i;
+    return (uint8_t)bits;
+}
+
+void GC_KERNEL(bias)(size_t count, float bias, float *row)
+{
+    for (size_t i = 0; i < count; i++)
+        row[i] += bias;
+}
+
+void GC_KERNEL(relu_forward)(size_t count, const float *x, float *y, uint8_t *bits)
+{
+    const size_t whole = count / 8 * 8;
+    for (size_t i = 0; i < whole; i += 8)
+        bits[i / 8] = gc_positive_bits(x + i);
+    if (whole < count)
+        bits[whole / 8] = tail_bits(x + whole, count - whole);
+    for (size_t i = 0; i < count; i++)
+        y[i] = rectify(x[i]);
+}
+
+void GC_KERNEL(bias_relu)(size_t count, float bias, float *row, uint8_t *bits)
+{
+    GC_KERNEL(bias)(count, bias, row);
+    GC_KERNEL(relu_forward)(count, row, row, bits);
+}
+
+void GC_KERNEL(relu_backward)(size_t count, gc_rule rule, const uint8_t *bits, const float *dy,
+                              float *dx)
+{
+    if (rule != GC_GRADIENT) {
+        for (size_t i = 0; i < count; i++)
+            dx[i] = dy[i] > 0.0f ? dy[i] : 0.0f;
+        if (rule == GC_DECONVNET)
+            return;
+        dy = dx;
+    }
+    const size_t whole = count / 8 * 8;
+    for (size_t i = 0; i < whole; i += 8)
+        gc_mask_by_bits(bits[i / 8], dy + i, dx + i);
+    for (size_t i = whole; i < count; i++)
+        dx[i] = bits[i / 8] >> (i % 8) & 1u ? dy[i] : 0.0f;
+}

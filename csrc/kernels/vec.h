@@ -1,0 +1,46 @@
+/* vec.h: the two operations that compilers do not find by themselves, eight values at a time:
+ * which of them are positive, as bits, and the masking of values by such bits.
+ *
+ * Everything else in the kernels is plain C that the compiler vectorises for its level. */
+#ifndef GC_KERNELS_VEC_H
+#define GC_KERNELS_VEC_H
+
+#include <stdint.h>
+
+#if defined(__AVX512VL__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+/* Bit i is set where x[i] > 0, i < 8. */
+static inline uint8_t gc_positive_bits(const float *x)
+{
+#if defined(__AVX512VL__)
+    return (uint8_t)_mm256_cmp_ps_mask(_mm256_loadu_ps(x), _mm256_setzero_ps(), _CMP_GT_OQ);
+#elif defined(__AVX2__)
+    return (uint8_t)_mm256_movemask_ps(
+        _mm256_cmp_ps(_mm256_loadu_ps(x), _mm256_setzero_ps(), _CMP_GT_OQ));
+#else
+    unsigned bits = 0;
+    for (unsigned i = 0; i < 8; i++)
+        bits |= (unsigned)(x[i] > 0.0f) << i;
+    return (uint8_t)bits;
+#endif
+}
+
+/* y[i] = bit i of bits ? x[i] : 0, i < 8; y may be x. */
+static inline void gc_mask_by_bits(uint8_t bits, const float *x, float *y)
+{
+#if defined(__AVX512VL__)
+    _mm256_storeu_ps(y, _mm256_maskz_mov_ps(bits, _mm256_loadu_ps(x)));
+#elif defined(__AVX2__)
+    const __m256i select = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(bits), select);
+    const __m256i mask = _mm256_cmpeq_epi32(set, select);
+    _mm256_storeu_ps(y, _mm256_and_ps(_mm256_castsi256_ps(mask), _mm256_loadu_ps(x)));
+#else
+    for (unsigned i = 0; i < 8; i++)
+        y[i] = bits >> i & 1u ? x[i] : 0.0f;
+#endif
+}
+
+#endif

@@ -1,0 +1,117 @@
+/* layer.h: what every kind of layer offers to the network.
+ *
+ * A layer is a function of shapes, its gradient with respect to its inputs, and two sizes:
+ * what it writes on the tape for the way back (its record) and what it needs while it runs.
+ * Layers check shapes; when forward and backward run, everything has been checked and
+ * allocated, and nothing can fail.
+ *
+ * Maps are plain [n][c][h][w] here. Whoever changes that layout changes the layers, which
+ * alone touch maps, and the two ends in network/: reading the input, and gc_tape_read. */
+#ifndef GC_LAYERS_LAYER_H
+#define GC_LAYERS_LAYER_H
+
+#include <stdint.h>
+
+#include "gradcam.h"
+
+/* Sizes beyond these have no meaning here and would overflow index arithmetic or BLAS. */
+#define GC_MAX_EXTENT ((size_t)1 << 20)         /* rows, columns, kernel, stride, ... */
+#define GC_MAX_POSITIONS ((size_t)INT32_MAX)    /* of one map; channels; vector length */
+
+typedef struct gc_layer gc_layer;
+
+typedef struct gc_forward_step {
+    size_t count;            /* images */
+    const gc_shape *in;      /* [input_count] */
+    gc_shape out;
+    const float *const *x;   /* [input_count] maps of `count` images */
+    float *y;
+    void *record;            /* count * record_bytes, to be written */
+    uint8_t *relu_bits;      /* record of the ReLU that is to be applied to y, or NULL */
+    void *scratch;
+} gc_forward_step;
+
+typedef struct gc_backward_step {
+    size_t count;            /* gradients: sets * batch */
+    size_t batch;            /* gradient i belongs to image i % batch of the record */
+    const gc_shape *in;
+    gc_shape out;
+    gc_rule rule;
+    const float *dy;
+    float *const *dx;        /* [input_count], to be written; NULL where not wanted */
+    const void *record;
+    void *scratch;
+} gc_backward_step;
+
+typedef struct gc_layer_type {
+    const char *name;
+    /* The output is the input, value for value, in another shape at most. */
+    int identity;
+    /* dx may be dy. */
+    int backward_in_place;
+    /* Can apply the ReLU that follows by itself (relu_bits). */
+    int fuses_relu;
+    gc_status (*shape)(const gc_layer *layer, const gc_shape *in, gc_shape *out,
+                       gc_error *error);
+    size_t (*record_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out);
+    size_t (*scratch_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out);
+    void (*forward)(const gc_layer *layer, const gc_forward_step *step);
+    void (*backward)(const gc_layer *layer, const gc_backward_step *step);
+} gc_layer_type;
+
+struct gc_layer {
+    const gc_layer_type *type;
+    size_t input_count;
+    size_t *inputs; /* numbers of layers, owned */
+    const float *weight, *bias; /* the caller's, or NULL; scale and shift of an affine layer */
+    union {
+        gc_conv conv;
+        gc_pool pool;
+        struct {
+            size_t in, out;
+        } linear;
+        size_t channels;     /* affine */
+        size_t out_size[2];  /* adaptive pooling */
+    };
+};
+
+extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_relu_layer,
+    gc_max_pool_layer, gc_average_pool_layer, gc_adaptive_average_pool_layer, gc_affine_layer,
+    gc_softmax_layer, gc_flatten_layer, gc_dropout_layer, gc_sum_layer,
+    gc_concatenation_layer;
+
+/* For layers that record nothing, or need no scratch. */
+size_t gc_no_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out);
+/* For layers whose output has the shape of their (only) input. */
+gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
+                        gc_error *error);
+
+static inline size_t gc_positions(gc_shape shape)
+{
+    return shape.height * shape.width;
+}
+
+/* Values of one image. */
+static inline size_t gc_values(gc_shape shape)
+{
+    return shape.channels * gc_positions(shape);
+}
+
+/* The bits of a ReLU lie in rows that start at whole bytes: one row a channel of a map, a
+ * single row for a vector. */
+static inline size_t gc_bit_rows(gc_shape shape)
+{
+    return shape.flat ? 1 : shape.channels;
+}
+
+static inline size_t gc_bit_row_length(gc_shape shape)
+{
+    return gc_values(shape) / gc_bit_rows(shape);
+}
+
+static inline size_t gc_bit_row_bytes(gc_shape shape)
+{
+    return (gc_bit_row_length(shape) + 7) / 8;
+}
+
+#endif

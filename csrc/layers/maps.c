@@ -1,0 +1,102 @@
+/* maps.c: the arithmetic of explanations on whole arrays: see gradcam.h. */
+#include <math.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "layers/layer.h"
+
+void gc_channel_mean(size_t count, size_t positions, const float *maps, float *out)
+{
+    gc_kernels_active()->channel_mean(count, positions, maps, out);
+}
+
+void gc_weighted_sum(size_t batch, size_t channels, size_t positions, const float *weights,
+                     const float *maps, float *out)
+{
+    for (size_t n = 0; n < batch; n++)
+        gc_kernels_active()->weighted_sum(channels, positions, weights + n * channels,
+                                          maps + n * channels * positions,
+                                          out + n * positions);
+}
+
+int gc_all_finite(size_t count, const float *values)
+{
+    int finite;
+    gc_kernels_active()->all_finite(count, values, &finite);
+    return finite;
+}
+
+/* One tap for output pixel `pixel` of an axis whose output pixels [begin, end) (fractions
+ * count) are covered by `size` source pixels. */
+static gc_tap make_tap(size_t pixel, size_t size, double begin, double end,
+                       gc_resize_method method)
+{
+    const double centre = (double)pixel + 0.5, extent = end - begin;
+    gc_tap tap = {0};
+    if (centre < begin || centre > end)
+        return tap; /* weights 0: outside the region */
+    double source;
+    if (method == GC_NEAREST)
+        source = floor((centre - begin) * (double)size / extent);
+    else if (method == GC_HALF_PIXEL)
+        source = (centre - begin) * (double)size / extent - 0.5;
+    else /* the first and the last pixel of the region meet the corners of the source */
+        source = extent > 1.0 ? (centre - 0.5 - begin) * ((double)size - 1.0) / (extent - 1.0)
+                              : 0.0;
+    source = fmin(fmax(source, 0.0), (double)size - 1.0);
+    tap.low = (size_t)source;
+    tap.high = tap.low + 1 < size ? tap.low + 1 : tap.low;
+    const double fraction = source - (double)tap.low;
+    tap.low_weight = (float)(1.0 - fraction);
+    tap.high_weight = (float)fraction;
+    return tap;
+}
+
+static gc_status check_resize(size_t height, size_t width, size_t out_height, size_t out_width,
+                              const double *region, gc_error *error)
+{
+    const size_t sizes[4] = {height, width, out_height, out_width};
+    for (int i = 0; i < 4; i++)
+        if (sizes[i] == 0 || sizes[i] > GC_MAX_EXTENT)
+            return gc_fail(error, GC_BAD_ARGUMENT,
+                           "cannot resize %zu x %zu to %zu x %zu: sizes must be 1 to %zu",
+                           height, width, out_height, out_width, GC_MAX_EXTENT);
+    for (int i = 0; i < 4; i++)
+        if (!isfinite(region[i]))
+            return gc_fail(error, GC_BAD_ARGUMENT, "the region must be four finite numbers");
+    if (region[2] <= region[0] || region[3] <= region[1])
+        return gc_fail(error, GC_BAD_ARGUMENT,
+                       "the region (top %g, left %g, bottom %g, right %g) is empty", region[0],
+                       region[1], region[2], region[3]);
+    return GC_OK;
+}
+
+gc_status gc_resize(size_t count, size_t height, size_t width, const float *maps,
+                    size_t out_height, size_t out_width, gc_resize_method method,
+                    const double *region, float *out, gc_error *error)
+{
+    const double whole[4] = {0.0, 0.0, (double)out_height, (double)out_width};
+    if (region == NULL)
+        region = whole;
+    const gc_status status =
+        check_resize(height, width, out_height, out_width, region, error);
+    if (status != GC_OK)
+        return status;
+
+    gc_tap *rows = gc_alloc((out_height + out_width) * sizeof *rows);
+    if (rows == NULL)
+        return gc_fail(error, GC_NO_MEMORY, "no memory to resize to %zu x %zu", out_height,
+                       out_width);
+    gc_tap *columns = rows + out_height;
+    for (size_t i = 0; i < out_height; i++)
+        rows[i] = make_tap(i, height, region[0], region[2], method);
+    for (size_t j = 0; j < out_width; j++)
+        columns[j] = make_tap(j, width, region[1], region[3], method);
+    for (size_t i = 0; i < count; i++)
+        gc_kernels_active()->resize(width, out_height, out_width, rows, columns,
+                                    maps + i * height * width,
+                                    out + i * out_height * out_width);
+    gc_free(rows);
+    return GC_OK;
+}

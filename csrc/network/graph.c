@@ -1,0 +1,325 @@
+/* graph.c: building a network, and the shapes of its maps.
+ *
+ * Layers are appended one by one and may only read from earlier ones: the order in which
+ * they were added is a topological order, and there can be no cycle. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "network/network.h"
+
+/* ---- Growing -------------------------------------------------------------------------- */
+
+static gc_status reserve(gc_network *network, gc_error *error)
+{
+    if (network->count < network->capacity)
+        return GC_OK;
+    const size_t capacity = network->capacity == 0 ? 16 : 2 * network->capacity;
+    gc_layer *layers = gc_alloc(capacity * sizeof *layers);
+    if (layers == NULL)
+        return gc_fail(error, GC_NO_MEMORY, "no memory for another layer");
+    if (network->count > 0)
+        memcpy(layers, network->layers, network->count * sizeof *layers);
+    gc_free(network->layers);
+    network->layers = layers;
+    network->capacity = capacity;
+    return GC_OK;
+}
+
+/* Append `layer`, of which type and parameters are set, as a reader of inputs[count]. */
+static gc_status append(gc_network *network, gc_layer layer, const size_t *inputs,
+                        size_t count, size_t *number, gc_error *error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (inputs[i] >= network->count)
+            return gc_fail(error, GC_BAD_ARGUMENT,
+                           "there is no layer %zu to read from; the network has layers 0 to "
+                           "%zu so far",
+                           inputs[i], network->count - 1);
+    const gc_status status = reserve(network, error);
+    if (status != GC_OK)
+        return status;
+    layer.inputs = gc_alloc(count * sizeof *layer.inputs);
+    if (layer.inputs == NULL)
+        return gc_fail(error, GC_NO_MEMORY, "no memory for another layer");
+    for (size_t i = 0; i < count; i++)
+        layer.inputs[i] = inputs[i];
+    layer.input_count = count;
+    network->layers[network->count] = layer;
+    if (number != NULL)
+        *number = network->count;
+    network->count++;
+    return GC_OK;
+}
+
+gc_status gc_network_new(size_t channels, gc_network **network, gc_error *error)
+{
+    if (channels == 0 || channels > GC_MAX_POSITIONS)
+        return gc_fail(error, GC_BAD_ARGUMENT, "a network needs 1 or more input channels");
+    gc_network *made = gc_alloc(sizeof *made);
+    if (made == NULL)
+        return gc_fail(error, GC_NO_MEMORY, "no memory for a network");
+    *made = (gc_network){.channels = channels};
+    const gc_status status =
+        append(made, (gc_layer){.type = &gc_input_layer}, NULL, 0, NULL, error);
+    if (status != GC_OK) {
+        gc_network_free(made);
+        return status;
+    }
+    *network = made;
+    return GC_OK;
+}
+
+void gc_network_free(gc_network *network)
+{
+    if (network == NULL)
+        return;
+    for (size_t i = 0; i < network->count; i++)
+        gc_free(network->layers[i].inputs);
+    gc_free(network->layers);
+    gc_free(network);
+}
+
+size_t gc_network_size(const gc_network *network)
+{
+    return network->count;
+}
+
+size_t gc_network_channels(const gc_network *network)
+{
+    return network->channels;
+}
+
+const char *gc_network_operation(const gc_network *network, size_t layer)
+{
+    return layer < network->count ? network->layers[layer].type->name : NULL;
+}
+
+/* ---- Layers --------------------------------------------------------------------------- */
+
+static gc_status check_extent(const char *what, const size_t value[2], size_t least,
+                              gc_error *error)
+{
+    for (int d = 0; d < 2; d++)
+        if (value[d] < least || value[d] > GC_MAX_EXTENT)
+            return gc_fail(error, GC_BAD_ARGUMENT, "%s must be %zu to %zu, not %zu", what,
+                           least, GC_MAX_EXTENT, value[d]);
+    return GC_OK;
+}
+
+static gc_status check_count(const char *what, size_t value, gc_error *error)
+{
+    if (value == 0 || value > GC_MAX_POSITIONS)
+        return gc_fail(error, GC_BAD_ARGUMENT, "%s must be 1 to %zu, not %zu", what,
+                       GC_MAX_POSITIONS, value);
+    return GC_OK;
+}
+
+gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
+                      const float *weight, const float *bias, size_t *layer, gc_error *error)
+{
+    gc_status status = check_count("the number of input channels", conv->in_channels, error);
+    if (status == GC_OK)
+        status = check_count("the number of output channels", conv->out_channels, error);
+    if (status == GC_OK)
+        status = check_extent("the kernel's size", conv->kernel, 1, error);
+    if (status == GC_OK)
+        status = check_extent("the stride", conv->stride, 1, error);
+    if (status == GC_OK)
+        status = check_extent("the padding", conv->padding, 0, error);
+    if (status == GC_OK)
+        status = check_extent("the dilation", conv->dilation, 1, error);
+    if (status != GC_OK)
+        return status;
+    if (conv->groups == 0 || conv->in_channels % conv->groups != 0
+        || conv->out_channels % conv->groups != 0)
+        return gc_fail(error, GC_BAD_ARGUMENT,
+                       "%zu groups do not divide %zu input and %zu output channels",
+                       conv->groups, conv->in_channels, conv->out_channels);
+    size_t rows;
+    if (!gc_multiply(conv->in_channels / conv->groups, conv->kernel[0] * conv->kernel[1], &rows)
+        || rows > GC_MAX_POSITIONS)
+        return gc_fail(error, GC_BAD_ARGUMENT, "the kernel has too many elements");
+    return append(network,
+                  (gc_layer){.type = &gc_conv_layer,
+                             .weight = weight,
+                             .bias = bias,
+                             .conv = *conv},
+                  &input, 1, layer, error);
+}
+
+gc_status gc_add_linear(gc_network *network, size_t input, size_t in, size_t out,
+                        const float *weight, const float *bias, size_t *layer, gc_error *error)
+{
+    gc_status status = check_count("the number of inputs", in, error);
+    if (status == GC_OK)
+        status = check_count("the number of outputs", out, error);
+    if (status != GC_OK)
+        return status;
+    return append(network,
+                  (gc_layer){.type = &gc_linear_layer,
+                             .weight = weight,
+                             .bias = bias,
+                             .linear = {.in = in, .out = out}},
+                  &input, 1, layer, error);
+}
+
+static gc_status add_pool(gc_network *network, const gc_layer_type *type, size_t input,
+                          const gc_pool *pool, size_t *layer, gc_error *error)
+{
+    gc_status status = check_extent("the pooling window", pool->kernel, 1, error);
+    if (status == GC_OK)
+        status = check_extent("the stride", pool->stride, 1, error);
+    if (status == GC_OK)
+        status = check_extent("the padding", pool->padding, 0, error);
+    if (status != GC_OK)
+        return status;
+    for (int d = 0; d < 2; d++)
+        if (pool->padding[d] > pool->kernel[d] / 2)
+            return gc_fail(error, GC_BAD_ARGUMENT,
+                           "the padding of a pooling layer must be at most half its window, "
+                           "but %zu is more than half of %zu",
+                           pool->padding[d], pool->kernel[d]);
+    return append(network, (gc_layer){.type = type, .pool = *pool}, &input, 1, layer, error);
+}
+
+gc_status gc_add_max_pool(gc_network *network, size_t input, const gc_pool *pool,
+                          size_t *layer, gc_error *error)
+{
+    return add_pool(network, &gc_max_pool_layer, input, pool, layer, error);
+}
+
+gc_status gc_add_average_pool(gc_network *network, size_t input, const gc_pool *pool,
+                              size_t *layer, gc_error *error)
+{
+    return add_pool(network, &gc_average_pool_layer, input, pool, layer, error);
+}
+
+gc_status gc_add_adaptive_average_pool(gc_network *network, size_t input, size_t height,
+                                       size_t width, size_t *layer, gc_error *error)
+{
+    const size_t size[2] = {height, width};
+    const gc_status status = check_extent("the output size", size, 1, error);
+    if (status != GC_OK)
+        return status;
+    return append(network,
+                  (gc_layer){.type = &gc_adaptive_average_pool_layer,
+                             .out_size = {height, width}},
+                  &input, 1, layer, error);
+}
+
+gc_status gc_add_affine(gc_network *network, size_t input, size_t channels,
+                        const float *scale, const float *shift, size_t *layer, gc_error *error)
+{
+    const gc_status status = check_count("the number of channels", channels, error);
+    if (status != GC_OK)
+        return status;
+    return append(network,
+                  (gc_layer){.type = &gc_affine_layer,
+                             .weight = scale,
+                             .bias = shift,
+                             .channels = channels},
+                  &input, 1, layer, error);
+}
+
+gc_status gc_add_relu(gc_network *network, size_t input, size_t *layer, gc_error *error)
+{
+    return append(network, (gc_layer){.type = &gc_relu_layer}, &input, 1, layer, error);
+}
+
+gc_status gc_add_softmax(gc_network *network, size_t input, size_t *layer, gc_error *error)
+{
+    return append(network, (gc_layer){.type = &gc_softmax_layer}, &input, 1, layer, error);
+}
+
+gc_status gc_add_flatten(gc_network *network, size_t input, size_t *layer, gc_error *error)
+{
+    return append(network, (gc_layer){.type = &gc_flatten_layer}, &input, 1, layer, error);
+}
+
+gc_status gc_add_dropout(gc_network *network, size_t input, size_t *layer, gc_error *error)
+{
+    return append(network, (gc_layer){.type = &gc_dropout_layer}, &input, 1, layer, error);
+}
+
+static gc_status add_join(gc_network *network, const gc_layer_type *type,
+                          const size_t *inputs, size_t count, size_t *layer, gc_error *error)
+{
+    if (count < 2)
+        return gc_fail(error, GC_BAD_ARGUMENT, "needs two or more inputs, not %zu", count);
+    return append(network, (gc_layer){.type = type}, inputs, count, layer, error);
+}
+
+gc_status gc_add_sum(gc_network *network, const size_t *inputs, size_t count, size_t *layer,
+                     gc_error *error)
+{
+    return add_join(network, &gc_sum_layer, inputs, count, layer, error);
+}
+
+gc_status gc_add_concatenation(gc_network *network, const size_t *inputs, size_t count,
+                               size_t *layer, gc_error *error)
+{
+    return add_join(network, &gc_concatenation_layer, inputs, count, layer, error);
+}
+
+/* ---- Shapes --------------------------------------------------------------------------- */
+
+void gc_input_shapes(const gc_layer *layer, const gc_shape *shapes, gc_shape *in)
+{
+    for (size_t i = 0; i < layer->input_count; i++)
+        in[i] = shapes[layer->inputs[i]];
+}
+
+/* Whether `batch` maps of this shape can be addressed, and one be handed to BLAS. */
+static gc_status check_shape(gc_shape shape, size_t batch, gc_error *error)
+{
+    size_t positions, values, bytes;
+    if (!gc_multiply(shape.height, shape.width, &positions) || positions > GC_MAX_POSITIONS
+        || shape.channels > GC_MAX_POSITIONS
+        || !gc_multiply(positions, shape.channels, &values) || !gc_multiply(values, batch, &values)
+        || !gc_multiply(values, sizeof(float), &bytes) || bytes > PTRDIFF_MAX)
+        return gc_fail(error, GC_NO_MEMORY,
+                       "%zu maps of %zu x %zu x %zu are more than this machine can address",
+                       batch, shape.channels, shape.height, shape.width);
+    return GC_OK;
+}
+
+static gc_status infer_shape(const gc_network *network, size_t number, gc_shape *shapes,
+                             gc_error *error)
+{
+    const gc_layer *layer = &network->layers[number];
+    gc_shape *in = gc_alloc(layer->input_count * sizeof *in);
+    if (in == NULL)
+        return gc_fail(error, GC_NO_MEMORY, "no memory for its inputs");
+    gc_input_shapes(layer, shapes, in);
+    const gc_status status = layer->type->shape(layer, in, &shapes[number], error);
+    gc_free(in);
+    return status;
+}
+
+gc_status gc_infer_shapes(const gc_network *network, size_t batch, size_t height, size_t width,
+                          const unsigned char *needed, gc_shape *shapes, gc_error *error)
+{
+    const size_t size[2] = {height, width};
+    gc_status status = check_extent("the picture's height and width", size, 1, error);
+    if (status != GC_OK)
+        return status;
+    shapes[0] = (gc_shape){.channels = network->channels, .height = height, .width = width};
+    status = check_shape(shapes[0], batch, error);
+    for (size_t i = 1; i < network->count && status == GC_OK; i++) {
+        if (needed != NULL && !needed[i])
+            continue;
+        status = infer_shape(network, i, shapes, error);
+        if (status == GC_OK)
+            status = check_shape(shapes[i], batch, error);
+        if (status != GC_OK)
+            gc_fail_in_layer(error, status, i, network->layers[i].type->name);
+    }
+    return status;
+}
+
+gc_status gc_network_shapes(const gc_network *network, size_t height, size_t width,
+                            gc_shape *shapes, gc_error *error)
+{
+    return gc_infer_shapes(network, 1, height, width, NULL, shapes, error);
+}

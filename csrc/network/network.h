@@ -1,0 +1,30 @@
+/* network.h: the two objects from inside. */
+#ifndef GC_NETWORK_NETWORK_H
+#define GC_NETWORK_NETWORK_H
+
+#include "layers/layer.h"
+
+struct gc_network {
+    size_t count, capacity;
+    gc_layer *layers; /* [count], in topological order; layers[0] is the input */
+    size_t channels;  /* of the input */
+};
+
+struct gc_tape {
+    const gc_network *network;
+    size_t batch;
+    unsigned char *computed; /* [count of layers] flags */
+    gc_shape *shapes;        /* [count]; valid where computed */
+    float **maps;            /* [count] the activations that are kept, else NULL */
+    void **records;          /* [count] what layers wrote for the way back, or NULL */
+};
+
+/* Shapes of the layers whose flag in `needed` is set (NULL: all), for pictures of height x
+ * width. Also checks that no map has more values than can be addressed for `batch` images. */
+gc_status gc_infer_shapes(const gc_network *network, size_t batch, size_t height, size_t width,
+                          const unsigned char *needed, gc_shape *shapes, gc_error *error);
+
+/* The shapes of a layer's inputs, gathered into in[input_count]. */
+void gc_input_shapes(const gc_layer *layer, const gc_shape *shapes, gc_shape *in);
+
+#endif

@@ -1,0 +1,152 @@
+/* arrays.c: Python objects as arrays, sizes and layer numbers, and shapes back again. */
+#include "python/common.h"
+
+/* ---- Arrays ---------------------------------------------------------------------------- */
+
+static int check_dtype(PyArrayObject *array, const char *name)
+{
+    const int type = PyArray_TYPE(array);
+    if (PyTypeNum_ISBOOL(type) || PyTypeNum_ISINTEGER(type) || PyTypeNum_ISFLOAT(type))
+        return 0;
+    PyErr_Format(PyExc_TypeError, "%s must hold real numbers, not dtype %S", name,
+                 (PyObject *)PyArray_DESCR(array));
+    return -1;
+}
+
+static int check_rank(PyArrayObject *array, int least, int most, const char *name)
+{
+    const int rank = PyArray_NDIM(array);
+    if (rank < least || rank > most) {
+        if (least == most)
+            PyErr_Format(PyExc_ValueError, "%s must have %d axes, not %d", name, least, rank);
+        else
+            PyErr_Format(PyExc_ValueError, "%s must have %d to %d axes, not %d", name, least,
+                         most, rank);
+        return -1;
+    }
+    if (PyArray_SIZE(array) == 0) {
+        PyErr_Format(PyExc_ValueError, "%s is empty", name);
+        return -1;
+    }
+    return 0;
+}
+
+PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char *name)
+{
+    PyArrayObject *given = (PyArrayObject *)PyArray_FROM_O(object);
+    if (given == NULL)
+        return NULL;
+    if (check_dtype(given, name) < 0 || check_rank(given, least, most, name) < 0) {
+        Py_DECREF(given);
+        return NULL;
+    }
+    PyArrayObject *array = (PyArrayObject *)PyArray_FROM_OTF(
+        (PyObject *)given, NPY_FLOAT32, NPY_ARRAY_IN_ARRAY | NPY_ARRAY_FORCECAST);
+    Py_DECREF(given);
+    return array;
+}
+
+int gc_require_finite(PyArrayObject *array, const char *name)
+{
+    const float *values = gc_floats(array);
+    const size_t count = (size_t)PyArray_SIZE(array);
+    int finite;
+    Py_BEGIN_ALLOW_THREADS
+    finite = gc_all_finite(count, values);
+    Py_END_ALLOW_THREADS
+    if (!finite)
+        PyErr_Format(PyExc_ValueError, "%s holds NaN or infinite values", name);
+    return finite ? 0 : -1;
+}
+
+PyArrayObject *gc_new_array(int count, const npy_intp *leading, const gc_shape *shape)
+{
+    npy_intp dims[NPY_MAXDIMS];
+    int rank = 0;
+    for (; rank < count; rank++)
+        dims[rank] = leading[rank];
+    dims[rank++] = (npy_intp)shape->channels;
+    if (!shape->flat) {
+        dims[rank++] = (npy_intp)shape->height;
+        dims[rank++] = (npy_intp)shape->width;
+    }
+    return (PyArrayObject *)PyArray_SimpleNew(rank, dims, NPY_FLOAT32);
+}
+
+PyObject *gc_shape_tuple(const gc_shape *shape)
+{
+    if (shape->flat)
+        return Py_BuildValue("(n)", (Py_ssize_t)shape->channels);
+    return Py_BuildValue("(nnn)", (Py_ssize_t)shape->channels, (Py_ssize_t)shape->height,
+                         (Py_ssize_t)shape->width);
+}
+
+/* ---- Numbers ---------------------------------------------------------------------------- */
+
+int gc_parse_size(PyObject *object, const char *name, size_t *value)
+{
+    if (PyBool_Check(object) || !PyIndex_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "%s must be an int, not %s", name,
+                     Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    const Py_ssize_t number = PyNumber_AsSsize_t(object, PyExc_OverflowError);
+    if (number == -1 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            PyErr_Clear();
+            PyErr_Format(PyExc_ValueError, "%s is out of range", name);
+        }
+        return -1;
+    }
+    if (number < 0) {
+        PyErr_Format(PyExc_ValueError, "%s must not be negative, but is %zd", name, number);
+        return -1;
+    }
+    *value = (size_t)number;
+    return 0;
+}
+
+int gc_parse_layer(PyObject *object, void *number)
+{
+    return gc_parse_size(object, "a layer's number", number) == 0;
+}
+
+int gc_parse_pair(PyObject *object, void *pair)
+{
+    size_t *values = pair;
+    if (PyIndex_Check(object)) {
+        if (gc_parse_size(object, "a size", &values[0]) < 0)
+            return 0;
+        values[1] = values[0];
+        return 1;
+    }
+    PyObject *sequence = PySequence_Fast(object, "expected an int or a pair of ints");
+    if (sequence == NULL)
+        return 0;
+    int good = PySequence_Fast_GET_SIZE(sequence) == 2;
+    if (!good)
+        PyErr_Format(PyExc_ValueError, "expected an int or a pair of ints, not %zd values",
+                     PySequence_Fast_GET_SIZE(sequence));
+    for (Py_ssize_t i = 0; good && i < 2; i++)
+        good = gc_parse_size(PySequence_Fast_GET_ITEM(sequence, i), "a size", &values[i]) == 0;
+    Py_DECREF(sequence);
+    return good;
+}
+
+size_t *gc_parse_layers(PyObject *object, const char *name, Py_ssize_t *count)
+{
+    PyObject *sequence = PySequence_Fast(object, "expected a sequence of layer numbers");
+    if (sequence == NULL)
+        return NULL;
+    *count = PySequence_Fast_GET_SIZE(sequence);
+    size_t *layers = PyMem_Malloc(sizeof *layers * (size_t)(*count + 1));
+    if (layers == NULL)
+        PyErr_NoMemory();
+    for (Py_ssize_t i = 0; layers != NULL && i < *count; i++)
+        if (gc_parse_size(PySequence_Fast_GET_ITEM(sequence, i), name, &layers[i]) < 0) {
+            PyMem_Free(layers);
+            layers = NULL;
+        }
+    Py_DECREF(sequence);
+    return layers;
+}

@@ -1,0 +1,85 @@
+/* common.h: what the files of the extension module share.
+ *
+ * Only this folder knows Python. Its job is to turn objects into checked C arguments, to
+ * release the GIL around one call of gradcam.h, and to turn the outcome back. */
+#ifndef GC_PYTHON_COMMON_H
+#define GC_PYTHON_COMMON_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#define PY_ARRAY_UNIQUE_SYMBOL gradcam_ARRAY_API
+#ifndef GC_IMPORT_ARRAY
+#define NO_IMPORT_ARRAY
+#endif
+#include <numpy/arrayobject.h>
+
+#include "gradcam.h"
+
+/* ---- Module state and types ------------------------------------------------------------ */
+
+typedef struct module_state {
+    PyTypeObject *builder_type, *network_type, *tape_type;
+} module_state;
+
+/* A network and the arrays that its layers read in place. */
+typedef struct network_object {
+    PyObject_HEAD
+    gc_network *network;
+    PyObject *arrays; /* list */
+} network_object;
+
+typedef struct tape_object {
+    PyObject_HEAD
+    gc_tape *tape;
+    network_object *network;
+} tape_object;
+
+extern PyType_Spec gc_builder_spec, gc_network_spec, gc_tape_spec;
+
+/* Take over the network and its arrays, or the tape, also when they fail (NULL with an
+ * exception set); the tape's object takes a reference of its own to the network's. */
+PyObject *gc_wrap_network(PyTypeObject *type, gc_network *network, PyObject *arrays);
+PyObject *gc_wrap_tape(PyTypeObject *type, gc_tape *tape, network_object *network);
+
+/* The methods that the module itself offers. */
+extern PyMethodDef gc_module_methods[];
+
+/* ---- errors.c: a status becomes an exception -------------------------------------------- */
+
+/* Sets the exception for a failure and returns NULL. */
+PyObject *gc_raise(gc_status status, const gc_error *error);
+
+/* ---- arrays.c: objects become arrays and numbers ---------------------------------------- */
+
+/* A new reference to `object` as a C-contiguous, aligned float32 array of least to most
+ * dimensions, copied only where it is not one already. TypeError where its values are not
+ * real numbers, ValueError where its rank is wrong or it is empty; `name` is for the message. */
+PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char *name);
+
+/* ValueError unless all values are finite; 0 or -1. */
+int gc_require_finite(PyArrayObject *array, const char *name);
+
+/* Converters for PyArg_Parse's O&: 1, or 0 with an exception set. */
+int gc_parse_layer(PyObject *object, void *number);  /* size_t *: an int >= 0 */
+int gc_parse_pair(PyObject *object, void *pair);     /* size_t [2]: an int or a pair of ints */
+
+/* An int >= 0 as size_t; 0, or -1 with an exception set. */
+int gc_parse_size(PyObject *object, const char *name, size_t *value);
+
+/* Layer numbers of a sequence as a new block from PyMem_Malloc, at least one long. */
+size_t *gc_parse_layers(PyObject *sequence, const char *name, Py_ssize_t *count);
+
+/* A new float32 array with the axes `leading[count]` and then those of `shape`. */
+PyArrayObject *gc_new_array(int count, const npy_intp *leading, const gc_shape *shape);
+
+/* (C, H, W) or (F,). */
+PyObject *gc_shape_tuple(const gc_shape *shape);
+
+/* The floats of an array made by this file. */
+static inline float *gc_floats(PyArrayObject *array)
+{
+    return (float *)PyArray_DATA(array);
+}
+
+#endif

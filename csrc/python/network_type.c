@@ -1,0 +1,175 @@
+/* network_type.c: Network, which runs forward passes. */
+#include "python/common.h"
+
+PyObject *gc_wrap_network(PyTypeObject *type, gc_network *network, PyObject *arrays)
+{
+    network_object *self = (network_object *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        gc_network_free(network);
+        Py_DECREF(arrays);
+        return NULL;
+    }
+    self->network = network;
+    self->arrays = arrays;
+    return (PyObject *)self;
+}
+
+static void network_dealloc(PyObject *object)
+{
+    network_object *self = (network_object *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    gc_network_free(self->network);
+    Py_XDECREF(self->arrays);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyObject *network_channels(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(gc_network_channels(((network_object *)object)->network));
+}
+
+static Py_ssize_t network_length(PyObject *object)
+{
+    return (Py_ssize_t)gc_network_size(((network_object *)object)->network);
+}
+
+static PyObject *list_of_shapes(const gc_shape *shapes, size_t count)
+{
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *shape = gc_shape_tuple(&shapes[i]);
+        if (shape == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, (Py_ssize_t)i, shape);
+    }
+    return list;
+}
+
+static PyObject *network_shapes(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"height", "width", NULL};
+    const gc_network *network = ((network_object *)object)->network;
+    PyObject *height_object, *width_object;
+    size_t height, width;
+    gc_error error;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:shapes", names, &height_object,
+                                     &width_object)
+        || gc_parse_size(height_object, "height", &height) < 0
+        || gc_parse_size(width_object, "width", &width) < 0)
+        return NULL;
+    gc_shape *shapes = PyMem_Malloc(gc_network_size(network) * sizeof *shapes);
+    if (shapes == NULL)
+        return PyErr_NoMemory();
+    const gc_status status = gc_network_shapes(network, height, width, shapes, &error);
+    PyObject *list = status == GC_OK ? list_of_shapes(shapes, gc_network_size(network))
+                                     : gc_raise(status, &error);
+    PyMem_Free(shapes);
+    return list;
+}
+
+/* One flag a layer, set where `layers` names it; NULL with an exception set. */
+static unsigned char *parse_keep(PyObject *layers, size_t count)
+{
+    Py_ssize_t given = 0;
+    size_t *numbers = layers == NULL ? NULL : gc_parse_layers(layers, "keep", &given);
+    if (layers != NULL && numbers == NULL)
+        return NULL;
+    unsigned char *keep = PyMem_Calloc(count, 1);
+    if (keep == NULL)
+        PyErr_NoMemory();
+    for (Py_ssize_t i = 0; keep != NULL && i < given; i++) {
+        if (numbers[i] < count) {
+            keep[numbers[i]] = 1;
+            continue;
+        }
+        PyErr_Format(PyExc_ValueError,
+                     "there is no layer %zu to keep; the network has layers 0 to %zu",
+                     numbers[i], count - 1);
+        PyMem_Free(keep);
+        keep = NULL;
+    }
+    PyMem_Free(numbers);
+    return keep;
+}
+
+/* The picture's side of the checks; the core does the rest. */
+static PyArrayObject *parse_input(PyObject *object, const gc_network *network)
+{
+    PyArrayObject *input = gc_float_array(object, 4, 4, "input (N, C, H, W)");
+    if (input == NULL)
+        return NULL;
+    if ((size_t)PyArray_DIM(input, 1) != gc_network_channels(network)) {
+        PyErr_Format(PyExc_ValueError, "input has %zd channels, but the network expects %zu",
+                     (Py_ssize_t)PyArray_DIM(input, 1), gc_network_channels(network));
+        Py_CLEAR(input);
+    } else if (gc_require_finite(input, "input") < 0) {
+        Py_CLEAR(input);
+    }
+    return input;
+}
+
+static PyObject *network_forward(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"input", "keep", "until", NULL};
+    network_object *self = (network_object *)object;
+    const gc_network *network = self->network;
+    PyObject *input_object, *keep_object = NULL, *until_object = Py_None;
+    size_t until = gc_network_size(network) - 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO:forward", names, &input_object,
+                                     &keep_object, &until_object)
+        || (until_object != Py_None && gc_parse_size(until_object, "until", &until) < 0))
+        return NULL;
+    const module_state *state = PyType_GetModuleState(Py_TYPE(object));
+    unsigned char *keep = parse_keep(keep_object, gc_network_size(network));
+    PyArrayObject *input = keep == NULL ? NULL : parse_input(input_object, network);
+    if (state == NULL || input == NULL) {
+        Py_XDECREF(input);
+        PyMem_Free(keep);
+        return NULL;
+    }
+    gc_tape *tape = NULL;
+    gc_error error;
+    gc_status status;
+    const npy_intp *dims = PyArray_DIMS(input);
+    Py_BEGIN_ALLOW_THREADS
+    status = gc_forward(network, gc_floats(input), (size_t)dims[0], (size_t)dims[2],
+                        (size_t)dims[3], keep, until, &tape, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(input);
+    PyMem_Free(keep);
+    return status == GC_OK ? gc_wrap_tape(state->tape_type, tape, self)
+                           : gc_raise(status, &error);
+}
+
+static PyMethodDef methods[] = {
+    {"shapes", (PyCFunction)(void (*)(void))network_shapes, METH_VARARGS | METH_KEYWORDS,
+     "shapes(height, width)\n--\n\nShape of each layer's output, without the batch axis."},
+    {"forward", (PyCFunction)(void (*)(void))network_forward, METH_VARARGS | METH_KEYWORDS,
+     "forward(input, keep=(), until=None)\n--\n\n"
+     "Run the network on input (N, C, H, W) and return the Tape."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef getset[] = {
+    {"channels", network_channels, NULL, "Channels of the input.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "An immutable network: its graph and its weights."},
+    {Py_tp_dealloc, network_dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getset},
+    {Py_sq_length, network_length},
+    {0, NULL},
+};
+
+PyType_Spec gc_network_spec = {
+    .name = "gradcam._core.Network",
+    .basicsize = sizeof(network_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = slots,
+};

@@ -1,0 +1,244 @@
+/* tape_type.c: Tape, which gives activations and runs backward passes. */
+#include <string.h>
+
+#include "python/common.h"
+
+PyObject *gc_wrap_tape(PyTypeObject *type, gc_tape *tape, network_object *network)
+{
+    tape_object *self = (tape_object *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        gc_tape_free(tape);
+        return NULL;
+    }
+    self->tape = tape;
+    self->network = (network_object *)Py_NewRef((PyObject *)network);
+    return (PyObject *)self;
+}
+
+static void tape_dealloc(PyObject *object)
+{
+    tape_object *self = (tape_object *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    gc_tape_free(self->tape); /* before the network that it refers to */
+    Py_XDECREF(self->network);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyObject *tape_batch(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(gc_tape_batch(((tape_object *)object)->tape));
+}
+
+static PyObject *tape_kept(PyObject *object, void *unused)
+{
+    (void)unused;
+    const tape_object *self = (tape_object *)object;
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < gc_network_size(self->network->network); i++) {
+        if (!gc_tape_kept(self->tape, i))
+            continue;
+        PyObject *number = PyLong_FromSize_t(i);
+        if (number == NULL || PyList_Append(list, number) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(number);
+    }
+    if (list == NULL)
+        return NULL;
+    PyObject *tuple = PyList_AsTuple(list);
+    Py_DECREF(list);
+    return tuple;
+}
+
+/* The shape of a layer that this pass computed; ValueError otherwise. */
+static const gc_shape *shape_of(const tape_object *self, size_t layer)
+{
+    const gc_shape *shape = gc_tape_shape(self->tape, layer);
+    if (shape == NULL)
+        PyErr_Format(PyExc_ValueError, "layer %zu was not computed in this forward pass",
+                     layer);
+    return shape;
+}
+
+static PyObject *tape_shape(PyObject *object, PyObject *layer_object)
+{
+    size_t layer;
+    if (!gc_parse_layer(layer_object, &layer))
+        return NULL;
+    const gc_shape *shape = shape_of((tape_object *)object, layer);
+    return shape == NULL ? NULL : gc_shape_tuple(shape);
+}
+
+static PyObject *tape_activation(PyObject *object, PyObject *layer_object)
+{
+    const tape_object *self = (tape_object *)object;
+    size_t layer;
+    if (!gc_parse_layer(layer_object, &layer))
+        return NULL;
+    const gc_shape *shape = shape_of(self, layer);
+    if (shape == NULL)
+        return NULL;
+    const npy_intp batch = (npy_intp)gc_tape_batch(self->tape);
+    PyArrayObject *array = gc_new_array(1, &batch, shape);
+    if (array == NULL)
+        return NULL;
+    gc_error error;
+    const gc_status status = gc_tape_read(self->tape, layer, gc_floats(array), &error);
+    if (status != GC_OK) {
+        Py_DECREF(array);
+        return gc_raise(status, &error);
+    }
+    return (PyObject *)array;
+}
+
+/* ---- Backward -------------------------------------------------------------------------- */
+
+static int parse_rule(const char *name, gc_rule *rule)
+{
+    static const struct {
+        const char *name;
+        gc_rule rule;
+    } rules[] = {
+        {"gradient", GC_GRADIENT}, {"guided", GC_GUIDED}, {"deconvnet", GC_DECONVNET}};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (strcmp(rules[i].name, name) == 0) {
+            *rule = rules[i].rule;
+            return 0;
+        }
+    PyErr_Format(PyExc_ValueError,
+                 "there is no rule '%s'; the rules are gradient, guided and deconvnet", name);
+    return -1;
+}
+
+/* Seeds (S, N, shape of the layer); a new reference. */
+static PyArrayObject *parse_seeds(PyObject *object, const tape_object *self,
+                                  const gc_shape *shape)
+{
+    const int rank = shape->flat ? 3 : 5;
+    PyArrayObject *seeds = gc_float_array(object, rank, rank, "seeds (S, N, *layer's shape)");
+    if (seeds == NULL)
+        return NULL;
+    const npy_intp *dims = PyArray_DIMS(seeds);
+    const int fits = (size_t)dims[1] == gc_tape_batch(self->tape)
+                     && (size_t)dims[2] == shape->channels
+                     && (shape->flat
+                         || ((size_t)dims[3] == shape->height
+                             && (size_t)dims[4] == shape->width));
+    if (!fits) {
+        PyObject *expected = gc_shape_tuple(shape);
+        if (expected != NULL)
+            PyErr_Format(PyExc_ValueError,
+                         "seeds must have the shape (S, %zu, *%R): any number of sets, the "
+                         "batch, the layer's shape",
+                         gc_tape_batch(self->tape), expected);
+        Py_XDECREF(expected);
+        Py_CLEAR(seeds);
+    } else if (gc_require_finite(seeds, "seeds") < 0) {
+        Py_CLEAR(seeds);
+    }
+    return seeds;
+}
+
+/* A list of uninitialised arrays for the gradients, whose floats are put into `buffers`. */
+static PyObject *new_gradients(const tape_object *self, npy_intp sets, const size_t *wanted,
+                               Py_ssize_t count, float **buffers)
+{
+    const npy_intp leading[2] = {sets, (npy_intp)gc_tape_batch(self->tape)};
+    PyObject *list = PyList_New(count);
+    for (Py_ssize_t i = 0; list != NULL && i < count; i++) {
+        const gc_shape *shape = shape_of(self, wanted[i]);
+        PyArrayObject *array = shape == NULL ? NULL : gc_new_array(2, leading, shape);
+        if (array == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        buffers[i] = gc_floats(array);
+        PyList_SET_ITEM(list, i, (PyObject *)array);
+    }
+    return list;
+}
+
+/* With seeds and wanted layers parsed: allocate, run, and return the list of gradients. */
+static PyObject *run_backward(const tape_object *self, size_t layer, PyArrayObject *seeds,
+                              const size_t *wanted, Py_ssize_t count, gc_rule rule)
+{
+    const size_t sets = (size_t)PyArray_DIM(seeds, 0);
+    float **buffers = PyMem_Malloc(sizeof *buffers * (size_t)(count + 1));
+    if (buffers == NULL)
+        return PyErr_NoMemory();
+    PyObject *gradients = new_gradients(self, (npy_intp)sets, wanted, count, buffers);
+    if (gradients != NULL) {
+        gc_error error;
+        gc_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = gc_backward(self->tape, layer, gc_floats(seeds), sets, rule, wanted,
+                             (size_t)count, buffers, &error);
+        Py_END_ALLOW_THREADS
+        if (status != GC_OK) {
+            Py_CLEAR(gradients);
+            gc_raise(status, &error);
+        }
+    }
+    PyMem_Free(buffers);
+    return gradients;
+}
+
+static PyObject *tape_backward(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"layer", "seeds", "wanted", "rule", NULL};
+    const tape_object *self = (tape_object *)object;
+    size_t layer;
+    PyObject *seeds_object, *wanted_object;
+    const char *rule_name = "gradient";
+    gc_rule rule;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO|s:backward", names, gc_parse_layer,
+                                     &layer, &seeds_object, &wanted_object, &rule_name)
+        || parse_rule(rule_name, &rule) < 0)
+        return NULL;
+    const gc_shape *shape = shape_of(self, layer);
+    if (shape == NULL)
+        return NULL;
+    Py_ssize_t count;
+    size_t *wanted = gc_parse_layers(wanted_object, "wanted", &count);
+    if (wanted == NULL)
+        return NULL;
+    PyArrayObject *seeds = parse_seeds(seeds_object, self, shape);
+    PyObject *gradients =
+        seeds == NULL ? NULL : run_backward(self, layer, seeds, wanted, count, rule);
+    Py_XDECREF(seeds);
+    PyMem_Free(wanted);
+    return gradients;
+}
+
+static PyMethodDef methods[] = {
+    {"shape", tape_shape, METH_O,
+     "shape(layer)\n--\n\nShape of a layer's output, without the batch axis."},
+    {"activation", tape_activation, METH_O,
+     "activation(layer)\n--\n\nA copy of a kept activation. KeyError if it was not kept."},
+    {"backward", (PyCFunction)(void (*)(void))tape_backward, METH_VARARGS | METH_KEYWORDS,
+     "backward(layer, seeds, wanted, rule='gradient')\n--\n\n"
+     "Gradients of sum(seeds * output of layer), one array for each layer wanted."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef getset[] = {
+    {"batch", tape_batch, NULL, "Number of pictures.", NULL},
+    {"kept", tape_kept, NULL, "Numbers of the layers whose activation can be read.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "What one forward pass of one batch recorded. Immutable."},
+    {Py_tp_dealloc, tape_dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getset},
+    {0, NULL},
+};
+
+PyType_Spec gc_tape_spec = {
+    .name = "gradcam._core.Tape",
+    .basicsize = sizeof(tape_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = slots,
+};

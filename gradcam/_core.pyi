@@ -1,0 +1,143 @@
+"""The C core: networks, tapes and the few array operations that explanations need.
+
+All arrays are C-contiguous float32 unless said otherwise; other real dtypes and strides
+are converted. Every call that computes releases the GIL. Layers are numbered in the order
+in which they were added; layer 0 is the input.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_F32 = NDArray[np.float32]
+_Pair = int | tuple[int, int]
+Rule = Literal["gradient", "guided", "deconvnet"]
+Method = Literal["half_pixel", "align_corners", "nearest"]
+
+@final
+class NetworkBuilder:
+    """Builds a :class:`Network`, layer by layer; each method returns the new layer's number."""
+
+    def __new__(cls, channels: int) -> NetworkBuilder: ...
+    def conv(
+        self,
+        input: int,
+        weight: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        stride: _Pair = 1,
+        padding: _Pair = 0,
+        dilation: _Pair = 1,
+        groups: int = 1,
+    ) -> int: ...
+    def linear(self, input: int, weight: ArrayLike, bias: ArrayLike | None = None) -> int: ...
+    def relu(self, input: int) -> int: ...
+    def max_pool(
+        self,
+        input: int,
+        kernel: _Pair,
+        *,
+        stride: _Pair | None = None,
+        padding: _Pair = 0,
+        ceil_mode: bool = False,
+    ) -> int: ...
+    def average_pool(
+        self,
+        input: int,
+        kernel: _Pair,
+        *,
+        stride: _Pair | None = None,
+        padding: _Pair = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> int: ...
+    def adaptive_average_pool(self, input: int, size: _Pair) -> int: ...
+    def affine(self, input: int, scale: ArrayLike, shift: ArrayLike) -> int:
+        """Per-channel ``scale * x + shift``: batch normalisation at inference."""
+    def softmax(self, input: int) -> int: ...
+    def flatten(self, input: int) -> int: ...
+    def dropout(self, input: int) -> int:
+        """Identity: dropout does nothing at inference, but keeps its name in the network."""
+    def add(self, inputs: Sequence[int]) -> int: ...
+    def concatenate(self, inputs: Sequence[int]) -> int: ...
+    def build(self) -> Network: ...
+
+@final
+class Network:
+    """An immutable network: its graph and its weights. Shared freely between threads."""
+
+    @property
+    def channels(self) -> int: ...
+    def __len__(self) -> int: ...
+    def shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
+        """Shape of each layer's output without the batch axis: (C, H, W) or (F,).
+
+        ValueError, naming the layer, where the picture is too small.
+        """
+    def forward(
+        self, input: ArrayLike, keep: Sequence[int] = (), until: int | None = None
+    ) -> Tape:
+        """Run the network on ``input`` (N, C, H, W) and record what backward passes need.
+
+        keep: layers whose output can be read from the tape. The last layer computed is
+        always kept. until: stop after this layer (default: the last one).
+        """
+
+@final
+class Tape:
+    """What one forward pass of one batch recorded. Immutable."""
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def kept(self) -> tuple[int, ...]: ...
+    def shape(self, layer: int) -> tuple[int, ...]: ...
+    def activation(self, layer: int) -> _F32:
+        """A copy of the output of ``layer``, (N, C, H, W) or (N, F). KeyError if not kept."""
+    def backward(
+        self, layer: int, seeds: ArrayLike, wanted: Sequence[int], rule: Rule = "gradient"
+    ) -> list[_F32]:
+        """Gradients of sum(seeds[s, n] * output of ``layer``[n]), one array for each layer wanted.
+
+        seeds: (S, N, C, H, W) or (S, N, F). Returns arrays (S, N, *shape of the wanted layer).
+        A wanted layer that does not feed ``layer`` has gradient zero.
+        """
+
+def resize(
+    maps: ArrayLike,
+    size: tuple[int, int],
+    method: Method = "half_pixel",
+    region: tuple[float, float, float, float] | None = None,
+) -> _F32:
+    """Resize the last two axes bilinearly (or by nearest neighbour), float32.
+
+    region: (top, left, bottom, right) of the output, in pixels, which the map covers; 0
+    outside. Default: the whole output.
+    """
+
+def channel_mean(maps: ArrayLike) -> _F32:
+    """(..., C, H, W) -> (..., C): the mean over positions."""
+
+def weighted_sum(weights: ArrayLike, maps: ArrayLike) -> _F32:
+    """(N, C), (N, C, H, W) -> (N, H, W): sum over channels of weight times map, signed."""
+
+def all_finite(array: ArrayLike) -> bool: ...
+def cpu_levels() -> tuple[str, ...]:
+    """Kernel levels that this machine runs, slowest first: reference, baseline, ..."""
+
+def cpu_level() -> str: ...
+def set_cpu_level(level: str) -> None: ...
+def blas_config() -> str: ...
+def get_num_threads() -> int: ...
+def set_num_threads(threads: int) -> None: ...
+
+def _fail_allocations_after(successes: int) -> None:
+    """For tests: the next ``successes`` allocations of this thread's core calls succeed, all
+    later ones fail; a negative number ends that."""
+
+def _live_allocations() -> int:
+    """For tests: blocks that the core holds, over all threads."""
+
+__version__: str

@@ -1,0 +1,165 @@
+"""Builds gradcam._core; everything else is in pyproject.toml.
+
+Two things need code. The kernels are compiled once per CPU level, each time with that level's
+flags and names (csrc/kernels/level.h), and the core chooses among them at run time. And
+OpenBLAS comes from the PyPI package scipy-openblas32, which is there only while building:
+its library is copied into the package and found next to the extension ($ORIGIN). Where there
+is no such package, a system OpenBLAS serves.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (ROOT / "pyproject.toml").read_text().splitlines()
+    if line.startswith("version")
+)
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
+IS_MACOS = sys.platform == "darwin"
+
+C_FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
+# No -ffast-math: it would make NumPy flush subnormals, and NaN must stay NaN.
+KERNEL_FLAGS = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+LEVELS: dict[str, list[str]] = {"baseline": []}
+if IS_X86:
+    LEVELS["avx2"] = ["-mavx2", "-mfma"]
+    LEVELS["avx512"] = [
+        *LEVELS["avx2"],
+        *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"),
+        "-mprefer-vector-width=512",
+    ]
+
+NO_OPENBLAS = """
+gradcam is built with OpenBLAS, and none was found. Install one of these and try again:
+  - from PyPI:         pip install scipy-openblas32   (pip does this by itself where it can)
+  - Debian, Ubuntu:    apt install libopenblas-dev
+  - Fedora:            dnf install openblas-devel
+  - macOS, Homebrew:   brew install openblas
+A library in an unusual place is found through pkg-config (PKG_CONFIG_PATH)."""
+
+
+@dataclass
+class OpenBLAS:
+    """How to link an OpenBLAS, and the library to ship with the package, if any."""
+
+    link: list[str]
+    prefix: str = ""
+    shipped: Path | None = None
+    rpath: list[str] = field(default_factory=list)
+
+
+def pypi_openblas() -> OpenBLAS | None:
+    """OpenBLAS of the package scipy-openblas32, to be copied next to the extension."""
+    try:
+        import scipy_openblas32
+    except ImportError:
+        return None
+    folder = Path(scipy_openblas32.get_lib_dir())
+    library = folder / f"lib{scipy_openblas32.get_library()}{'.dylib' if IS_MACOS else '.so'}"
+    if not library.exists():
+        return None
+    origin = "@loader_path" if IS_MACOS else "$ORIGIN"
+    return OpenBLAS(
+        link=[f"-L{folder}", f"-l{scipy_openblas32.get_library()}"],
+        prefix="scipy_",
+        shipped=library,
+        rpath=[f"-Wl,-rpath,{origin}"],
+    )
+
+
+def system_openblas() -> OpenBLAS | None:
+    """OpenBLAS that pkg-config knows, or that lies where compilers look."""
+    try:
+        found = subprocess.run(
+            ["pkg-config", "--libs", "openblas"], capture_output=True, text=True, check=True
+        )
+        return OpenBLAS(link=found.stdout.split())
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    from ctypes.util import find_library
+
+    return OpenBLAS(link=["-lopenblas"]) if find_library("openblas") else None
+
+
+class BuildExt(build_ext):
+    """Compiles the kernels per level and ships OpenBLAS beside the extension."""
+
+    def build_extension(self, ext: Extension) -> None:
+        blas = (
+            None if os.environ.get("GRADCAM_SYSTEM_OPENBLAS") == "1" else pypi_openblas()
+        ) or system_openblas()
+        if blas is None:
+            raise SystemExit(NO_OPENBLAS)
+        ext.extra_objects = [*ext.extra_objects, *self.compile_kernels()]
+        ext.extra_link_args = [*ext.extra_link_args, *blas.link, *blas.rpath]
+        if blas.prefix:
+            ext.define_macros = [*ext.define_macros, ("GC_BLAS_PREFIX", blas.prefix)]
+        super().build_extension(ext)
+        self.shipped = blas.shipped
+        if self.shipped is not None:
+            folder = Path(self.get_ext_fullpath(ext.name)).parent
+            shutil.copyfile(self.shipped, folder / self.shipped.name)
+
+    def copy_extensions_to_source(self) -> None:
+        """In place (an editable install) the library belongs beside the extension too."""
+        super().copy_extensions_to_source()
+        if self.shipped is not None:
+            shutil.copyfile(self.shipped, ROOT / "gradcam" / self.shipped.name)
+
+    def compile_kernels(self) -> list[str]:
+        """Object files of every kernel at every level, and of what chooses among them."""
+        objects = []
+        for level, flags in LEVELS.items():
+            objects += self.compiler.compile(
+                [str(path) for path in sorted(Path("csrc/kernels").glob("*.c"))
+                 if path.name != "dispatch.c"],
+                output_dir=str(Path(self.build_temp) / level),
+                macros=[("GC_LEVEL", level)],
+                include_dirs=["csrc"],
+                extra_postargs=[*C_FLAGS, *KERNEL_FLAGS, *flags],
+            )
+        objects += self.compiler.compile(
+            ["csrc/kernels/dispatch.c", "csrc/kernels/reference/reference.c"],
+            output_dir=self.build_temp,
+            macros=[(f"GC_HAVE_{level.upper()}", None) for level in LEVELS],
+            include_dirs=["csrc"],
+            extra_postargs=C_FLAGS,
+        )
+        return objects
+
+
+def sources() -> list[str]:
+    folders = ("base", "layers", "network", "python")
+    return [str(p) for name in folders for p in sorted(Path("csrc", name).glob("*.c"))]
+
+
+setup(
+    cmdclass={"build_ext": BuildExt},
+    ext_modules=[
+        Extension(
+            "gradcam._core",
+            sources=sources(),
+            include_dirs=["csrc", numpy.get_include()],
+            depends=[str(path) for path in sorted(Path("csrc").rglob("*.h"))],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+                ("GC_VERSION", f'"{VERSION}"'),
+            ],
+            extra_compile_args=C_FLAGS,
+        )
+    ],
+)
