@@ -1,0 +1,91 @@
+/* check.h: the little that the C tests share: numbers that are always the same, comparison,
+ * and the closing line. */
+#ifndef GC_TESTS_CHECK_H
+#define GC_TESTS_CHECK_H
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int checks_passed, checks_failed;
+
+/* xorshift32: the same sequence everywhere. */
+static uint32_t random_state = 2463534242u;
+
+static inline uint32_t random_bits(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return random_state;
+}
+
+static inline float random_float(void) /* in [-1, 1) */
+{
+    return (float)((int32_t)random_bits()) * 0x1p-31f;
+}
+
+static inline size_t random_size(size_t least, size_t most)
+{
+    return least + random_bits() % (most - least + 1);
+}
+
+static inline float *random_floats(size_t count)
+{
+    float *values = malloc((count + 1) * sizeof *values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = random_float();
+    return values;
+}
+
+/* An output before it is written: a kernel that forgets an element leaves NaN behind. */
+static inline float *nan_floats(size_t count)
+{
+    float *values = malloc((count + 1) * sizeof *values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = NAN;
+    return values;
+}
+
+static inline float *copy_floats(const float *from, size_t count)
+{
+    float *values = malloc((count + 1) * sizeof *values);
+    memcpy(values, from, count * sizeof *values);
+    return values;
+}
+
+/* |actual - expected| <= atol + rtol |expected| everywhere; says where not. */
+static inline int close_floats(const char *what, size_t count, const float *actual,
+                               const float *expected, double atol, double rtol)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double a = actual[i], e = expected[i];
+        if (a == e || (isnan(a) && isnan(e)))
+            continue;
+        if (!(fabs(a - e) <= atol + rtol * fabs(e))) {
+            printf("%s: element %zu of %zu is %.9g, expected %.9g\n", what, i, count, a, e);
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static inline void report(const char *group, const char *name, int good)
+{
+    if (good)
+        checks_passed++;
+    else
+        checks_failed++;
+    if (!good)
+        printf("FAILED: %s %s\n", group, name);
+}
+
+static inline int closing_line(void)
+{
+    printf("%d passed, %d failed\n", checks_passed, checks_failed);
+    return checks_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+#endif

@@ -1,0 +1,278 @@
+/* test_network.c: the public interface from C: a graph with a branch, a sum, a concatenation
+ * and every kind of layer, its gradient against finite differences, what happens when memory
+ * runs out at each single allocation, and refused arguments.
+ *
+ * Forward and backward themselves are compared with float64 twins from Python; here it is
+ * the sanitizers' and valgrind's turn. */
+#include "base/memory.h"
+#include "check.h"
+#include "gradcam.h"
+
+enum { CHANNELS = 3, HEIGHT = 13, WIDTH = 11, BATCH = 2, CLASSES = 4 };
+
+/* Weights of all layers, in one block that outlives the network. */
+typedef struct fixture {
+    float conv1[6 * 3 * 9], bias1[6], conv2[6 * 3 * 9], bias2[6], point[6 * 6], scale[6],
+        shift[6], linear[CLASSES * 12 * 4], linear_bias[CLASSES];
+} fixture;
+
+static void fill(float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = 0.5f * random_float();
+}
+
+static void make_fixture(fixture *f)
+{
+    fill((float *)f, sizeof *f / sizeof(float));
+}
+
+/* input -> conv -> relu -> grouped dilated conv -> affine -+-> add -> relu -> max pool -+
+ *                     \-> pointwise conv ------------------/                            |
+ *   concat(max pool, average pool of it) -> adaptive -> flatten -> dropout -> linear -> softmax
+ * Stores the numbers of the scores' and the sum's layer. */
+static gc_status build(const fixture *f, gc_network **network, size_t *scores, size_t *sum,
+                       gc_error *error)
+{
+    const gc_conv first = {.in_channels = 3, .out_channels = 6, .kernel = {3, 3},
+                           .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .groups = 1};
+    const gc_conv second = {.in_channels = 6, .out_channels = 6, .kernel = {3, 3},
+                            .stride = {1, 1}, .padding = {2, 2}, .dilation = {2, 2},
+                            .groups = 2};
+    const gc_conv point = {.in_channels = 6, .out_channels = 6, .kernel = {1, 1},
+                           .stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
+    const gc_pool max = {.kernel = {2, 2}, .stride = {2, 2}, .ceil_mode = 1};
+    const gc_pool average = {.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1},
+                             .include_pad = 1};
+    gc_network *n = NULL;
+    size_t x, relu, a, b, join[2];
+    gc_status s = gc_network_new(CHANNELS, &n, error);
+    if (s == GC_OK) s = gc_add_conv(n, 0, &first, f->conv1, f->bias1, &x, error);
+    if (s == GC_OK) s = gc_add_relu(n, x, &relu, error);
+    if (s == GC_OK) s = gc_add_conv(n, relu, &second, f->conv2, f->bias2, &a, error);
+    if (s == GC_OK) s = gc_add_affine(n, a, 6, f->scale, f->shift, &join[0], error);
+    if (s == GC_OK) s = gc_add_conv(n, relu, &point, f->point, NULL, &join[1], error);
+    if (s == GC_OK) s = gc_add_sum(n, join, 2, sum, error);
+    if (s == GC_OK) s = gc_add_relu(n, *sum, &x, error);
+    if (s == GC_OK) s = gc_add_max_pool(n, x, &max, &join[0], error);
+    if (s == GC_OK) s = gc_add_average_pool(n, join[0], &average, &join[1], error);
+    if (s == GC_OK) s = gc_add_concatenation(n, join, 2, &b, error);
+    if (s == GC_OK) s = gc_add_adaptive_average_pool(n, b, 2, 2, &x, error);
+    if (s == GC_OK) s = gc_add_flatten(n, x, &x, error);
+    if (s == GC_OK) s = gc_add_dropout(n, x, &x, error);
+    if (s == GC_OK) s = gc_add_linear(n, x, 48, CLASSES, f->linear, f->linear_bias, scores,
+                                      error);
+    if (s == GC_OK) s = gc_add_softmax(n, *scores, &x, error);
+    if (s != GC_OK) {
+        gc_network_free(n);
+        return s;
+    }
+    *network = n;
+    return GC_OK;
+}
+
+/* ---- Gradient -------------------------------------------------------------------------- */
+
+/* sum over everything of the seeds times the activation of `layer`. */
+static double objective(const gc_network *network, const float *input, size_t layer,
+                        const float *seeds, size_t count)
+{
+    gc_tape *tape = NULL;
+    gc_error error;
+    double sum = 0.0;
+    float *out = malloc(count * sizeof *out);
+    if (gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, layer, &tape, &error) == GC_OK
+        && gc_tape_read(tape, layer, out, &error) == GC_OK)
+        for (size_t i = 0; i < count; i++)
+            sum += (double)seeds[i] * out[i];
+    gc_tape_free(tape);
+    free(out);
+    return sum;
+}
+
+/* The directional derivative along random directions, from gc_backward and from differences
+ * of the objective on the reference level. */
+static int check_gradient(const gc_network *network, size_t layer, size_t count)
+{
+    const size_t inputs = BATCH * CHANNELS * HEIGHT * WIDTH, wanted = 0;
+    float *input = random_floats(inputs), *direction = random_floats(inputs);
+    float *seeds = random_floats(count), *gradient = nan_floats(inputs);
+    float *const gradients[1] = {gradient};
+    gc_tape *tape = NULL;
+    gc_error error;
+    int good = gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, layer, &tape, &error)
+                   == GC_OK
+               && gc_backward(tape, layer, seeds, 1, GC_GRADIENT, &wanted, 1, gradients, &error)
+                      == GC_OK;
+    if (good) {
+        const float step = 1e-3f;
+        float *moved = malloc(inputs * sizeof *moved);
+        double along = 0.0, difference;
+        for (size_t i = 0; i < inputs; i++) {
+            along += (double)gradient[i] * direction[i];
+            moved[i] = input[i] + step * direction[i];
+        }
+        difference = objective(network, moved, layer, seeds, count);
+        for (size_t i = 0; i < inputs; i++)
+            moved[i] = input[i] - step * direction[i];
+        difference -= objective(network, moved, layer, seeds, count);
+        difference /= 2.0 * step;
+        /* A few ReLUs and maxima change sides within the step: hence the loose bound. */
+        good = fabs(difference - along) <= 0.02 * fabs(along) + 0.02;
+        if (!good)
+            printf("gradient along a direction: %g, by differences: %g\n", along, difference);
+        free(moved);
+    }
+    gc_tape_free(tape);
+    free(input), free(direction), free(seeds), free(gradient);
+    return good;
+}
+
+/* Several seeds at once give what each gives alone, under every rule. */
+static int check_several_seeds(const gc_network *network, size_t layer)
+{
+    enum { SETS = 3 };
+    const size_t inputs = BATCH * CHANNELS * HEIGHT * WIDTH, scores = BATCH * CLASSES;
+    const size_t wanted[2] = {0, 2};
+    float *input = random_floats(inputs), *seeds = random_floats(SETS * scores);
+    gc_tape *tape = NULL;
+    gc_error error;
+    int good = gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL,
+                          gc_network_size(network) - 1, &tape, &error)
+               == GC_OK;
+    const gc_shape *middle = good ? gc_tape_shape(tape, 2) : NULL;
+    const size_t values =
+        good ? BATCH * middle->channels * middle->height * middle->width : 0;
+    float *together = nan_floats(SETS * inputs), *alone = nan_floats(inputs);
+    float *middle_together = nan_floats(SETS * values), *middle_alone = nan_floats(values);
+    float *const all[2] = {together, middle_together}, *const one[2] = {alone, middle_alone};
+    for (gc_rule rule = GC_GRADIENT; rule <= GC_DECONVNET && good; rule++) {
+        good = gc_backward(tape, layer, seeds, SETS, rule, wanted, 2, all, &error) == GC_OK;
+        for (size_t s = 0; s < SETS && good; s++)
+            good = gc_backward(tape, layer, seeds + s * scores, 1, rule, wanted, 2, one, &error)
+                       == GC_OK
+                   && close_floats("one of several seeds", inputs, together + s * inputs, alone,
+                                   1e-6, 1e-5)
+                   && close_floats("one of several seeds, in the middle", values,
+                                   middle_together + s * values, middle_alone, 1e-6, 1e-5);
+    }
+    gc_tape_free(tape);
+    free(input), free(seeds), free(together), free(alone), free(middle_together);
+    free(middle_alone);
+    return good;
+}
+
+/* ---- No memory ------------------------------------------------------------------------- */
+
+/* Everything once: build, forward, read, backward, resize. */
+static gc_status everything(const fixture *f)
+{
+    static float input[BATCH * CHANNELS * HEIGHT * WIDTH], gradient[2 * sizeof input / 4];
+    static float seeds[2 * BATCH * CLASSES], out[BATCH * CLASSES], resized[50 * 40];
+    float *const gradients[1] = {gradient};
+    const size_t wanted = 0;
+    gc_network *network = NULL;
+    gc_tape *tape = NULL;
+    size_t scores = 0, sum = 0;
+    gc_error error;
+    gc_status s = build(f, &network, &scores, &sum, &error);
+    if (s == GC_OK) s = gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, scores, &tape,
+                                   &error);
+    if (s == GC_OK) s = gc_tape_read(tape, scores, out, &error);
+    if (s == GC_OK) s = gc_backward(tape, scores, seeds, 2, GC_GUIDED, &wanted, 1, gradients,
+                                    &error);
+    if (s == GC_OK) s = gc_resize(1, HEIGHT, WIDTH, input, 50, 40, GC_HALF_PIXEL, NULL, resized,
+                                  &error);
+    gc_tape_free(tape);
+    gc_network_free(network);
+    return s;
+}
+
+static int check_no_memory(const fixture *f)
+{
+    const long before = gc_alloc_live();
+    for (long successes = 0;; successes++) {
+        gc_alloc_fail_after(successes);
+        const gc_status status = everything(f);
+        gc_alloc_fail_after(-1);
+        if (gc_alloc_live() != before) {
+            printf("%ld blocks leak after %ld allocations\n", gc_alloc_live() - before,
+                   successes);
+            return 0;
+        }
+        if (status == GC_OK)
+            return successes > 20; /* it did allocate, and each failure was one status */
+        if (status != GC_NO_MEMORY)
+            return 0;
+    }
+}
+
+/* ---- Refused --------------------------------------------------------------------------- */
+
+static int check_refused(const gc_network *network, size_t scores)
+{
+    static float input[CHANNELS * HEIGHT * WIDTH], values[CHANNELS * HEIGHT * WIDTH];
+    float *const gradients[1] = {values};
+    const size_t beyond = gc_network_size(network), softmax = beyond - 1;
+    gc_tape *tape = NULL;
+    gc_network *none = NULL;
+    gc_error error;
+    int good = gc_network_new(0, &none, &error) == GC_BAD_ARGUMENT;
+    good &= gc_forward(network, input, 0, HEIGHT, WIDTH, NULL, scores, &tape, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_forward(network, input, 1, 0, WIDTH, NULL, scores, &tape, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_forward(network, input, 1, HEIGHT, WIDTH, NULL, beyond, &tape, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_forward(network, input, 1, (size_t)1 << 20, (size_t)1 << 20, NULL, scores, &tape,
+                       &error)
+            == GC_NO_MEMORY;
+    good &= gc_forward(network, input, 1, HEIGHT, WIDTH, NULL, scores, &tape, &error) == GC_OK;
+    if (!good)
+        return 0;
+    const size_t first = 0;
+    good &= gc_tape_read(tape, 1, values, &error) == GC_NOT_KEPT;
+    good &= gc_tape_read(tape, beyond, values, &error) == GC_NOT_KEPT;
+    good &= gc_backward(tape, softmax, values, 1, GC_GRADIENT, &first, 1, gradients, &error)
+            == GC_BAD_ARGUMENT; /* the pass stopped at the scores */
+    good &= gc_backward(tape, scores, values, 0, GC_GRADIENT, &first, 1, gradients, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_backward(tape, scores, values, SIZE_MAX / 2, GC_GRADIENT, &first, 1, gradients,
+                        &error)
+            == GC_NO_MEMORY;
+    good &= gc_backward(tape, scores, values, 1, GC_GRADIENT, &beyond, 1, gradients, &error)
+            == GC_BAD_ARGUMENT;
+    gc_tape_free(tape);
+    good &= gc_resize(1, 0, 5, input, 5, 5, GC_NEAREST, NULL, values, &error) == GC_BAD_ARGUMENT;
+    good &= gc_level_set("no such level", &error) == GC_BAD_ARGUMENT
+            && strstr(error.message, "reference") != NULL;
+    return good;
+}
+
+int main(void)
+{
+    static fixture f;
+    gc_network *network = NULL;
+    size_t scores = 0, sum = 0;
+    gc_error error;
+    make_fixture(&f);
+    if (build(&f, &network, &scores, &sum, &error) != GC_OK) {
+        printf("%s\n", error.message);
+        return EXIT_FAILURE;
+    }
+    for (size_t level = 0; level < gc_level_count(); level++) {
+        const char *name = gc_level_name(level);
+        gc_level_set(name, &error);
+        report(name, "gradient of the scores", check_gradient(network, scores, BATCH * CLASSES));
+        report(name, "gradient of a sum of maps",
+               check_gradient(network, sum, BATCH * 6 * HEIGHT * WIDTH));
+        report(name, "gradient of the probabilities",
+               check_gradient(network, gc_network_size(network) - 1, BATCH * CLASSES));
+        report(name, "several seeds", check_several_seeds(network, scores));
+    }
+    report("memory", "every allocation fails once", check_no_memory(&f));
+    report("arguments", "refused", check_refused(network, scores));
+    gc_network_free(network);
+    report("memory", "nothing is left", gc_alloc_live() == 0);
+    return closing_line();
+}
