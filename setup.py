@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import numpy
@@ -53,11 +54,11 @@ A library in an unusual place is found through pkg-config (PKG_CONFIG_PATH)."""
 
 @dataclass
 class OpenBLAS:
-    """How to link an OpenBLAS, and the library to ship with the package, if any."""
+    """How to link an OpenBLAS, and what of it to ship with the package."""
 
     link: list[str]
     prefix: str = ""
-    shipped: Path | None = None
+    shipped: dict[str, Path] = field(default_factory=dict)  # name in the package: file
     rpath: list[str] = field(default_factory=list)
 
 
@@ -69,13 +70,18 @@ def pypi_openblas() -> OpenBLAS | None:
         return None
     folder = Path(scipy_openblas32.get_lib_dir())
     library = folder / f"lib{scipy_openblas32.get_library()}{'.dylib' if IS_MACOS else '.so'}"
+    licence = next(
+        Path(str(file.locate()))
+        for file in metadata.files("scipy-openblas32") or []
+        if file.name == "LICENSE.txt"
+    )
     if not library.exists():
         return None
     origin = "@loader_path" if IS_MACOS else "$ORIGIN"
     return OpenBLAS(
         link=[f"-L{folder}", f"-l{scipy_openblas32.get_library()}"],
         prefix="scipy_",
-        shipped=library,
+        shipped={library.name: library, "libscipy_openblas.LICENSE.txt": licence},
         rpath=[f"-Wl,-rpath,{origin}"],
     )
 
@@ -91,7 +97,11 @@ def system_openblas() -> OpenBLAS | None:
         pass
     from ctypes.util import find_library
 
-    return OpenBLAS(link=["-lopenblas"]) if find_library("openblas") else None
+    library = find_library("openblas")
+    if library is None:
+        return None
+    # macOS gives a path, Linux the name of a file that may lack the link `-lopenblas` needs.
+    return OpenBLAS(link=[library if IS_MACOS else f"-l:{library}"])
 
 
 class BuildExt(build_ext):
@@ -109,15 +119,16 @@ class BuildExt(build_ext):
             ext.define_macros = [*ext.define_macros, ("GC_BLAS_PREFIX", blas.prefix)]
         super().build_extension(ext)
         self.shipped = blas.shipped
-        if self.shipped is not None:
-            folder = Path(self.get_ext_fullpath(ext.name)).parent
-            shutil.copyfile(self.shipped, folder / self.shipped.name)
+        self.ship(Path(self.get_ext_fullpath(ext.name)).parent)
 
     def copy_extensions_to_source(self) -> None:
         """In place (an editable install) the library belongs beside the extension too."""
         super().copy_extensions_to_source()
-        if self.shipped is not None:
-            shutil.copyfile(self.shipped, ROOT / "gradcam" / self.shipped.name)
+        self.ship(ROOT / "gradcam")
+
+    def ship(self, folder: Path) -> None:
+        for name, file in self.shipped.items():
+            shutil.copyfile(file, folder / name)
 
     def compile_kernels(self) -> list[str]:
         """Object files of every kernel at every level, and of what chooses among them."""
