@@ -1,0 +1,23 @@
+"""The 1000 classes of ImageNet (ILSVRC 2012) in the order of every published VGG: index from 0."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from gradcam.labels import Labels
+
+_TABLE = Path(__file__).with_name("data") / "imagenet_classes.tsv"
+
+
+@cache
+def labels() -> Labels:
+    """Synset and label of each class; read once, from the table that the package ships.
+
+    Examples
+    --------
+    >>> labels().find("tiger cat")
+    Target(index=282, synset='n02123159', label='tiger_cat')
+    """
+    rows = [line.split("\t") for line in _TABLE.read_text("utf-8").splitlines()[1:]]
+    return Labels([label for _, _, label in rows], [synset for _, synset, _ in rows])

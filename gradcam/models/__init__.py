@@ -1,0 +1,1 @@
+"""Architectures as lists of layers, and the input presets that belong to their weights."""

@@ -1,0 +1,108 @@
+"""Input presets: how a picture becomes the numbers that a set of weights was trained on.
+
+A preset belongs to the weights, not to the architecture: the same VGG-16 was published with
+Caffe's convention and with torchvision's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A convention of input: ``x = (pixel / scale - mean) / std`` for each channel.
+
+    Attributes
+    ----------
+    name : str
+    channel_order : "RGB" or "BGR"
+        Order of the network's input channels, and of `mean` and `std`.
+    scale : float
+        What pixel values of 0 to 255 are divided by: 255 or 1.
+    mean, std : tuple of float
+    size : int
+        Height and width of the network's input, in pixels.
+    shorter_side : int or None
+        The picture's shorter side is resized to this many pixels, its aspect kept, and the
+        centre cropped to `size`. None: the picture is resized straight to `size`.
+    """
+
+    name: str
+    channel_order: Literal["RGB", "BGR"] = "RGB"
+    scale: float = 255.0
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    size: int = 224
+    shorter_side: int | None = None
+
+    def __post_init__(self) -> None:
+        # The fields may come from a weight file: tuples may be lists, and anything may be wrong.
+        object.__setattr__(self, "mean", tuple(map(float, self.mean)))
+        object.__setattr__(self, "std", tuple(map(float, self.std)))
+        if (
+            self.channel_order not in ("RGB", "BGR")
+            or len(self.mean) != 3
+            or len(self.std) != 3
+            or not min(self.std) > 0
+            or not self.scale > 0
+            or not 1 <= self.size <= (self.shorter_side or self.size)
+        ):
+            raise ValueError(f"unusable input preset: {self}")
+
+    def to_metadata(self) -> dict[str, str]:
+        """The preset as an entry of a weight file's metadata: a JSON object."""
+        return {"preset": json.dumps(dataclasses.asdict(self))}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Preset | None:
+        """The preset that a weight file names or spells out; None where it says nothing.
+
+        Raises
+        ------
+        ValueError
+            Where the entry is neither a known name nor a JSON object of this class's fields.
+        """
+        text = metadata.get("preset")
+        if text is None:
+            return None
+        if not text.lstrip().startswith("{"):
+            return find(text)
+        try:
+            return cls(**json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"metadata: the preset {text!r} cannot be used ({error})") from error
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset("torchvision", shorter_side=256),
+        Preset("torchvision-straight"),
+        # Mean of ImageNet's pixels in the order BGR, from the VGG authors' Caffe model.
+        Preset("caffe", "BGR", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
+    )
+}
+
+
+def find(preset: str | Preset) -> Preset:
+    """The preset of that name; a :class:`Preset` is given back as it is.
+
+    Raises
+    ------
+    ValueError
+        For a name that :data:`PRESETS` does not have.
+    TypeError
+        For anything that is neither a name nor a preset.
+    """
+    if isinstance(preset, Preset):
+        return preset
+    if not isinstance(preset, str):
+        raise TypeError(f"preset: expected a name or a Preset, got {type(preset).__name__}")
+    if preset not in PRESETS:
+        raise ValueError(f"no input preset is called {preset!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[preset]

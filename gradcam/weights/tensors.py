@@ -1,0 +1,46 @@
+"""What a weight file holds, and the one error for all that can be wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class WeightsError(ValueError):
+    """A weight file or a set of tensors that cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The content of a weight file.
+
+    Attributes
+    ----------
+    tensors : dict of str to array
+        By name, in the order of the file. Floating tensors are float32, and those that lie as
+        float32 in the file are read-only views of it, mapped into memory.
+    metadata : dict of str to str
+        What the file says about itself; empty for formats that say nothing. The models read
+        ``classes`` (a JSON list of pairs: synset, label) and ``preset`` (a name or a JSON object).
+    """
+
+    tensors: dict[str, NDArray[Any]]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def as_float32(values: NDArray[Any]) -> NDArray[Any]:
+    """Floating values as float32, without a copy where they are; other types untouched."""
+    if values.dtype.kind == "f":
+        return values.astype(np.float32, copy=False)
+    return values
+
+
+def listed(names: Iterable[str], limit: int = 6) -> str:
+    """The names for a message, the tail of a long list counted rather than told."""
+    every = list(names)
+    tail = f" and {len(every) - limit} more" if len(every) > limit else ""
+    return ", ".join(every[:limit]) + tail

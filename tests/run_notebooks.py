@@ -1,0 +1,39 @@
+"""Execute every notebook as a reader would, without keeping the outputs.
+
+    python tests/run_notebooks.py [NOTEBOOK ...]
+
+Fails where a cell fails or a notebook takes longer than two minutes a cell. Needs the extra
+``notebook``.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def main(paths: list[str]) -> None:
+    notebooks = [Path(path) for path in paths] or sorted(NOTEBOOKS.glob("*.ipynb"))
+    if not notebooks:
+        sys.exit(f"no notebooks in {NOTEBOOKS}")
+    for path in notebooks:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:  # away from the checkout's own modules
+            client = NotebookClient(
+                notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
+            )
+            client.execute()
+        print(f"{path.name}: {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
