@@ -164,7 +164,7 @@ setup(
             "gradcam._core",
             sources=sources(),
             include_dirs=["csrc", numpy.get_include()],
-            depends=[str(path) for path in sorted(Path("csrc").rglob("*.h"))],
+            depends=[str(path) for path in sorted(Path("csrc").rglob("*.[ch]"))],
             define_macros=[
                 ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                 ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
