@@ -111,6 +111,19 @@ int gc_parse_layer(PyObject *object, void *number)
     return gc_parse_size(object, "a layer's number", number) == 0;
 }
 
+/* The elements as a tuple of our own: converting one may run Python code that changes the
+ * sequence it came from. */
+static PyObject *own_tuple(PyObject *object, const char *expected)
+{
+    PyObject *tuple = PySequence_Tuple(object);
+    if (tuple == NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_TypeError, "expected %s, not %s", expected,
+                     Py_TYPE(object)->tp_name);
+    }
+    return tuple;
+}
+
 int gc_parse_pair(PyObject *object, void *pair)
 {
     size_t *values = pair;
@@ -120,33 +133,33 @@ int gc_parse_pair(PyObject *object, void *pair)
         values[1] = values[0];
         return 1;
     }
-    PyObject *sequence = PySequence_Fast(object, "expected an int or a pair of ints");
-    if (sequence == NULL)
+    PyObject *tuple = own_tuple(object, "an int or a pair of ints");
+    if (tuple == NULL)
         return 0;
-    int good = PySequence_Fast_GET_SIZE(sequence) == 2;
+    int good = PyTuple_GET_SIZE(tuple) == 2;
     if (!good)
         PyErr_Format(PyExc_ValueError, "expected an int or a pair of ints, not %zd values",
-                     PySequence_Fast_GET_SIZE(sequence));
+                     PyTuple_GET_SIZE(tuple));
     for (Py_ssize_t i = 0; good && i < 2; i++)
-        good = gc_parse_size(PySequence_Fast_GET_ITEM(sequence, i), "a size", &values[i]) == 0;
-    Py_DECREF(sequence);
+        good = gc_parse_size(PyTuple_GET_ITEM(tuple, i), "a size", &values[i]) == 0;
+    Py_DECREF(tuple);
     return good;
 }
 
 size_t *gc_parse_layers(PyObject *object, const char *name, Py_ssize_t *count)
 {
-    PyObject *sequence = PySequence_Fast(object, "expected a sequence of layer numbers");
-    if (sequence == NULL)
+    PyObject *tuple = own_tuple(object, "a sequence of layer numbers");
+    if (tuple == NULL)
         return NULL;
-    *count = PySequence_Fast_GET_SIZE(sequence);
+    *count = PyTuple_GET_SIZE(tuple);
     size_t *layers = PyMem_Malloc(sizeof *layers * (size_t)(*count + 1));
     if (layers == NULL)
         PyErr_NoMemory();
     for (Py_ssize_t i = 0; layers != NULL && i < *count; i++)
-        if (gc_parse_size(PySequence_Fast_GET_ITEM(sequence, i), name, &layers[i]) < 0) {
+        if (gc_parse_size(PyTuple_GET_ITEM(tuple, i), name, &layers[i]) < 0) {
             PyMem_Free(layers);
             layers = NULL;
         }
-    Py_DECREF(sequence);
+    Py_DECREF(tuple);
     return layers;
 }

@@ -45,6 +45,8 @@ static void builder_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
+/* To be asked after all arguments are converted: a conversion may run Python code, and that
+ * code may call build(). */
 static int require_open(const builder_object *self)
 {
     if (self->network != NULL)
@@ -101,7 +103,8 @@ static int parse_parameters(PyObject *weight, int rank, const char *weight_name,
  * no layer ever reads an array that is not kept. */
 static int keep_parameters(builder_object *self, const parameters *p)
 {
-    if (PyList_Append(self->arrays, (PyObject *)p->weight) < 0)
+    if (require_open(self) < 0
+        || PyList_Append(self->arrays, (PyObject *)p->weight) < 0)
         return -1;
     return p->bias == NULL ? 0 : PyList_Append(self->arrays, (PyObject *)p->bias);
 }
@@ -119,8 +122,7 @@ static PyObject *builder_conv(PyObject *object, PyObject *args, PyObject *kwargs
     size_t input, layer = 0;
     PyObject *weight, *bias = Py_None, *groups = NULL;
     gc_conv conv = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
-    if (require_open(self) < 0
-        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O$O&O&O&O:conv", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O$O&O&O&O:conv", names,
                                         gc_parse_layer, &input, &weight, &bias, gc_parse_pair,
                                         conv.stride, gc_parse_pair, conv.padding,
                                         gc_parse_pair, conv.dilation, &groups)
@@ -153,9 +155,8 @@ static PyObject *builder_linear(PyObject *object, PyObject *args, PyObject *kwar
     builder_object *self = (builder_object *)object;
     size_t input, layer = 0;
     PyObject *weight, *bias = Py_None;
-    if (require_open(self) < 0
-        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O:linear", names, gc_parse_layer,
-                                        &input, &weight, &bias))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O:linear", names, gc_parse_layer, &input,
+                                     &weight, &bias))
         return NULL;
     parameters p;
     if (parse_parameters(weight, 2, "weight", bias, "bias", &p) < 0)
@@ -179,9 +180,8 @@ static PyObject *builder_affine(PyObject *object, PyObject *args, PyObject *kwar
     builder_object *self = (builder_object *)object;
     size_t input, layer = 0;
     PyObject *scale, *shift;
-    if (require_open(self) < 0
-        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO:affine", names, gc_parse_layer,
-                                        &input, &scale, &shift))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO:affine", names, gc_parse_layer, &input,
+                                     &scale, &shift))
         return NULL;
     parameters p;
     if (shift == Py_None) {
@@ -221,6 +221,8 @@ static PyObject *pool(PyObject *object, add_pool add, gc_pool *p, size_t input,
     } else if (!gc_parse_pair(stride, p->stride)) {
         return NULL;
     }
+    if (require_open(self) < 0)
+        return NULL;
     const gc_status status = add(self->network, input, p, &layer, &error);
     return number_or_raise(status, layer, &error);
 }
@@ -231,10 +233,9 @@ static PyObject *builder_max_pool(PyObject *object, PyObject *args, PyObject *kw
     size_t input;
     PyObject *stride = Py_None;
     gc_pool p = {0};
-    if (require_open((builder_object *)object) < 0
-        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&p:max_pool", names,
-                                        gc_parse_layer, &input, gc_parse_pair, p.kernel,
-                                        &stride, gc_parse_pair, p.padding, &p.ceil_mode))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&p:max_pool", names, gc_parse_layer,
+                                     &input, gc_parse_pair, p.kernel, &stride, gc_parse_pair,
+                                     p.padding, &p.ceil_mode))
         return NULL;
     return pool(object, gc_add_max_pool, &p, input, stride);
 }
@@ -246,11 +247,9 @@ static PyObject *builder_average_pool(PyObject *object, PyObject *args, PyObject
     size_t input;
     PyObject *stride = Py_None;
     gc_pool p = {.include_pad = 1};
-    if (require_open((builder_object *)object) < 0
-        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&pp:average_pool", names,
-                                        gc_parse_layer, &input, gc_parse_pair, p.kernel,
-                                        &stride, gc_parse_pair, p.padding, &p.ceil_mode,
-                                        &p.include_pad))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&pp:average_pool", names,
+                                     gc_parse_layer, &input, gc_parse_pair, p.kernel, &stride,
+                                     gc_parse_pair, p.padding, &p.ceil_mode, &p.include_pad))
         return NULL;
     return pool(object, gc_add_average_pool, &p, input, stride);
 }
@@ -262,9 +261,9 @@ static PyObject *builder_adaptive_average_pool(PyObject *object, PyObject *args,
     builder_object *self = (builder_object *)object;
     size_t input, size[2], layer = 0;
     gc_error error;
-    if (require_open(self) < 0
-        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&:adaptive_average_pool", names,
-                                        gc_parse_layer, &input, gc_parse_pair, size))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&:adaptive_average_pool", names,
+                                     gc_parse_layer, &input, gc_parse_pair, size)
+        || require_open(self) < 0)
         return NULL;
     const gc_status status = gc_add_adaptive_average_pool(self->network, input, size[0],
                                                           size[1], &layer, &error);
@@ -276,7 +275,7 @@ static PyObject *plain(PyObject *object, PyObject *input_object, add_plain add)
     builder_object *self = (builder_object *)object;
     size_t input, layer = 0;
     gc_error error;
-    if (require_open(self) < 0 || !gc_parse_layer(input_object, &input))
+    if (!gc_parse_layer(input_object, &input) || require_open(self) < 0)
         return NULL;
     const gc_status status = add(self->network, input, &layer, &error);
     return number_or_raise(status, layer, &error);
@@ -308,11 +307,13 @@ static PyObject *join(PyObject *object, PyObject *sequence, add_join add)
     Py_ssize_t count;
     size_t layer = 0;
     gc_error error;
-    if (require_open(self) < 0)
-        return NULL;
     size_t *inputs = gc_parse_layers(sequence, "inputs", &count);
     if (inputs == NULL)
         return NULL;
+    if (require_open(self) < 0) {
+        PyMem_Free(inputs);
+        return NULL;
+    }
     const gc_status status = add(self->network, inputs, (size_t)count, &layer, &error);
     PyMem_Free(inputs);
     return number_or_raise(status, layer, &error);
