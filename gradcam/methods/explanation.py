@@ -99,8 +99,8 @@ class Explanation:
         seen: Any = True
         if self.geometry.cropped:
             seen = self.geometry.to_picture(np.ones_like(evidence), "nearest") > 0
-        low = float(on_picture.min(where=seen, initial=np.inf))
         high = float(on_picture.max())
+        low = min(high, float(on_picture.min(where=seen, initial=np.inf)))
         rounding = 4 * float(np.finfo(np.float32).eps) * high
         if not rounding < high - low < np.inf:
             warnings.warn(

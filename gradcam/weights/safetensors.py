@@ -101,21 +101,27 @@ def write(
     Raises
     ------
     WeightsError
-        Where a value is not finite, or becomes infinite as float16.
+        Where a tensor or the metadata cannot be written, a value is not finite, or it becomes
+        infinite as float16. Nothing is written then.
     """
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype: expected 'float32' or 'float16', got {dtype!r}")
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    header: dict[str, Any] = {"__metadata__": _strings(metadata)} if metadata else {}
     arrays = []
     end = 0
     for name, values in tensors.items():
+        if not isinstance(name, str) or name == "__metadata__":
+            raise WeightsError(f"{name!r} cannot be the name of a tensor")
+        given = np.asarray(values)
+        if given.dtype.kind not in "fiub":
+            raise WeightsError(f"{name}: holds {given.dtype}, expected real numbers")
         with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<"))
+            array = np.ascontiguousarray(given, dtype=np.dtype(dtype).newbyteorder("<"))
         if not np.isfinite(array).all():
             raise WeightsError(f"{name}: not finite as {dtype}")
         begin, end = end, end + array.nbytes
         kind = "F32" if dtype == "float32" else "F16"
-        shape = list(np.shape(values))
+        shape = list(given.shape)
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
         arrays.append(array)
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -125,6 +131,13 @@ def write(
         file.write(text)
         for array in arrays:
             file.write(array.data)
+
+
+def _strings(metadata: Mapping[str, str]) -> dict[str, str]:
+    for name, value in metadata.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise WeightsError(f"metadata maps strings to strings, not {name!r} to {value!r}")
+    return dict(metadata)
 
 
 def _parse(path: str | os.PathLike[str], text: bytes) -> dict[str, Any]:
