@@ -28,8 +28,12 @@ VERSION = next(
     for line in (ROOT / "pyproject.toml").read_text().splitlines()
     if line.startswith("version")
 )
-IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 IS_MACOS = sys.platform == "darwin"
+if IS_MACOS:
+    # One architecture at a time, also under a Python built for two: each has its own kernels.
+    os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
+MACHINE = os.environ["ARCHFLAGS"].split()[-1] if IS_MACOS else platform.machine()
+IS_X86 = MACHINE.lower() in ("x86_64", "amd64")
 
 C_FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
 # No -ffast-math: it would make NumPy flush subnormals, and NaN must stay NaN.
@@ -70,18 +74,18 @@ def pypi_openblas() -> OpenBLAS | None:
         return None
     folder = Path(scipy_openblas32.get_lib_dir())
     library = folder / f"lib{scipy_openblas32.get_library()}{'.dylib' if IS_MACOS else '.so'}"
-    licence = next(
+    licences = [
         Path(str(file.locate()))
         for file in metadata.files("scipy-openblas32") or []
         if file.name == "LICENSE.txt"
-    )
-    if not library.exists():
+    ]
+    if not library.exists() or not licences:
         return None
     origin = "@loader_path" if IS_MACOS else "$ORIGIN"
     return OpenBLAS(
         link=[f"-L{folder}", f"-l{scipy_openblas32.get_library()}"],
         prefix="scipy_",
-        shipped={library.name: library, "libscipy_openblas.LICENSE.txt": licence},
+        shipped={library.name: library, "libscipy_openblas.LICENSE.txt": licences[0]},
         rpath=[f"-Wl,-rpath,{origin}"],
     )
 
@@ -92,7 +96,9 @@ def system_openblas() -> OpenBLAS | None:
         found = subprocess.run(
             ["pkg-config", "--libs", "openblas"], capture_output=True, text=True, check=True
         )
-        return OpenBLAS(link=found.stdout.split())
+        link = found.stdout.split()
+        folders = [flag[2:] for flag in link if flag.startswith("-L")]
+        return OpenBLAS(link=link, rpath=[f"-Wl,-rpath,{folder}" for folder in folders])
     except (OSError, subprocess.CalledProcessError):
         pass
     from ctypes.util import find_library
@@ -107,6 +113,13 @@ def system_openblas() -> OpenBLAS | None:
 class BuildExt(build_ext):
     """Compiles the kernels per level and ships OpenBLAS beside the extension."""
 
+    shipped: dict[str, Path] = {}
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        # Flags, the version and the choice of OpenBLAS count too, not sources alone.
+        self.force = True
+
     def build_extension(self, ext: Extension) -> None:
         blas = (
             None if os.environ.get("GRADCAM_SYSTEM_OPENBLAS") == "1" else pypi_openblas()
@@ -114,7 +127,7 @@ class BuildExt(build_ext):
         if blas is None:
             raise SystemExit(NO_OPENBLAS)
         ext.extra_objects = [*ext.extra_objects, *self.compile_kernels()]
-        ext.extra_link_args = [*ext.extra_link_args, *blas.link, *blas.rpath]
+        ext.extra_link_args = [*ext.extra_link_args, *blas.link, *blas.rpath, "-pthread"]
         if blas.prefix:
             ext.define_macros = [*ext.define_macros, ("GC_BLAS_PREFIX", blas.prefix)]
         super().build_extension(ext)
@@ -125,6 +138,16 @@ class BuildExt(build_ext):
         """In place (an editable install) the library belongs beside the extension too."""
         super().copy_extensions_to_source()
         self.ship(ROOT / "gradcam")
+
+    def get_outputs(self) -> list[str]:
+        folder = Path(self.build_lib, "gradcam")
+        return [*super().get_outputs(), *(str(folder / name) for name in self.shipped)]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        """For editable installs: where each file that is built lies in the source tree."""
+        folder = Path(self.build_lib, "gradcam")
+        shipped = {str(folder / name): str(Path("gradcam", name)) for name in self.shipped}
+        return {**super().get_output_mapping(), **(shipped if self.inplace else {})}
 
     def ship(self, folder: Path) -> None:
         for name, file in self.shipped.items():

@@ -178,12 +178,16 @@ gc_status gc_resize(size_t count, size_t height, size_t width, const float *maps
 size_t gc_level_count(void);
 const char *gc_level_name(size_t index);
 const char *gc_level_active(void);
-/* Make a level active for all later calls. GC_BAD_ARGUMENT, naming the levels there are. */
+/* Whether there is a level of that name: GC_OK, or GC_BAD_ARGUMENT, naming those there are. */
+gc_status gc_level_find(const char *name, gc_error *error);
+/* Make a level active for all passes that begin later. GC_BAD_ARGUMENT as above. */
 gc_status gc_level_set(const char *name, gc_error *error);
 
 /* Description of the BLAS in use, for people. */
 const char *gc_blas_config(void);
+/* Threads that a pass may use: those set, else the environment variable GRADCAM_NUM_THREADS, else
+ * the processors that the process may use, within the limit of its control group. */
 int gc_threads(void);
-void gc_set_threads(int threads); /* threads >= 1 */
+void gc_set_threads(int threads); /* 1 to 256; what lies outside is taken as the nearest */
 
 #endif

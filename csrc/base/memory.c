@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200112L /* posix_memalign: aligned_alloc needs a newer macOS */
 #include "base/memory.h"
 
 #include <stdatomic.h>
@@ -13,15 +14,12 @@ void *gc_alloc(size_t bytes)
         return NULL;
     if (bytes > SIZE_MAX - GC_ALIGNMENT)
         return NULL;
-    /* C11 asks for a size that is a multiple of the alignment. */
-    const size_t padded = bytes == 0 ? GC_ALIGNMENT
-                                     : (bytes + GC_ALIGNMENT - 1) / GC_ALIGNMENT * GC_ALIGNMENT;
-    void *block = aligned_alloc(GC_ALIGNMENT, padded);
-    if (block != NULL) {
-        atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
-        if (successes_left > 0)
-            successes_left--;
-    }
+    void *block;
+    if (posix_memalign(&block, GC_ALIGNMENT, bytes == 0 ? GC_ALIGNMENT : bytes) != 0)
+        return NULL;
+    atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
+    if (successes_left > 0)
+        successes_left--;
     return block;
 }
 
@@ -38,14 +36,6 @@ int gc_multiply(size_t a, size_t b, size_t *out)
     if (b != 0 && a > SIZE_MAX / b)
         return 0;
     *out = a * b;
-    return 1;
-}
-
-int gc_sum(size_t a, size_t b, size_t *out)
-{
-    if (a > SIZE_MAX - b)
-        return 0;
-    *out = a + b;
     return 1;
 }
 

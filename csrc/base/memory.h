@@ -12,9 +12,8 @@
 void *gc_alloc(size_t bytes);
 void gc_free(void *block); /* NULL is fine */
 
-/* *out = a * b, or a + b; returns 0, leaving *out alone, where size_t cannot hold it. */
+/* *out = a * b; returns 0, leaving *out alone, where size_t cannot hold it. */
 int gc_multiply(size_t a, size_t b, size_t *out);
-int gc_sum(size_t a, size_t b, size_t *out);
 
 /* For tests of what happens when memory runs out: let the next `successes` allocations of
  * this thread succeed and all later ones fail; a negative number ends that. */

@@ -18,10 +18,10 @@ GC_KERNELS(X)
 #undef X
 
 #define X(name, parameters) .name = gc_##name##_reference,
-static const gc_kernels reference_table = {.level = "reference", GC_KERNELS(X)};
+static const gc_kernels reference_table = {.level = "reference", .width = 1, GC_KERNELS(X)};
 #undef X
 #define X(name, parameters) .name = gc_##name##_baseline,
-static const gc_kernels baseline_table = {.level = "baseline", GC_KERNELS(X)};
+static const gc_kernels baseline_table = {.level = "baseline", .width = 4, GC_KERNELS(X)};
 #undef X
 
 static int always(void)
@@ -31,7 +31,7 @@ static int always(void)
 
 #ifdef GC_HAVE_AVX2
 #define X(name, parameters) .name = gc_##name##_avx2,
-static const gc_kernels avx2_table = {.level = "avx2", GC_KERNELS(X)};
+static const gc_kernels avx2_table = {.level = "avx2", .width = 8, GC_KERNELS(X)};
 #undef X
 static int runs_avx2(void)
 {
@@ -41,7 +41,7 @@ static int runs_avx2(void)
 
 #ifdef GC_HAVE_AVX512
 #define X(name, parameters) .name = gc_##name##_avx512,
-static const gc_kernels avx512_table = {.level = "avx512", GC_KERNELS(X)};
+static const gc_kernels avx512_table = {.level = "avx512", .width = 16, GC_KERNELS(X)};
 #undef X
 static int runs_avx512(void)
 {
@@ -116,18 +116,23 @@ const char *gc_level_active(void)
     return gc_kernels_active()->level;
 }
 
+gc_status gc_level_find(const char *name, gc_error *error)
+{
+    if (find(name) != NULL)
+        return GC_OK;
+    char names[128] = "";
+    for (size_t i = 0; i < gc_level_count(); i++) {
+        strcat(names, i == 0 ? "" : ", ");
+        strcat(names, levels[i].table->level);
+    }
+    return gc_fail(error, GC_BAD_ARGUMENT, "this machine has no kernel level '%.40s'; it has: %s",
+                   name, names);
+}
+
 gc_status gc_level_set(const char *name, gc_error *error)
 {
-    const gc_kernels *table = find(name);
-    if (table == NULL) {
-        char names[128] = "";
-        for (size_t i = 0; i < gc_level_count(); i++) {
-            strcat(names, i == 0 ? "" : ", ");
-            strcat(names, levels[i].table->level);
-        }
-        return gc_fail(error, GC_BAD_ARGUMENT,
-                       "this machine has no kernel level '%.40s'; it has: %s", name, names);
-    }
-    atomic_store_explicit(&active, table, memory_order_release);
-    return GC_OK;
+    const gc_status status = gc_level_find(name, error);
+    if (status == GC_OK)
+        atomic_store_explicit(&active, find(name), memory_order_release);
+    return status;
 }

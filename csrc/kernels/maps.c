@@ -38,8 +38,13 @@ void GC_KERNEL(resize)(size_t width, size_t out_height, size_t out_width, const 
     for (size_t i = 0; i < out_height; i++, out += out_width) {
         const gc_tap row = rows[i];
         const float *low = map + row.low * width, *high = map + row.high * width;
+        const int row_outside = row.low_weight == 0.0f && row.high_weight == 0.0f;
         for (size_t j = 0; j < out_width; j++) {
             const gc_tap column = columns[j];
+            if (row_outside || (column.low_weight == 0.0f && column.high_weight == 0.0f)) {
+                out[j] = 0.0f;
+                continue;
+            }
             const float above = column.low_weight * low[column.low]
                                 + column.high_weight * low[column.high];
             const float below = column.low_weight * high[column.low]

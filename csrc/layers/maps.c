@@ -35,7 +35,7 @@ static gc_tap make_tap(size_t pixel, size_t size, double begin, double end,
     const double centre = (double)pixel + 0.5, extent = end - begin;
     gc_tap tap = {0};
     if (centre < begin || centre > end)
-        return tap; /* weights 0: outside the region */
+        return tap; /* weights 0: outside the region, and 0 comes out */
     double source;
     if (method == GC_NEAREST)
         source = floor((centre - begin) * (double)size / extent);
@@ -46,8 +46,9 @@ static gc_tap make_tap(size_t pixel, size_t size, double begin, double end,
                               : 0.0;
     source = fmin(fmax(source, 0.0), (double)size - 1.0);
     tap.low = (size_t)source;
-    tap.high = tap.low + 1 < size ? tap.low + 1 : tap.low;
     const double fraction = source - (double)tap.low;
+    /* A neighbour without weight is not read: 0 times infinity is no number. */
+    tap.high = fraction > 0.0 ? tap.low + 1 : tap.low;
     tap.low_weight = (float)(1.0 - fraction);
     tap.high_weight = (float)fraction;
     return tap;

@@ -42,6 +42,10 @@ PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char 
     }
     PyArrayObject *array = (PyArrayObject *)PyArray_FROM_OTF(
         (PyObject *)given, NPY_FLOAT32, NPY_ARRAY_IN_ARRAY | NPY_ARRAY_FORCECAST);
+    if (array == given) { /* the caller's own, whose shape another thread can set: take a view */
+        array = (PyArrayObject *)PyArray_View(given, NULL, &PyArray_Type);
+        Py_DECREF(given); /* of PyArray_FROM_OTF */
+    }
     Py_DECREF(given);
     return array;
 }
@@ -127,7 +131,7 @@ static PyObject *own_tuple(PyObject *object, const char *expected)
 int gc_parse_pair(PyObject *object, void *pair)
 {
     size_t *values = pair;
-    if (PyIndex_Check(object)) {
+    if (PyIndex_Check(object) && !PyArray_Check(object)) {
         if (gc_parse_size(object, "a size", &values[0]) < 0)
             return 0;
         values[1] = values[0];

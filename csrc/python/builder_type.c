@@ -39,42 +39,91 @@ static void builder_dealloc(PyObject *object)
 {
     builder_object *self = (builder_object *)object;
     PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
     gc_network_free(self->network);
     Py_XDECREF(self->arrays);
     type->tp_free(object);
     Py_DECREF(type);
 }
 
-/* To be asked after all arguments are converted: a conversion may run Python code, and that
- * code may call build(). */
-static int require_open(const builder_object *self)
+static int builder_traverse(PyObject *object, visitproc visit, void *arg)
 {
-    if (self->network != NULL)
-        return 0;
-    PyErr_SetString(PyExc_RuntimeError,
-                    "this builder has built its network; start another one");
-    return -1;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((builder_object *)object)->arrays);
+    return 0;
 }
 
-/* The outcome of a gc_add_... call: the new layer's number, or an exception. */
-static PyObject *number_or_raise(gc_status status, size_t layer, const gc_error *error)
-{
-    return status == GC_OK ? PyLong_FromSize_t(layer) : gc_raise(status, error);
-}
+/* ---- Adding a layer ----------------------------------------------------------------------- */
 
-/* ---- Layers with weights ----------------------------------------------------------------- */
-
-/* Weight and bias (which may be None) of a layer; `rank` is the weight's. */
+/* Weight and bias of a layer, or NULL; scale and shift of an affine one. */
 typedef struct parameters {
     PyArrayObject *weight, *bias;
 } parameters;
 
-static void release_parameters(parameters *p)
+/* A layer that is ready to be added: all its arguments are C values. */
+typedef struct request {
+    parameters parameters;
+    size_t input;
+    union {
+        gc_conv conv;
+        gc_pool pool;
+        size_t size[2];
+        struct {
+            const size_t *numbers;
+            size_t count;
+        } inputs;
+    };
+} request;
+
+typedef gc_status (*add_request)(gc_network *, const request *, size_t *, gc_error *);
+
+static int keep(PyObject *arrays, PyArrayObject *array)
 {
-    Py_XDECREF(p->weight);
-    Py_XDECREF(p->bias);
+    return array == NULL ? 0 : PyList_Append(arrays, (PyObject *)array);
 }
 
+/* The one place where a builder changes. It comes after all arguments are converted, for that
+ * may run Python code which calls build(), and it has the builder to itself. The arrays are
+ * kept before the layer is added, and let go again where it is refused. */
+static PyObject *add_locked(builder_object *self, add_request add, const request *r)
+{
+    gc_error error;
+    size_t layer = 0;
+    if (self->network == NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "this builder has built its network; start another one");
+        return NULL;
+    }
+    const Py_ssize_t before = PyList_GET_SIZE(self->arrays);
+    if (keep(self->arrays, r->parameters.weight) < 0
+        || keep(self->arrays, r->parameters.bias) < 0)
+        return NULL;
+    const gc_status status = add(self->network, r, &layer, &error);
+    if (status == GC_OK)
+        return PyLong_FromSize_t(layer);
+    if (PyList_SetSlice(self->arrays, before, PyList_GET_SIZE(self->arrays), NULL) < 0)
+        return NULL;
+    return gc_raise(status, &error);
+}
+
+static PyObject *add_layer(PyObject *object, add_request add, const request *r)
+{
+    PyObject *number;
+    Py_BEGIN_CRITICAL_SECTION(object);
+    number = add_locked((builder_object *)object, add, r);
+    Py_END_CRITICAL_SECTION();
+    return number;
+}
+
+/* ---- Layers with weights ------------------------------------------------------------------ */
+
+static void release_parameters(parameters *p)
+{
+    Py_CLEAR(p->weight);
+    Py_CLEAR(p->bias);
+}
+
+/* `rank` is the weight's; the bias may be None. */
 static int parse_parameters(PyObject *weight, int rank, const char *weight_name, PyObject *bias,
                             const char *bias_name, parameters *p)
 {
@@ -99,252 +148,274 @@ static int parse_parameters(PyObject *weight, int rank, const char *weight_name,
     return 0;
 }
 
-/* Keep the arrays alive with the builder; 0 or -1. Called before the layer is added, so that
- * no layer ever reads an array that is not kept. */
-static int keep_parameters(builder_object *self, const parameters *p)
-{
-    if (require_open(self) < 0
-        || PyList_Append(self->arrays, (PyObject *)p->weight) < 0)
-        return -1;
-    return p->bias == NULL ? 0 : PyList_Append(self->arrays, (PyObject *)p->bias);
-}
-
 static const float *floats_or_null(PyArrayObject *array)
 {
     return array == NULL ? NULL : gc_floats(array);
 }
 
-static PyObject *builder_conv(PyObject *object, PyObject *args, PyObject *kwargs)
+static gc_status add_conv(gc_network *network, const request *r, size_t *layer, gc_error *error)
+{
+    return gc_add_conv(network, r->input, &r->conv, gc_floats(r->parameters.weight),
+                       floats_or_null(r->parameters.bias), layer, error);
+}
+
+static PyObject *builder_conv(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"input",    "weight", "bias", "stride", "padding",
                             "dilation", "groups", NULL};
-    builder_object *self = (builder_object *)object;
-    size_t input, layer = 0;
     PyObject *weight, *bias = Py_None, *groups = NULL;
-    gc_conv conv = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O$O&O&O&O:conv", names,
-                                        gc_parse_layer, &input, &weight, &bias, gc_parse_pair,
-                                        conv.stride, gc_parse_pair, conv.padding,
-                                        gc_parse_pair, conv.dilation, &groups)
-        || (groups != NULL && gc_parse_size(groups, "groups", &conv.groups) < 0))
+    request r = {.conv = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1}};
+    gc_conv *conv = &r.conv;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O$O&O&O&O:conv", names, gc_parse_layer,
+                                     &r.input, &weight, &bias, gc_parse_pair, conv->stride,
+                                     gc_parse_pair, conv->padding, gc_parse_pair,
+                                     conv->dilation, &groups)
+        || (groups != NULL && gc_parse_size(groups, "groups", &conv->groups) < 0)
+        || parse_parameters(weight, 4, "weight", bias, "bias", &r.parameters) < 0)
         return NULL;
-    parameters p;
-    if (parse_parameters(weight, 4, "weight", bias, "bias", &p) < 0)
-        return NULL;
-    PyObject *result = NULL;
-    gc_error error;
-    conv.out_channels = (size_t)PyArray_DIM(p.weight, 0);
-    conv.kernel[0] = (size_t)PyArray_DIM(p.weight, 2);
-    conv.kernel[1] = (size_t)PyArray_DIM(p.weight, 3);
-    const size_t per_group = (size_t)PyArray_DIM(p.weight, 1);
-    if (conv.groups != 0 && per_group > SIZE_MAX / conv.groups) {
-        PyErr_SetString(PyExc_ValueError, "groups is out of range");
-    } else if (keep_parameters(self, &p) == 0) {
-        conv.in_channels = per_group * conv.groups;
-        const gc_status status = gc_add_conv(self->network, input, &conv, gc_floats(p.weight),
-                                             floats_or_null(p.bias), &layer, &error);
-        result = number_or_raise(status, layer, &error);
+    PyObject *number = NULL;
+    const npy_intp *dims = PyArray_DIMS(r.parameters.weight);
+    if (conv->groups == 0 || (size_t)dims[1] > SIZE_MAX / conv->groups) {
+        PyErr_Format(PyExc_ValueError, "groups must be 1 or more, and not %zu", conv->groups);
+    } else {
+        conv->out_channels = (size_t)dims[0];
+        conv->in_channels = (size_t)dims[1] * conv->groups;
+        conv->kernel[0] = (size_t)dims[2];
+        conv->kernel[1] = (size_t)dims[3];
+        number = add_layer(self, add_conv, &r);
     }
-    release_parameters(&p);
-    return result;
+    release_parameters(&r.parameters);
+    return number;
 }
 
-static PyObject *builder_linear(PyObject *object, PyObject *args, PyObject *kwargs)
+static gc_status add_linear(gc_network *network, const request *r, size_t *layer,
+                            gc_error *error)
+{
+    const npy_intp *dims = PyArray_DIMS(r->parameters.weight);
+    return gc_add_linear(network, r->input, (size_t)dims[1], (size_t)dims[0],
+                         gc_floats(r->parameters.weight), floats_or_null(r->parameters.bias),
+                         layer, error);
+}
+
+static PyObject *builder_linear(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"input", "weight", "bias", NULL};
-    builder_object *self = (builder_object *)object;
-    size_t input, layer = 0;
     PyObject *weight, *bias = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O:linear", names, gc_parse_layer, &input,
-                                     &weight, &bias))
+    request r = {0};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O:linear", names, gc_parse_layer,
+                                     &r.input, &weight, &bias)
+        || parse_parameters(weight, 2, "weight", bias, "bias", &r.parameters) < 0)
         return NULL;
-    parameters p;
-    if (parse_parameters(weight, 2, "weight", bias, "bias", &p) < 0)
-        return NULL;
-    PyObject *result = NULL;
-    if (keep_parameters(self, &p) == 0) {
-        gc_error error;
-        const gc_status status =
-            gc_add_linear(self->network, input, (size_t)PyArray_DIM(p.weight, 1),
-                          (size_t)PyArray_DIM(p.weight, 0), gc_floats(p.weight),
-                          floats_or_null(p.bias), &layer, &error);
-        result = number_or_raise(status, layer, &error);
-    }
-    release_parameters(&p);
-    return result;
+    PyObject *number = add_layer(self, add_linear, &r);
+    release_parameters(&r.parameters);
+    return number;
 }
 
-static PyObject *builder_affine(PyObject *object, PyObject *args, PyObject *kwargs)
+static gc_status add_affine(gc_network *network, const request *r, size_t *layer,
+                            gc_error *error)
+{
+    return gc_add_affine(network, r->input, (size_t)PyArray_DIM(r->parameters.weight, 0),
+                         gc_floats(r->parameters.weight), gc_floats(r->parameters.bias), layer,
+                         error);
+}
+
+static PyObject *builder_affine(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"input", "scale", "shift", NULL};
-    builder_object *self = (builder_object *)object;
-    size_t input, layer = 0;
     PyObject *scale, *shift;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO:affine", names, gc_parse_layer, &input,
-                                     &scale, &shift))
+    request r = {0};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO:affine", names, gc_parse_layer,
+                                     &r.input, &scale, &shift))
         return NULL;
-    parameters p;
     if (shift == Py_None) {
         PyErr_SetString(PyExc_TypeError, "shift must be an array, not None");
         return NULL;
     }
-    if (parse_parameters(scale, 1, "scale", shift, "shift", &p) < 0)
+    if (parse_parameters(scale, 1, "scale", shift, "shift", &r.parameters) < 0)
         return NULL;
-    PyObject *result = NULL;
-    if (keep_parameters(self, &p) == 0) {
-        gc_error error;
-        const gc_status status =
-            gc_add_affine(self->network, input, (size_t)PyArray_DIM(p.weight, 0),
-                          gc_floats(p.weight), gc_floats(p.bias), &layer, &error);
-        result = number_or_raise(status, layer, &error);
-    }
-    release_parameters(&p);
-    return result;
+    PyObject *number = add_layer(self, add_affine, &r);
+    release_parameters(&r.parameters);
+    return number;
 }
 
-/* ---- Layers without -------------------------------------------------------------------- */
+/* ---- Layers without ----------------------------------------------------------------------- */
 
-typedef gc_status (*add_pool)(gc_network *, size_t, const gc_pool *, size_t *, gc_error *);
-typedef gc_status (*add_plain)(gc_network *, size_t, size_t *, gc_error *);
-typedef gc_status (*add_join)(gc_network *, const size_t *, size_t, size_t *, gc_error *);
-
-/* stride defaults to the window, as everywhere. */
-static PyObject *pool(PyObject *object, add_pool add, gc_pool *p, size_t input,
-                      PyObject *stride)
+/* A stride that is not given is the window's size, as everywhere. */
+static int parse_stride(PyObject *stride, gc_pool *pool)
 {
-    builder_object *self = (builder_object *)object;
-    size_t layer = 0;
-    gc_error error;
-    if (stride == Py_None) {
-        p->stride[0] = p->kernel[0];
-        p->stride[1] = p->kernel[1];
-    } else if (!gc_parse_pair(stride, p->stride)) {
-        return NULL;
-    }
-    if (require_open(self) < 0)
-        return NULL;
-    const gc_status status = add(self->network, input, p, &layer, &error);
-    return number_or_raise(status, layer, &error);
+    if (stride != Py_None)
+        return gc_parse_pair(stride, pool->stride);
+    pool->stride[0] = pool->kernel[0];
+    pool->stride[1] = pool->kernel[1];
+    return 1;
 }
 
-static PyObject *builder_max_pool(PyObject *object, PyObject *args, PyObject *kwargs)
+static gc_status add_max_pool(gc_network *network, const request *r, size_t *layer,
+                              gc_error *error)
+{
+    return gc_add_max_pool(network, r->input, &r->pool, layer, error);
+}
+
+static PyObject *builder_max_pool(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"input", "kernel", "stride", "padding", "ceil_mode", NULL};
-    size_t input;
     PyObject *stride = Py_None;
-    gc_pool p = {0};
+    request r = {0};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&p:max_pool", names, gc_parse_layer,
-                                     &input, gc_parse_pair, p.kernel, &stride, gc_parse_pair,
-                                     p.padding, &p.ceil_mode))
+                                     &r.input, gc_parse_pair, r.pool.kernel, &stride,
+                                     gc_parse_pair, r.pool.padding, &r.pool.ceil_mode)
+        || !parse_stride(stride, &r.pool))
         return NULL;
-    return pool(object, gc_add_max_pool, &p, input, stride);
+    return add_layer(self, add_max_pool, &r);
 }
 
-static PyObject *builder_average_pool(PyObject *object, PyObject *args, PyObject *kwargs)
+static gc_status add_average_pool(gc_network *network, const request *r, size_t *layer,
+                                  gc_error *error)
+{
+    return gc_add_average_pool(network, r->input, &r->pool, layer, error);
+}
+
+static PyObject *builder_average_pool(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"input",     "kernel",            "stride", "padding",
                             "ceil_mode", "count_include_pad", NULL};
-    size_t input;
     PyObject *stride = Py_None;
-    gc_pool p = {.include_pad = 1};
+    request r = {.pool = {.include_pad = 1}};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&pp:average_pool", names,
-                                     gc_parse_layer, &input, gc_parse_pair, p.kernel, &stride,
-                                     gc_parse_pair, p.padding, &p.ceil_mode, &p.include_pad))
+                                     gc_parse_layer, &r.input, gc_parse_pair, r.pool.kernel,
+                                     &stride, gc_parse_pair, r.pool.padding,
+                                     &r.pool.ceil_mode, &r.pool.include_pad)
+        || !parse_stride(stride, &r.pool))
         return NULL;
-    return pool(object, gc_add_average_pool, &p, input, stride);
+    return add_layer(self, add_average_pool, &r);
 }
 
-static PyObject *builder_adaptive_average_pool(PyObject *object, PyObject *args,
+static gc_status add_adaptive_average_pool(gc_network *network, const request *r,
+                                           size_t *layer, gc_error *error)
+{
+    return gc_add_adaptive_average_pool(network, r->input, r->size[0], r->size[1], layer, error);
+}
+
+static PyObject *builder_adaptive_average_pool(PyObject *self, PyObject *args,
                                                PyObject *kwargs)
 {
     static char *names[] = {"input", "size", NULL};
-    builder_object *self = (builder_object *)object;
-    size_t input, size[2], layer = 0;
-    gc_error error;
+    request r = {0};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&:adaptive_average_pool", names,
-                                     gc_parse_layer, &input, gc_parse_pair, size)
-        || require_open(self) < 0)
+                                     gc_parse_layer, &r.input, gc_parse_pair, r.size))
         return NULL;
-    const gc_status status = gc_add_adaptive_average_pool(self->network, input, size[0],
-                                                          size[1], &layer, &error);
-    return number_or_raise(status, layer, &error);
+    return add_layer(self, add_adaptive_average_pool, &r);
 }
 
-static PyObject *plain(PyObject *object, PyObject *input_object, add_plain add)
+static PyObject *add_plain(PyObject *self, PyObject *input, add_request add)
 {
-    builder_object *self = (builder_object *)object;
-    size_t input, layer = 0;
-    gc_error error;
-    if (!gc_parse_layer(input_object, &input) || require_open(self) < 0)
-        return NULL;
-    const gc_status status = add(self->network, input, &layer, &error);
-    return number_or_raise(status, layer, &error);
+    request r = {0};
+    return gc_parse_layer(input, &r.input) ? add_layer(self, add, &r) : NULL;
+}
+
+static gc_status add_relu(gc_network *network, const request *r, size_t *layer, gc_error *error)
+{
+    return gc_add_relu(network, r->input, layer, error);
 }
 
 static PyObject *builder_relu(PyObject *self, PyObject *input)
 {
-    return plain(self, input, gc_add_relu);
+    return add_plain(self, input, add_relu);
+}
+
+static gc_status add_softmax(gc_network *network, const request *r, size_t *layer,
+                             gc_error *error)
+{
+    return gc_add_softmax(network, r->input, layer, error);
 }
 
 static PyObject *builder_softmax(PyObject *self, PyObject *input)
 {
-    return plain(self, input, gc_add_softmax);
+    return add_plain(self, input, add_softmax);
+}
+
+static gc_status add_flatten(gc_network *network, const request *r, size_t *layer,
+                             gc_error *error)
+{
+    return gc_add_flatten(network, r->input, layer, error);
 }
 
 static PyObject *builder_flatten(PyObject *self, PyObject *input)
 {
-    return plain(self, input, gc_add_flatten);
+    return add_plain(self, input, add_flatten);
+}
+
+static gc_status add_dropout(gc_network *network, const request *r, size_t *layer,
+                             gc_error *error)
+{
+    return gc_add_dropout(network, r->input, layer, error);
 }
 
 static PyObject *builder_dropout(PyObject *self, PyObject *input)
 {
-    return plain(self, input, gc_add_dropout);
+    return add_plain(self, input, add_dropout);
 }
 
-static PyObject *join(PyObject *object, PyObject *sequence, add_join add)
+static PyObject *add_join(PyObject *self, PyObject *sequence, add_request add)
 {
-    builder_object *self = (builder_object *)object;
     Py_ssize_t count;
-    size_t layer = 0;
-    gc_error error;
     size_t *inputs = gc_parse_layers(sequence, "inputs", &count);
     if (inputs == NULL)
         return NULL;
-    if (require_open(self) < 0) {
-        PyMem_Free(inputs);
-        return NULL;
-    }
-    const gc_status status = add(self->network, inputs, (size_t)count, &layer, &error);
+    const request r = {.inputs = {.numbers = inputs, .count = (size_t)count}};
+    PyObject *number = add_layer(self, add, &r);
     PyMem_Free(inputs);
-    return number_or_raise(status, layer, &error);
+    return number;
+}
+
+static gc_status add_sum(gc_network *network, const request *r, size_t *layer, gc_error *error)
+{
+    return gc_add_sum(network, r->inputs.numbers, r->inputs.count, layer, error);
 }
 
 static PyObject *builder_add(PyObject *self, PyObject *inputs)
 {
-    return join(self, inputs, gc_add_sum);
+    return add_join(self, inputs, add_sum);
+}
+
+static gc_status add_concatenation(gc_network *network, const request *r, size_t *layer,
+                                   gc_error *error)
+{
+    return gc_add_concatenation(network, r->inputs.numbers, r->inputs.count, layer, error);
 }
 
 static PyObject *builder_concatenate(PyObject *self, PyObject *inputs)
 {
-    return join(self, inputs, gc_add_concatenation);
+    return add_join(self, inputs, add_concatenation);
 }
 
 /* ---- Done ------------------------------------------------------------------------------ */
 
-static PyObject *builder_build(PyObject *object, PyObject *unused)
+static PyObject *build_locked(builder_object *self, const module_state *state)
 {
-    (void)unused;
-    builder_object *self = (builder_object *)object;
-    if (require_open(self) < 0)
-        return NULL;
-    const module_state *state = PyType_GetModuleState(Py_TYPE(object));
-    if (state == NULL)
-        return NULL;
     gc_network *network = self->network;
     PyObject *arrays = self->arrays;
+    if (network == NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "this builder has built its network; start another one");
+        return NULL;
+    }
     self->network = NULL;
     self->arrays = NULL;
     return gc_wrap_network(state->network_type, network, arrays);
+}
+
+static PyObject *builder_build(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    const module_state *state = PyType_GetModuleState(Py_TYPE(object));
+    if (state == NULL)
+        return NULL;
+    PyObject *network;
+    Py_BEGIN_CRITICAL_SECTION(object);
+    network = build_locked((builder_object *)object, state);
+    Py_END_CRITICAL_SECTION();
+    return network;
 }
 
 #define WITH_KEYWORDS(name, function)                                                         \
@@ -372,6 +443,7 @@ static PyType_Slot slots[] = {
                 "Builds a Network, layer by layer; each method returns the new layer's number."},
     {Py_tp_new, builder_new},
     {Py_tp_dealloc, builder_dealloc},
+    {Py_tp_traverse, builder_traverse},
     {Py_tp_methods, methods},
     {0, NULL},
 };
@@ -379,6 +451,6 @@ static PyType_Slot slots[] = {
 PyType_Spec gc_builder_spec = {
     .name = "gradcam._core.NetworkBuilder",
     .basicsize = sizeof(builder_object),
-    .flags = Py_TPFLAGS_DEFAULT,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = slots,
 };

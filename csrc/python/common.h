@@ -16,6 +16,12 @@
 
 #include "gradcam.h"
 
+/* Objects lock themselves where there is no GIL; before Python 3.13 there always is one. */
+#ifndef Py_BEGIN_CRITICAL_SECTION
+#define Py_BEGIN_CRITICAL_SECTION(object) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+
 /* ---- Module state and types ------------------------------------------------------------ */
 
 typedef struct module_state {
@@ -52,8 +58,9 @@ PyObject *gc_raise(gc_status status, const gc_error *error);
 
 /* ---- arrays.c: objects become arrays and numbers ---------------------------------------- */
 
-/* A new reference to `object` as a C-contiguous, aligned float32 array of least to most
- * dimensions, copied only where it is not one already. TypeError where its values are not
+/* `object` as a C-contiguous, aligned float32 array of least to most dimensions, copied only
+ * where it is not one already: a new array object in any case, whose shape no one else can
+ * change while the GIL is released. TypeError where its values are not
  * real numbers, ValueError where its rank is wrong or it is empty; `name` is for the message. */
 PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char *name);
 

@@ -198,9 +198,14 @@ static PyObject *set_cpu_level(PyObject *module, PyObject *name)
 {
     (void)module;
     gc_error error;
-    const char *text = PyUnicode_AsUTF8(name);
+    Py_ssize_t length;
+    const char *text = PyUnicode_AsUTF8AndSize(name, &length);
     if (text == NULL)
         return NULL;
+    if ((size_t)length != strlen(text)) {
+        PyErr_SetString(PyExc_ValueError, "the name of a level holds a null character");
+        return NULL;
+    }
     const gc_status status = gc_level_set(text, &error);
     if (status != GC_OK)
         return gc_raise(status, &error);
@@ -227,8 +232,8 @@ static PyObject *set_num_threads(PyObject *module, PyObject *object)
     size_t threads;
     if (gc_parse_size(object, "threads", &threads) < 0)
         return NULL;
-    if (threads < 1 || threads > 4096)
-        return PyErr_Format(PyExc_ValueError, "threads must be 1 to 4096, not %zu", threads);
+    if (threads < 1 || threads > 256)
+        return PyErr_Format(PyExc_ValueError, "threads must be 1 to 256, not %zu", threads);
     gc_set_threads((int)threads);
     Py_RETURN_NONE;
 }
@@ -267,8 +272,9 @@ PyMethodDef gc_module_methods[] = {
     {"cpu_level", cpu_level, METH_NOARGS, "cpu_level()\n--\n\nThe active kernel level."},
     {"set_cpu_level", set_cpu_level, METH_O, "set_cpu_level(level)\n--\n\nActivate a level."},
     {"blas_config", blas_config, METH_NOARGS, "blas_config()\n--\n\nThe BLAS in use."},
-    {"get_num_threads", get_num_threads, METH_NOARGS, "get_num_threads()\n--\n\nThreads."},
-    {"set_num_threads", set_num_threads, METH_O, "set_num_threads(threads)\n--\n\n"},
+    {"get_num_threads", get_num_threads, METH_NOARGS, "get_num_threads()\n--\n\nThreads that a pass may use."},
+    {"set_num_threads", set_num_threads, METH_O, "set_num_threads(threads)\n--\n\n"
+     "Let a pass use up to that many threads, 1 to 256."},
     {"_fail_allocations_after", fail_allocations_after, METH_O, NULL},
     {"_live_allocations", live_allocations, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -1,6 +1,5 @@
 /* module.c: the extension module gradcam._core: its state, its types, its start. */
 #include <stdlib.h>
-#include <string.h>
 
 #define GC_IMPORT_ARRAY
 #include "python/common.h"
@@ -16,9 +15,8 @@ static int check_level(void)
 {
     const char *wanted = getenv("GRADCAM_CPU_LEVEL");
     gc_error error;
-    if (wanted == NULL || *wanted == '\0' || strcmp(wanted, gc_level_active()) == 0)
+    if (wanted == NULL || *wanted == '\0' || gc_level_find(wanted, &error) == GC_OK)
         return 0;
-    gc_level_set(wanted, &error);
     PyErr_Format(PyExc_ImportError, "GRADCAM_CPU_LEVEL: %s", error.message);
     return -1;
 }
@@ -52,6 +50,11 @@ static int module_clear(PyObject *module)
     return 0;
 }
 
+static void module_free(void *module)
+{
+    module_clear(module);
+}
+
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, module_exec},
 #if PY_VERSION_HEX >= 0x030D0000
@@ -69,6 +72,7 @@ static struct PyModuleDef definition = {
     .m_slots = slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,
+    .m_free = module_free,
 };
 
 PyMODINIT_FUNC PyInit__core(void);

@@ -18,10 +18,18 @@ static void network_dealloc(PyObject *object)
 {
     network_object *self = (network_object *)object;
     PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
     gc_network_free(self->network);
     Py_XDECREF(self->arrays);
     type->tp_free(object);
     Py_DECREF(type);
+}
+
+static int network_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((network_object *)object)->arrays);
+    return 0;
 }
 
 static PyObject *network_channels(PyObject *object, void *unused)
@@ -161,6 +169,7 @@ static PyGetSetDef getset[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "An immutable network: its graph and its weights."},
     {Py_tp_dealloc, network_dealloc},
+    {Py_tp_traverse, network_traverse},
     {Py_tp_methods, methods},
     {Py_tp_getset, getset},
     {Py_sq_length, network_length},
@@ -170,6 +179,7 @@ static PyType_Slot slots[] = {
 PyType_Spec gc_network_spec = {
     .name = "gradcam._core.Network",
     .basicsize = sizeof(network_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = slots,
 };

@@ -129,8 +129,8 @@ static PyArrayObject *parse_seeds(PyObject *object, const tape_object *self,
         PyObject *expected = gc_shape_tuple(shape);
         if (expected != NULL)
             PyErr_Format(PyExc_ValueError,
-                         "seeds must have the shape (S, %zu, *%R): any number of sets, the "
-                         "batch, the layer's shape",
+                         "seeds must have the shape (S, N, ...): S sets, the batch of N = %zu, "
+                         "and the layer's shape %R",
                          gc_tape_batch(self->tape), expected);
         Py_XDECREF(expected);
         Py_CLEAR(seeds);
@@ -239,6 +239,7 @@ static PyType_Slot slots[] = {
 PyType_Spec gc_tape_spec = {
     .name = "gradcam._core.Tape",
     .basicsize = sizeof(tape_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = slots,
 };
