@@ -38,14 +38,23 @@ typedef struct gc_tap {
     float low_weight, high_weight;
 } gc_tap;
 
+/* A 3x3 convolution by winograd.c over `images` images; `channels` in whole vectors. */
+typedef struct gc_winograd {
+    size_t in_blocks, out_blocks;        /* of one and of two vectors of channels */
+    size_t height, width;                /* of a map */
+    size_t rows, columns;                /* of a blocked input map, with its border */
+    size_t tiles_down, tiles_across;     /* of one image */
+    size_t tile_room;                    /* tiles that V and M have room for */
+    size_t v_plane, m_plane;             /* floats from one xi to the next */
+} gc_winograd;
+
 /* im2col: columns[(c, ky, kx)][p - first] = map[c][y][x], the pixel that kernel element
  *   (ky, kx) meets at output position p = first .. first + count; 0 in the padding.
  * col2im: the transpose; adds every column entry to its pixel of map.
  * bias: rows[p] += bias, p < count.
  * bias_relu: rows[p] = max(rows[p] + bias, 0); bit p of bits = (rows[p] + bias > 0).
  * relu_forward: y = max(x, 0), and its bits; y may be x.
- * relu_backward: dx from dy and the bits under a rule; dx may be dy. NULL bits are never read
- *   under GC_DECONVNET.
+ * relu_backward: dx from dy and the bits under a rule; dx may be dy.
  * max_pool_forward: one plane; position[i] is the winner's offset in the input plane: the
  *   first of equal maxima; a NaN wins.
  * max_pool_backward: dx[position[i]] += dy[i] over `count` outputs.
@@ -55,7 +64,14 @@ typedef struct gc_tap {
  * softmax_forward, softmax_backward: over one vector; dx_i = y_i (dy_i - sum_j dy_j y_j).
  * channel_mean: out[i] = mean of maps[i][0 .. positions).
  * weighted_sum: out[p] = sum over channels of weights[c] * maps[c][p].
- * resize: one plane through the taps of its rows and columns.
+ * resize: one plane through the taps of its rows and columns; 0 where both weights of a tap are.
+ * block_map: one vector of channels (fewer are filled up with 0) into the inside of a blocked
+ *   map of `columns` columns. unblock_map: back, of a blocked map without border.
+ * winograd_input: V of tiles first .. first + count, from blocked maps.
+ * winograd_output: the products of those tiles with output block `block`, through M, to blocked
+ *   maps without border.
+ * dense_forward: y[r] = sum over c of w[r][c] x[c], r < rows.
+ * dense_backward: dx[c] = sum over r of g[r] w[r][c], c < columns, rows `stride` apart.
  * all_finite: *finite = 1 if no value is NaN or infinite, else 0. */
 #define GC_KERNELS(X)                                                                         \
     X(im2col, (const gc_window *window, const float *map, size_t first, size_t count,         \
@@ -82,10 +98,21 @@ typedef struct gc_tap {
                      const float *maps, float *out))                                          \
     X(resize, (size_t width, size_t out_height, size_t out_width, const gc_tap *rows,         \
                const gc_tap *columns, const float *map, float *out))                          \
+    X(block_map, (size_t channels, size_t height, size_t width, size_t columns,               \
+                  const float *map, float *blocked))                                          \
+    X(unblock_map, (size_t channels, size_t positions, const float *blocked, float *map))     \
+    X(winograd_input, (const gc_winograd *winograd, size_t first, size_t count,               \
+                       const float *maps, float *v))                                          \
+    X(winograd_output, (const gc_winograd *winograd, size_t first, size_t count,              \
+                        size_t block, const float *u, const float *v, float *m, float *maps)) \
+    X(dense_forward, (size_t rows, size_t columns, const float *w, const float *x, float *y)) \
+    X(dense_backward, (size_t rows, size_t columns, size_t stride, const float *w,            \
+                       const float *g, float *dx))                                            \
     X(all_finite, (size_t count, const float *values, int *finite))
 
 typedef struct gc_kernels {
     const char *level;
+    size_t width; /* floats in a vector */
 #define X(name, parameters) void(*name) parameters;
     GC_KERNELS(X)
 #undef X

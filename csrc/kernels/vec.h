@@ -1,6 +1,7 @@
-/* vec.h: the two operations that compilers do not find by themselves, eight values at a time:
- * which of them are positive, as bits, and the masking of values by such bits.
+/* vec.h: the vector of the level being compiled, and the few operations that compilers do not
+ * find by themselves.
  *
+ * Vectors are the compiler's own extension (gcc and clang): +, -, * work on them as on floats.
  * Everything else in the kernels is plain C that the compiler vectorises for its level. */
 #ifndef GC_KERNELS_VEC_H
 #define GC_KERNELS_VEC_H
@@ -10,6 +11,34 @@
 #if defined(__AVX512VL__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
+
+/* Floats in a vector; and the tiles whose products with two vectors of outputs fill the
+ * registers: 2 * GC_TILES accumulators, two weights, one value. */
+#if defined(__AVX512VL__)
+enum { GC_WIDTH = 16, GC_TILES = 14 };
+#elif defined(__AVX2__)
+enum { GC_WIDTH = 8, GC_TILES = 6 };
+#elif defined(__aarch64__)
+enum { GC_WIDTH = 4, GC_TILES = 8 };
+#else
+enum { GC_WIDTH = 4, GC_TILES = 6 };
+#endif
+
+typedef float gc_vec __attribute__((vector_size(GC_WIDTH * sizeof(float))));
+
+#define GC_INLINE static inline __attribute__((always_inline))
+
+/* All lanes `value`, in a register: one load for the several products that use it. */
+GC_INLINE gc_vec gc_broadcast(float value)
+{
+    gc_vec v = value - (gc_vec){0};
+#if defined(__x86_64__)
+    __asm__("" : "+v"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
 
 /* Bit i is set where x[i] > 0, i < 8. */
 static inline uint8_t gc_positive_bits(const float *x)

@@ -1,4 +1,6 @@
-/* conv.c: convolution of any kernel, stride, padding, dilation and groups, as a product.
+/* conv.c: convolution of any kernel, stride, padding, dilation and groups.
+ *
+ * The 3x3 convolutions that VGG is made of go to winograd.c. All others are a matrix product:
  *
  *     forward   y[k][p] = b[k] + sum_r w[k][r] columns[r][p]        columns = im2col(x)
  *     backward  columns = w^T dy,  dx = col2im(columns)
@@ -12,6 +14,7 @@
 #include "kernels/kernels.h"
 #include "layers/layer.h"
 #include "layers/sgemm.h"
+#include "layers/winograd.h"
 
 /* Floats of one block of columns, and the fewest positions in it: 8 MB keep the product
  * large enough for BLAS to reach its speed. Positions come in multiples of 8, so that blocks
@@ -80,19 +83,27 @@ static gc_status conv_shape(const gc_layer *layer, const gc_shape *in, gc_shape 
     return GC_OK;
 }
 
-static size_t conv_scratch_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out)
+static int conv_prepare(const gc_layer *layer, gc_engine engine, int backward)
 {
-    (void)in;
+    return !gc_winograd_applies(&layer->conv, engine)
+           || gc_winograd_prepare(layer->packs, &layer->conv, layer->weight, engine, backward);
+}
+
+static size_t conv_scratch_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
+                                 gc_engine engine)
+{
     const gc_conv *c = &layer->conv;
+    if (gc_winograd_applies(c, engine))
+        return gc_winograd_scratch_bytes(c, in->height, in->width, engine);
     return is_pointwise(c) ? 0 : column_rows(c) * block_positions(c, out) * sizeof(float);
 }
 
 /* Bias, and ReLU with its bits where bits is not NULL, on positions first .. first + count
  * of `channels` planes of y. */
-static void finish_block(size_t channels, size_t positions, size_t first, size_t count,
-                         const float *bias, float *y, uint8_t *bits, size_t row_bytes)
+static void finish_block(const gc_kernels *kernels, size_t channels, size_t positions,
+                         size_t first, size_t count, const float *bias, float *y,
+                         uint8_t *bits, size_t row_bytes)
 {
-    const gc_kernels *kernels = gc_kernels_active();
     for (size_t k = 0; k < channels; k++) {
         float *row = y + k * positions + first;
         if (bits != NULL)
@@ -104,9 +115,10 @@ static void finish_block(size_t channels, size_t positions, size_t first, size_t
 }
 
 /* One group of one image. */
-static void forward_group(const gc_layer *layer, const gc_window *window, gc_shape out,
-                          const float *weight, const float *bias, const float *x, float *y,
-                          uint8_t *bits, float *columns)
+static void forward_group(const gc_layer *layer, gc_engine engine,
+                          const gc_window *window, gc_shape out, const float *weight,
+                          const float *bias, const float *x, float *y, uint8_t *bits,
+                          float *columns)
 {
     const gc_conv *c = &layer->conv;
     const size_t positions = gc_positions(out), rows = column_rows(c);
@@ -117,19 +129,26 @@ static void forward_group(const gc_layer *layer, const gc_window *window, gc_sha
         const float *matrix = x + first; /* of a pointwise convolution */
         size_t stride = positions;
         if (!is_pointwise(c)) {
-            gc_kernels_active()->im2col(window, x, first, count, columns);
+            engine.kernels->im2col(window, x, first, count, columns);
             matrix = columns;
             stride = count;
         }
-        gc_sgemm(0, 0, channels, count, rows, weight, rows, matrix, stride, y + first,
+        gc_sgemm(engine, 0, 0, channels, count, rows, weight, rows, matrix, stride, y + first,
                  positions);
-        finish_block(channels, positions, first, count, bias, y, bits, gc_bit_row_bytes(out));
+        finish_block(engine.kernels, channels, positions, first, count, bias, y, bits,
+                     gc_bit_row_bytes(out));
     }
 }
 
 static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     const gc_conv *c = &layer->conv;
+    if (gc_winograd_applies(c, step->engine)) {
+        gc_winograd_run(layer->packs, c, step->engine, 0, step->count, step->in[0].height,
+                        step->in[0].width, step->x[0], layer->bias, step->y, step->relu_bits,
+                        step->scratch);
+        return;
+    }
     const gc_window window = window_of_group(c, step->in[0], step->out);
     const size_t channels = c->out_channels / c->groups;
     const size_t x_stride = window.channels * window.height * window.width;
@@ -138,7 +157,7 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
     for (size_t n = 0; n < step->count; n++)
         for (size_t g = 0; g < c->groups; g++) {
             const size_t group = n * c->groups + g;
-            forward_group(layer, &window, step->out,
+            forward_group(layer, step->engine, &window, step->out,
                           layer->weight + g * channels * column_rows(c),
                           layer->bias == NULL ? NULL : layer->bias + g * channels,
                           step->x[0] + group * x_stride, step->y + group * y_stride,
@@ -148,29 +167,35 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
         }
 }
 
-static void backward_group(const gc_layer *layer, const gc_window *window, gc_shape out,
-                           const float *weight, const float *dy, float *dx, float *columns)
+static void backward_group(const gc_layer *layer, gc_engine engine,
+                           const gc_window *window, gc_shape out, const float *weight,
+                           const float *dy, float *dx, float *columns)
 {
     const gc_conv *c = &layer->conv;
     const size_t positions = gc_positions(out), rows = column_rows(c);
     const size_t channels = c->out_channels / c->groups;
     const size_t block = block_positions(c, out);
     if (is_pointwise(c)) {
-        gc_sgemm(1, 0, rows, positions, channels, weight, rows, dy, positions, dx, positions);
+        gc_sgemm(engine, 1, 0, rows, positions, channels, weight, rows, dy, positions, dx, positions);
         return;
     }
     memset(dx, 0, window->channels * window->height * window->width * sizeof *dx);
     for (size_t first = 0; first < positions; first += block) {
         const size_t count = positions - first < block ? positions - first : block;
-        gc_sgemm(1, 0, rows, count, channels, weight, rows, dy + first, positions, columns,
+        gc_sgemm(engine, 1, 0, rows, count, channels, weight, rows, dy + first, positions, columns,
                  count);
-        gc_kernels_active()->col2im(window, columns, first, count, dx);
+        engine.kernels->col2im(window, columns, first, count, dx);
     }
 }
 
 static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     const gc_conv *c = &layer->conv;
+    if (gc_winograd_applies(c, step->engine)) {
+        gc_winograd_run(layer->packs, c, step->engine, 1, step->count, step->in[0].height,
+                        step->in[0].width, step->dy, NULL, step->dx[0], NULL, step->scratch);
+        return;
+    }
     const gc_window window = window_of_group(c, step->in[0], step->out);
     const size_t channels = c->out_channels / c->groups;
     const size_t dx_stride = window.channels * window.height * window.width;
@@ -178,7 +203,7 @@ static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
     for (size_t n = 0; n < step->count; n++)
         for (size_t g = 0; g < c->groups; g++) {
             const size_t group = n * c->groups + g;
-            backward_group(layer, &window, step->out,
+            backward_group(layer, step->engine, &window, step->out,
                            layer->weight + g * channels * column_rows(c),
                            step->dy + group * dy_stride, step->dx[0] + group * dx_stride,
                            step->scratch);
@@ -189,8 +214,9 @@ const gc_layer_type gc_conv_layer = {
     .name = "conv",
     .fuses_relu = 1,
     .shape = conv_shape,
-    .record_bytes = gc_no_bytes,
+    .record_bytes = gc_no_record,
     .scratch_bytes = conv_scratch_bytes,
+    .prepare = conv_prepare,
     .forward = conv_forward,
     .backward = conv_backward,
 };

@@ -6,12 +6,18 @@
 #include "kernels/kernels.h"
 #include "layers/layer.h"
 
-size_t gc_no_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out)
+size_t gc_no_record(const gc_layer *layer, const gc_shape *in, gc_shape out)
 {
     (void)layer;
     (void)in;
     (void)out;
     return 0;
+}
+
+size_t gc_no_scratch(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_engine engine)
+{
+    (void)engine;
+    return gc_no_record(layer, in, out);
 }
 
 gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
@@ -65,7 +71,7 @@ static void sum_forward(const gc_layer *layer, const gc_forward_step *step)
     const size_t size = step->count * gc_values(step->out);
     memcpy(step->y, step->x[0], size * sizeof(float));
     for (size_t i = 1; i < layer->input_count; i++)
-        gc_kernels_active()->accumulate(size, step->x[i], step->y);
+        step->engine.kernels->accumulate(size, step->x[i], step->y);
 }
 
 static void sum_backward(const gc_layer *layer, const gc_backward_step *step)
@@ -118,8 +124,8 @@ static void concatenation_backward(const gc_layer *layer, const gc_backward_step
 const gc_layer_type gc_input_layer = {
     .name = "input",
     .shape = gc_same_shape,
-    .record_bytes = gc_no_bytes,
-    .scratch_bytes = gc_no_bytes,
+    .record_bytes = gc_no_record,
+    .scratch_bytes = gc_no_scratch,
 };
 
 const gc_layer_type gc_flatten_layer = {
@@ -127,8 +133,8 @@ const gc_layer_type gc_flatten_layer = {
     .identity = 1,
     .backward_in_place = 1,
     .shape = flatten_shape,
-    .record_bytes = gc_no_bytes,
-    .scratch_bytes = gc_no_bytes,
+    .record_bytes = gc_no_record,
+    .scratch_bytes = gc_no_scratch,
     .forward = pass_forward,
     .backward = pass_backward,
 };
@@ -138,8 +144,8 @@ const gc_layer_type gc_dropout_layer = {
     .identity = 1,
     .backward_in_place = 1,
     .shape = gc_same_shape,
-    .record_bytes = gc_no_bytes,
-    .scratch_bytes = gc_no_bytes,
+    .record_bytes = gc_no_record,
+    .scratch_bytes = gc_no_scratch,
     .forward = pass_forward,
     .backward = pass_backward,
 };
@@ -147,8 +153,8 @@ const gc_layer_type gc_dropout_layer = {
 const gc_layer_type gc_sum_layer = {
     .name = "add",
     .shape = sum_shape,
-    .record_bytes = gc_no_bytes,
-    .scratch_bytes = gc_no_bytes,
+    .record_bytes = gc_no_record,
+    .scratch_bytes = gc_no_scratch,
     .forward = sum_forward,
     .backward = sum_backward,
 };
@@ -156,8 +162,8 @@ const gc_layer_type gc_sum_layer = {
 const gc_layer_type gc_concatenation_layer = {
     .name = "concatenate",
     .shape = concatenation_shape,
-    .record_bytes = gc_no_bytes,
-    .scratch_bytes = gc_no_bytes,
+    .record_bytes = gc_no_record,
+    .scratch_bytes = gc_no_scratch,
     .forward = concatenation_forward,
     .backward = concatenation_backward,
 };

@@ -13,6 +13,13 @@
 #include <stdint.h>
 
 #include "gradcam.h"
+#include "kernels/kernels.h"
+
+/* What a pass runs on, decided once when it begins. */
+typedef struct gc_engine {
+    const gc_kernels *kernels; /* the active level */
+    size_t workers;            /* threads that may take part */
+} gc_engine;
 
 /* Sizes beyond these have no meaning here and would overflow index arithmetic or BLAS. */
 #define GC_MAX_EXTENT ((size_t)1 << 20)         /* rows, columns, kernel, stride, ... */
@@ -21,6 +28,7 @@
 typedef struct gc_layer gc_layer;
 
 typedef struct gc_forward_step {
+    gc_engine engine;
     size_t count;            /* images */
     const gc_shape *in;      /* [input_count] */
     gc_shape out;
@@ -32,6 +40,7 @@ typedef struct gc_forward_step {
 } gc_forward_step;
 
 typedef struct gc_backward_step {
+    gc_engine engine;
     size_t count;            /* gradients: sets * batch */
     size_t batch;            /* gradient i belongs to image i % batch of the record */
     const gc_shape *in;
@@ -54,7 +63,11 @@ typedef struct gc_layer_type {
     gc_status (*shape)(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                        gc_error *error);
     size_t (*record_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out);
-    size_t (*scratch_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out);
+    size_t (*scratch_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out,
+                            gc_engine engine);
+    /* Make what a direction needs besides scratch, at its first use; 0: no memory. May be
+     * NULL. Several threads may call it at once. */
+    int (*prepare)(const gc_layer *layer, gc_engine engine, int backward);
     void (*forward)(const gc_layer *layer, const gc_forward_step *step);
     void (*backward)(const gc_layer *layer, const gc_backward_step *step);
 } gc_layer_type;
@@ -64,6 +77,7 @@ struct gc_layer {
     size_t input_count;
     size_t *inputs; /* numbers of layers, owned */
     const float *weight, *bias; /* the caller's, or NULL; scale and shift of an affine layer */
+    struct gc_winograd_packs *packs; /* of a convolution; owned */
     union {
         gc_conv conv;
         gc_pool pool;
@@ -81,7 +95,8 @@ extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_re
     gc_concatenation_layer;
 
 /* For layers that record nothing, or need no scratch. */
-size_t gc_no_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out);
+size_t gc_no_record(const gc_layer *layer, const gc_shape *in, gc_shape out);
+size_t gc_no_scratch(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_engine engine);
 /* For layers whose output has the shape of their (only) input. */
 gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                         gc_error *error);

@@ -1,11 +1,15 @@
 /* linear.c: the fully connected layer, y = W x + b and dx = W^T dy.
  *
- * W [out][in] is read where the caller has it, be that a memory-mapped file: for one image
- * the product runs at the speed of memory, and a copy would double it. */
+ * W [out][in] is read where the caller has it, be that a memory-mapped file. For a single vector
+ * the layer runs at the speed of memory, through kernels of our own that threads share out by
+ * rows (forward) and by columns (backward); several vectors are a matrix product. */
 #include "base/status.h"
-#include "kernels/kernels.h"
+#include "base/threads.h"
 #include "layers/layer.h"
 #include "layers/sgemm.h"
+
+/* What one thread takes at a time. */
+enum { ROWS = 32, COLUMNS = 2048 };
 
 static gc_status linear_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                               gc_error *error)
@@ -23,11 +27,43 @@ static gc_status linear_shape(const gc_layer *layer, const gc_shape *in, gc_shap
     return GC_OK;
 }
 
+/* One vector's product. */
+typedef struct product {
+    const gc_layer *layer;
+    const gc_kernels *kernels;
+    const float *x; /* x, or dy */
+    float *y;       /* y, or dx */
+} product;
+
+static void some_rows(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const product *p = argument;
+    const size_t in = p->layer->linear.in, first = part * ROWS;
+    const size_t left = p->layer->linear.out - first;
+    p->kernels->dense_forward(left < ROWS ? left : ROWS, in, p->layer->weight + first * in, p->x,
+                              p->y + first);
+}
+
+static void some_columns(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const product *p = argument;
+    const size_t in = p->layer->linear.in, first = part * COLUMNS, left = in - first;
+    p->kernels->dense_backward(p->layer->linear.out, left < COLUMNS ? left : COLUMNS, in,
+                               p->layer->weight + first, p->x, p->y + first);
+}
+
 static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    const gc_kernels *kernels = gc_kernels_active();
+    const gc_kernels *kernels = step->engine.kernels;
     const size_t in = layer->linear.in, out = layer->linear.out;
-    gc_sgemm(0, 1, step->count, out, in, step->x[0], in, layer->weight, in, step->y, out);
+    product one = {.layer = layer, .kernels = kernels, .x = step->x[0], .y = step->y};
+    if (step->count == 1)
+        gc_parallel(step->engine.workers, (out + ROWS - 1) / ROWS, some_rows, &one);
+    else
+        gc_sgemm(step->engine, 0, 1, step->count, out, in, step->x[0], in, layer->weight, in,
+                 step->y, out);
     for (size_t n = 0; n < step->count; n++) {
         float *y = step->y + n * out;
         if (layer->bias != NULL)
@@ -41,15 +77,23 @@ static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
 static void linear_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     const size_t in = layer->linear.in, out = layer->linear.out;
-    gc_sgemm(0, 0, step->count, in, out, step->dy, out, layer->weight, in, step->dx[0], in);
+    product one = {.layer = layer,
+                   .kernels = step->engine.kernels,
+                   .x = step->dy,
+                   .y = step->dx[0]};
+    if (step->count == 1)
+        gc_parallel(step->engine.workers, (in + COLUMNS - 1) / COLUMNS, some_columns, &one);
+    else
+        gc_sgemm(step->engine, 0, 0, step->count, in, out, step->dy, out, layer->weight, in,
+                 step->dx[0], in);
 }
 
 const gc_layer_type gc_linear_layer = {
     .name = "linear",
     .fuses_relu = 1,
     .shape = linear_shape,
-    .record_bytes = gc_no_bytes,
-    .scratch_bytes = gc_no_bytes,
+    .record_bytes = gc_no_record,
+    .scratch_bytes = gc_no_scratch,
     .forward = linear_forward,
     .backward = linear_backward,
 };

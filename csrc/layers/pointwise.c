@@ -22,7 +22,7 @@ static void affine_forward(const gc_layer *layer, const gc_forward_step *step)
     const size_t positions = gc_positions(step->out);
     for (size_t i = 0; i < step->count * layer->channels; i++) {
         const size_t c = i % layer->channels;
-        gc_kernels_active()->affine(positions, layer->weight[c], layer->bias[c],
+        step->engine.kernels->affine(positions, layer->weight[c], layer->bias[c],
                                     step->x[0] + i * positions, step->y + i * positions);
     }
 }
@@ -31,7 +31,7 @@ static void affine_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     const size_t positions = gc_positions(step->out);
     for (size_t i = 0; i < step->count * layer->channels; i++)
-        gc_kernels_active()->affine(positions, layer->weight[i % layer->channels], 0.0f,
+        step->engine.kernels->affine(positions, layer->weight[i % layer->channels], 0.0f,
                                     step->dy + i * positions, step->dx[0] + i * positions);
 }
 
@@ -39,8 +39,8 @@ const gc_layer_type gc_affine_layer = {
     .name = "affine",
     .backward_in_place = 1,
     .shape = affine_shape,
-    .record_bytes = gc_no_bytes,
-    .scratch_bytes = gc_no_bytes,
+    .record_bytes = gc_no_record,
+    .scratch_bytes = gc_no_scratch,
     .forward = affine_forward,
     .backward = affine_backward,
 };
@@ -67,7 +67,7 @@ static void softmax_forward(const gc_layer *layer, const gc_forward_step *step)
     (void)layer;
     const size_t size = gc_values(step->out);
     for (size_t n = 0; n < step->count; n++)
-        gc_kernels_active()->softmax_forward(size, step->x[0] + n * size, step->y + n * size);
+        step->engine.kernels->softmax_forward(size, step->x[0] + n * size, step->y + n * size);
     memcpy(step->record, step->y, step->count * size * sizeof(float));
 }
 
@@ -76,7 +76,7 @@ static void softmax_backward(const gc_layer *layer, const gc_backward_step *step
     (void)layer;
     const size_t size = gc_values(step->out);
     for (size_t n = 0; n < step->count; n++)
-        gc_kernels_active()->softmax_backward(
+        step->engine.kernels->softmax_backward(
             size, (const float *)step->record + n % step->batch * size, step->dy + n * size,
             step->dx[0] + n * size);
 }
@@ -86,7 +86,7 @@ const gc_layer_type gc_softmax_layer = {
     .backward_in_place = 1,
     .shape = softmax_shape,
     .record_bytes = softmax_record_bytes,
-    .scratch_bytes = gc_no_bytes,
+    .scratch_bytes = gc_no_scratch,
     .forward = softmax_forward,
     .backward = softmax_backward,
 };

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "kernels/kernels.h"
+#include "base/threads.h"
 #include "layers/layer.h"
 
 static size_t smaller(size_t a, size_t b)
@@ -34,12 +34,12 @@ static gc_status pool_shape(const gc_layer *layer, const gc_shape *in, gc_shape 
     for (int d = 0; d < 2; d++) {
         const size_t padded = size[d] + 2 * p->padding[d];
         const size_t up = p->ceil_mode ? p->stride[d] - 1 : 0;
-        if (padded < p->kernel[d])
+        if (padded + up < p->kernel[d])
             return gc_fail(error, GC_BAD_ARGUMENT,
                            "the input of %zu x %zu is smaller than the pooling window; the "
                            "picture is too small for this network",
                            in->height, in->width);
-        size_t windows = (padded - p->kernel[d] + up) / p->stride[d] + 1;
+        size_t windows = (padded + up - p->kernel[d]) / p->stride[d] + 1;
         if (p->ceil_mode && (windows - 1) * p->stride[d] >= size[d] + p->padding[d])
             windows--;
         size[d] = windows;
@@ -101,10 +101,12 @@ static gc_pool_plane make_plane(const gc_layer *layer, gc_shape in, gc_shape out
                            .columns = columns};
 }
 
-static size_t spans_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out)
+static size_t spans_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
+                          gc_engine engine)
 {
     (void)layer;
     (void)in;
+    (void)engine;
     return (out.height + out.width) * sizeof(gc_span);
 }
 
@@ -115,44 +117,119 @@ static size_t max_record_bytes(const gc_layer *layer, const gc_shape *in, gc_sha
     return gc_values(out) * sizeof(uint32_t);
 }
 
+/* The planes of a step, shared out among threads. */
+typedef struct planes {
+    gc_pool_plane plane;
+    const gc_kernels *kernels;
+    size_t count, recorded; /* plane i belongs to plane i % recorded of the record */
+    const float *from;      /* x, or dy */
+    float *to;              /* y, or dx */
+    uint32_t *positions;    /* of max pooling */
+} planes;
+
+enum { PLANES = 8 }; /* what one thread takes at a time */
+
+static planes forward_planes(const gc_layer *layer, const gc_forward_step *step)
+{
+    return (planes){.plane = make_plane(layer, step->in[0], step->out, step->scratch),
+                    .kernels = step->engine.kernels,
+                    .count = step->count * step->out.channels,
+                    .from = step->x[0],
+                    .to = step->y,
+                    .positions = step->record};
+}
+
+static planes backward_planes(const gc_layer *layer, const gc_backward_step *step)
+{
+    return (planes){.plane = make_plane(layer, step->in[0], step->out, step->scratch),
+                    .kernels = step->engine.kernels,
+                    .count = step->count * step->out.channels,
+                    .recorded = step->batch * step->out.channels,
+                    .from = step->dy,
+                    .to = step->dx[0],
+                    .positions = (uint32_t *)step->record};
+}
+
+static size_t in_positions(const planes *p)
+{
+    return p->plane.height * p->plane.width;
+}
+
+static size_t out_positions(const planes *p)
+{
+    return p->plane.out_height * p->plane.out_width;
+}
+
+static size_t end_of_part(const planes *p, size_t part)
+{
+    return smaller((part + 1) * PLANES, p->count);
+}
+
+static void some_max_forward(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const planes *p = argument;
+    const size_t in = in_positions(p), out = out_positions(p);
+    for (size_t i = part * PLANES; i < end_of_part(p, part); i++)
+        p->kernels->max_pool_forward(&p->plane, p->from + i * in, p->to + i * out,
+                                     p->positions + i * out);
+}
+
+static void some_max_backward(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const planes *p = argument;
+    const size_t in = in_positions(p), out = out_positions(p);
+    for (size_t i = part * PLANES; i < end_of_part(p, part); i++) {
+        memset(p->to + i * in, 0, in * sizeof(float));
+        p->kernels->max_pool_backward(out, p->positions + i % p->recorded * out,
+                                      p->from + i * out, p->to + i * in);
+    }
+}
+
+static void some_average_forward(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const planes *p = argument;
+    const size_t in = in_positions(p), out = out_positions(p);
+    for (size_t i = part * PLANES; i < end_of_part(p, part); i++)
+        p->kernels->average_pool_forward(&p->plane, p->from + i * in, p->to + i * out);
+}
+
+static void some_average_backward(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const planes *p = argument;
+    const size_t in = in_positions(p), out = out_positions(p);
+    for (size_t i = part * PLANES; i < end_of_part(p, part); i++) {
+        memset(p->to + i * in, 0, in * sizeof(float));
+        p->kernels->average_pool_backward(&p->plane, p->from + i * out, p->to + i * in);
+    }
+}
+
+static void share_out(gc_engine engine, gc_part some, planes p)
+{
+    gc_parallel(engine.workers, (p.count + PLANES - 1) / PLANES, some, &p);
+}
+
 static void max_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    const gc_pool_plane plane = make_plane(layer, step->in[0], step->out, step->scratch);
-    const size_t in = gc_positions(step->in[0]), out = gc_positions(step->out);
-    for (size_t i = 0; i < step->count * step->out.channels; i++)
-        gc_kernels_active()->max_pool_forward(&plane, step->x[0] + i * in, step->y + i * out,
-                                              (uint32_t *)step->record + i * out);
+    share_out(step->engine, some_max_forward, forward_planes(layer, step));
 }
 
 static void max_backward(const gc_layer *layer, const gc_backward_step *step)
 {
-    (void)layer;
-    const size_t in = gc_positions(step->in[0]), out = gc_positions(step->out);
-    const size_t recorded = step->batch * step->out.channels;
-    memset(step->dx[0], 0, step->count * gc_values(step->in[0]) * sizeof(float));
-    for (size_t i = 0; i < step->count * step->out.channels; i++)
-        gc_kernels_active()->max_pool_backward(
-            out, (const uint32_t *)step->record + i % recorded * out, step->dy + i * out,
-            step->dx[0] + i * in);
+    share_out(step->engine, some_max_backward, backward_planes(layer, step));
 }
 
 static void average_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    const gc_pool_plane plane = make_plane(layer, step->in[0], step->out, step->scratch);
-    const size_t in = gc_positions(step->in[0]), out = gc_positions(step->out);
-    for (size_t i = 0; i < step->count * step->out.channels; i++)
-        gc_kernels_active()->average_pool_forward(&plane, step->x[0] + i * in,
-                                                  step->y + i * out);
+    share_out(step->engine, some_average_forward, forward_planes(layer, step));
 }
 
 static void average_backward(const gc_layer *layer, const gc_backward_step *step)
 {
-    const gc_pool_plane plane = make_plane(layer, step->in[0], step->out, step->scratch);
-    const size_t in = gc_positions(step->in[0]), out = gc_positions(step->out);
-    memset(step->dx[0], 0, step->count * gc_values(step->in[0]) * sizeof(float));
-    for (size_t i = 0; i < step->count * step->out.channels; i++)
-        gc_kernels_active()->average_pool_backward(&plane, step->dy + i * out,
-                                                   step->dx[0] + i * in);
+    share_out(step->engine, some_average_backward, backward_planes(layer, step));
 }
 
 const gc_layer_type gc_max_pool_layer = {
@@ -167,7 +244,7 @@ const gc_layer_type gc_max_pool_layer = {
 const gc_layer_type gc_average_pool_layer = {
     .name = "average_pool",
     .shape = pool_shape,
-    .record_bytes = gc_no_bytes,
+    .record_bytes = gc_no_record,
     .scratch_bytes = spans_bytes,
     .forward = average_forward,
     .backward = average_backward,
@@ -176,7 +253,7 @@ const gc_layer_type gc_average_pool_layer = {
 const gc_layer_type gc_adaptive_average_pool_layer = {
     .name = "adaptive_average_pool",
     .shape = adaptive_shape,
-    .record_bytes = gc_no_bytes,
+    .record_bytes = gc_no_record,
     .scratch_bytes = spans_bytes,
     .forward = average_forward,
     .backward = average_backward,

@@ -2,11 +2,11 @@
 #ifndef GC_LAYERS_SGEMM_H
 #define GC_LAYERS_SGEMM_H
 
-#include <stddef.h>
+#include "layers/layer.h"
 
 /* C[m][n] = op(A) op(B), row-major, op(A) m x k, op(B) k x n, leading dimensions in floats;
  * all sizes at most INT32_MAX. C need not be initialised. */
-void gc_sgemm(int transpose_a, int transpose_b, size_t m, size_t n, size_t k, const float *a,
-              size_t lda, const float *b, size_t ldb, float *c, size_t ldc);
+void gc_sgemm(gc_engine engine, int transpose_a, int transpose_b, size_t m, size_t n, size_t k,
+              const float *a, size_t lda, const float *b, size_t ldb, float *c, size_t ldc);
 
 #endif

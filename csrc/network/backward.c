@@ -8,10 +8,10 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "kernels/kernels.h"
 #include "network/network.h"
 
 typedef struct pass {
+    gc_engine engine;
     const gc_tape *tape;
     gc_rule rule;
     size_t count;           /* gradients of each map: sets * batch */
@@ -78,7 +78,8 @@ static int allocate_scratch(pass *p)
             continue;
         const gc_layer *layer = &p->tape->network->layers[i];
         gc_input_shapes(layer, p->tape->shapes, p->in);
-        const size_t bytes = layer->type->scratch_bytes(layer, p->in, p->tape->shapes[i]);
+        const size_t bytes =
+            layer->type->scratch_bytes(layer, p->in, p->tape->shapes[i], p->engine);
         most = bytes > most ? bytes : most;
     }
     p->scratch = gc_alloc(most);
@@ -105,7 +106,7 @@ static void merge(const pass *p, const gc_layer *layer, size_t k)
         p->gradients[input] = p->dx[k];
         return;
     }
-    gc_kernels_active()->accumulate(p->count * gc_values(p->tape->shapes[input]), p->dx[k],
+    p->engine.kernels->accumulate(p->count * gc_values(p->tape->shapes[input]), p->dx[k],
                                     p->gradients[input]);
     gc_free(p->dx[k]);
 }
@@ -116,7 +117,7 @@ static int run_layer(const pass *p, size_t number)
     const gc_layer *layer = &p->tape->network->layers[number];
     float *dy = p->gradients[number];
     const int in_place = takes_over(p, layer);
-    int complete = 1;
+    int complete = layer->type->prepare == NULL || layer->type->prepare(layer, p->engine, 1);
     gc_input_shapes(layer, p->tape->shapes, p->in);
     for (size_t k = 0; k < layer->input_count; k++) {
         p->dx[k] = NULL;
@@ -127,6 +128,7 @@ static int run_layer(const pass *p, size_t number)
     }
     if (complete)
         layer->type->backward(layer, &(gc_backward_step){
+                                         .engine = p->engine,
                                          .count = p->count,
                                          .batch = p->tape->batch,
                                          .in = p->in,
@@ -231,7 +233,7 @@ gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, siz
         status = check_sizes(tape, sets, error);
     if (status != GC_OK)
         return status;
-    pass p = {.tape = tape, .rule = rule, .count = sets * tape->batch};
+    pass p = {.engine = gc_engine_now(), .tape = tape, .rule = rule, .count = sets * tape->batch};
     const int done = run(&p, layer, seeds, wanted, wanted_count, gradients);
     free_pass(&p);
     return done ? GC_OK

@@ -84,6 +84,7 @@ gc_status gc_tape_read(const gc_tape *tape, size_t layer, float *out, gc_error *
 
 /* What is known before the first layer runs. */
 typedef struct plan {
+    gc_engine engine;
     size_t *readers;      /* [count] needed layers that read a map, plus 1 if it is kept */
     size_t *fused;        /* [count] the ReLU that a layer applies by itself, or 0 */
     const float **inputs; /* maps of the layer being run */
@@ -165,7 +166,10 @@ static int make_plan(const gc_tape *tape, const unsigned char *keep, size_t unti
             continue;
         const gc_layer *layer = &network->layers[i];
         gc_input_shapes(layer, tape->shapes, p->in);
-        const size_t bytes = layer->type->scratch_bytes(layer, p->in, tape->shapes[i]);
+        const size_t bytes =
+            layer->type->scratch_bytes(layer, p->in, tape->shapes[i], p->engine);
+        if (layer->type->prepare != NULL && !layer->type->prepare(layer, p->engine, 0))
+            return 0;
         most_scratch = bytes > most_scratch ? bytes : most_scratch;
     }
     p->scratch = gc_alloc(most_scratch);
@@ -218,6 +222,7 @@ static int run_layer(gc_tape *tape, const plan *p, size_t number)
     if (relu != 0 && !allocate_record(tape, relu, &tape->shapes[number]))
         return 0;
     layer->type->forward(layer, &(gc_forward_step){
+                                    .engine = p->engine,
                                     .count = tape->batch,
                                     .in = p->in,
                                     .out = tape->shapes[number],
@@ -235,7 +240,7 @@ static int run_layer(gc_tape *tape, const plan *p, size_t number)
 /* Run every layer that is needed; shapes and computed are set. 0: no memory. */
 static int run(gc_tape *tape, const float *input, const unsigned char *keep, size_t until)
 {
-    plan p = {0};
+    plan p = {.engine = gc_engine_now()};
     int done = make_plan(tape, keep, until, &p);
     if (done) {
         tape->maps[0] = allocate_map(tape, 0);
@@ -255,7 +260,8 @@ gc_status gc_forward(const gc_network *network, const float *input, size_t batch
                      gc_tape **tape, gc_error *error)
 {
     if (batch == 0 || batch > GC_MAX_POSITIONS)
-        return gc_fail(error, GC_BAD_ARGUMENT, "a batch needs 1 or more pictures");
+        return gc_fail(error, GC_BAD_ARGUMENT, "a batch needs 1 to %zu pictures, not %zu",
+                       GC_MAX_POSITIONS, batch);
     if (until >= network->count)
         return gc_fail(error, GC_BAD_ARGUMENT,
                        "there is no layer %zu; the network has layers 0 to %zu", until,

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "layers/winograd.h"
 #include "network/network.h"
 
 /* ---- Growing -------------------------------------------------------------------------- */
@@ -55,7 +56,8 @@ static gc_status append(gc_network *network, gc_layer layer, const size_t *input
 gc_status gc_network_new(size_t channels, gc_network **network, gc_error *error)
 {
     if (channels == 0 || channels > GC_MAX_POSITIONS)
-        return gc_fail(error, GC_BAD_ARGUMENT, "a network needs 1 or more input channels");
+        return gc_fail(error, GC_BAD_ARGUMENT, "a network needs 1 to %zu input channels, not %zu",
+                       GC_MAX_POSITIONS, channels);
     gc_network *made = gc_alloc(sizeof *made);
     if (made == NULL)
         return gc_fail(error, GC_NO_MEMORY, "no memory for a network");
@@ -74,8 +76,10 @@ void gc_network_free(gc_network *network)
 {
     if (network == NULL)
         return;
-    for (size_t i = 0; i < network->count; i++)
+    for (size_t i = 0; i < network->count; i++) {
         gc_free(network->layers[i].inputs);
+        gc_winograd_packs_free(network->layers[i].packs);
+    }
     gc_free(network->layers);
     gc_free(network);
 }
@@ -140,12 +144,17 @@ gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
     if (!gc_multiply(conv->in_channels / conv->groups, conv->kernel[0] * conv->kernel[1], &rows)
         || rows > GC_MAX_POSITIONS)
         return gc_fail(error, GC_BAD_ARGUMENT, "the kernel has too many elements");
-    return append(network,
-                  (gc_layer){.type = &gc_conv_layer,
-                             .weight = weight,
-                             .bias = bias,
-                             .conv = *conv},
-                  &input, 1, layer, error);
+    gc_layer made = {.type = &gc_conv_layer,
+                     .weight = weight,
+                     .bias = bias,
+                     .packs = gc_winograd_packs_new(),
+                     .conv = *conv};
+    if (made.packs == NULL)
+        return gc_fail(error, GC_NO_MEMORY, "no memory for another layer");
+    status = append(network, made, &input, 1, layer, error);
+    if (status != GC_OK)
+        gc_winograd_packs_free(made.packs);
+    return status;
 }
 
 gc_status gc_add_linear(gc_network *network, size_t input, size_t in, size_t out,
@@ -263,6 +272,11 @@ gc_status gc_add_concatenation(gc_network *network, const size_t *inputs, size_t
 }
 
 /* ---- Shapes --------------------------------------------------------------------------- */
+
+gc_engine gc_engine_now(void)
+{
+    return (gc_engine){.kernels = gc_kernels_active(), .workers = (size_t)gc_threads()};
+}
 
 void gc_input_shapes(const gc_layer *layer, const gc_shape *shapes, gc_shape *in)
 {

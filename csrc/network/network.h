@@ -24,6 +24,9 @@ struct gc_tape {
 gc_status gc_infer_shapes(const gc_network *network, size_t batch, size_t height, size_t width,
                           const unsigned char *needed, gc_shape *shapes, gc_error *error);
 
+/* The active level and the threads there are, for one pass. */
+gc_engine gc_engine_now(void);
+
 /* The shapes of a layer's inputs, gathered into in[input_count]. */
 void gc_input_shapes(const gc_layer *layer, const gc_shape *shapes, gc_shape *in);
 

@@ -66,6 +66,115 @@ static int check_col2im(const gc_kernels *fast, const gc_kernels *plain)
     return good;
 }
 
+/* ---- Winograd --------------------------------------------------------------------------- */
+
+/* A small convolution run through the four kernels of one level, whose vectors have a width of
+ * their own: weights in that width's layout, plain maps in and out. */
+typedef struct tiled {
+    size_t images, in, out, height, width;
+    const float *x, *u; /* [images][in][height][width]; [36][in][out] */
+    float *y;           /* [images][out][height][width] */
+} tiled;
+
+static size_t divide_up(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static gc_winograd geometry(const tiled *t, size_t lanes, size_t room)
+{
+    gc_winograd w = {.in_blocks = divide_up(t->in, lanes),
+                     .out_blocks = divide_up(t->out, 2 * lanes),
+                     .height = t->height,
+                     .width = t->width,
+                     .tiles_down = divide_up(t->height, 4),
+                     .tiles_across = divide_up(t->width, 4),
+                     .tile_room = room};
+    w.rows = 4 * w.tiles_down + 2;
+    w.columns = 4 * w.tiles_across + 2;
+    w.v_plane = (w.in_blocks * lanes * room + 15) / 16 * 16;
+    w.m_plane = (2 * lanes * room + 15) / 16 * 16;
+    return w;
+}
+
+static float *aligned_floats(size_t count, float value)
+{
+    float *floats = aligned_alloc(64, (count * sizeof *floats / 64 + 1) * 64);
+    for (size_t i = 0; i < count; i++)
+        floats[i] = value;
+    return floats;
+}
+
+static float *weights_for(const tiled *t, const gc_winograd *w, size_t lanes)
+{
+    const size_t channels = w->in_blocks * lanes, outputs = w->out_blocks * 2 * lanes;
+    float *u = aligned_floats(36 * channels * outputs, 0.0f);
+    for (size_t xi = 0; xi < 36; xi++)
+        for (size_t c = 0; c < t->in; c++)
+            for (size_t k = 0; k < t->out; k++)
+                u[((k / (2 * lanes) * 36 + xi) * channels + c) * 2 * lanes + k % (2 * lanes)] =
+                    t->u[(xi * t->in + c) * t->out + k];
+    return u;
+}
+
+static void run_tiled(const tiled *t, const gc_kernels *kernels, size_t block)
+{
+    const size_t lanes = kernels->width, positions = t->height * t->width;
+    const gc_winograd w = geometry(t, lanes, block);
+    const size_t plane = w.rows * w.columns * lanes, tiles = w.tiles_down * w.tiles_across;
+    float *in = aligned_floats(t->images * w.in_blocks * plane, 0.0f);
+    float *out = aligned_floats(t->images * 2 * w.out_blocks * positions * lanes, NAN);
+    float *v = aligned_floats(36 * w.v_plane, NAN), *m = aligned_floats(36 * w.m_plane, NAN);
+    float *u = weights_for(t, &w, lanes);
+    for (size_t i = 0; i < t->images * w.in_blocks; i++) {
+        const size_t from = i % w.in_blocks * lanes, left = t->in - from;
+        kernels->block_map(left < lanes ? left : lanes, t->height, t->width, w.columns,
+                           t->x + (i / w.in_blocks * t->in + from) * positions, in + i * plane);
+    }
+    for (size_t first = 0; first < t->images * tiles; first += block) {
+        const size_t left = t->images * tiles - first, count = left < block ? left : block;
+        kernels->winograd_input(&w, first, count, in, v);
+        for (size_t k = 0; k < w.out_blocks; k++)
+            kernels->winograd_output(&w, first, count, k, u, v, m, out);
+    }
+    for (size_t i = 0; i < t->images * 2 * w.out_blocks; i++) {
+        const size_t from = i % (2 * w.out_blocks) * lanes;
+        const size_t left = from < t->out ? t->out - from : 0;
+        kernels->unblock_map(left < lanes ? left : lanes, positions, out + i * positions * lanes,
+                             t->y + (i / (2 * w.out_blocks) * t->out + from) * positions);
+    }
+    free(in), free(out), free(v), free(m), free(u);
+}
+
+static int check_tiled(const gc_kernels *fast, const gc_kernels *plain)
+{
+    tiled t = {.images = random_size(1, 2),
+               .in = random_size(1, 20),
+               .out = random_size(1, 40),
+               .height = random_size(1, 13),
+               .width = random_size(1, 13)};
+    const size_t size = t.images * t.out * t.height * t.width;
+    float *x = random_floats(t.images * t.in * t.height * t.width);
+    float *u = random_floats(36 * t.in * t.out);
+    float *actual = nan_floats(size), *expected = nan_floats(size);
+    t.x = x;
+    t.u = u;
+    t.y = actual;
+    run_tiled(&t, fast, random_size(1, 30));
+    t.y = expected;
+    run_tiled(&t, plain, random_size(1, 30));
+    /* Values of some hundreds: 36 * in products of terms up to 30. */
+    const int good = close_floats("winograd", size, actual, expected, 2e-3, 1e-5);
+    free(x), free(u), free(actual), free(expected);
+    return good;
+}
+
+/* The four are steps of one computation. */
+#define check_block_map check_tiled
+#define check_unblock_map check_tiled
+#define check_winograd_input check_tiled
+#define check_winograd_output check_tiled
+
 /* ---- ReLU ------------------------------------------------------------------------------ */
 
 static int check_bias(const gc_kernels *fast, const gc_kernels *plain)
@@ -294,6 +403,33 @@ static int check_softmax_backward(const gc_kernels *fast, const gc_kernels *plai
     plain->softmax_backward(count, y, dy, expected);
     const int good = close_floats("softmax_backward", count, actual, expected, 1e-7, 1e-6);
     free(x), free(dy), free(y), free(actual), free(expected);
+    return good;
+}
+
+static int check_dense_forward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t rows = random_size(1, 11), columns = random_size(1, 100);
+    float *w = random_floats(rows * columns + 1), *x = random_floats(columns);
+    float *actual = nan_floats(rows), *expected = nan_floats(rows);
+    fast->dense_forward(rows, columns, w + 1, x, actual); /* rows need not be aligned */
+    plain->dense_forward(rows, columns, w + 1, x, expected);
+    const int good = close_floats("dense_forward", rows, actual, expected, 1e-5, 1e-6);
+    free(w), free(x), free(actual), free(expected);
+    return good;
+}
+
+static int check_dense_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t rows = random_size(1, 30), columns = random_size(1, 60);
+    const size_t stride = columns + random_size(0, 5);
+    float *w = random_floats(rows * stride + 1), *g = random_floats(rows);
+    float *actual = nan_floats(columns), *expected = nan_floats(columns);
+    for (size_t r = 0; r < rows; r++)
+        g[r] = random_bits() % 2 ? g[r] : 0.0f;
+    fast->dense_backward(rows, columns, stride, w + 1, g, actual);
+    plain->dense_backward(rows, columns, stride, w + 1, g, expected);
+    const int good = close_floats("dense_backward", columns, actual, expected, 1e-5, 1e-6);
+    free(w), free(g), free(actual), free(expected);
     return good;
 }
 

@@ -200,8 +200,137 @@ void gc_resize_reference(size_t width, size_t out_height, size_t out_width, cons
                 + (double)r.low_weight * c.high_weight * map[r.low * width + c.high]
                 + (double)r.high_weight * c.low_weight * map[r.high * width + c.low]
                 + (double)r.high_weight * c.high_weight * map[r.high * width + c.high];
-            out[i * out_width + j] = (float)value;
+            const int outside = (r.low_weight == 0.0f && r.high_weight == 0.0f)
+                                || (c.low_weight == 0.0f && c.high_weight == 0.0f);
+            out[i * out_width + j] = outside ? 0.0f : (float)value;
         }
+}
+
+/* Blocked maps and Winograd's tiles with vectors of one: W = 1 in the layouts of
+ * kernels/winograd.c. The matrices are written out from their definition there. */
+void gc_block_map_reference(size_t channels, size_t height, size_t width, size_t columns,
+                            const float *map, float *blocked)
+{
+    for (size_t y = 0; y < height; y++)
+        for (size_t x = 0; x < width; x++)
+            blocked[(y + 1) * columns + x + 1] = channels == 0 ? 0.0f : map[y * width + x];
+}
+
+void gc_unblock_map_reference(size_t channels, size_t positions, const float *blocked,
+                              float *map)
+{
+    for (size_t p = 0; p < positions && channels > 0; p++)
+        map[p] = blocked[p];
+}
+
+/* Row i of B^T: the coefficients of the polynomial that vanishes at all points but point i
+ * (row 5: at all points), scaled as in kernels/winograd.c. */
+static void matrix_b(double b[6][6])
+{
+    const double p = sqrt(0.5), q = sqrt(2.0);
+    const double rows[6][6] = {
+        {1.0, 0.0, -(p * p + q * q), 0.0, 1.0, 0.0},
+        {0.0, -q, -q * q, p, 1.0, 0.0},
+        {0.0, q, -q * q, -p, 1.0, 0.0},
+        {0.0, -p, -p * p, q, 1.0, 0.0},
+        {0.0, p, -p * p, -q, 1.0, 0.0},
+        {0.0, 1.0, 0.0, -(p * p + q * q), 0.0, 1.0},
+    };
+    for (int i = 0; i < 36; i++)
+        b[i / 6][i % 6] = rows[i / 6][i % 6];
+}
+
+/* A^T[i][j] = (point j)^i; the point at infinity counts in the last row alone. */
+static double matrix_a(int i, int j)
+{
+    const double points[5] = {0.0, sqrt(0.5), -sqrt(0.5), sqrt(2.0), -sqrt(2.0)};
+    return j == 5 ? i == 3 : pow(points[j], i);
+}
+
+void gc_winograd_input_reference(const gc_winograd *winograd, size_t first, size_t count,
+                                 const float *maps, float *v)
+{
+    const gc_winograd *w = winograd;
+    const size_t of_image = w->tiles_down * w->tiles_across;
+    double b[6][6];
+    matrix_b(b);
+    for (size_t c = 0; c < w->in_blocks; c++)
+        for (size_t t = 0; t < count; t++) {
+            const size_t image = (first + t) / of_image, tile = (first + t) % of_image;
+            const float *d = maps + (image * w->in_blocks + c) * w->rows * w->columns
+                             + tile / w->tiles_across * 4 * w->columns
+                             + tile % w->tiles_across * 4;
+            for (int xi = 0; xi < 36; xi++) {
+                double sum = 0.0;
+                for (int y = 0; y < 6; y++)
+                    for (int x = 0; x < 6; x++)
+                        sum += b[xi / 6][y] * d[(size_t)y * w->columns + (size_t)x]
+                               * b[xi % 6][x];
+                v[(size_t)xi * w->v_plane + c * w->tile_room + t] = (float)sum;
+            }
+        }
+}
+
+/* Channel `half` of the block: M in double, and its way back into the map. */
+static void output_of_tile(const gc_winograd *w, size_t t, const float *u, const float *v,
+                           size_t half, float *out, size_t height, size_t width)
+{
+    double m[36];
+    for (size_t xi = 0; xi < 36; xi++) {
+        m[xi] = 0.0;
+        for (size_t c = 0; c < w->in_blocks; c++)
+            m[xi] += (double)v[xi * w->v_plane + c * w->tile_room + t]
+                     * u[(xi * w->in_blocks + c) * 2 + half];
+    }
+    for (size_t y = 0; y < height; y++)
+        for (size_t x = 0; x < width; x++) {
+            double sum = 0.0;
+            for (int xi = 0; xi < 36; xi++)
+                sum += matrix_a((int)y, xi / 6) * m[xi] * matrix_a((int)x, xi % 6);
+            out[y * w->width + x] = (float)sum;
+        }
+}
+
+void gc_winograd_output_reference(const gc_winograd *winograd, size_t first, size_t count,
+                                  size_t block, const float *u, const float *v, float *m,
+                                  float *maps)
+{
+    const gc_winograd *w = winograd;
+    const size_t of_image = w->tiles_down * w->tiles_across;
+    (void)m;
+    u += block * 36 * w->in_blocks * 2;
+    for (size_t half = 0; half < 2; half++)
+        for (size_t t = 0; t < count; t++) {
+            const size_t image = (first + t) / of_image, tile = (first + t) % of_image;
+            const size_t y = tile / w->tiles_across * 4, x = tile % w->tiles_across * 4;
+            float *plane =
+                maps + (image * 2 * w->out_blocks + 2 * block + half) * w->height * w->width;
+            output_of_tile(w, t, u, v, half, plane + y * w->width + x,
+                           w->height - y < 4 ? w->height - y : 4,
+                           w->width - x < 4 ? w->width - x : 4);
+        }
+}
+
+void gc_dense_forward_reference(size_t rows, size_t columns, const float *w, const float *x,
+                                float *y)
+{
+    for (size_t r = 0; r < rows; r++) {
+        double sum = 0.0;
+        for (size_t c = 0; c < columns; c++)
+            sum += (double)w[r * columns + c] * x[c];
+        y[r] = (float)sum;
+    }
+}
+
+void gc_dense_backward_reference(size_t rows, size_t columns, size_t stride, const float *w,
+                                 const float *g, float *dx)
+{
+    for (size_t c = 0; c < columns; c++) {
+        double sum = 0.0;
+        for (size_t r = 0; r < rows; r++)
+            sum += (double)g[r] * w[r * stride + c];
+        dx[c] = (float)sum;
+    }
 }
 
 void gc_all_finite_reference(size_t count, const float *values, int *finite)

@@ -1,0 +1,210 @@
+/* threads.c: the pool. Workers are started when they are first needed and then wait; they take
+ * parts from one counter until it runs out.
+ *
+ * A fork copies the calling thread alone: the child starts with no workers, and makes its own
+ * when it needs them. */
+#if defined(__linux__)
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
+#include "base/threads.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+#include "gradcam.h"
+
+enum { MOST_THREADS = 256 };
+
+static struct {
+    pthread_mutex_t busy;    /* held by the caller whose work is running */
+    pthread_mutex_t mutex;   /* guards what follows */
+    pthread_cond_t wake, done;
+    size_t started;          /* workers there are, numbered 1 .. started */
+    size_t invited;          /* workers 1 .. invited take part in this work */
+    size_t running;          /* of these, the ones not yet done */
+    unsigned long round;     /* counts pieces of work */
+    gc_part run;
+    void *work;
+    size_t parts;
+} pool = {.busy = PTHREAD_MUTEX_INITIALIZER,
+          .mutex = PTHREAD_MUTEX_INITIALIZER,
+          .wake = PTHREAD_COND_INITIALIZER,
+          .done = PTHREAD_COND_INITIALIZER};
+
+static pthread_mutex_t locks[GC_LOCKS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
+
+static atomic_size_t next_part;
+static atomic_int threads_wanted; /* 0: not decided yet */
+
+/* ---- How many --------------------------------------------------------------------------- */
+
+/* Processors that this process may run on. */
+static int processors(void)
+{
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return CPU_COUNT(&set);
+#endif
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : (int)online;
+}
+
+/* The limit of the control group, rounded up; `most` where there is none. */
+static int within_cgroup(int most)
+{
+    long quota = 0, period = 0;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (file == NULL)
+        return most;
+    const int read = fscanf(file, "%ld %ld", &quota, &period); /* "max 100000": none */
+    fclose(file);
+    if (read != 2 || quota <= 0 || period <= 0)
+        return most;
+    const long limit = (quota + period - 1) / period;
+    return limit < most ? (int)limit : most;
+}
+
+static int clamp_threads(long threads)
+{
+    return threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : (int)threads;
+}
+
+int gc_threads(void)
+{
+    int threads = atomic_load(&threads_wanted);
+    if (threads == 0) {
+        const char *text = getenv("GRADCAM_NUM_THREADS");
+        const long asked = text == NULL ? 0 : strtol(text, NULL, 10);
+        threads = clamp_threads(asked > 0 ? asked : within_cgroup(processors()));
+        atomic_store(&threads_wanted, threads);
+    }
+    return threads;
+}
+
+void gc_set_threads(int threads)
+{
+    atomic_store(&threads_wanted, clamp_threads(threads));
+}
+
+/* ---- Work ------------------------------------------------------------------------------- */
+
+static void take_parts(gc_part run, void *work, size_t parts, size_t worker)
+{
+    for (;;) {
+        const size_t part = atomic_fetch_add_explicit(&next_part, 1, memory_order_relaxed);
+        if (part >= parts)
+            return;
+        run(work, part, worker);
+    }
+}
+
+static void *worker_main(void *argument)
+{
+    const size_t worker = (size_t)argument;
+    pthread_mutex_lock(&pool.mutex);
+    unsigned long seen = pool.round - 1; /* it was started for the current round */
+    for (;;) {
+        while (pool.round == seen)
+            pthread_cond_wait(&pool.wake, &pool.mutex);
+        seen = pool.round;
+        if (worker > pool.invited)
+            continue;
+        const gc_part run = pool.run;
+        void *work = pool.work;
+        const size_t parts = pool.parts;
+        pthread_mutex_unlock(&pool.mutex);
+        take_parts(run, work, parts, worker);
+        pthread_mutex_lock(&pool.mutex);
+        if (--pool.running == 0)
+            pthread_cond_signal(&pool.done);
+    }
+    return NULL;
+}
+
+/* In the child of a fork. */
+static void start_anew(void)
+{
+    for (int i = 0; i < GC_LOCKS; i++)
+        pthread_mutex_init(&locks[i], NULL);
+    pool.started = 0;
+    pthread_mutex_init(&pool.busy, NULL);
+    pthread_mutex_init(&pool.mutex, NULL);
+    pthread_cond_init(&pool.wake, NULL);
+    pthread_cond_init(&pool.done, NULL);
+}
+
+static void prepare_for_fork_once(void)
+{
+    pthread_atfork(NULL, NULL, start_anew);
+}
+
+static void prepare_for_fork(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, prepare_for_fork_once);
+}
+
+void gc_lock(gc_lock_name name)
+{
+    prepare_for_fork();
+    pthread_mutex_lock(&locks[name]);
+}
+
+void gc_unlock(gc_lock_name name)
+{
+    pthread_mutex_unlock(&locks[name]);
+}
+
+/* Start workers up to number `wanted`, as far as the system lets. Called with the mutex. */
+static void start_workers(size_t wanted)
+{
+    prepare_for_fork();
+    while (pool.started < wanted) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, worker_main, (void *)(pool.started + 1)) != 0)
+            return;
+        pthread_detach(thread);
+        pool.started++;
+    }
+}
+
+static void run_alone(size_t parts, gc_part run, void *work)
+{
+    for (size_t part = 0; part < parts; part++)
+        run(work, part, 0);
+}
+
+void gc_parallel(size_t workers, size_t parts, gc_part run, void *work)
+{
+    const size_t useful = parts < workers ? parts : workers;
+    if (useful <= 1 || pthread_mutex_trylock(&pool.busy) != 0) {
+        run_alone(parts, run, work);
+        return;
+    }
+    pthread_mutex_lock(&pool.mutex);
+    pool.run = run;
+    pool.work = work;
+    pool.parts = parts;
+    pool.round++;
+    start_workers(useful - 1);
+    pool.invited = pool.started < useful - 1 ? pool.started : useful - 1;
+    pool.running = pool.invited;
+    atomic_store_explicit(&next_part, 0, memory_order_relaxed);
+    pthread_cond_broadcast(&pool.wake);
+    pthread_mutex_unlock(&pool.mutex);
+
+    take_parts(run, work, parts, 0);
+
+    pthread_mutex_lock(&pool.mutex);
+    while (pool.running > 0)
+        pthread_cond_wait(&pool.done, &pool.mutex);
+    pthread_mutex_unlock(&pool.mutex);
+    pthread_mutex_unlock(&pool.busy);
+}

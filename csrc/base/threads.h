@@ -1,0 +1,29 @@
+/* threads.h: a pool of threads that share out the parts of one piece of work.
+ *
+ * The work is cut into parts by its size alone, never by the number of threads, and each part
+ * writes what no other does: results are the same bits whatever the number of threads. */
+#ifndef GC_BASE_THREADS_H
+#define GC_BASE_THREADS_H
+
+#include <stddef.h>
+
+/* Part `part` of some work, run by thread `worker`: the number, below the `workers` that were
+ * allowed, by which it finds scratch memory of its own. */
+typedef void (*gc_part)(void *work, size_t part, size_t worker);
+
+/* Run parts 0 .. parts - 1 on at most `workers` threads and return when all are done. The calling
+ * thread is worker 0. While the pool is busy with another caller's work, this one's runs on its
+ * own thread alone. */
+void gc_parallel(size_t workers, size_t parts, gc_part run, void *work);
+
+/* The locks of the core. A child process finds them open, whoever held them in its parent. */
+typedef enum gc_lock_name {
+    GC_LOCK_BLAS,    /* OpenBLAS and its count of threads */
+    GC_LOCK_WEIGHTS, /* making transformed weights at their first use */
+    GC_LOCKS
+} gc_lock_name;
+
+void gc_lock(gc_lock_name name);
+void gc_unlock(gc_lock_name name);
+
+#endif

@@ -1,0 +1,108 @@
+/* dense.c: a matrix times a vector, both ways, for fully connected layers at batch 1.
+ *
+ *     forward   y[r] = sum over c of w[r][c] x[c]
+ *     backward  dx[c] = sum over r of g[r] w[r][c]
+ *
+ * Each weight is used once, so the speed is that of memory: rows are read in fours, each as one
+ * stream, and where g[r] is zero (half of the units behind a ReLU) its row is not read. The order
+ * of the sums depends on the sizes alone. Rows need not be aligned: they lie where the caller,
+ * or a mapped file, has them. */
+#include "kernels/level.h"
+#include "kernels/vec.h"
+
+enum { ROWS = 4 };
+
+GC_INLINE gc_vec load(const float *x)
+{
+    gc_vec v;
+    __builtin_memcpy(&v, x, sizeof v);
+    return v;
+}
+
+GC_INLINE void store(float *x, gc_vec v)
+{
+    __builtin_memcpy(x, &v, sizeof v);
+}
+
+static float sum_of(gc_vec v)
+{
+    float sum = 0.0f;
+    for (int i = 0; i < GC_WIDTH; i++)
+        sum += v[i];
+    return sum;
+}
+
+/* y of `rows` rows (a constant where it is inlined), w[0] the first. */
+GC_INLINE void dot_rows(size_t rows, size_t columns, const float *w, const float *x, float *y)
+{
+    gc_vec sums[ROWS][2];
+    for (size_t r = 0; r < rows; r++)
+        sums[r][0] = sums[r][1] = (gc_vec){0};
+    size_t c = 0;
+    for (; c + 2 * GC_WIDTH <= columns; c += 2 * GC_WIDTH) {
+        const gc_vec x0 = load(x + c), x1 = load(x + c + GC_WIDTH);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < rows; r++) {
+            const float *row = w + r * columns + c;
+            __builtin_prefetch(row + 1024, 0, 1);
+            if (GC_WIDTH == 16)
+                __builtin_prefetch(row + 1024 + 16, 0, 1);
+            sums[r][0] += x0 * load(row);
+            sums[r][1] += x1 * load(row + GC_WIDTH);
+        }
+    }
+    for (size_t r = 0; r < rows; r++) {
+        y[r] = sum_of(sums[r][0] + sums[r][1]);
+        for (size_t i = c; i < columns; i++)
+            y[r] += w[r * columns + i] * x[i];
+    }
+}
+
+void GC_KERNEL(dense_forward)(size_t rows, size_t columns, const float *w, const float *x,
+                              float *y)
+{
+    size_t r = 0;
+    for (; r + ROWS <= rows; r += ROWS)
+        dot_rows(ROWS, columns, w + r * columns, x, y + r);
+    for (; r < rows; r++)
+        dot_rows(1, columns, w + r * columns, x, y + r);
+}
+
+/* dx += sum of four rows. */
+static void add_rows(const float *const w[ROWS], const float g[ROWS], size_t columns, float *dx)
+{
+    size_t c = 0;
+    for (; c + GC_WIDTH <= columns; c += GC_WIDTH) {
+        gc_vec sum = load(dx + c);
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; r++)
+            sum += g[r] * load(w[r] + c);
+        store(dx + c, sum);
+    }
+    for (; c < columns; c++)
+        for (int r = 0; r < ROWS; r++)
+            dx[c] += g[r] * w[r][c];
+}
+
+void GC_KERNEL(dense_backward)(size_t rows, size_t columns, size_t stride, const float *w,
+                               const float *g, float *dx)
+{
+    const float *pending[ROWS];
+    float factors[ROWS];
+    int count = 0;
+    for (size_t c = 0; c < columns; c++)
+        dx[c] = 0.0f;
+    for (size_t r = 0; r < rows; r++) {
+        if (g[r] == 0.0f)
+            continue;
+        pending[count] = w + r * stride;
+        factors[count] = g[r];
+        if (++count == ROWS) {
+            add_rows(pending, factors, columns, dx);
+            count = 0;
+        }
+    }
+    for (int i = 0; i < count; i++)
+        for (size_t c = 0; c < columns; c++)
+            dx[c] += factors[i] * pending[i][c];
+}
