@@ -1,8 +1,9 @@
 """The C core: networks, tapes and the few array operations that explanations need.
 
 All arrays are C-contiguous float32 unless said otherwise; other real dtypes and strides
-are converted. Every call that computes releases the GIL. Layers are numbered in the order
-in which they were added; layer 0 is the input.
+are converted. Forward and backward passes and array operations release the GIL. Layers are
+numbered in the order in which they were added; layer 0 is the input. Weights are read in place:
+do not change or resize an array that a network was built from.
 """
 
 from collections.abc import Sequence
@@ -95,7 +96,10 @@ class Tape:
     def kept(self) -> tuple[int, ...]: ...
     def shape(self, layer: int) -> tuple[int, ...]: ...
     def activation(self, layer: int) -> _F32:
-        """A copy of the output of ``layer``, (N, C, H, W) or (N, F). KeyError if not kept."""
+        """A copy of the output of ``layer``, (N, C, H, W) or (N, F).
+
+        KeyError if it was not kept, ValueError if it was not computed.
+        """
     def backward(
         self, layer: int, seeds: ArrayLike, wanted: Sequence[int], rule: Rule = "gradient"
     ) -> list[_F32]:
@@ -130,8 +134,15 @@ def cpu_levels() -> tuple[str, ...]:
 def cpu_level() -> str: ...
 def set_cpu_level(level: str) -> None: ...
 def blas_config() -> str: ...
-def get_num_threads() -> int: ...
-def set_num_threads(threads: int) -> None: ...
+def get_num_threads() -> int:
+    """Threads that a pass may use.
+
+    Those set, else GRADCAM_NUM_THREADS, else the processors that this process may use, within the
+    limit of its control group.
+    """
+
+def set_num_threads(threads: int) -> None:
+    """Let a pass use up to that many threads, 1 to 256."""
 
 def _fail_allocations_after(successes: int) -> None:
     """For tests: the next ``successes`` allocations of this thread's core calls succeed, all
