@@ -32,25 +32,30 @@ static int is_2x2(const gc_span *spans, size_t count)
     return 1;
 }
 
-/* One output row of 2x2 windows, in a form that compilers vectorise; `offset` is that of the
- * upper input row. */
-static void max_row_2x2(size_t count, size_t width, uint32_t offset, const float *x, float *y,
-                        uint32_t *position)
+enum { COLUMNS = 128 }; /* of output that are worked on at a time */
+
+/* Up to COLUMNS outputs of a row of 2x2 windows, in two steps that compilers vectorise: the
+ * larger of each column, and the larger of each pair of columns. `offset` is that of the first
+ * upper value in the plane. The winner is that of `largest`: of equal values the upper row's
+ * comes first, which between columns takes a comparison of its own. */
+static void max_row_2x2(size_t count, uint32_t width, uint32_t offset, const float *restrict upper,
+                        const float *restrict lower, float *restrict y,
+                        uint32_t *restrict position)
 {
-    const float *upper = x + offset, *lower = upper + width;
-    const uint32_t down = (uint32_t)width;
+    float best[2 * COLUMNS];
+    uint32_t down[2 * COLUMNS];
+    for (size_t x = 0; x < 2 * count; x++) {
+        const int take = takes(lower[x], upper[x]);
+        best[x] = take ? lower[x] : upper[x];
+        down[x] = take ? width : 0;
+    }
     for (size_t j = 0; j < count; j++) {
-        const float b = upper[2 * j + 1], c = lower[2 * j], d = lower[2 * j + 1];
-        float best = upper[2 * j];
-        uint32_t where = 0;
-        where = takes(b, best) ? 1 : where;
-        best = takes(b, best) ? b : best;
-        where = takes(c, best) ? down : where;
-        best = takes(c, best) ? c : best;
-        where = takes(d, best) ? down + 1 : where;
-        best = takes(d, best) ? d : best;
-        y[j] = best;
-        position[j] = offset + 2 * (uint32_t)j + where;
+        const float left = best[2 * j], right = best[2 * j + 1];
+        const uint32_t left_down = down[2 * j], right_down = down[2 * j + 1];
+        const int equal = (right == left) | ((right != right) & (left != left));
+        const int take = takes(right, left) | (equal & (right_down < left_down));
+        y[j] = take ? right : left;
+        position[j] = offset + 2 * (uint32_t)j + (take ? right_down + 1 : left_down);
     }
 }
 
@@ -60,10 +65,13 @@ void GC_KERNEL(max_pool_forward)(const gc_pool_plane *plane, const float *x, flo
     const size_t count = plane->out_width;
     const int vgg = is_2x2(plane->rows, plane->out_height) && is_2x2(plane->columns, count);
     for (size_t i = 0; i < plane->out_height; i++, y += count, position += count) {
-        if (vgg) {
-            max_row_2x2(count, plane->width, (uint32_t)(2 * i * plane->width), x, y, position);
+        const size_t offset = 2 * i * plane->width;
+        for (size_t j = 0; vgg && j < count; j += COLUMNS)
+            max_row_2x2(count - j < COLUMNS ? count - j : COLUMNS, (uint32_t)plane->width,
+                        (uint32_t)(offset + 2 * j), x + offset + 2 * j,
+                        x + offset + plane->width + 2 * j, y + j, position + j);
+        if (vgg)
             continue;
-        }
         for (size_t j = 0; j < count; j++) {
             position[j] = largest(plane, plane->rows[i], plane->columns[j], x);
             y[j] = x[position[j]];
