@@ -1,0 +1,5 @@
+"""``python -m gradcam``: the command line."""
+
+from gradcam.cli import main
+
+main(prog_name="python -m gradcam")

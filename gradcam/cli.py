@@ -1,0 +1,779 @@
+"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``demo`` and ``info``.
+
+What was asked for goes to standard output, tables for people or JSON for programs; progress,
+warnings and errors go to standard error. What draws or tabulates is imported by the command
+that needs it, so that ``gradcam --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+
+import click
+
+import gradcam
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from gradcam.methods.explanation import Explanation
+    from gradcam.network import Network
+    from gradcam.tape import Tape
+
+DEFAULT_OUT = Path("gradcam-out")
+DEFAULT_DEMO = Path("gradcam-demo")
+
+MODELS = (
+    "pictograms",
+    *(f"vgg{depth}{norm}" for norm in ("", "_bn") for depth in (11, 13, 16, 19)),
+)
+METHODS = tuple(gradcam.METHODS)
+
+SOME_FAILED, NOTHING_DONE, INTERRUPTED = 1, 2, 130
+
+_NO_WEIGHTS = """\
+{model} needs --weights FILE: gradcam brings no ImageNet weights, and would not make any up.
+Take torchvision's (553 MB for vgg16) and write them as safetensors, once:
+  pip install torch torchvision safetensors
+  python -c "import torchvision, safetensors.torch as s; \
+s.save_file(torchvision.models.{model}(weights='DEFAULT').state_dict(), '{model}.safetensors')"
+  gradcam ... --model {model} --weights {model}.safetensors
+Or leave --model out: the built-in pictograms model needs no download."""
+
+
+class _Main(click.Group):
+    """A group whose mistakes end in one sentence and an exit code, never in a traceback."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+        run: Callable[..., Any] = super().main
+        if not standalone_mode:
+            return run(*args, standalone_mode=False, **kwargs)
+        try:
+            code = run(*args, standalone_mode=False, **kwargs)
+        except (click.Abort, KeyboardInterrupt):
+            self._leave("Interrupted.", INTERRUPTED)
+        except click.ClickException as error:
+            error.show()
+            raise SystemExit(NOTHING_DONE) from None
+        except (ValueError, IndexError, OSError, MemoryError) as error:
+            self._leave(f"Error: {_sentence(error)}", NOTHING_DONE)
+        raise SystemExit(code if isinstance(code, int) else 0)
+
+    @staticmethod
+    def _leave(sentence: str, code: int) -> NoReturn:
+        click.echo(sentence, err=True)
+        raise SystemExit(code)
+
+
+@click.group(
+    cls=_Main,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(gradcam.__version__, message="gradcam %(version)s")
+def main() -> None:
+    """See why a convolutional network decided what it did.
+
+    \b
+    gradcam demo --open                          the built-in scenes, explained, in a browser
+    gradcam explain cat.jpg                      a heat map of the most probable class
+    gradcam explain cat.jpg --class dog -m grad_cam -m saliency
+    gradcam compare cat.jpg                      one figure: the top classes x five methods
+
+    The model is the built-in one, which knows three dozen pictograms, unless --model and
+    --weights name another.
+
+    \b
+    Exit status:
+      0    all is done
+      1    some pictures failed, and were named on standard error; the others are done
+      2    nothing was done: a mistake in the command, or every picture failed
+      130  interrupted
+    """
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _options(*decorators: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
+    def apply(command: _Command) -> _Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
+_pictures = click.argument(
+    "pictures", nargs=-1, required=True, metavar="PICTURE...", type=click.Path(path_type=Path)
+)
+_model = _options(
+    click.option(
+        "--model",
+        type=click.Choice(MODELS),
+        show_choices=False,
+        metavar="MODEL",
+        help="pictograms (built in; the default), or vgg16 with --weights; also vgg11, vgg13, "
+        "vgg19, and each with _bn.  With --weights alone: vgg16.",
+    ),
+    click.option(
+        "--weights",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="A weight file: .safetensors or .npz, tensors named as torchvision names them.",
+    ),
+    click.option(
+        "--preset",
+        type=click.Choice(tuple(gradcam.PRESETS)),
+        help="How the weights want pictures prepared.  Default: what the file says, else "
+        "torchvision.",
+    ),
+)
+_classes = click.option(
+    "--class",
+    "-c",
+    "classes",
+    multiple=True,
+    metavar="NAME|INDEX|SYNSET",
+    help="Explain this class; may be repeated.",
+)
+_layer = click.option(
+    "--layer",
+    "-l",
+    metavar="LAYER",
+    help="The layer of Grad-CAM, by its Caffe, torchvision or Keras name (see: gradcam info).  "
+    "Default: the last rectified map, relu5_3 in VGG-16.",
+)
+_on = click.option(
+    "--on",
+    type=click.Choice(("score", "probability")),
+    default="score",
+    show_default=True,
+    help="Explain the class's score before the softmax, or its probability.",
+)
+_out = click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_OUT,
+    show_default=True,
+    metavar="DIR",
+    help="The folder to write to; made if need be.  Files of an earlier run are replaced.",
+)
+_json = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON on standard output, one object a line for each picture, and nothing else.",
+)
+
+
+def _cmap(default: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--cmap",
+        default=default,
+        show_default=True,
+        metavar="NAME",
+        help="Colour map: any name of matplotlib's, or 'paper' for the Grad-CAM paper's own.",
+    )
+
+
+def _known_methods(
+    ctx: click.Context, parameter: click.Parameter, names: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the methods' names as Python has them, each once: Grad-CAM is grad_cam."""
+    try:
+        return tuple(dict.fromkeys(gradcam.methods.find(name).__name__ for name in names))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+
+
+def _method(*default: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--method",
+        "-m",
+        "methods",
+        multiple=True,
+        callback=_known_methods,
+        default=default,
+        show_default=True,
+        metavar="METHOD",
+        help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}; may be repeated.",
+    )
+
+
+# ------------------------------------------------------------------------ commands
+
+
+@main.command(short_help="List the most probable classes of pictures.")
+@_pictures
+@_model
+@click.option("--top", "-k", type=click.IntRange(1), default=5, show_default=True, metavar="K")
+@_json
+def predict(
+    pictures: tuple[Path, ...],
+    model: str | None,
+    weights: Path | None,
+    preset: str | None,
+    top: int,
+    as_json: bool,
+) -> int:
+    """List the most probable classes of pictures (or folders of pictures)."""
+    from gradcam import plot
+
+    network = _network(model, weights, preset)
+
+    def work(path: Path, name: str) -> dict[str, Any]:
+        return {"predictions": _predictions(network.forward(path), network, top)}
+
+    def show(record: dict[str, Any]) -> Table:
+        rows = _table()
+        for class_ in record["predictions"]:
+            share = class_["probability"]
+            rows.add_row(class_["label"], class_["synset"], plot.percent(share), _bar(share))
+        return rows
+
+    return _for_each(pictures, work, show, as_json)
+
+
+@main.command(short_help="Explain classes of pictures, each as a PNG file.")
+@_pictures
+@_model
+@_classes
+@click.option(
+    "--top",
+    "-k",
+    type=click.IntRange(1),
+    metavar="K",
+    help="Explain the K most probable classes.  Default: 1, or none where --class is given.",
+)
+@_method("grad_cam")
+@_layer
+@_on
+@_out
+@_cmap("jet")
+@click.option("--npz", is_flag=True, help="Write the raw map and its weights as .npz too.")
+@_json
+def explain(
+    pictures: tuple[Path, ...],
+    model: str | None,
+    weights: Path | None,
+    preset: str | None,
+    classes: tuple[str, ...],
+    top: int | None,
+    methods: tuple[str, ...],
+    layer: str | None,
+    on: str,
+    out: Path,
+    cmap: str,
+    npz: bool,
+    as_json: bool,
+) -> int:
+    """Explain classes of pictures (or folders of pictures), each as a PNG file.
+
+    DIR/cat-grad_cam-tiger_cat.png is Grad-CAM of the class tiger_cat in cat.jpg.  Where two
+    pictures have the same name, the second becomes cat-2.
+    """
+    from gradcam import plot
+
+    plot.colour(0, cmap)
+    network = _network(model, weights, preset)
+    asked = _asked(network, classes, layer)
+    if top is None:
+        top = 0 if asked else 1
+    out.mkdir(parents=True, exist_ok=True)
+
+    def work(path: Path, name: str) -> dict[str, Any]:
+        tape = network.forward(path)
+        predictions = _predictions(tape, network, max(top, 5))
+        targets = list(dict.fromkeys([*asked, *(p["index"] for p in predictions[:top])]))
+        slugs = _slugs(network, targets)
+        made = []
+        for method in methods:
+            options = {"layer": layer} if layer and method in plot.ON_A_LAYER else {}
+            for found in tape.explain(method, targets, on=on, **options):
+                file = out / f"{name}-{method}-{slugs[found.target.index]}.png"
+                plot.save(plot.picture_of(found, cmap), file)
+                if npz:
+                    found.save(file.with_suffix(".npz"))
+                made.append(_record(found, file, npz))
+        return {"predictions": predictions, "explanations": made}
+
+    def show(record: dict[str, Any]) -> Table:
+        rows = _table()
+        for made in record["explanations"]:
+            rows.add_row(
+                made["class"]["label"],
+                plot.percent(made["probability"]),
+                plot.method_title(made["method"]),
+                made["file"],
+            )
+        return rows
+
+    return _for_each(pictures, work, show, as_json)
+
+
+@main.command(short_help="Draw all methods side by side, as one figure.")
+@_pictures
+@_model
+@_classes
+@click.option(
+    "--top",
+    "-k",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    metavar="K",
+    help="A row for each of the K most probable classes, where no --class is given.",
+)
+@_method("saliency", "deconvnet", "guided_backprop", "grad_cam", "guided_grad_cam")
+@_layer
+@_on
+@_out
+@_cmap("inferno")
+@click.option(
+    "--scale",
+    type=click.Choice(("column", "map")),
+    default="column",
+    show_default=True,
+    help="What the maps share their maximum with: all of a column, so that classes can be "
+    "compared, or none.",
+)
+@click.option(
+    "--dpi", type=click.IntRange(20, 600), default=120, show_default=True, help="Pixels per inch."
+)
+@_json
+def compare(
+    pictures: tuple[Path, ...],
+    model: str | None,
+    weights: Path | None,
+    preset: str | None,
+    classes: tuple[str, ...],
+    top: int,
+    methods: tuple[str, ...],
+    layer: str | None,
+    on: str,
+    out: Path,
+    cmap: str,
+    scale: Literal["column", "map"],
+    dpi: int,
+    as_json: bool,
+) -> int:
+    """Draw the explanations of a picture side by side, as one figure.
+
+    A row for each class, a column for each method, on one colour scale: DIR/cat-compare.png.
+    """
+    from gradcam import plot
+
+    plot.colour(0, cmap)
+    network = _network(model, weights, preset)
+    asked = _asked(network, classes, layer)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def work(path: Path, name: str) -> dict[str, Any]:
+        figure = plot.compare(
+            network,
+            path,
+            top,
+            targets=asked or None,
+            methods=methods,
+            layer=layer,
+            on=on,
+            cmap=cmap,
+            scale=scale,
+        )
+        file = out / f"{name}-compare.png"
+        plot.save(figure, file, dpi=dpi)
+        return {"file": str(file)}
+
+    def show(record: dict[str, Any]) -> Table:
+        rows = _table()
+        rows.add_row(record["file"])
+        return rows
+
+    return _for_each(pictures, work, show, as_json)
+
+
+@main.command(short_help="Explain the built-in scenes: a folder and a page.")
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_DEMO,
+    show_default=True,
+    metavar="DIR",
+    help="The folder to write to; made if need be.",
+)
+@click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+def demo(out: Path, open_: bool, as_json: bool) -> int:
+    """Explain the built-in scenes with the built-in model: a folder with an index.html."""
+    from gradcam import demo as demo_module
+    from gradcam import pictograms
+
+    pictures = pictograms.examples()
+    with _progress(len(pictures), as_json) as advance:
+        index = demo_module.write(out, pictures, progress=advance)
+    if as_json:
+        click.echo(json.dumps({"index": str(index), "pictures": len(pictures)}))
+    else:
+        click.echo(f"{len(pictures)} scenes explained: open {index}")
+    if open_:
+        import webbrowser
+
+        webbrowser.open(index.resolve().as_uri())
+    return 0
+
+
+@main.command(short_help="Show the installation, a model's layers or a weight file.")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@_model
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(
+    file: Path | None, model: str | None, weights: Path | None, preset: str | None, as_json: bool
+) -> int:
+    """Show the installation and a model's layers, or what is in the weight file FILE."""
+    if file is not None:
+        if model or weights or preset:
+            raise click.UsageError("FILE is shown alone: leave out --model, --weights, --preset.")
+        content = _file_info(file)
+    else:
+        content = _model_info(model, weights, preset)
+    if as_json:
+        click.echo(json.dumps(content))
+    else:
+        _show_info(content)
+    return 0
+
+
+# ------------------------------------------------------------------------ models and classes
+
+
+def _network(model: str | None, weights: Path | None, preset: str | None) -> Network:
+    """Return the network that the options name."""
+    if model is None:
+        model = "pictograms" if weights is None else "vgg16"
+    if model == "pictograms":
+        if weights is not None or preset is not None:
+            raise click.UsageError(
+                "the pictograms model brings its own weights and preset; "
+                "--weights and --preset go with --model vgg16 and its family."
+            )
+        return gradcam.pictograms.model()
+    if weights is None:
+        raise click.ClickException(_NO_WEIGHTS.format(model=model))
+    network: Network = getattr(gradcam, model)(weights, preset=preset)
+    return network
+
+
+def _asked(network: Network, classes: Sequence[str], layer: str | None) -> list[int]:
+    """Return the indices of the classes named, having checked the layer, too."""
+    if layer is not None:
+        network.index(layer)
+    named = [int(name) if name.isdecimal() else name for name in classes]
+    return list(dict.fromkeys(network.labels.find(name).index for name in named))
+
+
+def _class(network: Network, index: int) -> dict[str, Any]:
+    target = network.labels[index]
+    return {"index": index, "synset": target.synset, "label": target.label}
+
+
+def _predictions(tape: Tape, network: Network, top: int) -> list[dict[str, Any]]:
+    """Return the most probable classes of the one picture on this tape."""
+    scores, probabilities = tape.scores[0], tape.probabilities[0]
+    return [
+        {
+            **_class(network, index),
+            "probability": float(probabilities[index]),
+            "score": float(scores[index]),
+        }
+        for index in (-scores).argsort(kind="stable")[:top].tolist()
+    ]
+
+
+def _record(found: Explanation, file: Path, npz: bool) -> dict[str, Any]:
+    target = found.target
+    box = found.box()
+    return {
+        "method": found.method,
+        "layer": found.layer,
+        "class": {"index": target.index, "synset": target.synset, "label": target.label},
+        "probability": found.probability,
+        "score": found.score,
+        "box": box,
+        "file": str(file),
+        **({"npz": str(file.with_suffix(".npz"))} if npz else {}),
+    }
+
+
+def _slugs(network: Network, targets: Sequence[int]) -> dict[int, str]:
+    """Return a part of a file name for each class; two classes of one label keep apart."""
+    slugs = {
+        index: re.sub(r"[^\w.-]+", "_", network.labels[index].label.replace("'", "")).strip("_.")
+        for index in targets
+    }
+    shared = Counter(slug.casefold() for slug in slugs.values())
+    return {
+        index: f"{slug}-{index}" if shared[slug.casefold()] > 1 or not slug else slug
+        for index, slug in slugs.items()
+    }
+
+
+# ------------------------------------------------------------------------ many pictures
+
+
+def _for_each(
+    pictures: Sequence[Path],
+    work: Callable[[Path, str], dict[str, Any]],
+    show: Callable[[dict[str, Any]], Table],
+    as_json: bool,
+) -> int:
+    """Do `work` on every picture, whatever becomes of the others, and return the exit status.
+
+    `work` gets a path and a name for its output that no other picture has.
+    """
+    paths = _expanded(pictures)
+    done: list[dict[str, Any]] = []
+    failed: list[tuple[str, str]] = []
+    notes: list[str] = []
+    with _progress(len(paths), as_json) as advance:
+        for path, name in zip(paths, _output_names(paths), strict=True):
+            record: dict[str, Any] = {"picture": str(path)}
+            try:
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    record |= work(path, name)
+            except (ValueError, OSError, MemoryError) as error:
+                record["error"] = _sentence(error).removeprefix(f"{path}: ")
+                failed.append((str(path), record["error"]))
+            else:
+                done.append(record)
+            notes += [f"Warning: {path}: {warning.message}" for warning in caught]
+            if as_json:
+                click.echo(json.dumps(record))
+            advance(path.name)
+    if not as_json:
+        console = _console()
+        for record in done:
+            console.print(record["picture"], style="bold", soft_wrap=True)
+            console.print(show(record))
+    for note in notes:
+        click.echo(note, err=True)
+    _report(failed, len(paths))
+    if failed:
+        return SOME_FAILED if done else NOTHING_DONE
+    return 0
+
+
+def _report(failed: Sequence[tuple[str, str]], count: int) -> None:
+    """Name the pictures that failed, and once only what they failed of together."""
+    reasons = {reason for _, reason in failed}
+    if count > 1 and len(failed) == count and len(reasons) == 1:
+        click.echo(f"Error: all {count} pictures: {reasons.pop()}", err=True)
+        return
+    if failed and count > 1:
+        click.echo(f"{len(failed)} of {count} pictures failed:", err=True)
+    for path, reason in failed:
+        click.echo(f"Error: {path}: {reason}", err=True)
+
+
+def _expanded(pictures: Sequence[Path]) -> list[Path]:
+    """Return the pictures, with the pictures in a folder in place of the folder."""
+    paths = []
+    for path in pictures:
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if _looks_like_a_picture(file))
+            if not inside:
+                raise click.UsageError(f"there is no picture in the folder {path}")
+            paths += inside
+        else:
+            paths.append(path)
+    return paths
+
+
+def _looks_like_a_picture(path: Path) -> bool:
+    suffixes = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+
+
+def _output_names(paths: Sequence[Path]) -> list[str]:
+    """Return a name for each picture's output: its own, with a number where it is taken.
+
+    Upper and lower case count as equal, as they do in the file systems of macOS and Windows.
+    """
+    # A picture that has a name to itself keeps it: of cat, cat and cat-2, the second is cat-3.
+    taken = {path.stem.casefold() for path in paths}
+    seen: set[str] = set()
+    names = []
+    for path in paths:
+        name = path.stem
+        if name.casefold() in seen:
+            number = 2
+            while f"{name}-{number}".casefold() in taken:
+                number += 1
+            name = f"{name}-{number}"
+            taken.add(name.casefold())
+        seen.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _sentence(error: BaseException) -> str:
+    """Return what an exception says, without the number of an OSError."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError):
+        return str(error) or "not enough memory"
+    return str(error) or type(error).__name__
+
+
+# ------------------------------------------------------------------------ on the terminal
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        # In a file or a pipe no line is too long.
+        console.width = 1000
+    return console
+
+
+def _table(*titles: str) -> Table:
+    """Return an empty table without lines; a title that starts with '>' stands flush right."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=bool(titles), padding=(0, 0, 0, 2), header_style="bold")
+    for title in titles:
+        table.add_column(title.removeprefix(">"), justify="right" if ">" in title else "left")
+    return table
+
+
+def _bar(share: float) -> Any:
+    from rich.progress_bar import ProgressBar
+
+    return ProgressBar(total=1, completed=share, width=20)
+
+
+@contextmanager
+def _progress(total: int, as_json: bool) -> Iterator[Callable[[str], None]]:
+    """Show a progress bar on standard error where someone sees it; yield what advances it."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = _console(stderr=True)
+    seen = total > 1 and console.is_terminal and not (as_json and _console().is_terminal)
+    if not seen:
+        yield lambda name: None
+        return
+    with Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda name: bar.update(task, advance=1, description=name)
+
+
+# ------------------------------------------------------------------------ info
+
+
+def _file_info(file: Path) -> dict[str, Any]:
+    from gradcam import weights
+
+    content = weights.load(file)
+    return {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "values": sum(int(tensor.size) for tensor in content.tensors.values()),
+        "metadata": dict(content.metadata),
+        "tensors": [
+            {"name": name, "shape": list(tensor.shape), "values": int(tensor.size)}
+            for name, tensor in content.tensors.items()
+        ],
+    }
+
+
+def _model_info(model: str | None, weights: Path | None, preset: str | None) -> dict[str, Any]:
+    from gradcam.config import config
+
+    if model not in (None, "pictograms") and weights is None:
+        # Names and shapes are the same whatever the weights: random ones will do.
+        network: Network = getattr(gradcam, model)(preset=preset)
+    else:
+        network = _network(model, weights, preset)
+    used = network.preset
+    assert used is not None  # the models that have a name all take pictures
+    return {
+        "config": config(),
+        "model": network.name,
+        "classes": len(network.labels),
+        "preset": used.name,
+        "target_layer": network.target_layer,
+        "layers": [
+            {
+                "name": name,
+                "aliases": list(network.names(name)[1:]),
+                "shape": list(shape),
+                "values": math.prod(shape),
+            }
+            for name, shape in network.shapes(used.size, used.size).items()
+        ],
+    }
+
+
+def _show_info(content: dict[str, Any]) -> None:
+    """Print what `_file_info` or `_model_info` found."""
+    console = _console()
+    facts = _table()
+    if "file" in content:
+        facts.add_row("file", content["file"])
+        facts.add_row("size", f"{content['bytes']:,} bytes")
+        facts.add_row("values", f"{content['values']:,} in {len(content['tensors'])} tensors")
+        for key, value in content["metadata"].items():
+            facts.add_row(key, value if len(value) <= 200 else f"{value[:200]} ...")
+        rows = _table("Tensor", "Shape", ">Values")
+        for tensor in content["tensors"]:
+            rows.add_row(tensor["name"], _shape(tensor["shape"]), f"{tensor['values']:,}")
+    else:
+        for key, value in content["config"].items():
+            facts.add_row(key, value)
+        facts.add_section()
+        facts.add_row("model", f"{content['model']}, {content['classes']} classes")
+        facts.add_row("preset", content["preset"])
+        facts.add_row("Grad-CAM at", content["target_layer"])
+        rows = _table("Layer", "Also called", "Output", ">Values")
+        for layer in content["layers"]:
+            rows.add_row(
+                layer["name"],
+                ", ".join(layer["aliases"]),
+                _shape(layer["shape"]),
+                f"{layer['values']:,}",
+            )
+    console.print(facts)
+    console.print()
+    console.print(rows)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,42 @@
+"""``python -m gradcam.pictograms evaluate`` and ``python -m gradcam.pictograms train``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+USAGE = """usage: python -m gradcam.pictograms COMMAND [options]
+
+commands:
+  evaluate  measure the shipped network and its explanations on scenes it has never seen
+  train     train the network anew (needs PyTorch)
+
+COMMAND --help lists a command's options."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command that `arguments` name and return the exit status."""
+    command, *rest = arguments or ["--help"]
+    if command == "evaluate":
+        from . import evaluate
+
+        evaluate.main(rest)
+    elif command == "train":
+        try:
+            from . import train
+        except ModuleNotFoundError as error:
+            print(
+                f"training needs {error.name}: pip install torch safetensors tqdm", file=sys.stderr
+            )
+            return 1
+        train.main(rest)
+    elif command in ("-h", "--help"):
+        print(USAGE)
+    else:
+        print(f"unknown command {command!r}\n\n{USAGE}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

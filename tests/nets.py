@@ -1,0 +1,341 @@
+"""Small networks that between them use every layer in every odd way.
+
+Each case is a function of a builder (the core's, the twin's, or the one for PyTorch: all have
+the same methods) and a random generator, so the same description, seeded the same way, gives
+the same network three times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and the pictures (N, C, H, W) it is tried on."""
+
+    name: str
+    shape: tuple[int, int, int, int]
+    describe: Callable[[Any, Rng], object]
+
+    def build(self, builder_type: Callable[[int], Any]) -> Any:
+        builder = builder_type(self.shape[1])
+        self.describe(builder, np.random.default_rng(20))
+        return builder.build()
+
+    def pictures(self) -> np.ndarray:
+        return normal(np.random.default_rng(7), *self.shape)
+
+
+def normal(rng: Rng, *shape: int, scale: float = 1.0) -> np.ndarray:
+    return (scale * rng.standard_normal(shape)).astype(np.float32)
+
+
+def kernel(rng: Rng, out: int, channels: int, *size: int) -> np.ndarray:
+    """He-scaled weights: maps keep their size through a ReLU."""
+    fan_in = channels * int(np.prod(size, dtype=int))
+    return normal(rng, out, channels, *size, scale=(2 / fan_in) ** 0.5)
+
+
+# --- one layer at a time ---
+
+
+def conv_case(
+    shape: tuple[int, int, int, int],
+    out: int,
+    size: tuple[int, int],
+    *,
+    bias: bool = True,
+    groups: int = 1,
+    **options: Any,
+) -> Case:
+    def describe(b: Any, rng: Rng) -> None:
+        weight = kernel(rng, out, shape[1] // groups, *size)
+        b.conv(0, weight, normal(rng, out) if bias else None, groups=groups, **options)
+
+    words = [f"{key}{value}" for key, value in options.items()]
+    words += [f"groups{groups}"] * (groups > 1) + ["nobias"] * (not bias)
+    name = "-".join(["conv", "x".join(map(str, (*shape, out))), "k", "x".join(map(str, size))])
+    return Case("-".join([name, *words]).replace(" ", ""), shape, describe)
+
+
+CONVOLUTIONS = [
+    conv_case((1, 1, 1, 1), 1, (1, 1)),
+    conv_case((1, 3, 7, 5), 4, (3, 3), padding=1),
+    conv_case((2, 3, 7, 5), 4, (3, 3), padding=1, bias=False),
+    conv_case((1, 3, 224, 3), 8, (3, 3), padding=1),
+    conv_case((1, 16, 14, 14), 32, (3, 3), padding=1),
+    conv_case((3, 17, 15, 13), 33, (3, 3), padding=1),
+    conv_case((1, 64, 9, 31), 48, (3, 3), padding=1),
+    conv_case((1, 5, 3, 3), 7, (3, 3)),
+    conv_case((1, 5, 2, 2), 7, (3, 3), padding=1),
+    conv_case((1, 5, 1, 1), 7, (3, 3), padding=1),
+    conv_case((1, 5, 6, 6), 7, (3, 3), padding=2),
+    conv_case((2, 8, 10, 11), 6, (1, 1)),
+    conv_case((2, 8, 10, 11), 6, (1, 1), stride=2),
+    conv_case((1, 8, 10, 11), 6, (1, 1), padding=1, stride=3),
+    conv_case((1, 4, 12, 9), 5, (5, 3)),
+    conv_case((1, 4, 12, 9), 5, (2, 5), padding=(1, 2)),
+    conv_case((1, 4, 12, 9), 5, (1, 7), padding=(0, 3)),
+    conv_case((1, 4, 12, 9), 5, (4, 4), padding=2),
+    conv_case((1, 3, 23, 19), 8, (7, 7), padding=3, stride=2),
+    conv_case((1, 3, 23, 19), 8, (11, 11), padding=2, stride=4),
+    conv_case((2, 6, 13, 10), 4, (3, 3), stride=(2, 3), padding=(1, 0)),
+    conv_case((1, 6, 13, 10), 4, (2, 2), stride=3),
+    conv_case((2, 6, 13, 10), 4, (3, 3), dilation=2, padding=2),
+    conv_case((1, 6, 13, 14), 4, (3, 2), dilation=(2, 3), stride=(1, 2), padding=(3, 1)),
+    conv_case((1, 6, 9, 9), 9, (3, 3), groups=3, padding=1),
+    conv_case((2, 6, 9, 8), 6, (3, 3), groups=6, padding=1),
+    conv_case((1, 6, 9, 8), 12, (5, 3), groups=6, padding=(2, 1), stride=2),
+    conv_case((1, 8, 9, 8), 4, (3, 3), groups=2, dilation=2, padding=2, bias=False),
+    # 3x3 with padding 1 and at least 8 channels: Winograd's algorithm, its tiles of 4x4 and its
+    # blocks of channels cut at every edge; several pictures in a group of tiles, and several
+    # groups; weights large enough for the other division of work.
+    conv_case((1, 8, 1, 1), 8, (3, 3), padding=1),
+    conv_case((1, 8, 4, 4), 8, (3, 3), padding=1, bias=False),
+    conv_case((1, 9, 5, 8), 8, (3, 3), padding=1),
+    conv_case((2, 8, 6, 7), 9, (3, 3), padding=1),
+    conv_case((7, 12, 9, 10), 20, (3, 3), padding=1),
+    conv_case((40, 8, 10, 13), 8, (3, 3), padding=1),
+    conv_case((1, 8, 90, 93), 8, (3, 3), padding=1),
+    conv_case((2, 24, 3, 200), 16, (3, 3), padding=1),
+    conv_case((3, 130, 6, 7), 70, (3, 3), padding=1),
+    conv_case((2, 256, 7, 6), 256, (3, 3), padding=1),
+]
+
+
+def pool_case(kind: str, shape: tuple[int, int, int, int], size: Any, **options: Any) -> Case:
+    def describe(b: Any, rng: Rng) -> None:
+        getattr(b, kind)(0, size, **options)
+
+    words = [f"{key}{value}" for key, value in options.items()]
+    name = "-".join([kind, "x".join(map(str, shape)), f"k{size}", *words])
+    return Case(name.replace(" ", ""), shape, describe)
+
+
+POOLINGS = [
+    pool_case("max_pool", (2, 3, 8, 6), 2),
+    pool_case("max_pool", (1, 3, 7, 5), 2),
+    pool_case("max_pool", (1, 3, 1, 1), 1),
+    pool_case("max_pool", (1, 17, 15, 13), 2),
+    pool_case("max_pool", (1, 3, 7, 5), 2, ceil_mode=True),
+    pool_case("max_pool", (1, 3, 9, 11), 3, stride=2),
+    pool_case("max_pool", (2, 3, 10, 12), 3, stride=2, ceil_mode=True),
+    pool_case("max_pool", (1, 3, 10, 12), 3, stride=2, padding=1),
+    pool_case("max_pool", (1, 3, 10, 11), 3, stride=2, padding=1, ceil_mode=True),
+    pool_case("max_pool", (1, 3, 10, 12), (2, 3), stride=(1, 2), padding=(1, 0)),
+    pool_case("max_pool", (1, 3, 10, 12), 2, stride=3),
+    pool_case("max_pool", (1, 3, 10, 12), 3, stride=1, padding=1),
+    pool_case("max_pool", (1, 2, 5, 5), 2, stride=3, padding=1, ceil_mode=True),
+    pool_case("average_pool", (2, 3, 8, 6), 2),
+    pool_case("average_pool", (1, 3, 7, 5), 2),
+    pool_case("average_pool", (1, 3, 7, 5), 2, ceil_mode=True),
+    pool_case("average_pool", (1, 3, 9, 11), 3, stride=2, padding=1),
+    pool_case("average_pool", (1, 3, 9, 11), 3, stride=2, padding=1, count_include_pad=False),
+    pool_case("average_pool", (1, 3, 10, 12), 3, stride=2, padding=1, ceil_mode=True),
+    pool_case(
+        "average_pool",
+        (1, 3, 10, 12),
+        3,
+        stride=2,
+        padding=1,
+        ceil_mode=True,
+        count_include_pad=False,
+    ),
+    pool_case("average_pool", (1, 3, 10, 12), (2, 3), stride=(1, 2), padding=(1, 0)),
+    pool_case("average_pool", (1, 2, 5, 5), 2, stride=3, padding=1, ceil_mode=True),
+    pool_case("adaptive_average_pool", (1, 3, 14, 14), 7),
+    pool_case("adaptive_average_pool", (2, 3, 10, 13), 7),
+    pool_case("adaptive_average_pool", (1, 3, 4, 5), 7),
+    pool_case("adaptive_average_pool", (1, 3, 1, 1), 7),
+    pool_case("adaptive_average_pool", (1, 3, 9, 8), (2, 5)),
+    pool_case("adaptive_average_pool", (2, 5, 9, 8), 1),
+]
+
+
+def single(name: str, shape: tuple[int, int, int, int], describe: Any) -> Case:
+    return Case(name, shape, describe)
+
+
+def _linear(b: Any, rng: Rng) -> None:
+    b.linear(b.flatten(0), kernel(rng, 37, 60), normal(rng, 37))
+
+
+def _linear_without_bias(b: Any, rng: Rng) -> None:
+    b.linear(b.flatten(0), kernel(rng, 5, 60))
+
+
+def _wide_linear(b: Any, rng: Rng) -> None:
+    b.linear(b.flatten(0), kernel(rng, 130, 1029), normal(rng, 130))
+
+
+def _relu(b: Any, rng: Rng) -> None:
+    b.relu(0)
+
+
+def _flat_relu(b: Any, rng: Rng) -> None:
+    b.relu(b.flatten(0))
+
+
+def _affine(b: Any, rng: Rng) -> None:
+    b.affine(0, normal(rng, 3), normal(rng, 3))
+
+
+def _softmax(b: Any, rng: Rng) -> None:
+    b.softmax(b.flatten(0))
+
+
+def _dropout(b: Any, rng: Rng) -> None:
+    b.dropout(0)
+
+
+SINGLES = [
+    single("linear", (3, 3, 4, 5), _linear),
+    single("linear-nobias", (1, 3, 4, 5), _linear_without_bias),
+    single("linear-wide", (9, 21, 7, 7), _wide_linear),
+    single("relu", (2, 3, 5, 7), _relu),
+    single("relu-flat", (2, 3, 5, 7), _flat_relu),
+    single("affine", (2, 3, 5, 4), _affine),
+    single("softmax", (3, 3, 3, 2), _softmax),
+    single("dropout", (2, 3, 5, 4), _dropout),
+]
+
+
+# --- graphs ---
+
+
+def _vgg(b: Any, rng: Rng) -> None:
+    """Two blocks and two fully connected layers."""
+    x = b.relu(b.conv(0, kernel(rng, 8, 3, 3, 3), normal(rng, 8, scale=0.1), padding=1))
+    x = b.relu(b.conv(x, kernel(rng, 8, 8, 3, 3), normal(rng, 8, scale=0.1), padding=1))
+    x = b.max_pool(x, 2)
+    x = b.relu(b.conv(x, kernel(rng, 12, 8, 3, 3), normal(rng, 12, scale=0.1), padding=1))
+    x = b.max_pool(x, 2)
+    x = b.flatten(b.adaptive_average_pool(x, 3))
+    x = b.dropout(b.relu(b.linear(x, kernel(rng, 20, 108), normal(rng, 20, scale=0.1))))
+    b.softmax(b.linear(x, kernel(rng, 6, 20), normal(rng, 6, scale=0.1)))
+
+
+def _residual(b: Any, rng: Rng) -> None:
+    """Two residual blocks, the second with a projection, then global average pooling."""
+    x = b.conv(0, kernel(rng, 8, 3, 3, 3), normal(rng, 8), padding=1)
+    x = b.relu(b.affine(x, normal(rng, 8), normal(rng, 8)))
+    y = b.relu(b.conv(x, kernel(rng, 8, 8, 3, 3), padding=1))
+    y = b.conv(y, kernel(rng, 8, 8, 3, 3), padding=1)
+    x = b.relu(b.add([y, x]))
+    y = b.relu(b.conv(x, kernel(rng, 10, 8, 3, 3), padding=1, stride=2))
+    x = b.conv(x, kernel(rng, 10, 8, 1, 1), stride=2)
+    x = b.relu(b.add([x, y]))
+    b.linear(b.flatten(b.adaptive_average_pool(x, 1)), kernel(rng, 5, 10), normal(rng, 5))
+
+
+def _inception(b: Any, rng: Rng) -> None:
+    """One map feeds four branches, which are concatenated and summed with themselves."""
+    x = b.relu(b.conv(0, kernel(rng, 6, 3, 3, 3), padding=1))
+    one = b.relu(b.conv(x, kernel(rng, 4, 6, 1, 1)))
+    three = b.relu(b.conv(x, kernel(rng, 5, 6, 3, 3), padding=1))
+    pooled = b.max_pool(x, 3, stride=1, padding=1)
+    average = b.average_pool(x, 3, stride=1, padding=1)
+    x = b.concatenate([one, three, pooled, average])
+    x = b.add([x, x, x])
+    b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 5, 84), normal(rng, 5))
+
+
+def _reused_before_relu(b: Any, rng: Rng) -> None:
+    """A convolution read both before and after its ReLU, and a pooled map read before pooling."""
+    z = b.conv(0, kernel(rng, 6, 3, 3, 3), normal(rng, 6), padding=1)
+    x = b.relu(z)
+    y = b.conv(b.add([z, x]), kernel(rng, 6, 6, 3, 3), padding=1)
+    pooled = b.adaptive_average_pool(b.max_pool(x, 2), 2)
+    both = b.concatenate([b.adaptive_average_pool(y, 2), pooled])
+    b.linear(b.flatten(both), kernel(rng, 4, 48))
+
+
+def _two_heads(b: Any, rng: Rng) -> None:
+    """Two outputs; neither feeds the other."""
+    x = b.relu(b.conv(0, kernel(rng, 6, 3, 3, 3), padding=1))
+    flat = b.flatten(b.adaptive_average_pool(x, 2))
+    b.softmax(b.linear(flat, kernel(rng, 3, 24)))
+    b.linear(b.relu(b.linear(flat, kernel(rng, 7, 24))), kernel(rng, 5, 7))
+
+
+def _mobile(b: Any, rng: Rng) -> None:
+    """Depthwise separable blocks, batch normalisation as its own layer, ceil-mode pooling."""
+    x = b.conv(0, kernel(rng, 8, 3, 3, 3), padding=1, stride=2)
+    x = b.relu(b.affine(x, normal(rng, 8), normal(rng, 8)))
+    x = b.relu(b.conv(x, kernel(rng, 8, 1, 3, 3), padding=1, groups=8))
+    x = b.relu(b.conv(x, kernel(rng, 12, 8, 1, 1), normal(rng, 12)))
+    x = b.max_pool(x, 3, stride=2, ceil_mode=True)
+    x = b.relu(b.conv(x, kernel(rng, 12, 6, 3, 3), padding=2, dilation=2, groups=2))
+    b.softmax(b.linear(b.flatten(b.adaptive_average_pool(x, (1, 2))), kernel(rng, 5, 24)))
+
+
+def _relu_twice(b: Any, rng: Rng) -> None:
+    """A ReLU of a ReLU, a ReLU of the input, ties of zeros in the pooling."""
+    x = b.relu(b.relu(0))
+    x = b.max_pool(x, 2, stride=1)
+    b.linear(b.flatten(b.max_pool(x, 2)), kernel(rng, 4, 18))
+
+
+GRAPHS = [
+    Case("vgg", (2, 3, 13, 18), _vgg),
+    Case("vgg-one", (1, 3, 12, 12), _vgg),
+    Case("residual", (2, 3, 9, 12), _residual),
+    Case("inception", (2, 3, 8, 9), _inception),
+    Case("reused-before-relu", (2, 3, 8, 6), _reused_before_relu),
+    Case("two-heads", (3, 3, 6, 5), _two_heads),
+    Case("mobile", (2, 3, 17, 15), _mobile),
+    Case("relu-twice", (1, 2, 7, 7), _relu_twice),
+]
+
+# --- at random ---
+
+
+def random_case(seed: int) -> Case:
+    """A convolution or pooling of arbitrary geometry that leaves at least one position."""
+    rng = np.random.default_rng(seed)
+
+    def few(low: int, high: int) -> tuple[int, int]:
+        return int(rng.integers(low, high + 1)), int(rng.integers(low, high + 1))
+
+    size, stride = few(1, 5), few(1, 4)
+    kind = ["conv", "conv3x3", "max_pool", "average_pool"][seed % 4]
+    if kind == "conv3x3":
+        shape = (int(rng.integers(1, 6)), int(rng.integers(8, 50)), *few(1, 40))
+        case = conv_case(shape, int(rng.integers(8, 50)), (3, 3), padding=1)
+        return Case(f"random{seed}-{kind}", shape, case.describe)
+    if kind == "conv":
+        groups, dilation, padding = int(rng.integers(1, 4)), few(1, 3), few(0, 6)
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        reach = [dilation[i] * (size[i] - 1) + 1 - 2 * padding[i] for i in (0, 1)]
+    else:
+        groups, padding = 1, (int(rng.integers(size[0] // 2 + 1)), size[1] // 2)
+        options = {"stride": stride, "padding": padding, "ceil_mode": bool(rng.integers(2))}
+        reach = [size[i] - 2 * padding[i] for i in (0, 1)]
+        if kind == "average_pool":
+            options["count_include_pad"] = bool(rng.integers(2))
+    height, width = (max(least, 1) + int(rng.integers(12)) for least in reach)
+    shape = (int(rng.integers(1, 4)), groups * int(rng.integers(1, 9)), height, width)
+    if kind == "conv":
+        case = conv_case(shape, groups * int(rng.integers(1, 9)), size, **options)
+    else:
+        case = pool_case(kind, shape, size, **options)
+    return Case(f"random{seed}-{kind}", shape, case.describe)
+
+
+LAYERS = CONVOLUTIONS + POOLINGS + SINGLES
+ALL = LAYERS + GRAPHS
+
+
+def by_name(name: str) -> Case:
+    return next(case for case in ALL if case.name == name)
+
+
+def case_id(case: Case) -> str:
+    return case.name

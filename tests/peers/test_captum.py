@@ -1,0 +1,72 @@
+"""The methods against captum's, on narrow VGG-16s, in the terms that captum uses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import vggs
+from helpers import assert_close, peer, steady_pictures
+
+import gradcam
+
+torch = peer("torch")
+attr = peer("captum.attr")
+
+import torch_modules  # noqa: E402
+
+pytestmark = [
+    pytest.mark.peers,
+    pytest.mark.filterwarnings("ignore:Setting (forward, )?backward hooks"),
+    pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients"),
+]
+CLASSES = [3, 7]
+
+
+@pytest.fixture(scope="module")
+def both():
+    """Our tape, captum's model and its input."""
+    tensors = vggs.tensors()
+    x = steady_pictures(vggs.twin("vgg16", tensors)[0], (2, 3, 32, 48))
+    tape = gradcam.vgg16(tensors).forward(x)
+    return tape, torch_modules.VGG("vgg16", tensors), torch.tensor(x, dtype=torch.float64)
+
+
+def raw(explanations) -> np.ndarray:
+    return np.stack([each.raw for each in explanations])
+
+
+def test_scores(both):
+    tape, model, x = both
+    assert_close(tape.scores, model(x).detach(), "network")
+
+
+def test_saliency(both):
+    tape, model, x = both
+    theirs = attr.Saliency(model).attribute(x, target=CLASSES, abs=False)
+    assert_close(raw(tape.saliency(CLASSES)), theirs.detach(), "network")
+
+
+def test_guided_backprop(both):
+    tape, model, x = both
+    theirs = attr.GuidedBackprop(model).attribute(x, target=CLASSES)
+    assert_close(raw(tape.guided_backprop(CLASSES)), theirs.detach(), "network")
+
+
+def test_deconvnet(both):
+    tape, model, x = both
+    theirs = attr.Deconvolution(model).attribute(x, target=CLASSES)
+    assert_close(raw(tape.deconvnet(CLASSES)), theirs.detach(), "network")
+
+
+@pytest.mark.parametrize("layer", ["conv1_1", "relu3_3", "pool4", "conv5_3", "relu5_3"])
+def test_grad_cam(layer, both):
+    tape, model, x = both
+    theirs = attr.LayerGradCam(model, model.layer(layer)).attribute(x, target=CLASSES)
+    assert_close(raw(tape.grad_cam(CLASSES, layer=layer)), theirs.detach()[:, 0], "network")
+
+
+def test_guided_grad_cam(both):
+    tape, model, x = both
+    method = attr.GuidedGradCam(model, model.layer("relu5_3"))
+    theirs = method.attribute(x, target=CLASSES, interpolate_mode="bilinear")
+    assert_close(raw(tape.guided_grad_cam(CLASSES)), theirs.detach(), "network")

@@ -1,0 +1,81 @@
+"""Maps as pytorch-grad-cam makes them: float32 (N, H, W), 0 to 1, resized to the input."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+
+import numpy as np
+import pytest
+import vggs
+from helpers import assert_close, peer, steady_pictures
+
+import gradcam
+
+torch = peer("torch")
+
+
+def without_torchvision() -> None:
+    """Where torchvision cannot be imported, names in its place.
+
+    pytorch-grad-cam imports it for helpers that these tests do not use, and there is not a
+    torchvision for every PyTorch.
+    """
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError):
+        contents = {
+            "torchvision": [],
+            "torchvision.transforms": ["Compose", "Normalize", "ToTensor"],
+            "torchvision.transforms.functional": ["resize"],
+        }
+        for name, members in contents.items():
+            module = types.ModuleType(name)
+            for member in members:
+                setattr(module, member, None)
+            sys.modules[name] = module
+
+
+without_torchvision()
+pytorch_grad_cam = peer("pytorch_grad_cam")
+
+import torch_modules  # noqa: E402
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # noqa: E402
+
+pytestmark = pytest.mark.peers
+CLASSES = [3, 7]
+
+
+@pytest.fixture
+def both():
+    """Our tape, their model and its input; float32, as that package wants it."""
+    tensors = vggs.tensors()
+    x = steady_pictures(vggs.twin("vgg16", tensors)[0], (2, 3, 64, 96))
+    tape = gradcam.vgg16(tensors).forward(x)
+    return tape, torch_modules.VGG("vgg16", tensors).float(), torch.tensor(x)
+
+
+@pytest.mark.parametrize("layer", ["relu3_3", "conv4_3", "relu5_3"])
+def test_grad_cam(layer, both):
+    tape, model, x = both
+    targets = [ClassifierOutputTarget(index) for index in CLASSES]
+    theirs = pytorch_grad_cam.GradCAM(model, [model.layer(layer)])(x, targets)
+    ours = tape.grad_cam(CLASSES, layer=layer)
+    for explanation, right in zip(ours, theirs, strict=True):
+        assert explanation.map.shape == right.shape
+        np.testing.assert_allclose(explanation.map, right, atol=1e-4)
+
+
+def test_the_top_class_is_the_default(both):
+    tape, model, x = both
+    theirs = pytorch_grad_cam.GradCAM(model, [model.layer("relu5_3")])(x, None)
+    for explanation, right in zip(tape.grad_cam(), theirs, strict=True):
+        np.testing.assert_allclose(explanation.map, right, atol=1e-4)
+
+
+def test_guided_backprop(both):
+    tape, model, x = both
+    method = pytorch_grad_cam.GuidedBackpropReLUModel(model=model, device="cpu")
+    theirs = method(x[:1], target_category=3)
+    assert_close(tape.guided_backprop([3, 7])[0].raw, theirs.transpose(2, 0, 1), "network")

@@ -1,0 +1,154 @@
+"""The builder's methods once more, over PyTorch autograd, for any dtype.
+
+The rules of the ReLU are one `torch.autograd.Function`. As in reference.py, `decisions` (the
+maps of another program) settle the signs of the ReLUs and the positions of the maxima, so that
+two correct programs can be compared without the flips that rounding makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+class RuleRelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, positive, rule):
+        ctx.rule = rule
+        ctx.save_for_backward(positive)
+        return torch.where(positive, x, torch.zeros_like(x))
+
+    @staticmethod
+    def backward(ctx, g):
+        (positive,) = ctx.saved_tensors
+        if ctx.rule != "gradient":
+            g = g.clamp(min=0)
+        if ctx.rule != "deconvnet":
+            g = g * positive
+        return g, None, None
+
+
+Node = tuple[Callable[..., torch.Tensor], tuple[int, ...], str]
+
+
+class Builder:
+    """Like `reference.Builder`. dtype: what everything is computed in."""
+
+    def __init__(self, channels: int, dtype: torch.dtype = torch.float64):
+        self.dtype = dtype
+        self.nodes: list[Node | None] = [None]
+
+    def _tensor(self, array: Any) -> torch.Tensor | None:
+        return None if array is None else torch.as_tensor(np.asarray(array)).to(self.dtype)
+
+    def _append(self, function: Callable, inputs: Sequence[int], kind: str = "") -> int:
+        self.nodes.append((function, tuple(inputs), kind))
+        return len(self.nodes) - 1
+
+    def conv(self, input, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
+        w, b = self._tensor(weight), self._tensor(bias)
+        return self._append(lambda x: F.conv2d(x, w, b, stride, padding, dilation, groups), [input])
+
+    def linear(self, input, weight, bias=None):
+        w, b = self._tensor(weight), self._tensor(bias)
+        return self._append(lambda x: F.linear(x, w, b), [input])
+
+    def relu(self, input):
+        return self._append(RuleRelu.apply, [input], "relu")
+
+    def max_pool(self, input, kernel, *, stride=None, padding=0, ceil_mode=False):
+        def pool(x, seen):
+            if seen is None:
+                return F.max_pool2d(x, kernel, stride, padding, ceil_mode=ceil_mode)
+            _, places = F.max_pool2d(
+                seen, kernel, stride, padding, ceil_mode=ceil_mode, return_indices=True
+            )
+            return x.flatten(2).gather(2, places.flatten(2)).view(places.shape)
+
+        return self._append(pool, [input], "max_pool")
+
+    def average_pool(
+        self, input, kernel, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True
+    ):
+        return self._append(
+            lambda x: F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad),
+            [input],
+        )
+
+    def adaptive_average_pool(self, input, size):
+        return self._append(lambda x: F.adaptive_avg_pool2d(x, size), [input])
+
+    def affine(self, input, scale, shift):
+        a, b = self._tensor(scale), self._tensor(shift)
+        return self._append(lambda x: a[:, None, None] * x + b[:, None, None], [input])
+
+    def softmax(self, input):
+        return self._append(lambda x: F.softmax(x, dim=1), [input])
+
+    def flatten(self, input):
+        return self._append(lambda x: x.flatten(1), [input])
+
+    def dropout(self, input):
+        return self._append(lambda x: x, [input])
+
+    def add(self, inputs):
+        return self._append(lambda *xs: sum(xs), inputs)
+
+    def concatenate(self, inputs):
+        return self._append(lambda *xs: torch.cat(xs, dim=1), inputs)
+
+    def build(self) -> Network:
+        return Network(self.nodes, self.dtype)
+
+
+class Network:
+    def __init__(self, nodes: list[Node | None], dtype: torch.dtype):
+        self.nodes = nodes
+        self.dtype = dtype
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def forward(
+        self, x: Any, decisions: Mapping[int, Any] | None = None, rule: str = "gradient"
+    ) -> Record:
+        """Unlike elsewhere the rule is fixed here: autograd records it with the ReLU."""
+        seen = {i: torch.tensor(map_, dtype=self.dtype) for i, map_ in (decisions or {}).items()}
+        outputs = [torch.tensor(np.asarray(x), dtype=self.dtype, requires_grad=True)]
+        for number, (function, inputs, kind) in enumerate(self.nodes[1:], start=1):
+            xs = [outputs[i] for i in inputs]
+            if kind == "relu":
+                y = function(xs[0], seen.get(number, xs[0].detach()) > 0, rule)
+            elif kind == "max_pool":
+                y = function(xs[0], seen.get(inputs[0]))
+            else:
+                y = function(*xs)
+            outputs.append(y)
+        return Record(outputs)
+
+
+class Record:
+    def __init__(self, outputs: list[torch.Tensor]):
+        self.outputs = outputs
+
+    def activation(self, layer: int) -> np.ndarray:
+        return self.outputs[layer].detach().numpy()
+
+    def backward(self, layer: int, seeds: Any, wanted: Sequence[int]) -> list[np.ndarray]:
+        found: list[list[np.ndarray]] = [[] for _ in wanted]
+        for seed in np.asarray(seeds):
+            gradients = torch.autograd.grad(
+                self.outputs[layer],
+                [self.outputs[number] for number in wanted],
+                torch.as_tensor(seed).to(self.outputs[layer].dtype),
+                retain_graph=True,
+                allow_unused=True,
+            )
+            for place, gradient, number in zip(found, gradients, wanted, strict=True):
+                nothing = torch.zeros_like(self.outputs[number])
+                place.append((nothing if gradient is None else gradient).numpy())
+        return [np.stack(each) for each in found]

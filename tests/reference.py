@@ -1,0 +1,530 @@
+"""A float64 twin of the core and of the methods, in plain NumPy.
+
+It shares no code with gradcam: every test that asks "is this number right?" asks this file.
+`Builder` has the methods of `gradcam._core.NetworkBuilder`, so that one description of a
+network builds both. Each layer states its forward pass and its gradient to the input side
+by side; test_reference.py checks the gradients by finite differences.
+
+Pooling, averaging and resizing are linear and separable, so each is written as a matrix for
+the rows and a matrix for the columns: y = R x C^T, and the gradient is R^T dy C.
+
+A float32 program may find a pre-activation on the other side of zero than float64 does, or
+another maximum in a pooling window; one such flip moves a gradient by far more than rounding.
+So `Network.forward` accepts `decisions`: the maps of the other program, from which the signs
+of the ReLUs and the positions of the maxima are then taken.
+
+Left out: speed, float32, and checks of arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+Array = np.ndarray
+Pair = int | tuple[int, int]
+
+
+def pair(value: Pair) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+def conv_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def pool_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:
+    """PyTorch's rule: in ceil mode no window may start beyond the picture and its left padding."""
+    if not ceil_mode:
+        return (size + 2 * padding - kernel) // stride + 1
+    count = -(-(size + 2 * padding - kernel) // stride) + 1
+    if (count - 1) * stride >= size + padding:
+        count -= 1
+    return count
+
+
+# --- layers: forward(inputs, seen) -> (output, state); backward(dy, state, rule) -> dinputs ---
+# `seen` is another program's map to decide on (see above), or None.
+
+
+@dataclass(frozen=True)
+class Conv:
+    """y[n, o, i, j] = b[o] + sum over c, u, v of w[o, c, u, v] x[n, c, i s + u d - p, ...]."""
+
+    weight: Array
+    bias: Array | None
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+    def _taps(self, out_height: int, out_width: int):
+        """For each kernel position: its weights (G, O/G, C/G) and the pixels it meets."""
+        out, per_group, kh, kw = self.weight.shape
+        weight = self.weight.reshape(self.groups, out // self.groups, per_group, kh, kw)
+        for u in range(kh):
+            for v in range(kw):
+                top, left = u * self.dilation[0], v * self.dilation[1]
+                rows = slice(top, top + (out_height - 1) * self.stride[0] + 1, self.stride[0])
+                columns = slice(left, left + (out_width - 1) * self.stride[1] + 1, self.stride[1])
+                yield weight[..., u, v], rows, columns
+
+    def forward(self, inputs, seen):
+        (x,) = inputs
+        n, c, h, w = x.shape
+        (ph, pw), (kh, kw) = self.padding, self.weight.shape[2:]
+        oh = conv_size(h, kh, self.stride[0], ph, self.dilation[0])
+        ow = conv_size(w, kw, self.stride[1], pw, self.dilation[1])
+        padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+        y = np.zeros((n, self.groups, self.weight.shape[0] // self.groups, oh * ow))
+        for weight, rows, columns in self._taps(oh, ow):
+            met = padded[:, :, rows, columns].reshape(n, self.groups, c // self.groups, oh * ow)
+            y += weight @ met
+        y = y.reshape(n, -1, oh, ow)
+        if self.bias is not None:
+            y += self.bias[:, None, None]
+        return y, x.shape
+
+    def backward(self, dy, state, rule):
+        n, c, h, w = state
+        (ph, pw), (oh, ow) = self.padding, dy.shape[2:]
+        dy = dy.reshape(n, self.groups, -1, oh * ow)
+        padded = np.zeros((n, c, h + 2 * ph, w + 2 * pw))
+        for weight, rows, columns in self._taps(oh, ow):
+            part = weight.transpose(0, 2, 1) @ dy
+            padded[:, :, rows, columns] += part.reshape(n, c, oh, ow)
+        return [padded[:, :, ph : ph + h, pw : pw + w]]
+
+
+@dataclass(frozen=True)
+class Linear:
+    weight: Array
+    bias: Array | None
+
+    def forward(self, inputs, seen):
+        (x,) = inputs
+        y = x @ self.weight.T
+        return (y if self.bias is None else y + self.bias), None
+
+    def backward(self, dy, state, rule):
+        return [dy @ self.weight]
+
+
+@dataclass(frozen=True)
+class Relu:
+    """y = max(x, 0). What passes backward is g times (x > 0), (g > 0) or both, by the rule."""
+
+    def forward(self, inputs, seen):
+        (x,) = inputs
+        positive = (x if seen is None else seen) > 0
+        return np.where(positive, x, 0.0), positive
+
+    def backward(self, dy, state, rule):
+        if rule == "gradient":
+            return [dy * state]
+        if rule == "guided":
+            return [dy * (dy > 0) * state]
+        if rule == "deconvnet":
+            return [dy * (dy > 0)]
+        raise ValueError(rule)
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """The gradient goes to the first maximum of each window, in reading order."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    ceil_mode: bool
+
+    def windows(self, x: Array) -> Array:
+        """(N, C, OH, OW, kernel height * kernel width), -inf outside the picture."""
+        (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
+        n, c, h, w = x.shape
+        oh = pool_size(h, kh, sh, ph, self.ceil_mode)
+        ow = pool_size(w, kw, sw, pw, self.ceil_mode)
+        below = max(ph, (oh - 1) * sh + kh - h - ph)
+        right = max(pw, (ow - 1) * sw + kw - w - pw)
+        border = ((0, 0), (0, 0), (ph, below), (pw, right))
+        padded = np.pad(x, border, constant_values=-np.inf)
+        windows = sliding_window_view(padded, self.kernel, axis=(2, 3))[:, :, ::sh, ::sw]
+        return windows[:, :, :oh, :ow].reshape(n, c, oh, ow, kh * kw)
+
+    def forward(self, inputs, seen):
+        (x,) = inputs
+        first = self.windows(x if seen is None else seen).argmax(axis=-1)
+        y = np.take_along_axis(self.windows(x), first[..., None], axis=-1)[..., 0]
+        return y, (x.shape, first)
+
+    def backward(self, dy, state, rule):
+        (n, c, h, w), first = state
+        (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
+        oh, ow = dy.shape[2:]
+        rows, columns = (oh - 1) * sh + 1, (ow - 1) * sw + 1
+        padded = np.zeros((n, c, max(h + 2 * ph, rows + kh), max(w + 2 * pw, columns + kw)))
+        for u in range(kh):
+            for v in range(kw):
+                part = padded[:, :, u : u + rows : sh, v : v + columns : sw]
+                part += np.where(first == u * kw + v, dy, 0.0)
+        return [padded[:, :, ph : ph + h, pw : pw + w]]
+
+
+def average_matrix(
+    size: int, kernel: int, stride: int, padding: int, ceil_mode: bool, include_pad: bool
+) -> Array:
+    """(out, in): each row averages one window; padding counts in the divisor or does not."""
+    matrix = np.zeros((pool_size(size, kernel, stride, padding, ceil_mode), size))
+    for i, row in enumerate(matrix):
+        start = i * stride - padding
+        end = min(start + kernel, size + padding)
+        inside = range(max(start, 0), min(end, size))
+        row[inside.start : inside.stop] = 1 / (end - start if include_pad else len(inside))
+    return matrix
+
+
+def adaptive_matrix(size: int, out: int) -> Array:
+    """(out, in): row i averages from floor(i size / out) up to ceil((i + 1) size / out)."""
+    matrix = np.zeros((out, size))
+    for i, row in enumerate(matrix):
+        start, end = i * size // out, -(-(i + 1) * size // out)
+        row[start:end] = 1 / (end - start)
+    return matrix
+
+
+@dataclass(frozen=True)
+class AveragePool:
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    ceil_mode: bool
+    count_include_pad: bool
+
+    def forward(self, inputs, seen):
+        (x,) = inputs
+        rows, columns = (
+            average_matrix(
+                x.shape[2 + axis],
+                self.kernel[axis],
+                self.stride[axis],
+                self.padding[axis],
+                self.ceil_mode,
+                self.count_include_pad,
+            )
+            for axis in (0, 1)
+        )
+        return rows @ x @ columns.T, (rows, columns)
+
+    def backward(self, dy, state, rule):
+        rows, columns = state
+        return [rows.T @ dy @ columns]
+
+
+@dataclass(frozen=True)
+class AdaptiveAveragePool:
+    size: tuple[int, int]
+
+    def forward(self, inputs, seen):
+        (x,) = inputs
+        rows = adaptive_matrix(x.shape[2], self.size[0])
+        columns = adaptive_matrix(x.shape[3], self.size[1])
+        return rows @ x @ columns.T, (rows, columns)
+
+    def backward(self, dy, state, rule):
+        rows, columns = state
+        return [rows.T @ dy @ columns]
+
+
+@dataclass(frozen=True)
+class Affine:
+    scale: Array
+    shift: Array
+
+    def forward(self, inputs, seen):
+        (x,) = inputs
+        shape = (-1,) + (1,) * (x.ndim - 2)
+        return self.scale.reshape(shape) * x + self.shift.reshape(shape), shape
+
+    def backward(self, dy, state, rule):
+        return [self.scale.reshape(state) * dy]
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Over the channels (axis 1). dx = p (g - sum of g p)."""
+
+    def forward(self, inputs, seen):
+        (x,) = inputs
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        return p, p
+
+    def backward(self, dy, state, rule):
+        return [state * (dy - (dy * state).sum(axis=1, keepdims=True))]
+
+
+@dataclass(frozen=True)
+class Flatten:
+    def forward(self, inputs, seen):
+        (x,) = inputs
+        return x.reshape(len(x), -1), x.shape
+
+    def backward(self, dy, state, rule):
+        return [dy.reshape(state)]
+
+
+@dataclass(frozen=True)
+class Identity:
+    def forward(self, inputs, seen):
+        return inputs[0], None
+
+    def backward(self, dy, state, rule):
+        return [dy]
+
+
+@dataclass(frozen=True)
+class Add:
+    def forward(self, inputs, seen):
+        return sum(inputs), len(inputs)
+
+    def backward(self, dy, state, rule):
+        return [dy] * state
+
+
+@dataclass(frozen=True)
+class Concatenate:
+    def forward(self, inputs, seen):
+        return np.concatenate(inputs, axis=1), [x.shape[1] for x in inputs]
+
+    def backward(self, dy, state, rule):
+        return np.split(dy, np.cumsum(state)[:-1], axis=1)
+
+
+# --- the graph ---
+
+
+def double(array: Any) -> Array | None:
+    return None if array is None else np.asarray(array, dtype=np.float64)
+
+
+class Builder:
+    """The methods of `_core.NetworkBuilder`; each returns the number of the new layer."""
+
+    def __init__(self, channels: int):
+        self.nodes: list[tuple[Any, tuple[int, ...]]] = [(None, ())]
+
+    def _append(self, layer: Any, inputs: Sequence[int]) -> int:
+        self.nodes.append((layer, tuple(inputs)))
+        return len(self.nodes) - 1
+
+    def conv(self, input, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
+        sizes = pair(stride), pair(padding), pair(dilation)
+        return self._append(Conv(double(weight), double(bias), *sizes, groups), [input])
+
+    def linear(self, input, weight, bias=None):
+        return self._append(Linear(double(weight), double(bias)), [input])
+
+    def relu(self, input):
+        return self._append(Relu(), [input])
+
+    def max_pool(self, input, kernel, *, stride=None, padding=0, ceil_mode=False):
+        stride = kernel if stride is None else stride
+        return self._append(MaxPool(pair(kernel), pair(stride), pair(padding), ceil_mode), [input])
+
+    def average_pool(
+        self, input, kernel, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True
+    ):
+        stride = kernel if stride is None else stride
+        sizes = pair(kernel), pair(stride), pair(padding)
+        return self._append(AveragePool(*sizes, ceil_mode, count_include_pad), [input])
+
+    def adaptive_average_pool(self, input, size):
+        return self._append(AdaptiveAveragePool(pair(size)), [input])
+
+    def affine(self, input, scale, shift):
+        return self._append(Affine(double(scale), double(shift)), [input])
+
+    def softmax(self, input):
+        return self._append(Softmax(), [input])
+
+    def flatten(self, input):
+        return self._append(Flatten(), [input])
+
+    def dropout(self, input):
+        return self._append(Identity(), [input])
+
+    def add(self, inputs):
+        return self._append(Add(), inputs)
+
+    def concatenate(self, inputs):
+        return self._append(Concatenate(), inputs)
+
+    def build(self) -> Network:
+        return Network(list(self.nodes))
+
+
+class Network:
+    def __init__(self, nodes: list[tuple[Any, tuple[int, ...]]]):
+        self.nodes = nodes
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def deciding(self) -> list[int]:
+        """The layers whose maps settle every decision: the ReLUs, and what is max-pooled."""
+        numbers = {i for i, (layer, _) in enumerate(self.nodes) if isinstance(layer, Relu)}
+        for layer, inputs in self.nodes:
+            if isinstance(layer, MaxPool):
+                numbers.add(inputs[0])
+        return sorted(numbers)
+
+    def forward(self, x: Any, decisions: Mapping[int, Any] | None = None) -> Record:
+        """Every layer's output. decisions: {layer: its output as another program computed it}."""
+        seen = decisions or {}
+        outputs, states = [double(x)], [None]
+        for number, (layer, inputs) in enumerate(self.nodes[1:], start=1):
+            decided_on = inputs[0] if isinstance(layer, MaxPool) else number
+            y, state = layer.forward([outputs[i] for i in inputs], seen.get(decided_on))
+            outputs.append(y)
+            states.append(state)
+        return Record(self, outputs, states)
+
+
+@dataclass
+class Record:
+    """What `_core.Tape` is: one forward pass."""
+
+    network: Network
+    outputs: list[Array]
+    states: list[Any]
+
+    def activation(self, layer: int) -> Array:
+        return self.outputs[layer]
+
+    def backward(
+        self, layer: int, seeds: Any, wanted: Sequence[int], rule: str = "gradient"
+    ) -> list[Array]:
+        """Gradients of sum(seed * output of layer), for each seed: (S, N, ...) each."""
+        found: list[list[Array]] = [[] for _ in wanted]
+        for seed in double(seeds):
+            gradients = {layer: seed}
+            for number in range(layer, min(wanted, default=layer), -1):
+                if number not in gradients:
+                    continue
+                node, inputs = self.network.nodes[number]
+                parts = node.backward(gradients[number], self.states[number], rule)
+                for source, part in zip(inputs, parts, strict=True):
+                    gradients[source] = gradients.get(source, 0.0) + part
+            for place, number in zip(found, wanted, strict=True):
+                nothing = np.zeros_like(self.outputs[number])
+                place.append(gradients.get(number, nothing))
+        return [np.stack(each) for each in found]
+
+
+# --- resizing and normalising ---
+
+
+def resize_matrix(
+    size: int, out: int, method: str, start: float = 0.0, end: float | None = None
+) -> Array:
+    """(out, size): how each output pixel draws on the map, which covers start to end of `out`.
+
+    half_pixel: pixel centres lie at i + 1/2; align_corners: the outermost centres coincide;
+    nearest: the map's pixel that holds the centre. Pixels with the centre outside draw nothing.
+    """
+    end = float(out) if end is None else end
+    matrix = np.zeros((out, size))
+    for i, row in enumerate(matrix):
+        if not start <= i + 0.5 <= end:
+            continue
+        share = (i + 0.5 - start) / (end - start)
+        if method == "nearest":
+            row[min(int(share * size), size - 1)] = 1
+            continue
+        if method == "half_pixel":
+            place = share * size - 0.5
+        elif method == "align_corners":
+            place = (i - start) * (size - 1) / (end - start - 1) if end - start > 1 else 0.0
+        else:
+            raise ValueError(method)
+        place = min(max(place, 0.0), size - 1.0)
+        low = math.floor(place)
+        row[low] += 1 - (place - low)
+        row[min(low + 1, size - 1)] += place - low
+    return matrix
+
+
+def resize(
+    maps: Any,
+    size: tuple[int, int],
+    method: str = "half_pixel",
+    region: tuple[float, float, float, float] | None = None,
+) -> Array:
+    """Bilinear (or nearest) resizing of the last two axes; region = (top, left, bottom, right)."""
+    maps = double(maps)
+    top, left, bottom, right = region or (0.0, 0.0, float(size[0]), float(size[1]))
+    rows = resize_matrix(maps.shape[-2], size[0], method, top, bottom)
+    columns = resize_matrix(maps.shape[-1], size[1], method, left, right)
+    return rows @ maps @ columns.T
+
+
+def normalise(picture: Array) -> Array:
+    """Min-max to [0, 1]; a flat map becomes zero."""
+    low, high = picture.min(), picture.max()
+    return np.zeros_like(picture) if high == low else (picture - low) / (high - low)
+
+
+# --- the methods ---
+
+
+def one_class(record: Record, layer: int, classes: Sequence[int]) -> Array:
+    """Seeds (1, N, K): picture n asks for classes[n]."""
+    seeds = np.zeros((1, *record.outputs[layer].shape))
+    seeds[0, np.arange(len(classes)), list(classes)] = 1
+    return seeds
+
+
+def pixel_gradient(
+    record: Record, output: int, classes: Sequence[int], rule: str = "gradient"
+) -> Array:
+    """(N, C, H, W): "gradient" for saliency, "guided" or "deconvnet" for the other two."""
+    return record.backward(output, one_class(record, output, classes), [0], rule)[0][0]
+
+
+def saliency(record: Record, output: int, classes: Sequence[int]) -> Array:
+    """(N, H, W): max over colour channels of abs(dS_c/dx). Simonyan et al. 2014."""
+    return np.abs(pixel_gradient(record, output, classes)).max(axis=1)
+
+
+def grad_cam(
+    record: Record, output: int, layer: int, classes: Sequence[int], sign: float = 1.0
+) -> tuple[Array, Array]:
+    """alpha (N, K) and the signed map (N, u, v). Selvaraju et al. 2017.
+
+    alpha_k = mean over positions of sign * dS_c/dA^k; map = sum_k alpha_k A^k. The ReLU is the
+    caller's. sign = -1: the counterfactual.
+    """
+    seeds = sign * one_class(record, output, classes)
+    gradient = record.backward(output, seeds, [layer])[0][0]
+    alpha = gradient.mean(axis=(2, 3))
+    return alpha, np.einsum("nk,nkuv->nuv", alpha, record.outputs[layer])
+
+
+def combined(
+    record: Record,
+    output: int,
+    layer: int,
+    classes: Sequence[int],
+    rule: str,
+    method: str = "half_pixel",
+) -> Array:
+    """Guided Grad-CAM (rule "guided") or Deconv Grad-CAM: pixel gradient * resized ReLU(map)."""
+    _, cam = grad_cam(record, output, layer, classes)
+    size = record.outputs[0].shape[2:]
+    weight = resize(np.maximum(cam, 0), size, method)
+    return pixel_gradient(record, output, classes, rule) * weight[:, None]

@@ -1,0 +1,447 @@
+"""The command line and the demo page, run on a small untrained network."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import gradcam
+from gradcam import cli, demo, pictograms, plot, weights
+
+LABELS = ["cat", "crane", "crane", "jack-o'-lantern"]
+SYNSETS = ["n02121808", "n02012849", "n03126707", "n03590841"]
+
+pytestmark = pytest.mark.filterwarnings("ignore::gradcam.FlatMapWarning")
+
+
+def small_network(seed=3):
+    tensors = gradcam.vgg11.random_tensors(width=4, fc=16, classes=4, seed=seed)
+    labels = gradcam.Labels(LABELS, SYNSETS)
+    return gradcam.vgg11(tensors, labels=labels, preset=gradcam.Preset("small", size=64))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small_network()
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch, network):
+    """Every test runs in a folder of its own, and the built-in model is the small one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pictograms, "model", lambda: network)
+    return tmp_path
+
+
+def draw(path, height=40, width=60, seed=0):
+    """Write a picture of noise; return its path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def run(*arguments, code=0):
+    """Run the command; return standard output, having checked the exit status."""
+    result = CliRunner().invoke(cli.main, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    run.errors = result.stderr
+    return result.stdout
+
+
+def json_lines(*arguments, code=0):
+    return [json.loads(line) for line in run(*arguments, "--json", code=code).splitlines()]
+
+
+def written(folder="gradcam-out"):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_every_model_exists():
+    assert all(callable(getattr(gradcam, name)) for name in cli.MODELS[1:])
+
+
+@pytest.mark.parametrize("command", ["", "explain", "predict", "compare", "demo", "info"])
+def test_help(command):
+    text = run(*command.split(), "--help")
+    assert "Usage:" in text and "--help" in text
+    if not command:
+        assert "Exit status" in text and "130" in text
+
+
+def test_help_needs_neither_matplotlib_nor_pillow():
+    code = (
+        "import sys\n"
+        "from gradcam.cli import main\n"
+        "try: main(['explain', '--help'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'matplotlib', 'PIL', 'rich'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_module_runs():
+    found = subprocess.run(
+        [sys.executable, "-m", "gradcam", "--version"], capture_output=True, text=True
+    )
+    assert found.stdout == f"gradcam {gradcam.__version__}\n", found.stderr
+
+
+# --- predict ---
+
+
+def test_predict(network):
+    file = draw("a.png")
+    text = run("predict", file, "--top", 2)
+    (first, second) = network.predict("a.png", 2)[0]
+    assert text.index(first[1]) < text.index(second[0])
+    assert plot.percent(first[2]) in text and "a.png" in text
+
+
+def test_predict_as_json(network):
+    draw("a.png"), draw("b.png", seed=1)
+    records = json_lines("predict", "a.png", "b.png", "-k", 4)
+    assert [record["picture"] for record in records] == ["a.png", "b.png"]
+    for record in records:
+        tape = network.forward(record["picture"])
+        ours = [(p["synset"], p["label"], p["probability"]) for p in record["predictions"]]
+        assert ours == tape.top(4)
+        for p in record["predictions"]:
+            assert p["score"] == pytest.approx(float(tape.scores[0, p["index"]]))
+            assert LABELS[p["index"]] == p["label"]
+
+
+# --- explain ---
+
+
+def test_explain_writes_the_top_class(network):
+    draw("a.png")
+    text = run("explain", "a.png")
+    found = network.forward("a.png").grad_cam()
+    (name,) = written()
+    assert name.startswith("a-grad_cam-") and name in text
+    image = np.asarray(Image.open(Path("gradcam-out", name)))
+    np.testing.assert_array_equal(image, found.image)
+
+
+def test_explain_everything_as_json(network):
+    draw("a.png")
+    methods = [word for name in cli.METHODS for word in ("-m", name)]
+    options = ("-c", "CAT", "-c", 1, "-c", SYNSETS[2], "-c", "n02121808", "--npz", "-o", "x/y")
+    (record,) = json_lines("explain", "a.png", *methods, *options)
+    made = record["explanations"]
+    assert len(made) == len(cli.METHODS) * 3  # the cat was named twice
+    tape = network.forward("a.png")
+    for found in made:
+        index = found["class"]["index"]
+        expected = tape.explain(found["method"], index)
+        assert (found["layer"], found["score"]) == (expected.layer, expected.score)
+        assert found["box"] == (None if expected.box() is None else list(expected.box()))
+        image = np.asarray(Image.open(found["file"]))
+        np.testing.assert_array_equal(image, expected.image)
+        with np.load(found["npz"]) as arrays:
+            np.testing.assert_array_equal(arrays["raw"], expected.raw)
+    files = {found["file"] for found in made}
+    assert len(files) == len(made) and all(Path(file).parent == Path("x/y") for file in files)
+    assert {Path(f).name for f in files} >= {"a-saliency-crane-1.png", "a-saliency-crane-2.png"}
+
+
+def test_top_and_class_together(network):
+    draw("a.png")
+    top = network.forward("a.png").top(2)
+    (record,) = json_lines("explain", "a.png", "-c", 3, "-k", 2)
+    explained = [found["class"]["label"] for found in record["explanations"]]
+    expected = ["jack-o'-lantern", *(label for _, label, _ in top)]
+    assert explained == list(dict.fromkeys(expected))
+    assert "a-grad_cam-jack-o-lantern.png" in written()
+
+
+def test_methods_may_be_written_with_hyphens():
+    draw("a.png")
+    run("explain", "a.png", "-m", "Guided-Grad-CAM", "-c", "cat")
+    assert written() == ["a-guided_grad_cam-cat.png"]
+
+
+def test_layer_probability_and_colours(network):
+    draw("a.png")
+    options = ("-c", "cat", "-l", "block3_conv1", "--on", "probability", "--cmap", "paper")
+    (record,) = json_lines("explain", "a.png", *options)
+    expected = network.forward("a.png").grad_cam("cat", layer="relu3_1", on="probability")
+    (found,) = record["explanations"]
+    assert found["layer"] == "relu3_1"
+    np.testing.assert_array_equal(np.asarray(Image.open(found["file"])), expected.overlay("paper"))
+
+
+def test_equal_names_keep_apart():
+    pictures = [draw(name) for name in ("a/cat.png", "b/cat.png", "c/Cat.png", "cat-2.png")]
+    run("explain", *pictures, "-c", 0)
+    assert written() == [
+        *("Cat-4-grad_cam-cat.png", "cat-2-grad_cam-cat.png"),
+        *("cat-3-grad_cam-cat.png", "cat-grad_cam-cat.png"),
+    ]
+
+
+def test_output_names():
+    names = cli._output_names([Path(p) for p in ("x", "x", "x-2", "X", "x-3", "x-2")])
+    assert names == ["x", "x-4", "x-2", "X-5", "x-3", "x-2-2"]
+    assert len({name.casefold() for name in names}) == len(names)
+
+
+def test_a_folder_stands_for_its_pictures():
+    for name in ("p/b.png", "p/a.jpg", "p/.hidden.png"):
+        draw(name)
+    Path("p/notes.txt").write_text("no picture")
+    assert [r["picture"] for r in json_lines("predict", "p")] == [
+        str(Path("p", name)) for name in ("a.jpg", "b.png")
+    ]
+    Path("empty").mkdir()
+    run("predict", "empty", code=2)
+    assert "no picture" in run.errors
+
+
+def test_files_of_an_earlier_run_are_replaced():
+    draw("a.png")
+    run("explain", "a.png", "-c", 0)
+    file = Path("gradcam-out", "a-grad_cam-cat.png")
+    before = file.read_bytes()
+    draw("a.png", seed=1)
+    run("explain", "a.png", "-c", 0)
+    assert file.read_bytes() != before and written() == [file.name]
+
+
+# --- what goes wrong ---
+
+
+def spoil(path):
+    Path(path).write_bytes(draw(path).read_bytes()[:200])
+    return path
+
+
+def test_goes_on_after_an_unreadable_picture():
+    draw("a.png"), spoil("b.png"), draw("c.png", seed=1)
+    text = run("explain", "a.png", "b.png", "none.png", "c.png", "-c", 0, code=1)
+    assert written() == ["a-grad_cam-cat.png", "c-grad_cam-cat.png"]
+    assert "a.png" in text and "c.png" in text and "b.png" not in text
+    assert "2 of 4 pictures failed" in run.errors
+    assert "Error: none.png: No such file or directory" in run.errors
+    assert re.search(r"Error: b\.png: .*cannot be read", run.errors)
+
+
+def test_failures_as_json():
+    draw("a.png"), spoil("b.png")
+    good, bad = json_lines("predict", "a.png", "b.png", code=1)
+    assert "predictions" in good and "error" not in good
+    assert bad["picture"] == "b.png" and "cannot be read" in bad["error"]
+
+
+@pytest.mark.parametrize("command", ["explain", "predict", "compare"])
+def test_nothing_done(command):
+    assert run(command, spoil("b.png"), code=2) == ""
+    assert run.errors.startswith("Error: b.png: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("-c", "cta"), "'cat'"),
+        (("-c", "crane"), "n02012849"),
+        (("-c", "17"), "out of range"),
+        (("-l", "conv9_9"), "there are input, conv1_1"),
+        (("--cmap", "jett"), "did you mean jet"),
+        (("-m", "grad_kam"), "did you mean 'grad_cam'"),
+        (("-k", "0"), "0"),
+        (("--model", "vgg16"), "download"),
+        (("--model", "pictograms", "--weights", "w.npz"), "--model vgg16"),
+        (("--weights", "none.npz"), "No such file"),
+        (("--weights", "a.png"), "safetensors"),
+        (("--out", "a.png"), "a.png"),
+        (("--nonsense",), "--nonsense"),
+    ],
+)
+@pytest.mark.parametrize("command", ["explain", "compare"])
+def test_mistakes_are_told_in_a_sentence(command, options, complaint):
+    draw("a.png")
+    assert run(command, "a.png", *options, code=2) == ""
+    assert complaint in run.errors
+    assert not Path("gradcam-out").exists()
+
+
+def test_missing_weights_are_told_how_to_get():
+    run("predict", draw("a.png"), "--model", "vgg16", code=2)
+    assert "--weights" in run.errors and "torchvision" in run.errors
+
+
+def test_a_reason_that_all_share_is_told_once():
+    draw("a.png"), draw("b.png")
+    run("explain", "a.png", "b.png", "-l", "fc6", code=2)
+    assert run.errors.count("no spatial map") == 1 and "all 2 pictures" in run.errors
+
+
+def test_warnings_name_the_picture(monkeypatch):
+    flat = np.full((64, 64, 3), 255, np.uint8)
+    Image.fromarray(flat).save("flat.png")
+    zeros = {k: np.zeros_like(v) for k, v in gradcam.vgg11.random_tensors(width=2, fc=4).items()}
+    monkeypatch.setattr(pictograms, "model", lambda: gradcam.vgg11(zeros))
+    run("explain", "flat.png")
+    assert run.errors.startswith("Warning: flat.png: the grad_cam map") and "flat" in run.errors
+
+
+def test_a_full_disk_leaves_no_half_files(monkeypatch):
+    draw("a.png")
+
+    def full(self, file, **options):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("PIL.Image.Image.save", full)
+    run("explain", "a.png", code=2)
+    assert "No space left on device" in run.errors and written() == []
+
+
+def test_interruption(monkeypatch, network):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    draw("a.png")
+    monkeypatch.setattr(gradcam.Network, "forward", interrupted)
+    assert run("explain", "a.png", code=130) == ""
+    assert "Interrupted" in run.errors
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    def bug(*arguments, **options):
+        raise ZeroDivisionError
+
+    draw("a.png")
+    monkeypatch.setattr(gradcam.Network, "forward", bug)
+    with pytest.raises(ZeroDivisionError):
+        run("explain", "a.png")
+
+
+# --- weights, compare, info ---
+
+
+@pytest.fixture
+def weight_file():
+    tensors = gradcam.vgg16.random_tensors(width=2, fc=8, classes=3, seed=1)
+    labels = gradcam.Labels(["one", "two", "three"])
+    weights.save(tensors, "net.safetensors", {**labels.to_metadata(), "preset": "caffe"})
+    return "net.safetensors"
+
+
+def test_weights_of_ones_own(weight_file):
+    draw("a.png")
+    options = ("--weights", weight_file)
+    (record,) = json_lines("predict", "a.png", *options)
+    network = gradcam.vgg16(weight_file)
+    assert [p["label"] for p in record["predictions"]] == [
+        t[1] for t in network.predict("a.png")[0]
+    ]
+    (other,) = json_lines("predict", "a.png", *options, "--preset", "torchvision")
+    assert other["predictions"] != record["predictions"]
+    run("predict", "a.png", "--model", "vgg19", *options, code=2)
+    assert "features.34" in run.errors or "missing" in run.errors
+
+
+def test_compare():
+    draw("a.png")
+    text = run(
+        "compare", "a.png", "-c", 0, "-c", 3, "-m", "saliency", "-m", "grad-cam", "--dpi", 50
+    )
+    assert text.split() == ["a.png", str(Path("gradcam-out", "a-compare.png"))]
+    narrow = Image.open("gradcam-out/a-compare.png").size
+    run("compare", "a.png", "--dpi", 100, "--scale", "map", "--on", "probability")
+    assert Image.open("gradcam-out/a-compare.png").size > narrow
+
+
+def test_info_of_the_model(network):
+    text = run("info")
+    assert "avx" in text or "baseline" in text
+    assert "relu5_2" in text and "features.20" in text and "block5_conv2" in text
+    content = json.loads(run("info", "--json"))
+    assert [layer["name"] for layer in content["layers"]] == list(network.layers)
+    shapes = network.shapes(64, 64)
+    for layer in content["layers"]:
+        assert tuple(layer["shape"]) == shapes[layer["name"]]
+        assert layer["values"] == np.prod(layer["shape"])
+
+
+def test_info_of_a_weight_file(weight_file):
+    text = run("info", weight_file)
+    assert "features.28.weight" in text and "16 x 16 x 3 x 3" in text and "caffe" in text
+    content = json.loads(run("info", weight_file, "--json"))
+    assert content["bytes"] == Path(weight_file).stat().st_size
+    assert content["values"] == sum(tensor["values"] for tensor in content["tensors"])
+    run("info", weight_file, "--model", "vgg16", code=2)
+    run("info", "none.npz", code=2)
+    assert "No such file" in run.errors
+
+
+# --- the demo ---
+
+
+class Page(HTMLParser):
+    """The elements of a page, having checked that they nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.found = [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+        if tag not in ("img", "meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def test_demo(monkeypatch):
+    scenes = [draw(f"scenes/{name}.png", seed=i) for i, name in enumerate(["a & b", "cat_and_dog"])]
+    monkeypatch.setattr(pictograms, "examples", lambda: scenes)
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    text = run("demo", "--open")
+    index = Path("gradcam-demo", "index.html")
+    assert str(index) in text and opened == [index.resolve().as_uri()]
+
+    source = index.read_text(encoding="utf-8")
+    assert "http" not in source and str(Path.cwd()) not in source
+    page = Page(source)
+    linked = [image["src"] for image in page.all("img")] + [a["href"] for a in page.all("a")]
+    files = {str(path.relative_to("gradcam-demo")) for path in Path("gradcam-demo").rglob("*.png")}
+    assert {unquote(link) for link in linked} == files
+    for image in page.all("img"):
+        assert image["alt"]
+        with Image.open(Path("gradcam-demo", unquote(image["src"]))) as picture:
+            size = (int(image["width"]), int(image["height"]))
+            assert np.abs(np.subtract(picture.size, size)).max() <= 1
+    assert len(page.all("section")) == 2
+
+    again = json.loads(run("demo", "--json"))
+    assert again == {"index": str(index), "pictures": 2}
+    assert index.read_text(encoding="utf-8") == source
+
+
+def test_demo_explains_the_likely_classes(network, tmp_path):
+    index = demo.write(tmp_path / "d", [draw("a.png")], network=network)
+    likely = [label for _, label, share in network.forward("a.png").top(3) if share >= 0.1]
+    page = index.read_text(encoding="utf-8")
+    assert page.count("Why <em>") == max(1, len(likely))

@@ -1,0 +1,952 @@
+"""The C core against the float64 twin, at every CPU level of this machine, and its refusals."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import weakref
+
+import nets
+import numpy as np
+import pytest
+import reference
+from helpers import assert_close, resident_bytes, run_python
+
+from gradcam import _core
+
+RULES = ["gradient", "guided", "deconvnet"]
+
+
+def pair_of(case):
+    """The same network twice: the core's and the twin's."""
+    return case.build(_core.NetworkBuilder), case.build(reference.Builder)
+
+
+def algorithm(case) -> str:
+    if case in nets.CONVOLUTIONS:
+        return "convolution"
+    return "network" if case in nets.GRAPHS else "sum"
+
+
+def everything(network) -> list[int]:
+    return list(range(len(network)))
+
+
+def random_seeds(sets: int, shape: tuple[int, ...], seed: int = 1) -> np.ndarray:
+    return nets.normal(np.random.default_rng(seed), sets, *shape)
+
+
+@pytest.fixture
+def small():
+    """The small VGG, its pictures and its number of layers."""
+    case = nets.by_name("vgg")
+    network = case.build(_core.NetworkBuilder)
+    return network, case.pictures(), len(network)
+
+
+# --- numbers ---
+
+
+@pytest.mark.parametrize("case", nets.ALL, ids=nets.case_id)
+def test_forward(case, cpu_level):
+    ours, twin = pair_of(case)
+    x = case.pictures()
+    tape = ours.forward(x, keep=everything(ours))
+    record = twin.forward(x, {i: tape.activation(i) for i in twin.deciding()})
+    assert len(ours) == len(twin)
+    assert ours.channels == case.shape[1]
+    shapes = ours.shapes(*case.shape[2:])
+    for layer, expected in enumerate(record.outputs):
+        assert_close(tape.activation(layer), expected, algorithm(case))
+        assert tuple(shapes[layer]) == expected.shape[1:]
+        assert tuple(tape.shape(layer)) in (expected.shape, expected.shape[1:])
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("case", nets.ALL, ids=nets.case_id)
+def test_backward_from_the_last_layer_to_all(case, rule, cpu_level):
+    ours, twin = pair_of(case)
+    x, last = case.pictures(), len(ours) - 1
+    tape = ours.forward(x, keep=everything(ours))
+    record = twin.forward(x, {i: tape.activation(i) for i in twin.deciding()})
+    seeds = random_seeds(2, record.outputs[last].shape)
+    wanted = everything(ours)
+    expected = record.backward(last, seeds, wanted, rule)
+    for found, right in zip(tape.backward(last, seeds, wanted, rule), expected, strict=True):
+        assert_close(found, right, algorithm(case))
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_arbitrary_geometry(seed, cpu_level):
+    case = nets.random_case(seed)
+    ours, twin = pair_of(case)
+    x = case.pictures()
+    tape, record = ours.forward(x), twin.forward(x)
+    assert_close(tape.activation(1), record.outputs[1], "convolution")
+    seeds = random_seeds(2, record.outputs[1].shape)
+    (gradient,) = tape.backward(1, seeds, [0])
+    assert_close(gradient, record.backward(1, seeds, [0])[0], "convolution")
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("case", nets.GRAPHS, ids=nets.case_id)
+def test_nothing_kept_changes_nothing(case, rule, cpu_level):
+    """With nothing to keep, layers may be fused and memory reused: same scores, same gradient."""
+    ours, twin = pair_of(case)
+    x, last = case.pictures(), len(ours) - 1
+    kept = ours.forward(x, keep=twin.deciding())
+    record = twin.forward(x, {i: kept.activation(i) for i in twin.deciding()})
+    tape = ours.forward(x)
+    assert tape.kept == (last,)
+    assert tape.batch == len(x)
+    assert_close(tape.activation(last), record.outputs[last], "network")
+    seeds = random_seeds(1, record.outputs[last].shape)
+    (gradient,) = tape.backward(last, seeds, [0], rule)
+    assert_close(gradient, record.backward(last, seeds, [0], rule)[0], "network")
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("case", nets.GRAPHS, ids=nets.case_id)
+def test_seeds_on_any_layer(case, rule, cpu_level):
+    ours, twin = pair_of(case)
+    x = case.pictures()
+    tape = ours.forward(x, keep=everything(ours))
+    record = twin.forward(x, {i: tape.activation(i) for i in twin.deciding()})
+    for layer in range(len(ours)):
+        seeds = random_seeds(2, record.outputs[layer].shape, seed=layer)
+        wanted = sorted({0, layer // 2, layer})
+        expected = record.backward(layer, seeds, wanted, rule)
+        for found, right in zip(tape.backward(layer, seeds, wanted, rule), expected, strict=True):
+            assert_close(found, right, "network")
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 8, 17])
+def test_batches(batch, cpu_level):
+    ours, twin = pair_of(nets.by_name("vgg"))
+    x = nets.normal(np.random.default_rng(2), batch, 3, 13, 18)
+    tape = ours.forward(x, keep=twin.deciding())
+    record = twin.forward(x, {i: tape.activation(i) for i in twin.deciding()})
+    last = len(ours) - 1
+    assert_close(tape.activation(last), record.outputs[last], "network")
+    seeds = random_seeds(3, (batch, 6))
+    (gradient,) = tape.backward(last, seeds, [0])
+    assert_close(gradient, record.backward(last, seeds, [0])[0], "network")
+
+
+@pytest.mark.parametrize("threads_used", [1, 2, 3])
+def test_any_number_of_threads(threads_used, threads, cpu_level):
+    _core.set_num_threads(threads_used)
+    assert _core.get_num_threads() == threads_used
+    ours, twin = pair_of(nets.by_name("vgg"))
+    x = nets.normal(np.random.default_rng(2), 5, 3, 40, 37)
+    tape = ours.forward(x, keep=twin.deciding())
+    record = twin.forward(x, {i: tape.activation(i) for i in twin.deciding()})
+    last = len(ours) - 1
+    assert_close(tape.activation(last), record.outputs[last], "network")
+    seeds = random_seeds(2, (5, 6))
+    (gradient,) = tape.backward(last, seeds, [0], "guided")
+    assert_close(gradient, record.backward(last, seeds, [0], "guided")[0], "network")
+
+
+def test_the_same_call_gives_the_same_bits(small, cpu_level):
+    network, x, layers = small
+    seeds = random_seeds(2, (2, 6))
+    first, second = network.forward(x), network.forward(x)
+    np.testing.assert_array_equal(first.activation(layers - 1), second.activation(layers - 1))
+    for tape in (first, second):
+        np.testing.assert_array_equal(
+            first.backward(layers - 1, seeds, [0])[0], tape.backward(layers - 1, seeds, [0])[0]
+        )
+
+
+# --- what is asked for, and what comes back ---
+
+
+def test_wanted_layers_come_in_the_order_asked(small):
+    network, x, layers = small
+    tape = network.forward(x)
+    seeds = random_seeds(1, (2, 6))
+    up = tape.backward(layers - 1, seeds, [0, 2, 5])
+    down = tape.backward(layers - 1, seeds, [5, 2, 0])
+    for one, other in zip(up, reversed(down), strict=True):
+        np.testing.assert_array_equal(one, other)
+    twice = tape.backward(layers - 1, seeds, [2, 2])
+    np.testing.assert_array_equal(twice[0], up[1])
+    np.testing.assert_array_equal(twice[1], up[1])
+    assert tape.backward(layers - 1, seeds, []) == []
+
+
+def test_layers_that_do_not_feed_the_seed_have_gradient_zero():
+    case = nets.by_name("two-heads")
+    network = case.build(_core.NetworkBuilder)
+    first_head, second_head = 6, len(network) - 1
+    tape = network.forward(case.pictures(), keep=[first_head])
+    seeds = random_seeds(2, (3, 5))
+    gradients = tape.backward(second_head, seeds, [first_head, 5, 0])
+    assert not gradients[0].any() and gradients[0].shape == (2, 3, 3)
+    assert not gradients[1].any()
+    assert gradients[2].any()
+    (above,) = tape.backward(2, random_seeds(1, (3, 6, 6, 5)), [second_head])
+    assert above.shape == (1, 3, 5) and not above.any()
+
+
+def test_the_gradient_at_the_seed_is_the_seed(small):
+    network, x, layers = small
+    seeds = random_seeds(2, (2, 6))
+    (gradient,) = network.forward(x).backward(layers - 1, seeds, [layers - 1])
+    np.testing.assert_array_equal(gradient, seeds)
+
+
+def test_several_seeds_are_several_passes(small, cpu_level):
+    network, x, layers = small
+    tape = network.forward(x)
+    seeds = random_seeds(5, (2, 6))
+    (together,) = tape.backward(layers - 1, seeds, [0])
+    for i in range(5):
+        (alone,) = tape.backward(layers - 1, seeds[i : i + 1], [0])
+        assert_close(together[i : i + 1], alone, "network")
+
+
+def test_no_seeds_give_no_gradients(small):
+    network, x, layers = small
+    try:
+        (gradient,) = network.forward(x).backward(layers - 1, np.zeros((0, 2, 6)), [0])
+    except ValueError:
+        return
+    assert gradient.shape == (0, *x.shape)
+
+
+def test_until_stops_there(small):
+    network, x, layers = small
+    full = network.forward(x, keep=range(layers))
+    for layer in range(layers):
+        tape = network.forward(x, until=layer)
+        assert tape.kept == (layer,)
+        assert_close(tape.activation(layer), full.activation(layer), "network")
+    tape = network.forward(x, until=5)
+    seeds = random_seeds(1, tape.activation(5).shape)
+    (gradient,) = tape.backward(5, seeds, [0])
+    assert_close(gradient, full.backward(5, seeds, [0])[0], "network")
+    with pytest.raises(ValueError):
+        tape.backward(layers - 1, random_seeds(1, (2, 6)), [0])
+    with pytest.raises((KeyError, ValueError)):
+        tape.activation(layers - 1)
+
+
+def test_what_nobody_needs_is_not_computed():
+    """The first head does not feed the second, which is the last layer."""
+    case = nets.by_name("two-heads")
+    tape = case.build(_core.NetworkBuilder).forward(case.pictures())
+    with pytest.raises(ValueError, match="layer 5"):
+        tape.backward(5, np.ones((1, 3, 3)), [0])
+
+
+def test_keep(small):
+    network, x, layers = small
+    tape = network.forward(x, keep=[3, 1])
+    assert tape.kept == (1, 3, layers - 1)
+    with pytest.raises(KeyError):
+        tape.activation(2)
+    copy = tape.activation(1)
+    copy[:] = 0
+    assert tape.activation(1).any(), "the tape is immutable: activation gives a copy"
+
+
+def test_a_tape_outlives_its_network_and_its_pictures(small):
+    network, x, layers = small
+    seeds = random_seeds(1, (2, 6))
+    expected = network.forward(x).backward(layers - 1, seeds, [0])[0]
+    tape = nets.by_name("vgg").build(_core.NetworkBuilder).forward(x)
+    x[:] = 0
+    gc.collect()
+    np.testing.assert_array_equal(tape.backward(layers - 1, seeds, [0])[0], expected)
+
+
+def test_a_network_owns_its_weights_and_lets_them_go():
+    builder = _core.NetworkBuilder(3)
+    weight = nets.normal(np.random.default_rng(0), 4, 3)
+    expected = weight.copy()
+    seen = weakref.ref(weight)
+    builder.linear(builder.flatten(0), weight)
+    network = builder.build()
+    del weight, builder
+    gc.collect()
+    x = np.ones((1, 3, 1, 1))
+    assert_close(network.forward(x).activation(2), [expected.sum(axis=1)], "sum")
+    del network
+    gc.collect()
+    assert seen() is None
+
+
+def test_linear_weights_are_read_in_place():
+    """They can be hundreds of megabytes in a memory-mapped file: no copy may be made."""
+    weight = np.ones((4, 3), np.float32)
+    builder = _core.NetworkBuilder(3)
+    builder.linear(builder.flatten(0), weight)
+    network = builder.build()
+    weight[:] = 2
+    np.testing.assert_array_equal(
+        network.forward(np.ones((1, 3, 1, 1))).activation(2), np.full((1, 4), 6.0)
+    )
+
+
+# --- arrays of every kind ---
+
+
+def _unaligned(x: np.ndarray) -> np.ndarray:
+    raw = np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:]
+    return raw.view(np.float32).reshape(x.shape)
+
+
+def _read_only(x: np.ndarray) -> np.ndarray:
+    copy = x.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x.astype(np.float64),
+        np.asfortranarray,
+        lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+        lambda x: np.ascontiguousarray(x[..., ::-1])[..., ::-1],
+        lambda x: x.astype(x.dtype.newbyteorder()),
+        lambda x: x.tolist(),
+        _unaligned,
+        _read_only,
+    ],
+    ids=["float64", "fortran", "strided", "reversed", "swapped", "list", "unaligned", "readonly"],
+)
+def test_arrays_are_converted(small, convert):
+    network, x, layers = small
+    seeds = random_seeds(2, (2, 6))
+    tape, expected = network.forward(convert(x)), network.forward(x)
+    np.testing.assert_array_equal(tape.activation(layers - 1), expected.activation(layers - 1))
+    np.testing.assert_array_equal(
+        tape.backward(layers - 1, convert(seeds), [0])[0],
+        expected.backward(layers - 1, seeds, [0])[0],
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float16])
+def test_other_real_numbers_are_converted(small, dtype):
+    network, x, layers = small
+    x = np.round(np.abs(x) * 20).astype(dtype)
+    np.testing.assert_array_equal(
+        network.forward(x).activation(layers - 1),
+        network.forward(x.astype(np.float32)).activation(layers - 1),
+    )
+
+
+def test_results_are_contiguous_float32(small):
+    network, x, layers = small
+    tape = network.forward(x)
+    scores = tape.activation(layers - 1)
+    (gradient,) = tape.backward(layers - 1, random_seeds(1, (2, 6)), [0])
+    for array in (scores, gradient):
+        assert array.dtype == np.float32
+        assert array.flags.c_contiguous and array.flags.writeable
+
+
+# --- refusals ---
+
+
+def conv(b, *args, **options):
+    return b.conv(0, np.ones((4, 3, 3, 3)), *args, **options)
+
+
+BAD_LAYERS = {
+    "no channels": (ValueError, lambda b: _core.NetworkBuilder(0)),
+    "negative channels": ((ValueError, OverflowError), lambda b: _core.NetworkBuilder(-3)),
+    "channels of text": (TypeError, lambda b: _core.NetworkBuilder("3")),
+    "weight of rank 3": (ValueError, lambda b: b.conv(0, np.ones((4, 3, 3)))),
+    "empty weight": (ValueError, lambda b: b.conv(0, np.ones((0, 3, 3, 3)))),
+    "empty kernel": (ValueError, lambda b: b.conv(0, np.ones((4, 3, 0, 3)))),
+    "short bias": (ValueError, lambda b: conv(b, np.ones(3))),
+    "bias of rank 2": (ValueError, lambda b: conv(b, np.ones((4, 1)))),
+    "stride 0": (ValueError, lambda b: conv(b, stride=0)),
+    "negative stride": (ValueError, lambda b: conv(b, stride=-1)),
+    "negative padding": (ValueError, lambda b: conv(b, padding=(1, -1))),
+    "dilation 0": (ValueError, lambda b: conv(b, dilation=0)),
+    "stride of three": ((TypeError, ValueError), lambda b: conv(b, stride=(1, 1, 1))),
+    "stride of text": ((TypeError, ValueError), lambda b: conv(b, stride="2")),
+    "half a stride": (TypeError, lambda b: conv(b, stride=1.5)),
+    "groups 0": (ValueError, lambda b: conv(b, groups=0)),
+    "negative groups": (ValueError, lambda b: conv(b, groups=-1)),
+    "groups do not divide out": (
+        ValueError,
+        lambda b: b.conv(0, np.ones((4, 1, 3, 3)), groups=3),
+    ),
+    "stride beyond size_t": ((ValueError, OverflowError), lambda b: conv(b, stride=2**70)),
+    "complex weight": (TypeError, lambda b: b.conv(0, np.ones((4, 3, 3, 3), complex))),
+    "object weight": (TypeError, lambda b: b.conv(0, np.full((4, 3, 3, 3), None))),
+    "text weight": ((TypeError, ValueError), lambda b: b.conv(0, "weights")),
+    "ragged weight": ((TypeError, ValueError), lambda b: b.linear(0, [[1.0], [1.0, 2.0]])),
+    "unknown input": (ValueError, lambda b: b.relu(7)),
+    "negative input": (ValueError, lambda b: b.relu(-1)),
+    "input of text": (TypeError, lambda b: b.relu("input")),
+    "half an input": (TypeError, lambda b: b.relu(0.5)),
+    "pool kernel 0": (ValueError, lambda b: b.max_pool(0, 0)),
+    "negative pool kernel": (ValueError, lambda b: b.max_pool(0, (2, -2))),
+    "pool stride 0": (ValueError, lambda b: b.average_pool(0, 2, stride=0)),
+    "pool padded beyond half": (ValueError, lambda b: b.max_pool(0, 2, padding=2)),
+    "average padded beyond half": (ValueError, lambda b: b.average_pool(0, 3, padding=2)),
+    "adaptive to nothing": (ValueError, lambda b: b.adaptive_average_pool(0, 0)),
+    "adaptive to less": (ValueError, lambda b: b.adaptive_average_pool(0, (-1, 2))),
+    "affine of two lengths": (ValueError, lambda b: b.affine(0, np.ones(3), np.ones(2))),
+    "affine of rank 2": (ValueError, lambda b: b.affine(0, np.ones((3, 1)), np.ones((3, 1)))),
+    "sum of nothing": (ValueError, lambda b: b.add([])),
+    "sum with an unknown layer": (ValueError, lambda b: b.add([0, 5])),
+    "sum of a number": (TypeError, lambda b: b.add(0)),
+    "concatenation of nothing": (ValueError, lambda b: b.concatenate([])),
+    "concatenation of text": (TypeError, lambda b: b.concatenate(["0"])),
+    "linear weight of rank 1": (ValueError, lambda b: b.linear(b.flatten(0), np.ones(3))),
+    "linear bias": (ValueError, lambda b: b.linear(b.flatten(0), np.ones((2, 3)), np.ones(3))),
+    "missing weight": (TypeError, lambda b: b.conv(0)),
+    "unknown option": (TypeError, lambda b: b.relu(0, slope=0.1)),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LAYERS)
+def test_bad_layers_are_refused(name):
+    error, call = BAD_LAYERS[name]
+    builder = _core.NetworkBuilder(3)
+    with pytest.raises(error) as caught:
+        call(builder)
+    assert str(caught.value), "the error says something"
+
+
+def test_a_builder_builds_once():
+    builder = _core.NetworkBuilder(3)
+    builder.relu(0)
+    builder.build()
+    for call in (builder.build, lambda: builder.relu(0), lambda: conv(builder)):
+        with pytest.raises(RuntimeError):
+            call()
+
+
+def test_a_refused_layer_leaves_the_builder_usable():
+    builder = _core.NetworkBuilder(3)
+    with pytest.raises(ValueError):
+        builder.conv(0, np.ones((4, 3, 3, 3)), stride=0)
+    assert builder.relu(0) == 1
+    assert len(builder.build()) == 2
+
+
+def _network(describe):
+    builder = _core.NetworkBuilder(3)
+    describe(builder)
+    return builder.build()
+
+
+MISFITS = {
+    "conv of other channels": lambda b: b.conv(0, np.ones((4, 5, 3, 3))),
+    "groups of other channels": lambda b: conv(b, groups=2),
+    "affine of other channels": lambda b: b.affine(0, np.ones(4), np.ones(4)),
+    "sum of other sizes": lambda b: b.add([0, b.max_pool(0, 2)]),
+    "sum of other channels": lambda b: b.add([0, b.conv(0, np.ones((4, 3, 1, 1)))]),
+    "concatenated sizes": lambda b: b.concatenate([0, b.max_pool(0, 2)]),
+    "map and vector": lambda b: b.concatenate([0, b.flatten(0)]),
+    "linear of other length": lambda b: b.linear(b.flatten(0), np.ones((5, 7))),
+    "conv on a vector": lambda b: b.conv(b.flatten(0), np.ones((4, 192, 1, 1))),
+    "pool of a vector": lambda b: b.max_pool(b.flatten(0), 1),
+    "kernel larger than the picture": lambda b: b.conv(0, np.ones((1, 3, 9, 9))),
+    "pool larger than the picture": lambda b: b.max_pool(0, 9),
+    "dilated beyond the picture": lambda b: b.conv(0, np.ones((1, 3, 3, 3)), dilation=4),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_layers_that_do_not_fit_are_refused(name):
+    """At the latest when the picture's size is known."""
+    with pytest.raises(ValueError, match=r"layer \d+"):
+        network = _network(MISFITS[name])
+        network.shapes(8, 8)
+    with pytest.raises(ValueError, match=r"layer \d+"):
+        network = _network(MISFITS[name])
+        network.forward(np.zeros((1, 3, 8, 8)))
+
+
+def test_a_picture_too_small_names_the_layer():
+    def describe(b):
+        x = b.max_pool(b.relu(b.conv(0, np.ones((4, 3, 3, 3)), padding=1)), 2)
+        b.max_pool(x, 4)
+
+    network = _network(describe)
+    assert network.shapes(8, 8)[-1] == (4, 1, 1)
+    for call in (network.shapes, lambda h, w: network.forward(np.zeros((1, 3, h, w)))):
+        with pytest.raises(ValueError, match=r"layer 4"):
+            call(8, 7)
+
+
+BAD_PICTURES = {
+    "rank 3": (ValueError, lambda x: x[0]),
+    "rank 5": (ValueError, lambda x: x[None]),
+    "four channels": (ValueError, lambda x: np.repeat(x, 2, axis=1)[:, :4]),
+    "one channel": (ValueError, lambda x: x[:, :1]),
+    "no rows": (ValueError, lambda x: x[:, :, :0]),
+    "no pictures": (ValueError, lambda x: x[:0]),
+    "complex": (TypeError, lambda x: x.astype(complex)),
+    "objects": (TypeError, lambda x: x.astype(object)),
+    "text": ((TypeError, ValueError), lambda x: "cat.png"),
+    "nothing": ((TypeError, ValueError), lambda x: None),
+    "NaN": (ValueError, lambda x: np.where(x == x.max(), np.nan, x)),
+    "infinity": (ValueError, lambda x: np.where(x == x.max(), np.inf, x)),
+    "beyond float32": (ValueError, lambda x: x.astype(np.float64) * 1e300),
+}
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+@pytest.mark.parametrize("name", BAD_PICTURES)
+def test_bad_pictures_are_refused(name, small):
+    network, x, _ = small
+    error, change = BAD_PICTURES[name]
+    with pytest.raises(error):
+        network.forward(change(x))
+    network.forward(x)
+
+
+BAD_FORWARDS = {
+    "keep an unknown layer": (ValueError, {"keep": [99]}),
+    "keep a negative layer": (ValueError, {"keep": [-1]}),
+    "keep a name": (TypeError, {"keep": ["relu1"]}),
+    "keep a number": (TypeError, {"keep": 3}),
+    "until an unknown layer": (ValueError, {"until": 99}),
+    "until a negative layer": (ValueError, {"until": -1}),
+    "until a name": (TypeError, {"until": "relu1"}),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FORWARDS)
+def test_bad_forward_arguments_are_refused(name, small):
+    network, x, _ = small
+    error, options = BAD_FORWARDS[name]
+    with pytest.raises(error):
+        network.forward(x, **options)
+
+
+GOOD_SEEDS = np.ones((1, 2, 6))
+BAD_BACKWARDS = {
+    "unknown layer": (ValueError, (99, GOOD_SEEDS, [0])),
+    "negative layer": (ValueError, (-1, GOOD_SEEDS, [0])),
+    "seeds without a set": (ValueError, (15, np.ones((2, 6)), [0])),
+    "seeds of another batch": (ValueError, (15, np.ones((1, 3, 6)), [0])),
+    "seeds of another length": (ValueError, (15, np.ones((1, 2, 7)), [0])),
+    "seeds of another layer": (ValueError, (2, GOOD_SEEDS, [0])),
+    "complex seeds": (TypeError, (15, GOOD_SEEDS.astype(complex), [0])),
+    "seeds of objects": (TypeError, (15, GOOD_SEEDS.astype(object), [0])),
+    "wanted unknown": (ValueError, (15, GOOD_SEEDS, [99])),
+    "wanted negative": (ValueError, (15, GOOD_SEEDS, [-1])),
+    "wanted a name": (TypeError, (15, GOOD_SEEDS, ["input"])),
+    "wanted a number": (TypeError, (15, GOOD_SEEDS, 0)),
+    "unknown rule": (ValueError, (15, GOOD_SEEDS, [0], "lrp")),
+    "rule of another type": (TypeError, (15, GOOD_SEEDS, [0], 1)),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BACKWARDS)
+def test_bad_backward_arguments_are_refused(name, small):
+    network, x, layers = small
+    assert layers == 16
+    tape = network.forward(x)
+    error, arguments = BAD_BACKWARDS[name]
+    with pytest.raises(error):
+        tape.backward(*arguments)
+    tape.backward(15, GOOD_SEEDS, [0])
+
+
+@pytest.mark.parametrize("layer", [99, -1])
+def test_unknown_layers_of_a_tape_are_refused(layer, small):
+    network, x, _ = small
+    tape = network.forward(x)
+    with pytest.raises((KeyError, ValueError, IndexError)):
+        tape.activation(layer)
+    with pytest.raises((KeyError, ValueError, IndexError)):
+        tape.shape(layer)
+
+
+HUGE = {
+    "padding": lambda b: conv(b, padding=2**62),
+    "padding to the last": lambda b: conv(b, padding=2**63 - 1),
+    "both paddings": lambda b: conv(b, padding=2**33),
+    "adaptive": lambda b: b.adaptive_average_pool(0, (2**32, 2**32)),
+    "adaptive beyond memory": lambda b: b.adaptive_average_pool(0, (2**24, 2**24)),
+    "dilation": lambda b: conv(b, dilation=2**63 - 1),
+    "flattened": lambda b: b.flatten(b.adaptive_average_pool(0, (2**31, 2**31))),
+    "stacked": lambda b: b.concatenate([b.adaptive_average_pool(0, 2**30)] * 4000),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_huge_sizes_are_refused(name):
+    with pytest.raises((ValueError, MemoryError, OverflowError)):
+        _network(HUGE[name]).forward(np.zeros((1, 3, 8, 8)))
+
+
+@pytest.mark.parametrize("size", [(2**62, 2**62), (2**40, 3), (-1, 4), (0, 4), (2**70, 1)])
+def test_shapes_of_impossible_pictures(size, small):
+    with pytest.raises((ValueError, MemoryError, OverflowError)):
+        shapes = small[0].shapes(*size)
+        assert np.prod([float(side) for side in shapes[1]]) == 8.0 * size[0] * size[1]
+        raise MemoryError("shapes alone may be stated where they can be counted")
+
+
+RUNS_CODE = """
+import numpy as np
+from gradcam import _core
+
+class Clears:
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+    def __index__(self):
+        self.numbers.clear()
+        return 2
+
+class Builds:
+    def __index__(self):
+        builder.build()
+        return 1
+
+    def __array__(self, dtype=None, copy=None):
+        builder.build()
+        return np.ones((4, 3, 3, 3), np.float32)
+
+numbers, pair = [], []
+numbers += [Clears(numbers)] + [object() for _ in range(100)]
+pair += [Clears(pair), object()]
+builder = _core.NetworkBuilder(3)
+other = _core.NetworkBuilder(3)
+other.relu(0)
+network = other.build()
+x = np.ones((1, 3, 4, 4), np.float32)
+try:
+    {call}
+except (TypeError, ValueError, RuntimeError, SystemError):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "network.forward(x, keep=numbers)",
+        "network.forward(x).backward(1, x[None], numbers)",
+        "builder.add(numbers)",
+        "_core.resize(x, pair)",
+        "builder.relu(Builds())",
+        "builder.add([0, Builds()])",
+        "builder.concatenate([0, Builds()])",
+        "builder.conv(0, Builds())",
+        "builder.conv(0, np.ones((4, 3, 3, 3)), groups=Builds())",
+        "builder.conv(0, np.ones((4, 3, 3, 3)), stride=Builds())",
+        "builder.max_pool(0, Builds())",
+        "builder.max_pool(0, 2, stride=Builds())",
+        "builder.adaptive_average_pool(0, Builds())",
+        "builder.adaptive_average_pool(0, pair)",
+        "builder.affine(0, np.ones(3), Builds())",
+    ],
+)
+def test_arguments_that_run_code_cannot_crash(call):
+    """While an argument is converted, its own methods may change what was checked before."""
+    run_python(RUNS_CODE.replace("{call}", call))
+
+
+def test_types_cannot_be_made_or_subclassed_by_hand():
+    for made_by_others in (_core.Network, _core.Tape):
+        with pytest.raises(TypeError):
+            made_by_others()
+    for final in (_core.Network, _core.Tape, _core.NetworkBuilder):
+        with pytest.raises(TypeError):
+            type("Sub", (final,), {})
+
+
+def test_a_network_of_nothing_but_its_input():
+    network = _core.NetworkBuilder(3).build()
+    x = nets.normal(np.random.default_rng(0), 1, 3, 4, 5)
+    tape = network.forward(x)
+    np.testing.assert_array_equal(tape.activation(0), x)
+    seeds = random_seeds(2, x.shape)
+    np.testing.assert_array_equal(tape.backward(0, seeds, [0])[0], seeds)
+
+
+# --- memory ---
+
+MEGABYTE = 2**20
+
+
+def _grown_by(repeat, times: int) -> int:
+    """Growth of the process over `times` calls, after as many calls to warm up."""
+    for _ in range(times):
+        repeat()
+    before = resident_bytes()
+    for _ in range(times):
+        repeat()
+    return resident_bytes() - before
+
+
+def test_passes_do_not_leak(threads):
+    """A pass holds over 4 MB here: 15 leaked ones would be 60 MB."""
+    _core.set_num_threads(1)
+    network = nets.by_name("vgg").build(_core.NetworkBuilder)
+    x = nets.normal(np.random.default_rng(2), 4, 3, 120, 120)
+    last = len(network) - 1
+
+    def repeat():
+        tape = network.forward(x, keep=[2, 4])
+        tape.backward(last, random_seeds(2, (4, 6)), [0, 2])
+        tape.activation(2)
+
+    assert _grown_by(repeat, 15) < 20 * MEGABYTE
+
+
+def test_networks_do_not_leak():
+    """Each holds a weight of 2 MB, converted from float64, so that the core owns the copy."""
+    weight = np.ones((64, 900, 3, 3))
+
+    def repeat():
+        builder = _core.NetworkBuilder(900)
+        builder.conv(0, weight, padding=1)
+        network = builder.build()
+        network.forward(np.zeros((1, 900, 3, 3)))
+
+    assert _grown_by(repeat, 40) < 20 * MEGABYTE
+
+
+def test_refusals_do_not_leak(small):
+    """What is converted before it is refused (16 MB a call) is given back."""
+    network, _, layers = small
+    big = np.zeros((1, 3, 800, 900))
+    big[0, 0, 0, 0] = np.nan
+    tape = network.forward(small[1])
+
+    def repeat():
+        for call in (
+            lambda: network.forward(big),
+            lambda: network.forward(big[:, :2]),
+            lambda: tape.backward(2, big[None], [0]),
+            lambda: tape.backward(layers - 1, GOOD_SEEDS, [0, 99]),
+            lambda: _core.NetworkBuilder(1).conv(0, big.reshape(3, 1, 800, 900), np.ones(2)),
+            lambda: _core.resize(big, (-1, 4)),
+        ):
+            with pytest.raises(ValueError):
+                call()
+
+    assert _grown_by(repeat, 15) < 20 * MEGABYTE
+
+
+def test_references_are_balanced(small):
+    """Arrays handed in are neither kept nor let go once too often."""
+    network, x, layers = small
+    seeds, wanted = random_seeds(1, (2, 6)), [0]
+    tape = network.forward(x)
+    counts = [sys.getrefcount(thing) for thing in (x, seeds, wanted, network)]
+    for _ in range(20):
+        again = network.forward(x, keep=wanted)
+        again.backward(layers - 1, seeds, wanted)
+        with pytest.raises(ValueError):
+            tape.backward(layers - 1, seeds, [99])
+    del again
+    assert counts == [sys.getrefcount(thing) for thing in (x, seeds, wanted, network)]
+
+
+@pytest.mark.parametrize("case", nets.GRAPHS, ids=nets.case_id)
+def test_memory_may_run_out_at_any_allocation(case):
+    """Each allocation of the core in turn fails: MemoryError, and nothing stays behind."""
+    x = case.pictures()
+    before = _core._live_allocations()
+
+    def run():
+        network = case.build(_core.NetworkBuilder)
+        tape = network.forward(x, keep=[1, 3])
+        last = len(network) - 1
+        seeds = np.ones((2, *tape.activation(last).shape))
+        for rule in RULES:
+            tape.backward(last, seeds, [3, 0], rule)
+        _core.resize(x, (20, 30), "half_pixel", (1, 2, 15, 20))
+
+    refused = 0
+    while True:
+        _core._fail_allocations_after(refused)
+        try:
+            run()
+            break
+        except MemoryError:
+            refused += 1
+        finally:
+            _core._fail_allocations_after(-1)
+        assert _core._live_allocations() == before
+    assert refused > len(case.build(_core.NetworkBuilder)), "a layer is an allocation at least"
+    assert _core._live_allocations() == before
+
+
+def test_refusals_leave_no_block_behind(small):
+    network, x, _ = small
+    tape = network.forward(x)
+    before = _core._live_allocations()
+    for name in BAD_LAYERS:
+        error, call = BAD_LAYERS[name]
+        with pytest.raises(error):
+            call(_core.NetworkBuilder(3))
+    for name in HUGE:
+        with pytest.raises((ValueError, MemoryError, OverflowError)):
+            _network(HUGE[name]).forward(np.zeros((1, 3, 8, 8)))
+    for error, arguments in BAD_BACKWARDS.values():
+        with pytest.raises(error):
+            tape.backward(*arguments)
+    assert _core._live_allocations() == before
+
+
+# --- the arithmetic of explanations ---
+
+METHODS = ["half_pixel", "align_corners", "nearest"]
+SIZES = [
+    (14, 14, 224, 224),
+    (7, 5, 20, 31),
+    (9, 8, 3, 2),
+    (1, 1, 6, 5),
+    (1, 7, 1, 20),
+    (6, 6, 6, 6),
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_resize(sizes, method, cpu_level):
+    height, width, out_height, out_width = sizes
+    maps = nets.normal(np.random.default_rng(3), 2, 3, height, width)
+    size = (out_height, out_width)
+    expected = reference.resize(maps, size, method)
+    assert_close(_core.resize(maps, size, method), expected, "sum")
+
+
+REGIONS = [
+    (0.0, 0.0, 20.0, 31.0),
+    (2.0, 3.0, 17.0, 30.0),
+    (2.25, 3.4, 17.7, 30.9),
+    (-4.5, -2.2, 26.0, 40.0),
+    (5.0, -3.0, 9.0, 60.0),
+    (3.1, 4.1, 4.0, 5.2),
+    (100.0, 100.0, 120.0, 120.0),
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("region", REGIONS, ids=str)
+def test_resize_into_a_region(region, method, cpu_level):
+    maps = nets.normal(np.random.default_rng(3), 2, 7, 5)
+    found = _core.resize(maps, (20, 31), method, region)
+    assert_close(found, reference.resize(maps, (20, 31), method, region), "sum")
+
+
+BAD_RESIZES = {
+    "rank 1": (ValueError, (np.ones(3), (2, 2))),
+    "empty map": (ValueError, (np.ones((3, 0)), (2, 2))),
+    "empty size": (ValueError, (np.ones((3, 3)), (0, 2))),
+    "negative size": (ValueError, (np.ones((3, 3)), (2, -2))),
+    "size of three": ((TypeError, ValueError), (np.ones((3, 3)), (2, 2, 2))),
+    "half a size": (TypeError, (np.ones((3, 3)), (2.5, 2))),
+    "unknown method": (ValueError, (np.ones((3, 3)), (2, 2), "bicubic")),
+    "empty region": (ValueError, (np.ones((3, 3)), (2, 2), "nearest", (1, 1, 1, 2))),
+    "upside down": (ValueError, (np.ones((3, 3)), (2, 2), "nearest", (2, 0, 1, 2))),
+    "not a number": (ValueError, (np.ones((3, 3)), (2, 2), "nearest", (0, 0, np.nan, 2))),
+    "infinite": (ValueError, (np.ones((3, 3)), (2, 2), "nearest", (0, 0, np.inf, 2))),
+    "region of three": ((TypeError, ValueError), (np.ones((3, 3)), (2, 2), "nearest", (0, 0, 2))),
+    "complex": (TypeError, (np.ones((3, 3), complex), (2, 2))),
+    "beyond memory": ((ValueError, MemoryError), (np.ones((3, 3)), (2**40, 2**40))),
+    "beyond counting": ((ValueError, MemoryError, OverflowError), (np.ones((3, 3)), (2**70, 2))),
+}
+
+
+@pytest.mark.parametrize("name", BAD_RESIZES)
+def test_bad_resizes_are_refused(name):
+    error, arguments = BAD_RESIZES[name]
+    with pytest.raises(error):
+        _core.resize(*arguments)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1), (2, 5, 14, 14), (2, 2, 17, 7, 9), (1, 512, 14, 14)])
+def test_channel_mean(shape, cpu_level):
+    maps = nets.normal(np.random.default_rng(3), *shape)
+    expected = maps.astype(np.float64).mean(axis=(-2, -1))
+    assert_close(_core.channel_mean(maps), expected, "sum")
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 5, 14, 14), (3, 17, 7, 9), (1, 512, 14, 14)])
+def test_weighted_sum(shape, cpu_level):
+    rng = np.random.default_rng(3)
+    maps, weights = nets.normal(rng, *shape), nets.normal(rng, *shape[:2])
+    expected = np.einsum("nc,nchw->nhw", weights.astype(np.float64), maps.astype(np.float64))
+    assert_close(_core.weighted_sum(weights, maps), expected, "sum")
+
+
+def test_means_and_sums_refuse_shapes_that_do_not_fit():
+    with pytest.raises(ValueError):
+        _core.channel_mean(np.ones((3, 4)))
+    with pytest.raises(ValueError):
+        _core.channel_mean(np.ones((3, 4, 0)))
+    for weights in ((3,), (2, 4), (1, 3), (2, 3, 1)):
+        with pytest.raises(ValueError):
+            _core.weighted_sum(np.ones(weights), np.ones((2, 3, 4, 5)))
+    with pytest.raises(ValueError):
+        _core.weighted_sum(np.ones((2, 3)), np.ones((2, 3, 4)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 1, 15, 16, 1000, 1002])
+def test_all_finite(bad, place, cpu_level):
+    array = nets.normal(np.random.default_rng(3), 1003)
+    array[5], array[6] = np.finfo(np.float32).max, 1e-42
+    assert _core.all_finite(array) is True
+    array[place] = bad
+    assert _core.all_finite(array) is False
+
+
+# --- the machine ---
+
+
+def test_cpu_levels(cpu_level):
+    assert _core.cpu_level() == cpu_level
+    assert _core.cpu_levels()[:2] == ("reference", "baseline")
+
+
+@pytest.mark.parametrize("other", _core.cpu_levels())
+def test_the_level_may_change_between_forward_and_backward(other, cpu_level):
+    ours, twin = pair_of(nets.by_name("vgg"))
+    x = nets.normal(np.random.default_rng(2), 2, 3, 13, 18)
+    tape = ours.forward(x, keep=twin.deciding())
+    record = twin.forward(x, {i: tape.activation(i) for i in twin.deciding()})
+    seeds, last = random_seeds(2, (2, 6)), len(ours) - 1
+    _core.set_cpu_level(other)
+    for rule in RULES:
+        (gradient,) = tape.backward(last, seeds, [0], rule)
+        assert_close(gradient, record.backward(last, seeds, [0], rule)[0], "network")
+
+
+def test_an_unknown_cpu_level_is_refused():
+    before = _core.cpu_level()
+    with pytest.raises(ValueError, match="baseline"):
+        _core.set_cpu_level("avx1024")
+    with pytest.raises(TypeError):
+        _core.set_cpu_level(2)
+    assert _core.cpu_level() == before
+
+
+@pytest.mark.parametrize("level", _core.cpu_levels())
+def test_the_environment_chooses_the_level(level):
+    program = "from gradcam import _core; print(_core.cpu_level())"
+    assert run_python(program, GRADCAM_CPU_LEVEL=level) == level
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_bad_thread_counts_are_refused(count, threads):
+    with pytest.raises(ValueError):
+        _core.set_num_threads(count)
+    with pytest.raises(TypeError):
+        _core.set_num_threads("two")
+    assert _core.get_num_threads() == threads
+
+
+def test_the_blas_is_described():
+    assert isinstance(_core.blas_config(), str) and _core.blas_config()

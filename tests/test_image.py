@@ -1,0 +1,376 @@
+"""Pictures of every kind, on disk and as arrays, and how they become input."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+import reference
+import vggs
+from PIL import Image
+
+import gradcam
+from gradcam.image import PictureError, prepare, read_picture, render
+from gradcam.models.presets import PRESETS, Preset
+
+PICTURE = vggs.picture(30, 40)
+
+
+def saved(tmp_path, image, name="picture.png", **options):
+    path = tmp_path / name
+    image.save(path, **options)
+    return path
+
+
+# --- kinds of picture ---
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp", "ppm", "tiff", "webp"])
+def test_lossless_files(kind, tmp_path):
+    options = {"lossless": True} if kind == "webp" else {}
+    path = saved(tmp_path, Image.fromarray(PICTURE), f"picture.{kind}", **options)
+    for source in (path, str(path)):
+        np.testing.assert_array_equal(read_picture(source), PICTURE)
+
+
+def test_jpeg(tmp_path):
+    path = saved(tmp_path, Image.fromarray(PICTURE), "picture.jpg", quality=95, subsampling=0)
+    found = read_picture(path)
+    assert found.shape == PICTURE.shape
+    assert np.abs(found.astype(int) - PICTURE.astype(int)).mean() < 4
+
+
+def test_grey(tmp_path):
+    grey = PICTURE[..., 0]
+    expected = np.repeat(grey[..., None], 3, axis=2)
+    for source in (saved(tmp_path, Image.fromarray(grey)), grey, grey[..., None]):
+        np.testing.assert_array_equal(read_picture(source), expected)
+
+
+def test_16_bits(tmp_path):
+    deep = np.linspace(0, 65535, 1200).reshape(30, 40).astype(np.uint16)
+    expected = np.rint(deep / 257).astype(np.uint8)
+    path = saved(tmp_path, Image.fromarray(deep))
+    assert Image.open(path).mode.startswith("I")
+    for source in (path, deep):
+        found = read_picture(source)
+        assert found.shape == (30, 40, 3)
+        np.testing.assert_array_equal(found, np.repeat(expected[..., None], 3, axis=2))
+
+
+def test_16_bit_colour_arrays():
+    deep = PICTURE.astype(np.uint16) * 257
+    np.testing.assert_array_equal(read_picture(deep), PICTURE)
+
+
+def test_16_bit_colour_files(tmp_path):
+    path = tmp_path / "deep.png"
+    path.write_bytes(png_bytes(PICTURE.astype(">u2") * 257, depth=16, colour=2))
+    np.testing.assert_array_equal(read_picture(path), PICTURE)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_is_laid_on_white(mode, tmp_path):
+    colours = PICTURE if mode == "RGBA" else PICTURE[..., :1]
+    alpha = np.linspace(0, 255, 1200).reshape(30, 40, 1)
+    array = np.concatenate([colours, np.rint(alpha)], axis=2).astype(np.uint8)
+    opacity = array[..., -1:] / 255
+    expected = colours * opacity + 255 * (1 - opacity)
+    for source in (saved(tmp_path, Image.fromarray(array)), array):
+        found = read_picture(source)
+        assert found.shape == (30, 40, 3)
+        assert np.abs(found - expected).max() <= 1.01
+
+
+def test_palettes(tmp_path):
+    image = Image.fromarray(PICTURE).quantize(16)
+    np.testing.assert_array_equal(
+        read_picture(saved(tmp_path, image)), np.asarray(image.convert("RGB"))
+    )
+
+
+def test_palettes_with_a_transparent_colour(tmp_path):
+    indices = np.zeros((4, 6), np.uint8)
+    indices[:, 3:] = 1
+    image = Image.fromarray(indices, "P")
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    found = read_picture(saved(tmp_path, image, transparency=1))
+    assert (found[:, :3] == [255, 0, 0]).all() and (found[:, 3:] == 255).all()
+
+
+def test_cmyk(tmp_path):
+    image = Image.new("CMYK", (40, 30), (0, 255, 255, 0))
+    found = read_picture(saved(tmp_path, image, "picture.jpg", quality=95))
+    assert found.shape == (30, 40, 3)
+    assert np.abs(found.astype(int) - [255, 0, 0]).max() < 12
+
+
+def test_black_and_white(tmp_path):
+    bits = PICTURE[..., 0] > 128
+    expected = np.repeat(bits[..., None], 3, axis=2) * np.uint8(255)
+    for source in (saved(tmp_path, Image.fromarray(bits)), bits):
+        np.testing.assert_array_equal(read_picture(source), expected)
+
+
+# What each EXIF orientation asks of the stored rows and columns, to see the picture upright.
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a.swapaxes(0, 1), 2),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_exif_rotation(orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path, Image.fromarray(PICTURE), exif=exif)
+    np.testing.assert_array_equal(read_picture(path), UPRIGHT[orientation](PICTURE))
+
+
+def test_an_orientation_that_does_not_exist(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 99
+    path = saved(tmp_path, Image.fromarray(PICTURE), exif=exif)
+    np.testing.assert_array_equal(read_picture(path), PICTURE)
+
+
+def test_animations_show_their_first_frame(tmp_path):
+    frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "blue")]
+    path = tmp_path / "film.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(read_picture(path)[0, 0], [255, 0, 0])
+
+
+def test_pillow_images_are_left_as_they_are():
+    image = Image.fromarray(PICTURE)
+    np.testing.assert_array_equal(read_picture(image), PICTURE)
+    np.testing.assert_array_equal(np.asarray(image), PICTURE)
+
+
+def test_arrays_are_copied():
+    array = PICTURE.copy()
+    found = read_picture(array)
+    array[:] = 0
+    np.testing.assert_array_equal(found, PICTURE)
+
+
+def test_one_pixel():
+    np.testing.assert_array_equal(read_picture(PICTURE[:1, :1]), PICTURE[:1, :1])
+
+
+# --- what cannot be read ---
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "gif", "bmp", "tiff"])
+def test_truncated_files_are_refused(kind, tmp_path):
+    path = saved(tmp_path, Image.fromarray(PICTURE), f"picture.{kind}")
+    content = path.read_bytes()
+    for share in (0.1, 0.5, 0.9):
+        path.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(PictureError, match="picture"):
+            read_picture(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"This is no picture.",
+        b"<svg></svg>",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff\xe0",
+        bytes(999),
+    ],
+    ids=["empty", "text", "svg", "png head", "jpeg head", "zeros"],
+)
+def test_other_files_are_refused(content, tmp_path):
+    path = tmp_path / "fake.png"
+    path.write_bytes(content)
+    with pytest.raises(PictureError, match=r"fake\.png"):
+        read_picture(path)
+
+
+def test_damaged_bytes_never_surprise(tmp_path):
+    """Every 7th byte in turn is changed: it still reads, or raises PictureError."""
+    path = saved(tmp_path, Image.fromarray(PICTURE))
+    content = path.read_bytes()
+    refused = 0
+    for place in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            read_picture(path)
+        except PictureError:
+            refused += 1
+    assert refused > 0
+
+
+def test_missing_files_are_missing_files(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_picture(tmp_path / "none.png")
+    with pytest.raises(OSError):
+        read_picture(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4, 5), np.uint8),
+        np.zeros((2, 4, 4, 3), np.uint8),
+        np.zeros(4, np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 0), np.uint8),
+    ],
+    ids=lambda array: str(array.shape),
+)
+def test_arrays_of_other_shapes_are_refused(array):
+    with pytest.raises(PictureError):
+        read_picture(array)
+
+
+@pytest.mark.parametrize("source", [np.zeros((4, 4, 3)), np.zeros((4, 4, 3), int), None, 3, b"x"])
+def test_other_types_are_refused(source):
+    with pytest.raises(TypeError):
+        read_picture(source)
+
+
+def png_bytes(array: np.ndarray, *, depth: int, colour: int) -> bytes:
+    """A PNG file of big-endian samples, written by hand."""
+    height, width = array.shape[:2]
+    rows = b"".join(b"\0" + row.tobytes() for row in array)
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([depth, colour, 0, 0, 0])
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", head)
+        + _chunk(b"IDAT", zlib.compress(rows))
+        + _chunk(b"IEND", b"")
+    )
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(kind + content)
+    return len(content).to_bytes(4, "big") + kind + content + check.to_bytes(4, "big")
+
+
+def test_more_pixels_than_can_be_read_are_refused_unread(tmp_path):
+    """Only the header says 4 gigapixels; nothing of the kind is allocated."""
+    head = (65535).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    path = tmp_path / "bomb.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", b"") + _chunk(b"IEND", b"")
+    )
+    with pytest.raises(PictureError, match="pixels"):
+        read_picture(path)
+
+
+@pytest.mark.slow
+def test_100_megapixels(tmp_path):
+    """Read, explained, and the map is as large as the picture."""
+    width, height = 12500, 8000
+    compressor = zlib.compressobj(1)
+    row = b"\0" + bytes([200, 40, 90]) * width
+    data = b"".join(compressor.compress(row) for _ in range(height)) + compressor.flush()
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
+    path = tmp_path / "large.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    )
+    cam = gradcam.vgg11(vggs.tensors("vgg11")).forward(path).saliency(3)
+    assert cam.picture.shape == (height, width, 3)
+    assert cam.map.shape == (height, width) and cam.map.max() == 1
+
+
+# --- input ---
+
+
+def by_pillow(picture, size):
+    """(H, W, 3) resized by Pillow to (height, width); float64."""
+    image = Image.fromarray(picture).resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(image).astype(np.float64)
+
+
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+
+@pytest.mark.parametrize("size", [(256, 256), (300, 150), (97, 211), (1000, 257)], ids=str)
+def test_torchvision(size):
+    picture = vggs.picture(*size)
+    height, width = size
+    scaled = (256, 256 * width // height) if height <= width else (256 * height // width, 256)
+    top, left = round((scaled[0] - 224) / 2), round((scaled[1] - 224) / 2)
+    crop = by_pillow(picture, scaled)[top : top + 224, left : left + 224]
+    expected = ((crop / 255 - MEAN) / STD).transpose(2, 0, 1)
+    values, geometry = prepare(picture, PRESETS["torchvision"], (224, 224))
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values, expected, atol=1e-6)
+    y, x = height / scaled[0], width / scaled[1]
+    assert geometry.region == pytest.approx((top * y, left * x, (top + 224) * y, (left + 224) * x))
+
+
+@pytest.mark.parametrize("size", [(224, 224), (300, 150), (97, 211)], ids=str)
+def test_straight(size):
+    picture = vggs.picture(*size)
+    resized = by_pillow(picture, (224, 224))
+    values, geometry = prepare(picture, PRESETS["torchvision-straight"], (224, 224))
+    np.testing.assert_allclose(values, ((resized / 255 - MEAN) / STD).transpose(2, 0, 1), atol=1e-6)
+    assert not geometry.cropped
+    values, geometry = prepare(picture, PRESETS["caffe"], (224, 224))
+    expected = resized[..., ::-1] - [103.939, 116.779, 123.68]
+    np.testing.assert_allclose(values, expected.transpose(2, 0, 1), atol=2e-5)
+    assert not geometry.cropped
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_original_size_is_neither_resized_nor_cropped(preset):
+    values, geometry = prepare(PICTURE, preset, None)
+    assert values.shape == (3, 30, 40) and not geometry.cropped
+    pixels = values * np.array(preset.std)[:, None, None] + np.array(preset.mean)[:, None, None]
+    pixels = (pixels * preset.scale).transpose(1, 2, 0)
+    shown = pixels if preset.channel_order == "RGB" else pixels[..., ::-1]
+    np.testing.assert_allclose(shown, PICTURE, atol=1e-3)
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_render_undoes_normalising(preset):
+    values, _ = prepare(PICTURE, preset, None)
+    np.testing.assert_array_equal(render(values, preset), PICTURE)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_render_without_a_preset_stretches(channels):
+    values = np.random.default_rng(0).standard_normal((channels, 6, 7)).astype(np.float32)
+    shown = render(values, None)
+    assert shown.shape == (6, 7, 3) and shown.dtype == np.uint8
+    assert shown.min() == 0 and shown.max() == 255
+    assert not render(np.ones((channels, 6, 7), np.float32), None).any()
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_presets_travel_as_metadata(preset):
+    assert Preset.from_metadata(preset.to_metadata()) == preset
+    assert Preset.from_metadata({"preset": preset.name}) == preset
+    assert Preset.from_metadata({}) is None
+
+
+def test_geometry_of_corners():
+    """The four corner pixels of the input map to the corners of what was seen."""
+    picture = vggs.picture(100, 300)
+    _, geometry = prepare(picture, PRESETS["torchvision"], (224, 224))
+    top, left, bottom, right = geometry.region
+    assert (bottom - top) == pytest.approx(right - left, rel=0.01), "the crop is square"
+    assert top + bottom == pytest.approx(100, abs=1) and left + right == pytest.approx(300, abs=1)
+    corners = np.zeros((2, 2), np.float32)
+    corners[1, 0] = 1
+    found = geometry.to_picture(corners, "nearest")
+    expected = reference.resize(corners, (100, 300), "nearest", geometry.region)
+    np.testing.assert_array_equal(found, expected)
+    assert found[round(bottom) - 2, round(left) + 2] == 1
+    assert found[round(top) + 2, round(left) + 2] == 0

@@ -1,0 +1,108 @@
+"""Classes by index, label and synset; the table of ImageNet; decoding as Keras does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradcam import Labels, imagenet
+
+ANIMALS = Labels(["cat", "tiger_cat", "dog", "dog"], ["n1", "n2", "n3", "n4"])
+
+
+def test_imagenet():
+    labels = imagenet.labels()
+    assert len(labels) == 1000
+    assert [target.index for target in labels] == list(range(1000))
+    known = {0: "tench", 242: "boxer", 282: "tiger_cat", 388: "giant_panda", 999: "toilet_tissue"}
+    assert {index: labels[index].label for index in known} == known
+    assert len({target.synset for target in labels}) == 1000
+    assert all(target.synset.startswith("n") and len(target.synset) == 9 for target in labels)
+
+
+@pytest.mark.parametrize(
+    "given", [1, np.int32(1), "tiger_cat", "Tiger Cat", "tiger-cat", "n2", "N2"]
+)
+def test_find(given):
+    assert ANIMALS.find(given).index == 1
+
+
+def test_find_what_is_ambiguous():
+    with pytest.raises(ValueError, match=r"2 \(n3\).*3 \(n4\)"):
+        ANIMALS.find("dog")
+    assert ANIMALS.find("n4").index == 3
+
+
+def test_every_imagenet_class_is_found_by_its_synset_and_its_label():
+    labels = imagenet.labels()
+    names = [target.label.lower() for target in labels]
+    shared = {name for name in names if names.count(name) > 1}
+    assert shared == {"crane", "maillot", "cardigan"}, "a bird, swimsuits, a dog"
+    for target in labels:
+        assert labels.find(target.synset) is target
+        if target.label not in ("crane", "maillot"):
+            assert labels.find(target.label) is target
+        if target.label.lower() not in shared:
+            assert labels.find(target.label.replace("_", " ").upper()) is target
+
+
+@pytest.mark.parametrize(
+    "error, given",
+    [
+        (IndexError, 4),
+        (IndexError, -1),
+        (TypeError, True),
+        (TypeError, np.bool_(True)),
+        (TypeError, 1.0),
+        (TypeError, None),
+        (ValueError, "cow"),
+        (ValueError, ""),
+    ],
+    ids=str,
+)
+def test_find_nothing(error, given):
+    with pytest.raises(error):
+        ANIMALS.find(given)
+
+
+def test_decode_like_keras():
+    found = ANIMALS.decode([0.1, 0.4, 0.4, 0.1], top=3)
+    assert found == [("n2", "tiger_cat", 0.4), ("n3", "dog", 0.4), ("n1", "cat", 0.1)]
+    assert all(type(value) is float for _, _, value in found)
+    with pytest.raises(ValueError):
+        ANIMALS.decode([0.5, 0.5])
+
+
+def test_case_matters_where_it_alone_tells_two_classes_apart():
+    labels = imagenet.labels()
+    assert labels.find("Cardigan").index == 264
+    assert labels.find("cardigan").index == 474
+    with pytest.raises(ValueError, match=r"264.*474"):
+        labels.find("CARDIGAN")
+
+
+def test_labels_travel_as_metadata():
+    again = Labels.from_metadata(ANIMALS.to_metadata())
+    assert list(again) == list(ANIMALS)
+    assert Labels.from_metadata({}) is None
+
+
+def test_labels_without_synsets():
+    assert Labels(["a", "b"]).decode([0, 1], top=1) == [("", "b", 1.0)]
+    assert Labels.numbered(3)[2].label == "class_2"
+
+
+@pytest.mark.parametrize(
+    "error, arguments",
+    [
+        (ValueError, ([],)),
+        (ValueError, (["a"], ["n1", "n2"])),
+        (TypeError, ("abc",)),
+        (TypeError, ([1, 2],)),
+        (TypeError, (["a"], [1])),
+    ],
+    ids=str,
+)
+def test_bad_labels_are_refused(error, arguments):
+    with pytest.raises(error):
+        Labels(*arguments)

@@ -1,0 +1,219 @@
+"""The pictogram scenes: their determinism, their truth, their errors; and the shipped network."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gradcam import pictograms
+from gradcam.pictograms import CLASSES, class_index, scene
+from gradcam.pictograms.evaluate import evaluate, intersection_over_union, table
+from gradcam.pictograms.render_examples import EXAMPLES
+
+WEIGHTS = pictograms._FOLDER / "pictograms.safetensors"
+CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+
+
+# ------------------------------------------------------------------------ scenes
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**40])
+def test_the_same_seed_draws_the_same_scene(seed):
+    first, second = scene(seed), scene(seed)
+    np.testing.assert_array_equal(first.picture, second.picture)
+    assert [o.box for o in first.objects] == [o.box for o in second.objects]
+    assert not np.array_equal(first.picture, scene(seed + 1).picture)
+
+
+@pytest.mark.parametrize("size", [(224, 224), (64, 64), (64, 300), (320, 200), (225, 480)])
+def test_pictures_masks_and_boxes_agree(size):
+    for seed in range(12):
+        s = scene(seed, size=size)
+        assert s.picture.shape == (*size, 3) and s.picture.dtype == np.uint8
+        assert 1 <= len(s.objects) <= 4
+        assert np.sum([o.mask for o in s.objects], axis=0).max() == 1
+        for o in s.objects:
+            x0, y0, x1, y1 = o.box
+            assert o.mask.shape == size and o.mask.dtype == bool
+            assert 0 <= x0 < x1 <= size[1] and 0 <= y0 < y1 <= size[0]
+            inside = o.mask[y0:y1, x0:x1]
+            assert inside.sum() == o.mask.sum() > 0
+            assert inside[0].any() and inside[-1].any()
+            assert inside[:, 0].any() and inside[:, -1].any()
+            assert CLASSES[o.index][1] == o.label
+
+
+def test_objects_are_of_a_size_to_be_seen():
+    for seed in range(60):
+        for o in scene(seed).objects:
+            x0, y0, x1, y1 = o.box
+            assert max(x1 - x0, y1 - y0) >= 24
+            assert o.mask.sum() >= 300
+
+
+@pytest.mark.parametrize("objects", [1, 2, 3, 4])
+def test_as_many_objects_as_asked_for_and_no_class_twice(objects):
+    for seed in range(20):
+        found = [o.index for o in scene(seed, objects=objects).objects]
+        assert len(found) == len(set(found)) == objects
+
+
+def test_classes_are_drawn_exactly_as_given():
+    s = scene(3, classes=["cat", "n02084071", 0, "cat"])
+    assert [o.label for o in s.objects] == ["cat", "dog", CLASSES[0][1], "cat"]
+
+
+def test_every_glyph_can_be_drawn():
+    for index, (_, label) in enumerate(CLASSES):
+        assert [o.label for o in scene(index, classes=[index]).objects] == [label]
+
+
+def test_seeds_may_be_numpy_integers():
+    np.testing.assert_array_equal(scene(np.int64(5)).picture, scene(5).picture)
+
+
+def test_classes_are_named_once_and_are_imagenets_where_it_has_them():
+    from gradcam.pictograms.scenes import _INDEX
+
+    synsets, labels = zip(*CLASSES, strict=True)
+    assert len(set(synsets)) == len(set(labels)) == len(CLASSES) >= 24
+    cells = [cell for entry in _INDEX["classes"] for cell in entry["cells"]]
+    cells += _INDEX["distractors"]
+    assert sorted(cells) == list(range(len(cells)))
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("cat", "cat"), ("Fire engine", "fire_engine"), ("n02084071", "dog")]
+)
+def test_class_index_takes_labels_and_synsets(name, label):
+    assert CLASSES[class_index(name)][1] == label
+
+
+def test_an_unknown_class_names_the_nearest():
+    with pytest.raises(ValueError, match="did you mean fire_engine"):
+        scene(0, classes=["fire_engin"])
+    with pytest.raises(ValueError, match=r"known are .*volcano"):
+        class_index("xyzzy")
+    with pytest.raises(ValueError, match="expected 0 to"):
+        class_index(len(CLASSES))
+    with pytest.raises(ValueError, match=r"not 1\.5"):
+        class_index(1.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("objects", [0, 5, -1, 1.5])
+def test_a_wrong_number_of_objects_is_refused(objects):
+    with pytest.raises(ValueError, match="1 to 4 objects"):
+        scene(0, objects=objects)
+
+
+def test_wrong_classes_are_refused():
+    with pytest.raises(ValueError, match="1 to 4 objects"):
+        scene(0, classes=[])
+    with pytest.raises(ValueError, match="contradicts"):
+        scene(0, objects=1, classes=["cat", "dog"])
+    with pytest.raises(ValueError, match=r"sequence, such as \['cat'\]"):
+        scene(0, classes="cat")
+
+
+@pytest.mark.parametrize("size", [(0, 224), (224, 63), (224,), 224, (224.5, 224), (224, 9999)])
+def test_a_wrong_size_is_refused(size):
+    with pytest.raises(ValueError, match="size must be"):
+        scene(0, size=size)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.0, None, True])
+def test_a_wrong_seed_is_refused(seed):
+    with pytest.raises(ValueError, match="seed must be"):
+        scene(seed)
+
+
+# ------------------------------------------------------------------------ examples
+
+
+def test_the_examples_are_the_scenes_they_are_said_to_be():
+    truth = json.loads((pictograms._FOLDER / "examples" / "examples.json").read_text())
+    paths = pictograms.examples()
+    assert [p.name for p in paths] == sorted(truth) == sorted(f"{n}.png" for n in EXAMPLES)
+    for path in paths:
+        seed, classes, size = EXAMPLES[path.stem]
+        drawn = scene(seed, classes=classes, size=size)
+        with Image.open(path) as file:
+            picture = np.asarray(file).astype(int)
+        # Another Pillow may round a resized or turned edge differently.
+        assert np.mean(np.abs(picture - drawn.picture)) < 0.5
+        for said, o in zip(truth[path.name]["objects"], drawn.objects, strict=True):
+            assert (said["index"], said["label"]) == (o.index, o.label)
+            np.testing.assert_allclose(said["box"], o.box, atol=1)
+
+
+def test_the_network_is_right_on_the_examples():
+    network = pictograms.model()
+    for path in pictograms.examples():
+        with Image.open(path) as file:
+            tape = network.forward(np.asarray(file))
+        wanted = {class_index(label) for label in EXAMPLES[path.stem][1]}
+        found = np.argsort(-tape.scores[0])[: len(wanted)]
+        assert set(found.tolist()) == wanted, path.name
+
+
+# ------------------------------------------------------------------------ network
+
+
+def read_safetensors(path):
+    """Return the tensors and the metadata of a safetensors file, by its specification."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    metadata = header.pop("__metadata__")
+    body = data[8 + length :]
+    tensors = {}
+    for name, entry in header.items():
+        assert entry["dtype"] == "F16"
+        start, end = entry["data_offsets"]
+        tensors[name] = np.frombuffer(body[start:end], "<f2").reshape(entry["shape"])
+    return tensors, metadata
+
+
+def test_the_shipped_file_is_a_narrow_vgg16():
+    assert WEIGHTS.stat().st_size <= 6e6
+    tensors, metadata = read_safetensors(WEIGHTS)
+    assert metadata["architecture"] == "vgg16"
+    assert metadata["preset"] == "torchvision-straight"
+    assert [tuple(pair) for pair in json.loads(metadata["classes"])] == list(CLASSES)
+    names = [f"features.{i}" for i in CONVOLUTIONS] + [f"classifier.{i}" for i in (0, 3, 6)]
+    assert set(tensors) == {f"{name}.{part}" for name in names for part in ("weight", "bias")}
+    assert all(np.isfinite(tensor).all() for tensor in tensors.values())
+    before = 3
+    for i in CONVOLUTIONS:
+        assert tensors[f"features.{i}.weight"].shape[1:] == (before, 3, 3)
+        before = len(tensors[f"features.{i}.bias"])
+    assert tensors["classifier.0.weight"].shape[1] == before * 7 * 7
+    assert tensors["classifier.6.weight"].shape[0] == len(CLASSES)
+
+
+def test_the_model_is_loaded_once():
+    assert pictograms.model() is pictograms.model()
+
+
+def test_a_short_evaluation_reaches_its_bounds():
+    figures = evaluate(40, methods=("grad_cam", "saliency"))
+    assert figures["one"]["right"] >= 0.9
+    assert figures["two"]["right"] >= 0.8
+    assert figures["one"]["grad_cam"]["pointing"] >= 0.9
+    assert figures["two"]["grad_cam"]["pointing"] >= 0.8
+    assert figures["two"]["grad_cam"]["pointing"] > figures["two"]["saliency"]["pointing"]
+    assert "grad_cam" in table(figures)
+
+
+def test_evaluating_no_scene_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        evaluate(0)
+
+
+def test_intersection_over_union():
+    assert intersection_over_union((0, 0, 4, 2), (0, 0, 4, 2)) == 1
+    assert intersection_over_union((0, 0, 4, 2), (2, 0, 6, 2)) == pytest.approx(4 / 12)
+    assert intersection_over_union((0, 0, 2, 2), (2, 0, 4, 2)) == 0

@@ -1,0 +1,88 @@
+"""The recipe that trained the pictogram network: its pictures, a run in small, the export."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+import gradcam  # noqa: E402
+from gradcam.pictograms import CLASSES, scene  # noqa: E402
+from gradcam.pictograms import train as recipe  # noqa: E402
+
+LENGTHS = {"pictures-a": 8, "pictures-b": 4, "batch-a": 4, "batch-b": 2, "validation": 2}
+SMALL = [f"--{name}={value}" for name, value in LENGTHS.items()]
+SMALL += ["--validate-every=4", "--workers=0", "--threads=1"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _keep_the_number_of_threads():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("phase", ["A", "B"])
+def test_training_pictures_come_from_their_number(phase):
+    side = recipe.SIDES[phase]
+    seen = set()
+    for number in range(40):
+        picture, target = recipe.training_picture(number, phase)
+        assert picture.shape == (side, side, 3) and picture.dtype == np.uint8
+        present = target[target > 0]
+        assert present == pytest.approx(1 / len(present)) and len(present) in (1, 2, 3, 4, 36)
+        seen.add(len(present))
+    assert {1, 2, len(CLASSES)} <= seen
+    again, _ = recipe.training_picture(39, phase)
+    np.testing.assert_array_equal(picture, again)
+
+
+def test_training_draws_no_scene_of_the_evaluation():
+    picture, _ = recipe.training_picture(0, "B")
+    assert not np.array_equal(picture, scene(0).picture)
+
+
+def test_the_learning_rate_rises_and_falls():
+    rates = [recipe.learning_rate(share / 100, 1.0) for share in range(101)]
+    assert max(rates) == pytest.approx(1, abs=0.01)
+    assert rates[0] < 0.1 and rates[-1] < 0.01
+
+
+def test_the_export_gives_the_scores_of_the_network_trained(tmp_path):
+    torch.manual_seed(0)
+    net = recipe.PictogramNet()
+    pictures = np.stack([scene(seed).picture for seed in range(4)])
+    x = recipe.preprocess(pictures)
+    with torch.no_grad():
+        for _ in range(30):  # for statistics that are not those of a new network
+            net(x, "B")
+        expected = net.eval()(x, "B")[1].numpy()
+    recipe.export(net, tmp_path / "weights.safetensors")
+    network = gradcam.vgg16(weights=tmp_path / "weights.safetensors")
+    scores = network.forward(list(pictures)).scores
+    # float16 weights: 2^-11 of each, over sixteen layers.
+    np.testing.assert_allclose(scores, expected, atol=0.02 * np.abs(expected).max())
+    assert network.labels[5].label == CLASSES[5][1]
+
+
+def test_a_weight_too_large_for_float16_is_refused(tmp_path):
+    net = recipe.PictogramNet().eval()
+    with torch.no_grad():
+        net.classifier[-1].weight[0, 0] = 1e6
+    with pytest.raises(ValueError, match=r"classifier\.6\.weight does not fit"):
+        recipe.export(net, tmp_path / "weights.safetensors")
+
+
+def test_a_small_run_trains_exports_and_goes_on_from_its_checkpoint(tmp_path, capsys):
+    recipe.main(["--out", str(tmp_path), *SMALL])
+    log = (tmp_path / "training.log").read_text()
+    assert "A       8 pictures" in log and "B       4 pictures" in log and "exported" in log
+    assert str(tmp_path) not in log
+    assert log == capsys.readouterr().out
+    exported = (tmp_path / "pictograms.safetensors").read_bytes()
+
+    recipe.main(["--out", str(tmp_path), *SMALL])
+    assert "resumed in phase B at 4 pictures" in capsys.readouterr().out
+    assert (tmp_path / "pictograms.safetensors").read_bytes() == exported

@@ -1,0 +1,326 @@
+"""Colour maps, overlays, plots, and the figure that compares methods."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+import gradcam
+from gradcam import plot
+
+LABELS = ["cat", "black-and-tan_coonhound", "Old_English_sheepdog", "dog"]
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A narrow VGG-11 that takes pictures of 64 x 64."""
+    tensors = gradcam.vgg11.random_tensors(width=4, fc=16, classes=len(LABELS), seed=3)
+    return gradcam.vgg11(tensors, labels=LABELS, preset=gradcam.Preset("small", size=64))
+
+
+def picture(height=48, width=80, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def tape(network):
+    return network.forward(picture())
+
+
+# --- colours ---
+
+
+@pytest.mark.parametrize(
+    ("value", "rgb"),
+    [
+        (0.0, (0, 0, 1)),
+        (0.125, (0, 0.5, 1)),
+        (0.25, (0, 1, 1)),
+        (0.375, (0, 1, 0.5)),
+        (0.5, (0, 1, 0)),
+        (0.625, (0.5, 1, 0)),
+        (0.75, (1, 1, 0)),
+        (0.875, (1, 0.5, 0)),
+        (1.0, (1, 0, 0)),
+    ],
+)
+def test_the_papers_colours(value, rgb):
+    ours = plot.colour(np.full((2, 3), value), "paper")
+    assert ours.shape == (2, 3, 3) and ours.dtype == np.uint8
+    np.testing.assert_allclose(ours[0, 0], np.array(rgb) * 255, atol=0.5)
+
+
+@pytest.mark.parametrize("name", ["jet", "viridis", "gray"])
+def test_colours_are_matplotlibs(name):
+    import matplotlib
+
+    values = np.linspace(0, 1, 50).reshape(5, 10)
+    theirs = matplotlib.colormaps[name](values.astype(np.float32), bytes=True)[..., :3]
+    np.testing.assert_array_equal(plot.colour(values, name), theirs)
+
+
+@pytest.mark.parametrize("name", ["jet", "paper"])
+def test_values_outside_take_the_ends_colour(name):
+    np.testing.assert_array_equal(
+        plot.colour([[-1, 2, np.inf]], name), plot.colour([[0, 1, 1]], name)
+    )
+
+
+def test_colours_refuse_what_has_none():
+    with pytest.raises(ValueError, match="did you mean jet"):
+        plot.colour(np.zeros((2, 2)), "jett")
+    with pytest.raises(ValueError, match="NaN"):
+        plot.colour([[np.nan]])
+
+
+def test_overlay_is_the_weighted_mean():
+    below, values = picture(), np.random.default_rng(1).random((48, 80), np.float32)
+    mixed = plot.overlay(below, values, "paper", alpha=0.3)
+    expected = 0.7 * below + 0.3 * plot.colour(values, "paper").astype(float)
+    assert mixed.dtype == np.uint8
+    tall = np.tile(below, (500, 1, 1))  # more than one band of rows
+    high = np.tile(values, (500, 1))
+    np.testing.assert_array_equal(plot.overlay(tall, high, "paper", 0.3)[-48:], mixed)
+    np.testing.assert_allclose(mixed, expected, atol=0.501)
+    np.testing.assert_array_equal(plot.overlay(below, values, alpha=0), below)
+    np.testing.assert_array_equal(plot.overlay(below, values, alpha=1), plot.colour(values))
+
+
+@pytest.mark.parametrize(
+    ("below", "shape", "alpha", "complaint"),
+    [
+        (picture(), (80, 48), 0.5, "height and width"),
+        (picture().astype(float), (48, 80), 0.5, "uint8"),
+        (picture()[..., 0], (48, 80), 0.5, "uint8"),
+        (picture(), (48, 80), 1.5, "alpha"),
+    ],
+)
+def test_overlay_refuses(below, shape, alpha, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        plot.overlay(below, np.zeros(shape), alpha=alpha)
+
+
+def test_percentages_do_not_round_to_certainty():
+    shares = (0.0, 0.0004, 0.5, 0.9996, 1.0)
+    assert [plot.percent(share) for share in shares] == [
+        *("0.0 %", "< 0.1 %", "50.0 %", "> 99.9 %", "100.0 %")
+    ]
+
+
+def test_a_large_picture_is_drawn_small(network, monkeypatch):
+    monkeypatch.setattr(plot, "_MOST_DRAWN", 50)
+    large = picture(70, 100)
+    figure = gradcam.compare(network, large, top=2, methods=["saliency", "grad_cam"])
+    for ax in figure.axes[:-1]:
+        assert ax.images[0].get_array().shape == (35, 50, 3)
+        assert list(ax.images[0].get_extent()) == [-0.5, 99.5, 69.5, -0.5]
+    explanation = network.forward(large).grad_cam()
+    ax = plot.plot_explanation(explanation, box=True).axes[0]
+    assert ax.images[0].get_array().shape == (35, 50, 3)
+    assert ax.get_xlim() == (-0.5, 99.5)
+
+
+# --- one explanation ---
+
+
+def test_every_method_has_a_title():
+    assert set(plot.TITLES) == set(gradcam.METHODS)
+    assert set(plot.ON_A_LAYER) <= set(plot.TITLES)
+    assert plot.method_title("grad_cam") == "Grad-CAM"
+
+
+@pytest.mark.parametrize("method", plot.TITLES)
+def test_plots_of_every_method(tape, method):
+    explanation = tape.explain(method, "Old English sheepdog")
+    figure = plot.plot_explanation(explanation, box=True, colorbar=True)
+    assert isinstance(figure, Figure)
+    ax = figure.axes[0]
+    assert ax.get_title().startswith(f"{plot.TITLES[method][0]}: Old English sheepdog, ")
+    np.testing.assert_array_equal(ax.images[0].get_array(), explanation.image)
+    figure.canvas.draw()
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_plots_on_given_axes(tape):
+    axes = Figure().subplots(1, 2)
+    assert plot.plot_explanation(tape.grad_cam("dog"), axes[0], title="", cmap="paper") is axes[0]
+    assert axes[0].get_title() == "" and not axes[1].images
+    explanation = tape.saliency("dog")
+    plot.plot_explanation(explanation, axes[1], cmap="viridis")
+    expected = plot.colour(explanation.map, "viridis")
+    np.testing.assert_array_equal(axes[1].images[0].get_array(), expected)
+
+
+def test_the_box_is_drawn_where_it_is(tape):
+    explanation = tape.grad_cam("dog")
+    patch = plot.plot_explanation(explanation, box=True).axes[0].patches[-1]
+    x0, y0, x1, y1 = explanation.box()
+    assert patch.get_bbox().extents.tolist() == [x0 - 0.5, y0 - 0.5, x1 - 0.5, y1 - 0.5]
+
+
+def test_pyplot_is_never_imported():
+    code = (
+        "import sys, numpy as np\n"
+        "from gradcam import plot, vgg11\n"
+        "net = vgg11(vgg11.random_tensors(width=2, fc=4, classes=3))\n"
+        "x = np.zeros((40, 40, 3), np.uint8); x[::2] = 255\n"
+        "plot.compare(net, x).canvas.draw()\n"
+        "net.forward(x).grad_cam().plot(colorbar=True)\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "a.png"
+    plot.save(picture(), file)
+    before = file.read_bytes()
+
+    def broken(self, *args, **options):
+        args[0].write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("PIL.Image.Image.save", broken)
+    with pytest.raises(OSError, match="disk full"):
+        plot.save(picture(seed=1), file)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+# --- the comparison ---
+
+
+def cells(figure, rows):
+    """The axes of the comparison as (rows, columns), without the scale."""
+    return np.array(figure.axes[:-1]).reshape(rows, -1)
+
+
+def test_comparison_has_a_row_a_class_and_a_column_a_method(network, tape):
+    figure = gradcam.compare(network, picture(), top=3)
+    grid = cells(figure, 3)
+    assert grid.shape == (3, 1 + 5)
+    titles = [{text.get_text() for text in ax.texts} for ax in grid[0]]
+    assert "Picture" in titles[0]
+    for method, texts in zip(plot.COMPARED, titles[1:], strict=True):
+        assert set(plot.TITLES[method]) <= texts
+    for ax, (_, label, probability) in zip(grid[:, 0], tape.top(3), strict=True):
+        texts = " ".join(text.get_text().replace("\n", " ") for text in ax.texts)
+        assert label.replace("_", " ") in texts and plot.percent(probability) in texts
+        np.testing.assert_array_equal(ax.images[0].get_array(), picture())
+
+
+def test_comparison_of_classes_and_methods_asked_for(network):
+    figure = gradcam.compare(
+        network,
+        picture(),
+        targets=["dog", 0],
+        methods=["Grad-CAM"],
+        layer="pool3",
+        on="probability",
+    )
+    assert cells(figure, 2).shape == (2, 2)
+    expected = network.forward(picture()).grad_cam(["dog", 0], layer="pool3", on="probability")
+    maps = plot._on_one_scale(expected)
+    grey = np.asarray(Image.fromarray(picture()).convert("L").convert("RGB"))
+    for ax, values in zip(cells(figure, 2)[:, 1], maps, strict=True):
+        shown = plot.overlay(grey, values, "inferno", 0.6)
+        np.testing.assert_array_equal(ax.images[0].get_array(), shown)
+
+
+@pytest.mark.parametrize("method", plot.TITLES)
+def test_rows_of_a_column_share_their_scale(tape, method):
+    """What is drawn is the evidence in its own unit, all rows over one number."""
+    explanations = tape.explain(method, [0, 1, 2])
+    drawn = plot._on_one_scale(explanations)
+    ratios = []
+    for explanation, values in zip(explanations, drawn, strict=True):
+        coarse = explanation.raw.ndim == 2
+        evidence = np.maximum(explanation.raw, 0) if coarse else np.abs(explanation.raw).max(0)
+        on_picture = explanation.geometry.to_picture(evidence)
+        here = on_picture > 0
+        ratios.append(np.unique((values[here] / on_picture[here]).round(6)))
+        np.testing.assert_array_equal(values[~here], 0)
+    one = np.concatenate(ratios)
+    np.testing.assert_allclose(one, one[0], rtol=1e-3)
+    strongest = max(values.max() for values in drawn)
+    assert strongest == pytest.approx(1) if coarse else strongest >= 1
+
+
+def test_maps_may_have_a_scale_each(network):
+    figure = gradcam.compare(network, picture(), methods=["saliency"], scale="map")
+    top = plot.colour(1, "inferno")
+    for ax in cells(figure, 3)[:, 1]:
+        assert (ax.images[0].get_array() == top).all(-1).any()
+
+
+@pytest.mark.filterwarnings("ignore::gradcam.FlatMapWarning")
+@pytest.mark.parametrize(
+    ("size", "classes", "methods"),
+    [
+        ((64, 64), 3, plot.COMPARED),
+        ((40, 160), 2, tuple(plot.TITLES)),
+        ((160, 40), 4, plot.COMPARED),
+        ((64, 64), 1, ("saliency",)),
+        ((50, 70), 4, ("saliency", "grad_cam")),
+        ((30, 200), 1, plot.COMPARED),
+    ],
+)
+def test_no_text_overlaps_another_or_leaves_the_figure(network, size, classes, methods):
+    figure = gradcam.compare(network, picture(*size), top=classes, methods=methods)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    texts = [text for ax in figure.axes for text in ax.texts if text.get_text()]
+    scale = figure.axes[-1]
+    texts += [scale.yaxis.label, *scale.get_yticklabels()]
+    boxes = [text.get_window_extent(renderer) for text in texts]
+    for text, box in zip(texts, boxes, strict=True):
+        assert box.x0 >= 0 and box.y0 >= 0, text
+        assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, text
+    for (one, a), (other, b) in itertools.combinations(zip(texts, boxes, strict=True), 2):
+        assert not a.overlaps(b), (one, other)
+    for ax in figure.axes[:-1]:
+        frame = ax.get_window_extent(renderer)
+        assert not any(frame.overlaps(box) for box in boxes), ax
+
+
+def test_what_a_crop_cut_off_is_told(network):
+    cropping = gradcam.Preset("cropping", size=64, shorter_side=72)
+    tensors = gradcam.vgg11.random_tensors(width=4, fc=16, classes=4)
+    figure = gradcam.compare(gradcam.vgg11(tensors, preset=cropping), picture(), top=1)
+    first = figure.axes[0]
+    assert any("dashed" in text.get_text() for text in first.texts) and first.patches
+    assert not gradcam.compare(network, picture(), top=1).axes[0].patches
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"methods": ["gradcam"]}, "did you mean .grad_cam"),
+        ({"methods": []}, "at least one method"),
+        ({"methods": "saliency"}, "list"),
+        ({"targets": "dog"}, "list"),
+        ({"targets": []}, "at least one class"),
+        ({"targets": ["cow"]}, "cow"),
+        ({"top": 0}, "top"),
+        ({"layer": "relu9_9"}, "relu9_9"),
+        ({"cmap": "nope"}, "colour map"),
+        ({"scale": "row"}, "scale"),
+        ({"on": "loss"}, "loss"),
+    ],
+)
+def test_comparison_refuses(network, options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        gradcam.compare(network, picture(), **options)
+
+
+def test_comparison_is_of_one_picture(network):
+    with pytest.raises(ValueError, match="one picture"):
+        gradcam.compare(network, [picture(), picture(seed=1)])
+    gradcam.compare(network, [picture()], top=1)
