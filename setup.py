@@ -113,7 +113,9 @@ def system_openblas() -> OpenBLAS | None:
 class BuildExt(build_ext):
     """Compiles the kernels per level and ships OpenBLAS beside the extension."""
 
-    shipped: dict[str, Path] = {}
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.shipped: dict[str, Path] = {}
 
     def finalize_options(self) -> None:
         super().finalize_options()
@@ -158,8 +160,11 @@ class BuildExt(build_ext):
         objects = []
         for level, flags in LEVELS.items():
             objects += self.compiler.compile(
-                [str(path) for path in sorted(Path("csrc/kernels").glob("*.c"))
-                 if path.name != "dispatch.c"],
+                [
+                    str(path)
+                    for path in sorted(Path("csrc/kernels").glob("*.c"))
+                    if path.name != "dispatch.c"
+                ],
                 output_dir=str(Path(self.build_temp) / level),
                 macros=[("GC_LEVEL", level)],
                 include_dirs=["csrc"],

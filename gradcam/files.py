@@ -25,6 +25,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with open(temporary, "xb") as file:
             yield file
         os.replace(temporary, final)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and os.fspath(error.filename or "") == str(temporary):
+            raise type(error)(error.errno, error.strerror, str(final)) from None
         raise

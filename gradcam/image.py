@@ -110,9 +110,20 @@ class Geometry:
     ) -> NDArray[np.float32]:
         """Lay maps of the input, (..., h, w) of any resolution, on the picture: (..., H, W).
 
-        What a crop cut away is 0.
+        What a crop cut away is 0. Where the picture has fewer pixels than the map, the bilinear
+        ways first average the values that fall on one pixel.
         """
+        top, left, bottom, right = self.region
+        if resize != "nearest":
+            maps = _shrink(maps, -2, max(1, round(bottom - top)))
+            maps = _shrink(maps, -1, max(1, round(right - left)))
         return _core.resize(maps, self.picture, resize, self.region if self.cropped else None)
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """(H, W): the pixels of the picture whose centres the network saw."""
+        seen = self.to_picture(np.ones((1, 1), np.float32), "nearest") > 0
+        return np.asarray(seen)
 
 
 def prepare(
@@ -201,6 +212,21 @@ def _covering(picture: tuple[int, int], size: tuple[int, int], margin: float) ->
     return max(least[0], least[1] * height // width), least[1]
 
 
+def _shrink(maps: NDArray[np.float32], axis: int, size: int) -> NDArray[np.float32]:
+    """Means of equal shares of one axis, `size` of them; as it is where it is no longer."""
+    length = maps.shape[axis]
+    if length <= size:
+        return maps
+    # The integral of the values up to each edge, between whole positions by interpolation.
+    sums = np.cumsum(np.moveaxis(maps, axis, -1), axis=-1, dtype=np.float64)
+    sums = np.concatenate([np.zeros_like(sums[..., :1]), sums], axis=-1)
+    edges = np.linspace(0, length, size + 1)
+    low = np.minimum(edges.astype(int), length - 1)
+    at_edges = sums[..., low] + (edges - low) * (sums[..., low + 1] - sums[..., low])
+    means = np.diff(at_edges, axis=-1) * (size / length)
+    return np.ascontiguousarray(np.moveaxis(means, -1, axis), np.float32)
+
+
 def _is_pillow(source: object) -> TypeGuard[Image.Image]:
     # Whoever holds a Pillow image has imported Pillow.
     module = sys.modules.get("PIL.Image")
@@ -212,7 +238,9 @@ def _reading(name: str) -> Iterator[None]:
     """Turn whatever Pillow's decoders raise into a PictureError that names the picture."""
     try:
         yield
-    except (PictureError, MemoryError, ImportError):
+    except PictureError as error:
+        raise PictureError(f"{name}: {error}") from None
+    except (MemoryError, ImportError):
         raise
     except Exception as error:  # the decoders of damaged files raise errors of every type
         unknown = type(error).__name__ == "UnidentifiedImageError"
@@ -235,7 +263,7 @@ def _from_file(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise PictureError(
-                f"{os.fspath(path)}: {height} x {width} pixels are too many; "
+                f"{height} x {width} pixels are too many; "
                 f"up to {MAX_PIXELS / 1e6:.0f} megapixels are read"
             )
         return _from_pillow(image)
@@ -287,5 +315,16 @@ def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _to_8_bits(deep: NDArray[Any]) -> NDArray[np.uint8]:
-    """0-65535 to 0-255, rounded to the nearest."""
+    """0-65535 to 0-255, rounded to the nearest.
+
+    Raises
+    ------
+    PictureError
+        Where no value is above 255: that is 8 bits kept in 16, and would become black.
+    """
+    if 1 < deep.max() <= 255:
+        raise PictureError(
+            f"a picture of {deep.dtype} whose values end at {deep.max()}: it seems to hold 8 "
+            f"bits; convert it to uint8"
+        )
     return ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -156,6 +156,11 @@ class Labels(Sequence[Target]):
             Falling probability; equals stay in the order of the classes.
         """
         values = np.asarray(probabilities)
+        if values.ndim == 2:
+            raise ValueError(
+                f"expected the {len(self)} probabilities of one picture, got shape {values.shape}; "
+                f"network.predict and tape.top decode batches"
+            )
         if values.shape != (len(self),):
             raise ValueError(f"expected {len(self)} probabilities, got shape {values.shape}")
         if operator.index(top) < 1:
@@ -174,10 +179,17 @@ class Labels(Sequence[Target]):
             raise ValueError(
                 f"{name!r} names {len(found)} classes: give the index or synset, {choices}"
             )
-        near = difflib.get_close_matches(_key(name), list(self._by_name), n=3)
-        labels = [f"{t.label!r}" for key in near for t in self._by_name[key]]
-        hint = f"; the nearest: {', '.join(labels)}" if labels else ""
-        raise ValueError(f"no class is called {name!r} among the {len(self)}{hint}")
+        near = ", ".join(repr(label) for label in self._nearest(name))
+        hint = f"the nearest: {near}" if near else "network.labels lists them"
+        raise ValueError(f"no class is called {name!r} among the {len(self)}; {hint}")
+
+    def _nearest(self, name: str, limit: int = 4) -> list[str]:
+        """Labels that share a word with `name`, then those that are spelt alike."""
+        asked = _words(name)
+        shared = [t.label for t in self if asked & _words(t.label)]
+        alike = difflib.get_close_matches(_key(name), list(self._by_name), n=limit)
+        shared += [target.label for key in alike for target in self._by_name[key]]
+        return list(dict.fromkeys(shared))[:limit]
 
     @overload
     def __getitem__(self, index: int) -> Target: ...
@@ -189,11 +201,32 @@ class Labels(Sequence[Target]):
     def __len__(self) -> int:
         return len(self._targets)
 
+    def __contains__(self, target: object) -> bool:
+        """Whether :meth:`find` finds it; a :class:`Target` counts where it is one of these."""
+        if isinstance(target, Target):
+            return target in self._targets
+        try:
+            return self.find(target) is not None  # type: ignore[arg-type]
+        except (ValueError, IndexError, TypeError):
+            return False
+
+    def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
+        """Index of the class that :meth:`find` finds; `start` and `stop` are a list's."""
+        found = (value if isinstance(value, Target) else self.find(value)).index
+        if not start <= found < (len(self) if stop is None else stop):
+            raise ValueError(f"{value!r} is class {found}, outside {start} to {stop}")
+        return found
+
     def __iter__(self) -> Iterator[Target]:
         return iter(self._targets)
 
     def __repr__(self) -> str:
         return f"<Labels: {len(self)} classes, {self[0].label} ... {self[-1].label}>"
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name; of "dogs" and "dog" alike."""
+    return {word.removesuffix("s") for word in re.findall(r"[^\W_]+", name.casefold())}
 
 
 def _key(name: str) -> str:

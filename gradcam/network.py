@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -79,7 +80,7 @@ class Network:
 
         Parameters
         ----------
-        layers : sequence of gradcam.models.Layer
+        layers : sequence of gradcam.Layer
             In an order in which every layer comes after its inputs; the last one holds the class
             scores, or is the softmax over them.
         channels : int
@@ -98,6 +99,8 @@ class Network:
 
         Examples
         --------
+        >>> import numpy as np
+        >>> from gradcam import Layer, Network
         >>> kernel = np.ones((2, 3, 3, 3), np.float32)
         >>> network = Network.from_layers([
         ...     Layer("conv", "conv", weights={"weight": kernel}, attributes={"padding": 1}),
@@ -185,7 +188,11 @@ class Network:
             different sizes, or the input is too small for the network.
         TypeError
             For anything that is no picture.
+        MemoryError
+            Where the batch needs more memory than this machine has to spare.
         """
+        if not isinstance(keep, (str, Iterable)):
+            raise TypeError(f"keep: expected names of layers, got {keep!r}")
         kept = {self.index(layer) for layer in ([keep] if isinstance(keep, str) else keep)}
         if not is_picture_source(pictures) and hasattr(pictures, "__array__"):
             pictures = np.asarray(pictures)
@@ -195,6 +202,7 @@ class Network:
             batch = self._pictures(pictures, size)
         batch.input.flags.writeable = False
         shapes = self.shapes(*batch.input.shape[2:]).values()
+        self._require_memory(batch.input.shape[2:], len(batch.input))
         kept |= {self.index(self.target_layer), self.index(self.score_layer)}
         kept |= {number for number, shape in enumerate(shapes) if len(shape) == 1}
         return Tape(self, self.core.forward(batch.input, sorted(kept)), *batch)
@@ -224,6 +232,8 @@ class Network:
         if not sources:
             raise ValueError("an empty batch: give at least one picture")
         preset, input_size = self._input_preset(), self._input_size(size)
+        if input_size is not None:
+            self._require_memory(input_size, len(sources))
         originals = [read_picture(source) for source in sources]
         prepared = [prepare(original, preset, input_size) for original in originals]
         inputs = [values for values, _ in prepared]
@@ -260,13 +270,13 @@ class Network:
 
     def _input_size(self, size: Size) -> tuple[int, int] | None:
         """(height, width) of the input, None for each picture's own."""
-        if size == "original":
+        if isinstance(size, str) and size == "original":
             return None
         if size is None:
             size = self._input_preset().size
         pair = (size, size) if isinstance(size, (int, np.integer)) else size
         if not (
-            isinstance(pair, (tuple, list))
+            isinstance(pair, (tuple, list, np.ndarray))
             and len(pair) == 2
             and all(isinstance(n, (int, np.integer)) and n > 0 for n in pair)
         ) or isinstance(size, bool):
@@ -274,3 +284,29 @@ class Network:
                 f"size: expected an int, (height, width) or 'original', in pixels, got {size!r}"
             )
         return int(pair[0]), int(pair[1])
+
+    def _require_memory(self, size: tuple[int, ...], count: int) -> None:
+        """Refuse a batch that would drive the machine out of memory, before it is made.
+
+        The largest map counts four times for one picture (what a layer reads and writes, and
+        a copy of each in another layout) and twice for each of the others.
+        """
+        largest = max(map(math.prod, self.shapes(*size).values()))
+        needed = 4 * largest * (2 + 2 * count)
+        available = _available_memory()
+        if available is not None and needed > available:
+            raise MemoryError(
+                f"{count} input(s) of {size[0]} x {size[1]} need about {needed / 1e9:.1f} GB in "
+                f"{self.name}, and this machine has {available / 1e9:.1f} GB to spare: give fewer "
+                f"or smaller ones"
+            )
+
+
+def _available_memory() -> int | None:
+    """Bytes that this machine can give without swapping; None where that cannot be known."""
+    try:
+        with open("/proc/meminfo") as file:
+            entries = dict(line.split(":", 1) for line in file)
+        return int(entries["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None

@@ -66,7 +66,7 @@ class Tape:
 
     @cached_property
     def scores(self) -> _F32:
-        """(N, K) class scores, before the softmax."""
+        """(N, K) class scores, before the softmax; read-only."""
         scores = self.activation(self.network.score_layer)
         if scores.ndim != 2:
             raise ValueError(
@@ -77,18 +77,26 @@ class Tape:
             raise ValueError(
                 f"the network has {scores.shape[1]} scores, but {len(self.network.labels)} labels"
             )
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                f"the scores of {self.network.name} are not finite: its values are too large for "
+                f"float32 on this input"
+            )
+        scores.flags.writeable = False
         return scores
 
     @cached_property
     def probabilities(self) -> _F32:
-        """(N, K) class probabilities, 0 to 1.
+        """(N, K) class probabilities, 0 to 1; read-only.
 
         Raises
         ------
         ValueError
             Where the network does not end in a softmax.
         """
-        return self.activation(self._start("probability"))
+        probabilities = self.activation(self._start("probability"))
+        probabilities.flags.writeable = False
+        return probabilities
 
     def top(self, k: int = 5) -> Any:
         """The `k` most probable classes, in Keras's order.
@@ -223,8 +231,8 @@ class Tape:
                     float(self.probabilities[n, index]) if network.probability_layer else None
                 ),
                 layer=layer,
-                raw=raw[s, n],
-                weights=None if weights is None else weights[s, n],
+                raw=_own(raw[s, n]),
+                weights=None if weights is None else _own(weights[s, n]),
                 picture=self._shown[n],
                 geometry=self.geometries[n],
                 resize=resize,
@@ -252,3 +260,10 @@ class Tape:
                 f"probabilities: use tape.scores and on='score', or add a softmax layer"
             )
         return self.network.probability_layer
+
+
+def _own(values: _F32) -> _F32:
+    """A read-only copy, so that one explanation does not hold the arrays of a whole batch."""
+    values = values.copy()
+    values.flags.writeable = False
+    return values

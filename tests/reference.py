@@ -473,6 +473,33 @@ def resize(
     return rows @ maps @ columns.T
 
 
+def shares_matrix(size: int, out: int) -> Array:
+    """(out, size): the mean of equal shares of an axis; the identity where it is no longer."""
+    if size <= out:
+        return np.eye(size)
+    edges = np.arange(out + 1) * size / out
+    begin, end = edges[:-1, None], edges[1:, None]
+    places = np.arange(size)[None, :]
+    overlap = np.minimum(end, places + 1) - np.maximum(begin, places)
+    return np.maximum(overlap, 0) * out / size
+
+
+def lay_on_picture(
+    maps: Any,
+    size: tuple[int, int],
+    method: str = "half_pixel",
+    region: tuple[float, float, float, float] | None = None,
+) -> Array:
+    """As `resize`, but the bilinear ways average first where the picture has fewer pixels."""
+    maps = double(maps)
+    if method != "nearest":
+        top, left, bottom, right = region or (0.0, 0.0, float(size[0]), float(size[1]))
+        rows = shares_matrix(maps.shape[-2], max(1, round(bottom - top)))
+        columns = shares_matrix(maps.shape[-1], max(1, round(right - left)))
+        maps = rows @ maps @ columns.T
+    return resize(maps, size, method, region)
+
+
 def normalise(picture: Array) -> Array:
     """Min-max to [0, 1]; a flat map becomes zero."""
     low, high = picture.min(), picture.max()

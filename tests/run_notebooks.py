@@ -28,10 +28,10 @@ def main(paths: list[str]) -> None:
         nbformat.validate(notebook)
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:  # away from the checkout's own modules
-            client = NotebookClient(
-                notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
-            )
-            client.execute()
+            resources = {"metadata": {"path": folder}}
+            NotebookClient(
+                notebook, timeout=120, kernel_name="python3", resources=resources
+            ).execute()
         print(f"{path.name}: {time.perf_counter() - start:.0f} s")
 
 

@@ -106,3 +106,25 @@ def test_labels_without_synsets():
 def test_bad_labels_are_refused(error, arguments):
     with pytest.raises(error):
         Labels(*arguments)
+
+
+def test_labels_that_share_a_word_are_named_before_those_spelt_alike():
+    with pytest.raises(ValueError, match=r"the nearest: .*tiger_cat"):
+        imagenet.labels().find("cats")
+    with pytest.raises(ValueError, match=r"the nearest: .*fire_engine"):
+        imagenet.labels().find("fire truck")
+
+
+def test_a_hint_names_no_label_twice_and_an_unlike_name_says_where_to_look():
+    with pytest.raises(ValueError) as error:
+        imagenet.labels().find("cran")
+    assert str(error.value).count("'crane'") == 1
+    with pytest.raises(ValueError, match="lists them"):
+        imagenet.labels().find("qqqqq")
+
+
+def test_labels_behave_as_a_sequence_of_names():
+    labels = imagenet.labels()
+    assert "goose" in labels and "n01855672" in labels and 99 in labels
+    assert "no such thing" not in labels and 1000 not in labels and "crane" not in labels
+    assert labels.index("goose") == 99

@@ -87,9 +87,9 @@ def single():
 
 
 def expected_map(raw: np.ndarray, size, method="half_pixel", region=None) -> np.ndarray:
-    """ReLU (CAMs) or greatest absolute value over channels; resize; min-max where it was seen."""
+    """ReLU (CAMs) or greatest absolute value over channels; resize; min-max where seen."""
     evidence = np.maximum(raw, 0) if raw.ndim == 2 else np.abs(raw).max(axis=0)
-    on_picture = reference.resize(evidence, size, method, region)
+    on_picture = reference.lay_on_picture(evidence, size, method, region)
     seen = reference.resize(np.ones((1, 1)), size, "nearest", region) > 0
     on_picture[seen] = reference.normalise(on_picture[seen])
     return on_picture
@@ -678,3 +678,42 @@ def test_batches_and_levels_agree(cpu_level, wide):
     assert_close(np.stack([each.raw for each in found]), cam, "network")
     assert_close(np.stack([each.weights for each in found]), alpha, "network")
     assert _core.cpu_level() == cpu_level
+
+
+# --- what must not happen silently ---
+
+
+def test_a_small_picture_averages_what_falls_on_one_pixel(narrow_straight):
+    explanation = narrow_straight.forward(vggs.picture(40, 64)).saliency(3)
+    expected = expected_map(explanation.raw, (40, 64))
+    np.testing.assert_allclose(explanation.map, expected, atol=2e-5)
+    point_samples = reference.normalise(reference.resize(explanation.evidence, (40, 64)))
+    assert np.abs(point_samples - expected).max() > 0.1
+
+
+def test_results_cannot_be_changed(narrow):
+    tape = narrow.forward(vggs.picture(70, 50))
+    explanation = tape.grad_cam(3)
+    for array in (tape.scores, tape.probabilities, explanation.raw, explanation.map):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+
+
+def test_an_explanation_does_not_hold_the_whole_batch(narrow):
+    explanations = narrow.forward([vggs.picture(70, 50)] * 3).saliency([1, 2, 3])
+    assert all(explanation.raw.base is None for explanation in explanations)
+
+
+def test_overflow_is_an_error_and_no_flat_map(narrow):
+    with pytest.raises(ValueError, match="not finite"):
+        narrow.forward(np.full((1, 3, 224, 224), 1e38, np.float32)).grad_cam(1)
+
+
+def test_an_input_that_does_not_fit_into_memory_is_refused_before_it_is_made(narrow):
+    with pytest.raises(MemoryError, match="GB to spare"):
+        narrow.forward(vggs.picture(10, 10), size=40_000)
+
+
+def test_an_empty_layer_name_is_no_default(narrow):
+    with pytest.raises(ValueError, match="no layer is called"):
+        narrow.forward(vggs.picture(70, 50)).grad_cam(1, layer="")

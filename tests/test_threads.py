@@ -183,11 +183,14 @@ def test_exceptions_in_one_thread_leave_the_others_alone():
         assert same_bits(result, expected[i % 4])
 
 
+STEADY = 6  # no ReLU of these pictures is near zero: rounding flips none at any level
+
+
 def test_settings_may_change_while_others_work(threads):
     """Threads and CPU level change under running passes; the results stay right."""
     before = _core.cpu_level()
     network = vgg()
-    expected = work(network, 0)
+    expected = work(network, STEADY)
     stop = threading.Event()
 
     def change():
@@ -200,7 +203,7 @@ def test_settings_may_change_while_others_work(threads):
     changing.start()
     try:
         for _ in range(10):
-            for found, right in zip(work(network, 0), expected, strict=True):
+            for found, right in zip(work(network, STEADY), expected, strict=True):
                 np.testing.assert_allclose(found, right, rtol=1e-3, atol=1e-4 * np.abs(right).max())
     finally:
         stop.set()

@@ -21,11 +21,27 @@ static int check_level(void)
     return -1;
 }
 
+static int check_threads(void)
+{
+    const char *text = getenv("GRADCAM_NUM_THREADS");
+    char *end;
+    if (text == NULL || *text == '\0')
+        return 0;
+    const long threads = strtol(text, &end, 10);
+    if (*end == '\0' && threads >= 1)
+        return 0;
+    PyErr_Format(PyExc_ImportError, "GRADCAM_NUM_THREADS must be a whole number of threads, "
+                                    "1 or more, not '%s'",
+                 text);
+    return -1;
+}
+
 static int module_exec(PyObject *module)
 {
     module_state *state = PyModule_GetState(module);
     import_array1(-1);
-    if (check_level() < 0 || add_type(module, &gc_builder_spec, &state->builder_type) < 0
+    if (check_level() < 0 || check_threads() < 0
+        || add_type(module, &gc_builder_spec, &state->builder_type) < 0
         || add_type(module, &gc_network_spec, &state->network_type) < 0
         || add_type(module, &gc_tape_spec, &state->tape_type) < 0)
         return -1;

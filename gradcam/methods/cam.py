@@ -127,7 +127,7 @@ class _Cams(NamedTuple):
 
 
 def _cams(tape: Tape, target: Any, layer: str | None, on: On, sign: int) -> _Cams:
-    name = tape.network.names(layer or tape.network.target_layer)[0]
+    name = tape.network.names(tape.network.target_layer if layer is None else layer)[0]
     shape = tape.shape(name)
     if len(shape) != 3 or shape[1] * shape[2] == 1:
         raise ValueError(

@@ -81,24 +81,29 @@ class Explanation:
     resize: Resize = "half_pixel"
     channel_order: str = "RGB"
 
+    @property
+    def evidence(self) -> NDArray[np.float32]:
+        """(h, w), at the resolution of :attr:`raw`, 0 or more: what :attr:`map` shows.
+
+        CAMs: the ReLU. Pixel methods: the greatest absolute value over the channels
+        (Simonyan et al., 2014).
+        """
+        return np.maximum(self.raw, 0) if self.raw.ndim == 2 else np.abs(self.raw).max(0)
+
     @cached_property
     def map(self) -> NDArray[np.float32]:
         """The evidence laid on the original picture, (H, W), float32, 0 to 1.
 
-        CAMs: ReLU, resize, min-max. Pixel methods: greatest absolute value over the channels
-        (Simonyan et al., 2014), resize, min-max. What a crop cut away is 0 and counts for
-        neither the least nor the greatest value. A flat map is 0 everywhere.
+        :attr:`evidence`, resized, then min-max. What a crop cut away is 0 and counts for neither
+        the least nor the greatest value. A flat map is 0 everywhere. Read-only.
 
         Warns
         -----
         FlatMapWarning
             Where the map is flat.
         """
-        evidence = np.maximum(self.raw, 0) if self.raw.ndim == 2 else np.abs(self.raw).max(0)
-        on_picture = self.geometry.to_picture(evidence, self.resize)
-        seen: Any = True
-        if self.geometry.cropped:
-            seen = self.geometry.to_picture(np.ones_like(evidence), "nearest") > 0
+        on_picture = self.geometry.to_picture(self.evidence, self.resize)
+        seen: Any = self.geometry.seen if self.geometry.cropped else True
         high = float(on_picture.max())
         low = min(high, float(on_picture.min(where=seen, initial=np.inf)))
         rounding = 4 * float(np.finfo(np.float32).eps) * high
@@ -112,7 +117,9 @@ class Explanation:
             return np.zeros_like(on_picture)
         on_picture -= np.float32(low)
         on_picture /= np.float32(high - low)
-        return np.maximum(on_picture, 0, out=on_picture)  # below 0: what the crop cut away
+        np.maximum(on_picture, 0, out=on_picture)  # below 0: what the crop cut away
+        on_picture.flags.writeable = False
+        return on_picture
 
     @property
     def image(self) -> NDArray[np.uint8]:
@@ -191,8 +198,8 @@ class Explanation:
             In pixels of the original picture; x1 and y1 are the first ones outside. None where
             the map is flat.
         """
-        if not 0 < threshold <= 1:
-            raise ValueError(f"threshold: expected a share above 0 and up to 1, got {threshold}")
+        if not isinstance(threshold, (int, float)) or not 0 < threshold <= 1:
+            raise ValueError(f"threshold: expected a share above 0 and up to 1, got {threshold!r}")
         highest = self.map.max()
         return largest_segment(self.map >= threshold * highest) if highest > 0 else None
 

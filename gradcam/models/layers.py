@@ -214,6 +214,12 @@ def _with_inputs(layers: Sequence[Layer]) -> list[Layer]:
     for layer in layers:
         if not isinstance(layer, Layer):
             raise TypeError(f"expected a list of Layer, got {type(layer).__name__} in it")
+        if not isinstance(layer.name, str) or not layer.name:
+            raise TypeError(f"the name of a layer is a string, got {layer.name!r}")
+        if isinstance(layer.inputs, str):
+            raise TypeError(
+                f"layer {layer.name!r}: inputs is a tuple of names, got the string {layer.inputs!r}"
+            )
         if layer.op not in OPS:
             raise ValueError(
                 f"layer {layer.name!r}: unknown operation {layer.op!r}; there are {', '.join(OPS)}"
@@ -231,6 +237,9 @@ def _with_inputs(layers: Sequence[Layer]) -> list[Layer]:
 
 def _emit(builder: _core.NetworkBuilder, layer: Layer, inputs: list[int]) -> int:
     """Add one layer to the core's network; what it complains about is prefixed with the name."""
+    for key, values in layer.weights.items():
+        if values is not None and not _core.all_finite(values):
+            raise WeightsError(f"layer {layer.name!r}: its {key} holds NaN or infinity")
     arguments = {**layer.weights, **layer.attributes}
     op = layer.op
     if op == "global_average_pool":
@@ -255,9 +264,14 @@ def _width(layer: Layer, inputs: list[int | None], spatial: Mapping[str, bool]) 
     return inputs[0]
 
 
+def _pair(size: Any) -> Sequence[Any]:
+    return size if isinstance(size, Sequence) else (size, size)
+
+
 def _ends_space(layer: Layer) -> bool:
     """Whether what comes out has no positions any more."""
-    to_one = layer.op == "adaptive_average_pool" and layer.attributes.get("size") in (1, (1, 1))
+    size = layer.attributes.get("size")
+    to_one = layer.op == "adaptive_average_pool" and tuple(_pair(size)) == (1, 1)
     return to_one or layer.op in ("flatten", "linear", "global_average_pool")
 
 

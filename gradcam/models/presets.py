@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -44,8 +45,11 @@ class Preset:
         # The fields may come from a weight file: tuples may be lists, and anything may be wrong.
         object.__setattr__(self, "mean", tuple(map(float, self.mean)))
         object.__setattr__(self, "std", tuple(map(float, self.std)))
+        if not isinstance(self.size, int) or not isinstance(self.shorter_side, (int, type(None))):
+            raise ValueError(f"an input preset's sizes are whole numbers of pixels: {self}")
         if (
-            self.channel_order not in ("RGB", "BGR")
+            not all(map(math.isfinite, (*self.mean, *self.std, self.scale)))
+            or self.channel_order not in ("RGB", "BGR")
             or len(self.mean) != 3
             or len(self.std) != 3
             or not min(self.std) > 0

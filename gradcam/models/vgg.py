@@ -74,6 +74,7 @@ class VGG:
         labels: Labels | Sequence[str] | None = None,
         preset: str | Preset | None = None,
         seed: int = 0,
+        name: str | None = None,
     ) -> Network:
         """Make the network.
 
@@ -91,6 +92,8 @@ class VGG:
             the file's metadata, else "torchvision".
         seed : int
             Of the random weights.
+        name : str, optional
+            For messages; by default the architecture's.
 
         Raises
         ------
@@ -102,9 +105,10 @@ class VGG:
             Where the labels or the preset do not fit.
         """
         if weights is None:
+            name = name or f"{self.name} (untrained)"
             weights = Weights(self.random_tensors(seed=seed))
         elif isinstance(weights, Mapping):
-            weights = Weights({name: np.asarray(array) for name, array in weights.items()})
+            weights = Weights({str(key): _array(key, given) for key, given in weights.items()})
         elif not isinstance(weights, Weights):
             weights = weight_files.load(weights)
         layers = self.layers(weights.tensors)
@@ -115,7 +119,7 @@ class VGG:
             labels = imagenet.labels() if classes == 1000 else Labels.numbered(classes)
         if preset is None:
             preset = Preset.from_metadata(weights.metadata) or presets.PRESETS["torchvision"]
-        return Network.from_layers(layers, labels=labels, preset=preset, name=self.name)
+        return Network.from_layers(layers, labels=labels, preset=preset, name=name or self.name)
 
     def layers(self, tensors: Mapping[str, NDArray[Any]]) -> list[Layer]:
         """The list of layers for :meth:`gradcam.Network.from_layers`, checked.
@@ -161,6 +165,8 @@ class VGG:
             Units of fc8.
         seed : int
         """
+        if min(width, fc, classes) < 1:
+            raise ValueError(f"width, fc and classes are 1 or more, got {width}, {fc}, {classes}")
         generator = np.random.default_rng(seed)
         tensors = {}
         inputs = 3
@@ -238,6 +244,13 @@ def _check_shape(name: str, values: NDArray[Any], expected: tuple[int | None, ..
     ):
         told = str(expected).replace("None", "any")
         raise WeightsError(f"tensor {name!r} has shape {values.shape}, expected {told}")
+
+
+def _array(name: object, values: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise WeightsError(f"tensor {name!r} is no array ({error})") from None
 
 
 def _finite(name: str, values: NDArray[Any]) -> NDArray[Any]:

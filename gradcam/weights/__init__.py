@@ -10,6 +10,9 @@ from gradcam.weights.tensors import Weights, WeightsError
 
 __all__ = ["Weights", "WeightsError", "load", "save"]
 
+_KEYWORDS = ("imagenet", "DEFAULT", "IMAGENET1K_V1")
+"""What other libraries call the weights that they download."""
+
 
 def load(path: str | os.PathLike[str]) -> Weights:
     """Open a weight file; large float32 tensors are mapped, not read.
@@ -35,6 +38,11 @@ def load(path: str | os.PathLike[str]) -> Weights:
     TypeError
         Where `path` is no path.
     """
+    if path in _KEYWORDS and not os.path.exists(path):
+        raise ValueError(
+            f"weights={path!r}: trained weights are not downloaded; give the path of a safetensors "
+            f"or .npz file with torchvision's names"
+        )
     with open(os.fspath(path), "rb") as file:  # fspath: a number would be a file descriptor
         start = file.read(16)
     if not start:

@@ -104,6 +104,8 @@ def write(
         Where a tensor or the metadata cannot be written, a value is not finite, or it becomes
         infinite as float16. Nothing is written then.
     """
+    if os.fspath(path).endswith(".npz"):
+        raise ValueError(f"{os.fspath(path)}: this writes safetensors files, not .npz")
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype: expected 'float32' or 'float16', got {dtype!r}")
     header: dict[str, Any] = {"__metadata__": _strings(metadata)} if metadata else {}

@@ -99,7 +99,8 @@ def main(rounds: int) -> None:
             lambda: torch_guided(model, x),
         ),
     }
-    print(f"{'ms, median of ' + str(rounds):28}{'gradcam':>9}{'PyTorch':>9}{'ratio':>8}   (least, most)")
+    title = f"ms, median of {rounds}"
+    print(f"{title:28}{'gradcam':>9}{'PyTorch':>9}{'ratio':>8}   (least, most)")
     for name, (ours, theirs) in pairs.items():
         ours(), theirs()
         times = [(timed(ours), timed(theirs)) for _ in range(rounds)]
