@@ -153,7 +153,9 @@ class BuildExt(build_ext):
 
     def ship(self, folder: Path) -> None:
         for name, file in self.shipped.items():
-            shutil.copyfile(file, folder / name)
+            # Another process may have the old one mapped: it keeps it.
+            shutil.copyfile(file, folder / f"{name}.new")
+            os.replace(folder / f"{name}.new", folder / name)
 
     def compile_kernels(self) -> list[str]:
         """Object files of every kernel at every level, and of what chooses among them."""

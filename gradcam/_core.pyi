@@ -77,9 +77,7 @@ class Network:
 
         ValueError, naming the layer, where the picture is too small.
         """
-    def forward(
-        self, input: ArrayLike, keep: Sequence[int] = (), until: int | None = None
-    ) -> Tape:
+    def forward(self, input: ArrayLike, keep: Sequence[int] = (), until: int | None = None) -> Tape:
         """Run the network on ``input`` (N, C, H, W) and record what backward passes need.
 
         keep: layers whose output can be read from the tape. The last layer computed is

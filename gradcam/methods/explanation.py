@@ -126,12 +126,14 @@ class Explanation:
         """How the method is usually shown, (H, W, 3) uint8 RGB, on the original picture's size.
 
         CAMs: the overlay. Saliency: the map in grey. The other pixel methods: the signed values
-        as colours around mid-grey, full at the 99.5th percentile of their absolute values.
+        as colours around mid-grey. Both are full from the 99.5th percentile of their values on: a
+        few pixels far above the rest would leave the picture dark.
         """
         if self.raw.ndim == 2:
             return self.overlay()
         if self.method == "saliency" or len(self.raw) != 3:
-            grey = np.round(self.map * 255).astype(np.uint8)
+            full = np.percentile(self.map, 99.5) or 1.0
+            grey = np.round(255 * np.minimum(self.map / full, 1)).astype(np.uint8)
             return np.repeat(grey[:, :, None], 3, axis=2)
         signed = self.raw if self.channel_order == "RGB" else self.raw[::-1]
         size = np.abs(signed)

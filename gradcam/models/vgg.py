@@ -52,7 +52,10 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True)
 class VGG:
-    """One configuration of VGG; call it to make a :class:`gradcam.Network`.
+    """One configuration of VGG. Call it with weights to make a :class:`gradcam.Network`.
+
+    ``vgg16(weights=None, *, labels=None, preset=None, seed=0, name=None)``: weights are a path
+    or a dict of arrays; see ``help(vgg16.__call__)``.
 
     Attributes
     ----------

@@ -19,8 +19,8 @@ from .scenes import scene
 # name: (seed, classes from the back to the front, (height, width))
 EXAMPLES: dict[str, tuple[int, tuple[str, ...], tuple[int, int]]] = {
     "airliner_and_space_shuttle": (636, ("airliner", "space_shuttle"), (224, 320)),
-    "cat_and_dog": (5788, ("dog", "cat"), (224, 224)),
-    "cat_dog_and_ladybug": (710, ("cat", "dog", "ladybug"), (240, 320)),
+    "cat_and_dog": (195, ("dog", "cat"), (224, 224)),
+    "cat_dog_and_ladybug": (362, ("cat", "dog", "ladybug"), (240, 320)),
     "elephant_and_zebra": (1019, ("elephant", "zebra"), (320, 480)),
     "fire_engine_and_ambulance": (55, ("fire_engine", "ambulance"), (300, 400)),
     "flamingo": (263, ("flamingo",), (224, 224)),

@@ -9,12 +9,11 @@ The same seed gives the same picture: all randomness comes from one PCG64 genera
 drawing is done in integers or in single float32 operations. Only a different Pillow may round
 a resized or rotated edge differently.
 
-Needs NumPy and Pillow alone; the pictograms come from ``sprites.png``.
+Needs NumPy and Pillow; the pictograms come from ``sprites.png``.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -27,6 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from gradcam.labels import Labels
+
 __all__ = ["CLASSES", "Scene", "SceneObject", "class_index", "compose", "scene"]
 
 _FOLDER = Path(__file__).parent
@@ -36,6 +37,8 @@ CLASSES: tuple[tuple[str, str], ...] = tuple(
     (entry["synset"], entry["label"]) for entry in _INDEX["classes"]
 )
 """The classes in the order of the network's scores: (WordNet synset, label)."""
+
+_LABELS = Labels([label for _, label in CLASSES], [synset for synset, _ in CLASSES])
 
 MOST_OBJECTS = 4
 SMALLEST_SIDE, LARGEST_SIDE = 64, 4096
@@ -94,25 +97,11 @@ def class_index(name: str | int) -> int:
 
     Raises
     ------
-    ValueError
-        If there is no such class; the message names the nearest ones.
+    ValueError, IndexError, TypeError
+        If there is no such class, as :meth:`gradcam.labels.Labels.find`; for an unknown name the
+        message names the nearest.
     """
-    if isinstance(name, (int, np.integer)) and not isinstance(name, bool):
-        if 0 <= name < len(CLASSES):
-            return int(name)
-        raise ValueError(f"class index {name} is out of range: expected 0 to {len(CLASSES) - 1}")
-    if not isinstance(name, str):
-        raise ValueError(f"a class is a label, a synset or an index, not {name!r}")
-    wanted = name.strip().lower().replace(" ", "_")
-    for index, (synset, label) in enumerate(CLASSES):
-        if wanted in (synset, label.lower()):
-            return index
-    labels = {label.lower(): label for _, label in CLASSES}
-    near = [labels[match] for match in difflib.get_close_matches(wanted, labels, 3, 0.6)]
-    hint = (
-        f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(labels.values())}"
-    )
-    raise ValueError(f"no pictogram class is called {name!r}: {hint}")
+    return _LABELS.find(name).index
 
 
 def scene(
@@ -140,7 +129,9 @@ def scene(
     Raises
     ------
     ValueError
-        If an argument is out of its range or a class is unknown.
+        If an argument is out of its range or no class has that name.
+    IndexError, TypeError
+        If a class is given as an index out of range, or as neither index nor name.
 
     Examples
     --------

@@ -91,11 +91,11 @@ def main(rounds: int) -> None:
     pairs = {
         "forward": (lambda: network.forward(picture).scores, torch_forward),
         "forward + Grad-CAM": (
-            lambda: network.forward(picture).grad_cam().raw,
+            lambda: network.forward(picture[0]).grad_cam().raw,
             lambda: torch_grad_cam(model, x),
         ),
         "forward + guided backprop": (
-            lambda: network.forward(picture).guided_backprop().raw,
+            lambda: network.forward(picture[0]).guided_backprop().raw,
             lambda: torch_guided(model, x),
         ),
     }
