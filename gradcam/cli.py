@@ -1,15 +1,17 @@
 """The command line: ``gradcam explain``, ``predict``, ``compare``, ``demo`` and ``info``.
 
-What was asked for goes to standard output, tables for people or JSON for programs; progress,
-warnings and errors go to standard error. What draws or tabulates is imported by the command
-that needs it, so that ``gradcam --help`` answers at once.
+What was asked for goes to standard output as soon as it is known, tables for people or JSON for
+programs; warnings and errors go to standard error. What draws or tabulates is imported by the
+command that needs it, so that ``gradcam --help`` answers at once.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +59,10 @@ class _Main(click.Group):
         run: Callable[..., Any] = super().main
         if not standalone_mode:
             return run(*args, standalone_mode=False, **kwargs)
+        for stream in (sys.stdout, sys.stderr):
+            # A name that the terminal cannot show is no reason to fail after all the work.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             code = run(*args, standalone_mode=False, **kwargs)
         except (click.Abort, KeyboardInterrupt):
@@ -286,10 +292,10 @@ def explain(
 
     plot.colour(0, cmap)
     network = _network(model, weights, preset)
-    asked = _asked(network, classes, layer)
+    _check_layer(network, layer, methods)
+    asked = _asked(network, classes)
     if top is None:
         top = 0 if asked else 1
-    out.mkdir(parents=True, exist_ok=True)
 
     def work(path: Path, name: str) -> dict[str, Any]:
         tape = network.forward(path)
@@ -313,12 +319,11 @@ def explain(
             rows.add_row(
                 made["class"]["label"],
                 plot.percent(made["probability"]),
-                plot.method_title(made["method"]),
-                made["file"],
+                Path(made["file"]).name,
             )
         return rows
 
-    return _for_each(pictures, work, show, as_json)
+    return _for_each(pictures, work, show, as_json, out)
 
 
 @main.command(short_help="Draw all methods side by side, as one figure.")
@@ -375,8 +380,8 @@ def compare(
 
     plot.colour(0, cmap)
     network = _network(model, weights, preset)
-    asked = _asked(network, classes, layer)
-    out.mkdir(parents=True, exist_ok=True)
+    _check_layer(network, layer, methods)
+    asked = _asked(network, classes)
 
     def work(path: Path, name: str) -> dict[str, Any]:
         figure = plot.compare(
@@ -396,10 +401,10 @@ def compare(
 
     def show(record: dict[str, Any]) -> Table:
         rows = _table()
-        rows.add_row(record["file"])
+        rows.add_row(Path(record["file"]).name)
         return rows
 
-    return _for_each(pictures, work, show, as_json)
+    return _for_each(pictures, work, show, as_json, out)
 
 
 @main.command(short_help="Explain the built-in scenes: a folder and a page.")
@@ -419,13 +424,13 @@ def demo(out: Path, open_: bool, as_json: bool) -> int:
     from gradcam import demo as demo_module
     from gradcam import pictograms
 
-    pictures = pictograms.examples()
-    with _progress(len(pictures), as_json) as advance:
-        index = demo_module.write(out, pictures, progress=advance)
+    count = len(pictograms.examples())
+    with _progress(count, _console(), as_json) as advance:
+        index = demo_module.write(out, progress=advance)
     if as_json:
-        click.echo(json.dumps({"index": str(index), "pictures": len(pictures)}))
+        click.echo(json.dumps({"index": str(index), "pictures": count}))
     else:
-        click.echo(f"{len(pictures)} scenes explained: open {index}")
+        click.echo(f"{count} scenes explained: open {index}")
     if open_:
         import webbrowser
 
@@ -433,14 +438,14 @@ def demo(out: Path, open_: bool, as_json: bool) -> int:
     return 0
 
 
-@main.command(short_help="Show the installation, a model's layers or a weight file.")
+@main.command(short_help="Show the installation, a model's classes and layers, or a weight file.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @_model
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(
     file: Path | None, model: str | None, weights: Path | None, preset: str | None, as_json: bool
 ) -> int:
-    """Show the installation and a model's layers, or what is in the weight file FILE."""
+    """Show the installation, a model's classes and layers, or the weight file FILE."""
     if file is not None:
         if model or weights or preset:
             raise click.UsageError("FILE is shown alone: leave out --model, --weights, --preset.")
@@ -474,12 +479,36 @@ def _network(model: str | None, weights: Path | None, preset: str | None) -> Net
     return network
 
 
-def _asked(network: Network, classes: Sequence[str], layer: str | None) -> list[int]:
-    """Return the indices of the classes named, having checked the layer, too."""
-    if layer is not None:
-        network.index(layer)
+def _asked(network: Network, classes: Sequence[str]) -> list[int]:
+    """Return the indices of the classes named."""
     named = [int(name) if name.isdecimal() else name for name in classes]
     return list(dict.fromkeys(network.labels.find(name).index for name in named))
+
+
+def _check_layer(network: Network, layer: str | None, methods: Sequence[str]) -> None:
+    """Refuse a layer of which nothing can be shown, before the first picture is read."""
+    from gradcam import plot
+
+    if layer is None:
+        return
+    if not set(methods) & set(plot.ON_A_LAYER):
+        raise click.UsageError(
+            f"--layer has no effect on {', '.join(methods)}: it goes with --method "
+            f"{', '.join(plot.ON_A_LAYER[:-1])} or {plot.ON_A_LAYER[-1]}."
+        )
+    number = network.index(layer)
+    shape = list(_shapes(network).values())[number]
+    if len(shape) != 3 or shape[1] * shape[2] == 1:
+        raise click.UsageError(
+            f"the layer {layer} has no spatial map (its shape is {_shape(shape)}): choose a "
+            f"convolution, ReLU or pooling before it, for example {network.target_layer}."
+        )
+
+
+def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each layer's output for a picture that the preset prepared."""
+    assert network.preset is not None  # the models that have a name all take pictures
+    return network.shapes(network.preset.size, network.preset.size)
 
 
 def _class(network: Network, index: int) -> dict[str, Any]:
@@ -536,68 +565,75 @@ def _for_each(
     work: Callable[[Path, str], dict[str, Any]],
     show: Callable[[dict[str, Any]], Table],
     as_json: bool,
+    out: Path | None = None,
 ) -> int:
     """Do `work` on every picture, whatever becomes of the others, and return the exit status.
 
-    `work` gets a path and a name for its output that no other picture has.
+    `work` gets a path and a name for its output that no other picture has; it writes to `out`.
     """
-    paths = _expanded(pictures)
-    done: list[dict[str, Any]] = []
+    from rich.text import Text
+
+    if out is not None:
+        if any(path.is_dir() and path.resolve() == out.resolve() for path in pictures):
+            raise click.UsageError(
+                f"{out} cannot be read and written at once: what is written there would be taken "
+                f"for pictures.  Choose another folder with --out."
+            )
+        out.mkdir(parents=True, exist_ok=True)
+    paths = [file for path in pictures for file in _expanded(path)]
+    console = _console()
+    done = 0
     failed: list[tuple[str, str]] = []
-    notes: list[str] = []
-    with _progress(len(paths), as_json) as advance:
-        for path, name in zip(paths, _output_names(paths), strict=True):
-            record: dict[str, Any] = {"picture": str(path)}
-            try:
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always")
-                    record |= work(path, name)
-            except (ValueError, OSError, MemoryError) as error:
-                record["error"] = _sentence(error).removeprefix(f"{path}: ")
-                failed.append((str(path), record["error"]))
-            else:
-                done.append(record)
-            notes += [f"Warning: {path}: {warning.message}" for warning in caught]
-            if as_json:
-                click.echo(json.dumps(record))
-            advance(path.name)
-    if not as_json:
-        console = _console()
-        for record in done:
-            console.print(record["picture"], style="bold", soft_wrap=True)
-            console.print(show(record))
-    for note in notes:
-        click.echo(note, err=True)
-    _report(failed, len(paths))
+    try:
+        with _progress(len(paths), console, as_json) as advance:
+            for path, name in zip(paths, _output_names(paths), strict=True):
+                record: dict[str, Any] = {"picture": str(path)}
+                try:
+                    with warnings.catch_warnings(record=True) as caught:
+                        warnings.simplefilter("always")
+                        if path.is_dir():
+                            raise ValueError("there is no picture in this folder")
+                        record |= work(path, name)
+                except (ValueError, OSError, MemoryError) as error:
+                    record["error"] = _sentence(error).removeprefix(f"{path}: ")
+                    failed.append((str(path), record["error"]))
+                else:
+                    done += 1
+                if as_json:
+                    click.echo(json.dumps(record))
+                elif "error" not in record:
+                    _print(console, Text(record["picture"], "bold"), soft_wrap=True)
+                    _print(console, show(record))
+                for warning in caught:
+                    click.echo(f"Warning: {path}: {warning.message}", err=True)
+                advance(path.name)
+    finally:
+        if done and out is not None and not as_json:
+            click.echo(f"Written to {out}")
+        _report(failed, done + len(failed), len(paths))
     if failed:
         return SOME_FAILED if done else NOTHING_DONE
     return 0
 
 
-def _report(failed: Sequence[tuple[str, str]], count: int) -> None:
+def _report(failed: Sequence[tuple[str, str]], tried: int, count: int) -> None:
     """Name the pictures that failed, and once only what they failed of together."""
     reasons = {reason for _, reason in failed}
     if count > 1 and len(failed) == count and len(reasons) == 1:
         click.echo(f"Error: all {count} pictures: {reasons.pop()}", err=True)
         return
     if failed and count > 1:
-        click.echo(f"{len(failed)} of {count} pictures failed:", err=True)
+        click.echo(f"{len(failed)} of {tried} pictures failed:", err=True)
     for path, reason in failed:
         click.echo(f"Error: {path}: {reason}", err=True)
 
 
-def _expanded(pictures: Sequence[Path]) -> list[Path]:
-    """Return the pictures, with the pictures in a folder in place of the folder."""
-    paths = []
-    for path in pictures:
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if _looks_like_a_picture(file))
-            if not inside:
-                raise click.UsageError(f"there is no picture in the folder {path}")
-            paths += inside
-        else:
-            paths.append(path)
-    return paths
+def _expanded(path: Path) -> list[Path]:
+    """Return the pictures in a folder; of a file, and a folder without any, the path itself."""
+    try:
+        return sorted(filter(_looks_like_a_picture, path.iterdir())) or [path]
+    except OSError:  # a file, most of the time
+        return [path]
 
 
 def _looks_like_a_picture(path: Path) -> bool:
@@ -659,6 +695,18 @@ def _table(*titles: str) -> Table:
     return table
 
 
+def _print(console: Console, content: Any, **options: Any) -> None:
+    """Print on the console; in a file or a pipe, without blanks at the ends of lines."""
+    for column in getattr(content, "columns", ()):  # of a table: a name is never cut off
+        column.overflow = "fold"
+    if console.is_terminal:
+        console.print(content, **options)
+        return
+    with console.capture() as capture:
+        console.print(content, **options)
+    click.echo(re.sub(" +\n", "\n", capture.get()), nl=False)
+
+
 def _bar(share: float) -> Any:
     from rich.progress_bar import ProgressBar
 
@@ -666,8 +714,11 @@ def _bar(share: float) -> Any:
 
 
 @contextmanager
-def _progress(total: int, as_json: bool) -> Iterator[Callable[[str], None]]:
-    """Show a progress bar on standard error where someone sees it; yield what advances it."""
+def _progress(total: int, console: Console, as_json: bool) -> Iterator[Callable[[str], None]]:
+    """Show a progress bar where someone sees it; yield what advances it.
+
+    `console` is standard output: what is printed there appears above the bar.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -676,9 +727,9 @@ def _progress(total: int, as_json: bool) -> Iterator[Callable[[str], None]]:
         TimeRemainingColumn,
     )
 
-    console = _console(stderr=True)
-    seen = total > 1 and console.is_terminal and not (as_json and _console().is_terminal)
-    if not seen:
+    errors = _console(stderr=True)
+    shown_on = console if console.is_terminal else errors
+    if total == 1 or not shown_on.is_terminal or (as_json and console.is_terminal):
         yield lambda name: None
         return
     with Progress(
@@ -686,10 +737,10 @@ def _progress(total: int, as_json: bool) -> Iterator[Callable[[str], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
-        console=console,
+        console=shown_on,
         transient=True,
         redirect_stdout=False,
-        redirect_stderr=False,
+        redirect_stderr=errors.is_terminal,
     ) as bar:
         task = bar.add_task("", total=total)
         yield lambda name: bar.update(task, advance=1, description=name)
@@ -718,32 +769,34 @@ def _model_info(model: str | None, weights: Path | None, preset: str | None) -> 
     from gradcam.config import config
 
     if model not in (None, "pictograms") and weights is None:
-        # Names and shapes are the same whatever the weights: random ones will do.
-        network: Network = getattr(gradcam, model)(preset=preset)
+        # The names do not depend on the weights; shapes do, so there are none to tell.
+        vgg = getattr(gradcam, model)
+        network: Network = vgg(vgg.random_tensors(width=1, fc=1), preset=preset)
+        shapes = {}
     else:
         network = _network(model, weights, preset)
-    used = network.preset
-    assert used is not None  # the models that have a name all take pictures
+        shapes = _shapes(network)
+    sizes = {
+        name: {"shape": list(shape), "values": math.prod(shape)} for name, shape in shapes.items()
+    }
+    assert network.preset is not None
     return {
         "config": config(),
         "model": network.name,
-        "classes": len(network.labels),
-        "preset": used.name,
+        "preset": network.preset.name,
         "target_layer": network.target_layer,
+        "classes": [_class(network, index) for index in range(len(network.labels))],
         "layers": [
-            {
-                "name": name,
-                "aliases": list(network.names(name)[1:]),
-                "shape": list(shape),
-                "values": math.prod(shape),
-            }
-            for name, shape in network.shapes(used.size, used.size).items()
+            {"name": name, "aliases": list(network.names(name)[1:]), **sizes.get(name, {})}
+            for name in network.layers
         ],
     }
 
 
 def _show_info(content: dict[str, Any]) -> None:
     """Print what `_file_info` or `_model_info` found."""
+    from rich.columns import Columns
+
     console = _console()
     facts = _table()
     if "file" in content:
@@ -752,27 +805,34 @@ def _show_info(content: dict[str, Any]) -> None:
         facts.add_row("values", f"{content['values']:,} in {len(content['tensors'])} tensors")
         for key, value in content["metadata"].items():
             facts.add_row(key, value if len(value) <= 200 else f"{value[:200]} ...")
+        _print(console, facts)
         rows = _table("Tensor", "Shape", ">Values")
         for tensor in content["tensors"]:
             rows.add_row(tensor["name"], _shape(tensor["shape"]), f"{tensor['values']:,}")
     else:
         for key, value in content["config"].items():
             facts.add_row(key, value)
-        facts.add_section()
-        facts.add_row("model", f"{content['model']}, {content['classes']} classes")
+        facts.add_row()
+        facts.add_row("model", f"{content['model']}, {len(content['classes'])} classes")
+        shaped = "shape" in content["layers"][0]
+        if not shaped:
+            facts.add_row("weights", "none; with --weights FILE, layers show their shapes, too")
         facts.add_row("preset", content["preset"])
         facts.add_row("Grad-CAM at", content["target_layer"])
-        rows = _table("Layer", "Also called", "Output", ">Values")
+        _print(console, facts)
+        _print(console, "\n  Classes: index, synset and label", style="bold")
+        names = [
+            " ".join(filter(None, (f"  {c['index']:>3}", c["synset"], c["label"])))
+            for c in content["classes"]
+        ]
+        classes = Columns(names, padding=(0, 1), equal=True, column_first=True)
+        _print(console, classes, width=None if console.is_terminal else 100)
+        rows = _table("Layer", "Also called", *(("Output", ">Values") if shaped else ()))
         for layer in content["layers"]:
-            rows.add_row(
-                layer["name"],
-                ", ".join(layer["aliases"]),
-                _shape(layer["shape"]),
-                f"{layer['values']:,}",
-            )
-    console.print(facts)
-    console.print()
-    console.print(rows)
+            size = (_shape(layer["shape"]), f"{layer['values']:,}") if shaped else ()
+            rows.add_row(layer["name"], ", ".join(layer["aliases"]), *size)
+    _print(console, "")
+    _print(console, rows)
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""``gradcam demo``: pictures and their explanations as a folder of PNG files and one page.
+"""``gradcam demo``: the built-in scenes and their explanations as a folder with one page.
 
 The page is plain HTML with its style inside; its links are relative and nothing is fetched,
 so the folder can be opened from disk, copied or put on a web server as it is.
@@ -7,6 +7,7 @@ so the folder can be opened from disk, copied or put on a web server as it is.
 from __future__ import annotations
 
 import html
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ METHODS = ("grad_cam", "saliency", "guided_grad_cam")
 _LEAST = 0.1  # classes below this probability are not explained
 _MOST = 3  # classes explained for one picture
 
+_HERO = "cat_and_dog"  # the scene on which methods are compared
+
 _CAPTIONS = {
     "grad_cam": "Where the evidence for the class lies: the last feature maps, weighted by how "
     "much the class depends on each.",
@@ -41,53 +44,42 @@ _CAPTIONS = {
 
 @dataclass(frozen=True)
 class _Shown:
-    """One picture with its predictions, and the explanations of each class, row by row."""
+    """One scene: what it shows, what the network answered, and why, a row for each class."""
 
     name: str
+    title: str
     size: tuple[int, int]
     predictions: list[tuple[str, float]]
     rows: list[list[Explanation]]
 
 
 def write(
-    out: str | os.PathLike[str],
-    pictures: Sequence[Path] | None = None,
-    *,
-    network: Network | None = None,
-    progress: Callable[[str], object] = lambda name: None,
+    out: str | os.PathLike[str], *, progress: Callable[[str], object] = lambda name: None
 ) -> Path:
-    """Explain pictures and write ``index.html`` and the folder ``pictures`` into `out`.
+    """Explain the package's example scenes with its own model, as a page and its pictures.
 
     Parameters
     ----------
     out
         A folder; made if need be. Files of an earlier run are replaced.
-    pictures
-        Paths of pictures with different names; by default the package's example scenes.
-    network
-        By default the package's own model of pictograms.
     progress
         Called with a picture's name when it is done.
 
     Returns
     -------
-    The path of ``index.html``.
+    The path of the page, ``index.html``, beside the folder ``pictures``.
     """
     from gradcam import pictograms
 
-    if pictures is None:
-        pictures = pictograms.examples()
-    if not pictures:
-        raise ValueError("there is no picture to explain")
-    if network is None:
-        network = pictograms.model()
+    scenes = pictograms.examples()
+    network = pictograms.model()
     folder = Path(out)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     shown = []
-    for path in pictures:
+    for path in scenes:
         shown.append(_explain(network, path, folder / "pictures"))
         progress(path.name)
-    hero = next((p for p in pictures if "cat" in p.stem and "dog" in p.stem), pictures[0])
+    hero = next((path for path in scenes if path.stem == _HERO), scenes[0])
     figure = plot.compare(network, hero, top=2)
     plot.save(figure, folder / "pictures" / "compare.png", dpi=120)
     size = tuple(round(120 * side) for side in figure.get_size_inches())
@@ -111,7 +103,14 @@ def _explain(network: Network, path: Path, folder: Path) -> _Shown:
         for explanation in row:
             plot.save(plot.picture_of(explanation), folder / _file(path.stem, explanation))
     predictions = [(str(network.labels[i]), float(probabilities[i])) for i in order[:_MOST]]
-    return _Shown(path.stem, picture.shape[:2], predictions, rows)
+    return _Shown(path.stem, _title(path), picture.shape[:2], predictions, rows)
+
+
+def _title(path: Path) -> str:
+    """Return what is on a scene, as its file tells: "cat, dog and ladybug"."""
+    about = json.loads(path.with_name("examples.json").read_text(encoding="utf-8"))
+    labels = [thing["label"].replace("_", " ") for thing in about[path.name]["objects"]]
+    return " and ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)
 
 
 def _file(name: str, explanation: Explanation) -> str:
@@ -142,7 +141,7 @@ def _page(shown: Sequence[_Shown], compare_size: tuple[int, ...], network: Netwo
 
 def _scene(shown: _Shown) -> str:
     """Return the section of one picture."""
-    title = html.escape(_title(shown))
+    title = html.escape(shown.title[:1].upper() + shown.title[1:])
     bars = "\n".join(
         f'<li><span>{html.escape(label)}</span><i style="--share: {share:.1%}"></i>'
         f"<span>{html.escape(plot.percent(share))}</span></li>"
@@ -152,8 +151,9 @@ def _scene(shown: _Shown) -> str:
     return f"""\
 <section>
 <div class="seen">
-{_image(shown, f"{shown.name}.png", f"The scene: {_title(shown)}")}
+{_image(shown, f"{shown.name}.png", f"The scene: {shown.title}")}
 <h2>{title}</h2>
+<p>The network answered:</p>
 <ol>
 {bars}
 </ol>
@@ -188,11 +188,6 @@ def _image(shown: _Shown, file: str, alt: str) -> str:
         f'<a href="{source}"><img src="{source}" alt="{html.escape(alt)}" '
         f'width="{width}" height="{height}" loading="lazy"></a>'
     )
-
-
-def _title(shown: _Shown) -> str:
-    labels = [str(row[0].target) for row in shown.rows]
-    return " and ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)
 
 
 _PAGE = Template("""\
@@ -249,6 +244,7 @@ section {
 }
 .seen { align-self: start; position: sticky; top: 1rem; }
 .seen img { width: 100%; }
+.seen p { margin: 0 0 0.4rem; color: var(--soft); font-size: 0.95rem; }
 ol { list-style: none; margin: 0; padding: 0; color: var(--soft); font-size: 0.95rem; }
 ol li { display: grid; grid-template-columns: 1fr 4.5rem 4rem; gap: 0.5rem; align-items: center; }
 ol li span:last-child { text-align: right; font-variant-numeric: tabular-nums; }
@@ -276,7 +272,7 @@ on a CPU.</p>
 </header>
 <figure class="compare">
 <a href="pictures/compare.png"><img src="pictures/compare.png" width="$width" height="$height"
-alt="Five methods compared on one scene: a row for each of its two classes"></a>
+alt="Five methods compared on one scene: a row for each of the two likeliest classes"></a>
 <figcaption>One scene, its two likeliest classes, five methods. Grad-CAM tells the classes
 apart; the gradient of a score lights up for both. Within a column, the rows share one
 scale.</figcaption>

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import difflib
 import io
+import math
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -22,7 +23,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam.files import atomic_write
+from gradcam.image import Geometry
 from gradcam.methods import find
+from gradcam.network import Network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from gradcam.methods.explanation import Explanation
-    from gradcam.network import Network
 
 __all__ = [
     "COMPARED",
@@ -38,6 +40,7 @@ __all__ = [
     "TITLES",
     "colour",
     "compare",
+    "fade_outside",
     "method_title",
     "overlay",
     "percent",
@@ -95,17 +98,21 @@ def colour(map: ArrayLike, cmap: str = "jet") -> NDArray[np.uint8]:
     ValueError
         If the map holds NaN, or no colour map has this name.
     """
-    values = np.asarray(map, dtype=np.float32)
-    if np.isnan(values).any():
-        raise ValueError("the map holds NaN: there is no colour for it")
-    values = values.clip(0, 1)
-    if cmap == "paper":
-        return np.rint(255 * _paper_colours(values)).astype(np.uint8)
-    return np.asarray(_colour_map(cmap)(values, bytes=True), np.uint8)[..., :3]
+    values = np.asarray(map)
+    table = _table(cmap)
+    result = np.empty((*values.shape, 3), np.uint8)
+    flat, pixels = values.reshape(-1), result.reshape(-1, 3)
+    for band in _bands(len(flat), 1):
+        table.take(_steps(flat[band], len(table)), axis=0, out=pixels[band], mode="clip")
+    return result
 
 
 def overlay(
-    picture: ArrayLike, map: ArrayLike, cmap: str = "jet", alpha: float = 0.5
+    picture: ArrayLike,
+    map: ArrayLike,
+    cmap: str = "jet",
+    alpha: float = 0.5,
+    region: tuple[float, float, float, float] | None = None,
 ) -> NDArray[np.uint8]:
     """Lay the colours of a map over a picture.
 
@@ -119,6 +126,10 @@ def overlay(
         See `colour`.
     alpha
         How much of the result is the map's colour: 0 shows the picture alone, 1 the map.
+    region
+        (top, left, bottom, right), in pixels: the part of the picture that the network saw.
+        Outside it the picture stays uncoloured and fades to grey, because no evidence could
+        be found there. None: all of the picture was seen.
 
     Returns
     -------
@@ -135,15 +146,58 @@ def overlay(
         )
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie between 0 and 1, not {alpha}")
+    # Fixed point with 8 binary places: both tables hold 256 times what they stand for.
+    shares = np.rint(256.0 * (1 - alpha) * np.arange(256)).astype(np.uint16)
+    table = np.rint(256.0 * alpha * _table(cmap)).astype(np.uint16) + np.uint16(128)
     result = np.empty_like(below, order="C")
-    # A band of rows at a time, so that a picture of 100 megapixels needs little beside itself.
-    rows = max(1, 2**20 // max(1, below.shape[1]))
-    for top in range(0, len(below), rows):
-        band = slice(top, top + rows)
-        above = colour(values[band], cmap).astype(np.float32)
-        blend = (1 - alpha) * below[band].astype(np.float32) + alpha * above
-        result[band] = np.rint(blend)
+    for band in _bands(*values.shape):
+        mixed = table.take(_steps(values[band], len(table)), axis=0, mode="clip")
+        mixed += shares[below[band]]
+        np.right_shift(mixed, 8, out=result[band], casting="unsafe")
+    if region is not None:
+        fade_outside(result, below, region)
     return result
+
+
+def fade_outside(
+    shown: NDArray[np.uint8],
+    picture: NDArray[np.uint8],
+    region: tuple[float, float, float, float],
+) -> None:
+    """Show the picture, faded to grey, where the network did not see it; `shown` is changed.
+
+    Parameters
+    ----------
+    shown, picture
+        (H, W, 3) uint8, RGB.
+    region
+        (top, left, bottom, right), in pixels: the part that was seen. A pixel counts as seen if
+        its centre was, those on the very edge too.
+    """
+    top, left = (max(0, math.ceil(side - 0.5)) for side in region[:2])
+    bottom, right = (math.floor(side + 0.5) for side in region[2:])
+    for outside in (
+        np.s_[:top],
+        np.s_[bottom:],
+        np.s_[top:bottom, :left],
+        np.s_[top:bottom, right:],
+    ):
+        shown[outside] = picture[outside] // 2 + 64
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """Cut rows into bands of a megapixel, so that large pictures need little beside themselves."""
+    rows = max(1, 2**20 // max(1, width))
+    return (slice(top, top + rows) for top in range(0, height, rows))
+
+
+def _steps(values: NDArray[Any], count: int) -> NDArray[np.intp]:
+    """Return the step of each value on a scale of `count` steps from 0 to 1."""
+    if np.isnan(values).any():
+        raise ValueError("the map holds NaN: there is no colour for it")
+    steps = values.astype(np.float32).clip(0, 1)
+    steps *= np.float32(count)
+    return np.minimum(steps.astype(np.intp), count - 1)
 
 
 def picture_of(explanation: Explanation, cmap: str = "jet") -> NDArray[np.uint8]:
@@ -152,30 +206,58 @@ def picture_of(explanation: Explanation, cmap: str = "jet") -> NDArray[np.uint8]
     `cmap` colours class activation maps; the other methods have colours of their own.
     """
     if _is_coarse(explanation):
-        return overlay(explanation.picture, explanation.map, cmap)
+        return overlay(explanation.picture, explanation.map, cmap, region=_region(explanation))
     return explanation.image
 
 
 def save(picture: NDArray[np.uint8] | Figure, path: str | os.PathLike[str], dpi: int = 120) -> None:
     """Write a picture or a figure as PNG: the whole file or, where that fails, none.
 
-    `dpi` counts for figures alone.
+    Parameters
+    ----------
+    picture
+        (H, W, 3) or (H, W) uint8, or a matplotlib Figure.
+    path
+        Where to; an earlier file is replaced.
+    dpi
+        Pixels per inch of a figure; a picture keeps its own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `picture` is neither, or an array of another dtype or shape.
     """
+    if isinstance(picture, np.ndarray):
+        shape = picture.shape
+        if picture.dtype != np.uint8 or len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):
+            raise ValueError(
+                f"a picture is (H, W, 3) uint8, values 0 to 255, not {shape} {picture.dtype}; "
+                f"overlay and colour make one of a map"
+            )
+    elif not hasattr(picture, "savefig"):
+        raise TypeError(
+            f"save takes a picture, (H, W, 3) uint8, or a figure, not {type(picture).__name__}"
+        )
     with atomic_write(path) as file:
         if isinstance(picture, np.ndarray):
             from PIL import Image
 
-            Image.fromarray(picture).save(file, format="PNG")
+            Image.fromarray(picture).save(file, format="PNG", compress_level=_COMPRESSION)
         else:
-            picture.savefig(file, format="png", dpi=dpi)
+            options = {"compress_level": _COMPRESSION}
+            picture.savefig(file, format="png", dpi=dpi, pil_kwargs=options)
 
 
-def _paper_colours(v: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the paper's colours of values in [0, 1], as (..., 3) in [0, 1]."""
-    red = (4 * v - 2).clip(0, 1)
-    green = np.minimum(4 * v, 4 - 4 * v).clip(0, 1)
-    blue = (2 - 4 * v).clip(0, 1)
-    return np.stack([red, green, blue], axis=-1)
+# Files are an eighth larger than at zlib's default, 6, and written five times as fast.
+_COMPRESSION = 2
+
+
+@cache
+def _table(cmap: str) -> NDArray[np.uint8]:
+    """Return the colours of a colour map, (N, 3), from 0 to 1."""
+    colours = _colour_map(cmap)
+    table = np.asarray(colours(np.arange(colours.N), bytes=True), np.uint8)[:, :3]
+    return np.ascontiguousarray(table)
 
 
 @cache
@@ -184,8 +266,9 @@ def _colour_map(name: str) -> Colormap:
     from matplotlib.colors import ListedColormap
 
     if name == "paper":
-        steps = np.linspace(0, 1, 256, dtype=np.float32)
-        return ListedColormap(_paper_colours(steps), name="paper")
+        v = np.linspace(0, 1, 4 * 255 + 1)  # a step for each of its colours
+        red, green, blue = 4 * v - 2, np.minimum(4 * v, 4 - 4 * v), 2 - 4 * v
+        return ListedColormap(np.stack([red, green, blue], axis=1).clip(0, 1), name="paper")
     try:
         return matplotlib.colormaps[name]
     except (KeyError, TypeError):
@@ -205,6 +288,12 @@ _MOST_DRAWN = 1600
 def _is_coarse(explanation: Explanation) -> bool:
     """Return whether this is a class activation map, to be laid over the picture."""
     return explanation.raw.ndim == 2
+
+
+def _region(explanation: Explanation) -> tuple[float, float, float, float] | None:
+    """Return the part of the picture that the network saw, None where that is all of it."""
+    geometry = explanation.geometry
+    return geometry.region if geometry.cropped else None
 
 
 def _certainty(explanation: Explanation) -> str:
@@ -249,7 +338,8 @@ def plot_explanation(
 
     Class activation maps lie over the picture in ``"jet"``; saliency is a grey map; guided
     backpropagation, the deconvnet and what is built on them are colour pictures around a
-    middle grey, in which grey means no influence.
+    middle grey, in which grey means no influence. Where the preparation of the network's input
+    cut the picture's edges off, a dashed line surrounds what it saw.
 
     Parameters
     ----------
@@ -281,11 +371,11 @@ def plot_explanation(
         size = (max(w, 3.2) + 1.0 * colorbar, h + 0.5)
         figure = _figure_class()(figsize=size, dpi=100, layout="constrained")
         ax = figure.add_subplot()
-    coarse = _is_coarse(explanation)
+    region = _region(explanation)
     scale: str | None
-    if coarse:
+    if _is_coarse(explanation):
         scale = cmap or "jet"
-        _show(ax, overlay(explanation.picture, explanation.map, scale, alpha))
+        _show(ax, overlay(explanation.picture, explanation.map, scale, alpha, region))
     elif cmap is not None:
         scale = cmap
         _show(ax, colour(explanation.map, scale))
@@ -293,6 +383,8 @@ def plot_explanation(
         scale = "gray" if explanation.method == "saliency" else None
         _show(ax, explanation.image)
     _bare(ax)
+    if region is not None:
+        _draw_region(ax, region, 1.5)
     if title is None:
         name = method_title(explanation.method)
         title = f"{name}: {explanation.target}, {_certainty(explanation)}"
@@ -317,13 +409,21 @@ def _draw_box(ax: Axes, box: tuple[float, float, float, float], width: float, **
         )
 
 
-def _draw_scale(ax: Axes, cmap: str, label: str, ticks: Sequence[float] = (0, 0.5, 1)) -> None:
+def _draw_region(ax: Axes, region: tuple[float, float, float, float], width: float) -> None:
+    """Draw a dashed line around what the network saw."""
+    top, left, bottom, right = region
+    _draw_box(ax, (left, top, right, bottom), width, linestyle=(0, (6, 4)))
+
+
+def _draw_scale(ax: Axes, cmap: str, label: str, lying: bool = False) -> None:
     """Fill `ax` with the colour bar of 0 to 1."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     mappable = ScalarMappable(Normalize(0, 1), _colour_map(cmap))
-    bar = ax.get_figure().colorbar(mappable, cax=ax, ticks=ticks)  # type: ignore[union-attr]
+    figure: Any = ax.get_figure()
+    direction = "horizontal" if lying else "vertical"
+    bar = figure.colorbar(mappable, cax=ax, ticks=(0, 0.5, 1), orientation=direction)
     bar.set_label(label, fontsize=12)
     ax.tick_params(labelsize=12)
     bar.outline.set_visible(False)
@@ -441,17 +541,30 @@ def compare(
     Raises
     ------
     ValueError
-        If a method, class or layer is unknown, or more than one picture was given.
+        If a method, class or layer is unknown, a layer is given that no method looks at, or a
+        list of pictures is given.
+    TypeError
+        If `network` is none, or `picture` no picture.
     """
+    if not isinstance(network, Network):
+        raise TypeError(
+            f"compare takes the network first, then the picture; got {type(network).__name__} "
+            f"as the network"
+        )
     if isinstance(methods, str) or len(methods) == 0:
         raise ValueError(f"methods must be a list of at least one method, not {methods!r}")
     names = [find(method).__name__ for method in methods]
+    if layer is not None and not set(names) & set(ON_A_LAYER):
+        raise ValueError(
+            f"layer={layer!r} has no effect on {', '.join(names)}: a layer can be chosen for "
+            f"{', '.join(ON_A_LAYER)}"
+        )
     _colour_map(cmap)
     if scale not in ("column", "map"):
         raise ValueError(f"scale must be 'column' or 'map', not {scale!r}")
     tape = network.forward(picture)
-    if len(tape.scores) != 1:
-        raise ValueError(f"compare draws one picture, but {len(tape.scores)} were given")
+    if not tape.single:
+        raise ValueError("compare draws one picture: give the picture itself, not a list of them")
     if targets is None:
         if top < 1:
             raise ValueError(f"top must be at least 1, not {top}")
@@ -470,8 +583,7 @@ def _comparison(columns: list[list[Explanation]], cmap: str, scale: str) -> Figu
     rows = columns[0]
     picture = rows[0].picture
     labels = [textwrap.fill(str(row.target), 13) for row in rows]
-    longest = max(8, *(len(line) for label in labels for line in label.split("\n")))
-    grid = _Grid(len(rows), 1 + len(columns), picture.shape[1] / picture.shape[0], longest)
+    grid = _Grid(len(rows), 1 + len(columns), picture.shape[1] / picture.shape[0], labels)
     figure, axes = grid.figure()
 
     for row, label, ax in zip(rows, labels, axes[:, 0], strict=True):
@@ -479,8 +591,9 @@ def _comparison(columns: list[list[Explanation]], cmap: str, scale: str) -> Figu
         _note(ax, label, (0, 0.5), (-8, 1), ha="right", va="bottom", weight="bold")
         _note(ax, _certainty(row), (0, 0.5), (-8, -1), ha="right", va="top")
     grey = _grey(picture)
-    cropped = rows[0].geometry.cropped
-    _set_title(axes[0, 0], "Picture", "dashed: what it saw" if cropped else "", grid.roomy)
+    region = _region(rows[0])
+    drawn = None if region is None else _drawn_geometry(rows[0]).region
+    _set_title(axes[0, 0], "Picture", "" if region is None else "dashed: what it saw", grid.roomy)
     for column, explanations in enumerate(columns, start=1):
         name, source = TITLES[explanations[0].method]
         _set_title(axes[0, column], name, source, grid.roomy)
@@ -491,14 +604,13 @@ def _comparison(columns: list[list[Explanation]], cmap: str, scale: str) -> Figu
         for ax, values in zip(axes[:, column], maps, strict=True):
             pixels = colour(values, cmap)
             if _is_coarse(explanations[0]):
-                pixels = overlay(grey, values, cmap, 0.6)
+                pixels = overlay(grey, values, cmap, 0.6, drawn)
             _show(ax, pixels, picture.shape[:2])
     for ax in axes.flat:
         _bare(ax)
-        if cropped:
-            top, left, bottom, right = rows[0].geometry.region
-            _draw_box(ax, (left, top, right, bottom), 1.0, linestyle=(0, (6, 4)))
-    grid.draw_scale(figure, cmap, f"share of the {scale}'s\nstrongest value")
+        if region is not None:
+            _draw_region(ax, region, 1.0)
+    grid.draw_scale(figure, cmap, f"share of the {scale}'s", "strongest value")
     return figure
 
 
@@ -511,28 +623,39 @@ class _Grid:
 
     _WIDEST = 16.0
     _GAP = 0.13  # between cells
-    _RIGHT = 1.2  # width of the scale with its label
+    _RIGHT = 1.2  # width of the scale with its label, where it stands
+    _BELOW = 0.75  # height of the scale with its label, where it lies
     _SCALE_LABEL = 1.9  # length of that label
+    _LINE = 0.235  # height of a line of a row's label
     _TITLE = 2.15  # width of the longest title on one line
     _SOURCE = 1.83  # width of the longest source, "Springenberg et al. 2014"
 
-    def __init__(self, rows: int, columns: int, aspect: float, longest_label: int) -> None:
+    def __init__(self, rows: int, columns: int, aspect: float, labels: Sequence[str]) -> None:
         self.rows, self.columns = rows, columns
-        self.left = 0.2 + 0.135 * longest_label
+        lines = [label.split("\n") for label in labels]
+        longest = max(8, *(len(line) for label in lines for line in label))
+        highest = 1 + max(len(label) for label in lines)  # with the probability
+        self.left = 0.2 + 0.135 * longest
         room = (self._WIDEST - self.left - self._RIGHT) / columns
         self.width, self.height = _fit(aspect, 1, min(room, 3.2), min(9.6 / rows, 3.2))
         # From one cell to the next: further where texts need more room than the pictures.
         self.step_x = max(self.width + self._GAP, self._SOURCE)
-        self.step_y = max(self.height + self._GAP, self._SCALE_LABEL / rows)
-        self.bottom = 0.05 + (self.step_y - self.height) / 2
+        self.step_y = max(self.height + self._GAP, highest * self._LINE)
+        # The scale stands beside the rows, or lies below those too low for its label.
+        self.lying = rows * self.step_y < 0.7 * self._SCALE_LABEL
+        if not self.lying:
+            self.step_y = max(self.step_y, self._SCALE_LABEL / rows)
+        self.right = 0.2 if self.lying else self._RIGHT
+        self.below = 0.05 + self._BELOW * self.lying
+        self.bottom = self.below + (self.step_y - self.height) / 2
         self.roomy = self.step_x >= self._TITLE
         self.above = 0.62 if self.roomy else 0.85
 
     @property
     def size(self) -> tuple[float, float]:
         """Width and height of the figure."""
-        width = self.left + self.columns * self.step_x + self._RIGHT
-        return width, 0.05 + self.rows * self.step_y + self.above
+        width = self.left + self.columns * self.step_x + self.right
+        return width, self.below + self.rows * self.step_y + self.above
 
     def figure(self) -> tuple[Figure, Any]:
         """Return the figure and its axes, (rows, columns)."""
@@ -544,12 +667,16 @@ class _Grid:
             axes[row, column] = self._axes(figure, x, y, self.width, self.height)
         return figure, axes
 
-    def draw_scale(self, figure: Figure, cmap: str, label: str) -> None:
-        """Draw the colour scale on the right, as high as all rows."""
-        x = self.left + self.columns * self.step_x + 0.1
-        height = (self.rows - 1) * self.step_y + self.height
-        ticks = (0, 0.5, 1) if height > 0.7 else (0, 1)
-        _draw_scale(self._axes(figure, x, self.bottom, 0.22, height), cmap, label, ticks)
+    def draw_scale(self, figure: Figure, cmap: str, *label: str) -> None:
+        """Draw the colour scale: on the right, as high as all rows, or below them."""
+        end = self.left + self.columns * self.step_x
+        if self.lying:
+            ax = self._axes(figure, end - 3.2, self._BELOW - 0.2, 3.2, 0.15)
+            _draw_scale(ax, cmap, " ".join(label), lying=True)
+        else:
+            height = (self.rows - 1) * self.step_y + self.height
+            ax = self._axes(figure, end + 0.1, self.bottom, 0.22, height)
+            _draw_scale(ax, cmap, "\n".join(label))
 
     def _axes(self, figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
         w, h = self.size
@@ -584,17 +711,17 @@ def _on_one_scale(explanations: Sequence[Explanation]) -> list[NDArray[np.float3
 
 def _strength(explanation: Explanation) -> NDArray[np.float32]:
     """Return the map before it is stretched to 0..1, in its own unit, as large as it is drawn."""
-    raw = explanation.raw
-    values = np.maximum(raw, 0) if _is_coarse(explanation) else np.abs(raw).max(axis=0)
+    return _drawn_geometry(explanation).to_picture(explanation.evidence, explanation.resize)
+
+
+def _drawn_geometry(explanation: Explanation) -> Geometry:
+    """Return how the network's input lies on the picture as large as it is drawn."""
     geometry = explanation.geometry
     height, width = geometry.picture
     drawn = _drawn_size(height, width)
     y, x = drawn[0] / height, drawn[1] / width
     top, left, bottom, right = geometry.region
-    drawn_geometry = replace(
-        geometry, picture=drawn, region=(top * y, left * x, bottom * y, right * x)
-    )
-    return drawn_geometry.to_picture(values, explanation.resize)
+    return replace(geometry, picture=drawn, region=(top * y, left * x, bottom * y, right * x))
 
 
 def _grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

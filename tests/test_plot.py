@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
+import re
 
 import numpy as np
 import pytest
+from helpers import run_python
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 import gradcam
 from gradcam import plot
+from gradcam.image import Geometry
 
 LABELS = ["cat", "black-and-tan_coonhound", "Old_English_sheepdog", "dog"]
 
@@ -66,6 +67,13 @@ def test_colours_are_matplotlibs(name):
     np.testing.assert_array_equal(plot.colour(values, name), theirs)
 
 
+def test_large_maps_are_coloured_in_bands():
+    values = np.random.default_rng(0).random((3, 2**20), np.float32)
+    expected = [plot.colour(row, "paper") for row in values[:, ::4096]]
+    np.testing.assert_array_equal(plot.colour(values, "paper")[:, ::4096], expected)
+    np.testing.assert_array_equal(plot.colour(values.T, "paper")[::4096].swapaxes(0, 1), expected)
+
+
 @pytest.mark.parametrize("name", ["jet", "paper"])
 def test_values_outside_take_the_ends_colour(name):
     np.testing.assert_array_equal(
@@ -88,7 +96,7 @@ def test_overlay_is_the_weighted_mean():
     tall = np.tile(below, (500, 1, 1))  # more than one band of rows
     high = np.tile(values, (500, 1))
     np.testing.assert_array_equal(plot.overlay(tall, high, "paper", 0.3)[-48:], mixed)
-    np.testing.assert_allclose(mixed, expected, atol=0.501)
+    np.testing.assert_allclose(mixed, expected, atol=0.505)
     np.testing.assert_array_equal(plot.overlay(below, values, alpha=0), below)
     np.testing.assert_array_equal(plot.overlay(below, values, alpha=1), plot.colour(values))
 
@@ -105,6 +113,16 @@ def test_overlay_is_the_weighted_mean():
 def test_overlay_refuses(below, shape, alpha, complaint):
     with pytest.raises(ValueError, match=complaint):
         plot.overlay(below, np.zeros(shape), alpha=alpha)
+
+
+@pytest.mark.parametrize("region", [(10, 5.2, 38.7, 61), (0, 0.5, 48, 79.5), (-3, 12, 48, 80)])
+def test_what_was_not_seen_is_not_coloured(region):
+    below, values = picture(), np.random.default_rng(1).random((48, 80), np.float32)
+    geometry = Geometry((48, 80), (64, 64), region)
+    seen = geometry.to_picture(np.ones((64, 64), np.float32), "nearest") > 0
+    shown = plot.overlay(below, values, region=region)
+    np.testing.assert_array_equal(shown[seen], plot.overlay(below, values)[seen])
+    np.testing.assert_array_equal(shown[~seen], below[~seen] // 2 + 64)
 
 
 def test_percentages_do_not_round_to_certainty():
@@ -166,7 +184,7 @@ def test_the_box_is_drawn_where_it_is(tape):
 
 
 def test_pyplot_is_never_imported():
-    code = (
+    run_python(
         "import sys, numpy as np\n"
         "from gradcam import plot, vgg11\n"
         "net = vgg11(vgg11.random_tensors(width=2, fc=4, classes=3))\n"
@@ -175,7 +193,6 @@ def test_pyplot_is_never_imported():
         "net.forward(x).grad_cam().plot(colorbar=True)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
 def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -192,6 +209,22 @@ def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch):
         plot.save(picture(seed=1), file)
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("nothing", "error", "complaint"),
+    [
+        (np.zeros((4, 4, 3)), ValueError, "float64"),
+        (np.zeros((4, 4, 2), np.uint8), ValueError, "(4, 4, 2)"),
+        (np.zeros(4, np.uint8), ValueError, "(4,)"),
+        ("x", TypeError, "not str"),
+        (None, TypeError, "figure"),
+    ],
+)
+def test_save_refuses_what_is_no_picture(tmp_path, nothing, error, complaint):
+    with pytest.raises(error, match=re.escape(complaint)):
+        plot.save(nothing, tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
 
 
 # --- the comparison ---
@@ -270,6 +303,9 @@ def test_maps_may_have_a_scale_each(network):
         ((64, 64), 1, ("saliency",)),
         ((50, 70), 4, ("saliency", "grad_cam")),
         ((30, 200), 1, plot.COMPARED),
+        ((20, 160), 1, plot.COMPARED),
+        ((20, 160), 1, ("saliency",)),
+        ((20, 160), 4, plot.COMPARED),
     ],
 )
 def test_no_text_overlaps_another_or_leaves_the_figure(network, size, classes, methods):
@@ -279,6 +315,8 @@ def test_no_text_overlaps_another_or_leaves_the_figure(network, size, classes, m
     texts = [text for ax in figure.axes for text in ax.texts if text.get_text()]
     scale = figure.axes[-1]
     texts += [scale.yaxis.label, *scale.get_yticklabels()]
+    texts += [scale.xaxis.label, *scale.get_xticklabels()]
+    texts = [text for text in texts if text.get_text()]
     boxes = [text.get_window_extent(renderer) for text in texts]
     for text, box in zip(texts, boxes, strict=True):
         assert box.x0 >= 0 and box.y0 >= 0, text
@@ -290,13 +328,44 @@ def test_no_text_overlaps_another_or_leaves_the_figure(network, size, classes, m
         assert not any(frame.overlaps(box) for box in boxes), ax
 
 
-def test_what_a_crop_cut_off_is_told(network):
-    cropping = gradcam.Preset("cropping", size=64, shorter_side=72)
-    tensors = gradcam.vgg11.random_tensors(width=4, fc=16, classes=4)
-    figure = gradcam.compare(gradcam.vgg11(tensors, preset=cropping), picture(), top=1)
-    first = figure.axes[0]
+@pytest.fixture(scope="module")
+def cropping():
+    """A network that sees the centre of a picture."""
+    preset = gradcam.Preset("cropping", size=64, shorter_side=72)
+    return gradcam.vgg11(
+        gradcam.vgg11.random_tensors(width=4, fc=16, classes=4, seed=3), preset=preset
+    )
+
+
+def test_what_a_crop_cut_off_is_told(network, cropping):
+    figure = gradcam.compare(cropping, picture(), top=1, methods=["grad_cam"])
+    first, overlaid = figure.axes[:2]
     assert any("dashed" in text.get_text() for text in first.texts) and first.patches
+    grey = np.asarray(Image.fromarray(picture()).convert("L").convert("RGB"))
+    np.testing.assert_array_equal(overlaid.images[0].get_array()[0], grey[0] // 2 + 64)
     assert not gradcam.compare(network, picture(), top=1).axes[0].patches
+
+
+@pytest.mark.parametrize("method", plot.TITLES)
+def test_a_plot_frames_what_was_seen(tape, cropping, method):
+    explanation = cropping.forward(picture()).explain(method, 1)
+    ax = plot.plot_explanation(explanation).axes[0]
+    top, left, bottom, right = explanation.geometry.region
+    frame = ax.patches[-1].get_bbox().extents + 0.5
+    np.testing.assert_allclose(frame, (left, top, right, bottom))
+    assert not plot.plot_explanation(tape.explain(method, 1)).axes[0].patches
+
+
+def test_the_usual_picture_does_not_colour_what_was_cut_off(cropping):
+    explanation = cropping.forward(picture()).grad_cam(1)
+    shown = plot.picture_of(explanation, "paper")
+    top, left, bottom, right = (round(side) for side in explanation.geometry.region)
+    faded = picture() // 2 + 64
+    np.testing.assert_array_equal(shown[: top - 1], faded[: top - 1])
+    np.testing.assert_array_equal(shown[:, : left - 1], faded[:, : left - 1])
+    inside = np.s_[top + 1 : bottom - 1, left + 1 : right - 1]
+    coloured = plot.overlay(picture(), explanation.map, "paper")
+    np.testing.assert_array_equal(shown[inside], coloured[inside])
 
 
 @pytest.mark.parametrize(
@@ -310,6 +379,7 @@ def test_what_a_crop_cut_off_is_told(network):
         ({"targets": ["cow"]}, "cow"),
         ({"top": 0}, "top"),
         ({"layer": "relu9_9"}, "relu9_9"),
+        ({"layer": "conv1_1", "methods": ["saliency", "deconvnet"]}, "no effect on saliency"),
         ({"cmap": "nope"}, "colour map"),
         ({"scale": "row"}, "scale"),
         ({"on": "loss"}, "loss"),
@@ -321,6 +391,19 @@ def test_comparison_refuses(network, options, complaint):
 
 
 def test_comparison_is_of_one_picture(network):
-    with pytest.raises(ValueError, match="one picture"):
-        gradcam.compare(network, [picture(), picture(seed=1)])
-    gradcam.compare(network, [picture()], top=1)
+    for several in ([picture(), picture(seed=1)], [picture()], picture()[None]):
+        with pytest.raises(ValueError, match="not a list"):
+            gradcam.compare(network, several)
+
+
+def test_comparison_tells_its_order_of_arguments(network):
+    for first in ("pic.png", picture()):
+        with pytest.raises(TypeError, match="the network first"):
+            gradcam.compare(first, network)
+
+
+def test_a_flat_picture_makes_a_low_figure(network):
+    low = gradcam.compare(network, picture(20, 160), top=1)
+    assert low.get_size_inches()[1] < 2.5
+    scale = low.axes[-1].get_position()
+    assert scale.y1 < low.axes[0].get_position().y0

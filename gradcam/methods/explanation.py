@@ -127,10 +127,19 @@ class Explanation:
 
         CAMs: the overlay. Saliency: the map in grey. The other pixel methods: the signed values
         as colours around mid-grey. Both are full from the 99.5th percentile of their values on: a
-        few pixels far above the rest would leave the picture dark.
+        few pixels far above the rest would leave the picture dark. Where a crop cut the picture
+        away it is shown faded.
         """
         if self.raw.ndim == 2:
             return self.overlay()
+        pixels = self._pixels()
+        if self.geometry.cropped:
+            from gradcam import plot
+
+            plot.fade_outside(pixels, self.picture, self.geometry.region)
+        return pixels
+
+    def _pixels(self) -> NDArray[np.uint8]:
         if self.method == "saliency" or len(self.raw) != 3:
             full = np.percentile(self.map, 99.5) or 1.0
             grey = np.round(255 * np.minimum(self.map / full, 1)).astype(np.uint8)
@@ -145,7 +154,7 @@ class Explanation:
         return pixels
 
     def overlay(self, cmap: str = "jet", alpha: float = 0.5) -> NDArray[np.uint8]:
-        """The map in colours over the picture.
+        """The map in colours over the picture, which fades where a crop cut it away.
 
         Parameters
         ----------
@@ -161,7 +170,8 @@ class Explanation:
         """
         from gradcam import plot
 
-        return plot.overlay(self.picture, self.map, cmap, alpha)
+        region = self.geometry.region if self.geometry.cropped else None
+        return plot.overlay(self.picture, self.map, cmap, alpha, region)
 
     @overload
     def plot(self, ax: None = None, **options: Any) -> Figure: ...
@@ -269,5 +279,5 @@ def _png(pixels: NDArray[np.uint8], side: int | None = None) -> bytes:
     if side is not None:
         image.thumbnail((side, side))
     buffer = io.BytesIO()
-    image.save(buffer, "png")
+    image.save(buffer, "png", compress_level=2)  # five times as fast for an eighth more bytes
     return buffer.getvalue()
