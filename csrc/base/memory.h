@@ -12,6 +12,9 @@
 void *gc_alloc(size_t bytes);
 void gc_free(void *block); /* NULL is fine */
 
+/* Give back to the system what freed blocks are kept for reuse: at most 128 MB. */
+void gc_release_memory(void);
+
 /* *out = a * b; returns 0, leaving *out alone, where size_t cannot hold it. */
 int gc_multiply(size_t a, size_t b, size_t *out);
 

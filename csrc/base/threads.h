@@ -20,6 +20,7 @@ void gc_parallel(size_t workers, size_t parts, gc_part run, void *work);
 typedef enum gc_lock_name {
     GC_LOCK_BLAS,    /* OpenBLAS and its count of threads */
     GC_LOCK_WEIGHTS, /* making transformed weights at their first use */
+    GC_LOCK_MEMORY,  /* the blocks that are kept for reuse */
     GC_LOCKS
 } gc_lock_name;
 

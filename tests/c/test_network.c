@@ -207,6 +207,23 @@ static int check_no_memory(const fixture *f)
     }
 }
 
+/* A large block that was freed comes back for a size that it fits, and for no other. */
+static int check_reuse(void)
+{
+    gc_release_memory();
+    char *first = gc_alloc(1 << 20);
+    memset(first, 7, 1 << 20);
+    gc_free(first);
+    char *smaller = gc_alloc(1 << 18), *same = gc_alloc((1 << 20) - 100);
+    char *another = gc_alloc(1 << 20);
+    const int good = smaller != first && same == first && another != first
+                     && (uintptr_t)another % GC_ALIGNMENT == 0;
+    gc_free(smaller);
+    gc_free(same);
+    gc_free(another);
+    return good;
+}
+
 /* ---- Refused --------------------------------------------------------------------------- */
 
 static int check_refused(const gc_network *network, size_t scores)
@@ -274,5 +291,7 @@ int main(void)
     report("arguments", "refused", check_refused(network, scores));
     gc_network_free(network);
     report("memory", "nothing is left", gc_alloc_live() == 0);
+    report("memory", "freed blocks are given out again", check_reuse());
+    gc_release_memory();
     return closing_line();
 }
