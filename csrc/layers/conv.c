@@ -5,21 +5,30 @@
  *     forward   y[k][p] = b[k] + sum_r w[k][r] columns[r][p]        columns = im2col(x)
  *     backward  columns = w^T dy,  dx = col2im(columns)
  *
- * for blocks of output positions p, so that the columns stay in the cache. Bias and, where a
- * ReLU follows, ReLU and its bits are applied to each block while it is there. A 1x1 kernel
- * of stride 1 without padding needs no columns: its map is the matrix already. */
+ * for blocks of output positions p, so that the columns stay in the cache. Forward, each thread
+ * takes whole blocks, each with columns of its own, and applies the bias and, where a ReLU
+ * follows, the ReLU and its bits while the block is there. Backward, pixels belong to several
+ * blocks, so threads share out the product and then the channels of one block after the other.
+ * A 1x1 kernel of stride 1 without padding needs no columns: its map is the matrix already. */
 #include <string.h>
 
 #include "base/status.h"
+#include "base/threads.h"
 #include "kernels/kernels.h"
 #include "layers/layer.h"
 #include "layers/sgemm.h"
 #include "layers/winograd.h"
 
-/* Floats of one block of columns, and the fewest positions in it: 8 MB keep the product
- * large enough for BLAS to reach its speed. Positions come in multiples of 8, so that blocks
- * begin at whole bytes of the ReLU's bits. */
-enum { BLOCK_FLOATS = 2 << 20, BLOCK_POSITIONS = 64 };
+/* Positions of a block: as many as fill the columns' share of the cache, within limits that keep
+ * the product large enough for BLAS to reach its speed and leave several blocks to share out.
+ * They come in multiples of 8, so that blocks begin at whole bytes of the ReLU's bits. */
+enum {
+    FORWARD_FLOATS = 1 << 20,
+    FORWARD_MOST = 4096,
+    BACKWARD_FLOATS = 4 << 20,
+    BACKWARD_MOST = 16384,
+    LEAST = 64
+};
 
 static gc_window window_of_group(const gc_conv *c, gc_shape in, gc_shape out)
 {
@@ -41,12 +50,21 @@ static size_t column_rows(const gc_conv *c)
     return c->in_channels / c->groups * c->kernel[0] * c->kernel[1];
 }
 
-static size_t block_positions(const gc_conv *c, gc_shape out)
+static size_t block_positions(const gc_conv *c, gc_shape out, size_t floats, size_t most)
 {
-    size_t block = BLOCK_FLOATS / column_rows(c) / BLOCK_POSITIONS * BLOCK_POSITIONS;
-    if (block < BLOCK_POSITIONS)
-        block = BLOCK_POSITIONS;
+    size_t block = floats / column_rows(c) / LEAST * LEAST;
+    block = block < LEAST ? LEAST : block > most ? most : block;
     return block < gc_positions(out) ? block : gc_positions(out);
+}
+
+static size_t forward_block(const gc_conv *c, gc_shape out)
+{
+    return block_positions(c, out, FORWARD_FLOATS, FORWARD_MOST);
+}
+
+static size_t backward_block(const gc_conv *c, gc_shape out)
+{
+    return block_positions(c, out, BACKWARD_FLOATS, BACKWARD_MOST);
 }
 
 static int is_pointwise(const gc_conv *c)
@@ -95,7 +113,11 @@ static size_t conv_scratch_bytes(const gc_layer *layer, const gc_shape *in, gc_s
     const gc_conv *c = &layer->conv;
     if (gc_winograd_applies(c, engine))
         return gc_winograd_scratch_bytes(c, in->height, in->width, engine);
-    return is_pointwise(c) ? 0 : column_rows(c) * block_positions(c, out) * sizeof(float);
+    const size_t forward = engine.workers * forward_block(c, out);
+    const size_t backward = backward_block(c, out);
+    return is_pointwise(c)
+               ? 0
+               : column_rows(c) * (forward > backward ? forward : backward) * sizeof(float);
 }
 
 /* Bias, and ReLU with its bits where bits is not NULL, on positions first .. first + count
@@ -114,30 +136,53 @@ static void finish_block(const gc_kernels *kernels, size_t channels, size_t posi
     }
 }
 
-/* One group of one image. */
-static void forward_group(const gc_layer *layer, gc_engine engine,
-                          const gc_window *window, gc_shape out, const float *weight,
-                          const float *bias, const float *x, float *y, uint8_t *bits,
-                          float *columns)
+/* A convolution as products: of each image, each group by itself. */
+typedef struct run {
+    const gc_layer *layer;
+    const gc_conv *conv;
+    gc_engine engine;
+    gc_window window;           /* of one group */
+    size_t positions, channels; /* outputs of one group */
+    size_t rows, block;
+    size_t bit_row_bytes;
+    const float *from; /* x, or dy */
+    float *to;         /* y, or dx */
+    uint8_t *bits;     /* or NULL */
+    float *columns;
+    size_t count;      /* positions of the block that is shared out, backward */
+    size_t first;
+} run;
+
+static const float *weight_of(const run *r, size_t group)
 {
-    const gc_conv *c = &layer->conv;
-    const size_t positions = gc_positions(out), rows = column_rows(c);
-    const size_t channels = c->out_channels / c->groups;
-    const size_t block = block_positions(c, out);
-    for (size_t first = 0; first < positions; first += block) {
-        const size_t count = positions - first < block ? positions - first : block;
-        const float *matrix = x + first; /* of a pointwise convolution */
-        size_t stride = positions;
-        if (!is_pointwise(c)) {
-            engine.kernels->im2col(window, x, first, count, columns);
-            matrix = columns;
-            stride = count;
-        }
-        gc_sgemm(engine, 0, 0, channels, count, rows, weight, rows, matrix, stride, y + first,
-                 positions);
-        finish_block(engine.kernels, channels, positions, first, count, bias, y, bits,
-                     gc_bit_row_bytes(out));
+    return r->layer->weight + group % r->conv->groups * r->channels * r->rows;
+}
+
+/* One block of positions of one group of one image. */
+static void forward_part(void *argument, size_t part, size_t worker)
+{
+    const run *r = argument;
+    const size_t blocks = (r->positions + r->block - 1) / r->block;
+    const size_t group = part / blocks, first = part % blocks * r->block;
+    const size_t left = r->positions - first, count = left < r->block ? left : r->block;
+    const float *x = r->from + group * r->window.channels * r->window.height * r->window.width;
+    const float *matrix = x + first; /* of a pointwise convolution */
+    size_t stride = r->positions;
+    if (!is_pointwise(r->conv)) {
+        float *columns = r->columns + worker * r->rows * r->block;
+        r->engine.kernels->im2col(&r->window, x, first, count, columns);
+        matrix = columns;
+        stride = count;
     }
+    float *y = r->to + group * r->channels * r->positions;
+    gc_sgemm_alone(r->engine, 0, 0, r->channels, count, r->rows, weight_of(r, group), r->rows,
+                   matrix, stride, y + first, r->positions);
+    finish_block(r->engine.kernels, r->channels, r->positions, first, count,
+                 r->layer->bias == NULL
+                     ? NULL
+                     : r->layer->bias + group % r->conv->groups * r->channels,
+                 y, r->bits == NULL ? NULL : r->bits + group * r->channels * r->bit_row_bytes,
+                 r->bit_row_bytes);
 }
 
 static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
@@ -149,42 +194,53 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
                         step->scratch);
         return;
     }
-    const gc_window window = window_of_group(c, step->in[0], step->out);
-    const size_t channels = c->out_channels / c->groups;
-    const size_t x_stride = window.channels * window.height * window.width;
-    const size_t y_stride = channels * gc_positions(step->out);
-    const size_t bits_stride = channels * gc_bit_row_bytes(step->out);
-    for (size_t n = 0; n < step->count; n++)
-        for (size_t g = 0; g < c->groups; g++) {
-            const size_t group = n * c->groups + g;
-            forward_group(layer, step->engine, &window, step->out,
-                          layer->weight + g * channels * column_rows(c),
-                          layer->bias == NULL ? NULL : layer->bias + g * channels,
-                          step->x[0] + group * x_stride, step->y + group * y_stride,
-                          step->relu_bits == NULL ? NULL
-                                                  : step->relu_bits + group * bits_stride,
-                          step->scratch);
-        }
+    run r = {.layer = layer,
+             .conv = c,
+             .engine = step->engine,
+             .window = window_of_group(c, step->in[0], step->out),
+             .positions = gc_positions(step->out),
+             .channels = c->out_channels / c->groups,
+             .rows = column_rows(c),
+             .block = forward_block(c, step->out),
+             .bit_row_bytes = gc_bit_row_bytes(step->out),
+             .from = step->x[0],
+             .to = step->y,
+             .bits = step->relu_bits,
+             .columns = step->scratch};
+    const size_t blocks = (r.positions + r.block - 1) / r.block;
+    gc_blas_begin();
+    gc_parallel(step->engine.workers, step->count * c->groups * blocks, forward_part, &r);
+    gc_blas_end();
 }
 
-static void backward_group(const gc_layer *layer, gc_engine engine,
-                           const gc_window *window, gc_shape out, const float *weight,
-                           const float *dy, float *dx, float *columns)
+/* The columns of one channel of a block, back to the pixels of that channel. */
+static void scatter_part(void *argument, size_t channel, size_t worker)
 {
-    const gc_conv *c = &layer->conv;
-    const size_t positions = gc_positions(out), rows = column_rows(c);
-    const size_t channels = c->out_channels / c->groups;
-    const size_t block = block_positions(c, out);
-    if (is_pointwise(c)) {
-        gc_sgemm(engine, 1, 0, rows, positions, channels, weight, rows, dy, positions, dx, positions);
+    (void)worker;
+    const run *r = argument;
+    gc_window one = r->window;
+    one.channels = 1;
+    r->engine.kernels->col2im(
+        &one, r->columns + channel * one.kernel[0] * one.kernel[1] * r->count, r->first,
+        r->count, r->to + channel * one.height * one.width);
+}
+
+/* One group of one image: dy at r->from, dx at r->to. */
+static void backward_group(run *r, const float *weight)
+{
+    if (is_pointwise(r->conv)) {
+        gc_sgemm(r->engine, 1, 0, r->rows, r->positions, r->channels, weight, r->rows, r->from,
+                 r->positions, r->to, r->positions);
         return;
     }
-    memset(dx, 0, window->channels * window->height * window->width * sizeof *dx);
-    for (size_t first = 0; first < positions; first += block) {
-        const size_t count = positions - first < block ? positions - first : block;
-        gc_sgemm(engine, 1, 0, rows, count, channels, weight, rows, dy + first, positions, columns,
-                 count);
-        engine.kernels->col2im(window, columns, first, count, dx);
+    memset(r->to, 0,
+           r->window.channels * r->window.height * r->window.width * sizeof *r->to);
+    for (r->first = 0; r->first < r->positions; r->first += r->block) {
+        const size_t left = r->positions - r->first;
+        r->count = left < r->block ? left : r->block;
+        gc_sgemm(r->engine, 1, 0, r->rows, r->count, r->channels, weight, r->rows,
+                 r->from + r->first, r->positions, r->columns, r->count);
+        gc_parallel(r->engine.workers, r->window.channels, scatter_part, r);
     }
 }
 
@@ -196,18 +252,22 @@ static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
                         step->in[0].width, step->dy, NULL, step->dx[0], NULL, step->scratch);
         return;
     }
-    const gc_window window = window_of_group(c, step->in[0], step->out);
-    const size_t channels = c->out_channels / c->groups;
-    const size_t dx_stride = window.channels * window.height * window.width;
-    const size_t dy_stride = channels * gc_positions(step->out);
-    for (size_t n = 0; n < step->count; n++)
-        for (size_t g = 0; g < c->groups; g++) {
-            const size_t group = n * c->groups + g;
-            backward_group(layer, step->engine, &window, step->out,
-                           layer->weight + g * channels * column_rows(c),
-                           step->dy + group * dy_stride, step->dx[0] + group * dx_stride,
-                           step->scratch);
-        }
+    run r = {.layer = layer,
+             .conv = c,
+             .engine = step->engine,
+             .window = window_of_group(c, step->in[0], step->out),
+             .positions = gc_positions(step->out),
+             .channels = c->out_channels / c->groups,
+             .rows = column_rows(c),
+             .block = backward_block(c, step->out),
+             .from = step->dy,
+             .to = step->dx[0],
+             .columns = step->scratch};
+    for (size_t group = 0; group < step->count * c->groups; group++) {
+        backward_group(&r, weight_of(&r, group));
+        r.from += r.channels * r.positions;
+        r.to += r.window.channels * r.window.height * r.window.width;
+    }
 }
 
 const gc_layer_type gc_conv_layer = {

@@ -24,11 +24,44 @@ extern char *BLAS(openblas_get_config)(void);
 extern int BLAS(openblas_get_num_threads)(void);
 extern void BLAS(openblas_set_num_threads)(int threads);
 
-/* Multiplications that a thread takes at a time. */
+/* OpenBLAS's own threads, once woken, spin for a while and take the processors from ours. So it
+ * runs on one thread, and ours share out the work. Its count of threads is the whole process's,
+ * where others may use it too: it is put back after each use. */
+static int threads_before; /* guarded by the lock */
+
+void gc_blas_begin(void)
+{
+    gc_lock(GC_LOCK_BLAS);
+    threads_before = BLAS(openblas_get_num_threads)();
+    if (threads_before != 1)
+        BLAS(openblas_set_num_threads)(1);
+}
+
+void gc_blas_end(void)
+{
+    if (threads_before != 1)
+        BLAS(openblas_set_num_threads)(threads_before);
+    gc_unlock(GC_LOCK_BLAS);
+}
+
+void gc_sgemm_alone(gc_engine engine, int transpose_a, int transpose_b, size_t m, size_t n,
+                    size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+                    size_t ldc)
+{
+    if (engine.kernels->width == 1) /* the reference level */
+        gc_gemm_reference(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc);
+    else
+        BLAS(cblas_sgemm)(ROW_MAJOR, transpose_a ? TRANSPOSE : NO_TRANSPOSE,
+                          transpose_b ? TRANSPOSE : NO_TRANSPOSE, (int)m, (int)n, (int)k, 1.0f,
+                          a, (int)lda, b, (int)ldb, 0.0f, c, (int)ldc);
+}
+
+/* Multiplications that a thread takes at a time, and the fewest columns of C. */
 static const double PART = 8e6;
 enum { LEAST_COLUMNS = 64 };
 
 typedef struct product {
+    gc_engine engine;
     int transpose_a, transpose_b;
     size_t m, n, k, lda, ldb, ldc;
     const float *a, *b;
@@ -41,25 +74,16 @@ static void some_columns(void *argument, size_t part, size_t worker)
     (void)worker;
     const product *p = argument;
     const size_t first = part * p->columns, left = p->n - first;
-    const size_t count = left < p->columns ? left : p->columns;
-    BLAS(cblas_sgemm)(ROW_MAJOR, p->transpose_a ? TRANSPOSE : NO_TRANSPOSE,
-                      p->transpose_b ? TRANSPOSE : NO_TRANSPOSE, (int)p->m, (int)count,
-                      (int)p->k, 1.0f, p->a, (int)p->lda,
-                      p->b + first * (p->transpose_b ? p->ldb : 1), (int)p->ldb, 0.0f,
-                      p->c + first, (int)p->ldc);
+    gc_sgemm_alone(p->engine, p->transpose_a, p->transpose_b, p->m,
+                   left < p->columns ? left : p->columns, p->k, p->a, p->lda,
+                   p->b + first * (p->transpose_b ? p->ldb : 1), p->ldb, p->c + first, p->ldc);
 }
 
-/* OpenBLAS's own threads, once woken, spin for a while and take the processors from ours. So it
- * runs on one thread, and ours share out the columns of C. Its count of threads is the whole
- * process's, where others may use it too: it is put back after each product. */
 void gc_sgemm(gc_engine engine, int transpose_a, int transpose_b, size_t m, size_t n, size_t k,
               const float *a, size_t lda, const float *b, size_t ldb, float *c, size_t ldc)
 {
-    if (engine.kernels->width == 1) { /* the reference level */
-        gc_gemm_reference(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc);
-        return;
-    }
-    product p = {.transpose_a = transpose_a,
+    product p = {.engine = engine,
+                 .transpose_a = transpose_a,
                  .transpose_b = transpose_b,
                  .m = m,
                  .n = n,
@@ -74,14 +98,9 @@ void gc_sgemm(gc_engine engine, int transpose_a, int transpose_b, size_t m, size
     p.columns = columns < LEAST_COLUMNS ? LEAST_COLUMNS
                 : columns < (double)n   ? (size_t)columns / LEAST_COLUMNS * LEAST_COLUMNS
                                         : n;
-    gc_lock(GC_LOCK_BLAS);
-    const int before = BLAS(openblas_get_num_threads)();
-    if (before != 1)
-        BLAS(openblas_set_num_threads)(1);
+    gc_blas_begin();
     gc_parallel(engine.workers, (n + p.columns - 1) / p.columns, some_columns, &p);
-    if (before != 1)
-        BLAS(openblas_set_num_threads)(before);
-    gc_unlock(GC_LOCK_BLAS);
+    gc_blas_end();
 }
 
 const char *gc_blas_config(void)

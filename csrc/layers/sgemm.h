@@ -9,4 +9,12 @@
 void gc_sgemm(gc_engine engine, int transpose_a, int transpose_b, size_t m, size_t n, size_t k,
               const float *a, size_t lda, const float *b, size_t ldb, float *c, size_t ldc);
 
+/* The same on the calling thread alone, between gc_blas_begin and gc_blas_end: for work whose
+ * parts are shared out already. */
+void gc_sgemm_alone(gc_engine engine, int transpose_a, int transpose_b, size_t m, size_t n,
+                    size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+                    size_t ldc);
+void gc_blas_begin(void);
+void gc_blas_end(void);
+
 #endif
