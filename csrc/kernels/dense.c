@@ -68,41 +68,57 @@ void GC_KERNEL(dense_forward)(size_t rows, size_t columns, const float *w, const
         dot_rows(1, columns, w + r * columns, x, y + r);
 }
 
-/* dx += sum of four rows. */
-static void add_rows(const float *const w[ROWS], const float g[ROWS], size_t columns, float *dx)
+/* Up to four rows whose factor is not zero. */
+typedef struct batch {
+    const float *rows[ROWS];
+    float factors[ROWS];
+    int count;
+} batch;
+
+/* dx += sum of four rows, while the next ones are on their way from memory. */
+static void add_rows(const batch *b, const batch *next, size_t columns, float *dx)
 {
     size_t c = 0;
     for (; c + GC_WIDTH <= columns; c += GC_WIDTH) {
         gc_vec sum = load(dx + c);
 #pragma GCC unroll 4
-        for (int r = 0; r < ROWS; r++)
-            sum += g[r] * load(w[r] + c);
+        for (int r = 0; r < ROWS; r++) {
+            __builtin_prefetch(next->rows[r] + c, 0, 2);
+            sum += b->factors[r] * load(b->rows[r] + c);
+        }
         store(dx + c, sum);
     }
     for (; c < columns; c++)
         for (int r = 0; r < ROWS; r++)
-            dx[c] += g[r] * w[r][c];
+            dx[c] += b->factors[r] * b->rows[r][c];
+}
+
+/* The next rows from `*r` on that count; where there are fewer than four, a row stands in for
+ * the others, to be prefetched and no more. */
+static batch next_rows(size_t rows, size_t stride, const float *w, const float *g, size_t *r)
+{
+    batch b = {.rows = {w, w, w, w}};
+    for (; *r < rows && b.count < ROWS; ++*r)
+        if (g[*r] != 0.0f) {
+            b.rows[b.count] = w + *r * stride;
+            b.factors[b.count++] = g[*r];
+        }
+    return b;
 }
 
 void GC_KERNEL(dense_backward)(size_t rows, size_t columns, size_t stride, const float *w,
                                const float *g, float *dx)
 {
-    const float *pending[ROWS];
-    float factors[ROWS];
-    int count = 0;
+    size_t r = 0;
     for (size_t c = 0; c < columns; c++)
         dx[c] = 0.0f;
-    for (size_t r = 0; r < rows; r++) {
-        if (g[r] == 0.0f)
-            continue;
-        pending[count] = w + r * stride;
-        factors[count] = g[r];
-        if (++count == ROWS) {
-            add_rows(pending, factors, columns, dx);
-            count = 0;
-        }
+    batch b = next_rows(rows, stride, w, g, &r);
+    while (b.count == ROWS) {
+        const batch next = next_rows(rows, stride, w, g, &r);
+        add_rows(&b, &next, columns, dx);
+        b = next;
     }
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < b.count; i++)
         for (size_t c = 0; c < columns; c++)
-            dx[c] += factors[i] * pending[i][c];
+            dx[c] += b.factors[i] * b.rows[i][c];
 }

@@ -9,7 +9,7 @@
 #include "layers/sgemm.h"
 
 /* What one thread takes at a time. */
-enum { ROWS = 32, COLUMNS = 2048 };
+enum { ROWS = 32, SHARES = 8, LEAST_COLUMNS = 1024 };
 
 static gc_status linear_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                               gc_error *error)
@@ -45,12 +45,20 @@ static void some_rows(void *argument, size_t part, size_t worker)
                               p->y + first);
 }
 
+/* Long pieces of rows, which memory gives faster, but enough of them to share out. */
+static size_t columns_of_part(size_t in)
+{
+    const size_t columns = (in / SHARES + 15) / 16 * 16;
+    return columns < LEAST_COLUMNS ? LEAST_COLUMNS : columns;
+}
+
 static void some_columns(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const product *p = argument;
-    const size_t in = p->layer->linear.in, first = part * COLUMNS, left = in - first;
-    p->kernels->dense_backward(p->layer->linear.out, left < COLUMNS ? left : COLUMNS, in,
+    const size_t in = p->layer->linear.in, columns = columns_of_part(in);
+    const size_t first = part * columns, left = in - first;
+    p->kernels->dense_backward(p->layer->linear.out, left < columns ? left : columns, in,
                                p->layer->weight + first, p->x, p->y + first);
 }
 
@@ -82,7 +90,8 @@ static void linear_backward(const gc_layer *layer, const gc_backward_step *step)
                    .x = step->dy,
                    .y = step->dx[0]};
     if (step->count == 1)
-        gc_parallel(step->engine.workers, (in + COLUMNS - 1) / COLUMNS, some_columns, &one);
+        gc_parallel(step->engine.workers, (in + columns_of_part(in) - 1) / columns_of_part(in),
+                    some_columns, &one);
     else
         gc_sgemm(step->engine, 0, 0, step->count, in, out, step->dy, out, layer->weight, in,
                  step->dx[0], in);
