@@ -31,7 +31,7 @@ VERSION = next(
 IS_MACOS = sys.platform == "darwin"
 if IS_MACOS:
     # One architecture at a time, also under a Python built for two: each has its own kernels.
-    os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
+    os.environ["ARCHFLAGS"] = os.environ.get("ARCHFLAGS") or f"-arch {platform.machine()}"
 MACHINE = os.environ["ARCHFLAGS"].split()[-1] if IS_MACOS else platform.machine()
 IS_X86 = MACHINE.lower() in ("x86_64", "amd64")
 
@@ -39,8 +39,11 @@ C_FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
 # No -ffast-math: it would make NumPy flush subnormals, and NaN must stay NaN.
 KERNEL_FLAGS = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 LEVELS: dict[str, list[str]] = {"baseline": []}
+WIDTHS = {"baseline": 4, "avx2": 8, "avx512": 16}  # floats in a vector
 if IS_X86:
-    LEVELS["avx2"] = ["-mavx2", "-mfma"]
+    # The architecture is named first, for CFLAGS may hold a higher one.
+    LEVELS["baseline"] = ["-march=x86-64"]
+    LEVELS["avx2"] = ["-march=x86-64", "-mavx2", "-mfma"]
     LEVELS["avx512"] = [
         *LEVELS["avx2"],
         *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"),
@@ -168,7 +171,7 @@ class BuildExt(build_ext):
                     if path.name != "dispatch.c"
                 ],
                 output_dir=str(Path(self.build_temp) / level),
-                macros=[("GC_LEVEL", level)],
+                macros=[("GC_LEVEL", level), ("GC_LEVEL_WIDTH", str(WIDTHS[level]))],
                 include_dirs=["csrc"],
                 extra_postargs=[*C_FLAGS, *KERNEL_FLAGS, *flags],
             )

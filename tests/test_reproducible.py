@@ -22,8 +22,6 @@ def _everything(network: gradcam.Network, batch: np.ndarray) -> list[np.ndarray]
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_results_do_not_depend_on_the_number_of_threads(batch, cpu_level, threads):
-    if cpu_level == "reference":
-        pytest.skip("the reference level runs on one thread")
     network = gradcam.vgg16(gradcam.vgg16.random_tensors(width=8, fc=32, classes=10, seed=1))
     pictures = np.random.default_rng(0).standard_normal((batch, 3, 70, 57)).astype(np.float32)
     _core.set_num_threads(1)

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/threads.h"
 
@@ -27,7 +28,7 @@ static atomic_long live_blocks;
 
 /* Guarded by GC_LOCK_MEMORY. */
 static struct {
-    header *blocks[SHELF_PLACES];
+    header *blocks[SHELF_PLACES]; /* the oldest first */
     size_t count, bytes;
 } shelf;
 
@@ -46,23 +47,29 @@ static header *take_from_shelf(size_t bytes)
     if (best < SHELF_PLACES) {
         found = shelf.blocks[best];
         shelf.bytes -= found->bytes;
-        shelf.blocks[best] = shelf.blocks[--shelf.count];
+        shelf.count--;
+        memmove(shelf.blocks + best, shelf.blocks + best + 1,
+                (shelf.count - best) * sizeof *shelf.blocks);
     }
     gc_unlock(GC_LOCK_MEMORY);
     return found;
 }
 
-/* Put a block on the shelf; 0 where there is no room for it. */
+/* Put a block on the shelf, in place of the oldest ones if need be; 0 if it is too large. */
 static int put_on_shelf(header *block)
 {
+    if (block->bytes > SHELF_BYTES)
+        return 0;
     gc_lock(GC_LOCK_MEMORY);
-    const int room = shelf.count < SHELF_PLACES && shelf.bytes + block->bytes <= SHELF_BYTES;
-    if (room) {
-        shelf.blocks[shelf.count++] = block;
-        shelf.bytes += block->bytes;
+    while (shelf.count == SHELF_PLACES || shelf.bytes + block->bytes > SHELF_BYTES) {
+        shelf.bytes -= shelf.blocks[0]->bytes;
+        free(shelf.blocks[0]);
+        memmove(shelf.blocks, shelf.blocks + 1, --shelf.count * sizeof *shelf.blocks);
     }
+    shelf.blocks[shelf.count++] = block;
+    shelf.bytes += block->bytes;
     gc_unlock(GC_LOCK_MEMORY);
-    return room;
+    return 1;
 }
 
 void gc_release_memory(void)

@@ -9,6 +9,7 @@
 #include "base/threads.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +27,9 @@ static struct {
     pthread_mutex_t mutex;   /* guards what follows */
     pthread_cond_t wake, done;
     size_t started;          /* workers there are, numbered 1 .. started */
-    size_t invited;          /* workers 1 .. invited take part in this work */
-    size_t running;          /* of these, the ones not yet done */
+    size_t invited;          /* workers 1 .. invited may take part in this work */
+    size_t running;          /* of these, the ones that have begun and are not yet done */
+    int open;                /* whether more may begin */
     unsigned long round;     /* counts pieces of work */
     gc_part run;
     void *work;
@@ -83,8 +85,10 @@ int gc_threads(void)
     if (threads == 0) {
         const char *text = getenv("GRADCAM_NUM_THREADS");
         const long asked = text == NULL ? 0 : strtol(text, NULL, 10);
-        threads = clamp_threads(asked > 0 ? asked : within_cgroup(processors()));
-        atomic_store(&threads_wanted, threads);
+        const int found = clamp_threads(asked > 0 ? asked : within_cgroup(processors()));
+        /* Unless a number was set meanwhile, which is then in `threads`. */
+        if (atomic_compare_exchange_strong(&threads_wanted, &threads, found))
+            threads = found;
     }
     return threads;
 }
@@ -115,8 +119,9 @@ static void *worker_main(void *argument)
         while (pool.round == seen)
             pthread_cond_wait(&pool.wake, &pool.mutex);
         seen = pool.round;
-        if (worker > pool.invited)
+        if (worker > pool.invited || !pool.open)
             continue;
+        pool.running++;
         const gc_part run = pool.run;
         void *work = pool.work;
         const size_t parts = pool.parts;
@@ -134,16 +139,28 @@ static void start_anew(void)
 {
     for (int i = 0; i < GC_LOCKS; i++)
         pthread_mutex_init(&locks[i], NULL);
-    pool.started = 0;
+    pool.started = pool.running = 0;
     pthread_mutex_init(&pool.busy, NULL);
     pthread_mutex_init(&pool.mutex, NULL);
     pthread_cond_init(&pool.wake, NULL);
     pthread_cond_init(&pool.done, NULL);
 }
 
+/* The kept blocks of memory go on in the child, so no one may be changing them meanwhile. The
+ * other locks guard nothing that a child could find half done. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&locks[GC_LOCK_MEMORY]);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&locks[GC_LOCK_MEMORY]);
+}
+
 static void prepare_for_fork_once(void)
 {
-    pthread_atfork(NULL, NULL, start_anew);
+    pthread_atfork(before_fork, after_fork, start_anew);
 }
 
 static void prepare_for_fork(void)
@@ -163,17 +180,28 @@ void gc_unlock(gc_lock_name name)
     pthread_mutex_unlock(&locks[name]);
 }
 
-/* Start workers up to number `wanted`, as far as the system lets. Called with the mutex. */
+/* Start workers up to number `wanted`, as far as the system lets. Called with the mutex. Signals
+ * are the application's affair: workers take none but those of their own faults. */
 static void start_workers(size_t wanted)
 {
+    if (pool.started >= wanted)
+        return;
+    sigset_t all, before;
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     prepare_for_fork();
     while (pool.started < wanted) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, worker_main, (void *)(pool.started + 1)) != 0)
-            return;
+            break;
         pthread_detach(thread);
         pool.started++;
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void run_alone(size_t parts, gc_part run, void *work)
@@ -196,14 +224,17 @@ void gc_parallel(size_t workers, size_t parts, gc_part run, void *work)
     pool.round++;
     start_workers(useful - 1);
     pool.invited = pool.started < useful - 1 ? pool.started : useful - 1;
-    pool.running = pool.invited;
+    pool.running = 0;
+    pool.open = 1;
     atomic_store_explicit(&next_part, 0, memory_order_relaxed);
     pthread_cond_broadcast(&pool.wake);
     pthread_mutex_unlock(&pool.mutex);
 
     take_parts(run, work, parts, 0);
 
+    /* All parts are taken: wait for those that others have begun, but for no one to wake up. */
     pthread_mutex_lock(&pool.mutex);
+    pool.open = 0;
     while (pool.running > 0)
         pthread_cond_wait(&pool.done, &pool.mutex);
     pthread_mutex_unlock(&pool.mutex);

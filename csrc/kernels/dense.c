@@ -4,25 +4,14 @@
  *     backward  dx[c] = sum over r of g[r] w[r][c]
  *
  * Each weight is used once, so the speed is that of memory: rows are read in fours, each as one
- * stream, and where g[r] is zero (half of the units behind a ReLU) its row is not read. The order
+ * stream, and where g[r] is zero (half of the units behind a ReLU) its row is not read, so that
+ * weights must be finite. The order
  * of the sums depends on the sizes alone. Rows need not be aligned: they lie where the caller,
  * or a mapped file, has them. */
 #include "kernels/level.h"
 #include "kernels/vec.h"
 
 enum { ROWS = 4 };
-
-GC_INLINE gc_vec load(const float *x)
-{
-    gc_vec v;
-    __builtin_memcpy(&v, x, sizeof v);
-    return v;
-}
-
-GC_INLINE void store(float *x, gc_vec v)
-{
-    __builtin_memcpy(x, &v, sizeof v);
-}
 
 static float sum_of(gc_vec v)
 {
@@ -40,15 +29,15 @@ GC_INLINE void dot_rows(size_t rows, size_t columns, const float *w, const float
         sums[r][0] = sums[r][1] = (gc_vec){0};
     size_t c = 0;
     for (; c + 2 * GC_WIDTH <= columns; c += 2 * GC_WIDTH) {
-        const gc_vec x0 = load(x + c), x1 = load(x + c + GC_WIDTH);
+        const gc_vec x0 = gc_load(x + c), x1 = gc_load(x + c + GC_WIDTH);
 #pragma GCC unroll 4
         for (size_t r = 0; r < rows; r++) {
             const float *row = w + r * columns + c;
             __builtin_prefetch(row + 1024, 0, 1);
             if (GC_WIDTH == 16)
                 __builtin_prefetch(row + 1024 + 16, 0, 1);
-            sums[r][0] += x0 * load(row);
-            sums[r][1] += x1 * load(row + GC_WIDTH);
+            sums[r][0] += x0 * gc_load(row);
+            sums[r][1] += x1 * gc_load(row + GC_WIDTH);
         }
     }
     for (size_t r = 0; r < rows; r++) {
@@ -80,13 +69,13 @@ static void add_rows(const batch *b, const batch *next, size_t columns, float *d
 {
     size_t c = 0;
     for (; c + GC_WIDTH <= columns; c += GC_WIDTH) {
-        gc_vec sum = load(dx + c);
+        gc_vec sum = gc_load(dx + c);
 #pragma GCC unroll 4
         for (int r = 0; r < ROWS; r++) {
             __builtin_prefetch(next->rows[r] + c, 0, 2);
-            sum += b->factors[r] * load(b->rows[r] + c);
+            sum += b->factors[r] * gc_load(b->rows[r] + c);
         }
-        store(dx + c, sum);
+        gc_store(dx + c, sum);
     }
     for (; c < columns; c++)
         for (int r = 0; r < ROWS; r++)

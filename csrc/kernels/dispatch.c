@@ -107,8 +107,9 @@ const gc_kernels *gc_kernels_active(void)
         table = find(wanted);
     if (table == NULL)
         table = levels[gc_level_count() - 1].table;
-    atomic_store_explicit(&active, table, memory_order_release);
-    return table;
+    /* Unless a level was set meanwhile, which is then in `set`. */
+    const gc_kernels *set = NULL;
+    return atomic_compare_exchange_strong(&active, &set, table) ? table : set;
 }
 
 const char *gc_level_active(void)

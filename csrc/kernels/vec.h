@@ -24,9 +24,25 @@ enum { GC_WIDTH = 4, GC_TILES = 8 };
 enum { GC_WIDTH = 4, GC_TILES = 6 };
 #endif
 
+/* The build says how wide the level's vectors are, and the table in dispatch.c relies on it: flags
+ * from elsewhere (-march=native in CFLAGS) must not make them wider. */
+_Static_assert((int)GC_WIDTH == GC_LEVEL_WIDTH, "compiler flags do not fit the level");
+
 typedef float gc_vec __attribute__((vector_size(GC_WIDTH * sizeof(float))));
 
 #define GC_INLINE static inline __attribute__((always_inline))
+
+GC_INLINE gc_vec gc_load(const float *x) /* need not be aligned */
+{
+    gc_vec v;
+    __builtin_memcpy(&v, x, sizeof v);
+    return v;
+}
+
+GC_INLINE void gc_store(float *x, gc_vec v)
+{
+    __builtin_memcpy(x, &v, sizeof v);
+}
 
 /* All lanes `value`, in a register: one load for the several products that use it. */
 GC_INLINE gc_vec gc_broadcast(float value)

@@ -22,11 +22,12 @@
  *     A^T m  row i:  a^i (m1 +- m2) + b^i (m3 +- m4), + m0 in row 0, + m5 in row 3
  *
  * The vector runs over channels. Layouts, W = GC_WIDTH:
- *     maps  [c / W][rows][columns][W]     a border of zeros above and on the left, 1 wide
+ *     maps  [c / W][rows][columns][W]     input: inside a border of zeros, 1 wide above and on
+ *                                         the left, to whole tiles below and on the right
  *     V     [xi][c / W][tile][W]
  *     U     [k / 2W][xi][c][2W]
  *     M     [xi][tile][2W]
- * U is made by gc_winograd_weights in layers/, in double, rounded once. */
+ * U is made in layers/winograd.c, in double, and rounded once. */
 #include <string.h>
 
 #include "kernels/level.h"
@@ -36,16 +37,6 @@ enum { SIDE = 6, STEP = 4, PRODUCTS = SIDE * SIDE };
 
 static const float A = 0.70710678118654752f, B = 1.41421356237309505f;
 static const float A2 = 0.5f, B2 = 2.0f, A3 = 0.35355339059327376f, B3 = 2.82842712474619010f;
-
-GC_INLINE gc_vec load(const float *x)
-{
-    return *(const gc_vec *)x;
-}
-
-GC_INLINE void store(float *x, gc_vec v)
-{
-    *(gc_vec *)x = v;
-}
 
 /* o = B^T d for six values `step` apart. */
 GC_INLINE void transform_input(const gc_vec *d, size_t step, gc_vec *o, size_t out_step)
@@ -94,7 +85,7 @@ static void input_tile(const float *in, size_t row, float *v, size_t plane)
         gc_vec d[SIDE];
 #pragma GCC unroll 6
         for (size_t y = 0; y < SIDE; y++)
-            d[y] = load(in + y * row + x * GC_WIDTH);
+            d[y] = gc_load(in + y * row + x * GC_WIDTH);
         transform_input(d, 1, half + x, SIDE);
     }
 #pragma GCC unroll 6
@@ -103,7 +94,7 @@ static void input_tile(const float *in, size_t row, float *v, size_t plane)
         transform_input(half + y * SIDE, 1, o, 1);
 #pragma GCC unroll 6
         for (size_t x = 0; x < SIDE; x++)
-            store(v + (y * SIDE + x) * plane, o[x]);
+            gc_store(v + (y * SIDE + x) * plane, o[x]);
     }
 }
 
@@ -131,7 +122,7 @@ GC_INLINE void multiply(size_t tiles, size_t in_blocks, size_t v_block, const fl
     for (size_t c = 0; c < in_blocks; c++, v += v_block)
 #pragma GCC unroll 4
         for (size_t lane = 0; lane < GC_WIDTH; lane++, u += 2 * GC_WIDTH) {
-            const gc_vec u0 = load(u), u1 = load(u + GC_WIDTH);
+            const gc_vec u0 = gc_load(u), u1 = gc_load(u + GC_WIDTH);
             /* 16 KB ahead: U streams from memory once a tile block. */
             __builtin_prefetch(u + 4096, 0, 3);
             if (GC_WIDTH == 16)
@@ -145,8 +136,8 @@ GC_INLINE void multiply(size_t tiles, size_t in_blocks, size_t v_block, const fl
         }
 #pragma GCC unroll 14
     for (size_t t = 0; t < tiles; t++) {
-        store(m + 2 * t * GC_WIDTH, sum[t][0]);
-        store(m + (2 * t + 1) * GC_WIDTH, sum[t][1]);
+        gc_store(m + 2 * t * GC_WIDTH, sum[t][0]);
+        gc_store(m + (2 * t + 1) * GC_WIDTH, sum[t][1]);
     }
 }
 
@@ -189,14 +180,14 @@ static void output_tile(const float *m, size_t plane, float *out, size_t row, si
         gc_vec d[SIDE];
 #pragma GCC unroll 6
         for (size_t y = 0; y < SIDE; y++)
-            d[y] = load(m + (y * SIDE + x) * plane);
+            d[y] = gc_load(m + (y * SIDE + x) * plane);
         transform_output(d, 1, half + x, SIDE);
     }
     for (size_t y = 0; y < height; y++) {
         gc_vec o[STEP];
         transform_output(half + y * SIDE, 1, o, 1);
         for (size_t x = 0; x < width; x++)
-            store(out + y * row + x * GC_WIDTH, o[x]);
+            gc_store(out + y * row + x * GC_WIDTH, o[x]);
     }
 }
 

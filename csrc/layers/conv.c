@@ -208,8 +208,8 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
              .bits = step->relu_bits,
              .columns = step->scratch};
     const size_t blocks = (r.positions + r.block - 1) / r.block;
-    gc_blas_begin();
-    gc_parallel(step->engine.workers, step->count * c->groups * blocks, forward_part, &r);
+    const size_t workers = gc_blas_begin(step->engine);
+    gc_parallel(workers, step->count * c->groups * blocks, forward_part, &r);
     gc_blas_end();
 }
 

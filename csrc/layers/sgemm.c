@@ -21,26 +21,31 @@ extern void BLAS(cblas_sgemm)(int order, int transpose_a, int transpose_b, int m
                               float alpha, const float *a, int lda, const float *b, int ldb,
                               float beta, float *c, int ldc);
 extern char *BLAS(openblas_get_config)(void);
+extern int BLAS(openblas_get_parallel)(void); /* 2: built with OpenMP */
 extern int BLAS(openblas_get_num_threads)(void);
 extern void BLAS(openblas_set_num_threads)(int threads);
 
 /* OpenBLAS's own threads, once woken, spin for a while and take the processors from ours. So it
- * runs on one thread, and ours share out the work. Its count of threads is the whole process's,
- * where others may use it too: it is put back after each use. */
+ * runs on one thread, and ours share out the work. Not where it was built with OpenMP, which
+ * would start a team for each of our threads: there its threads do the work, called from one of
+ * ours. Its count of threads is the whole process's, where others may use it too: it is put back
+ * after each use. */
 static int threads_before; /* guarded by the lock */
 
-void gc_blas_begin(void)
+size_t gc_blas_begin(gc_engine engine)
 {
+    const int openmp = BLAS(openblas_get_parallel)() == 2;
+    const int threads = openmp ? (int)engine.workers : 1;
     gc_lock(GC_LOCK_BLAS);
     threads_before = BLAS(openblas_get_num_threads)();
-    if (threads_before != 1)
-        BLAS(openblas_set_num_threads)(1);
+    if (threads_before != threads)
+        BLAS(openblas_set_num_threads)(threads);
+    return openmp ? 1 : engine.workers;
 }
 
 void gc_blas_end(void)
 {
-    if (threads_before != 1)
-        BLAS(openblas_set_num_threads)(threads_before);
+    BLAS(openblas_set_num_threads)(threads_before);
     gc_unlock(GC_LOCK_BLAS);
 }
 
@@ -98,8 +103,8 @@ void gc_sgemm(gc_engine engine, int transpose_a, int transpose_b, size_t m, size
     p.columns = columns < LEAST_COLUMNS ? LEAST_COLUMNS
                 : columns < (double)n   ? (size_t)columns / LEAST_COLUMNS * LEAST_COLUMNS
                                         : n;
-    gc_blas_begin();
-    gc_parallel(engine.workers, (n + p.columns - 1) / p.columns, some_columns, &p);
+    const size_t workers = gc_blas_begin(engine);
+    gc_parallel(workers, (n + p.columns - 1) / p.columns, some_columns, &p);
     gc_blas_end();
 }
 

@@ -159,7 +159,6 @@ static pack *make_pack(const gc_conv *conv, const float *weight, gc_engine engin
                  .width = width,
                  .channels = divide_up(in_channels(conv, backward), width) * width};
     pack *made = gc_alloc(sizeof *made);
-    /* A little more than is used: kernels prefetch past the end. */
     p.u = gc_alloc(blocks * PRODUCTS * p.channels * lanes * sizeof *p.u);
     if (made == NULL || p.u == NULL) {
         gc_free(made);
@@ -239,8 +238,18 @@ static plan make_plan(const gc_conv *conv, int backward, size_t height, size_t w
     return p;
 }
 
-static size_t plan_bytes(const plan *p, size_t workers)
+/* The workers that can have an M, and a V, at one time: gc_parallel numbers them below both. */
+static size_t plan_workers(const plan *p, size_t workers)
 {
+    const gc_winograd *w = &p->winograd;
+    const size_t tiles = p->images * w->tiles_down * w->tiles_across;
+    const size_t parts = p->by_output ? w->out_blocks : divide_up(tiles, p->block);
+    return parts < workers ? parts : workers;
+}
+
+static size_t plan_bytes(const plan *p, size_t most_workers)
+{
+    const size_t workers = plan_workers(p, most_workers);
     return (p->in_floats + p->out_floats + (p->by_output ? 1 : workers) * p->v_floats
             + workers * p->m_floats)
            * sizeof(float);
@@ -311,6 +320,8 @@ static void unblock_part(void *argument, size_t part, size_t worker)
     const size_t image = part / vectors, first = part % vectors * width;
     const size_t positions = w->height * w->width, row_bytes = (positions + 7) / 8;
     const size_t channels = lanes_of(r->out_channels, part % vectors, width);
+    if (channels == 0)
+        return; /* a vector that only fills up a block */
     float *y = r->y + (image * r->out_channels + first) * positions;
     r->engine.kernels->unblock_map(channels, positions, r->out + part * positions * width, y);
     for (size_t c = 0; c < channels; c++) {
@@ -387,7 +398,7 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv, gc_eng
              .in = scratch};
     r.out = r.in + r.plan.in_floats;
     r.m = r.out + r.plan.out_floats;
-    r.v = r.m + engine.workers * r.plan.m_floats;
+    r.v = r.m + plan_workers(&r.plan, engine.workers) * r.plan.m_floats;
     const size_t positions = height * width, row_bytes = (positions + 7) / 8;
     for (size_t n = 0; n < count; n += r.plan.images) {
         r.images = count - n < r.plan.images ? count - n : r.plan.images;
