@@ -1,8 +1,8 @@
 /* memory.c: allocation. Large blocks are kept when they are freed, and given out again.
  *
  * A pass allocates the same few large blocks as the one before it. From the system they come as
- * fresh pages, each zeroed at its first touch, which for VGG-16 costs a third of a forward
- * pass. So blocks of LARGE bytes and more go to a shelf when they are freed, as long as all
+ * fresh pages, each zeroed at its first touch, which for VGG-16 costs a good part of a
+ * forward pass. So blocks of LARGE bytes and more go to a shelf when they are freed, as long as all
  * that lies there is at most SHELF_BYTES. */
 #define _POSIX_C_SOURCE 200112L /* posix_memalign: aligned_alloc needs a newer macOS */
 #include "base/memory.h"

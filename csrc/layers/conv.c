@@ -153,6 +153,22 @@ typedef struct run {
     size_t first;
 } run;
 
+/* What both directions share. */
+static run make_run(const gc_layer *layer, gc_engine engine, gc_shape in, gc_shape out,
+                    void *scratch)
+{
+    const gc_conv *c = &layer->conv;
+    return (run){.layer = layer,
+                 .conv = c,
+                 .engine = engine,
+                 .window = window_of_group(c, in, out),
+                 .positions = gc_positions(out),
+                 .channels = c->out_channels / c->groups,
+                 .rows = column_rows(c),
+                 .bit_row_bytes = gc_bit_row_bytes(out),
+                 .columns = scratch};
+}
+
 static const float *weight_of(const run *r, size_t group)
 {
     return r->layer->weight + group % r->conv->groups * r->channels * r->rows;
@@ -194,19 +210,11 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
                         step->scratch);
         return;
     }
-    run r = {.layer = layer,
-             .conv = c,
-             .engine = step->engine,
-             .window = window_of_group(c, step->in[0], step->out),
-             .positions = gc_positions(step->out),
-             .channels = c->out_channels / c->groups,
-             .rows = column_rows(c),
-             .block = forward_block(c, step->out),
-             .bit_row_bytes = gc_bit_row_bytes(step->out),
-             .from = step->x[0],
-             .to = step->y,
-             .bits = step->relu_bits,
-             .columns = step->scratch};
+    run r = make_run(layer, step->engine, step->in[0], step->out, step->scratch);
+    r.block = forward_block(c, step->out);
+    r.from = step->x[0];
+    r.to = step->y;
+    r.bits = step->relu_bits;
     const size_t blocks = (r.positions + r.block - 1) / r.block;
     const size_t workers = gc_blas_begin(step->engine);
     gc_parallel(workers, step->count * c->groups * blocks, forward_part, &r);
@@ -252,17 +260,10 @@ static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
                         step->in[0].width, step->dy, NULL, step->dx[0], NULL, step->scratch);
         return;
     }
-    run r = {.layer = layer,
-             .conv = c,
-             .engine = step->engine,
-             .window = window_of_group(c, step->in[0], step->out),
-             .positions = gc_positions(step->out),
-             .channels = c->out_channels / c->groups,
-             .rows = column_rows(c),
-             .block = backward_block(c, step->out),
-             .from = step->dy,
-             .to = step->dx[0],
-             .columns = step->scratch};
+    run r = make_run(layer, step->engine, step->in[0], step->out, step->scratch);
+    r.block = backward_block(c, step->out);
+    r.from = step->dy;
+    r.to = step->dx[0];
     for (size_t group = 0; group < step->count * c->groups; group++) {
         backward_group(&r, weight_of(&r, group));
         r.from += r.channels * r.positions;
