@@ -101,6 +101,11 @@ size_t gc_no_scratch(const gc_layer *layer, const gc_shape *in, gc_shape out, gc
 gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                         gc_error *error);
 
+static inline size_t gc_divide_up(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
 static inline size_t gc_positions(gc_shape shape)
 {
     return shape.height * shape.width;

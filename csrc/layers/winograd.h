@@ -1,24 +1,12 @@
-/* winograd.h: 3x3 convolution by kernels/winograd.c: when it applies, its weights, its run. */
+/* winograd.h: 3x3 convolution by kernels/winograd.c: when it applies, and its run. */
 #ifndef GC_LAYERS_WINOGRAD_H
 #define GC_LAYERS_WINOGRAD_H
 
-#include "layers/layer.h"
-
-/* The transformed weights of one convolution, made at first use for each direction and vector
- * width; may be shared between threads. */
-typedef struct gc_winograd_packs gc_winograd_packs;
+#include "layers/winograd_pack.h"
 
 /* Whether the level has the kernels and the convolution the shape: 3x3, stride,
  * dilation and groups 1, padding 1, and channels enough for whole vectors. */
 int gc_winograd_applies(const gc_conv *conv, gc_engine engine);
-
-gc_winograd_packs *gc_winograd_packs_new(void); /* NULL: no memory */
-void gc_winograd_packs_free(gc_winograd_packs *packs);
-
-/* Make the weights of one direction for the engine's level, unless they are there; 0: no
- * memory. weight is [out][in][3][3]. */
-int gc_winograd_prepare(gc_winograd_packs *packs, const gc_conv *conv, const float *weight,
-                        gc_engine engine, int backward);
 
 /* Scratch of a run over any number of maps of `height` x `width`. */
 size_t gc_winograd_scratch_bytes(const gc_conv *conv, size_t height, size_t width,

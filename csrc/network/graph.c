@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "layers/winograd.h"
+#include "layers/winograd_pack.h"
 #include "network/network.h"
 
 /* ---- Growing -------------------------------------------------------------------------- */
