@@ -43,6 +43,7 @@ typedef struct gc_conv {
     size_t in_channels, out_channels;
     size_t kernel[2], stride[2], padding[2], dilation[2];
     size_t groups; /* weight is [out_channels][in_channels / groups][kernel 0][kernel 1] */
+    int exact;     /* by its definition, never by Winograd's algorithm, whose rounding is coarser */
 } gc_conv;
 
 typedef struct gc_pool {
@@ -124,19 +125,24 @@ gc_status gc_network_shapes(const gc_network *network, size_t height, size_t wid
  *   keep    one flag a layer: nonzero keeps its activation on the tape (NULL: none)
  *   until   the last layer that is needed; it is always kept. Only the layers that feed it,
  *           or feed a layer to be kept, are computed.
+ *   record  nonzero: what gc_backward needs; 0: activations alone, a little faster
  * The input is read during the call only. The caller frees *tape with gc_tape_free; the
  * network must outlive the tape. GC_NO_MEMORY, GC_BAD_ARGUMENT. */
 gc_status gc_forward(const gc_network *network, const float *input, size_t batch,
                      size_t height, size_t width, const unsigned char *keep, size_t until,
-                     gc_tape **tape, gc_error *error);
+                     int record, gc_tape **tape, gc_error *error);
 void gc_tape_free(gc_tape *tape); /* NULL is fine */
 
 size_t gc_tape_batch(const gc_tape *tape);
+size_t gc_tape_size(const gc_tape *tape); /* layers of its network */
 /* Shape of a layer's output for one picture; NULL if the layer was not computed. */
 const gc_shape *gc_tape_shape(const gc_tape *tape, size_t layer);
 int gc_tape_kept(const gc_tape *tape, size_t layer);
 /* Copy a kept activation to out[batch][c][h][w] (or [batch][f]). GC_NOT_KEPT. */
 gc_status gc_tape_read(const gc_tape *tape, size_t layer, float *out, gc_error *error);
+
+/* Seconds that a layer took; 0 where it ran in the step of the layer before it. */
+double gc_tape_seconds(const gc_tape *tape, size_t layer);
 
 /* Gradients of sum_i seeds[s][n][i] * y[n][i], y the output of `layer`, for each s and n,
  * with respect to the outputs of `wanted[0 .. wanted_count)`.
@@ -144,11 +150,13 @@ gc_status gc_tape_read(const gc_tape *tape, size_t layer, float *out, gc_error *
  *   rule        what every ReLU passes back
  *   gradients   gradients[w] is the caller's, [sets][batch][shape of wanted[w]]; zero where
  *               the layer wanted does not feed `layer`
+ *   seconds     NULL, or [gc_network_size] to be written: what each layer took, 0 where it ran in
+ *               the step of a layer behind it
  * Nothing below the lowest layers wanted is computed. GC_NO_MEMORY, GC_BAD_ARGUMENT (layers
- * that were not computed). */
+ * that were not computed), GC_NOT_KEPT (a tape without records). */
 gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
                       gc_rule rule, const size_t *wanted, size_t wanted_count,
-                      float *const *gradients, gc_error *error);
+                      float *const *gradients, double *seconds, gc_error *error);
 
 /* ---- Arithmetic of explanations ------------------------------------------------------- */
 

@@ -32,7 +32,9 @@ class NetworkBuilder:
         padding: _Pair = 0,
         dilation: _Pair = 1,
         groups: int = 1,
-    ) -> int: ...
+        exact: bool = False,
+    ) -> int:
+        """exact: by its definition, never by Winograd's algorithm."""
     def linear(self, input: int, weight: ArrayLike, bias: ArrayLike | None = None) -> int: ...
     def relu(self, input: int) -> int: ...
     def max_pool(
@@ -77,11 +79,18 @@ class Network:
 
         ValueError, naming the layer, where the picture is too small.
         """
-    def forward(self, input: ArrayLike, keep: Sequence[int] = (), until: int | None = None) -> Tape:
+    def forward(
+        self,
+        input: ArrayLike,
+        keep: Sequence[int] = (),
+        until: int | None = None,
+        record: bool = True,
+    ) -> Tape:
         """Run the network on ``input`` (N, C, H, W) and record what backward passes need.
 
         keep: layers whose output can be read from the tape. The last layer computed is
-        always kept. until: stop after this layer (default: the last one).
+        always kept. until: stop after this layer (default: the last one). record: False
+        leaves out what backward passes need; they are refused then.
         """
 
 @final
@@ -106,6 +115,12 @@ class Tape:
         seeds: (S, N, C, H, W) or (S, N, F). Returns arrays (S, N, *shape of the wanted layer).
         A wanted layer that does not feed ``layer`` has gradient zero.
         """
+    def seconds(self) -> list[float]:
+        """What each layer took forward; 0 where it ran in the step of the layer before it."""
+    def backward_seconds(
+        self, layer: int, seeds: ArrayLike, wanted: Sequence[int], rule: Rule = "gradient"
+    ) -> list[float]:
+        """What each layer takes in :meth:`backward`; 0 where another ran it."""
 
 def resize(
     maps: ArrayLike,

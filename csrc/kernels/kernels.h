@@ -38,25 +38,53 @@ typedef struct gc_tap {
     float low_weight, high_weight;
 } gc_tap;
 
-/* A 3x3 convolution by winograd.c over `images` images; `channels` in whole vectors. */
+/* One image's map in blocks of W channels, W the floats in a vector of the level:
+ * [blocks][rows][columns][W]. The map lies inside a border of zeros, 1 wide above and on the left,
+ * and to whole tiles of 4 x 4 and 1 more below and on the right. Channels that only fill up the
+ * last block are zero. */
+typedef struct gc_blocked {
+    size_t blocks, height, width; /* of the map */
+    size_t rows, columns;         /* with its border */
+} gc_blocked;
+
+/* A 3x3 convolution of stride 1 and padding 1, as kernels/winograd.c runs it. */
 typedef struct gc_winograd {
-    size_t in_blocks, out_blocks;        /* of one and of two vectors of channels */
-    size_t height, width;                /* of a map */
-    size_t rows, columns;                /* of a blocked input map, with its border */
-    size_t tiles_down, tiles_across;     /* of one image */
-    size_t tile_room;                    /* tiles that V and M have room for */
-    size_t v_plane, m_plane;             /* floats from one xi to the next */
+    gc_blocked in;
+    size_t out_pairs;                /* blocks of two vectors of output channels */
+    size_t tiles_down, tiles_across; /* of one image */
+    size_t tile_room;                /* tiles that V and M have room for */
+    size_t v_plane, m_plane;         /* floats from one xi to the next */
 } gc_winograd;
+
+/* What becomes of a convolution's tiles, forward or backward: where they go, and the records of
+ * the ReLU and pooling layers that run in the same step. Bits lie [image][block][y][x], each
+ * vector's from a whole byte on; positions [image][block][y][x][low, high], likewise. */
+typedef struct gc_finish {
+    gc_blocked out;
+    float *maps;
+    const float *bias;  /* forward: [2 W out_pairs] */
+    uint8_t *bits;      /* of the ReLU: forward written, or NULL; backward read */
+    uint8_t *positions; /* of the maxima among the 2x2 windows; likewise */
+    size_t recorded;    /* backward: image i belongs to image i % recorded of the records */
+    gc_rule rule;       /* backward: of the ReLU */
+} gc_finish;
+
+/* A convolution of few input channels, as kernels/direct.c runs it: one row of its output. */
+typedef struct gc_direct {
+    size_t taps;           /* input channels * kernel height * kernel width */
+    size_t stride;         /* horizontal */
+    const size_t *offsets; /* [taps] of the first output's inputs in the padded rows */
+} gc_direct;
 
 /* im2col: columns[(c, ky, kx)][p - first] = map[c][y][x], the pixel that kernel element
  *   (ky, kx) meets at output position p = first .. first + count; 0 in the padding.
  * col2im: the transpose; adds every column entry to its pixel of map.
  * bias: rows[p] += bias, p < count.
  * bias_relu: rows[p] = max(rows[p] + bias, 0); bit p of bits = (rows[p] + bias > 0).
- * relu_forward: y = max(x, 0), and its bits; y may be x.
+ * relu_forward: y = max(x, 0), and its bits (here and elsewhere NULL: to nowhere); y may be x.
  * relu_backward: dx from dy and the bits under a rule; dx may be dy.
- * max_pool_forward: one plane; position[i] is the winner's offset in the input plane: the
- *   first of equal maxima; a NaN wins.
+ * max_pool_forward: one plane; position[i] (NULL: to nowhere) is the winner's offset in the input
+ *   plane: the first of equal maxima; a NaN wins.
  * max_pool_backward: dx[position[i]] += dy[i] over `count` outputs.
  * average_pool_forward, average_pool_backward: one plane; the latter adds to dx.
  * accumulate: y += x.
@@ -65,11 +93,21 @@ typedef struct gc_winograd {
  * channel_mean: out[i] = mean of maps[i][0 .. positions).
  * weighted_sum: out[p] = sum over channels of weights[c] * maps[c][p].
  * resize: one plane through the taps of its rows and columns; 0 where both weights of a tap are.
- * block_map: one vector of channels (fewer are filled up with 0) into the inside of a blocked
- *   map of `columns` columns. unblock_map: back, of a blocked map without border.
+ * block_map: one vector of channels (fewer are filled up with 0) into the inside of one block of
+ *   a blocked map. unblock_map: back.
+ * blocked_relu_forward, blocked_relu_backward: relu_... over `count` vectors.
+ * blocked_pool_forward: the maxima of `count` 2x2 windows side by side, and their positions; the
+ *   winner as in max_pool_forward. blocked_pool_backward: writes all four values of each window.
  * winograd_input: V of tiles first .. first + count, from blocked maps.
- * winograd_output: the products of those tiles with output block `block`, through M, to blocked
- *   maps without border.
+ * winograd_product: M of `count` tiles and one pair of output blocks.
+ * winograd_store, _relu, _relu_pool: from M to maps: with the bias; and rectified, with bits; and
+ *   the maxima of 2x2 windows, with positions.
+ * winograd_mask, winograd_unpool: from M, gradients of the output of a ReLU, or of 2x2 pooling
+ *   behind a ReLU, to those of the ReLU's input.
+ * direct_forward: `count` outputs side by side of one pair of output blocks: y, and at y + second
+ *   the other (0: there is none); with the ReLU or without, and its bits (NULL: to nowhere).
+ * direct_backward: taps[p][pair][2W] = sum over channels of w[pair][channel][2W] dy[p][channel]
+ *   of `count` outputs side by side, channels in blocks `block` apart.
  * dense_forward: y[r] = sum over c of w[r][c] x[c], r < rows.
  * dense_backward: dx[c] = sum over r of g[r] w[r][c], c < columns, rows `stride` apart.
  * all_finite: *finite = 1 if no value is NaN or infinite, else 0. */
@@ -98,13 +136,36 @@ typedef struct gc_winograd {
                      const float *maps, float *out))                                          \
     X(resize, (size_t width, size_t out_height, size_t out_width, const gc_tap *rows,         \
                const gc_tap *columns, const float *map, float *out))                          \
-    X(block_map, (size_t channels, size_t height, size_t width, size_t columns,               \
-                  const float *map, float *blocked))                                          \
-    X(unblock_map, (size_t channels, size_t positions, const float *blocked, float *map))     \
+    X(block_map, (const gc_blocked *shape, size_t channels, const float *map,                 \
+                  float *block))                                                              \
+    X(unblock_map, (const gc_blocked *shape, size_t channels, const float *block,             \
+                    float *map))                                                              \
+    X(blocked_relu_forward, (size_t count, const float *x, float *y, uint8_t *bits))          \
+    X(blocked_relu_backward, (size_t count, gc_rule rule, const uint8_t *bits,                \
+                              const float *dy, float *dx))                                    \
+    X(blocked_pool_forward, (size_t count, const float *upper, const float *lower, float *y,  \
+                             uint8_t *positions))                                             \
+    X(blocked_pool_backward, (size_t count, const uint8_t *positions, const float *dy,        \
+                              float *upper, float *lower))                                    \
     X(winograd_input, (const gc_winograd *winograd, size_t first, size_t count,               \
                        const float *maps, float *v))                                          \
-    X(winograd_output, (const gc_winograd *winograd, size_t first, size_t count,              \
-                        size_t block, const float *u, const float *v, float *m, float *maps)) \
+    X(winograd_product, (const gc_winograd *winograd, size_t count, size_t pair,              \
+                         const float *u, const float *v, float *m))                           \
+    X(winograd_store, (const gc_winograd *winograd, size_t first, size_t count, size_t pair,  \
+                       const float *m, const gc_finish *finish))                              \
+    X(winograd_relu, (const gc_winograd *winograd, size_t first, size_t count, size_t pair,   \
+                      const float *m, const gc_finish *finish))                               \
+    X(winograd_relu_pool, (const gc_winograd *winograd, size_t first, size_t count,           \
+                           size_t pair, const float *m, const gc_finish *finish))             \
+    X(winograd_mask, (const gc_winograd *winograd, size_t first, size_t count, size_t pair,   \
+                      const float *m, const gc_finish *finish))                               \
+    X(winograd_unpool, (const gc_winograd *winograd, size_t first, size_t count, size_t pair, \
+                        const float *m, const gc_finish *finish))                             \
+    X(direct_forward, (const gc_direct *direct, size_t count, const float *rows,              \
+                       const float *w, const float *bias, float *y, size_t second, int relu,  \
+                       uint8_t *bits, size_t second_bits))                                    \
+    X(direct_backward, (size_t count, size_t blocks, size_t block, size_t pairs,              \
+                        const float *dy, const float *w, float *taps))                        \
     X(dense_forward, (size_t rows, size_t columns, const float *w, const float *x, float *y)) \
     X(dense_backward, (size_t rows, size_t columns, size_t stride, const float *w,            \
                        const float *g, float *dx))                                            \

@@ -63,18 +63,20 @@ void GC_KERNEL(max_pool_forward)(const gc_pool_plane *plane, const float *x, flo
                                  uint32_t *position)
 {
     const size_t count = plane->out_width;
+    uint32_t unused[COLUMNS];
     const int vgg = is_2x2(plane->rows, plane->out_height) && is_2x2(plane->columns, count);
-    for (size_t i = 0; i < plane->out_height; i++, y += count, position += count) {
+    for (size_t i = 0; i < plane->out_height; i++, y += count) {
         const size_t offset = 2 * i * plane->width;
         for (size_t j = 0; vgg && j < count; j += COLUMNS)
             max_row_2x2(count - j < COLUMNS ? count - j : COLUMNS, (uint32_t)plane->width,
                         (uint32_t)(offset + 2 * j), x + offset + 2 * j,
-                        x + offset + plane->width + 2 * j, y + j, position + j);
-        if (vgg)
-            continue;
-        for (size_t j = 0; j < count; j++) {
-            position[j] = largest(plane, plane->rows[i], plane->columns[j], x);
-            y[j] = x[position[j]];
+                        x + offset + plane->width + 2 * j, y + j,
+                        position == NULL ? unused : position + i * count + j);
+        for (size_t j = 0; !vgg && j < count; j++) {
+            const uint32_t best = largest(plane, plane->rows[i], plane->columns[j], x);
+            y[j] = x[best];
+            if (position != NULL)
+                position[i * count + j] = best;
         }
     }
 }

@@ -32,10 +32,10 @@ void GC_KERNEL(bias)(size_t count, float bias, float *row)
 
 void GC_KERNEL(relu_forward)(size_t count, const float *x, float *y, uint8_t *bits)
 {
-    const size_t whole = count / 8 * 8;
+    const size_t whole = bits == NULL ? 0 : count / 8 * 8;
     for (size_t i = 0; i < whole; i += 8)
         bits[i / 8] = gc_positive_bits(x + i);
-    if (whole < count)
+    if (bits != NULL && whole < count)
         bits[whole / 8] = tail_bits(x + whole, count - whole);
     for (size_t i = 0; i < count; i++)
         y[i] = rectify(x[i]);

@@ -56,6 +56,101 @@ GC_INLINE gc_vec gc_broadcast(float value)
     return v;
 }
 
+/* ---- Masks: one truth a lane ------------------------------------------------------------- */
+
+#if defined(__AVX512VL__)
+typedef __mmask16 gc_mask;
+#else
+typedef int32_t gc_mask __attribute__((vector_size(GC_WIDTH * sizeof(int32_t))));
+#endif
+
+/* a > b; false where one is NaN. */
+GC_INLINE gc_mask gc_greater(gc_vec a, gc_vec b)
+{
+#if defined(__AVX512VL__)
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ);
+#else
+    return (gc_mask)(a > b);
+#endif
+}
+
+/* Whether `value` takes the place of `best` in a maximum: greater, or the first NaN. */
+GC_INLINE gc_mask gc_takes(gc_vec value, gc_vec best)
+{
+#if defined(__AVX512VL__)
+    return (gc_mask)(_mm512_cmp_ps_mask((__m512)value, (__m512)best, _CMP_NLE_UQ)
+                     & _mm512_cmp_ps_mask((__m512)best, (__m512)best, _CMP_ORD_Q));
+#else
+    return (gc_mask)(~(value <= best) & (best == best));
+#endif
+}
+
+/* mask ? a : b */
+GC_INLINE gc_vec gc_select(gc_mask mask, gc_vec a, gc_vec b)
+{
+#if defined(__AVX512VL__)
+    return (gc_vec)_mm512_mask_mov_ps((__m512)b, mask, (__m512)a);
+#else
+    return (gc_vec)((mask & (gc_mask)a) | (~mask & (gc_mask)b));
+#endif
+}
+
+/* mask ? a : 0 */
+GC_INLINE gc_vec gc_keep(gc_mask mask, gc_vec a)
+{
+#if defined(__AVX512VL__)
+    return (gc_vec)_mm512_maskz_mov_ps(mask, (__m512)a);
+#else
+    return (gc_vec)(mask & (gc_mask)a);
+#endif
+}
+
+/* max(x, 0); a NaN stays one. */
+GC_INLINE gc_vec gc_rectify(gc_vec x)
+{
+#if defined(__AVX512VL__)
+    return (gc_vec)_mm512_max_ps(_mm512_setzero_ps(), (__m512)x);
+#elif defined(__AVX2__)
+    return (gc_vec)_mm256_max_ps(_mm256_setzero_ps(), (__m256)x);
+#else
+    return gc_select(gc_greater((gc_vec){0}, x), (gc_vec){0}, x);
+#endif
+}
+
+/* The bits of a vector begin at a whole byte; bit i is lane i. */
+enum { GC_BIT_BYTES = (GC_WIDTH + 7) / 8 };
+
+GC_INLINE void gc_store_bits(uint8_t *bits, gc_mask mask)
+{
+#if defined(__AVX512VL__)
+    __builtin_memcpy(bits, &mask, sizeof mask);
+#elif defined(__AVX2__)
+    *bits = (uint8_t)_mm256_movemask_ps((__m256)mask);
+#else
+    unsigned set = 0;
+    for (int i = 0; i < GC_WIDTH; i++)
+        set |= (unsigned)(mask[i] & 1) << i;
+    *bits = (uint8_t)set;
+#endif
+}
+
+GC_INLINE gc_mask gc_load_bits(const uint8_t *bits)
+{
+#if defined(__AVX512VL__)
+    gc_mask mask;
+    __builtin_memcpy(&mask, bits, sizeof mask);
+    return mask;
+#elif defined(__AVX2__)
+    const gc_mask lanes = {1, 2, 4, 8, 16, 32, 64, 128};
+    return (gc_mask)((lanes & (int32_t)*bits) == lanes);
+#else
+    const gc_mask lanes = {1, 2, 4, 8};
+    return (gc_mask)((lanes & (int32_t)*bits) == lanes);
+#endif
+}
+
+/* ---- Bits of plain rows -------------------------------------------------------------------- */
+
 /* Bit i is set where x[i] > 0, i < 8. */
 static inline uint8_t gc_positive_bits(const float *x)
 {

@@ -22,21 +22,19 @@
  *     A^T m  row i:  a^i (m1 +- m2) + b^i (m3 +- m4), + m0 in row 0, + m5 in row 3
  *
  * The vector runs over channels. Layouts, W = GC_WIDTH:
- *     maps  [c / W][rows][columns][W]     input: inside a border of zeros, 1 wide above and on
- *                                         the left, to whole tiles below and on the right
+ *     maps  gc_blocked, whose border of zeros is the convolution's padding
  *     V     [xi][c / W][tile][W]
  *     U     [k / 2W][xi][c][2W]
  *     M     [xi][tile][2W]
- * U is made in layers/winograd.c, in double, and rounded once. */
-#include <string.h>
-
+ * U is made in layers/winograd_pack.c, in double, and rounded once. This file goes from maps to M;
+ * kernels/winograd_output.c from M to maps. */
 #include "kernels/level.h"
 #include "kernels/vec.h"
 
 enum { SIDE = 6, STEP = 4, PRODUCTS = SIDE * SIDE };
 
 static const float A = 0.70710678118654752f, B = 1.41421356237309505f;
-static const float A2 = 0.5f, B2 = 2.0f, A3 = 0.35355339059327376f, B3 = 2.82842712474619010f;
+static const float A2 = 0.5f, B2 = 2.0f;
 
 /* o = B^T d for six values `step` apart. */
 GC_INLINE void transform_input(const gc_vec *d, size_t step, gc_vec *o, size_t out_step)
@@ -51,30 +49,6 @@ GC_INLINE void transform_input(const gc_vec *d, size_t step, gc_vec *o, size_t o
     o[3 * out_step] = even_b + odd_b;
     o[4 * out_step] = even_b - odd_b;
     o[5 * out_step] = d1 - (A2 + B2) * d3 + d5;
-}
-
-/* o = A^T m: four values from six. */
-GC_INLINE void transform_output(const gc_vec *m, size_t step, gc_vec *o, size_t out_step)
-{
-    const gc_vec sum_a = m[step] + m[2 * step], difference_a = m[step] - m[2 * step];
-    const gc_vec sum_b = m[3 * step] + m[4 * step], difference_b = m[3 * step] - m[4 * step];
-    o[0] = m[0] + sum_a + sum_b;
-    o[out_step] = A * difference_a + B * difference_b;
-    o[2 * out_step] = A2 * sum_a + B2 * sum_b;
-    o[3 * out_step] = A3 * difference_a + B3 * difference_b + m[5 * step];
-}
-
-/* Where tile number `tile` of the images in a row lies. */
-typedef struct place {
-    size_t image, down, across;
-} place;
-
-static place place_of(const gc_winograd *w, size_t tile)
-{
-    const size_t of_image = tile % (w->tiles_down * w->tiles_across);
-    return (place){.image = tile / (w->tiles_down * w->tiles_across),
-                   .down = of_image / w->tiles_across,
-                   .across = of_image % w->tiles_across};
 }
 
 static void input_tile(const float *in, size_t row, float *v, size_t plane)
@@ -101,12 +75,15 @@ static void input_tile(const float *in, size_t row, float *v, size_t plane)
 void GC_KERNEL(winograd_input)(const gc_winograd *w, size_t first, size_t count,
                                const float *maps, float *v)
 {
-    const size_t row = w->columns * GC_WIDTH, block = w->rows * row;
-    for (size_t c = 0; c < w->in_blocks; c++)
+    const gc_blocked *in = &w->in;
+    const size_t row = in->columns * GC_WIDTH, block = in->rows * row;
+    const size_t of_image = w->tiles_down * w->tiles_across;
+    for (size_t c = 0; c < in->blocks; c++)
         for (size_t t = 0; t < count; t++) {
-            const place p = place_of(w, first + t);
-            input_tile(maps + (p.image * w->in_blocks + c) * block + p.down * STEP * row
-                           + p.across * STEP * GC_WIDTH,
+            const size_t image = (first + t) / of_image, tile = (first + t) % of_image;
+            input_tile(maps + (image * in->blocks + c) * block
+                           + tile / w->tiles_across * STEP * row
+                           + tile % w->tiles_across * STEP * GC_WIDTH,
                        row, v + (c * w->tile_room + t) * GC_WIDTH, w->v_plane);
         }
 }
@@ -171,87 +148,18 @@ static void multiply_some(size_t tiles, size_t in_blocks, size_t v_block, const 
 #undef CASE
 }
 
-static void output_tile(const float *m, size_t plane, float *out, size_t row, size_t height,
-                        size_t width)
-{
-    gc_vec half[STEP * SIDE];
-#pragma GCC unroll 6
-    for (size_t x = 0; x < SIDE; x++) {
-        gc_vec d[SIDE];
-#pragma GCC unroll 6
-        for (size_t y = 0; y < SIDE; y++)
-            d[y] = gc_load(m + (y * SIDE + x) * plane);
-        transform_output(d, 1, half + x, SIDE);
-    }
-    for (size_t y = 0; y < height; y++) {
-        gc_vec o[STEP];
-        transform_output(half + y * SIDE, 1, o, 1);
-        for (size_t x = 0; x < width; x++)
-            gc_store(out + y * row + x * GC_WIDTH, o[x]);
-    }
-}
-
-static void output_tiles(const gc_winograd *w, size_t first, size_t count, size_t block,
-                         const float *m, float *maps)
-{
-    const size_t row = w->width * GC_WIDTH, size = w->height * row;
-    for (size_t half = 0; half < 2; half++)
-        for (size_t t = 0; t < count; t++) {
-            const place p = place_of(w, first + t);
-            const size_t y = p.down * STEP, x = p.across * STEP;
-            const size_t height = w->height - y < STEP ? w->height - y : STEP;
-            const size_t width = w->width - x < STEP ? w->width - x : STEP;
-            float *out = maps + (p.image * 2 * w->out_blocks + 2 * block + half) * size
-                         + y * row + x * GC_WIDTH;
-            output_tile(m + (2 * t + half) * GC_WIDTH, w->m_plane, out, row, height, width);
-        }
-}
-
-void GC_KERNEL(winograd_output)(const gc_winograd *w, size_t first, size_t count, size_t block,
-                                const float *u, const float *v, float *m, float *maps)
+void GC_KERNEL(winograd_product)(const gc_winograd *w, size_t count, size_t pair,
+                                 const float *u, const float *v, float *m)
 {
     const size_t groups = (count + GC_TILES - 1) / GC_TILES;
-    const size_t channels = w->in_blocks * GC_WIDTH;
-    u += block * PRODUCTS * channels * 2 * GC_WIDTH;
+    const size_t channels = w->in.blocks * GC_WIDTH;
+    u += pair * PRODUCTS * channels * 2 * GC_WIDTH;
     for (size_t xi = 0; xi < PRODUCTS; xi++, u += channels * 2 * GC_WIDTH)
         for (size_t g = 0, t = 0; g < groups; g++) {
             const size_t tiles = (count - t + groups - g - 1) / (groups - g); /* even shares */
-            multiply_some(tiles, w->in_blocks, w->tile_room * GC_WIDTH,
+            multiply_some(tiles, w->in.blocks, w->tile_room * GC_WIDTH,
                           v + xi * w->v_plane + t * GC_WIDTH, u,
                           m + xi * w->m_plane + 2 * t * GC_WIDTH);
             t += tiles;
         }
-    output_tiles(w, first, count, block, m, maps);
-}
-
-/* W planes to vectors and back, in squares that stay in the first cache. */
-void GC_KERNEL(block_map)(size_t channels, size_t height, size_t width, size_t columns,
-                          const float *map, float *blocked)
-{
-    const size_t plane = height * width;
-    for (size_t y = 0; y < height; y++) {
-        float *out = blocked + ((y + 1) * columns + 1) * GC_WIDTH;
-        for (size_t x = 0; x < width; x += GC_WIDTH) {
-            const size_t count = width - x < GC_WIDTH ? width - x : GC_WIDTH;
-            float square[GC_WIDTH][GC_WIDTH];
-            for (size_t c = 0; c < GC_WIDTH; c++)
-                for (size_t i = 0; i < GC_WIDTH; i++)
-                    square[c][i] = c < channels && i < count ? map[c * plane + y * width + x + i]
-                                                             : 0.0f;
-            for (size_t i = 0; i < count; i++)
-                for (size_t c = 0; c < GC_WIDTH; c++)
-                    out[(x + i) * GC_WIDTH + c] = square[c][i];
-        }
-    }
-}
-
-void GC_KERNEL(unblock_map)(size_t channels, size_t positions, const float *blocked,
-                            float *map)
-{
-    for (size_t p = 0; p < positions; p += GC_WIDTH) {
-        const size_t count = positions - p < GC_WIDTH ? positions - p : GC_WIDTH;
-        for (size_t c = 0; c < channels; c++)
-            for (size_t i = 0; i < count; i++)
-                map[c * positions + p + i] = blocked[(p + i) * GC_WIDTH + c];
-    }
 }

@@ -1,6 +1,7 @@
 /* conv.c: convolution of any kernel, stride, padding, dilation and groups.
  *
- * The 3x3 convolutions that VGG is made of go to winograd.c. All others are a matrix product:
+ * The 3x3 convolutions that VGG is made of go to winograd.c, and its first, of a picture's three
+ * channels, to direct.c. All others are a matrix product over plain maps:
  *
  *     forward   y[k][p] = b[k] + sum_r w[k][r] columns[r][p]        columns = im2col(x)
  *     backward  columns = w^T dy,  dx = col2im(columns)
@@ -15,6 +16,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "kernels/kernels.h"
+#include "layers/direct.h"
 #include "layers/layer.h"
 #include "layers/sgemm.h"
 #include "layers/winograd.h"
@@ -101,9 +103,34 @@ static gc_status conv_shape(const gc_layer *layer, const gc_shape *in, gc_shape 
     return GC_OK;
 }
 
+typedef enum way { WINOGRAD, DIRECT, PRODUCT } way;
+
+static way way_of(const gc_conv *c, gc_engine engine)
+{
+    return c->exact                           ? PRODUCT
+           : gc_winograd_applies(c, engine) ? WINOGRAD
+           : gc_direct_applies(c, engine)   ? DIRECT
+                                            : PRODUCT;
+}
+
+static gc_layouts conv_layouts(const gc_layer *layer, const gc_shape *in, gc_layout given,
+                               gc_engine engine)
+{
+    (void)in;
+    (void)given;
+    const way w = way_of(&layer->conv, engine);
+    return (gc_layouts){.reads = w == WINOGRAD ? GC_BLOCKED : GC_PLAIN,
+                        .writes = w == PRODUCT ? GC_PLAIN : GC_BLOCKED};
+}
+
+static gc_fusion conv_fuses(const gc_layer *layer, gc_engine engine)
+{
+    return way_of(&layer->conv, engine) == WINOGRAD ? GC_FUSES_RELU_AND_POOL : GC_FUSES_RELU;
+}
+
 static int conv_prepare(const gc_layer *layer, gc_engine engine, int backward)
 {
-    return !gc_winograd_applies(&layer->conv, engine)
+    return way_of(&layer->conv, engine) != WINOGRAD
            || gc_winograd_prepare(layer->packs, &layer->conv, layer->weight, engine, backward);
 }
 
@@ -111,8 +138,14 @@ static size_t conv_scratch_bytes(const gc_layer *layer, const gc_shape *in, gc_s
                                  gc_engine engine)
 {
     const gc_conv *c = &layer->conv;
-    if (gc_winograd_applies(c, engine))
-        return gc_winograd_scratch_bytes(c, in->height, in->width, engine);
+    switch (way_of(c, engine)) {
+    case WINOGRAD:
+        return gc_winograd_scratch_bytes(c, *in, engine);
+    case DIRECT:
+        return gc_direct_scratch_bytes(c, *in, out, engine);
+    case PRODUCT:
+        break;
+    }
     const size_t forward = engine.workers * forward_block(c, out);
     const size_t backward = backward_block(c, out);
     return is_pointwise(c)
@@ -120,17 +153,17 @@ static size_t conv_scratch_bytes(const gc_layer *layer, const gc_shape *in, gc_s
                : column_rows(c) * (forward > backward ? forward : backward) * sizeof(float);
 }
 
-/* Bias, and ReLU with its bits where bits is not NULL, on positions first .. first + count
- * of `channels` planes of y. */
+/* Bias, and ReLU with its bits (NULL: to nowhere), on positions first .. first + count of
+ * `channels` planes of y. */
 static void finish_block(const gc_kernels *kernels, size_t channels, size_t positions,
-                         size_t first, size_t count, const float *bias, float *y,
+                         size_t first, size_t count, const float *bias, float *y, int relu,
                          uint8_t *bits, size_t row_bytes)
 {
     for (size_t k = 0; k < channels; k++) {
         float *row = y + k * positions + first;
-        if (bits != NULL)
+        if (relu)
             kernels->bias_relu(count, bias == NULL ? 0.0f : bias[k], row,
-                               bits + k * row_bytes + first / 8);
+                               bits == NULL ? NULL : bits + k * row_bytes + first / 8);
         else if (bias != NULL)
             kernels->bias(count, bias[k], row);
     }
@@ -147,6 +180,7 @@ typedef struct run {
     size_t bit_row_bytes;
     const float *from; /* x, or dy */
     float *to;         /* y, or dx */
+    int relu;
     uint8_t *bits;     /* or NULL */
     float *columns;
     size_t count;      /* positions of the block that is shared out, backward */
@@ -197,24 +231,19 @@ static void forward_part(void *argument, size_t part, size_t worker)
                  r->layer->bias == NULL
                      ? NULL
                      : r->layer->bias + group % r->conv->groups * r->channels,
-                 y, r->bits == NULL ? NULL : r->bits + group * r->channels * r->bit_row_bytes,
+                 y, r->relu, r->bits == NULL ? NULL : r->bits + group * r->channels * r->bit_row_bytes,
                  r->bit_row_bytes);
 }
 
-static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
+static void product_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     const gc_conv *c = &layer->conv;
-    if (gc_winograd_applies(c, step->engine)) {
-        gc_winograd_run(layer->packs, c, step->engine, 0, step->count, step->in[0].height,
-                        step->in[0].width, step->x[0], layer->bias, step->y, step->relu_bits,
-                        step->scratch);
-        return;
-    }
     run r = make_run(layer, step->engine, step->in[0], step->out, step->scratch);
     r.block = forward_block(c, step->out);
     r.from = step->x[0];
     r.to = step->y;
-    r.bits = step->relu_bits;
+    r.relu = step->fused.relu;
+    r.bits = step->fused.bits;
     const size_t blocks = (r.positions + r.block - 1) / r.block;
     const size_t workers = gc_blas_begin(step->engine);
     gc_parallel(workers, step->count * c->groups * blocks, forward_part, &r);
@@ -252,14 +281,9 @@ static void backward_group(run *r, const float *weight)
     }
 }
 
-static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
+static void product_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     const gc_conv *c = &layer->conv;
-    if (gc_winograd_applies(c, step->engine)) {
-        gc_winograd_run(layer->packs, c, step->engine, 1, step->count, step->in[0].height,
-                        step->in[0].width, step->dy, NULL, step->dx[0], NULL, step->scratch);
-        return;
-    }
     run r = make_run(layer, step->engine, step->in[0], step->out, step->scratch);
     r.block = backward_block(c, step->out);
     r.from = step->dy;
@@ -271,10 +295,53 @@ static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
     }
 }
 
+static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
+{
+    const way w = way_of(&layer->conv, step->engine);
+    if (w == WINOGRAD)
+        gc_winograd_run(layer->packs, &layer->conv,
+                        &(gc_winograd_step){.engine = step->engine,
+                                            .count = step->count,
+                                            .in = step->in[0],
+                                            .out = step->out,
+                                            .from = step->x[0],
+                                            .to = step->y,
+                                            .bias = layer->bias,
+                                            .fused = step->fused,
+                                            .scratch = step->scratch});
+    else if (w == DIRECT)
+        gc_direct_forward(layer, step);
+    else
+        product_forward(layer, step);
+}
+
+static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
+{
+    const way w = way_of(&layer->conv, step->engine);
+    if (w == WINOGRAD)
+        gc_winograd_run(layer->packs, &layer->conv,
+                        &(gc_winograd_step){.engine = step->engine,
+                                            .backward = 1,
+                                            .count = step->count,
+                                            .recorded = step->batch,
+                                            .in = step->out,
+                                            .out = step->in[0],
+                                            .from = step->dy,
+                                            .to = step->dx[0],
+                                            .fused = step->fused,
+                                            .rule = step->rule,
+                                            .scratch = step->scratch});
+    else if (w == DIRECT)
+        gc_direct_backward(layer, step);
+    else
+        product_backward(layer, step);
+}
+
 const gc_layer_type gc_conv_layer = {
     .name = "conv",
-    .fuses_relu = 1,
     .shape = conv_shape,
+    .layouts = conv_layouts,
+    .fuses = conv_fuses,
     .record_bytes = gc_no_record,
     .scratch_bytes = conv_scratch_bytes,
     .prepare = conv_prepare,

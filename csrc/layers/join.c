@@ -4,20 +4,22 @@
 
 #include "base/status.h"
 #include "kernels/kernels.h"
-#include "layers/layer.h"
+#include "layers/blocked.h"
 
-size_t gc_no_record(const gc_layer *layer, const gc_shape *in, gc_shape out)
+size_t gc_no_record(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_layout writes,
+                    gc_engine engine)
 {
     (void)layer;
     (void)in;
     (void)out;
+    (void)writes;
+    (void)engine;
     return 0;
 }
 
 size_t gc_no_scratch(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_engine engine)
 {
-    (void)engine;
-    return gc_no_record(layer, in, out);
+    return gc_no_record(layer, in, out, GC_PLAIN, engine);
 }
 
 gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
@@ -38,17 +40,31 @@ static gc_status flatten_shape(const gc_layer *layer, const gc_shape *in, gc_sha
     return GC_OK;
 }
 
+/* For identities that do not mind how a map lies. */
+static gc_layouts layouts_as_given(const gc_layer *layer, const gc_shape *in, gc_layout given,
+                                   gc_engine engine)
+{
+    (void)layer;
+    (void)in;
+    (void)engine;
+    return (gc_layouts){.reads = given, .writes = given};
+}
+
 static void pass_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     (void)layer;
-    memcpy(step->y, step->x[0], step->count * gc_values(step->out) * sizeof(float));
+    memcpy(step->y, step->x[0],
+           step->count * gc_map_floats(step->out, step->layouts.writes, step->engine)
+               * sizeof(float));
 }
 
 static void pass_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     (void)layer;
     if (step->dx[0] != step->dy)
-        memcpy(step->dx[0], step->dy, step->count * gc_values(step->out) * sizeof(float));
+        memcpy(step->dx[0], step->dy,
+               step->count * gc_map_floats(step->out, step->layouts.writes, step->engine)
+                   * sizeof(float));
 }
 
 static gc_status sum_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
@@ -144,6 +160,7 @@ const gc_layer_type gc_dropout_layer = {
     .identity = 1,
     .backward_in_place = 1,
     .shape = gc_same_shape,
+    .layouts = layouts_as_given,
     .record_bytes = gc_no_record,
     .scratch_bytes = gc_no_scratch,
     .forward = pass_forward,

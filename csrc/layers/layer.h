@@ -5,8 +5,10 @@
  * Layers check shapes; when forward and backward run, everything has been checked and
  * allocated, and nothing can fail.
  *
- * Maps are plain [n][c][h][w] here. Whoever changes that layout changes the layers, which
- * alone touch maps, and the two ends in network/: reading the input, and gc_tape_read. */
+ * A map is plain, [n][c][h][w], or blocked, [n] times the gc_blocked of kernels.h. A layer says
+ * in which of the two it reads its inputs and writes its output, and its record is in the layout
+ * of its output; the network converts where a reader wants what the writer did not write. The
+ * gradient of a map is in the map's layout. */
 #ifndef GC_LAYERS_LAYER_H
 #define GC_LAYERS_LAYER_H
 
@@ -25,6 +27,23 @@ typedef struct gc_engine {
 #define GC_MAX_EXTENT ((size_t)1 << 20)         /* rows, columns, kernel, stride, ... */
 #define GC_MAX_POSITIONS ((size_t)INT32_MAX)    /* of one map; channels; vector length */
 
+typedef enum gc_layout { GC_PLAIN, GC_BLOCKED } gc_layout;
+
+typedef struct gc_layouts {
+    gc_layout reads, writes;
+} gc_layouts;
+
+/* What else of its neighbours a layer can do in its own step: forward the ReLU behind it, and
+ * 2x2 max pooling behind that; backward the same way back, for those before it. */
+typedef enum gc_fusion { GC_FUSES_NOTHING, GC_FUSES_RELU, GC_FUSES_RELU_AND_POOL } gc_fusion;
+
+/* The neighbours that run in a step. */
+typedef struct gc_fused {
+    int relu, pool;               /* whether they are there; no pool without ReLU */
+    uint8_t *bits, *positions;    /* their records; forward NULL where nothing is recorded */
+    gc_shape shape;               /* of the last one's output; backward, of the ReLU's input */
+} gc_fused;
+
 typedef struct gc_layer gc_layer;
 
 typedef struct gc_forward_step {
@@ -32,10 +51,11 @@ typedef struct gc_forward_step {
     size_t count;            /* images */
     const gc_shape *in;      /* [input_count] */
     gc_shape out;
+    gc_layouts layouts;
     const float *const *x;   /* [input_count] maps of `count` images */
-    float *y;
-    void *record;            /* count * record_bytes, to be written */
-    uint8_t *relu_bits;      /* record of the ReLU that is to be applied to y, or NULL */
+    float *y;                /* of the last layer that is fused */
+    void *record;            /* count * record_bytes, to be written; or NULL */
+    gc_fused fused;
     void *scratch;
 } gc_forward_step;
 
@@ -45,10 +65,12 @@ typedef struct gc_backward_step {
     size_t batch;            /* gradient i belongs to image i % batch of the record */
     const gc_shape *in;
     gc_shape out;
+    gc_layouts layouts;
     gc_rule rule;
     const float *dy;
     float *const *dx;        /* [input_count], to be written; NULL where not wanted */
     const void *record;
+    gc_fused fused;          /* then dx is the gradient of the ReLU's input */
     void *scratch;
 } gc_backward_step;
 
@@ -56,13 +78,17 @@ typedef struct gc_layer_type {
     const char *name;
     /* The output is the input, value for value, in another shape at most. */
     int identity;
-    /* dx may be dy. */
+    /* dx may be dy, where reads and writes are one layout. */
     int backward_in_place;
-    /* Can apply the ReLU that follows by itself (relu_bits). */
-    int fuses_relu;
     gc_status (*shape)(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                        gc_error *error);
-    size_t (*record_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out);
+    /* The layouts where the first input comes as `given`. NULL: plain ones. */
+    gc_layouts (*layouts)(const gc_layer *layer, const gc_shape *in, gc_layout given,
+                          gc_engine engine);
+    gc_fusion (*fuses)(const gc_layer *layer, gc_engine engine); /* NULL: nothing */
+    /* Bytes for one image. */
+    size_t (*record_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out,
+                           gc_layout writes, gc_engine engine);
     size_t (*scratch_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out,
                             gc_engine engine);
     /* Make what a direction needs besides scratch, at its first use; 0: no memory. May be
@@ -95,7 +121,8 @@ extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_re
     gc_concatenation_layer;
 
 /* For layers that record nothing, or need no scratch. */
-size_t gc_no_record(const gc_layer *layer, const gc_shape *in, gc_shape out);
+size_t gc_no_record(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_layout writes,
+                    gc_engine engine);
 size_t gc_no_scratch(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_engine engine);
 /* For layers whose output has the shape of their (only) input. */
 gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,

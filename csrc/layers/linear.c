@@ -76,9 +76,11 @@ static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
         float *y = step->y + n * out;
         if (layer->bias != NULL)
             kernels->accumulate(out, layer->bias, y);
-        if (step->relu_bits != NULL)
+        if (step->fused.relu)
             kernels->relu_forward(out, y, y,
-                                  step->relu_bits + n * gc_bit_row_bytes(step->out));
+                                  step->fused.bits == NULL
+                                      ? NULL
+                                      : step->fused.bits + n * gc_bit_row_bytes(step->out));
     }
 }
 
@@ -97,10 +99,17 @@ static void linear_backward(const gc_layer *layer, const gc_backward_step *step)
                  step->dx[0], in);
 }
 
+static gc_fusion linear_fuses(const gc_layer *layer, gc_engine engine)
+{
+    (void)layer;
+    (void)engine;
+    return GC_FUSES_RELU;
+}
+
 const gc_layer_type gc_linear_layer = {
     .name = "linear",
-    .fuses_relu = 1,
     .shape = linear_shape,
+    .fuses = linear_fuses,
     .record_bytes = gc_no_record,
     .scratch_bytes = gc_no_scratch,
     .forward = linear_forward,

@@ -55,10 +55,13 @@ static gc_status softmax_shape(const gc_layer *layer, const gc_shape *in, gc_sha
 }
 
 /* Its record is its output. */
-static size_t softmax_record_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out)
+static size_t softmax_record_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
+                                   gc_layout writes, gc_engine engine)
 {
     (void)layer;
     (void)in;
+    (void)writes;
+    (void)engine;
     return gc_values(out) * sizeof(float);
 }
 
@@ -68,7 +71,8 @@ static void softmax_forward(const gc_layer *layer, const gc_forward_step *step)
     const size_t size = gc_values(step->out);
     for (size_t n = 0; n < step->count; n++)
         step->engine.kernels->softmax_forward(size, step->x[0] + n * size, step->y + n * size);
-    memcpy(step->record, step->y, step->count * size * sizeof(float));
+    if (step->record != NULL)
+        memcpy(step->record, step->y, step->count * size * sizeof(float));
 }
 
 static void softmax_backward(const gc_layer *layer, const gc_backward_step *step)

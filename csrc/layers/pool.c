@@ -4,12 +4,14 @@
  * out once. Sizes follow PyTorch: with ceil_mode the last window may hang over the end, but
  * must not begin in the padding behind it.
  *
- * Max pooling records where each maximum was; average pooling records nothing. */
+ * Max pooling records where each maximum was: of plain maps its offset in the plane, of blocked
+ * maps, which 2x2 windows side by side take as they are, two masks for each position of a block.
+ * Average pooling records nothing. */
 #include <string.h>
 
 #include "base/status.h"
 #include "base/threads.h"
-#include "layers/layer.h"
+#include "layers/blocked.h"
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -110,11 +112,30 @@ static size_t spans_bytes(const gc_layer *layer, const gc_shape *in, gc_shape ou
     return (out.height + out.width) * sizeof(gc_span);
 }
 
-static size_t max_record_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out)
+/* 2x2 windows side by side, none of which hangs over the end. */
+static int is_2x2(const gc_pool *p, const gc_shape *in)
+{
+    for (int d = 0; d < 2; d++)
+        if (p->kernel[d] != 2 || p->stride[d] != 2 || p->padding[d] != 0)
+            return 0;
+    return !p->ceil_mode || (in->height % 2 == 0 && in->width % 2 == 0);
+}
+
+static gc_layouts max_layouts(const gc_layer *layer, const gc_shape *in, gc_layout given,
+                              gc_engine engine)
+{
+    (void)engine;
+    const gc_layout layout = is_2x2(&layer->pool, in) ? given : GC_PLAIN;
+    return (gc_layouts){.reads = layout, .writes = layout};
+}
+
+static size_t max_record_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
+                               gc_layout writes, gc_engine engine)
 {
     (void)layer;
     (void)in;
-    return gc_values(out) * sizeof(uint32_t);
+    return writes == GC_BLOCKED ? 2 * gc_record_mask_bytes(out, engine)
+                                : gc_values(out) * sizeof(uint32_t);
 }
 
 /* The planes of a step, shared out among threads. */
@@ -124,7 +145,7 @@ typedef struct planes {
     size_t count, recorded; /* plane i belongs to plane i % recorded of the record */
     const float *from;      /* x, or dy */
     float *to;              /* y, or dx */
-    uint32_t *positions;    /* of max pooling */
+    uint32_t *positions;    /* of max pooling, or NULL */
 } planes;
 
 enum { PLANES = 8 }; /* what one thread takes at a time */
@@ -172,7 +193,7 @@ static void some_max_forward(void *argument, size_t part, size_t worker)
     const size_t in = in_positions(p), out = out_positions(p);
     for (size_t i = part * PLANES; i < end_of_part(p, part); i++)
         p->kernels->max_pool_forward(&p->plane, p->from + i * in, p->to + i * out,
-                                     p->positions + i * out);
+                                     p->positions == NULL ? NULL : p->positions + i * out);
 }
 
 static void some_max_backward(void *argument, size_t part, size_t worker)
@@ -212,14 +233,87 @@ static void share_out(gc_engine engine, gc_part some, planes p)
     gc_parallel(engine.workers, (p.count + PLANES - 1) / PLANES, some, &p);
 }
 
+/* ---- Max pooling of blocked maps: a part is one plane of a block ---------------------------- */
+
+typedef struct blocked_planes {
+    const gc_kernels *kernels;
+    gc_blocked in, out;
+    size_t recorded; /* plane i belongs to plane i % recorded of the record */
+    size_t row_bytes;
+    const float *from;
+    float *to;
+    uint8_t *positions;
+} blocked_planes;
+
+static blocked_planes make_blocked(gc_engine engine, gc_shape in, gc_shape out, size_t recorded)
+{
+    blocked_planes p = {.kernels = engine.kernels,
+                        .in = gc_blocked_of(in, engine),
+                        .out = gc_blocked_of(out, engine)};
+    p.recorded = recorded * p.out.blocks;
+    p.row_bytes = 2 * p.out.width * gc_mask_bytes(engine);
+    return p;
+}
+
+/* Floats to the beginning of row y inside a plane. */
+static size_t row_offset(const blocked_planes *p, const gc_blocked *shape, size_t plane, size_t y)
+{
+    return ((plane * shape->rows + y + 1) * shape->columns + 1) * p->kernels->width;
+}
+
+static void blocked_max_forward(void *argument, size_t plane, size_t worker)
+{
+    (void)worker;
+    const blocked_planes *p = argument;
+    for (size_t y = 0; y < p->out.height; y++)
+        p->kernels->blocked_pool_forward(
+            p->out.width, p->from + row_offset(p, &p->in, plane, 2 * y),
+            p->from + row_offset(p, &p->in, plane, 2 * y + 1),
+            p->to + row_offset(p, &p->out, plane, y),
+            p->positions == NULL ? NULL
+                                 : p->positions + (plane * p->out.height + y) * p->row_bytes);
+}
+
+static void blocked_max_backward(void *argument, size_t plane, size_t worker)
+{
+    (void)worker;
+    const blocked_planes *p = argument;
+    const size_t recorded = plane % p->recorded;
+    for (size_t y = 0; y < p->out.height; y++)
+        p->kernels->blocked_pool_backward(
+            p->out.width, p->positions + (recorded * p->out.height + y) * p->row_bytes,
+            p->from + row_offset(p, &p->out, plane, y),
+            p->to + row_offset(p, &p->in, plane, 2 * y),
+            p->to + row_offset(p, &p->in, plane, 2 * y + 1));
+}
+
 static void max_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    share_out(step->engine, some_max_forward, forward_planes(layer, step));
+    if (step->layouts.writes == GC_PLAIN) {
+        share_out(step->engine, some_max_forward, forward_planes(layer, step));
+        return;
+    }
+    blocked_planes p = make_blocked(step->engine, step->in[0], step->out, step->count);
+    p.from = step->x[0];
+    p.to = step->y;
+    p.positions = step->record;
+    gc_zero_borders(step->engine, step->count, &p.out, p.out.height, p.out.width, p.to);
+    gc_parallel(step->engine.workers, step->count * p.out.blocks, blocked_max_forward, &p);
 }
 
 static void max_backward(const gc_layer *layer, const gc_backward_step *step)
 {
-    share_out(step->engine, some_max_backward, backward_planes(layer, step));
+    if (step->layouts.writes == GC_PLAIN) {
+        share_out(step->engine, some_max_backward, backward_planes(layer, step));
+        return;
+    }
+    blocked_planes p = make_blocked(step->engine, step->in[0], step->out, step->batch);
+    p.from = step->dy;
+    p.to = step->dx[0];
+    p.positions = (uint8_t *)step->record;
+    /* A last row or column that no window covers counts as border. */
+    gc_zero_borders(step->engine, step->count, &p.in, 2 * p.out.height, 2 * p.out.width, p.to);
+    gc_parallel(step->engine.workers, step->count * p.out.blocks, blocked_max_backward, &p);
 }
 
 static void average_forward(const gc_layer *layer, const gc_forward_step *step)
@@ -235,6 +329,7 @@ static void average_backward(const gc_layer *layer, const gc_backward_step *step
 const gc_layer_type gc_max_pool_layer = {
     .name = "max_pool",
     .shape = pool_shape,
+    .layouts = max_layouts,
     .record_bytes = max_record_bytes,
     .scratch_bytes = spans_bytes,
     .forward = max_forward,

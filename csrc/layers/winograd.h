@@ -8,15 +8,24 @@
  * dilation and groups 1, padding 1, and channels enough for whole vectors. */
 int gc_winograd_applies(const gc_conv *conv, gc_engine engine);
 
-/* Scratch of a run over any number of maps of `height` x `width`. */
-size_t gc_winograd_scratch_bytes(const gc_conv *conv, size_t height, size_t width,
-                                 gc_engine engine);
+size_t gc_winograd_scratch_bytes(const gc_conv *conv, gc_shape in, gc_engine engine);
 
-/* forward: y[count][out] = convolution of x[count][in], then bias and, where bits is not NULL,
- * ReLU with its bits. backward: `x` is the gradient [count][out], `y` that of the input
- * [count][in]; bias and bits are NULL. Prepared for that direction. */
-void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv, gc_engine engine,
-                     int backward, size_t count, size_t height, size_t width, const float *x,
-                     const float *bias, float *y, uint8_t *bits, void *scratch);
+/* A convolution, or the way back through one, over blocked maps. Prepared for that direction. */
+typedef struct gc_winograd_step {
+    gc_engine engine;
+    int backward;
+    size_t count;       /* images, or gradients */
+    size_t recorded;    /* backward: images of the records */
+    gc_shape in, out;   /* of the maps that are read (x, or dy) and written (y, or dx) */
+    const float *from;
+    float *to;
+    const float *bias;  /* [out channels] or NULL */
+    gc_fused fused;
+    gc_rule rule;       /* backward: of the ReLU that is fused */
+    void *scratch;
+} gc_winograd_step;
+
+void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
+                     const gc_winograd_step *step);
 
 #endif

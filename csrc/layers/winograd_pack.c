@@ -89,7 +89,8 @@ static void pack_block(void *argument, size_t block, size_t worker)
 {
     (void)worker;
     const packing *p = argument;
-    const size_t in = gc_winograd_inputs(p->conv, p->backward), out = gc_winograd_outputs(p->conv, p->backward);
+    const size_t in = gc_winograd_inputs(p->conv, p->backward);
+    const size_t out = gc_winograd_outputs(p->conv, p->backward);
     const size_t lanes = 2 * p->width;
     float *target = p->u + block * PRODUCTS * p->channels * lanes;
     memset(target, 0, PRODUCTS * p->channels * lanes * sizeof *target);

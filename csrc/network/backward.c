@@ -3,11 +3,16 @@
  * Reverse mode: in reverse topological order each layer turns the gradient of its output
  * into those of its inputs, and where a map feeds several layers, the gradients sum. Only
  * layers that lie between a layer wanted and the seed take part. Several seeds run as one
- * larger batch over the same records. Nothing is written to the tape. */
+ * larger batch over the same records. Nothing is written to the tape.
+ *
+ * Where a convolution's input comes from a ReLU, or from 2x2 max pooling behind one, and nothing
+ * else needs the gradients between, the convolution takes them in its own step. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "layers/blocked.h"
 #include "network/network.h"
 
 typedef struct pass {
@@ -16,6 +21,8 @@ typedef struct pass {
     gc_rule rule;
     size_t count;           /* gradients of each map: sets * batch */
     unsigned char *active;  /* [layers] between the seed and a layer wanted */
+    unsigned char *wanted;  /* [layers] */
+    size_t *readers;        /* [layers] active ones that read a map */
     float **gradients;      /* [layers] of the outputs, so far summed, or NULL */
     float **dx;             /* of the layer being run */
     gc_shape *in;
@@ -27,6 +34,8 @@ static void free_pass(pass *p)
     for (size_t i = 0; p->gradients != NULL && i < p->tape->network->count; i++)
         gc_free(p->gradients[i]);
     gc_free(p->active);
+    gc_free(p->wanted);
+    gc_free(p->readers);
     gc_free(p->gradients);
     gc_free(p->dx);
     gc_free(p->in);
@@ -49,6 +58,19 @@ static void mark_active(const pass *p, size_t seed, const size_t *wanted, size_t
             p->active[network->layers[i].inputs[k]] |= FEEDS;
     for (size_t i = 0; i < network->count; i++)
         p->active[i] = p->active[i] == (FED | FEEDS);
+    for (size_t i = 0; i < network->count; i++)
+        for (size_t k = 0; p->active[i] && k < network->layers[i].input_count; k++)
+            p->readers[network->layers[i].inputs[k]]++;
+    for (size_t w = 0; w < wanted_count; w++)
+        p->wanted[wanted[w]] = 1;
+}
+
+static void *zeroed(size_t bytes)
+{
+    void *block = gc_alloc(bytes);
+    if (block != NULL)
+        memset(block, 0, bytes);
+    return block;
 }
 
 static int allocate_pass(pass *p)
@@ -59,15 +81,14 @@ static int allocate_pass(pass *p)
     for (size_t i = 0; i < count; i++)
         if (network->layers[i].input_count > most_inputs)
             most_inputs = network->layers[i].input_count;
-    p->active = gc_alloc(count);
-    p->gradients = gc_alloc(count * sizeof *p->gradients);
-    p->dx = gc_alloc(most_inputs * sizeof *p->dx);
-    p->in = gc_alloc(most_inputs * sizeof *p->in);
-    if (p->gradients != NULL)
-        memset(p->gradients, 0, count * sizeof *p->gradients);
-    if (p->active != NULL)
-        memset(p->active, 0, count);
-    return p->active != NULL && p->gradients != NULL && p->dx != NULL && p->in != NULL;
+    p->active = zeroed(count);
+    p->wanted = zeroed(count);
+    p->readers = zeroed(count * sizeof *p->readers);
+    p->gradients = zeroed(count * sizeof *p->gradients);
+    p->dx = zeroed(most_inputs * sizeof *p->dx);
+    p->in = zeroed(most_inputs * sizeof *p->in);
+    return p->active != NULL && p->wanted != NULL && p->readers != NULL && p->gradients != NULL
+           && p->dx != NULL && p->in != NULL;
 }
 
 static int allocate_scratch(pass *p)
@@ -86,44 +107,95 @@ static int allocate_scratch(pass *p)
     return p->scratch != NULL;
 }
 
-/* Bytes of the gradients of one map; sizes were checked when the pass began. */
-static size_t gradient_bytes(const pass *p, size_t number)
+/* Values of the gradients of one map; sizes were checked when the pass began. */
+static size_t gradient_floats(const pass *p, size_t number, gc_layout layout)
 {
-    return p->count * gc_values(p->tape->shapes[number]) * sizeof(float);
+    return p->count * gc_map_floats(p->tape->shapes[number], layout, p->engine);
 }
 
 /* Whether input k may take over the gradient of the output, instead of a new buffer. */
-static int takes_over(const pass *p, const gc_layer *layer)
+static int takes_over(const pass *p, size_t number)
 {
-    return layer->type->backward_in_place && p->gradients[layer->inputs[0]] == NULL;
+    const gc_layer *layer = &p->tape->network->layers[number];
+    return layer->type->backward_in_place && p->gradients[layer->inputs[0]] == NULL
+           && p->tape->layouts[number].reads == p->tape->layouts[layer->inputs[0]].writes;
 }
 
-/* Sum p->dx[k] into the gradient of input k, or make it that gradient. */
-static void merge(const pass *p, const gc_layer *layer, size_t k)
+/* Make dx, which comes in `layout`, the gradient of a map, or add it to the one there is; it is
+ * used up. 0: no memory. */
+static int merge(const pass *p, size_t number, gc_layout layout, float *dx)
 {
-    const size_t input = layer->inputs[k];
-    if (p->gradients[input] == NULL) {
-        p->gradients[input] = p->dx[k];
-        return;
+    const gc_layout wants = p->tape->layouts[number].writes;
+    if (layout != wants) {
+        float *converted = gc_alloc(gradient_floats(p, number, wants) * sizeof(float));
+        if (converted != NULL)
+            gc_convert_maps(p->engine, p->count, p->tape->shapes[number], layout, dx, converted);
+        gc_free(dx);
+        if (converted == NULL)
+            return 0;
+        dx = converted;
     }
-    p->engine.kernels->accumulate(p->count * gc_values(p->tape->shapes[input]), p->dx[k],
-                                    p->gradients[input]);
-    gc_free(p->dx[k]);
+    if (p->gradients[number] == NULL) {
+        p->gradients[number] = dx;
+        return 1;
+    }
+    p->engine.kernels->accumulate(gradient_floats(p, number, wants), dx, p->gradients[number]);
+    gc_free(dx);
+    return 1;
 }
 
-/* From the gradient of a layer's output to those of its active inputs; it is used up. */
+/* Whether a blocked map's gradient is of use to nothing but the layer of `type` that wrote it. */
+static int only_passes(const pass *p, size_t number, const gc_layer_type *type)
+{
+    const gc_layer *layer = &p->tape->network->layers[number];
+    return p->active[number] && layer->type == type && p->readers[number] == 1
+           && !p->wanted[number] && p->gradients[number] == NULL
+           && p->tape->layouts[number].writes == GC_BLOCKED && p->active[layer->inputs[0]];
+}
+
+/* What a layer does of the layers before it in its own step, and *target, the map whose gradient
+ * it writes then: by itself that of its input. */
+static gc_fused find_fused(const pass *p, size_t number, size_t *target)
+{
+    const gc_tape *tape = p->tape;
+    const gc_layer *layers = tape->network->layers;
+    gc_fused fused = {0};
+    size_t relu = *target;
+    if (gc_fuses(&layers[number], p->engine) != GC_FUSES_RELU_AND_POOL)
+        return fused;
+    if (only_passes(p, relu, &gc_max_pool_layer)) {
+        fused.pool = 1;
+        fused.positions = tape->records[relu];
+        relu = layers[relu].inputs[0];
+    }
+    if (!only_passes(p, relu, &gc_relu_layer))
+        return (gc_fused){0};
+    fused.relu = 1;
+    fused.bits = tape->records[relu];
+    *target = layers[relu].inputs[0];
+    fused.shape = tape->shapes[*target];
+    p->active[relu] = p->active[layers[number].inputs[0]] = 0; /* done with this step */
+    return fused;
+}
+
+/* From the gradient of a layer's output to those of its active inputs; it is used up. 0: no
+ * memory. */
 static int run_layer(const pass *p, size_t number)
 {
     const gc_layer *layer = &p->tape->network->layers[number];
+    const gc_layout reads = p->tape->layouts[number].reads;
     float *dy = p->gradients[number];
-    const int in_place = takes_over(p, layer);
+    const int in_place = takes_over(p, number);
+    size_t target = layer->inputs[0];
+    const gc_fused fused = find_fused(p, number, &target);
     int complete = layer->type->prepare == NULL || layer->type->prepare(layer, p->engine, 1);
     gc_input_shapes(layer, p->tape->shapes, p->in);
     for (size_t k = 0; k < layer->input_count; k++) {
+        const size_t written = k == 0 ? target : layer->inputs[k];
         p->dx[k] = NULL;
-        if (!p->active[layer->inputs[k]] || !complete)
+        if (!p->active[written] || !complete)
             continue;
-        p->dx[k] = in_place ? dy : gc_alloc(gradient_bytes(p, layer->inputs[k]));
+        p->dx[k] = in_place ? dy : gc_alloc(gradient_floats(p, written, reads) * sizeof(float));
         complete = p->dx[k] != NULL;
     }
     if (complete)
@@ -133,23 +205,25 @@ static int run_layer(const pass *p, size_t number)
                                          .batch = p->tape->batch,
                                          .in = p->in,
                                          .out = p->tape->shapes[number],
+                                         .layouts = p->tape->layouts[number],
                                          .rule = p->rule,
                                          .dy = dy,
                                          .dx = p->dx,
                                          .record = p->tape->records[number],
+                                         .fused = fused,
                                          .scratch = p->scratch,
                                      });
+    p->gradients[number] = NULL;
+    if (!in_place)
+        gc_free(dy);
     for (size_t k = 0; k < layer->input_count; k++) {
         if (p->dx[k] == NULL)
             continue;
         if (complete)
-            merge(p, layer, k);
+            complete = merge(p, k == 0 ? target : layer->inputs[k], reads, p->dx[k]);
         else
             gc_free(p->dx[k]);
     }
-    if (!in_place)
-        gc_free(dy);
-    p->gradients[number] = NULL;
     return complete;
 }
 
@@ -162,32 +236,62 @@ static int has_active_input(const pass *p, size_t number)
     return 0;
 }
 
+/* The seeds, in the layout of their layer; 0: no memory. */
+static int plant(const pass *p, size_t seed, const float *seeds)
+{
+    const gc_layout layout = p->tape->layouts[seed].writes;
+    const size_t floats = gradient_floats(p, seed, layout);
+    float *planted = p->gradients[seed] = gc_alloc(floats * sizeof(float));
+    if (planted == NULL)
+        return 0;
+    if (layout == GC_PLAIN)
+        memcpy(planted, seeds, floats * sizeof(float));
+    else
+        gc_convert_maps(p->engine, p->count, p->tape->shapes[seed], GC_PLAIN, seeds, planted);
+    return 1;
+}
+
+/* The gradient of a map, to the caller. */
+static void harvest(const pass *p, size_t number, float *gradient)
+{
+    const gc_layout layout = p->tape->layouts[number].writes;
+    if (layout == GC_PLAIN)
+        memcpy(gradient, p->gradients[number],
+               gradient_floats(p, number, layout) * sizeof(float));
+    else
+        gc_convert_maps(p->engine, p->count, p->tape->shapes[number], layout,
+                        p->gradients[number], gradient);
+}
+
 /* The pass itself; 0: no memory. */
 static int run(pass *p, size_t seed, const float *seeds, const size_t *wanted,
-               size_t wanted_count, float *const *gradients)
+               size_t wanted_count, float *const *gradients, double *seconds)
 {
     if (!allocate_pass(p))
         return 0;
     mark_active(p, seed, wanted, wanted_count);
     if (!allocate_scratch(p))
         return 0;
+    for (size_t i = 0; seconds != NULL && i < p->tape->network->count; i++)
+        seconds[i] = 0.0;
     for (size_t w = 0; w < wanted_count; w++)
         if (!p->active[wanted[w]])
-            memset(gradients[w], 0, gradient_bytes(p, wanted[w]));
+            memset(gradients[w], 0, gradient_floats(p, wanted[w], GC_PLAIN) * sizeof(float));
     if (!p->active[seed])
         return 1;
-    p->gradients[seed] = gc_alloc(gradient_bytes(p, seed));
-    if (p->gradients[seed] == NULL)
+    if (!plant(p, seed, seeds))
         return 0;
-    memcpy(p->gradients[seed], seeds, gradient_bytes(p, seed));
     for (size_t i = seed + 1; i-- > 0;) {
         if (!p->active[i])
             continue;
         for (size_t w = 0; w < wanted_count; w++)
             if (wanted[w] == i)
-                memcpy(gradients[w], p->gradients[i], gradient_bytes(p, i));
+                harvest(p, i, gradients[w]);
+        const double start = gc_seconds();
         if (has_active_input(p, i) && !run_layer(p, i))
             return 0;
+        if (seconds != NULL)
+            seconds[i] = gc_seconds() - start;
     }
     return 1;
 }
@@ -195,6 +299,9 @@ static int run(pass *p, size_t seed, const float *seeds, const size_t *wanted,
 static gc_status check_layers(const gc_tape *tape, size_t seed, const size_t *wanted,
                               size_t wanted_count, gc_error *error)
 {
+    if (!tape->recorded)
+        return gc_fail(error, GC_NOT_KEPT,
+                       "this forward pass recorded nothing for the way back; run one that does");
     if (gc_tape_shape(tape, seed) == NULL)
         return gc_fail(error, GC_BAD_ARGUMENT,
                        "layer %zu, from which the gradient is to start, was not computed in "
@@ -226,15 +333,18 @@ static gc_status check_sizes(const gc_tape *tape, size_t sets, gc_error *error)
 
 gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
                       gc_rule rule, const size_t *wanted, size_t wanted_count,
-                      float *const *gradients, gc_error *error)
+                      float *const *gradients, double *seconds, gc_error *error)
 {
     gc_status status = check_layers(tape, layer, wanted, wanted_count, error);
     if (status == GC_OK)
         status = check_sizes(tape, sets, error);
     if (status != GC_OK)
         return status;
-    pass p = {.engine = gc_engine_now(), .tape = tape, .rule = rule, .count = sets * tape->batch};
-    const int done = run(&p, layer, seeds, wanted, wanted_count, gradients);
+    pass p = {.engine = {.kernels = tape->kernels, .workers = (size_t)gc_threads()},
+              .tape = tape,
+              .rule = rule,
+              .count = sets * tape->batch};
+    const int done = run(&p, layer, seeds, wanted, wanted_count, gradients, seconds);
     free_pass(&p);
     return done ? GC_OK
                 : gc_fail(error, GC_NO_MEMORY, "no memory for the gradients of %zu maps",

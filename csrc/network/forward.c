@@ -3,11 +3,14 @@
  * Layers run in topological order. A map lives from the layer that writes it to the last
  * layer that reads it, and on the tape if it is to be kept. Where a ReLU is the only reader
  * of a convolution or linear layer that is not kept, that layer applies it while its output
- * is in the cache, and writes the ReLU's bits. */
+ * is in registers or the cache, and writes the ReLU's record; likewise 2x2 max pooling behind
+ * that ReLU, whose input is then never stored. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "layers/blocked.h"
 #include "network/network.h"
 
 /* ---- The tape ------------------------------------------------------------------------- */
@@ -20,19 +23,22 @@ static void *zeroed(size_t count, size_t size)
     return block;
 }
 
-static gc_tape *new_tape(const gc_network *network, size_t batch)
+static gc_tape *new_tape(const gc_network *network, size_t batch, int record)
 {
     gc_tape *tape = zeroed(1, sizeof *tape);
     if (tape == NULL)
         return NULL;
     tape->network = network;
     tape->batch = batch;
+    tape->recorded = record;
     tape->computed = zeroed(network->count, sizeof *tape->computed);
     tape->shapes = zeroed(network->count, sizeof *tape->shapes);
+    tape->layouts = zeroed(network->count, sizeof *tape->layouts);
     tape->maps = zeroed(network->count, sizeof *tape->maps);
     tape->records = zeroed(network->count, sizeof *tape->records);
-    if (tape->computed == NULL || tape->shapes == NULL || tape->maps == NULL
-        || tape->records == NULL) {
+    tape->seconds = zeroed(network->count, sizeof *tape->seconds);
+    if (tape->computed == NULL || tape->shapes == NULL || tape->layouts == NULL
+        || tape->maps == NULL || tape->records == NULL || tape->seconds == NULL) {
         gc_tape_free(tape);
         return NULL;
     }
@@ -51,14 +57,21 @@ void gc_tape_free(gc_tape *tape)
     }
     gc_free(tape->computed);
     gc_free(tape->shapes);
+    gc_free(tape->layouts);
     gc_free(tape->maps);
     gc_free(tape->records);
+    gc_free(tape->seconds);
     gc_free(tape);
 }
 
 size_t gc_tape_batch(const gc_tape *tape)
 {
     return tape->batch;
+}
+
+size_t gc_tape_size(const gc_tape *tape)
+{
+    return tape->network->count;
 }
 
 const gc_shape *gc_tape_shape(const gc_tape *tape, size_t layer)
@@ -75,9 +88,18 @@ gc_status gc_tape_read(const gc_tape *tape, size_t layer, float *out, gc_error *
 {
     if (!gc_tape_kept(tape, layer))
         return gc_fail(error, GC_NOT_KEPT, "the activation of layer %zu was not kept", layer);
-    memcpy(out, tape->maps[layer],
-           tape->batch * gc_values(tape->shapes[layer]) * sizeof(float));
+    const gc_shape shape = tape->shapes[layer];
+    if (tape->layouts[layer].writes == GC_PLAIN)
+        memcpy(out, tape->maps[layer], tape->batch * gc_values(shape) * sizeof(float));
+    else
+        gc_convert_maps((gc_engine){.kernels = tape->kernels, .workers = (size_t)gc_threads()},
+                        tape->batch, shape, GC_BLOCKED, tape->maps[layer], out);
     return GC_OK;
+}
+
+double gc_tape_seconds(const gc_tape *tape, size_t layer)
+{
+    return layer < tape->network->count ? tape->seconds[layer] : 0.0;
 }
 
 /* ---- The pass ------------------------------------------------------------------------- */
@@ -85,9 +107,12 @@ gc_status gc_tape_read(const gc_tape *tape, size_t layer, float *out, gc_error *
 /* What is known before the first layer runs. */
 typedef struct plan {
     gc_engine engine;
+    const float *input;   /* the caller's, map 0 */
     size_t *readers;      /* [count] needed layers that read a map, plus 1 if it is kept */
-    size_t *fused;        /* [count] the ReLU that a layer applies by itself, or 0 */
-    const float **inputs; /* maps of the layer being run */
+    size_t *relu, *pool;  /* [count] the layers that a layer runs in its own step, or 0 */
+    unsigned char *fused; /* [count] whether another layer runs this one */
+    const float **inputs; /* maps of the layer being run, */
+    float **converted;    /* those that had to be converted for it, or NULL, */
     gc_shape *in;         /* and their shapes */
     void *scratch;
 } plan;
@@ -95,8 +120,11 @@ typedef struct plan {
 static void free_plan(plan *p)
 {
     gc_free(p->readers);
+    gc_free(p->relu);
+    gc_free(p->pool);
     gc_free(p->fused);
     gc_free(p->inputs);
+    gc_free(p->converted);
     gc_free(p->in);
     gc_free(p->scratch);
 }
@@ -131,22 +159,53 @@ static void count_readers(const gc_tape *tape, const unsigned char *keep, size_t
     }
 }
 
-static void find_fusions(const gc_tape *tape, const plan *p, const unsigned char *keep,
-                         size_t until)
+static void decide_layouts(gc_tape *tape, const plan *p)
 {
     for (size_t i = 1; i < tape->network->count; i++) {
         const gc_layer *layer = &tape->network->layers[i];
-        if (!tape->computed[i] || layer->type != &gc_relu_layer)
+        if (!tape->computed[i] || layer->type->layouts == NULL)
             continue;
-        const size_t producer = layer->inputs[0];
-        if (tape->network->layers[producer].type->fuses_relu && p->readers[producer] == 1
-            && !is_kept(keep, producer, until))
-            p->fused[producer] = i;
+        gc_input_shapes(layer, tape->shapes, p->in);
+        tape->layouts[i] = layer->type->layouts(
+            layer, p->in, tape->layouts[layer->inputs[0]].writes, p->engine);
+    }
+}
+
+/* The layer of this type that alone reads `layer`, which is not kept; or 0. */
+static size_t only_reader(const gc_tape *tape, const plan *p, size_t layer,
+                          const gc_layer_type *type)
+{
+    if (p->readers[layer] != 1)
+        return 0;
+    for (size_t i = layer + 1; i < tape->network->count; i++) {
+        const gc_layer *reader = &tape->network->layers[i];
+        if (tape->computed[i] && reader->type == type && reader->inputs[0] == layer)
+            return i;
+    }
+    return 0;
+}
+
+static void find_fusions(const gc_tape *tape, const plan *p)
+{
+    for (size_t i = 1; i < tape->network->count; i++) {
+        const gc_fusion fusion =
+            tape->computed[i] ? gc_fuses(&tape->network->layers[i], p->engine) : GC_FUSES_NOTHING;
+        if (fusion == GC_FUSES_NOTHING)
+            continue;
+        const size_t relu = p->relu[i] = only_reader(tape, p, i, &gc_relu_layer);
+        p->fused[relu] = 1;
+        if (relu == 0 || fusion != GC_FUSES_RELU_AND_POOL)
+            continue;
+        const size_t pool = only_reader(tape, p, relu, &gc_max_pool_layer);
+        if (pool != 0 && tape->layouts[pool].writes == GC_BLOCKED) { /* 2x2 */
+            p->pool[i] = pool;
+            p->fused[pool] = 1;
+        }
     }
 }
 
 /* Allocate the plan, with room for the layer with the most inputs and the most scratch. */
-static int make_plan(const gc_tape *tape, const unsigned char *keep, size_t until, plan *p)
+static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, plan *p)
 {
     const gc_network *network = tape->network;
     size_t most_inputs = 1, most_scratch = 0;
@@ -154,13 +213,18 @@ static int make_plan(const gc_tape *tape, const unsigned char *keep, size_t unti
         if (network->layers[i].input_count > most_inputs)
             most_inputs = network->layers[i].input_count;
     p->readers = zeroed(network->count, sizeof *p->readers);
+    p->relu = zeroed(network->count, sizeof *p->relu);
+    p->pool = zeroed(network->count, sizeof *p->pool);
     p->fused = zeroed(network->count, sizeof *p->fused);
     p->inputs = zeroed(most_inputs, sizeof *p->inputs);
+    p->converted = zeroed(most_inputs, sizeof *p->converted);
     p->in = zeroed(most_inputs, sizeof *p->in);
-    if (p->readers == NULL || p->fused == NULL || p->inputs == NULL || p->in == NULL)
+    if (p->readers == NULL || p->relu == NULL || p->pool == NULL || p->fused == NULL
+        || p->inputs == NULL || p->converted == NULL || p->in == NULL)
         return 0;
     count_readers(tape, keep, until, p->readers);
-    find_fusions(tape, p, keep, until);
+    decide_layouts(tape, p);
+    find_fusions(tape, p);
     for (size_t i = 1; i < network->count; i++) {
         if (!tape->computed[i])
             continue;
@@ -176,88 +240,140 @@ static int make_plan(const gc_tape *tape, const unsigned char *keep, size_t unti
     return p->scratch != NULL;
 }
 
-static int allocate_record(gc_tape *tape, size_t number, const gc_shape *in)
+/* The record of a layer, NULL where it has none; 0: no memory. */
+static int allocate_record(gc_tape *tape, const plan *p, size_t number)
 {
     const gc_layer *layer = &tape->network->layers[number];
-    const size_t bytes = layer->type->record_bytes(layer, in, tape->shapes[number]);
-    if (bytes == 0)
+    gc_input_shapes(layer, tape->shapes, p->in);
+    const size_t bytes = layer->type->record_bytes(layer, p->in, tape->shapes[number],
+                                                   tape->layouts[number].writes, p->engine);
+    if (bytes == 0 || number == 0 || !tape->recorded)
         return 1;
     tape->records[number] = gc_alloc(bytes * tape->batch);
     return tape->records[number] != NULL;
 }
 
-static float *allocate_map(const gc_tape *tape, size_t number)
+static float *allocate_map(const gc_tape *tape, const plan *p, size_t number, gc_layout layout)
 {
-    return gc_alloc(tape->batch * gc_values(tape->shapes[number]) * sizeof(float));
+    return gc_alloc(tape->batch * gc_map_floats(tape->shapes[number], layout, p->engine)
+                    * sizeof(float));
 }
 
-/* One reader of a map is done; the last one frees it. */
-static void release_map(gc_tape *tape, const plan *p, size_t number)
+static const float *map_of(const gc_tape *tape, const plan *p, size_t number)
 {
-    if (--p->readers[number] == 0) {
-        gc_free(tape->maps[number]);
-        tape->maps[number] = NULL;
+    return number == 0 ? p->input : tape->maps[number];
+}
+
+/* The maps that a layer reads, in its layout; 0: no memory. */
+static int gather_inputs(const gc_tape *tape, const plan *p, size_t number)
+{
+    const gc_layer *layer = &tape->network->layers[number];
+    const gc_layout reads = tape->layouts[number].reads;
+    for (size_t k = 0; k < layer->input_count; k++)
+        p->converted[k] = NULL;
+    for (size_t k = 0; k < layer->input_count; k++) {
+        const size_t input = layer->inputs[k];
+        const gc_layout given = tape->layouts[input].writes;
+        p->inputs[k] = map_of(tape, p, input);
+        if (given == reads)
+            continue;
+        p->converted[k] = allocate_map(tape, p, input, reads);
+        if (p->converted[k] == NULL)
+            return 0;
+        gc_convert_maps(p->engine, tape->batch, tape->shapes[input], given, p->inputs[k],
+                        p->converted[k]);
+        p->inputs[k] = p->converted[k];
+    }
+    return 1;
+}
+
+/* The inputs are read: their last reader frees them. */
+static void release_inputs(gc_tape *tape, const plan *p, size_t number)
+{
+    const gc_layer *layer = &tape->network->layers[number];
+    for (size_t k = 0; k < layer->input_count; k++) {
+        const size_t input = layer->inputs[k];
+        gc_free(p->converted[k]);
+        if (--p->readers[input] == 0) {
+            gc_free(tape->maps[input]);
+            tape->maps[input] = NULL;
+        }
     }
 }
 
+/* Whether a layer's output is its input as it lies there, which no one else needs. */
+static int takes_over(const gc_tape *tape, const plan *p, size_t number)
+{
+    const gc_layer *layer = &tape->network->layers[number];
+    return layer->type->identity && layer->inputs[0] != 0 && p->readers[layer->inputs[0]] == 1
+           && tape->layouts[layer->inputs[0]].writes == tape->layouts[number].reads;
+}
+
+/* A layer, and those that are fused with it. 0: no memory. */
 static int run_layer(gc_tape *tape, const plan *p, size_t number)
 {
-    const gc_network *network = tape->network;
-    const gc_layer *layer = &network->layers[number];
-    const size_t first = layer->inputs[0];
-    const int takes_over = p->fused[first] == number
-                           || (layer->type->identity && p->readers[first] == 1);
-    if (takes_over) { /* the values are there already */
-        tape->maps[number] = tape->maps[first];
-        tape->maps[first] = NULL;
+    const gc_layer *layer = &tape->network->layers[number];
+    const size_t relu = p->relu[number], pool = p->pool[number];
+    const size_t last = pool != 0 ? pool : relu != 0 ? relu : number;
+    if (takes_over(tape, p, number)) {
+        tape->maps[number] = tape->maps[layer->inputs[0]];
+        tape->maps[layer->inputs[0]] = NULL;
         return 1;
     }
-    gc_input_shapes(layer, tape->shapes, p->in);
-    for (size_t k = 0; k < layer->input_count; k++)
-        p->inputs[k] = tape->maps[layer->inputs[k]];
-    tape->maps[number] = allocate_map(tape, number);
-    if (tape->maps[number] == NULL || !allocate_record(tape, number, p->in))
-        return 0;
-    const size_t relu = p->fused[number];
-    if (relu != 0 && !allocate_record(tape, relu, &tape->shapes[number]))
-        return 0;
-    layer->type->forward(layer, &(gc_forward_step){
-                                    .engine = p->engine,
-                                    .count = tape->batch,
-                                    .in = p->in,
-                                    .out = tape->shapes[number],
-                                    .x = p->inputs,
-                                    .y = tape->maps[number],
-                                    .record = tape->records[number],
-                                    .relu_bits = relu == 0 ? NULL : tape->records[relu],
-                                    .scratch = p->scratch,
-                                });
-    for (size_t k = 0; k < layer->input_count; k++)
-        release_map(tape, p, layer->inputs[k]);
-    return 1;
+    int complete = gather_inputs(tape, p, number);
+    if (complete) {
+        tape->maps[last] = allocate_map(tape, p, last, tape->layouts[last].writes);
+        complete = tape->maps[last] != NULL && allocate_record(tape, p, relu)
+                   && allocate_record(tape, p, pool) && allocate_record(tape, p, number);
+    }
+    if (complete)
+        layer->type->forward(layer, &(gc_forward_step){
+                                        .engine = p->engine,
+                                        .count = tape->batch,
+                                        .in = p->in,
+                                        .out = tape->shapes[number],
+                                        .layouts = tape->layouts[number],
+                                        .x = p->inputs,
+                                        .y = tape->maps[last],
+                                        .record = tape->records[number],
+                                        .fused = {.relu = relu != 0,
+                                                  .pool = pool != 0,
+                                                  .bits = tape->records[relu],
+                                                  .positions = tape->records[pool],
+                                                  .shape = tape->shapes[last]},
+                                        .scratch = p->scratch,
+                                    });
+    release_inputs(tape, p, number);
+    return complete;
 }
 
 /* Run every layer that is needed; shapes and computed are set. 0: no memory. */
 static int run(gc_tape *tape, const float *input, const unsigned char *keep, size_t until)
 {
-    plan p = {.engine = gc_engine_now()};
+    plan p = {.engine = gc_engine_now(), .input = input};
+    tape->kernels = p.engine.kernels;
     int done = make_plan(tape, keep, until, &p);
-    if (done) {
-        tape->maps[0] = allocate_map(tape, 0);
-        done = tape->maps[0] != NULL;
+    for (size_t i = 1; done && i < tape->network->count; i++) {
+        if (!tape->computed[i] || p.fused[i])
+            continue;
+        const double start = gc_seconds();
+        done = run_layer(tape, &p, i);
+        tape->seconds[i] = gc_seconds() - start;
     }
-    if (done)
-        memcpy(tape->maps[0], input, tape->batch * gc_values(tape->shapes[0]) * sizeof *input);
-    for (size_t i = 1; done && i < tape->network->count; i++)
-        if (tape->computed[i])
-            done = run_layer(tape, &p, i);
+    if (done && is_kept(keep, 0, until)) {
+        tape->maps[0] = allocate_map(tape, &p, 0, GC_PLAIN);
+        done = tape->maps[0] != NULL;
+        if (done)
+            memcpy(tape->maps[0], input,
+                   tape->batch * gc_values(tape->shapes[0]) * sizeof *input);
+    }
     free_plan(&p);
     return done;
 }
 
 gc_status gc_forward(const gc_network *network, const float *input, size_t batch,
                      size_t height, size_t width, const unsigned char *keep, size_t until,
-                     gc_tape **tape, gc_error *error)
+                     int record, gc_tape **tape, gc_error *error)
 {
     if (batch == 0 || batch > GC_MAX_POSITIONS)
         return gc_fail(error, GC_BAD_ARGUMENT, "a batch needs 1 to %zu pictures, not %zu",
@@ -266,7 +382,7 @@ gc_status gc_forward(const gc_network *network, const float *input, size_t batch
         return gc_fail(error, GC_BAD_ARGUMENT,
                        "there is no layer %zu; the network has layers 0 to %zu", until,
                        network->count - 1);
-    gc_tape *made = new_tape(network, batch);
+    gc_tape *made = new_tape(network, batch, record);
     if (made == NULL)
         return gc_fail(error, GC_NO_MEMORY, "no memory for a tape");
     mark_needed(network, keep, until, made->computed);

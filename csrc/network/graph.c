@@ -278,6 +278,11 @@ gc_engine gc_engine_now(void)
     return (gc_engine){.kernels = gc_kernels_active(), .workers = (size_t)gc_threads()};
 }
 
+gc_fusion gc_fuses(const gc_layer *layer, gc_engine engine)
+{
+    return layer->type->fuses == NULL ? GC_FUSES_NOTHING : layer->type->fuses(layer, engine);
+}
+
 void gc_input_shapes(const gc_layer *layer, const gc_shape *shapes, gc_shape *in)
 {
     for (size_t i = 0; i < layer->input_count; i++)

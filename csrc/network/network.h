@@ -12,11 +12,15 @@ struct gc_network {
 
 struct gc_tape {
     const gc_network *network;
+    const gc_kernels *kernels; /* the level that ran: maps and records are in its layouts */
     size_t batch;
+    int recorded;            /* whether there are records, so that a way back can start */
     unsigned char *computed; /* [count of layers] flags */
-    gc_shape *shapes;        /* [count]; valid where computed */
+    gc_shape *shapes;        /* [count]; valid where computed, as is what follows */
+    gc_layouts *layouts;     /* [count] */
     float **maps;            /* [count] the activations that are kept, else NULL */
     void **records;          /* [count] what layers wrote for the way back, or NULL */
+    double *seconds;         /* [count] that each layer took; 0 where another ran it */
 };
 
 /* Shapes of the layers whose flag in `needed` is set (NULL: all), for pictures of height x
@@ -29,5 +33,8 @@ gc_engine gc_engine_now(void);
 
 /* The shapes of a layer's inputs, gathered into in[input_count]. */
 void gc_input_shapes(const gc_layer *layer, const gc_shape *shapes, gc_shape *in);
+
+/* What a layer fuses; GC_FUSES_NOTHING for those that have nothing to say. */
+gc_fusion gc_fuses(const gc_layer *layer, gc_engine engine);
 
 #endif

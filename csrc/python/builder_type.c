@@ -162,14 +162,14 @@ static gc_status add_conv(gc_network *network, const request *r, size_t *layer, 
 static PyObject *builder_conv(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"input",    "weight", "bias", "stride", "padding",
-                            "dilation", "groups", NULL};
+                            "dilation", "groups", "exact", NULL};
     PyObject *weight, *bias = Py_None, *groups = NULL;
     request r = {.conv = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1}};
     gc_conv *conv = &r.conv;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O$O&O&O&O:conv", names, gc_parse_layer,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O$O&O&O&Op:conv", names, gc_parse_layer,
                                      &r.input, &weight, &bias, gc_parse_pair, conv->stride,
                                      gc_parse_pair, conv->padding, gc_parse_pair,
-                                     conv->dilation, &groups)
+                                     conv->dilation, &groups, &conv->exact)
         || (groups != NULL && gc_parse_size(groups, "groups", &conv->groups) < 0)
         || parse_parameters(weight, 4, "weight", bias, "bias", &r.parameters) < 0)
         return NULL;

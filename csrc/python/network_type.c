@@ -121,13 +121,14 @@ static PyArrayObject *parse_input(PyObject *object, const gc_network *network)
 
 static PyObject *network_forward(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"input", "keep", "until", NULL};
+    static char *names[] = {"input", "keep", "until", "record", NULL};
     network_object *self = (network_object *)object;
     const gc_network *network = self->network;
     PyObject *input_object, *keep_object = NULL, *until_object = Py_None;
     size_t until = gc_network_size(network) - 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO:forward", names, &input_object,
-                                     &keep_object, &until_object)
+    int record = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOp:forward", names, &input_object,
+                                     &keep_object, &until_object, &record)
         || (until_object != Py_None && gc_parse_size(until_object, "until", &until) < 0))
         return NULL;
     const module_state *state = PyType_GetModuleState(Py_TYPE(object));
@@ -144,7 +145,7 @@ static PyObject *network_forward(PyObject *object, PyObject *args, PyObject *kwa
     const npy_intp *dims = PyArray_DIMS(input);
     Py_BEGIN_ALLOW_THREADS
     status = gc_forward(network, gc_floats(input), (size_t)dims[0], (size_t)dims[2],
-                        (size_t)dims[3], keep, until, &tape, &error);
+                        (size_t)dims[3], keep, until, record, &tape, &error);
     Py_END_ALLOW_THREADS
     Py_DECREF(input);
     PyMem_Free(keep);
@@ -156,8 +157,9 @@ static PyMethodDef methods[] = {
     {"shapes", (PyCFunction)(void (*)(void))network_shapes, METH_VARARGS | METH_KEYWORDS,
      "shapes(height, width)\n--\n\nShape of each layer's output, without the batch axis."},
     {"forward", (PyCFunction)(void (*)(void))network_forward, METH_VARARGS | METH_KEYWORDS,
-     "forward(input, keep=(), until=None)\n--\n\n"
-     "Run the network on input (N, C, H, W) and return the Tape."},
+     "forward(input, keep=(), until=None, record=True)\n--\n\n"
+     "Run the network on input (N, C, H, W) and return the Tape; without a record it has\n"
+     "activations but no way back."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -159,9 +159,11 @@ static PyObject *new_gradients(const tape_object *self, npy_intp sets, const siz
     return list;
 }
 
-/* With seeds and wanted layers parsed: allocate, run, and return the list of gradients. */
+/* With seeds and wanted layers parsed: allocate, run, and return the list of gradients; with the
+ * seconds of each layer to `seconds`, or to nowhere where it is NULL. */
 static PyObject *run_backward(const tape_object *self, size_t layer, PyArrayObject *seeds,
-                              const size_t *wanted, Py_ssize_t count, gc_rule rule)
+                              const size_t *wanted, Py_ssize_t count, gc_rule rule,
+                              double *seconds)
 {
     const size_t sets = (size_t)PyArray_DIM(seeds, 0);
     float **buffers = PyMem_Malloc(sizeof *buffers * (size_t)(count + 1));
@@ -173,7 +175,7 @@ static PyObject *run_backward(const tape_object *self, size_t layer, PyArrayObje
         gc_status status;
         Py_BEGIN_ALLOW_THREADS
         status = gc_backward(self->tape, layer, gc_floats(seeds), sets, rule, wanted,
-                             (size_t)count, buffers, &error);
+                             (size_t)count, buffers, seconds, &error);
         Py_END_ALLOW_THREADS
         if (status != GC_OK) {
             Py_CLEAR(gradients);
@@ -184,7 +186,8 @@ static PyObject *run_backward(const tape_object *self, size_t layer, PyArrayObje
     return gradients;
 }
 
-static PyObject *tape_backward(PyObject *object, PyObject *args, PyObject *kwargs)
+static PyObject *parse_and_run_backward(PyObject *object, PyObject *args, PyObject *kwargs,
+                                        const char *format, double *seconds)
 {
     static char *names[] = {"layer", "seeds", "wanted", "rule", NULL};
     const tape_object *self = (tape_object *)object;
@@ -192,8 +195,8 @@ static PyObject *tape_backward(PyObject *object, PyObject *args, PyObject *kwarg
     PyObject *seeds_object, *wanted_object;
     const char *rule_name = "gradient";
     gc_rule rule;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO|s:backward", names, gc_parse_layer,
-                                     &layer, &seeds_object, &wanted_object, &rule_name)
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, format, names, gc_parse_layer, &layer,
+                                     &seeds_object, &wanted_object, &rule_name)
         || parse_rule(rule_name, &rule) < 0)
         return NULL;
     const gc_shape *shape = shape_of(self, layer);
@@ -205,10 +208,59 @@ static PyObject *tape_backward(PyObject *object, PyObject *args, PyObject *kwarg
         return NULL;
     PyArrayObject *seeds = parse_seeds(seeds_object, self, shape);
     PyObject *gradients =
-        seeds == NULL ? NULL : run_backward(self, layer, seeds, wanted, count, rule);
+        seeds == NULL ? NULL : run_backward(self, layer, seeds, wanted, count, rule, seconds);
     Py_XDECREF(seeds);
     PyMem_Free(wanted);
     return gradients;
+}
+
+static PyObject *tape_backward(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    return parse_and_run_backward(object, args, kwargs, "O&OO|s:backward", NULL);
+}
+
+/* ---- Time ------------------------------------------------------------------------------ */
+
+static PyObject *list_of_seconds(const double *seconds, size_t count)
+{
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *value = PyFloat_FromDouble(seconds[i]);
+        if (value == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, (Py_ssize_t)i, value);
+    }
+    return list;
+}
+
+static PyObject *tape_seconds(PyObject *object, PyObject *unused)
+{
+    const tape_object *self = (tape_object *)object;
+    const size_t count = gc_tape_size(self->tape);
+    (void)unused;
+    double *seconds = PyMem_Malloc(count * sizeof *seconds);
+    if (seconds == NULL)
+        return PyErr_NoMemory();
+    for (size_t i = 0; i < count; i++)
+        seconds[i] = gc_tape_seconds(self->tape, i);
+    PyObject *list = list_of_seconds(seconds, count);
+    PyMem_Free(seconds);
+    return list;
+}
+
+static PyObject *tape_backward_seconds(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    const size_t count = gc_tape_size(((const tape_object *)object)->tape);
+    double *seconds = PyMem_Calloc(count, sizeof *seconds);
+    if (seconds == NULL)
+        return PyErr_NoMemory();
+    PyObject *gradients =
+        parse_and_run_backward(object, args, kwargs, "O&OO|s:backward_seconds", seconds);
+    PyObject *list = gradients == NULL ? NULL : list_of_seconds(seconds, count);
+    Py_XDECREF(gradients);
+    PyMem_Free(seconds);
+    return list;
 }
 
 static PyMethodDef methods[] = {
@@ -219,6 +271,12 @@ static PyMethodDef methods[] = {
     {"backward", (PyCFunction)(void (*)(void))tape_backward, METH_VARARGS | METH_KEYWORDS,
      "backward(layer, seeds, wanted, rule='gradient')\n--\n\n"
      "Gradients of sum(seeds * output of layer), one array for each layer wanted."},
+    {"seconds", tape_seconds, METH_NOARGS,
+     "seconds()\n--\n\nWhat each layer took forward; 0 where it ran in the step of another."},
+    {"backward_seconds", (PyCFunction)(void (*)(void))tape_backward_seconds,
+     METH_VARARGS | METH_KEYWORDS,
+     "backward_seconds(layer, seeds, wanted, rule='gradient')\n--\n\n"
+     "What each layer takes in backward() with these arguments."},
     {NULL, NULL, 0, NULL},
 };
 

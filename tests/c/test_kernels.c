@@ -68,12 +68,12 @@ static int check_col2im(const gc_kernels *fast, const gc_kernels *plain)
 
 /* ---- Winograd --------------------------------------------------------------------------- */
 
-/* A small convolution run through the four kernels of one level, whose vectors have a width of
- * their own: weights in that width's layout, plain maps in and out. */
+/* A small convolution run through the kernels of one level, whose vectors have a width of their
+ * own: weights in that width's layout, plain maps in and out. */
 typedef struct tiled {
     size_t images, in, out, height, width;
-    const float *x, *u; /* [images][in][height][width]; [36][in][out] */
-    float *y;           /* [images][out][height][width] */
+    const float *x, *u, *bias; /* [images][in][height][width]; [36][in][out]; [out] or NULL */
+    float *y;                  /* [images][out][height][width] */
 } tiled;
 
 static size_t divide_up(size_t a, size_t b)
@@ -81,18 +81,28 @@ static size_t divide_up(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
+static gc_blocked blocked_of(size_t channels, size_t height, size_t width, size_t lanes)
+{
+    return (gc_blocked){.blocks = divide_up(channels, lanes),
+                        .height = height,
+                        .width = width,
+                        .rows = 4 * divide_up(height, 4) + 2,
+                        .columns = 4 * divide_up(width, 4) + 2};
+}
+
+static size_t blocked_floats(const gc_blocked *b, size_t images, size_t lanes)
+{
+    return images * b->blocks * b->rows * b->columns * lanes;
+}
+
 static gc_winograd geometry(const tiled *t, size_t lanes, size_t room)
 {
-    gc_winograd w = {.in_blocks = divide_up(t->in, lanes),
-                     .out_blocks = divide_up(t->out, 2 * lanes),
-                     .height = t->height,
-                     .width = t->width,
+    gc_winograd w = {.in = blocked_of(t->in, t->height, t->width, lanes),
+                     .out_pairs = divide_up(t->out, 2 * lanes),
                      .tiles_down = divide_up(t->height, 4),
                      .tiles_across = divide_up(t->width, 4),
                      .tile_room = room};
-    w.rows = 4 * w.tiles_down + 2;
-    w.columns = 4 * w.tiles_across + 2;
-    w.v_plane = (w.in_blocks * lanes * room + 15) / 16 * 16;
+    w.v_plane = (w.in.blocks * lanes * room + 15) / 16 * 16;
     w.m_plane = (2 * lanes * room + 15) / 16 * 16;
     return w;
 }
@@ -105,9 +115,17 @@ static float *aligned_floats(size_t count, float value)
     return floats;
 }
 
+static uint8_t *random_bytes(size_t count)
+{
+    uint8_t *bytes = malloc(count + 1);
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = (uint8_t)random_bits();
+    return bytes;
+}
+
 static float *weights_for(const tiled *t, const gc_winograd *w, size_t lanes)
 {
-    const size_t channels = w->in_blocks * lanes, outputs = w->out_blocks * 2 * lanes;
+    const size_t channels = w->in.blocks * lanes, outputs = w->out_pairs * 2 * lanes;
     float *u = aligned_floats(36 * channels * outputs, 0.0f);
     for (size_t xi = 0; xi < 36; xi++)
         for (size_t c = 0; c < t->in; c++)
@@ -117,33 +135,199 @@ static float *weights_for(const tiled *t, const gc_winograd *w, size_t lanes)
     return u;
 }
 
-static void run_tiled(const tiled *t, const gc_kernels *kernels, size_t block)
+static void to_blocks(const gc_kernels *kernels, const gc_blocked *b, size_t images,
+                      size_t channels, const float *maps, float *blocked)
 {
-    const size_t lanes = kernels->width, positions = t->height * t->width;
+    const size_t lanes = kernels->width, plane = blocked_floats(b, 1, lanes) / b->blocks;
+    for (size_t i = 0; i < images * b->blocks; i++) {
+        const size_t from = i % b->blocks * lanes, left = channels - from;
+        kernels->block_map(b, left < lanes ? left : lanes,
+                           maps + (i / b->blocks * channels + from) * b->height * b->width,
+                           blocked + i * plane);
+    }
+}
+
+static void from_blocks(const gc_kernels *kernels, const gc_blocked *b, size_t images,
+                        size_t channels, const float *blocked, float *maps)
+{
+    const size_t lanes = kernels->width, plane = blocked_floats(b, 1, lanes) / b->blocks;
+    for (size_t i = 0; i < images * b->blocks; i++) {
+        const size_t from = i % b->blocks * lanes, left = channels - from;
+        kernels->unblock_map(b, left < lanes ? left : lanes, blocked + i * plane,
+                             maps + (i / b->blocks * channels + from) * b->height * b->width);
+    }
+}
+
+typedef void (*finish_kernel)(const gc_winograd *winograd, size_t first, size_t count,
+                              size_t pair, const float *m, const gc_finish *finish);
+
+/* The whole convolution of blocked maps, ended by one of the finishing kernels. */
+static void run_winograd(const tiled *t, const gc_kernels *kernels, size_t block,
+                         finish_kernel finish_tiles, gc_finish finish)
+{
+    const size_t lanes = kernels->width;
     const gc_winograd w = geometry(t, lanes, block);
-    const size_t plane = w.rows * w.columns * lanes, tiles = w.tiles_down * w.tiles_across;
-    float *in = aligned_floats(t->images * w.in_blocks * plane, 0.0f);
-    float *out = aligned_floats(t->images * 2 * w.out_blocks * positions * lanes, NAN);
+    const size_t tiles = w.tiles_down * w.tiles_across;
+    float *in = aligned_floats(blocked_floats(&w.in, t->images, lanes), 0.0f);
     float *v = aligned_floats(36 * w.v_plane, NAN), *m = aligned_floats(36 * w.m_plane, NAN);
     float *u = weights_for(t, &w, lanes);
-    for (size_t i = 0; i < t->images * w.in_blocks; i++) {
-        const size_t from = i % w.in_blocks * lanes, left = t->in - from;
-        kernels->block_map(left < lanes ? left : lanes, t->height, t->width, w.columns,
-                           t->x + (i / w.in_blocks * t->in + from) * positions, in + i * plane);
-    }
+    float *bias = aligned_floats(w.out_pairs * 2 * lanes, 0.0f);
+    for (size_t k = 0; t->bias != NULL && k < t->out; k++)
+        bias[k] = t->bias[k];
+    finish.bias = t->bias == NULL ? NULL : bias;
+    to_blocks(kernels, &w.in, t->images, t->in, t->x, in);
     for (size_t first = 0; first < t->images * tiles; first += block) {
         const size_t left = t->images * tiles - first, count = left < block ? left : block;
         kernels->winograd_input(&w, first, count, in, v);
-        for (size_t k = 0; k < w.out_blocks; k++)
-            kernels->winograd_output(&w, first, count, k, u, v, m, out);
+        for (size_t pair = 0; pair < w.out_pairs; pair++) {
+            kernels->winograd_product(&w, count, pair, u, v, m);
+            finish_tiles(&w, first, count, pair, m, &finish);
+        }
     }
-    for (size_t i = 0; i < t->images * 2 * w.out_blocks; i++) {
-        const size_t from = i % (2 * w.out_blocks) * lanes;
-        const size_t left = from < t->out ? t->out - from : 0;
-        kernels->unblock_map(left < lanes ? left : lanes, positions, out + i * positions * lanes,
-                             t->y + (i / (2 * w.out_blocks) * t->out + from) * positions);
+    free(in), free(v), free(m), free(u), free(bias);
+}
+
+static void run_tiled(const tiled *t, const gc_kernels *kernels, size_t block)
+{
+    const gc_blocked out = blocked_of(t->out, t->height, t->width, kernels->width);
+    float *maps = aligned_floats(blocked_floats(&out, t->images, kernels->width), NAN);
+    run_winograd(t, kernels, block, kernels->winograd_store,
+                 (gc_finish){.out = out, .maps = maps});
+    from_blocks(kernels, &out, t->images, t->out, maps, t->y);
+    free(maps);
+}
+
+/* Blocked maps and their records, through a step of their own for each layer: what the fused
+ * kernels must give to the last bit. */
+typedef struct records {
+    uint8_t *bits, *positions;
+    size_t recorded; /* images */
+    gc_rule rule;
+} records;
+
+static void each_row(const gc_kernels *kernels, const gc_blocked *b, size_t images, int backward,
+                     const records *r, float *maps)
+{
+    const size_t lanes = kernels->width, bytes = divide_up(lanes, 8) * b->width;
+    const size_t rows = b->blocks * b->height;
+    for (size_t i = 0; i < images * rows; i++) {
+        float *row =
+            maps + ((i / b->height * b->rows + i % b->height + 1) * b->columns + 1) * lanes;
+        if (backward)
+            kernels->blocked_relu_backward(b->width, r->rule,
+                                           r->bits + i % (r->recorded * rows) * bytes, row, row);
+        else
+            kernels->blocked_relu_forward(b->width, row, row, r->bits + i * bytes);
     }
-    free(in), free(out), free(v), free(m), free(u);
+}
+
+/* Pool `full` to `half`, or back. */
+static void each_window(const gc_kernels *kernels, const gc_blocked *f, const gc_blocked *h,
+                        size_t images, int backward, const records *r, float *full, float *half)
+{
+    const size_t lanes = kernels->width, bytes = 2 * divide_up(lanes, 8) * h->width;
+    const size_t rows = h->blocks * h->height;
+    for (size_t i = 0; i < images * rows; i++) {
+        const size_t plane = i / h->height, y = i % h->height;
+        float *upper = full + ((plane * f->rows + 2 * y + 1) * f->columns + 1) * lanes;
+        float *lower = upper + f->columns * lanes;
+        float *row = half + ((plane * h->rows + y + 1) * h->columns + 1) * lanes;
+        if (backward)
+            kernels->blocked_pool_backward(h->width,
+                                           r->positions + i % (r->recorded * rows) * bytes, row,
+                                           upper, lower);
+        else
+            kernels->blocked_pool_forward(h->width, upper, lower, row, r->positions + i * bytes);
+    }
+}
+
+static int same(const char *what, const void *a, const void *b, size_t bytes)
+{
+    if (memcmp(a, b, bytes) == 0)
+        return 1;
+    fprintf(stderr, "%s: fused and step by step differ\n", what);
+    return 0;
+}
+
+/* winograd_relu and winograd_relu_pool against winograd_store and the blocked kernels. */
+static int check_fused_forward(const tiled *t, const gc_kernels *kernels, size_t block)
+{
+    const size_t lanes = kernels->width, mask = divide_up(lanes, 8);
+    const gc_blocked full = blocked_of(t->out, t->height, t->width, lanes);
+    const gc_blocked half = blocked_of(t->out, t->height / 2, t->width / 2, lanes);
+    const size_t floats = blocked_floats(&full, t->images, lanes);
+    const size_t pooled = blocked_floats(&half, t->images, lanes);
+    const size_t bits = t->images * full.blocks * full.height * full.width * mask;
+    const size_t positions = t->images * half.blocks * half.height * half.width * 2 * mask;
+    float *steps = aligned_floats(floats, 0.0f), *fused = aligned_floats(floats, 0.0f);
+    float *steps_half = aligned_floats(pooled, 0.0f), *fused_half = aligned_floats(pooled, 0.0f);
+    records a = {.bits = calloc(bits + 1, 1), .positions = calloc(positions + 1, 1)};
+    records b = {.bits = calloc(bits + 1, 1), .positions = calloc(positions + 1, 1)};
+    run_winograd(t, kernels, block, kernels->winograd_store,
+                 (gc_finish){.out = full, .maps = steps});
+    each_row(kernels, &full, t->images, 0, &a, steps);
+    each_window(kernels, &full, &half, t->images, 0, &a, steps, steps_half);
+    run_winograd(t, kernels, block, kernels->winograd_relu,
+                 (gc_finish){.out = full, .maps = fused, .bits = b.bits});
+    int good = same("winograd_relu", steps, fused, floats * sizeof(float))
+               & same("its bits", a.bits, b.bits, bits);
+    memset(b.bits, 0, bits);
+    run_winograd(t, kernels, block, kernels->winograd_relu_pool,
+                 (gc_finish){.out = half,
+                             .maps = fused_half,
+                             .bits = b.bits,
+                             .positions = b.positions});
+    good &= same("winograd_relu_pool", steps_half, fused_half, pooled * sizeof(float))
+            & same("its bits", a.bits, b.bits, bits)
+            & same("its positions", a.positions, b.positions, positions);
+    free(steps), free(fused), free(steps_half), free(fused_half);
+    free(a.bits), free(a.positions), free(b.bits), free(b.positions);
+    return good;
+}
+
+/* winograd_mask and winograd_unpool, likewise. Unpooled maps may have a row and a column that no
+ * window covers. */
+static int check_fused_backward(const tiled *t, const gc_kernels *kernels, size_t block)
+{
+    const size_t lanes = kernels->width, mask = divide_up(lanes, 8);
+    const gc_blocked half = blocked_of(t->out, t->height, t->width, lanes);
+    const gc_blocked full = blocked_of(t->out, 2 * t->height + random_size(0, 1),
+                                       2 * t->width + random_size(0, 1), lanes);
+    const size_t floats = blocked_floats(&full, t->images, lanes);
+    const size_t pooled = blocked_floats(&half, t->images, lanes);
+    float *steps = aligned_floats(floats, 0.0f), *fused = aligned_floats(floats, 0.0f);
+    float *steps_half = aligned_floats(pooled, 0.0f), *fused_half = aligned_floats(pooled, 0.0f);
+    const records r = {
+        .bits = random_bytes(t->images * full.blocks * full.height * full.width * mask),
+        .positions = random_bytes(t->images * full.blocks * t->height * t->width * 2 * mask),
+        .recorded = t->images == 2 ? random_size(1, 2) : 1,
+        .rule = (gc_rule)random_size(0, 2)};
+    if (lanes < 8) /* a byte holds no more than the lanes' bits */
+        for (size_t i = 0; i < t->images * full.blocks * full.height * full.width; i++)
+            r.bits[i] = (uint8_t)(r.bits[i] & ((1u << lanes) - 1));
+    if (lanes < 8)
+        for (size_t i = 0; i < t->images * full.blocks * t->height * t->width * 2; i++)
+            r.positions[i] = (uint8_t)(r.positions[i] & ((1u << lanes) - 1));
+    run_winograd(t, kernels, block, kernels->winograd_store,
+                 (gc_finish){.out = half, .maps = steps_half});
+    each_window(kernels, &full, &half, t->images, 1, &r, steps, steps_half);
+    each_row(kernels, &full, t->images, 1, &r, steps);
+    gc_finish finish = {.out = full,
+                        .maps = fused,
+                        .bits = r.bits,
+                        .positions = r.positions,
+                        .recorded = r.recorded,
+                        .rule = r.rule};
+    run_winograd(t, kernels, block, kernels->winograd_unpool, finish);
+    int good = same("winograd_unpool", steps, fused, floats * sizeof(float));
+    each_row(kernels, &half, t->images, 1, &r, steps_half);
+    finish.out = half;
+    finish.maps = fused_half;
+    run_winograd(t, kernels, block, kernels->winograd_mask, finish);
+    good &= same("winograd_mask", steps_half, fused_half, pooled * sizeof(float));
+    free(steps), free(fused), free(steps_half), free(fused_half);
+    free(r.bits), free(r.positions);
+    return good;
 }
 
 static int check_tiled(const gc_kernels *fast, const gc_kernels *plain)
@@ -155,25 +339,180 @@ static int check_tiled(const gc_kernels *fast, const gc_kernels *plain)
                .width = random_size(1, 13)};
     const size_t size = t.images * t.out * t.height * t.width;
     float *x = random_floats(t.images * t.in * t.height * t.width);
-    float *u = random_floats(36 * t.in * t.out);
+    float *u = random_floats(36 * t.in * t.out), *bias = random_floats(t.out);
     float *actual = nan_floats(size), *expected = nan_floats(size);
     t.x = x;
     t.u = u;
+    t.bias = bias;
     t.y = actual;
     run_tiled(&t, fast, random_size(1, 30));
     t.y = expected;
     run_tiled(&t, plain, random_size(1, 30));
     /* Values of some hundreds: 36 * in products of terms up to 30. */
-    const int good = close_floats("winograd", size, actual, expected, 2e-3, 1e-5);
-    free(x), free(u), free(actual), free(expected);
+    int good = close_floats("winograd", size, actual, expected, 2e-3, 1e-5);
+    const size_t block = random_size(1, 30);
+    good &= check_fused_forward(&t, fast, block) & check_fused_forward(&t, plain, block);
+    t.bias = NULL; /* there is none on the way back */
+    good &= check_fused_backward(&t, fast, block) & check_fused_backward(&t, plain, block);
+    free(x), free(u), free(bias), free(actual), free(expected);
     return good;
 }
 
-/* The four are steps of one computation. */
+/* They are steps of one computation. */
 #define check_block_map check_tiled
 #define check_unblock_map check_tiled
 #define check_winograd_input check_tiled
-#define check_winograd_output check_tiled
+#define check_winograd_product check_tiled
+#define check_winograd_store check_tiled
+#define check_winograd_relu check_tiled
+#define check_winograd_relu_pool check_tiled
+#define check_winograd_mask check_tiled
+#define check_winograd_unpool check_tiled
+
+/* ---- ReLU and pooling of blocked maps ------------------------------------------------------- */
+
+static float *relu_inputs(size_t count);
+
+/* Positions of one channel each, or the same with that channel in every lane. */
+static float *in_lanes(size_t count, const float *values, size_t lanes)
+{
+    float *spread = aligned_floats(count * lanes, 0.0f);
+    for (size_t i = 0; i < count * lanes; i++)
+        spread[i] = values[i / lanes];
+    return spread;
+}
+
+/* Whether every lane of a row of vectors is what the twin, of one lane, has. */
+static int same_lanes(const char *what, size_t count, size_t lanes, const float *actual,
+                      const float *expected)
+{
+    float *spread = in_lanes(count, expected, lanes);
+    const int good = close_floats(what, count * lanes, actual, spread, 0.0, 0.0);
+    free(spread);
+    return good;
+}
+
+static int same_masks(const char *what, size_t count, size_t lanes, const uint8_t *actual,
+                      const uint8_t *expected)
+{
+    const size_t bytes = divide_up(lanes, 8);
+    for (size_t i = 0; i < count * lanes; i++)
+        if ((actual[i / lanes * bytes + i % lanes / 8] >> (i % lanes % 8) & 1)
+            != expected[i / lanes]) {
+            fprintf(stderr, "%s: mask %zu differs\n", what, i / lanes);
+            return 0;
+        }
+    return 1;
+}
+
+static int check_blocked_relu(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = random_size(1, 20), lanes = fast->width;
+    const gc_rule rule = (gc_rule)random_size(0, 2);
+    float *x = relu_inputs(count), *wide = in_lanes(count, x, lanes);
+    float *g = relu_inputs(count), *wide_g = in_lanes(count, g, lanes);
+    uint8_t *bits = calloc(count * divide_up(lanes, 8), 1), *expected_bits = calloc(count, 1);
+    fast->blocked_relu_forward(count, wide, wide, bits);
+    plain->blocked_relu_forward(count, x, x, expected_bits);
+    int good = same_lanes("blocked_relu_forward", count, lanes, wide, x)
+               & same_masks("blocked_relu_forward", count, lanes, bits, expected_bits);
+    fast->blocked_relu_backward(count, rule, bits, wide_g, wide_g);
+    plain->blocked_relu_backward(count, rule, expected_bits, g, g);
+    good &= same_lanes("blocked_relu_backward", count, lanes, wide_g, g);
+    free(x), free(wide), free(g), free(wide_g), free(bits), free(expected_bits);
+    return good;
+}
+
+#define check_blocked_relu_forward check_blocked_relu
+#define check_blocked_relu_backward check_blocked_relu
+
+static int check_blocked_pool(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = random_size(1, 20), lanes = fast->width;
+    float *x = relu_inputs(4 * count), *wide = in_lanes(4 * count, x, lanes);
+    for (size_t i = 0; i < 4 * count; i++) /* equal values too */
+        if (random_bits() % 2) {
+            x[i] = roundf(x[i]);
+            for (size_t l = 0; l < lanes; l++)
+                wide[i * lanes + l] = x[i];
+        }
+    float *y = nan_floats(count), *wide_y = in_lanes(count, y, lanes);
+    float *g = random_floats(count), *wide_g = in_lanes(count, g, lanes);
+    uint8_t *p = calloc(2 * count * divide_up(lanes, 8), 1), *expected_p = calloc(2 * count, 1);
+    fast->blocked_pool_forward(count, wide, wide + 2 * count * lanes, wide_y, p);
+    plain->blocked_pool_forward(count, x, x + 2 * count, y, expected_p);
+    int good = same_lanes("blocked_pool_forward", count, lanes, wide_y, y)
+               & same_masks("blocked_pool_forward", 2 * count, lanes, p, expected_p);
+    fast->blocked_pool_backward(count, p, wide_g, wide, wide + 2 * count * lanes);
+    plain->blocked_pool_backward(count, expected_p, g, x, x + 2 * count);
+    good &= same_lanes("blocked_pool_backward", 4 * count, lanes, wide, x);
+    free(x), free(wide), free(y), free(wide_y), free(g), free(wide_g), free(p), free(expected_p);
+    return good;
+}
+
+#define check_blocked_pool_forward check_blocked_pool
+#define check_blocked_pool_backward check_blocked_pool
+
+/* ---- Few channels ---------------------------------------------------------------------------- */
+
+static int check_direct_forward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t lanes = fast->width, taps = random_size(1, 30), count = random_size(1, 40);
+    const size_t length = 100, channel = random_size(0, lanes - 1);
+    const int relu = random_bits() % 2;
+    size_t offsets[30];
+    for (size_t t = 0; t < taps; t++)
+        offsets[t] = random_size(0, length - 1);
+    const gc_direct d = {.taps = taps, .stride = random_size(1, 2), .offsets = offsets};
+    float *rows = random_floats(length + 2 * count);
+    float *w = random_floats(2 * taps), *wide_w = aligned_floats(2 * lanes * taps, 1.0f);
+    float *bias = random_floats(2), *wide_bias = aligned_floats(2 * lanes, 0.0f);
+    for (size_t half = 0; half < 2; half++) {
+        wide_bias[half * lanes + channel] = bias[half];
+        for (size_t t = 0; t < taps; t++)
+            wide_w[(2 * t + half) * lanes + channel] = w[2 * t + half];
+    }
+    float *y = nan_floats(2 * count), *wide_y = aligned_floats(2 * count * lanes, NAN);
+    uint8_t *bits = calloc(2 * count * divide_up(lanes, 8), 1);
+    fast->direct_forward(&d, count, rows, wide_w, wide_bias, wide_y, count * lanes, relu, bits,
+                         count * divide_up(lanes, 8));
+    plain->direct_forward(&d, count, rows, w, bias, y, count, relu, NULL, 0);
+    float *actual = nan_floats(2 * count);
+    int good = 1;
+    for (size_t i = 0; i < 2 * count; i++) {
+        actual[i] = wide_y[i * lanes + channel];
+        const int bit = bits[i * divide_up(lanes, 8) + channel / 8] >> (channel % 8) & 1;
+        good &= bit == (relu && actual[i] > 0.0f);
+    }
+    good &= close_floats("direct_forward", 2 * count, actual, y, 1e-5, 1e-5);
+    free(rows), free(w), free(wide_w), free(bias), free(wide_bias), free(y), free(wide_y);
+    free(bits), free(actual);
+    return good;
+}
+
+static int check_direct_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t lanes = fast->width, blocks = random_size(1, 3), pairs = random_size(1, 2);
+    const size_t count = random_size(1, 40), channels = blocks * lanes;
+    const size_t tap_count = 2 * lanes * pairs;
+    float *dy = random_floats(channels * count), *w = random_floats(channels * tap_count);
+    float *actual = nan_floats(count * tap_count), *expected = nan_floats(count * tap_count);
+    /* The twin's layouts are those of one lane: [pair][channel][2], and a block a channel. */
+    float *plain_dy = nan_floats(channels * count), *plain_w = nan_floats(channels * tap_count);
+    for (size_t c = 0; c < channels; c++) {
+        for (size_t p = 0; p < count; p++)
+            plain_dy[c * count + p] = dy[(c / lanes * count + p) * lanes + c % lanes];
+        for (size_t t = 0; t < tap_count; t++)
+            plain_w[(t / 2 * channels + c) * 2 + t % 2] =
+                w[(t / (2 * lanes) * channels + c) * 2 * lanes + t % (2 * lanes)];
+    }
+    fast->direct_backward(count, blocks, count * lanes, pairs, dy, w, actual);
+    plain->direct_backward(count, channels, count, tap_count / 2, plain_dy, plain_w, expected);
+    const int good =
+        close_floats("direct_backward", count * tap_count, actual, expected, 1e-5, 1e-5);
+    free(dy), free(w), free(actual), free(expected), free(plain_dy), free(plain_w);
+    return good;
+}
 
 /* ---- ReLU ------------------------------------------------------------------------------ */
 

@@ -81,7 +81,7 @@ static double objective(const gc_network *network, const float *input, size_t la
     gc_error error;
     double sum = 0.0;
     float *out = malloc(count * sizeof *out);
-    if (gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, layer, &tape, &error) == GC_OK
+    if (gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, layer, 1, &tape, &error) == GC_OK
         && gc_tape_read(tape, layer, out, &error) == GC_OK)
         for (size_t i = 0; i < count; i++)
             sum += (double)seeds[i] * out[i];
@@ -100,9 +100,10 @@ static int check_gradient(const gc_network *network, size_t layer, size_t count)
     float *const gradients[1] = {gradient};
     gc_tape *tape = NULL;
     gc_error error;
-    int good = gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, layer, &tape, &error)
+    int good = gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, layer, 1, &tape, &error)
                    == GC_OK
-               && gc_backward(tape, layer, seeds, 1, GC_GRADIENT, &wanted, 1, gradients, &error)
+               && gc_backward(tape, layer, seeds, 1, GC_GRADIENT, &wanted, 1, gradients, NULL,
+                              &error)
                       == GC_OK;
     if (good) {
         const float step = 1e-3f;
@@ -138,7 +139,7 @@ static int check_several_seeds(const gc_network *network, size_t layer)
     gc_tape *tape = NULL;
     gc_error error;
     int good = gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL,
-                          gc_network_size(network) - 1, &tape, &error)
+                          gc_network_size(network) - 1, 1, &tape, &error)
                == GC_OK;
     const gc_shape *middle = good ? gc_tape_shape(tape, 2) : NULL;
     const size_t values =
@@ -147,9 +148,10 @@ static int check_several_seeds(const gc_network *network, size_t layer)
     float *middle_together = nan_floats(SETS * values), *middle_alone = nan_floats(values);
     float *const all[2] = {together, middle_together}, *const one[2] = {alone, middle_alone};
     for (gc_rule rule = GC_GRADIENT; rule <= GC_DECONVNET && good; rule++) {
-        good = gc_backward(tape, layer, seeds, SETS, rule, wanted, 2, all, &error) == GC_OK;
+        good = gc_backward(tape, layer, seeds, SETS, rule, wanted, 2, all, NULL, &error) == GC_OK;
         for (size_t s = 0; s < SETS && good; s++)
-            good = gc_backward(tape, layer, seeds + s * scores, 1, rule, wanted, 2, one, &error)
+            good = gc_backward(tape, layer, seeds + s * scores, 1, rule, wanted, 2, one, NULL,
+                               &error)
                        == GC_OK
                    && close_floats("one of several seeds", inputs, together + s * inputs, alone,
                                    1e-6, 1e-5)
@@ -176,11 +178,11 @@ static gc_status everything(const fixture *f)
     size_t scores = 0, sum = 0;
     gc_error error;
     gc_status s = build(f, &network, &scores, &sum, &error);
-    if (s == GC_OK) s = gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, scores, &tape,
+    if (s == GC_OK) s = gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, scores, 1, &tape,
                                    &error);
     if (s == GC_OK) s = gc_tape_read(tape, scores, out, &error);
     if (s == GC_OK) s = gc_backward(tape, scores, seeds, 2, GC_GUIDED, &wanted, 1, gradients,
-                                    &error);
+                                    NULL, &error);
     if (s == GC_OK) s = gc_resize(1, HEIGHT, WIDTH, input, 50, 40, GC_HALF_PIXEL, NULL, resized,
                                   &error);
     gc_tape_free(tape);
@@ -235,29 +237,29 @@ static int check_refused(const gc_network *network, size_t scores)
     gc_network *none = NULL;
     gc_error error;
     int good = gc_network_new(0, &none, &error) == GC_BAD_ARGUMENT;
-    good &= gc_forward(network, input, 0, HEIGHT, WIDTH, NULL, scores, &tape, &error)
+    good &= gc_forward(network, input, 0, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_forward(network, input, 1, 0, WIDTH, NULL, scores, &tape, &error)
+    good &= gc_forward(network, input, 1, 0, WIDTH, NULL, scores, 1, &tape, &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_forward(network, input, 1, HEIGHT, WIDTH, NULL, beyond, &tape, &error)
+    good &= gc_forward(network, input, 1, HEIGHT, WIDTH, NULL, beyond, 1, &tape, &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_forward(network, input, 1, (size_t)1 << 20, (size_t)1 << 20, NULL, scores, &tape,
+    good &= gc_forward(network, input, 1, (size_t)1 << 20, (size_t)1 << 20, NULL, scores, 1, &tape,
                        &error)
             == GC_NO_MEMORY;
-    good &= gc_forward(network, input, 1, HEIGHT, WIDTH, NULL, scores, &tape, &error) == GC_OK;
+    good &= gc_forward(network, input, 1, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error) == GC_OK;
     if (!good)
         return 0;
     const size_t first = 0;
     good &= gc_tape_read(tape, 1, values, &error) == GC_NOT_KEPT;
     good &= gc_tape_read(tape, beyond, values, &error) == GC_NOT_KEPT;
-    good &= gc_backward(tape, softmax, values, 1, GC_GRADIENT, &first, 1, gradients, &error)
+    good &= gc_backward(tape, softmax, values, 1, GC_GRADIENT, &first, 1, gradients, NULL, &error)
             == GC_BAD_ARGUMENT; /* the pass stopped at the scores */
-    good &= gc_backward(tape, scores, values, 0, GC_GRADIENT, &first, 1, gradients, &error)
+    good &= gc_backward(tape, scores, values, 0, GC_GRADIENT, &first, 1, gradients, NULL, &error)
             == GC_BAD_ARGUMENT;
     good &= gc_backward(tape, scores, values, SIZE_MAX / 2, GC_GRADIENT, &first, 1, gradients,
-                        &error)
+                        NULL, &error)
             == GC_NO_MEMORY;
-    good &= gc_backward(tape, scores, values, 1, GC_GRADIENT, &beyond, 1, gradients, &error)
+    good &= gc_backward(tape, scores, values, 1, GC_GRADIENT, &beyond, 1, gradients, NULL, &error)
             == GC_BAD_ARGUMENT;
     gc_tape_free(tape);
     good &= gc_resize(1, 0, 5, input, 5, 5, GC_NEAREST, NULL, values, &error) == GC_BAD_ARGUMENT;

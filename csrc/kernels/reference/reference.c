@@ -64,10 +64,10 @@ void gc_bias_relu_reference(size_t count, float bias, float *row, uint8_t *bits)
 
 void gc_relu_forward_reference(size_t count, const float *x, float *y, uint8_t *bits)
 {
-    for (size_t i = 0; i < (count + 7) / 8; i++)
+    for (size_t i = 0; bits != NULL && i < (count + 7) / 8; i++)
         bits[i] = 0;
     for (size_t i = 0; i < count; i++) {
-        if (x[i] > 0.0f)
+        if (bits != NULL && x[i] > 0.0f)
             bits[i / 8] = (uint8_t)(bits[i / 8] | 1u << (i % 8));
         y[i] = x[i] < 0.0f ? 0.0f : x[i];
     }
@@ -96,7 +96,8 @@ void gc_max_pool_forward_reference(const gc_pool_plane *plane, const float *x, f
                         || (isnan(x[here]) && !isnan(x[best])))
                         best = here;
                 }
-            position[i * plane->out_width + j] = (uint32_t)best;
+            if (position != NULL)
+                position[i * plane->out_width + j] = (uint32_t)best;
             y[i * plane->out_width + j] = x[best];
         }
 }
@@ -206,21 +207,83 @@ void gc_resize_reference(size_t width, size_t out_height, size_t out_width, cons
         }
 }
 
-/* Blocked maps and Winograd's tiles with vectors of one: W = 1 in the layouts of
- * kernels/winograd.c. The matrices are written out from their definition there. */
-void gc_block_map_reference(size_t channels, size_t height, size_t width, size_t columns,
-                            const float *map, float *blocked)
+/* Blocked maps and Winograd's tiles with vectors of one: W = 1 in their layouts, and a mask is a
+ * byte. The matrices are written out from their definition in kernels/winograd.c. */
+void gc_block_map_reference(const gc_blocked *shape, size_t channels, const float *map,
+                            float *block)
 {
-    for (size_t y = 0; y < height; y++)
-        for (size_t x = 0; x < width; x++)
-            blocked[(y + 1) * columns + x + 1] = channels == 0 ? 0.0f : map[y * width + x];
+    for (size_t y = 0; y < shape->height; y++)
+        for (size_t x = 0; x < shape->width; x++)
+            block[(y + 1) * shape->columns + x + 1] =
+                channels == 0 ? 0.0f : map[y * shape->width + x];
 }
 
-void gc_unblock_map_reference(size_t channels, size_t positions, const float *blocked,
+void gc_unblock_map_reference(const gc_blocked *shape, size_t channels, const float *block,
                               float *map)
 {
-    for (size_t p = 0; p < positions && channels > 0; p++)
-        map[p] = blocked[p];
+    for (size_t y = 0; y < shape->height && channels > 0; y++)
+        for (size_t x = 0; x < shape->width; x++)
+            map[y * shape->width + x] = block[(y + 1) * shape->columns + x + 1];
+}
+
+static float rectify(float x)
+{
+    return x < 0.0f ? 0.0f : x;
+}
+
+void gc_blocked_relu_forward_reference(size_t count, const float *x, float *y, uint8_t *bits)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (bits != NULL)
+            bits[i] = x[i] > 0.0f;
+        y[i] = rectify(x[i]);
+    }
+}
+
+static float back_through_relu(float g, gc_rule rule, int positive)
+{
+    const int passes = (rule == GC_DECONVNET || positive) && (rule == GC_GRADIENT || g > 0.0f);
+    return passes ? g : 0.0f;
+}
+
+void gc_blocked_relu_backward_reference(size_t count, gc_rule rule, const uint8_t *bits,
+                                        const float *dy, float *dx)
+{
+    for (size_t i = 0; i < count; i++)
+        dx[i] = back_through_relu(dy[i], rule, bits[i]);
+}
+
+/* Which of four values is the maximum: the first of equals, the first NaN before all. */
+static int largest_of_four(const float x[4])
+{
+    int best = 0;
+    for (int i = 1; i < 4; i++)
+        if (!isnan(x[best]) && (isnan(x[i]) || x[i] > x[best]))
+            best = i;
+    return best;
+}
+
+void gc_blocked_pool_forward_reference(size_t count, const float *upper, const float *lower,
+                                       float *y, uint8_t *positions)
+{
+    for (size_t i = 0; i < count; i++) {
+        const float x[4] = {upper[2 * i], upper[2 * i + 1], lower[2 * i], lower[2 * i + 1]};
+        const int best = largest_of_four(x);
+        y[i] = x[best];
+        if (positions != NULL) {
+            positions[2 * i] = (uint8_t)(best % 2);
+            positions[2 * i + 1] = (uint8_t)(best / 2);
+        }
+    }
+}
+
+void gc_blocked_pool_backward_reference(size_t count, const uint8_t *positions, const float *dy,
+                                        float *upper, float *lower)
+{
+    for (size_t i = 0; i < count; i++) {
+        upper[2 * i] = upper[2 * i + 1] = lower[2 * i] = lower[2 * i + 1] = 0.0f;
+        (positions[2 * i + 1] ? lower : upper)[2 * i + positions[2 * i]] = dy[i];
+    }
 }
 
 /* Row i of B^T: the coefficients of the polynomial that vanishes at all points but point i
@@ -254,60 +317,177 @@ void gc_winograd_input_reference(const gc_winograd *winograd, size_t first, size
     const size_t of_image = w->tiles_down * w->tiles_across;
     double b[6][6];
     matrix_b(b);
-    for (size_t c = 0; c < w->in_blocks; c++)
+    for (size_t c = 0; c < w->in.blocks; c++)
         for (size_t t = 0; t < count; t++) {
             const size_t image = (first + t) / of_image, tile = (first + t) % of_image;
-            const float *d = maps + (image * w->in_blocks + c) * w->rows * w->columns
-                             + tile / w->tiles_across * 4 * w->columns
+            const float *d = maps + (image * w->in.blocks + c) * w->in.rows * w->in.columns
+                             + tile / w->tiles_across * 4 * w->in.columns
                              + tile % w->tiles_across * 4;
             for (int xi = 0; xi < 36; xi++) {
                 double sum = 0.0;
                 for (int y = 0; y < 6; y++)
                     for (int x = 0; x < 6; x++)
-                        sum += b[xi / 6][y] * d[(size_t)y * w->columns + (size_t)x]
+                        sum += b[xi / 6][y] * d[(size_t)y * w->in.columns + (size_t)x]
                                * b[xi % 6][x];
                 v[(size_t)xi * w->v_plane + c * w->tile_room + t] = (float)sum;
             }
         }
 }
 
-/* Channel `half` of the block: M in double, and its way back into the map. */
-static void output_of_tile(const gc_winograd *w, size_t t, const float *u, const float *v,
-                           size_t half, float *out, size_t height, size_t width)
+void gc_winograd_product_reference(const gc_winograd *winograd, size_t count, size_t pair,
+                                   const float *u, const float *v, float *m)
 {
-    double m[36];
-    for (size_t xi = 0; xi < 36; xi++) {
-        m[xi] = 0.0;
-        for (size_t c = 0; c < w->in_blocks; c++)
-            m[xi] += (double)v[xi * w->v_plane + c * w->tile_room + t]
-                     * u[(xi * w->in_blocks + c) * 2 + half];
-    }
-    for (size_t y = 0; y < height; y++)
-        for (size_t x = 0; x < width; x++) {
+    const gc_winograd *w = winograd;
+    u += pair * 36 * w->in.blocks * 2;
+    for (size_t xi = 0; xi < 36; xi++)
+        for (size_t i = 0; i < 2 * count; i++) {
             double sum = 0.0;
-            for (int xi = 0; xi < 36; xi++)
-                sum += matrix_a((int)y, xi / 6) * m[xi] * matrix_a((int)x, xi % 6);
-            out[y * w->width + x] = (float)sum;
+            for (size_t c = 0; c < w->in.blocks; c++)
+                sum += (double)v[xi * w->v_plane + c * w->tile_room + i / 2]
+                       * u[(xi * w->in.blocks + c) * 2 + i % 2];
+            m[xi * w->m_plane + i] = (float)sum;
         }
 }
 
-void gc_winograd_output_reference(const gc_winograd *winograd, size_t first, size_t count,
-                                  size_t block, const float *u, const float *v, float *m,
-                                  float *maps)
+/* One output position of one block, of which `image`, `y` and `x` say where it lies. */
+typedef struct spot {
+    size_t image, block, y, x;
+} spot;
+
+static size_t map_offset(const gc_blocked *b, spot s)
 {
-    const gc_winograd *w = winograd;
+    return ((s.image * b->blocks + s.block) * b->rows + s.y + 1) * b->columns + s.x + 1;
+}
+
+static size_t record_offset(const gc_finish *f, size_t height, size_t width, spot s)
+{
+    return ((s.image * f->out.blocks + s.block) * height + s.y) * width + s.x;
+}
+
+/* A^T M A at every position of the tiles, in the order of the tiles: `take` does the rest. */
+typedef void (*taker)(const gc_winograd *winograd, const gc_finish *finish, spot s, float value);
+
+static void take_tiles(const gc_winograd *w, size_t first, size_t count, size_t pair,
+                       const float *m, const gc_finish *f, taker take)
+{
     const size_t of_image = w->tiles_down * w->tiles_across;
-    (void)m;
-    u += block * 36 * w->in_blocks * 2;
-    for (size_t half = 0; half < 2; half++)
-        for (size_t t = 0; t < count; t++) {
-            const size_t image = (first + t) / of_image, tile = (first + t) % of_image;
-            const size_t y = tile / w->tiles_across * 4, x = tile % w->tiles_across * 4;
-            float *plane =
-                maps + (image * 2 * w->out_blocks + 2 * block + half) * w->height * w->width;
-            output_of_tile(w, t, u, v, half, plane + y * w->width + x,
-                           w->height - y < 4 ? w->height - y : 4,
-                           w->width - x < 4 ? w->width - x : 4);
+    for (size_t i = 0; i < 2 * count; i++) {
+        const size_t tile = (first + i / 2) % of_image, block = 2 * pair + i % 2;
+        for (size_t p = 0; p < 16 && block < f->out.blocks; p++) {
+            const spot s = {.image = (first + i / 2) / of_image,
+                            .block = block,
+                            .y = tile / w->tiles_across * 4 + p / 4,
+                            .x = tile % w->tiles_across * 4 + p % 4};
+            double sum = f->bias == NULL ? 0.0 : f->bias[block];
+            for (int xi = 0; xi < 36; xi++)
+                sum += matrix_a((int)(p / 4), xi / 6) * m[(size_t)xi * w->m_plane + i]
+                       * matrix_a((int)(p % 4), xi % 6);
+            if (s.y < w->in.height && s.x < w->in.width)
+                take(w, f, s, (float)sum);
+        }
+    }
+}
+
+static void take_store(const gc_winograd *w, const gc_finish *f, spot s, float value)
+{
+    (void)w;
+    f->maps[map_offset(&f->out, s)] = value;
+}
+
+static void record_bit(const gc_winograd *w, const gc_finish *f, spot s, float value)
+{
+    if (f->bits != NULL)
+        f->bits[record_offset(f, w->in.height, w->in.width, s)] = value > 0.0f;
+}
+
+static void take_relu(const gc_winograd *w, const gc_finish *f, spot s, float value)
+{
+    record_bit(w, f, s, value);
+    f->maps[map_offset(&f->out, s)] = rectify(value);
+}
+
+/* Positions come row by row: the first of a window stands until a greater one comes. */
+static void take_relu_pool(const gc_winograd *w, const gc_finish *f, spot s, float value)
+{
+    const spot window = {s.image, s.block, s.y / 2, s.x / 2};
+    record_bit(w, f, s, value);
+    if (window.y >= f->out.height || window.x >= f->out.width)
+        return;
+    float *best = &f->maps[map_offset(&f->out, window)];
+    value = rectify(value);
+    const int is_first = s.y % 2 == 0 && s.x % 2 == 0;
+    if (!is_first && (isnan(*best) || !(isnan(value) || value > *best)))
+        return;
+    *best = value;
+    if (f->positions != NULL) {
+        uint8_t *p = f->positions + 2 * record_offset(f, f->out.height, f->out.width, window);
+        p[0] = (uint8_t)(s.x % 2);
+        p[1] = (uint8_t)(s.y % 2);
+    }
+}
+
+static void take_mask(const gc_winograd *w, const gc_finish *f, spot s, float value)
+{
+    spot recorded = s;
+    (void)w;
+    recorded.image %= f->recorded;
+    f->maps[map_offset(&f->out, s)] = back_through_relu(
+        value, f->rule, f->bits[record_offset(f, f->out.height, f->out.width, recorded)]);
+}
+
+static void take_unpool(const gc_winograd *w, const gc_finish *f, spot s, float value)
+{
+    const spot recorded = {s.image % f->recorded, s.block, s.y, s.x};
+    const uint8_t *p =
+        f->positions + 2 * record_offset(f, w->in.height, w->in.width, recorded);
+    for (size_t i = 0; i < 4; i++) {
+        const spot to = {s.image, s.block, 2 * s.y + i / 2, 2 * s.x + i % 2};
+        const spot bit = {recorded.image, to.block, to.y, to.x};
+        const int here = p[0] == i % 2 && p[1] == i / 2;
+        f->maps[map_offset(&f->out, to)] = back_through_relu(
+            here ? value : 0.0f, f->rule,
+            f->bits[record_offset(f, f->out.height, f->out.width, bit)]);
+    }
+}
+
+#define FINISH(name, take)                                                                    \
+    void gc_##name##_reference(const gc_winograd *winograd, size_t first, size_t count,       \
+                               size_t pair, const float *m, const gc_finish *finish)          \
+    {                                                                                         \
+        take_tiles(winograd, first, count, pair, m, finish, take);                            \
+    }
+
+FINISH(winograd_store, take_store)
+FINISH(winograd_relu, take_relu)
+FINISH(winograd_relu_pool, take_relu_pool)
+FINISH(winograd_mask, take_mask)
+FINISH(winograd_unpool, take_unpool)
+
+void gc_direct_forward_reference(const gc_direct *direct, size_t count, const float *rows,
+                                 const float *w, const float *bias, float *y, size_t second,
+                                 int relu, uint8_t *bits, size_t second_bits)
+{
+    for (size_t half = 0; half < (second == 0 ? 1 : 2); half++)
+        for (size_t p = 0; p < count; p++) {
+            double sum = bias[half];
+            for (size_t t = 0; t < direct->taps; t++)
+                sum += (double)w[2 * t + half]
+                       * rows[p * direct->stride + direct->offsets[t]];
+            if (relu && bits != NULL)
+                bits[half * second_bits + p] = sum > 0.0;
+            y[half * second + p] = relu ? rectify((float)sum) : (float)sum;
+        }
+}
+
+void gc_direct_backward_reference(size_t count, size_t blocks, size_t block, size_t pairs,
+                                  const float *dy, const float *w, float *taps)
+{
+    for (size_t p = 0; p < count; p++)
+        for (size_t t = 0; t < 2 * pairs; t++) {
+            double sum = 0.0;
+            for (size_t c = 0; c < blocks; c++)
+                sum += (double)w[(t / 2 * blocks + c) * 2 + t % 2] * dy[c * block + p];
+            taps[p * 2 * pairs + t] = (float)sum;
         }
 }
 

@@ -1,0 +1,65 @@
+/* blocked.h: what the kernels on blocked maps share: where things lie, and the ReLU and 2x2 max
+ * pooling of one position's vectors. */
+#ifndef GC_KERNELS_BLOCKED_H
+#define GC_KERNELS_BLOCKED_H
+
+#include "kernels/kernels.h"
+#include "kernels/vec.h"
+
+/* Floats from the start of the maps to the vector of position (y, x). */
+GC_INLINE size_t gc_offset(const gc_blocked *b, size_t image, size_t block, size_t y, size_t x)
+{
+    return (((image * b->blocks + block) * b->rows + y + 1) * b->columns + x + 1) * GC_WIDTH;
+}
+
+/* The number of a vector among those of a record of maps of this size, which have no border. */
+GC_INLINE size_t gc_record_index(size_t blocks, size_t height, size_t width, size_t image,
+                                 size_t block, size_t y, size_t x)
+{
+    return ((image * blocks + block) * height + y) * width + x;
+}
+
+/* max(x, 0), and whether x > 0 (to nowhere where bits is NULL). */
+GC_INLINE gc_vec gc_relu(gc_vec x, uint8_t *bits)
+{
+    if (bits != NULL)
+        gc_store_bits(bits, gc_greater(x, (gc_vec){0}));
+    return gc_rectify(x);
+}
+
+/* What the ReLU passes back of g under a rule; see relu.c. */
+GC_INLINE gc_vec gc_relu_back(gc_vec g, gc_rule rule, const uint8_t *bits)
+{
+    if (rule != GC_GRADIENT)
+        g = gc_keep(gc_greater(g, (gc_vec){0}), g);
+    return rule == GC_DECONVNET ? g : gc_keep(gc_load_bits(bits), g);
+}
+
+/* The maximum of a window, a and b above c and d, the first of equals; and which it is: in two
+ * masks, whether it lies on the right, and whether below (to nowhere where positions is NULL). */
+GC_INLINE gc_vec gc_largest(gc_vec a, gc_vec b, gc_vec c, gc_vec d, uint8_t *positions)
+{
+    const gc_mask take_b = gc_takes(b, a);
+    const gc_vec ab = gc_select(take_b, b, a);
+    const gc_mask take_c = gc_takes(c, ab);
+    const gc_vec abc = gc_select(take_c, c, ab);
+    const gc_mask take_d = gc_takes(d, abc);
+    if (positions != NULL) {
+        gc_store_bits(positions, (gc_mask)((take_b & ~take_c) | take_d));
+        gc_store_bits(positions + GC_BIT_BYTES, (gc_mask)(take_c | take_d));
+    }
+    return gc_select(take_d, d, abc);
+}
+
+/* g[i] = what each of a window's four values is given: g where the maximum was, else 0. */
+GC_INLINE void gc_place(gc_vec value, const uint8_t *positions, gc_vec g[4])
+{
+    const gc_mask right = gc_load_bits(positions);
+    const gc_mask below = gc_load_bits(positions + GC_BIT_BYTES);
+    g[0] = gc_keep((gc_mask)(~right & ~below), value);
+    g[1] = gc_keep((gc_mask)(right & ~below), value);
+    g[2] = gc_keep((gc_mask)(~right & below), value);
+    g[3] = gc_keep((gc_mask)(right & below), value);
+}
+
+#endif

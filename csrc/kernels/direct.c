@@ -1,0 +1,112 @@
+/* direct.c: convolution of a picture's few channels, by its definition:
+ *
+ *     y[k][p] = b[k] + sum over the taps t = (c, ky, kx) of w[k][t] x[t][p]
+ *
+ * The vector runs over output channels k; one value of x serves two vectors of them. The sums of
+ * GC_TILES outputs side by side stay in registers, as in winograd.c.
+ *
+ * Backward each output's gradient is spread over its taps,
+ *
+ *     taps[p][t] = sum over k of w[k][t] dy[k][p]
+ *
+ * the vector running over taps; layers/direct.c adds them up where they meet in a pixel. */
+#include "kernels/blocked.h"
+#include "kernels/level.h"
+
+/* y of `count` outputs (a constant where it is inlined). */
+GC_INLINE void forward(size_t count, const gc_direct *d, const float *rows, const float *w,
+                       const float *bias, gc_vec sum[GC_TILES][2])
+{
+#pragma GCC unroll 14
+    for (size_t p = 0; p < count; p++) {
+        sum[p][0] = gc_load(bias);
+        sum[p][1] = gc_load(bias + GC_WIDTH);
+    }
+    for (size_t t = 0; t < d->taps; t++, w += 2 * GC_WIDTH) {
+        const gc_vec w0 = gc_load(w), w1 = gc_load(w + GC_WIDTH);
+        const float *x = rows + d->offsets[t];
+#pragma GCC unroll 14
+        for (size_t p = 0; p < count; p++) {
+            const gc_vec value = gc_broadcast(x[p * d->stride]);
+            sum[p][0] += w0 * value;
+            sum[p][1] += w1 * value;
+        }
+    }
+}
+
+GC_INLINE void store(size_t count, gc_vec sum[GC_TILES][2], size_t half, float *y, int relu,
+                     uint8_t *bits)
+{
+#pragma GCC unroll 14
+    for (size_t p = 0; p < count; p++)
+        gc_store(y + p * GC_WIDTH,
+                 relu ? gc_relu(sum[p][half], bits == NULL ? NULL : bits + p * GC_BIT_BYTES)
+                      : sum[p][half]);
+}
+
+/* `count` outputs (a constant where it is inlined) from here on. */
+GC_INLINE void outputs(size_t count, const gc_direct *d, const float *rows, const float *w,
+                       const float *bias, float *y, size_t second, int relu, uint8_t *bits,
+                       size_t second_bits)
+{
+    gc_vec sum[GC_TILES][2];
+    forward(count, d, rows, w, bias, sum);
+    store(count, sum, 0, y, relu, bits);
+    if (second != 0)
+        store(count, sum, 1, y + second, relu, bits == NULL ? NULL : bits + second_bits);
+}
+
+void GC_KERNEL(direct_forward)(const gc_direct *d, size_t count, const float *rows,
+                               const float *w, const float *bias, float *y, size_t second,
+                               int relu, uint8_t *bits, size_t second_bits)
+{
+    size_t p = 0;
+    for (; p + GC_TILES <= count; p += GC_TILES)
+        outputs(GC_TILES, d, rows + p * d->stride, w, bias, y + p * GC_WIDTH, second, relu,
+                bits == NULL ? NULL : bits + p * GC_BIT_BYTES, second_bits);
+    for (; p < count; p++)
+        outputs(1, d, rows + p * d->stride, w, bias, y + p * GC_WIDTH, second, relu,
+                bits == NULL ? NULL : bits + p * GC_BIT_BYTES, second_bits);
+}
+
+/* The taps of `count` outputs (a constant where it is inlined), two vectors of them. */
+GC_INLINE void backward(size_t count, size_t blocks, size_t block, size_t pairs, const float *dy,
+                        const float *w, float *taps)
+{
+    gc_vec sum[GC_TILES][2];
+#pragma GCC unroll 14
+    for (size_t p = 0; p < count; p++)
+        sum[p][0] = sum[p][1] = (gc_vec){0};
+    for (size_t b = 0; b < blocks; b++, dy += block)
+#pragma GCC unroll 4
+        for (size_t lane = 0; lane < GC_WIDTH; lane++, w += 2 * GC_WIDTH) {
+            const gc_vec w0 = gc_load(w), w1 = gc_load(w + GC_WIDTH);
+#pragma GCC unroll 14
+            for (size_t p = 0; p < count; p++) {
+                const gc_vec value = gc_broadcast(dy[p * GC_WIDTH + lane]);
+                sum[p][0] += w0 * value;
+                sum[p][1] += w1 * value;
+            }
+        }
+#pragma GCC unroll 14
+    for (size_t p = 0; p < count; p++) {
+        gc_store(taps + p * pairs * 2 * GC_WIDTH, sum[p][0]);
+        gc_store(taps + (p * pairs * 2 + 1) * GC_WIDTH, sum[p][1]);
+    }
+}
+
+void GC_KERNEL(direct_backward)(size_t count, size_t blocks, size_t block, size_t pairs,
+                                const float *dy, const float *w, float *taps)
+{
+    for (size_t pair = 0; pair < pairs; pair++) {
+        const float *u = w + pair * blocks * GC_WIDTH * 2 * GC_WIDTH;
+        float *out = taps + pair * 2 * GC_WIDTH;
+        size_t p = 0;
+        for (; p + GC_TILES <= count; p += GC_TILES)
+            backward(GC_TILES, blocks, block, pairs, dy + p * GC_WIDTH, u,
+                     out + p * pairs * 2 * GC_WIDTH);
+        for (; p < count; p++)
+            backward(1, blocks, block, pairs, dy + p * GC_WIDTH, u,
+                     out + p * pairs * 2 * GC_WIDTH);
+    }
+}

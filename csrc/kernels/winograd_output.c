@@ -1,0 +1,211 @@
+/* winograd_output.c: from M back to maps, y = A^T M A (see winograd.c), and what follows it.
+ *
+ * A tile's sixteen outputs are in registers, or close by, only here. So what comes next in the
+ * network runs here too, before they are stored: forward the bias, the ReLU and the 2x2 max
+ * pooling, whose input is then never stored; backward the ReLU's rule, and before it the way back
+ * through the pooling. Tiles begin at even rows and columns: windows never straddle them. */
+#include "kernels/blocked.h"
+#include "kernels/level.h"
+
+enum { SIDE = 6, STEP = 4 };
+
+static const float A = 0.70710678118654752f, B = 1.41421356237309505f;
+static const float A2 = 0.5f, B2 = 2.0f, A3 = 0.35355339059327376f, B3 = 2.82842712474619010f;
+
+typedef enum action { STORE, RELU, RELU_POOL, MASK, UNPOOL } action;
+
+/* A tile that is being finished: where it lies in the maps of the convolution, and how much of it
+ * is inside. */
+typedef struct tile {
+    size_t image, block, y, x, height, width;
+} tile;
+
+/* o = A^T m: four values from six. */
+GC_INLINE void transform(const gc_vec *m, size_t step, gc_vec *o)
+{
+    const gc_vec sum_a = m[step] + m[2 * step], difference_a = m[step] - m[2 * step];
+    const gc_vec sum_b = m[3 * step] + m[4 * step], difference_b = m[3 * step] - m[4 * step];
+    o[0] = m[0] + sum_a + sum_b;
+    o[1] = A * difference_a + B * difference_b;
+    o[2] = A2 * sum_a + B2 * sum_b;
+    o[3] = A3 * difference_a + B3 * difference_b + m[5 * step];
+}
+
+GC_INLINE void transform_tile(const float *m, size_t plane, gc_vec y[STEP][STEP])
+{
+    gc_vec half[SIDE][STEP];
+#pragma GCC unroll 6
+    for (size_t x = 0; x < SIDE; x++) {
+        gc_vec column[SIDE];
+#pragma GCC unroll 6
+        for (size_t i = 0; i < SIDE; i++)
+            column[i] = gc_load(m + (i * SIDE + x) * plane);
+        transform(column, 1, half[x]);
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < STEP; i++)
+        transform(&half[0][i], STEP, y[i]);
+}
+
+GC_INLINE void store(const gc_finish *f, tile t, gc_vec y[STEP][STEP], gc_vec bias)
+{
+    float *out = f->maps + gc_offset(&f->out, t.image, t.block, t.y, t.x);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < t.height; i++)
+#pragma GCC unroll 4
+        for (size_t j = 0; j < t.width; j++)
+            gc_store(out + (i * f->out.columns + j) * GC_WIDTH, y[i][j] + bias);
+}
+
+/* With the bias, rectified, in place; `height` and `width` are those of the convolution's maps. */
+GC_INLINE void rectify_tile(const gc_finish *f, tile t, size_t height, size_t width,
+                            gc_vec y[STEP][STEP], gc_vec bias)
+{
+    uint8_t *bits = f->bits;
+    if (bits != NULL)
+        bits += gc_record_index(f->out.blocks, height, width, t.image, t.block, t.y, t.x)
+                * GC_BIT_BYTES;
+#pragma GCC unroll 4
+    for (size_t i = 0; i < t.height; i++)
+#pragma GCC unroll 4
+        for (size_t j = 0; j < t.width; j++)
+            y[i][j] = gc_relu(y[i][j] + bias,
+                              bits == NULL ? NULL : bits + (i * width + j) * GC_BIT_BYTES);
+}
+
+GC_INLINE void pool(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
+{
+    float *out = f->maps + gc_offset(&f->out, t.image, t.block, t.y / 2, t.x / 2);
+    uint8_t *positions = f->positions;
+    if (positions != NULL)
+        positions += gc_record_index(f->out.blocks, f->out.height, f->out.width, t.image, t.block,
+                                  t.y / 2, t.x / 2)
+                     * 2 * GC_BIT_BYTES;
+#pragma GCC unroll 2
+    for (size_t i = 0; i < t.height / 2; i++)
+#pragma GCC unroll 2
+        for (size_t j = 0; j < t.width / 2; j++)
+            gc_store(out + (i * f->out.columns + j) * GC_WIDTH,
+                     gc_largest(y[2 * i][2 * j], y[2 * i][2 * j + 1], y[2 * i + 1][2 * j],
+                                y[2 * i + 1][2 * j + 1],
+                                positions == NULL
+                                    ? NULL
+                                    : positions + (i * f->out.width + j) * 2 * GC_BIT_BYTES));
+}
+
+GC_INLINE void mask(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
+{
+    const gc_blocked *o = &f->out;
+    const uint8_t *bits = f->bits
+                          + gc_record_index(o->blocks, o->height, o->width, t.image % f->recorded,
+                                         t.block, t.y, t.x)
+                                * GC_BIT_BYTES;
+    float *out = f->maps + gc_offset(o, t.image, t.block, t.y, t.x);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < t.height; i++)
+#pragma GCC unroll 4
+        for (size_t j = 0; j < t.width; j++)
+            gc_store(out + (i * o->columns + j) * GC_WIDTH,
+                     gc_relu_back(y[i][j], f->rule, bits + (i * o->width + j) * GC_BIT_BYTES));
+}
+
+/* One value to its place among four, and through the ReLU there. */
+GC_INLINE void unpool_one(const gc_finish *f, gc_vec value, const uint8_t *positions,
+                          const uint8_t *bits, float *out)
+{
+    const size_t row = f->out.columns * GC_WIDTH, bit_row = f->out.width * GC_BIT_BYTES;
+    gc_vec g[4];
+    gc_place(value, positions, g);
+    gc_store(out, gc_relu_back(g[0], f->rule, bits));
+    gc_store(out + GC_WIDTH, gc_relu_back(g[1], f->rule, bits + GC_BIT_BYTES));
+    gc_store(out + row, gc_relu_back(g[2], f->rule, bits + bit_row));
+    gc_store(out + row + GC_WIDTH, gc_relu_back(g[3], f->rule, bits + bit_row + GC_BIT_BYTES));
+}
+
+/* `height` and `width` are those of the pooled maps. */
+GC_INLINE void unpool(const gc_finish *f, tile t, size_t height, size_t width,
+                      gc_vec y[STEP][STEP])
+{
+    const gc_blocked *o = &f->out;
+    const size_t image = t.image % f->recorded;
+    const uint8_t *bits =
+        f->bits
+        + gc_record_index(o->blocks, o->height, o->width, image, t.block, 2 * t.y, 2 * t.x)
+              * GC_BIT_BYTES;
+    const uint8_t *positions =
+        f->positions
+        + gc_record_index(o->blocks, height, width, image, t.block, t.y, t.x) * 2 * GC_BIT_BYTES;
+    float *out = f->maps + gc_offset(o, t.image, t.block, 2 * t.y, 2 * t.x);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < t.height; i++)
+#pragma GCC unroll 4
+        for (size_t j = 0; j < t.width; j++)
+            unpool_one(f, y[i][j], positions + (i * width + j) * 2 * GC_BIT_BYTES,
+                       bits + (2 * i * o->width + 2 * j) * GC_BIT_BYTES,
+                       out + (2 * i * o->columns + 2 * j) * GC_WIDTH);
+}
+
+GC_INLINE void finish_tile(action act, const gc_winograd *w, const gc_finish *f, tile t,
+                           gc_vec y[STEP][STEP], gc_vec bias)
+{
+    switch (act) {
+    case STORE:
+        store(f, t, y, bias);
+        break;
+    case RELU:
+        rectify_tile(f, t, w->in.height, w->in.width, y, bias);
+        store(f, t, y, (gc_vec){0});
+        break;
+    case RELU_POOL:
+        rectify_tile(f, t, w->in.height, w->in.width, y, bias);
+        pool(f, t, y);
+        break;
+    case MASK:
+        mask(f, t, y);
+        break;
+    case UNPOOL:
+        unpool(f, t, w->in.height, w->in.width, y);
+        break;
+    }
+}
+
+GC_INLINE void finish(action act, const gc_winograd *w, size_t first, size_t count, size_t pair,
+                      const float *m, const gc_finish *f)
+{
+    const size_t of_image = w->tiles_down * w->tiles_across;
+    for (size_t half = 0; half < 2 && 2 * pair + half < f->out.blocks; half++) {
+        const size_t block = 2 * pair + half;
+        const gc_vec bias =
+            f->bias == NULL ? (gc_vec){0} : gc_load(f->bias + block * GC_WIDTH);
+        for (size_t i = 0; i < count; i++) {
+            const size_t number = (first + i) % of_image;
+            tile t = {.image = (first + i) / of_image,
+                      .block = block,
+                      .y = number / w->tiles_across * STEP,
+                      .x = number % w->tiles_across * STEP};
+            t.height = w->in.height - t.y < STEP ? w->in.height - t.y : STEP;
+            t.width = w->in.width - t.x < STEP ? w->in.width - t.x : STEP;
+            gc_vec y[STEP][STEP];
+            transform_tile(m + (2 * i + half) * GC_WIDTH, w->m_plane, y);
+            if (t.height == STEP && t.width == STEP) {
+                t.height = t.width = STEP; /* constants, for whole tiles' own code */
+                finish_tile(act, w, f, t, y, bias);
+            } else {
+                finish_tile(act, w, f, t, y, bias);
+            }
+        }
+    }
+}
+
+#define FINISH(name, act)                                                                     \
+    void GC_KERNEL(name)(const gc_winograd *winograd, size_t first, size_t count,             \
+                         size_t pair, const float *m, const gc_finish *f)                     \
+    {                                                                                         \
+        finish(act, winograd, first, count, pair, m, f);                                      \
+    }
+
+FINISH(winograd_store, STORE)
+FINISH(winograd_relu, RELU)
+FINISH(winograd_relu_pool, RELU_POOL)
+FINISH(winograd_mask, MASK)
+FINISH(winograd_unpool, UNPOOL)
