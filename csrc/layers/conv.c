@@ -224,14 +224,13 @@ static void forward_part(void *argument, size_t part, size_t worker)
         matrix = columns;
         stride = count;
     }
+    const float *bias = r->layer->bias;
     float *y = r->to + group * r->channels * r->positions;
     gc_sgemm_alone(r->engine, 0, 0, r->channels, count, r->rows, weight_of(r, group), r->rows,
                    matrix, stride, y + first, r->positions);
     finish_block(r->engine.kernels, r->channels, r->positions, first, count,
-                 r->layer->bias == NULL
-                     ? NULL
-                     : r->layer->bias + group % r->conv->groups * r->channels,
-                 y, r->relu, r->bits == NULL ? NULL : r->bits + group * r->channels * r->bit_row_bytes,
+                 bias == NULL ? NULL : bias + group % r->conv->groups * r->channels, y, r->relu,
+                 r->bits == NULL ? NULL : r->bits + group * r->channels * r->bit_row_bytes,
                  r->bit_row_bytes);
 }
 
