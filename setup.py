@@ -34,12 +34,13 @@ if IS_MACOS:
     os.environ["ARCHFLAGS"] = os.environ.get("ARCHFLAGS") or f"-arch {platform.machine()}"
 MACHINE = os.environ["ARCHFLAGS"].split()[-1] if IS_MACOS else platform.machine()
 IS_X86 = MACHINE.lower() in ("x86_64", "amd64")
+IS_ARM64 = MACHINE.lower() in ("aarch64", "arm64")
 
 C_FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
 # No -ffast-math: it would make NumPy flush subnormals, and NaN must stay NaN.
 KERNEL_FLAGS = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 LEVELS: dict[str, list[str]] = {"baseline": []}
-WIDTHS = {"baseline": 4, "avx2": 8, "avx512": 16}  # floats in a vector
+WIDTHS = {"baseline": 4, "avx2": 8, "avx512": 16, "neon": 4}  # floats in a vector
 if IS_X86:
     # The architecture is named first, for CFLAGS may hold a higher one.
     LEVELS["baseline"] = ["-march=x86-64"]
@@ -49,6 +50,8 @@ if IS_X86:
         *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"),
         "-mprefer-vector-width=512",
     ]
+elif IS_ARM64:
+    LEVELS["neon"] = ["-DGC_NEON"]  # compilers need no flag; csrc/kernels/vec.h does
 
 NO_OPENBLAS = """
 gradcam is built with OpenBLAS, and none was found. Install one of these and try again:

@@ -13,7 +13,8 @@
     void gc_##name##_reference parameters;                                                   \
     void gc_##name##_baseline parameters;                                                    \
     void gc_##name##_avx2 parameters;                                                        \
-    void gc_##name##_avx512 parameters;
+    void gc_##name##_avx512 parameters;                                                      \
+    void gc_##name##_neon parameters;
 GC_KERNELS(X)
 #undef X
 
@@ -51,6 +52,12 @@ static int runs_avx512(void)
 }
 #endif
 
+#ifdef GC_HAVE_NEON /* part of every arm64 */
+#define X(name, parameters) .name = gc_##name##_neon,
+static const gc_kernels neon_table = {.level = "neon", .width = 4, GC_KERNELS(X)};
+#undef X
+#endif
+
 /* Slowest first. Every machine that runs a level runs those before it. */
 static const struct {
     const gc_kernels *table;
@@ -63,6 +70,9 @@ static const struct {
 #endif
 #ifdef GC_HAVE_AVX512
     {&avx512_table, runs_avx512},
+#endif
+#ifdef GC_HAVE_NEON
+    {&neon_table, always},
 #endif
 };
 

@@ -1,7 +1,7 @@
 /* level.h: the name that a kernel gets in the level being compiled.
  *
  * The build compiles each kernel source once per level with that level's flags and with
- * GC_LEVEL defined as baseline, avx2 or avx512; GC_KERNEL(resize) is then gc_resize_avx2, ...
+ * GC_LEVEL defined as baseline, avx2, avx512 or neon; GC_KERNEL(resize) is then gc_resize_avx2.
  * GC_LEVEL_WIDTH is the floats in a vector of that level. */
 #ifndef GC_KERNELS_LEVEL_H
 #define GC_KERNELS_LEVEL_H

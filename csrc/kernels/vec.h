@@ -10,15 +10,18 @@
 
 #if defined(__AVX512VL__) || defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(GC_NEON) /* by the build: every arm64 has NEON, in the baseline too */
+#include <arm_neon.h>
 #endif
 
 /* Floats in a vector; and the tiles whose products with two vectors of outputs fill the
- * registers: 2 * GC_TILES accumulators, two weights, one value. */
+ * registers: 2 * GC_TILES accumulators, two weights, one value; NEON keeps a vector of values for
+ * each tile. */
 #if defined(__AVX512VL__)
 enum { GC_WIDTH = 16, GC_TILES = 14 };
 #elif defined(__AVX2__)
 enum { GC_WIDTH = 8, GC_TILES = 6 };
-#elif defined(__aarch64__)
+#elif defined(GC_NEON)
 enum { GC_WIDTH = 4, GC_TILES = 8 };
 #else
 enum { GC_WIDTH = 4, GC_TILES = 6 };
@@ -31,6 +34,14 @@ _Static_assert((int)GC_WIDTH == GC_LEVEL_WIDTH, "compiler flags do not fit the l
 typedef float gc_vec __attribute__((vector_size(GC_WIDTH * sizeof(float))));
 
 #define GC_INLINE static inline __attribute__((always_inline))
+
+/* Before a loop of a constant number of rounds, up to 16: unroll all of it. clang reads gcc's
+ * pragma as so many rounds at a time, and keeps sums in memory where a loop is left. */
+#if defined(__clang__)
+#define GC_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define GC_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 GC_INLINE gc_vec gc_load(const float *x) /* need not be aligned */
 {
@@ -56,6 +67,40 @@ GC_INLINE gc_vec gc_broadcast(float value)
     return v;
 }
 
+/* GC_WIDTH values in a row, each of which multiplies several vectors. NEON multiplies by one lane
+ * of a register, so they are loaded together; elsewhere each is broadcast from memory. */
+#if defined(GC_NEON)
+typedef gc_vec gc_factors;
+typedef float gc_factor;
+GC_INLINE gc_factors gc_load_factors(const float *x)
+{
+    gc_vec v = gc_load(x);
+    __asm__("" : "+w"(v)); /* else gcc loads each lane by itself */
+    return v;
+}
+
+GC_INLINE gc_factor gc_factor_of(gc_factors x, size_t lane)
+{
+    return x[lane];
+}
+#else
+typedef const float *gc_factors;
+typedef gc_vec gc_factor;
+GC_INLINE gc_factors gc_load_factors(const float *x)
+{
+    return x;
+}
+
+GC_INLINE gc_factor gc_factor_of(gc_factors x, size_t lane)
+{
+    return gc_broadcast(x[lane]);
+}
+#endif
+
+#if defined(GC_NEON)
+/* Bit i of the sum of both: lane i of the first, i < 4, and lane i - 4 of the second. */
+static const uint32x4_t GC_LOW_BITS = {1, 2, 4, 8}, GC_HIGH_BITS = {16, 32, 64, 128};
+#endif
 /* ---- Masks: one truth a lane ------------------------------------------------------------- */
 
 #if defined(__AVX512VL__)
@@ -126,11 +171,13 @@ GC_INLINE void gc_store_bits(uint8_t *bits, gc_mask mask)
     __builtin_memcpy(bits, &mask, sizeof mask);
 #elif defined(__AVX2__)
     *bits = (uint8_t)_mm256_movemask_ps((__m256)mask);
+#elif defined(GC_NEON)
+    const gc_mask lanes = {1, 2, 4, 8};
+    *bits = (uint8_t)vaddvq_s32((int32x4_t)(lanes & mask));
 #else
-    unsigned set = 0;
-    for (int i = 0; i < GC_WIDTH; i++)
-        set |= (unsigned)(mask[i] & 1) << i;
-    *bits = (uint8_t)set;
+    gc_mask lanes = {1, 2, 4, 8};
+    lanes &= mask;
+    *bits = (uint8_t)(lanes[0] | lanes[1] | lanes[2] | lanes[3]);
 #endif
 }
 
@@ -159,6 +206,10 @@ static inline uint8_t gc_positive_bits(const float *x)
 #elif defined(__AVX2__)
     return (uint8_t)_mm256_movemask_ps(
         _mm256_cmp_ps(_mm256_loadu_ps(x), _mm256_setzero_ps(), _CMP_GT_OQ));
+#elif defined(GC_NEON)
+    const uint32x4_t low = vandq_u32(vcgtzq_f32(vld1q_f32(x)), GC_LOW_BITS);
+    const uint32x4_t high = vandq_u32(vcgtzq_f32(vld1q_f32(x + 4)), GC_HIGH_BITS);
+    return (uint8_t)vaddvq_u32(vorrq_u32(low, high));
 #else
     unsigned bits = 0;
     for (unsigned i = 0; i < 8; i++)
@@ -177,6 +228,12 @@ static inline void gc_mask_by_bits(uint8_t bits, const float *x, float *y)
     const __m256i set = _mm256_and_si256(_mm256_set1_epi32(bits), select);
     const __m256i mask = _mm256_cmpeq_epi32(set, select);
     _mm256_storeu_ps(y, _mm256_and_ps(_mm256_castsi256_ps(mask), _mm256_loadu_ps(x)));
+#elif defined(GC_NEON)
+    const uint32x4_t all = vdupq_n_u32(bits);
+    const uint32x4_t low = vreinterpretq_u32_f32(vld1q_f32(x));
+    const uint32x4_t high = vreinterpretq_u32_f32(vld1q_f32(x + 4));
+    vst1q_f32(y, vreinterpretq_f32_u32(vandq_u32(low, vtstq_u32(all, GC_LOW_BITS))));
+    vst1q_f32(y + 4, vreinterpretq_f32_u32(vandq_u32(high, vtstq_u32(all, GC_HIGH_BITS))));
 #else
     for (unsigned i = 0; i < 8; i++)
         y[i] = bits >> i & 1u ? x[i] : 0.0f;

@@ -93,10 +93,14 @@ GC_INLINE void multiply(size_t tiles, size_t in_blocks, size_t v_block, const fl
                         const float *u, float *m)
 {
     gc_vec sum[GC_TILES][2];
-#pragma GCC unroll 14
+    GC_UNROLL
     for (size_t t = 0; t < tiles; t++)
         sum[t][0] = sum[t][1] = (gc_vec){0};
-    for (size_t c = 0; c < in_blocks; c++, v += v_block)
+    for (size_t c = 0; c < in_blocks; c++, v += v_block) {
+        gc_factors factors[GC_TILES];
+        GC_UNROLL
+        for (size_t t = 0; t < tiles; t++)
+            factors[t] = gc_load_factors(v + t * GC_WIDTH);
 #pragma GCC unroll 4
         for (size_t lane = 0; lane < GC_WIDTH; lane++, u += 2 * GC_WIDTH) {
             const gc_vec u0 = gc_load(u), u1 = gc_load(u + GC_WIDTH);
@@ -104,14 +108,15 @@ GC_INLINE void multiply(size_t tiles, size_t in_blocks, size_t v_block, const fl
             __builtin_prefetch(u + 4096, 0, 3);
             if (GC_WIDTH == 16)
                 __builtin_prefetch(u + 4096 + 16, 0, 3);
-#pragma GCC unroll 14
+            GC_UNROLL
             for (size_t t = 0; t < tiles; t++) {
-                const gc_vec value = gc_broadcast(v[t * GC_WIDTH + lane]);
+                const gc_factor value = gc_factor_of(factors[t], lane);
                 sum[t][0] += u0 * value;
                 sum[t][1] += u1 * value;
             }
         }
-#pragma GCC unroll 14
+    }
+    GC_UNROLL
     for (size_t t = 0; t < tiles; t++) {
         gc_store(m + 2 * t * GC_WIDTH, sum[t][0]);
         gc_store(m + (2 * t + 1) * GC_WIDTH, sum[t][1]);
