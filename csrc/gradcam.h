@@ -194,7 +194,7 @@ gc_status gc_level_set(const char *name, gc_error *error);
 /* Description of the BLAS in use, for people. */
 const char *gc_blas_config(void);
 /* Threads that a pass may use: those set, else the environment variable GRADCAM_NUM_THREADS, else
- * the processors that the process may use, within the limit of its control group. */
+ * the processors that the process may use, within the limits of its control groups. */
 int gc_threads(void);
 void gc_set_threads(int threads); /* 1 to 256; what lies outside is taken as the nearest */
 

@@ -3,21 +3,14 @@
  *
  * A fork copies the calling thread alone: the child starts with no workers, and makes its own
  * when it needs them. */
-#if defined(__linux__)
-#define _GNU_SOURCE /* sched_getaffinity */
-#endif
 #include "base/threads.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-#if defined(__linux__)
-#include <sched.h>
-#endif
 
+#include "base/processors.h"
 #include "gradcam.h"
 
 enum { MOST_THREADS = 256 };
@@ -45,94 +38,7 @@ static pthread_mutex_t locks[GC_LOCKS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUT
 static atomic_size_t next_part;
 static atomic_int threads_wanted; /* 0: not decided yet */
 
-/* ---- How many --------------------------------------------------------------------------- */
-
-/* Processors that this process may run on. */
-static int processors(void)
-{
-#if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        return CPU_COUNT(&set);
-#endif
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online < 1 ? 1 : (int)online;
-}
-
-/* The limit of the control group, rounded up; `most` where there is none. */
-static int within_cgroup(int most)
-{
-    long quota = 0, period = 0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (file == NULL)
-        return most;
-    const int read = fscanf(file, "%ld %ld", &quota, &period); /* "max 100000": none */
-    fclose(file);
-    if (read != 2 || quota <= 0 || period <= 0)
-        return most;
-    const long limit = (quota + period - 1) / period;
-    return limit < most ? (int)limit : most;
-}
-
-static int clamp_threads(long threads)
-{
-    return threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : (int)threads;
-}
-
-int gc_threads(void)
-{
-    int threads = atomic_load(&threads_wanted);
-    if (threads == 0) {
-        const char *text = getenv("GRADCAM_NUM_THREADS");
-        const long asked = text == NULL ? 0 : strtol(text, NULL, 10);
-        const int found = clamp_threads(asked > 0 ? asked : within_cgroup(processors()));
-        /* Unless a number was set meanwhile, which is then in `threads`. */
-        if (atomic_compare_exchange_strong(&threads_wanted, &threads, found))
-            threads = found;
-    }
-    return threads;
-}
-
-void gc_set_threads(int threads)
-{
-    atomic_store(&threads_wanted, clamp_threads(threads));
-}
-
-/* ---- Work ------------------------------------------------------------------------------- */
-
-static void take_parts(gc_part run, void *work, size_t parts, size_t worker)
-{
-    for (;;) {
-        const size_t part = atomic_fetch_add_explicit(&next_part, 1, memory_order_relaxed);
-        if (part >= parts)
-            return;
-        run(work, part, worker);
-    }
-}
-
-static void *worker_main(void *argument)
-{
-    const size_t worker = (size_t)argument;
-    pthread_mutex_lock(&pool.mutex);
-    unsigned long seen = pool.round - 1; /* it was started for the current round */
-    for (;;) {
-        while (pool.round == seen)
-            pthread_cond_wait(&pool.wake, &pool.mutex);
-        seen = pool.round;
-        if (worker > pool.invited || !pool.open)
-            continue;
-        pool.running++;
-        const gc_part run = pool.run;
-        void *work = pool.work;
-        const size_t parts = pool.parts;
-        pthread_mutex_unlock(&pool.mutex);
-        take_parts(run, work, parts, worker);
-        pthread_mutex_lock(&pool.mutex);
-        if (--pool.running == 0)
-            pthread_cond_signal(&pool.done);
-    }
-    return NULL;
-}
+/* ---- Locks, and a fork ------------------------------------------------------------------- */
 
 /* In the child of a fork. */
 static void start_anew(void)
@@ -140,22 +46,27 @@ static void start_anew(void)
     for (int i = 0; i < GC_LOCKS; i++)
         pthread_mutex_init(&locks[i], NULL);
     pool.started = pool.running = 0;
+    gc_forget_processors();
     pthread_mutex_init(&pool.busy, NULL);
     pthread_mutex_init(&pool.mutex, NULL);
     pthread_cond_init(&pool.wake, NULL);
     pthread_cond_init(&pool.done, NULL);
 }
 
-/* The kept blocks of memory go on in the child, so no one may be changing them meanwhile. The
- * other locks guard nothing that a child could find half done. */
+/* The kept blocks of memory go on in the child, so no one may be changing them meanwhile; and a
+ * product that is running is waited for, so that the child finds OpenBLAS as others left it, not
+ * on the one thread that it is given here. The weights' lock guards nothing that a child could
+ * find half done. */
 static void before_fork(void)
 {
+    pthread_mutex_lock(&locks[GC_LOCK_BLAS]);
     pthread_mutex_lock(&locks[GC_LOCK_MEMORY]);
 }
 
 static void after_fork(void)
 {
     pthread_mutex_unlock(&locks[GC_LOCK_MEMORY]);
+    pthread_mutex_unlock(&locks[GC_LOCK_BLAS]);
 }
 
 static void prepare_for_fork_once(void)
@@ -180,12 +91,88 @@ void gc_unlock(gc_lock_name name)
     pthread_mutex_unlock(&locks[name]);
 }
 
+/* ---- How many --------------------------------------------------------------------------- */
+
+static int clamp_threads(long threads)
+{
+    return threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : (int)threads;
+}
+
+/* Workers may use the processors of the process as they are when their number is decided, even if
+ * the thread that starts them has been bound to one since. */
+static void note_processors(void)
+{
+    prepare_for_fork();
+    pthread_mutex_lock(&pool.mutex);
+    gc_note_processors();
+    pthread_mutex_unlock(&pool.mutex);
+}
+
+int gc_threads(void)
+{
+    int threads = atomic_load(&threads_wanted);
+    if (threads == 0) {
+        note_processors();
+        const char *text = getenv("GRADCAM_NUM_THREADS");
+        const long asked = text == NULL ? 0 : strtol(text, NULL, 10);
+        const int found = clamp_threads(asked > 0 ? asked : gc_processors());
+        /* Unless a number was set meanwhile, which is then in `threads`. */
+        if (atomic_compare_exchange_strong(&threads_wanted, &threads, found))
+            threads = found;
+    }
+    return threads;
+}
+
+void gc_set_threads(int threads)
+{
+    note_processors();
+    atomic_store(&threads_wanted, clamp_threads(threads));
+}
+
+/* ---- Work ------------------------------------------------------------------------------- */
+
+static void take_parts(gc_part run, void *work, size_t parts, size_t worker)
+{
+    for (;;) {
+        const size_t part = atomic_fetch_add_explicit(&next_part, 1, memory_order_relaxed);
+        if (part >= parts)
+            return;
+        run(work, part, worker);
+    }
+}
+
+static void *worker_main(void *argument)
+{
+    const size_t worker = (size_t)argument;
+    gc_spread_thread();
+    pthread_mutex_lock(&pool.mutex);
+    unsigned long seen = pool.round - 1; /* it was started for the current round */
+    for (;;) {
+        while (pool.round == seen)
+            pthread_cond_wait(&pool.wake, &pool.mutex);
+        seen = pool.round;
+        if (worker > pool.invited || !pool.open)
+            continue;
+        pool.running++;
+        const gc_part run = pool.run;
+        void *work = pool.work;
+        const size_t parts = pool.parts;
+        pthread_mutex_unlock(&pool.mutex);
+        take_parts(run, work, parts, worker);
+        pthread_mutex_lock(&pool.mutex);
+        if (--pool.running == 0)
+            pthread_cond_signal(&pool.done);
+    }
+    return NULL;
+}
+
 /* Start workers up to number `wanted`, as far as the system lets. Called with the mutex. Signals
  * are the application's affair: workers take none but those of their own faults. */
 static void start_workers(size_t wanted)
 {
     if (pool.started >= wanted)
         return;
+    gc_note_processors(); /* anew in the child of a fork */
     sigset_t all, before;
     sigfillset(&all);
     sigdelset(&all, SIGSEGV);

@@ -1,0 +1,201 @@
+/* test_base.c: what the core is given by the system and must not overstep or spoil: the limits of
+ * control groups, the processors of its threads, and OpenBLAS's threads in the child of a fork. */
+#define _GNU_SOURCE /* sched_getaffinity, mkdtemp */
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+#include "base/processors.h"
+#include "base/threads.h"
+#include "check.h"
+#include "layers/sgemm.h"
+
+/* ---- Control groups ---------------------------------------------------------------------- */
+
+/* Writes a file and the folders that it lies in. */
+static void write_file(const char *root, const char *name, const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s%s", root, name);
+    for (char *slash = path + strlen(root) + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
+        *slash = '\0';
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+    FILE *file = fopen(path, "w");
+    fputs(text, file);
+    fclose(file);
+}
+
+typedef struct group_file {
+    const char *name, *text;
+} group_file;
+
+/* What gc_cgroup_limit finds where there are these files and no others. */
+static int limit_of(size_t count, const group_file *files)
+{
+    char root[] = "/tmp/gradcam-test-XXXXXX", command[64];
+    if (mkdtemp(root) == NULL)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        write_file(root, files[i].name, files[i].text);
+    const int limit = gc_cgroup_limit(root);
+    snprintf(command, sizeof command, "rm -r %s", root);
+    return system(command) == 0 ? limit : -1;
+}
+
+#define LIMIT_OF(...)                                                                         \
+    limit_of(sizeof((group_file[]){__VA_ARGS__}) / sizeof(group_file),                        \
+             (group_file[]){__VA_ARGS__})
+#define V2 "/sys/fs/cgroup"
+#define V1 "/sys/fs/cgroup/cpu"
+
+static void check_cgroups(void)
+{
+    report("cgroup", "none", LIMIT_OF({"/etc/nothing", ""}) == INT_MAX);
+    report("cgroup", "2, of a container, rounded up",
+           LIMIT_OF({"/proc/self/cgroup", "0::/\n"}, {V2 "/cpu.max", "150000 100000\n"}) == 2);
+    report("cgroup", "2, without a limit",
+           LIMIT_OF({"/proc/self/cgroup", "0::/a\n"}, {V2 "/a/cpu.max", "max 100000\n"})
+               == INT_MAX);
+    report("cgroup", "2, a group's own",
+           LIMIT_OF({"/proc/self/cgroup", "0::/a/b\n"}, {V2 "/a/b/cpu.max", "300000 100000\n"},
+                    {V2 "/a/cpu.max", "max 100000\n"})
+               == 3);
+    report("cgroup", "2, of a group above",
+           LIMIT_OF({"/proc/self/cgroup", "0::/a/b/c\n"}, {V2 "/a/b/c/cpu.max", "max 100000\n"},
+                    {V2 "/a/b/cpu.max", "800000 100000\n"}, {V2 "/a/cpu.max", "50000 100000\n"})
+               == 1);
+    report("cgroup", "1, a group's own",
+           LIMIT_OF({"/proc/self/cgroup", "5:cpuset:/x\n4:cpuacct,cpu:/a\n0::/\n"},
+                    {V1 "/a/cpu.cfs_quota_us", "400000\n"},
+                    {V1 "/a/cpu.cfs_period_us", "100000\n"}, {V1 "/cpu.cfs_quota_us", "-1\n"},
+                    {V1 "/cpu.cfs_period_us", "100000\n"})
+               == 4);
+    report("cgroup", "1, the path of the host",
+           LIMIT_OF({"/proc/self/cgroup", "4:cpu:/docker/4711\n"},
+                    {V1 "/cpu.cfs_quota_us", "100000\n"}, {V1 "/cpu.cfs_period_us", "50000\n"})
+               == 2);
+    report("cgroup", "1, of other things than processors",
+           LIMIT_OF({"/proc/self/cgroup", "4:cpuset,cpuacct:/\n"},
+                    {V1 "/cpu.cfs_quota_us", "100000\n"}, {V1 "/cpu.cfs_period_us", "50000\n"})
+               == INT_MAX);
+    report("processors", "at least one", gc_processors() >= 1);
+}
+
+/* ---- The processors of threads ------------------------------------------------------------ */
+
+#if defined(__linux__)
+
+typedef struct meeting {
+    atomic_int here;
+    cpu_set_t sets[2]; /* of worker 0, the caller, and 1 */
+} meeting;
+
+/* Each of two parts waits for the other, so that two threads take one each. */
+static void meet(void *argument, size_t part, size_t worker)
+{
+    (void)part;
+    meeting *m = argument;
+    sched_getaffinity(0, sizeof m->sets[worker], &m->sets[worker]);
+    atomic_fetch_add(&m->here, 1);
+    while (atomic_load(&m->here) < 2)
+        sched_yield();
+}
+
+static void *meet_bound_to_one(void *argument)
+{
+    cpu_set_t all, one;
+    CPU_ZERO(&one);
+    sched_getaffinity(0, sizeof all, &all);
+    for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    gc_parallel(2, 2, meet, argument);
+    return NULL;
+}
+
+/* The caller is bound to one processor, its worker to those of the process: no fewer, no more. */
+static int check_affinity(void)
+{
+    meeting m = {.here = 0};
+    cpu_set_t all;
+    pthread_t thread;
+    sched_getaffinity(0, sizeof all, &all);
+    pthread_create(&thread, NULL, meet_bound_to_one, &m);
+    pthread_join(thread, NULL);
+    return CPU_COUNT(&m.sets[0]) == 1 && CPU_EQUAL(&m.sets[1], &all);
+}
+
+#endif
+
+/* ---- A fork during a product --------------------------------------------------------------- */
+
+#ifdef GC_BLAS_PREFIX
+#define JOIN_(prefix, name) prefix##name
+#define JOIN(prefix, name) JOIN_(prefix, name)
+#define BLAS(name) JOIN(GC_BLAS_PREFIX, name)
+#else
+#define BLAS(name) name
+#endif
+
+extern int BLAS(openblas_get_num_threads)(void);
+extern void BLAS(openblas_set_num_threads)(int threads);
+
+static atomic_int stop, products;
+
+static void *multiply_on(void *argument)
+{
+    (void)argument;
+    enum { SIZE = 64 };
+    static float a[SIZE * SIZE], b[SIZE * SIZE], c[SIZE * SIZE];
+    const gc_engine engine = {.kernels = gc_kernels_active(), .workers = 1};
+    while (!atomic_load(&stop)) {
+        gc_sgemm(engine, 0, 0, SIZE, SIZE, SIZE, a, SIZE, b, SIZE, c, SIZE);
+        atomic_fetch_add(&products, 1);
+    }
+    return NULL;
+}
+
+/* However a fork falls between products, the child has as many OpenBLAS threads as its parent. */
+static int check_fork(void)
+{
+    enum { FORKS = 20 };
+    const int before = BLAS(openblas_get_num_threads)();
+    BLAS(openblas_set_num_threads)(2);
+    int good = BLAS(openblas_get_num_threads)() == 2;
+    pthread_t thread;
+    pthread_create(&thread, NULL, multiply_on, NULL);
+    while (atomic_load(&products) == 0)
+        sched_yield();
+    for (int i = 0; i < FORKS; i++) {
+        const pid_t child = fork();
+        if (child == 0)
+            _exit(BLAS(openblas_get_num_threads)() == 2 ? 0 : 1);
+        int status = -1;
+        good &= waitpid(child, &status, 0) == child && status == 0;
+    }
+    atomic_store(&stop, 1);
+    pthread_join(thread, NULL);
+    good &= BLAS(openblas_get_num_threads)() == 2;
+    BLAS(openblas_set_num_threads)(before);
+    return good;
+}
+
+int main(void)
+{
+    gc_set_threads(2);
+    check_cgroups();
+#if defined(__linux__)
+    report("threads", "a caller bound to one processor binds no worker", check_affinity());
+#endif
+    report("fork", "OpenBLAS's threads in the child", check_fork());
+    return closing_line();
+}
