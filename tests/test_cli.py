@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -540,3 +543,18 @@ def test_the_demo_tells_truth_and_answer_apart(network, tmp_path, scenes):
         for scene in scenes
     ]
     assert page.count("Why <em>") == sum(max(1, len(labels)) for labels in likely)
+
+
+@pytest.mark.parametrize("variable", ["GRADCAM_CPU_LEVEL", "GRADCAM_NUM_THREADS"])
+@pytest.mark.parametrize("command", ["info", "demo"])
+def test_settings_that_cannot_be_followed_are_one_sentence(variable, command):
+    done = subprocess.run(
+        [sys.executable, "-m", "gradcam", command],
+        cwd=Path(__file__).parent,
+        env=os.environ | {variable: "foo"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(f"Error: {variable}") and "'foo'" in done.stderr
+    assert done.stderr.count("\n") == 1

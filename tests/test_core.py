@@ -939,6 +939,22 @@ def test_the_environment_chooses_the_level(level):
     assert run_python(program, GRADCAM_CPU_LEVEL=level) == level
 
 
+UNKNOWN_SETTINGS = """
+from gradcam import _core
+for use in (_core.cpu_level, _core.get_num_threads, lambda: _core.NetworkBuilder(3)):
+    try:
+        use()
+    except ValueError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("variable", ["GRADCAM_CPU_LEVEL", "GRADCAM_NUM_THREADS"])
+def test_the_environment_is_not_passed_over(variable):
+    lines = run_python(UNKNOWN_SETTINGS, **{variable: "foo"}).splitlines()
+    assert len(lines) == 3 and all(variable in line and "'foo'" in line for line in lines)
+
+
 @pytest.mark.parametrize("count", [0, -1])
 def test_bad_thread_counts_are_refused(count, threads):
     with pytest.raises(ValueError):

@@ -3,6 +3,7 @@
  *
  * A fork copies the calling thread alone: the child starts with no workers, and makes its own
  * when it needs them. */
+#define _POSIX_C_SOURCE 200112L /* sigset_t */
 #include "base/threads.h"
 
 #include <pthread.h>

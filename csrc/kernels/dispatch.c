@@ -111,7 +111,7 @@ const gc_kernels *gc_kernels_active(void)
     if (table != NULL)
         return table;
     /* First use. Threads that race here find the same table. An unknown name in the
-     * environment is reported by the Python module when it is imported. */
+     * environment is reported by the Python module before it builds a network. */
     const char *wanted = getenv("GRADCAM_CPU_LEVEL");
     if (wanted != NULL)
         table = find(wanted);

@@ -17,7 +17,8 @@ static PyObject *builder_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     gc_error error;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:NetworkBuilder", names,
                                      &channels_object)
-        || gc_parse_size(channels_object, "channels", &channels) < 0)
+        || gc_parse_size(channels_object, "channels", &channels) < 0
+        || gc_check_environment() < 0)
         return NULL;
     builder_object *self = (builder_object *)type->tp_alloc(type, 0);
     if (self == NULL)

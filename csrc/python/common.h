@@ -56,6 +56,11 @@ extern PyMethodDef gc_module_methods[];
 /* Sets the exception for a failure and returns NULL. */
 PyObject *gc_raise(gc_status status, const gc_error *error);
 
+/* ---- environment.c: GRADCAM_CPU_LEVEL and GRADCAM_NUM_THREADS ---------------------------- */
+
+/* ValueError where one of them cannot be followed; 0 or -1. */
+int gc_check_environment(void);
+
 /* ---- arrays.c: objects become arrays and numbers ---------------------------------------- */
 
 /* `object` as a C-contiguous, aligned float32 array of least to most dimensions, copied only

@@ -191,7 +191,7 @@ static PyObject *cpu_level(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    return PyUnicode_FromString(gc_level_active());
+    return gc_check_environment() < 0 ? NULL : PyUnicode_FromString(gc_level_active());
 }
 
 static PyObject *set_cpu_level(PyObject *module, PyObject *name)
@@ -223,7 +223,7 @@ static PyObject *get_num_threads(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    return PyLong_FromLong(gc_threads());
+    return gc_check_environment() < 0 ? NULL : PyLong_FromLong(gc_threads());
 }
 
 static PyObject *set_num_threads(PyObject *module, PyObject *object)

@@ -1,6 +1,4 @@
 /* module.c: the extension module gradcam._core: its state, its types, its start. */
-#include <stdlib.h>
-
 #define GC_IMPORT_ARRAY
 #include "python/common.h"
 
@@ -10,38 +8,11 @@ static int add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **type)
     return *type == NULL ? -1 : PyModule_AddType(module, *type);
 }
 
-/* A level that is asked for but not there must not go unnoticed. */
-static int check_level(void)
-{
-    const char *wanted = getenv("GRADCAM_CPU_LEVEL");
-    gc_error error;
-    if (wanted == NULL || *wanted == '\0' || gc_level_find(wanted, &error) == GC_OK)
-        return 0;
-    PyErr_Format(PyExc_ImportError, "GRADCAM_CPU_LEVEL: %s", error.message);
-    return -1;
-}
-
-static int check_threads(void)
-{
-    const char *text = getenv("GRADCAM_NUM_THREADS");
-    char *end;
-    if (text == NULL || *text == '\0')
-        return 0;
-    const long threads = strtol(text, &end, 10);
-    if (*end == '\0' && threads >= 1)
-        return 0;
-    PyErr_Format(PyExc_ImportError, "GRADCAM_NUM_THREADS must be a whole number of threads, "
-                                    "1 or more, not '%s'",
-                 text);
-    return -1;
-}
-
 static int module_exec(PyObject *module)
 {
     module_state *state = PyModule_GetState(module);
     import_array1(-1);
-    if (check_level() < 0 || check_threads() < 0
-        || add_type(module, &gc_builder_spec, &state->builder_type) < 0
+    if (add_type(module, &gc_builder_spec, &state->builder_type) < 0
         || add_type(module, &gc_network_spec, &state->network_type) < 0
         || add_type(module, &gc_tape_spec, &state->tape_type) < 0)
         return -1;
