@@ -120,10 +120,14 @@ static int limit_of_branch(const char *root, const char *mount, char *group)
 /* Whether "cpu" is among names with commas between them. */
 static int names_cpu(const char *names)
 {
-    for (; names != NULL; names = strchr(names, ','), names += names != NULL)
-        if (strncmp(names, "cpu", 3) == 0 && (names[3] == ',' || names[3] == '\0'))
+    for (;;) {
+        const size_t length = strcspn(names, ",");
+        if (length == 3 && strncmp(names, "cpu", 3) == 0)
             return 1;
-    return 0;
+        if (names[length] == '\0')
+            return 0;
+        names += length + 1;
+    }
 }
 
 int gc_cgroup_limit(const char *root)
