@@ -17,7 +17,7 @@
 GC_INLINE void forward(size_t count, const gc_direct *d, const float *rows, const float *w,
                        const float *bias, gc_vec sum[GC_TILES][2])
 {
-#pragma GCC unroll 14
+    GC_UNROLL
     for (size_t p = 0; p < count; p++) {
         sum[p][0] = gc_load(bias);
         sum[p][1] = gc_load(bias + GC_WIDTH);
@@ -25,7 +25,7 @@ GC_INLINE void forward(size_t count, const gc_direct *d, const float *rows, cons
     for (size_t t = 0; t < d->taps; t++, w += 2 * GC_WIDTH) {
         const gc_vec w0 = gc_load(w), w1 = gc_load(w + GC_WIDTH);
         const float *x = rows + d->offsets[t];
-#pragma GCC unroll 14
+        GC_UNROLL
         for (size_t p = 0; p < count; p++) {
             const gc_vec value = gc_broadcast(x[p * d->stride]);
             sum[p][0] += w0 * value;
@@ -37,7 +37,7 @@ GC_INLINE void forward(size_t count, const gc_direct *d, const float *rows, cons
 GC_INLINE void store(size_t count, gc_vec sum[GC_TILES][2], size_t half, float *y, int relu,
                      uint8_t *bits)
 {
-#pragma GCC unroll 14
+    GC_UNROLL
     for (size_t p = 0; p < count; p++)
         gc_store(y + p * GC_WIDTH,
                  relu ? gc_relu(sum[p][half], bits == NULL ? NULL : bits + p * GC_BIT_BYTES)
@@ -74,21 +74,26 @@ GC_INLINE void backward(size_t count, size_t blocks, size_t block, size_t pairs,
                         const float *w, float *taps)
 {
     gc_vec sum[GC_TILES][2];
-#pragma GCC unroll 14
+    GC_UNROLL
     for (size_t p = 0; p < count; p++)
         sum[p][0] = sum[p][1] = (gc_vec){0};
-    for (size_t b = 0; b < blocks; b++, dy += block)
+    for (size_t b = 0; b < blocks; b++, dy += block) {
+        gc_factors factors[GC_TILES];
+        GC_UNROLL
+        for (size_t p = 0; p < count; p++)
+            factors[p] = gc_load_factors(dy + p * GC_WIDTH);
 #pragma GCC unroll 4
         for (size_t lane = 0; lane < GC_WIDTH; lane++, w += 2 * GC_WIDTH) {
             const gc_vec w0 = gc_load(w), w1 = gc_load(w + GC_WIDTH);
-#pragma GCC unroll 14
+            GC_UNROLL
             for (size_t p = 0; p < count; p++) {
-                const gc_vec value = gc_broadcast(dy[p * GC_WIDTH + lane]);
+                const gc_factor value = gc_factor_of(factors[p], lane);
                 sum[p][0] += w0 * value;
                 sum[p][1] += w1 * value;
             }
         }
-#pragma GCC unroll 14
+    }
+    GC_UNROLL
     for (size_t p = 0; p < count; p++) {
         gc_store(taps + p * pairs * 2 * GC_WIDTH, sum[p][0]);
         gc_store(taps + (p * pairs * 2 + 1) * GC_WIDTH, sum[p][1]);

@@ -54,19 +54,19 @@ GC_INLINE void transform_input(const gc_vec *d, size_t step, gc_vec *o, size_t o
 static void input_tile(const float *in, size_t row, float *v, size_t plane)
 {
     gc_vec half[PRODUCTS];
-#pragma GCC unroll 6
+    GC_UNROLL
     for (size_t x = 0; x < SIDE; x++) {
         gc_vec d[SIDE];
-#pragma GCC unroll 6
+        GC_UNROLL
         for (size_t y = 0; y < SIDE; y++)
             d[y] = gc_load(in + y * row + x * GC_WIDTH);
         transform_input(d, 1, half + x, SIDE);
     }
-#pragma GCC unroll 6
+    GC_UNROLL
     for (size_t y = 0; y < SIDE; y++) {
         gc_vec o[SIDE];
         transform_input(half + y * SIDE, 1, o, 1);
-#pragma GCC unroll 6
+        GC_UNROLL
         for (size_t x = 0; x < SIDE; x++)
             gc_store(v + (y * SIDE + x) * plane, o[x]);
     }

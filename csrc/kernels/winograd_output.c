@@ -34,15 +34,15 @@ GC_INLINE void transform(const gc_vec *m, size_t step, gc_vec *o)
 GC_INLINE void transform_tile(const float *m, size_t plane, gc_vec y[STEP][STEP])
 {
     gc_vec half[SIDE][STEP];
-#pragma GCC unroll 6
+    GC_UNROLL
     for (size_t x = 0; x < SIDE; x++) {
         gc_vec column[SIDE];
-#pragma GCC unroll 6
+        GC_UNROLL
         for (size_t i = 0; i < SIDE; i++)
             column[i] = gc_load(m + (i * SIDE + x) * plane);
         transform(column, 1, half[x]);
     }
-#pragma GCC unroll 4
+    GC_UNROLL
     for (size_t i = 0; i < STEP; i++)
         transform(&half[0][i], STEP, y[i]);
 }
@@ -50,11 +50,12 @@ GC_INLINE void transform_tile(const float *m, size_t plane, gc_vec y[STEP][STEP]
 GC_INLINE void store(const gc_finish *f, tile t, gc_vec y[STEP][STEP], gc_vec bias)
 {
     float *out = f->maps + gc_offset(&f->out, t.image, t.block, t.y, t.x);
-#pragma GCC unroll 4
-    for (size_t i = 0; i < t.height; i++)
-#pragma GCC unroll 4
-        for (size_t j = 0; j < t.width; j++)
-            gc_store(out + (i * f->out.columns + j) * GC_WIDTH, y[i][j] + bias);
+    GC_UNROLL
+    for (size_t i = 0; i < STEP; i++)
+        GC_UNROLL
+        for (size_t j = 0; j < STEP; j++)
+            if (i < t.height && j < t.width)
+                gc_store(out + (i * f->out.columns + j) * GC_WIDTH, y[i][j] + bias);
 }
 
 /* With the bias, rectified, in place; `height` and `width` are those of the convolution's maps. */
@@ -65,12 +66,13 @@ GC_INLINE void rectify_tile(const gc_finish *f, tile t, size_t height, size_t wi
     if (bits != NULL)
         bits += gc_record_index(f->out.blocks, height, width, t.image, t.block, t.y, t.x)
                 * GC_BIT_BYTES;
-#pragma GCC unroll 4
-    for (size_t i = 0; i < t.height; i++)
-#pragma GCC unroll 4
-        for (size_t j = 0; j < t.width; j++)
-            y[i][j] = gc_relu(y[i][j] + bias,
-                              bits == NULL ? NULL : bits + (i * width + j) * GC_BIT_BYTES);
+    GC_UNROLL
+    for (size_t i = 0; i < STEP; i++)
+        GC_UNROLL
+        for (size_t j = 0; j < STEP; j++)
+            if (i < t.height && j < t.width)
+                y[i][j] = gc_relu(y[i][j] + bias,
+                                  bits == NULL ? NULL : bits + (i * width + j) * GC_BIT_BYTES);
 }
 
 GC_INLINE void pool(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
@@ -79,18 +81,19 @@ GC_INLINE void pool(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
     uint8_t *positions = f->positions;
     if (positions != NULL)
         positions += gc_record_index(f->out.blocks, f->out.height, f->out.width, t.image, t.block,
-                                  t.y / 2, t.x / 2)
+                                     t.y / 2, t.x / 2)
                      * 2 * GC_BIT_BYTES;
-#pragma GCC unroll 2
-    for (size_t i = 0; i < t.height / 2; i++)
-#pragma GCC unroll 2
-        for (size_t j = 0; j < t.width / 2; j++)
-            gc_store(out + (i * f->out.columns + j) * GC_WIDTH,
-                     gc_largest(y[2 * i][2 * j], y[2 * i][2 * j + 1], y[2 * i + 1][2 * j],
-                                y[2 * i + 1][2 * j + 1],
-                                positions == NULL
-                                    ? NULL
-                                    : positions + (i * f->out.width + j) * 2 * GC_BIT_BYTES));
+    GC_UNROLL
+    for (size_t i = 0; i < STEP / 2; i++)
+        GC_UNROLL
+        for (size_t j = 0; j < STEP / 2; j++)
+            if (i < t.height / 2 && j < t.width / 2)
+                gc_store(out + (i * f->out.columns + j) * GC_WIDTH,
+                         gc_largest(y[2 * i][2 * j], y[2 * i][2 * j + 1], y[2 * i + 1][2 * j],
+                                    y[2 * i + 1][2 * j + 1],
+                                    positions == NULL
+                                        ? NULL
+                                        : positions + (i * f->out.width + j) * 2 * GC_BIT_BYTES));
 }
 
 GC_INLINE void mask(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
@@ -98,15 +101,16 @@ GC_INLINE void mask(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
     const gc_blocked *o = &f->out;
     const uint8_t *bits = f->bits
                           + gc_record_index(o->blocks, o->height, o->width, t.image % f->recorded,
-                                         t.block, t.y, t.x)
+                                            t.block, t.y, t.x)
                                 * GC_BIT_BYTES;
     float *out = f->maps + gc_offset(o, t.image, t.block, t.y, t.x);
-#pragma GCC unroll 4
-    for (size_t i = 0; i < t.height; i++)
-#pragma GCC unroll 4
-        for (size_t j = 0; j < t.width; j++)
-            gc_store(out + (i * o->columns + j) * GC_WIDTH,
-                     gc_relu_back(y[i][j], f->rule, bits + (i * o->width + j) * GC_BIT_BYTES));
+    GC_UNROLL
+    for (size_t i = 0; i < STEP; i++)
+        GC_UNROLL
+        for (size_t j = 0; j < STEP; j++)
+            if (i < t.height && j < t.width)
+                gc_store(out + (i * o->columns + j) * GC_WIDTH,
+                         gc_relu_back(y[i][j], f->rule, bits + (i * o->width + j) * GC_BIT_BYTES));
 }
 
 /* One value to its place among four, and through the ReLU there. */
@@ -136,13 +140,14 @@ GC_INLINE void unpool(const gc_finish *f, tile t, size_t height, size_t width,
         f->positions
         + gc_record_index(o->blocks, height, width, image, t.block, t.y, t.x) * 2 * GC_BIT_BYTES;
     float *out = f->maps + gc_offset(o, t.image, t.block, 2 * t.y, 2 * t.x);
-#pragma GCC unroll 4
-    for (size_t i = 0; i < t.height; i++)
-#pragma GCC unroll 4
-        for (size_t j = 0; j < t.width; j++)
-            unpool_one(f, y[i][j], positions + (i * width + j) * 2 * GC_BIT_BYTES,
-                       bits + (2 * i * o->width + 2 * j) * GC_BIT_BYTES,
-                       out + (2 * i * o->columns + 2 * j) * GC_WIDTH);
+    GC_UNROLL
+    for (size_t i = 0; i < STEP; i++)
+        GC_UNROLL
+        for (size_t j = 0; j < STEP; j++)
+            if (i < t.height && j < t.width)
+                unpool_one(f, y[i][j], positions + (i * width + j) * 2 * GC_BIT_BYTES,
+                           bits + (2 * i * o->width + 2 * j) * GC_BIT_BYTES,
+                           out + (2 * i * o->columns + 2 * j) * GC_WIDTH);
 }
 
 GC_INLINE void finish_tile(action act, const gc_winograd *w, const gc_finish *f, tile t,
