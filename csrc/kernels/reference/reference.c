@@ -307,7 +307,12 @@ static void matrix_b(double b[6][6])
 static double matrix_a(int i, int j)
 {
     const double points[5] = {0.0, sqrt(0.5), -sqrt(0.5), sqrt(2.0), -sqrt(2.0)};
-    return j == 5 ? i == 3 : pow(points[j], i);
+    double power = 1.0;
+    if (j == 5)
+        return i == 3;
+    while (i-- > 0)
+        power *= points[j];
+    return power;
 }
 
 void gc_winograd_input_reference(const gc_winograd *winograd, size_t first, size_t count,
@@ -371,6 +376,9 @@ static void take_tiles(const gc_winograd *w, size_t first, size_t count, size_t 
                        const float *m, const gc_finish *f, taker take)
 {
     const size_t of_image = w->tiles_down * w->tiles_across;
+    double a[4][6];
+    for (int i = 0; i < 24; i++)
+        a[i / 6][i % 6] = matrix_a(i / 6, i % 6);
     for (size_t i = 0; i < 2 * count; i++) {
         const size_t tile = (first + i / 2) % of_image, block = 2 * pair + i % 2;
         for (size_t p = 0; p < 16 && block < f->out.blocks; p++) {
@@ -380,8 +388,7 @@ static void take_tiles(const gc_winograd *w, size_t first, size_t count, size_t 
                             .x = tile % w->tiles_across * 4 + p % 4};
             double sum = f->bias == NULL ? 0.0 : f->bias[block];
             for (int xi = 0; xi < 36; xi++)
-                sum += matrix_a((int)(p / 4), xi / 6) * m[(size_t)xi * w->m_plane + i]
-                       * matrix_a((int)(p % 4), xi % 6);
+                sum += a[p / 4][xi / 6] * m[(size_t)xi * w->m_plane + i] * a[p % 4][xi % 6];
             if (s.y < w->in.height && s.x < w->in.width)
                 take(w, f, s, (float)sum);
         }
