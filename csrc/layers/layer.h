@@ -26,6 +26,7 @@ typedef struct gc_engine {
 /* Sizes beyond these have no meaning here and would overflow index arithmetic or BLAS. */
 #define GC_MAX_EXTENT ((size_t)1 << 20)         /* rows, columns, kernel, stride, ... */
 #define GC_MAX_POSITIONS ((size_t)INT32_MAX)    /* of one map; channels; vector length */
+#define GC_MAX_BYTES (SIZE_MAX >> 12)           /* of a batch's maps: blocked, and summed, they fit */
 
 typedef enum gc_layout { GC_PLAIN, GC_BLOCKED } gc_layout;
 

@@ -9,6 +9,7 @@
  * else needs the gradients between, the convolution takes them in its own step. */
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -19,41 +20,53 @@ typedef struct pass {
     gc_engine engine;
     const gc_tape *tape;
     gc_rule rule;
+    size_t seed;            /* the layer from which it starts, */
+    const float *seeds;     /* and its gradients */
+    const size_t *wanted;   /* [wanted_count] layers */
+    size_t wanted_count;
+    float *const *results;  /* [wanted_count] the caller's */
+    double *seconds;        /* the caller's, or NULL */
     size_t count;           /* gradients of each map: sets * batch */
     unsigned char *active;  /* [layers] between the seed and a layer wanted */
-    unsigned char *wanted;  /* [layers] */
     size_t *readers;        /* [layers] active ones that read a map */
     float **gradients;      /* [layers] of the outputs, so far summed, or NULL */
     float **dx;             /* of the layer being run */
     gc_shape *in;
-    void *scratch;
+    gc_arena arena;         /* of gradients and scratch */
 } pass;
 
 static void free_pass(pass *p)
 {
-    for (size_t i = 0; p->gradients != NULL && i < p->tape->network->count; i++)
-        gc_free(p->gradients[i]);
     gc_free(p->active);
-    gc_free(p->wanted);
     gc_free(p->readers);
     gc_free(p->gradients);
     gc_free(p->dx);
     gc_free(p->in);
-    gc_free(p->scratch);
+    gc_arena_end(&p->arena);
+}
+
+static int is_wanted(const pass *p, size_t layer)
+{
+    for (size_t w = 0; w < p->wanted_count; w++)
+        if (p->wanted[w] == layer)
+            return 1;
+    return 0;
 }
 
 /* Active: feeds the seed's layer, and is fed by (or is) a layer wanted. */
-static void mark_active(const pass *p, size_t seed, const size_t *wanted, size_t wanted_count)
+static void mark_active(const pass *p)
 {
     enum { FED = 1, FEEDS = 2 };
     const gc_network *network = p->tape->network;
-    for (size_t w = 0; w < wanted_count; w++)
-        p->active[wanted[w]] |= FED;
+    memset(p->active, 0, network->count);
+    memset(p->readers, 0, network->count * sizeof *p->readers);
+    for (size_t w = 0; w < p->wanted_count; w++)
+        p->active[p->wanted[w]] |= FED;
     for (size_t i = 0; i < network->count; i++)
         for (size_t k = 0; k < network->layers[i].input_count; k++)
             p->active[i] |= p->active[network->layers[i].inputs[k]] & FED;
-    p->active[seed] |= FEEDS;
-    for (size_t i = seed + 1; i-- > 0;)
+    p->active[p->seed] |= FEEDS;
+    for (size_t i = p->seed + 1; i-- > 0;)
         for (size_t k = 0; p->active[i] & FEEDS && k < network->layers[i].input_count; k++)
             p->active[network->layers[i].inputs[k]] |= FEEDS;
     for (size_t i = 0; i < network->count; i++)
@@ -61,8 +74,6 @@ static void mark_active(const pass *p, size_t seed, const size_t *wanted, size_t
     for (size_t i = 0; i < network->count; i++)
         for (size_t k = 0; p->active[i] && k < network->layers[i].input_count; k++)
             p->readers[network->layers[i].inputs[k]]++;
-    for (size_t w = 0; w < wanted_count; w++)
-        p->wanted[wanted[w]] = 1;
 }
 
 static void *zeroed(size_t bytes)
@@ -82,35 +93,23 @@ static int allocate_pass(pass *p)
         if (network->layers[i].input_count > most_inputs)
             most_inputs = network->layers[i].input_count;
     p->active = zeroed(count);
-    p->wanted = zeroed(count);
     p->readers = zeroed(count * sizeof *p->readers);
     p->gradients = zeroed(count * sizeof *p->gradients);
     p->dx = zeroed(most_inputs * sizeof *p->dx);
     p->in = zeroed(most_inputs * sizeof *p->in);
-    return p->active != NULL && p->wanted != NULL && p->readers != NULL && p->gradients != NULL
-           && p->dx != NULL && p->in != NULL;
-}
-
-static int allocate_scratch(pass *p)
-{
-    size_t most = 0;
-    for (size_t i = 1; i < p->tape->network->count; i++) {
-        if (!p->active[i])
-            continue;
-        const gc_layer *layer = &p->tape->network->layers[i];
-        gc_input_shapes(layer, p->tape->shapes, p->in);
-        const size_t bytes =
-            layer->type->scratch_bytes(layer, p->in, p->tape->shapes[i], p->engine);
-        most = bytes > most ? bytes : most;
-    }
-    p->scratch = gc_alloc(most);
-    return p->scratch != NULL;
+    return p->active != NULL && p->readers != NULL && p->gradients != NULL && p->dx != NULL
+           && p->in != NULL;
 }
 
 /* Values of the gradients of one map; sizes were checked when the pass began. */
 static size_t gradient_floats(const pass *p, size_t number, gc_layout layout)
 {
     return p->count * gc_map_floats(p->tape->shapes[number], layout, p->engine);
+}
+
+static float *take_gradient(pass *p, size_t number, gc_layout layout)
+{
+    return gc_arena_take(&p->arena, gradient_floats(p, number, layout) * sizeof(float));
 }
 
 /* Whether input k may take over the gradient of the output, instead of a new buffer. */
@@ -122,26 +121,25 @@ static int takes_over(const pass *p, size_t number)
 }
 
 /* Make dx, which comes in `layout`, the gradient of a map, or add it to the one there is; it is
- * used up. 0: no memory. */
-static int merge(const pass *p, size_t number, gc_layout layout, float *dx)
+ * used up. */
+static void merge(pass *p, size_t number, gc_layout layout, float *dx)
 {
     const gc_layout wants = p->tape->layouts[number].writes;
     if (layout != wants) {
-        float *converted = gc_alloc(gradient_floats(p, number, wants) * sizeof(float));
-        if (converted != NULL)
+        float *converted = take_gradient(p, number, wants);
+        if (!p->arena.rehearsing)
             gc_convert_maps(p->engine, p->count, p->tape->shapes[number], layout, dx, converted);
-        gc_free(dx);
-        if (converted == NULL)
-            return 0;
+        gc_arena_give(&p->arena, dx);
         dx = converted;
     }
     if (p->gradients[number] == NULL) {
         p->gradients[number] = dx;
-        return 1;
+        return;
     }
-    p->engine.kernels->accumulate(gradient_floats(p, number, wants), dx, p->gradients[number]);
-    gc_free(dx);
-    return 1;
+    if (!p->arena.rehearsing)
+        p->engine.kernels->accumulate(gradient_floats(p, number, wants), dx,
+                                      p->gradients[number]);
+    gc_arena_give(&p->arena, dx);
 }
 
 /* Whether a blocked map's gradient is of use to nothing but the layer of `type` that wrote it. */
@@ -149,7 +147,7 @@ static int only_passes(const pass *p, size_t number, const gc_layer_type *type)
 {
     const gc_layer *layer = &p->tape->network->layers[number];
     return p->active[number] && layer->type == type && p->readers[number] == 1
-           && !p->wanted[number] && p->gradients[number] == NULL
+           && !is_wanted(p, number) && p->gradients[number] == NULL
            && p->tape->layouts[number].writes == GC_BLOCKED && p->active[layer->inputs[0]];
 }
 
@@ -178,9 +176,8 @@ static gc_fused find_fused(const pass *p, size_t number, size_t *target)
     return fused;
 }
 
-/* From the gradient of a layer's output to those of its active inputs; it is used up. 0: no
- * memory. */
-static int run_layer(const pass *p, size_t number)
+/* From the gradient of a layer's output to those of its active inputs; it is used up. */
+static void run_layer(pass *p, size_t number)
 {
     const gc_layer *layer = &p->tape->network->layers[number];
     const gc_layout reads = p->tape->layouts[number].reads;
@@ -188,17 +185,15 @@ static int run_layer(const pass *p, size_t number)
     const int in_place = takes_over(p, number);
     size_t target = layer->inputs[0];
     const gc_fused fused = find_fused(p, number, &target);
-    int complete = layer->type->prepare == NULL || layer->type->prepare(layer, p->engine, 1);
     gc_input_shapes(layer, p->tape->shapes, p->in);
     for (size_t k = 0; k < layer->input_count; k++) {
         const size_t written = k == 0 ? target : layer->inputs[k];
-        p->dx[k] = NULL;
-        if (!p->active[written] || !complete)
-            continue;
-        p->dx[k] = in_place ? dy : gc_alloc(gradient_floats(p, written, reads) * sizeof(float));
-        complete = p->dx[k] != NULL;
+        p->dx[k] = !p->active[written] ? NULL : in_place ? dy : take_gradient(p, written, reads);
     }
-    if (complete)
+    void *scratch = gc_arena_take(
+        &p->arena,
+        layer->type->scratch_bytes(layer, p->in, p->tape->shapes[number], p->engine));
+    if (!p->arena.rehearsing)
         layer->type->backward(layer, &(gc_backward_step){
                                          .engine = p->engine,
                                          .count = p->count,
@@ -211,20 +206,15 @@ static int run_layer(const pass *p, size_t number)
                                          .dx = p->dx,
                                          .record = p->tape->records[number],
                                          .fused = fused,
-                                         .scratch = p->scratch,
+                                         .scratch = scratch,
                                      });
+    gc_arena_give(&p->arena, scratch);
     p->gradients[number] = NULL;
     if (!in_place)
-        gc_free(dy);
-    for (size_t k = 0; k < layer->input_count; k++) {
-        if (p->dx[k] == NULL)
-            continue;
-        if (complete)
-            complete = merge(p, k == 0 ? target : layer->inputs[k], reads, p->dx[k]);
-        else
-            gc_free(p->dx[k]);
-    }
-    return complete;
+        gc_arena_give(&p->arena, dy);
+    for (size_t k = 0; k < layer->input_count; k++)
+        if (p->dx[k] != NULL)
+            merge(p, k == 0 ? target : layer->inputs[k], reads, p->dx[k]);
 }
 
 static int has_active_input(const pass *p, size_t number)
@@ -236,63 +226,91 @@ static int has_active_input(const pass *p, size_t number)
     return 0;
 }
 
-/* The seeds, in the layout of their layer; 0: no memory. */
-static int plant(const pass *p, size_t seed, const float *seeds)
+/* The seeds, in the layout of their layer. */
+static void plant(pass *p)
 {
-    const gc_layout layout = p->tape->layouts[seed].writes;
-    const size_t floats = gradient_floats(p, seed, layout);
-    float *planted = p->gradients[seed] = gc_alloc(floats * sizeof(float));
-    if (planted == NULL)
-        return 0;
+    const gc_layout layout = p->tape->layouts[p->seed].writes;
+    float *planted = p->gradients[p->seed] = take_gradient(p, p->seed, layout);
+    if (p->arena.rehearsing)
+        return;
     if (layout == GC_PLAIN)
-        memcpy(planted, seeds, floats * sizeof(float));
+        memcpy(planted, p->seeds, gradient_floats(p, p->seed, layout) * sizeof(float));
     else
-        gc_convert_maps(p->engine, p->count, p->tape->shapes[seed], GC_PLAIN, seeds, planted);
+        gc_convert_maps(p->engine, p->count, p->tape->shapes[p->seed], GC_PLAIN, p->seeds,
+                        planted);
+}
+
+/* The gradient of a map, to the caller where it is wanted. */
+static void harvest(const pass *p, size_t number)
+{
+    const gc_layout layout = p->tape->layouts[number].writes;
+    for (size_t w = 0; w < p->wanted_count && !p->arena.rehearsing; w++)
+        if (p->wanted[w] == number && layout == GC_PLAIN)
+            memcpy(p->results[w], p->gradients[number],
+                   gradient_floats(p, number, layout) * sizeof(float));
+        else if (p->wanted[w] == number)
+            gc_convert_maps(p->engine, p->count, p->tape->shapes[number], layout,
+                            p->gradients[number], p->results[w]);
+}
+
+/* All layers, in rehearsal or performance. */
+static void run_layers(pass *p)
+{
+    mark_active(p);
+    if (!p->active[p->seed])
+        return;
+    plant(p);
+    for (size_t i = p->seed + 1; i-- > 0;) {
+        if (!p->active[i])
+            continue;
+        harvest(p, i);
+        const double start = gc_seconds();
+        if (has_active_input(p, i)) {
+            run_layer(p, i);
+        } else {
+            gc_arena_give(&p->arena, p->gradients[i]);
+            p->gradients[i] = NULL;
+        }
+        if (p->seconds != NULL)
+            p->seconds[i] = gc_seconds() - start;
+    }
+}
+
+static int prepare_layers(const pass *p)
+{
+    for (size_t i = 1; i <= p->seed; i++) {
+        const gc_layer *layer = &p->tape->network->layers[i];
+        if (p->active[i] && has_active_input(p, i) && layer->type->prepare != NULL
+            && !layer->type->prepare(layer, p->engine, 1))
+            return 0;
+    }
     return 1;
 }
 
-/* The gradient of a map, to the caller. */
-static void harvest(const pass *p, size_t number, float *gradient)
+/* Zero for what does not lie between the seed and a layer wanted. */
+static void write_zeros(const pass *p)
 {
-    const gc_layout layout = p->tape->layouts[number].writes;
-    if (layout == GC_PLAIN)
-        memcpy(gradient, p->gradients[number],
-               gradient_floats(p, number, layout) * sizeof(float));
-    else
-        gc_convert_maps(p->engine, p->count, p->tape->shapes[number], layout,
-                        p->gradients[number], gradient);
+    for (size_t i = 0; p->seconds != NULL && i < p->tape->network->count; i++)
+        p->seconds[i] = 0.0;
+    for (size_t w = 0; w < p->wanted_count; w++)
+        if (!p->active[p->wanted[w]])
+            memset(p->results[w], 0,
+                   gradient_floats(p, p->wanted[w], GC_PLAIN) * sizeof(float));
 }
 
 /* The pass itself; 0: no memory. */
-static int run(pass *p, size_t seed, const float *seeds, const size_t *wanted,
-               size_t wanted_count, float *const *gradients, double *seconds)
+static int run(pass *p)
 {
     if (!allocate_pass(p))
         return 0;
-    mark_active(p, seed, wanted, wanted_count);
-    if (!allocate_scratch(p))
+    run_layers(p);
+    if (!gc_arena_perform(&p->arena))
         return 0;
-    for (size_t i = 0; seconds != NULL && i < p->tape->network->count; i++)
-        seconds[i] = 0.0;
-    for (size_t w = 0; w < wanted_count; w++)
-        if (!p->active[wanted[w]])
-            memset(gradients[w], 0, gradient_floats(p, wanted[w], GC_PLAIN) * sizeof(float));
-    if (!p->active[seed])
-        return 1;
-    if (!plant(p, seed, seeds))
+    mark_active(p);
+    if (!prepare_layers(p))
         return 0;
-    for (size_t i = seed + 1; i-- > 0;) {
-        if (!p->active[i])
-            continue;
-        for (size_t w = 0; w < wanted_count; w++)
-            if (wanted[w] == i)
-                harvest(p, i, gradients[w]);
-        const double start = gc_seconds();
-        if (has_active_input(p, i) && !run_layer(p, i))
-            return 0;
-        if (seconds != NULL)
-            seconds[i] = gc_seconds() - start;
-    }
+    write_zeros(p);
+    run_layers(p);
     return 1;
 }
 
@@ -325,7 +343,7 @@ static gc_status check_sizes(const gc_tape *tape, size_t sets, gc_error *error)
         if (tape->computed[i]
             && (!gc_multiply(tape->batch, sets, &count) || count > GC_MAX_POSITIONS
                 || !gc_multiply(count, gc_values(tape->shapes[i]), &count)
-                || count > PTRDIFF_MAX / sizeof(float)))
+                || count > GC_MAX_BYTES / sizeof(float)))
             return gc_fail(error, GC_NO_MEMORY,
                            "%zu sets of seeds are more than this machine can address", sets);
     return GC_OK;
@@ -343,8 +361,15 @@ gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, siz
     pass p = {.engine = {.kernels = tape->kernels, .workers = (size_t)gc_threads()},
               .tape = tape,
               .rule = rule,
-              .count = sets * tape->batch};
-    const int done = run(&p, layer, seeds, wanted, wanted_count, gradients, seconds);
+              .seed = layer,
+              .seeds = seeds,
+              .wanted = wanted,
+              .wanted_count = wanted_count,
+              .results = gradients,
+              .seconds = seconds,
+              .count = sets * tape->batch,
+              .arena = gc_arena_begin()};
+    const int done = run(&p);
     free_pass(&p);
     return done ? GC_OK
                 : gc_fail(error, GC_NO_MEMORY, "no memory for the gradients of %zu maps",

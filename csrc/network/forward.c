@@ -7,6 +7,7 @@
  * that ReLU, whose input is then never stored. */
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -114,7 +115,7 @@ typedef struct plan {
     const float **inputs; /* maps of the layer being run, */
     float **converted;    /* those that had to be converted for it, or NULL, */
     gc_shape *in;         /* and their shapes */
-    void *scratch;
+    gc_arena arena;       /* of the maps that are not kept, and of scratch */
 } plan;
 
 static void free_plan(plan *p)
@@ -126,7 +127,7 @@ static void free_plan(plan *p)
     gc_free(p->inputs);
     gc_free(p->converted);
     gc_free(p->in);
-    gc_free(p->scratch);
+    gc_arena_end(&p->arena);
 }
 
 static int is_kept(const unsigned char *keep, size_t layer, size_t until)
@@ -150,6 +151,7 @@ static void mark_needed(const gc_network *network, const unsigned char *keep, si
 static void count_readers(const gc_tape *tape, const unsigned char *keep, size_t until,
                           size_t *readers)
 {
+    memset(readers, 0, tape->network->count * sizeof *readers);
     for (size_t i = 0; i < tape->network->count; i++) {
         const gc_layer *layer = &tape->network->layers[i];
         for (size_t k = 0; tape->computed[i] && k < layer->input_count; k++)
@@ -157,6 +159,11 @@ static void count_readers(const gc_tape *tape, const unsigned char *keep, size_t
         if (is_kept(keep, i, until))
             readers[i]++;
     }
+}
+
+static size_t map_bytes(const gc_tape *tape, const plan *p, size_t number, gc_layout layout)
+{
+    return tape->batch * gc_map_floats(tape->shapes[number], layout, p->engine) * sizeof(float);
 }
 
 static void decide_layouts(gc_tape *tape, const plan *p)
@@ -204,11 +211,11 @@ static void find_fusions(const gc_tape *tape, const plan *p)
     }
 }
 
-/* Allocate the plan, with room for the layer with the most inputs and the most scratch. */
+/* The plan, with room for the layer with the most inputs; 0: no memory. */
 static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, plan *p)
 {
     const gc_network *network = tape->network;
-    size_t most_inputs = 1, most_scratch = 0;
+    size_t most_inputs = 1;
     for (size_t i = 1; i < network->count; i++)
         if (network->layers[i].input_count > most_inputs)
             most_inputs = network->layers[i].input_count;
@@ -225,38 +232,40 @@ static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, pla
     count_readers(tape, keep, until, p->readers);
     decide_layouts(tape, p);
     find_fusions(tape, p);
-    for (size_t i = 1; i < network->count; i++) {
+    return 1;
+}
+
+/* What outlives the pass: the maps that are kept, and the records. 0: no memory. */
+static int allocate_tape(gc_tape *tape, const plan *p, const unsigned char *keep, size_t until)
+{
+    for (size_t i = 0; i < tape->network->count; i++) {
+        const gc_layer *layer = &tape->network->layers[i];
         if (!tape->computed[i])
             continue;
-        const gc_layer *layer = &network->layers[i];
         gc_input_shapes(layer, tape->shapes, p->in);
-        const size_t bytes =
-            layer->type->scratch_bytes(layer, p->in, tape->shapes[i], p->engine);
-        if (layer->type->prepare != NULL && !layer->type->prepare(layer, p->engine, 0))
+        const gc_layout writes = tape->layouts[i].writes;
+        const size_t record =
+            tape->recorded
+                ? layer->type->record_bytes(layer, p->in, tape->shapes[i], writes, p->engine)
+                : 0;
+        if (is_kept(keep, i, until)
+            && (tape->maps[i] = gc_alloc(map_bytes(tape, p, i, writes))) == NULL)
             return 0;
-        most_scratch = bytes > most_scratch ? bytes : most_scratch;
+        if (record > 0 && (tape->records[i] = gc_alloc(record * tape->batch)) == NULL)
+            return 0;
     }
-    p->scratch = gc_alloc(most_scratch);
-    return p->scratch != NULL;
+    return 1;
 }
 
-/* The record of a layer, NULL where it has none; 0: no memory. */
-static int allocate_record(gc_tape *tape, const plan *p, size_t number)
+static int prepare_layers(const gc_tape *tape, const plan *p)
 {
-    const gc_layer *layer = &tape->network->layers[number];
-    gc_input_shapes(layer, tape->shapes, p->in);
-    const size_t bytes = layer->type->record_bytes(layer, p->in, tape->shapes[number],
-                                                   tape->layouts[number].writes, p->engine);
-    if (bytes == 0 || number == 0 || !tape->recorded)
-        return 1;
-    tape->records[number] = gc_alloc(bytes * tape->batch);
-    return tape->records[number] != NULL;
-}
-
-static float *allocate_map(const gc_tape *tape, const plan *p, size_t number, gc_layout layout)
-{
-    return gc_alloc(tape->batch * gc_map_floats(tape->shapes[number], layout, p->engine)
-                    * sizeof(float));
+    for (size_t i = 1; i < tape->network->count; i++) {
+        const gc_layer *layer = &tape->network->layers[i];
+        if (tape->computed[i] && layer->type->prepare != NULL
+            && !layer->type->prepare(layer, p->engine, 0))
+            return 0;
+    }
+    return 1;
 }
 
 static const float *map_of(const gc_tape *tape, const plan *p, size_t number)
@@ -264,38 +273,35 @@ static const float *map_of(const gc_tape *tape, const plan *p, size_t number)
     return number == 0 ? p->input : tape->maps[number];
 }
 
-/* The maps that a layer reads, in its layout; 0: no memory. */
-static int gather_inputs(const gc_tape *tape, const plan *p, size_t number)
+/* The maps that a layer reads, in its layout. */
+static void gather_inputs(const gc_tape *tape, plan *p, size_t number)
 {
     const gc_layer *layer = &tape->network->layers[number];
     const gc_layout reads = tape->layouts[number].reads;
-    for (size_t k = 0; k < layer->input_count; k++)
-        p->converted[k] = NULL;
     for (size_t k = 0; k < layer->input_count; k++) {
         const size_t input = layer->inputs[k];
         const gc_layout given = tape->layouts[input].writes;
+        p->converted[k] = NULL;
         p->inputs[k] = map_of(tape, p, input);
         if (given == reads)
             continue;
-        p->converted[k] = allocate_map(tape, p, input, reads);
-        if (p->converted[k] == NULL)
-            return 0;
-        gc_convert_maps(p->engine, tape->batch, tape->shapes[input], given, p->inputs[k],
-                        p->converted[k]);
+        p->converted[k] = gc_arena_take(&p->arena, map_bytes(tape, p, input, reads));
+        if (!p->arena.rehearsing)
+            gc_convert_maps(p->engine, tape->batch, tape->shapes[input], given, p->inputs[k],
+                            p->converted[k]);
         p->inputs[k] = p->converted[k];
     }
-    return 1;
 }
 
-/* The inputs are read: their last reader frees them. */
-static void release_inputs(gc_tape *tape, const plan *p, size_t number)
+/* The inputs are read: their last reader gives them back. */
+static void release_inputs(gc_tape *tape, plan *p, size_t number)
 {
     const gc_layer *layer = &tape->network->layers[number];
     for (size_t k = 0; k < layer->input_count; k++) {
         const size_t input = layer->inputs[k];
-        gc_free(p->converted[k]);
-        if (--p->readers[input] == 0) {
-            gc_free(tape->maps[input]);
+        gc_arena_give(&p->arena, p->converted[k]);
+        if (--p->readers[input] == 0) { /* those that are kept have one more */
+            gc_arena_give(&p->arena, tape->maps[input]);
             tape->maps[input] = NULL;
         }
     }
@@ -306,11 +312,12 @@ static int takes_over(const gc_tape *tape, const plan *p, size_t number)
 {
     const gc_layer *layer = &tape->network->layers[number];
     return layer->type->identity && layer->inputs[0] != 0 && p->readers[layer->inputs[0]] == 1
+           && tape->maps[number] == NULL /* not to be kept */
            && tape->layouts[layer->inputs[0]].writes == tape->layouts[number].reads;
 }
 
-/* A layer, and those that are fused with it. 0: no memory. */
-static int run_layer(gc_tape *tape, const plan *p, size_t number)
+/* A layer, and those that are fused with it. */
+static void run_layer(gc_tape *tape, plan *p, size_t number)
 {
     const gc_layer *layer = &tape->network->layers[number];
     const size_t relu = p->relu[number], pool = p->pool[number];
@@ -318,15 +325,17 @@ static int run_layer(gc_tape *tape, const plan *p, size_t number)
     if (takes_over(tape, p, number)) {
         tape->maps[number] = tape->maps[layer->inputs[0]];
         tape->maps[layer->inputs[0]] = NULL;
-        return 1;
+        p->readers[layer->inputs[0]] = 0;
+        return;
     }
-    int complete = gather_inputs(tape, p, number);
-    if (complete) {
-        tape->maps[last] = allocate_map(tape, p, last, tape->layouts[last].writes);
-        complete = tape->maps[last] != NULL && allocate_record(tape, p, relu)
-                   && allocate_record(tape, p, pool) && allocate_record(tape, p, number);
-    }
-    if (complete)
+    gc_input_shapes(layer, tape->shapes, p->in);
+    gather_inputs(tape, p, number);
+    if (tape->maps[last] == NULL)
+        tape->maps[last] =
+            gc_arena_take(&p->arena, map_bytes(tape, p, last, tape->layouts[last].writes));
+    void *scratch = gc_arena_take(
+        &p->arena, layer->type->scratch_bytes(layer, p->in, tape->shapes[number], p->engine));
+    if (!p->arena.rehearsing)
         layer->type->forward(layer, &(gc_forward_step){
                                         .engine = p->engine,
                                         .count = tape->batch,
@@ -341,31 +350,39 @@ static int run_layer(gc_tape *tape, const plan *p, size_t number)
                                                   .bits = tape->records[relu],
                                                   .positions = tape->records[pool],
                                                   .shape = tape->shapes[last]},
-                                        .scratch = p->scratch,
+                                        .scratch = scratch,
                                     });
+    gc_arena_give(&p->arena, scratch);
     release_inputs(tape, p, number);
-    return complete;
+}
+
+/* All layers, in rehearsal or performance. Every map that is not kept has been given back then. */
+static void run_layers(gc_tape *tape, plan *p)
+{
+    for (size_t i = 1; i < tape->network->count; i++) {
+        if (!tape->computed[i] || p->fused[i])
+            continue;
+        const double start = gc_seconds();
+        run_layer(tape, p, i);
+        tape->seconds[i] = gc_seconds() - start;
+    }
 }
 
 /* Run every layer that is needed; shapes and computed are set. 0: no memory. */
 static int run(gc_tape *tape, const float *input, const unsigned char *keep, size_t until)
 {
-    plan p = {.engine = gc_engine_now(), .input = input};
+    plan p = {.engine = gc_engine_now(), .input = input, .arena = gc_arena_begin()};
     tape->kernels = p.engine.kernels;
-    int done = make_plan(tape, keep, until, &p);
-    for (size_t i = 1; done && i < tape->network->count; i++) {
-        if (!tape->computed[i] || p.fused[i])
-            continue;
-        const double start = gc_seconds();
-        done = run_layer(tape, &p, i);
-        tape->seconds[i] = gc_seconds() - start;
+    int done = make_plan(tape, keep, until, &p) && allocate_tape(tape, &p, keep, until);
+    if (done) {
+        run_layers(tape, &p);
+        done = gc_arena_perform(&p.arena) && prepare_layers(tape, &p);
     }
-    if (done && is_kept(keep, 0, until)) {
-        tape->maps[0] = allocate_map(tape, &p, 0, GC_PLAIN);
-        done = tape->maps[0] != NULL;
-        if (done)
-            memcpy(tape->maps[0], input,
-                   tape->batch * gc_values(tape->shapes[0]) * sizeof *input);
+    if (done) {
+        count_readers(tape, keep, until, p.readers); /* anew: the rehearsal has used them up */
+        run_layers(tape, &p);
+        if (tape->maps[0] != NULL)
+            memcpy(tape->maps[0], input, map_bytes(tape, &p, 0, GC_PLAIN));
     }
     free_plan(&p);
     return done;

@@ -296,7 +296,7 @@ static gc_status check_shape(gc_shape shape, size_t batch, gc_error *error)
     if (!gc_multiply(shape.height, shape.width, &positions) || positions > GC_MAX_POSITIONS
         || shape.channels > GC_MAX_POSITIONS
         || !gc_multiply(positions, shape.channels, &values) || !gc_multiply(values, batch, &values)
-        || !gc_multiply(values, sizeof(float), &bytes) || bytes > PTRDIFF_MAX)
+        || !gc_multiply(values, sizeof(float), &bytes) || bytes > GC_MAX_BYTES)
         return gc_fail(error, GC_NO_MEMORY,
                        "%zu maps of %zu x %zu x %zu are more than this machine can address",
                        batch, shape.channels, shape.height, shape.width);

@@ -1,0 +1,38 @@
+/* arena.h: the working memory of one pass, in one block planned from lifetimes.
+ *
+ * A pass is gone through twice by the same code. In the rehearsal nothing is computed: each piece
+ * that is taken gets the lowest place that is free between its being taken and given back. Then
+ * the arena has memory for all of them, or the pass ends before it has begun; and in the
+ * performance the pieces, taken in the same order, are where the rehearsal has put them. */
+#ifndef GC_BASE_ARENA_H
+#define GC_BASE_ARENA_H
+
+#include <stddef.h>
+
+typedef struct gc_piece {
+    size_t offset, bytes;
+    int taken;
+} gc_piece;
+
+typedef struct gc_arena {
+    int rehearsing;
+    int failed;              /* no memory for the list of pieces */
+    gc_piece *pieces;        /* in the order in which they are taken */
+    size_t count, capacity;
+    size_t next;             /* performing: the piece to be taken next */
+    size_t bytes;            /* that all of them need */
+    char *memory;
+} gc_arena;
+
+/* An arena in rehearsal. */
+gc_arena gc_arena_begin(void);
+/* From the rehearsal to the performance; 0: no memory. */
+int gc_arena_perform(gc_arena *arena);
+void gc_arena_end(gc_arena *arena);
+
+/* A piece, aligned to GC_ALIGNMENT; never NULL. In the rehearsal an address that tells pieces
+ * apart, and not to be read or written. */
+void *gc_arena_take(gc_arena *arena, size_t bytes);
+void gc_arena_give(gc_arena *arena, const void *piece); /* NULL is fine */
+
+#endif
