@@ -157,6 +157,15 @@ def get_num_threads() -> int:
 def set_num_threads(threads: int) -> None:
     """Let a pass use up to that many threads, 1 to 256."""
 
+def measure_peak(threads: int) -> float:
+    """GFLOP/s of multiplications and additions on registers, at the active level.
+
+    Like :func:`measure_bandwidth` the best of a few short rounds, a fraction of a second in all.
+    """
+
+def measure_bandwidth(threads: int) -> float:
+    """GB/s read from memory, from a buffer that no cache holds."""
+
 def _fail_allocations_after(successes: int) -> None:
     """For tests: the next ``successes`` allocations of this thread's core calls succeed, all
     later ones fail; a negative number ends that."""

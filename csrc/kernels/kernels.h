@@ -76,6 +76,9 @@ typedef struct gc_direct {
     const size_t *offsets; /* [taps] of the first output's inputs in the padded rows */
 } gc_direct;
 
+/* A multiple of what each level holds in its registers. */
+enum { GC_PEAK_VALUES = 1344 };
+
 /* im2col: columns[(c, ky, kx)][p - first] = map[c][y][x], the pixel that kernel element
  *   (ky, kx) meets at output position p = first .. first + count; 0 in the padding.
  * col2im: the transpose; adds every column entry to its pixel of map.
@@ -110,7 +113,9 @@ typedef struct gc_direct {
  *   of `count` outputs side by side, channels in blocks `block` apart.
  * dense_forward: y[r] = sum over c of w[r][c] x[c], r < rows.
  * dense_backward: dx[c] = sum over r of g[r] w[r][c], c < columns, rows `stride` apart.
- * all_finite: *finite = 1 if no value is NaN or infinite, else 0. */
+ * all_finite: *finite = 1 if no value is NaN or infinite, else 0.
+ * peak: values[i] = factor * values[i] + term, `rounds` times, i < GC_PEAK_VALUES.
+ * sum: *sum = sum of values[i], i < count. */
 #define GC_KERNELS(X)                                                                         \
     X(im2col, (const gc_window *window, const float *map, size_t first, size_t count,         \
                float *columns))                                                               \
@@ -169,7 +174,9 @@ typedef struct gc_direct {
     X(dense_forward, (size_t rows, size_t columns, const float *w, const float *x, float *y)) \
     X(dense_backward, (size_t rows, size_t columns, size_t stride, const float *w,            \
                        const float *g, float *dx))                                            \
-    X(all_finite, (size_t count, const float *values, int *finite))
+    X(all_finite, (size_t count, const float *values, int *finite))                           \
+    X(peak, (size_t rounds, float factor, float term, float *values))                         \
+    X(sum, (size_t count, const float *values, float *sum))
 
 typedef struct gc_kernels {
     const char *level;

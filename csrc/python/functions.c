@@ -226,16 +226,53 @@ static PyObject *get_num_threads(PyObject *module, PyObject *unused)
     return gc_check_environment() < 0 ? NULL : PyLong_FromLong(gc_threads());
 }
 
+/* 0, or -1 with an exception set. */
+static int parse_threads(PyObject *object, size_t *threads)
+{
+    if (gc_parse_size(object, "threads", threads) < 0)
+        return -1;
+    if (*threads >= 1 && *threads <= 256)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "threads must be 1 to 256, not %zu", *threads);
+    return -1;
+}
+
 static PyObject *set_num_threads(PyObject *module, PyObject *object)
 {
     (void)module;
     size_t threads;
-    if (gc_parse_size(object, "threads", &threads) < 0)
+    if (parse_threads(object, &threads) < 0)
         return NULL;
-    if (threads < 1 || threads > 256)
-        return PyErr_Format(PyExc_ValueError, "threads must be 1 to 256, not %zu", threads);
     gc_set_threads((int)threads);
     Py_RETURN_NONE;
+}
+
+static PyObject *measure_peak(PyObject *module, PyObject *object)
+{
+    (void)module;
+    size_t threads;
+    double rate;
+    if (parse_threads(object, &threads) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rate = gc_measure_peak(threads);
+    Py_END_ALLOW_THREADS
+    return PyFloat_FromDouble(rate * 1e-9);
+}
+
+static PyObject *measure_bandwidth(PyObject *module, PyObject *object)
+{
+    (void)module;
+    size_t threads;
+    double rate;
+    gc_error error;
+    gc_status status;
+    if (parse_threads(object, &threads) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = gc_measure_bandwidth(threads, &rate, &error);
+    Py_END_ALLOW_THREADS
+    return status == GC_OK ? PyFloat_FromDouble(rate * 1e-9) : gc_raise(status, &error);
 }
 
 /* ---- For tests --------------------------------------------------------------------------- */
@@ -275,6 +312,10 @@ PyMethodDef gc_module_methods[] = {
     {"get_num_threads", get_num_threads, METH_NOARGS, "get_num_threads()\n--\n\nThreads that a pass may use."},
     {"set_num_threads", set_num_threads, METH_O, "set_num_threads(threads)\n--\n\n"
      "Let a pass use up to that many threads, 1 to 256."},
+    {"measure_peak", measure_peak, METH_O,
+     "measure_peak(threads)\n--\n\nGFLOP/s on registers at the active level."},
+    {"measure_bandwidth", measure_bandwidth, METH_O,
+     "measure_bandwidth(threads)\n--\n\nGB/s read from memory."},
     {"_fail_allocations_after", fail_allocations_after, METH_O, NULL},
     {"_live_allocations", live_allocations, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -813,6 +813,31 @@ static int check_all_finite(const gc_kernels *fast, const gc_kernels *plain)
     return actual == expected;
 }
 
+static int check_peak(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t rounds = random_size(0, 50);
+    const float factor = random_float(), term = random_float();
+    float *actual = random_floats(GC_PEAK_VALUES);
+    float *expected = copy_floats(actual, GC_PEAK_VALUES);
+    fast->peak(rounds, factor, term, actual);
+    plain->peak(rounds, factor, term, expected);
+    /* A factor close to 1 in magnitude adds up the rounding of all rounds. */
+    const int good = close_floats("peak", GC_PEAK_VALUES, actual, expected, 1e-4, 1e-5);
+    free(actual), free(expected);
+    return good;
+}
+
+static int check_sum(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = random_size(0, 5000);
+    float *values = random_floats(count);
+    float actual = NAN, expected = NAN;
+    fast->sum(count, values, &actual);
+    plain->sum(count, values, &expected);
+    free(values);
+    return close_floats("sum", 1, &actual, &expected, 1e-4, 1e-5);
+}
+
 /* ---- Maps ------------------------------------------------------------------------------ */
 
 static int check_channel_mean(const gc_kernels *fast, const gc_kernels *plain)

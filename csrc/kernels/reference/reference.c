@@ -528,6 +528,24 @@ void gc_all_finite_reference(size_t count, const float *values, int *finite)
             *finite = 0;
 }
 
+void gc_peak_reference(size_t rounds, float factor, float term, float *values)
+{
+    for (size_t i = 0; i < GC_PEAK_VALUES; i++) {
+        double value = values[i];
+        for (size_t round = 0; round < rounds; round++)
+            value = (double)factor * value + (double)term;
+        values[i] = (float)value;
+    }
+}
+
+void gc_sum_reference(size_t count, const float *values, float *sum)
+{
+    double total = 0.0;
+    for (size_t i = 0; i < count; i++)
+        total += values[i];
+    *sum = (float)total;
+}
+
 void gc_gemm_reference(int transpose_a, int transpose_b, size_t m, size_t n, size_t k,
                        const float *a, size_t lda, const float *b, size_t ldb, float *c,
                        size_t ldc)
