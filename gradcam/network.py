@@ -51,6 +51,8 @@ class Network:
         The softmax after it, where there is one.
     target_layer : str
         Where Grad-CAM looks unless told otherwise.
+    nodes : tuple of gradcam.models.layers.Node
+        What each layer computes, in the order of :attr:`layers`.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Network:
         self.labels = labels
         self.preset = preset
         self.layers = graph.names.layers
+        self.nodes = graph.nodes
         self.score_layer = graph.scores
         self.probability_layer = graph.probabilities
         self.target_layer = graph.target

@@ -18,6 +18,7 @@ from gradcam.models.layers import INPUT
 
 if TYPE_CHECKING:
     from gradcam.network import Network
+    from gradcam.profile import Profile
 
 _F32 = NDArray[np.float32]
 
@@ -194,6 +195,19 @@ class Tape:
     counterfactual = cam.counterfactual
     guided_grad_cam = cam.guided_grad_cam
     deconv_grad_cam = cam.deconv_grad_cam
+
+    def profile(
+        self,
+        target: Any = None,
+        *,
+        rule: _core.Rule = "gradient",
+        to: str | None = None,
+        repeat: int = 5,
+    ) -> Profile:
+        """Where the time of the passes goes: see :func:`gradcam.profile.profile`."""
+        from gradcam.profile import profile
+
+        return profile(self, target, rule=rule, to=to, repeat=repeat)
 
     # What the methods are made of.
 

@@ -116,6 +116,28 @@ class Names:
 
 
 @dataclass(frozen=True)
+class Node:
+    """What one layer of the core computes.
+
+    Attributes
+    ----------
+    op : str
+        The operation; ``"input"`` for layer 0.
+    inputs : tuple of int
+        The numbers of the layers that feed it.
+    weights : int
+        How many weights it reads, biases aside.
+    products : int
+        Multiplications for each value of its output: the weights that one output channel has.
+    """
+
+    op: str
+    inputs: tuple[int, ...] = ()
+    weights: int = 0
+    products: int = 0
+
+
+@dataclass(frozen=True)
 class Graph:
     """What a list of layers became.
 
@@ -123,6 +145,8 @@ class Graph:
     ----------
     core : _core.Network
     names : Names
+    nodes : tuple of Node
+        By number.
     scores : str
         The layer that holds the class scores: the last, or what feeds a last softmax.
     probabilities : str or None
@@ -135,6 +159,7 @@ class Graph:
 
     core: _core.Network
     names: Names
+    nodes: tuple[Node, ...]
     scores: str
     probabilities: str | None
     classes: int | None
@@ -169,6 +194,7 @@ def build(layers: Sequence[Layer], channels: int) -> Graph:
     builder = _core.NetworkBuilder(channels)
     names = Names()
     names.add(INPUT)
+    nodes = [Node(INPUT)]
     numbers = {INPUT: 0}
     spatial = {INPUT: True}
     widths: dict[str, int | None] = {INPUT: channels}
@@ -187,7 +213,9 @@ def build(layers: Sequence[Layer], channels: int) -> Graph:
             raise ValueError(
                 f"layer {layer.name!r}: no earlier layer is called {', '.join(map(repr, missing))}"
             )
-        number = _emit(builder, source, [numbers[name] for name in source.inputs])
+        inputs = [numbers[name] for name in source.inputs]
+        number = _emit(builder, source, inputs)
+        nodes.append(_node(source, inputs))
         names.add(layer.name, layer.aliases)
         numbers[layer.name] = number
         widths[layer.name] = _width(source, [widths[name] for name in source.inputs], spatial)
@@ -199,6 +227,7 @@ def build(layers: Sequence[Layer], channels: int) -> Graph:
     return Graph(
         core=builder.build(),
         names=names,
+        nodes=tuple(nodes),
         scores=last.inputs[0] if softmax else last.name,
         probabilities=last.name if softmax else None,
         classes=widths[last.name],
@@ -250,6 +279,13 @@ def _emit(builder: _core.NetworkBuilder, layer: Layer, inputs: list[int]) -> int
     except (TypeError, ValueError) as error:
         raise type(error)(f"layer {layer.name!r} ({layer.op}): {error}") from error
     return number
+
+
+def _node(layer: Layer, inputs: list[int]) -> Node:
+    if layer.op not in ("conv", "linear"):
+        return Node(layer.op, tuple(inputs))
+    weight = np.asarray(layer.weights["weight"])
+    return Node(layer.op, tuple(inputs), weight.size, weight[0].size)
 
 
 def _width(layer: Layer, inputs: list[int | None], spatial: Mapping[str, bool]) -> int | None:

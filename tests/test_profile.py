@@ -1,0 +1,153 @@
+"""Profiles: the arithmetic of times, products and bytes, and how they are shown.
+
+The times come from a core that is told what to answer, so that every number is known.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import gradcam
+from gradcam import profile
+from gradcam.tables import aligned
+
+MACHINE = profile.Machine("avx2", 2, peak=100.0, bandwidth=10.0)
+MS = 1e-3
+
+
+@pytest.fixture(scope="module")
+def network():
+    """conv 3 -> 4 over 8 x 6 positions, ReLU, 2 x 2 pooling, 48 -> 5 products."""
+    rng = np.random.default_rng(0)
+    layers = [
+        gradcam.Layer(
+            "conv", "conv", weights={"weight": rng.random((4, 3, 3, 3))}, attributes={"padding": 1}
+        ),
+        gradcam.Layer("relu", "relu"),
+        gradcam.Layer("pool", "max_pool", attributes={"kernel": 2}),
+        gradcam.Layer("flatten", "flatten"),
+        gradcam.Layer("fc", "linear", weights={"weight": rng.random((5, 48))}),
+    ]
+    return gradcam.Network.from_layers(layers)
+
+
+def of(network, forward, backward=(), **options):
+    return profile.from_seconds(
+        network, "small", (2, 3, 8, 6), MACHINE, forward, backward, **options
+    )
+
+
+def test_layers_that_ran_fused_share_a_row(network):
+    found = of(network, [0.0, 2 * MS, 0.0, 0.0, 0.0, 1 * MS])
+    assert [row.layer for row in found.rows] == ["conv", "fc"]
+    conv, fc = found.rows
+    assert conv.operation == "conv + relu + max_pool"
+    assert conv.milliseconds == pytest.approx(2)
+    assert conv.gflop == pytest.approx(2e-9 * 2 * 48 * 4 * 27)
+    assert conv.megabytes == pytest.approx(4e-6 * (2 * (3 * 48 + 4 * 12) + 4 * 27))
+    assert fc.gflop == pytest.approx(2e-9 * 2 * 5 * 48)
+    assert fc.megabytes == pytest.approx(4e-6 * (2 * (48 + 5) + 5 * 48))
+
+
+def test_shares_are_of_what_the_machine_can_do(network):
+    conv = of(network, [0.0, 2 * MS, 0.0, 0.0, 0.0, 1 * MS]).rows[0]
+    assert conv.gflop_per_second == pytest.approx(conv.gflop / 2e-3)
+    assert conv.share_of_peak == pytest.approx(conv.gflop_per_second / 100)
+    assert conv.gigabytes_per_second == pytest.approx(conv.megabytes / 2)
+    assert conv.share_of_bandwidth == pytest.approx(conv.gigabytes_per_second / 10)
+
+
+def test_every_layer_that_took_time_has_a_row(network):
+    found = of(network, [MS] * 6)
+    assert [row.layer for row in found.rows] == list(network.layers)
+    assert [row.operation for row in found.rows] == [node.op for node in network.nodes]
+
+
+def test_the_backward_pass_runs_down_to_its_end_once_for_each_gradient(network):
+    backward = [0.0, 0.0, 0.0, 0.5 * MS, 0.0, 3 * MS]
+    found = of(network, [MS] * 6, backward, sets=3, start=5, end=2)
+    rows = [row for row in found.rows if row.phase == "backward"]
+    assert [(row.layer, row.operation) for row in rows] == [("fc", "linear"), ("pool", "max_pool")]
+    assert rows[0].gflop == pytest.approx(2e-9 * 3 * 2 * 5 * 48)
+    assert found.phases == ("forward", "backward")
+    assert found.total("backward").milliseconds == pytest.approx(3.5)
+    assert found.total("forward").milliseconds == pytest.approx(6)
+
+
+def test_as_text_as_html_and_as_json(network):
+    found = of(network, [0.0, 2 * MS, 0.0, 0.0, 0.0, 1 * MS])
+    text = str(found)
+    assert "100 GFLOP/s" in text
+    assert "conv + relu + max_pool" in text
+    assert text.splitlines()[-1].split()[:3] == ["total", "3.000", "100"]
+    assert found._repr_html_().count("<tr>") == 5
+    content = json.loads(found.to_json())
+    assert content == found.as_dict()
+    assert content["totals"][0]["milliseconds"] == pytest.approx(3)
+    assert "forward 3.00 ms" in repr(found)
+
+
+class FakeTape:
+    """A tape of the core that says how long its layers took."""
+
+    kept = (5,)
+
+    def __init__(self, times):
+        self.times, self.asked = times, None
+
+    def seconds(self):
+        return self.times.pop(0)
+
+    def backward_seconds(self, layer, seeds, rule, wanted):
+        self.asked = layer, seeds, rule, wanted
+        return [0.0, 0.0, 0.0, 0.0, 0.0, 2 * MS]
+
+
+def test_a_tape_is_run_again_and_medians_count(network, monkeypatch):
+    monkeypatch.setattr(profile.Machine, "measure", classmethod(lambda cls: MACHINE))
+    times = [[0.0, ms * MS, 0.0, 0.0, 0.0, MS] for ms in (99, 1, 5, 2)]  # the first does not count
+    tape = network.forward(np.zeros((1, 3, 8, 6), np.float32))
+    assert tape.scores.shape == (1, 5)  # read before the core is a fake
+    fake = FakeTape(times)
+
+    class FakeNetwork:
+        shapes = network.core.shapes
+
+        def forward(self, input, keep):
+            return fake
+
+    monkeypatch.setattr(tape, "core", fake)
+    monkeypatch.setattr(network, "core", FakeNetwork())
+    found = tape.profile([3], rule="guided", to="pool", repeat=3)
+    assert found.rows[0].milliseconds == pytest.approx(2)
+    layer, seeds, rule, wanted = fake.asked
+    assert (layer, rule, wanted) == (5, "guided", [3])
+    assert seeds.tolist() == [[[0, 0, 0, 1, 0]]]
+    with pytest.raises(ValueError, match="repeat"):
+        tape.profile(repeat=0)
+
+
+def test_gflop_of_direct_convolutions():
+    network = gradcam.vgg16(gradcam.vgg16.random_tensors(width=1, fc=1, classes=2))
+    macs = 224 * 224 * 9 * (3 + 1) + 112 * 112 * 9 * (2 + 4)
+    assert profile.direct_gflop(network, 224, 224, "pool2") == pytest.approx(2e-9 * macs)
+
+
+def test_what_the_machine_can_do(threads):
+    machine = profile.Machine.measure()
+    assert machine.peak > 0 and machine.bandwidth > 0
+    assert machine.threads == threads
+    for measure in (gradcam._core.measure_peak, gradcam._core.measure_bandwidth):
+        with pytest.raises(ValueError, match="1 to 256"):
+            measure(0)
+        with pytest.raises(TypeError):
+            measure("many")
+
+
+def test_aligned():
+    assert aligned([["a title that is long"], ["x", "1"], ["yy", "10"]]) == (
+        "a title that is long\nx    1\nyy  10"
+    )
