@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-import types
-
 import numpy as np
 import pytest
 import vggs
@@ -15,27 +11,7 @@ import gradcam
 
 torch = peer("torch")
 
-
-def without_torchvision() -> None:
-    """Where torchvision cannot be imported, names in its place.
-
-    pytorch-grad-cam imports it for helpers that these tests do not use, and there is not a
-    torchvision for every PyTorch.
-    """
-    try:
-        importlib.import_module("torchvision")
-    except (ImportError, RuntimeError):
-        contents = {
-            "torchvision": [],
-            "torchvision.transforms": ["Compose", "Normalize", "ToTensor"],
-            "torchvision.transforms.functional": ["resize"],
-        }
-        for name, members in contents.items():
-            module = types.ModuleType(name)
-            for member in members:
-                setattr(module, member, None)
-            sys.modules[name] = module
-
+from gradcam.bench.engines.pytorch import without_torchvision  # noqa: E402
 
 without_torchvision()
 pytorch_grad_cam = peer("pytorch_grad_cam")

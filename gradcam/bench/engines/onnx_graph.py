@@ -1,0 +1,97 @@
+"""VGG-16 as an ONNX graph whose weights stay where they are, in a safetensors file.
+
+Both formats hold raw little-endian numbers, so the graph names the file and the place of each
+tensor in it (external data), and nothing is written twice.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+GRAPH = "vgg16.onnx"
+
+
+def write(weights: Path, shape: tuple[int, ...]) -> Path:
+    """Write the graph, for input of that shape, beside the weights; return its path.
+
+    ValueError where the last pooling leaves another map than 7 x 7: ONNX has no operation that
+    averages any map to that.
+    """
+    if shape[2] // 32 != 7:
+        raise ValueError(f"pictures of 224 pixels are needed here, not of {shape[2]}")
+    nodes: list[Any] = []
+    places = _places(weights)
+    last = "input"
+
+    def add(op: str, *parameters: str, **attributes: Any) -> None:
+        nonlocal last
+        output = f"{len(nodes)}_{op}"
+        nodes.append(helper.make_node(op, [last, *parameters], [output], **attributes))
+        last = output
+
+    number = 0
+    for convolutions in (2, 2, 3, 3, 3):
+        for _ in range(convolutions):
+            parameters = (f"features.{number}.weight", f"features.{number}.bias")
+            add("Conv", *parameters, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+            add("Relu")
+            number += 2
+        add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+        number += 1
+    add("Flatten")
+    for number in (0, 3, 6):
+        add("Gemm", f"classifier.{number}.weight", f"classifier.{number}.bias", transB=1)
+        if number < 6:
+            add("Relu")
+    classes = places["classifier.6.bias"]["shape"][0]
+    graph = helper.make_graph(
+        nodes,
+        "vgg16",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(last, TensorProto.FLOAT, (shape[0], classes))],
+        [_tensor(name, place, weights.name) for name, place in places.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = weights.with_name(GRAPH)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def version() -> str:
+    """Of the package that writes the graph."""
+    return str(onnx.__version__)
+
+
+def _places(weights: Path) -> dict[str, dict[str, Any]]:
+    """Shape, first byte and length of each tensor in the file."""
+    with open(weights, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return {
+        name: {
+            "shape": entry["shape"],
+            "offset": 8 + length + entry["data_offsets"][0],
+            "length": entry["data_offsets"][1] - entry["data_offsets"][0],
+        }
+        for name, entry in header.items()
+    }
+
+
+def _tensor(name: str, place: dict[str, Any], file: str) -> Any:
+    tensor = TensorProto(
+        name=name,
+        data_type=TensorProto.FLOAT,
+        dims=place["shape"],
+        data_location=TensorProto.EXTERNAL,
+    )
+    for key, value in {"location": file, **place}.items():
+        if key != "shape":
+            entry = tensor.external_data.add()
+            entry.key, entry.value = key, str(value)
+    return tensor

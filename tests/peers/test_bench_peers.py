@@ -1,0 +1,58 @@
+"""The benchmark against the programs that are installed: small, but all of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from helpers import peer
+from test_bench import command
+
+torch = peer("torch")
+peer("captum")
+
+from gradcam.bench.engines.pytorch import without_torchvision  # noqa: E402
+
+without_torchvision()
+peer("pytorch_grad_cam")
+
+pytestmark = pytest.mark.peers
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    file = tmp_path_factory.mktemp("bench") / "bench.json"
+    arguments = ["--width", "4", "--batch", "2", "--threads", "1", "--rounds", "2"]
+    command(*arguments, "--json", str(file))
+    return json.loads(file.read_text())
+
+
+def test_every_program_takes_part(content):
+    assert content["versions"]["torch"] == torch.__version__
+    (table,) = content["tables"]
+    found = {
+        result["task"]: [other["label"] for other in result["others"]]
+        for result in table["results"]
+    }
+    assert found["forward"][:2] == ["PyTorch", "PyTorch, tuned"]
+    assert found["grad_cam"] == [
+        "pytorch-grad-cam",
+        "pytorch-grad-cam, tuned",
+        "PyTorch by autograd, tuned",
+    ]
+    assert found["guided"] == ["captum", "captum, tuned", "PyTorch by hooks, tuned"]
+    assert found["start"] == ["PyTorch, a script"]
+    (limit,) = table["results"][0]["others"]
+    assert limit["label"] == "direct limit"
+    if "onnxruntime" in content["versions"]:
+        assert "ONNX Runtime" in found["forward"]
+    if "openvino" in content["versions"]:
+        assert "OpenVINO, f32" in found["forward"]
+
+
+def test_all_programs_compute_the_same(content):
+    tolerances = {"forward": 3e-5, "grad_cam": 1e-3, "guided": 0.1}  # rounding flips some ReLUs
+    for result in content["tables"][0]["results"]:
+        for other in result["others"]:
+            if other["difference"] is not None and result["task"] in tolerances:
+                assert other["difference"] < tolerances[result["task"]], other["label"]
