@@ -3,8 +3,9 @@
 Arithmetic is counted as a direct convolution or product needs it, a multiplication and an
 addition for each weight and output position. Winograd's F(4x4, 3x3) takes a quarter of the
 multiplications, so that a layer may come out above the peak. Bytes are those that must move at
-least once: the weights, the maps that a layer reads and those that it writes; caches may spare a
-layer its maps, so here too a share above 1 is possible.
+least once: the weights, the maps that a layer reads and those that it writes. Caches may spare a
+layer its maps, and a fully connected one skips the weights of units without a gradient, so that
+here too a share above 1 is possible.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from gradcam import _core
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 Phase = Literal["forward", "backward"]
 
-_SILENT = ("input", "flatten", "dropout")
-"""Operations that go without saying in a row where another one was measured."""
+_SILENT = ("flatten", "dropout")
+"""Operations that compute nothing: they belong to the row before them."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class Machine:
             _core.measure_peak(threads),
             _core.measure_bandwidth(threads),
         )
+
+    def __or__(self, other: Machine) -> Machine:
+        """The better of two measurements: a yardstick is what the machine did at its best."""
+        peak, bandwidth = max(self.peak, other.peak), max(self.bandwidth, other.bandwidth)
+        return replace(self, peak=peak, bandwidth=bandwidth)
 
 
 @dataclass(frozen=True)
@@ -242,28 +248,28 @@ def profile(
     """
     if repeat < 1:
         raise ValueError(f"repeat: expected 1 or more, got {repeat}")
-    network = tape.network
-    core: Any = tape.core
+    network, core = tape.network, tape.core
     end = network.index(network.target_layer if to is None else to)
     start = network.index(network.score_layer)
     seeds = tape.request(target).seeds(len(network.labels))
     kept = sorted(core.kept)
 
     def forward() -> list[float]:
-        again: Any = network.core.forward(tape.input, kept)
-        return list(again.seconds())
+        return network.core.forward(tape.input, kept).seconds()
 
     def backward() -> list[float]:
-        return list(core.backward_seconds(start, seeds, rule, [end]))
+        return core.backward_seconds(start, seeds, [end], rule)
 
+    before = Machine.measure()
     batch, _, height, width = tape.input.shape
+    forward_seconds, backward_seconds = _medians(forward, repeat), _medians(backward, repeat)
     return from_seconds(
         network,
         f"{network.name}, {batch} x {height} x {width}",
         tape.input.shape,
-        Machine.measure(),
-        _medians(forward, repeat),
-        _medians(backward, repeat),
+        before | Machine.measure(),
+        forward_seconds,
+        backward_seconds,
         sets=len(seeds),
         start=start,
         end=end,
@@ -302,14 +308,12 @@ def from_seconds(
     sizes = [math.prod(each) for each in network.shapes(*shape[2:]).values()]
     layers = range(len(sizes))
     rows = [
-        _of_layer(network, "forward", group, forward[group[0]], shape[0], sizes, machine)
+        _of_layer(network, "forward", group, forward, shape[0], sizes, machine)
         for group in _groups(network.nodes, forward, layers)
     ]
     if backward:
         rows += [
-            _of_layer(
-                network, "backward", group, backward[group[0]], sets * shape[0], sizes, machine
-            )
+            _of_layer(network, "backward", group, backward, sets * shape[0], sizes, machine)
             for group in _groups(network.nodes, backward, range(start, end, -1))
         ]
     return Profile(title, machine, tuple(rows))
@@ -337,16 +341,16 @@ def _groups(
     """The layers that took time, in the order they ran, each with those that ran as part of it.
 
     A layer without a time of its own ran as part of the one before it, in the order of the pass,
-    unless it has weights: then it did not run.
+    unless it has weights: then it did not run. What computes nothing is added to the one before.
     """
     groups: list[list[int]] = []
     for number in layers:
-        if seconds[number] > 0:
-            groups.append([number])
-        elif (
-            groups and not nodes[number].weights and _are_neighbours(nodes, groups[-1][-1], number)
-        ):
+        node, takes_time = nodes[number], seconds[number] > 0
+        follows = bool(groups) and _are_neighbours(nodes, groups[-1][-1], number)
+        if follows and (node.op in _SILENT or not (takes_time or node.weights)):
             groups[-1].append(number)
+        elif takes_time:
+            groups.append([number])
     return groups
 
 
@@ -358,7 +362,7 @@ def _of_layer(
     network: Network,
     phase: Phase,
     group: Sequence[int],
-    seconds: float,
+    seconds: Sequence[float],
     count: int,
     sizes: Sequence[int],
     machine: Machine,
@@ -374,7 +378,7 @@ def _of_layer(
         network.layers[group[0]],
         " + ".join(told),
         phase,
-        seconds,
+        math.fsum(seconds[number] for number in group),
         2.0 * count * sum(network.nodes[n].products * sizes[n] for n in group),
         4.0 * (count * values + sum(node.weights for node in nodes)),
         machine,

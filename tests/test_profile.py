@@ -62,8 +62,9 @@ def test_shares_are_of_what_the_machine_can_do(network):
 
 def test_every_layer_that_took_time_has_a_row(network):
     found = of(network, [MS] * 6)
-    assert [row.layer for row in found.rows] == list(network.layers)
-    assert [row.operation for row in found.rows] == [node.op for node in network.nodes]
+    assert [row.layer for row in found.rows] == ["input", "conv", "relu", "pool", "fc"]
+    assert [row.operation for row in found.rows] == ["input", "conv", "relu", "max_pool", "linear"]
+    assert found.rows[3].milliseconds == pytest.approx(2)  # the flatten layer's too
 
 
 def test_the_backward_pass_runs_down_to_its_end_once_for_each_gradient(network):
@@ -101,8 +102,8 @@ class FakeTape:
     def seconds(self):
         return self.times.pop(0)
 
-    def backward_seconds(self, layer, seeds, rule, wanted):
-        self.asked = layer, seeds, rule, wanted
+    def backward_seconds(self, layer, seeds, wanted, rule):
+        self.asked = layer, seeds, wanted, rule
         return [0.0, 0.0, 0.0, 0.0, 0.0, 2 * MS]
 
 
@@ -123,11 +124,27 @@ def test_a_tape_is_run_again_and_medians_count(network, monkeypatch):
     monkeypatch.setattr(network, "core", FakeNetwork())
     found = tape.profile([3], rule="guided", to="pool", repeat=3)
     assert found.rows[0].milliseconds == pytest.approx(2)
-    layer, seeds, rule, wanted = fake.asked
+    layer, seeds, wanted, rule = fake.asked
     assert (layer, rule, wanted) == (5, "guided", [3])
     assert seeds.tolist() == [[[0, 0, 0, 1, 0]]]
     with pytest.raises(ValueError, match="repeat"):
         tape.profile(repeat=0)
+
+
+def test_a_real_tape():
+    network = gradcam.vgg16(gradcam.vgg16.random_tensors(width=2, fc=8, classes=4))
+    tape = network.forward(np.random.default_rng(0).random((2, 3, 32, 32), np.float32))
+    found = tape.profile(rule="guided", to="input", repeat=2)
+    assert found.phases == ("forward", "backward")
+    layers = {phase: {r.layer for r in found.rows if r.phase == phase} for phase in found.phases}
+    weighted = {name for name in network.layers if name.startswith(("conv", "fc"))}
+    assert weighted <= layers["forward"] and weighted <= layers["backward"]
+    gflop = profile.direct_gflop(network, 32, 32, "fc8")
+    assert found.total("forward").gflop == pytest.approx(2 * gflop)
+    assert found.total("backward").gflop == pytest.approx(2 * gflop)
+    shorter = tape.profile([[0, 1], [2, 3]], repeat=1)  # two classes of each picture
+    below = {"conv5_3", "conv1_1"}
+    assert not below & {row.layer for row in shorter.rows if row.phase == "backward"}
 
 
 def test_gflop_of_direct_convolutions():

@@ -221,20 +221,13 @@ class Match:
         results: list[Result] = []
         with ExitStack() as stack:
             self._start(stack)
-            machines = [self._measure()]
+            machine = self._measure()
             for i, task in enumerate(self.tasks):
                 self.progress(task)
                 share = (end - time.monotonic()) / (len(self.tasks) - i)
                 play = self._start_up if task == "start" else self._task
                 results.append(play(task, rounds, share))
-            machines.append(self._measure())
-        machine = Machine(
-            machines[0].level,
-            self.threads,
-            # A yardstick is what the machine did at its best.
-            max(each.peak for each in machines),
-            max(each.bandwidth for each in machines),
-        )
+            machine |= self._measure()
         for result in results:
             if result.task == "convs":
                 times = [limit / machine.peak * 1e3] * len(result.ours.milliseconds)
