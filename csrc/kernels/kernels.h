@@ -76,8 +76,8 @@ typedef struct gc_direct {
     const size_t *offsets; /* [taps] of the first output's inputs in the padded rows */
 } gc_direct;
 
-/* A multiple of what each level holds in its registers. */
-enum { GC_PEAK_VALUES = 1344 };
+/* What the kernel `peak` works on: a multiple of what each level holds in its registers. */
+enum { GC_PEAK_VALUES = 768 };
 
 /* im2col: columns[(c, ky, kx)][p - first] = map[c][y][x], the pixel that kernel element
  *   (ky, kx) meets at output position p = first .. first + count; 0 in the padding.

@@ -3,9 +3,9 @@
 #include "kernels/level.h"
 #include "kernels/vec.h"
 
-/* As many vectors as fill the registers: enough independent chains to hide the time that one
- * multiplication and addition takes. */
-enum { CHAINS = 2 * GC_TILES, CHAINED = CHAINS * GC_WIDTH };
+/* Vectors in registers: enough independent chains to hide the time that one multiplication and
+ * addition takes. */
+enum { CHAINS = 2 * GC_TILES < 16 ? 2 * GC_TILES : 16, CHAINED = CHAINS * GC_WIDTH };
 
 _Static_assert(GC_PEAK_VALUES % CHAINED == 0, "GC_PEAK_VALUES does not fit the level");
 
@@ -17,7 +17,7 @@ void GC_KERNEL(peak)(size_t rounds, float factor, float term, float *values)
         for (size_t i = 0; i < CHAINS; i++)
             chains[i] = gc_load(values + first + i * GC_WIDTH);
         for (size_t round = 0; round < rounds; round++) {
-#pragma GCC unroll 32
+            GC_UNROLL
             for (size_t i = 0; i < CHAINS; i++)
                 chains[i] = chains[i] * f + t;
         }
@@ -32,7 +32,7 @@ void GC_KERNEL(sum)(size_t count, const float *values, float *sum)
     gc_vec sums[STREAMS] = {{0}};
     size_t i = 0;
     for (; i + STREAMS * GC_WIDTH <= count; i += STREAMS * GC_WIDTH) {
-#pragma GCC unroll 8
+        GC_UNROLL
         for (size_t s = 0; s < STREAMS; s++)
             sums[s] += gc_load(values + i + s * GC_WIDTH);
     }
