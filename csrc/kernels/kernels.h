@@ -79,6 +79,13 @@ typedef struct gc_direct {
 /* What the kernel `peak` works on: a multiple of what each level holds in its registers. */
 enum { GC_PEAK_VALUES = 768 };
 
+/* Where the 3x3 kernels of one block of output channels lie, in a layer's weights. */
+typedef struct gc_winograd_kernels {
+    size_t outputs;                   /* of the block: up to two vectors */
+    size_t output_step, channel_step; /* floats from a kernel to the next output's, channel's */
+    int turned;                       /* each by half a turn: the way back */
+} gc_winograd_kernels;
+
 /* im2col: columns[(c, ky, kx)][p - first] = map[c][y][x], the pixel that kernel element
  *   (ky, kx) meets at output position p = first .. first + count; 0 in the padding.
  * col2im: the transpose; adds every column entry to its pixel of map.
@@ -111,6 +118,8 @@ enum { GC_PEAK_VALUES = 768 };
  *   the other (0: there is none); with the ReLU or without, and its bits (NULL: to nowhere).
  * direct_backward: taps[p][pair][2W] = sum over channels of w[pair][channel][2W] dy[p][channel]
  *   of `count` outputs side by side, channels in blocks `block` apart.
+ * winograd_weights: u[xi * plane + c * 2W + k] of the kernels of `channels` input channels and the
+ *   outputs k of a block, W the level's width; 0 where the block has no such output.
  * dense_forward: y[r] = sum over c of w[r][c] x[c], r < rows.
  * dense_backward: dx[c] = sum over r of g[r] w[r][c], c < columns, rows `stride` apart.
  * all_finite: *finite = 1 if no value is NaN or infinite, else 0.
@@ -171,6 +180,8 @@ enum { GC_PEAK_VALUES = 768 };
                        uint8_t *bits, size_t second_bits))                                    \
     X(direct_backward, (size_t count, size_t blocks, size_t block, size_t pairs,              \
                         const float *dy, const float *w, float *taps))                        \
+    X(winograd_weights, (const gc_winograd_kernels *kernels, size_t channels,                 \
+                         const float *weight, size_t plane, float *u))                        \
     X(dense_forward, (size_t rows, size_t columns, const float *w, const float *x, float *y)) \
     X(dense_backward, (size_t rows, size_t columns, size_t stride, const float *w,            \
                        const float *g, float *dx))                                            \

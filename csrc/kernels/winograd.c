@@ -26,7 +26,7 @@
  *     V     [xi][c / W][tile][W]
  *     U     [k / 2W][xi][c][2W]
  *     M     [xi][tile][2W]
- * U is made in layers/winograd_pack.c, in double, and rounded once. This file goes from maps to M;
+ * U is made by winograd_weights.c. This file goes from maps to M;
  * kernels/winograd_output.c from M to maps. */
 #include "kernels/level.h"
 #include "kernels/vec.h"

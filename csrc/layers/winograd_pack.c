@@ -2,17 +2,20 @@
  *
  * Each direction, and each width of vector, has a pack of its own: the gradient with respect to
  * the input is a convolution too, of the output's gradient with the kernels rotated by half a
- * turn and the roles of the channels exchanged. U is computed in double and rounded once. */
+ * turn and the roles of the channels exchanged. */
 #include "layers/winograd_pack.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/threads.h"
 
-enum { SIDE = 6, PRODUCTS = SIDE * SIDE };
+enum {
+    PRODUCTS = 36, /* values of a transformed kernel */
+    TAPS = 9,      /* and of one as it is */
+    SHARE = 64     /* input channels of a part, a multiple of every width */
+};
 
 typedef struct pack {
     struct pack *next;
@@ -54,77 +57,60 @@ static const pack *find_pack(const gc_winograd_packs *packs, int backward, size_
     return p;
 }
 
-/* U = G g G^T in double. Row i of G is (1, p, p^2) / product of (p - q) over the other points q,
- * for the points p = 0, +-sqrt(1/2), +-sqrt(2); the last row is (0, 0, 1). */
-static void transform_kernel(const double g[9], double u[PRODUCTS])
-{
-    const double points[5] = {0.0, sqrt(0.5), -sqrt(0.5), sqrt(2.0), -sqrt(2.0)};
-    double G[SIDE][3] = {{0.0}}, half[SIDE][3];
-    for (int i = 0; i < 5; i++) {
-        double scale = 1.0;
-        for (int j = 0; j < 5; j++)
-            scale *= j == i ? 1.0 : points[i] - points[j];
-        for (int k = 0; k < 3; k++)
-            G[i][k] = (k == 0 ? 1.0 : k == 1 ? points[i] : points[i] * points[i]) / scale;
-    }
-    G[5][2] = 1.0;
-    for (int i = 0; i < SIDE; i++)
-        for (int j = 0; j < 3; j++)
-            half[i][j] = G[i][0] * g[j] + G[i][1] * g[3 + j] + G[i][2] * g[6 + j];
-    for (int i = 0; i < SIDE; i++)
-        for (int j = 0; j < SIDE; j++)
-            u[i * SIDE + j] = half[i][0] * G[j][0] + half[i][1] * G[j][1] + half[i][2] * G[j][2];
-}
-
 typedef struct packing {
-    const gc_conv *conv;
+    const gc_kernels *kernels;
     const float *weight;
-    int backward;
-    size_t width, channels; /* channels: of the input, in whole vectors */
+    gc_winograd_kernels source; /* but for the outputs of the last block */
+    size_t in, out;             /* channels that there are */
+    size_t channels, lanes;     /* those of the input in whole vectors; outputs of a block */
+    size_t shares;              /* parts of a block */
     float *u;
 } packing;
 
-/* All of one block of output channels. */
-static void pack_block(void *argument, size_t block, size_t worker)
+/* Some input channels of one block of output channels. */
+static void pack_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const packing *p = argument;
-    const size_t in = gc_winograd_inputs(p->conv, p->backward);
-    const size_t out = gc_winograd_outputs(p->conv, p->backward);
-    const size_t lanes = 2 * p->width;
-    float *target = p->u + block * PRODUCTS * p->channels * lanes;
-    memset(target, 0, PRODUCTS * p->channels * lanes * sizeof *target);
-    for (size_t lane = 0; lane < lanes && block * lanes + lane < out; lane++)
-        for (size_t c = 0; c < in; c++) {
-            const size_t k = block * lanes + lane;
-            const float *w = p->weight + (p->backward ? c * out + k : k * in + c) * 9;
-            double g[9], u[PRODUCTS];
-            for (int i = 0; i < 9; i++)
-                g[i] = w[p->backward ? 8 - i : i];
-            transform_kernel(g, u);
-            for (size_t xi = 0; xi < PRODUCTS; xi++)
-                target[(xi * p->channels + c) * lanes + lane] = (float)u[xi];
-        }
+    const size_t block = part / p->shares, first = part % p->shares * SHARE;
+    const size_t left = p->out - block * p->lanes, plane = p->channels * p->lanes;
+    const size_t end = first + SHARE < p->channels ? first + SHARE : p->channels;
+    const size_t last = end < p->in ? end : p->in; /* from there on, zeros fill up a vector */
+    gc_winograd_kernels source = p->source;
+    source.outputs = left < p->lanes ? left : p->lanes;
+    float *u = p->u + block * PRODUCTS * plane;
+    p->kernels->winograd_weights(
+        &source, last - first,
+        p->weight + block * p->lanes * source.output_step + first * source.channel_step, plane,
+        u + first * p->lanes);
+    for (size_t xi = 0; xi < PRODUCTS && last < end; xi++)
+        memset(u + xi * plane + last * p->lanes, 0, (end - last) * p->lanes * sizeof *u);
 }
 
 static pack *make_pack(const gc_conv *conv, const float *weight, gc_engine engine, int backward)
 {
-    const size_t width = engine.kernels->width;
-    const size_t lanes = 2 * width;
-    const size_t blocks = gc_divide_up(gc_winograd_outputs(conv, backward), lanes);
-    packing p = {.conv = conv,
+    const size_t in = gc_winograd_inputs(conv, backward), out = gc_winograd_outputs(conv, backward);
+    const size_t width = engine.kernels->width, lanes = 2 * width;
+    const size_t blocks = gc_divide_up(out, lanes), channels = gc_divide_up(in, width) * width;
+    const size_t of_row = TAPS, of_column = conv->in_channels * TAPS;
+    packing p = {.kernels = engine.kernels,
                  .weight = weight,
-                 .backward = backward,
-                 .width = width,
-                 .channels = gc_divide_up(gc_winograd_inputs(conv, backward), width) * width};
+                 .source = {.output_step = backward ? of_row : of_column,
+                            .channel_step = backward ? of_column : of_row,
+                            .turned = backward},
+                 .in = in,
+                 .out = out,
+                 .channels = channels,
+                 .lanes = lanes,
+                 .shares = gc_divide_up(channels, SHARE)};
     pack *made = gc_alloc(sizeof *made);
-    p.u = gc_alloc(blocks * PRODUCTS * p.channels * lanes * sizeof *p.u);
+    p.u = gc_alloc(blocks * PRODUCTS * channels * lanes * sizeof *p.u);
     if (made == NULL || p.u == NULL) {
         gc_free(made);
         gc_free(p.u);
         return NULL;
     }
-    gc_parallel(engine.workers, blocks, pack_block, &p);
+    gc_parallel(engine.workers, blocks * p.shares, pack_part, &p);
     *made = (pack){.backward = backward, .width = width, .u = p.u};
     return made;
 }

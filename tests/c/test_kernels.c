@@ -385,6 +385,30 @@ static int check_backward(const gc_kernels *fast, const gc_kernels *plain)
     return good;
 }
 
+/* U of one level, for a block of its own two vectors of outputs, against blocks of two. */
+static int check_winograd_weights(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t lanes = 2 * fast->width, in = random_size(1, 40), plane = in + random_size(0, 3);
+    gc_winograd_kernels k = {.outputs = random_size(1, lanes), .turned = (int)random_size(0, 1)};
+    k.output_step = k.turned ? 9 : in * 9;
+    k.channel_step = k.turned ? lanes * 9 : 9;
+    float *weight = random_floats(in * lanes * 9);
+    float *actual = nan_floats(36 * plane * lanes), *expected = nan_floats(36 * plane * 2);
+    fast->winograd_weights(&k, in, weight, plane * lanes, actual);
+    int good = 1;
+    for (size_t pair = 0; pair < lanes / 2; pair++) {
+        gc_winograd_kernels two = k;
+        two.outputs = k.outputs <= 2 * pair ? 0 : k.outputs - 2 * pair;
+        plain->winograd_weights(&two, in, weight + 2 * pair * k.output_step, plane * 2, expected);
+        for (size_t i = 0; i < 36 * in * 2; i++) { /* the same bits */
+            const size_t row = i / (in * 2) * plane + i / 2 % in;
+            good &= actual[row * lanes + 2 * pair + i % 2] == expected[row * 2 + i % 2];
+        }
+    }
+    free(weight), free(actual), free(expected);
+    return good;
+}
+
 /* They are steps of one computation. */
 #define check_block_map check_stored
 #define check_unblock_map check_stored

@@ -498,6 +498,47 @@ void gc_direct_backward_reference(size_t count, size_t blocks, size_t block, siz
         }
 }
 
+/* Row `i` of G at its point p: (1, p, p^2) / product of (p - q) over the other points q; the row
+ * of infinity is (0, 0, 1). */
+static double matrix_g(int i, int k)
+{
+    const double points[5] = {0.0, sqrt(0.5), -sqrt(0.5), sqrt(2.0), -sqrt(2.0)};
+    double scale = 1.0;
+    if (i == 5)
+        return k == 2;
+    for (int j = 0; j < 5; j++)
+        scale *= j == i ? 1.0 : points[i] - points[j];
+    return (k == 0 ? 1.0 : k == 1 ? points[i] : points[i] * points[i]) / scale;
+}
+
+/* (a b c) (x y z)^T. Every level makes the same bits: `volatile` keeps compilers from fusing. */
+static double sum_of_products(int row, double x, double y, double z)
+{
+    const volatile double a = matrix_g(row, 0) * x, b = matrix_g(row, 1) * y,
+                          c = matrix_g(row, 2) * z;
+    return a + b + c;
+}
+
+void gc_winograd_weights_reference(const gc_winograd_kernels *kernels, size_t channels,
+                                   const float *weight, size_t plane, float *u)
+{
+    const gc_winograd_kernels *k = kernels;
+    for (size_t c = 0; c < channels; c++)
+        for (size_t lane = 0; lane < 2; lane++) {
+            double g[9] = {0.0}, half[18];
+            for (size_t tap = 0; lane < k->outputs && tap < 9; tap++)
+                g[tap] = weight[lane * k->output_step + c * k->channel_step
+                                + (k->turned ? 8 - tap : tap)];
+            for (int i = 0; i < 18; i++)
+                half[i] = sum_of_products(i / 3, g[i % 3], g[3 + i % 3], g[6 + i % 3]);
+            for (int xi = 0; xi < 36; xi++) {
+                const double *row = half + xi / 6 * 3;
+                u[(size_t)xi * plane + c * 2 + lane] =
+                    (float)sum_of_products(xi % 6, row[0], row[1], row[2]);
+            }
+        }
+}
+
 void gc_dense_forward_reference(size_t rows, size_t columns, const float *w, const float *x,
                                 float *y)
 {

@@ -1,0 +1,114 @@
+/* winograd_weights.c: the transformed weights U = G g G^T of kernels/winograd.c, from kernels g
+ * as a layer holds them to vectors of output channels.
+ *
+ * Rows of G belong to the points of interpolation p = 0, +-sqrt(1/2), +-sqrt(2) and infinity:
+ * (1, p, p^2) / product of (p - q) over the other points q, and (0, 0, 1). All is computed in
+ * double and rounded once, product by product, so that every level makes the same bits.
+ *
+ * A tile of channels is first transposed into a buffer in the first cache, where the kernels of
+ * one input channel lie side by side. Each of the 36 planes then gets whole lines of it. */
+#include <math.h>
+
+#include "kernels/level.h"
+#include "kernels/vec.h"
+
+enum {
+    SIDE = 6,
+    TAPS = 9,
+    LANES = 2 * GC_WIDTH, /* output channels of a block */
+    HALF = GC_WIDTH / 2,  /* doubles in a vector */
+    TILE = 16             /* input channels in the buffer */
+};
+
+typedef float half_vec __attribute__((vector_size(HALF * sizeof(float))));
+typedef double wide_vec __attribute__((vector_size(HALF * sizeof(double))));
+
+static void matrix_g(double g[SIDE][3])
+{
+    const double points[SIDE - 1] = {0.0, sqrt(0.5), -sqrt(0.5), sqrt(2.0), -sqrt(2.0)};
+    for (int i = 0; i < SIDE - 1; i++) {
+        double scale = 1.0;
+        for (int j = 0; j < SIDE - 1; j++)
+            scale *= j == i ? 1.0 : points[i] - points[j];
+        g[i][0] = 1.0 / scale;
+        g[i][1] = points[i] / scale;
+        g[i][2] = points[i] * points[i] / scale;
+    }
+    g[SIDE - 1][0] = g[SIDE - 1][1] = 0.0;
+    g[SIDE - 1][2] = 1.0;
+}
+
+/* factor * x, rounded by itself: the compiler does not fuse it with a sum. */
+GC_INLINE wide_vec product(double factor, wide_vec x)
+{
+    wide_vec y = factor * x;
+#if defined(__x86_64__)
+    __asm__("" : "+v"(y));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(y));
+#endif
+    return y;
+}
+
+GC_INLINE wide_vec row_times(const double row[3], wide_vec x, wide_vec y, wide_vec z)
+{
+    return product(row[0], x) + product(row[1], y) + product(row[2], z);
+}
+
+GC_INLINE wide_vec load_wide(const float *x)
+{
+    half_vec v;
+    __builtin_memcpy(&v, x, sizeof v);
+    return __builtin_convertvector(v, wide_vec);
+}
+
+/* HALF kernels, tap by tap LANES apart, to their place in each of the 36 planes. */
+GC_INLINE void transform(const double g[SIDE][3], const float *taps, size_t plane, float *u)
+{
+    wide_vec half[SIDE][3];
+#pragma GCC unroll 3
+    for (int j = 0; j < 3; j++) {
+        const wide_vec x = load_wide(taps + j * LANES), y = load_wide(taps + (3 + j) * LANES),
+                       z = load_wide(taps + (6 + j) * LANES);
+#pragma GCC unroll 6
+        for (int i = 0; i < SIDE; i++)
+            half[i][j] = row_times(g[i], x, y, z);
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < SIDE; i++)
+#pragma GCC unroll 6
+        for (int j = 0; j < SIDE; j++) {
+            const half_vec rounded = __builtin_convertvector(
+                row_times(g[j], half[i][0], half[i][1], half[i][2]), half_vec);
+            __builtin_memcpy(u + (size_t)(i * SIDE + j) * plane, &rounded, sizeof rounded);
+        }
+}
+
+/* buffer[c][tap][lane] from the kernels of `channels` channels; lanes without one stay. */
+static void gather(const gc_winograd_kernels *k, size_t channels, const float *weight,
+                   float *buffer)
+{
+    for (size_t lane = 0; lane < k->outputs; lane++)
+        for (size_t c = 0; c < channels; c++) {
+            const float *from = weight + lane * k->output_step + c * k->channel_step;
+            float *to = buffer + c * TAPS * LANES + lane;
+            for (size_t tap = 0; tap < TAPS; tap++)
+                to[tap * LANES] = from[k->turned ? TAPS - 1 - tap : tap];
+        }
+}
+
+void GC_KERNEL(winograd_weights)(const gc_winograd_kernels *k, size_t channels,
+                                 const float *weight, size_t plane, float *u)
+{
+    double g[SIDE][3];
+    float buffer[TILE * TAPS * LANES] __attribute__((aligned(64))) = {0.0f};
+    matrix_g(g);
+    for (size_t first = 0; first < channels; first += TILE) {
+        const size_t count = channels - first < TILE ? channels - first : TILE;
+        gather(k, count, weight + first * k->channel_step, buffer);
+        for (size_t c = 0; c < count; c++)
+            for (size_t lane = 0; lane < LANES; lane += HALF)
+                transform(g, buffer + c * TAPS * LANES + lane, plane,
+                          u + (first + c) * LANES + lane);
+    }
+}
