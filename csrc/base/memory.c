@@ -5,16 +5,22 @@
  * forward pass. So blocks of LARGE bytes and more go to a shelf when they are freed, as long as all
  * that lies there is at most SHELF_BYTES. */
 #define _POSIX_C_SOURCE 200112L /* posix_memalign: aligned_alloc needs a newer macOS */
+#if defined(__linux__)
+#define _DEFAULT_SOURCE /* madvise */
+#endif
 #include "base/memory.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "base/threads.h"
 
-enum { LARGE = 1 << 18, SHELF_PLACES = 64 };
+enum { LARGE = 1 << 18, HUGE_PAGE = 1 << 21, SHELF_PLACES = 64 };
 static const size_t SHELF_BYTES = (size_t)128 << 20;
 
 /* Before every block, an alignment long, so that the block is aligned as well. */
@@ -81,13 +87,29 @@ void gc_release_memory(void)
     gc_unlock(GC_LOCK_MEMORY);
 }
 
+/* A large block on huge pages, where the system has them: fewer faults at its first touch, and
+ * fewer misses of the table of pages when weights stream through. */
+static void *from_system(size_t bytes)
+{
+    void *block;
+    const size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : GC_ALIGNMENT;
+    if (posix_memalign(&block, alignment, bytes) != 0)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    if (alignment == HUGE_PAGE)
+        (void)madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+#endif
+    return block;
+}
+
 void *gc_alloc(size_t bytes)
 {
     if (successes_left == 0 || bytes > SIZE_MAX - sizeof(header))
         return NULL;
     void *block = bytes >= LARGE ? take_from_shelf(bytes) : NULL;
     if (block == NULL) {
-        if (posix_memalign(&block, GC_ALIGNMENT, sizeof(header) + bytes) != 0)
+        block = from_system(sizeof(header) + bytes);
+        if (block == NULL)
             return NULL;
         ((header *)block)->bytes = bytes;
     }

@@ -119,7 +119,8 @@ typedef struct gc_winograd_kernels {
  * direct_backward: taps[p][pair][2W] = sum over channels of w[pair][channel][2W] dy[p][channel]
  *   of `count` outputs side by side, channels in blocks `block` apart.
  * winograd_weights: u[xi * plane + c * 2W + k] of the kernels of `channels` input channels and the
- *   outputs k of a block, W the level's width; 0 where the block has no such output.
+ *   outputs k of a block, W the level's width; 0 where the block has no such output. u and
+ *   its planes are aligned to a vector.
  * dense_forward: y[r] = sum over c of w[r][c] x[c], r < rows.
  * dense_backward: dx[c] = sum over r of g[r] w[r][c], c < columns, rows `stride` apart.
  * all_finite: *finite = 1 if no value is NaN or infinite, else 0.

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#if defined(__AVX512VL__) || defined(__AVX2__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(GC_NEON) /* by the build: every arm64 has NEON, in the baseline too */
 #include <arm_neon.h>
@@ -53,6 +53,28 @@ GC_INLINE gc_vec gc_load(const float *x) /* need not be aligned */
 GC_INLINE void gc_store(float *x, gc_vec v)
 {
     __builtin_memcpy(x, &v, sizeof v);
+}
+
+/* Store at an aligned address what no one reads soon, past the caches. Other threads may read it
+ * after gc_stream_end. */
+GC_INLINE void gc_stream(float *x, gc_vec v)
+{
+#if defined(__AVX512VL__)
+    _mm512_stream_ps(x, (__m512)v);
+#elif defined(__AVX2__)
+    _mm256_stream_ps(x, (__m256)v);
+#elif defined(__x86_64__)
+    _mm_stream_ps(x, (__m128)v);
+#else
+    gc_store(x, v);
+#endif
+}
+
+GC_INLINE void gc_stream_end(void)
+{
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
 }
 
 /* All lanes `value`, in a register: one load for the several products that use it. */

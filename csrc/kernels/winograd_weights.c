@@ -5,8 +5,10 @@
  * (1, p, p^2) / product of (p - q) over the other points q, and (0, 0, 1). All is computed in
  * double and rounded once, product by product, so that every level makes the same bits.
  *
- * A tile of channels is first transposed into a buffer in the first cache, where the kernels of
- * one input channel lie side by side. Each of the 36 planes then gets whole lines of it. */
+ * A few channels at a time are transposed into a buffer in the first cache, where the kernels of
+ * one input channel lie side by side, and transformed into another. From there each of the 36
+ * planes gets whole lines, past the caches: planes lie a power of two apart, and would push one
+ * another's lines out half written. */
 #include <math.h>
 
 #include "kernels/level.h"
@@ -17,7 +19,7 @@ enum {
     TAPS = 9,
     LANES = 2 * GC_WIDTH, /* output channels of a block */
     HALF = GC_WIDTH / 2,  /* doubles in a vector */
-    TILE = 16             /* input channels in the buffer */
+    TILE = 4              /* input channels in the buffers */
 };
 
 typedef float half_vec __attribute__((vector_size(HALF * sizeof(float))));
@@ -101,14 +103,19 @@ void GC_KERNEL(winograd_weights)(const gc_winograd_kernels *k, size_t channels,
                                  const float *weight, size_t plane, float *u)
 {
     double g[SIDE][3];
-    float buffer[TILE * TAPS * LANES] __attribute__((aligned(64))) = {0.0f};
+    float taps[TILE * TAPS * LANES] __attribute__((aligned(64))) = {0.0f};
+    float made[SIDE * SIDE * TILE * LANES] __attribute__((aligned(64)));
     matrix_g(g);
     for (size_t first = 0; first < channels; first += TILE) {
         const size_t count = channels - first < TILE ? channels - first : TILE;
-        gather(k, count, weight + first * k->channel_step, buffer);
+        gather(k, count, weight + first * k->channel_step, taps);
         for (size_t c = 0; c < count; c++)
             for (size_t lane = 0; lane < LANES; lane += HALF)
-                transform(g, buffer + c * TAPS * LANES + lane, plane,
-                          u + (first + c) * LANES + lane);
+                transform(g, taps + c * TAPS * LANES + lane, TILE * LANES, made + c * LANES + lane);
+        for (size_t xi = 0; xi < SIDE * SIDE; xi++)
+            for (size_t i = 0; i < count * LANES; i += GC_WIDTH)
+                gc_stream(u + xi * plane + first * LANES + i,
+                          gc_load(made + xi * TILE * LANES + i));
     }
+    gc_stream_end();
 }

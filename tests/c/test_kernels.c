@@ -393,7 +393,7 @@ static int check_winograd_weights(const gc_kernels *fast, const gc_kernels *plai
     k.output_step = k.turned ? 9 : in * 9;
     k.channel_step = k.turned ? lanes * 9 : 9;
     float *weight = random_floats(in * lanes * 9);
-    float *actual = nan_floats(36 * plane * lanes), *expected = nan_floats(36 * plane * 2);
+    float *actual = aligned_floats(36 * plane * lanes, NAN), *expected = nan_floats(36 * plane * 2);
     fast->winograd_weights(&k, in, weight, plane * lanes, actual);
     int good = 1;
     for (size_t pair = 0; pair < lanes / 2; pair++) {
