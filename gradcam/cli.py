@@ -719,6 +719,11 @@ def _progress(total: int, console: Console, as_json: bool) -> Iterator[Callable[
 
     `console` is standard output: what is printed there appears above the bar.
     """
+    errors = _console(stderr=True)
+    shown_on = console if console.is_terminal else errors
+    if total == 1 or not shown_on.is_terminal or (as_json and console.is_terminal):
+        yield lambda name: None
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -727,11 +732,6 @@ def _progress(total: int, console: Console, as_json: bool) -> Iterator[Callable[
         TimeRemainingColumn,
     )
 
-    errors = _console(stderr=True)
-    shown_on = console if console.is_terminal else errors
-    if total == 1 or not shown_on.is_terminal or (as_json and console.is_terminal):
-        yield lambda name: None
-        return
     with Progress(
         BarColumn(),
         MofNCompleteColumn(),

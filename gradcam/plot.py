@@ -252,12 +252,36 @@ def save(picture: NDArray[np.uint8] | Figure, path: str | os.PathLike[str], dpi:
 _COMPRESSION = 2
 
 
+# The corners of jet, as matplotlib has it: where on the scale, and how much of the colour.
+_JET = (
+    ((0, 0.35, 0.66, 0.89, 1), (0, 0, 1, 1, 0.5)),
+    ((0, 0.125, 0.375, 0.64, 0.91, 1), (0, 0, 1, 1, 0, 0)),
+    ((0, 0.11, 0.34, 0.65, 1), (0.5, 1, 1, 0, 0)),
+)
+
+
 @cache
 def _table(cmap: str) -> NDArray[np.uint8]:
-    """Return the colours of a colour map, (N, 3), from 0 to 1."""
+    """Return the colours of a colour map, (N, 3), from 0 to 1.
+
+    Those of heat maps are made here: to import matplotlib takes longer than to explain a picture.
+    """
+    if cmap == "paper":
+        return (255 * _paper()).astype(np.uint8)
+    if cmap == "jet":
+        steps = np.arange(256)
+        shares = [np.interp(steps, 255 * np.array(at), values) for at, values in _JET]
+        return (255 * np.stack(shares, axis=1)).astype(np.uint8)
     colours = _colour_map(cmap)
     table = np.asarray(colours(np.arange(colours.N), bytes=True), np.uint8)[:, :3]
     return np.ascontiguousarray(table)
+
+
+def _paper() -> NDArray[np.float64]:
+    """Return the colours of the Grad-CAM paper's own code, (N, 3), 0 to 1."""
+    v = np.linspace(0, 1, 4 * 255 + 1)  # a step for each of its colours
+    red, green, blue = 4 * v - 2, np.minimum(4 * v, 4 - 4 * v), 2 - 4 * v
+    return np.stack([red, green, blue], axis=1).clip(0, 1)
 
 
 @cache
@@ -266,9 +290,7 @@ def _colour_map(name: str) -> Colormap:
     from matplotlib.colors import ListedColormap
 
     if name == "paper":
-        v = np.linspace(0, 1, 4 * 255 + 1)  # a step for each of its colours
-        red, green, blue = 4 * v - 2, np.minimum(4 * v, 4 - 4 * v), 2 - 4 * v
-        return ListedColormap(np.stack([red, green, blue], axis=1).clip(0, 1), name="paper")
+        return ListedColormap(_paper(), name="paper")
     try:
         return matplotlib.colormaps[name]
     except (KeyError, TypeError):

@@ -361,10 +361,13 @@ BAD_TENSORS = {
         lambda t: t | {"classifier.6.weight": np.ones((0, 20)), "classifier.6.bias": np.ones(0)},
     ),
     "NaN": (
-        "features.2.weight",
+        "features.2): its weight",
         lambda t: t | {"features.2.weight": t["features.2.weight"] * np.nan},
     ),
-    "infinity": ("classifier.6.bias", lambda t: t | {"classifier.6.bias": np.full(10, np.inf)}),
+    "infinity": (
+        "classifier.6): its bias",
+        lambda t: t | {"classifier.6.bias": np.full(10, np.inf)},
+    ),
     "complex": ("features.0.bias", lambda t: t | {"features.0.bias": np.ones(4, complex)}),
     "objects": ("features.0.bias", lambda t: t | {"features.0.bias": np.full(4, None)}),
     "text": ("features.0.bias", lambda t: t | {"features.0.bias": np.full(4, "x")}),

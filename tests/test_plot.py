@@ -67,6 +67,18 @@ def test_colours_are_matplotlibs(name):
     np.testing.assert_array_equal(plot.colour(values, name), theirs)
 
 
+@pytest.mark.parametrize("name", ["jet", "paper"])
+def test_every_colour_made_here_is_matplotlibs(name):
+    theirs = plot._colour_map(name)
+    table = theirs(np.arange(theirs.N), bytes=True)[:, :3]
+    np.testing.assert_array_equal(plot._table(name), table)
+
+
+def test_a_heat_map_needs_no_matplotlib():
+    program = "import sys; from gradcam import plot; plot.colour([0.5])"
+    assert run_python(f"{program}; print('matplotlib' in sys.modules)") == "False"
+
+
 def test_large_maps_are_coloured_in_bands():
     values = np.random.default_rng(0).random((3, 2**20), np.float32)
     expected = [plot.colour(row, "paper") for row in values[:, ::4096]]

@@ -1,10 +1,14 @@
 /* maps.c: the arithmetic of explanations on whole arrays: see gradcam.h. */
 #include <math.h>
+#include <stdatomic.h>
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/threads.h"
 #include "kernels/kernels.h"
 #include "layers/layer.h"
+
+enum { SEARCH_PART = 1 << 18 }; /* values: 1 MB */
 
 void gc_channel_mean(size_t count, size_t positions, const float *maps, float *out)
 {
@@ -20,11 +24,32 @@ void gc_weighted_sum(size_t batch, size_t channels, size_t positions, const floa
                                           out + n * positions);
 }
 
+typedef struct search {
+    const gc_kernels *kernels;
+    size_t count;
+    const float *values;
+    atomic_int finite; /* so far */
+} search;
+
+static void search_part(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    search *s = argument;
+    const size_t first = part * SEARCH_PART, left = s->count - first;
+    int finite;
+    if (!atomic_load_explicit(&s->finite, memory_order_relaxed))
+        return;
+    s->kernels->all_finite(left < SEARCH_PART ? left : SEARCH_PART, s->values + first, &finite);
+    if (!finite)
+        atomic_store_explicit(&s->finite, 0, memory_order_relaxed);
+}
+
 int gc_all_finite(size_t count, const float *values)
 {
-    int finite;
-    gc_kernels_active()->all_finite(count, values, &finite);
-    return finite;
+    search s = {.kernels = gc_kernels_active(), .count = count, .values = values};
+    atomic_init(&s.finite, 1);
+    gc_parallel((size_t)gc_threads(), gc_divide_up(count, SEARCH_PART), search_part, &s);
+    return atomic_load(&s.finite);
 }
 
 /* One tap for output pixel `pixel` of an axis whose output pixels [begin, end) (fractions

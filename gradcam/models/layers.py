@@ -200,6 +200,7 @@ def build(layers: Sequence[Layer], channels: int) -> Graph:
     widths: dict[str, int | None] = {INPUT: channels}
     target = INPUT
     for layer in layers:
+        _require_finite(layer)
         if layer.name in folds:
             # Emitted as its batch normalisation, when that comes.
             names.fold(layer, into=folds[layer.name].name)
@@ -208,6 +209,7 @@ def build(layers: Sequence[Layer], channels: int) -> Graph:
         if layer.op == "batch_norm":
             folded = layer.inputs[0] in folds
             source = _folded(by_name[layer.inputs[0]], layer) if folded else _affine(layer)
+            _require_finite(source)
         missing = [name for name in source.inputs if name not in numbers]
         if missing:
             raise ValueError(
@@ -264,11 +266,15 @@ def _with_inputs(layers: Sequence[Layer]) -> list[Layer]:
     return result
 
 
-def _emit(builder: _core.NetworkBuilder, layer: Layer, inputs: list[int]) -> int:
-    """Add one layer to the core's network; what it complains about is prefixed with the name."""
+def _require_finite(layer: Layer) -> None:
     for key, values in layer.weights.items():
         if values is not None and not _core.all_finite(values):
-            raise WeightsError(f"layer {layer.name!r}: its {key} holds NaN or infinity")
+            also = f" ({', '.join(layer.aliases)})" if layer.aliases else ""
+            raise WeightsError(f"layer {layer.name!r}{also}: its {key} holds NaN or infinity")
+
+
+def _emit(builder: _core.NetworkBuilder, layer: Layer, inputs: list[int]) -> int:
+    """Add one layer to the core's network; what it complains about is prefixed with the name."""
     arguments = {**layer.weights, **layer.attributes}
     op = layer.op
     if op == "global_average_pool":

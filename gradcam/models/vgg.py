@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradcam import _core, imagenet
+from gradcam import imagenet
 from gradcam import weights as weight_files
 from gradcam.labels import Labels
 from gradcam.models import presets
@@ -130,7 +130,7 @@ class VGG:
         Raises
         ------
         WeightsError
-            Where a tensor is missing, extra, misshapen, not of numbers or not finite.
+            Where a tensor is missing, extra, misshapen or not of numbers.
         """
         self._check_names(tensors)
         layers = []
@@ -146,7 +146,7 @@ class VGG:
             for name, values in held.items():
                 if name != "weight" or row.op == "batch_norm":
                     _check_shape(row.parameters[name], values, (width,))
-                held[name] = _finite(row.parameters[name], values)
+                held[name] = _floats(row.parameters[name], values)
             aliases = tuple(name for name in (row.torchvision, row.keras) if name)
             layers.append(
                 Layer(row.name, row.op, weights=held, attributes=row.attributes, aliases=aliases)
@@ -256,15 +256,12 @@ def _array(name: object, values: ArrayLike) -> NDArray[Any]:
         raise WeightsError(f"tensor {name!r} is no array ({error})") from None
 
 
-def _finite(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """The tensor as float32, not copied where it is; refused where it is not finite."""
+def _floats(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """The tensor as float32, not copied where it is."""
     if values.dtype.kind not in "fiu":
         raise WeightsError(f"tensor {name!r} holds {values.dtype}, expected floating numbers")
-    with np.errstate(over="ignore"):
-        values = as_float32(values)
-    if not _core.all_finite(values):
-        raise WeightsError(f"tensor {name!r} holds NaN or infinity")
-    return values
+    with np.errstate(over="ignore"):  # what becomes infinite is refused with the layer
+        return as_float32(values)
 
 
 vgg11 = VGG("vgg11", (1, 1, 2, 2, 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gradcam.weights import npz, safetensors
+from gradcam.weights import safetensors
 from gradcam.weights.safetensors import write as save
 from gradcam.weights.tensors import Weights, WeightsError
 
@@ -48,6 +48,8 @@ def load(path: str | os.PathLike[str]) -> Weights:
     if not start:
         raise WeightsError(f"{path}: the file is empty")
     if start.startswith(b"PK"):
+        from gradcam.weights import npz  # zipfile is slow to import
+
         return npz.read(path)
     if safetensors.recognise(start):
         return safetensors.read(path)
