@@ -20,6 +20,7 @@
 #define GRADCAM_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef enum gc_status {
     GC_OK = 0,
@@ -118,6 +119,24 @@ gc_status gc_add_concatenation(gc_network *network, const size_t *inputs, size_t
  * GC_BAD_ARGUMENT, naming the layer, where the picture is too small or shapes do not fit. */
 gc_status gc_network_shapes(const gc_network *network, size_t height, size_t width,
                             gc_shape *shapes, gc_error *error);
+
+/* ---- Transformed weights --------------------------------------------------------------- */
+
+/* 3x3 convolutions run on transformed weights, four times as large as the weights, which a network
+ * makes at their first use. They can also be kept from one process to the next and lent: those
+ * of the forward direction, for the level that is active. */
+
+/* Floats of a layer's transformed weights; 0 if it has none. */
+size_t gc_network_pack_floats(const gc_network *network, size_t layer);
+/* A number that is another one for other weights, shapes, and levels of another layout. */
+uint64_t gc_network_pack_key(const gc_network *network, size_t layer);
+/* Make them in pack[floats], aligned to 64 bytes. GC_BAD_ARGUMENT (they are not as many). */
+gc_status gc_network_pack(const gc_network *network, size_t layer, size_t floats, float *pack,
+                          gc_error *error);
+/* Let the network use the caller's, which must outlive it unchanged. A sample is checked.
+ * GC_BAD_ARGUMENT (they are not this layer's), GC_NO_MEMORY. */
+gc_status gc_network_lend_pack(const gc_network *network, size_t layer, size_t floats,
+                               const float *pack, gc_error *error);
 
 /* ---- Forward and backward ------------------------------------------------------------- */
 

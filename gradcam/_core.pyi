@@ -93,6 +93,18 @@ class Network:
         leaves out what backward passes need; they are refused then.
         """
 
+    def pack_floats(self, layer: int) -> int:
+        """Floats of a layer's transformed weights at the active level; 0 if it has none."""
+    def pack_key(self, layer: int) -> int:
+        """A number, 64 bits, that is another one for other weights or another layout."""
+    def pack(self, layer: int, out: _F32) -> None:
+        """Make a layer's transformed weights in `out`: pack_floats values, aligned to 64 bytes."""
+    def lend_pack(self, layer: int, pack: _F32) -> None:
+        """Let passes use these transformed weights in place; they must not change any more.
+
+        ValueError where a sample of them is not what the layer's weights give.
+        """
+
 @final
 class Tape:
     """What one forward pass of one batch recorded. Immutable."""

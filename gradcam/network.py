@@ -15,6 +15,7 @@ from gradcam.labels import Decoded, Labels
 from gradcam.models import presets
 from gradcam.models.layers import Graph, Layer, build
 from gradcam.models.presets import Preset
+from gradcam.packs import Packs
 from gradcam.tape import Tape
 
 Size = int | tuple[int, int] | Literal["original"] | None
@@ -53,6 +54,8 @@ class Network:
         Where Grad-CAM looks unless told otherwise.
     nodes : tuple of gradcam.models.layers.Node
         What each layer computes, in the order of :attr:`layers`.
+    packs : Packs or None
+        Where the transformed weights are kept from one process to the next.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Network:
         self.score_layer = graph.scores
         self.probability_layer = graph.probabilities
         self.target_layer = graph.target
+        self.packs: Packs | None = None
         self._names = graph.names
 
     @classmethod
@@ -208,6 +212,8 @@ class Network:
         self._require_memory(batch.input.shape[2:], len(batch.input))
         kept |= {self.index(self.target_layer), self.index(self.score_layer)}
         kept |= {number for number, shape in enumerate(shapes) if len(shape) == 1}
+        if self.packs is not None:
+            self.packs.attach()
         return Tape(self, self.core.forward(batch.input, sorted(kept)), *batch)
 
     def predict(self, pictures: Any, top: int = 5) -> list[Decoded]:

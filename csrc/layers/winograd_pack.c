@@ -14,14 +14,16 @@
 enum {
     PRODUCTS = 36, /* values of a transformed kernel */
     TAPS = 9,      /* and of one as it is */
-    SHARE = 64     /* input channels of a part, a multiple of every width */
+    SHARE = 64,    /* input channels of a part, a multiple of every width */
+    WIDEST = 16    /* vector, in floats */
 };
 
 typedef struct pack {
     struct pack *next;
     int backward;
     size_t width;
-    float *u; /* [k / 2W][xi][c][2W], c and k filled up with zeros */
+    float *owned;   /* or NULL: lent */
+    const float *u; /* [k / 2W][xi][c][2W], c and k filled up with zeros */
 } pack;
 
 struct gc_winograd_packs {
@@ -43,7 +45,7 @@ void gc_winograd_packs_free(gc_winograd_packs *packs)
         return;
     for (pack *p = atomic_load(&packs->first), *next; p != NULL; p = next) {
         next = p->next;
-        gc_free(p->u);
+        gc_free(p->owned);
         gc_free(p);
     }
     gc_free(packs);
@@ -87,32 +89,65 @@ static void pack_part(void *argument, size_t part, size_t worker)
         memset(u + xi * plane + last * p->lanes, 0, (end - last) * p->lanes * sizeof *u);
 }
 
-static pack *make_pack(const gc_conv *conv, const float *weight, gc_engine engine, int backward)
+static packing make_packing(const gc_conv *conv, const float *weight, gc_engine engine,
+                            int backward)
 {
-    const size_t in = gc_winograd_inputs(conv, backward), out = gc_winograd_outputs(conv, backward);
-    const size_t width = engine.kernels->width, lanes = 2 * width;
-    const size_t blocks = gc_divide_up(out, lanes), channels = gc_divide_up(in, width) * width;
+    const size_t in = gc_winograd_inputs(conv, backward), width = engine.kernels->width;
+    const size_t channels = gc_divide_up(in, width) * width;
     const size_t of_row = TAPS, of_column = conv->in_channels * TAPS;
-    packing p = {.kernels = engine.kernels,
-                 .weight = weight,
-                 .source = {.output_step = backward ? of_row : of_column,
-                            .channel_step = backward ? of_column : of_row,
-                            .turned = backward},
-                 .in = in,
-                 .out = out,
-                 .channels = channels,
-                 .lanes = lanes,
-                 .shares = gc_divide_up(channels, SHARE)};
+    return (packing){.kernels = engine.kernels,
+                     .weight = weight,
+                     .source = {.output_step = backward ? of_row : of_column,
+                                .channel_step = backward ? of_column : of_row,
+                                .turned = backward},
+                     .in = in,
+                     .out = gc_winograd_outputs(conv, backward),
+                     .channels = channels,
+                     .lanes = 2 * width,
+                     .shares = gc_divide_up(channels, SHARE)};
+}
+
+size_t gc_winograd_pack_floats(const gc_conv *conv, gc_engine engine, int backward)
+{
+    const packing p = make_packing(conv, NULL, engine, backward);
+    return gc_divide_up(p.out, p.lanes) * PRODUCTS * p.channels * p.lanes;
+}
+
+void gc_winograd_pack(const gc_conv *conv, const float *weight, gc_engine engine, int backward,
+                      float *u)
+{
+    packing p = make_packing(conv, weight, engine, backward);
+    p.u = u;
+    gc_parallel(engine.workers, gc_divide_up(p.out, p.lanes) * p.shares, pack_part, &p);
+}
+
+/* Put u, which is `owned` or not, among the packs; 0: no memory. Called with the lock. */
+static int add_pack(gc_winograd_packs *packs, gc_engine engine, int backward, float *owned,
+                    const float *u)
+{
     pack *made = gc_alloc(sizeof *made);
-    p.u = gc_alloc(blocks * PRODUCTS * channels * lanes * sizeof *p.u);
-    if (made == NULL || p.u == NULL) {
-        gc_free(made);
-        gc_free(p.u);
-        return NULL;
+    if (made == NULL)
+        return 0;
+    *made = (pack){.next = atomic_load(&packs->first),
+                   .backward = backward,
+                   .width = engine.kernels->width,
+                   .owned = owned,
+                   .u = u};
+    atomic_store_explicit(&packs->first, made, memory_order_release);
+    return 1;
+}
+
+static int make_pack(gc_winograd_packs *packs, const gc_conv *conv, const float *weight,
+                     gc_engine engine, int backward)
+{
+    float *u = gc_alloc(gc_winograd_pack_floats(conv, engine, backward) * sizeof *u);
+    if (u != NULL) {
+        gc_winograd_pack(conv, weight, engine, backward, u);
+        if (add_pack(packs, engine, backward, u, u))
+            return 1;
     }
-    gc_parallel(engine.workers, blocks * p.shares, pack_part, &p);
-    *made = (pack){.backward = backward, .width = width, .u = p.u};
-    return made;
+    gc_free(u);
+    return 0;
 }
 
 int gc_winograd_prepare(gc_winograd_packs *packs, const gc_conv *conv, const float *weight,
@@ -122,17 +157,40 @@ int gc_winograd_prepare(gc_winograd_packs *packs, const gc_conv *conv, const flo
     if (find_pack(packs, backward, width) != NULL)
         return 1;
     gc_lock(GC_LOCK_WEIGHTS);
-    int there = find_pack(packs, backward, width) != NULL; /* made while this thread waited */
-    if (!there) {
-        pack *made = make_pack(conv, weight, engine, backward);
-        there = made != NULL;
-        if (there) {
-            made->next = atomic_load(&packs->first);
-            atomic_store_explicit(&packs->first, made, memory_order_release);
-        }
-    }
+    const int there = find_pack(packs, backward, width) != NULL /* made while this thread waited */
+                      || make_pack(packs, conv, weight, engine, backward);
     gc_unlock(GC_LOCK_WEIGHTS);
     return there;
+}
+
+int gc_winograd_lend(gc_winograd_packs *packs, gc_engine engine, int backward, const float *u)
+{
+    gc_lock(GC_LOCK_WEIGHTS);
+    const int there = find_pack(packs, backward, engine.kernels->width) != NULL
+                      || add_pack(packs, engine, backward, NULL, u);
+    gc_unlock(GC_LOCK_WEIGHTS);
+    return there;
+}
+
+/* One kernel's row of each block is made again, of another input channel in each. */
+int gc_winograd_pack_fits(const gc_conv *conv, const float *weight, gc_engine engine,
+                          int backward, const float *u)
+{
+    _Alignas(GC_ALIGNMENT) float row[PRODUCTS * 2 * WIDEST];
+    const packing p = make_packing(conv, weight, engine, backward);
+    const size_t plane = p.channels * p.lanes;
+    for (size_t block = 0; block * p.lanes < p.out; block++, u += PRODUCTS * plane) {
+        const size_t c = (block + 1) * 61 % p.in, left = p.out - block * p.lanes;
+        gc_winograd_kernels source = p.source;
+        source.outputs = left < p.lanes ? left : p.lanes;
+        p.kernels->winograd_weights(
+            &source, 1,
+            p.weight + block * p.lanes * source.output_step + c * source.channel_step, p.lanes, row);
+        for (size_t xi = 0; xi < PRODUCTS; xi++)
+            if (memcmp(u + xi * plane + c * p.lanes, row + xi * p.lanes, p.lanes * sizeof *u) != 0)
+                return 0;
+    }
+    return 1;
 }
 
 const float *gc_winograd_u(const gc_winograd_packs *packs, int backward, gc_engine engine)

@@ -1,4 +1,5 @@
 /* network_type.c: Network, which runs forward passes. */
+#include "base/memory.h"
 #include "python/common.h"
 
 PyObject *gc_wrap_network(PyTypeObject *type, gc_network *network, PyObject *arrays)
@@ -153,7 +154,101 @@ static PyObject *network_forward(PyObject *object, PyObject *args, PyObject *kwa
                            : gc_raise(status, &error);
 }
 
+/* ---- Transformed weights ---------------------------------------------------------------- */
+
+static PyObject *network_pack_floats(PyObject *object, PyObject *number)
+{
+    size_t layer;
+    if (!gc_parse_layer(number, &layer))
+        return NULL;
+    return PyLong_FromSize_t(
+        gc_network_pack_floats(((network_object *)object)->network, layer));
+}
+
+static PyObject *network_pack_key(PyObject *object, PyObject *number)
+{
+    size_t layer;
+    uint64_t key;
+    if (!gc_parse_layer(number, &layer))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    key = gc_network_pack_key(((network_object *)object)->network, layer);
+    Py_END_ALLOW_THREADS
+    return PyLong_FromUnsignedLongLong(key);
+}
+
+/* The array as it is, of float32, one axis, aligned and of the layer's size; NULL with an
+ * exception set. */
+static PyArrayObject *parse_pack(const gc_network *network, size_t layer, PyObject *object)
+{
+    const size_t floats = gc_network_pack_floats(network, layer);
+    if (!PyArray_Check(object)) {
+        PyErr_SetString(PyExc_TypeError, "pack must be an array");
+        return NULL;
+    }
+    PyArrayObject *array = (PyArrayObject *)object;
+    if (PyArray_TYPE(array) != NPY_FLOAT32 || PyArray_NDIM(array) != 1
+        || !PyArray_IS_C_CONTIGUOUS(array) || PyArray_ISBYTESWAPPED(array)
+        || (uintptr_t)PyArray_DATA(array) % GC_ALIGNMENT != 0
+        || (size_t)PyArray_SIZE(array) != floats) {
+        PyErr_Format(PyExc_ValueError,
+                     "pack must be %zu values of float32 in a row, aligned to %d bytes", floats,
+                     GC_ALIGNMENT);
+        return NULL;
+    }
+    return array;
+}
+
+static PyObject *network_pack(PyObject *object, PyObject *args)
+{
+    const gc_network *network = ((network_object *)object)->network;
+    PyObject *given;
+    size_t layer;
+    gc_error error;
+    gc_status status;
+    if (!PyArg_ParseTuple(args, "O&O:pack", gc_parse_layer, &layer, &given))
+        return NULL;
+    PyArrayObject *pack = parse_pack(network, layer, given);
+    if (pack == NULL || PyArray_FailUnlessWriteable(pack, "pack") < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = gc_network_pack(network, layer, (size_t)PyArray_SIZE(pack), gc_floats(pack), &error);
+    Py_END_ALLOW_THREADS
+    if (status != GC_OK)
+        return gc_raise(status, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *network_lend_pack(PyObject *object, PyObject *args)
+{
+    network_object *self = (network_object *)object;
+    PyObject *given;
+    size_t layer;
+    gc_error error;
+    gc_status status;
+    if (!PyArg_ParseTuple(args, "O&O:lend_pack", gc_parse_layer, &layer, &given))
+        return NULL;
+    PyArrayObject *pack = parse_pack(self->network, layer, given);
+    if (pack == NULL || PyList_Append(self->arrays, given) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = gc_network_lend_pack(self->network, layer, (size_t)PyArray_SIZE(pack),
+                                  gc_floats(pack), &error);
+    Py_END_ALLOW_THREADS
+    if (status != GC_OK)
+        return gc_raise(status, &error);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"pack_floats", network_pack_floats, METH_O,
+     "pack_floats(layer)\n--\n\nFloats of a layer's transformed weights, 0 if it has none."},
+    {"pack_key", network_pack_key, METH_O,
+     "pack_key(layer)\n--\n\nA number that tells transformed weights apart, by their source."},
+    {"pack", network_pack, METH_VARARGS,
+     "pack(layer, out)\n--\n\nMake a layer's transformed weights in `out`."},
+    {"lend_pack", network_lend_pack, METH_VARARGS,
+     "lend_pack(layer, pack)\n--\n\nUse these transformed weights, in place."},
     {"shapes", (PyCFunction)(void (*)(void))network_shapes, METH_VARARGS | METH_KEYWORDS,
      "shapes(height, width)\n--\n\nShape of each layer's output, without the batch axis."},
     {"forward", (PyCFunction)(void (*)(void))network_forward, METH_VARARGS | METH_KEYWORDS,

@@ -23,6 +23,7 @@ from gradcam.models import presets
 from gradcam.models.layers import Layer
 from gradcam.models.presets import Preset
 from gradcam.network import Network
+from gradcam.packs import Packs
 from gradcam.weights.tensors import Weights, WeightsError, as_float32, listed
 
 _GRID = 7
@@ -87,6 +88,8 @@ class VGG:
             A safetensors or .npz file, or arrays, with torchvision's names. The fully connected
             weights stay where they are, in the file mapped into memory or in the array, and are
             not to be changed. None: random weights, so an untrained network, for trying out.
+            What the convolutions of a file become is kept in the user's cache folder, see
+            :mod:`gradcam.packs`.
         labels : Labels or sequence of str, optional
             By default those of the file's metadata, else ImageNet's where there are 1000
             classes, else numbers.
@@ -107,6 +110,7 @@ class VGG:
         ValueError
             Where the labels or the preset do not fit.
         """
+        from_file = isinstance(weights, (str, os.PathLike))
         if weights is None:
             name = name or f"{self.name} (untrained)"
             weights = Weights(self.random_tensors(seed=seed))
@@ -122,7 +126,12 @@ class VGG:
             labels = imagenet.labels() if classes == 1000 else Labels.numbered(classes)
         if preset is None:
             preset = Preset.from_metadata(weights.metadata) or presets.PRESETS["torchvision"]
-        return Network.from_layers(layers, labels=labels, preset=preset, name=name or self.name)
+        network = Network.from_layers(layers, labels=labels, preset=preset, name=name or self.name)
+        if from_file:
+            convolutions = [layer for layer in layers if layer.op == "conv"]
+            tensors = [np.asarray(layer.weights["weight"]) for layer in convolutions]
+            network.packs = Packs(network.core, tensors)
+        return network
 
     def layers(self, tensors: Mapping[str, NDArray[Any]]) -> list[Layer]:
         """The list of layers for :meth:`gradcam.Network.from_layers`, checked.
