@@ -95,11 +95,11 @@ class Packs:
         header = _header(sizes, keys)
         content = _mapped(path, header, count)
         if content is None or not self._lend(sizes, content):
-            content = np.frombuffer(_memory(4 * count), np.float32)
             try:
+                content = np.frombuffer(_memory(4 * count), np.float32)
                 for layer, part in _parts(sizes, content):
                     self._core.pack(layer, part)
-            except ValueError:  # another thread has changed the level
+            except (OSError, ValueError):  # no memory; another thread has changed the level
                 return
             self._lend(sizes, content)
             _write(path, header, content)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["GRADCAM_CACHE"] = "off"  # the user's own is none of the tests' business
 
 import pytest
 

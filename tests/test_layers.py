@@ -179,6 +179,12 @@ BAD_LAYERS = {
             1, Layer("bn1", "batch_norm", weights=NORM | {"running_var": -NORM["running_var"]})
         ),
     ),
+    "infinite variance": (
+        ValueError,
+        lambda: replaced(
+            1, Layer("bn1", "batch_norm", weights=NORM | {"running_var": NORM["running_var"] * np.inf})
+        ),
+    ),
     "batch norm of other channels": (
         ValueError,
         lambda: replaced(

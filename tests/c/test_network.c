@@ -268,6 +268,54 @@ static int check_refused(const gc_network *network, size_t scores)
     return good;
 }
 
+/* ---- Transformed weights ----------------------------------------------------------------- */
+
+/* A network with a pack that it was lent computes what one computes that makes its own, and no
+ * level takes what was made of other weights. */
+static int check_packs(void)
+{
+    enum { IN = 9, OUT = 35, SIDE = 7 };
+    const gc_conv conv = {.in_channels = IN, .out_channels = OUT, .kernel = {3, 3},
+                          .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .groups = 1};
+    float *weight = random_floats(OUT * IN * 9), *x = random_floats(IN * SIDE * SIDE);
+    float *own = nan_floats(OUT * SIDE * SIDE), *out = nan_floats(OUT * SIDE * SIDE);
+    gc_network *first = NULL, *second = NULL;
+    gc_tape *tapes[2] = {NULL, NULL};
+    gc_error error;
+    size_t layer = 0;
+    int good = gc_network_new(IN, &first, &error) == GC_OK
+               && gc_network_new(IN, &second, &error) == GC_OK
+               && gc_add_conv(first, 0, &conv, weight, NULL, &layer, &error) == GC_OK
+               && gc_add_conv(second, 0, &conv, weight, NULL, &layer, &error) == GC_OK;
+    const size_t floats = gc_network_pack_floats(second, layer);
+    float *pack = aligned_alloc(64, floats * sizeof *pack + 64);
+    if (floats > 0) { /* not on the reference level */
+        good = good && gc_network_pack(second, layer, floats + 1, pack, &error) == GC_BAD_ARGUMENT
+               && gc_network_pack(second, layer, floats, pack, &error) == GC_OK
+               && gc_network_pack_key(first, layer) == gc_network_pack_key(second, layer)
+               && gc_network_lend_pack(second, layer, floats, pack, &error) == GC_OK
+               && gc_network_lend_pack(second, 0, floats, pack, &error) == GC_BAD_ARGUMENT;
+    }
+    good = good
+           && gc_forward(first, x, 1, SIDE, SIDE, NULL, layer, &tapes[0], &error) == GC_OK
+           && gc_forward(second, x, 1, SIDE, SIDE, NULL, layer, &tapes[1], &error) == GC_OK
+           && gc_tape_read(tapes[0], layer, own, &error) == GC_OK
+           && gc_tape_read(tapes[1], layer, out, &error) == GC_OK
+           && memcmp(own, out, OUT * SIDE * SIDE * sizeof *out) == 0;
+    const uint64_t key = gc_network_pack_key(first, layer);
+    weight[100] += 1.0f; /* the networks read it in place */
+    good = good && (floats == 0 || gc_network_pack_key(first, layer) != key);
+    for (size_t i = 0; i < OUT * IN * 9; i++)
+        weight[i] += 1.0f;
+    good = good
+           && (floats == 0
+               || gc_network_lend_pack(first, layer, floats, pack, &error) == GC_BAD_ARGUMENT);
+    gc_tape_free(tapes[0]), gc_tape_free(tapes[1]);
+    gc_network_free(first), gc_network_free(second);
+    free(weight), free(x), free(own), free(out), free(pack);
+    return good;
+}
+
 int main(void)
 {
     static fixture f;
@@ -288,6 +336,7 @@ int main(void)
         report(name, "gradient of the probabilities",
                check_gradient(network, gc_network_size(network) - 1, BATCH * CLASSES));
         report(name, "several seeds", check_several_seeds(network, scores));
+        report(name, "transformed weights that are lent", check_packs());
     }
     report("memory", "every allocation fails once", check_no_memory(&f));
     report("arguments", "refused", check_refused(network, scores));
