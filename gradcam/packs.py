@@ -84,27 +84,35 @@ class Packs:
                 self._done = True
 
     def _attach(self) -> None:
-        where = folder()
         sizes = {layer: self._core.pack_floats(layer) for layer in range(len(self._core))}
         sizes = {layer: floats for layer, floats in sizes.items() if floats}
-        count = sum(sizes.values())
-        if where is None or 4 * count < LEAST_BYTES:
+        if 4 * sum(sizes.values()) < LEAST_BYTES:
             return
-        keys = {layer: self._core.pack_key(layer) for layer in sizes}
-        path = where / f"{_name(keys.values())}.packs"
-        header = _header(sizes, keys)
-        content = _mapped(path, header, count)
-        if content is None or not self._lend(sizes, content):
-            try:
-                content = np.frombuffer(_memory(4 * count), np.float32)
-                for layer, part in _parts(sizes, content):
-                    self._core.pack(layer, part)
-            except (OSError, ValueError):  # no memory; another thread has changed the level
-                return
-            self._lend(sizes, content)
-            _write(path, header, content)
+        where = folder()
+        if where is None:
+            self._make(sizes)
+        else:
+            keys = {layer: self._core.pack_key(layer) for layer in sizes}
+            path = where / f"{_name(keys.values())}.packs"
+            header = _header(sizes, keys)
+            content = _mapped(path, header, sum(sizes.values()))
+            if content is None or not self._lend(sizes, content):
+                content = self._make(sizes)
+                if content is not None:
+                    _write(path, header, content)
         for tensor in self._tensors:
             _give_back(tensor)
+
+    def _make(self, sizes: Mapping[int, int]) -> NDArray[np.float32] | None:
+        """Make them all in memory and lend them; None where that was not to be."""
+        try:
+            content = np.frombuffer(_memory(4 * sum(sizes.values())), np.float32)
+            for layer, part in _parts(sizes, content):
+                self._core.pack(layer, part)
+        except (OSError, ValueError):  # no memory; another thread has changed the level
+            return None
+        self._lend(sizes, content)
+        return content
 
     def _lend(self, sizes: Mapping[int, int], content: NDArray[np.float32]) -> bool:
         """Whether the network takes them all; it refuses what a sample shows to be others."""

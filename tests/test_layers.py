@@ -182,7 +182,10 @@ BAD_LAYERS = {
     "infinite variance": (
         ValueError,
         lambda: replaced(
-            1, Layer("bn1", "batch_norm", weights=NORM | {"running_var": NORM["running_var"] * np.inf})
+            1,
+            Layer(
+                "bn1", "batch_norm", weights=NORM | {"running_var": NORM["running_var"] * np.inf}
+            ),
         ),
     ),
     "batch norm of other channels": (

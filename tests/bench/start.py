@@ -1,0 +1,130 @@
+"""From the start of a process to a saved heat map, VGG-16 against PyTorch, files in the disk cache.
+
+    python tests/bench/start.py [ROUNDS]
+
+Writes a full-size random VGG-16 (553 MB) for each side and a picture to a temporary folder, and
+starts, in turn:
+
+    gradcam, packs made    gradcam explain, without its cache of transformed weights
+    gradcam                gradcam explain, from its second run on
+    PyTorch                a script with the same steps: Grad-CAM at relu5_3, jet over the picture;
+                           weights mapped into memory, layers made without initial values
+    PyTorch, plain         the same as most scripts load: initialised layers, weights read
+
+Prints medians, the ratio to PyTorch's mapped one, and the most memory that was resident.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TORCH = """
+import sys
+import matplotlib, numpy as np, torch
+from PIL import Image
+from torch import nn
+
+def model():
+    layers, channels = [], 3
+    for count, width in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+        for _ in range(count):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            channels = width
+        layers.append(nn.MaxPool2d(2))
+    fc = [nn.Linear(25088, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU(),
+          nn.Dropout(), nn.Linear(4096, 1000)]
+    return nn.ModuleDict({"features": nn.Sequential(*layers), "classifier": nn.Sequential(*fc)})
+
+if sys.argv[1] == "mapped":
+    with torch.device("meta"):
+        net = model()
+    net.load_state_dict(torch.load("vgg16.pth", mmap=True, weights_only=True), assign=True)
+else:
+    net = model()
+    net.load_state_dict(torch.load("vgg16.pth", weights_only=True))
+net.eval()
+picture = Image.open("picture.png").convert("RGB")
+x = torch.from_numpy(np.array(picture.resize((224, 224), Image.Resampling.BILINEAR)))
+mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+x = ((x / 255 - mean) / std).permute(2, 0, 1)[None]
+with torch.no_grad():
+    maps = net["features"][:30](x)
+maps.requires_grad_()
+scores = net["classifier"](net["features"][30](maps).flatten(1))
+(gradient,) = torch.autograd.grad(scores.max(), maps)
+cam = (gradient.mean((2, 3), keepdim=True) * maps).sum(1, keepdim=True).relu().detach()
+cam = nn.functional.interpolate(cam, size=picture.size[::-1], mode="bilinear")[0, 0].numpy()
+cam = (cam - cam.min()) / (cam.max() - cam.min())
+heat = matplotlib.colormaps["jet"](cam, bytes=True)[..., :3]
+Image.fromarray(np.asarray(picture) // 2 + heat // 2).save("torch.png", compress_level=2)
+"""
+
+EXPLAIN = [sys.executable, "-m", "gradcam", "explain", "picture.png"]
+EXPLAIN += ["--weights", "vgg16.safetensors"]
+
+
+def prepare(folder: Path) -> None:
+    """Write the weights for both sides, and the picture."""
+    import torch
+
+    import gradcam
+
+    tensors = gradcam.vgg16.random_tensors()
+    gradcam.weights.save(tensors, folder / "vgg16.safetensors")
+    torch.save({k: torch.from_numpy(v) for k, v in tensors.items()}, folder / "vgg16.pth")
+    scene = gradcam.pictograms.scene(seed=1)
+    gradcam.plot.save(scene.picture, folder / "picture.png")
+
+
+def measure(command: list[str], folder: Path, cache: str) -> tuple[float, float]:
+    """Seconds until the process has ended, and MB that were resident at most."""
+    environment = os.environ | {"GRADCAM_CACHE": cache}
+    began = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    elapsed = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[:4]} ended with {process.returncode}")
+    return elapsed, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def main(rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder)
+        cache = str(folder / "cache")
+        torch = [sys.executable, "-c", TORCH]
+        sides = {
+            "gradcam, packs made": (EXPLAIN, "off"),
+            "gradcam": (EXPLAIN, cache),
+            "PyTorch": ([*torch, "mapped"], "off"),
+            "PyTorch, plain": ([*torch, "plain"], "off"),
+        }
+        first, _ = measure(EXPLAIN, folder, cache)
+        print(f"gradcam's first run, which fills its cache: {first:.2f} s")
+        taken: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+        for number in range(rounds + 1):
+            for side, (command, where) in sides.items():
+                found = measure(command, folder, where)
+                if number > 0:  # the first round warms the disk cache
+                    taken[side].append(found)
+        seconds = {side: statistics.median(t for t, _ in found) for side, found in taken.items()}
+        for side, found in taken.items():
+            ratio = seconds[side] / seconds["PyTorch"]
+            least = min(t for t, _ in found)
+            memory = max(m for _, m in found)
+            print(
+                f"{side:20}  {seconds[side]:5.2f} s  (least {least:.2f})  "
+                f"{ratio:5.2f} of PyTorch  {memory:5.0f} MB"
+            )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
