@@ -280,8 +280,8 @@ def test_the_core_takes_no_others_transformed_weights(cpu_level):
     network.pack(layer, pack)
     with pytest.raises(ValueError, match="not the transformed weights"):
         core_network(seed=1)[0].lend_pack(layer, pack)
-    with pytest.raises(ValueError, match="no transformed weights"):
-        network.lend_pack(0, aligned(0))
+    with pytest.raises(ValueError):
+        network.lend_pack(0, pack[:0])  # the input has none
     for bad in (pack[:-1], pack.astype(np.float64), pack[None], pack.astype(">f4")):
         with pytest.raises(ValueError, match=f"{count} values of float32"):
             network.lend_pack(layer, bad)

@@ -297,8 +297,10 @@ static int check_packs(void)
                && gc_network_lend_pack(second, 0, floats, pack, &error) == GC_BAD_ARGUMENT;
     }
     good = good
-           && gc_forward(first, x, 1, SIDE, SIDE, NULL, layer, &tapes[0], &error) == GC_OK
-           && gc_forward(second, x, 1, SIDE, SIDE, NULL, layer, &tapes[1], &error) == GC_OK
+           && gc_forward(first, x, 1, SIDE, SIDE, NULL, layer, 0, &tapes[0],
+                         &error) == GC_OK
+           && gc_forward(second, x, 1, SIDE, SIDE, NULL, layer, 0, &tapes[1],
+                         &error) == GC_OK
            && gc_tape_read(tapes[0], layer, own, &error) == GC_OK
            && gc_tape_read(tapes[1], layer, out, &error) == GC_OK
            && memcmp(own, out, OUT * SIDE * SIDE * sizeof *out) == 0;
