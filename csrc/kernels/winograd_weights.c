@@ -68,17 +68,17 @@ GC_INLINE wide_vec load_wide(const float *x)
 GC_INLINE void transform(const double g[SIDE][3], const float *taps, size_t plane, float *u)
 {
     wide_vec half[SIDE][3];
-#pragma GCC unroll 3
+    GC_UNROLL
     for (int j = 0; j < 3; j++) {
         const wide_vec x = load_wide(taps + j * LANES), y = load_wide(taps + (3 + j) * LANES),
                        z = load_wide(taps + (6 + j) * LANES);
-#pragma GCC unroll 6
+        GC_UNROLL
         for (int i = 0; i < SIDE; i++)
             half[i][j] = row_times(g[i], x, y, z);
     }
-#pragma GCC unroll 6
+    GC_UNROLL
     for (int i = 0; i < SIDE; i++)
-#pragma GCC unroll 6
+        GC_UNROLL
         for (int j = 0; j < SIDE; j++) {
             const half_vec rounded = __builtin_convertvector(
                 row_times(g[j], half[i][0], half[i][1], half[i][2]), half_vec);
