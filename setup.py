@@ -44,7 +44,7 @@ WIDTHS = {"baseline": 4, "avx2": 8, "avx512": 16, "neon": 4}  # floats in a vect
 if IS_X86:
     # The architecture is named first, for CFLAGS may hold a higher one.
     LEVELS["baseline"] = ["-march=x86-64"]
-    LEVELS["avx2"] = ["-march=x86-64", "-mavx2", "-mfma"]
+    LEVELS["avx2"] = ["-march=x86-64", "-mavx2", "-mfma", "-mf16c"]
     LEVELS["avx512"] = [
         *LEVELS["avx2"],
         *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"),

@@ -59,6 +59,10 @@ typedef struct gc_pool {
  *   GC_DECONVNET  g * (g > 0)               Zeiler & Fergus 2014 */
 typedef enum gc_rule { GC_GRADIENT, GC_GUIDED, GC_DECONVNET } gc_rule;
 
+/* How a linear layer's weights lie in memory. All arithmetic is in float32: the two types of 16
+ * bits, IEEE's and the upper half of a float32, halve what is read and cost their rounding. */
+typedef enum gc_storage { GC_FLOAT32, GC_FLOAT16, GC_BFLOAT16 } gc_storage;
+
 typedef enum gc_resize_method { GC_HALF_PIXEL, GC_ALIGN_CORNERS, GC_NEAREST } gc_resize_method;
 
 typedef struct gc_network gc_network;
@@ -85,10 +89,10 @@ const char *gc_network_operation(const gc_network *network, size_t layer);
  * out size = floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1. */
 gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
                       const float *weight, const float *bias, size_t *layer, gc_error *error);
-/* y = W x + b for a vector x; weight [out][in]; bias [out] or NULL. */
+/* y = W x + b for a vector x; weight [out][in], finite, in `storage`; bias [out] or NULL. */
 gc_status gc_add_linear(gc_network *network, size_t input, size_t in, size_t out,
-                        const float *weight, const float *bias, size_t *layer,
-                        gc_error *error);
+                        gc_storage storage, const void *weight, const float *bias,
+                        size_t *layer, gc_error *error);
 gc_status gc_add_relu(gc_network *network, size_t input, size_t *layer, gc_error *error);
 /* out size = floor or ceil((in + 2 padding - kernel) / stride) + 1; padding <= kernel / 2. */
 gc_status gc_add_max_pool(gc_network *network, size_t input, const gc_pool *pool,

@@ -35,7 +35,19 @@ class NetworkBuilder:
         exact: bool = False,
     ) -> int:
         """exact: by its definition, never by Winograd's algorithm."""
-    def linear(self, input: int, weight: ArrayLike, bias: ArrayLike | None = None) -> int: ...
+    def linear(
+        self,
+        input: int,
+        weight: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+    ) -> int:
+        """dtype: how the weights are stored; arithmetic is in float32.
+
+        float16 takes an array of float16, bfloat16 its bits in an array of uint16: neither is
+        converted. All values must be finite.
+        """
     def relu(self, input: int) -> int: ...
     def max_pool(
         self,

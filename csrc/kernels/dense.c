@@ -1,113 +1,382 @@
-/* dense.c: a matrix times a vector, both ways, for fully connected layers at batch 1.
+/* dense.c: a matrix times some vectors, both ways, for fully connected layers.
  *
- *     forward   y[r] = sum over c of w[r][c] x[c]
- *     backward  dx[c] = sum over r of g[r] w[r][c]
+ *     forward   y[n][r] = sum over c of w[r][c] x[n][c]
+ *     backward  dx[n][c] = sum over r of dy[n][r] w[r][c]
  *
- * Each weight is used once, so the speed is that of memory: rows are read in fours, each as one
- * stream, and where g[r] is zero (half of the units behind a ReLU) its row is not read, so that
- * weights must be finite. The order
- * of the sums depends on the sizes alone. Rows need not be aligned: they lie where the caller,
- * or a mapped file, has them. */
+ * A single vector uses each weight once, so the speed is that of memory: weights are read as
+ * streams of four rows, each weight once for up to VECTORS vectors, whose sums fill the registers.
+ * Rows for which dy is zero (half of the units behind a ReLU) are not read, so weights must be
+ * finite. Weights of 16 bits are widened in registers; all sums are of floats.
+ *
+ * The order in which a vector's products are summed depends on the layer's sizes alone, not on how
+ * many vectors there are: forward in lanes over a block of columns, then the lanes, then the
+ * blocks; backward over the rows, where leaving out a zero changes nothing. Rows need not be
+ * aligned: they lie where the caller, or a mapped file, has them. */
+#include <string.h>
+
 #include "kernels/level.h"
 #include "kernels/vec.h"
 
-enum { ROWS = 4 };
+/* Forward, ROWS * VECTORS sums, a value of each vector and a weight fill the registers; backward,
+ * as many factors, the weights and a sum. */
+enum {
+    ROWS = 4,
+    VECTORS = GC_REGISTERS >= 32 ? 6 : 3,
+    COLUMNS = 2048,     /* whose products are summed before those of the next */
+    AHEAD = 1024,       /* weights that are fetched before their turn */
+    STRIDE = 1024 + 16, /* columns of a tile; not a power of two */
+    MOST_ROWS = 1024,   /* of a tile */
+    FEW_ROWS = 32       /* that stay in the cache while several tiles use them */
+};
 
-static float sum_of(gc_vec v)
+/* Of so many vectors, how many to take at once: even shares. */
+static size_t group_size(size_t count)
 {
-    float sum = 0.0f;
-    for (int i = 0; i < GC_WIDTH; i++)
-        sum += v[i];
+    const size_t groups = (count + VECTORS - 1) / VECTORS;
+    return (count + groups - 1) / groups;
+}
+
+GC_INLINE const void *weight_at(gc_storage storage, const void *w, size_t i)
+{
+    return (const char *)w + i * (storage == GC_FLOAT32 ? 4 : 2);
+}
+
+GC_INLINE gc_vec load_weights(gc_storage storage, const void *w, size_t i)
+{
+    const void *from = weight_at(storage, w, i);
+    return storage == GC_FLOAT32   ? gc_load(from)
+           : storage == GC_FLOAT16 ? gc_widen_float16(from)
+                                   : gc_widen_bfloat16(from);
+}
+
+/* One weight, for the few that fill no vector. */
+static float load_weight(gc_storage storage, const void *w, size_t i)
+{
+    uint16_t halves[GC_WIDTH] = {0};
+    if (storage == GC_FLOAT32)
+        return ((const float *)w)[i];
+    halves[0] = ((const uint16_t *)w)[i];
+    return load_weights(storage, halves, 0)[0];
+}
+
+/* ---- Forward ---------------------------------------------------------------------------- */
+
+/* Some columns of some rows, and as much of some vectors. */
+typedef struct block {
+    size_t columns, in, out;
+    const void *w;  /* [rows][in] */
+    const float *x; /* [vectors][in] */
+    float *y;       /* [vectors][out] */
+    int first;      /* y is written, not added to */
+} block;
+
+static float sum_of(const float lanes[GC_WIDTH])
+{
+    float sums[GC_WIDTH];
+    memcpy(sums, lanes, sizeof sums);
+    for (size_t half = GC_WIDTH / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            sums[i] += sums[i + half];
+    return sums[0];
+}
+
+/* Add up the lanes, and the columns from c on, too few for a vector. */
+static void finish_block(const block *b, gc_storage storage, size_t vectors, size_t rows,
+                         size_t c, float lanes[ROWS][VECTORS][GC_WIDTH])
+{
+    for (size_t n = 0; n < vectors; n++)
+        for (size_t r = 0; r < rows; r++) {
+            float *y = b->y + n * b->out + r, sum = sum_of(lanes[r][n]);
+            for (size_t i = c; i < b->columns; i++)
+                sum += load_weight(storage, b->w, r * b->in + i) * b->x[n * b->in + i];
+            *y = b->first ? sum : *y + sum;
+        }
+}
+
+/* `storage`, `rows` and `vectors` are constants where it is inlined. */
+GC_INLINE void multiply_block(const block *b, gc_storage storage, size_t rows, size_t vectors)
+{
+    gc_vec sums[ROWS][VECTORS], x[VECTORS];
+    GC_UNROLL
+    for (size_t r = 0; r < rows; r++)
+        GC_UNROLL
+        for (size_t n = 0; n < vectors; n++)
+            sums[r][n] = (gc_vec){0};
+    size_t c = 0;
+    for (; c + GC_WIDTH <= b->columns; c += GC_WIDTH) {
+        GC_UNROLL
+        for (size_t n = 0; n < vectors; n++)
+            x[n] = gc_load(b->x + n * b->in + c);
+        GC_UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            const gc_vec w = load_weights(storage, b->w, r * b->in + c);
+            __builtin_prefetch(weight_at(storage, b->w, r * b->in + c + AHEAD), 0, 1);
+            GC_UNROLL
+            for (size_t n = 0; n < vectors; n++)
+                sums[r][n] += w * x[n];
+        }
+    }
+    float lanes[ROWS][VECTORS][GC_WIDTH];
+    GC_UNROLL
+    for (size_t r = 0; r < rows; r++)
+        GC_UNROLL
+        for (size_t n = 0; n < vectors; n++)
+            gc_store(lanes[r][n], sums[r][n]);
+    finish_block(b, storage, vectors, rows, c, lanes);
+}
+
+/* Four rows, and as many vectors as there are. */
+GC_INLINE void multiply_four(const block *b, gc_storage storage, size_t vectors)
+{
+    switch (vectors) {
+    case 1: multiply_block(b, storage, ROWS, 1); break;
+    case 2: multiply_block(b, storage, ROWS, 2); break;
+    case 3: multiply_block(b, storage, ROWS, 3); break;
+#if GC_REGISTERS >= 32
+    case 4: multiply_block(b, storage, ROWS, 4); break;
+    case 5: multiply_block(b, storage, ROWS, 5); break;
+    case 6: multiply_block(b, storage, ROWS, 6); break;
+#endif
+    }
+}
+
+GC_INLINE void forward(const gc_dense *d, gc_storage storage, size_t first, size_t rows,
+                       const void *w, const float *x, float *y)
+{
+    const size_t count = d->sets * d->batch;
+    for (size_t c = 0; c < d->in; c += COLUMNS)
+        for (size_t n = 0, vectors; n < count; n += vectors) {
+            vectors = group_size(count - n);
+            block b = {.columns = d->in - c < COLUMNS ? d->in - c : COLUMNS,
+                       .in = d->in,
+                       .out = d->out,
+                       .x = x + n * d->in + c,
+                       .first = c == 0};
+            size_t r = first;
+            for (; r + ROWS <= first + rows; r += ROWS) {
+                b.w = weight_at(storage, w, r * d->in + c);
+                b.y = y + n * d->out + r;
+                multiply_four(&b, storage, vectors);
+            }
+            for (; r < first + rows; r++)
+                for (size_t i = 0; i < vectors; i++) {
+                    block one = b;
+                    one.w = weight_at(storage, w, r * d->in + c);
+                    one.x = b.x + i * d->in;
+                    one.y = y + (n + i) * d->out + r;
+                    multiply_block(&one, storage, 1, 1);
+                }
+        }
+}
+
+void GC_KERNEL(dense_forward)(const gc_dense *dense, size_t first, size_t rows, const void *w,
+                              const float *x, float *y)
+{
+    switch (dense->storage) {
+    case GC_FLOAT32: forward(dense, GC_FLOAT32, first, rows, w, x, y); break;
+    case GC_FLOAT16: forward(dense, GC_FLOAT16, first, rows, w, x, y); break;
+    case GC_BFLOAT16: forward(dense, GC_BFLOAT16, first, rows, w, x, y); break;
+    }
+}
+
+/* ---- Backward --------------------------------------------------------------------------- */
+
+/* Some columns of dx of some vectors, which lie close together here: their places in dx, often a
+ * power of two apart, would meet in the same few lines of the cache. */
+typedef struct tile {
+    size_t vectors, columns, dy_stride;
+    const float *dy;
+    const void *w; /* [out][in], from the first column on */
+    size_t count;  /* rows of which some vector's factor is not zero */
+    size_t rows[MOST_ROWS + 2 * ROWS]; /* their numbers, and some that stand in at the end */
+    _Alignas(64) float dx[VECTORS * STRIDE]; /* [vectors][STRIDE] */
+} tile;
+
+static int is_zero(const tile *t, size_t row)
+{
+    for (size_t n = 0; n < t->vectors; n++)
+        if (t->dy[n * t->dy_stride + row] != 0.0f)
+            return 0;
+    return 1;
+}
+
+/* Those of the rows r .. end that are not zero. The last of them stands in for what is missing to
+ * four, and for the four that would come next. */
+static void list_rows(tile *t, size_t r, size_t end)
+{
+    t->count = 0;
+    for (; r < end; r++)
+        if (!is_zero(t, r))
+            t->rows[t->count++] = r;
+    for (size_t i = t->count; t->count > 0 && i < t->count + 2 * ROWS; i++)
+        t->rows[i] = t->rows[t->count - 1];
+}
+
+/* Of vector n and the i-th row listed; 0 where that stands in. */
+static float factor_of(const tile *t, size_t n, size_t i)
+{
+    return i < t->count ? t->dy[n * t->dy_stride + t->rows[i]] : 0.0f;
+}
+
+/* The last columns, too few for a vector, of the four rows listed from the i-th on. */
+static void add_last_columns(tile *t, gc_storage storage, size_t in, size_t i, size_t first)
+{
+    for (size_t n = 0; n < t->vectors; n++)
+        for (size_t c = first; c < t->columns; c++)
+            for (size_t r = i; r < i + ROWS; r++)
+                t->dx[n * STRIDE + c] +=
+                    factor_of(t, n, r) * load_weight(storage, t->w, t->rows[r] * in + c);
+}
+
+/* The four rows listed from the i-th on, while the next ones are on their way from memory.
+ * `storage` and `vectors` are constants where it is inlined; what the loop reads is copied out of
+ * the tile: for all the compiler knows, dx might cover it. */
+GC_INLINE void add_rows(tile *t, gc_storage storage, size_t in, size_t i, size_t vectors)
+{
+    const void *rows[ROWS], *later[ROWS];
+    gc_vec factors[VECTORS][ROWS], w[ROWS];
+    const size_t columns = t->columns;
+    GC_UNROLL
+    for (size_t r = 0; r < ROWS; r++) {
+        rows[r] = weight_at(storage, t->w, t->rows[i + r] * in);
+        later[r] = weight_at(storage, t->w, t->rows[i + ROWS + r] * in);
+        GC_UNROLL
+        for (size_t n = 0; n < vectors; n++)
+            factors[n][r] = gc_broadcast(factor_of(t, n, i + r));
+    }
+    size_t c = 0;
+    for (; c + GC_WIDTH <= columns; c += GC_WIDTH) {
+        GC_UNROLL
+        for (size_t r = 0; r < ROWS; r++) {
+            __builtin_prefetch(weight_at(storage, later[r], c), 0, 2);
+            w[r] = load_weights(storage, rows[r], c);
+        }
+        GC_UNROLL
+        for (size_t n = 0; n < vectors; n++) {
+            gc_vec sum = gc_load(t->dx + n * STRIDE + c);
+            GC_UNROLL
+            for (size_t r = 0; r < ROWS; r++)
+                sum += factors[n][r] * w[r];
+            gc_store(t->dx + n * STRIDE + c, sum);
+        }
+    }
+    if (c < columns)
+        add_last_columns(t, storage, in, i, c);
+}
+
+/* As many vectors as there are. */
+GC_INLINE void add_four(tile *t, gc_storage storage, size_t in, size_t i)
+{
+    switch (t->vectors) {
+    case 1: add_rows(t, storage, in, i, 1); break;
+    case 2: add_rows(t, storage, in, i, 2); break;
+    case 3: add_rows(t, storage, in, i, 3); break;
+#if GC_REGISTERS >= 32
+    case 4: add_rows(t, storage, in, i, 4); break;
+    case 5: add_rows(t, storage, in, i, 5); break;
+    case 6: add_rows(t, storage, in, i, 6); break;
+#endif
+    }
+}
+
+/* dx, `dx_stride` apart, += the rows r .. end; = those, where r is 0. */
+GC_INLINE void add_tile(const gc_dense *d, gc_storage storage, tile *t, size_t r, size_t end,
+                        size_t dx_stride, float *dx)
+{
+    for (size_t n = 0; n < t->vectors; n++)
+        if (r == 0)
+            memset(t->dx + n * STRIDE, 0, t->columns * sizeof *dx);
+        else
+            memcpy(t->dx + n * STRIDE, dx + n * dx_stride, t->columns * sizeof *dx);
+    list_rows(t, r, end);
+    for (size_t i = 0; i < t->count; i += ROWS)
+        add_four(t, storage, d->in, i);
+    for (size_t n = 0; n < t->vectors; n++)
+        memcpy(dx + n * dx_stride, t->dx + n * STRIDE, t->columns * sizeof *dx);
+}
+
+/* The tile's columns of all vectors: several groups take turns at rows that stay in the cache. */
+GC_INLINE void add_groups(const gc_dense *d, gc_storage storage, tile *t, size_t first,
+                          const void *w, const float *dy, float *dx)
+{
+    const int single = d->batch == 1 && d->sets <= VECTORS;
+    const size_t rows = single ? MOST_ROWS : FEW_ROWS;
+    t->w = weight_at(storage, w, first);
+    t->dy_stride = d->batch * d->out;
+    for (size_t r = 0; r < d->out; r += rows)
+        for (size_t i = 0; i < d->batch; i++)
+            for (size_t set = 0; set < d->sets; set += t->vectors) {
+                const size_t vector = set * d->batch + i;
+                t->vectors = group_size(d->sets - set);
+                t->dy = dy + vector * d->out;
+                add_tile(d, storage, t, r, d->out - r < rows ? d->out : r + rows,
+                         d->batch * d->in, dx + vector * d->in + first);
+            }
+}
+
+GC_INLINE void backward(const gc_dense *d, gc_storage storage, size_t first, size_t columns,
+                        const void *w, const float *dy, float *dx)
+{
+    const size_t most = d->sets == 1 ? VECTORS * STRIDE : STRIDE;
+    const size_t pieces = (columns + most - 1) / most;
+    const size_t piece = (columns / pieces + GC_WIDTH - 1) / GC_WIDTH * GC_WIDTH;
+    tile t;
+    for (size_t c = 0; c < columns; c += piece) {
+        t.columns = columns - c < piece ? columns - c : piece;
+        add_groups(d, storage, &t, first + c, w, dy, dx);
+    }
+}
+
+void GC_KERNEL(dense_backward)(const gc_dense *dense, size_t first, size_t columns,
+                               const void *w, const float *dy, float *dx)
+{
+    switch (dense->storage) {
+    case GC_FLOAT32: backward(dense, GC_FLOAT32, first, columns, w, dy, dx); break;
+    case GC_FLOAT16: backward(dense, GC_FLOAT16, first, columns, w, dy, dx); break;
+    case GC_BFLOAT16: backward(dense, GC_BFLOAT16, first, columns, w, dy, dx); break;
+    }
+}
+
+/* ---- Sums ------------------------------------------------------------------------------- */
+
+enum { HALF = GC_WIDTH / 2 };
+typedef float half_of_floats __attribute__((vector_size(HALF * sizeof(float))));
+typedef double doubles __attribute__((vector_size(HALF * sizeof(double))));
+
+GC_INLINE double sum_run(gc_storage storage, size_t positions, const void *w)
+{
+    doubles low = {0.0}, high = {0.0};
+    size_t p = 0;
+    for (; p + GC_WIDTH <= positions; p += GC_WIDTH) {
+        const gc_vec v = load_weights(storage, w, p);
+        half_of_floats halves[2];
+        memcpy(halves, &v, sizeof v);
+        low += __builtin_convertvector(halves[0], doubles);
+        high += __builtin_convertvector(halves[1], doubles);
+    }
+    low += high;
+    double sum = 0.0;
+    GC_UNROLL
+    for (size_t i = 0; i < HALF; i++)
+        sum += low[i];
+    for (; p < positions; p++)
+        sum += (double)load_weight(storage, w, p);
     return sum;
 }
 
-/* y of `rows` rows (a constant where it is inlined), w[0] the first. */
-GC_INLINE void dot_rows(size_t rows, size_t columns, const float *w, const float *x, float *y)
+GC_INLINE void sum_runs(gc_storage storage, size_t count, size_t positions, const void *w,
+                        float *sums)
 {
-    gc_vec sums[ROWS][2];
-    for (size_t r = 0; r < rows; r++)
-        sums[r][0] = sums[r][1] = (gc_vec){0};
-    size_t c = 0;
-    for (; c + 2 * GC_WIDTH <= columns; c += 2 * GC_WIDTH) {
-        const gc_vec x0 = gc_load(x + c), x1 = gc_load(x + c + GC_WIDTH);
-#pragma GCC unroll 4
-        for (size_t r = 0; r < rows; r++) {
-            const float *row = w + r * columns + c;
-            __builtin_prefetch(row + 1024, 0, 1);
-            if (GC_WIDTH == 16)
-                __builtin_prefetch(row + 1024 + 16, 0, 1);
-            sums[r][0] += x0 * gc_load(row);
-            sums[r][1] += x1 * gc_load(row + GC_WIDTH);
-        }
-    }
-    for (size_t r = 0; r < rows; r++) {
-        y[r] = sum_of(sums[r][0] + sums[r][1]);
-        for (size_t i = c; i < columns; i++)
-            y[r] += w[r * columns + i] * x[i];
-    }
+    for (size_t i = 0; i < count; i++)
+        sums[i] = (float)sum_run(storage, positions, weight_at(storage, w, i * positions));
 }
 
-void GC_KERNEL(dense_forward)(size_t rows, size_t columns, const float *w, const float *x,
-                              float *y)
+void GC_KERNEL(dense_sums)(gc_storage storage, size_t count, size_t positions, const void *w,
+                           float *sums)
 {
-    size_t r = 0;
-    for (; r + ROWS <= rows; r += ROWS)
-        dot_rows(ROWS, columns, w + r * columns, x, y + r);
-    for (; r < rows; r++)
-        dot_rows(1, columns, w + r * columns, x, y + r);
-}
-
-/* Up to four rows whose factor is not zero. */
-typedef struct batch {
-    const float *rows[ROWS];
-    float factors[ROWS];
-    int count;
-} batch;
-
-/* dx += sum of four rows, while the next ones are on their way from memory. */
-static void add_rows(const batch *b, const batch *next, size_t columns, float *dx)
-{
-    size_t c = 0;
-    for (; c + GC_WIDTH <= columns; c += GC_WIDTH) {
-        gc_vec sum = gc_load(dx + c);
-#pragma GCC unroll 4
-        for (int r = 0; r < ROWS; r++) {
-            __builtin_prefetch(next->rows[r] + c, 0, 2);
-            sum += b->factors[r] * gc_load(b->rows[r] + c);
-        }
-        gc_store(dx + c, sum);
+    switch (storage) {
+    case GC_FLOAT32: sum_runs(GC_FLOAT32, count, positions, w, sums); break;
+    case GC_FLOAT16: sum_runs(GC_FLOAT16, count, positions, w, sums); break;
+    case GC_BFLOAT16: sum_runs(GC_BFLOAT16, count, positions, w, sums); break;
     }
-    for (; c < columns; c++)
-        for (int r = 0; r < ROWS; r++)
-            dx[c] += b->factors[r] * b->rows[r][c];
-}
-
-/* The next rows from `*r` on that count; where there are fewer than four, a row stands in for
- * the others, to be prefetched and no more. */
-static batch next_rows(size_t rows, size_t stride, const float *w, const float *g, size_t *r)
-{
-    batch b = {.rows = {w, w, w, w}};
-    for (; *r < rows && b.count < ROWS; ++*r)
-        if (g[*r] != 0.0f) {
-            b.rows[b.count] = w + *r * stride;
-            b.factors[b.count++] = g[*r];
-        }
-    return b;
-}
-
-void GC_KERNEL(dense_backward)(size_t rows, size_t columns, size_t stride, const float *w,
-                               const float *g, float *dx)
-{
-    size_t r = 0;
-    for (size_t c = 0; c < columns; c++)
-        dx[c] = 0.0f;
-    batch b = next_rows(rows, stride, w, g, &r);
-    while (b.count == ROWS) {
-        const batch next = next_rows(rows, stride, w, g, &r);
-        add_rows(&b, &next, columns, dx);
-        b = next;
-    }
-    for (int i = 0; i < b.count; i++)
-        for (size_t c = 0; c < columns; c++)
-            dx[c] += b.factors[i] * b.rows[i][c];
 }

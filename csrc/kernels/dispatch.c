@@ -5,6 +5,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef GC_HAVE_AVX2
+#include <cpuid.h>
+#endif
 
 #include "base/status.h"
 #include "kernels/kernels.h"
@@ -36,7 +39,9 @@ static const gc_kernels avx2_table = {.level = "avx2", .width = 8, GC_KERNELS(X)
 #undef X
 static int runs_avx2(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    unsigned a, b, c, d;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+           && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 #endif
 
@@ -48,7 +53,7 @@ static int runs_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-           && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+           && runs_avx2();
 }
 #endif
 

@@ -76,6 +76,13 @@ typedef struct gc_direct {
     const size_t *offsets; /* [taps] of the first output's inputs in the padded rows */
 } gc_direct;
 
+/* A fully connected layer: w [out][in] in its storage, x and dx [sets][batch][in], y and dy
+ * [sets][batch][out]. The vectors of one image, a set apart, tend to share their zeros. */
+typedef struct gc_dense {
+    gc_storage storage;
+    size_t in, out, sets, batch;
+} gc_dense;
+
 /* What the kernel `peak` works on: a multiple of what each level holds in its registers. */
 enum { GC_PEAK_VALUES = 768 };
 
@@ -121,8 +128,11 @@ typedef struct gc_winograd_kernels {
  * winograd_weights: u[xi * plane + c * 2W + k] of the kernels of `channels` input channels and the
  *   outputs k of a block, W the level's width; 0 where the block has no such output. u and
  *   its planes are aligned to a vector.
- * dense_forward: y[r] = sum over c of w[r][c] x[c], r < rows.
- * dense_backward: dx[c] = sum over r of g[r] w[r][c], c < columns, rows `stride` apart.
+ * dense_forward: y[n][r] = sum over c of w[r][c] x[n][c] of every vector n, for the rows r =
+ *   first .. first + rows.
+ * dense_backward: dx[n][c] = sum over r of dy[n][r] w[r][c] of every vector n, for the columns c
+ *   = first .. first + columns; rows that are zero for a whole image need not be read.
+ * dense_sums: sums[i] = sum over p of w[i * positions + p], i < count, in double.
  * all_finite: *finite = 1 if no value is NaN or infinite, else 0.
  * peak: values[i] = factor * values[i] + term, `rounds` times, i < GC_PEAK_VALUES.
  * sum: *sum = sum of values[i], i < count. */
@@ -183,9 +193,12 @@ typedef struct gc_winograd_kernels {
                         const float *dy, const float *w, float *taps))                        \
     X(winograd_weights, (const gc_winograd_kernels *kernels, size_t channels,                 \
                          const float *weight, size_t plane, float *u))                        \
-    X(dense_forward, (size_t rows, size_t columns, const float *w, const float *x, float *y)) \
-    X(dense_backward, (size_t rows, size_t columns, size_t stride, const float *w,            \
-                       const float *g, float *dx))                                            \
+    X(dense_forward, (const gc_dense *dense, size_t first, size_t rows, const void *w,        \
+                      const float *x, float *y))                                              \
+    X(dense_backward, (const gc_dense *dense, size_t first, size_t columns, const void *w,    \
+                       const float *dy, float *dx))                                           \
+    X(dense_sums, (gc_storage storage, size_t count, size_t positions, const void *w,         \
+                   float *sums))                                                              \
     X(all_finite, (size_t count, const float *values, int *finite))                           \
     X(peak, (size_t rounds, float factor, float term, float *values))                         \
     X(sum, (size_t count, const float *values, float *sum))

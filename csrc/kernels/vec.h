@@ -6,12 +6,19 @@
 #ifndef GC_KERNELS_VEC_H
 #define GC_KERNELS_VEC_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(GC_NEON) /* by the build: every arm64 has NEON, in the baseline too */
 #include <arm_neon.h>
+#endif
+
+#if defined(__AVX512VL__) || defined(__aarch64__)
+#define GC_REGISTERS 32 /* for vectors */
+#else
+#define GC_REGISTERS 16
 #endif
 
 /* Floats in a vector; and the tiles whose products with two vectors of outputs fill the
@@ -74,6 +81,43 @@ GC_INLINE void gc_stream_end(void)
 {
 #if defined(__x86_64__)
     _mm_sfence();
+#endif
+}
+
+typedef uint32_t gc_uvec __attribute__((vector_size(GC_WIDTH * sizeof(uint32_t))));
+typedef uint16_t gc_hvec __attribute__((vector_size(GC_WIDTH * sizeof(uint16_t))));
+
+GC_INLINE gc_uvec gc_load_halves(const uint16_t *x)
+{
+    gc_hvec v;
+    __builtin_memcpy(&v, x, sizeof v);
+    return __builtin_convertvector(v, gc_uvec);
+}
+
+/* The upper half of a float32 as the float that it is. */
+GC_INLINE gc_vec gc_widen_bfloat16(const uint16_t *x)
+{
+    return (gc_vec)(gc_load_halves(x) << 16);
+}
+
+/* IEEE's float of 16 bits as a float, exactly; x finite. */
+GC_INLINE gc_vec gc_widen_float16(const uint16_t *x)
+{
+#if defined(__AVX512VL__)
+    return (gc_vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)x));
+#elif defined(__F16C__)
+    return (gc_vec)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)x));
+#elif defined(GC_NEON)
+    return (gc_vec)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(x)));
+#else
+    /* The exponent is moved to float's bias. A subnormal is the difference of two normal floats,
+     * which have the least exponent in common. */
+    const gc_uvec bits = gc_load_halves(x);
+    const gc_uvec size = (bits & 0x7fffu) << 13, sign = (bits & 0x8000u) << 16;
+    const gc_vec least = (gc_vec)((gc_uvec){0} + (113u << 23)); /* 2^-14 */
+    const gc_uvec small = (gc_uvec)((gc_vec)(size + (113u << 23)) - least);
+    const gc_uvec is_small = (gc_uvec)(size < (1u << 23));
+    return (gc_vec)((is_small & small) | (~is_small & (size + (112u << 23))) | sign);
 #endif
 }
 

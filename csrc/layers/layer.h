@@ -103,13 +103,17 @@ struct gc_layer {
     const gc_layer_type *type;
     size_t input_count;
     size_t *inputs; /* numbers of layers, owned */
-    const float *weight, *bias; /* the caller's, or NULL; scale and shift of an affine layer */
+    const float *weight, *bias; /* the caller's, or NULL; scale and shift of an affine layer;
+                                 * a linear layer's weight is below */
     struct gc_winograd_packs *packs; /* of a convolution; owned */
     union {
         gc_conv conv;
         gc_pool pool;
         struct {
             size_t in, out;
+            gc_storage storage;
+            const void *weight;      /* the caller's */
+            struct gc_weight_sums *sums; /* owned */
         } linear;
         size_t channels;     /* affine */
         size_t out_size[2];  /* adaptive pooling */

@@ -1,12 +1,11 @@
 /* linear.c: the fully connected layer, y = W x + b and dx = W^T dy.
  *
- * W [out][in] is read where the caller has it, be that a memory-mapped file. For a single vector
- * the layer runs at the speed of memory, through kernels of our own that threads share out by
- * rows (forward) and by columns (backward); several vectors are a matrix product. */
+ * W [out][in] is read where the caller has it, be that a memory-mapped file, and as it is stored.
+ * Threads share out its rows forward, and its columns backward. */
+#include "layers/linear.h"
+
 #include "base/status.h"
 #include "base/threads.h"
-#include "layers/layer.h"
-#include "layers/sgemm.h"
 
 /* What one thread takes at a time. */
 enum { ROWS = 32, SHARES = 8, LEAST_COLUMNS = 1024 };
@@ -27,76 +26,109 @@ static gc_status linear_shape(const gc_layer *layer, const gc_shape *in, gc_shap
     return GC_OK;
 }
 
-/* One vector's product. */
-typedef struct product {
-    const gc_layer *layer;
-    const gc_kernels *kernels;
-    const float *x; /* x, or dy */
-    float *y;       /* y, or dx */
-} product;
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
+/* ---- Forward ---------------------------------------------------------------------------- */
+
+typedef struct forward_run {
+    const gc_kernels *kernels;
+    gc_dense dense;
+    const void *weight;
+    const float *bias, *x;
+    float *y;
+    int relu;         /* behind it */
+    uint8_t *bits;    /* of the ReLU, or NULL */
+    size_t bit_bytes; /* of one vector */
+} forward_run;
+
+/* ROWS is a multiple of 8, so the bits of a part are whole bytes. */
 static void some_rows(void *argument, size_t part, size_t worker)
 {
     (void)worker;
-    const product *p = argument;
-    const size_t in = p->layer->linear.in, first = part * ROWS;
-    const size_t left = p->layer->linear.out - first;
-    p->kernels->dense_forward(left < ROWS ? left : ROWS, in, p->layer->weight + first * in, p->x,
-                              p->y + first);
+    const forward_run *f = argument;
+    const size_t first = part * ROWS, rows = smaller(f->dense.out - first, ROWS);
+    f->kernels->dense_forward(&f->dense, first, rows, f->weight, f->x, f->y);
+    for (size_t n = 0; n < f->dense.batch; n++) {
+        float *y = f->y + n * f->dense.out + first;
+        if (f->bias != NULL)
+            f->kernels->accumulate(rows, f->bias + first, y);
+        if (f->relu)
+            f->kernels->relu_forward(rows, y, y,
+                                     f->bits == NULL ? NULL
+                                                     : f->bits + n * f->bit_bytes + first / 8);
+    }
+}
+
+static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
+{
+    forward_run f = {.kernels = step->engine.kernels,
+                     .dense = {.storage = layer->linear.storage,
+                               .in = layer->linear.in,
+                               .out = layer->linear.out,
+                               .sets = 1,
+                               .batch = step->count},
+                     .weight = layer->linear.weight,
+                     .bias = layer->bias,
+                     .x = step->x[0],
+                     .y = step->y,
+                     .relu = step->fused.relu,
+                     .bits = step->fused.bits,
+                     .bit_bytes = gc_bit_row_bytes(step->out)};
+    gc_parallel(step->engine.workers, gc_divide_up(f.dense.out, ROWS), some_rows, &f);
+}
+
+/* ---- Backward --------------------------------------------------------------------------- */
+
+typedef struct backward_run {
+    const gc_kernels *kernels;
+    const gc_dense *dense;
+    const void *weight;
+    const float *dy;
+    float *dx;
+    size_t columns; /* of a part */
+} backward_run;
+
+static void some_columns(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const backward_run *b = argument;
+    const size_t first = part * b->columns;
+    b->kernels->dense_backward(b->dense, first, smaller(b->dense->in - first, b->columns),
+                               b->weight, b->dy, b->dx);
 }
 
 /* Long pieces of rows, which memory gives faster, but enough of them to share out. */
 static size_t columns_of_part(size_t in)
 {
-    const size_t columns = (in / SHARES + 15) / 16 * 16;
+    const size_t columns = gc_divide_up(in, SHARES * 16) * 16;
     return columns < LEAST_COLUMNS ? LEAST_COLUMNS : columns;
 }
 
-static void some_columns(void *argument, size_t part, size_t worker)
+void gc_dense_gradient(gc_engine engine, const gc_dense *dense, const void *weight,
+                       const float *dy, float *dx)
 {
-    (void)worker;
-    const product *p = argument;
-    const size_t in = p->layer->linear.in, columns = columns_of_part(in);
-    const size_t first = part * columns, left = in - first;
-    p->kernels->dense_backward(p->layer->linear.out, left < columns ? left : columns, in,
-                               p->layer->weight + first, p->x, p->y + first);
-}
-
-static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
-{
-    const gc_kernels *kernels = step->engine.kernels;
-    const size_t in = layer->linear.in, out = layer->linear.out;
-    product one = {.layer = layer, .kernels = kernels, .x = step->x[0], .y = step->y};
-    if (step->count == 1)
-        gc_parallel(step->engine.workers, (out + ROWS - 1) / ROWS, some_rows, &one);
-    else
-        gc_sgemm(step->engine, 0, 1, step->count, out, in, step->x[0], in, layer->weight, in,
-                 step->y, out);
-    for (size_t n = 0; n < step->count; n++) {
-        float *y = step->y + n * out;
-        if (layer->bias != NULL)
-            kernels->accumulate(out, layer->bias, y);
-        if (step->fused.relu)
-            kernels->relu_forward(out, y, y,
-                                  step->fused.bits == NULL
-                                      ? NULL
-                                      : step->fused.bits + n * gc_bit_row_bytes(step->out));
-    }
+    backward_run b = {.kernels = engine.kernels,
+                      .dense = dense,
+                      .weight = weight,
+                      .dy = dy,
+                      .dx = dx,
+                      .columns = columns_of_part(dense->in)};
+    gc_parallel(engine.workers, gc_divide_up(dense->in, b.columns), some_columns, &b);
 }
 
 static void linear_backward(const gc_layer *layer, const gc_backward_step *step)
 {
-    const size_t in = layer->linear.in, out = layer->linear.out;
-    product one = {.layer = layer,
-                   .kernels = step->engine.kernels,
-                   .x = step->dy,
-                   .y = step->dx[0]};
-    if (step->count == 1)
-        gc_parallel(step->engine.workers, (in + columns_of_part(in) - 1) / columns_of_part(in),
-                    some_columns, &one);
-    else
-        gc_sgemm(step->engine, 0, 0, step->count, in, out, step->dy, out, layer->weight, in,
-                 step->dx[0], in);
+    /* One gradient an image: the images go together, though they share fewer zeros. */
+    const int one_each = step->count == step->batch;
+    const gc_dense dense = {.storage = layer->linear.storage,
+                            .in = layer->linear.in,
+                            .out = layer->linear.out,
+                            .sets = one_each ? step->batch : step->count / step->batch,
+                            .batch = one_each ? 1 : step->batch};
+    gc_dense_gradient(step->engine, &dense, layer->linear.weight, step->dy, step->dx[0]);
 }
 
 static gc_fusion linear_fuses(const gc_layer *layer, gc_engine engine)

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "layers/linear.h"
 #include "layers/winograd_pack.h"
 #include "network/network.h"
 
@@ -79,6 +80,8 @@ void gc_network_free(gc_network *network)
     for (size_t i = 0; i < network->count; i++) {
         gc_free(network->layers[i].inputs);
         gc_winograd_packs_free(network->layers[i].packs);
+        if (network->layers[i].type == &gc_linear_layer)
+            gc_weight_sums_free(network->layers[i].linear.sums);
     }
     gc_free(network->layers);
     gc_free(network);
@@ -158,19 +161,29 @@ gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
 }
 
 gc_status gc_add_linear(gc_network *network, size_t input, size_t in, size_t out,
-                        const float *weight, const float *bias, size_t *layer, gc_error *error)
+                        gc_storage storage, const void *weight, const float *bias,
+                        size_t *layer, gc_error *error)
 {
     gc_status status = check_count("the number of inputs", in, error);
     if (status == GC_OK)
         status = check_count("the number of outputs", out, error);
     if (status != GC_OK)
         return status;
-    return append(network,
-                  (gc_layer){.type = &gc_linear_layer,
-                             .weight = weight,
-                             .bias = bias,
-                             .linear = {.in = in, .out = out}},
-                  &input, 1, layer, error);
+    if (storage != GC_FLOAT32 && storage != GC_FLOAT16 && storage != GC_BFLOAT16)
+        return gc_fail(error, GC_BAD_ARGUMENT, "there is no type %d of weights", (int)storage);
+    gc_layer made = {.type = &gc_linear_layer,
+                     .bias = bias,
+                     .linear = {.in = in,
+                                .out = out,
+                                .storage = storage,
+                                .weight = weight,
+                                .sums = gc_weight_sums_new()}};
+    if (made.linear.sums == NULL)
+        return gc_fail(error, GC_NO_MEMORY, "no memory for another layer");
+    status = append(network, made, &input, 1, layer, error);
+    if (status != GC_OK)
+        gc_weight_sums_free(made.linear.sums);
+    return status;
 }
 
 static gc_status add_pool(gc_network *network, const gc_layer_type *type, size_t input,

@@ -31,6 +31,19 @@ static int check_rank(PyArrayObject *array, int least, int most, const char *nam
     return 0;
 }
 
+/* `given`, which is used up, as an array of that type, copied only where it must be. */
+static PyArrayObject *as_type(PyArrayObject *given, int type)
+{
+    PyArrayObject *array = (PyArrayObject *)PyArray_FROM_OTF(
+        (PyObject *)given, type, NPY_ARRAY_IN_ARRAY | NPY_ARRAY_FORCECAST);
+    if (array == given) { /* the caller's own, whose shape another thread can set: take a view */
+        array = (PyArrayObject *)PyArray_View(given, NULL, &PyArray_Type);
+        Py_DECREF(given); /* of PyArray_FROM_OTF */
+    }
+    Py_DECREF(given);
+    return array;
+}
+
 PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char *name)
 {
     PyArrayObject *given = (PyArrayObject *)PyArray_FROM_O(object);
@@ -40,14 +53,27 @@ PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char 
         Py_DECREF(given);
         return NULL;
     }
-    PyArrayObject *array = (PyArrayObject *)PyArray_FROM_OTF(
-        (PyObject *)given, NPY_FLOAT32, NPY_ARRAY_IN_ARRAY | NPY_ARRAY_FORCECAST);
-    if (array == given) { /* the caller's own, whose shape another thread can set: take a view */
-        array = (PyArrayObject *)PyArray_View(given, NULL, &PyArray_Type);
-        Py_DECREF(given); /* of PyArray_FROM_OTF */
+    return as_type(given, NPY_FLOAT32);
+}
+
+PyArrayObject *gc_array_as_is(PyObject *object, int type, int rank, const char *name)
+{
+    PyArrayObject *given = (PyArrayObject *)PyArray_FROM_O(object);
+    if (given == NULL)
+        return NULL;
+    if (PyArray_TYPE(given) != type) {
+        PyArray_Descr *expected = PyArray_DescrFromType(type);
+        PyErr_Format(PyExc_TypeError, "%s must be an array of %S, not of %S", name,
+                     (PyObject *)expected, (PyObject *)PyArray_DESCR(given));
+        Py_DECREF(expected);
+        Py_DECREF(given);
+        return NULL;
     }
-    Py_DECREF(given);
-    return array;
+    if (check_rank(given, rank, rank, name) < 0) {
+        Py_DECREF(given);
+        return NULL;
+    }
+    return as_type(given, type);
 }
 
 int gc_require_finite(PyArrayObject *array, const char *name)

@@ -1,6 +1,8 @@
 /* builder_type.c: NetworkBuilder, which adds layers one by one and hands out a Network.
  *
  * It keeps a reference to every array that a layer reads in place. */
+#include <string.h>
+
 #include "python/common.h"
 
 typedef struct builder_object {
@@ -69,6 +71,7 @@ typedef struct request {
         gc_conv conv;
         gc_pool pool;
         size_t size[2];
+        gc_storage storage;
         struct {
             const size_t *numbers;
             size_t count;
@@ -124,12 +127,10 @@ static void release_parameters(parameters *p)
     Py_CLEAR(p->bias);
 }
 
-/* `rank` is the weight's; the bias may be None. */
-static int parse_parameters(PyObject *weight, int rank, const char *weight_name, PyObject *bias,
-                            const char *bias_name, parameters *p)
+/* The bias, or None, beside the weight that is there, or NULL with an exception set. */
+static int parse_bias(PyObject *bias, const char *bias_name, const char *weight_name,
+                      parameters *p)
 {
-    *p = (parameters){NULL, NULL};
-    p->weight = gc_float_array(weight, rank, rank, weight_name);
     if (p->weight == NULL)
         return -1;
     if (bias == Py_None)
@@ -147,6 +148,14 @@ static int parse_parameters(PyObject *weight, int rank, const char *weight_name,
         return -1;
     }
     return 0;
+}
+
+/* `rank` is the weight's; the bias may be None. */
+static int parse_parameters(PyObject *weight, int rank, const char *weight_name, PyObject *bias,
+                            const char *bias_name, parameters *p)
+{
+    *p = (parameters){.weight = gc_float_array(weight, rank, rank, weight_name)};
+    return parse_bias(bias, bias_name, weight_name, p);
 }
 
 static const float *floats_or_null(PyArrayObject *array)
@@ -193,19 +202,45 @@ static gc_status add_linear(gc_network *network, const request *r, size_t *layer
                             gc_error *error)
 {
     const npy_intp *dims = PyArray_DIMS(r->parameters.weight);
-    return gc_add_linear(network, r->input, (size_t)dims[1], (size_t)dims[0],
-                         gc_floats(r->parameters.weight), floats_or_null(r->parameters.bias),
-                         layer, error);
+    return gc_add_linear(network, r->input, (size_t)dims[1], (size_t)dims[0], r->storage,
+                         PyArray_DATA(r->parameters.weight),
+                         floats_or_null(r->parameters.bias), layer, error);
+}
+
+/* NumPy has no bfloat16: its bits come as uint16. */
+static PyArrayObject *weight_in_storage(PyObject *weight, const char *name, gc_storage *storage)
+{
+    static const struct {
+        const char *name;
+        gc_storage storage;
+        int type;
+    } list[] = {{"float32", GC_FLOAT32, NPY_FLOAT32},
+                {"float16", GC_FLOAT16, NPY_FLOAT16},
+                {"bfloat16", GC_BFLOAT16, NPY_UINT16}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        if (strcmp(list[i].name, name) != 0)
+            continue;
+        *storage = list[i].storage;
+        return list[i].storage == GC_FLOAT32
+                   ? gc_float_array(weight, 2, 2, "weight")
+                   : gc_array_as_is(weight, list[i].type, 2, "weight");
+    }
+    PyErr_Format(PyExc_ValueError,
+                 "weights are stored as float32, float16 or bfloat16, not as '%s'", name);
+    return NULL;
 }
 
 static PyObject *builder_linear(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"input", "weight", "bias", NULL};
+    static char *names[] = {"input", "weight", "bias", "dtype", NULL};
     PyObject *weight, *bias = Py_None;
+    const char *dtype = "float32";
     request r = {0};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O:linear", names, gc_parse_layer,
-                                     &r.input, &weight, &bias)
-        || parse_parameters(weight, 2, "weight", bias, "bias", &r.parameters) < 0)
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O$s:linear", names, gc_parse_layer,
+                                     &r.input, &weight, &bias, &dtype))
+        return NULL;
+    r.parameters.weight = weight_in_storage(weight, dtype, &r.storage);
+    if (parse_bias(bias, "bias", "weight", &r.parameters) < 0)
         return NULL;
     PyObject *number = add_layer(self, add_linear, &r);
     release_parameters(&r.parameters);

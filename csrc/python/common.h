@@ -69,6 +69,9 @@ int gc_check_environment(void);
  * real numbers, ValueError where its rank is wrong or it is empty; `name` is for the message. */
 PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char *name);
 
+/* `object` as a C-contiguous, aligned array of that type, which it must have, and rank. */
+PyArrayObject *gc_array_as_is(PyObject *object, int type, int rank, const char *name);
+
 /* ValueError unless all values are finite; 0 or -1. */
 int gc_require_finite(PyArrayObject *array, const char *name);
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradcam import _core
+from gradcam.weights.storage import check_storage, stored
 from gradcam.weights.tensors import WeightsError
 
 INPUT = "input"
@@ -44,7 +45,8 @@ class Layer:
         ``running_mean`` and ``running_var`` (batch_norm), each (C,).
     attributes : mapping of str to anything
         ``stride``, ``padding``, ``dilation``, ``groups``, ``kernel``, ``ceil_mode``,
-        ``count_include_pad``, ``size``; ``eps`` of batch_norm (default 1e-5).
+        ``count_include_pad``, ``size``; ``eps`` of batch_norm (default 1e-5); ``dtype`` of
+        linear, in which its weight is stored: "float32", "float16" or "bfloat16".
     aliases : tuple of str
         Its names elsewhere.
     """
@@ -280,6 +282,10 @@ def _emit(builder: _core.NetworkBuilder, layer: Layer, inputs: list[int]) -> int
     if op == "global_average_pool":
         op, arguments = "adaptive_average_pool", {"size": 1}
     try:
+        if op == "linear" and "dtype" in arguments:
+            check_storage(arguments["dtype"], "dtype")
+            weight = np.asarray(arguments["weight"])
+            arguments["weight"] = stored(weight, arguments["dtype"])
         method = getattr(builder, op)
         number: int = method(inputs if op in _SEVERAL_INPUTS else inputs[0], **arguments)
     except (TypeError, ValueError) as error:

@@ -796,30 +796,155 @@ static int check_softmax_backward(const gc_kernels *fast, const gc_kernels *plai
     return good;
 }
 
+/* Finite weights of any storage, two bytes off where vectors would like them. */
+static void *random_weights(gc_storage storage, size_t count)
+{
+    if (storage == GC_FLOAT32)
+        return random_floats(count);
+    uint16_t *w = malloc(count * sizeof *w);
+    for (size_t i = 0; i < count; i++) {
+        w[i] = (uint16_t)random_bits();
+        if (storage == GC_FLOAT16)
+            w[i] &= 0xbbff; /* below 2: subnormal ones too */
+        else
+            w[i] = (uint16_t)((w[i] & 0x83ff) | 0x3c00); /* between 2^-7 and 2 */
+    }
+    return w;
+}
+
+static gc_dense random_dense(void)
+{
+    return (gc_dense){.storage = (gc_storage)random_size(0, 2),
+                      .in = random_size(1, 3) == 1 ? random_size(2000, 4200) : random_size(1, 100),
+                      .out = random_size(1, 80),
+                      .sets = random_size(1, 14),
+                      .batch = random_size(1, 3)};
+}
+
 static int check_dense_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t rows = random_size(1, 11), columns = random_size(1, 100);
-    float *w = random_floats(rows * columns + 1), *x = random_floats(columns);
-    float *actual = nan_floats(rows), *expected = nan_floats(rows);
-    fast->dense_forward(rows, columns, w + 1, x, actual); /* rows need not be aligned */
-    plain->dense_forward(rows, columns, w + 1, x, expected);
-    const int good = close_floats("dense_forward", rows, actual, expected, 1e-5, 1e-6);
+    const gc_dense d = random_dense();
+    const size_t count = d.sets * d.batch;
+    const size_t first = random_size(0, d.out - 1), rows = random_size(1, d.out - first);
+    float *x = random_floats(count * d.in);
+    float *actual = nan_floats(count * d.out), *expected = copy_floats(actual, count * d.out);
+    void *w = random_weights(d.storage, d.in * d.out);
+    fast->dense_forward(&d, first, rows, w, x, actual);
+    plain->dense_forward(&d, first, rows, w, x, expected);
+    int good = 1;
+    for (size_t n = 0; n < count && good; n++)
+        for (size_t r = 0; r < d.out && good; r++)
+            if (r < first || r >= first + rows)
+                good = isnan(actual[n * d.out + r]);
+            else
+                good = close_floats("dense_forward", 1, &actual[n * d.out + r],
+                                    &expected[n * d.out + r], 1e-4, 1e-6);
     free(w), free(x), free(actual), free(expected);
     return good;
 }
 
+/* Half of the units of an image are zero in all sets, others in some. */
 static int check_dense_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t rows = random_size(1, 30), columns = random_size(1, 60);
-    const size_t stride = columns + random_size(0, 5);
-    float *w = random_floats(rows * stride + 1), *g = random_floats(rows);
-    float *actual = nan_floats(columns), *expected = nan_floats(columns);
-    for (size_t r = 0; r < rows; r++)
-        g[r] = random_bits() % 2 ? g[r] : 0.0f;
-    fast->dense_backward(rows, columns, stride, w + 1, g, actual);
-    plain->dense_backward(rows, columns, stride, w + 1, g, expected);
-    const int good = close_floats("dense_backward", columns, actual, expected, 1e-5, 1e-6);
-    free(w), free(g), free(actual), free(expected);
+    const gc_dense d = random_dense();
+    const size_t count = d.sets * d.batch;
+    const size_t first = random_size(0, d.in - 1), columns = random_size(1, d.in - first);
+    float *dy = random_floats(count * d.out);
+    float *actual = nan_floats(count * d.in), *expected = copy_floats(actual, count * d.in);
+    void *w = random_weights(d.storage, d.in * d.out);
+    for (size_t i = 0; i < d.batch; i++)
+        for (size_t r = 0; r < d.out; r++) {
+            const int dead = random_bits() % 2;
+            for (size_t s = 0; s < d.sets; s++)
+                if (dead || random_bits() % 8 == 0)
+                    dy[(s * d.batch + i) * d.out + r] = 0.0f;
+        }
+    fast->dense_backward(&d, first, columns, w, dy, actual);
+    plain->dense_backward(&d, first, columns, w, dy, expected);
+    int good = 1;
+    for (size_t n = 0; n < count && good; n++)
+        for (size_t c = 0; c < d.in && good; c++)
+            if (c < first || c >= first + columns)
+                good = isnan(actual[n * d.in + c]);
+            else
+                good = close_floats("dense_backward", 1, &actual[n * d.in + c],
+                                    &expected[n * d.in + c], 1e-5, 1e-6);
+    free(w), free(dy), free(actual), free(expected);
+    return good;
+}
+
+static int check_dense_sums(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const gc_storage storage = (gc_storage)random_size(0, 2);
+    const size_t count = random_size(1, 20), positions = random_size(1, 70);
+    void *w = random_weights(storage, count * positions);
+    float *actual = nan_floats(count), *expected = nan_floats(count);
+    fast->dense_sums(storage, count, positions, w, actual);
+    plain->dense_sums(storage, count, positions, w, expected);
+    const int good = close_floats("dense_sums", count, actual, expected, 1e-12, 1.2e-7);
+    free(w), free(actual), free(expected);
+    return good;
+}
+
+/* Every finite number of 16 bits is widened exactly, in whole vectors and in parts of them. */
+static int check_widening(const gc_kernels *fast, gc_storage storage)
+{
+    enum { RUN = 37 };
+    const unsigned infinity = storage == GC_FLOAT16 ? 0x7c00 : 0x7f80;
+    uint16_t w[RUN * RUN] = {0};
+    float x[RUN], y[RUN] = {0.0f}, dx[RUN];
+    for (unsigned bits = 0; bits < 0x10000; bits++) {
+        if ((bits & 0x7fff) >= infinity)
+            continue;
+        const int digits = storage == GC_FLOAT16 ? 10 : 7, bias = storage == GC_FLOAT16 ? 15 : 127;
+        const int exponent = (int)(bits & 0x7fff) >> digits;
+        const int fraction = (int)bits & ((1 << digits) - 1);
+        float value = ldexpf((float)(exponent ? fraction + (1 << digits) : fraction),
+                             (exponent ? exponent : 1) - bias - digits);
+        value = bits & 0x8000 ? -value : value;
+        const size_t c = bits % RUN;
+        const gc_dense d = {.storage = storage, .in = RUN, .out = 1, .sets = 1, .batch = 1};
+        for (size_t i = 0; i < RUN; i++)
+            x[i] = i == c ? 1.0f : 0.0f;
+        w[c] = (uint16_t)bits;
+        fast->dense_forward(&d, 0, 1, w, x, y);
+        fast->dense_backward(&d, 0, RUN, w, x + c, dx);
+        w[c] = 0;
+        if (y[0] != value || dx[c] != value) {
+            printf("%s widens %#x to %g and %g, not to %g\n", fast->level, bits, (double)y[0],
+                   (double)dx[c], (double)value);
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* A vector's results are the same bits whatever runs beside it, and however it is shared out. */
+static int check_dense_alone(const gc_kernels *fast)
+{
+    const gc_dense all = random_dense();
+    gc_dense one = all;
+    one.sets = one.batch = 1;
+    const size_t count = all.sets * all.batch, n = random_size(0, count - 1);
+    const size_t row = random_size(0, all.out - 1), column = random_size(1, all.in);
+    float *x = random_floats(count * all.in), *dy = random_floats(count * all.out);
+    float *y = nan_floats(count * all.out), *dx = nan_floats(count * all.in);
+    float *y1 = nan_floats(all.out), *dx1 = nan_floats(all.in);
+    void *w = random_weights(all.storage, all.in * all.out);
+    for (size_t i = 0; i < count * all.out; i++)
+        if (random_bits() % 2)
+            dy[i] = 0.0f;
+    fast->dense_forward(&all, 0, all.out, w, x, y);
+    fast->dense_backward(&all, 0, all.in, w, dy, dx);
+    fast->dense_forward(&one, 0, row, w, x + n * all.in, y1);
+    fast->dense_forward(&one, row, all.out - row, w, x + n * all.in, y1);
+    fast->dense_backward(&one, 0, column, w, dy + n * all.out, dx1);
+    if (column < all.in)
+        fast->dense_backward(&one, column, all.in - column, w, dy + n * all.out, dx1);
+    const int good = close_floats("dense_forward alone", all.out, y + n * all.out, y1, 0.0, 0.0)
+                     && close_floats("dense_backward alone", all.in, dx + n * all.in, dx1, 0.0,
+                                     0.0);
+    free(w), free(x), free(dy), free(y), free(dx), free(y1), free(dx1);
     return good;
 }
 
@@ -934,5 +1059,14 @@ int main(void)
                 good = checks[i].run(gc_kernels_of_level(level), plain);
             report(gc_level_name(level), checks[i].name, good);
         }
+    for (size_t level = 1; level < gc_level_count(); level++) {
+        const gc_kernels *fast = gc_kernels_of_level(level);
+        int good = 1;
+        for (int round = 0; round < ROUNDS && good; round++)
+            good = check_dense_alone(fast);
+        report(fast->level, "dense alone", good);
+        report(fast->level, "float16", check_widening(fast, GC_FLOAT16));
+        report(fast->level, "bfloat16", check_widening(fast, GC_BFLOAT16));
+    }
     return closing_line();
 }

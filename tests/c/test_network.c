@@ -60,8 +60,8 @@ static gc_status build(const fixture *f, gc_network **network, size_t *scores, s
     if (s == GC_OK) s = gc_add_adaptive_average_pool(n, b, 2, 2, &x, error);
     if (s == GC_OK) s = gc_add_flatten(n, x, &x, error);
     if (s == GC_OK) s = gc_add_dropout(n, x, &x, error);
-    if (s == GC_OK) s = gc_add_linear(n, x, 48, CLASSES, f->linear, f->linear_bias, scores,
-                                      error);
+    if (s == GC_OK) s = gc_add_linear(n, x, 48, CLASSES, GC_FLOAT32, f->linear, f->linear_bias,
+                                      scores, error);
     if (s == GC_OK) s = gc_add_softmax(n, *scores, &x, error);
     if (s != GC_OK) {
         gc_network_free(n);

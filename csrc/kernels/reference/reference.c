@@ -539,25 +539,54 @@ void gc_winograd_weights_reference(const gc_winograd_kernels *kernels, size_t ch
         }
 }
 
-void gc_dense_forward_reference(size_t rows, size_t columns, const float *w, const float *x,
-                                float *y)
+/* Weight i, as IEEE 754 says what its bits mean. */
+static double weight_at(gc_storage storage, const void *w, size_t i)
 {
-    for (size_t r = 0; r < rows; r++) {
-        double sum = 0.0;
-        for (size_t c = 0; c < columns; c++)
-            sum += (double)w[r * columns + c] * x[c];
-        y[r] = (float)sum;
-    }
+    if (storage == GC_FLOAT32)
+        return ((const float *)w)[i];
+    const unsigned bits = ((const uint16_t *)w)[i];
+    const int half = storage == GC_FLOAT16;
+    const int digits = half ? 10 : 7, bias = half ? 15 : 127;
+    const int exponent = (int)(bits & 0x7fff) >> digits;
+    const int fraction = (int)(bits & ((1u << digits) - 1));
+    const double size = exponent == 0
+                            ? ldexp(fraction, 1 - bias - digits)
+                            : ldexp(fraction + (1 << digits), exponent - bias - digits);
+    return bits & 0x8000 ? -size : size;
 }
 
-void gc_dense_backward_reference(size_t rows, size_t columns, size_t stride, const float *w,
-                                 const float *g, float *dx)
+void gc_dense_forward_reference(const gc_dense *dense, size_t first, size_t rows, const void *w,
+                                const float *x, float *y)
 {
-    for (size_t c = 0; c < columns; c++) {
+    for (size_t n = 0; n < dense->sets * dense->batch; n++)
+        for (size_t r = first; r < first + rows; r++) {
+            double sum = 0.0;
+            for (size_t c = 0; c < dense->in; c++)
+                sum += weight_at(dense->storage, w, r * dense->in + c) * x[n * dense->in + c];
+            y[n * dense->out + r] = (float)sum;
+        }
+}
+
+void gc_dense_backward_reference(const gc_dense *dense, size_t first, size_t columns,
+                                 const void *w, const float *dy, float *dx)
+{
+    for (size_t n = 0; n < dense->sets * dense->batch; n++)
+        for (size_t c = first; c < first + columns; c++) {
+            double sum = 0.0;
+            for (size_t r = 0; r < dense->out; r++)
+                sum += dy[n * dense->out + r] * weight_at(dense->storage, w, r * dense->in + c);
+            dx[n * dense->in + c] = (float)sum;
+        }
+}
+
+void gc_dense_sums_reference(gc_storage storage, size_t count, size_t positions, const void *w,
+                             float *sums)
+{
+    for (size_t i = 0; i < count; i++) {
         double sum = 0.0;
-        for (size_t r = 0; r < rows; r++)
-            sum += (double)g[r] * w[r * stride + c];
-        dx[c] = (float)sum;
+        for (size_t p = 0; p < positions; p++)
+            sum += weight_at(storage, w, i * positions + p);
+        sums[i] = (float)sum;
     }
 }
 
