@@ -181,6 +181,14 @@ gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, siz
                       gc_rule rule, const size_t *wanted, size_t wanted_count,
                       float *const *gradients, double *seconds, gc_error *error);
 
+/* The same gradient's mean over the positions of one layer wanted: the weights of Grad-CAM's
+ * maps. Where a linear layer is all that reads `wanted`, but for poolings, it is had from sums
+ * of that layer's weights, which are made at their first use, and no map's gradient is computed.
+ *   means       [sets][batch][channels of wanted]
+ * GC_NO_MEMORY, GC_BAD_ARGUMENT and GC_NOT_KEPT as gc_backward. */
+gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
+                             gc_rule rule, size_t wanted, float *means, gc_error *error);
+
 /* ---- Arithmetic of explanations ------------------------------------------------------- */
 
 /* out[i] = mean of maps[i][0 .. positions), i < count. positions > 0. */

@@ -139,6 +139,15 @@ class Tape:
         seeds: (S, N, C, H, W) or (S, N, F). Returns arrays (S, N, *shape of the wanted layer).
         A wanted layer that does not feed ``layer`` has gradient zero.
         """
+    def pooled_gradient(
+        self, layer: int, seeds: ArrayLike, wanted: int, rule: Rule = "gradient"
+    ) -> _F32:
+        """The mean over positions of the gradient by one layer, (S, N, C).
+
+        As ``channel_mean(backward(layer, seeds, [wanted], rule)[0])``, but where only poolings lie
+        between the layer wanted and a linear layer, from sums of that layer's weights, which are
+        made at their first use and kept.
+        """
     def seconds(self) -> list[float]:
         """What each layer took forward; 0 where it ran in the step of the layer before it."""
     def backward_seconds(

@@ -222,6 +222,12 @@ class Tape:
         seeds = request.seeds(len(self.network.labels))
         return self.backward(self._start(on), seeds, wanted, rule)
 
+    def class_weights(self, request: Request, layer: str, on: On) -> _F32:
+        """Those gradients by one layer, averaged over its positions: (S, N, K)."""
+        seeds = request.seeds(len(self.network.labels))
+        index = self.network.index
+        return self.core.pooled_gradient(index(self._start(on)), seeds, index(layer))
+
     def explanations(
         self,
         request: Request,

@@ -219,6 +219,43 @@ static PyObject *tape_backward(PyObject *object, PyObject *args, PyObject *kwarg
     return parse_and_run_backward(object, args, kwargs, "O&OO|s:backward", NULL);
 }
 
+static PyObject *tape_pooled_gradient(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"layer", "seeds", "wanted", "rule", NULL};
+    const tape_object *self = (tape_object *)object;
+    size_t layer, wanted;
+    PyObject *seeds_object;
+    const char *rule_name = "gradient";
+    gc_rule rule;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO&|s:pooled_gradient", names,
+                                     gc_parse_layer, &layer, &seeds_object, gc_parse_layer,
+                                     &wanted, &rule_name)
+        || parse_rule(rule_name, &rule) < 0)
+        return NULL;
+    const gc_shape *from = shape_of(self, layer);
+    const gc_shape *to = from == NULL ? NULL : shape_of(self, wanted);
+    PyArrayObject *seeds = to == NULL ? NULL : parse_seeds(seeds_object, self, from);
+    if (seeds == NULL)
+        return NULL;
+    const npy_intp sets = PyArray_DIM(seeds, 0);
+    const npy_intp dims[3] = {sets, (npy_intp)gc_tape_batch(self->tape), (npy_intp)to->channels};
+    PyArrayObject *means = (PyArrayObject *)PyArray_SimpleNew(3, dims, NPY_FLOAT32);
+    if (means != NULL) {
+        gc_error error;
+        gc_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = gc_pooled_gradient(self->tape, layer, gc_floats(seeds), (size_t)sets, rule,
+                                    wanted, gc_floats(means), &error);
+        Py_END_ALLOW_THREADS
+        if (status != GC_OK) {
+            Py_CLEAR(means);
+            gc_raise(status, &error);
+        }
+    }
+    Py_DECREF(seeds);
+    return (PyObject *)means;
+}
+
 /* ---- Time ------------------------------------------------------------------------------ */
 
 static PyObject *list_of_seconds(const double *seconds, size_t count)
@@ -271,6 +308,10 @@ static PyMethodDef methods[] = {
     {"backward", (PyCFunction)(void (*)(void))tape_backward, METH_VARARGS | METH_KEYWORDS,
      "backward(layer, seeds, wanted, rule='gradient')\n--\n\n"
      "Gradients of sum(seeds * output of layer), one array for each layer wanted."},
+    {"pooled_gradient", (PyCFunction)(void (*)(void))tape_pooled_gradient,
+     METH_VARARGS | METH_KEYWORDS,
+     "pooled_gradient(layer, seeds, wanted, rule='gradient')\n--\n\n"
+     "The mean over positions of the gradient by one layer, (S, N, C)."},
     {"seconds", tape_seconds, METH_NOARGS,
      "seconds()\n--\n\nWhat each layer took forward; 0 where it ran in the step of another."},
     {"backward_seconds", (PyCFunction)(void (*)(void))tape_backward_seconds,

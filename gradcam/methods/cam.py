@@ -136,8 +136,7 @@ def _cams(tape: Tape, target: Any, layer: str | None, on: On, sign: int) -> _Cam
             f"{tape.network.target_layer!r}"
         )
     request = tape.request(target)
-    gradients = tape.class_gradients(request, [name], "gradient", on)[0]
-    weights = sign * _core.channel_mean(gradients)
+    weights = sign * tape.class_weights(request, name, on)
     maps = tape.activation(name)
     raw = np.stack([_core.weighted_sum(one, maps) for one in weights])
     return _Cams(request, name, weights, raw)

@@ -166,11 +166,12 @@ static int check_several_seeds(const gc_network *network, size_t layer)
 
 /* ---- No memory ------------------------------------------------------------------------- */
 
-/* Everything once: build, forward, read, backward, resize. */
+/* Everything once: build, forward, read, backward, means of it in both ways, resize. */
 static gc_status everything(const fixture *f)
 {
     static float input[BATCH * CHANNELS * HEIGHT * WIDTH], gradient[2 * sizeof input / 4];
     static float seeds[2 * BATCH * CLASSES], out[BATCH * CLASSES], resized[50 * 40];
+    static float means[2 * BATCH * 12];
     float *const gradients[1] = {gradient};
     const size_t wanted = 0;
     gc_network *network = NULL;
@@ -183,6 +184,10 @@ static gc_status everything(const fixture *f)
     if (s == GC_OK) s = gc_tape_read(tape, scores, out, &error);
     if (s == GC_OK) s = gc_backward(tape, scores, seeds, 2, GC_GUIDED, &wanted, 1, gradients,
                                     NULL, &error);
+    if (s == GC_OK) s = gc_pooled_gradient(tape, scores, seeds, 2, GC_GRADIENT, sum, means,
+                                           &error);
+    if (s == GC_OK) s = gc_pooled_gradient(tape, scores, seeds, 2, GC_GRADIENT, scores - 3, means,
+                                           &error);
     if (s == GC_OK) s = gc_resize(1, HEIGHT, WIDTH, input, 50, 40, GC_HALF_PIXEL, NULL, resized,
                                   &error);
     gc_tape_free(tape);
@@ -261,6 +266,14 @@ static int check_refused(const gc_network *network, size_t scores)
             == GC_NO_MEMORY;
     good &= gc_backward(tape, scores, values, 1, GC_GRADIENT, &beyond, 1, gradients, NULL, &error)
             == GC_BAD_ARGUMENT;
+    good &= gc_pooled_gradient(tape, softmax, values, 1, GC_GRADIENT, 1, values, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_pooled_gradient(tape, scores, values, 1, GC_GRADIENT, beyond, values, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_pooled_gradient(tape, scores, values, 0, GC_GRADIENT, 1, values, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_pooled_gradient(tape, scores, values, SIZE_MAX / 2, GC_GRADIENT, 1, values, &error)
+            == GC_NO_MEMORY;
     gc_tape_free(tape);
     good &= gc_resize(1, 0, 5, input, 5, 5, GC_NEAREST, NULL, values, &error) == GC_BAD_ARGUMENT;
     good &= gc_level_set("no such level", &error) == GC_BAD_ARGUMENT

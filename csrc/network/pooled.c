@@ -1,0 +1,159 @@
+/* pooled.c: the gradient by a layer's maps, averaged over their positions: Grad-CAM's alpha_k.
+ *
+ * Every pooling shares out the gradient of each output among its inputs: the sum over a map's
+ * positions stays what it was, whatever the windows. So where only poolings, each the one reader
+ * of the other, lie between the maps wanted and a layer above them, the sums are read there. And
+ * where that layer's map goes into a linear layer, with the gradient g at its output,
+ *
+ *     sum over p of dS/dA[k][p] = sum over j of g[j] W_k[j],   W_k[j] = sum over p of W[j][(k, p)]
+ *
+ * and W_k, made once, is smaller than W by the number of positions. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "layers/linear.h"
+#include "network/network.h"
+
+enum { NONE = 0 }; /* the input, layer 0, reads nothing */
+
+/* Whether a map's sum of gradients over its positions is that of the layer's output. */
+static int keeps_sums(const gc_layer *layer)
+{
+    const gc_pool *pool = &layer->pool;
+    if (layer->type == &gc_average_pool_layer) /* padding takes its share of an average */
+        return !pool->include_pad || (pool->padding[0] == 0 && pool->padding[1] == 0);
+    return layer->type->identity || layer->type == &gc_max_pool_layer
+           || layer->type == &gc_adaptive_average_pool_layer;
+}
+
+/* The one reader of `number` through which it feeds a layer; feeds[i]: layer i does. */
+static size_t only_reader(const gc_network *network, const unsigned char *feeds, size_t number)
+{
+    size_t reader = NONE;
+    for (size_t i = number + 1; i < network->count; i++)
+        for (size_t k = 0; feeds[i] && k < network->layers[i].input_count; k++)
+            if (network->layers[i].inputs[k] == number) {
+                if (reader != NONE)
+                    return NONE;
+                reader = i;
+            }
+    return reader;
+}
+
+/* From `*top` to the highest layer with the same sums; gives the one reader of that, or NONE. */
+static size_t climb(const gc_network *network, const unsigned char *feeds, size_t *top)
+{
+    size_t reader = only_reader(network, feeds, *top);
+    while (reader != NONE && keeps_sums(&network->layers[reader])) {
+        *top = reader;
+        reader = only_reader(network, feeds, *top);
+    }
+    return reader;
+}
+
+/* The question, and where it is answered. */
+typedef struct question {
+    const gc_tape *tape;
+    size_t layer, sets;
+    const float *seeds;
+    gc_rule rule;
+    size_t channels;  /* of the maps wanted */
+    size_t top;       /* the layer with the same sums */
+    size_t positions; /* of each channel there */
+} question;
+
+/* gc_backward to one layer, into a new block. */
+static gc_status gradient_of(const question *q, size_t wanted, float **gradient, gc_error *error)
+{
+    size_t size = gc_values(q->tape->shapes[wanted]);
+    *gradient = NULL;
+    if (gc_multiply(size, q->sets, &size) && gc_multiply(size, q->tape->batch, &size)
+        && gc_multiply(size, sizeof **gradient, &size) && size <= PTRDIFF_MAX)
+        *gradient = gc_alloc(size);
+    if (*gradient == NULL)
+        return gc_fail(error, GC_NO_MEMORY, "no memory for the gradients of layer %zu", wanted);
+    return gc_backward(q->tape, q->layer, q->seeds, q->sets, q->rule, &wanted, 1, gradient,
+                       NULL, error);
+}
+
+/* Means over the positions at the top. */
+static gc_status mean_of_maps(const question *q, float *means, gc_error *error)
+{
+    float *maps;
+    const gc_status status = gradient_of(q, q->top, &maps, error);
+    if (status == GC_OK)
+        gc_channel_mean(q->sets * q->tape->batch * q->channels, q->positions, maps, means);
+    gc_free(maps);
+    return status;
+}
+
+/* The same from the gradient at the output of the linear layer that reads the top. */
+static gc_status mean_of_weights(const question *q, size_t linear, float *means, gc_error *error)
+{
+    const gc_layer *layer = &q->tape->network->layers[linear];
+    const gc_engine engine = {.kernels = q->tape->kernels, .workers = (size_t)gc_threads()};
+    const gc_dense dense = {.storage = GC_FLOAT32,
+                            .in = q->channels,
+                            .out = layer->linear.out,
+                            .sets = q->sets,
+                            .batch = q->tape->batch};
+    float *dy;
+    gc_status status = gradient_of(q, linear, &dy, error);
+    if (status == GC_OK) {
+        const float *sums = gc_weight_sums_of(layer, q->positions, engine);
+        if (sums == NULL)
+            status = gc_fail(error, GC_NO_MEMORY, "no memory for the sums of weights");
+        else
+            gc_dense_gradient(engine, &dense, sums, dy, means);
+    }
+    gc_free(dy);
+    const float share = 1.0f / (float)q->positions;
+    for (size_t i = 0; status == GC_OK && i < q->sets * q->tape->batch * q->channels; i++)
+        means[i] *= share;
+    return status;
+}
+
+/* Flags of the layers that feed `layer`, itself included, in a new block; NULL: no memory. */
+static unsigned char *feeding(const gc_network *network, size_t layer)
+{
+    unsigned char *feeds = gc_alloc(network->count);
+    if (feeds == NULL)
+        return NULL;
+    memset(feeds, 0, network->count);
+    feeds[layer] = 1;
+    for (size_t i = layer + 1; i-- > 0;)
+        for (size_t k = 0; feeds[i] && k < network->layers[i].input_count; k++)
+            feeds[network->layers[i].inputs[k]] = 1;
+    return feeds;
+}
+
+gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
+                             gc_rule rule, size_t wanted, float *means, gc_error *error)
+{
+    const gc_shape *from = gc_tape_shape(tape, layer), *to = gc_tape_shape(tape, wanted);
+    if (from == NULL || to == NULL)
+        return gc_fail(error, GC_BAD_ARGUMENT, "layer %zu was not computed in this forward pass",
+                       from == NULL ? layer : wanted);
+    unsigned char *feeds = feeding(tape->network, layer);
+    if (feeds == NULL)
+        return gc_fail(error, GC_NO_MEMORY, "no memory for a backward pass");
+    question q = {.tape = tape,
+                  .layer = layer,
+                  .sets = sets,
+                  .seeds = seeds,
+                  .rule = rule,
+                  .channels = to->channels,
+                  .top = wanted};
+    const size_t reader = climb(tape->network, feeds, &q.top);
+    gc_free(feeds);
+    q.positions = gc_values(tape->shapes[q.top]) / q.channels;
+    const int linear = reader != NONE && q.positions > 1
+                       && tape->network->layers[reader].type == &gc_linear_layer;
+    const gc_status status = linear ? mean_of_weights(&q, reader, means, error)
+                                    : mean_of_maps(&q, means, error);
+    const float scale = (float)q.positions / (float)gc_positions(*to);
+    for (size_t i = 0; status == GC_OK && i < sets * tape->batch * q.channels; i++)
+        means[i] *= scale;
+    return status;
+}

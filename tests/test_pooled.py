@@ -1,0 +1,174 @@
+"""The gradient averaged over positions: from the maps' gradient, and by the sums of weights."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import nets
+import numpy as np
+import pytest
+import reference
+from helpers import assert_close
+
+from gradcam import _core
+
+RULES = ["gradient", "guided", "deconvnet"]
+
+
+def chain(name: str, pools, *, size=(13, 10), batch=2) -> nets.Case:
+    """A convolution and its ReLU, some poolings, two linear layers with a ReLU between."""
+
+    def describe(b, rng):
+        x = b.relu(b.conv(0, nets.kernel(rng, 8, 3, 3, 3), nets.normal(rng, 8), padding=1))
+        x = b.dropout(b.flatten(pools(b, x)))
+        shape = reference.Builder(3)
+        pools(shape, shape.conv(0, np.zeros((8, 3, 1, 1))))
+        width = shape.build().forward(np.zeros((1, 3, *size))).outputs[-1].size
+        x = b.relu(b.linear(x, nets.kernel(rng, 20, width), nets.normal(rng, 20)))
+        b.softmax(b.linear(x, nets.kernel(rng, 6, 20)))
+
+    return nets.Case(name, (batch, 3, *size), describe)
+
+
+def joined(b, rng):
+    """The pooled map is read twice on the way to the scores, and once beside it."""
+    x = b.relu(b.conv(0, nets.kernel(rng, 6, 3, 3, 3), padding=1))
+    x = b.max_pool(x, 2)
+    both = b.concatenate([b.flatten(x), b.flatten(b.add([x, x]))])
+    b.relu(b.flatten(x))
+    b.linear(both, nets.kernel(rng, 4, 144))
+
+
+def read_beside(b, rng):
+    """Another reader of the map, which does not feed the last layer, takes nothing away."""
+    x = b.relu(b.conv(0, nets.kernel(rng, 6, 3, 3, 3), padding=1))
+    b.linear(b.flatten(x), nets.kernel(rng, 4, 6 * 48))
+    b.linear(b.flatten(b.max_pool(x, 2)), nets.kernel(rng, 4, 72))
+
+
+# Those that the sums of weights answer, for the ReLU, layer 2.
+SHORT = [
+    chain("max", lambda b, x: b.max_pool(x, 2), size=(12, 8)),
+    chain("max-odd", lambda b, x: b.max_pool(x, 2)),
+    chain("max-overlapping", lambda b, x: b.max_pool(x, 3, stride=2, padding=1, ceil_mode=True)),
+    chain("vgg", lambda b, x: b.adaptive_average_pool(b.max_pool(x, 2), 7), size=(14, 14)),
+    chain("adaptive", lambda b, x: b.adaptive_average_pool(b.max_pool(x, 2), 4)),
+    chain("average", lambda b, x: b.average_pool(x, 3, stride=2, ceil_mode=True)),
+    chain("uncounted", lambda b, x: b.average_pool(x, 3, padding=1, count_include_pad=False)),
+    chain("nothing", lambda b, x: x, batch=1),
+    nets.Case("read-beside", (3, 3, 8, 6), read_beside),
+]
+LONG = [
+    chain("padded-average", lambda b, x: b.average_pool(x, 3, padding=1)),
+    chain("global", lambda b, x: b.adaptive_average_pool(x, 1)),
+    chain("relu", lambda b, x: b.relu(b.max_pool(x, 2))),
+    nets.Case("joined", (2, 3, 8, 6), joined),
+]
+
+
+def run(case):
+    """The core's network and tape, and the twin's record."""
+    ours, twin = case.build(_core.NetworkBuilder), case.build(reference.Builder)
+    x = case.pictures()
+    tape = ours.forward(x, keep=range(len(ours)))
+    return ours, tape, twin.forward(x, {i: tape.activation(i) for i in twin.deciding()})
+
+
+def expected_means(record, layer, seeds, wanted, rule):
+    (gradient,) = record.backward(layer, seeds, [wanted], rule)
+    return gradient if gradient.ndim == 3 else gradient.mean((3, 4))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("case", [*SHORT, *LONG, *nets.GRAPHS], ids=nets.case_id)
+def test_any_layer_from_any_layer(case, rule, cpu_level):
+    ours, tape, record = run(case)
+    for layer in range(len(ours)):
+        seeds = nets.normal(np.random.default_rng(layer), 3, *record.outputs[layer].shape)
+        for wanted in range(len(ours)):
+            found = tape.pooled_gradient(layer, seeds, wanted, rule)
+            assert_close(found, expected_means(record, layer, seeds, wanted, rule), "network")
+
+
+@pytest.mark.parametrize("case", [*SHORT, *LONG], ids=nets.case_id)
+def test_both_ways_agree(case, cpu_level):
+    ours, tape, _ = run(case)
+    last = len(ours) - 1
+    seeds = nets.normal(np.random.default_rng(0), 5, *tape.activation(last).shape)
+    before = _core._live_allocations()
+    pooled = tape.pooled_gradient(last, seeds, 2)
+    made = _core._live_allocations() - before
+    assert made == (2 if case in SHORT else 0), "sums of weights are made where they help"
+    means = _core.channel_mean(tape.backward(last, seeds, [2])[0])
+    np.testing.assert_allclose(pooled, means, rtol=1e-5, atol=1e-5 * np.abs(means).max())
+    np.testing.assert_array_equal(tape.pooled_gradient(last, seeds, 2), pooled)
+    assert _core._live_allocations() - before == made, "once"
+
+
+def test_sums_go_with_their_network():
+    before = _core._live_allocations()
+    ours, tape, record = run(SHORT[0])
+    last = len(ours) - 1
+    tape.pooled_gradient(last, nets.normal(np.random.default_rng(0), 1, 2, 6), 2)
+    del ours, tape, record
+    assert _core._live_allocations() == before
+
+
+def test_one_map_that_comes_in_several_sizes():
+    """Without adaptive pooling the linear layer fixes the size, but not how it is factored."""
+    weight = nets.normal(np.random.default_rng(0), 5, 24)
+    builder = _core.NetworkBuilder(3)
+    builder.linear(builder.flatten(builder.relu(0)), weight)
+    network = builder.build()
+    for height, width in [(2, 4), (8, 1)]:
+        tape = network.forward(np.ones((1, 3, height, width)))
+        means = tape.pooled_gradient(3, np.ones((1, 1, 5)), 1)
+        assert_close(means[0, 0], weight.astype(float).sum(0).reshape(3, 8).mean(1), "sum")
+
+
+def test_the_first_use_by_many_threads_at_once():
+    case = SHORT[3]
+    seeds = nets.normal(np.random.default_rng(0), 2, 2, 6)
+    _, tape, _ = run(case)
+    expected = tape.pooled_gradient(9, seeds, 2)
+    for _ in range(10):
+        _, tape, _ = run(case)
+        with ThreadPoolExecutor(8) as pool:
+            calls = [pool.submit(tape.pooled_gradient, 9, seeds, 2) for _ in range(8)]
+            for call in calls:
+                np.testing.assert_array_equal(call.result(), expected)
+
+
+def test_the_number_of_threads_changes_no_bit(threads):
+    results = []
+    for count in (1, 2, 3):
+        _core.set_num_threads(count)
+        ours, tape, _ = run(chain("wide", lambda b, x: b.max_pool(x, 2), size=(40, 34)))
+        seeds = nets.normal(np.random.default_rng(0), 5, 2, 6)
+        results.append(tape.pooled_gradient(len(ours) - 1, seeds, 2))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_refused():
+    ours, tape, _ = run(SHORT[0])
+    last = len(ours) - 1
+    seeds = np.ones((1, 2, 6), np.float32)
+    with pytest.raises(ValueError, match="layer 99"):
+        tape.pooled_gradient(last, seeds, 99)
+    with pytest.raises(ValueError, match="layer 99"):
+        tape.pooled_gradient(99, seeds, 2)
+    with pytest.raises(ValueError, match="seeds"):
+        tape.pooled_gradient(last, np.ones((1, 3, 6)), 2)
+    with pytest.raises(ValueError, match="seeds"):
+        tape.pooled_gradient(last, np.full((1, 2, 6), np.nan), 2)
+    with pytest.raises(ValueError, match="rule"):
+        tape.pooled_gradient(last, seeds, 2, "lrp")
+    with pytest.raises(TypeError):
+        tape.pooled_gradient(last, seeds, [2])
+    unrecorded = ours.forward(np.ones((2, 3, 12, 8)), record=False)
+    with pytest.raises(KeyError, match="record"):
+        unrecorded.pooled_gradient(last, seeds, 2)
+    short = ours.forward(np.ones((1, 3, 12, 8)), until=2)
+    with pytest.raises(ValueError, match="not computed"):
+        short.pooled_gradient(last, seeds, 2)
