@@ -88,9 +88,10 @@ void GC_KERNEL(winograd_input)(const gc_winograd *w, size_t first, size_t count,
         }
 }
 
-/* M for `tiles` tiles (a constant where it is inlined) and two vectors of outputs. */
+/* M for `tiles` tiles (a constant where it is inlined) and two vectors of outputs. What is needed
+ * next is fetched meanwhile, `step` floats for every channel. */
 GC_INLINE void multiply(size_t tiles, size_t in_blocks, size_t v_block, const float *v,
-                        const float *u, float *m)
+                        const float *u, const float *next, size_t step, float *m)
 {
     gc_vec sum[GC_TILES][2];
     GC_UNROLL
@@ -104,10 +105,10 @@ GC_INLINE void multiply(size_t tiles, size_t in_blocks, size_t v_block, const fl
 #pragma GCC unroll 4
         for (size_t lane = 0; lane < GC_WIDTH; lane++, u += 2 * GC_WIDTH) {
             const gc_vec u0 = gc_load(u), u1 = gc_load(u + GC_WIDTH);
-            /* 16 KB ahead: U streams from memory once a tile block. */
-            __builtin_prefetch(u + 4096, 0, 3);
+            __builtin_prefetch(next, 0, 2);
             if (GC_WIDTH == 16)
-                __builtin_prefetch(u + 4096 + 16, 0, 3);
+                __builtin_prefetch(next + 16, 0, 2);
+            next += step;
             GC_UNROLL
             for (size_t t = 0; t < tiles; t++) {
                 const gc_factor value = gc_factor_of(factors[t], lane);
@@ -125,12 +126,12 @@ GC_INLINE void multiply(size_t tiles, size_t in_blocks, size_t v_block, const fl
 
 /* Up to GC_TILES tiles: each number has code of its own, so that sums stay in registers. */
 static void multiply_some(size_t tiles, size_t in_blocks, size_t v_block, const float *v,
-                          const float *u, float *m)
+                          const float *u, const float *next, size_t step, float *m)
 {
 #define CASE(n)                                                                               \
     case n:                                                                                   \
         if (n <= GC_TILES)                                                                    \
-            multiply(n <= GC_TILES ? n : 1, in_blocks, v_block, v, u, m);                     \
+            multiply(n <= GC_TILES ? n : 1, in_blocks, v_block, v, u, next, step, m);         \
         break
     switch (tiles) {
         CASE(1);
@@ -157,13 +158,16 @@ void GC_KERNEL(winograd_product)(const gc_winograd *w, size_t count, size_t pair
                                  const float *u, const float *v, float *m)
 {
     const size_t groups = (count + GC_TILES - 1) / GC_TILES;
-    const size_t channels = w->in.blocks * GC_WIDTH;
-    u += pair * PRODUCTS * channels * 2 * GC_WIDTH;
-    for (size_t xi = 0; xi < PRODUCTS; xi++, u += channels * 2 * GC_WIDTH)
+    const size_t panel = w->in.blocks * GC_WIDTH * 2 * GC_WIDTH; /* U of one xi */
+    u += pair * PRODUCTS * panel;
+    for (size_t xi = 0; xi < PRODUCTS; xi++, u += panel)
         for (size_t g = 0, t = 0; g < groups; g++) {
             const size_t tiles = (count - t + groups - g - 1) / (groups - g); /* even shares */
+            /* U comes from memory, once a block of tiles: while one panel is multiplied, the next
+             * one is fetched, a share by each group, so that memory is never idle. */
             multiply_some(tiles, w->in.blocks, w->tile_room * GC_WIDTH,
                           v + xi * w->v_plane + t * GC_WIDTH, u,
+                          u + panel + g * panel / groups, 2 * GC_WIDTH / groups,
                           m + xi * w->m_plane + 2 * t * GC_WIDTH);
             t += tiles;
         }

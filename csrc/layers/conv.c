@@ -135,22 +135,20 @@ static int conv_prepare(const gc_layer *layer, gc_engine engine, int backward)
 }
 
 static size_t conv_scratch_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
-                                 gc_engine engine)
+                                 size_t count, int backward, gc_engine engine)
 {
     const gc_conv *c = &layer->conv;
     switch (way_of(c, engine)) {
     case WINOGRAD:
-        return gc_winograd_scratch_bytes(c, *in, engine);
+        return gc_winograd_scratch_bytes(c, backward, *in, count, engine);
     case DIRECT:
-        return gc_direct_scratch_bytes(c, *in, out, engine);
+        return gc_direct_scratch_bytes(c, backward, *in, out, engine);
     case PRODUCT:
         break;
     }
-    const size_t forward = engine.workers * forward_block(c, out);
-    const size_t backward = backward_block(c, out);
-    return is_pointwise(c)
-               ? 0
-               : column_rows(c) * (forward > backward ? forward : backward) * sizeof(float);
+    const size_t block =
+        backward ? backward_block(c, out) : engine.workers * forward_block(c, out);
+    return is_pointwise(c) ? 0 : column_rows(c) * block * sizeof(float);
 }
 
 /* Bias, and ReLU with its bits (NULL: to nowhere), on positions first .. first + count of

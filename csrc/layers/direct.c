@@ -68,12 +68,11 @@ static size_t plan_bytes(const plan *p)
            + (p->weights + p->bias + p->engine.workers * (p->rows + p->sums)) * sizeof(float);
 }
 
-size_t gc_direct_scratch_bytes(const gc_conv *conv, gc_shape in, gc_shape out, gc_engine engine)
+size_t gc_direct_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,
+                               gc_engine engine)
 {
-    const plan forward = make_plan(conv, 0, in, out, engine);
-    const plan backward = make_plan(conv, 1, in, out, engine);
-    const size_t a = plan_bytes(&forward), b = plan_bytes(&backward);
-    return a > b ? a : b;
+    const plan p = make_plan(conv, backward, in, out, engine);
+    return plan_bytes(&p);
 }
 
 typedef struct run {

@@ -17,8 +17,11 @@ size_t gc_no_record(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_
     return 0;
 }
 
-size_t gc_no_scratch(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_engine engine)
+size_t gc_no_scratch(const gc_layer *layer, const gc_shape *in, gc_shape out, size_t count,
+                     int backward, gc_engine engine)
 {
+    (void)count;
+    (void)backward;
     return gc_no_record(layer, in, out, GC_PLAIN, engine);
 }
 

@@ -90,8 +90,9 @@ typedef struct gc_layer_type {
     /* Bytes for one image. */
     size_t (*record_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out,
                            gc_layout writes, gc_engine engine);
+    /* Bytes for `count` images, forward or backward. */
     size_t (*scratch_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out,
-                            gc_engine engine);
+                            size_t count, int backward, gc_engine engine);
     /* Make what a direction needs besides scratch, at its first use; 0: no memory. May be
      * NULL. Several threads may call it at once. */
     int (*prepare)(const gc_layer *layer, gc_engine engine, int backward);
@@ -128,7 +129,8 @@ extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_re
 /* For layers that record nothing, or need no scratch. */
 size_t gc_no_record(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_layout writes,
                     gc_engine engine);
-size_t gc_no_scratch(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_engine engine);
+size_t gc_no_scratch(const gc_layer *layer, const gc_shape *in, gc_shape out, size_t count,
+                     int backward, gc_engine engine);
 /* For layers whose output has the shape of their (only) input. */
 gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                         gc_error *error);

@@ -103,9 +103,11 @@ static gc_pool_plane make_plane(const gc_layer *layer, gc_shape in, gc_shape out
                            .columns = columns};
 }
 
-static size_t spans_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
-                          gc_engine engine)
+static size_t spans_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out, size_t count,
+                          int backward, gc_engine engine)
 {
+    (void)count;
+    (void)backward;
     (void)layer;
     (void)in;
     (void)engine;

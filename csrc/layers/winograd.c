@@ -19,7 +19,7 @@ enum {
     LEAST_CHANNELS = 8,           /* fewer leave most of a vector empty */
     LARGE_WEIGHTS = 8 << 20,      /* bytes of U from which on outputs are shared out */
     WIDE_BLOCK = 112,             /* tiles of a block then */
-    INPUT_PART = 8                /* tiles of a part of its input transform */
+    INPUT_PART = 4                /* tiles of a part of its input transform */
 };
 
 int gc_winograd_applies(const gc_conv *c, gc_engine engine)
@@ -34,6 +34,7 @@ int gc_winograd_applies(const gc_conv *c, gc_engine engine)
 /* How one direction runs over maps of one size, and the scratch memory that it needs. */
 typedef struct plan {
     gc_winograd winograd;
+    size_t tiles;               /* of all images */
     size_t block;               /* tiles of a block */
     int by_output;              /* threads share out output channels, not tiles */
     size_t bias_floats;
@@ -48,7 +49,14 @@ static size_t plane_stride(size_t floats)
     return (gc_divide_up(floats, line) | 1) * line;
 }
 
-static plan make_plan(const gc_conv *conv, int backward, gc_shape in, gc_engine engine)
+/* At most `most` at a time, and about as many each time. */
+static size_t even_share(size_t all, size_t most)
+{
+    return gc_divide_up(all, gc_divide_up(all, most));
+}
+
+static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t count,
+                      gc_engine engine)
 {
     const size_t lanes = engine.kernels->width;
     in.channels = gc_winograd_inputs(conv, backward);
@@ -60,7 +68,8 @@ static plan make_plan(const gc_conv *conv, int backward, gc_shape in, gc_engine 
     w->tiles_across = gc_divide_up(in.width, STEP);
     const size_t channels = w->in.blocks * lanes, outputs = w->out_pairs * 2 * lanes;
     p.by_output = PRODUCTS * channels * outputs * sizeof(float) > LARGE_WEIGHTS;
-    p.block = p.by_output ? WIDE_BLOCK : channels <= 128 ? 56 : 28;
+    p.tiles = count * w->tiles_down * w->tiles_across;
+    p.block = even_share(p.tiles, p.by_output ? WIDE_BLOCK : channels <= 128 ? 56 : 28);
     w->tile_room = p.block;
     w->v_plane = plane_stride(channels * p.block);
     w->m_plane = plane_stride(2 * lanes * p.block);
@@ -70,18 +79,13 @@ static plan make_plan(const gc_conv *conv, int backward, gc_shape in, gc_engine 
     return p;
 }
 
-static size_t plan_bytes(const plan *p, gc_engine engine)
+size_t gc_winograd_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, size_t count,
+                                 gc_engine engine)
 {
-    return (p->bias_floats + (p->by_output ? 1 : engine.workers) * p->v_floats
-            + engine.workers * p->m_floats)
+    const plan p = make_plan(conv, backward, in, count, engine);
+    return (p.bias_floats + (p.by_output ? 1 : engine.workers) * p.v_floats
+            + engine.workers * p.m_floats)
            * sizeof(float);
-}
-
-size_t gc_winograd_scratch_bytes(const gc_conv *conv, gc_shape in, gc_engine engine)
-{
-    const plan forward = make_plan(conv, 0, in, engine), backward = make_plan(conv, 1, in, engine);
-    const size_t a = plan_bytes(&forward, engine), b = plan_bytes(&backward, engine);
-    return a > b ? a : b;
 }
 
 typedef void (*finish_kernel)(const gc_winograd *winograd, size_t first, size_t count, size_t pair,
@@ -90,7 +94,6 @@ typedef void (*finish_kernel)(const gc_winograd *winograd, size_t first, size_t 
 typedef struct run {
     plan plan;
     const gc_kernels *kernels;
-    size_t tiles;        /* of all images */
     const float *x, *u;
     float *v, *m;        /* scratch */
     size_t first, count; /* tiles of the block shared out by output */
@@ -103,7 +106,7 @@ static void tiles_part(void *argument, size_t part, size_t worker)
 {
     const run *r = argument;
     const gc_winograd *w = &r->plan.winograd;
-    const size_t first = part * r->plan.block, left = r->tiles - first;
+    const size_t first = part * r->plan.block, left = r->plan.tiles - first;
     const size_t count = left < r->plan.block ? left : r->plan.block;
     float *v = r->v + worker * r->plan.v_floats, *m = r->m + worker * r->plan.m_floats;
     r->kernels->winograd_input(w, first, count, r->x, v);
@@ -154,7 +157,7 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
                      const gc_winograd_step *step)
 {
     const gc_engine engine = step->engine;
-    run r = {.plan = make_plan(conv, step->backward, step->in, engine),
+    run r = {.plan = make_plan(conv, step->backward, step->in, step->count, engine),
              .kernels = engine.kernels,
              .x = step->from,
              .u = gc_winograd_u(packs, step->backward, engine),
@@ -177,13 +180,12 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
         r.finish.bias = bias;
     }
     zero_borders(step, &r.finish.out);
-    r.tiles = step->count * w->tiles_down * w->tiles_across;
     if (!r.plan.by_output) {
-        gc_parallel(engine.workers, gc_divide_up(r.tiles, r.plan.block), tiles_part, &r);
+        gc_parallel(engine.workers, gc_divide_up(r.plan.tiles, r.plan.block), tiles_part, &r);
         return;
     }
-    for (r.first = 0; r.first < r.tiles; r.first += r.plan.block) {
-        r.count = r.tiles - r.first < r.plan.block ? r.tiles - r.first : r.plan.block;
+    for (r.first = 0; r.first < r.plan.tiles; r.first += r.plan.block) {
+        r.count = r.plan.tiles - r.first < r.plan.block ? r.plan.tiles - r.first : r.plan.block;
         gc_parallel(engine.workers, gc_divide_up(r.count, INPUT_PART), input_part, &r);
         gc_parallel(engine.workers, w->out_pairs, output_part, &r);
     }

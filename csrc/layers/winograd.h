@@ -8,7 +8,8 @@
  * dilation and groups 1, padding 1, and channels enough for whole vectors. */
 int gc_winograd_applies(const gc_conv *conv, gc_engine engine);
 
-size_t gc_winograd_scratch_bytes(const gc_conv *conv, gc_shape in, gc_engine engine);
+size_t gc_winograd_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, size_t count,
+                                 gc_engine engine);
 
 /* A convolution, or the way back through one, over blocked maps. Prepared for that direction. */
 typedef struct gc_winograd_step {

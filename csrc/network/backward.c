@@ -192,7 +192,7 @@ static void run_layer(pass *p, size_t number)
     }
     void *scratch = gc_arena_take(
         &p->arena,
-        layer->type->scratch_bytes(layer, p->in, p->tape->shapes[number], p->engine));
+        layer->type->scratch_bytes(layer, p->in, p->tape->shapes[number], p->count, 1, p->engine));
     if (!p->arena.rehearsing)
         layer->type->backward(layer, &(gc_backward_step){
                                          .engine = p->engine,

@@ -334,7 +334,8 @@ static void run_layer(gc_tape *tape, plan *p, size_t number)
         tape->maps[last] =
             gc_arena_take(&p->arena, map_bytes(tape, p, last, tape->layouts[last].writes));
     void *scratch = gc_arena_take(
-        &p->arena, layer->type->scratch_bytes(layer, p->in, tape->shapes[number], p->engine));
+        &p->arena, layer->type->scratch_bytes(layer, p->in, tape->shapes[number], tape->batch, 0,
+                                              p->engine));
     if (!p->arena.rehearsing)
         layer->type->forward(layer, &(gc_forward_step){
                                         .engine = p->engine,
