@@ -44,6 +44,77 @@ def small():
     return network, case.pictures(), len(network)
 
 
+# --- fusion, and images in groups ---
+
+
+@pytest.mark.parametrize("case", nets.ALL, ids=nets.case_id)
+def test_fusion_changes_no_bit(case, cpu_level):
+    """What is kept, or wanted, decides which layers run in one step, and nothing else."""
+    network = case.build(_core.NetworkBuilder)
+    last = len(network) - 1
+    x = case.pictures()
+    apart, together = network.forward(x, keep=everything(network)), network.forward(x)
+    assert np.array_equal(apart.activation(last), together.activation(last))
+    silent = network.forward(x, record=False)
+    assert np.array_equal(silent.activation(last), together.activation(last))
+    seeds = random_seeds(2, (len(x), *apart.shape(last)))
+    for rule in RULES:
+        every = apart.backward(last, seeds, everything(network), rule)
+        for tape in (apart, together):
+            assert np.array_equal(tape.backward(last, seeds, [0], rule)[0], every[0])
+        middle = last // 2
+        assert np.array_equal(together.backward(last, seeds, [middle], rule)[0], every[middle])
+
+
+def test_a_tape_without_a_record_has_no_way_back(small):
+    network, x, count = small
+    tape = network.forward(x, keep=[3], record=False)
+    assert tape.activation(3).shape[0] == len(x)
+    with pytest.raises(KeyError, match="recorded nothing"):
+        tape.backward(count - 1, random_seeds(1, (len(x), *tape.shape(count - 1))), [0])
+
+
+def test_an_exact_convolution_is_closer_to_the_truth(cpu_level):
+    rng = np.random.default_rng(3)
+    x, weight = nets.normal(rng, 1, 64, 30, 30), nets.normal(rng, 64, 64, 3, 3)
+    errors = []
+    for exact in (True, False):
+        builder = _core.NetworkBuilder(64)
+        builder.conv(0, weight, padding=1, exact=exact)
+        twin = reference.Builder(64)
+        twin.conv(0, weight, padding=1)
+        expected = twin.build().forward(x, {}).outputs[-1]
+        difference = builder.build().forward(x).activation(1) - expected
+        errors.append(np.abs(difference).max() / np.abs(expected).max())
+    assert errors[0] <= errors[1] < 5e-6
+    assert errors[0] < 1e-6
+
+
+def test_images_go_through_in_groups_without_a_trace():
+    """Pictures so large that only some of a batch, or of the sets, go through at a time."""
+    rng = np.random.default_rng(4)
+    builder = _core.NetworkBuilder(3)
+    builder.conv(0, nets.normal(rng, 16, 3, 3, 3), nets.normal(rng, 16), padding=1)
+    builder.relu(1)
+    builder.conv(2, nets.normal(rng, 16, 16, 3, 3), padding=1)
+    builder.relu(3)
+    builder.max_pool(4, 2)
+    builder.adaptive_average_pool(5, 1)
+    network = builder.build()
+    x = nets.normal(rng, 5, 3, 700, 690)  # a map of 31 MB, so that three go at a time
+    seeds = random_seeds(2, (5, 16, 1, 1))
+    tape = network.forward(x, keep=[2, 5])
+    wanted = [0, 1, 4]
+    gradients = tape.backward(6, seeds, wanted, "guided")
+    for i in range(5):
+        one = network.forward(x[i : i + 1], keep=[2, 5])
+        for layer in (2, 5, 6):
+            assert np.array_equal(one.activation(layer)[0], tape.activation(layer)[i])
+        alone = one.backward(6, seeds[:, i : i + 1], wanted, "guided")
+        for all_, single in zip(gradients, alone, strict=True):
+            assert np.array_equal(single[:, 0], all_[:, i])
+
+
 # --- numbers ---
 
 

@@ -20,6 +20,11 @@ int gc_arena_perform(gc_arena *arena)
     return arena->memory != NULL;
 }
 
+void gc_arena_again(gc_arena *arena)
+{
+    arena->next = 0;
+}
+
 void gc_arena_end(gc_arena *arena)
 {
     gc_free(arena->pieces);

@@ -28,6 +28,8 @@ typedef struct gc_arena {
 gc_arena gc_arena_begin(void);
 /* From the rehearsal to the performance; 0: no memory. */
 int gc_arena_perform(gc_arena *arena);
+/* From the end of a performance to the beginning of the next. */
+void gc_arena_again(gc_arena *arena);
 void gc_arena_end(gc_arena *arena);
 
 /* A piece, aligned to GC_ALIGNMENT; never NULL. In the rehearsal an address that tells pieces

@@ -21,7 +21,7 @@
 #include "base/threads.h"
 
 enum { LARGE = 1 << 18, HUGE_PAGE = 1 << 21, SHELF_PLACES = 64 };
-static const size_t SHELF_BYTES = (size_t)128 << 20;
+static const size_t SHELF_BYTES = (size_t)256 << 20;
 
 /* Before every block, an alignment long, so that the block is aligned as well. */
 typedef union header {

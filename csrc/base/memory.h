@@ -12,7 +12,7 @@
 void *gc_alloc(size_t bytes);
 void gc_free(void *block); /* NULL is fine */
 
-/* Give back to the system what freed blocks are kept for reuse: at most 128 MB. */
+/* Give back to the system what freed blocks are kept for reuse: at most 256 MB. */
 void gc_release_memory(void);
 
 /* *out = a * b; returns 0, leaving *out alone, where size_t cannot hold it. */

@@ -26,7 +26,7 @@ typedef struct gc_engine {
 /* Sizes beyond these have no meaning here and would overflow index arithmetic or BLAS. */
 #define GC_MAX_EXTENT ((size_t)1 << 20)         /* rows, columns, kernel, stride, ... */
 #define GC_MAX_POSITIONS ((size_t)INT32_MAX)    /* of one map; channels; vector length */
-#define GC_MAX_BYTES (SIZE_MAX >> 12)           /* of a batch's maps: blocked, and summed, they fit */
+#define GC_MAX_BYTES (SIZE_MAX >> 12)           /* of a batch's maps: blocked they fit too */
 
 typedef enum gc_layout { GC_PLAIN, GC_BLOCKED } gc_layout;
 
@@ -138,6 +138,12 @@ gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out
 static inline size_t gc_divide_up(size_t a, size_t b)
 {
     return (a + b - 1) / b;
+}
+
+/* At most `most` at a time, and about as many each time. */
+static inline size_t gc_even_share(size_t all, size_t most)
+{
+    return gc_divide_up(all, gc_divide_up(all, most));
 }
 
 static inline size_t gc_positions(gc_shape shape)

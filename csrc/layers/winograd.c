@@ -49,12 +49,6 @@ static size_t plane_stride(size_t floats)
     return (gc_divide_up(floats, line) | 1) * line;
 }
 
-/* At most `most` at a time, and about as many each time. */
-static size_t even_share(size_t all, size_t most)
-{
-    return gc_divide_up(all, gc_divide_up(all, most));
-}
-
 static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t count,
                       gc_engine engine)
 {
@@ -69,7 +63,7 @@ static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t cou
     const size_t channels = w->in.blocks * lanes, outputs = w->out_pairs * 2 * lanes;
     p.by_output = PRODUCTS * channels * outputs * sizeof(float) > LARGE_WEIGHTS;
     p.tiles = count * w->tiles_down * w->tiles_across;
-    p.block = even_share(p.tiles, p.by_output ? WIDE_BLOCK : channels <= 128 ? 56 : 28);
+    p.block = gc_even_share(p.tiles, p.by_output ? WIDE_BLOCK : channels <= 128 ? 56 : 28);
     w->tile_room = p.block;
     w->v_plane = plane_stride(channels * p.block);
     w->m_plane = plane_stride(2 * lanes * p.block);

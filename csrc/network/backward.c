@@ -26,7 +26,9 @@ typedef struct pass {
     size_t wanted_count;
     float *const *results;  /* [wanted_count] the caller's */
     double *seconds;        /* the caller's, or NULL */
-    size_t count;           /* gradients of each map: sets * batch */
+    size_t sets;
+    size_t first, count;    /* gradients that go through the layers now, of sets * batch */
+    size_t images;          /* and of how many images they are */
     unsigned char *active;  /* [layers] between the seed and a layer wanted */
     size_t *readers;        /* [layers] active ones that read a map */
     float **gradients;      /* [layers] of the outputs, so far summed, or NULL */
@@ -151,6 +153,15 @@ static int only_passes(const pass *p, size_t number, const gc_layer_type *type)
            && p->tape->layouts[number].writes == GC_BLOCKED && p->active[layer->inputs[0]];
 }
 
+/* A layer's record of the images whose gradients go through the layers now; NULL: it has none. */
+static void *record_of(const pass *p, size_t number)
+{
+    if (p->tape->records[number] == NULL)
+        return NULL;
+    return (char *)p->tape->records[number]
+           + p->first % p->tape->batch * gc_record_bytes(p->tape, number, p->engine, p->in);
+}
+
 /* What a layer does of the layers before it in its own step, and *target, the map whose gradient
  * it writes then: by itself that of its input. */
 static gc_fused find_fused(const pass *p, size_t number, size_t *target)
@@ -163,13 +174,13 @@ static gc_fused find_fused(const pass *p, size_t number, size_t *target)
         return fused;
     if (only_passes(p, relu, &gc_max_pool_layer)) {
         fused.pool = 1;
-        fused.positions = tape->records[relu];
+        fused.positions = record_of(p, relu);
         relu = layers[relu].inputs[0];
     }
     if (!only_passes(p, relu, &gc_relu_layer))
         return (gc_fused){0};
     fused.relu = 1;
-    fused.bits = tape->records[relu];
+    fused.bits = record_of(p, relu);
     *target = layers[relu].inputs[0];
     fused.shape = tape->shapes[*target];
     p->active[relu] = p->active[layers[number].inputs[0]] = 0; /* done with this step */
@@ -197,14 +208,14 @@ static void run_layer(pass *p, size_t number)
         layer->type->backward(layer, &(gc_backward_step){
                                          .engine = p->engine,
                                          .count = p->count,
-                                         .batch = p->tape->batch,
+                                         .batch = p->images,
                                          .in = p->in,
                                          .out = p->tape->shapes[number],
                                          .layouts = p->tape->layouts[number],
                                          .rule = p->rule,
                                          .dy = dy,
                                          .dx = p->dx,
-                                         .record = p->tape->records[number],
+                                         .record = record_of(p, number),
                                          .fused = fused,
                                          .scratch = scratch,
                                      });
@@ -230,27 +241,32 @@ static int has_active_input(const pass *p, size_t number)
 static void plant(pass *p)
 {
     const gc_layout layout = p->tape->layouts[p->seed].writes;
+    const gc_shape shape = p->tape->shapes[p->seed];
+    const float *seeds = p->seeds + p->first * gc_values(shape);
     float *planted = p->gradients[p->seed] = take_gradient(p, p->seed, layout);
     if (p->arena.rehearsing)
         return;
     if (layout == GC_PLAIN)
-        memcpy(planted, p->seeds, gradient_floats(p, p->seed, layout) * sizeof(float));
+        memcpy(planted, seeds, gradient_floats(p, p->seed, layout) * sizeof(float));
     else
-        gc_convert_maps(p->engine, p->count, p->tape->shapes[p->seed], GC_PLAIN, p->seeds,
-                        planted);
+        gc_convert_maps(p->engine, p->count, shape, GC_PLAIN, seeds, planted);
 }
 
 /* The gradient of a map, to the caller where it is wanted. */
 static void harvest(const pass *p, size_t number)
 {
     const gc_layout layout = p->tape->layouts[number].writes;
-    for (size_t w = 0; w < p->wanted_count && !p->arena.rehearsing; w++)
-        if (p->wanted[w] == number && layout == GC_PLAIN)
-            memcpy(p->results[w], p->gradients[number],
+    const gc_shape shape = p->tape->shapes[number];
+    for (size_t w = 0; w < p->wanted_count && !p->arena.rehearsing; w++) {
+        if (p->wanted[w] != number)
+            continue;
+        float *result = p->results[w] + p->first * gc_values(shape);
+        if (layout == GC_PLAIN)
+            memcpy(result, p->gradients[number],
                    gradient_floats(p, number, layout) * sizeof(float));
-        else if (p->wanted[w] == number)
-            gc_convert_maps(p->engine, p->count, p->tape->shapes[number], layout,
-                            p->gradients[number], p->results[w]);
+        else
+            gc_convert_maps(p->engine, p->count, shape, layout, p->gradients[number], result);
+    }
 }
 
 /* All layers, in rehearsal or performance. */
@@ -271,8 +287,8 @@ static void run_layers(pass *p)
             gc_arena_give(&p->arena, p->gradients[i]);
             p->gradients[i] = NULL;
         }
-        if (p->seconds != NULL)
-            p->seconds[i] = gc_seconds() - start;
+        if (p->seconds != NULL && !p->arena.rehearsing)
+            p->seconds[i] += gc_seconds() - start;
     }
 }
 
@@ -295,7 +311,28 @@ static void write_zeros(const pass *p)
     for (size_t w = 0; w < p->wanted_count; w++)
         if (!p->active[p->wanted[w]])
             memset(p->results[w], 0,
-                   gradient_floats(p, p->wanted[w], GC_PLAIN) * sizeof(float));
+                   p->sets * p->tape->batch * gc_values(p->tape->shapes[p->wanted[w]])
+                       * sizeof(float));
+}
+
+/* Several whole sets of gradients at a time, or some of the images of one. */
+static void choose_count(pass *p)
+{
+    const size_t batch = p->tape->batch;
+    const size_t most = gc_most_at_a_time(p->tape, p->active, p->engine);
+    p->count = most < batch ? gc_even_share(batch, most)
+                            : gc_even_share(p->sets, most / batch) * batch;
+    p->images = p->count < batch ? p->count : batch;
+}
+
+/* The next ones, as many or, at the end of a set or of all, fewer; 0: there are no more. */
+static int go_on(pass *p, size_t at_a_time)
+{
+    const size_t batch = p->tape->batch, all = p->sets * batch;
+    const size_t left = (at_a_time < batch ? batch - p->first % batch : all - p->first);
+    p->count = left < at_a_time ? left : at_a_time;
+    p->images = p->count < batch ? p->count : batch;
+    return p->first < all;
 }
 
 /* The pass itself; 0: no memory. */
@@ -303,6 +340,8 @@ static int run(pass *p)
 {
     if (!allocate_pass(p))
         return 0;
+    mark_active(p);
+    choose_count(p);
     run_layers(p);
     if (!gc_arena_perform(&p->arena))
         return 0;
@@ -310,7 +349,10 @@ static int run(pass *p)
     if (!prepare_layers(p))
         return 0;
     write_zeros(p);
-    run_layers(p);
+    for (const size_t at_a_time = p->count; go_on(p, at_a_time); p->first += p->count) {
+        gc_arena_again(&p->arena);
+        run_layers(p);
+    }
     return 1;
 }
 
@@ -367,7 +409,7 @@ gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, siz
               .wanted_count = wanted_count,
               .results = gradients,
               .seconds = seconds,
-              .count = sets * tape->batch,
+              .sets = sets,
               .arena = gc_arena_begin()};
     const int done = run(&p);
     free_pass(&p);

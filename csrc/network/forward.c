@@ -1,7 +1,7 @@
 /* forward.c: one forward pass, and the tape that it leaves.
  *
- * Layers run in topological order. A map lives from the layer that writes it to the last
- * layer that reads it, and on the tape if it is to be kept. Where a ReLU is the only reader
+ * Images go through the layers a few at a time. Layers run in topological order. A map lives from
+ * the layer that writes it to the last layer that reads it, and on the tape if it is to be kept. Where a ReLU is the only reader
  * of a convolution or linear layer that is not kept, that layer applies it while its output
  * is in registers or the cache, and writes the ReLU's record; likewise 2x2 max pooling behind
  * that ReLU, whose input is then never stored. */
@@ -108,7 +108,9 @@ double gc_tape_seconds(const gc_tape *tape, size_t layer)
 /* What is known before the first layer runs. */
 typedef struct plan {
     gc_engine engine;
+    size_t first, count;  /* the images that go through the layers now */
     const float *input;   /* the caller's, map 0 */
+    float **maps;         /* [count of layers] of these images, or NULL */
     size_t *readers;      /* [count] needed layers that read a map, plus 1 if it is kept */
     size_t *relu, *pool;  /* [count] the layers that a layer runs in its own step, or 0 */
     unsigned char *fused; /* [count] whether another layer runs this one */
@@ -120,6 +122,7 @@ typedef struct plan {
 
 static void free_plan(plan *p)
 {
+    gc_free(p->maps);
     gc_free(p->readers);
     gc_free(p->relu);
     gc_free(p->pool);
@@ -161,9 +164,10 @@ static void count_readers(const gc_tape *tape, const unsigned char *keep, size_t
     }
 }
 
+/* Of the images that go through the layers now. */
 static size_t map_bytes(const gc_tape *tape, const plan *p, size_t number, gc_layout layout)
 {
-    return tape->batch * gc_map_floats(tape->shapes[number], layout, p->engine) * sizeof(float);
+    return p->count * gc_map_floats(tape->shapes[number], layout, p->engine) * sizeof(float);
 }
 
 static void decide_layouts(gc_tape *tape, const plan *p)
@@ -219,6 +223,7 @@ static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, pla
     for (size_t i = 1; i < network->count; i++)
         if (network->layers[i].input_count > most_inputs)
             most_inputs = network->layers[i].input_count;
+    p->maps = zeroed(network->count, sizeof *p->maps);
     p->readers = zeroed(network->count, sizeof *p->readers);
     p->relu = zeroed(network->count, sizeof *p->relu);
     p->pool = zeroed(network->count, sizeof *p->pool);
@@ -226,12 +231,13 @@ static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, pla
     p->inputs = zeroed(most_inputs, sizeof *p->inputs);
     p->converted = zeroed(most_inputs, sizeof *p->converted);
     p->in = zeroed(most_inputs, sizeof *p->in);
-    if (p->readers == NULL || p->relu == NULL || p->pool == NULL || p->fused == NULL
-        || p->inputs == NULL || p->converted == NULL || p->in == NULL)
+    if (p->maps == NULL || p->readers == NULL || p->relu == NULL || p->pool == NULL
+        || p->fused == NULL || p->inputs == NULL || p->converted == NULL || p->in == NULL)
         return 0;
     count_readers(tape, keep, until, p->readers);
     decide_layouts(tape, p);
     find_fusions(tape, p);
+    p->count = gc_even_share(tape->batch, gc_most_at_a_time(tape, tape->computed, p->engine));
     return 1;
 }
 
@@ -239,17 +245,12 @@ static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, pla
 static int allocate_tape(gc_tape *tape, const plan *p, const unsigned char *keep, size_t until)
 {
     for (size_t i = 0; i < tape->network->count; i++) {
-        const gc_layer *layer = &tape->network->layers[i];
         if (!tape->computed[i])
             continue;
-        gc_input_shapes(layer, tape->shapes, p->in);
-        const gc_layout writes = tape->layouts[i].writes;
-        const size_t record =
-            tape->recorded
-                ? layer->type->record_bytes(layer, p->in, tape->shapes[i], writes, p->engine)
-                : 0;
+        const size_t record = tape->recorded ? gc_record_bytes(tape, i, p->engine, p->in) : 0;
+        const size_t map = gc_map_floats(tape->shapes[i], tape->layouts[i].writes, p->engine);
         if (is_kept(keep, i, until)
-            && (tape->maps[i] = gc_alloc(map_bytes(tape, p, i, writes))) == NULL)
+            && (tape->maps[i] = gc_alloc(map * tape->batch * sizeof(float))) == NULL)
             return 0;
         if (record > 0 && (tape->records[i] = gc_alloc(record * tape->batch)) == NULL)
             return 0;
@@ -268,9 +269,13 @@ static int prepare_layers(const gc_tape *tape, const plan *p)
     return 1;
 }
 
-static const float *map_of(const gc_tape *tape, const plan *p, size_t number)
+/* A layer's record of the images that go through the layers now; NULL where it has none. */
+static void *record_of(const gc_tape *tape, const plan *p, size_t number)
 {
-    return number == 0 ? p->input : tape->maps[number];
+    if (tape->records[number] == NULL)
+        return NULL;
+    return (char *)tape->records[number]
+           + p->first * gc_record_bytes(tape, number, p->engine, p->in);
 }
 
 /* The maps that a layer reads, in its layout. */
@@ -282,12 +287,12 @@ static void gather_inputs(const gc_tape *tape, plan *p, size_t number)
         const size_t input = layer->inputs[k];
         const gc_layout given = tape->layouts[input].writes;
         p->converted[k] = NULL;
-        p->inputs[k] = map_of(tape, p, input);
+        p->inputs[k] = p->maps[input];
         if (given == reads)
             continue;
         p->converted[k] = gc_arena_take(&p->arena, map_bytes(tape, p, input, reads));
         if (!p->arena.rehearsing)
-            gc_convert_maps(p->engine, tape->batch, tape->shapes[input], given, p->inputs[k],
+            gc_convert_maps(p->engine, p->count, tape->shapes[input], given, p->inputs[k],
                             p->converted[k]);
         p->inputs[k] = p->converted[k];
     }
@@ -301,8 +306,8 @@ static void release_inputs(gc_tape *tape, plan *p, size_t number)
         const size_t input = layer->inputs[k];
         gc_arena_give(&p->arena, p->converted[k]);
         if (--p->readers[input] == 0) { /* those that are kept have one more */
-            gc_arena_give(&p->arena, tape->maps[input]);
-            tape->maps[input] = NULL;
+            gc_arena_give(&p->arena, p->maps[input]);
+            p->maps[input] = NULL;
         }
     }
 }
@@ -312,7 +317,7 @@ static int takes_over(const gc_tape *tape, const plan *p, size_t number)
 {
     const gc_layer *layer = &tape->network->layers[number];
     return layer->type->identity && layer->inputs[0] != 0 && p->readers[layer->inputs[0]] == 1
-           && tape->maps[number] == NULL /* not to be kept */
+           && p->maps[number] == NULL /* not to be kept */
            && tape->layouts[layer->inputs[0]].writes == tape->layouts[number].reads;
 }
 
@@ -323,33 +328,35 @@ static void run_layer(gc_tape *tape, plan *p, size_t number)
     const size_t relu = p->relu[number], pool = p->pool[number];
     const size_t last = pool != 0 ? pool : relu != 0 ? relu : number;
     if (takes_over(tape, p, number)) {
-        tape->maps[number] = tape->maps[layer->inputs[0]];
-        tape->maps[layer->inputs[0]] = NULL;
+        p->maps[number] = p->maps[layer->inputs[0]];
+        p->maps[layer->inputs[0]] = NULL;
         p->readers[layer->inputs[0]] = 0;
         return;
     }
+    void *record = record_of(tape, p, number);
+    uint8_t *bits = record_of(tape, p, relu), *positions = record_of(tape, p, pool);
     gc_input_shapes(layer, tape->shapes, p->in);
     gather_inputs(tape, p, number);
-    if (tape->maps[last] == NULL)
-        tape->maps[last] =
+    if (p->maps[last] == NULL)
+        p->maps[last] =
             gc_arena_take(&p->arena, map_bytes(tape, p, last, tape->layouts[last].writes));
     void *scratch = gc_arena_take(
-        &p->arena, layer->type->scratch_bytes(layer, p->in, tape->shapes[number], tape->batch, 0,
+        &p->arena, layer->type->scratch_bytes(layer, p->in, tape->shapes[number], p->count, 0,
                                               p->engine));
     if (!p->arena.rehearsing)
         layer->type->forward(layer, &(gc_forward_step){
                                         .engine = p->engine,
-                                        .count = tape->batch,
+                                        .count = p->count,
                                         .in = p->in,
                                         .out = tape->shapes[number],
                                         .layouts = tape->layouts[number],
                                         .x = p->inputs,
-                                        .y = tape->maps[last],
-                                        .record = tape->records[number],
+                                        .y = p->maps[last],
+                                        .record = record,
                                         .fused = {.relu = relu != 0,
                                                   .pool = pool != 0,
-                                                  .bits = tape->records[relu],
-                                                  .positions = tape->records[pool],
+                                                  .bits = bits,
+                                                  .positions = positions,
                                                   .shape = tape->shapes[last]},
                                         .scratch = scratch,
                                     });
@@ -357,15 +364,25 @@ static void run_layer(gc_tape *tape, plan *p, size_t number)
     release_inputs(tape, p, number);
 }
 
-/* All layers, in rehearsal or performance. Every map that is not kept has been given back then. */
-static void run_layers(gc_tape *tape, plan *p)
+/* All layers, in rehearsal or performance, for images first .. first + count. Every map that is
+ * not kept has been given back then. */
+static void run_layers(gc_tape *tape, plan *p, const unsigned char *keep, size_t until)
 {
+    count_readers(tape, keep, until, p->readers);
+    for (size_t i = 0; i < tape->network->count; i++)
+        p->maps[i] = tape->maps[i] == NULL
+                         ? NULL
+                         : tape->maps[i]
+                               + p->first
+                                     * gc_map_floats(tape->shapes[i], tape->layouts[i].writes,
+                                                     p->engine);
+    p->maps[0] = (float *)p->input + p->first * gc_values(tape->shapes[0]);
     for (size_t i = 1; i < tape->network->count; i++) {
         if (!tape->computed[i] || p->fused[i])
             continue;
         const double start = gc_seconds();
         run_layer(tape, p, i);
-        tape->seconds[i] = gc_seconds() - start;
+        tape->seconds[i] += p->arena.rehearsing ? 0.0 : gc_seconds() - start;
     }
 }
 
@@ -376,15 +393,17 @@ static int run(gc_tape *tape, const float *input, const unsigned char *keep, siz
     tape->kernels = p.engine.kernels;
     int done = make_plan(tape, keep, until, &p) && allocate_tape(tape, &p, keep, until);
     if (done) {
-        run_layers(tape, &p);
+        run_layers(tape, &p, keep, until);
         done = gc_arena_perform(&p.arena) && prepare_layers(tape, &p);
     }
-    if (done) {
-        count_readers(tape, keep, until, p.readers); /* anew: the rehearsal has used them up */
-        run_layers(tape, &p);
-        if (tape->maps[0] != NULL)
-            memcpy(tape->maps[0], input, map_bytes(tape, &p, 0, GC_PLAIN));
+    const size_t at_a_time = p.count;
+    for (; done && p.first < tape->batch; p.first += at_a_time) {
+        p.count = tape->batch - p.first < at_a_time ? tape->batch - p.first : at_a_time;
+        gc_arena_again(&p.arena);
+        run_layers(tape, &p, keep, until);
     }
+    if (done && tape->maps[0] != NULL)
+        memcpy(tape->maps[0], input, tape->batch * gc_values(tape->shapes[0]) * sizeof(float));
     free_plan(&p);
     return done;
 }

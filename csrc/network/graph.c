@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "layers/linear.h"
+#include "layers/blocked.h"
 #include "layers/winograd_pack.h"
 #include "network/network.h"
 
@@ -289,6 +290,29 @@ gc_status gc_add_concatenation(gc_network *network, const size_t *inputs, size_t
 gc_engine gc_engine_now(void)
 {
     return (gc_engine){.kernels = gc_kernels_active(), .workers = (size_t)gc_threads()};
+}
+
+/* Of the largest maps, or gradients, that go through the layers at a time, unless a single one
+ * takes more: eight of VGG-16's at the usual size. */
+static const size_t MOST_BYTES = (size_t)112 << 20;
+
+size_t gc_most_at_a_time(const gc_tape *tape, const unsigned char *computed, gc_engine engine)
+{
+    size_t largest = 1;
+    for (size_t i = 0; i < tape->network->count; i++) {
+        const size_t floats =
+            computed[i] ? gc_map_floats(tape->shapes[i], tape->layouts[i].writes, engine) : 0;
+        largest = floats > largest ? floats : largest;
+    }
+    const size_t most = MOST_BYTES / sizeof(float) / largest;
+    return most == 0 ? 1 : most;
+}
+
+size_t gc_record_bytes(const gc_tape *tape, size_t layer, gc_engine engine, gc_shape *in)
+{
+    const gc_layer *l = &tape->network->layers[layer];
+    gc_input_shapes(l, tape->shapes, in);
+    return l->type->record_bytes(l, in, tape->shapes[layer], tape->layouts[layer].writes, engine);
 }
 
 gc_fusion gc_fuses(const gc_layer *layer, gc_engine engine)
