@@ -176,7 +176,7 @@ double gc_tape_seconds(const gc_tape *tape, size_t layer);
  *   seconds     NULL, or [gc_network_size] to be written: what each layer took, 0 where it ran in
  *               the step of a layer behind it
  * Nothing below the lowest layers wanted is computed. GC_NO_MEMORY, GC_BAD_ARGUMENT (layers
- * that were not computed), GC_NOT_KEPT (a tape without records). */
+ * that were not computed, a tape without records). */
 gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
                       gc_rule rule, const size_t *wanted, size_t wanted_count,
                       float *const *gradients, double *seconds, gc_error *error);

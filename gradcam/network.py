@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gradcam.image import Geometry, is_picture_source, prepare, read_picture
 from gradcam.labels import Decoded, Labels
 from gradcam.models import presets
-from gradcam.models.layers import Graph, Layer, build
+from gradcam.models.layers import Convolution, Graph, Layer, build, check_convolution
 from gradcam.models.presets import Preset
 from gradcam.packs import Packs
 from gradcam.tape import Tape
@@ -81,6 +81,7 @@ class Network:
         channels: int = 3,
         labels: Labels | Sequence[str] | None = None,
         preset: str | Preset | None = None,
+        conv: Convolution | None = None,
         name: str = "network",
     ) -> Network:
         """Build a network of your own from a list of layers.
@@ -96,6 +97,10 @@ class Network:
             The classes; numbered by default.
         preset : str or Preset, optional
             How pictures become input; without one the network takes preprocessed arrays only.
+        conv : "winograd" or "direct", optional
+            How 3x3 convolutions of stride 1 are computed: by Winograd's algorithm, or by their
+            definition, which rounds less and takes some three times as long. By default what the
+            environment variable GRADCAM_CONV says, else "winograd".
         name : str
             For messages.
 
@@ -118,7 +123,7 @@ class Network:
         >>> network.target_layer
         'relu'
         """
-        graph = build(layers, channels)
+        graph = build(layers, channels, check_convolution(conv))
         if labels is None:
             if graph.classes is None:
                 raise ValueError("the layers do not tell the number of classes: give labels")
@@ -166,7 +171,14 @@ class Network:
             named = re.sub(r"^layer (\d+)", lambda m: f"layer {self.layers[int(m[1])]}", str(error))
             raise ValueError(f"{self.name}, input of {height} x {width}: {named}") from None
 
-    def forward(self, pictures: Any, *, keep: str | Sequence[str] = (), size: Size = None) -> Tape:
+    def forward(
+        self,
+        pictures: Any,
+        *,
+        keep: str | Sequence[str] = (),
+        size: Size = None,
+        record: bool = True,
+    ) -> Tape:
         """Run the network once and record what every explanation needs.
 
         Parameters
@@ -181,6 +193,9 @@ class Network:
         size : int, (height, width), "original", optional
             Size of the input; an int is a square. By default the preset's. "original" takes each
             picture as it is, neither resized nor cropped.
+        record : bool
+            False: for scores and activations alone, a little faster; methods that need gradients
+            refuse such a tape with ValueError.
 
         Returns
         -------
@@ -214,7 +229,8 @@ class Network:
         kept |= {number for number, shape in enumerate(shapes) if len(shape) == 1}
         if self.packs is not None:
             self.packs.attach()
-        return Tape(self, self.core.forward(batch.input, sorted(kept)), *batch)
+        core = self.core.forward(batch.input, sorted(kept), record=record)
+        return Tape(self, core, *batch)
 
     def predict(self, pictures: Any, top: int = 5) -> list[Decoded]:
         """The most probable classes of each picture, in the order of Keras's decode_predictions.
@@ -231,7 +247,7 @@ class Network:
         list of lists of (synset, label, probability)
             One list for each picture, of a single one too.
         """
-        tape = self.forward(pictures)
+        tape = self.forward(pictures, record=False)
         return [self.labels.decode(values, top) for values in tape.probabilities]
 
     def _pictures(self, pictures: Any, size: Size) -> _Batch:

@@ -222,6 +222,17 @@ def _vgg(b: Any, rng: Rng) -> None:
     b.softmax(b.linear(x, kernel(rng, 6, 20), normal(rng, 6, scale=0.1)))
 
 
+def _wide_vgg(b: Any, rng: Rng) -> None:
+    """Channels of several vectors, the last of them not full, through odd maps."""
+    x = b.relu(b.conv(0, kernel(rng, 40, 3, 3, 3), normal(rng, 40, scale=0.1), padding=1))
+    x = b.relu(b.conv(x, kernel(rng, 36, 40, 3, 3), normal(rng, 36, scale=0.1), padding=1))
+    x = b.max_pool(x, 2)
+    x = b.relu(b.conv(x, kernel(rng, 20, 36, 3, 3), normal(rng, 20, scale=0.1), padding=1))
+    x = b.max_pool(x, 2)
+    x = b.relu(b.conv(x, kernel(rng, 24, 20, 3, 3), normal(rng, 24, scale=0.1), padding=1))
+    b.flatten(b.adaptive_average_pool(x, 1))
+
+
 def _residual(b: Any, rng: Rng) -> None:
     """Two residual blocks, the second with a projection, then global average pooling."""
     x = b.conv(0, kernel(rng, 8, 3, 3, 3), normal(rng, 8), padding=1)
@@ -286,6 +297,7 @@ def _relu_twice(b: Any, rng: Rng) -> None:
 GRAPHS = [
     Case("vgg", (2, 3, 13, 18), _vgg),
     Case("vgg-one", (1, 3, 12, 12), _vgg),
+    Case("vgg-wide", (2, 3, 15, 22), _wide_vgg),
     Case("residual", (2, 3, 9, 12), _residual),
     Case("inception", (2, 3, 8, 9), _inception),
     Case("reused-before-relu", (2, 3, 8, 6), _reused_before_relu),

@@ -70,7 +70,7 @@ def test_a_tape_without_a_record_has_no_way_back(small):
     network, x, count = small
     tape = network.forward(x, keep=[3], record=False)
     assert tape.activation(3).shape[0] == len(x)
-    with pytest.raises(KeyError, match="recorded nothing"):
+    with pytest.raises(ValueError, match="recorded nothing"):
         tape.backward(count - 1, random_seeds(1, (len(x), *tape.shape(count - 1))), [0])
 
 

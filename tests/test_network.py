@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 
+import nets
 import numpy as np
 import pytest
 import vggs
@@ -652,3 +653,33 @@ def test_keep_by_name(narrow):
     for layer in ("relu5_3", "pool1"):
         assert_close(kept.activation(layer), computed.activation(layer), "network")
     np.testing.assert_array_equal(kept.activation("input"), x)
+
+
+# --- how it is computed ---
+
+
+def test_conv_chooses_the_algorithm(monkeypatch):
+    tensors = vggs.tensors()
+    x = nets.normal(np.random.default_rng(0), 1, 3, 40, 40)
+    fast, direct = gradcam.vgg16(tensors), gradcam.vgg16(tensors, conv="direct")
+    monkeypatch.setenv("GRADCAM_CONV", "direct")
+    by_environment, overruled = gradcam.vgg16(tensors), gradcam.vgg16(tensors, conv="winograd")
+    scores = [network.forward(x).scores for network in (fast, direct, by_environment, overruled)]
+    assert np.array_equal(scores[1], scores[2])
+    assert np.array_equal(scores[0], scores[3])
+    assert not np.array_equal(scores[0], scores[1])
+    assert np.allclose(scores[0], scores[1], rtol=0, atol=1e-4 * np.abs(scores[1]).max())
+    monkeypatch.setenv("GRADCAM_CONV", "fastest")
+    with pytest.raises(ValueError, match=r"GRADCAM_CONV.*'fastest'"):
+        gradcam.vgg16(tensors)
+    with pytest.raises(ValueError, match=r"conv: .*'fft'"):
+        gradcam.vgg16(tensors, conv="fft")
+
+
+def test_a_tape_without_a_record_predicts_and_refuses_gradients():
+    network = gradcam.vgg16(vggs.tensors())
+    x = nets.normal(np.random.default_rng(0), 1, 3, 40, 40)
+    tape = network.forward(x, record=False)
+    assert np.array_equal(tape.scores, network.forward(x).scores)
+    with pytest.raises(ValueError, match="recorded nothing"):
+        tape.saliency()

@@ -107,10 +107,9 @@ typedef enum way { WINOGRAD, DIRECT, PRODUCT } way;
 
 static way way_of(const gc_conv *c, gc_engine engine)
 {
-    return c->exact                           ? PRODUCT
-           : gc_winograd_applies(c, engine) ? WINOGRAD
-           : gc_direct_applies(c, engine)   ? DIRECT
-                                            : PRODUCT;
+    return gc_winograd_applies(c, engine) ? WINOGRAD
+           : gc_direct_applies(c, engine) ? DIRECT
+                                          : PRODUCT;
 }
 
 static gc_layouts conv_layouts(const gc_layer *layer, const gc_shape *in, gc_layout given,

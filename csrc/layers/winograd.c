@@ -27,7 +27,7 @@ int gc_winograd_applies(const gc_conv *c, gc_engine engine)
     for (int d = 0; d < 2; d++)
         if (c->kernel[d] != 3 || c->stride[d] != 1 || c->padding[d] != 1 || c->dilation[d] != 1)
             return 0;
-    return c->groups == 1 && c->in_channels >= LEAST_CHANNELS
+    return !c->exact && c->groups == 1 && c->in_channels >= LEAST_CHANNELS
            && c->out_channels >= LEAST_CHANNELS && engine.kernels->width > 1;
 }
 

@@ -5,7 +5,7 @@
 #include "layers/winograd_pack.h"
 
 /* Whether the level has the kernels and the convolution the shape: 3x3, stride,
- * dilation and groups 1, padding 1, and channels enough for whole vectors. */
+ * dilation and groups 1, padding 1, channels enough for whole vectors, and not exact. */
 int gc_winograd_applies(const gc_conv *conv, gc_engine engine);
 
 size_t gc_winograd_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, size_t count,

@@ -360,8 +360,8 @@ static gc_status check_layers(const gc_tape *tape, size_t seed, const size_t *wa
                               size_t wanted_count, gc_error *error)
 {
     if (!tape->recorded)
-        return gc_fail(error, GC_NOT_KEPT,
-                       "this forward pass recorded nothing for the way back; run one that does");
+        return gc_fail(error, GC_BAD_ARGUMENT,
+                       "this forward pass recorded nothing for the way back; run one with a record");
     if (gc_tape_shape(tape, seed) == NULL)
         return gc_fail(error, GC_BAD_ARGUMENT,
                        "layer %zu, from which the gradient is to start, was not computed in "

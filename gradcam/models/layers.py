@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +28,25 @@ OPS = (
 """The operations that a layer can name; arguments as in :class:`gradcam._core.NetworkBuilder`."""
 
 
+Convolution = Literal["winograd", "direct"]
+"""How 3x3 convolutions of stride 1 are computed: fast, or by their definition."""
+
+
+def check_convolution(name: str | None) -> Convolution:
+    """The way asked for; by default that of GRADCAM_CONV, else "winograd".
+
+    Raises
+    ------
+    ValueError
+        For an unknown one; the message says where it was asked for.
+    """
+    source = "GRADCAM_CONV" if name is None else "conv"
+    name = os.environ.get("GRADCAM_CONV", "winograd") if name is None else name
+    if name not in get_args(Convolution):
+        raise ValueError(f"{source}: expected 'winograd' or 'direct', got {name!r}")
+    return cast(Convolution, name)
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer of a network.
@@ -45,7 +65,8 @@ class Layer:
         ``running_mean`` and ``running_var`` (batch_norm), each (C,).
     attributes : mapping of str to anything
         ``stride``, ``padding``, ``dilation``, ``groups``, ``kernel``, ``ceil_mode``,
-        ``count_include_pad``, ``size``; ``eps`` of batch_norm (default 1e-5); ``dtype`` of
+        ``count_include_pad``, ``size``; ``exact`` of conv, True for one that is computed by its
+        definition whatever the network's `conv` says; ``eps`` of batch_norm (default 1e-5); ``dtype`` of
         linear, in which its weight is stored: "float32", "float16" or "bfloat16".
     aliases : tuple of str
         Its names elsewhere.
@@ -168,7 +189,7 @@ class Graph:
     target: str
 
 
-def build(layers: Sequence[Layer], channels: int) -> Graph:
+def build(layers: Sequence[Layer], channels: int, conv: Convolution = "winograd") -> Graph:
     """Build the network that `layers` describe, for pictures of `channels` channels.
 
     A batch normalisation whose input is a convolution or linear layer that feeds nothing else is
@@ -218,6 +239,8 @@ def build(layers: Sequence[Layer], channels: int) -> Graph:
                 f"layer {layer.name!r}: no earlier layer is called {', '.join(map(repr, missing))}"
             )
         inputs = [numbers[name] for name in source.inputs]
+        if conv == "direct" and source.op == "conv":
+            source = replace(source, attributes={**source.attributes, "exact": True})
         number = _emit(builder, source, inputs)
         nodes.append(_node(source, inputs))
         names.add(layer.name, layer.aliases)

@@ -20,7 +20,7 @@ from gradcam import imagenet
 from gradcam import weights as weight_files
 from gradcam.labels import Labels
 from gradcam.models import presets
-from gradcam.models.layers import Layer
+from gradcam.models.layers import Convolution, Layer
 from gradcam.models.presets import Preset
 from gradcam.network import Network
 from gradcam.packs import Packs
@@ -78,6 +78,7 @@ class VGG:
         *,
         labels: Labels | Sequence[str] | None = None,
         preset: str | Preset | None = None,
+        conv: Convolution | None = None,
         fc_dtype: Storage = "float32",
         seed: int = 0,
         name: str | None = None,
@@ -98,6 +99,10 @@ class VGG:
         preset : str or Preset, optional
             "torchvision", "torchvision-straight", "caffe" or one of your own; by default that of
             the file's metadata, else "torchvision".
+        conv : "winograd" or "direct", optional
+            How 3x3 convolutions are computed: by Winograd's algorithm, or by their definition,
+            which takes some three times as long and rounds less: CONV_ERRORS. By
+            default what the environment variable GRADCAM_CONV says, else "winograd".
         fc_dtype : "float32", "float16" or "bfloat16"
             How the fully connected weights are stored. The types of 16 bits hold them in memory of
             their own, half as large, and one picture passes through these layers in about half
@@ -115,7 +120,7 @@ class VGG:
         OSError
             Where the file cannot be opened.
         ValueError
-            Where the labels, the preset or fc_dtype do not fit.
+            Where the labels, the preset, conv or fc_dtype do not fit.
         """
         check_storage(fc_dtype, "fc_dtype")
         from_file = isinstance(weights, (str, os.PathLike))
@@ -134,7 +139,9 @@ class VGG:
             labels = imagenet.labels() if classes == 1000 else Labels.numbered(classes)
         if preset is None:
             preset = Preset.from_metadata(weights.metadata) or presets.PRESETS["torchvision"]
-        network = Network.from_layers(layers, labels=labels, preset=preset, name=name or self.name)
+        network = Network.from_layers(
+            layers, labels=labels, preset=preset, conv=conv, name=name or self.name
+        )
         if from_file:
             convolutions = [layer for layer in layers if layer.op == "conv"]
             tensors = [np.asarray(layer.weights["weight"]) for layer in convolutions]
