@@ -65,9 +65,9 @@ class Layer:
         ``running_mean`` and ``running_var`` (batch_norm), each (C,).
     attributes : mapping of str to anything
         ``stride``, ``padding``, ``dilation``, ``groups``, ``kernel``, ``ceil_mode``,
-        ``count_include_pad``, ``size``; ``exact`` of conv, True for one that is computed by its
-        definition whatever the network's `conv` says; ``eps`` of batch_norm (default 1e-5); ``dtype`` of
-        linear, in which its weight is stored: "float32", "float16" or "bfloat16".
+        ``count_include_pad``, ``size``; ``eps`` of batch_norm (default 1e-5); ``exact`` of conv,
+        True for one that is computed by its definition whatever the network's `conv` says;
+        ``dtype`` of linear, in which its weight is stored: "float32", "float16" or "bfloat16".
     aliases : tuple of str
         Its names elsewhere.
     """

