@@ -18,7 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 try:
-    from gradcam._core import __version__, get_num_threads, set_num_threads
+    from gradcam._core import __version__, get_num_threads, release_memory, set_num_threads
 except ModuleNotFoundError as error:  # a checkout that shadows the installed package
     raise ImportError(
         f"the C core of gradcam is not built in {__path__[0]}: run `pip install -e .` in that "
@@ -71,6 +71,7 @@ __all__ = [
     "imagenet",
     "pictograms",
     "plot",
+    "release_memory",
     "set_num_threads",
     "show_config",
     "vgg11",

@@ -199,6 +199,24 @@ def measure_peak(threads: int) -> float:
 def measure_bandwidth(threads: int) -> float:
     """GB/s read from memory, from a buffer that no cache holds."""
 
+def available_memory() -> int | None:
+    """Bytes that this process can still take; None where that cannot be known.
+
+    What the machine has available without swapping, within the limits of the control groups, less
+    a small reserve. What needs more raises MemoryError before it is written.
+    """
+
+def release_memory() -> None:
+    """Give back to the system what is kept between passes.
+
+    The working memory of a pass, at most 256 MB, is kept for the next one, which then need not
+    wait for the system to clear fresh pages. This gives it back, from all threads; what networks
+    and tapes hold stays, and the next pass takes its memory anew.
+    """
+
+def _pretend_memory(bytes: int | None) -> None:
+    """For tests: as if no more than that were available; None ends it."""
+
 def _fail_allocations_after(successes: int) -> None:
     """For tests: the next ``successes`` allocations of this thread's core calls succeed, all
     later ones fail; a negative number ends that."""

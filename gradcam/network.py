@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam import _core
 from gradcam.image import Geometry, is_picture_source, prepare, read_picture
 from gradcam.labels import Decoded, Labels
 from gradcam.models import presets
@@ -211,7 +212,9 @@ class Network:
         TypeError
             For anything that is no picture.
         MemoryError
-            Where the batch needs more memory than this machine has to spare.
+            Where the batch needs more memory than there is to spare on this machine and within
+            its limits for this process; the message says how much. Fewer pictures, or smaller
+            ones, take less.
         """
         if not isinstance(keep, (str, Iterable)):
             raise TypeError(f"keep: expected names of layers, got {keep!r}")
@@ -224,7 +227,6 @@ class Network:
             batch = self._pictures(pictures, size)
         batch.input.flags.writeable = False
         shapes = self.shapes(*batch.input.shape[2:]).values()
-        self._require_memory(batch.input.shape[2:], len(batch.input))
         kept |= {self.index(self.target_layer), self.index(self.score_layer)}
         kept |= {number for number, shape in enumerate(shapes) if len(shape) == 1}
         if self.packs is not None:
@@ -258,8 +260,10 @@ class Network:
             raise ValueError("an empty batch: give at least one picture")
         preset, input_size = self._input_preset(), self._input_size(size)
         if input_size is not None:
-            self._require_memory(input_size, len(sources))
+            _require_memory([input_size] * len(sources), self.core.channels)
         originals = [read_picture(source) for source in sources]
+        if input_size is None:
+            _require_memory([picture.shape[:2] for picture in originals], self.core.channels)
         prepared = [prepare(original, preset, input_size) for original in originals]
         inputs = [values for values, _ in prepared]
         if len({values.shape for values in inputs}) > 1:
@@ -310,28 +314,19 @@ class Network:
             )
         return int(pair[0]), int(pair[1])
 
-    def _require_memory(self, size: tuple[int, ...], count: int) -> None:
-        """Refuse a batch that would drive the machine out of memory, before it is made.
 
-        The largest map counts four times for one picture (what a layer reads and writes, and
-        a copy of each in another layout) and twice for each of the others.
-        """
-        largest = max(map(math.prod, self.shapes(*size).values()))
-        needed = 4 * largest * (2 + 2 * count)
-        available = _available_memory()
-        if available is not None and needed > available:
-            raise MemoryError(
-                f"{count} input(s) of {size[0]} x {size[1]} need about {needed / 1e9:.1f} GB in "
-                f"{self.name}, and this machine has {available / 1e9:.1f} GB to spare: give fewer "
-                f"or smaller ones"
-            )
+def _require_memory(sizes: Sequence[tuple[int, ...]], channels: int) -> None:
+    """Refuse inputs that would drive the machine out of memory, before they are made.
 
-
-def _available_memory() -> int | None:
-    """Bytes that this machine can give without swapping; None where that cannot be known."""
-    try:
-        with open("/proc/meminfo") as file:
-            entries = dict(line.split(":", 1) for line in file)
-        return int(entries["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
+    Each is made twice, by itself and as a part of the batch. What the layers need, the core counts
+    before they run.
+    """
+    needed = 2 * 4 * channels * sum(map(math.prod, sizes))
+    available = _core.available_memory()
+    if available is not None and needed > available:
+        height, width = max(sizes, key=math.prod)
+        raise MemoryError(
+            f"no memory for {len(sizes)} input(s) of up to {height} x {width}: "
+            f"{needed / 1e9:.2f} GB are needed, {available / 1e9:.2f} GB to spare; "
+            f"give fewer or smaller ones"
+        )

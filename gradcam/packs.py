@@ -149,6 +149,9 @@ def _parts(
 
 
 def _memory(size: int) -> mmap.mmap:
+    available = _core.available_memory()
+    if available is not None and size > available:
+        raise OSError("no memory")
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):

@@ -717,11 +717,6 @@ def test_overflow_is_an_error_and_no_flat_map(narrow):
         narrow.forward(np.full((1, 3, 224, 224), 1e38, np.float32)).grad_cam(1)
 
 
-def test_an_input_that_does_not_fit_into_memory_is_refused_before_it_is_made(narrow):
-    with pytest.raises(MemoryError, match="GB to spare"):
-        narrow.forward(vggs.picture(10, 10), size=40_000)
-
-
 def test_an_empty_layer_name_is_no_default(narrow):
     with pytest.raises(ValueError, match="no layer is called"):
         narrow.forward(vggs.picture(70, 50)).grad_cam(1, layer="")

@@ -11,9 +11,10 @@ gc_arena gc_arena_begin(void)
     return (gc_arena){.rehearsing = 1};
 }
 
-int gc_arena_perform(gc_arena *arena)
+int gc_arena_perform(gc_arena *arena, size_t besides)
 {
-    if (arena->failed)
+    if (arena->failed || besides > SIZE_MAX - arena->bytes
+        || !gc_has_memory(arena->bytes + besides))
         return 0;
     arena->memory = gc_alloc(arena->bytes);
     arena->rehearsing = 0;

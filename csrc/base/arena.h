@@ -26,8 +26,9 @@ typedef struct gc_arena {
 
 /* An arena in rehearsal. */
 gc_arena gc_arena_begin(void);
-/* From the rehearsal to the performance; 0: no memory. */
-int gc_arena_perform(gc_arena *arena);
+/* From the rehearsal to the performance; 0: no memory, for the pieces and the bytes that the pass
+ * is going to write besides. */
+int gc_arena_perform(gc_arena *arena, size_t besides);
 /* From the end of a performance to the beginning of the next. */
 void gc_arena_again(gc_arena *arena);
 void gc_arena_end(gc_arena *arena);

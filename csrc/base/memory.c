@@ -3,7 +3,10 @@
  * A pass allocates the same few large blocks as the one before it. From the system they come as
  * fresh pages, each zeroed at its first touch, which for VGG-16 costs a good part of a
  * forward pass. So blocks of LARGE bytes and more go to a shelf when they are freed, as long as all
- * that lies there is at most SHELF_BYTES. */
+ * that lies there is at most SHELF_BYTES.
+ *
+ * Linux gives more memory than there is, and kills who writes to it; so before a block of ASK_FROM
+ * bytes or more comes from the system, the system is asked what it has. */
 #define _POSIX_C_SOURCE 200112L /* posix_memalign: aligned_alloc needs a newer macOS */
 #if defined(__linux__)
 #define _DEFAULT_SOURCE /* madvise */
@@ -17,11 +20,17 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__GLIBC__)
+#include <malloc.h> /* malloc_trim */
+#endif
 
+#include "base/available.h"
 #include "base/threads.h"
 
 enum { LARGE = 1 << 18, HUGE_PAGE = 1 << 21, SHELF_PLACES = 64 };
 static const size_t SHELF_BYTES = (size_t)256 << 20;
+static const size_t ASK_FROM = (size_t)32 << 20;
+static const size_t RESERVE = (size_t)32 << 20; /* that is left to others, and to small blocks */
 
 /* Before every block, an alignment long, so that the block is aligned as well. */
 typedef union header {
@@ -31,6 +40,7 @@ typedef union header {
 
 static _Thread_local long successes_left = -1;
 static atomic_long live_blocks;
+static _Atomic uint64_t pretended = UINT64_MAX;
 
 /* Guarded by GC_LOCK_MEMORY. */
 static struct {
@@ -85,6 +95,24 @@ void gc_release_memory(void)
         free(shelf.blocks[i]);
     shelf.count = shelf.bytes = 0;
     gc_unlock(GC_LOCK_MEMORY);
+#if defined(__GLIBC__)
+    malloc_trim(0); /* it has a shelf of its own */
+#endif
+}
+
+uint64_t gc_spare_memory(void)
+{
+    const uint64_t available = gc_available_memory(""), most = atomic_load(&pretended);
+    const uint64_t least = available < most ? available : most;
+    return least == UINT64_MAX ? least : least > RESERVE ? least - RESERVE : 0;
+}
+
+int gc_has_memory(size_t bytes)
+{
+    if (bytes < ASK_FROM || bytes <= gc_spare_memory())
+        return 1;
+    gc_release_memory();
+    return bytes <= gc_spare_memory();
 }
 
 /* A large block on huge pages, where the system has them: fewer faults at its first touch, and
@@ -107,12 +135,13 @@ void *gc_alloc(size_t bytes)
     if (successes_left == 0 || bytes > SIZE_MAX - sizeof(header))
         return NULL;
     void *block = bytes >= LARGE ? take_from_shelf(bytes) : NULL;
-    if (block == NULL) {
+    if (block == NULL && gc_has_memory(bytes)) {
         block = from_system(sizeof(header) + bytes);
-        if (block == NULL)
-            return NULL;
-        ((header *)block)->bytes = bytes;
+        if (block != NULL)
+            ((header *)block)->bytes = bytes;
     }
+    if (block == NULL)
+        return NULL;
     atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
     if (successes_left > 0)
         successes_left--;
@@ -140,6 +169,11 @@ int gc_multiply(size_t a, size_t b, size_t *out)
 void gc_alloc_fail_after(long successes)
 {
     successes_left = successes;
+}
+
+void gc_pretend_memory(uint64_t bytes)
+{
+    atomic_store(&pretended, bytes);
 }
 
 long gc_alloc_live(void)

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/memory.h"
+
 gc_status gc_fail(gc_error *error, gc_status status, const char *format, ...)
 {
     if (error != NULL) {
@@ -12,6 +14,23 @@ gc_status gc_fail(gc_error *error, gc_status status, const char *format, ...)
         va_end(arguments);
     }
     return status;
+}
+
+gc_status gc_fail_memory(gc_error *error, uint64_t bytes, const char *format, ...)
+{
+    if (error == NULL)
+        return GC_NO_MEMORY;
+    const size_t room = sizeof error->message;
+    const uint64_t spare = gc_spare_memory();
+    va_list arguments;
+    va_start(arguments, format);
+    size_t end = (size_t)snprintf(error->message, room, "no memory for ");
+    end += (size_t)vsnprintf(error->message + end, room - end, format, arguments);
+    va_end(arguments);
+    if (bytes > spare && end < room)
+        snprintf(error->message + end, room - end, ": %.2f GB are needed, %.2f GB to spare",
+                 (double)bytes * 1e-9, (double)spare * 1e-9);
+    return GC_NO_MEMORY;
 }
 
 gc_status gc_fail_in_layer(gc_error *error, gc_status status, size_t layer,

@@ -335,6 +335,15 @@ static int go_on(pass *p, size_t at_a_time)
     return p->first < all;
 }
 
+/* The caller's results, which are not yet written either, as a rule. */
+static size_t result_bytes(const pass *p)
+{
+    size_t floats = 0;
+    for (size_t w = 0; w < p->wanted_count; w++)
+        floats += p->sets * p->tape->batch * gc_values(p->tape->shapes[p->wanted[w]]);
+    return floats * sizeof(float);
+}
+
 /* The pass itself; 0: no memory. */
 static int run(pass *p)
 {
@@ -343,7 +352,7 @@ static int run(pass *p)
     mark_active(p);
     choose_count(p);
     run_layers(p);
-    if (!gc_arena_perform(&p->arena))
+    if (!gc_arena_perform(&p->arena, result_bytes(p)))
         return 0;
     mark_active(p);
     if (!prepare_layers(p))
@@ -412,8 +421,8 @@ gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, siz
               .sets = sets,
               .arena = gc_arena_begin()};
     const int done = run(&p);
+    const uint64_t needed = (uint64_t)p.arena.bytes + result_bytes(&p);
     free_pass(&p);
     return done ? GC_OK
-                : gc_fail(error, GC_NO_MEMORY, "no memory for the gradients of %zu maps",
-                          sets * tape->batch);
+                : gc_fail_memory(error, needed, "the gradients of %zu maps", sets * tape->batch);
 }

@@ -241,18 +241,46 @@ static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, pla
     return 1;
 }
 
-/* What outlives the pass: the maps that are kept, and the records. 0: no memory. */
+/* What outlives the pass: the maps that are kept, and the records. */
+static size_t kept_map_bytes(const gc_tape *tape, const plan *p, const unsigned char *keep,
+                             size_t until, size_t i)
+{
+    return tape->computed[i] && is_kept(keep, i, until)
+               ? gc_map_floats(tape->shapes[i], tape->layouts[i].writes, p->engine) * tape->batch
+                     * sizeof(float)
+               : 0;
+}
+
+static size_t kept_record_bytes(const gc_tape *tape, const plan *p, size_t i)
+{
+    return tape->computed[i] && tape->recorded
+               ? gc_record_bytes(tape, i, p->engine, p->in) * tape->batch
+               : 0;
+}
+
+/* All of that; SIZE_MAX where it cannot be counted. */
+static size_t tape_bytes(const gc_tape *tape, const plan *p, const unsigned char *keep,
+                         size_t until)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < tape->network->count; i++) {
+        const size_t map = kept_map_bytes(tape, p, keep, until, i);
+        const size_t record = kept_record_bytes(tape, p, i);
+        if (map > SIZE_MAX - sum || record > SIZE_MAX - sum - map)
+            return SIZE_MAX;
+        sum += map + record;
+    }
+    return sum;
+}
+
+/* 0: no memory. */
 static int allocate_tape(gc_tape *tape, const plan *p, const unsigned char *keep, size_t until)
 {
     for (size_t i = 0; i < tape->network->count; i++) {
-        if (!tape->computed[i])
-            continue;
-        const size_t record = tape->recorded ? gc_record_bytes(tape, i, p->engine, p->in) : 0;
-        const size_t map = gc_map_floats(tape->shapes[i], tape->layouts[i].writes, p->engine);
-        if (is_kept(keep, i, until)
-            && (tape->maps[i] = gc_alloc(map * tape->batch * sizeof(float))) == NULL)
-            return 0;
-        if (record > 0 && (tape->records[i] = gc_alloc(record * tape->batch)) == NULL)
+        const size_t map = kept_map_bytes(tape, p, keep, until, i);
+        const size_t record = kept_record_bytes(tape, p, i);
+        if ((map > 0 && (tape->maps[i] = gc_alloc(map)) == NULL)
+            || (record > 0 && (tape->records[i] = gc_alloc(record)) == NULL))
             return 0;
     }
     return 1;
@@ -364,18 +392,26 @@ static void run_layer(gc_tape *tape, plan *p, size_t number)
     release_inputs(tape, p, number);
 }
 
+/* Where a map that is kept begins for the images that go through the layers now; NULL where it is
+ * not. The rehearsal, before there is a tape, needs but an address that is not NULL. */
+static float *kept_map(const gc_tape *tape, const plan *p, const unsigned char *keep,
+                       size_t until, size_t i)
+{
+    if (!tape->computed[i] || !is_kept(keep, i, until))
+        return NULL;
+    if (p->arena.rehearsing)
+        return (float *)p->input;
+    return tape->maps[i]
+           + p->first * gc_map_floats(tape->shapes[i], tape->layouts[i].writes, p->engine);
+}
+
 /* All layers, in rehearsal or performance, for images first .. first + count. Every map that is
  * not kept has been given back then. */
 static void run_layers(gc_tape *tape, plan *p, const unsigned char *keep, size_t until)
 {
     count_readers(tape, keep, until, p->readers);
     for (size_t i = 0; i < tape->network->count; i++)
-        p->maps[i] = tape->maps[i] == NULL
-                         ? NULL
-                         : tape->maps[i]
-                               + p->first
-                                     * gc_map_floats(tape->shapes[i], tape->layouts[i].writes,
-                                                     p->engine);
+        p->maps[i] = kept_map(tape, p, keep, until, i);
     p->maps[0] = (float *)p->input + p->first * gc_values(tape->shapes[0]);
     for (size_t i = 1; i < tape->network->count; i++) {
         if (!tape->computed[i] || p->fused[i])
@@ -386,15 +422,20 @@ static void run_layers(gc_tape *tape, plan *p, const unsigned char *keep, size_t
     }
 }
 
-/* Run every layer that is needed; shapes and computed are set. 0: no memory. */
-static int run(gc_tape *tape, const float *input, const unsigned char *keep, size_t until)
+/* Run every layer that is needed; shapes and computed are set. All the memory that this takes is
+ * counted before any is written. */
+static gc_status run(gc_tape *tape, const float *input, const unsigned char *keep, size_t until,
+                     gc_error *error)
 {
     plan p = {.engine = gc_engine_now(), .input = input, .arena = gc_arena_begin()};
+    size_t kept = 0;
     tape->kernels = p.engine.kernels;
-    int done = make_plan(tape, keep, until, &p) && allocate_tape(tape, &p, keep, until);
+    int done = make_plan(tape, keep, until, &p);
     if (done) {
         run_layers(tape, &p, keep, until);
-        done = gc_arena_perform(&p.arena) && prepare_layers(tape, &p);
+        kept = tape_bytes(tape, &p, keep, until);
+        done = gc_arena_perform(&p.arena, kept) && allocate_tape(tape, &p, keep, until)
+               && prepare_layers(tape, &p);
     }
     const size_t at_a_time = p.count;
     for (; done && p.first < tape->batch; p.first += at_a_time) {
@@ -404,8 +445,11 @@ static int run(gc_tape *tape, const float *input, const unsigned char *keep, siz
     }
     if (done && tape->maps[0] != NULL)
         memcpy(tape->maps[0], input, tape->batch * gc_values(tape->shapes[0]) * sizeof(float));
+    const uint64_t needed = (uint64_t)p.arena.bytes + kept;
     free_plan(&p);
-    return done;
+    return done ? GC_OK
+                : gc_fail_memory(error, needed, "the maps of %zu pictures of %zu x %zu",
+                                 tape->batch, tape->shapes[0].height, tape->shapes[0].width);
 }
 
 gc_status gc_forward(const gc_network *network, const float *input, size_t batch,
@@ -426,10 +470,8 @@ gc_status gc_forward(const gc_network *network, const float *input, size_t batch
     made->computed[0] = 1;
     gc_status status = gc_infer_shapes(network, batch, height, width, made->computed,
                                        made->shapes, error);
-    if (status == GC_OK && !run(made, input, keep, until))
-        status = gc_fail(error, GC_NO_MEMORY,
-                         "no memory for the maps of %zu pictures of %zu x %zu", batch, height,
-                         width);
+    if (status == GC_OK)
+        status = run(made, input, keep, until, error);
     if (status != GC_OK) {
         gc_tape_free(made);
         return status;

@@ -72,7 +72,7 @@ static gc_status gradient_of(const question *q, size_t wanted, float **gradient,
         && gc_multiply(size, sizeof **gradient, &size) && size <= PTRDIFF_MAX)
         *gradient = gc_alloc(size);
     if (*gradient == NULL)
-        return gc_fail(error, GC_NO_MEMORY, "no memory for the gradients of layer %zu", wanted);
+        return gc_fail_memory(error, size, "the gradients of layer %zu", wanted);
     return gc_backward(q->tape, q->layer, q->seeds, q->sets, q->rule, &wanted, 1, gradient,
                        NULL, error);
 }

@@ -1,4 +1,6 @@
 /* arrays.c: Python objects as arrays, sizes and layer numbers, and shapes back again. */
+#include "base/memory.h"
+#include "base/status.h"
 #include "python/common.h"
 
 /* ---- Arrays ---------------------------------------------------------------------------- */
@@ -89,6 +91,20 @@ int gc_require_finite(PyArrayObject *array, const char *name)
     return finite ? 0 : -1;
 }
 
+PyArrayObject *gc_new_floats(int rank, const npy_intp *dims)
+{
+    gc_error error;
+    size_t bytes = sizeof(float);
+    for (int i = 0; i < rank; i++)
+        if (!gc_multiply(bytes, (size_t)dims[i], &bytes))
+            bytes = SIZE_MAX;
+    if (!gc_has_memory(bytes)) {
+        gc_raise(gc_fail_memory(&error, bytes, "an array"), &error);
+        return NULL;
+    }
+    return (PyArrayObject *)PyArray_SimpleNew(rank, dims, NPY_FLOAT32);
+}
+
 PyArrayObject *gc_new_array(int count, const npy_intp *leading, const gc_shape *shape)
 {
     npy_intp dims[NPY_MAXDIMS];
@@ -100,7 +116,7 @@ PyArrayObject *gc_new_array(int count, const npy_intp *leading, const gc_shape *
         dims[rank++] = (npy_intp)shape->height;
         dims[rank++] = (npy_intp)shape->width;
     }
-    return (PyArrayObject *)PyArray_SimpleNew(rank, dims, NPY_FLOAT32);
+    return gc_new_floats(rank, dims);
 }
 
 PyObject *gc_shape_tuple(const gc_shape *shape)

@@ -85,7 +85,10 @@ int gc_parse_size(PyObject *object, const char *name, size_t *value);
 /* Layer numbers of a sequence as a new block from PyMem_Malloc, at least one long. */
 size_t *gc_parse_layers(PyObject *sequence, const char *name, Py_ssize_t *count);
 
-/* A new float32 array with the axes `leading[count]` and then those of `shape`. */
+/* A new float32 array; NULL, with an exception set, where memory does not suffice. */
+PyArrayObject *gc_new_floats(int rank, const npy_intp *dims);
+
+/* The same with the axes `leading[count]` and then those of `shape`. */
 PyArrayObject *gc_new_array(int count, const npy_intp *leading, const gc_shape *shape);
 
 /* (C, H, W) or (F,). */

@@ -54,7 +54,7 @@ static PyArrayObject *array_of_size(PyArrayObject *maps, const size_t size[2])
         }
         dims[rank - 2 + i] = (npy_intp)size[i];
     }
-    return (PyArrayObject *)PyArray_SimpleNew(rank, dims, NPY_FLOAT32);
+    return gc_new_floats(rank, dims);
 }
 
 static PyObject *resize(PyObject *module, PyObject *args, PyObject *kwargs)
@@ -275,6 +275,29 @@ static PyObject *measure_bandwidth(PyObject *module, PyObject *object)
     return status == GC_OK ? PyFloat_FromDouble(rate * 1e-9) : gc_raise(status, &error);
 }
 
+static PyObject *available_memory(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    uint64_t bytes;
+    Py_BEGIN_ALLOW_THREADS
+    bytes = gc_spare_memory();
+    Py_END_ALLOW_THREADS
+    if (bytes == UINT64_MAX)
+        Py_RETURN_NONE;
+    return PyLong_FromUnsignedLongLong(bytes);
+}
+
+static PyObject *release_memory(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    Py_BEGIN_ALLOW_THREADS
+    gc_release_memory();
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
 /* ---- For tests --------------------------------------------------------------------------- */
 
 static PyObject *fail_allocations_after(PyObject *module, PyObject *object)
@@ -284,6 +307,16 @@ static PyObject *fail_allocations_after(PyObject *module, PyObject *object)
     if (successes == -1 && PyErr_Occurred())
         return NULL;
     gc_alloc_fail_after(successes);
+    Py_RETURN_NONE;
+}
+
+static PyObject *pretend_memory(PyObject *module, PyObject *object)
+{
+    (void)module;
+    const uint64_t bytes = object == Py_None ? UINT64_MAX : PyLong_AsUnsignedLongLong(object);
+    if (PyErr_Occurred())
+        return NULL;
+    gc_pretend_memory(bytes);
     Py_RETURN_NONE;
 }
 
@@ -316,6 +349,15 @@ PyMethodDef gc_module_methods[] = {
      "measure_peak(threads)\n--\n\nGFLOP/s on registers at the active level."},
     {"measure_bandwidth", measure_bandwidth, METH_O,
      "measure_bandwidth(threads)\n--\n\nGB/s read from memory."},
+    {"available_memory", available_memory, METH_NOARGS,
+     "available_memory()\n--\n\nBytes that this process can still take, None if unknown."},
+    {"release_memory", release_memory, METH_NOARGS,
+     "release_memory()\n--\n\n"
+     "Give back to the system what is kept between passes.\n\n"
+     "The working memory of a pass, at most 256 MB, is kept for the next one, which then need\n"
+     "not wait for the system to clear fresh pages. This gives it back, from all threads; what\n"
+     "networks and tapes hold stays, and the next pass takes its memory anew."},
+    {"_pretend_memory", pretend_memory, METH_O, NULL},
     {"_fail_allocations_after", fail_allocations_after, METH_O, NULL},
     {"_live_allocations", live_allocations, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

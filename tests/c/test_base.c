@@ -1,5 +1,6 @@
 /* test_base.c: what the core is given by the system and must not overstep or spoil: the limits of
- * control groups, the processors of its threads, and OpenBLAS's threads in the child of a fork. */
+ * control groups, memory, the processors of its threads, and OpenBLAS's threads in the child of a
+ * fork. */
 #define _GNU_SOURCE /* sched_getaffinity, mkdtemp */
 #include <limits.h>
 #include <pthread.h>
@@ -11,6 +12,8 @@
 #include <sched.h>
 #endif
 
+#include "base/available.h"
+#include "base/memory.h"
 #include "base/processors.h"
 #include "base/threads.h"
 #include "check.h"
@@ -37,24 +40,33 @@ typedef struct group_file {
     const char *name, *text;
 } group_file;
 
-/* What gc_cgroup_limit finds where there are these files and no others. */
-static int limit_of(size_t count, const group_file *files)
+static uint64_t processors(const char *root)
+{
+    return (uint64_t)gc_cgroup_limit(root);
+}
+
+/* What a function finds where there are these files and no others. */
+static uint64_t find(uint64_t (*function)(const char *root), size_t count,
+                     const group_file *files)
 {
     char root[] = "/tmp/gradcam-test-XXXXXX", command[64];
     if (mkdtemp(root) == NULL)
-        return -1;
+        return 0;
     for (size_t i = 0; i < count; i++)
         write_file(root, files[i].name, files[i].text);
-    const int limit = gc_cgroup_limit(root);
+    const uint64_t found = function(root);
     snprintf(command, sizeof command, "rm -r %s", root);
-    return system(command) == 0 ? limit : -1;
+    return system(command) == 0 ? found : 0;
 }
 
-#define LIMIT_OF(...)                                                                         \
-    limit_of(sizeof((group_file[]){__VA_ARGS__}) / sizeof(group_file),                        \
-             (group_file[]){__VA_ARGS__})
+#define FIND(function, ...)                                                                   \
+    find(function, sizeof((group_file[]){__VA_ARGS__}) / sizeof(group_file),                  \
+         (group_file[]){__VA_ARGS__})
+#define LIMIT_OF(...) FIND(processors, __VA_ARGS__)
+#define AVAILABLE(...) FIND(gc_available_memory, __VA_ARGS__)
 #define V2 "/sys/fs/cgroup"
 #define V1 "/sys/fs/cgroup/cpu"
+#define M1 "/sys/fs/cgroup/memory"
 
 static void check_cgroups(void)
 {
@@ -87,6 +99,65 @@ static void check_cgroups(void)
                     {V1 "/cpu.cfs_quota_us", "100000\n"}, {V1 "/cpu.cfs_period_us", "50000\n"})
                == INT_MAX);
     report("processors", "at least one", gc_processors() >= 1);
+}
+
+/* ---- Memory ------------------------------------------------------------------------------ */
+
+#define MEMINFO {"/proc/meminfo", "MemTotal: 900 kB\nMemFree: 1 kB\nMemAvailable:  500 kB\n"}
+
+static void check_available(void)
+{
+    const group_file of_a = {"/proc/self/cgroup", "0::/a/b\n"};
+    report("memory", "nothing is known", AVAILABLE({"/etc/nothing", ""}) == UINT64_MAX);
+    report("memory", "of the machine", AVAILABLE(MEMINFO) == 500 * 1024);
+    report("memory", "no limit", AVAILABLE(MEMINFO, of_a, {V2 "/a/memory.max", "max\n"},
+                                           {V2 "/a/memory.current", "9\n"})
+                                     == 500 * 1024);
+    report("memory", "2, a group's own, files count as free",
+           AVAILABLE(MEMINFO, of_a, {V2 "/a/b/memory.max", "100000\n"},
+                     {V2 "/a/b/memory.current", "70000\n"},
+                     {V2 "/a/b/memory.stat", "anon 1\ninactive_file 5000\nactive_file 600\n"})
+               == 35600);
+    report("memory", "2, of a group above, without statistics",
+           AVAILABLE(MEMINFO, of_a, {V2 "/a/b/memory.max", "100000\n"},
+                     {V2 "/a/b/memory.current", "70000\n"}, {V2 "/a/memory.max", "90000\n"},
+                     {V2 "/a/memory.current", "89000\n"})
+               == 1000);
+    report("memory", "2, beyond its limit",
+           AVAILABLE(of_a, {V2 "/a/memory.max", "500\n"}, {V2 "/a/memory.current", "600\n"}) == 0);
+    report("memory", "1, with its groups below",
+           AVAILABLE(MEMINFO, {"/proc/self/cgroup", "7:cpu:/\n4:memory:/x\n0::/\n"},
+                     {M1 "/x/memory.limit_in_bytes", "100000\n"},
+                     {M1 "/x/memory.usage_in_bytes", "99000\n"},
+                     {M1 "/x/memory.stat", "inactive_file 7\ntotal_inactive_file 300\n"
+                                           "total_active_file 20\n"},
+                     {M1 "/memory.limit_in_bytes", "9223372036854771712\n"},
+                     {M1 "/memory.usage_in_bytes", "99000\n"})
+               == 1320);
+}
+
+/* A large block that would not fit is refused; small ones, and those on the shelf, are not. */
+static int check_refusal(void)
+{
+    const size_t large = (size_t)64 << 20, medium = (size_t)1 << 20;
+    int good = gc_alloc(SIZE_MAX / 4) == NULL;
+    void *block = gc_alloc(large);
+    good &= block != NULL;
+    gc_free(block);
+    gc_pretend_memory(large);
+    good &= gc_spare_memory() < large && gc_has_memory(medium);
+    void *same = gc_alloc(large);
+    void *small = gc_alloc(medium);
+    good &= same == block && small != NULL && gc_alloc(large) == NULL;
+    gc_pretend_memory(2 * large);
+    void *fits = gc_alloc(large);
+    good &= fits != NULL && !gc_has_memory(2 * large);
+    gc_pretend_memory(UINT64_MAX);
+    gc_free(same);
+    gc_free(small);
+    gc_free(fits);
+    gc_release_memory();
+    return good;
 }
 
 /* ---- The processors of threads ------------------------------------------------------------ */
@@ -193,6 +264,8 @@ int main(void)
 {
     gc_set_threads(2);
     check_cgroups();
+    check_available();
+    report("memory", "what does not fit is refused", check_refusal());
 #if defined(__linux__)
     report("threads", "a caller bound to one processor binds no worker", check_affinity());
 #endif
