@@ -44,7 +44,7 @@ typedef struct gc_conv {
     size_t in_channels, out_channels;
     size_t kernel[2], stride[2], padding[2], dilation[2];
     size_t groups; /* weight is [out_channels][in_channels / groups][kernel 0][kernel 1] */
-    int exact;     /* by its definition, never by Winograd's algorithm, whose rounding is coarser */
+    int exact;     /* never by Winograd's algorithm, whose rounding is coarser: a matrix product */
 } gc_conv;
 
 typedef struct gc_pool {
@@ -126,8 +126,8 @@ gc_status gc_network_shapes(const gc_network *network, size_t height, size_t wid
 
 /* ---- Transformed weights --------------------------------------------------------------- */
 
-/* 3x3 convolutions run on transformed weights, four times as large as the weights, which a network
- * makes at their first use. They can also be kept from one process to the next and lent: those
+/* 3x3 convolutions of stride 1 run on transformed weights, four times as large as the weights, which
+ * a network makes at their first use (gc_network_pack_floats says which). They can also be kept from one process to the next and lent: those
  * of the forward direction, for the level that is active. */
 
 /* Floats of a layer's transformed weights; 0 if it has none. */
@@ -185,7 +185,7 @@ gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, siz
  * maps. Where a linear layer is all that reads `wanted`, but for poolings, it is had from sums
  * of that layer's weights, which are made at their first use, and no map's gradient is computed.
  *   means       [sets][batch][channels of wanted]
- * GC_NO_MEMORY, GC_BAD_ARGUMENT and GC_NOT_KEPT as gc_backward. */
+ * GC_NO_MEMORY and GC_BAD_ARGUMENT as gc_backward. */
 gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
                              gc_rule rule, size_t wanted, float *means, gc_error *error);
 

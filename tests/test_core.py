@@ -90,6 +90,21 @@ def test_an_exact_convolution_is_closer_to_the_truth(cpu_level):
     assert errors[0] < 1e-6
 
 
+def test_a_last_group_of_fewer_images_finds_room_for_its_blocks():
+    """Fifteen pictures go as eight and seven; seven take larger blocks of tiles than eight."""
+    rng = np.random.default_rng(0)
+    builder = _core.NetworkBuilder(3)
+    builder.conv(0, nets.kernel(rng, 64, 3, 3, 3), padding=1)
+    builder.max_pool(1, 16)
+    for layer, (out, inputs) in enumerate([(256, 64), (256, 256), (256, 256)], 2):
+        builder.conv(layer, nets.kernel(rng, out, inputs, 3, 3), padding=1)
+    network = builder.build()
+    x = nets.normal(rng, 15, 3, 224, 224)
+    together = network.forward(x).activation(5)
+    for i in (0, 7, 8, 14):
+        assert np.array_equal(network.forward(x[i : i + 1]).activation(5)[0], together[i])
+
+
 def test_images_go_through_in_groups_without_a_trace():
     """Pictures so large that only some of a batch, or of the sets, go through at a time."""
     rng = np.random.default_rng(4)

@@ -1,7 +1,8 @@
-/* arena.c: the working memory of one pass. Pieces are few, some dozens: lists are searched. */
+/* arena.c: the working memory of one pass. Few pieces are out at a time: their list is searched. */
 #include "base/arena.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -48,28 +49,31 @@ static int reserve(gc_arena *arena)
     return 1;
 }
 
-/* The first piece that is taken and overlaps `bytes` from `offset` on; or NULL. */
-static const gc_piece *in_the_way(const gc_arena *arena, size_t offset, size_t bytes)
+/* The piece that is out and was taken before this one, or the last one; NULL: none. */
+static gc_piece *next_out(const gc_arena *arena, size_t number)
 {
-    for (size_t i = 0; i < arena->count; i++) {
-        const gc_piece *piece = &arena->pieces[i];
-        if (piece->taken && piece->offset < offset + bytes
-            && offset < piece->offset + piece->bytes)
-            return piece;
-    }
-    return NULL;
+    return number == 0 ? NULL : &arena->pieces[number - 1];
+}
+
+/* Whether no piece that is out overlaps `bytes` from `offset` on. */
+static int is_free(const gc_arena *arena, size_t offset, size_t bytes)
+{
+    for (const gc_piece *p = next_out(arena, arena->out); p != NULL; p = next_out(arena, p->below))
+        if (p->offset < offset + bytes && offset < p->offset + p->bytes)
+            return 0;
+    return 1;
 }
 
 /* The lowest place of that size that is free: at the start, or right behind some piece. */
 static size_t lowest_place(const gc_arena *arena, size_t bytes)
 {
     size_t best = SIZE_MAX;
-    if (in_the_way(arena, 0, bytes) == NULL)
+    if (is_free(arena, 0, bytes))
         return 0;
-    for (size_t i = 0; i < arena->count; i++) {
-        const gc_piece *piece = &arena->pieces[i];
-        const size_t behind = piece->offset + piece->bytes;
-        if (piece->taken && behind < best && in_the_way(arena, behind, bytes) == NULL)
+    const gc_piece *p = next_out(arena, arena->out);
+    for (; p != NULL; p = next_out(arena, p->below)) {
+        const size_t behind = p->offset + p->bytes;
+        if (behind < best && is_free(arena, behind, bytes))
             best = behind;
     }
     return best;
@@ -87,25 +91,32 @@ static void *address(const gc_arena *arena, const gc_piece *piece)
 
 void *gc_arena_take(gc_arena *arena, size_t bytes)
 {
-    if (!arena->rehearsing)
-        return address(arena, &arena->pieces[arena->next++]);
     bytes = bytes == 0 ? GC_ALIGNMENT : (bytes + GC_ALIGNMENT - 1) / GC_ALIGNMENT * GC_ALIGNMENT;
+    if (!arena->rehearsing) {
+        /* Not what was rehearsed: an error of the program, and writing on would be worse. */
+        if (arena->next >= arena->count || bytes > arena->pieces[arena->next].bytes)
+            abort();
+        return address(arena, &arena->pieces[arena->next++]);
+    }
     if (arena->failed || !reserve(arena)) {
         arena->failed = 1;
         return nowhere;
     }
-    gc_piece piece = {.offset = lowest_place(arena, bytes), .bytes = bytes, .taken = 1};
-    arena->pieces[arena->count++] = piece;
-    if (piece.offset + bytes > arena->bytes)
-        arena->bytes = piece.offset + bytes;
-    return address(arena, &piece);
+    gc_piece *piece = &arena->pieces[arena->count++];
+    *piece = (gc_piece){.offset = lowest_place(arena, bytes), .bytes = bytes, .below = arena->out};
+    arena->out = arena->count;
+    if (piece->offset + bytes > arena->bytes)
+        arena->bytes = piece->offset + bytes;
+    return address(arena, piece);
 }
 
 void gc_arena_give(gc_arena *arena, const void *piece)
 {
-    for (size_t i = 0; piece != NULL && arena->rehearsing && i < arena->count; i++)
-        if (arena->pieces[i].taken && address(arena, &arena->pieces[i]) == piece) {
-            arena->pieces[i].taken = 0;
+    if (piece == NULL || !arena->rehearsing)
+        return;
+    for (size_t *link = &arena->out; *link != 0; link = &arena->pieces[*link - 1].below)
+        if (address(arena, &arena->pieces[*link - 1]) == piece) {
+            *link = arena->pieces[*link - 1].below;
             return;
         }
 }

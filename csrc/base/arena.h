@@ -11,7 +11,7 @@
 
 typedef struct gc_piece {
     size_t offset, bytes;
-    int taken;
+    size_t below; /* rehearsing: the piece before it that is still out, by number + 1 */
 } gc_piece;
 
 typedef struct gc_arena {
@@ -19,6 +19,7 @@ typedef struct gc_arena {
     int failed;              /* no memory for the list of pieces */
     gc_piece *pieces;        /* in the order in which they are taken */
     size_t count, capacity;
+    size_t out;              /* rehearsing: the last taken of those that are out, by number + 1 */
     size_t next;             /* performing: the piece to be taken next */
     size_t bytes;            /* that all of them need */
     char *memory;

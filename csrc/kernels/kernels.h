@@ -58,7 +58,7 @@ typedef struct gc_winograd {
 
 /* What becomes of a convolution's tiles, forward or backward: where they go, and the records of
  * the ReLU and pooling layers that run in the same step. Bits lie [image][block][y][x], each
- * vector's from a whole byte on; positions [image][block][y][x][low, high], likewise. */
+ * vector's from a whole byte on; positions [image][block][y][x][right, below], likewise. */
 typedef struct gc_finish {
     gc_blocked out;
     float *maps;

@@ -163,10 +163,6 @@ GC_INLINE gc_factor gc_factor_of(gc_factors x, size_t lane)
 }
 #endif
 
-#if defined(GC_NEON)
-/* Bit i of the sum of both: lane i of the first, i < 4, and lane i - 4 of the second. */
-static const uint32x4_t GC_LOW_BITS = {1, 2, 4, 8}, GC_HIGH_BITS = {16, 32, 64, 128};
-#endif
 /* ---- Masks: one truth a lane ------------------------------------------------------------- */
 
 #if defined(__AVX512VL__)
@@ -263,6 +259,11 @@ GC_INLINE gc_mask gc_load_bits(const uint8_t *bits)
 }
 
 /* ---- Bits of plain rows -------------------------------------------------------------------- */
+
+#if defined(GC_NEON)
+/* Bit i of the sum of both: lane i of the first, i < 4, and lane i - 4 of the second. */
+static const uint32x4_t GC_LOW_BITS = {1, 2, 4, 8}, GC_HIGH_BITS = {16, 32, 64, 128};
+#endif
 
 /* Bit i is set where x[i] > 0, i < 8. */
 static inline uint8_t gc_positive_bits(const float *x)

@@ -31,7 +31,10 @@ GC_INLINE void transform(const gc_vec *m, size_t step, gc_vec *o)
     o[3] = A3 * difference_a + B3 * difference_b + m[5 * step];
 }
 
-GC_INLINE void transform_tile(const float *m, size_t plane, gc_vec y[STEP][STEP])
+/* In one copy for all that may follow: a compiler may fuse A a + B b with either product first, and
+ * each copy another way, but the bits must not depend on what follows. */
+static __attribute__((noinline)) void transform_tile(const float *m, size_t plane,
+                                                     gc_vec y[STEP][STEP])
 {
     gc_vec half[SIDE][STEP];
     GC_UNROLL
@@ -47,7 +50,16 @@ GC_INLINE void transform_tile(const float *m, size_t plane, gc_vec y[STEP][STEP]
         transform(&half[0][i], STEP, y[i]);
 }
 
-GC_INLINE void store(const gc_finish *f, tile t, gc_vec y[STEP][STEP], gc_vec bias)
+GC_INLINE void add_bias(gc_vec y[STEP][STEP], gc_vec bias)
+{
+    GC_UNROLL
+    for (size_t i = 0; i < STEP; i++)
+        GC_UNROLL
+        for (size_t j = 0; j < STEP; j++)
+            y[i][j] += bias;
+}
+
+GC_INLINE void store(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
 {
     float *out = f->maps + gc_offset(&f->out, t.image, t.block, t.y, t.x);
     GC_UNROLL
@@ -55,7 +67,7 @@ GC_INLINE void store(const gc_finish *f, tile t, gc_vec y[STEP][STEP], gc_vec bi
         GC_UNROLL
         for (size_t j = 0; j < STEP; j++)
             if (i < t.height && j < t.width)
-                gc_store(out + (i * f->out.columns + j) * GC_WIDTH, y[i][j] + bias);
+                gc_store(out + (i * f->out.columns + j) * GC_WIDTH, y[i][j]);
 }
 
 /* With the bias, rectified, in place; `height` and `width` are those of the convolution's maps. */
@@ -155,11 +167,12 @@ GC_INLINE void finish_tile(action act, const gc_winograd *w, const gc_finish *f,
 {
     switch (act) {
     case STORE:
-        store(f, t, y, bias);
+        add_bias(y, bias);
+        store(f, t, y);
         break;
     case RELU:
         rectify_tile(f, t, w->in.height, w->in.width, y, bias);
-        store(f, t, y, (gc_vec){0});
+        store(f, t, y);
         break;
     case RELU_POOL:
         rectify_tile(f, t, w->in.height, w->in.width, y, bias);

@@ -16,8 +16,7 @@ enum { FEW_CHANNELS = 8, LEAST_OUTPUTS = 8, MOST_TAPS = 1024, STRIP = 8 };
 
 int gc_direct_applies(const gc_conv *c, gc_engine engine)
 {
-    return !c->exact && c->groups == 1 && c->in_channels < FEW_CHANNELS
-           && c->out_channels >= LEAST_OUTPUTS
+    return c->groups == 1 && c->in_channels < FEW_CHANNELS && c->out_channels >= LEAST_OUTPUTS
            && c->in_channels * c->kernel[0] * c->kernel[1] <= MOST_TAPS
            && engine.kernels->width > 1;
 }

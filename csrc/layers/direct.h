@@ -5,8 +5,7 @@
 
 #include "layers/layer.h"
 
-/* Whether the level has the kernels, and the convolution, not exact, too few channels for
- * winograd.c. */
+/* Whether the level has the kernels, and the convolution too few channels for winograd.c. */
 int gc_direct_applies(const gc_conv *conv, gc_engine engine);
 
 size_t gc_direct_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,

@@ -79,7 +79,7 @@ typedef struct gc_layer_type {
     const char *name;
     /* The output is the input, value for value, in another shape at most. */
     int identity;
-    /* dx may be dy, where reads and writes are one layout. */
+    /* dx may be dy: it has one input, and reads and writes one layout. */
     int backward_in_place;
     gc_status (*shape)(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                        gc_error *error);
@@ -90,7 +90,7 @@ typedef struct gc_layer_type {
     /* Bytes for one image. */
     size_t (*record_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out,
                            gc_layout writes, gc_engine engine);
-    /* Bytes for `count` images, forward or backward. */
+    /* Bytes for `count` images, forward or backward; never more for fewer images. */
     size_t (*scratch_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out,
                             size_t count, int backward, gc_engine engine);
     /* Make what a direction needs besides scratch, at its first use; 0: no memory. May be

@@ -18,7 +18,10 @@ enum {
     PRODUCTS = SIDE * SIDE,
     LEAST_CHANNELS = 8,           /* fewer leave most of a vector empty */
     LARGE_WEIGHTS = 8 << 20,      /* bytes of U from which on outputs are shared out */
-    WIDE_BLOCK = 112,             /* tiles of a block then */
+    WIDE_BLOCK = 112,             /* tiles of a block then; else so many that V, of these or */
+    BLOCK = 56,                   /* of more channels, stays in the second cache */
+    FEW_CHANNELS = 128,
+    SMALL_BLOCK = 28,
     INPUT_PART = 4                /* tiles of a part of its input transform */
 };
 
@@ -63,13 +66,19 @@ static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t cou
     const size_t channels = w->in.blocks * lanes, outputs = w->out_pairs * 2 * lanes;
     p.by_output = PRODUCTS * channels * outputs * sizeof(float) > LARGE_WEIGHTS;
     p.tiles = count * w->tiles_down * w->tiles_across;
-    p.block = gc_even_share(p.tiles, p.by_output ? WIDE_BLOCK : channels <= 128 ? 56 : 28);
+    const size_t most = p.by_output                  ? WIDE_BLOCK
+                        : channels <= FEW_CHANNELS ? BLOCK
+                                                   : SMALL_BLOCK;
+    p.block = gc_even_share(p.tiles, most);
+    /* Fewer tiles may make larger blocks, but none larger than this: memory never grows when
+     * images get fewer. */
+    const size_t room = p.tiles < most ? p.tiles : most;
     w->tile_room = p.block;
     w->v_plane = plane_stride(channels * p.block);
     w->m_plane = plane_stride(2 * lanes * p.block);
     p.bias_floats = outputs;
-    p.v_floats = PRODUCTS * w->v_plane;
-    p.m_floats = PRODUCTS * w->m_plane;
+    p.v_floats = PRODUCTS * plane_stride(channels * room);
+    p.m_floats = PRODUCTS * plane_stride(2 * lanes * room);
     return p;
 }
 

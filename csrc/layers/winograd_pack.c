@@ -183,9 +183,9 @@ int gc_winograd_pack_fits(const gc_conv *conv, const float *weight, gc_engine en
         const size_t c = (block + 1) * 61 % p.in, left = p.out - block * p.lanes;
         gc_winograd_kernels source = p.source;
         source.outputs = left < p.lanes ? left : p.lanes;
-        const float *weight =
+        const float *first =
             p.weight + block * p.lanes * source.output_step + c * source.channel_step;
-        p.kernels->winograd_weights(&source, 1, weight, p.lanes, row);
+        p.kernels->winograd_weights(&source, 1, first, p.lanes, row);
         for (size_t xi = 0; xi < PRODUCTS; xi++)
             if (memcmp(u + xi * plane + c * p.lanes, row + xi * p.lanes, p.lanes * sizeof *u) != 0)
                 return 0;

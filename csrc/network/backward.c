@@ -162,9 +162,9 @@ static void *record_of(const pass *p, size_t number)
            + p->first % p->tape->batch * gc_record_bytes(p->tape, number, p->engine, p->in);
 }
 
-/* What a layer does of the layers before it in its own step, and *target, the map whose gradient
- * it writes then: by itself that of its input. */
-static gc_fused find_fused(const pass *p, size_t number, size_t *target)
+/* What a layer does of the layers before it in its own step, which are done with then; and *target,
+ * the map whose gradient it writes: by itself that of its input. */
+static gc_fused take_fused(pass *p, size_t number, size_t *target)
 {
     const gc_tape *tape = p->tape;
     const gc_layer *layers = tape->network->layers;
@@ -195,7 +195,7 @@ static void run_layer(pass *p, size_t number)
     float *dy = p->gradients[number];
     const int in_place = takes_over(p, number);
     size_t target = layer->inputs[0];
-    const gc_fused fused = find_fused(p, number, &target);
+    const gc_fused fused = take_fused(p, number, &target);
     gc_input_shapes(layer, p->tape->shapes, p->in);
     for (size_t k = 0; k < layer->input_count; k++) {
         const size_t written = k == 0 ? target : layer->inputs[k];
@@ -370,7 +370,8 @@ static gc_status check_layers(const gc_tape *tape, size_t seed, const size_t *wa
 {
     if (!tape->recorded)
         return gc_fail(error, GC_BAD_ARGUMENT,
-                       "this forward pass recorded nothing for the way back; run one with a record");
+                       "this forward pass recorded nothing for the way back; run one with a "
+                       "record");
     if (gc_tape_shape(tape, seed) == NULL)
         return gc_fail(error, GC_BAD_ARGUMENT,
                        "layer %zu, from which the gradient is to start, was not computed in "

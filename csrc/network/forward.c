@@ -1,10 +1,10 @@
 /* forward.c: one forward pass, and the tape that it leaves.
  *
  * Images go through the layers a few at a time. Layers run in topological order. A map lives from
- * the layer that writes it to the last layer that reads it, and on the tape if it is to be kept. Where a ReLU is the only reader
- * of a convolution or linear layer that is not kept, that layer applies it while its output
- * is in registers or the cache, and writes the ReLU's record; likewise 2x2 max pooling behind
- * that ReLU, whose input is then never stored. */
+ * the layer that writes it to the last layer that reads it, and on the tape if it is to be kept.
+ * Where a ReLU is the only reader of a convolution or linear layer that is not kept, that layer
+ * applies it while its output is in registers or the cache, and writes the ReLU's record; likewise
+ * 2x2 max pooling behind that ReLU, whose input is then never stored. */
 #include <string.h>
 
 #include "base/arena.h"
@@ -162,6 +162,7 @@ static void count_readers(const gc_tape *tape, const unsigned char *keep, size_t
         if (is_kept(keep, i, until))
             readers[i]++;
     }
+    readers[0]++; /* the caller's: never given back */
 }
 
 /* Of the images that go through the layers now. */
@@ -204,7 +205,8 @@ static void find_fusions(const gc_tape *tape, const plan *p)
         if (fusion == GC_FUSES_NOTHING)
             continue;
         const size_t relu = p->relu[i] = only_reader(tape, p, i, &gc_relu_layer);
-        p->fused[relu] = 1;
+        if (relu != 0)
+            p->fused[relu] = 1;
         if (relu == 0 || fusion != GC_FUSES_RELU_AND_POOL)
             continue;
         const size_t pool = only_reader(tape, p, relu, &gc_max_pool_layer);
