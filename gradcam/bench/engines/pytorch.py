@@ -144,7 +144,7 @@ class Engine:
             return gradient.clamp(min=0)
 
         def guide(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-            output.register_hook(clamp)
+            output.register_hook(clamp)  # type: ignore[no-untyped-call, unused-ignore]
 
         for module in model.modules():
             if isinstance(module, nn.ReLU):
