@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #if defined(__linux__)
 #include <sched.h>
@@ -222,15 +223,18 @@ extern void BLAS(openblas_set_num_threads)(int threads);
 
 static atomic_int stop, products;
 
+/* Pauses between products: a mutex is not fair, nor is valgrind's scheduler, and who forks waits. */
 static void *multiply_on(void *argument)
 {
     (void)argument;
     enum { SIZE = 64 };
+    const struct timespec pause = {.tv_nsec = 20000};
     static float a[SIZE * SIZE], b[SIZE * SIZE], c[SIZE * SIZE];
     const gc_engine engine = {.kernels = gc_kernels_active(), .workers = 1};
     while (!atomic_load(&stop)) {
         gc_sgemm(engine, 0, 0, SIZE, SIZE, SIZE, a, SIZE, b, SIZE, c, SIZE);
         atomic_fetch_add(&products, 1);
+        nanosleep(&pause, NULL);
     }
     return NULL;
 }
