@@ -1,7 +1,8 @@
 /* gradcam.h: the whole public C interface of the core.
  *
  * Two objects. A gc_network is a directed acyclic graph of layers; once its last layer has
- * been added it is never written again and any number of threads may use it. A gc_tape is
+ * been added it does not change (what its kernels want of the weights is made at first use, under
+ * a lock) and any number of threads may use it. A gc_tape is
  * what one forward pass of one batch recorded; it is never written after gc_forward returns,
  * so any number of backward passes may read it at once.
  *

@@ -148,6 +148,15 @@ void *gc_alloc(size_t bytes)
     return (header *)block + 1;
 }
 
+void *gc_alloc_zeroed(size_t count, size_t size)
+{
+    size_t bytes;
+    void *block = gc_multiply(count, size, &bytes) ? gc_alloc(bytes) : NULL;
+    if (block != NULL)
+        memset(block, 0, bytes);
+    return block;
+}
+
 void gc_free(void *memory)
 {
     if (memory == NULL)

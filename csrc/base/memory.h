@@ -12,6 +12,8 @@
 /* `bytes` of uninitialised memory, or NULL, also where the system would promise what it does not
  * have; 0 bytes give a block that may be freed. */
 void *gc_alloc(size_t bytes);
+/* The same, `count` blocks of `size` bytes in one, all zero. */
+void *gc_alloc_zeroed(size_t count, size_t size);
 void gc_free(void *block); /* NULL is fine */
 
 /* Give back to the system what freed blocks are kept for reuse: at most 256 MB. */

@@ -12,6 +12,7 @@
  * the vector running over taps; layers/direct.c adds them up where they meet in a pixel. */
 #include "kernels/blocked.h"
 #include "kernels/level.h"
+#include "kernels/product.h"
 
 /* y of `count` outputs (a constant where it is inlined). */
 GC_INLINE void forward(size_t count, const gc_direct *d, const float *rows, const float *w,
@@ -74,25 +75,7 @@ GC_INLINE void backward(size_t count, size_t blocks, size_t block, size_t pairs,
                         const float *w, float *taps)
 {
     gc_vec sum[GC_TILES][2];
-    GC_UNROLL
-    for (size_t p = 0; p < count; p++)
-        sum[p][0] = sum[p][1] = (gc_vec){0};
-    for (size_t b = 0; b < blocks; b++, dy += block) {
-        gc_factors factors[GC_TILES];
-        GC_UNROLL
-        for (size_t p = 0; p < count; p++)
-            factors[p] = gc_load_factors(dy + p * GC_WIDTH);
-#pragma GCC unroll 4
-        for (size_t lane = 0; lane < GC_WIDTH; lane++, w += 2 * GC_WIDTH) {
-            const gc_vec w0 = gc_load(w), w1 = gc_load(w + GC_WIDTH);
-            GC_UNROLL
-            for (size_t p = 0; p < count; p++) {
-                const gc_factor value = gc_factor_of(factors[p], lane);
-                sum[p][0] += w0 * value;
-                sum[p][1] += w1 * value;
-            }
-        }
-    }
+    gc_product(count, blocks, block, dy, w, (gc_ahead){0}, sum);
     GC_UNROLL
     for (size_t p = 0; p < count; p++) {
         gc_store(taps + p * pairs * 2 * GC_WIDTH, sum[p][0]);

@@ -29,7 +29,7 @@
  * U is made by winograd_weights.c. This file goes from maps to M;
  * kernels/winograd_output.c from M to maps. */
 #include "kernels/level.h"
-#include "kernels/vec.h"
+#include "kernels/product.h"
 
 enum { SIDE = 6, STEP = 4, PRODUCTS = SIDE * SIDE };
 
@@ -88,35 +88,12 @@ void GC_KERNEL(winograd_input)(const gc_winograd *w, size_t first, size_t count,
         }
 }
 
-/* M for `tiles` tiles (a constant where it is inlined) and two vectors of outputs. What is needed
- * next is fetched meanwhile, `step` floats for every channel. */
+/* M for `tiles` tiles (a constant where it is inlined) and two vectors of outputs. */
 GC_INLINE void multiply(size_t tiles, size_t in_blocks, size_t v_block, const float *v,
-                        const float *u, const float *next, size_t step, float *m)
+                        const float *u, gc_ahead ahead, float *m)
 {
     gc_vec sum[GC_TILES][2];
-    GC_UNROLL
-    for (size_t t = 0; t < tiles; t++)
-        sum[t][0] = sum[t][1] = (gc_vec){0};
-    for (size_t c = 0; c < in_blocks; c++, v += v_block) {
-        gc_factors factors[GC_TILES];
-        GC_UNROLL
-        for (size_t t = 0; t < tiles; t++)
-            factors[t] = gc_load_factors(v + t * GC_WIDTH);
-#pragma GCC unroll 4
-        for (size_t lane = 0; lane < GC_WIDTH; lane++, u += 2 * GC_WIDTH) {
-            const gc_vec u0 = gc_load(u), u1 = gc_load(u + GC_WIDTH);
-            __builtin_prefetch(next, 0, 2);
-            if (GC_WIDTH == 16)
-                __builtin_prefetch(next + 16, 0, 2);
-            next += step;
-            GC_UNROLL
-            for (size_t t = 0; t < tiles; t++) {
-                const gc_factor value = gc_factor_of(factors[t], lane);
-                sum[t][0] += u0 * value;
-                sum[t][1] += u1 * value;
-            }
-        }
-    }
+    gc_product(tiles, in_blocks, v_block, v, u, ahead, sum);
     GC_UNROLL
     for (size_t t = 0; t < tiles; t++) {
         gc_store(m + 2 * t * GC_WIDTH, sum[t][0]);
@@ -126,12 +103,12 @@ GC_INLINE void multiply(size_t tiles, size_t in_blocks, size_t v_block, const fl
 
 /* Up to GC_TILES tiles: each number has code of its own, so that sums stay in registers. */
 static void multiply_some(size_t tiles, size_t in_blocks, size_t v_block, const float *v,
-                          const float *u, const float *next, size_t step, float *m)
+                          const float *u, gc_ahead ahead, float *m)
 {
 #define CASE(n)                                                                               \
     case n:                                                                                   \
         if (n <= GC_TILES)                                                                    \
-            multiply(n <= GC_TILES ? n : 1, in_blocks, v_block, v, u, next, step, m);         \
+            multiply(n <= GC_TILES ? n : 1, in_blocks, v_block, v, u, ahead, m);              \
         break
     switch (tiles) {
         CASE(1);
@@ -167,7 +144,8 @@ void GC_KERNEL(winograd_product)(const gc_winograd *w, size_t count, size_t pair
              * one is fetched, a share by each group, so that memory is never idle. */
             multiply_some(tiles, w->in.blocks, w->tile_room * GC_WIDTH,
                           v + xi * w->v_plane + t * GC_WIDTH, u,
-                          u + panel + g * panel / groups, 2 * GC_WIDTH / groups,
+                          (gc_ahead){.next = u + panel + g * panel / groups,
+                                     .step = 2 * GC_WIDTH / groups},
                           m + xi * w->m_plane + 2 * t * GC_WIDTH);
             t += tiles;
         }

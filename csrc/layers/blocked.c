@@ -87,7 +87,7 @@ static size_t plain_offset(const work *w, size_t part, size_t *channels)
 {
     const size_t width = w->engine.kernels->width;
     const size_t image = part / w->shape.blocks, first = part % w->shape.blocks * width;
-    *channels = w->channels - first < width ? w->channels - first : width;
+    *channels = gc_least(w->channels - first, width);
     return (image * w->channels + first) * w->shape.height * w->shape.width;
 }
 

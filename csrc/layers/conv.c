@@ -56,7 +56,7 @@ static size_t block_positions(const gc_conv *c, gc_shape out, size_t floats, siz
 {
     size_t block = floats / column_rows(c) / LEAST * LEAST;
     block = block < LEAST ? LEAST : block > most ? most : block;
-    return block < gc_positions(out) ? block : gc_positions(out);
+    return gc_least(block, gc_positions(out));
 }
 
 static size_t forward_block(const gc_conv *c, gc_shape out)
@@ -209,9 +209,9 @@ static const float *weight_of(const run *r, size_t group)
 static void forward_part(void *argument, size_t part, size_t worker)
 {
     const run *r = argument;
-    const size_t blocks = (r->positions + r->block - 1) / r->block;
+    const size_t blocks = gc_divide_up(r->positions, r->block);
     const size_t group = part / blocks, first = part % blocks * r->block;
-    const size_t left = r->positions - first, count = left < r->block ? left : r->block;
+    const size_t count = gc_least(r->positions - first, r->block);
     const float *x = r->from + group * r->window.channels * r->window.height * r->window.width;
     const float *matrix = x + first; /* of a pointwise convolution */
     size_t stride = r->positions;
@@ -240,7 +240,7 @@ static void product_forward(const gc_layer *layer, const gc_forward_step *step)
     r.to = step->y;
     r.relu = step->fused.relu;
     r.bits = step->fused.bits;
-    const size_t blocks = (r.positions + r.block - 1) / r.block;
+    const size_t blocks = gc_divide_up(r.positions, r.block);
     const size_t workers = gc_blas_begin(step->engine);
     gc_parallel(workers, step->count * c->groups * blocks, forward_part, &r);
     gc_blas_end();
@@ -269,8 +269,7 @@ static void backward_group(run *r, const float *weight)
     memset(r->to, 0,
            r->window.channels * r->window.height * r->window.width * sizeof *r->to);
     for (r->first = 0; r->first < r->positions; r->first += r->block) {
-        const size_t left = r->positions - r->first;
-        r->count = left < r->block ? left : r->block;
+        r->count = gc_least(r->positions - r->first, r->block);
         gc_sgemm(r->engine, 1, 0, r->rows, r->count, r->channels, weight, r->rows,
                  r->from + r->first, r->positions, r->columns, r->count);
         gc_parallel(r->engine.workers, r->window.channels, scatter_part, r);

@@ -140,6 +140,11 @@ static inline size_t gc_divide_up(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
+static inline size_t gc_least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /* At most `most` at a time, and about as many each time. */
 static inline size_t gc_even_share(size_t all, size_t most)
 {

@@ -26,11 +26,6 @@ static gc_status linear_shape(const gc_layer *layer, const gc_shape *in, gc_shap
     return GC_OK;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* ---- Forward ---------------------------------------------------------------------------- */
 
 typedef struct forward_run {
@@ -49,7 +44,7 @@ static void some_rows(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const forward_run *f = argument;
-    const size_t first = part * ROWS, rows = smaller(f->dense.out - first, ROWS);
+    const size_t first = part * ROWS, rows = gc_least(f->dense.out - first, ROWS);
     f->kernels->dense_forward(&f->dense, first, rows, f->weight, f->x, f->y);
     for (size_t n = 0; n < f->dense.batch; n++) {
         float *y = f->y + n * f->dense.out + first;
@@ -96,7 +91,7 @@ static void some_columns(void *argument, size_t part, size_t worker)
     (void)worker;
     const backward_run *b = argument;
     const size_t first = part * b->columns;
-    b->kernels->dense_backward(b->dense, first, smaller(b->dense->in - first, b->columns),
+    b->kernels->dense_backward(b->dense, first, gc_least(b->dense->in - first, b->columns),
                                b->weight, b->dy, b->dx);
 }
 

@@ -39,7 +39,7 @@ static void search_part(void *argument, size_t part, size_t worker)
     int finite;
     if (!atomic_load_explicit(&s->finite, memory_order_relaxed))
         return;
-    s->kernels->all_finite(left < SEARCH_PART ? left : SEARCH_PART, s->values + first, &finite);
+    s->kernels->all_finite(gc_least(left, SEARCH_PART), s->values + first, &finite);
     if (!finite)
         atomic_store_explicit(&s->finite, 0, memory_order_relaxed);
 }

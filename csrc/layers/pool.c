@@ -13,11 +13,6 @@
 #include "base/threads.h"
 #include "layers/blocked.h"
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static gc_status needs_map(const gc_shape *in, gc_error *error)
 {
     if (in->flat)
@@ -67,9 +62,9 @@ static void window_spans(const gc_pool *p, int axis, size_t size, size_t count, 
 {
     for (size_t i = 0; i < count; i++) {
         const size_t start = i * p->stride[axis], padding = p->padding[axis];
-        const size_t end = smaller(start + p->kernel[axis], size + 2 * padding);
+        const size_t end = gc_least(start + p->kernel[axis], size + 2 * padding);
         spans[i].begin = start > padding ? start - padding : 0;
-        spans[i].end = smaller(end > padding ? end - padding : 0, size);
+        spans[i].end = gc_least(end > padding ? end - padding : 0, size);
         spans[i].divisor = p->include_pad ? end - start : spans[i].end - spans[i].begin;
     }
 }
@@ -78,7 +73,7 @@ static void adaptive_spans(size_t size, size_t count, gc_span *spans)
 {
     for (size_t i = 0; i < count; i++) {
         spans[i].begin = i * size / count;
-        spans[i].end = ((i + 1) * size + count - 1) / count;
+        spans[i].end = gc_divide_up((i + 1) * size, count);
         spans[i].divisor = spans[i].end - spans[i].begin;
     }
 }
@@ -185,7 +180,7 @@ static size_t out_positions(const planes *p)
 
 static size_t end_of_part(const planes *p, size_t part)
 {
-    return smaller((part + 1) * PLANES, p->count);
+    return gc_least((part + 1) * PLANES, p->count);
 }
 
 static void some_max_forward(void *argument, size_t part, size_t worker)

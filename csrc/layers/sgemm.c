@@ -1,29 +1,20 @@
 /* sgemm.c: the only caller of OpenBLAS.
  *
  * CBLAS is declared here instead of included: its few functions that are needed are the same
- * in every OpenBLAS, whose symbols may carry a prefix (GC_BLAS_PREFIX, `scipy_` in the build
- * that PyPI offers). */
+ * in every OpenBLAS. */
 #include "layers/sgemm.h"
 
 #include "base/threads.h"
 
-#ifdef GC_BLAS_PREFIX
-#define JOIN_(prefix, name) prefix##name
-#define JOIN(prefix, name) JOIN_(prefix, name)
-#define BLAS(name) JOIN(GC_BLAS_PREFIX, name)
-#else
-#define BLAS(name) name
-#endif
-
 enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112 };
 
-extern void BLAS(cblas_sgemm)(int order, int transpose_a, int transpose_b, int m, int n, int k,
-                              float alpha, const float *a, int lda, const float *b, int ldb,
-                              float beta, float *c, int ldc);
-extern char *BLAS(openblas_get_config)(void);
-extern int BLAS(openblas_get_parallel)(void); /* 2: built with OpenMP */
-extern int BLAS(openblas_get_num_threads)(void);
-extern void BLAS(openblas_set_num_threads)(int threads);
+extern void GC_BLAS(cblas_sgemm)(int order, int transpose_a, int transpose_b, int m, int n, int k,
+                                 float alpha, const float *a, int lda, const float *b, int ldb,
+                                 float beta, float *c, int ldc);
+extern char *GC_BLAS(openblas_get_config)(void);
+extern int GC_BLAS(openblas_get_parallel)(void); /* 2: built with OpenMP */
+extern int GC_BLAS(openblas_get_num_threads)(void);
+extern void GC_BLAS(openblas_set_num_threads)(int threads);
 
 /* OpenBLAS's own threads, once woken, spin for a while and take the processors from ours. So it
  * runs on one thread, and ours share out the work. Not where it was built with OpenMP, which
@@ -34,18 +25,18 @@ static int threads_before; /* guarded by the lock */
 
 size_t gc_blas_begin(gc_engine engine)
 {
-    const int openmp = BLAS(openblas_get_parallel)() == 2;
+    const int openmp = GC_BLAS(openblas_get_parallel)() == 2;
     const int threads = openmp ? (int)engine.workers : 1;
     gc_lock(GC_LOCK_BLAS);
-    threads_before = BLAS(openblas_get_num_threads)();
+    threads_before = GC_BLAS(openblas_get_num_threads)();
     if (threads_before != threads)
-        BLAS(openblas_set_num_threads)(threads);
+        GC_BLAS(openblas_set_num_threads)(threads);
     return openmp ? 1 : engine.workers;
 }
 
 void gc_blas_end(void)
 {
-    BLAS(openblas_set_num_threads)(threads_before);
+    GC_BLAS(openblas_set_num_threads)(threads_before);
     gc_unlock(GC_LOCK_BLAS);
 }
 
@@ -56,9 +47,9 @@ void gc_sgemm_alone(gc_engine engine, int transpose_a, int transpose_b, size_t m
     if (engine.kernels->width == 1) /* the reference level */
         gc_gemm_reference(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc);
     else
-        BLAS(cblas_sgemm)(ROW_MAJOR, transpose_a ? TRANSPOSE : NO_TRANSPOSE,
-                          transpose_b ? TRANSPOSE : NO_TRANSPOSE, (int)m, (int)n, (int)k, 1.0f,
-                          a, (int)lda, b, (int)ldb, 0.0f, c, (int)ldc);
+        GC_BLAS(cblas_sgemm)(ROW_MAJOR, transpose_a ? TRANSPOSE : NO_TRANSPOSE,
+                             transpose_b ? TRANSPOSE : NO_TRANSPOSE, (int)m, (int)n, (int)k,
+                             1.0f, a, (int)lda, b, (int)ldb, 0.0f, c, (int)ldc);
 }
 
 /* Multiplications that a thread takes at a time, and the fewest columns of C. */
@@ -80,7 +71,7 @@ static void some_columns(void *argument, size_t part, size_t worker)
     const product *p = argument;
     const size_t first = part * p->columns, left = p->n - first;
     gc_sgemm_alone(p->engine, p->transpose_a, p->transpose_b, p->m,
-                   left < p->columns ? left : p->columns, p->k, p->a, p->lda,
+                   gc_least(left, p->columns), p->k, p->a, p->lda,
                    p->b + first * (p->transpose_b ? p->ldb : 1), p->ldb, p->c + first, p->ldc);
 }
 
@@ -104,11 +95,11 @@ void gc_sgemm(gc_engine engine, int transpose_a, int transpose_b, size_t m, size
                 : columns < (double)n   ? (size_t)columns / LEAST_COLUMNS * LEAST_COLUMNS
                                         : n;
     const size_t workers = gc_blas_begin(engine);
-    gc_parallel(workers, (n + p.columns - 1) / p.columns, some_columns, &p);
+    gc_parallel(workers, gc_divide_up(n, p.columns), some_columns, &p);
     gc_blas_end();
 }
 
 const char *gc_blas_config(void)
 {
-    return BLAS(openblas_get_config)();
+    return GC_BLAS(openblas_get_config)();
 }

@@ -4,6 +4,15 @@
 
 #include "layers/layer.h"
 
+/* The symbols of OpenBLAS may carry a prefix: `scipy_` in the build that PyPI offers. */
+#ifdef GC_BLAS_PREFIX
+#define GC_JOIN_(prefix, name) prefix##name
+#define GC_JOIN(prefix, name) GC_JOIN_(prefix, name)
+#define GC_BLAS(name) GC_JOIN(GC_BLAS_PREFIX, name)
+#else
+#define GC_BLAS(name) name
+#endif
+
 /* C[m][n] = op(A) op(B), row-major, op(A) m x k, op(B) k x n, leading dimensions in floats;
  * all sizes at most INT32_MAX. C need not be initialised. */
 void gc_sgemm(gc_engine engine, int transpose_a, int transpose_b, size_t m, size_t n, size_t k,

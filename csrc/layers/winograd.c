@@ -72,7 +72,7 @@ static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t cou
     p.block = gc_even_share(p.tiles, most);
     /* Fewer tiles may make larger blocks, but none larger than this: memory never grows when
      * images get fewer. */
-    const size_t room = p.tiles < most ? p.tiles : most;
+    const size_t room = gc_least(p.tiles, most);
     w->tile_room = p.block;
     w->v_plane = plane_stride(channels * p.block);
     w->m_plane = plane_stride(2 * lanes * p.block);
@@ -109,8 +109,8 @@ static void tiles_part(void *argument, size_t part, size_t worker)
 {
     const run *r = argument;
     const gc_winograd *w = &r->plan.winograd;
-    const size_t first = part * r->plan.block, left = r->plan.tiles - first;
-    const size_t count = left < r->plan.block ? left : r->plan.block;
+    const size_t first = part * r->plan.block;
+    const size_t count = gc_least(r->plan.tiles - first, r->plan.block);
     float *v = r->v + worker * r->plan.v_floats, *m = r->m + worker * r->plan.m_floats;
     r->kernels->winograd_input(w, first, count, r->x, v);
     for (size_t pair = 0; pair < w->out_pairs; pair++) {
@@ -124,7 +124,7 @@ static void input_part(void *argument, size_t part, size_t worker)
     (void)worker;
     const run *r = argument;
     const size_t from = part * INPUT_PART;
-    const size_t count = r->count - from < INPUT_PART ? r->count - from : INPUT_PART;
+    const size_t count = gc_least(r->count - from, INPUT_PART);
     r->kernels->winograd_input(&r->plan.winograd, r->first + from, count, r->x,
                                r->v + from * r->kernels->width);
 }
@@ -188,7 +188,7 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
         return;
     }
     for (r.first = 0; r.first < r.plan.tiles; r.first += r.plan.block) {
-        r.count = r.plan.tiles - r.first < r.plan.block ? r.plan.tiles - r.first : r.plan.block;
+        r.count = gc_least(r.plan.tiles - r.first, r.plan.block);
         gc_parallel(engine.workers, gc_divide_up(r.count, INPUT_PART), input_part, &r);
         gc_parallel(engine.workers, w->out_pairs, output_part, &r);
     }

@@ -79,7 +79,7 @@ static void pack_part(void *argument, size_t part, size_t worker)
     const size_t end = first + SHARE < p->channels ? first + SHARE : p->channels;
     const size_t last = end < p->in ? end : p->in; /* from there on, zeros fill up a vector */
     gc_winograd_kernels source = p->source;
-    source.outputs = left < p->lanes ? left : p->lanes;
+    source.outputs = gc_least(left, p->lanes);
     float *u = p->u + block * PRODUCTS * plane;
     p->kernels->winograd_weights(
         &source, last - first,
@@ -182,7 +182,7 @@ int gc_winograd_pack_fits(const gc_conv *conv, const float *weight, gc_engine en
     for (size_t block = 0; block * p.lanes < p.out; block++, u += PRODUCTS * plane) {
         const size_t c = (block + 1) * 61 % p.in, left = p.out - block * p.lanes;
         gc_winograd_kernels source = p.source;
-        source.outputs = left < p.lanes ? left : p.lanes;
+        source.outputs = gc_least(left, p.lanes);
         const float *first =
             p.weight + block * p.lanes * source.output_step + c * source.channel_step;
         p.kernels->winograd_weights(&source, 1, first, p.lanes, row);

@@ -78,27 +78,16 @@ static void mark_active(const pass *p)
             p->readers[network->layers[i].inputs[k]]++;
 }
 
-static void *zeroed(size_t bytes)
-{
-    void *block = gc_alloc(bytes);
-    if (block != NULL)
-        memset(block, 0, bytes);
-    return block;
-}
-
 static int allocate_pass(pass *p)
 {
     const gc_network *network = p->tape->network;
     const size_t count = network->count;
-    size_t most_inputs = 1;
-    for (size_t i = 0; i < count; i++)
-        if (network->layers[i].input_count > most_inputs)
-            most_inputs = network->layers[i].input_count;
-    p->active = zeroed(count);
-    p->readers = zeroed(count * sizeof *p->readers);
-    p->gradients = zeroed(count * sizeof *p->gradients);
-    p->dx = zeroed(most_inputs * sizeof *p->dx);
-    p->in = zeroed(most_inputs * sizeof *p->in);
+    const size_t most_inputs = gc_most_inputs(network);
+    p->active = gc_alloc_zeroed(count, sizeof *p->active);
+    p->readers = gc_alloc_zeroed(count, sizeof *p->readers);
+    p->gradients = gc_alloc_zeroed(count, sizeof *p->gradients);
+    p->dx = gc_alloc_zeroed(most_inputs, sizeof *p->dx);
+    p->in = gc_alloc_zeroed(most_inputs, sizeof *p->in);
     return p->active != NULL && p->readers != NULL && p->gradients != NULL && p->dx != NULL
            && p->in != NULL;
 }
@@ -322,7 +311,7 @@ static void choose_count(pass *p)
     const size_t most = gc_most_at_a_time(p->tape, p->active, p->engine);
     p->count = most < batch ? gc_even_share(batch, most)
                             : gc_even_share(p->sets, most / batch) * batch;
-    p->images = p->count < batch ? p->count : batch;
+    p->images = gc_least(p->count, batch);
 }
 
 /* The next ones, as many or, at the end of a set or of all, fewer; 0: there are no more. */
@@ -330,8 +319,8 @@ static int go_on(pass *p, size_t at_a_time)
 {
     const size_t batch = p->tape->batch, all = p->sets * batch;
     const size_t left = (at_a_time < batch ? batch - p->first % batch : all - p->first);
-    p->count = left < at_a_time ? left : at_a_time;
-    p->images = p->count < batch ? p->count : batch;
+    p->count = gc_least(left, at_a_time);
+    p->images = gc_least(p->count, batch);
     return p->first < all;
 }
 

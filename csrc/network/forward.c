@@ -16,28 +16,20 @@
 
 /* ---- The tape ------------------------------------------------------------------------- */
 
-static void *zeroed(size_t count, size_t size)
-{
-    void *block = gc_alloc(count * size);
-    if (block != NULL)
-        memset(block, 0, count * size);
-    return block;
-}
-
 static gc_tape *new_tape(const gc_network *network, size_t batch, int record)
 {
-    gc_tape *tape = zeroed(1, sizeof *tape);
+    gc_tape *tape = gc_alloc_zeroed(1, sizeof *tape);
     if (tape == NULL)
         return NULL;
     tape->network = network;
     tape->batch = batch;
     tape->recorded = record;
-    tape->computed = zeroed(network->count, sizeof *tape->computed);
-    tape->shapes = zeroed(network->count, sizeof *tape->shapes);
-    tape->layouts = zeroed(network->count, sizeof *tape->layouts);
-    tape->maps = zeroed(network->count, sizeof *tape->maps);
-    tape->records = zeroed(network->count, sizeof *tape->records);
-    tape->seconds = zeroed(network->count, sizeof *tape->seconds);
+    tape->computed = gc_alloc_zeroed(network->count, sizeof *tape->computed);
+    tape->shapes = gc_alloc_zeroed(network->count, sizeof *tape->shapes);
+    tape->layouts = gc_alloc_zeroed(network->count, sizeof *tape->layouts);
+    tape->maps = gc_alloc_zeroed(network->count, sizeof *tape->maps);
+    tape->records = gc_alloc_zeroed(network->count, sizeof *tape->records);
+    tape->seconds = gc_alloc_zeroed(network->count, sizeof *tape->seconds);
     if (tape->computed == NULL || tape->shapes == NULL || tape->layouts == NULL
         || tape->maps == NULL || tape->records == NULL || tape->seconds == NULL) {
         gc_tape_free(tape);
@@ -221,18 +213,15 @@ static void find_fusions(const gc_tape *tape, const plan *p)
 static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, plan *p)
 {
     const gc_network *network = tape->network;
-    size_t most_inputs = 1;
-    for (size_t i = 1; i < network->count; i++)
-        if (network->layers[i].input_count > most_inputs)
-            most_inputs = network->layers[i].input_count;
-    p->maps = zeroed(network->count, sizeof *p->maps);
-    p->readers = zeroed(network->count, sizeof *p->readers);
-    p->relu = zeroed(network->count, sizeof *p->relu);
-    p->pool = zeroed(network->count, sizeof *p->pool);
-    p->fused = zeroed(network->count, sizeof *p->fused);
-    p->inputs = zeroed(most_inputs, sizeof *p->inputs);
-    p->converted = zeroed(most_inputs, sizeof *p->converted);
-    p->in = zeroed(most_inputs, sizeof *p->in);
+    const size_t most_inputs = gc_most_inputs(network);
+    p->maps = gc_alloc_zeroed(network->count, sizeof *p->maps);
+    p->readers = gc_alloc_zeroed(network->count, sizeof *p->readers);
+    p->relu = gc_alloc_zeroed(network->count, sizeof *p->relu);
+    p->pool = gc_alloc_zeroed(network->count, sizeof *p->pool);
+    p->fused = gc_alloc_zeroed(network->count, sizeof *p->fused);
+    p->inputs = gc_alloc_zeroed(most_inputs, sizeof *p->inputs);
+    p->converted = gc_alloc_zeroed(most_inputs, sizeof *p->converted);
+    p->in = gc_alloc_zeroed(most_inputs, sizeof *p->in);
     if (p->maps == NULL || p->readers == NULL || p->relu == NULL || p->pool == NULL
         || p->fused == NULL || p->inputs == NULL || p->converted == NULL || p->in == NULL)
         return 0;
@@ -441,7 +430,7 @@ static gc_status run(gc_tape *tape, const float *input, const unsigned char *kee
     }
     const size_t at_a_time = p.count;
     for (; done && p.first < tape->batch; p.first += at_a_time) {
-        p.count = tape->batch - p.first < at_a_time ? tape->batch - p.first : at_a_time;
+        p.count = gc_least(tape->batch - p.first, at_a_time);
         gc_arena_again(&p.arena);
         run_layers(tape, &p, keep, until);
     }

@@ -320,6 +320,15 @@ gc_fusion gc_fuses(const gc_layer *layer, gc_engine engine)
     return layer->type->fuses == NULL ? GC_FUSES_NOTHING : layer->type->fuses(layer, engine);
 }
 
+size_t gc_most_inputs(const gc_network *network)
+{
+    size_t most = 1;
+    for (size_t i = 0; i < network->count; i++)
+        if (network->layers[i].input_count > most)
+            most = network->layers[i].input_count;
+    return most;
+}
+
 void gc_input_shapes(const gc_layer *layer, const gc_shape *shapes, gc_shape *in)
 {
     for (size_t i = 0; i < layer->input_count; i++)

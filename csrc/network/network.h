@@ -34,6 +34,9 @@ gc_engine gc_engine_now(void);
 /* The shapes of a layer's inputs, gathered into in[input_count]. */
 void gc_input_shapes(const gc_layer *layer, const gc_shape *shapes, gc_shape *in);
 
+/* Of any layer; 1 or more. */
+size_t gc_most_inputs(const gc_network *network);
+
 /* How many images, or gradients, go through the layers at a time (`computed`: flags of the layers
  * whose maps count): so many that the fully connected weights serve several, so few that their
  * maps stay in a memory that the next pass finds again. 1 or more. */

@@ -210,16 +210,8 @@ static int check_affinity(void)
 
 /* ---- A fork during a product --------------------------------------------------------------- */
 
-#ifdef GC_BLAS_PREFIX
-#define JOIN_(prefix, name) prefix##name
-#define JOIN(prefix, name) JOIN_(prefix, name)
-#define BLAS(name) JOIN(GC_BLAS_PREFIX, name)
-#else
-#define BLAS(name) name
-#endif
-
-extern int BLAS(openblas_get_num_threads)(void);
-extern void BLAS(openblas_set_num_threads)(int threads);
+extern int GC_BLAS(openblas_get_num_threads)(void);
+extern void GC_BLAS(openblas_set_num_threads)(int threads);
 
 static atomic_int stop, products;
 
@@ -243,9 +235,9 @@ static void *multiply_on(void *argument)
 static int check_fork(void)
 {
     enum { FORKS = 20 };
-    const int before = BLAS(openblas_get_num_threads)();
-    BLAS(openblas_set_num_threads)(2);
-    int good = BLAS(openblas_get_num_threads)() == 2;
+    const int before = GC_BLAS(openblas_get_num_threads)();
+    GC_BLAS(openblas_set_num_threads)(2);
+    int good = GC_BLAS(openblas_get_num_threads)() == 2;
     pthread_t thread;
     pthread_create(&thread, NULL, multiply_on, NULL);
     while (atomic_load(&products) == 0)
@@ -253,14 +245,14 @@ static int check_fork(void)
     for (int i = 0; i < FORKS; i++) {
         const pid_t child = fork();
         if (child == 0)
-            _exit(BLAS(openblas_get_num_threads)() == 2 ? 0 : 1);
+            _exit(GC_BLAS(openblas_get_num_threads)() == 2 ? 0 : 1);
         int status = -1;
         good &= waitpid(child, &status, 0) == child && status == 0;
     }
     atomic_store(&stop, 1);
     pthread_join(thread, NULL);
-    good &= BLAS(openblas_get_num_threads)() == 2;
-    BLAS(openblas_set_num_threads)(before);
+    good &= GC_BLAS(openblas_get_num_threads)() == 2;
+    GC_BLAS(openblas_set_num_threads)(before);
     return good;
 }
 
