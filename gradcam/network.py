@@ -100,7 +100,7 @@ class Network:
             How pictures become input; without one the network takes preprocessed arrays only.
         conv : "winograd" or "direct", optional
             How 3x3 convolutions of stride 1 are computed: by Winograd's algorithm, or by their
-            definition, which rounds less and takes some three times as long. By default what the
+            definition, which rounds less and takes some four times as long. By default what the
             environment variable GRADCAM_CONV says, else "winograd".
         name : str
             For messages.

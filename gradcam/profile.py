@@ -340,18 +340,20 @@ def _groups(
 ) -> list[list[int]]:
     """The layers that took time, in the order they ran, each with those that ran as part of it.
 
-    A layer without a time of its own ran as part of the one before it, in the order of the pass,
-    unless it has weights: then it did not run. What computes nothing is added to the one before.
+    A layer without a time of its own ran as part of the one before it, in the order of the pass;
+    if it has weights, as part of the next one with weights, or not at all. What computes nothing is
+    added to the one before.
     """
     groups: list[list[int]] = []
     for number in layers:
         node, takes_time = nodes[number], seconds[number] > 0
         follows = bool(groups) and _are_neighbours(nodes, groups[-1][-1], number)
-        if follows and (node.op in _SILENT or not (takes_time or node.weights)):
+        drawn = follows and takes_time and not any(seconds[n] > 0 for n in groups[-1])
+        if drawn or (follows and (node.op in _SILENT or not (takes_time or node.weights))):
             groups[-1].append(number)
-        elif takes_time:
+        elif takes_time or node.weights:
             groups.append([number])
-    return groups
+    return [group for group in groups if any(seconds[number] > 0 for number in group)]
 
 
 def _are_neighbours(nodes: Sequence[Node], a: int, b: int) -> bool:

@@ -294,10 +294,20 @@ def _relu_twice(b: Any, rng: Rng) -> None:
     b.linear(b.flatten(b.max_pool(x, 2)), kernel(rng, 4, 18))
 
 
+def _stem(b: Any, rng: Rng) -> None:
+    """A first convolution of 5x5 and stride 2, between maps so wide that the next one draws."""
+    x = b.relu(b.conv(0, kernel(rng, 20, 3, 5, 5), normal(rng, 20), padding=2, stride=2))
+    x = b.relu(b.conv(x, kernel(rng, 9, 20, 3, 3), padding=1))
+    b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 36))
+
+
 GRAPHS = [
     Case("vgg", (2, 3, 13, 18), _vgg),
     Case("vgg-one", (1, 3, 12, 12), _vgg),
     Case("vgg-wide", (2, 3, 15, 22), _wide_vgg),
+    Case("vgg-drawn", (2, 3, 13, 150), _wide_vgg),
+    Case("vgg-drawn-whole", (1, 3, 16, 224), _vgg),
+    Case("stem", (2, 3, 21, 301), _stem),
     Case("residual", (2, 3, 9, 12), _residual),
     Case("inception", (2, 3, 8, 9), _inception),
     Case("reused-before-relu", (2, 3, 8, 6), _reused_before_relu),

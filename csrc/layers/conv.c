@@ -127,6 +127,17 @@ static gc_fusion conv_fuses(const gc_layer *layer, gc_engine engine)
     return way_of(&layer->conv, engine) == WINOGRAD ? GC_FUSES_RELU_AND_POOL : GC_FUSES_RELU;
 }
 
+static size_t conv_drawing_bytes(const gc_layer *layer, const gc_layer *source,
+                                 gc_shape source_in, gc_shape in, gc_engine engine)
+{
+    if (source->type != &gc_conv_layer || way_of(&source->conv, engine) != DIRECT
+        || way_of(&layer->conv, engine) != WINOGRAD
+        || !gc_winograd_draws(&layer->conv, in, engine))
+        return 0;
+    return gc_winograd_strip_bytes(&layer->conv, in, engine)
+           + gc_direct_source_bytes(&source->conv, source_in, in, engine);
+}
+
 static int conv_prepare(const gc_layer *layer, gc_engine engine, int backward)
 {
     return way_of(&layer->conv, engine) != WINOGRAD
@@ -337,6 +348,7 @@ const gc_layer_type gc_conv_layer = {
     .shape = conv_shape,
     .layouts = conv_layouts,
     .fuses = conv_fuses,
+    .drawing_bytes = conv_drawing_bytes,
     .record_bytes = gc_no_record,
     .scratch_bytes = conv_scratch_bytes,
     .prepare = conv_prepare,

@@ -4,7 +4,10 @@
  * around them, and then works on whole rows of output. Backward it spreads the output rows that
  * touch its strip of the input over their taps, and adds up what falls on each of its pixels:
  * strips share some output rows, whose taps are computed twice, so that no two threads write one
- * pixel. The weights are few: they are laid out for the kernels at each run. */
+ * pixel. The weights are few: they are laid out for the kernels at each run.
+ *
+ * Where a Winograd convolution is the only reader, it draws the rows that it needs from here, tile
+ * row by tile row, and the map is never stored. */
 #include "layers/direct.h"
 
 #include <string.h>
@@ -36,7 +39,8 @@ typedef struct plan {
     size_t sums;               /* a worker, backward: one input row of each channel */
 } plan;
 
-static plan make_plan(const gc_conv *c, int backward, gc_shape in, gc_shape out, gc_engine engine)
+static plan make_plan(const gc_conv *c, int backward, gc_shape in, gc_shape out, size_t strip,
+                      gc_engine engine)
 {
     const size_t lanes = engine.kernels->width;
     plan p = {.conv = c,
@@ -49,12 +53,12 @@ static plan make_plan(const gc_conv *c, int backward, gc_shape in, gc_shape out,
     const size_t covered = (c->kernel[0] - 1) * c->dilation[0] + 1;
     p.tap_pairs = gc_divide_up(p.taps, 2 * lanes);
     if (backward) {
-        p.strip_rows = (STRIP - 1 + covered - 1) / c->stride[0] + 1;
+        p.strip_rows = (strip - 1 + covered - 1) / c->stride[0] + 1;
         p.weights = p.tap_pairs * p.out.blocks * lanes * 2 * lanes;
         p.rows = p.strip_rows * out.width * p.tap_pairs * 2 * lanes;
         p.sums = c->in_channels * p.padded_width;
     } else {
-        p.strip_rows = (STRIP - 1) * c->stride[0] + covered;
+        p.strip_rows = (strip - 1) * c->stride[0] + covered;
         p.weights = p.pairs * p.taps * 2 * lanes;
         p.bias = p.pairs * 2 * lanes;
         p.rows = c->in_channels * p.strip_rows * p.padded_width;
@@ -71,7 +75,7 @@ static size_t plan_bytes(const plan *p)
 size_t gc_direct_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,
                                gc_engine engine)
 {
-    const plan p = make_plan(conv, backward, in, out, engine);
+    const plan p = make_plan(conv, backward, in, out, STRIP, engine);
     return plan_bytes(&p);
 }
 
@@ -137,34 +141,47 @@ static void copy_rows(const run *r, size_t image, size_t first, float *rows)
         }
 }
 
+/* One row of output from the input rows that it needs: to row `row` of blocks of `block_rows`. */
+static void forward_row(const run *r, size_t image, size_t y, const float *rows, float *to,
+                        size_t row, size_t block_rows, uint8_t *bits)
+{
+    const plan *p = &r->plan;
+    const gc_blocked *out = &p->out;
+    const size_t lanes = p->engine.kernels->width, mask_bytes = gc_mask_bytes(p->engine);
+    const gc_direct direct = {.taps = p->taps, .stride = p->conv->stride[1], .offsets = r->offsets};
+    for (size_t pair = 0; pair < p->pairs; pair++) {
+        const size_t block = 2 * pair;
+        const int second = block + 1 < out->blocks;
+        p->engine.kernels->direct_forward(
+            &direct, out->width, rows, r->weights + pair * p->taps * 2 * lanes,
+            r->bias + pair * 2 * lanes,
+            to + ((block * block_rows + row) * out->columns + 1) * lanes,
+            second ? block_rows * out->columns * lanes : 0, r->relu,
+            bits == NULL ? NULL
+                         : bits + ((image * out->blocks + block) * out->height + y) * out->width
+                                      * mask_bytes,
+            out->height * out->width * mask_bytes);
+    }
+}
+
 static void forward_strip(void *argument, size_t part, size_t worker)
 {
     const run *r = argument;
     const plan *p = &r->plan;
     const gc_blocked *out = &p->out;
-    const size_t lanes = p->engine.kernels->width, mask_bytes = gc_mask_bytes(p->engine);
     const size_t image = part / r->strips, first = part % r->strips * STRIP;
-    const gc_direct direct = {.taps = p->taps, .stride = p->conv->stride[1], .offsets = r->offsets};
+    const size_t end = gc_least(first + STRIP, out->height);
+    const size_t map = out->blocks * out->rows * out->columns * p->engine.kernels->width;
     float *rows = r->rows + worker * p->rows;
     copy_rows(r, image, first, rows);
-    for (size_t y = first; y < first + STRIP && y < out->height; y++)
-        for (size_t pair = 0; pair < p->pairs; pair++) {
-            const size_t block = image * out->blocks + 2 * pair;
-            const int second = 2 * pair + 1 < out->blocks;
-            p->engine.kernels->direct_forward(
-                &direct, out->width, rows + (y - first) * p->conv->stride[0] * p->padded_width,
-                r->weights + pair * p->taps * 2 * lanes, r->bias + pair * 2 * lanes,
-                r->to + ((block * out->rows + y + 1) * out->columns + 1) * lanes,
-                second ? out->rows * out->columns * lanes : 0, r->relu,
-                r->bits == NULL ? NULL
-                                : r->bits + (block * out->height + y) * out->width * mask_bytes,
-                out->height * out->width * mask_bytes);
-        }
+    for (size_t y = first; y < end; y++)
+        forward_row(r, image, y, rows + (y - first) * p->conv->stride[0] * p->padded_width,
+                    r->to + image * map, y + 1, out->rows, r->bits);
 }
 
 void gc_direct_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    run r = make_run(make_plan(&layer->conv, 0, step->in[0], step->out, step->engine),
+    run r = make_run(make_plan(&layer->conv, 0, step->in[0], step->out, STRIP, step->engine),
                      step->scratch);
     const gc_blocked *out = &r.plan.out;
     lay_out_forward(&r, layer);
@@ -175,6 +192,62 @@ void gc_direct_forward(const gc_layer *layer, const gc_forward_step *step)
     r.strips = gc_divide_up(out->height, STRIP);
     gc_zero_borders(step->engine, step->count, out, out->height, out->width, step->y);
     gc_parallel(step->engine.workers, step->count * r.strips, forward_strip, &r);
+}
+
+/* ---- Drawn by another layer ---------------------------------------------------------------- */
+
+struct gc_direct_source {
+    run run;
+};
+
+size_t gc_direct_source_bytes(const gc_conv *conv, gc_shape in, gc_shape out, gc_engine engine)
+{
+    const plan p = make_plan(conv, 0, in, out, GC_DRAWN_ROWS, engine);
+    return sizeof(gc_direct_source) + plan_bytes(&p);
+}
+
+gc_direct_source *gc_direct_draw(const gc_drawn *drawn, gc_shape out, const float *x,
+                                 gc_engine engine, void *memory)
+{
+    gc_direct_source *source = memory;
+    source->run =
+        make_run(make_plan(&drawn->layer->conv, 0, drawn->in, out, GC_DRAWN_ROWS, engine),
+                 source + 1);
+    lay_out_forward(&source->run, drawn->layer);
+    source->run.from = x;
+    source->run.relu = 1;
+    source->run.bits = drawn->bits;
+    return source;
+}
+
+/* What lies outside the map in one row of a block: the columns of the border, or all. */
+static void zero_outside(const plan *p, int whole, float *row)
+{
+    const size_t lanes = p->engine.kernels->width;
+    const size_t right = p->out.width + 1, columns = p->out.columns;
+    memset(row, 0, (whole ? columns : 1) * lanes * sizeof *row);
+    if (!whole)
+        memset(row + right * lanes, 0, (columns - right) * lanes * sizeof *row);
+}
+
+void gc_direct_rows(const gc_direct_source *source, size_t worker, size_t image, ptrdiff_t first,
+                    size_t count, size_t bits_from, size_t bits_to, size_t rows, float *to)
+{
+    const run *r = &source->run;
+    const plan *p = &r->plan;
+    const size_t row_floats = p->out.columns * p->engine.kernels->width;
+    const size_t begin = first < 0 ? 0 : (size_t)first, above = first < 0 ? (size_t)-first : 0;
+    float *taken = r->rows + worker * p->rows;
+    copy_rows(r, image, begin, taken);
+    for (size_t i = 0; i < count; i++) {
+        const size_t y = begin + i - above;
+        const int outside = i < above || y >= p->out.height;
+        for (size_t block = 0; block < p->out.blocks; block++)
+            zero_outside(p, outside, to + (block * rows + i) * row_floats);
+        if (!outside)
+            forward_row(r, image, y, taken + (y - begin) * p->conv->stride[0] * p->padded_width,
+                        to, i, rows, y >= bits_from && y < bits_to ? r->bits : NULL);
+    }
 }
 
 /* ---- Backward ---------------------------------------------------------------------------- */
@@ -261,7 +334,7 @@ static void backward_strip(void *argument, size_t part, size_t worker)
 
 void gc_direct_backward(const gc_layer *layer, const gc_backward_step *step)
 {
-    run r = make_run(make_plan(&layer->conv, 1, step->in[0], step->out, step->engine),
+    run r = make_run(make_plan(&layer->conv, 1, step->in[0], step->out, STRIP, step->engine),
                      step->scratch);
     lay_out_backward(&r, layer);
     r.from = step->dy;

@@ -15,4 +15,23 @@ size_t gc_direct_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, g
 void gc_direct_forward(const gc_layer *layer, const gc_forward_step *step);
 void gc_direct_backward(const gc_layer *layer, const gc_backward_step *step);
 
+/* ---- Drawn by another layer, which reads the rectified output a few rows at a time ---- */
+
+typedef struct gc_direct_source gc_direct_source;
+
+/* Rows that are drawn at a time, at most. */
+enum { GC_DRAWN_ROWS = 6 };
+
+size_t gc_direct_source_bytes(const gc_conv *conv, gc_shape in, gc_shape out, gc_engine engine);
+
+/* Made in `memory` of that many bytes, and no longer valid than this. */
+gc_direct_source *gc_direct_draw(const gc_drawn *drawn, gc_shape out, const float *x,
+                                 gc_engine engine, void *memory);
+
+/* Rows first .. first + count of one image's output, in blocks of `rows` rows of which these begin
+ * with row 0 of `to`; columns as in gc_blocked, borders included; outside the map, zeros. Of rows
+ * bits_from .. bits_to the ReLU's bits are recorded. */
+void gc_direct_rows(const gc_direct_source *source, size_t worker, size_t image, ptrdiff_t first,
+                    size_t count, size_t bits_from, size_t bits_to, size_t rows, float *to);
+
 #endif

@@ -38,14 +38,22 @@ typedef struct gc_layouts {
  * 2x2 max pooling behind that; backward the same way back, for those before it. */
 typedef enum gc_fusion { GC_FUSES_NOTHING, GC_FUSES_RELU, GC_FUSES_RELU_AND_POOL } gc_fusion;
 
+typedef struct gc_layer gc_layer;
+
+/* A layer, and the ReLU behind it, that the only reader of the ReLU computes in its own step. */
+typedef struct gc_drawn {
+    const gc_layer *layer; /* NULL: there is none */
+    gc_shape in;           /* of its input, which is the step's then */
+    uint8_t *bits;         /* the ReLU's record, or NULL */
+} gc_drawn;
+
 /* The neighbours that run in a step. */
 typedef struct gc_fused {
     int relu, pool;               /* whether they are there; no pool without ReLU */
     uint8_t *bits, *positions;    /* their records; forward NULL where nothing is recorded */
     gc_shape shape;               /* of the last one's output; backward, of the ReLU's input */
+    gc_drawn drawn;               /* forward */
 } gc_fused;
-
-typedef struct gc_layer gc_layer;
 
 typedef struct gc_forward_step {
     gc_engine engine;
@@ -53,7 +61,7 @@ typedef struct gc_forward_step {
     const gc_shape *in;      /* [input_count] */
     gc_shape out;
     gc_layouts layouts;
-    const float *const *x;   /* [input_count] maps of `count` images */
+    const float *const *x;   /* [input_count] maps of `count` images; of what is drawn, its */
     float *y;                /* of the last layer that is fused */
     void *record;            /* count * record_bytes, to be written; or NULL */
     gc_fused fused;
@@ -87,6 +95,10 @@ typedef struct gc_layer_type {
     gc_layouts (*layouts)(const gc_layer *layer, const gc_shape *in, gc_layout given,
                           gc_engine engine);
     gc_fusion (*fuses)(const gc_layer *layer, gc_engine engine); /* NULL: nothing */
+    /* Bytes of scratch that it needs besides its own to draw from `source`, the only layer that
+     * feeds it but for a ReLU; `in` is that layer's. 0: it cannot. May be NULL. */
+    size_t (*drawing_bytes)(const gc_layer *layer, const gc_layer *source, gc_shape source_in,
+                            gc_shape in, gc_engine engine);
     /* Bytes for one image. */
     size_t (*record_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out,
                            gc_layout writes, gc_engine engine);

@@ -4,13 +4,18 @@
  * multiplied and transformed back, with the layers that are fused, by one thread in one go where
  * the weights are small enough to be read once for each block. Where they are large, a wider block
  * is transformed by all threads, which then share out the output channels, so that each weight is
- * read once. Blocking follows from sizes alone, never from the number of threads. */
+ * read once. Blocking follows from sizes alone, never from the number of threads.
+ *
+ * A map that comes from a convolution of a picture's few channels is large, and quicker made than
+ * fetched: it is drawn. Each thread has the rows of one row of tiles computed into a strip of its
+ * own, in the cache, where it transforms them; the last two rows serve the next row of tiles. */
 #include "layers/winograd.h"
 
 #include <string.h>
 
 #include "base/threads.h"
 #include "layers/blocked.h"
+#include "layers/direct.h"
 
 enum {
     STEP = 4,
@@ -22,7 +27,9 @@ enum {
     BLOCK = 56,                   /* of more channels, stays in the second cache */
     FEW_CHANNELS = 128,
     SMALL_BLOCK = 28,
-    INPUT_PART = 4                /* tiles of a part of its input transform */
+    INPUT_PART = 4,               /* tiles of a part of its input transform */
+    DRAWN_TILES = 2,              /* rows of tiles that a thread draws in one go, and the */
+    STRIP_ROWS = DRAWN_TILES * STEP + 2 /* rows of the map that they depend on */
 };
 
 int gc_winograd_applies(const gc_conv *c, gc_engine engine)
@@ -40,6 +47,7 @@ typedef struct plan {
     size_t tiles;               /* of all images */
     size_t block;               /* tiles of a block */
     int by_output;              /* threads share out output channels, not tiles */
+    int draws;                  /* whether a row of tiles is a good block */
     size_t bias_floats;
     size_t v_floats, m_floats;  /* of V and M of one worker */
 } plan;
@@ -69,16 +77,17 @@ static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t cou
     const size_t most = p.by_output                  ? WIDE_BLOCK
                         : channels <= FEW_CHANNELS ? BLOCK
                                                    : SMALL_BLOCK;
+    p.draws = !p.by_output && w->tiles_across <= most && 2 * w->tiles_across > most;
     p.block = gc_even_share(p.tiles, most);
     /* Fewer tiles may make larger blocks, but none larger than this: memory never grows when
      * images get fewer. */
     const size_t room = gc_least(p.tiles, most);
-    w->tile_room = p.block;
-    w->v_plane = plane_stride(channels * p.block);
-    w->m_plane = plane_stride(2 * lanes * p.block);
+    w->tile_room = room;
+    w->v_plane = plane_stride(channels * room);
+    w->m_plane = plane_stride(2 * lanes * room);
     p.bias_floats = outputs;
-    p.v_floats = PRODUCTS * plane_stride(channels * room);
-    p.m_floats = PRODUCTS * plane_stride(2 * lanes * room);
+    p.v_floats = PRODUCTS * w->v_plane;
+    p.m_floats = PRODUCTS * w->m_plane;
     return p;
 }
 
@@ -89,6 +98,22 @@ size_t gc_winograd_scratch_bytes(const gc_conv *conv, int backward, gc_shape in,
     return (p.bias_floats + (p.by_output ? 1 : engine.workers) * p.v_floats
             + engine.workers * p.m_floats)
            * sizeof(float);
+}
+
+int gc_winograd_draws(const gc_conv *conv, gc_shape in, gc_engine engine)
+{
+    return gc_winograd_applies(conv, engine) && make_plan(conv, 0, in, 1, engine).draws;
+}
+
+static size_t strip_floats(const gc_blocked *in, gc_engine engine)
+{
+    return in->blocks * STRIP_ROWS * in->columns * engine.kernels->width;
+}
+
+size_t gc_winograd_strip_bytes(const gc_conv *conv, gc_shape in, gc_engine engine)
+{
+    const plan p = make_plan(conv, 0, in, 1, engine);
+    return engine.workers * strip_floats(&p.winograd.in, engine) * sizeof(float);
 }
 
 typedef void (*finish_kernel)(const gc_winograd *winograd, size_t first, size_t count, size_t pair,
@@ -102,20 +127,53 @@ typedef struct run {
     size_t first, count; /* tiles of the block shared out by output */
     finish_kernel finish_tiles;
     gc_finish finish;
+    const gc_direct_source *source; /* from which the maps are drawn, or NULL */
+    float *strips;                  /* their rows; scratch */
 } run;
 
-/* A block of tiles, whole, with V and M of the worker's own. */
-static void tiles_part(void *argument, size_t part, size_t worker)
+/* Tiles first .. first + count, from V to maps, with V and M of the worker's own. */
+static void finish_block(const run *r, size_t first, size_t count, size_t worker)
 {
-    const run *r = argument;
     const gc_winograd *w = &r->plan.winograd;
-    const size_t first = part * r->plan.block;
-    const size_t count = gc_least(r->plan.tiles - first, r->plan.block);
-    float *v = r->v + worker * r->plan.v_floats, *m = r->m + worker * r->plan.m_floats;
-    r->kernels->winograd_input(w, first, count, r->x, v);
+    const float *v = r->v + worker * r->plan.v_floats;
+    float *m = r->m + worker * r->plan.m_floats;
     for (size_t pair = 0; pair < w->out_pairs; pair++) {
         r->kernels->winograd_product(w, count, pair, r->u, v, m);
         r->finish_tiles(w, first, count, pair, m, &r->finish);
+    }
+}
+
+static void tiles_part(void *argument, size_t part, size_t worker)
+{
+    const run *r = argument;
+    const size_t first = part * r->plan.block;
+    const size_t count = gc_least(r->plan.tiles - first, r->plan.block);
+    r->kernels->winograd_input(&r->plan.winograd, first, count, r->x,
+                               r->v + worker * r->plan.v_floats);
+    finish_block(r, first, count, worker);
+}
+
+/* Some rows of tiles of one image, their maps drawn. */
+static void drawn_part(void *argument, size_t part, size_t worker)
+{
+    const run *r = argument;
+    const gc_winograd *w = &r->plan.winograd;
+    const size_t parts = gc_divide_up(w->tiles_down, DRAWN_TILES), across = w->tiles_across;
+    const size_t image = part / parts, first = part % parts * DRAWN_TILES;
+    const size_t end = gc_least(first + DRAWN_TILES, w->tiles_down);
+    const size_t row = w->in.columns * r->kernels->width;
+    float *strip = r->strips + worker * w->in.blocks * STRIP_ROWS * row;
+    gc_winograd of_strip = *w; /* whose maps are the strip */
+    of_strip.in.rows = STRIP_ROWS;
+    of_strip.tiles_down = DRAWN_TILES;
+    for (size_t down = first, there = 0; down < end; down++) {
+        const size_t needed = (down - first) * STEP + SIDE;
+        gc_direct_rows(r->source, worker, image, (ptrdiff_t)(first * STEP + there) - 1,
+                       needed - there, first * STEP, end * STEP, STRIP_ROWS, strip + there * row);
+        there = needed;
+        r->kernels->winograd_input(&of_strip, (down - first) * across, across, strip,
+                                   r->v + worker * r->plan.v_floats);
+        finish_block(r, (image * w->tiles_down + down) * across, across, worker);
     }
 }
 
@@ -173,6 +231,7 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
                         .recorded = step->recorded,
                         .rule = step->rule}};
     const gc_winograd *w = &r.plan.winograd;
+    const gc_drawn *drawn = &step->fused.drawn;
     float *bias = step->scratch;
     r.m = bias + r.plan.bias_floats;
     r.v = r.m + engine.workers * r.plan.m_floats;
@@ -183,13 +242,19 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
         r.finish.bias = bias;
     }
     zero_borders(step, &r.finish.out);
-    if (!r.plan.by_output) {
+    if (drawn->layer != NULL) {
+        r.strips = r.v + engine.workers * r.plan.v_floats;
+        r.source = gc_direct_draw(drawn, step->in, step->from, engine,
+                                  r.strips + engine.workers * strip_floats(&w->in, engine));
+        gc_parallel(engine.workers, step->count * gc_divide_up(w->tiles_down, DRAWN_TILES),
+                    drawn_part, &r);
+    } else if (!r.plan.by_output) {
         gc_parallel(engine.workers, gc_divide_up(r.plan.tiles, r.plan.block), tiles_part, &r);
-        return;
-    }
-    for (r.first = 0; r.first < r.plan.tiles; r.first += r.plan.block) {
-        r.count = gc_least(r.plan.tiles - r.first, r.plan.block);
-        gc_parallel(engine.workers, gc_divide_up(r.count, INPUT_PART), input_part, &r);
-        gc_parallel(engine.workers, w->out_pairs, output_part, &r);
+    } else {
+        for (r.first = 0; r.first < r.plan.tiles; r.first += r.plan.block) {
+            r.count = gc_least(r.plan.tiles - r.first, r.plan.block);
+            gc_parallel(engine.workers, gc_divide_up(r.count, INPUT_PART), input_part, &r);
+            gc_parallel(engine.workers, w->out_pairs, output_part, &r);
+        }
     }
 }

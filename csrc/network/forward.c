@@ -4,7 +4,8 @@
  * the layer that writes it to the last layer that reads it, and on the tape if it is to be kept.
  * Where a ReLU is the only reader of a convolution or linear layer that is not kept, that layer
  * applies it while its output is in registers or the cache, and writes the ReLU's record; likewise
- * 2x2 max pooling behind that ReLU, whose input is then never stored. */
+ * 2x2 max pooling behind that ReLU, whose input is then never stored. A convolution that is the only
+ * reader of such a ReLU may in turn draw from both: then neither's output is stored. */
 #include <string.h>
 
 #include "base/arena.h"
@@ -105,6 +106,7 @@ typedef struct plan {
     float **maps;         /* [count of layers] of these images, or NULL */
     size_t *readers;      /* [count] needed layers that read a map, plus 1 if it is kept */
     size_t *relu, *pool;  /* [count] the layers that a layer runs in its own step, or 0 */
+    size_t *drawn;        /* [count] the layer before its ReLU that it runs too, or 0 */
     unsigned char *fused; /* [count] whether another layer runs this one */
     const float **inputs; /* maps of the layer being run, */
     float **converted;    /* those that had to be converted for it, or NULL, */
@@ -118,6 +120,7 @@ static void free_plan(plan *p)
     gc_free(p->readers);
     gc_free(p->relu);
     gc_free(p->pool);
+    gc_free(p->drawn);
     gc_free(p->fused);
     gc_free(p->inputs);
     gc_free(p->converted);
@@ -209,6 +212,31 @@ static void find_fusions(const gc_tape *tape, const plan *p)
     }
 }
 
+/* Bytes of scratch that a layer needs to draw from layer `source`; 0: it does not. */
+static size_t drawing_bytes(const gc_tape *tape, const plan *p, size_t number, size_t source)
+{
+    const gc_layer *layer = &tape->network->layers[number];
+    const gc_layer *drawn = &tape->network->layers[source];
+    return source == 0 || layer->type->drawing_bytes == NULL
+               ? 0
+               : layer->type->drawing_bytes(layer, drawn, tape->shapes[drawn->inputs[0]],
+                                            tape->shapes[source], p->engine);
+}
+
+/* Of the layers that run a ReLU but no pooling, those that the ReLU's only reader draws from. */
+static void find_drawn(const gc_tape *tape, const plan *p)
+{
+    for (size_t i = 1; i < tape->network->count; i++) {
+        if (p->relu[i] == 0 || p->pool[i] != 0 || p->drawn[i] != 0)
+            continue;
+        const size_t reader = only_reader(tape, p, p->relu[i], &gc_conv_layer);
+        if (reader != 0 && drawing_bytes(tape, p, reader, i) > 0) {
+            p->drawn[reader] = i;
+            p->fused[i] = 1;
+        }
+    }
+}
+
 /* The plan, with room for the layer with the most inputs; 0: no memory. */
 static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, plan *p)
 {
@@ -218,16 +246,19 @@ static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, pla
     p->readers = gc_alloc_zeroed(network->count, sizeof *p->readers);
     p->relu = gc_alloc_zeroed(network->count, sizeof *p->relu);
     p->pool = gc_alloc_zeroed(network->count, sizeof *p->pool);
+    p->drawn = gc_alloc_zeroed(network->count, sizeof *p->drawn);
     p->fused = gc_alloc_zeroed(network->count, sizeof *p->fused);
     p->inputs = gc_alloc_zeroed(most_inputs, sizeof *p->inputs);
     p->converted = gc_alloc_zeroed(most_inputs, sizeof *p->converted);
     p->in = gc_alloc_zeroed(most_inputs, sizeof *p->in);
     if (p->maps == NULL || p->readers == NULL || p->relu == NULL || p->pool == NULL
-        || p->fused == NULL || p->inputs == NULL || p->converted == NULL || p->in == NULL)
+        || p->drawn == NULL || p->fused == NULL || p->inputs == NULL || p->converted == NULL
+        || p->in == NULL)
         return 0;
     count_readers(tape, keep, until, p->readers);
     decide_layouts(tape, p);
     find_fusions(tape, p);
+    find_drawn(tape, p);
     p->count = gc_even_share(tape->batch, gc_most_at_a_time(tape, tape->computed, p->engine));
     return 1;
 }
@@ -340,6 +371,16 @@ static int takes_over(const gc_tape *tape, const plan *p, size_t number)
            && tape->layouts[layer->inputs[0]].writes == tape->layouts[number].reads;
 }
 
+/* What a layer draws from, as it runs in its step; nothing where `number` is 0. */
+static gc_drawn drawn_of(const gc_tape *tape, const plan *p, size_t number)
+{
+    const gc_layer *layer = &tape->network->layers[number];
+    return number == 0 ? (gc_drawn){0}
+                       : (gc_drawn){.layer = layer,
+                                    .in = tape->shapes[layer->inputs[0]],
+                                    .bits = record_of(tape, p, p->relu[number])};
+}
+
 /* A layer, and those that are fused with it. */
 static void run_layer(gc_tape *tape, plan *p, size_t number)
 {
@@ -352,16 +393,19 @@ static void run_layer(gc_tape *tape, plan *p, size_t number)
         p->readers[layer->inputs[0]] = 0;
         return;
     }
+    const size_t drawn = p->drawn[number], first = drawn != 0 ? drawn : number;
     void *record = record_of(tape, p, number);
     uint8_t *bits = record_of(tape, p, relu), *positions = record_of(tape, p, pool);
+    const gc_drawn source = drawn_of(tape, p, drawn);
     gc_input_shapes(layer, tape->shapes, p->in);
-    gather_inputs(tape, p, number);
+    gather_inputs(tape, p, first);
     if (p->maps[last] == NULL)
         p->maps[last] =
             gc_arena_take(&p->arena, map_bytes(tape, p, last, tape->layouts[last].writes));
     void *scratch = gc_arena_take(
-        &p->arena, layer->type->scratch_bytes(layer, p->in, tape->shapes[number], p->count, 0,
-                                              p->engine));
+        &p->arena,
+        layer->type->scratch_bytes(layer, p->in, tape->shapes[number], p->count, 0, p->engine)
+            + drawing_bytes(tape, p, number, drawn));
     if (!p->arena.rehearsing)
         layer->type->forward(layer, &(gc_forward_step){
                                         .engine = p->engine,
@@ -376,11 +420,12 @@ static void run_layer(gc_tape *tape, plan *p, size_t number)
                                                   .pool = pool != 0,
                                                   .bits = bits,
                                                   .positions = positions,
-                                                  .shape = tape->shapes[last]},
+                                                  .shape = tape->shapes[last],
+                                                  .drawn = source},
                                         .scratch = scratch,
                                     });
     gc_arena_give(&p->arena, scratch);
-    release_inputs(tape, p, number);
+    release_inputs(tape, p, first);
 }
 
 /* Where a map that is kept begins for the images that go through the layers now; NULL where it is

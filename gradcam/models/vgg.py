@@ -101,14 +101,15 @@ class VGG:
             the file's metadata, else "torchvision".
         conv : "winograd" or "direct", optional
             How 3x3 convolutions are computed: by Winograd's algorithm, or by their definition,
-            which takes some three times as long and rounds less: against float64 the scores of
+            which takes some four times as long and rounds less: against float64 the scores of
             the full VGG-16 are 9e-7 off, in place of 1.4e-6 of the largest one. By default what
             the environment variable GRADCAM_CONV says, else "winograd".
         fc_dtype : "float32", "float16" or "bfloat16"
             How the fully connected weights are stored. The types of 16 bits hold them in memory of
-            their own, half as large, and one picture passes through these layers in about half
-            the time. Arithmetic stays in float32; the rounding of the weights moves scores by up
-            to 4e-4 (float16) or 3e-3 (bfloat16) of the largest one (full VGG-16, random weights).
+            their own, half as large, and a forward pass of one picture takes a little less time
+            (8 % here). Arithmetic stays in float32; the rounding of the weights moves scores by up
+            to 4e-4 (float16) or 3e-3 (bfloat16) of the largest one (full VGG-16, random weights;
+            ``tests/bench/settings.py`` measures this).
         seed : int
             Of the random weights.
         name : str, optional

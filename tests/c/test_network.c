@@ -331,6 +331,56 @@ static int check_packs(void)
     return good;
 }
 
+/* ---- A convolution that draws from the one before it ------------------------------------- */
+
+enum { WIDE = 150, LOW = 14, FIRST = 12, SECOND = 20 };
+
+/* The second ReLU's output, and its guided gradient at the input; the first ReLU kept, or drawn. */
+static gc_status pass_drawn(const gc_network *network, const float *x, const float *seeds,
+                            int kept, float *out, float *gradient)
+{
+    const unsigned char keep[5] = {0, 0, (unsigned char)kept, 0, 0};
+    const size_t last = 4, wanted = 0;
+    gc_tape *tape = NULL;
+    gc_error error;
+    gc_status s = gc_forward(network, x, BATCH, LOW, WIDE, keep, last, 1, &tape, &error);
+    if (s == GC_OK) s = gc_tape_read(tape, last, out, &error);
+    if (s == GC_OK) s = gc_backward(tape, last, seeds, 1, GC_GUIDED, &wanted, 1,
+                                    (float *const[]){gradient}, NULL, &error);
+    gc_tape_free(tape);
+    return s;
+}
+
+static int check_drawn(void)
+{
+    const gc_conv first = {.in_channels = CHANNELS, .out_channels = FIRST, .kernel = {3, 3},
+                           .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .groups = 1};
+    gc_conv second = first;
+    second.in_channels = FIRST;
+    second.out_channels = SECOND;
+    const size_t inputs = BATCH * CHANNELS * LOW * WIDE, outputs = BATCH * SECOND * LOW * WIDE;
+    float *w1 = random_floats(FIRST * CHANNELS * 9), *w2 = random_floats(SECOND * FIRST * 9);
+    float *x = random_floats(inputs), *seeds = random_floats(outputs);
+    float *out[2] = {nan_floats(outputs), nan_floats(outputs)};
+    float *gradient[2] = {nan_floats(inputs), nan_floats(inputs)};
+    gc_network *network = NULL;
+    gc_error error;
+    size_t layer;
+    gc_status s = gc_network_new(CHANNELS, &network, &error);
+    if (s == GC_OK) s = gc_add_conv(network, 0, &first, w1, NULL, &layer, &error);
+    if (s == GC_OK) s = gc_add_relu(network, layer, &layer, &error);
+    if (s == GC_OK) s = gc_add_conv(network, layer, &second, w2, NULL, &layer, &error);
+    if (s == GC_OK) s = gc_add_relu(network, layer, &layer, &error);
+    for (int kept = 0; kept < 2; kept++)
+        if (s == GC_OK) s = pass_drawn(network, x, seeds, kept, out[kept], gradient[kept]);
+    const int good = s == GC_OK && memcmp(out[0], out[1], outputs * sizeof(float)) == 0
+                     && memcmp(gradient[0], gradient[1], inputs * sizeof(float)) == 0;
+    gc_network_free(network);
+    free(w1), free(w2), free(x), free(seeds);
+    free(out[0]), free(out[1]), free(gradient[0]), free(gradient[1]);
+    return good;
+}
+
 int main(void)
 {
     static fixture f;
@@ -352,6 +402,7 @@ int main(void)
                check_gradient(network, gc_network_size(network) - 1, BATCH * CLASSES));
         report(name, "several seeds", check_several_seeds(network, scores));
         report(name, "transformed weights that are lent", check_packs());
+        report(name, "a convolution that draws its input", check_drawn());
     }
     report("memory", "every allocation fails once", check_no_memory(&f));
     report("arguments", "refused", check_refused(network, scores));

@@ -1,0 +1,61 @@
+"""The largest resident set of a process that explains with VGG-16 from a weight file.
+
+    python tests/bench/memory.py [CASE ...]
+
+Each case runs in a process of its own, with a file of random weights of full size (553 MB, written
+to a temporary folder) and what its convolutions become kept beside it, as after a first use. Pages
+of the two files that are in memory count as the system counts them: once, as a part of the set.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import gradcam
+
+CASES = {  # method, batch, side of the pictures in pixels
+    "forward": ("forward", 1, 224),
+    "grad_cam": ("grad_cam", 1, 224),
+    "guided": ("guided_backprop", 1, 224),
+    "batch32": ("grad_cam", 32, 224),
+    "batch32-guided": ("guided_backprop", 32, 224),
+    "1024x1024": ("grad_cam", 1, 1024),
+}
+
+
+def run(weights: str, method: str, batch: str, side: str) -> None:
+    """Explain once, and print the peak in MB."""
+    shape = (int(batch), 3, int(side), int(side))
+    x = np.random.default_rng(1).standard_normal(shape, np.float32)
+    tape = gradcam.vgg16(weights).forward(x, record=method != "forward")
+    if method != "forward":
+        tape.explain(method)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    print(kilobytes * (1e-6 if sys.platform == "darwin" else 1.024e-3))
+
+
+def main(*names: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        weights = str(Path(folder) / "vgg16.safetensors")
+        gradcam.weights.save(gradcam.vgg16.random_tensors(), weights)
+        environment = os.environ | {"GRADCAM_CACHE": folder}
+        for name in ("grad_cam", *(names or CASES)):  # the first one leaves its files behind
+            command = [sys.executable, __file__, "--run", weights, *map(str, CASES[name])]
+            told = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=True
+            )
+            print(f"{name:16} {float(told.stdout):7.0f} MB")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--run"]:
+        run(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])
