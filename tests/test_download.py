@@ -1,0 +1,636 @@
+"""Downloading trained weights: from a server on this computer, which misbehaves as servers do."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from helpers import peer, run_python
+
+import gradcam
+from gradcam.weights import download
+from gradcam.weights.download import DownloadError, Published, WeightsError, fetch
+
+CONTENT = bytes(range(256)) * 4000
+"""What the published file holds: a megabyte, four of the chunks that are read at a time."""
+
+HALF = len(CONTENT) // 2
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+NAME = "small-12345678.pth"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as the test's own function says; counts what it was asked."""
+
+    server: Server
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Range")))
+        self.server.behaviour(self)
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, content: bytes, status: int = 200, length: int | None = None, **headers: str):
+        """Send headers and content; a `length` larger than the content breaks the connection."""
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content) if length is None else length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def rest(self) -> int:
+        """Where the part that was asked for begins."""
+        return int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+
+    def answer_part(self, end: int = len(CONTENT)):
+        """The part that was asked for, up to `end` and then broken off."""
+        start = self.rest()
+        length = len(CONTENT) - start
+        if start == 0:
+            self.answer(CONTENT[:end], length=length)
+        else:
+            place = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+            self.answer(CONTENT[start:end], 206, length, Content_Range=place)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    behaviour: Callable[[Handler], None]
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked = []
+        self.behaviour = lambda handler: handler.answer(CONTENT)
+
+    def handle_error(self, *_):  # a client that went away
+        pass
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{NAME}"
+
+
+def served():
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+server = pytest.fixture(served)
+second = pytest.fixture(served, name="second")
+
+
+@pytest.fixture
+def pooch():
+    return peer("pooch")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache and homes of their own; no proxy between the test and its server."""
+    for name in ("TORCH_HOME", "KERAS_HOME", "GRADCAM_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / ".cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("GRADCAM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(download, "PAUSE", 0.0)
+    monkeypatch.setattr(download, "TIMEOUT", 10.0)
+    return tmp_path / "cache" / "weights"
+
+
+def publish(monkeypatch, *urls: str, digest: str = f"sha256:{SHA256}", size: int = len(CONTENT)):
+    file = Published("vgg16", "imagenet", NAME, urls, size, digest, "")
+    monkeypatch.setattr(download, "FILES", (file,))
+    return file
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def nobody() -> str:
+    """An address of this computer at which nobody listens."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as closed:
+        return f"http://127.0.0.1:{closed.server_port}/{NAME}"
+
+
+def refused(*parts: str) -> str:
+    """What fetch says when it fails, which must hold these parts."""
+    with pytest.raises(DownloadError) as caught:
+        fetch("vgg16", "imagenet")
+    for part in parts:
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# The table.
+
+
+def test_the_table():
+    names = [(file.architecture, file.weights) for file in download.FILES]
+    assert len(set(names)) == len(names)
+    assert {name for name, kind in names if kind == "imagenet"} == {
+        f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("", "_bn")
+    }
+    for file in download.FILES:
+        algorithm, _, digits = file.digest.partition(":")
+        assert int(digits, 16) and 8 <= len(digits) <= 2 * hashlib.new(algorithm).digest_size
+        assert all(url.startswith("https://") and url.endswith(file.name) for url in file.urls)
+        if algorithm == "sha256":
+            assert f"{file.architecture}-{digits[:8]}.pth" == file.name
+        assert callable(getattr(gradcam, file.architecture)) and file.source
+        parameters = {"11": 132.9, "13": 133.0, "16": 138.4, "19": 143.7}[file.architecture[3:5]]
+        assert 0 <= file.size - 4e6 * parameters < 0.6e6
+
+
+def test_synonyms_and_names_that_are_none(monkeypatch):
+    for name in download.NAMES:
+        assert download._published("vgg16", name).architecture == "vgg16"
+    assert download._published("vgg16", "DEFAULT") is download._published("vgg16", "imagenet")
+    with pytest.raises(ValueError, match="none are published for vgg11; there is 'imagenet'"):
+        fetch("vgg11", "imagenet-caffe")
+
+
+def test_nothing_is_imported_or_asked_at_import():
+    program = (
+        "import sys, gradcam.weights.download; print({'pooch', 'requests'} & set(sys.modules))"
+    )
+    assert run_python(program) == "set()"
+
+
+# Files that are there.
+
+
+@pytest.mark.parametrize(
+    "digest", [f"sha256:{SHA256[:8]}", f"md5:{hashlib.md5(CONTENT).hexdigest()}"]
+)
+def test_a_file_put_there_by_hand(cache, monkeypatch, digest):
+    publish(monkeypatch, nobody(), digest=digest)
+    cache.mkdir(parents=True)
+    (cache / NAME).write_bytes(CONTENT)
+    assert fetch("vgg16", "imagenet") == cache / NAME
+    monkeypatch.setattr(download, "_digest", None)
+    assert fetch("vgg16", "DEFAULT") == cache / NAME, "the digest is remembered"
+
+
+def test_a_file_that_changes_is_checked_again(cache, monkeypatch):
+    publish(monkeypatch, nobody())
+    cache.mkdir(parents=True)
+    (cache / NAME).write_bytes(CONTENT)
+    fetch("vgg16", "imagenet")
+    before = (cache / NAME).stat()
+    with open(cache / NAME, "r+b") as file:
+        file.write(b"other")
+    os.utime(cache / NAME, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(WeightsError, match="not small-12345678.pth as published"):
+        fetch("vgg16", "imagenet")
+
+
+@pytest.mark.parametrize("content", [b"", CONTENT[:HALF], CONTENT[:-1] + b"?", b"<html>"])
+def test_another_file_put_there_is_refused_and_kept(cache, monkeypatch, content):
+    publish(monkeypatch, nobody())
+    cache.mkdir(parents=True)
+    (cache / NAME).write_bytes(content)
+    with pytest.raises(WeightsError) as caught:
+        fetch("vgg16", "imagenet")
+    for part in (str(cache / NAME), f"{len(content):,} bytes", SHA256, "remove it"):
+        assert part in str(caught.value)
+    assert (cache / NAME).read_bytes() == content and files(cache) == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder"),
+    [
+        (None, "home/.cache/torch/hub/checkpoints"),
+        ("TORCH_HOME", "hub/checkpoints"),
+        (None, "home/.keras/models"),
+        ("KERAS_HOME", "models"),
+    ],
+)
+@pytest.mark.parametrize("off", [False, True])
+def test_the_caches_of_others(tmp_path, cache, monkeypatch, variable, folder, off):
+    publish(monkeypatch, nobody())
+    if variable:
+        monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
+    if off:
+        monkeypatch.setenv("GRADCAM_CACHE", "off")
+    there = tmp_path / ("elsewhere" if variable else "") / folder / NAME
+    there.parent.mkdir(parents=True)
+    there.write_bytes(CONTENT)
+    assert fetch("vgg16", "imagenet") == there
+    assert files(cache) == ([] if off else [f"{NAME}.checked"])
+    if not off:
+        monkeypatch.setattr(download, "_digest", None)
+        assert fetch("vgg16", "imagenet") == there
+
+
+def test_a_damaged_file_in_the_cache_of_others_is_passed_over(tmp_path, cache, monkeypatch, server):
+    peer("pooch")
+    publish(monkeypatch, server.url)
+    there = tmp_path / "home/.cache/torch/hub/checkpoints" / NAME
+    there.parent.mkdir(parents=True)
+    there.write_bytes(CONTENT[:-1])
+    assert fetch("vgg16", "imagenet") == cache / NAME
+    assert there.read_bytes() == CONTENT[:-1]
+
+
+def test_without_a_cache(monkeypatch):
+    publish(monkeypatch, "https://example.org/file")
+    monkeypatch.setenv("GRADCAM_CACHE", "off")
+    refused("set GRADCAM_CACHE to a folder", "https://example.org/file", "gradcam.vgg16('FILE')")
+
+
+# Mirrors.
+
+
+def test_a_mirror_in_a_folder_needs_no_network_and_no_pooch(tmp_path, cache, monkeypatch, capfd):
+    publish(monkeypatch, nobody())
+    stick = tmp_path / "a stick"
+    stick.mkdir()
+    (stick / NAME).write_bytes(CONTENT)
+    monkeypatch.setenv("GRADCAM_MIRROR", stick.as_uri())
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    path = fetch("vgg16", "imagenet")
+    assert path.read_bytes() == CONTENT and files(cache) == [NAME, f"{NAME}.checked"]
+    out, err = capfd.readouterr()
+    assert out == "" and err == f"Downloading {stick.as_uri()}/{NAME} (1 MB)\n"
+
+
+def test_a_mirror_that_is_no_address(monkeypatch):
+    publish(monkeypatch, nobody())
+    monkeypatch.setenv("GRADCAM_MIRROR", "/media/stick")
+    with pytest.raises(ValueError, match="GRADCAM_MIRROR='/media/stick': expected the address"):
+        fetch("vgg16", "imagenet")
+
+
+def test_the_mirror_comes_first(cache, monkeypatch, server, second, pooch):
+    publish(monkeypatch, second.url)
+    monkeypatch.setenv("GRADCAM_MIRROR", f"http://127.0.0.1:{server.server_port}/weights/")
+    assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
+    assert server.asked == [(f"/weights/{NAME}", None)] and second.asked == []
+
+
+def test_after_the_mirror_comes_the_publisher(tmp_path, monkeypatch, server, pooch):
+    publish(monkeypatch, server.url)
+    monkeypatch.setenv("GRADCAM_MIRROR", tmp_path.as_uri())
+    assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
+
+
+def test_addresses_are_tried_in_turn(monkeypatch, server, second, pooch):
+    def wrong(handler):
+        handler.answer(b"x" * len(CONTENT))
+
+    server.behaviour = wrong
+    publish(monkeypatch, nobody(), server.url, second.url)
+    assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
+    assert len(server.asked) == len(second.asked) == 1
+
+
+# Downloads.
+
+
+def test_a_download(cache, monkeypatch, server, pooch, capfd):
+    publish(monkeypatch, server.url)
+    path = fetch("vgg16", "imagenet")
+    assert path == cache / NAME and path.read_bytes() == CONTENT
+    assert files(cache) == [NAME, f"{NAME}.checked"]
+    out, err = capfd.readouterr()
+    assert out == "" and err == f"Downloading {server.url} (1 MB)\n"
+    monkeypatch.setattr(download, "_digest", None)
+    assert fetch("vgg16", "imagenet") == path
+    assert server.asked == [(f"/{NAME}", None)], "once"
+
+
+def test_a_bar_on_a_terminal(monkeypatch, server, pooch, capfd):
+    publish(monkeypatch, server.url)
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_INTERACTIVE", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    fetch("vgg16", "imagenet")
+    assert "1.0/1.0 MB" in capfd.readouterr().err
+
+
+def test_without_pooch(cache, monkeypatch):
+    publish(monkeypatch, "https://example.org/file")
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(ImportError) as caught:
+        fetch("vgg16", "imagenet")
+    for part in ("gradcam[download]", "https://example.org/file", "gradcam.vgg16('FILE')"):
+        assert part in str(caught.value)
+    assert files(cache) == []
+
+
+def html(handler):
+    handler.answer(b"\n<!DOCTYPE html><title>Welcome to the hotel</title>")
+
+
+def gone(handler):
+    handler.answer(b"<html>", 404)
+
+
+def wrong_checksum(handler):
+    handler.answer(CONTENT[:-1] + b"?")
+
+
+def too_long(handler):
+    handler.answer(CONTENT * 4)
+
+
+def silent(handler):
+    handler.server.behaviour = None
+    time.sleep(1.5)
+
+
+def garbled(handler):
+    handler.answer(CONTENT, length="many")
+
+
+def in_circles(handler):
+    handler.answer(b"", 302, Location=f"/{NAME}")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        (html, "a web page came in its place (does the network want you to log in?)"),
+        (gone, "the server answered 404 Not Found"),
+        (wrong_checksum, "1,024,000 bytes came that are not the file, by their sha256"),
+        (too_long, "it sends more than the 1 MB of the file"),
+        (silent, "no answer within 0.4 s"),
+        (garbled, "invalid literal for int"),
+        (in_circles, "Exceeded 30 redirects"),
+    ],
+)
+def test_what_a_server_may_do(cache, monkeypatch, server, pooch, behaviour, reason):
+    server.behaviour = behaviour
+    monkeypatch.setattr(download, "TIMEOUT", 0.4)
+    publish(monkeypatch, server.url)
+    refused(f"{server.url}: {reason}", f"put it at {cache / NAME}", "gradcam.vgg16('FILE')")
+    assert files(cache) == []
+    assert len(server.asked) == (31 if behaviour is in_circles else 1)
+
+
+def test_without_a_network(cache, monkeypatch, pooch):
+    url = nobody()
+    publish(monkeypatch, url)
+    told = refused("Without a network", f"put it at {cache / NAME}", "(1 MB)")
+    assert f"{url}: Connection refused" in told
+    assert files(cache) == []
+
+
+def test_every_address_is_told(cache, monkeypatch, server, pooch):
+    server.behaviour = gone
+    url = nobody()
+    publish(monkeypatch, url, server.url)
+    refused(f"({url}: Connection refused; {server.url}: the server answered 404 Not Found)")
+
+
+# Connections that break.
+
+
+def test_a_broken_connection_is_taken_up_again(monkeypatch, server, pooch):
+    """As long as each brings more, however often."""
+    breaks = list(range(100_000, len(CONTENT), 100_000))
+    server.behaviour = lambda handler: handler.answer_part(
+        (*breaks, len(CONTENT))[len(server.asked) - 1]
+    )
+    publish(monkeypatch, server.url)
+    assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
+    assert len(breaks) == 10 > download.RETRIES
+    assert [part for _, part in server.asked] == [None, *(f"bytes={at}-" for at in breaks)]
+
+
+def test_a_server_that_knows_no_parts(monkeypatch, server, pooch):
+    """It answers with all of it, from the beginning."""
+
+    def behaviour(handler):
+        end = HALF if len(server.asked) == 1 else len(CONTENT)
+        handler.answer(CONTENT[:end], length=len(CONTENT))
+
+    server.behaviour = behaviour
+    publish(monkeypatch, server.url)
+    assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
+    assert [part for _, part in server.asked] == [None, f"bytes={HALF}-"]
+
+
+def test_a_server_that_sends_another_part(cache, monkeypatch, server, pooch):
+    def behaviour(handler):
+        if handler.rest() == 0:
+            handler.answer_part(HALF)
+        else:
+            handler.answer(CONTENT[:HALF], 206, Content_Range=f"bytes 0-{HALF - 1}/{len(CONTENT)}")
+
+    server.behaviour = behaviour
+    publish(monkeypatch, server.url)
+    refused(f"asked for what follows byte {HALF}, it sent 'bytes 0-")
+    assert files(cache) == []
+
+
+def test_a_connection_that_breaks_always_at_the_same_place(cache, monkeypatch, server, pooch):
+    server.behaviour = lambda handler: handler.answer(CONTENT[:HALF], length=len(CONTENT))
+    publish(monkeypatch, server.url)
+    refused(f"broke off after {HALF:,} bytes")
+    assert len(server.asked) == 1 + download.RETRIES
+    assert files(cache) == []
+
+
+def test_a_server_that_falls_silent_in_the_middle(monkeypatch, server, pooch):
+    def behaviour(handler):
+        if len(server.asked) == 1:
+            handler.answer(CONTENT[:HALF], length=len(CONTENT))
+            time.sleep(1)
+        else:
+            handler.answer_part()
+
+    server.behaviour = behaviour
+    monkeypatch.setattr(download, "TIMEOUT", 0.4)
+    publish(monkeypatch, server.url)
+    assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_is_busy(monkeypatch, server, pooch, status):
+    def behaviour(handler):
+        if len(server.asked) < 3:
+            handler.answer(b"later", status)
+        else:
+            handler.answer(CONTENT)
+
+    server.behaviour = behaviour
+    publish(monkeypatch, server.url)
+    assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
+
+
+def test_what_one_address_began_another_does_not_go_on_with(monkeypatch, server, second, pooch):
+    server.behaviour = lambda handler: handler.answer(b"?" * HALF, length=len(CONTENT))
+    publish(monkeypatch, server.url, second.url)
+    assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
+    assert second.asked == [(f"/{NAME}", None)]
+
+
+# The disk.
+
+
+def test_too_little_room(cache, monkeypatch):
+    publish(monkeypatch, nobody())
+    full = SimpleNamespace(f_bavail=10, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda path: full)
+    refused(f"needs 1 MB in {cache}, where 0 MB are free", "GRADCAM_CACHE")
+    assert files(cache) == []
+
+
+def program(url: str, *before: str) -> str:
+    """A program that fetches the file in a process of its own."""
+    return "\n".join(
+        [
+            "from gradcam.weights import download",
+            "file = download.Published('vgg16', 'imagenet', "
+            f"{NAME!r}, ({url!r},), {len(CONTENT)}, 'sha256:{SHA256}', '')",
+            "download.FILES = (file,)",
+            *before,
+            "print(download.fetch('vgg16', 'imagenet'))",
+        ]
+    )
+
+
+def test_a_disk_that_fills_up(cache, server, pooch):
+    """The system refuses to write on, as it does where there is no room."""
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({HALF}, {HALF}))"
+    catch = "try: download.fetch('vgg16', 'imagenet')\nexcept OSError as error: print(error)"
+    told = run_python(program(server.url, limit, catch, "raise SystemExit"))
+    assert f"cannot be kept in {cache} ({os.strerror(errno.EFBIG)})" in told
+    assert "GRADCAM_CACHE" in told and server.url in told
+    assert files(cache) == [] and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != HALF
+
+
+def test_a_folder_that_cannot_be(tmp_path, monkeypatch):
+    (tmp_path / "cache").write_bytes(b"a file")
+    publish(monkeypatch, nobody())
+    refused(f"cannot be kept in {tmp_path / 'cache' / 'weights'} (", "set GRADCAM_CACHE")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_folder_that_is_not_to_be_written_to(cache, monkeypatch):
+    publish(monkeypatch, nobody())
+    cache.mkdir(parents=True)
+    cache.chmod(0o500)
+    refused(f"cannot be kept in {cache} (Permission denied)")
+    cache.chmod(0o700)
+
+
+# Processes side by side.
+
+
+def started(text: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", text],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class Halfway:
+    """A server's behaviour: it stops in the middle until it is told to go on."""
+
+    def __init__(self):
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self, handler):
+        handler.answer(CONTENT[:HALF], length=len(CONTENT))
+        handler.wfile.flush()
+        self.reached.set()
+        assert self.go_on.wait(30)
+        handler.wfile.write(CONTENT[HALF:])
+
+
+def test_two_processes_at_once(cache, server, pooch):
+    """The second waits for the first, and uses its file."""
+    server.behaviour = halfway = Halfway()
+    with started(program(server.url)) as first:
+        assert halfway.reached.wait(30)
+        with started(program(server.url)) as second:
+            assert "Waiting for another process" in second.stderr.readline()
+            halfway.go_on.set()
+            outputs = [process.communicate(timeout=30)[0].strip() for process in (first, second)]
+    assert first.returncode == second.returncode == 0
+    assert outputs == [str(cache / NAME)] * 2
+    assert (cache / NAME).read_bytes() == CONTENT and len(server.asked) == 1
+    assert files(cache) == [NAME, f"{NAME}.checked"]
+
+
+def test_a_process_that_is_killed(cache, monkeypatch, server, pooch):
+    """Its lock goes with it; what it left behind never counts, and the next one removes it."""
+    server.behaviour = halfway = Halfway()
+    with started(program(server.url)) as killed:
+        assert halfway.reached.wait(30)
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate(timeout=30)
+    halfway.go_on.set()
+    (leftover,) = files(cache)
+    assert leftover.startswith(".") and leftover.endswith(".tmp")
+    server.behaviour = lambda handler: handler.answer(CONTENT)
+    publish(monkeypatch, server.url)
+    assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
+    assert files(cache) == [NAME, f"{NAME}.checked"]
+
+
+def test_a_process_that_is_interrupted(cache, server, pooch):
+    server.behaviour = halfway = Halfway()
+    with started(program(server.url)) as interrupted:
+        assert halfway.reached.wait(30)
+        interrupted.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in interrupted.communicate(timeout=30)[1]
+    halfway.go_on.set()
+    assert files(cache) == []
+
+
+def test_threads_at_once(cache, monkeypatch, server, pooch):
+    publish(monkeypatch, server.url)
+    paths = []
+    threads = [
+        threading.Thread(target=lambda: paths.append(fetch("vgg16", "imagenet"))) for _ in "12345"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert paths == [cache / NAME] * 5 and len(server.asked) == 1
+    assert files(cache) == [NAME, f"{NAME}.checked"]
+
+
+def test_a_file_system_without_locks(cache, monkeypatch, server, pooch):
+    """Each process writes a file of its own, and leaves those of others alone."""
+
+    def none(handle, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    cache.mkdir(parents=True)
+    (cache / ".another.tmp").write_bytes(b"")
+    publish(monkeypatch, server.url)
+    assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
+    assert ".another.tmp" in files(cache)
