@@ -41,7 +41,8 @@ RETRIES = 5
 PAUSE = 1.0
 """Seconds before the first of these; before each later one a second more."""
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
+"""Bytes taken at a time; of a chunk that a broken connection cuts short, nothing is kept."""
 
 _SLACK = 1 << 20
 """Bytes by which a file may be larger than the table says before it is somebody else's."""
