@@ -20,6 +20,7 @@ import hashlib
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -304,8 +305,8 @@ def _download(file: Published, folder: Path) -> None:
             if alone:
                 _sweep(folder)
             _check_room(file, folder)
-            with atomic_write(path) as out, _progress(file) as show:
-                _from_any(urls, file, _Sink(out, file, show), path)
+            with atomic_write(path) as out:
+                _from_any(urls, file, _Sink(out, file), path)
             _remember(path, file, folder)
     except DownloadError:
         raise
@@ -375,7 +376,7 @@ def _from_any(urls: tuple[str, ...], file: Published, sink: _Sink, path: Path) -
     reasons = []
     for url in urls:
         try:
-            _from_one(url, file, sink)
+            _from_one(url, file, sink, path)
             return
         except _Failed as error:
             reasons.append(f"{url}: {error}")
@@ -385,24 +386,30 @@ def _from_any(urls: tuple[str, ...], file: Published, sink: _Sink, path: Path) -
     )
 
 
-def _from_one(url: str, file: Published, sink: _Sink) -> None:
-    """Fill the sink from one address, which may break off as long as it brings more each time."""
+def _from_one(url: str, file: Published, sink: _Sink, path: Path) -> None:
+    """Fill the sink from one address."""
     transfer = _copy if urlsplit(url).scheme == "file" else _http(file)
-    _say(f"Downloading {url} ({file.megabytes})")
-    sink.begin()
+    _say(f"Downloading {url} ({file.megabytes}) to {path}")
+    with _progress(file) as show:
+        sink.begin(show)
+        _persist(transfer, url, sink)
+    if not _matches(sink.digest(), file):
+        raise _Failed(sink.description())
+
+
+def _persist(transfer: _Transfer, url: str, sink: _Sink) -> None:
+    """Transfer again what breaks off, as long as it brings more each time."""
     fruitless = 0
     while True:
         most = sink.most
         try:
             transfer(url, sink)
-            break
+            return
         except _Failed as error:
             fruitless = 0 if sink.most > most else fruitless + 1
             if not error.again or fruitless == RETRIES:
                 raise
             time.sleep(PAUSE * (fruitless + 1))
-    if not _matches(sink.digest(), file):
-        raise _Failed(sink.description())
 
 
 def _copy(url: str, sink: _Sink) -> None:
@@ -420,10 +427,12 @@ def _chunks(path: str) -> Iterator[bytes]:
         raise _Failed(error.strerror or str(error)) from error
 
 
-def _http(file: Published) -> Callable[[str, _Sink], None]:
+def _http(file: Published) -> _Transfer:
     """The transport of http: and https: addresses."""
     try:
-        import pooch
+        with warnings.catch_warnings():  # pooch imports a bar for notebooks that is not used
+            warnings.simplefilter("ignore")
+            import pooch
         import requests
     except ImportError as error:
         raise ImportError(
@@ -454,6 +463,10 @@ def _http(file: Published) -> Callable[[str, _Sink], None]:
     return transfer
 
 
+_Transfer = Callable[[str, "_Sink"], None]
+"""Fills a sink, or what it lacks, from an address; raises :class:`_Failed`."""
+
+
 def _innermost(error: BaseException) -> str:
     """The cause under the wrappings of three libraries, in the system's words."""
     while error.__context__ is not None:
@@ -472,14 +485,13 @@ class _Sink:
         The most that there were at one time, from the present address.
     """
 
-    def __init__(self, out: BinaryIO, file: Published, show: Callable[[int], None]) -> None:
+    def __init__(self, out: BinaryIO, file: Published) -> None:
         self._out = out
         self._file = file
-        self._show = show
-        self.begin()
 
-    def begin(self) -> None:
-        """Begin anew with another address."""
+    def begin(self, show: Callable[[int], None]) -> None:
+        """Begin anew with an address; `show` is told what was received."""
+        self._show = show
         self.most = 0
         self._restart()
 
@@ -533,15 +545,15 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _progress(file: Published) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal and in a notebook; nothing in a log, where lines tell enough."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-    from rich.progress import TransferSpeedColumn as Speed
+    """A bar on a terminal and in a notebook; nothing in a log, where one line tells enough.
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), Speed())
-    shown = console.is_interactive or console.is_jupyter
-    with Progress(*columns, Remaining(), console=console, disable=not shown) as bar:
-        task = bar.add_task(file.name, total=file.size)
-        yield lambda received: bar.update(task, completed=received)
+    Not rich's: in a notebook that needs one more package, and warns where it is missing.
+    """
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda received: None
+        return
+    shown = "ipykernel" in sys.modules or sys.stderr.isatty()
+    with tqdm(desc=file.name, total=file.size, unit="B", unit_scale=True, disable=not shown) as bar:
+        yield lambda received: bar.update(received - bar.n)
