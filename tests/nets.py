@@ -307,7 +307,7 @@ GRAPHS = [
     Case("vgg-wide", (2, 3, 15, 22), _wide_vgg),
     Case("vgg-drawn", (2, 3, 13, 150), _wide_vgg),
     Case("vgg-drawn-whole", (1, 3, 16, 224), _vgg),
-    Case("stem", (2, 3, 21, 301), _stem),
+    Case("stem", (1, 3, 11, 231), _stem),
     Case("residual", (2, 3, 9, 12), _residual),
     Case("inception", (2, 3, 8, 9), _inception),
     Case("reused-before-relu", (2, 3, 8, 6), _reused_before_relu),
