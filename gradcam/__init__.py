@@ -6,7 +6,7 @@
 
 or, with a network of your choice,
 
->>> network = gradcam.vgg16("vgg16.safetensors")
+>>> network = gradcam.load("vgg16.pth")  # any VGG, of PyTorch, Keras, Caffe, ...
 >>> tape = network.forward("cat.jpg")  # one forward pass
 >>> tape.top(3)
 >>> tape.grad_cam("tiger cat").map  # (H, W), 0 to 1, on the picture
@@ -34,6 +34,7 @@ from gradcam.methods.explanation import Explanation, FlatMapWarning
 from gradcam.models.layers import Layer
 from gradcam.models.presets import PRESETS, Preset
 from gradcam.models.vgg import (
+    load,
     vgg11,
     vgg11_bn,
     vgg13,
@@ -69,6 +70,7 @@ __all__ = [
     "explain",
     "get_num_threads",
     "imagenet",
+    "load",
     "pictograms",
     "plot",
     "release_memory",

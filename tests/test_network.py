@@ -383,13 +383,12 @@ def test_tensors_that_do_not_fit_are_named(name):
     assert culprit in str(caught.value)
 
 
-def test_another_architecture_is_refused():
-    with pytest.raises(WeightsError, match=r"features"):
-        make("vgg11", vggs.tensors("vgg16"))
-    with pytest.raises(WeightsError, match=r"features"):
-        make("vgg16", vggs.tensors("vgg16_bn"))
-    with pytest.raises(WeightsError, match=r"running|features"):
-        make("vgg16_bn", vggs.tensors("vgg16"))
+@pytest.mark.parametrize(
+    "name, other", [("vgg11", "vgg16"), ("vgg16", "vgg16_bn"), ("vgg16_bn", "vgg16")]
+)
+def test_another_architecture_is_refused_and_its_function_named(name, other):
+    with pytest.raises(WeightsError, match=rf"weights of a {other}: use gradcam\.{other},"):
+        make(name, vggs.tensors(other))
 
 
 def test_negative_variances_are_refused():

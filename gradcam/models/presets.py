@@ -89,6 +89,8 @@ PRESETS: dict[str, Preset] = {
         Preset("torchvision-straight"),
         # Mean of ImageNet's pixels in the order BGR, from the VGG authors' Caffe model.
         Preset("caffe", "BGR", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
+        Preset("keras", "BGR", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
+        Preset("frossard", "RGB", 1.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
     )
 }
 

@@ -2,15 +2,16 @@
 
 Five blocks of 3x3 convolutions, each rectified, each block closed by a 2x2 max pooling; then
 three fully connected layers. The number of channels of every layer is read off the weights, so a
-narrower VGG loads as well as the published one. Weights have torchvision's names
-(``features.0.weight``, ``classifier.6.bias``).
+narrower VGG loads as well as the published one. Weights come in any layout that
+:mod:`gradcam.models.checkpoints` knows; here they have torchvision's names (``features.0.weight``,
+``classifier.6.bias``).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,15 +20,15 @@ from numpy.typing import ArrayLike, NDArray
 from gradcam import imagenet
 from gradcam import weights as weight_files
 from gradcam.labels import Labels
-from gradcam.models import presets
 from gradcam.models.layers import Convolution, Layer
 from gradcam.models.presets import Preset
 from gradcam.network import Network
 from gradcam.packs import Packs
+from gradcam.weights import KEYWORDS
 from gradcam.weights.storage import Storage, check_storage
-from gradcam.weights.tensors import Weights, WeightsError, as_float32, listed
+from gradcam.weights.tensors import Weights, WeightsError
 
-_GRID = 7
+GRID = 7
 """Side of the map that reaches fc6, in positions; other sizes are averaged to it."""
 
 _PARAMETERS = {
@@ -37,13 +38,13 @@ _PARAMETERS = {
 }
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """One layer of the table: its Caffe, torchvision and Keras names."""
 
     name: str
     op: str
     attributes: dict[str, Any]
-    torchvision: str | None = None
+    torchvision: str = ""
     keras: str | None = None
 
     @property
@@ -76,7 +77,7 @@ class VGG:
         self,
         weights: str | os.PathLike[str] | Mapping[str, ArrayLike] | Weights | None = None,
         *,
-        labels: Labels | Sequence[str] | None = None,
+        labels: Labels | Sequence[str] | str | os.PathLike[str] | None = None,
         preset: str | Preset | None = None,
         conv: Convolution | None = None,
         fc_dtype: Storage = "float32",
@@ -87,18 +88,24 @@ class VGG:
 
         Parameters
         ----------
-        weights : path or mapping of str to array, optional
-            A safetensors or .npz file, or arrays, with torchvision's names. The fully connected
-            weights stay where they are, in the file mapped into memory or in the array, and are
-            not to be changed. None: random weights, so an untrained network, for trying out.
-            What the convolutions of a file become is kept in the user's cache folder, see
+        weights : path, "imagenet", "imagenet-caffe" or mapping of str to array, optional
+            A weight file of PyTorch, Keras, Caffe, ONNX, NumPy or safetensors, known by its
+            content (see :func:`gradcam.weights.load`), or arrays, in any layout that
+            :mod:`gradcam.models.checkpoints` knows, of any number of classes. Or the name of
+            published weights, which are downloaded once: "imagenet" for torchvision's (also
+            "DEFAULT" and "IMAGENET1K_V1"), "imagenet-caffe" for the VGG authors' own as Keras has
+            them; a file of that name goes before. The fully connected weights stay where they
+            are, in the file mapped into memory or in the array, and are not to be changed, unless
+            their layout is another. None: random weights, so an untrained network, for trying
+            out. What the convolutions of a file become is kept in the user's cache folder, see
             :mod:`gradcam.packs`.
-        labels : Labels or sequence of str, optional
-            By default those of the file's metadata, else ImageNet's where there are 1000
-            classes, else numbers.
+        labels : Labels, sequence of str or path, optional
+            The classes, or a file of them (:meth:`gradcam.Labels.read`). By default those of the
+            file's metadata, else ImageNet's where there are 1000, else numbers.
         preset : str or Preset, optional
-            "torchvision", "torchvision-straight", "caffe" or one of your own; by default that of
-            the file's metadata, else "torchvision".
+            A name of :data:`gradcam.PRESETS` or one of your own; by default that of the file's
+            metadata, else the one that goes with the layout: torchvision's for torchvision's and
+            timm's names and ONNX graphs, "keras", "caffe" and "frossard" for theirs.
         conv : "winograd" or "direct", optional
             How 3x3 convolutions are computed: by Winograd's algorithm, or by their definition,
             which takes some four times as long and rounds less: against float64 the scores of
@@ -118,69 +125,55 @@ class VGG:
         Raises
         ------
         gradcam.WeightsError
-            Where a tensor is missing, extra, misshapen or not finite, or the file is unreadable.
+            Where a tensor is missing, extra, misshapen or not finite, the file is unreadable, or
+            it holds another network; where that is another VGG, the message names its function.
         OSError
             Where the file cannot be opened.
+        ImportError
+            Where a library is missing that reads this kind of file; the message says which.
         ValueError
             Where the labels, the preset, conv or fc_dtype do not fit.
         """
-        check_storage(fc_dtype, "fc_dtype")
-        from_file = isinstance(weights, (str, os.PathLike))
+        options = _Options(labels, preset, conv, fc_dtype, name)
         if weights is None:
-            name = name or f"{self.name} (untrained)"
             weights = Weights(self.random_tensors(seed=seed))
-        elif isinstance(weights, Mapping):
-            weights = Weights({str(key): _array(key, given) for key, given in weights.items()})
-        elif not isinstance(weights, Weights):
-            weights = weight_files.load(weights)
-        layers = self.layers(weights.tensors, fc_dtype)
-        classes = len(np.asarray(layers[-2].weights["bias"]))
-        if labels is None:
-            labels = Labels.from_metadata(weights.metadata)
-        if labels is None:
-            labels = imagenet.labels() if classes == 1000 else Labels.numbered(classes)
-        if preset is None:
-            preset = Preset.from_metadata(weights.metadata) or presets.PRESETS["torchvision"]
-        network = Network.from_layers(
-            layers, labels=labels, preset=preset, conv=conv, name=name or self.name
-        )
-        if from_file:
-            convolutions = [layer for layer in layers if layer.op == "conv"]
-            tensors = [np.asarray(layer.weights["weight"]) for layer in convolutions]
-            network.packs = Packs(network.core, tensors)
-        return network
+            options = replace(options, name=name or f"{self.name} (untrained)")
+        elif isinstance(weights, str) and weights in KEYWORDS and not os.path.exists(weights):
+            from gradcam.weights import download
+
+            weights = download.fetch(self.name, weights)
+        return _network(weights, options, self)
 
     def layers(
-        self, tensors: Mapping[str, NDArray[Any]], fc_dtype: Storage = "float32"
+        self,
+        tensors: Mapping[str, NDArray[Any]],
+        fc_dtype: Storage = "float32",
+        eps: float = 1e-5,
     ) -> list[Layer]:
-        """The list of layers for :meth:`gradcam.Network.from_layers`, checked.
+        """The list of layers for :meth:`gradcam.Network.from_layers`.
 
-        Raises
-        ------
-        WeightsError
-            Where a tensor is missing, extra, misshapen or not of numbers.
+        Parameters
+        ----------
+        tensors : mapping of str to array
+            With torchvision's names and layout: all that :meth:`rows` names.
+        fc_dtype : "float32", "float16" or "bfloat16"
+        eps : float
+            Of batch normalisation.
         """
-        self._check_names(tensors)
-        layers = []
-        width = 3
-        for row in self._rows():
-            if row.op == "flatten":
-                width *= _GRID * _GRID
-            held = {name: tensors[tensor] for name, tensor in row.parameters.items()}
-            if row.op in ("conv", "linear"):
-                inputs = (width, 3, 3) if row.op == "conv" else (width,)
-                _check_shape(row.parameters["weight"], held["weight"], (None, *inputs))
-                width = len(held["weight"])
-            for name, values in held.items():
-                if name != "weight" or row.op == "batch_norm":
-                    _check_shape(row.parameters[name], values, (width,))
-                held[name] = _floats(row.parameters[name], values)
-            aliases = tuple(name for name in (row.torchvision, row.keras) if name)
-            attributes = row.attributes | ({"dtype": fc_dtype} if row.op == "linear" else {})
-            layers.append(
-                Layer(row.name, row.op, weights=held, attributes=attributes, aliases=aliases)
+        extra: dict[str, dict[str, Any]] = {
+            "linear": {"dtype": fc_dtype},
+            "batch_norm": {"eps": eps},
+        }
+        return [
+            Layer(
+                row.name,
+                row.op,
+                weights={name: tensors[tensor] for name, tensor in row.parameters.items()},
+                attributes=row.attributes | extra.get(row.op, {}),
+                aliases=tuple(name for name in (row.torchvision, row.keras) if name),
             )
-        return layers
+            for row in self.rows()
+        ]
 
     def random_tensors(
         self, *, width: int = 64, fc: int = 4096, classes: int = 1000, seed: int = 0
@@ -202,9 +195,9 @@ class VGG:
         generator = np.random.default_rng(seed)
         tensors = {}
         inputs = 3
-        for row in self._rows():
+        for row in self.rows():
             if row.op == "flatten":
-                inputs *= _GRID * _GRID
+                inputs *= GRID * GRID
             if row.op == "conv":
                 block = int(row.name.removeprefix("conv").split("_")[0])
                 outputs = width * min(2 ** (block - 1), 8)
@@ -222,8 +215,8 @@ class VGG:
                 tensors[name] = values
         return tensors
 
-    def _rows(self) -> Iterator[_Row]:
-        """The table: every layer in order."""
+    def rows(self) -> Iterator[Row]:
+        """The table: every layer in order, with its names and its tensors'."""
         number = 0
         for block, convolutions in enumerate(self.blocks, 1):
             for i in range(1, convolutions + 1):
@@ -235,47 +228,115 @@ class VGG:
                 if self.batch_norm:
                     steps.insert(1, (f"bn{block}_{i}", "batch_norm", {}, None))
                 for name, op, attributes, keras in steps:
-                    yield _Row(name, op, attributes, f"features.{number}", keras)
+                    yield Row(name, op, attributes, f"features.{number}", keras)
                     number += 1
             pool = {"kernel": 2, "stride": 2}
-            yield _Row(f"pool{block}", "max_pool", pool, f"features.{number}", f"block{block}_pool")
+            yield Row(f"pool{block}", "max_pool", pool, f"features.{number}", f"block{block}_pool")
             number += 1
-        yield _Row("avgpool", "adaptive_average_pool", {"size": _GRID})
-        yield _Row("flatten", "flatten", {})
+        yield Row("avgpool", "adaptive_average_pool", {"size": GRID})
+        yield Row("flatten", "flatten", {})
         for i, fc in enumerate(("fc6", "fc7")):
             digit = fc[-1]
-            yield _Row(fc, "linear", {}, f"classifier.{3 * i}")
-            yield _Row(f"relu{digit}", "relu", {}, f"classifier.{3 * i + 1}", f"fc{i + 1}")
-            yield _Row(f"drop{digit}", "dropout", {}, f"classifier.{3 * i + 2}")
-        yield _Row("fc8", "linear", {}, "classifier.6")
-        yield _Row("prob", "softmax", {}, keras="predictions")
-
-    def _tensor_names(self) -> list[str]:
-        return [name for row in self._rows() for name in row.parameters.values()]
-
-    def _check_names(self, tensors: Mapping[str, Any]) -> None:
-        needed = self._tensor_names()
-        # torchvision's files count the batches seen in training; inference has no use for it.
-        given = [name for name in tensors if not name.endswith(".num_batches_tracked")]
-        missing = [name for name in needed if name not in tensors]
-        extra = [name for name in given if name not in set(needed)]
-        if not missing and not extra:
-            return
-        parts = [f"missing {listed(missing)}"] if missing else []
-        parts += [f"not of this network {listed(extra)}"] if extra else []
-        fits = [vgg.name for vgg in FAMILY if set(vgg._tensor_names()) == set(given)]
-        hint = f" (they are the weights of a {fits[0]}: use gradcam.{fits[0]})" if fits else ""
-        raise WeightsError(f"weights for {self.name}: {'; '.join(parts)}{hint}")
+            yield Row(fc, "linear", {}, f"classifier.{3 * i}")
+            yield Row(f"relu{digit}", "relu", {}, f"classifier.{3 * i + 1}", f"fc{i + 1}")
+            yield Row(f"drop{digit}", "dropout", {}, f"classifier.{3 * i + 2}")
+        yield Row("fc8", "linear", {}, "classifier.6")
+        yield Row("prob", "softmax", {}, keras="predictions")
 
 
-def _check_shape(name: str, values: NDArray[Any], expected: tuple[int | None, ...]) -> None:
-    if (
-        values.ndim != len(expected)
-        or values.size == 0
-        or any(e not in (None, n) for e, n in zip(expected, values.shape, strict=True))
-    ):
-        told = str(expected).replace("None", "any")
-        raise WeightsError(f"tensor {name!r} has shape {values.shape}, expected {told}")
+@dataclass(frozen=True)
+class _Options:
+    """What the caller asked for besides the weights; attributes as the parameters of VGG."""
+
+    labels: Labels | Sequence[str] | str | os.PathLike[str] | None
+    preset: str | Preset | None
+    conv: Convolution | None
+    fc_dtype: Storage
+    name: str | None
+
+
+def load(
+    weights: str | os.PathLike[str] | Mapping[str, ArrayLike] | Weights,
+    *,
+    labels: Labels | Sequence[str] | str | os.PathLike[str] | None = None,
+    preset: str | Preset | None = None,
+    conv: Convolution | None = None,
+    fc_dtype: Storage = "float32",
+    name: str | None = None,
+) -> Network:
+    """Make the network that a weight file holds, whichever VGG it is.
+
+    Which of the family the weights belong to can be seen from them, so it need not be said: a
+    file that came by mail, or a folder of them, loads with this one function. ``vgg16(FILE)`` says
+    it all the same, and refuses a file that holds something else.
+
+    Parameters
+    ----------
+    weights, labels, preset, conv, fc_dtype, name
+        As of :meth:`gradcam.vgg16.__call__ <gradcam.models.vgg.VGG.__call__>`. Published weights
+        are asked for by their network, ``gradcam.vgg16("imagenet")``.
+
+    Raises
+    ------
+    gradcam.WeightsError, OSError, ImportError, ValueError
+        As there.
+    """
+    return _network(weights, _Options(labels, preset, conv, fc_dtype, name), None)
+
+
+def _network(
+    weights: str | os.PathLike[str] | Mapping[str, ArrayLike] | Weights,
+    options: _Options,
+    vgg: VGG | None,
+) -> Network:
+    """The network of these weights, which is to be `vgg` where that is not None."""
+    from gradcam.models import checkpoints  # it knows the family, so comes after it
+
+    check_storage(options.fc_dtype, "fc_dtype")
+    path = weights if isinstance(weights, (str, os.PathLike)) else None
+    if isinstance(weights, Mapping):
+        weights = Weights({str(key): _array(key, given) for key, given in weights.items()})
+    elif not isinstance(weights, Weights):
+        weights = weight_files.load(weights)
+    try:
+        checkpoint = checkpoints.identify(weights)
+        found = next(each for each in FAMILY if each.name == checkpoint.architecture)
+        if vgg not in (None, found):
+            raise WeightsError(
+                f"these are the weights of a {found.name}: use gradcam.{found.name}, or "
+                f"gradcam.load for whatever a file holds"
+            )
+        layers = found.layers(checkpoint.tensors(), options.fc_dtype, checkpoint.eps)
+        network = Network.from_layers(
+            layers,
+            labels=_labels(options.labels, weights.metadata, checkpoint.classes),
+            preset=checkpoint.preset if options.preset is None else options.preset,
+            conv=options.conv,
+            name=options.name or found.name,
+        )
+    except WeightsError as error:
+        raise WeightsError(f"{'weights' if path is None else os.fspath(path)}: {error}") from error
+    if path is not None:
+        convolutions = [layer for layer in layers if layer.op == "conv"]
+        tensors = [np.asarray(layer.weights["weight"]) for layer in convolutions]
+        network.packs = Packs(network.core, tensors)
+    return network
+
+
+def _labels(
+    given: Labels | Sequence[str] | str | os.PathLike[str] | None,
+    metadata: Mapping[str, str],
+    classes: int,
+) -> Labels | Sequence[str]:
+    """The labels asked for, else those of the file, else ImageNet's or numbers."""
+    if isinstance(given, (str, os.PathLike)):
+        return Labels.read(given)
+    if given is not None:
+        return given
+    found = Labels.from_metadata(metadata)
+    if found is None:
+        found = imagenet.labels() if classes == 1000 else Labels.numbered(classes)
+    return found
 
 
 def _array(name: object, values: ArrayLike) -> NDArray[Any]:
@@ -283,14 +344,6 @@ def _array(name: object, values: ArrayLike) -> NDArray[Any]:
         return np.asarray(values)
     except ValueError as error:
         raise WeightsError(f"tensor {name!r} is no array ({error})") from None
-
-
-def _floats(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """The tensor as float32, not copied where it is."""
-    if values.dtype.kind not in "fiu":
-        raise WeightsError(f"tensor {name!r} holds {values.dtype}, expected floating numbers")
-    with np.errstate(over="ignore"):  # what becomes infinite is refused with the layer
-        return as_float32(values)
 
 
 vgg11 = VGG("vgg11", (1, 1, 2, 2, 2))

@@ -1,17 +1,34 @@
-"""Reading and writing weight files: safetensors and NumPy's .npz, known by their content."""
+"""Reading and writing weight files of every kind, known by their content and not by their names.
+
+Each kind has a reader, a file of this package with ``recognise`` and ``read``; it knows bytes and
+no networks. What the tensors mean is the business of :mod:`gradcam.models.checkpoints`.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import zipfile
+from importlib import import_module
+from typing import Any
 
 from gradcam.weights import safetensors
 from gradcam.weights.safetensors import write as save
-from gradcam.weights.tensors import Weights, WeightsError
+from gradcam.weights.tensors import Weights, WeightsError, listed
 
 __all__ = ["Weights", "WeightsError", "load", "save"]
 
-_KEYWORDS = ("imagenet", "DEFAULT", "IMAGENET1K_V1")
-"""What other libraries call the weights that they download."""
+KEYWORDS = ("imagenet", "imagenet-caffe", "DEFAULT", "IMAGENET1K_V1")
+"""Names of published weights, some of them other libraries'."""
+
+_START = 64
+"""Bytes of a file that readers are shown."""
+
+_SURE = ("safetensors", "keras", "pth")
+"""Readers of files that begin with a signature; zip files are told apart by their members."""
+
+_UNSURE = ("onnx", "caffemodel")
+"""Readers of protocol buffers, which have none: asked when nothing else fits."""
 
 
 def load(path: str | os.PathLike[str]) -> Weights:
@@ -22,44 +39,94 @@ def load(path: str | os.PathLike[str]) -> Weights:
     Parameters
     ----------
     path : path
-        A safetensors or .npz file, whatever its name.
+        Of safetensors, PyTorch (.pth, .pt), Keras (.h5, .weights.h5, .keras), NumPy (.npz), Caffe
+        (.caffemodel) or ONNX, whatever the file's name.
 
     Returns
     -------
     Weights
-        Tensors by name, and the file's metadata.
+        Tensors by the names that the file gives them, and its metadata.
 
     Raises
     ------
     WeightsError
         Where the file is empty, truncated, malformed or of another kind.
     OSError
-        Where it cannot be opened (FileNotFoundError, PermissionError, ...).
+        Where it cannot be opened (FileNotFoundError, PermissionError, ...), or is a folder.
+    ImportError
+        Where a library is missing that reads this kind of file; the message says which.
     TypeError
         Where `path` is no path.
     """
-    if path in _KEYWORDS and not os.path.exists(path):
+    path = os.fspath(path)  # a number would be a file descriptor
+    if path in KEYWORDS and not os.path.exists(path):
         raise ValueError(
-            f"weights={path!r}: trained weights are not downloaded; give the path of a safetensors "
-            f"or .npz file with torchvision's names"
+            f"no file is called {path!r}; by this name gradcam.vgg16 downloads weights"
         )
-    with open(os.fspath(path), "rb") as file:  # fspath: a number would be a file descriptor
-        start = file.read(16)
+    with _opened(path) as file:
+        start = file.read(_START)
     if not start:
         raise WeightsError(f"{path}: the file is empty")
     if start.startswith(b"PK"):
-        from gradcam.weights import npz  # zipfile is slow to import
+        return _reader(_zipped(path)).read(path)
+    for name in _there(_SURE):
+        if _reader(name).recognise(start):
+            return _reader(name).read(path)
+    from gradcam.weights import foreign
 
-        return npz.read(path)
-    if safetensors.recognise(start):
-        return safetensors.read(path)
-    raise WeightsError(f"{path}: {_kind(start)}; expected a safetensors or .npz file")
+    kind = foreign.kind(path)
+    if kind is not None:
+        raise WeightsError(f"{path}: {kind}")
+    for name in _there(_UNSURE):
+        if _reader(name).recognise(start):
+            return _reader(name).read(path)
+    raise WeightsError(
+        f"{path}: no weight file of a kind known here (safetensors, PyTorch, Keras, .npz, Caffe, "
+        f"ONNX), or damaged at its start"
+    )
 
 
-def _kind(start: bytes) -> str:
-    """What a file that is neither format seems to be, in words."""
-    if start.startswith(b"\x89HDF"):
-        return "an HDF5 file (Keras?), which this version does not read"
-    if start.startswith(b"\x80") or b"\x8a\x0al\xfc" in start:
-        return "a Python pickle (PyTorch?), which this version does not read"
-    return "neither safetensors nor .npz, or damaged at its start"
+def _opened(path: str) -> Any:
+    if os.path.isdir(path):
+        from gradcam.weights import foreign
+
+        raise IsADirectoryError(errno.EISDIR, foreign.folder(path), path)
+    return open(path, "rb")
+
+
+def _reader(name: str) -> Any:
+    """A reader, imported when it is needed: some bring a library."""
+    return safetensors if name == "safetensors" else import_module(f"gradcam.weights.{name}")
+
+
+def _there(names: tuple[str, ...]) -> list[str]:
+    """Provisional: the readers that have been written."""
+    return [name for name in names if os.path.exists(f"{os.path.dirname(__file__)}/{name}.py")]
+
+
+def _zipped(path: str) -> str:
+    """The reader of a zip file, by what lies in it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile meets damage with errors of every type
+        raise WeightsError(
+            f"{path}: a zip file (PyTorch, Keras or .npz?) that is damaged or cut short ({error})"
+        ) from error
+    if any(name.endswith(".npy") for name in names):
+        return "npz"
+    if "model.weights.h5" in names:
+        return "keras"
+    if any(name.endswith("constants.pkl") for name in names):
+        raise WeightsError(
+            f"{path}: a TorchScript program, which is not run here: save the state_dict() of the "
+            f"module that torch.jit.load gives"
+        )
+    if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
+        return "pth"
+    holds = f"holding {listed(names, 3)}" if names else "holding nothing"
+    raise WeightsError(
+        f"{path}: a zip file without weights, {holds}: unpack it first, or give another"
+    )

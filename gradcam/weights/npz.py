@@ -32,7 +32,7 @@ def read(path: str | os.PathLike[str]) -> Weights:
     """
     with open(path, "rb") as file:
         try:
-            return Weights(_arrays(file, path))
+            return Weights(_arrays(file, path), format="NumPy .npz")
         except (WeightsError, MemoryError):
             raise
         except Exception as error:  # zipfile and NumPy meet damage with errors of every type

@@ -41,7 +41,8 @@ _DTYPES = {
 
 def recognise(start: bytes) -> bool:
     """Whether a file that begins with `start` can be a safetensors file."""
-    return start[8:9] == b"{"
+    length_is_text = all(9 <= byte < 127 for byte in start[:8])  # it would be above 10^17
+    return start[8:9] == b"{" and not length_is_text
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
@@ -71,14 +72,14 @@ def read(path: str | os.PathLike[str]) -> Weights:
         raise WeightsError(f"{path}: __metadata__ is to map strings to strings")
     _check(path, header, data_bytes=size - 8 - length)
     if not header:
-        return Weights({}, metadata)
+        return Weights({}, metadata, "safetensors")
     data = (
         np.memmap(path, np.uint8, "r", offset=8 + length)
         if size > 8 + length
         else np.empty(0, np.uint8)
     )
     tensors = {name: _tensor(np.asarray(data), entry) for name, entry in header.items()}
-    return Weights(tensors, metadata)
+    return Weights(tensors, metadata, "safetensors")
 
 
 def write(

@@ -25,11 +25,15 @@ class Weights:
         float32 in the file are read-only views of it, mapped into memory.
     metadata : dict of str to str
         What the file says about itself; empty for formats that say nothing. The models read
-        ``classes`` (a JSON list of pairs: synset, label) and ``preset`` (a name or a JSON object).
+        ``classes`` (a JSON list of pairs: synset, label), ``preset`` (a name or a JSON object) and
+        ``eps`` (of batch normalisation).
+    format : str
+        The kind of file, in words: "safetensors", "PyTorch (zip)", ...
     """
 
     tensors: dict[str, NDArray[Any]]
     metadata: dict[str, str] = field(default_factory=dict)
+    format: str = ""
 
 
 def as_float32(values: NDArray[Any]) -> NDArray[Any]:

@@ -1,0 +1,89 @@
+"""What a file that holds no weights seems to be, in one sentence that says what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_LOOK = 4096
+"""Bytes at the start of a file that are looked at."""
+
+_FOOTER = bytes.fromhex("57fb808b247547db")
+"""With it end the tables that TensorFlow's checkpoints are."""
+
+_EXPORT = "load it in TensorFlow and save the model as .weights.h5 or .keras"
+
+_SIGNATURES = {
+    b"\x1f\x8b": "a gzip archive: unpack it first (gunzip, or tar xzf)",
+    b"BZh": "a bzip2 archive: unpack it first",
+    b"\xfd7zXZ\x00": "an xz archive: unpack it first",
+    b"7z\xbc\xaf'\x1c": "a 7-Zip archive: unpack it first",
+    b"\x28\xb5\x2f\xfd": "a Zstandard archive: unpack it first",
+    b"Rar!": "a RAR archive: unpack it first",
+    b"\x89PNG": "a picture (PNG), not weights",
+    b"\xff\xd8\xff": "a picture (JPEG), not weights",
+    b"GIF8": "a picture (GIF), not weights",
+    b"%PDF": "a PDF document, not weights",
+    b"\x93NUMPY": "a single NumPy array (.npy): put every tensor under its name into one .npz file",
+    b"MATLAB 5.0": "a MATLAB file (MatConvNet's?), which is not read: take another of the formats",
+    b"version https://git-lfs": "a Git LFS pointer, not the weights themselves: run git lfs pull",
+}
+"""How files begin that are mistaken for weights."""
+
+
+def folder(path: str | os.PathLike[str]) -> str:
+    """What a folder in a weight file's place is."""
+    names = {entry.name for entry in Path(path).iterdir()}
+    if "saved_model.pb" in names:
+        return f"a TensorFlow SavedModel, a folder: {_EXPORT}"
+    if "data.pkl" in names or "config.json" in names:
+        return "a folder, perhaps an unpacked archive: give the file itself"
+    return "a folder, not a weight file"
+
+
+def kind(path: str | os.PathLike[str]) -> str | None:
+    """What the file is by a sure sign; None where it shows none of those known here."""
+    with open(path, "rb") as file:
+        start = file.read(_LOOK)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - len(_FOOTER), 0))
+        end = file.read(len(_FOOTER))
+    for signature, words in _SIGNATURES.items():
+        if start.startswith(signature):
+            return words
+    if start[257:262] == b"ustar":
+        return (
+            "a tar archive: if PyTorch before 0.2 made it, load it there and torch.save its "
+            "state_dict again; else unpack it first"
+        )
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "a picture (WebP), not weights"
+    if end == _FOOTER:
+        return f"a TensorFlow checkpoint, or its index: {_EXPORT}"
+    return _text(start)
+
+
+def _text(start: bytes) -> str | None:
+    """What a text is; None for anything else."""
+    try:
+        # The last character may be cut.
+        text = start.decode("utf-8", "strict" if len(start) < _LOOK else "ignore")
+    except UnicodeDecodeError:
+        return None
+    if any(ord(character) < 32 and character not in "\t\n\r\f\v\x1b" for character in text):
+        return None
+    text = text.lstrip("\ufeff \t\r\n").lower()
+    if text.startswith(("<!doctype", "<html", "<head", "<body", "<?xml", "<script", "<!--")):
+        return "a web page, not weights: the download gave an error page or needs a login"
+    if text.startswith(("{", "[")):
+        if '"weight_map"' in text:
+            return (
+                "the index of weights in several safetensors files, not the weights themselves: "
+                "one file is needed"
+            )
+        return "a JSON text, not weights"
+    if text.startswith("model_checkpoint_path"):
+        return f"the note of a TensorFlow checkpoint, not weights: {_EXPORT}"
+    if not text:
+        return "a text of blanks, not weights"
+    return "a text, not weights"
