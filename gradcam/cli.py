@@ -1,4 +1,4 @@
-"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``demo`` and ``info``.
+"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``demo``, ``info``, ``convert``.
 
 What was asked for goes to standard output as soon as it is known, tables for people or JSON for
 programs; warnings and errors go to standard error. What draws or tabulates is imported by the
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gradcam.methods.explanation import Explanation
     from gradcam.network import Network
     from gradcam.tape import Tape
+    from gradcam.weights import Description
 
 DEFAULT_OUT = Path("gradcam-out")
 DEFAULT_DEMO = Path("gradcam-demo")
@@ -43,12 +44,9 @@ METHODS = tuple(gradcam.METHODS)
 SOME_FAILED, NOTHING_DONE, INTERRUPTED = 1, 2, 130
 
 _NO_WEIGHTS = """\
-{model} needs --weights FILE: gradcam brings no ImageNet weights, and would not make any up.
-Take torchvision's (553 MB for vgg16) and write them as safetensors, once:
-  pip install torch torchvision safetensors
-  python -c "import torchvision, safetensors.torch as s; \
-s.save_file(torchvision.models.{model}(weights='DEFAULT').state_dict(), '{model}.safetensors')"
-  gradcam ... --model {model} --weights {model}.safetensors
+{model} needs --weights: gradcam brings no ImageNet weights, and would not make any up.
+  --weights imagenet   downloads torchvision's, once (553 MB for vgg16)
+  --weights FILE       takes a file of yours: PyTorch, Keras, Caffe, ONNX, safetensors or .npz
 Or leave --model out: the built-in pictograms model needs no download."""
 
 
@@ -70,7 +68,7 @@ class _Main(click.Group):
         except click.ClickException as error:
             error.show()
             raise SystemExit(NOTHING_DONE) from None
-        except (ValueError, IndexError, OSError, MemoryError) as error:
+        except (ValueError, IndexError, OSError, MemoryError, ImportError) as error:
             self._leave(f"Error: {_sentence(error)}", NOTHING_DONE)
         raise SystemExit(code if isinstance(code, int) else 0)
 
@@ -94,8 +92,8 @@ def main() -> None:
     gradcam explain cat.jpg --class dog -m grad_cam -m saliency
     gradcam compare cat.jpg                      one figure: the top classes x five methods
 
-    The model is the built-in one, which knows three dozen pictograms, unless --model and
-    --weights name another.
+    The model is the built-in one, which knows three dozen pictograms, unless --weights names
+    another: a VGG in a file of PyTorch, Keras, Caffe, ONNX, safetensors or NumPy.
 
     \b
     Exit status:
@@ -127,20 +125,26 @@ _model = _options(
         type=click.Choice(MODELS),
         show_choices=False,
         metavar="MODEL",
-        help="pictograms (built in; the default), or vgg16 with --weights; also vgg11, vgg13, "
-        "vgg19, and each with _bn.  With --weights alone: vgg16.",
+        help="pictograms (built in; the default), or vgg11, vgg13, vgg16, vgg19, or one of these "
+        "with _bn.  With --weights FILE: what the file holds.",
     ),
     click.option(
         "--weights",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="A weight file: .safetensors or .npz, tensors named as torchvision names them.",
+        metavar="FILE|NAME",
+        help="A weight file of PyTorch, Keras, Caffe, ONNX, safetensors or .npz, whatever its "
+        "name; or imagenet or imagenet-caffe, which are downloaded once.",
     ),
     click.option(
         "--preset",
         type=click.Choice(tuple(gradcam.PRESETS)),
-        help="How the weights want pictures prepared.  Default: what the file says, else "
-        "torchvision.",
+        help="How the weights want pictures prepared.  Default: what goes with the file.",
+    ),
+    click.option(
+        "--labels",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The names of the classes: text, JSON or TSV.  Default: what the weight file says, "
+        "ImageNet's where there are 1000, else numbers.",
     ),
 )
 _classes = click.option(
@@ -227,15 +231,16 @@ def _method(*default: str) -> Callable[[Any], Any]:
 def predict(
     pictures: tuple[Path, ...],
     model: str | None,
-    weights: Path | None,
+    weights: str | None,
     preset: str | None,
+    labels: Path | None,
     top: int,
     as_json: bool,
 ) -> int:
     """List the most probable classes of pictures (or folders of pictures)."""
     from gradcam import plot
 
-    network = _network(model, weights, preset)
+    network = _network(model, weights, preset, labels)
 
     def work(path: Path, name: str) -> dict[str, Any]:
         return {"predictions": _predictions(network.forward(path), network, top)}
@@ -271,8 +276,9 @@ def predict(
 def explain(
     pictures: tuple[Path, ...],
     model: str | None,
-    weights: Path | None,
+    weights: str | None,
     preset: str | None,
+    labels: Path | None,
     classes: tuple[str, ...],
     top: int | None,
     methods: tuple[str, ...],
@@ -291,7 +297,7 @@ def explain(
     from gradcam import plot
 
     plot.colour(0, cmap)
-    network = _network(model, weights, preset)
+    network = _network(model, weights, preset, labels)
     _check_layer(network, layer, methods)
     asked = _asked(network, classes)
     if top is None:
@@ -359,8 +365,9 @@ def explain(
 def compare(
     pictures: tuple[Path, ...],
     model: str | None,
-    weights: Path | None,
+    weights: str | None,
     preset: str | None,
+    labels: Path | None,
     classes: tuple[str, ...],
     top: int,
     methods: tuple[str, ...],
@@ -379,7 +386,7 @@ def compare(
     from gradcam import plot
 
     plot.colour(0, cmap)
-    network = _network(model, weights, preset)
+    network = _network(model, weights, preset, labels)
     _check_layer(network, layer, methods)
     asked = _asked(network, classes)
 
@@ -443,40 +450,99 @@ def demo(out: Path, open_: bool, as_json: bool) -> int:
 @_model
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(
-    file: Path | None, model: str | None, weights: Path | None, preset: str | None, as_json: bool
+    file: Path | None,
+    model: str | None,
+    weights: str | None,
+    preset: str | None,
+    labels: Path | None,
+    as_json: bool,
 ) -> int:
-    """Show the installation, a model's classes and layers, or the weight file FILE."""
+    """Show the installation, a model's classes and layers, or what the weight file FILE holds."""
     if file is not None:
-        if model or weights or preset:
-            raise click.UsageError("FILE is shown alone: leave out --model, --weights, --preset.")
-        content = _file_info(file)
-    else:
-        content = _model_info(model, weights, preset)
+        if model or weights or preset or labels:
+            raise click.UsageError("FILE is shown alone: leave out --model, --weights and others.")
+        description = gradcam.weights.describe(file)
+        if as_json:
+            click.echo(json.dumps(description.to_dict()))
+        else:
+            _show_file(description)
+        return 0
+    content = _model_info(model, weights, preset, labels)
     if as_json:
         click.echo(json.dumps(content))
     else:
-        _show_info(content)
+        _show_model(content)
+    return 0
+
+
+@main.command(short_help="Write the VGG in a weight file of any kind as safetensors.")
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT.safetensors", type=click.Path(path_type=Path))
+@click.option(
+    "--dtype",
+    type=click.Choice(("float32", "float16")),
+    default="float32",
+    show_default=True,
+    help="float16 halves the file and rounds to 11 bits of precision.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The names of the classes, to be kept in OUT: text, JSON or TSV.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(tuple(gradcam.PRESETS)),
+    help="How the weights want pictures prepared.  Default: what goes with IN.",
+)
+@click.option("--force", is_flag=True, help="Replace OUT where it is there already.")
+def convert(
+    source: Path,
+    target: Path,
+    dtype: Literal["float32", "float16"],
+    labels: Path | None,
+    preset: str | None,
+    force: bool,
+) -> int:
+    """Write the VGG in the weight file IN as safetensors, which loads fastest.
+
+    OUT has torchvision's names and layout, and says which preset and classes go with them.
+    """
+    if target.exists() and not force and not target.samefile(source):
+        raise click.UsageError(f"{target} exists already: name another file, or use --force.")
+    found = gradcam.weights.convert(
+        source, target, dtype=dtype, labels=labels, preset=preset, force=force
+    )
+    click.echo(
+        f"{target}: {found.architecture}, {found.classes} classes, preset "
+        f"{preset or found.preset.name}, {dtype}, {target.stat().st_size:,} bytes"
+    )
+    if found.ignored:
+        click.echo(f"{len(found.ignored)} tensors of {source} have no part in it and were left out")
     return 0
 
 
 # ------------------------------------------------------------------------ models and classes
 
 
-def _network(model: str | None, weights: Path | None, preset: str | None) -> Network:
+def _network(
+    model: str | None, weights: str | None, preset: str | None, labels: Path | None
+) -> Network:
     """Return the network that the options name."""
-    if model is None:
-        model = "pictograms" if weights is None else "vgg16"
-    if model == "pictograms":
-        if weights is not None or preset is not None:
+    if model == "pictograms" or (model is None and weights is None):
+        if weights is not None or preset is not None or labels is not None:
             raise click.UsageError(
-                "the pictograms model brings its own weights and preset; "
-                "--weights and --preset go with --model vgg16 and its family."
+                "the pictograms model brings its own weights, preset and labels; "
+                "--preset and --labels go with --weights, or --model vgg16 and its family."
             )
         return gradcam.pictograms.model()
     if weights is None:
         raise click.ClickException(_NO_WEIGHTS.format(model=model))
-    network: Network = getattr(gradcam, model)(weights, preset=preset)
-    return network
+    if model is None and weights in gradcam.weights.KEYWORDS and not Path(weights).exists():
+        model = "vgg16"
+    make: Callable[..., Network] = getattr(gradcam, model or "load")
+    return make(weights, preset=preset, labels=labels)
 
 
 def _asked(network: Network, classes: Sequence[str]) -> list[int]:
@@ -749,32 +815,18 @@ def _progress(total: int, console: Console, as_json: bool) -> Iterator[Callable[
 # ------------------------------------------------------------------------ info
 
 
-def _file_info(file: Path) -> dict[str, Any]:
-    from gradcam import weights
-
-    content = weights.load(file)
-    return {
-        "file": str(file),
-        "bytes": file.stat().st_size,
-        "values": sum(int(tensor.size) for tensor in content.tensors.values()),
-        "metadata": dict(content.metadata),
-        "tensors": [
-            {"name": name, "shape": list(tensor.shape), "values": int(tensor.size)}
-            for name, tensor in content.tensors.items()
-        ],
-    }
-
-
-def _model_info(model: str | None, weights: Path | None, preset: str | None) -> dict[str, Any]:
+def _model_info(
+    model: str | None, weights: str | None, preset: str | None, labels: Path | None
+) -> dict[str, Any]:
     from gradcam.config import config
 
     if model not in (None, "pictograms") and weights is None:
         # The names do not depend on the weights; shapes do, so there are none to tell.
         vgg = getattr(gradcam, model)
-        network: Network = vgg(vgg.random_tensors(width=1, fc=1), preset=preset)
+        network: Network = vgg(vgg.random_tensors(width=1, fc=1), preset=preset, labels=labels)
         shapes = {}
     else:
-        network = _network(model, weights, preset)
+        network = _network(model, weights, preset, labels)
         shapes = _shapes(network)
     sizes = {
         name: {"shape": list(shape), "values": math.prod(shape)} for name, shape in shapes.items()
@@ -793,44 +845,47 @@ def _model_info(model: str | None, weights: Path | None, preset: str | None) -> 
     }
 
 
-def _show_info(content: dict[str, Any]) -> None:
-    """Print what `_file_info` or `_model_info` found."""
+def _show_file(description: Description) -> None:
+    """Print what a weight file holds."""
+    console = _console()
+    facts = _table()
+    for fact in description.facts():
+        facts.add_row(*fact)
+    _print(console, facts)
+    rows = _table("Tensor", "Shape", ">Values", "Type")
+    for tensor in description.tensors:
+        rows.add_row(tensor.name, _shape(tensor.shape), f"{tensor.values:,}", tensor.dtype)
+    _print(console, "")
+    _print(console, rows)
+
+
+def _show_model(content: dict[str, Any]) -> None:
+    """Print what `_model_info` found."""
     from rich.columns import Columns
 
     console = _console()
     facts = _table()
-    if "file" in content:
-        facts.add_row("file", content["file"])
-        facts.add_row("size", f"{content['bytes']:,} bytes")
-        facts.add_row("values", f"{content['values']:,} in {len(content['tensors'])} tensors")
-        for key, value in content["metadata"].items():
-            facts.add_row(key, value if len(value) <= 200 else f"{value[:200]} ...")
-        _print(console, facts)
-        rows = _table("Tensor", "Shape", ">Values")
-        for tensor in content["tensors"]:
-            rows.add_row(tensor["name"], _shape(tensor["shape"]), f"{tensor['values']:,}")
-    else:
-        for key, value in content["config"].items():
-            facts.add_row(key, value)
-        facts.add_row()
-        facts.add_row("model", f"{content['model']}, {len(content['classes'])} classes")
-        shaped = "shape" in content["layers"][0]
-        if not shaped:
-            facts.add_row("weights", "none; with --weights FILE, layers show their shapes, too")
-        facts.add_row("preset", content["preset"])
-        facts.add_row("Grad-CAM at", content["target_layer"])
-        _print(console, facts)
-        _print(console, "\n  Classes: index, synset and label", style="bold")
-        names = [
-            " ".join(filter(None, (f"  {c['index']:>3}", c["synset"], c["label"])))
-            for c in content["classes"]
-        ]
-        classes = Columns(names, padding=(0, 1), equal=True, column_first=True)
-        _print(console, classes, width=None if console.is_terminal else 100)
-        rows = _table("Layer", "Also called", *(("Output", ">Values") if shaped else ()))
-        for layer in content["layers"]:
-            size = (_shape(layer["shape"]), f"{layer['values']:,}") if shaped else ()
-            rows.add_row(layer["name"], ", ".join(layer["aliases"]), *size)
+    for key, value in content["config"].items():
+        facts.add_row(key, value)
+    facts.add_row()
+    facts.add_row("model", f"{content['model']}, {len(content['classes'])} classes")
+    shaped = "shape" in content["layers"][0]
+    if not shaped:
+        facts.add_row("weights", "none; with --weights FILE, layers show their shapes, too")
+    facts.add_row("preset", content["preset"])
+    facts.add_row("Grad-CAM at", content["target_layer"])
+    _print(console, facts)
+    _print(console, "\n  Classes: index, synset and label", style="bold")
+    names = [
+        " ".join(filter(None, (f"  {c['index']:>3}", c["synset"], c["label"])))
+        for c in content["classes"]
+    ]
+    classes = Columns(names, padding=(0, 1), equal=True, column_first=True)
+    _print(console, classes, width=None if console.is_terminal else 100)
+    rows = _table("Layer", "Also called", *(("Output", ">Values") if shaped else ()))
+    for layer in content["layers"]:
+        size = (_shape(layer["shape"]), f"{layer['values']:,}") if shaped else ()
+        rows.add_row(layer["name"], ", ".join(layer["aliases"]), *size)
     _print(console, "")
     _print(console, rows)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gradcam
+from gradcam.models import checkpoints
 from gradcam.models.checkpoints import identify
 from gradcam.weights import Weights, WeightsError
 
@@ -17,11 +18,12 @@ CONVOLUTIONS = {
 }
 """Block and number of each convolution, from the paper's table 1."""
 
+LINEAR = {"classifier.0": "fc6", "classifier.3": "fc7", "classifier.6": "fc8"}
 GRID = 7
 
 
 def tensors(name="vgg16", classes=5, seed=1):
-    """A narrow network whose every value differs, biases and variances too."""
+    """A narrow network, no two of its values the same, biases and variances neither."""
     made = getattr(gradcam, name).random_tensors(width=4, fc=8, classes=classes, seed=seed)
     generator = np.random.default_rng(seed)
     for key, values in made.items():
@@ -31,51 +33,475 @@ def tensors(name="vgg16", classes=5, seed=1):
 
 
 def layers(made, name="vgg16"):
-    """(kind, Caffe name, weight, bias) of every layer, batch normalisation aside, in order."""
-    names = iter([f"conv{each}" for each in CONVOLUTIONS[name]])
-    found = []
-    for key, weight in made.items():
-        if key.endswith("weight") and weight.ndim > 1:
-            kind = "conv" if weight.ndim == 4 else "linear"
-            caffe = next(names) if kind == "conv" else f"fc{6 + 'classifier.0 classifier.3'.split().index(key[:-7])}" if key[:-7] != "classifier.6" else "fc8"
-            found.append((kind, caffe, weight, made[key[:-6] + "bias"]))
-    return found
+    """(Caffe name, weight, bias) of the convolutions and fully connected layers, in order."""
+    names = iter([f"conv{each}" for each in CONVOLUTIONS[name.removesuffix("_bn")]])
+    return [
+        (LINEAR.get(key[:-7]) or next(names), weight, made[f"{key[:-7]}.bias"])
+        for key, weight in made.items()
+        if key.endswith(".weight") and weight.ndim > 1
+    ]
 
 
-def hwio(weight):
-    """An (O, I, H, W) array as (H, W, I, O), element by element."""
-    o, i, h, w = weight.shape
-    turned = np.empty((h, w, i, o), np.float32)
-    for place in np.ndindex(h, w, i, o):
-        turned[place] = weight[place[3], place[2], place[0], place[1]]
+def outputs_last(caffe, weight):
+    """(O, I, H, W) as (H, W, I, O), (O, I) as (I, O), element by element.
+
+    The inputs of fc6 are then those of a map flattened as H, W, C, where they were C, H, W.
+    """
+    if weight.ndim == 4:
+        turned = np.empty([weight.shape[axis] for axis in (2, 3, 1, 0)], np.float32)
+        for h, w, i, o in np.ndindex(turned.shape):
+            turned[h, w, i, o] = weight[o, i, h, w]
+        return turned
+    turned = np.empty(weight.shape[::-1], np.float32)
+    channels = len(turned) // GRID**2
+    for i, o in np.ndindex(turned.shape):
+        source = i
+        if caffe == "fc6":
+            position, channel = divmod(i, channels)
+            source = channel * GRID**2 + position
+        turned[i, o] = weight[o, source]
     return turned
 
 
-def io(weight, caffe):
-    """An (O, I) array as (I, O); that of fc6 with its inputs as an H, W, C map has them."""
-    outputs, inputs = weight.shape
-    turned = np.empty((inputs, outputs), np.float32)
-    channels = inputs // GRID**2
-    for o in range(outputs):
-        for place in range(inputs):
-            source = place
-            if caffe == "fc6":
-                position, channel = divmod(place, channels)
-                source = channel * GRID**2 + position
-            turned[place, o] = weight[o, source]
-    return turned
+# --- the layouts, as their authors write them ---
 
 
-def turned(kind, caffe, weight):
-    return hwio(weight) if kind == "conv" else io(weight, caffe)
-
-
-def as_keras(made, name="vgg16", names=None):
+def keras(made, name="vgg16", rename=lambda layer, caffe: layer):
     ends = {"fc6": "fc1", "fc7": "fc2", "fc8": "predictions"}
     found = {}
-    for kind, caffe, weight, bias in layers(made, name):
-        layer = ends.get(caffe) or f"block{caffe[4]}_conv{caffe[6]}"
-        layer = (names or {}).get(layer, layer)
-        found[f"{layer}/kernel"] = turned(kind, caffe, weight)
+    for caffe, weight, bias in layers(made, name):
+        layer = rename(ends.get(caffe) or f"block{caffe[4]}_conv{caffe[6]}", caffe)
+        found[f"{layer}/kernel"] = outputs_last(caffe, weight)
         found[f"{layer}/bias"] = bias
     return found
+
+
+def keras_counted(made, name="vgg16", first=0):
+    """Layers that Keras named itself: conv2d, conv2d_1, ... dense, dense_1, dense_2."""
+    counts = {"conv2d": first, "dense": first}
+
+    def rename(layer, caffe):
+        kind = "conv2d" if caffe.startswith("conv") else "dense"
+        number, counts[kind] = counts[kind], counts[kind] + 1
+        return f"{kind}_{number}" if number else kind
+
+    return keras(made, name, rename)
+
+
+def frossard(made, name="vgg16"):
+    found = {}
+    for caffe, weight, bias in layers(made, name):
+        found[f"{caffe}_W"], found[f"{caffe}_b"] = outputs_last(caffe, weight), bias
+    return dict(sorted(found.items()))
+
+
+def caffe(made, name="vgg16", old=False, last="fc8"):
+    found = {}
+    for layer, weight, bias in layers(made, name):
+        layer = last if layer == "fc8" else layer
+        if old and weight.ndim == 2:
+            weight = weight[None, None]
+        found[f"{layer}.weight"] = weight
+        found[f"{layer}.bias"] = bias[None, None, None] if old else bias
+    return found
+
+
+def timm(made):
+    found = {}
+    ends = {"classifier.0": "pre_logits.fc1", "classifier.3": "pre_logits.fc2"}
+    for key, values in made.items():
+        layer, _, parameter = key.rpartition(".")
+        if layer in ends and parameter == "weight":
+            side = GRID if layer == "classifier.0" else 1
+            values = values.reshape(len(values), -1, side, side)
+        layer = "head.fc" if layer == "classifier.6" else ends.get(layer, layer)
+        found[f"{layer}.{parameter}"] = values
+    return found
+
+
+def onnx(made):
+    found, counts, numbers = {}, {}, {}
+    for key, values in made.items():
+        layer, _, parameter = key.rpartition(".")
+        if layer not in numbers:
+            kind = {4: "conv", 2: "linear", 1: "bn"}[values.ndim]
+            counts[kind] = counts.get(kind, 0) + 1
+            numbers[layer] = f"{kind}{counts[kind]}"
+        found[f"{numbers[layer]}.{parameter}"] = values
+    return found
+
+
+def prefixed(prefix, made):
+    return {prefix + key: values for key, values in made.items()}
+
+
+def parallel(made):
+    """DataParallel around the features alone, as PyTorch's ImageNet example had it."""
+    return {key.replace("features.", "features.module."): v for key, v in made.items()}
+
+
+LAYOUTS = {
+    "torchvision": (lambda m: m, "vgg16", "torchvision's", "torchvision"),
+    "torchvision, reversed": (
+        lambda m: dict(reversed(m.items())),
+        "vgg16",
+        "torchvision's",
+        "torchvision",
+    ),
+    "state_dict": (lambda m: prefixed("state_dict.", m), "vgg11", "torchvision's", "torchvision"),
+    "model": (lambda m: prefixed("model.", m), "vgg13_bn", "torchvision's", "torchvision"),
+    "Lightning": (
+        lambda m: prefixed("state_dict.net.backbone.", m),
+        "vgg16",
+        "torchvision's",
+        "torchvision",
+    ),
+    "DataParallel": (lambda m: prefixed("module.", m), "vgg19", "torchvision's", "torchvision"),
+    "DataParallel inside": (
+        lambda m: prefixed("state_dict.", parallel(m)),
+        "vgg16",
+        "torchvision's",
+        "torchvision",
+    ),
+    "torch.compile": (
+        lambda m: prefixed("_orig_mod.", m),
+        "vgg16",
+        "torchvision's",
+        "torchvision",
+    ),
+    "timm": (timm, "vgg16", "timm's", "torchvision"),
+    "timm, bn": (timm, "vgg19_bn", "timm's", "torchvision"),
+    "timm, wrapped": (lambda m: prefixed("model.", timm(m)), "vgg11", "timm's", "torchvision"),
+    "Keras": (keras, "vgg16", "Keras's", "keras"),
+    "Keras, 19": (lambda m: keras(m, "vgg19"), "vgg19", "Keras's", "keras"),
+    "Keras, by the alphabet": (
+        lambda m: dict(sorted(keras(m).items())),
+        "vgg16",
+        "Keras's",
+        "keras",
+    ),
+    "Keras, nested": (
+        lambda m: keras(m, rename=lambda k, c: k if c[:2] == "fc" else f"vgg16/{k}"),
+        "vgg16",
+        "Keras's",
+        "keras",
+    ),
+    "Keras, own end": (
+        lambda m: keras(m, rename=lambda k, c: "doctor_or_nurse" if c == "fc8" else k),
+        "vgg16",
+        "Keras's",
+        "keras",
+    ),
+    "Keras, own three": (
+        lambda m: keras(m, rename=lambda k, c: f"dense_{c[2]}" if c[:2] == "fc" else k),
+        "vgg16",
+        "Keras's",
+        "keras",
+    ),
+    "Keras, counted": (keras_counted, "vgg16", "Keras's, in the order of the layers", "keras"),
+    "Keras, counted by the alphabet": (
+        lambda m: dict(sorted(keras_counted(m, "vgg19", first=4).items())),
+        "vgg19",
+        "Keras's, in the order of the layers",
+        "keras",
+    ),
+    "Keras, names without order": (
+        lambda m: keras(m, rename=lambda k, c: f"{sum(map(ord, c)) % 7}{c}x"),
+        "vgg16",
+        "Keras's, in the order of the layers",
+        "keras",
+    ),
+    "Frossard": (frossard, "vgg16", "Frossard's", "frossard"),
+    "Caffe": (caffe, "vgg16", "Caffe's", "caffe"),
+    "Caffe, old": (lambda m: caffe(m, old=True), "vgg16", "Caffe's", "caffe"),
+    "Caffe, 19": (lambda m: caffe(m, "vgg19", old=True), "vgg19", "Caffe's", "caffe"),
+    "Caffe, fine-tuned": (lambda m: caffe(m, last="fc8_style"), "vgg16", "Caffe's", "caffe"),
+    "ONNX": (onnx, "vgg16", "an ONNX graph's, in the order of its nodes", "torchvision"),
+    "ONNX, bn": (onnx, "vgg13_bn", "an ONNX graph's, in the order of its nodes", "torchvision"),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_is_the_same_network(name):
+    arrange, architecture, layout, preset = LAYOUTS[name]
+    made = tensors(architecture)
+    content = Weights(arrange(made))
+    found = identify(content)
+    assert (found.architecture, found.layout) == (architecture, layout)
+    assert (found.preset.name, found.classes, found.ignored) == (preset, 5, ())
+    converted = found.tensors()
+    assert list(converted) == list(made)
+    for key, values in made.items():
+        assert converted[key].flags.c_contiguous
+        np.testing.assert_array_equal(converted[key], values, key)
+    x = np.random.default_rng(2).standard_normal((1, 3, 32, 40)).astype(np.float32)
+    network = gradcam.load(content)
+    expected = getattr(gradcam, architecture)(made).forward(x).scores
+    np.testing.assert_array_equal(network.forward(x).scores, expected)
+    assert network.preset == gradcam.PRESETS[preset] and network.name == architecture
+
+
+@pytest.mark.parametrize(
+    "name", [f"vgg{n}{norm}" for n in (11, 13, 16, 19) for norm in ("", "_bn")]
+)
+def test_every_member_of_the_family_is_recognised(name):
+    made = tensors(name, classes=2)
+    for arranged in (made, timm(made), onnx(made)):
+        assert identify(Weights(arranged)).architecture == name
+    if not name.endswith("_bn"):
+        for arrange in (keras, keras_counted, frossard, caffe):
+            assert identify(Weights(arrange(made, name))).architecture == name
+
+
+@pytest.mark.parametrize("arrange", [lambda m: m, timm, caffe, lambda m: caffe(m, old=True), onnx])
+def test_what_has_the_order_already_is_not_copied(arrange):
+    made = {key: np.asarray(values) for key, values in tensors().items()}
+    found = identify(Weights(arrange(made)))
+    assert found.in_place
+    for key, values in found.tensors().items():
+        assert np.shares_memory(values, made[key]), key
+
+
+def test_nothing_is_converted_before_it_is_asked_for(monkeypatch):
+    content = Weights(keras(tensors()))
+    monkeypatch.setattr(checkpoints, "_transposed", None)
+    found = identify(content)
+    assert not found.in_place and found.classes == 5
+    with pytest.raises(TypeError):
+        found.tensors()
+
+
+@pytest.mark.parametrize("grid, channels, outputs", [(1, 1, 1), (9, 70, 130), (49, 65, 63)])
+def test_reordering(grid, channels, outputs):
+    """Sizes that tiles do not divide, against the definition."""
+    given = np.arange(grid * channels * outputs, dtype=np.float32).reshape(-1, outputs)
+    found = checkpoints._transposed(given, grid)
+    expected = given.reshape(grid, channels, outputs).T.reshape(outputs, -1)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_integers_and_doubles_become_float32():
+    made = tensors()
+    made["features.0.bias"] = np.arange(4)
+    made["classifier.3.weight"] = made["classifier.3.weight"].astype(np.float64)
+    converted = identify(Weights(made)).tensors()
+    assert {values.dtype for values in converted.values()} == {np.dtype(np.float32)}
+
+
+# --- what comes with the weights ---
+
+
+def test_the_metadata_goes_before_the_layout():
+    content = Weights(keras(tensors()), {"preset": "torchvision"})
+    assert identify(content).preset.name == "torchvision"
+    assert gradcam.load(content, preset="caffe").preset.name == "caffe"
+
+
+def test_eps_of_batch_normalisation():
+    made = tensors("vgg11_bn")
+    x = np.random.default_rng(2).standard_normal((1, 3, 32, 32)).astype(np.float32)
+    scores = [
+        gradcam.load(Weights(made, metadata)).forward(x).scores
+        for metadata in ({}, {"eps": "1e-5"}, {"eps": "0.5"})
+    ]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    shifted = made | {
+        key: values + np.float32(0.5 - 1e-5)
+        for key, values in made.items()
+        if key.endswith("running_var")
+    }
+    np.testing.assert_allclose(scores[2], gradcam.load(shifted).forward(x).scores, rtol=1e-4)
+    for eps in ("0", "-1", "nan", "inf", "small"):
+        with pytest.raises(WeightsError, match="eps of batch normalisation is to be above 0"):
+            identify(Weights(made, {"eps": eps}))
+
+
+RECORDS = {
+    "epoch": np.array(3),
+    "best_acc1": np.array(71.5),
+    "features.1.num_batches_tracked": np.array(7),
+    "optimizer.state.0.exp_avg": np.ones(4),
+    "optimizer_states.0.state.3.momentum_buffer": np.ones((2, 2)),
+    "optimizer.features.0.weight": np.ones(4),
+    "lr_schedulers.0.base_lrs": np.ones(1),
+    "state_dict.criterion.weight": np.ones(5),
+    "n_averaged": np.ones(1),
+    "rng_state": np.ones(5056, np.uint8),
+}
+
+
+def test_records_of_the_training_run_are_left_out():
+    made = prefixed("state_dict.", tensors("vgg11_bn"))
+    found = identify(Weights(made | RECORDS))
+    assert found.architecture == "vgg11_bn" and found.ignored == tuple(RECORDS)
+
+
+@pytest.mark.parametrize("average", ["state_dict_ema.", "model_ema.module.", "ema.", "net.ema."])
+def test_of_a_network_and_its_average_the_network_is_taken(average):
+    made, other = prefixed("state_dict.", tensors()), prefixed(average, tensors(seed=9))
+    for content in (made | other, other | made):
+        found = identify(Weights(content))
+        assert set(found.ignored) == set(other)
+        np.testing.assert_array_equal(
+            found.tensors()["features.0.weight"], made["state_dict.features.0.weight"]
+        )
+    assert identify(Weights(other)).ignored == ()
+
+
+# --- files that are refused, and what is said ---
+
+
+def without(made, *parts):
+    return {key: values for key, values in made.items() if not any(p in key for p in parts)}
+
+
+def refused(made, *words):
+    with pytest.raises(WeightsError) as caught:
+        identify(Weights(made))
+    for word in words:
+        assert word in str(caught.value)
+    return str(caught.value)
+
+
+def test_two_networks_are_named_by_their_prefixes():
+    one, two = prefixed("student.", tensors()), prefixed("teacher.", tensors("vgg11"))
+    refused(one | two, "2 networks in one", "'student.', 'teacher.'", "a file of its own")
+    refused(one | tensors(), "'student.', ''")
+    refused(
+        keras(tensors(), rename=lambda k, c: f"a/{k}")
+        | keras(tensors(), rename=lambda k, c: f"b/{k}"),
+        "two networks in one, a/block1_conv1/kernel and b/block1_conv1/kernel",
+    )
+    refused(tensors() | prefixed("module.", tensors()), "features.0.weight and module.features.0")
+
+
+@pytest.mark.parametrize("arrange", [lambda m: m, timm, keras, frossard, caffe, onnx])
+def test_convolutions_alone_are_no_network(arrange):
+    ends = ("classifier", "fc", "predictions", "linear", "head")
+    made = without(arrange(tensors()), *ends)
+    assert len(made) == 26
+    refused(made, "the convolutions of a vgg16 only", "nothing in it tells classes apart")
+
+
+def test_keras_without_its_top_says_how_to_get_it():
+    refused(without(keras(tensors()), "fc", "pred"), "include_top=True", "fc1, fc2, predictions")
+    refused(without(keras_counted(tensors()), "dense"), "include_top=True")
+
+
+@pytest.mark.parametrize(
+    "made, words",
+    [
+        (
+            without(tensors(), "features.2"),
+            "missing features.2.weight, features.2.bias, features.21.weight",
+        ),
+        (without(keras(tensors()), "block1"), "missing block1_conv1/kernel"),
+        (without(frossard(tensors()), "fc7"), "missing fc7_W, fc7_b"),
+        (without(caffe(tensors()), "fc7"), "missing fc7.weight, fc7.bias"),
+        (without(timm(tensors()), "head"), "missing head.fc.weight, head.fc.bias"),
+        (without(keras(tensors()), "fc2/bias"), "missing fc2/bias"),
+        (without(keras(tensors()), "predictions", "fc2"), "missing fc2/kernel"),
+        (
+            without(keras_counted(tensors()), "dense_2"),
+            "13 convolutions and 2 fully connected layers are no VGG",
+        ),
+        (without(onnx(tensors()), "conv13"), "12 convolutions and 3 fully connected"),
+        (
+            tensors() | {"features.99.weight": np.ones(3)},
+            "vgg16, but it is not one: not of this network features.99.weight",
+        ),
+        (
+            tensors() | {"auxiliary.weight": np.ones((2, 2))},
+            "not of this network auxiliary.weight",
+        ),
+        (
+            prefixed("backbone.", tensors()) | {"head.weight": np.ones((2, 5))},
+            "not of this network head.weight",
+        ),
+        (
+            keras(tensors()) | {"batch_normalization/gamma": np.ones(4)},
+            "not of this network batch_normalization/gamma",
+        ),
+        (
+            keras(tensors()) | {"extra/kernel": np.ones((5, 2)), "extra/bias": np.ones(2)},
+            "not of this network extra/kernel, extra/bias",
+        ),
+        (caffe(tensors()) | {"loss3.weight": np.ones((5, 2))}, "not of this network loss3.weight"),
+        ({}, "it holds no tensors"),
+        ({"epoch": np.array(1)}, "it holds no tensors"),
+        ({"layer1.0.conv1.weight": np.ones((2, 2, 3, 3))}, "tensors are layer1.0.conv1.weight"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_missing_or_left_over_is_named(made, words):
+    refused(made, words)
+
+
+def changed(made, key, shape):
+    assert key in made
+    return made | {key: np.ones(shape, np.float32)}
+
+
+@pytest.mark.parametrize(
+    "made, words",
+    [
+        (
+            changed(tensors(), "features.2.weight", (4, 5, 3, 3)),
+            "'features.2.weight' has shape (4, 5, 3, 3), expected (any, 4, 3, 3)",
+        ),
+        (
+            changed(keras(tensors()), "block1_conv2/kernel", (3, 3, 5, 4)),
+            "'block1_conv2/kernel' has shape (3, 3, 5, 4), expected (3, 3, 4, any)",
+        ),
+        (
+            changed(keras(tensors()), "block1_conv2/kernel", (5, 5, 4, 4)),
+            "(5, 5, 4, 4), expected (3, 3, 4, any)",
+        ),
+        (
+            changed(keras(tensors()), "fc1/kernel", (512, 8)),
+            "'fc1/kernel' has shape (512, 8), expected (1568, any)",
+        ),
+        (
+            changed(frossard(tensors()), "fc7_W", (8, 8, 1)),
+            "'fc7_W' has shape (8, 8, 1), expected (8, any)",
+        ),
+        (
+            changed(caffe(tensors(), old=True), "fc7.weight", (1, 1, 8, 9)),
+            "'fc7.weight' has shape (1, 1, 8, 9), expected (any, 8)",
+        ),
+        (
+            changed(timm(tensors()), "pre_logits.fc1.weight", (8, 32, 6, 6)),
+            "(8, 32, 6, 6), expected (any, 1568)",
+        ),
+        (
+            changed(onnx(tensors("vgg11_bn")), "bn2.running_var", (9,)),
+            "'bn2.running_var' has shape (9,), expected (8,)",
+        ),
+        (changed(tensors(), "classifier.6.bias", (4,)), "shape (4,), expected (5,)"),
+        (changed(tensors(), "classifier.6.weight", (0, 8)), "(0, 8), expected (any, 8)"),
+        (
+            tensors() | {"features.0.bias": np.ones(4, complex)},
+            "'features.0.bias' holds complex128, expected floating numbers",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_misshapen_tensors_are_told_by_the_files_own_names(made, words):
+    refused(made, words)
+
+
+def test_nan_is_found_with_its_layer():
+    made = keras(tensors())
+    made["block3_conv2/kernel"][1, 1, 0, 0] = np.nan
+    with pytest.raises(WeightsError, match=r"conv3_2.*block3_conv2|conv3_2.*holds NaN"):
+        gradcam.load(made)
+
+
+def test_labels_are_as_many_as_classes():
+    with pytest.raises(ValueError, match="2 labels for a network of 5 classes"):
+        gradcam.load(tensors(), labels=["doctor", "nurse"])
+    content = Weights(tensors(), gradcam.Labels(["doctor", "nurse"]).to_metadata())
+    with pytest.raises(ValueError, match="2 labels for a network of 5 classes"):
+        gradcam.load(content)
+    named = gradcam.load(Weights(tensors(classes=2), content.metadata))
+    assert [target.label for target in named.labels] == ["doctor", "nurse"]

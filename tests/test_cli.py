@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -77,7 +78,9 @@ def test_every_model_exists():
     assert all(callable(getattr(gradcam, name)) for name in cli.MODELS[1:])
 
 
-@pytest.mark.parametrize("command", ["", "explain", "predict", "compare", "demo", "info"])
+@pytest.mark.parametrize(
+    "command", ["", "explain", "predict", "compare", "demo", "info", "convert"]
+)
 def test_help(command):
     text = run(*command.split(), "--help")
     assert "Usage:" in text and "--help" in text
@@ -291,7 +294,8 @@ def test_nothing_done(command):
         (("--model", "vgg16"), "download"),
         (("--model", "pictograms", "--weights", "w.npz"), "--model vgg16"),
         (("--weights", "none.npz"), "No such file"),
-        (("--weights", "a.png"), "safetensors"),
+        (("--weights", "a.png"), "Error: a.png: a picture (PNG), not weights"),
+        (("--labels", "names.txt"), "its own weights, preset and labels"),
         (("--out", "a.png"), "a.png"),
         (("--nonsense",), "--nonsense"),
     ],
@@ -426,7 +430,7 @@ def test_weights_of_ones_own(weight_file):
     (other,) = json_lines("predict", "a.png", *options, "--preset", "torchvision")
     assert other["predictions"] != record["predictions"]
     run("predict", "a.png", "--model", "vgg19", *options, code=2)
-    assert "features.34" in run.errors or "missing" in run.errors
+    assert "net.safetensors: these are the weights of a vgg16: use gradcam.vgg16" in run.errors
 
 
 def test_compare():
@@ -464,15 +468,70 @@ def test_info_of_a_model_without_weights():
     assert len(content["classes"]) == 1000
 
 
+def test_the_file_tells_the_architecture():
+    draw("a.png")
+    weights.save(gradcam.vgg11_bn.random_tensors(width=2, fc=4, classes=3), "net")
+    (record,) = json_lines("predict", "a.png", "--weights", "net")
+    assert {p["label"] for p in record["predictions"]} == {"class_0", "class_1", "class_2"}
+    assert json.loads(run("info", "--weights", "net", "--json"))["model"] == "vgg11_bn"
+
+
+def test_published_weights_go_by_their_name(monkeypatch):
+    made = []
+    monkeypatch.setattr(gradcam, "vgg16", lambda *a, **k: made.append(a) or small_network())
+    draw("a.png")
+    run("predict", "a.png", "--weights", "imagenet")
+    run("predict", "a.png", "--weights", "imagenet-caffe", "--model", "vgg16")
+    assert made == [("imagenet",), ("imagenet-caffe",)]
+
+
 def test_info_of_a_weight_file(weight_file):
     text = run("info", weight_file)
     assert "features.28.weight" in text and "16 x 16 x 3 x 3" in text and "caffe" in text
+    assert "vgg16, 3 classes" in text and "torchvision's" in text
     content = json.loads(run("info", weight_file, "--json"))
     assert content["bytes"] == Path(weight_file).stat().st_size
-    assert content["values"] == sum(tensor["values"] for tensor in content["tensors"])
+    assert content["sha256"] == hashlib.sha256(Path(weight_file).read_bytes()).hexdigest()
+    assert content["architecture"] == "vgg16" and content["classes"] == 3
+    assert content["parameters"] == sum(tensor["values"] for tensor in content["tensors"])
     run("info", weight_file, "--model", "vgg16", code=2)
     run("info", "none.npz", code=2)
     assert "No such file" in run.errors
+
+
+def test_info_of_weights_of_another_network():
+    weights.save({"conv1.weight": np.ones((2, 3, 7, 7)), "fc.bias": np.ones(2)}, "net")
+    text = run("info", "net")
+    assert "not known here" in text and "2 x 3 x 7 x 7" in text
+    assert json.loads(run("info", "net", "--json"))["architecture"] is None
+
+
+# --- convert ---
+
+
+def test_convert(weight_file):
+    draw("a.png")
+    Path("names.txt").write_text("ein\nzwei\ndrei\n")
+    before = Path(weight_file).read_bytes()
+    np.savez("net.npz", **weights.load(weight_file).tensors)
+    text = run("convert", "net.npz", "out.safetensors", "--preset", "caffe")
+    assert text.startswith("out.safetensors: vgg16, 3 classes, preset caffe, float32, ")
+    scores = [gradcam.load(f).forward("a.png").scores for f in (weight_file, "out.safetensors")]
+    np.testing.assert_array_equal(*scores)
+    run("convert", "net.npz", "out.safetensors", code=2)
+    assert "out.safetensors exists already" in run.errors and "--force" in run.errors
+    run("convert", "net.npz", "out.safetensors", "--force", "--dtype", "float16")
+    found = json.loads(run("info", "out.safetensors", "--json"))
+    assert found["dtypes"] == ["float16"] and found["preset"] == "torchvision"
+    for options in ((), ("--force",)):
+        run("convert", weight_file, weight_file, *options, code=2)
+        assert "is the file to be read" in run.errors
+    run("convert", "a.png", "b.safetensors", code=2)
+    assert run.errors == "Error: a.png: a picture (PNG), not weights\n"
+    run("convert", weight_file, "b.h5", code=2)
+    assert "name the file ....safetensors" in run.errors
+    assert Path(weight_file).read_bytes() == before
+    assert not Path("b.safetensors").exists() and not Path("b.h5").exists()
 
 
 # --- the demo ---

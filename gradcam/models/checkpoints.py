@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from gradcam.models import presets
 from gradcam.models.presets import Preset
 from gradcam.models.vgg import FAMILY, GRID, VGG
-from gradcam.weights.tensors import Weights, WeightsError, as_float32, listed
+from gradcam.weights.tensors import Weights, WeightsError, listed
 
 EPS = 1e-5
 """Of batch normalisation, where the file's metadata says nothing else."""
@@ -518,7 +518,7 @@ def _check_shape(place: _Place, shape: tuple[int, ...], expected: tuple[int | No
 def _floats(values: NDArray[Any]) -> NDArray[Any]:
     """The tensor as float32, not copied where it is."""
     with np.errstate(over="ignore"):  # what becomes infinite is refused with the layer
-        return as_float32(values)
+        return values.astype(np.float32, copy=False)
 
 
 def _flat(values: NDArray[Any]) -> NDArray[Any]:

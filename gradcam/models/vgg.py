@@ -307,9 +307,12 @@ def _network(
                 f"gradcam.load for whatever a file holds"
             )
         layers = found.layers(checkpoint.tensors(), options.fc_dtype, checkpoint.eps)
+        labels = known_labels(options.labels, weights.metadata, checkpoint.classes)
+        if labels is None and checkpoint.classes == 1000:
+            labels = imagenet.labels()
         network = Network.from_layers(
             layers,
-            labels=_labels(options.labels, weights.metadata, checkpoint.classes),
+            labels=labels,
             preset=checkpoint.preset if options.preset is None else options.preset,
             conv=options.conv,
             name=options.name or found.name,
@@ -323,19 +326,24 @@ def _network(
     return network
 
 
-def _labels(
+def known_labels(
     given: Labels | Sequence[str] | str | os.PathLike[str] | None,
     metadata: Mapping[str, str],
     classes: int,
-) -> Labels | Sequence[str]:
-    """The labels asked for, else those of the file, else ImageNet's or numbers."""
+) -> Labels | None:
+    """The labels given, or read from the file given, or else those of a weight file's metadata.
+
+    None where nothing names the classes. ValueError where they are not as many as `classes`.
+    """
     if isinstance(given, (str, os.PathLike)):
-        return Labels.read(given)
-    if given is not None:
-        return given
-    found = Labels.from_metadata(metadata)
-    if found is None:
-        found = imagenet.labels() if classes == 1000 else Labels.numbered(classes)
+        found = Labels.read(given)
+    elif given is None or isinstance(given, Labels):
+        found = given or Labels.from_metadata(metadata)
+    else:
+        found = Labels(given)
+    if found is not None and len(found) != classes:
+        source = f"{given}: " if isinstance(given, (str, os.PathLike)) else ""
+        raise ValueError(f"{source}{len(found)} labels for a network of {classes} classes")
     return found
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import errno
 import os
-import zipfile
 from importlib import import_module
 from typing import Any
 
 from gradcam.weights import safetensors
+from gradcam.weights.conversion import convert
+from gradcam.weights.description import Description, describe
 from gradcam.weights.safetensors import write as save
 from gradcam.weights.tensors import Weights, WeightsError, listed
 
-__all__ = ["Weights", "WeightsError", "load", "save"]
+__all__ = ["Description", "Weights", "WeightsError", "convert", "describe", "load", "save"]
 
 KEYWORDS = ("imagenet", "imagenet-caffe", "DEFAULT", "IMAGENET1K_V1")
 """Names of published weights, some of them other libraries'."""
@@ -68,10 +69,10 @@ def load(path: str | os.PathLike[str]) -> Weights:
     if not start:
         raise WeightsError(f"{path}: the file is empty")
     if start.startswith(b"PK"):
-        return _reader(_zipped(path)).read(path)
+        return _read(_zipped(path), path)
     for name in _there(_SURE):
         if _reader(name).recognise(start):
-            return _reader(name).read(path)
+            return _read(name, path)
     from gradcam.weights import foreign
 
     kind = foreign.kind(path)
@@ -79,7 +80,7 @@ def load(path: str | os.PathLike[str]) -> Weights:
         raise WeightsError(f"{path}: {kind}")
     for name in _there(_UNSURE):
         if _reader(name).recognise(start):
-            return _reader(name).read(path)
+            return _read(name, path)
     raise WeightsError(
         f"{path}: no weight file of a kind known here (safetensors, PyTorch, Keras, .npz, Caffe, "
         f"ONNX), or damaged at its start"
@@ -99,6 +100,11 @@ def _reader(name: str) -> Any:
     return safetensors if name == "safetensors" else import_module(f"gradcam.weights.{name}")
 
 
+def _read(reader: str, path: str) -> Weights:
+    weights: Weights = _reader(reader).read(path)
+    return weights
+
+
 def _there(names: tuple[str, ...]) -> list[str]:
     """Provisional: the readers that have been written."""
     return [name for name in names if os.path.exists(f"{os.path.dirname(__file__)}/{name}.py")]
@@ -106,6 +112,8 @@ def _there(names: tuple[str, ...]) -> list[str]:
 
 def _zipped(path: str) -> str:
     """The reader of a zip file, by what lies in it."""
+    import zipfile  # slow to import
+
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -126,7 +134,5 @@ def _zipped(path: str) -> str:
         )
     if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
         return "pth"
-    holds = f"holding {listed(names, 3)}" if names else "holding nothing"
-    raise WeightsError(
-        f"{path}: a zip file without weights, {holds}: unpack it first, or give another"
-    )
+    holds = listed(names, 3) if names else "nothing"
+    raise WeightsError(f"{path}: a zip file that holds {holds}, and no weights by itself")

@@ -32,15 +32,16 @@ def read(path: str | os.PathLike[str]) -> Weights:
     """
     with open(path, "rb") as file:
         try:
-            return Weights(_arrays(file, path), format="NumPy .npz")
+            return _arrays(file, path)
         except (WeightsError, MemoryError):
             raise
         except Exception as error:  # zipfile and NumPy meet damage with errors of every type
             raise WeightsError(f"{path}: unreadable as .npz ({error})") from error
 
 
-def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> Weights:
     tensors = {}
+    dtypes = {}
     with zipfile.ZipFile(file) as archive:
         members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
         if not members:
@@ -52,8 +53,11 @@ def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, NDArray[A
             else:
                 with archive.open(member) as stream:
                     values = np.lib.format.read_array(stream, allow_pickle=False)
-            tensors[member.filename.removesuffix(".npy")] = as_float32(values)
-    return tensors
+            name = member.filename.removesuffix(".npy")
+            tensors[name] = as_float32(values)
+            if tensors[name].dtype != values.dtype:
+                dtypes[name] = str(values.dtype)
+    return Weights(tensors, {}, "NumPy .npz", dtypes)
 
 
 def _mapped(file: BinaryIO, path: str | os.PathLike[str], member: zipfile.ZipInfo) -> NDArray[Any]:

@@ -38,6 +38,9 @@ _DTYPES = {
     "BOOL": "?",
 }
 
+_WORDS = {"F64": "float64", "F16": "float16", "BF16": "bfloat16"}
+"""The types that become float32."""
+
 
 def recognise(start: bytes) -> bool:
     """Whether a file that begins with `start` can be a safetensors file."""
@@ -79,7 +82,8 @@ def read(path: str | os.PathLike[str]) -> Weights:
         else np.empty(0, np.uint8)
     )
     tensors = {name: _tensor(np.asarray(data), entry) for name, entry in header.items()}
-    return Weights(tensors, metadata, "safetensors")
+    dtypes = {name: _WORDS[e["dtype"]] for name, e in header.items() if e["dtype"] in _WORDS}
+    return Weights(tensors, metadata, "safetensors", dtypes)
 
 
 def write(

@@ -29,11 +29,14 @@ class Weights:
         ``eps`` (of batch normalisation).
     format : str
         The kind of file, in words: "safetensors", "PyTorch (zip)", ...
+    dtypes : dict of str to str
+        The types in the file of those tensors that were converted, where the reader tells them.
     """
 
     tensors: dict[str, NDArray[Any]]
     metadata: dict[str, str] = field(default_factory=dict)
     format: str = ""
+    dtypes: dict[str, str] = field(default_factory=dict)
 
 
 def as_float32(values: NDArray[Any]) -> NDArray[Any]:

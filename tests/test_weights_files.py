@@ -1,0 +1,248 @@
+"""Weight files by their content: what is read, what is refused in which words, what is in them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gradcam
+from gradcam import weights
+from gradcam.weights import WeightsError
+
+
+def zipped(*names):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"content")
+    return buffer.getvalue()
+
+
+def picture(kind):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def tarred():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("storages"), io.BytesIO())
+    return buffer.getvalue()
+
+
+def single_array():
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones(3))
+    return buffer.getvalue()
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 553433881\n"
+INDEX = json.dumps({"metadata": {}, "weight_map": {"features.0.weight": "a.safetensors"}}).encode()
+TENSORFLOW_FOOTER = bytes(40) + bytes.fromhex("57fb808b247547db")
+
+FOREIGN = {
+    "empty": (b"", "the file is empty"),
+    "web page": (b"\n<!DOCTYPE html><html><body>Log in</body>", "a web page, not weights"),
+    "web page, plain": (b"<html>404 not found</html>", "an error page or needs a login"),
+    "XML": (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "a web page, not weights"),
+    "web page, long": (b"<html>" + "é".encode() * 4000, "a web page, not weights"),
+    "LFS": (POINTER, "run git lfs pull"),
+    "index": (INDEX, "index of weights in several safetensors files"),
+    "JSON": (b'{"error": "Invalid credentials"}', "a JSON text, not weights"),
+    "JSON, a brace ninth": (b'{"a": 1,{', "a JSON text, not weights"),
+    "text": (b"Repository not found\n", "a text, not weights"),
+    "text, a brace ninth": (b"12345678{ no header }", "a text, not weights"),
+    "blanks": (b"  \n", "a text of blanks"),
+    "gzip": (gzip.compress(b"anything"), "a gzip archive: unpack it first"),
+    "tar": (tarred(), "a tar archive: if PyTorch before 0.2 made it"),
+    "PNG": (picture("png"), "a picture (PNG)"),
+    "JPEG": (picture("jpeg"), "a picture (JPEG)"),
+    "WebP": (picture("webp"), "a picture (WebP)"),
+    "npy": (single_array(), "a single NumPy array (.npy)"),
+    "zip of others": (zipped("README.md", "a.jpg"), "a zip file that holds README.md, a.jpg"),
+    "zip of nothing": (zipped(), "a zip file that holds nothing"),
+    "zip, cut": (zipped("a.npy")[:-30], "a zip file (PyTorch, Keras or .npz?) that is damaged"),
+    "TorchScript": (
+        zipped("vgg/data.pkl", "vgg/constants.pkl", "vgg/code/vgg.py"),
+        "a TorchScript program, which is not run here",
+    ),
+    "TensorFlow checkpoint": (b"\x00\x01\x02" + TENSORFLOW_FOOTER, "a TensorFlow checkpoint"),
+    "TensorFlow note": (b'model_checkpoint_path: "vgg_16.ckpt"\n', "the note of a TensorFlow"),
+    "zeros": (bytes(1000), "no weight file of a kind known here"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_no_weight_file_is_told(name, tmp_path):
+    content, words = FOREIGN[name]
+    path = tmp_path / "vgg16.pth"
+    path.write_bytes(content)
+    for read in (weights.load, weights.describe, gradcam.vgg16, gradcam.load):
+        with pytest.raises(WeightsError) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: ") and words in str(caught.value)
+    assert [each.name for each in tmp_path.iterdir()] == ["vgg16.pth"]
+
+
+def test_folders_are_told(tmp_path):
+    with pytest.raises(IsADirectoryError, match="a folder, not a weight file"):
+        weights.load(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01")
+    with pytest.raises(IsADirectoryError, match="a TensorFlow SavedModel, a folder: load it in"):
+        gradcam.vgg16(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vgg16.pth", "vgg16.h5", "vgg16", "x.onnx"])
+def test_the_name_says_nothing(name, tmp_path):
+    made = gradcam.vgg16.random_tensors(width=2, fc=4, classes=3)
+    weights.save(made, tmp_path / name)
+    np.savez(tmp_path / "numpy.npz", **made)
+    assert weights.load(tmp_path / name).format == "safetensors"
+    (tmp_path / "numpy.npz").rename(tmp_path / name)
+    assert weights.load(str(tmp_path / name)).format == "NumPy .npz"
+
+
+def test_every_reader_is_imported_only_for_its_files():
+    from helpers import run_python
+
+    program = (
+        "import sys, gradcam, numpy as np, tempfile, os\n"
+        "with tempfile.TemporaryDirectory() as folder:\n"
+        "    path = os.path.join(folder, 'w')\n"
+        "    gradcam.weights.save({'a': np.ones(3)}, path)\n"
+        "    gradcam.weights.load(path)\n"
+        "readers = 'npz pth keras onnx caffemodel download foreign'.split()\n"
+        "print([r for r in readers if f'gradcam.weights.{r}' in sys.modules])"
+    )
+    assert run_python(program) == "[]"
+
+
+# --- published weights ---
+
+
+@pytest.mark.parametrize("name", weights.KEYWORDS)
+def test_published_weights_are_fetched_for_their_architecture(name, tmp_path, monkeypatch):
+    download = pytest.importorskip("gradcam.weights.download")
+    path = tmp_path / "vgg11.safetensors"
+    weights.save(gradcam.vgg11.random_tensors(width=2, fc=4, classes=3), path)
+    asked = []
+    monkeypatch.setattr(download, "fetch", lambda *arguments: asked.append(arguments) or path)
+    assert len(gradcam.vgg11(name).labels) == 3
+    assert asked == [("vgg11", name)]
+    with pytest.raises(ValueError, match=rf"gradcam\.vgg16\('{name}'\) downloads"):
+        gradcam.load(name)
+    monkeypatch.chdir(tmp_path)
+    path.rename(name)  # a file of that name goes before
+    assert gradcam.vgg11(name).name == "vgg11" and len(asked) == 1
+
+
+def test_the_names_of_published_weights_are_the_downloaders():
+    download = pytest.importorskip("gradcam.weights.download")
+    assert set(download.NAMES) == set(weights.KEYWORDS)
+
+
+# --- describe ---
+
+
+@pytest.fixture
+def file(tmp_path):
+    made = gradcam.vgg11.random_tensors(width=2, fc=4, classes=3)
+    labels = gradcam.Labels(["one", "two", "three"])
+    weights.save(made, tmp_path / "w.safetensors", labels.to_metadata() | {"preset": "caffe"})
+    return tmp_path / "w.safetensors"
+
+
+def test_describe(file):
+    found = weights.describe(file)
+    assert found.architecture == "vgg11" and found.classes == 3 and found.reason is None
+    assert (found.format, found.layout, found.preset) == ("safetensors", "torchvision's", "caffe")
+    assert found.bytes == file.stat().st_size
+    assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    made = weights.load(file).tensors
+    assert [(t.name, t.shape, t.values) for t in found.tensors] == [
+        (name, values.shape, values.size) for name, values in made.items()
+    ]
+    assert found.parameters == sum(values.size for values in made.values())
+    for words in ("vgg11, 3 classes", "caffe", found.sha256, f"{found.parameters:,}", "float32"):
+        assert words in str(found)
+    again = json.loads(json.dumps(found.to_dict()))
+    assert again == found.to_dict() and again["tensors"][0]["shape"] == [2, 3, 3, 3]
+    undigested = weights.describe(file, digest=False)
+    assert undigested.sha256 is None and "sha256" not in str(undigested)
+
+
+def test_types_in_the_file_are_told(tmp_path):
+    path = tmp_path / "w"
+    weights.save(gradcam.vgg11.random_tensors(width=2, fc=4, classes=3), path, dtype="float16")
+    assert weights.describe(path).dtypes == ("float16",)
+    np.savez(path.with_suffix(".npz"), a=np.ones(2), b=np.ones(2, np.float32), c=np.ones(2, "<i4"))
+    assert weights.describe(path.with_suffix(".npz")).dtypes == ("float64", "float32", "int32")
+
+
+def test_other_networks_are_described_with_the_reason(tmp_path):
+    path = tmp_path / "resnet.safetensors"
+    weights.save({"layer1.0.conv1.weight": np.ones((2, 2, 3, 3)), "fc.bias": np.ones(2)}, path)
+    found = weights.describe(path)
+    assert found.architecture is None and found.classes is None and len(found.tensors) == 2
+    assert "no weights of a VGG in a layout that is known here" in found.reason
+    assert "not known here" in str(found)
+    with pytest.raises(WeightsError, match="no weights of a VGG"):
+        gradcam.load(path)
+
+
+# --- convert ---
+
+
+def test_convert_keeps_values_classes_and_preset(file, tmp_path):
+    target = tmp_path / "out.safetensors"
+    checkpoint = weights.convert(file, target)
+    assert checkpoint.architecture == "vgg11"
+    before, after = gradcam.load(file), gradcam.load(target)
+    assert (after.preset, list(after.labels)) == (before.preset, list(before.labels))
+    x = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
+    np.testing.assert_array_equal(after.forward(x).scores, before.forward(x).scores)
+
+
+def test_convert_takes_labels_and_a_preset(file, tmp_path):
+    target = tmp_path / "out.safetensors"
+    weights.convert(file, target, labels=["a", "b", "c"], preset="keras")
+    network = gradcam.load(target)
+    assert [t.label for t in network.labels] == ["a", "b", "c"]
+    assert network.preset == gradcam.PRESETS["keras"]
+    with pytest.raises(ValueError, match="2 labels for a network of 3 classes"):
+        weights.convert(file, tmp_path / "other.safetensors", labels=["a", "b"])
+    assert not (tmp_path / "other.safetensors").exists()
+
+
+def test_convert_replaces_nothing_unasked(file, tmp_path):
+    before = file.read_bytes()
+    (tmp_path / "link.safetensors").symlink_to(file)
+    for target in (file, tmp_path / "link.safetensors"):
+        for force in (False, True):
+            with pytest.raises(FileExistsError, match="is the file to be read"):
+                weights.convert(file, target, force=force)
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"precious")
+    with pytest.raises(FileExistsError, match="exists already"):
+        weights.convert(file, other)
+    assert other.read_bytes() == b"precious" and file.read_bytes() == before
+    weights.convert(file, other, force=True)
+    assert weights.describe(other).architecture == "vgg11"
+
+
+def test_convert_names_the_layer_that_is_not_finite(tmp_path):
+    made = gradcam.vgg11.random_tensors(width=2, fc=4, classes=3)
+    made["classifier.3.bias"][1] = np.inf
+    np.savez(tmp_path / "w.npz", **made)
+    with pytest.raises(WeightsError, match=r"w\.npz: classifier\.3\.bias: not finite"):
+        weights.convert(tmp_path / "w.npz", tmp_path / "out.safetensors")
+    assert [each.name for each in tmp_path.iterdir()] == ["w.npz"]
