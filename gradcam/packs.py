@@ -177,10 +177,7 @@ def _mapped(path: Path, header: bytes, count: int) -> NDArray[np.float32] | None
 def _write(path: Path, header: bytes, content: NDArray[np.float32]) -> None:
     """Leave the file behind, if there is room for it."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make_room(path.parent, MOST_BYTES - content.nbytes)
-        system = os.statvfs(path.parent)
-        if system.f_bavail * system.f_frsize < 4 * content.nbytes:
+        if not make_room(path, content.nbytes, MOST_BYTES):
             return
         with atomic_write(path) as file:
             file.write(header)
@@ -189,14 +186,22 @@ def _write(path: Path, header: bytes, content: NDArray[np.float32]) -> None:
         pass
 
 
-def _make_room(where: Path, most: int) -> None:
-    """Remove files, those longest unused first, until they take no more than `most` bytes."""
-    files = [(entry.stat(), entry) for entry in where.iterdir() if ".packs" in entry.suffixes]
-    total = sum(status.st_size for status, _ in files)
+def make_room(path: Path, size: int, most: int) -> bool:
+    """Whether a new file of `size` bytes has a place in the cache; its folder is made if need be.
+
+    Files with its suffix, those longest unused first, are removed until they take no more than
+    `most` bytes with it. Three times its size is left free for others.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    entries = [entry for entry in path.parent.iterdir() if path.suffix in entry.suffixes]
+    files = [(entry.stat(), entry) for entry in entries]
+    total = size + sum(status.st_size for status, _ in files)
     for status, entry in sorted(files, key=lambda file: file[0].st_mtime):
         if total > most:
             entry.unlink(missing_ok=True)
             total -= status.st_size
+    system = os.statvfs(path.parent)
+    return system.f_bavail * system.f_frsize >= 4 * size
 
 
 def _give_back(tensor: NDArray[np.float32]) -> None:

@@ -67,7 +67,8 @@ class Checkpoint:
     ignored : tuple of str
         Tensors without a part in the network: a training run's records, averaged copies.
     in_place : bool
-        Whether the fully connected weights are used as they lie in the file.
+        Whether the core can use the fully connected weights as they lie in the file or array:
+        ordered as torchvision's, in one piece, at addresses that are multiples of four.
     """
 
     architecture: str
@@ -112,7 +113,7 @@ def identify(weights: Weights) -> Checkpoint:
         classes=pieces[-1].values.size,
         eps=_eps(weights.metadata),
         ignored=tuple(name for name in weights.tensors if name not in used),
-        in_place=not layout.outputs_last,
+        in_place=not layout.outputs_last and all(map(_usable, pieces)),
         _pieces=pieces,
     )
 
@@ -445,6 +446,13 @@ class _Piece(NamedTuple):
     target: str
     values: NDArray[Any]
     convert: Callable[[NDArray[Any]], NDArray[Any]]
+
+
+def _usable(piece: _Piece) -> bool:
+    """Whether the core takes the tensor without a copy; small ones it copies anyway."""
+    values = piece.values
+    lies = values.dtype == np.float32 and values.flags.c_contiguous and values.flags.aligned
+    return lies or values.ndim == 1 or not piece.target.startswith("classifier.")
 
 
 def _pieces(vgg: VGG, found: _Found, layout: _Layout) -> Iterator[_Piece]:

@@ -95,10 +95,11 @@ class VGG:
             published weights, which are downloaded once: "imagenet" for torchvision's (also
             "DEFAULT" and "IMAGENET1K_V1"), "imagenet-caffe" for the VGG authors' own as Keras has
             them; a file of that name goes before. The fully connected weights stay where they
-            are, in the file mapped into memory or in the array, and are not to be changed, unless
-            their layout is another. None: random weights, so an untrained network, for trying
-            out. What the convolutions of a file become is kept in the user's cache folder, see
-            :mod:`gradcam.packs`.
+            are, in the file mapped into memory or in the array, and are not to be changed; those
+            of a large file with another layout are converted once, and kept in the user's cache
+            folder (:mod:`gradcam.models.converted`). None: random weights, so an untrained
+            network, for trying out. What the convolutions of a file become is kept in that
+            folder, too (:mod:`gradcam.packs`).
         labels : Labels, sequence of str or path, optional
             The classes, or a file of them (:meth:`gradcam.Labels.read`). By default those of the
             file's metadata, else ImageNet's where there are 1000, else numbers.
@@ -290,24 +291,26 @@ def _network(
     vgg: VGG | None,
 ) -> Network:
     """The network of these weights, which is to be `vgg` where that is not None."""
-    from gradcam.models import checkpoints  # it knows the family, so comes after it
+    from gradcam.models import checkpoints, converted  # they know the family, so come after it
 
     check_storage(options.fc_dtype, "fc_dtype")
-    path = weights if isinstance(weights, (str, os.PathLike)) else None
-    if isinstance(weights, Mapping):
-        weights = Weights({str(key): _array(key, given) for key, given in weights.items()})
-    elif not isinstance(weights, Weights):
-        weights = weight_files.load(weights)
+    from_file = isinstance(weights, (str, os.PathLike))
+    source = os.fsdecode(weights) if isinstance(weights, (str, os.PathLike)) else "weights"
+    copy = converted.Copy(source) if from_file else None
+    content = (copy.weights() if copy else None) or _content(weights)
     try:
-        checkpoint = checkpoints.identify(weights)
+        checkpoint = checkpoints.identify(content)
         found = next(each for each in FAMILY if each.name == checkpoint.architecture)
         if vgg not in (None, found):
             raise WeightsError(
                 f"these are the weights of a {found.name}: use gradcam.{found.name}, or "
                 f"gradcam.load for whatever a file holds"
             )
-        layers = found.layers(checkpoint.tensors(), options.fc_dtype, checkpoint.eps)
-        labels = known_labels(options.labels, weights.metadata, checkpoint.classes)
+        tensors = checkpoint.tensors()
+        if copy is not None and not checkpoint.in_place:
+            tensors = copy.write(tensors, checkpoint, content.metadata) or tensors
+        layers = found.layers(tensors, options.fc_dtype, checkpoint.eps)
+        labels = known_labels(options.labels, content.metadata, checkpoint.classes)
         if labels is None and checkpoint.classes == 1000:
             labels = imagenet.labels()
         network = Network.from_layers(
@@ -318,12 +321,22 @@ def _network(
             name=options.name or found.name,
         )
     except WeightsError as error:
-        raise WeightsError(f"{'weights' if path is None else os.fspath(path)}: {error}") from error
-    if path is not None:
+        raise WeightsError(f"{source}: {error}") from error
+    if from_file:
         convolutions = [layer for layer in layers if layer.op == "conv"]
-        tensors = [np.asarray(layer.weights["weight"]) for layer in convolutions]
-        network.packs = Packs(network.core, tensors)
+        kernels = [np.asarray(layer.weights["weight"]) for layer in convolutions]
+        network.packs = Packs(network.core, kernels)
     return network
+
+
+def _content(
+    weights: str | os.PathLike[str] | Mapping[str, ArrayLike] | Weights,
+) -> Weights:
+    if isinstance(weights, Weights):
+        return weights
+    if isinstance(weights, Mapping):
+        return Weights({str(name): _array(name, values) for name, values in weights.items()})
+    return weight_files.load(weights)
 
 
 def known_labels(

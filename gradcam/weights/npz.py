@@ -32,16 +32,15 @@ def read(path: str | os.PathLike[str]) -> Weights:
     """
     with open(path, "rb") as file:
         try:
-            return _arrays(file, path)
+            return Weights(_arrays(file, path), format="NumPy .npz")
         except (WeightsError, MemoryError):
             raise
         except Exception as error:  # zipfile and NumPy meet damage with errors of every type
             raise WeightsError(f"{path}: unreadable as .npz ({error})") from error
 
 
-def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> Weights:
+def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     tensors = {}
-    dtypes = {}
     with zipfile.ZipFile(file) as archive:
         members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
         if not members:
@@ -53,11 +52,8 @@ def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> Weights:
             else:
                 with archive.open(member) as stream:
                     values = np.lib.format.read_array(stream, allow_pickle=False)
-            name = member.filename.removesuffix(".npy")
-            tensors[name] = as_float32(values)
-            if tensors[name].dtype != values.dtype:
-                dtypes[name] = str(values.dtype)
-    return Weights(tensors, {}, "NumPy .npz", dtypes)
+            tensors[member.filename.removesuffix(".npy")] = as_float32(values)
+    return tensors
 
 
 def _mapped(file: BinaryIO, path: str | os.PathLike[str], member: zipfile.ZipInfo) -> NDArray[Any]:

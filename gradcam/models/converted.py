@@ -1,0 +1,149 @@
+"""Weights that a file holds in another layout, kept in torchvision's from one process to the next.
+
+The core uses fully connected weights where they lie, mapped from the file: 494 of VGG-16's 553 MB
+are never copied. That is not possible with files of Keras and of Frossard, which hold them in
+another order, nor with PyTorch's old stream, where they do not begin at a multiple of four bytes.
+So the first network that is made of such a file leaves a safetensors file with its weights in the
+user's cache folder (see :mod:`gradcam.packs`), and later ones map that.
+
+A copy is found by what the system says of the original (place, size, time of change), and used
+only if samples of the original's bytes and of its own values are those that it was made with.
+Nothing here is an error: without a copy, the weights are converted again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam import packs
+from gradcam.weights import safetensors
+from gradcam.weights.tensors import Weights, WeightsError
+
+if TYPE_CHECKING:
+    from gradcam.models.checkpoints import Checkpoint
+
+LEAST_BYTES = 32 << 20
+"""Files with less are converted each time."""
+
+MOST_BYTES = 2 << 30
+"""What all copies together may take; the ones longest unused go first."""
+
+_SUFFIX = ".weights"
+_ORIGINAL, _VALUES = "gradcam original", "gradcam values"
+"""The entries of a copy's metadata with the samples."""
+
+_SAMPLES = 32
+"""Places in the original, and in each tensor of the copy, that are compared."""
+
+_BLOCK = 4096
+
+
+class Copy:
+    """The place of the converted copy of one weight file.
+
+    Parameters
+    ----------
+    path : path
+        Of the original, before it is read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        self._state = _state(path)
+
+    def weights(self) -> Weights | None:
+        """The copy's tensors, mapped, and its metadata; None where there is none that fits."""
+        place = self._place()
+        if place is None or not place.exists():
+            return None
+        try:
+            found = safetensors.read(place)
+            samples = (found.metadata.get(_ORIGINAL), found.metadata.get(_VALUES))
+            if samples != (_of_file(self._path), _of_values(found.tensors)):
+                return None
+            os.utime(place)  # it is in use
+        except (OSError, WeightsError):
+            return None
+        metadata = {k: v for k, v in found.metadata.items() if k not in (_ORIGINAL, _VALUES)}
+        return Weights(found.tensors, metadata, found.format)
+
+    def write(
+        self,
+        tensors: Mapping[str, NDArray[Any]],
+        checkpoint: Checkpoint,
+        metadata: Mapping[str, str],
+    ) -> dict[str, NDArray[Any]] | None:
+        """Leave a copy behind, if there is room for it, and map it.
+
+        Parameters
+        ----------
+        tensors : mapping of str to array
+            Those of ``checkpoint.tensors()``.
+        checkpoint : Checkpoint
+        metadata : mapping of str to str
+            The original's.
+
+        Returns
+        -------
+        dict of str to array, or None where there is no copy
+        """
+        place = self._place()
+        size = sum(values.nbytes for values in tensors.values())
+        if place is None or size < LEAST_BYTES:
+            return None
+        try:
+            if not packs.make_room(place, size, MOST_BYTES):
+                return None
+            entries = {_ORIGINAL: _of_file(self._path), _VALUES: _of_values(tensors)}
+            if _state(self._path) != self._state:  # it was changed while it was read
+                return None
+            entries |= checkpoint.preset.to_metadata() | {"eps": repr(checkpoint.eps)}
+            safetensors.write(tensors, place, {**metadata, **entries})
+        except (OSError, WeightsError):  # WeightsError: not finite, which the layers will tell
+            return None
+        found = self.weights()
+        return None if found is None else found.tensors
+
+    def _place(self) -> Path | None:
+        where = packs.folder()
+        if where is None or self._state is None:
+            return None
+        name = hashlib.sha256(repr(self._state).encode()).hexdigest()[:32]
+        return where / f"{name}{_SUFFIX}"
+
+
+def _state(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+    """What changes when a file does, as a rule; None where there is no such file."""
+    with suppress(OSError, ValueError):
+        status = os.stat(path)
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return None
+
+
+def _of_file(path: str | os.PathLike[str]) -> str:
+    """A digest of blocks spread evenly over a file, the first and the last among them."""
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        last = max(os.fstat(file.fileno()).st_size - _BLOCK, 0)
+        for i in range(_SAMPLES):
+            file.seek(last * i // (_SAMPLES - 1))
+            digest.update(file.read(_BLOCK))
+    return digest.hexdigest()
+
+
+def _of_values(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """A digest of names, shapes, and values spread evenly over each tensor."""
+    digest = hashlib.sha256()
+    for name, values in tensors.items():
+        digest.update(f"{name} {values.shape}".encode())
+        places = np.linspace(0, values.size - 1, _SAMPLES).astype(np.int64)
+        digest.update(values.reshape(-1)[places].tobytes())
+    return digest.hexdigest()

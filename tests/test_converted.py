@@ -1,0 +1,212 @@
+"""Copies of converted weights in the cache: the same network, found only when they fit."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from helpers import run_python
+from test_checkpoints import frossard, tensors
+
+import gradcam
+from gradcam import weights
+from gradcam.models import converted
+
+X = np.random.default_rng(2).standard_normal((1, 3, 32, 40)).astype(np.float32)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A file with Frossard's layout."""
+    path = tmp_path / "vgg16_weights.npz"
+    np.savez(path, **frossard(tensors()))
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache folder of its own, in which small networks have a place too."""
+    monkeypatch.setenv("GRADCAM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(converted, "LEAST_BYTES", 1)
+    return tmp_path / "cache"
+
+
+def files(cache):
+    return sorted(cache.iterdir()) if cache.exists() else []
+
+
+def scores(source):
+    return gradcam.vgg16(source).forward(X).scores
+
+
+def expected(seed=1):
+    return gradcam.vgg16(tensors(seed=seed)).forward(X).scores
+
+
+def never(*arguments):
+    raise AssertionError("the original was read")
+
+
+def test_a_copy_is_left_and_then_used(source, cache, monkeypatch):
+    first = gradcam.vgg16(source)
+    np.testing.assert_array_equal(first.forward(X).scores, expected())
+    (copy,) = files(cache)
+    assert copy.suffix == ".weights" and cache.stat().st_mode & 0o777 == 0o700
+    described = weights.describe(copy)
+    assert (described.architecture, described.preset) == ("vgg16", "frossard")
+    monkeypatch.setattr(weights, "load", never)
+    os.utime(copy, (1, 1))
+    second = gradcam.vgg16(source)
+    np.testing.assert_array_equal(second.forward(X).scores, expected())
+    assert second.preset == first.preset and list(second.labels) == list(first.labels)
+    assert files(cache) == [copy] and copy.stat().st_mtime > 1
+    with pytest.raises(weights.WeightsError, match=r"use gradcam\.vgg16,"):
+        gradcam.vgg19(source)
+
+
+def test_labels_and_preset_stay_the_callers(source, cache):
+    for _ in range(2):
+        network = gradcam.load(source, labels=list("abcde"), preset="torchvision")
+        assert network.preset.name == "torchvision" and network.labels[0].label == "a"
+    assert gradcam.load(source).preset.name == "frossard"
+
+
+def test_batch_normalisations_eps_is_kept(tmp_path, cache):
+    path = tmp_path / "w.safetensors"
+    made = tensors("vgg11_bn")
+    weights.save(made, path, {"eps": "0.25", "preset": "caffe", "made": "here"})
+    content = weights.load(path)
+    checkpoint = gradcam.models.checkpoints.identify(content)
+    copy = converted.Copy(path)
+    copy.write(checkpoint.tensors(), checkpoint, content.metadata)
+    found = copy.weights()
+    converted_checkpoint = gradcam.models.checkpoints.identify(found)
+    assert converted_checkpoint.eps == 0.25 and converted_checkpoint.preset.name == "caffe"
+    assert found.metadata["made"] == "here"
+
+
+def test_what_can_be_used_in_place_has_no_copy(tmp_path, cache):
+    path = tmp_path / "w.safetensors"
+    weights.save(tensors(), path)
+    np.testing.assert_array_equal(scores(path), expected())
+    assert files(cache) == []
+
+
+def test_what_lies_at_odd_addresses_has_one(tmp_path, cache):
+    """numpy.savez does not align its arrays; names of other lengths move them."""
+    for pad in range(4):
+        path = tmp_path / f"{pad}.npz"
+        np.savez(path, **{"x" * (pad + 1): np.array(1)}, **tensors())
+        aligned = all(
+            values.flags.aligned
+            for name, values in weights.load(path).tensors.items()
+            if name.startswith("classifier") and name.endswith("weight")
+        )
+        before = len(files(cache))
+        np.testing.assert_array_equal(scores(path), expected())
+        assert len(files(cache)) == before + (not aligned)
+    assert files(cache)
+
+
+def test_another_file_in_its_place_is_not_taken_for_it(source, cache):
+    scores(source)
+    status = source.stat()
+    np.savez(source, **frossard(tensors(seed=2)))
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))  # the same size, place and time
+    assert source.stat().st_size == status.st_size
+    np.testing.assert_array_equal(scores(source), expected(2))
+    np.testing.assert_array_equal(scores(source), expected(2))
+
+
+@pytest.mark.parametrize("damage", ["emptied", "cut", "of zeros", "another's"])
+def test_a_damaged_copy_is_not_used(damage, source, cache, tmp_path):
+    scores(source)
+    (copy,) = files(cache)
+    content = bytearray(copy.read_bytes())
+    if damage == "emptied":
+        content = b""
+    elif damage == "cut":
+        content = content[:-1000]
+    elif damage == "of zeros":
+        content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    else:
+        weights.save(tensors(seed=3), tmp_path / "other")
+        content = (tmp_path / "other").read_bytes()
+    copy.write_bytes(content)
+    np.testing.assert_array_equal(scores(source), expected())
+    assert converted.Copy(source).weights() is not None  # written again
+
+
+def test_nothing_is_written_where_nothing_may_be(source, cache, monkeypatch):
+    monkeypatch.setenv("GRADCAM_CACHE", "off")
+    np.testing.assert_array_equal(scores(source), expected())
+    monkeypatch.setenv("GRADCAM_CACHE", str(cache))
+    monkeypatch.setattr(converted, "LEAST_BYTES", 32 << 20)
+    np.testing.assert_array_equal(scores(source), expected())
+    assert files(cache) == []
+
+
+@pytest.mark.parametrize("obstacle", ["a file in the folder's place", "a full disk"])
+def test_what_cannot_be_written_is_no_error(obstacle, source, cache, monkeypatch):
+    if obstacle == "a full disk":
+
+        def fail(*arguments):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "replace", fail)
+    else:
+        cache.write_bytes(b"")
+    np.testing.assert_array_equal(scores(source), expected())
+    assert cache.is_file() or files(cache) == []
+
+
+def test_weights_that_are_not_finite_are_not_kept(source, cache):
+    made = frossard(tensors())
+    made["fc7_W"][0, 0] = np.nan
+    np.savez(source, **made)
+    with pytest.raises(weights.WeightsError, match=r"vgg16_weights\.npz: layer 'fc7'.*NaN"):
+        gradcam.vgg16(source)
+    assert files(cache) == []
+
+
+def test_a_file_that_changes_meanwhile_has_no_copy(source, cache, monkeypatch):
+    copy = converted.Copy(source)
+    content = weights.load(source)
+    checkpoint = gradcam.models.checkpoints.identify(content)
+    made = checkpoint.tensors()
+    os.utime(source, (1, 1))
+    assert copy.write(made, checkpoint, content.metadata) is None and files(cache) == []
+
+
+def test_the_longest_unused_go_first(source, cache, tmp_path, monkeypatch):
+    scores(source)
+    (first,) = files(cache)
+    os.utime(first, (1, 1))
+    (cache / f"{'0' * 32}.packs").write_bytes(bytes(1000))  # not ours to remove
+    monkeypatch.setattr(converted, "MOST_BYTES", first.stat().st_size + 1000)
+    other = tmp_path / "other.npz"
+    np.savez(other, **frossard(tensors(seed=5)))
+    scores(other)
+    left = files(cache)
+    assert first not in left and len(left) == 2
+
+
+def test_threads_and_processes_at_once(source, cache):
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(scores, [source] * 4):
+            np.testing.assert_array_equal(found, expected())
+    program = (
+        "import gradcam, numpy as np\n"
+        "from gradcam.models import converted\n"
+        "converted.LEAST_BYTES = 1\n"
+        f"x = np.random.default_rng(2).standard_normal((1, 3, 32, 40)).astype(np.float32)\n"
+        f"print(gradcam.vgg16({str(source)!r}).forward(x).scores.tobytes().hex())"
+    )
+    for copy in files(cache):
+        copy.unlink()
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: run_python(program, GRADCAM_CACHE=str(cache)), range(3)))
+    assert found == [expected().tobytes().hex()] * 3
+    assert len(files(cache)) == 1
