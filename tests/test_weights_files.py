@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import pickle
 import tarfile
 import zipfile
 
@@ -68,6 +69,7 @@ FOREIGN = {
     "JPEG": (picture("jpeg"), "a picture (JPEG)"),
     "WebP": (picture("webp"), "a picture (WebP)"),
     "npy": (single_array(), "a single NumPy array (.npy)"),
+    "pickle": (pickle.dumps({"a": [1.0]}), "a Python pickle that torch.save did not write"),
     "zip of others": (zipped("README.md", "a.jpg"), "a zip file that holds README.md, a.jpg"),
     "zip of nothing": (zipped(), "a zip file that holds nothing"),
     "zip, cut": (zipped("a.npy")[:-30], "a zip file (PyTorch, Keras or .npz?) that is damaged"),

@@ -125,7 +125,7 @@ def _zipped(path: str) -> str:
         ) from error
     if any(name.endswith(".npy") for name in names):
         return "npz"
-    if "model.weights.h5" in names:
+    if "model.weights.h5" in names or {"config.json", "metadata.json"} <= set(names):
         return "keras"
     if any(name.endswith("constants.pkl") for name in names):
         raise WeightsError(

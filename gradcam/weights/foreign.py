@@ -13,7 +13,13 @@ _FOOTER = bytes.fromhex("57fb808b247547db")
 
 _EXPORT = "load it in TensorFlow and save the model as .weights.h5 or .keras"
 
+_PICKLE = (
+    "a Python pickle that torch.save did not write, and that could run any program: it is not "
+    "read; torch.save a state_dict, or numpy.savez the arrays"
+)
+
 _SIGNATURES = {
+    **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), _PICKLE),
     b"\x1f\x8b": "a gzip archive: unpack it first (gunzip, or tar xzf)",
     b"BZh": "a bzip2 archive: unpack it first",
     b"\xfd7zXZ\x00": "an xz archive: unpack it first",
