@@ -36,7 +36,7 @@ def picture(kind):
 def tarred():
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo("storages"), io.BytesIO())
+        archive.addfile(tarfile.TarInfo("weights/vgg16.pth"), io.BytesIO())
     return buffer.getvalue()
 
 
@@ -64,7 +64,7 @@ FOREIGN = {
     "text, a brace ninth": (b"12345678{ no header }", "a text, not weights"),
     "blanks": (b"  \n", "a text of blanks"),
     "gzip": (gzip.compress(b"anything"), "a gzip archive: unpack it first"),
-    "tar": (tarred(), "a tar archive: if PyTorch before 0.2 made it"),
+    "tar": (tarred(), "a tar archive: unpack it first"),
     "PNG": (picture("png"), "a picture (PNG)"),
     "JPEG": (picture("jpeg"), "a picture (JPEG)"),
     "WebP": (picture("webp"), "a picture (WebP)"),

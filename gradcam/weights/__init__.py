@@ -61,9 +61,7 @@ def load(path: str | os.PathLike[str]) -> Weights:
     """
     path = os.fspath(path)  # a number would be a file descriptor
     if path in KEYWORDS and not os.path.exists(path):
-        raise ValueError(
-            f"no file is called {path!r}; by this name gradcam.vgg16 downloads weights"
-        )
+        raise ValueError(f"{path!r} is no file here: gradcam.vgg16({path!r}) downloads weights")
     with _opened(path) as file:
         start = file.read(_START)
     if not start:

@@ -58,10 +58,7 @@ def kind(path: str | os.PathLike[str]) -> str | None:
         if start.startswith(signature):
             return words
     if start[257:262] == b"ustar":
-        return (
-            "a tar archive: if PyTorch before 0.2 made it, load it there and torch.save its "
-            "state_dict again; else unpack it first"
-        )
+        return "a tar archive: unpack it first"
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "a picture (WebP), not weights"
     if end == _FOOTER:
