@@ -22,6 +22,9 @@ from gradcam.weights.tensors import Weights, WeightsError, as_float32
 MAX_HEADER = 100_000_000
 """The longest header that the format allows, in bytes."""
 
+_PART = 1 << 20
+"""Values that are checked at a time before they are written."""
+
 _DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -124,7 +127,7 @@ def write(
             raise WeightsError(f"{name}: holds {given.dtype}, expected real numbers")
         with np.errstate(over="ignore"):
             array = np.ascontiguousarray(given, dtype=np.dtype(dtype).newbyteorder("<"))
-        if not np.isfinite(array).all():
+        if not _finite(array):
             raise WeightsError(f"{name}: not finite as {dtype}")
         begin, end = end, end + array.nbytes
         kind = "F32" if dtype == "float32" else "F16"
@@ -138,6 +141,13 @@ def write(
         file.write(text)
         for array in arrays:
             file.write(array.data)
+
+
+def _finite(array: NDArray[Any]) -> bool:
+    """Whether all values are finite; in parts, so that little memory is needed."""
+    values = array.reshape(-1)
+    parts = (values[begin : begin + _PART] for begin in range(0, values.size, _PART))
+    return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 def _strings(metadata: Mapping[str, str]) -> dict[str, str]:
