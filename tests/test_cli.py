@@ -476,6 +476,20 @@ def test_the_file_tells_the_architecture():
     assert json.loads(run("info", "--weights", "net", "--json"))["model"] == "vgg11_bn"
 
 
+def test_labels_from_a_file(weight_file):
+    pytest.importorskip("gradcam.label_files", reason="label files cannot be read yet")
+    draw("a.png")
+    Path("names.txt").write_text("ein Hund\nzwei Hunde\ndrei Hunde\n")
+    (record,) = json_lines("predict", "a.png", "--weights", weight_file, "--labels", "names.txt")
+    assert {p["label"].split()[0] for p in record["predictions"]} == {"ein", "zwei", "drei"}
+    run("convert", weight_file, "named.safetensors", "--labels", "names.txt")
+    (again,) = json_lines("predict", "a.png", "--weights", "named.safetensors")
+    assert again == record
+    Path("names.txt").write_text("ein Hund\nzwei Hunde\n")
+    run("predict", "a.png", "--weights", weight_file, "--labels", "names.txt", code=2)
+    assert "names.txt: 2 labels for a network of 3 classes" in run.errors
+
+
 def test_published_weights_go_by_their_name(monkeypatch):
     made = []
     monkeypatch.setattr(gradcam, "vgg16", lambda *a, **k: made.append(a) or small_network())
@@ -511,7 +525,6 @@ def test_info_of_weights_of_another_network():
 
 def test_convert(weight_file):
     draw("a.png")
-    Path("names.txt").write_text("ein\nzwei\ndrei\n")
     before = Path(weight_file).read_bytes()
     np.savez("net.npz", **weights.load(weight_file).tensors)
     text = run("convert", "net.npz", "out.safetensors", "--preset", "caffe")
