@@ -437,6 +437,10 @@ def test_what_is_missing_or_left_over_is_named(made, words):
     refused(made, words)
 
 
+def test_endless_names_are_refused_at_once():
+    refused(keras_counted(tensors()) | {"9" * 10**6 + "/kernel": np.ones((2, 2))}, "1000007 char")
+
+
 def changed(made, key, shape):
     assert key in made
     return made | {key: np.ones(shape, np.float32)}

@@ -42,6 +42,9 @@ _RECORDS = re.compile(
 )
 """Parts of a name by which a training run's own records are known."""
 
+_LONGEST_NAME = 500
+"""Characters in the name of a tensor."""
+
 _WRAPPERS = re.compile(r"(?<![^.])(module|_orig_mod)\.")
 """What DataParallel and torch.compile put into names, wherever they wrap."""
 
@@ -347,6 +350,8 @@ def _without_records(tensors: Mapping[str, NDArray[Any]]) -> dict[str, _Place]:
     """The tensors that can be weights, by their names without wrappers."""
     kept: dict[str, _Place] = {}
     for name, values in tensors.items():
+        if len(name) > _LONGEST_NAME:
+            raise WeightsError(f"a tensor with a name of {len(name)} characters: no VGG has that")
         if values.ndim == 0 or any(map(_RECORDS.fullmatch, re.split(r"[./]", name))):
             continue
         unwrapped = _WRAPPERS.sub("", name)
