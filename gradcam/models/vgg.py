@@ -348,6 +348,7 @@ def known_labels(
 
     None where nothing names the classes. ValueError where they are not as many as `classes`.
     """
+    found: Labels | None
     if isinstance(given, (str, os.PathLike)):
         found = Labels.read(given)
     elif given is None or isinstance(given, Labels):
