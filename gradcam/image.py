@@ -45,6 +45,10 @@ def read_picture(source: Any) -> NDArray[np.uint8]:
     transparency is laid on white, and a picture that its EXIF data calls rotated is turned
     upright. Of an animation, the first frame is read.
 
+    Pillow's ``convert("RGB")``, with which the weights' authors read pictures, gives the same
+    pixels but for three kinds: it drops transparency and shows the colour beneath, leaves what
+    EXIF calls rotated as it lies, and makes all of a 16-bit grey picture white that is above 255.
+
     Parameters
     ----------
     source : path, Pillow image or array
@@ -100,6 +104,26 @@ class Geometry:
         """The input shows the whole picture."""
         return cls(picture, input, (0.0, 0.0, float(picture[0]), float(picture[1])))
 
+    @classmethod
+    def scaled(
+        cls, picture: tuple[int, int], scaled: tuple[int, int], crop: tuple[int, int, int, int]
+    ) -> Geometry:
+        """The input is the part `crop` (top, left, bottom, right) of the resized picture.
+
+        Pillow's filters and its nearest pixel alike put the centre of pixel i of a resized side
+        at (i + 1/2) * length / resized length of the picture.
+        """
+        top, left, bottom, right = crop
+        (height, width), (rows, columns) = picture, scaled
+        # Each product is whole, so edges that meet the picture's do so exactly.
+        region = (
+            top * height / rows,
+            left * width / columns,
+            bottom * height / rows,
+            right * width / columns,
+        )
+        return cls(picture, (bottom - top, right - left), region)
+
     @property
     def cropped(self) -> bool:
         """Whether there are parts of the picture that the network did not see."""
@@ -131,14 +155,15 @@ def prepare(
 ) -> tuple[NDArray[np.float32], Geometry]:
     """Make network input of a picture.
 
-    Resizing is Pillow's bilinear filter, which averages when it makes smaller, as torchvision's.
+    The numbers are, bit for bit, those of the code that :data:`gradcam.PRESETS` names.
 
     Parameters
     ----------
     picture : (H, W, 3) array of uint8
     preset : Preset
-        How values are scaled, and whether the picture is cropped: with ``shorter_side`` s and
-        ``size`` n it is made to cover s / n times the input, and its centre is taken.
+        How the picture is resized, how values are scaled, and whether the picture is cropped: with
+        ``shorter_side`` s and ``size`` n it is made to cover s / n times the input, and its
+        centre is taken.
     size : (height, width), optional
         Size of the input. None: the picture is neither resized nor cropped.
 
@@ -162,13 +187,15 @@ def prepare(
                 f"a picture of {height} x {width} is too long and narrow to be cropped: resized "
                 f"to cover the input it would have {scaled[0]} x {scaled[1]} pixels"
             )
-    image = Image.fromarray(picture).resize(scaled[::-1], Image.Resampling.BILINEAR)
+    resampling = Image.Resampling[preset.interpolation.upper()]
+    image = Image.fromarray(picture).resize(scaled[::-1], resampling)
+    # Halves are rounded to the even one, as torchvision rounds them.
     top, left = (round((scaled[axis] - size[axis]) / 2) for axis in (0, 1))
-    crop = np.asarray(image)[top : top + size[0], left : left + size[1]]
-    y, x = height / scaled[0], width / scaled[1]
-    region = (top * y, left * x, (top + size[0]) * y, (left + size[1]) * x)
-    geometry = Geometry((height, width), size, region)
-    return normalise(crop, preset), geometry
+    bottom, right = top + size[0], left + size[1]
+    crop = np.asarray(image)[top:bottom, left:right]
+    return normalise(crop, preset), Geometry.scaled(
+        (height, width), scaled, (top, left, bottom, right)
+    )
 
 
 def normalise(picture: NDArray[np.uint8], preset: Preset) -> NDArray[np.float32]:

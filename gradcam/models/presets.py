@@ -16,7 +16,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Preset:
-    """A convention of input: ``x = (pixel / scale - mean) / std`` for each channel.
+    """A convention of input: ``x = (pixel / scale - mean) / std`` for each channel, in float32.
 
     Attributes
     ----------
@@ -31,6 +31,9 @@ class Preset:
     shorter_side : int or None
         The picture's shorter side is resized to this many pixels, its aspect kept, and the
         centre cropped to `size`. None: the picture is resized straight to `size`.
+    interpolation : "bilinear" or "nearest"
+        How Pillow resizes: its bilinear filter, which averages where it makes smaller, or the
+        nearest pixel.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Preset:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     size: int = 224
     shorter_side: int | None = None
+    interpolation: Literal["bilinear", "nearest"] = "bilinear"
 
     def __post_init__(self) -> None:
         # The fields may come from a weight file: tuples may be lists, and anything may be wrong.
@@ -50,6 +54,7 @@ class Preset:
         if (
             not all(map(math.isfinite, (*self.mean, *self.std, self.scale)))
             or self.channel_order not in ("RGB", "BGR")
+            or self.interpolation not in ("bilinear", "nearest")
             or len(self.mean) != 3
             or len(self.std) != 3
             or not min(self.std) > 0
@@ -82,17 +87,40 @@ class Preset:
             raise ValueError(f"metadata: the preset {text!r} cannot be used ({error})") from error
 
 
+_CAFFE_MEAN = (103.939, 116.779, 123.68)
+"""Of ImageNet's pixels in the order BGR, from the VGG authors' Caffe model."""
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset("torchvision", shorter_side=256),
         Preset("torchvision-straight"),
-        # Mean of ImageNet's pixels in the order BGR, from the VGG authors' Caffe model.
-        Preset("caffe", "BGR", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
-        Preset("keras", "BGR", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
-        Preset("frossard", "RGB", 1.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
+        Preset("caffe", "BGR", 1.0, _CAFFE_MEAN, (1.0, 1.0, 1.0)),
+        Preset("keras", "BGR", 1.0, _CAFFE_MEAN, (1.0, 1.0, 1.0), interpolation="nearest"),
+        Preset("frossard", "RGB", 1.0, _CAFFE_MEAN[::-1], (1.0, 1.0, 1.0)),
     )
 }
+"""The conventions of the published VGGs, to the last bit of what their authors' code makes.
+
+From the same upright RGB pixels (see :func:`gradcam.image.read_picture` for where these differ):
+
+torchvision
+    ``VGG16_Weights.IMAGENET1K_V1.transforms()``, or ``Resize(256)``, ``CenterCrop(224)``,
+    ``ToTensor()``, ``Normalize(...)``, of a Pillow image. Of a tensor torchvision itself resizes
+    by other code, which rounds some pixels the other way.
+torchvision-straight
+    The same numbers, the whole picture resized to 224 x 224.
+keras
+    ``keras.utils.load_img(path, target_size=(224, 224))``, whose interpolation is nearest unless
+    told otherwise, ``img_to_array`` and ``keras.applications.vgg16.preprocess_input``.
+caffe
+    The same with ``load_img(..., interpolation="bilinear")``. Of the Grad-CAM paper's code
+    (Torch7) in all but one step: its ``image.scale`` makes smaller by the mean of each pixel's
+    share, makes larger with aligned corners, and does not round to 8 bits in between.
+frossard
+    ``scipy.misc.imresize(picture, (224, 224))`` and the mean that is the first layer of
+    Frossard's VGG-16 for TensorFlow.
+"""
 
 
 def find(preset: str | Preset) -> Preset:
