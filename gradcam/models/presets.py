@@ -106,8 +106,9 @@ From the same upright RGB pixels (see :func:`gradcam.image.read_picture` for whe
 
 torchvision
     ``VGG16_Weights.IMAGENET1K_V1.transforms()``, or ``Resize(256)``, ``CenterCrop(224)``,
-    ``ToTensor()``, ``Normalize(...)``, of a Pillow image. Of a tensor torchvision itself resizes
-    by other code, which rounds some pixels the other way.
+    ``ToTensor()``, ``Normalize(...)``, of a Pillow image. Its ``transforms.v2`` multiply by the
+    rounded 1/255 and are up to 7e-7 off; a tensor it resizes by other code, which rounds one
+    value in six the other way, by one step of 255.
 torchvision-straight
     The same numbers, the whole picture resized to 224 x 224.
 keras
