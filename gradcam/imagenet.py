@@ -19,5 +19,4 @@ def labels() -> Labels:
     >>> labels().find("tiger cat")
     Target(index=282, synset='n02123159', label='tiger_cat')
     """
-    rows = [line.split("\t") for line in _TABLE.read_text("utf-8").splitlines()[1:]]
-    return Labels([label for _, _, label in rows], [synset for _, synset, _ in rows])
+    return Labels.read(_TABLE)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import operator
+import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from gradcam import label_files
 
 Decoded = list[tuple[str, str, float]]
 """``(synset, label, probability)``, most probable first: Keras's decode_predictions' order."""
@@ -76,11 +80,42 @@ class Labels(Sequence[Target]):
         for target in self._targets:
             for name in {_key(target.label), _key(target.synset)} - {""}:
                 self._by_name[name].append(target)
+        # "tench, Tinca tinca" is found by each of its names, where no class has it for its whole.
+        self._by_part: defaultdict[str, list[Target]] = defaultdict(list)
+        for target in self._targets:
+            for name in {_key(part) for part in target.label.split(",")} - {""}:
+                self._by_part[name].append(target)
 
     @classmethod
     def numbered(cls, count: int) -> Labels:
         """Labels ``class_0``, ``class_1``, ... for `count` classes of which no names are known."""
         return cls([f"class_{index}" for index in range(count)])
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Labels:
+        """Read a file of labels: text in UTF-8, recognised by its content.
+
+        - a label a line, in the order of the scores, or after an index (``0 tench``, ``0: tench``)
+          and a synset (Caffe's ``synset_words.txt``: ``n01440764 tench, Tinca tinca``);
+        - columns parted by tabs, commas or semicolons: a label with an index or a synset or both;
+          a first line may name them (index, synset, label, in any order), and has to where the
+          label cannot be told from the others;
+        - JSON: a list of labels, or of pairs (synset, label); an object from indices to either
+          (Keras's ``imagenet_class_index.json``) or from labels to indices (torchvision's
+          ``class_to_idx``); a ``config.json`` of Hugging Face with ``id2label``; a Python dict of
+          labels as it is printed.
+
+        Indices run from 0 without a hole, in any order. Two classes may have one label, as two
+        pairs of ImageNet's have, but not one synset.
+
+        Raises
+        ------
+        ValueError
+            Where the file is none of these or contradicts itself; the message says in which line.
+        OSError
+            Where it cannot be opened.
+        """
+        return cls(*label_files.read(path))
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Labels | None:
@@ -113,7 +148,7 @@ class Labels(Sequence[Target]):
         target : int or str
             Index from 0, or label, or synset. Upper and lower case, spaces, underscores,
             hyphens and apostrophes make no difference in a label, unless they alone tell two
-            classes apart.
+            classes apart. Of a label that lists several names with commas, any one will do.
 
         Raises
         ------
@@ -169,7 +204,8 @@ class Labels(Sequence[Target]):
         return [(self[i].synset, self[i].label, float(values[i])) for i in order.tolist()]
 
     def _named(self, name: str) -> Target:
-        found = self._by_name.get(_key(name), [])
+        key = _key(name)
+        found = self._by_name.get(key) or self._by_part.get(key, [])
         if len(found) > 1:  # ImageNet's Cardigan is a dog, its cardigan is not
             found = [target for target in found if target.label == name] or found
         if len(found) == 1:
@@ -231,4 +267,4 @@ def _words(name: str) -> set[str]:
 
 def _key(name: str) -> str:
     """What two spellings of one name have in common."""
-    return re.sub(r"[\s_'’-]+", "", name).casefold()
+    return re.sub(r"[\s_'’-]+", "", unicodedata.normalize("NFC", name)).casefold()

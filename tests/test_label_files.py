@@ -1,0 +1,272 @@
+"""Users' own files of labels: every form in which they are found, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gradcam
+from gradcam import Labels, imagenet
+
+SYNSETS = ["n01440764", "n01443537", "n01484850"]
+NAMES = ["tench, Tinca tinca", "goldfish, Carassius auratus", "great white shark, man-eater"]
+CLASSES = list(zip(SYNSETS, NAMES, strict=True))
+PLAIN = ["", "", ""]
+
+
+def lines(*texts: str) -> str:
+    return "\n".join(texts) + "\n"
+
+
+def described(labels: Labels) -> list[tuple[str, str]]:
+    return [(target.synset, target.label) for target in labels]
+
+
+def written(tmp_path: Path, content: str | bytes) -> Path:
+    path = tmp_path / "labels.any"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+# --- forms: name, content, synsets that it tells ---
+
+SHORT = ["tench", "goldfish", "great white shark"]
+FORMS = {
+    "a label a line": (lines(*NAMES), PLAIN, NAMES),
+    "numbered with a colon": (lines(*(f"{i}: {n}" for i, n in enumerate(NAMES))), PLAIN, NAMES),
+    "numbered with a space": (lines(*(f"{i} {n}" for i, n in enumerate(NAMES))), PLAIN, NAMES),
+    "numbered in another order": (lines("2 c", "0 a", "1 b"), PLAIN, ["a", "b", "c"]),
+    "Caffe's synset_words.txt": (lines(*(f"{s} {n}" for s, n in CLASSES)), SYNSETS, NAMES),
+    "numbered synsets": (
+        lines(*(f"{i} {s} {n}" for i, (s, n) in enumerate(CLASSES))),
+        SYNSETS,
+        NAMES,
+    ),
+    "synsets alone": (lines(*SYNSETS), SYNSETS, SYNSETS),
+    "digits alone": (lines("7", "8", "9"), PLAIN, ["7", "8", "9"]),
+    "a number among labels": (lines("18 wheeler", "car"), ["", ""], ["18 wheeler", "car"]),
+    "tsv, synset and label": (lines(*(f"{s}\t{n}" for s, n in CLASSES)), SYNSETS, NAMES),
+    "tsv, index and label": (lines("1\tgoldfish", "0\ttench"), ["", ""], ["tench", "goldfish"]),
+    "tsv, all three, any order": (
+        lines(*(f"{n}\t{s}\t{i}" for i, (s, n) in enumerate(CLASSES))),
+        SYNSETS,
+        NAMES,
+    ),
+    "tsv with a header": (
+        lines("Label\tIndex\tSynset", *(f"{n}\t{i}\t{s}" for i, (s, n) in enumerate(CLASSES))),
+        SYNSETS,
+        NAMES,
+    ),
+    "a header tells digits apart": (lines("index\tlabel", "0\t7", "1\t8"), ["", ""], ["7", "8"]),
+    "a header and any synset": (lines("wnid\tname", "x1\ta", "\tb"), ["x1", ""], ["a", "b"]),
+    "csv": (lines(*(f'{i},{s},"{n}"' for i, (s, n) in enumerate(CLASSES))), SYNSETS, NAMES),
+    "csv with a header": (lines("label,index", "b,1", "a,0"), ["", ""], ["a", "b"]),
+    "csv, all quoted": (lines('"index","label"', '"0","a"', '"1","b"'), ["", ""], ["a", "b"]),
+    "csv of pandas": (lines(",label", "0,a", "1,b"), ["", ""], ["a", "b"]),
+    "csv with semicolons": (lines("0;a, b", "1;c"), ["", ""], ["a, b", "c"]),
+    "json list": (json.dumps(NAMES), PLAIN, NAMES),
+    "json pairs": (json.dumps(CLASSES), SYNSETS, NAMES),
+    "Keras's imagenet_class_index.json": (
+        json.dumps({str(i): pair for i, pair in enumerate(CLASSES)}),
+        SYNSETS,
+        NAMES,
+    ),
+    "json, index to label": (json.dumps(dict(enumerate(NAMES)), indent=2), PLAIN, NAMES),
+    "json, label to index": (json.dumps({"b": 1, "a": 0}), ["", ""], ["a", "b"]),
+    "json, digits to index": (json.dumps({"9": 1, "8": 0}), ["", ""], ["8", "9"]),
+    "Hugging Face's config.json": (
+        json.dumps(
+            {
+                "architectures": ["X"],
+                "id2label": dict(enumerate(NAMES)),
+                "label2id": {name: i for i, name in enumerate(NAMES)},
+            }
+        ),
+        PLAIN,
+        NAMES,
+    ),
+    "only label2id": (json.dumps({"label2id": {"b": 1, "a": 0}}), ["", ""], ["a", "b"]),
+    "a Python dict as printed": (str(dict(enumerate([*NAMES, "jack-o'-lantern"]))), [""] * 4, None),
+    "a Python dict, a line each": (
+        "{0: 'tench',\n 1: \"it's \\\"this\\\"\",\n 2: 'that\\'s',\n}\n",
+        PLAIN,
+        ["tench", 'it\'s "this"', "that's"],
+    ),
+    "one class": ("cat", [""], ["cat"]),
+    "equal labels": (lines("crane", "maillot", "crane"), PLAIN, ["crane", "maillot", "crane"]),
+    "other scripts": (lines("猫", "собака", "été 🐈"), PLAIN, ["猫", "собака", "été 🐈"]),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("end", ["as it is", "Windows", "old Mac", "no line end", "BOM", "blanks"])
+def test_forms(name, end, tmp_path):
+    content, synsets, names = FORMS[name]
+    names = names or [*NAMES, "jack-o'-lantern"]
+    raw = {
+        "as it is": content,
+        "Windows": content.replace("\n", "\r\n"),
+        "old Mac": content.replace("\n", "\r"),
+        "no line end": content.rstrip("\n"),
+        "BOM": "\ufeff" + content,
+        "blanks": content + "\n \n",
+    }[end]
+    found = Labels.read(written(tmp_path, raw))
+    assert described(found) == list(zip(synsets, names, strict=True))
+    assert [target.index for target in found] == list(range(len(names)))
+
+
+def test_the_path_may_be_a_string(tmp_path):
+    assert len(Labels.read(str(written(tmp_path, "a\nb")))) == 2
+
+
+def test_imagenet_in_every_form(tmp_path):
+    """A thousand classes as each tool writes them; in any order where they have indices."""
+    labels = imagenet.labels()
+    table = [(target.index, target.synset, target.label) for target in labels]
+    mixed = random.Random(0).sample(table, len(table))
+    forms = [
+        lines(*(f"{s} {n}" for _, s, n in table)),
+        lines(*(f"{i}: {s} {n}" for i, s, n in mixed)),
+        lines("label,index,synset", *(f"{n},{i},{s}" for i, s, n in mixed)),
+        json.dumps({str(i): [s, n] for i, s, n in mixed}),
+    ]
+    for form in forms:
+        assert described(Labels.read(written(tmp_path, form))) == described(labels)
+
+
+def test_each_of_the_names_finds_the_class(tmp_path):
+    labels = Labels.read(written(tmp_path, FORMS["Caffe's synset_words.txt"][0]))
+    for name in ("tench, Tinca tinca", "tench", "Tinca_tinca", "TINCA TINCA", "n01440764"):
+        assert labels.find(name).index == 0
+    assert labels.find("man-eater").index == 2
+    assert "tinca" not in labels
+
+
+def test_a_whole_label_comes_before_one_of_several_names():
+    labels = Labels(["crane, bird", "crane", "heron, bird"])
+    assert labels.find("crane").index == 1
+    assert labels.find("crane, bird").index == 0
+    with pytest.raises(ValueError, match="names 2 classes.* 0 .* or 2"):
+        labels.find("bird")
+
+
+def test_accents_are_found_however_they_are_typed():
+    assert Labels(["caf\u00e9", "tea"]).find("cafe\u0301").index == 0
+
+
+def test_labels_of_a_file_fit_a_network(tmp_path):
+    labels = Labels.read(written(tmp_path, "doctor\nnurse\n"))
+    network = gradcam.vgg16(gradcam.vgg16.random_tensors(width=2, fc=4, classes=2), labels=labels)
+    assert network.labels.find("nurse").index == 1
+
+
+# --- what is refused ---
+
+BAD = {
+    "empty": ("", "empty"),
+    "blank": (" \n\n\t\n", "empty"),
+    "only a BOM": ("\ufeff\n", "empty"),
+    "binary": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "line 1 is not text in UTF-8"),
+    "latin-1": ("cat\ncaf\u00e9\n".encode("latin-1"), "line 2 is not text in UTF-8"),
+    "zeros": (bytes(100), "binary"),
+    "utf-16": ("cat\ndog\n".encode("utf-16"), "UTF-16"),
+    "a web page": ("<!DOCTYPE html><html>\n404", "web page"),
+    "LFS": ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "Git LFS"),
+    "an empty line": ("cat\n\ndog\n", "line 2 is empty"),
+    "a hole": ("0 cat\n1 dog\n3 cow\n", "no class has index 2"),
+    "from one": ("1: cat\n2: dog\n", "no class has index 0"),
+    "an index twice": ("0: cat\n1: dog\n1: cow\n", "line 2 and line 3 both have index 1"),
+    "an index missing": ("0 cat\ndog\n2 cow\n", "line 2 has no index"),
+    "an index without label": ("0: cat\n1:\n", "line 2 has no label"),
+    "a synset twice": (f"{SYNSETS[0]} a\n{SYNSETS[0]} b\n", "line 1 and line 2 both have synset"),
+    "a synset missing": (f"{SYNSETS[0]} a\nb\n", "line 2 has no synset"),
+    "the first synset missing": (f"background\n{SYNSETS[0]} a\n", "line 1 has no synset"),
+    "too many columns": ("0\tcat\tfelis\n1\tdog\tcanis\n", "line 1 has 3 columns"),
+    "two indices": ("0\t7\n1\t8\n", "line 1 has 2 columns"),
+    "unknown columns": ("label\tweight\ncat\t1\n", "line 1 has 2 columns"),
+    "a column twice": ("label,name\ncat,dog\n", "line 1 names a column twice"),
+    "a column more": ("0,cat\n1,dog,canis\n", "line 2 has 3 columns where the first has 2"),
+    "a column less": ("0\tcat\n1\n", "line 2 has 1 columns where the first has 2"),
+    "no index": ("0\tcat\nx\tdog\n", "line 2: 'x' is no index"),
+    "no synset": (f"{SYNSETS[0]}\tcat\nx\tdog\n", "line 2: 'x' is no synset"),
+    "a negative index": ("0,cat\n-1,dog\n", "line 2: '-1' is no index"),
+    "an endless index": ("index,label\n" + "9" * 5000 + ",cat\n", "line 2: '9+' is no index"),
+    "an index too large": ("999999999,cat\n0,dog\n", "no class has index 1"),
+    "an open quote": ('0,"cat\n1,dog\n', "line 1 cannot be parted"),
+    "a label of two lines": ('0,"a\nb"\n1,c\n', "line 2 holds a character"),
+    "only a header": ("index,label\n", "no class"),
+    "a terminal sequence": ("cat\nd\x1b[31mog\n", "line 2 holds a character that cannot be shown"),
+    "a late tab": ("cat\ndog\tcanis\n", "line 2 holds a character that cannot be shown"),
+    "half a pair": (r'["cat", "\ud800"]', "entry 1 holds a character that cannot be shown"),
+    "broken json": ('{\n"0": "cat",\n"1" "dog"}', "line 3, column 5"),
+    "cut json": ('["cat", "do', "line 1, column 9"),
+    "cut Python": ("{0: 'cat', 1: 'do", "line 1, column 2"),
+    "other Python": ("{0: __import__('os').getcwd()}", "line 1, column 2"),
+    "json numbers": ("[1, 2]", "entry 0 is neither"),
+    "json triples": ('[["a", "b", "c"]]', "entry 0 is neither"),
+    "json nulls": ('{"0": null}', "entry '0' is neither"),
+    "json of neither": ('{"0": "cat", "dog": "cow"}', "'dog' is no index"),
+    "json truth": ('{"cat": true}', "'cat' is no index"),
+    "json key twice": ('{"0": "cat", "0": "dog"}', "key '0' stands twice"),
+    "json hole": ('{"0": "cat", "2": "dog"}', "no class has index 1"),
+    "json same number": ('{"0": "cat", "00": "dog"}', "both have index 0"),
+    "json negative": ('{"cat": -1, "dog": 0}', "no class has index 1"),
+    "json empty list": ("[]", "no class"),
+    "json empty": ("{}", "no class"),
+    "json empty label": ('["cat", " "]', "entry 1 has no label"),
+    "json deep": ("[" * 200_000, "nested|JSON"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_refused_in_one_sentence(name, tmp_path):
+    content, match = BAD[name]
+    path = written(tmp_path, content)
+    with pytest.raises(ValueError, match=match) as caught:
+        Labels.read(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert len(message) < len(str(path)) + 250 and "\n" not in message and message.isprintable()
+
+
+def test_large_files_are_refused_unread(tmp_path):
+    path = tmp_path / "weights.pth"
+    with open(path, "wb") as file:
+        file.write(b"cat\n")
+        file.truncate(1 << 40)  # a hole, which takes no room
+    with pytest.raises(ValueError, match="4 MB"):
+        Labels.read(path)
+
+
+def test_missing_files_are_missing_files(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Labels.read(tmp_path / "none")
+    with pytest.raises(OSError):
+        Labels.read(tmp_path)
+
+
+SAMPLES = [content for content, *_ in [*FORMS.values(), *BAD.values()] if len(content) < 2000]
+SAMPLES = [each.encode() if isinstance(each, str) else each for each in SAMPLES]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_mutated_files_are_read_or_refused(tmp_path_factory, data):
+    content = bytearray(data.draw(st.sampled_from(SAMPLES)))
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.integers(0, len(content)))
+        content[place : place + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+    path = tmp_path_factory.getbasetemp() / "mutated"
+    path.write_bytes(content)
+    try:
+        found = Labels.read(path)
+    except ValueError as error:
+        assert str(error).startswith(f"{path}: ")
+    else:
+        assert all(target.label.strip() for target in found)
