@@ -105,7 +105,7 @@ def _entries(text: str) -> list[_Entry]:
 
 def _from_json(text: str) -> list[_Entry]:
     try:
-        content = json.loads(text, object_pairs_hook=_without_repeats)
+        content = json.loads(text, object_pairs_hook=_without_repeats, parse_int=_json_index)
     except json.JSONDecodeError as error:
         if _PYTHON_DICT.fullmatch(text.strip()):
             return _from_python(text)
@@ -140,6 +140,13 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
+def _json_index(digits: str) -> int:
+    """An integer; a long one takes a time that grows with the square of its length."""
+    if len(digits) > 20:
+        raise ValueError(f"the number {digits[:20]}... is no index")
+    return int(digits)
+
+
 def _json_entry(place: str, index: int | None, value: Any) -> _Entry:
     """A label, or a pair of synset and label as in Keras's ``imagenet_class_index.json``."""
     pair = ["", value] if isinstance(value, str) else value
@@ -170,9 +177,10 @@ def _delimiter(first: str) -> str | None:
 
 
 def _is_header(fields: Sequence[str]) -> bool:
-    """Whether every field is the name of a column, and one of them tells the classes apart."""
-    known = [_role(field) for field in fields]
-    return None not in known and ("label" in known or "synset" in known)
+    """Whether a field is the name of a column that tells the classes apart, and none is data."""
+    if any(_INDEX.fullmatch(field) or _SYNSET.fullmatch(field) for field in fields):
+        return False
+    return any(_role(field) in ("label", "synset") for field in fields)
 
 
 def _role(field: str) -> str | None:
@@ -204,9 +212,15 @@ def _from_table(text: str, delimiter: str) -> list[_Entry]:
 
 
 def _header_roles(names: Sequence[str]) -> list[str]:
-    roles = [_role(name) or "" for name in names]
-    if len(set(roles)) < len(roles):
-        raise ValueError(f"line 1 names a column twice: {', '.join(names)}")
+    roles: list[str] = []
+    for name in names:
+        role = _role(name)
+        if role is None or role in roles:
+            wrong = "is not known" if role is None else "says again what another says"
+            raise ValueError(
+                f"line 1: the column {name[:40]!r} {wrong}: columns are index, synset and label"
+            )
+        roles.append(role)
     return roles
 
 

@@ -152,7 +152,7 @@ def test_a_whole_label_comes_before_one_of_several_names():
     labels = Labels(["crane, bird", "crane", "heron, bird"])
     assert labels.find("crane").index == 1
     assert labels.find("crane, bird").index == 0
-    with pytest.raises(ValueError, match="names 2 classes.* 0 .* or 2"):
+    with pytest.raises(ValueError, match=r"names 2 classes.* 0 .* or 2"):
         labels.find("bird")
 
 
@@ -189,8 +189,9 @@ BAD = {
     "the first synset missing": (f"background\n{SYNSETS[0]} a\n", "line 1 has no synset"),
     "too many columns": ("0\tcat\tfelis\n1\tdog\tcanis\n", "line 1 has 3 columns"),
     "two indices": ("0\t7\n1\t8\n", "line 1 has 2 columns"),
-    "unknown columns": ("label\tweight\ncat\t1\n", "line 1 has 2 columns"),
-    "a column twice": ("label,name\ncat,dog\n", "line 1 names a column twice"),
+    "an unknown column": ("label\tweight\ncat\t1\n", "line 1: the column 'weight' is not known"),
+    "an unknown column of a csv": ("weight,label\n1,cat\n", "the column 'weight' is not known"),
+    "a column twice": ("label,name\ncat,dog\n", "line 1: the column 'name' says again"),
     "a column more": ("0,cat\n1,dog,canis\n", "line 2 has 3 columns where the first has 2"),
     "a column less": ("0\tcat\n1\n", "line 2 has 1 columns where the first has 2"),
     "no index": ("0\tcat\nx\tdog\n", "line 2: 'x' is no index"),
@@ -214,6 +215,7 @@ BAD = {
     "json of neither": ('{"0": "cat", "dog": "cow"}', "'dog' is no index"),
     "json truth": ('{"cat": true}', "'cat' is no index"),
     "json key twice": ('{"0": "cat", "0": "dog"}', "key '0' stands twice"),
+    "json endless number": ('{"cat": %s}' % ("9" * 5000), "the number 9+... is no index"),
     "json hole": ('{"0": "cat", "2": "dog"}', "no class has index 1"),
     "json same number": ('{"0": "cat", "00": "dog"}', "both have index 0"),
     "json negative": ('{"cat": -1, "dog": 0}', "no class has index 1"),

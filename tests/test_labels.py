@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,28 @@ def test_every_imagenet_class_is_found_by_its_synset_and_its_label():
             assert labels.find(target.label) is target
         if target.label.lower() not in shared:
             assert labels.find(target.label.replace("_", " ").upper()) is target
+
+
+@pytest.mark.parametrize(
+    "name, choices",
+    [
+        ("crane", r"134 \(n02012849\) or 517 \(n03126707\)"),
+        ("maillot", r"638 \(n03710637\) or 639 \(n03710721\)"),
+    ],
+)
+def test_the_two_ambiguous_labels_of_imagenet_raise_with_both_choices(name, choices):
+    labels = imagenet.labels()
+    for spelling in (name, name.upper(), f" {name} "):
+        with pytest.raises(ValueError, match=f"names 2 classes.*{choices}"):
+            labels.find(spelling)
+    for chosen in re.findall(r"n\d+|\b\d+", choices):
+        found = labels.find(int(chosen) if chosen.isdecimal() else chosen)
+        assert found.label == name
+
+
+@pytest.mark.parametrize("name", ["tiger_cat", "tiger cat", "TIGER CAT", "Tiger_Cat", "N02123159"])
+def test_imagenet_by_any_spelling(name):
+    assert imagenet.labels().find(name).index == 282
 
 
 @pytest.mark.parametrize(
