@@ -193,9 +193,12 @@ def _from_table(text: str, delimiter: str) -> list[_Entry]:
     try:
         for row in reader:
             rows.append((reader.line_num, [field.strip() for field in row]))
-    except csv.Error as error:
+    except csv.Error:
         line = rows[-1][0] + 1 if rows else 1
-        raise ValueError(f"line {line} cannot be parted into columns ({error})") from None
+        raise ValueError(
+            f"line {line} cannot be parted into columns: a double quote has no end, or text "
+            f"behind it, or a column is endless"
+        ) from None
     first = rows[0][1]
     header = _is_header(first)
     roles = _header_roles(first) if header else _content_roles(first)

@@ -200,6 +200,7 @@ BAD = {
     "an endless index": ("index,label\n" + "9" * 5000 + ",cat\n", "line 2: '9+' is no index"),
     "an index too large": ("999999999,cat\n0,dog\n", "no class has index 1"),
     "an open quote": ('0,"cat\n1,dog\n', "line 1 cannot be parted"),
+    "text behind a quote": ('"0"x\tcat\n', "line 1 cannot be parted"),
     "a label of two lines": ('0,"a\nb"\n1,c\n', "line 2 holds a character"),
     "only a header": ("index,label\n", "no class"),
     "a terminal sequence": ("cat\nd\x1b[31mog\n", "line 2 holds a character that cannot be shown"),
@@ -269,6 +270,6 @@ def test_mutated_files_are_read_or_refused(tmp_path_factory, data):
     try:
         found = Labels.read(path)
     except ValueError as error:
-        assert str(error).startswith(f"{path}: ")
+        assert str(error).startswith(f"{path}: ") and str(error).isprintable()
     else:
         assert all(target.label.strip() for target in found)
