@@ -138,10 +138,13 @@ class Geometry:
         ways first average the values that fall on one pixel.
         """
         top, left, bottom, right = self.region
+        top, bottom = _at_least_a_pixel(top, bottom)
+        left, right = _at_least_a_pixel(left, right)
         if resize != "nearest":
             maps = _shrink(maps, -2, max(1, round(bottom - top)))
             maps = _shrink(maps, -1, max(1, round(right - left)))
-        return _core.resize(maps, self.picture, resize, self.region if self.cropped else None)
+        region = (top, left, bottom, right) if self.cropped else None
+        return _core.resize(maps, self.picture, resize, region)
 
     @property
     def seen(self) -> NDArray[np.bool_]:
@@ -237,6 +240,12 @@ def _covering(picture: tuple[int, int], size: tuple[int, int], margin: float) ->
     if least[0] * width >= least[1] * height:
         return least[0], max(least[1], least[0] * width // height)
     return max(least[0], least[1] * height // width), least[1]
+
+
+def _at_least_a_pixel(begin: float, end: float) -> tuple[float, float]:
+    """A share of an axis, widened to a pixel: narrower ones may lie between two centres."""
+    missing = max(0.0, 1 - (end - begin)) / 2
+    return begin - missing, end + missing
 
 
 def _shrink(maps: NDArray[np.float32], axis: int, size: int) -> NDArray[np.float32]:

@@ -474,6 +474,21 @@ def test_pixels_cut_away_do_not_reach_the_input(preset):
             assert not changed
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (1, 10), (12, 1), (2, 2), (2, 7)], ids=str)
+def test_something_is_seen_of_the_smallest_pictures(size):
+    """Seven eighths of a pixel between two centres are those two pixels."""
+    picture = np.zeros((*size, 3), np.uint8)
+    _, geometry = prepare(picture, PRESETS["torchvision"], (224, 224))
+    begin, end = (np.array(size) - min(size)) / 2, (np.array(size) + min(size)) / 2
+    rows, columns = (np.arange(n) + 0.5 for n in size)
+    inside = ((begin[0] <= rows) & (rows <= end[0]))[:, None]
+    inside = inside & (begin[1] <= columns) & (columns <= end[1])
+    if min(size) == 1:
+        np.testing.assert_array_equal(geometry.seen, inside)
+    assert geometry.seen.any() and not (geometry.seen & ~inside).any()
+    np.testing.assert_array_equal(geometry.to_picture(np.ones((14, 14), np.float32)), geometry.seen)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("cell", [(0, 0), (3, 9), (13, 13)], ids=str)
 def test_a_cell_of_a_map_covers_the_pixels_that_the_input_shows_there(preset, cell):

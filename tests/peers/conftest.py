@@ -1,17 +1,21 @@
-"""torchvision beside a PyTorch that its wheel was not built for.
-
-Its compiled operations then do not load, and it cannot be imported, because it describes two of
-them to PyTorch. Once these have a name it imports; its transforms and models need none of them.
-"""
+"""What must be settled before any peer is imported: Keras's backend, torchvision's operations."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 
 def _name_the_operations() -> None:
+    """Let torchvision be imported beside a PyTorch that its wheel was not built for.
+
+    Its compiled operations then do not load, and its import fails, because it describes two of
+    them to PyTorch. Once these have a name it imports; transforms and models need none of them.
+    """
     try:
         import torch
 

@@ -6,8 +6,6 @@ a Pillow image, Keras's load_img, img_to_array and preprocess_input.
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 from helpers import peer
@@ -16,7 +14,6 @@ from PIL import Image
 from gradcam.image import prepare, read_picture
 from gradcam.models.presets import PRESETS
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
 torch = peer("torch")
 models = peer("torchvision.models")
 transforms = peer("torchvision.transforms")
