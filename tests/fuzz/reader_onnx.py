@@ -1,0 +1,106 @@
+"""The reader of ONNX graphs, fuzzed: each file also with a neighbour that holds tensors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import onnx_files
+import vggs
+from onnx_files import Op
+from wire_mutations import mutate
+
+from gradcam.weights import Weights, onnx
+
+__all__ = ["mutate", "read", "seeds"]
+
+NEIGHBOUR = "onnx-neighbour"
+
+
+def read(path: str) -> Weights:
+    neighbour = os.path.join(os.path.dirname(path), NEIGHBOUR)
+    if not os.path.exists(neighbour):
+        Path(neighbour).write_bytes(bytes(range(256)) * 4)
+    return onnx.read(path)
+
+
+def seeds() -> list[bytes]:
+    """VGG-11s of one channel: plain; normalised, with MatMul; with constants; of many types."""
+    tensors = _narrow("vgg11")
+    plain = onnx_files.layers("vgg11", tensors)
+    normalised = []
+    for op in onnx_files.layers("vgg11_bn", _narrow("vgg11_bn")):
+        if op.op == "Gemm":
+            weight, bias = op.parameters
+            normalised += [Op("MatMul", [weight.T]), Op("Add", [bias])]
+        else:
+            normalised.append(op)
+    return [
+        onnx_files.model(plain),
+        onnx_files.model(normalised),
+        _with_constants(tensors),
+        _with_types(tensors),
+        (Path(onnx_files.__file__).parent / "data" / "vgg11_torchscript.onnx").read_bytes(),
+    ]
+
+
+def _narrow(name: str) -> dict[str, np.ndarray]:
+    shapes = vggs.tensors(name, divide=64, hidden=(1, 1), classes=1)
+    found = {}
+    for key, values in shapes.items():
+        sizes = (
+            (1, 49)
+            if values.ndim == 2 and values.shape[1] > 1
+            else tuple(3 if size == 3 else 1 for size in values.shape)
+        )
+        found[key] = np.full(sizes, 0.5, np.float32)
+    return found
+
+
+def _with_constants(tensors: dict[str, np.ndarray]) -> bytes:
+    """Reshape by computed shapes, Dropout, a Constant as a weight, an Identity of a bias."""
+    ops = onnx_files.layers("vgg11", tensors)
+    weight, bias = ops[0].parameters
+    ops[0].parameters = ["w", "b"]
+    flatten = next(op for op in ops if op.op == "Flatten")
+    flatten.op, flatten.parameters = "Reshape", ["target"]
+    ops[-2:-2] = [Op("Dropout", [], {"ratio": 0.5})]
+    node = onnx_files.node
+    nodes = [
+        node("Constant", [], ["w"], value=onnx_files.tensor("", weight)),
+        node("Identity", ["b0"], ["b"]),
+        node("Shape", ["image"], ["shape"]),
+        node("Gather", ["shape", "b0"], ["batch"]),
+        node("Concat", ["batch", "shape"], ["target"], axis=0),
+    ]
+    tensor = onnx_files.tensor("b0", bias)
+    return onnx_files.model(
+        [*ops, Op("Softmax", [], {"axis": 1})], tensors={"b0": tensor}, nodes=nodes
+    )
+
+
+def _with_types(tensors: dict[str, np.ndarray]) -> bytes:
+    """Half, double, bfloat16, numbers in typed fields, and in a neighbour file."""
+    ops = onnx_files.layers("vgg11", tensors)
+    made = {}
+
+    def put(op: Op, number: int, **changes) -> None:
+        name, values = f"x{len(made)}", op.parameters[number]
+        make = onnx_files.external if "location" in changes else onnx_files.tensor
+        made[name] = make(name, values, **changes)
+        op.parameters[number] = name
+
+    convolutions = [op for op in ops if op.op == "Conv"]
+    convolutions[1].parameters[0] = convolutions[1].parameters[0].astype(np.float16)
+    convolutions[2].parameters[0] = convolutions[2].parameters[0].astype(np.float64)
+    put(convolutions[3], 0, kind=onnx_files.BFLOAT16, data=[(5, b"\x80\x7e" * 9)])
+    put(convolutions[4], 0, kind=onnx_files.FLOAT16, data=[(5, 0x3800)] * 9)
+    put(convolutions[5], 0, data=[(4, 0.5)] * 9)
+    put(convolutions[6], 0, kind=onnx_files.DOUBLE, data=[(10, np.full(9, 0.5).tobytes())])
+    put(convolutions[7], 0, location=NEIGHBOUR, offset="4", length="36")
+    put(convolutions[7], 1, location=NEIGHBOUR)
+    return onnx_files.model(ops, tensors=made)
