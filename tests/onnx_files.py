@@ -16,7 +16,7 @@ import wire
 FLOAT, INT64, FLOAT16, DOUBLE, BFLOAT16 = 1, 7, 10, 11, 16
 
 
-@dataclass
+@dataclass(eq=False)
 class Op:
     """One operation of a chain: it takes the map before it, then its parameters."""
 

@@ -1,0 +1,587 @@
+"""ONNX graphs: what the exporters wrote is read to the bit; what is no VGG is named."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import onnx_files
+import pytest
+import small_vggs
+import vggs
+import wire
+from helpers import assert_close, resident_bytes
+from onnx_files import BFLOAT16, DOUBLE, FLOAT16, Op, node, tensor
+from wire import message, varint
+
+import gradcam
+from gradcam import WeightsError
+from gradcam.weights import load, onnx, protobuf
+
+DATA = Path(__file__).parent / "data"
+FILES = {"vgg11_torchscript": "vgg11", "vgg11_dynamo": "vgg11", "vgg11_bn_zoo": "vgg11_bn"}
+SMALL = small_vggs.tensors("vgg11")
+SMALL_BN = small_vggs.tensors("vgg11_bn")
+
+
+def expected(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors by the reader's names."""
+    found = {}
+    counts = {"conv": 0, "bn": 0, "fc": 0}
+    for caffe, torchvision, _ in vggs.layers(name):
+        kind = next((kind for kind in counts if caffe.startswith(kind)), None)
+        if kind is None:
+            continue
+        counts[kind] += 1
+        for role in ("weight", "bias", "running_mean", "running_var"):
+            if f"{torchvision}.{role}" in tensors:
+                ours = kind.replace("fc", "linear")
+                found[f"{ours}{counts[kind]}.{role}"] = tensors[f"{torchvision}.{role}"]
+    return found
+
+
+def assert_same(found: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
+    """The same names in the same order, and the same bits."""
+    assert list(found) == list(right)
+    for name, values in right.items():
+        assert found[name].dtype == np.float32
+        assert found[name].shape == values.shape
+        assert found[name].tobytes() == values.tobytes(), name
+
+
+def plain() -> list[Op]:
+    return onnx_files.layers("vgg11", SMALL)
+
+
+def the(ops: list[Op], op: str, number: int = 0) -> Op:
+    return [each for each in ops if each.op == op][number]
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads a graph of these operations, or bytes, as a file."""
+
+    def of(ops: list[Op] | bytes, **graph):
+        path = tmp_path / "x.onnx"
+        path.write_bytes(ops if isinstance(ops, bytes) else onnx_files.model(ops, **graph))
+        return onnx.read(path)
+
+    return of
+
+
+# --- good files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_files_of_the_exporters(file):
+    """PyTorch's two, the newer with a file beside it; and as the ONNX zoo's."""
+    found = load(DATA / f"{file}.onnx")
+    name = FILES[file]
+    assert_same(found.tensors, expected(name, small_vggs.tensors(name)))
+    assert found.format == "ONNX"
+    assert found.metadata == ({"eps": "0.001"} if file == "vgg11_bn_zoo" else {})
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_network_of_the_file(file):
+    name = FILES[file]
+    tensors = small_vggs.tensors(name)
+    if file == "vgg11_bn_zoo":  # the twin's epsilon is 1e-5, the file's 1e-3
+        for key in [key for key in tensors if key.endswith("running_var")]:
+            tensors[key] = np.float64(tensors[key]) + 1e-3 - vggs.EPSILON
+    x = vggs.picture(32, 48).astype(np.float32).transpose(2, 0, 1)[None] / 255
+    twin, numbers = vggs.twin(name, tensors)
+    ours = getattr(gradcam, name)(DATA / f"{file}.onnx")
+    assert_close(ours.forward(x).scores, twin.forward(x).outputs[numbers["fc8"]], "network")
+    assert ours.preset.name == "torchvision"
+
+
+@pytest.mark.parametrize("file", ["vgg11_torchscript", "vgg11_dynamo"])
+def test_tensors_are_views_of_the_file(file):
+    for values in onnx.read(DATA / f"{file}.onnx").tensors.values():
+        assert not values.flags.owndata and not values.flags.writeable
+
+
+def test_depths(read):
+    for name in vggs.NAMES:
+        tensors = small_vggs.tensors(name)
+        assert_same(read(onnx_files.layers(name, tensors)).tensors, expected(name, tensors))
+
+
+def types() -> dict[str, tuple[np.ndarray, bytes]]:
+    """What a tensor is to be, and one that says it, in every way."""
+    shape = the(plain(), "Conv").parameters[0].shape
+    values = small_vggs.numbers(5, shape)
+    half, double = values.astype("<f2"), values.astype("<f8")
+    upper = (values.view("<u4") >> 16).astype("<u2")
+    widened = (upper.astype("<u4") << 16).view("<f4")
+    bits = b"".join(varint(int(v)) for v in half.view("<u2").flat)
+    singly = [(5, int(v)) for v in upper.flat]
+    return {
+        "float_data": (values, tensor("w", values, data=[(4, values.tobytes())])),
+        "float_data, unpacked": (
+            values,
+            tensor("w", values, data=[(4, float(v)) for v in values.flat]),
+        ),
+        "double": (values, tensor("w", double)),
+        "double_data": (values, tensor("w", double, data=[(10, double.tobytes())])),
+        "float16": (half, tensor("w", half)),
+        "float16 as integers": (half, tensor("w", half, data=[(5, bits)])),
+        "bfloat16": (widened, tensor("w", upper, kind=BFLOAT16)),
+        "bfloat16 as integers": (widened, tensor("w", upper, kind=BFLOAT16, data=singly)),
+        "packed dims": (
+            values,
+            message((1, bytes(shape)), (2, 1), (8, "w"), (9, values.tobytes())),
+        ),
+    }
+
+
+@pytest.mark.parametrize("kind", types())
+def test_types_of_numbers(kind, read):
+    values, written = types()[kind]
+    ops = plain()
+    the(ops, "Conv").parameters[0] = "w"
+    found = read(ops, tensors={"w": written}).tensors["conv1.weight"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, values.astype(np.float32))
+
+
+def changed(ops: list[Op], op: str, number: int = 0, **attributes) -> list[Op]:
+    the(ops, op, number).attributes.update(attributes)
+    return ops
+
+
+def test_equal_ways_to_write_a_graph(read):
+    """Each gives the same tensors as the plain one."""
+    right = expected("vgg11", SMALL)
+
+    def transposed(ops):
+        for op in ops:
+            if op.op == "Gemm":
+                op.parameters[0], op.attributes = op.parameters[0].T, {}
+        return ops
+
+    def with_matmul(ops):
+        found = []
+        for op in ops:
+            if op.op == "Gemm":
+                weight, bias = op.parameters
+                found += [Op("MatMul", [weight.T]), Op("Add", [bias[None]])]
+            else:
+                found.append(op)
+        return found
+
+    def with_trimmings(ops):
+        """Dropout, Identity, Flatten before every layer, average pooling, softmax."""
+        pool = ops.index(the(ops, "MaxPool", 4))
+        ops.insert(pool + 1, Op("AveragePool", [], {"kernel_shape": [1, 1], "strides": [1, 1]}))
+        for number in (1, 2):
+            gemm = ops.index(the(ops, "Gemm", number))
+            ops[gemm:gemm] = [Op("Dropout", ["ratio", ""]), Op("Identity"), Op("Flatten")]
+        return [*ops, Op("Softmax", [], {"axis": -1})]
+
+    ratio = tensor("ratio", np.float32(0.5))
+    same = changed(plain(), "Conv", auto_pad="SAME_UPPER", strides=[1, 1], group=1)
+    del same[0].attributes["pads"]
+    for ops, tensors in [
+        (plain(), {}),
+        (transposed(plain()), {}),
+        (with_matmul(plain()), {}),
+        (with_trimmings(plain()), {"ratio": ratio}),
+        (same, {}),
+        (changed(plain(), "MaxPool", ceil_mode=1, auto_pad="VALID", storage_order=0), {}),
+        (changed(plain(), "Gemm", alpha=1.0, beta=1.0, transA=0), {}),
+        (changed(plain(), "Flatten", axis=-3), {}),
+    ]:
+        assert_same(read(ops, tensors=tensors).tensors, right)
+
+
+def test_biases_that_are_left_out_are_zeros(read):
+    ops = plain()
+    for op in ops:
+        del op.parameters[1:]
+    the(ops, "Conv").parameters.append("")
+    found = read(ops).tensors
+    right = expected("vgg11", {k: v if "weight" in k else 0 * abs(v) for k, v in SMALL.items()})
+    assert_same(found, right)
+
+
+def test_constants_identities_and_computed_shapes(read):
+    """As older exporters write x.view(x.size(0), -1), and equal tensors only once."""
+    ops = plain()
+    weight, bias = the(ops, "Conv", 4).parameters
+    the(ops, "Conv", 4).parameters = ["constant", "same"]
+    flatten = the(ops, "Flatten")
+    flatten.op, flatten.parameters = "Reshape", ["target"]
+    before = f"m{ops.index(flatten) - 1}"
+    nodes = [
+        node("Constant", [], ["constant"], value=tensor("", weight)),
+        node("Identity", ["bias"], ["same"]),
+        node("Constant", [], ["zero"], value=tensor("", np.array(0))),
+        node("Constant", [], ["rest"], value_int=-1),
+        node("Shape", [before], ["shape"]),
+        node("Gather", ["shape", "zero"], ["batch"], axis=0),
+        node("Unsqueeze", ["batch", "zero"], ["batches"]),
+        node("Unsqueeze", ["rest", "zero"], ["rests"]),
+        node("Concat", ["batches", "rests"], ["target"], axis=0),
+    ]
+    found = read(ops, tensors={"bias": tensor("bias", bias)}, nodes=nodes)
+    assert_same(found.tensors, expected("vgg11", SMALL))
+
+
+def test_epsilon(read):
+    for epsilon, told in [(1e-5, {}), (1e-3, {"eps": "0.001"}), (2e-5, {"eps": "2e-05"})]:
+        ops = onnx_files.layers("vgg11_bn", SMALL_BN)
+        for op in ops:
+            if op.op == "BatchNormalization":
+                op.attributes["epsilon"] = epsilon
+        assert read(ops).metadata == told
+
+
+# --- graphs that are no VGG's -------------------------------------------------------------------
+
+
+def after_the_first(op: Op) -> list[Op]:
+    ops = plain()
+    ops.insert(1, op)
+    return ops
+
+
+def without(op: str, number: int = 0) -> list[Op]:
+    ops = plain()
+    ops.remove(the(ops, op, number))
+    return ops
+
+
+def parameters(op: str, *values) -> list[Op]:
+    ops = plain()
+    the(ops, op).parameters = list(values)
+    return ops
+
+
+ones = np.ones
+NO_VGGS = {
+    "unknown": (after_the_first(Op("Clip")), "Clip 'Clip_m1' is no operation of a VGG"),
+    "quantised": (after_the_first(Op("QuantizeLinear")), "QuantizeLinear"),
+    "domain": (after_the_first(Op("Relu", domain="com.microsoft")), r"com\.microsoft\.Relu"),
+    "no relu": (without("Relu"), "MaxPool 'MaxPool_m1' does not come after Conv 'Conv_m0' there"),
+    "no relu between": (without("Relu", 9), "Gemm .* does not come after Gemm"),
+    "starts with relu": ([Op("Relu"), *plain()], "Relu 'Relu_m0' does not come first"),
+    "a pool less": (without("MaxPool", 1), "blocks of 1, 3, 2, 2: neither VGG-11, 13, 16 nor 19"),
+    "two layers": (plain()[:-2], "2 fully connected layers, expected three"),
+    "no layers": (plain()[:15], "0 fully connected layers, expected three"),
+    "four layers": ([*plain(), Op("Relu"), plain()[-1]], "4 fully connected layers"),
+    "nothing": ([], "ends with nothing"),
+    "kernel": (
+        parameters("Conv", ones((1, 3, 5, 5), "f4")),
+        r"weights of shape \(1, 3, 5, 5\), expected \(out, in, 3, 3\)",
+    ),
+    "pads": (changed(plain(), "Conv", pads=[0, 0, 0, 0]), r"has pads \[0, 0, 0, 0\], expected"),
+    "uneven pads": (changed(plain(), "Conv", pads=[1, 1, 0, 0]), "has pads"),
+    "auto_pad": (changed(plain(), "Conv", auto_pad="VALID"), "has auto_pad 'VALID', expected"),
+    "stride": (changed(plain(), "Conv", 3, strides=[2, 2]), r"has strides \[2, 2\]"),
+    "dilation": (changed(plain(), "Conv", dilations=[2, 2]), "has dilations"),
+    "group": (changed(plain(), "Conv", group=3), "has group 3, expected 1"),
+    "pool of three": (changed(plain(), "MaxPool", kernel_shape=[3, 3]), "has kernel_shape"),
+    "pool in steps of one": (changed(plain(), "MaxPool", 4, strides=[1, 1]), "has strides"),
+    "padded pool": (changed(plain(), "MaxPool", pads=[1, 1, 1, 1]), "has pads"),
+    "flatten": (changed(plain(), "Flatten", axis=2), "has axis 2, expected 1 or -3"),
+    "alpha": (changed(plain(), "Gemm", alpha=0.5), "has alpha 0.5, expected 1"),
+    "beta": (changed(plain(), "Gemm", 1, beta=0.0), "has beta 0.0, expected 1"),
+    "transA": (changed(plain(), "Gemm", transA=1), "has transA 1, expected 0"),
+    "rank": (parameters("Gemm", ones((2, 3, 4), "f4")), r"shape \(2, 3, 4\), expected a matrix"),
+    "scalar bias": (parameters("Gemm", ones((8, 392), "f4"), ones((), "f4")), "a bias of shape"),
+    "column": (parameters("Gemm", ones((8, 392), "f4"), ones((8, 1), "f4")), "a bias of shape"),
+    "no weights": (parameters("Conv"), "has 0 parameters, expected 1 to 2"),
+    "too many": (parameters("Conv", *[ones((1, 3, 3, 3), "f4")] * 3), "has 3 parameters"),
+    "missing": (parameters("Conv", "lost"), "takes 'lost', which is none of the file's tensors"),
+    "an earlier map": (parameters("Conv", "m3"), "branches into"),
+    "itself": (parameters("Conv", "m0"), "which is none of the file's tensors|branches"),
+    "add": (after_the_first(Op("Add", [ones(1, "f4")])), "Add .* does not come after Conv"),
+    "integers": (parameters("Conv", ones((1, 3, 3, 3), "i8")), "numbers of ONNX's type 7"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NO_VGGS)
+def test_graphs_that_are_no_vgg(case, read):
+    ops, says = NO_VGGS[case]
+    with pytest.raises(WeightsError, match=says):
+        read(ops)
+
+
+def test_normalisation_as_in_training_or_of_some_layers(read):
+    def ops() -> list[Op]:
+        return onnx_files.layers("vgg11_bn", SMALL_BN)
+
+    with pytest.raises(WeightsError, match="in evaluation mode"):
+        read(changed(ops(), "BatchNormalization", training_mode=1))
+    with pytest.raises(WeightsError, match=r"8 batch normalisations .* 1e-05, 0\.1; expected"):
+        read(changed(ops(), "BatchNormalization", 2, epsilon=0.1))
+    some = ops()
+    some.remove(the(some, "BatchNormalization", 3))
+    with pytest.raises(WeightsError, match="7 batch normalisations for 8 convolutions"):
+        read(some)
+
+
+def test_an_add_that_is_no_bias(read):
+    for added, says in [("m3", "branches"), ("lost", "adds something else"), ([1.0], "a bias of")]:
+        ops = plain()
+        place = ops.index(the(ops, "Gemm"))
+        weight = ops[place].parameters[0]
+        other = np.array(added, np.float32) if isinstance(added, list) else added
+        ops[place : place + 1] = [Op("MatMul", [weight.T]), Op("Add", [other])]
+        with pytest.raises(WeightsError, match=says):
+            read(ops)
+    ops = plain()
+    ops.insert(ops.index(the(ops, "Gemm")) + 1, Op("Add", [ones(8, "f4")]))
+    with pytest.raises(WeightsError, match="something else than the bias of a MatMul"):
+        read(ops)
+
+
+def test_graphs_that_are_no_chain(read):
+    relu = node("Relu", ["m0"], ["beside"])
+    with pytest.raises(WeightsError, match="branches into Relu 'Relu_beside' and Relu 'Relu_m1'"):
+        read(plain(), nodes=[relu])
+    with pytest.raises(WeightsError, match="'Relu_b' is fed by no other operation"):
+        read(plain(), nodes=[node("Relu", ["a"], ["b"])])
+    with pytest.raises(WeightsError, match="is fed by no other operation"):
+        read(plain(), nodes=[node("Relu", ["a"], ["b"]), node("Relu", ["b"], ["a"])])
+    with pytest.raises(WeightsError, match=r"its last value .* is not its output"):
+        read(plain(), outputs=["m3"])
+    circle = [Op("Conv", plain()[0].parameters)]
+    made = onnx_files.model(circle, nodes=[node("Relu", ["m0"], ["image"])])
+    with pytest.raises(WeightsError, match="in a circle"):
+        read(made)
+
+
+def test_graphs_without_or_with_two_images(read):
+    for inputs, count in [([], 0), (["image", "mask"], 2)]:
+        graph = message(*[(11, message((1, name))) for name in inputs])
+        with pytest.raises(WeightsError, match=f"{count} inputs, expected one image"):
+            read(message((1, 8), (7, graph)))
+
+
+# --- files that are wrong -----------------------------------------------------------------------
+
+
+def test_truncated_at_any_byte(tmp_path):
+    """Refused but between the graph and what follows it: there, nothing is missing."""
+    data = (DATA / "vgg11_torchscript.onnx").read_bytes()
+    path = tmp_path / "cut"
+    path.write_bytes(data)
+    right = onnx.read(path).tensors
+    for end in [*range(400), *range(400, len(data), 41), *range(len(data) - 60, len(data))]:
+        path.write_bytes(data[:end])
+        if data[end:] == message((8, message((2, 20)))):
+            assert_same(onnx.read(path).tensors, right)
+            continue
+        with pytest.raises(WeightsError, match=f"^{path}: "):
+            onnx.read(path)
+
+
+def test_bit_flips(tmp_path):
+    """Read or refused, with nothing else; numbers themselves are not protected by the format."""
+    data = bytearray((DATA / "vgg11_torchscript.onnx").read_bytes())
+    path = tmp_path / "flipped"
+    rng = random.Random(0)
+    refused = 0
+    for place in [*range(300), *(rng.randrange(len(data)) for _ in range(300))]:
+        bit = 1 << rng.randrange(8)
+        data[place] ^= bit
+        path.write_bytes(data)
+        try:
+            refused += not onnx.read(path).tensors
+        except WeightsError as error:
+            refused += str(error).startswith(f"{path}: ")
+        data[place] ^= bit
+    assert refused > 50
+
+
+WEIGHT = plain()[0].parameters[0]
+TENSORS = {
+    "too few": (tensor("w", WEIGHT, data=[(9, bytes(40))]), "but holds 10 numbers"),
+    "not whole": (tensor("w", WEIGHT, data=[(9, bytes(41))]), "41 bytes, of numbers of 4"),
+    "nothing": (tensor("w", WEIGHT, data=[]), "but holds 0 numbers"),
+    "2^60": (tensor("w", WEIGHT, dims=[1 << 60]), "1152921504606846976"),
+    "beyond 64 bits": (tensor("w", WEIGHT, dims=[1 << 40] * 9), "1099511627776"),
+    "negative": (tensor("w", WEIGHT, dims=[-1, -3, 3, 3]), r"has shape \(-1, -3, 3, 3\)"),
+    "zero": (tensor("w", WEIGHT, dims=[0, 1 << 62]), "has shape"),
+    "33 dimensions": (tensor("w", WEIGHT, dims=[1] * 33), "more than 32 integers"),
+    "int8": (tensor("w", WEIGHT, kind=3), "type 3, expected floating numbers"),
+    "no type": (tensor("w", WEIGHT, kind=0), "type 0"),
+    "segments": (tensor("w", WEIGHT, extra=[(3, message((1, 0)))]), "segments"),
+    "wrong field": (tensor("w", WEIGHT, kind=DOUBLE, data=[(4, WEIGHT.tobytes())]), "holds 0"),
+    "half too long": (
+        tensor("w", WEIGHT, kind=FLOAT16, data=[(5, 1)] * 28), "more than 27 integers"),
+    "half without end": (
+        tensor("w", WEIGHT, kind=FLOAT16, data=[(5, b"\xff" * 30)]), "does not end"),
+    "half in 11 bytes": (
+        tensor("w", WEIGHT, kind=FLOAT16, data=[(5, b"\xff" * 10 + b"\x01")]), "64 bits"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TENSORS)
+def test_tensors_that_are_wrong(case, read):
+    written, says = TENSORS[case]
+    with pytest.raises(WeightsError, match=says) as error:
+        read(parameters("Conv", "w"), tensors={"w": written})
+    assert "tensor 'w'" in str(error.value)
+
+
+def test_tensors_that_stand_twice(read):
+    twice = tensor("w", WEIGHT)
+    with pytest.raises(WeightsError, match="tensor 'w': stands twice"):
+        read(parameters("Conv", "w"), tensors={"a": twice, "b": twice})
+    for other in (node("Constant", [], ["w"], value=twice), node("Identity", ["w"], ["w"])):
+        with pytest.raises(WeightsError, match="stands twice"):
+            read(parameters("Conv", "w"), tensors={"w": twice}, nodes=[other])
+
+
+def test_a_tensor_that_is_used_often_is_converted_once(read):
+    ops = onnx_files.layers("vgg11", SMALL)
+    half = np.full((8, 8, 3, 3), 0.5, np.float16)
+    for number in (5, 6, 7):
+        the(ops, "Conv", number).parameters[0] = "w"
+    found = read(ops, tensors={"w": tensor("w", half)}).tensors
+    assert found["conv6.weight"] is found["conv7.weight"] is found["conv8.weight"]
+
+
+def test_wire_damage_in_a_graph(read):
+    for damage, says in [
+        (wire.tag(1, wire.BYTES) + varint(1 << 62), "claims 4611686018427387904 bytes"),
+        (wire.tag(1, wire.GROUP), "a group"),
+        (b"\xff" * 11, "does not end"),
+    ]:
+        with pytest.raises(WeightsError, match=f"the graph: .*{says}"):
+            read(message((1, 8), (7, damage)))
+        with pytest.raises(WeightsError, match=f"a node: .*{says}"):
+            read(message((1, 8), (7, message((1, damage)))))
+        with pytest.raises(WeightsError, match=f"an attribute: .*{says}"):
+            read(message((1, 8), (7, message((1, message((4, "Conv"), (5, damage)))))))
+    with pytest.raises(WeightsError, match="no graph"):
+        read(message((1, 8), (2, "test")))
+    with pytest.raises(WeightsError, match=r"\(the graph\) stands 2 times"):
+        read(message((1, 8), (7, b""), (7, b"")))
+
+
+def test_deep_nesting_costs_nothing(read):
+    deep = b""
+    for _ in range(3000):
+        deep = message((1, "then_branch"), (6, message((1, message((4, "If"), (5, deep))))))
+    nodes = [message((1, "image"), (2, "y"), (4, "If"), (5, deep))]
+    with pytest.raises(WeightsError, match="branches into If"):
+        read(plain(), nodes=nodes)
+
+
+def test_the_number_of_fields_is_bounded(read):
+    many = (protobuf.MAX_FIELDS // 4) * message((1, message((4, "Relu"))))
+    with pytest.raises(WeightsError, match=f"more than {protobuf.MAX_FIELDS} fields"):
+        read(message((1, 8), (7, many * 3)))
+
+
+# --- tensors in a file beside -------------------------------------------------------------------
+
+
+@pytest.fixture
+def outside(tmp_path, read):
+    """Reads a VGG whose first weights lie outside, as the entries say."""
+    (tmp_path / "beside").write_bytes(bytes(4) + WEIGHT.tobytes() + bytes(4))
+
+    def of(values: np.ndarray = WEIGHT, **entries):
+        written = onnx_files.external("w", values, **entries)
+        return read(parameters("Conv", "w"), tensors={"w": written}).tensors["conv1.weight"]
+
+    return of
+
+
+def test_a_file_beside(outside, tmp_path):
+    for entries in ({"offset": "4", "length": str(WEIGHT.nbytes)}, {"offset": "4"}):
+        found = outside(location="beside", checksum="not looked at", **entries)
+        assert found.tobytes() == WEIGHT.tobytes()
+        assert not found.flags.owndata
+    os.symlink("beside", tmp_path / "link")
+    assert outside(location="link", offset="4").tobytes() == WEIGHT.tobytes()
+
+
+BESIDE = {
+    "above": ({"location": "../beside"}, "expected the bare name"),
+    "below": ({"location": "folder/beside"}, "expected the bare name"),
+    "absolute": ({"location": "/etc/passwd"}, "expected the bare name"),
+    "Windows": ({"location": "..\\beside"}, "expected the bare name"),
+    "the folder": ({"location": ".."}, "expected the bare name"),
+    "nothing": ({}, "expected the bare name"),
+    "a zero byte": ({"location": "beside\0"}, "expected the bare name"),
+    "long": ({"location": "x" * 3000}, "not beside the model"),
+    "absent": ({"location": "lost.data"}, "lies in 'lost.data', which is not beside the model"),
+    "a folder": ({"location": "folder"}, "not beside the model"),
+    "a pipe": ({"location": "pipe"}, "not beside the model"),
+    "a link to a file": ({"location": "outward"}, "a link out of the model's folder"),
+    "a link to a link": ({"location": "twice"}, "a link out of the model's folder"),
+    "a link to itself": ({"location": "circle"}, "not beside the model"),
+    "empty": ({"location": "empty"}, "'empty', which has 0 in all"),
+    "offset": ({"location": "beside", "offset": "9"}, "needs 108 bytes from 9"),
+    "huge offset": ({"location": "beside", "offset": str(1 << 62)}, "from 4611686018427387904"),
+    "negative": ({"location": "beside", "offset": "-4"}, "the file says offset '-4'"),
+    "no number": ({"location": "beside", "offset": "0x4"}, "the file says offset '0x4'"),
+    "endless": ({"location": "beside", "offset": "9" * 4000}, "the file says offset"),
+    "other digits": ({"location": "beside", "offset": "٤"}, "the file says offset"),
+    "length": ({"location": "beside", "length": "104"}, "length '104'"),
+    "negative length": ({"location": "beside", "length": "-108"}, "length '-108'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_files_beside_that_are_refused(case, outside, tmp_path):
+    entries, says = BESIDE[case]
+    away = tmp_path.parent / "away"
+    away.mkdir(exist_ok=True)
+    (away / "secret").write_bytes(bytes(WEIGHT.nbytes))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "beside").write_bytes(bytes(WEIGHT.nbytes))
+    (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink(away / "secret", tmp_path / "outward")
+    os.symlink("outward", tmp_path / "twice")
+    os.symlink("circle", tmp_path / "circle")
+    with pytest.raises(WeightsError, match=says):
+        outside(**entries)
+
+
+def test_claims_on_a_file_beside_are_bounded_together(read, tmp_path):
+    """Many converted copies of one region would take more memory than any file has."""
+    (tmp_path / "beside").write_bytes(bytes(8 * 8 * 9 * 2))
+    half = np.zeros((8, 8, 3, 3), np.float16)
+    ops, tensors = plain(), {}
+    for number in (5, 6):
+        the(ops, "Conv", number).parameters[0] = f"w{number}"
+        tensors[f"w{number}"] = onnx_files.external(f"w{number}", half, location="beside")
+    with pytest.raises(WeightsError, match="'beside', which has 1152 in all"):
+        read(ops, tensors=tensors)
+
+
+def test_memory_is_not_taken_by_claims(read):
+    before = resident_bytes()
+    for dims, data in [([1 << 20] * 2, [(5, bytes(99))]), ([1 << 40], [(9, bytes(99))])]:
+        written = tensor("w", WEIGHT, kind=FLOAT16, dims=dims, data=data)
+        with pytest.raises(WeightsError):
+            read(parameters("Conv", "w"), tensors={"w": written})
+    assert resident_bytes() - before < 8 << 20
+
+
+@pytest.mark.parametrize(
+    "start, known",
+    [
+        *(((DATA / f"{file}.onnx").read_bytes()[:64], True) for file in FILES),
+        (b"\x08\x03\x12\x05mxnet:\x99\x99\x80\x01", True),
+        (b"\x08\x03:\x99\x99\x80\x01", True),
+        (b"\x08\x03", False),
+        (b"\x08\x08 is a text", False),
+        (b"\n\x14VGG_ILSVRC_16_layers\x12\x8a\x01\x12", False),
+        (b"\x80\x02\x8a\n", False),
+        (b"", False),
+    ],
+)
+def test_recognising(start, known):
+    assert onnx.recognise(start) is known
