@@ -82,6 +82,16 @@ def resident_bytes() -> int:
         pytest.skip("memory is measured through /proc, which this system does not have")
 
 
+def private_bytes() -> int:
+    """Memory of this process that no file backs: mapped files do not count (Linux only)."""
+    gc.collect()
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except FileNotFoundError:
+        pytest.skip("memory is measured through /proc, which this system does not have")
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+
+
 def is_steady(record: Any, margin: float = 3e-6) -> bool:
     """Whether rounding can flip no decision of a twin's forward pass.
 

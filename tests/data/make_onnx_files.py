@@ -37,7 +37,12 @@ def _counters(tensors: Mapping[str, np.ndarray]) -> list[str]:
     return [key.replace("running_mean", "num_batches_tracked") for key in means]
 
 
-def zoo(name: str, tensors: Mapping[str, np.ndarray], epsilon: float = 1e-5) -> onnx.ModelProto:
+def zoo(
+    name: str,
+    tensors: Mapping[str, np.ndarray],
+    epsilon: float = 1e-5,
+    classes: int = small_vggs.CLASSES,
+) -> onnx.ModelProto:
     """As MXNet's exporter wrote the files of the ONNX zoo.
 
     Names by MXNet's layers; weights listed as inputs too; Flatten before every Gemm; Dropout left
@@ -83,7 +88,7 @@ def zoo(name: str, tensors: Mapping[str, np.ndarray], epsilon: float = 1e-5) -> 
     value = helper.make_tensor_value_info
     inputs = [value("data", TensorProto.FLOAT, [1, 3, 224, 224])]
     inputs += [value(w.name, w.data_type, w.dims) for w in weights]
-    outputs = [value(before, TensorProto.FLOAT, [1, small_vggs.CLASSES])]
+    outputs = [value(before, TensorProto.FLOAT, [1, classes])]
     graph = helper.make_graph(nodes, "mxnet_converted_model", inputs, outputs, weights)
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 7)], ir_version=3, producer_name="mxnet"

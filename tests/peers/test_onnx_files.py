@@ -1,0 +1,210 @@
+"""ONNX files against the onnx package's reading, bit for bit; their networks against ONNX Runtime
+and PyTorch.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_vggs
+import vggs
+from helpers import assert_close, largest_difference, peer, run_python
+
+import gradcam
+from gradcam import WeightsError
+from gradcam.weights import load
+from gradcam.weights import onnx as reader
+
+onnx = peer("onnx")
+onnxruntime = peer("onnxruntime")
+torch = peer("torch")
+peer("onnxscript")
+
+from torch_cam import scores_and_cam  # noqa: E402
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+sys.path.insert(0, str(DATA))
+
+from make_onnx_files import export, zoo  # noqa: E402
+
+pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
+MEAN = np.array([0.485, 0.456, 0.406]).reshape(3, 1, 1)
+STD = np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1)
+
+
+def by_onnx(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of the nodes in their order, as the onnx package understands the file."""
+    graph = onnx.load(path).graph
+    held = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    kinds = {"Conv": "conv", "BatchNormalization": "bn", "Gemm": "linear"}
+    counts = dict.fromkeys(kinds, 0)
+    found = {}
+    for node in graph.node:
+        if node.op_type in kinds:
+            counts[node.op_type] += 1
+            roles = ("weight", "bias", "running_mean", "running_var")
+            for role, name in zip(roles, node.input[1:], strict=False):
+                key = f"{kinds[node.op_type]}{counts[node.op_type]}.{role}"
+                found[key] = held[name].astype(np.float32)
+    return found
+
+
+def assert_same(path: Path) -> None:
+    found, right = reader.read(path).tensors, by_onnx(path)
+    assert list(found) == list(right)
+    for name, values in right.items():
+        assert found[name].shape == values.shape
+        assert found[name].tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("file", ["vgg11_torchscript", "vgg11_dynamo", "vgg11_bn_zoo"])
+def test_the_committed_files(file):
+    onnx.checker.check_model(str(DATA / f"{file}.onnx"))
+    assert_same(DATA / f"{file}.onnx")
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+@pytest.mark.parametrize("name", ["vgg13", "vgg16", "vgg11_bn", "vgg19_bn"])
+def test_exports_by_torch(name, dynamo, tmp_path):
+    """Batch normalisation arrives folded into the convolutions: a plain VGG, and so it is read."""
+    tensors = small_vggs.tensors(name)
+    path = tmp_path / "x.onnx"
+    export(name, tensors, path, dynamo=dynamo)
+    assert_same(path)
+    found = load(path).tensors
+    assert ("bn1.weight" in found) == any(
+        node.op_type == "BatchNormalization" for node in onnx.load(path).graph.node
+    )
+
+
+def test_batch_normalisation_that_is_not_folded(tmp_path):
+    path = tmp_path / "x.onnx"
+    with_bn = {"do_constant_folding": False, "training": torch.onnx.TrainingMode.PRESERVE}
+    export("vgg11_bn", small_vggs.tensors("vgg11_bn"), path, dynamo=False, **with_bn)
+    assert_same(path)
+    assert "bn8.running_var" in load(path).tensors
+    training = {**with_bn, "training": torch.onnx.TrainingMode.TRAINING}
+    export("vgg11_bn", small_vggs.tensors("vgg11_bn"), path, dynamo=False, **training)
+    with pytest.raises(WeightsError, match="in evaluation mode"):
+        load(path)
+
+
+@pytest.mark.parametrize("opset", [9, 13, 17])
+def test_other_versions_and_batches_of_any_size(opset, tmp_path):
+    path = tmp_path / "x.onnx"
+    any_size = {"input_names": ["image"], "dynamic_axes": {"image": {0: "n"}}}
+    tensors = small_vggs.tensors("vgg11")
+    export("vgg11", tensors, path, dynamo=False, opset_version=opset, **any_size)
+    assert_same(path)
+
+
+@pytest.mark.parametrize("kind", ["FLOAT", "FLOAT16", "DOUBLE", "BFLOAT16"])
+@pytest.mark.parametrize("raw", [True, False])
+def test_types_as_the_onnx_package_writes_them(raw, kind, tmp_path):
+    path = tmp_path / "x.onnx"
+    model = onnx.load(DATA / "vgg11_torchscript.onnx")
+    kind = getattr(onnx.TensorProto, kind)
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        given = values.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+        made = onnx.helper.make_tensor(
+            tensor.name, kind, given.shape, given.tobytes() if raw else given.ravel(), raw
+        )
+        tensor.CopyFrom(made)
+    onnx.save(model, path)
+    assert_same(path)
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_external_data_as_the_onnx_package_writes_it(one, tmp_path):
+    path = tmp_path / "x.onnx"
+    outside = {"save_as_external_data": True, "size_threshold": 0}
+    onnx.save(
+        onnx.load(DATA / "vgg11_torchscript.onnx"), path, all_tensors_to_one_file=one, **outside
+    )
+    assert len(list(tmp_path.iterdir())) > (1 if one else 20)
+    assert_same(path)
+
+
+def test_quantised_models_are_refused_by_name(tmp_path):
+    path = tmp_path / "x.onnx"
+    model = onnx.load(DATA / "vgg11_bn_zoo.onnx")
+    model.graph.node[0].op_type = "QLinearConv"
+    onnx.save(model, path)
+    with pytest.raises(WeightsError, match="QLinearConv .* is no operation of a VGG"):
+        load(path)
+
+
+def prepared(picture: np.ndarray) -> np.ndarray:
+    """torchvision's input for a picture of 256x256: the centre, standardised."""
+    centre = picture[16:240, 16:240].transpose(2, 0, 1) / 255
+    return ((centre - MEAN) / STD)[None]
+
+
+def by_runtime(path: Path, x: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (scores,) = session.run(None, {session.get_inputs()[0].name: x.astype(np.float32)})
+    return scores
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "dynamo", "zoo"])
+@pytest.mark.parametrize("name, layer", [("vgg16", "relu5_3"), ("vgg11_bn", "relu5_2")])
+def test_scores_and_grad_cam(name, layer, kind, tmp_path):
+    """The file as it is in ONNX Runtime; its tensors before the export in PyTorch."""
+    tensors = vggs.tensors(name)
+    path = tmp_path / "x.onnx"
+    if kind == "zoo":
+        onnx.save(zoo(name, tensors, classes=10), path)
+    else:
+        export(name, tensors, path, dynamo=kind == "dynamo")
+    picture = vggs.picture(256, 256)
+    x = prepared(picture)
+    scores, cam = scores_and_cam(name, tensors, x, 3, layer)
+    ours = name if any("bn" in key for key in load(path).tensors) else name.removesuffix("_bn")
+    tape = getattr(gradcam, ours)(path).forward(picture)
+    assert_close(tape.scores, by_runtime(path, x), "network")
+    assert_close(tape.scores, scores, "network")
+    assert_close(tape.grad_cam(3).raw, cam, "network")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamo", [False, True], ids=["torchscript", "dynamo"])
+def test_at_the_true_size(dynamo, tmp_path):
+    """The file of 553 MB: what reading it takes, and what its network says."""
+    tensors = vggs.tensors(divide=1, hidden=(4096, 4096), classes=1000)
+    path = tmp_path / "vgg16.onnx"
+    export("vgg16", tensors, path, dynamo=dynamo)
+    told = run_python(
+        f"""
+import time
+from helpers import private_bytes
+from gradcam.weights import load
+before, start = private_bytes(), time.perf_counter()
+tensors = load({str(path)!r}).tensors
+seconds = time.perf_counter() - start
+print(sum(v.nbytes for v in tensors.values()), private_bytes() - before, seconds)
+"""
+    )
+    size, memory, seconds = map(float, told.split())
+    bytes_there = sum(each.stat().st_size for each in tmp_path.iterdir())
+    print(f"ONNX of {bytes_there} bytes: {seconds * 1e3:.0f} ms, {memory:.0f} bytes more")
+    assert size == sum(values.nbytes for values in tensors.values())
+    assert memory < 4 << 20
+    picture = vggs.picture(256, 256)
+    x = prepared(picture)
+    scores, cam = scores_and_cam("vgg16", tensors, x, 282, "relu5_3")
+    tape = gradcam.vgg16(path).forward(picture)
+    differences = (
+        largest_difference(tape.scores, by_runtime(path, x)),
+        largest_difference(tape.scores, scores),
+        largest_difference(tape.grad_cam(282).raw, cam),
+    )
+    print(
+        "largest differences: scores {:.1e} (ONNX Runtime), {:.1e}; Grad-CAM {:.1e}".format(
+            *differences
+        )
+    )
+    assert max(differences) < 2e-5
