@@ -129,9 +129,8 @@ print(sum(v.nbytes for v in tensors.values()), private_bytes() - before, seconds
 """
     )
     size, memory, seconds = map(float, told.split())
-    print(
-        f"caffemodel of {path.stat().st_size} bytes: {seconds * 1e3:.0f} ms, {memory:.0f} bytes more"
-    )
+    bytes_there = path.stat().st_size
+    print(f"caffemodel of {bytes_there} bytes: {seconds * 1e3:.0f} ms, {memory:.0f} bytes more")
     assert size == sum(values.nbytes for values in tensors.values())
     assert memory < 4 << 20
     picture = vggs.picture(224, 224)

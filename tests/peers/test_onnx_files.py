@@ -134,7 +134,7 @@ def test_quantised_models_are_refused_by_name(tmp_path):
     model = onnx.load(DATA / "vgg11_bn_zoo.onnx")
     model.graph.node[0].op_type = "QLinearConv"
     onnx.save(model, path)
-    with pytest.raises(WeightsError, match="QLinearConv .* is no operation of a VGG"):
+    with pytest.raises(WeightsError, match=r"QLinearConv .* is no operation of a VGG"):
         load(path)
 
 
