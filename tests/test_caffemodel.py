@@ -268,6 +268,7 @@ def test_memory_is_not_taken_by_claims(read):
         ((DATA / "vgg16_v1.caffemodel").read_bytes()[:64], True),
         (b"\n\x14VGG_ILSVRC_16_layers\x12\x8a\x01\x12", True),
         (b"\n\x00\xa2\x06\x05", True),
+        (b"\n\x7f" + b"VGG of a very long name, " * 3, True),
         (b"\n", False),
         (b"\n\n\n<html><body>", False),
         (b"\n# A text that begins with an empty line, as some of them do", False),

@@ -174,7 +174,8 @@ def test_equal_ways_to_write_a_graph(read):
         return found
 
     def with_trimmings(ops):
-        """Dropout, Identity, Flatten before every layer, average pooling, softmax."""
+        """Dropout, Identity, Cast, Flatten before every layer, average pooling, softmax."""
+        ops.insert(0, Op("Cast", [], {"to": FLOAT16}))
         pool = ops.index(the(ops, "MaxPool", 4))
         ops.insert(pool + 1, Op("AveragePool", [], {"kernel_shape": [1, 1], "strides": [1, 1]}))
         for number in (1, 2):
@@ -270,9 +271,11 @@ NO_VGGS = {
     "no relu between": (without("Relu", 9), "Gemm .* does not come after Gemm"),
     "starts with relu": ([Op("Relu"), *plain()], "Relu 'Relu_m0' does not come first"),
     "a pool less": (without("MaxPool", 1), "blocks of 1, 3, 2, 2: neither VGG-11, 13, 16 nor 19"),
-    "two layers": (plain()[:-2], "2 fully connected layers, expected three"),
-    "no layers": (plain()[:15], "0 fully connected layers, expected three"),
-    "four layers": ([*plain(), Op("Relu"), plain()[-1]], "4 fully connected layers"),
+    "two layers": (plain()[:-2], "it has 2 fully connected layers, not three"),
+    "no layers": (plain()[:15], "ends with .*, expected a fully connected layer"),
+    "four layers": ([*plain(), Op("Relu"), plain()[-1]], "4 fully connected layers, not three"),
+    "a relu at the end": ([*plain(), Op("Relu")], "it ends with Relu"),
+    "a cast to integers": (after_the_first(Op("Cast", [], {"to": 7})), "has to 7, expected 1 or"),
     "nothing": ([], "ends with nothing"),
     "kernel": (
         parameters("Conv", ones((1, 3, 5, 5), "f4")),

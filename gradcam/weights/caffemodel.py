@@ -43,12 +43,14 @@ def recognise(start: bytes) -> bool:
     """Whether a file that begins with `start` can be a caffemodel.
 
     The format has no signature: the file is to begin with a network's name, printable, and to
-    go on with a field that a network has.
+    go on with a field that a network has, where that much of it is shown.
     """
-    if start[:1] != b"\n" or not protobuf.begins_with(start, _NET):  # newline: the tag of the name
+    if start[:1] != b"\n" or len(start) < 2:  # newline: the tag of the name
         return False
     name = start[2 : 2 + start[1]]
-    return name.decode("utf-8", "replace").isprintable()
+    whole = len(name) == start[1]
+    known = protobuf.begins_with(start, _NET) if whole else start[1] < 0x80
+    return known and name.decode("utf-8", "ignore").isprintable()
 
 
 def read(path: str | os.PathLike[str]) -> Weights:

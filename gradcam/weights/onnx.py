@@ -56,7 +56,11 @@ _STEPS = {
 }
 """ONNX operations and what they are in a VGG; those that do nothing to an image aside."""
 
-_NOTHING = ("Dropout", "Identity")
+_NOTHING = ("Cast", "Dropout", "Identity")
+"""Operations that change no map: Cast is to be from one floating type to another."""
+
+_FLOATING = (1, 10, 11, 16)
+"""ONNX's numbers of the types float32, float16, double and bfloat16."""
 
 _FOLLOWERS = {
     "": ("conv",),
@@ -245,6 +249,8 @@ def _layers(chain: list[_Node], tensors: Tensors) -> list[tuple[str, _Node]]:
     layers: list[tuple[str, _Node]] = []
     before, last = "", None
     for node in chain:
+        if node.op == "Cast":
+            node.expect("to", node.integer("to", 0), *_FLOATING)
         if node.op in _NOTHING:
             continue
         here = _STEPS.get(node.op)
@@ -257,11 +263,10 @@ def _layers(chain: list[_Node], tensors: Tensors) -> list[tuple[str, _Node]]:
         layers.append((here, node))
         before, last = here, node
     kinds = [kind for kind, _ in layers]
-    if "the end" not in _FOLLOWERS[before] or kinds.count("linear") != 3:
-        raise tensors.error(
-            f"it ends with {last or 'nothing'}, after {kinds.count('linear')} fully connected "
-            f"layers, expected three"
-        )
+    if "the end" not in _FOLLOWERS[before]:
+        raise tensors.error(f"it ends with {last or 'nothing'}, expected a fully connected layer")
+    if kinds.count("linear") != 3:
+        raise tensors.error(f"it has {kinds.count('linear')} fully connected layers, not three")
     letters = "".join(kind[0] for kind in kinds if kind in ("conv", "pool"))
     blocks = tuple(len(block) for block in letters.split("p")[:-1])
     if blocks not in _BLOCKS:
