@@ -112,7 +112,7 @@ def read(path: str | os.PathLike[str]) -> Weights:
     model = protobuf.open_message(path, FORMAT)
     graph = model.message(_MODEL_GRAPH, "the graph")
     if graph is None:
-        raise model.error("no graph (something else?)")
+        raise model.error("no graph (a TensorFlow SavedModel or a Caffe .solverstate?)")
     tensors = Tensors(path, graph.messages(_GRAPH_INITIALIZER, "an initialiser"))
     layers = _layers(_chain(_Graph(path, graph, tensors)), tensors)
     return Weights(_parameters(layers, tensors), _metadata(layers, tensors), FORMAT)
