@@ -17,7 +17,7 @@ import gradcam
 from gradcam import WeightsError
 from gradcam.weights import caffemodel, load, protobuf
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "data" / "caffe"
 VALUES = np.arange(1, 7, dtype="<f4").reshape(2, 3)
 SHAPE = (7, message((1, varint(2) + varint(3))))
 NUMBERS = (5, VALUES.tobytes())
@@ -105,6 +105,11 @@ def test_every_way_to_write_a_blob(fields, read):
     found = one_blob(read, *fields)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, VALUES)
+
+
+def test_converted_types_are_told(read):
+    blobs = message(SHAPE, NUMBERS), message(SHAPE, (8, bytes(48)))
+    assert read(net(layer(*blobs))).dtypes == {"fc.bias": "float64"}
 
 
 def test_many_unpacked_numbers_are_a_view(read):

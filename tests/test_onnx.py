@@ -20,7 +20,7 @@ import gradcam
 from gradcam import WeightsError
 from gradcam.weights import load, onnx, protobuf
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "data" / "onnx"
 FILES = {"vgg11_torchscript": "vgg11", "vgg11_dynamo": "vgg11", "vgg11_bn_zoo": "vgg11_bn"}
 SMALL = small_vggs.tensors("vgg11")
 SMALL_BN = small_vggs.tensors("vgg11_bn")
@@ -146,6 +146,16 @@ def test_types_of_numbers(kind, read):
     found = read(ops, tensors={"w": written}).tensors["conv1.weight"]
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, values.astype(np.float32))
+
+
+def test_converted_types_are_told(read):
+    ops = plain()
+    the(ops, "Conv", 1).parameters[0] = the(ops, "Conv", 1).parameters[0].astype(np.float16)
+    weight, bias = the(ops, "Gemm").parameters
+    place = ops.index(the(ops, "Gemm"))
+    ops[place : place + 1] = [Op("MatMul", [weight.T]), Op("Add", [bias.astype(np.float64)])]
+    told = {"conv2.weight": "float16", "linear1.bias": "float64"}
+    assert read(ops).dtypes == told
 
 
 def changed(ops: list[Op], op: str, number: int = 0, **attributes) -> list[Op]:

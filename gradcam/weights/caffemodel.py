@@ -66,6 +66,7 @@ def read(path: str | os.PathLike[str]) -> Weights:
     """
     net = protobuf.open_message(path, FORMAT)
     tensors: dict[str, NDArray[Any]] = {}
+    dtypes: dict[str, str] = {}
     seen = set()
     for field, (name_field, blobs_field) in _LAYERS.items():
         for layer in net.messages(field, "a layer"):
@@ -83,15 +84,18 @@ def read(path: str | os.PathLike[str]) -> Weights:
             for i, blob in enumerate(blobs):
                 blob.name = f"layer {name!r}, blob {i}"
                 role = ("weight", "bias")[i] if i < 2 else str(i)
-                tensors[f"{name}.{role}"] = _values(blob)
+                values = _values(blob)
+                tensors[f"{name}.{role}"] = as_float32(values)
+                if values.dtype.itemsize > 4:
+                    dtypes[f"{name}.{role}"] = "float64"
     if not tensors:
         raise net.error("no layer has weights (a definition without them, or something else)")
     name = net.text(_NET_NAME)
-    return Weights(tensors, {"name": name} if name else {}, FORMAT)
+    return Weights(tensors, {"name": name} if name else {}, FORMAT, dtypes)
 
 
 def _values(blob: Message) -> NDArray[Any]:
-    """The numbers of a blob in their shape, as float32."""
+    """The numbers of a blob in their shape: float32, or doubles."""
     single, double = blob.floats(_BLOB_DATA, "<f4"), blob.floats(_BLOB_DOUBLE_DATA, "<f8")
     if single is not None and double is not None:
         raise blob.error("holds its numbers twice, as float32 and as double")
@@ -106,7 +110,7 @@ def _values(blob: Message) -> NDArray[Any]:
     shape = _shape(blob)
     if math.prod(shape) != values.size:
         raise blob.error(f"has shape {shape}, but holds {values.size} numbers")
-    return as_float32(values.reshape(shape))
+    return values.reshape(shape)
 
 
 def _shape(blob: Message) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,9 @@ _FOLLOWERS = {
 }
 """What may come after what; the order of a VGG's layers, whatever their number."""
 
+_ROLES = ("weight", "bias", "running_mean", "running_var")
+"""The parameters of an operation in the order of its inputs, by PyTorch's names."""
+
 _BLOCKS = {(1, 1, 2, 2, 2), (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)}
 """Convolutions between poolings, in VGG-11, 13, 16 and 19."""
 
@@ -115,7 +118,8 @@ def read(path: str | os.PathLike[str]) -> Weights:
         raise model.error("no graph (a TensorFlow SavedModel or a Caffe .solverstate?)")
     tensors = Tensors(path, graph.messages(_GRAPH_INITIALIZER, "an initialiser"))
     layers = _layers(_chain(_Graph(path, graph, tensors)), tensors)
-    return Weights(_parameters(layers, tensors), _metadata(layers, tensors), FORMAT)
+    found, metadata = _parameters(layers, tensors), _metadata(layers, tensors)
+    return Weights(found, metadata, FORMAT, _dtypes(layers, tensors))
 
 
 @dataclass(eq=False)
@@ -276,13 +280,20 @@ def _layers(chain: list[_Node], tensors: Tensors) -> list[tuple[str, _Node]]:
     return layers
 
 
+def _numbered(layers: list[tuple[str, _Node]]) -> Iterator[tuple[str, _Node, str]]:
+    """The layers with the names that :func:`read` gives them; an Add is a part of its MatMul."""
+    counts: Counter[str] = Counter()
+    for kind, node in layers:
+        counts[kind] += 1
+        name = f"linear{counts['linear']}" if kind == "add" else f"{kind}{counts[kind]}"
+        yield kind, node, name
+
+
 def _parameters(layers: list[tuple[str, _Node]], tensors: Tensors) -> dict[str, NDArray[Any]]:
     """Checks every operation's attributes; the tensors by the names of :func:`read`."""
     found: dict[str, NDArray[Any]] = {}
-    counts: Counter[str] = Counter()
-    for i, (kind, node) in enumerate(layers):
-        counts[kind] += 1
-        name = f"{kind}{counts[kind]}"
+    before = None
+    for kind, node, name in _numbered(layers):
         if kind == "conv":
             found |= _convolution(node, tensors, name)
         elif kind == "bn":
@@ -290,14 +301,26 @@ def _parameters(layers: list[tuple[str, _Node]], tensors: Tensors) -> dict[str, 
         elif kind == "linear":
             found |= _linear(node, tensors, name)
         elif kind == "add":
-            name = f"linear{counts['linear']}.bias"
-            found[name] = _added(node, layers[i - 1][1], tensors, found[name])
+            found[f"{name}.bias"] = _added(node, before, tensors, found[f"{name}.bias"])
         elif kind == "pool":
             _check_pooling(node, [2, 2])
         elif node.op == "AveragePool":
             _check_pooling(node)
         elif node.op == "Flatten":
             node.expect("axis", node.integer("axis", 1), 1, -3)
+        before = node
+    return found
+
+
+def _dtypes(layers: list[tuple[str, _Node]], tensors: Tensors) -> dict[str, str]:
+    """The types of the tensors that were converted, by the names of :func:`read`."""
+    found = {}
+    for kind, node, name in _numbered(layers):
+        roles = ("bias", "bias") if kind == "add" else ("", *_ROLES)
+        for role, source in zip(roles, node.inputs, strict=False):
+            dtype = tensors.converted(source)
+            if role and dtype:
+                found[f"{name}.{role}"] = dtype
     return found
 
 
@@ -334,9 +357,8 @@ def _convolution(node: _Node, tensors: Tensors, name: str) -> dict[str, NDArray[
 def _normalisation(node: _Node, tensors: Tensors, name: str) -> dict[str, NDArray[Any]]:
     if node.integer("training_mode", 0) or len([o for o in node.outputs if o]) > 1:
         raise node.error("normalises as in training; export the network in evaluation mode")
-    roles = ("weight", "bias", "running_mean", "running_var")
     values = _inputs(node, tensors, 4, 4)
-    return {f"{name}.{role}": value for role, value in zip(roles, values, strict=True)}
+    return {f"{name}.{role}": value for role, value in zip(_ROLES, values, strict=True)}
 
 
 def _linear(node: _Node, tensors: Tensors, name: str) -> dict[str, NDArray[Any]]:
@@ -357,10 +379,12 @@ def _linear(node: _Node, tensors: Tensors, name: str) -> dict[str, NDArray[Any]]
     }
 
 
-def _added(node: _Node, before: _Node, tensors: Tensors, zeros: NDArray[Any]) -> NDArray[Any]:
+def _added(
+    node: _Node, before: _Node | None, tensors: Tensors, zeros: NDArray[Any]
+) -> NDArray[Any]:
     """The bias that an Add brings to the MatMul before it."""
     others = [name for name in node.inputs if name in tensors]
-    if before.op != "MatMul" or len(node.inputs) != 2 or len(others) != 1:
+    if before is None or before.op != "MatMul" or len(node.inputs) != 2 or len(others) != 1:
         raise node.error("adds something else than the bias of a MatMul")
     return _vector(node, tensors.array(others[0]), zeros)
 

@@ -27,6 +27,8 @@ _DTYPES = {1: "<f4", 10: "<f2", 11: "<f8", 16: "<u2"}
 """By TensorProto's data_type; NumPy has no bfloat16 (16): its bits, widened below."""
 
 _BFLOAT16 = 16
+_CONVERTED = {10: "float16", 11: "float64", _BFLOAT16: "bfloat16"}
+"""The types that become float32, in words."""
 
 
 class Tensors:
@@ -75,6 +77,11 @@ class Tensors:
         if key not in self._arrays:  # a tensor that is used twice is converted once
             self._arrays[key] = self._read(message)
         return self._arrays[key]
+
+    def converted(self, name: str) -> str | None:
+        """The type of a tensor in the file, where :meth:`array` gives it another one."""
+        message = self._messages.get(name)
+        return None if message is None else _CONVERTED.get(message.integer(_DATA_TYPE))
 
     def _read(self, message: Message) -> NDArray[Any]:
         kind = message.integer(_DATA_TYPE)

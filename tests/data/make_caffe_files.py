@@ -1,4 +1,4 @@
-"""Writes the caffemodels beside this file with the protobuf library and Caffe's published schema.
+"""Writes the files of caffe/ with the protobuf library and Caffe's published schema.
 
 PYTHONPATH=tests python tests/data/make_caffe_files.py
 """
@@ -14,7 +14,7 @@ import small_vggs
 import vggs
 from caffe_schema import V1_TYPES, Net
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent / "caffe"
 KINDS = {"conv": "Convolution", "relu": "ReLU", "pool": "Pooling", "fc": "InnerProduct"}
 
 

@@ -1,4 +1,4 @@
-"""Writes the ONNX files beside this file: PyTorch's two exporters, and one as the ONNX zoo's.
+"""Writes the files of onnx/: PyTorch's two exporters, and one as the ONNX zoo's.
 
 PYTHONPATH=tests:tests/peers python tests/data/make_onnx_files.py
 """
@@ -18,7 +18,7 @@ import torch_modules
 import vggs
 from onnx import TensorProto, helper, numpy_helper
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent / "onnx"
 
 
 def export(name: str, tensors: Mapping[str, np.ndarray], path: Path, **options: Any) -> None:

@@ -15,7 +15,7 @@ from gradcam.weights.caffemodel import read
 
 __all__ = ["mutate", "read", "seeds"]
 
-DATA = Path(__file__).resolve().parent.parent / "data"
+DATA = Path(__file__).resolve().parent.parent / "data" / "caffe"
 
 
 def seeds() -> list[bytes]:

@@ -44,7 +44,9 @@ def seeds() -> list[bytes]:
         onnx_files.model(normalised),
         _with_constants(tensors),
         _with_types(tensors),
-        (Path(onnx_files.__file__).parent / "data" / "vgg11_torchscript.onnx").read_bytes(),
+        (
+            Path(onnx_files.__file__).parent / "data" / "onnx" / "vgg11_torchscript.onnx"
+        ).read_bytes(),
     ]
 
 

@@ -20,8 +20,8 @@ peer("torch")
 from caffe_schema import Net, UnpackedNet  # noqa: E402
 from torch_cam import scores_and_cam  # noqa: E402
 
-DATA = Path(__file__).resolve().parent.parent / "data"
-sys.path.insert(0, str(DATA))
+DATA = Path(__file__).resolve().parent.parent / "data" / "caffe"
+sys.path.insert(0, str(DATA.parent))
 
 from make_caffe_files import net  # noqa: E402
 

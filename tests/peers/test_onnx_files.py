@@ -25,8 +25,8 @@ peer("onnxscript")
 
 from torch_cam import scores_and_cam  # noqa: E402
 
-DATA = Path(__file__).resolve().parent.parent / "data"
-sys.path.insert(0, str(DATA))
+DATA = Path(__file__).resolve().parent.parent / "data" / "onnx"
+sys.path.insert(0, str(DATA.parent))
 
 from make_onnx_files import export, zoo  # noqa: E402
 
