@@ -112,14 +112,19 @@ def read(path: str | os.PathLike[str]) -> Weights:
     WeightsError
         Where the file is truncated or damaged, or the graph is no VGG's.
     """
+    path = os.fspath(path)
     model = protobuf.open_message(path, FORMAT)
     graph = model.message(_MODEL_GRAPH, "the graph")
     if graph is None:
         raise model.error("no graph (a TensorFlow SavedModel or a Caffe .solverstate?)")
     tensors = Tensors(path, graph.messages(_GRAPH_INITIALIZER, "an initialiser"))
-    layers = _layers(_chain(_Graph(path, graph, tensors)), tensors)
-    found, metadata = _parameters(layers, tensors), _metadata(layers, tensors)
+    layers = _layers(_chain(_Graph(path, graph, tensors)), path)
+    found, metadata = _parameters(layers, tensors), _metadata(layers, path)
     return Weights(found, metadata, FORMAT, _dtypes(layers, tensors))
+
+
+def _no_vgg(path: str, text: str) -> WeightsError:
+    return WeightsError(f"{path}: an ONNX graph that is no VGG's: {text}")
 
 
 @dataclass(eq=False)
@@ -137,7 +142,7 @@ class _Node:
         return f"{self.op} {self.name!r}" if self.name else self.op
 
     def error(self, text: str) -> WeightsError:
-        return WeightsError(f"{self.path}: an ONNX graph that is no VGG's: {self} {text}")
+        return _no_vgg(self.path, f"{self} {text}")
 
     def integer(self, name: str, default: int) -> int:
         found = self.attributes.get(name)
@@ -166,16 +171,13 @@ class _Node:
 class _Graph:
     """The operations, which of them belong to the shape of Reshape, and the ends."""
 
-    def __init__(self, path: str | os.PathLike[str], graph: Message, tensors: Tensors):
-        self.path = os.fspath(path)
+    def __init__(self, path: str, graph: Message, tensors: Tensors):
+        self.path = path
         self.nodes = [self._node(node) for node in graph.messages(_GRAPH_NODE, "a node")]
         inputs = (v.text(_VALUE_NAME) for v in graph.messages(_GRAPH_INPUT, "an input"))
         self.inputs = [name for name in inputs if name not in tensors]  # old files list both
         self.outputs = [v.text(_VALUE_NAME) for v in graph.messages(_GRAPH_OUTPUT, "an output")]
         self.aside = self._aside(tensors)
-
-    def error(self, text: str) -> WeightsError:
-        return WeightsError(f"{self.path}: an ONNX graph that is no VGG's: {text}")
 
     def _node(self, message: Message) -> _Node:
         attributes = {}
@@ -220,7 +222,7 @@ class _Graph:
 def _chain(graph: _Graph) -> list[_Node]:
     """The operations from the image to the scores, in order; nothing may branch off."""
     if len(graph.inputs) != 1:
-        raise graph.error(f"it has {len(graph.inputs)} inputs, expected one image")
+        raise _no_vgg(graph.path, f"it has {len(graph.inputs)} inputs, expected one image")
     users: dict[str, list[_Node]] = defaultdict(list)
     for node in graph.nodes:
         if node not in graph.aside:
@@ -232,7 +234,7 @@ def _chain(graph: _Graph) -> list[_Node]:
     while users[value]:
         if len(users[value]) > 1:
             named = " and ".join(str(node) for node in users[value][:2])
-            raise graph.error(f"it branches into {named}")
+            raise _no_vgg(graph.path, f"it branches into {named}")
         (node,) = users[value]
         if node not in left or not node.outputs:
             raise node.error("leads in a circle or nowhere")
@@ -244,11 +246,11 @@ def _chain(graph: _Graph) -> list[_Node]:
     if left:
         raise next(iter(n for n in graph.nodes if n in left)).error("is fed by no other operation")
     if value not in graph.outputs:
-        raise graph.error(f"its last value {value!r} is not its output")
+        raise _no_vgg(graph.path, f"its last value {value!r} is not its output")
     return chain
 
 
-def _layers(chain: list[_Node], tensors: Tensors) -> list[tuple[str, _Node]]:
+def _layers(chain: list[_Node], path: str) -> list[tuple[str, _Node]]:
     """The operations and what they are in a VGG: one of the family's four."""
     layers: list[tuple[str, _Node]] = []
     before, last = "", None
@@ -268,14 +270,15 @@ def _layers(chain: list[_Node], tensors: Tensors) -> list[tuple[str, _Node]]:
         before, last = here, node
     kinds = [kind for kind, _ in layers]
     if "the end" not in _FOLLOWERS[before]:
-        raise tensors.error(f"it ends with {last or 'nothing'}, expected a fully connected layer")
+        raise _no_vgg(path, f"it ends with {last or 'nothing'}, expected a fully connected layer")
     if kinds.count("linear") != 3:
-        raise tensors.error(f"it has {kinds.count('linear')} fully connected layers, not three")
+        raise _no_vgg(path, f"it has {kinds.count('linear')} fully connected layers, not three")
     letters = "".join(kind[0] for kind in kinds if kind in ("conv", "pool"))
     blocks = tuple(len(block) for block in letters.split("p")[:-1])
     if blocks not in _BLOCKS:
-        raise tensors.error(
-            f"convolutions in blocks of {listed(map(str, blocks))}: neither VGG-11, 13, 16 nor 19"
+        raise _no_vgg(
+            path,
+            f"convolutions in blocks of {listed(map(str, blocks))}: neither VGG-11, 13, 16 nor 19",
         )
     return layers
 
@@ -324,14 +327,15 @@ def _dtypes(layers: list[tuple[str, _Node]], tensors: Tensors) -> dict[str, str]
     return found
 
 
-def _metadata(layers: list[tuple[str, _Node]], tensors: Tensors) -> dict[str, str]:
+def _metadata(layers: list[tuple[str, _Node]], path: str) -> dict[str, str]:
     """Batch normalisation's epsilon, where it is not the usual one; all are to have the same."""
     epsilons = [node.number("epsilon", _EPSILON) for kind, node in layers if kind == "bn"]
     convolutions = [kind for kind, _ in layers].count("conv")
     if len(epsilons) not in (0, convolutions) or len(set(epsilons)) > 1:
-        raise tensors.error(
+        raise _no_vgg(
+            path,
             f"{len(epsilons)} batch normalisations for {convolutions} convolutions, with epsilons "
-            f"{listed(map(str, sorted(set(epsilons))))}; expected as many, all alike"
+            f"{listed(map(str, sorted(set(epsilons))))}; expected as many, all alike",
         )
     return {"eps": str(epsilons[0])} if epsilons and epsilons[0] != _EPSILON else {}
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.weights.protobuf import Message
-from gradcam.weights.tensors import WeightsError, as_float32
+from gradcam.weights.tensors import as_float32
 
 _DIMS, _DATA_TYPE, _SEGMENT, _NAME, _RAW_DATA = 1, 2, 3, 8, 9
 _FLOAT_DATA, _INT32_DATA, _DOUBLE_DATA = 4, 5, 10
@@ -36,14 +36,14 @@ class Tensors:
 
     Parameters
     ----------
-    path : path
+    path : str
         The model's file.
     initialisers : iterable of Message
         TensorProtos with names.
     """
 
-    def __init__(self, path: str | os.PathLike[str], initialisers: Iterable[Message]):
-        self._path = os.fspath(path)
+    def __init__(self, path: str, initialisers: Iterable[Message]):
+        self._path = path
         self._messages: dict[str, Message] = {}
         self._arrays: dict[int, NDArray[Any]] = {}
         self._neighbours: dict[str, _Neighbour] = {}
@@ -52,9 +52,6 @@ class Tensors:
 
     def __contains__(self, name: str) -> bool:
         return name in self._messages
-
-    def error(self, text: str) -> WeightsError:
-        return WeightsError(f"{self._path}: an ONNX graph that is no VGG's: {text}")
 
     def add(self, name: str, message: Message) -> None:
         """Take a tensor in; its name must be new."""
