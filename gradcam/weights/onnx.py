@@ -341,10 +341,9 @@ def _metadata(layers: list[tuple[str, _Node]], path: str) -> dict[str, str]:
 
 
 def _convolution(node: _Node, tensors: Tensors, name: str) -> dict[str, NDArray[Any]]:
-    node.expect(
-        "auto_pad", pad := node.text("auto_pad", "NOTSET"), "NOTSET", "SAME_UPPER", "SAME_LOWER"
-    )
-    if pad == "NOTSET":
+    padding = node.text("auto_pad", "NOTSET")
+    node.expect("auto_pad", padding, "NOTSET", "SAME_UPPER", "SAME_LOWER")
+    if padding == "NOTSET":
         node.expect("pads", node.integers("pads", [0, 0, 0, 0]), [1, 1, 1, 1])
     node.expect("strides", node.integers("strides", [1, 1]), [1, 1])
     node.expect("dilations", node.integers("dilations", [1, 1]), [1, 1])

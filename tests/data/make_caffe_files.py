@@ -66,7 +66,8 @@ def _blob(blob: Any, values: np.ndarray, old: bool, data: str) -> None:
         blob.num, blob.channels, blob.height, blob.width = sizes
     else:
         blob.shape.dim.extend(values.shape)
-    getattr(blob, data).extend(values.ravel().tolist())
+    for start in range(0, values.size, 1 << 20):  # Python's floats take eight times the memory
+        getattr(blob, data).extend(values.ravel()[start : start + (1 << 20)].tolist())
 
 
 def main() -> None:
