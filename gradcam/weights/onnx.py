@@ -244,7 +244,9 @@ def _chain(graph: _Graph) -> list[_Node]:
         chain.append(node)
         value = node.outputs[0]
     if left:
-        raise next(iter(n for n in graph.nodes if n in left)).error("is fed by no other operation")
+        raise next(iter(n for n in graph.nodes if n in left)).error(
+            "is not on the way from the image to the scores"
+        )
     if value not in graph.outputs:
         raise _no_vgg(graph.path, f"its last value {value!r} is not its output")
     return chain
