@@ -1,0 +1,42 @@
+"""The .npz reader, fuzzed: also with members that are damaged and zipped again."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+from fuzz_weights import mutated
+
+from gradcam.weights.npz import read
+
+__all__ = ["mutate", "read", "seeds"]
+
+
+def seeds() -> list[bytes]:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "conv1_1_W": rng.standard_normal((3, 3, 3, 4)).astype(np.float32),
+        "conv1_1_b": rng.standard_normal(4),
+        "fc": np.asfortranarray(rng.standard_normal((5, 6)).astype(np.float16)),
+        "counts": np.arange(3),
+    }
+    files = []
+    for save in (np.savez, np.savez_compressed):
+        file = io.BytesIO()
+        save(file, **arrays)
+        files.append(file.getvalue())
+    return files
+
+
+def mutate(rng, data, others):
+    """Damage one member, and zip all of them again as they were."""
+    result = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(result, "w") as new:
+        victim = rng.choice(old.namelist())
+        for member in old.infolist():
+            content = old.read(member)
+            if member.filename == victim:
+                content = mutated(rng, content, [content])
+            new.writestr(member.filename, content, member.compress_type)
+    return result.getvalue()
