@@ -8,18 +8,20 @@ would use them in place; safetensors files are aligned.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zipfile
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam.weights import zips
 from gradcam.weights.tensors import Weights, WeightsError, as_float32
 
-_LOCAL_HEADER = 30
-"""Bytes of a zip member's own header, before its name and extra field."""
+_MOST_HEADER = 1 << 16
+"""Bytes of a .npy header; NumPy itself reads no more than 10,000."""
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
@@ -39,48 +41,43 @@ def read(path: str | os.PathLike[str]) -> Weights:
             raise WeightsError(f"{path}: unreadable as .npz ({error})") from error
 
 
-def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+def _arrays(archive: zips.Zip, path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    members = [m for name, m in archive.members.items() if name.endswith(".npy")]
+    if not members:
+        raise WeightsError(f"{path}: a zip file without .npy arrays")
     tensors = {}
-    with zipfile.ZipFile(file) as archive:
-        members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
-        if not members:
-            kind = "PyTorch" if any(n.endswith(".pkl") for n in archive.namelist()) else "other"
-            raise WeightsError(f"{path}: a zip file ({kind}) without .npy arrays")
-        for member in members:
-            if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
-                values = _mapped(file, path, member)
-            else:
-                with archive.open(member) as stream:
-                    values = np.lib.format.read_array(stream, allow_pickle=False)
-            tensors[member.filename.removesuffix(".npy")] = as_float32(values)
+    for member in members:
+        place = archive.place(member)
+        content: Any  # all bytes of the file, or those of the member
+        if place is None:
+            content, place = archive.read(member), 0
+        else:
+            content = np.memmap(archive.file, np.uint8, "r")
+        block = np.frombuffer(content, np.uint8, member.file_size, place)
+        tensors[member.filename.removesuffix(".npy")] = as_float32(_array(block, path, member))
     return tensors
 
 
-def _mapped(file: BinaryIO, path: str | os.PathLike[str], member: zipfile.ZipInfo) -> NDArray[Any]:
-    """A view of the array that an uncompressed member holds."""
-    file.seek(member.header_offset)
-    header = file.read(_LOCAL_HEADER)
-    if len(header) < _LOCAL_HEADER or header[:4] != b"PK\x03\x04":
-        raise WeightsError(f"{path}: {member.filename}: no zip header where one should be")
-    name_bytes, extra_bytes = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
-    start = member.header_offset + _LOCAL_HEADER + name_bytes + extra_bytes
-    file.seek(start)
-    version = np.lib.format.read_magic(file)
+def _array(
+    block: NDArray[Any], path: str | os.PathLike[str], member: zipfile.ZipInfo
+) -> NDArray[Any]:
+    """A view of the array that the bytes of a .npy file hold."""
+    head = io.BytesIO(block[:_MOST_HEADER].tobytes())
+    version = np.lib.format.read_magic(head)
     if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(head)
     else:
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(head)
     if dtype.hasobject:
         raise WeightsError(f"{path}: {member.filename}: holds pickled objects, not numbers")
-    data = file.tell()
+    start = head.tell()
     needed = math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or data - start + needed != member.file_size:
+    if min(shape, default=0) < 0 or needed != len(block) - start:
         raise WeightsError(
             f"{path}: {member.filename}: shape {shape} of {dtype} needs {needed} bytes, "
-            f"the member holds {member.file_size - (data - start)}"
+            f"the member holds {len(block) - start}"
         )
-    if data + needed > os.fstat(file.fileno()).st_size:
-        raise WeightsError(f"{path}: {member.filename}: truncated")
     if needed == 0:
         return np.empty(shape, dtype)
-    return np.asarray(np.memmap(file, dtype, "r", data, shape, "F" if fortran else "C"))
+    values: NDArray[Any] = np.ndarray(shape, dtype, block, start, order="F" if fortran else "C")
+    return values
