@@ -399,9 +399,9 @@ HARM = {
     "nested pairs as a size": b"]q\x00" + NESTED + tensor().replace(integers(4), b"h\xc8"),
     "nested pairs as a storage": b"]q\x00" + NESTED + b"h\xc8Q",
     "nested pairs as all": b"]q\x00" + NESTED,
-    "lists 100,000 deep": b"](" * 100_000,
-    "tuples 100,000 deep": b")" + b"\x85" * 100_000,
-    "dictionaries 100,000 deep": b"}" + (text("a") + b"}") * 100_000 + b"s" * 100_000,
+    "lists 20,000 deep": b"](" * 20_000,
+    "tuples 20,000 deep": b")" + b"\x85" * 20_000,
+    "dictionaries 20,000 deep": b"}" + (text("a") + b"}") * 20_000 + b"s" * 20_000,
     "a dictionary in itself": b"}q\x00" + text("a") + b"h\x00s",
     "dictionaries in pairs": b"}q\x00" + text("a") + tensor() + b"s" + b"".join(
         b"}(" + text("a") + b"h%c" % i + text("b") + b"h%c" % i + b"uq%c" % (i + 1)
@@ -556,7 +556,7 @@ def test_a_bit_flipped_anywhere(name, tmp_path):
     content = bytearray((FOLDER / name).read_bytes())
     path = tmp_path / "w.pth"
     refused = 0
-    for place in range(len(content)):
+    for place in range(0, len(content), 1 if name.endswith("stream.pth") else 3):
         content[place] ^= 1 << place % 8
         path.write_bytes(content)
         content[place] ^= 1 << place % 8
@@ -565,7 +565,7 @@ def test_a_bit_flipped_anywhere(name, tmp_path):
         except WeightsError as error:
             refused += 1
             assert str(error).startswith(str(path))
-    assert refused > len(content) / 4
+    assert refused > len(content) / 9
 
 
 def test_a_truncated_download_says_so(tmp_path):

@@ -35,7 +35,7 @@ from gradcam.weights.tensors import Weights, WeightsError, as_float32
 if TYPE_CHECKING:
     from gradcam.weights import zips
 
-MOST_TENSORS = 100_000
+MOST_TENSORS = 20_000
 """Tensors in one file."""
 
 _SPARE_VALUES = 1 << 21
@@ -400,7 +400,7 @@ def _weights(
     room = size + _SPARE_VALUES
     arrays: dict[Any, NDArray[Any]] = {}
     tensors = {}
-    for name, tensor in _flattened(content):
+    for name, tensor in list(_flattened(content)):  # all of them first: it may refuse
         storage = tensor.storage
         if storage is None or storage.key not in blocks:
             raise Refused(f"{name!r}: a tensor whose values are missing: damaged")
