@@ -1,9 +1,9 @@
 """NumPy's .npz: a zip file of .npy members.
 
 Members that are stored as they are (``numpy.savez``) are mapped into memory in place; deflated
-ones (``numpy.savez_compressed``) are read. Pickled objects are refused. ``numpy.savez`` does not
-align its arrays: the core copies those that do not begin at a multiple of four bytes, where it
-would use them in place; safetensors files are aligned.
+ones (``numpy.savez_compressed``) are read. Only numbers are taken: no pickled objects, text or
+records. ``numpy.savez`` does not align its arrays: the core copies those that do not begin at a
+multiple of four bytes, where it would use them in place; safetensors files are aligned.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from __future__ import annotations
 import io
 import math
 import os
-import zipfile
-from typing import Any
+import warnings
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.weights import zips
 from gradcam.weights.tensors import Weights, WeightsError, as_float32
+from gradcam.weights.zips import Archive
 
-_MOST_HEADER = 1 << 16
-"""Bytes of a .npy header; NumPy itself reads no more than 10,000."""
+_HEADER = 4096
+"""The longest header of a .npy member that is parsed; those of arrays of numbers take 128."""
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
@@ -30,7 +30,9 @@ def read(path: str | os.PathLike[str]) -> Weights:
     Raises
     ------
     WeightsError
-        Where the file is truncated, encrypted, holds no arrays, or holds pickled objects.
+        Where the file is truncated, encrypted, holds no arrays, or something else than numbers.
+    MemoryError
+        Where a deflated member has no room in memory.
     """
     with open(path, "rb") as file:
         try:
@@ -41,43 +43,58 @@ def read(path: str | os.PathLike[str]) -> Weights:
             raise WeightsError(f"{path}: unreadable as .npz ({error})") from error
 
 
-def _arrays(archive: zips.Zip, path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    members = [m for name, m in archive.members.items() if name.endswith(".npy")]
+def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    archive = Archive(file, path)
+    members = [m for m in archive.members.values() if m.name.endswith(".npy")]
     if not members:
-        raise WeightsError(f"{path}: a zip file without .npy arrays")
+        kind = "PyTorch" if any(n.endswith(".pkl") for n in archive.members) else "other"
+        raise WeightsError(f"{path}: a zip file ({kind}) without .npy arrays")
+    mapped: NDArray[Any] = np.memmap(file, np.uint8, "r")
     tensors = {}
     for member in members:
-        place = archive.place(member)
-        content: Any  # all bytes of the file, or those of the member
-        if place is None:
-            content, place = archive.read(member), 0
+        if member.deflated:
+            data = archive.read(member)
         else:
-            content = np.memmap(archive.file, np.uint8, "r")
-        block = np.frombuffer(content, np.uint8, member.file_size, place)
-        tensors[member.filename.removesuffix(".npy")] = as_float32(_array(block, path, member))
+            data = mapped[member.start : member.start + member.size]
+        name = member.name.removesuffix(".npy")
+        tensors[name] = as_float32(_array(data, f"{path}: {member.name}"))
     return tensors
 
 
-def _array(
-    block: NDArray[Any], path: str | os.PathLike[str], member: zipfile.ZipInfo
-) -> NDArray[Any]:
-    """A view of the array that the bytes of a .npy file hold."""
-    head = io.BytesIO(block[:_MOST_HEADER].tobytes())
-    version = np.lib.format.read_magic(head)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(head)
-    else:
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(head)
+def _array(data: NDArray[Any], where: str) -> NDArray[Any]:
+    """A view of the array that the bytes of an .npy member hold."""
+    stream = io.BytesIO(data[: _HEADER + 16].tobytes())
+    try:
+        shape, fortran, dtype = _header(stream)
+    except Exception as error:  # NumPy meets damage with errors of every type
+        raise WeightsError(f"{where}: no header of a NumPy array ({error})") from error
     if dtype.hasobject:
-        raise WeightsError(f"{path}: {member.filename}: holds pickled objects, not numbers")
-    start = head.tell()
+        raise WeightsError(f"{where}: holds pickled objects, not numbers")
+    if dtype.kind not in "biuf":
+        raise WeightsError(f"{where}: holds {dtype}, expected real numbers")
+    start = stream.tell()
     needed = math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or needed != len(block) - start:
+    if min(shape, default=0) < 0 or len(shape) > 32 or start + needed != len(data):
         raise WeightsError(
-            f"{path}: {member.filename}: shape {shape} of {dtype} needs {needed} bytes, "
-            f"the member holds {len(block) - start}"
+            f"{where}: shape {shape} of {dtype} needs {needed} bytes, the member holds "
+            f"{len(data) - start}"
         )
     if needed == 0:
         return np.empty(shape, dtype)
-    values: NDArray[Any] = np.ndarray(shape, dtype, block, start, order="F" if fortran else "C")
-    return values
+    result: NDArray[Any] = np.ndarray(shape, dtype, data.data, start, order="F" if fortran else "C")
+    result.flags.writeable = False
+    return result
+
+
+def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    parse = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if parse is None:
+        raise ValueError(f"version {version} of the format, which is for records")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that Python 2 wrote it: Frossard's file is that old
+        header: tuple[tuple[int, ...], bool, np.dtype[Any]] = parse(stream, max_header_size=_HEADER)
+    return header

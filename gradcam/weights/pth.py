@@ -33,10 +33,14 @@ from gradcam.weights.pickles import Pairs, Refused
 from gradcam.weights.tensors import Weights, WeightsError, as_float32
 
 if TYPE_CHECKING:
-    from gradcam.weights import zips
+    from gradcam.weights.zips import Archive
 
 MOST_TENSORS = 20_000
 """Tensors in one file."""
+
+MOST_GROWTH = 16
+"""How many times a zip file's size its deflated members may be together, beyond the first 16 MB.
+Weights shrink by a tenth; a bomb by a thousand."""
 
 _SPARE_VALUES = 1 << 21
 """Values that all tensors together may have beyond one for every byte of the file: more than that
@@ -76,6 +80,10 @@ _KINDS = {
     "Byte": "u1",
     "Bool": "u1",
 }
+
+
+_CONVERTED = {"Half": "float16", "BFloat16": "bfloat16", "Double": "float64"}
+"""The types that become float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,19 +307,18 @@ def _read_stream(path: str | os.PathLike[str]) -> Weights:
 
 
 def _read_zip(path: str | os.PathLike[str]) -> Weights:
-    from gradcam.weights import zips  # zipfile is slow to import
+    from gradcam.weights.zips import Archive  # zipfile is slow to import
 
-    with zips.opened(path, "PyTorch's zip") as archive:
-        names = [name.split("/")[-1] for name in archive.members]
-        pickled = [name for name in archive.members if name.split("/")[-1] == "data.pkl"]
-        if "constants.pkl" in names:
+    with open(path, "rb") as file:
+        archive = Archive(file, path)
+        data = np.asarray(np.memmap(file, np.uint8, "r"))
+        folder = _folder(archive)
+        unpacked = sum(m.size for m in archive.members.values() if m.deflated)
+        if unpacked > MOST_GROWTH * len(data) + (1 << 24):
             raise Refused(
-                "a TorchScript program, not a file of weights; in PyTorch: "
-                "torch.save(torch.jit.load(FILE).state_dict(), NEW)"
+                f"its {len(data)} bytes unpack to {unpacked}, which those of weights never do "
+                f"(a zip bomb?)"
             )
-        if len(pickled) != 1:
-            raise Refused("a zip file without the one data.pkl that PyTorch's have")
-        folder = pickled[0].removesuffix("data.pkl")
         storages: dict[str, Storage] = {}
 
         def persistent(identifier: Any) -> Storage:
@@ -319,45 +326,52 @@ def _read_zip(path: str | os.PathLike[str]) -> Weights:
                 raise Refused(_no_storage(identifier))
             return _storage(identifier, storages)
 
-        member = archive.members[pickled[0]]
-        if member.file_size > pickles.MOST_BYTES:
-            raise Refused(f"its pickle of {member.file_size} bytes is too long to be read")
-        program = memoryview(archive.read(member))
-        content, _ = pickles.load(program, 0, ADMITTED, persistent)
-        blocks = _blocks(archive, folder, storages)
+        member = archive.members[folder + "data.pkl"]
+        if member.size > pickles.MOST_BYTES:
+            raise Refused(f"its pickle of {member.size} bytes is too long to be read")
+        content, _ = pickles.load(archive.read(member).data, 0, ADMITTED, persistent)
+        blocks = {}
+        for key, storage in storages.items():
+            blocks[key] = _block(archive, f"{folder}data/{key}", storage, data)
         order = _byte_order(archive, folder)
-        size = archive.size + archive.unpacked
-        return _weights(content, blocks, order, size, "PyTorch (zip)")
+    return _weights(content, blocks, order, len(data) + unpacked, "PyTorch (zip)")
 
 
-def _blocks(
-    archive: zips.Zip, folder: str, storages: dict[str, Storage]
-) -> dict[str, NDArray[Any]]:
-    """The bytes of every storage: mapped, or unpacked."""
-    data = np.asarray(np.memmap(archive.file, np.uint8, "r"))
-    blocks = {}
-    for key, storage in storages.items():
-        member = archive.members.get(f"{folder}data/{key}")
-        if member is None:
-            raise Refused(f"its storage {key!r:.100} is missing: damaged")
-        needed = storage.count * np.dtype(storage.kind.dtype).itemsize
-        if member.file_size != needed:
-            raise Refused(
-                f"its storage {key!r:.100} holds {member.file_size} bytes, where its tensors "
-                f"need {needed}: damaged"
-            )
-        place = archive.place(member)
-        if place is None:
-            blocks[key] = np.frombuffer(archive.read(member), np.uint8)
-        else:
-            blocks[key] = data[place : place + needed]
-    return blocks
+def _folder(archive: Archive) -> str:
+    """The folder that all of it lies in: "archive/", or the file's first name."""
+    names = [name for name in archive.members if name.split("/")[-1] == "data.pkl"]
+    if any(name.split("/")[-1] == "constants.pkl" for name in archive.members):
+        raise Refused(
+            "a TorchScript program, not a file of weights; in PyTorch: "
+            "torch.save(torch.jit.load(FILE).state_dict(), NEW)"
+        )
+    if len(names) != 1:
+        raise Refused("a zip file without the one data.pkl that PyTorch's have")
+    return names[0].removesuffix("data.pkl")
 
 
-def _byte_order(archive: zips.Zip, folder: str) -> str:
+def _block(archive: Archive, name: str, storage: Storage, data: NDArray[Any]) -> NDArray[Any]:
+    """The bytes of a storage: mapped, or unpacked."""
+    member = archive.members.get(name)
+    if member is None:
+        raise Refused(f"its storage {storage.key!r:.100} is missing: damaged")
+    needed = storage.count * np.dtype(storage.kind.dtype).itemsize
+    if member.size != needed:
+        raise Refused(
+            f"its storage {storage.key!r:.100} holds {member.size} bytes, where its tensors "
+            f"need {needed}: damaged"
+        )
+    if not member.deflated:
+        return data[member.start : member.start + needed]
+    values = archive.read(member)
+    values.flags.writeable = False
+    return values
+
+
+def _byte_order(archive: Archive, folder: str) -> str:
     """NumPy's sign for the order of the bytes in storages; little-endian where nothing is said."""
     member = archive.members.get(folder + "byteorder")
-    told = b"little" if member is None else bytes(archive.read(member))
+    told = b"little" if member is None else archive.read(member).tobytes()
     if told not in (b"little", b"big"):
         raise Refused(f"its byte order is {told[:20]!r}, neither little nor big: damaged")
     return "<" if told == b"little" else ">"
@@ -399,7 +413,7 @@ def _weights(
         raise Refused(f"{what}, where the weights of a network are a dictionary of tensors")
     room = size + _SPARE_VALUES
     arrays: dict[Any, NDArray[Any]] = {}
-    tensors = {}
+    tensors, dtypes = {}, {}
     for name, tensor in list(_flattened(content)):  # all of them first: it may refuse
         storage = tensor.storage
         if storage is None or storage.key not in blocks:
@@ -411,9 +425,11 @@ def _weights(
                 raise Refused(f"{name!r}: its tensors repeat values too often: made to harm")
             arrays[view] = _array(tensor, storage, blocks[storage.key], order)
         tensors[name] = arrays[view]
+        if storage.kind.name in _CONVERTED:
+            dtypes[name] = _CONVERTED[storage.kind.name]
     if not tensors:
         raise Refused("a dictionary without tensors, where the weights of a network should be")
-    return Weights(tensors, format=words)
+    return Weights(tensors, format=words, dtypes=dtypes)
 
 
 def _flattened(content: Pairs) -> Iterator[tuple[str, Tensor]]:

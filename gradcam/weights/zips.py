@@ -1,140 +1,175 @@
-"""Zip files as weight files use them: .npz, PyTorch's, Keras 3's. The cautious way into them.
+"""The members of a zip file, each checked before it is used.
 
-Python's zipfile does the reading. This file bounds what it costs: a directory of members no
-longer than :data:`MOST_DIRECTORY`, no member's name twice, members stored or deflated only (the
-others unpack without a limit), and no more unpacked than :data:`MOST_GROWTH` allows. A stored
-member is not read at all: :meth:`Zip.place` says where its bytes lie, to be mapped.
-
-Checksums are those of members that are read; mapped ones are as they are.
+`zipfile` reads the directory and inflates. What it does not check is checked here: that members
+lie apart from each other and inside the file, that none claims more than deflate can give, that
+no name comes twice.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam import _core
 from gradcam.weights.tensors import WeightsError
 
-MOST_DIRECTORY = 1 << 22
-"""Bytes of the list of members: a VGG-16 with its optimiser takes about 10,000."""
-
-MOST_GROWTH = 16
-"""How many times the file's size deflated members may be together, beyond the first 16 MB.
-Weights shrink by a tenth; a bomb by a thousand."""
-
-_CHUNK = 1 << 20
+_DIRECTORY = 16 << 20
+"""The longest directory that is read, in bytes: 100,000 members and more."""
 
 _LOCAL_HEADER = 30
-"""Bytes of a zip member's own header, before its name and extra field."""
+"""Bytes of a member's own header, before its name and extra field."""
+
+_EXPANSION = 1032
+"""Deflate makes at most this many bytes out of one."""
+
+_PIECE = 1 << 20
 
 
-@contextmanager
-def opened(path: str | os.PathLike[str], kind: str) -> Iterator[Zip]:
-    """The zip file at `path`, for reading.
+@dataclass(frozen=True)
+class Member:
+    """One member: `stored` bytes of the file from `start` on, which give `size` bytes."""
+
+    name: str
+    start: int
+    stored: int
+    size: int
+    deflated: bool
+
+
+class Archive:
+    """The members of a zip file by name, in its directory's order.
 
     Parameters
     ----------
+    file : binary file
+        Open for reading; it stays the caller's.
     path : path
-    kind : str
-        What it is read as, for messages.
+        For messages.
 
     Raises
     ------
     WeightsError
-        Also in place of anything that zipfile or the block meets in a damaged file.
-    OSError
-        Where the file cannot be opened.
+        Where it is no zip file, or its members cannot all be what they claim.
     """
-    with open(path, "rb") as file:
+
+    def __init__(self, file: BinaryIO, path: str | os.PathLike[str]) -> None:
+        self.path = path
+        self._file = file
         try:
-            with zipfile.ZipFile(_Bounded(file)) as archive:
-                yield Zip(archive, file, path)
-        except (WeightsError, MemoryError):
-            raise
-        except Exception as error:  # zipfile and NumPy meet damage with errors of every type
-            text = str(error) or type(error).__name__
-            raise WeightsError(f"{path}: unreadable as {kind} ({text[:200]})") from error
+            self._archive = zipfile.ZipFile(_Sparing(file))
+        except Exception as error:  # zipfile meets damage with errors of every type
+            raise WeightsError(f"{path}: damaged as a zip file ({error})") from error
+        self.members: dict[str, Member] = {}
+        for info in self._archive.infolist():
+            if info.filename in self.members:
+                raise WeightsError(f"{path}: holds {info.filename!r} twice")
+            self.members[info.filename] = self._member(info)
+        self._check_apart()
 
-
-class Zip:
-    """An open zip file.
-
-    Attributes
-    ----------
-    file : the file itself
-    size : its length in bytes
-    unpacked : bytes of the members that were read so far
-    members : dict of str to zipfile.ZipInfo, in the order of its directory
-    """
-
-    def __init__(
-        self, archive: zipfile.ZipFile, file: BinaryIO, path: str | os.PathLike[str]
-    ) -> None:
-        self.file = file
-        self.size = os.fstat(file.fileno()).st_size
-        self.members = {member.filename: member for member in archive.infolist()}
-        self._archive = archive
-        self._path = path
-        self.unpacked = 0
-        if len(self.members) != len(archive.infolist()):
-            raise WeightsError(f"{path}: the zip file holds one name twice")
-
-    def place(self, member: zipfile.ZipInfo) -> int | None:
-        """Where in the file the member's bytes lie, all of them; None where they are packed."""
-        self._check(member)
-        if member.compress_type != zipfile.ZIP_STORED:
-            return None
-        self.file.seek(member.header_offset)
-        header = self.file.read(_LOCAL_HEADER)
+    def _member(self, info: zipfile.ZipInfo) -> Member:
+        where = f"{self.path}: {info.filename}"
+        if info.flag_bits & 1:
+            raise WeightsError(f"{where}: encrypted; save it without a password")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise WeightsError(f"{where}: compressed by method {info.compress_type}, not deflate")
+        deflated = info.compress_type == zipfile.ZIP_DEFLATED
+        limit = info.compress_size * _EXPANSION if deflated else info.compress_size
+        if info.file_size > limit or (not deflated and info.file_size != limit):
+            raise WeightsError(
+                f"{where}: {info.compress_size} bytes cannot hold the {info.file_size} it claims"
+            )
+        if info.header_offset < 0:
+            raise WeightsError(f"{where}: begins before the file does")
+        self._file.seek(info.header_offset)
+        header = self._file.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER or header[:4] != b"PK\x03\x04":
-            raise WeightsError(
-                f"{self._path}: {member.filename!r}: no zip header where one should be"
-            )
-        name, extra = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
-        start = member.header_offset + _LOCAL_HEADER + name + extra
-        if start + member.file_size > self.size or member.compress_size != member.file_size:
-            raise WeightsError(f"{self._path}: {member.filename!r}: truncated")
-        return start
+            raise WeightsError(f"{where}: no zip header where one should be")
+        lengths = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
+        start = info.header_offset + _LOCAL_HEADER + sum(lengths)
+        return Member(info.filename, start, info.compress_size, info.file_size, deflated)
 
-    def read(self, member: zipfile.ZipInfo) -> bytearray:
-        """The member's bytes, unpacked and in agreement with its checksum."""
-        self._check(member)
-        self.unpacked += member.file_size
-        if self.unpacked > MOST_GROWTH * self.size + (1 << 24):
-            raise WeightsError(
-                f"{self._path}: unpacks to more than {MOST_GROWTH} times its {self.size} bytes, "
-                f"which weights never do (a zip bomb?)"
-            )
-        content = bytearray(member.file_size)
-        view = memoryview(content)
-        with self._archive.open(member) as stream:
-            for start in range(0, len(view), _CHUNK):  # in one, zipfile would unpack to any size
-                part = view[start : start + _CHUNK]
-                if stream.readinto(part) != len(part):  # type: ignore[attr-defined]
-                    raise WeightsError(f"{self._path}: {member.filename!r}: truncated")
-        return content
+    def _check_apart(self) -> None:
+        """Members lie one after the other, before the directory."""
+        end = 0
+        for member in sorted(self.members.values(), key=lambda m: (m.start, m.stored)):
+            if member.start < end:
+                raise WeightsError(f"{self.path}: {member.name} lies over another member")
+            end = member.start + member.stored
+        if end > self._archive.start_dir:
+            raise WeightsError(f"{self.path}: a member lies over the directory, or is truncated")
 
-    def _check(self, member: zipfile.ZipInfo) -> None:
-        if member.flag_bits & 1:
-            raise WeightsError(f"{self._path}: {member.filename!r}: encrypted")
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise WeightsError(
-                f"{self._path}: {member.filename!r}: packed in a way that is not read here; "
-                f"unzip the file and zip it again with stored or deflated members"
-            )
+    def read(self, member: Member) -> NDArray[np.uint8]:
+        """A member's bytes, inflated.
+
+        Raises
+        ------
+        MemoryError
+            Where they are more than there is memory for.
+        WeightsError
+            Where they are damaged.
+        """
+        ask_for(member.size, f"{self.path}: {member.name}")
+        values = np.empty(member.size, np.uint8)
+        self.read_into(member, values)
+        return values
+
+    def read_into(self, member: Member, values: NDArray[np.uint8]) -> None:
+        """The same into an array of the member's size, for whose memory the caller cares."""
+        try:
+            with self._archive.open(member.name) as stream:
+                fill(values, stream)
+                stream.read(1)  # at the end the checksum is compared
+        except Exception as error:  # zipfile and zlib meet damage with errors of every type
+            raise WeightsError(f"{self.path}: {member.name}: damaged ({error})") from error
 
 
-class _Bounded:
-    """A file as zipfile uses it, which takes the whole directory in one read: not any length."""
+def ask_for(size: int, what: str) -> None:
+    """MemoryError where `size` bytes are more than are available, before they are touched."""
+    available = _core.available_memory()
+    if available is not None and size > available:
+        raise MemoryError(f"{what} needs {size} bytes of memory, {available} are available")
+
+
+def fill(values: NDArray[np.uint8], stream: Any) -> None:
+    """Read exactly as many bytes as `values` has; EOFError where there are fewer."""
+    view = values.data
+    done = 0
+    while done < len(view):
+        count = stream.readinto(view[done : done + _PIECE])
+        if not count:
+            raise EOFError(f"it ends after {done} of {len(view)} bytes")
+        done += count
+
+
+class _Sparing(io.RawIOBase):
+    """A file that refuses to read very much at once.
+
+    `zipfile` reads the whole directory, as long as the file says it is, and keeps ten times as
+    much.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+        self._size = os.fstat(file.fileno()).st_size
 
-    def read(self, count: int = -1) -> bytes:
-        if count > MOST_DIRECTORY:
-            raise ValueError(f"a part of {count} bytes, where at most {MOST_DIRECTORY} are read")
-        return self._file.read(count)
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        there = max(self._size - self._file.tell(), 0)
+        size = there if size < 0 else min(size, there)
+        if size > _DIRECTORY:
+            raise ValueError(f"a directory of more than {_DIRECTORY} bytes")
+        return self._file.read(size)
