@@ -57,6 +57,10 @@ _ADDRESS_SPACE = 4 << 30
 """Bytes that a worker may map beyond what it began with: libraries in C are bounded by this."""
 
 
+_LOOK = 0.02
+"""Seconds between two looks at whether a worker goes on."""
+
+
 def mutated(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
     """A damaged copy: one to eight mutations, each at a random place."""
     result = bytearray(data)
@@ -200,18 +204,19 @@ def _work(target, seeds: list[bytes], options, first: int, state: mmap.mmap, rep
 
 def _watch(child: int, state: mmap.mmap, hang: float) -> str:
     """Wait for a worker: "" when it ended well, else how it ended; one that hangs is killed."""
-    last, since = b"", time.monotonic()
+    last, looks = b"", 0  # looks, not the clock: both processes may be stopped for a while
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return "" if status == 0 else f"died (status {status})"
+        looks += 1
         if state[:8] != last:
-            last, since = state[:8], time.monotonic()
-        elif time.monotonic() - since > hang:
+            last, looks = state[:8], 0
+        elif looks * _LOOK > hang:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return f"hung for {hang:g} s"
-        time.sleep(0.02)
+        time.sleep(_LOOK)
 
 
 def fuzz(target, options) -> int:
