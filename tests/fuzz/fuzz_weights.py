@@ -236,7 +236,7 @@ def fuzz(target, options) -> int:
                     _work(target, seeds, options, first, state, report.fileno())
                 finally:
                     os._exit(99)
-            end = _watch(child, state, max(10 * options.seconds, 10))
+            end = _watch(child, state, 10 * options.seconds)
             if not end:
                 break
             number = int.from_bytes(state[:8], "little")

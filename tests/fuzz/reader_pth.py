@@ -1,16 +1,20 @@
-"""The PyTorch reader, fuzzed: streams and zips, and zips around a damaged pickle."""
+"""The PyTorch reader, fuzzed: streams, zips, and whole instructions of their pickles."""
 
 from __future__ import annotations
 
 import io
+import pickletools
 import zipfile
 from pathlib import Path
 
-from fuzz_weights import mutated
+from fuzz_weights import INTERESTING, mutated
 
 from gradcam.weights.pth import read
 
 __all__ = ["mutate", "read", "seeds"]
+
+_SIMPLE = b"(N)t\x85\x86\x87]}aesuRbQ\x81\x94\x88\x89h\x00h\x01"
+"""Instructions without arguments, and two that fetch what was kept first."""
 
 
 def seeds() -> list[bytes]:
@@ -20,13 +24,14 @@ def seeds() -> list[bytes]:
 
 
 def mutate(rng, data, others):
-    """Damage a member of a zip, most often the pickle, and zip all of them again as they were.
+    """Damage the pickle, by bytes or by instructions, or another member of a zip.
 
-    A stream is damaged before its storages, which are most of it.
+    A zip is made anew around it, its checksums right.
     """
+    damage = rng.choice((_rearranged, _rearranged, lambda r, d: mutated(r, d, [d])))
     if not data.startswith(b"PK"):
-        head = data.index(b"]q\x00(X") if b"]q\x00(X" in data else len(data)
-        return mutated(rng, data[:head], others) + data[head:]
+        start, end = _tree(data)
+        return data[:start] + damage(rng, data[start:end]) + data[end:]
     result = io.BytesIO()
     packed = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(result, "w", packed) as new:
@@ -36,6 +41,50 @@ def mutate(rng, data, others):
         for name in names:
             content = old.read(name)
             if name == victim:
-                content = mutated(rng, content, [content])
+                content = (damage if name == pickle else _damaged)(rng, content)
             new.writestr(name, content)
     return result.getvalue()
+
+
+def _damaged(rng, content: bytes) -> bytes:
+    return mutated(rng, content, [content])
+
+
+def _tree(data: bytes) -> tuple[int, int]:
+    """Where the fourth pickle of a stream lies: the tree of tensors."""
+    file = io.BytesIO(data)
+    ends = [0]
+    for _ in range(4):
+        for _ in pickletools.genops(file):
+            pass
+        ends.append(file.tell())
+    return ends[3], ends[4]
+
+
+def _rearranged(rng, program: bytes) -> bytes:
+    """Instructions left out, doubled, exchanged, put in, and integers changed."""
+    starts = [place for _, _, place in pickletools.genops(program)]
+    pieces = [program[a:b] for a, b in zip(starts, [*starts[1:], len(program)], strict=True)]
+    for _ in range(rng.choice((1, 1, 2, 3, 5))):
+        i, j = rng.randrange(1, len(pieces)), rng.randrange(1, len(pieces))
+        step = rng.randrange(6)
+        if step == 0:
+            pieces[i] = b""
+        elif step == 1:
+            pieces.insert(i, pieces[j])
+        elif step == 2:
+            pieces[i], pieces[j] = pieces[j], pieces[i]
+        elif step == 3:
+            pieces.insert(i, rng.choice((_integer(rng), *(bytes([code]) for code in _SIMPLE))))
+        elif step == 4:
+            pieces[i:i] = pieces[min(i, j) : max(i, j)] * rng.choice((1, 1, 1, 2, 30))
+        else:
+            numbers = [k for k, piece in enumerate(pieces) if piece[:1] in (b"K", b"M", b"J")]
+            pieces[rng.choice(numbers or [i])] = _integer(rng)
+    return b"".join(pieces)
+
+
+def _integer(rng) -> bytes:
+    value = rng.choice((*INTERESTING, 1, 2, 4, 5, 10))
+    data = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8a" + bytes([len(data)]) + data
