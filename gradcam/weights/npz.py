@@ -43,7 +43,7 @@ def read(path: str | os.PathLike[str]) -> Weights:
             raise WeightsError(f"{path}: unreadable as .npz ({error})") from error
 
 
-def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> Weights:
     archive = Archive(file, path)
     members = [m for m in archive.members.values() if m.name.endswith(".npy")]
     if not members:
@@ -51,14 +51,18 @@ def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> dict[str, NDArray[A
         raise WeightsError(f"{path}: a zip file ({kind}) without .npy arrays")
     mapped: NDArray[Any] = np.memmap(file, np.uint8, "r")
     tensors = {}
+    dtypes = {}
     for member in members:
         if member.deflated:
             data = archive.read(member)
         else:
             data = mapped[member.start : member.start + member.size]
         name = member.name.removesuffix(".npy")
-        tensors[name] = as_float32(_array(data, f"{path}: {member.name}"))
-    return tensors
+        values = _array(data, f"{path}: {member.name}")
+        tensors[name] = as_float32(values)
+        if tensors[name].dtype != values.dtype:
+            dtypes[name] = str(values.dtype)
+    return Weights(tensors, {}, "NumPy .npz", dtypes)
 
 
 def _array(data: NDArray[Any], where: str) -> NDArray[Any]:
