@@ -35,12 +35,7 @@ def read(path: str | os.PathLike[str]) -> Weights:
         Where a deflated member has no room in memory.
     """
     with open(path, "rb") as file:
-        try:
-            return Weights(_arrays(file, path), format="NumPy .npz")
-        except (WeightsError, MemoryError):
-            raise
-        except Exception as error:  # zipfile and NumPy meet damage with errors of every type
-            raise WeightsError(f"{path}: unreadable as .npz ({error})") from error
+        return _arrays(file, path)
 
 
 def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> Weights:
