@@ -81,6 +81,9 @@ _KINDS = {
     "Bool": "u1",
 }
 
+_LATER = ("BFloat16", "Bool")
+"""The types that PyTorch did not have in 2017."""
+
 _CONVERTED = {"Half": "float16", "BFloat16": "bfloat16", "Double": "float64"}
 """The types that become float32."""
 
@@ -188,8 +191,8 @@ ADMITTED: dict[str, Kind | Callable[[tuple[Any, ...]], Any]] = {
     "torch.nn.parameter.Parameter": _parameter,
     **{f"torch.{name}Storage": Kind(name, dtype) for name, dtype in _KINDS.items()},
     # The class of a tensor stands in files of early 2017 only, with what it holds after it.
-    **{f"torch.{name}Tensor": _empty_tensor for name in _KINDS},
-    **{f"torch.cuda.{name}Tensor": _empty_tensor for name in _KINDS},
+    **{f"torch.{name}Tensor": _empty_tensor for name in _KINDS if name not in _LATER},
+    **{f"torch.cuda.{name}Tensor": _empty_tensor for name in _KINDS if name not in _LATER},
 }
 """Every global that a pickle may ask for. None of them is imported."""
 
