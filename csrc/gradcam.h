@@ -90,7 +90,8 @@ const char *gc_network_operation(const gc_network *network, size_t layer);
  * out size = floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1. */
 gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
                       const float *weight, const float *bias, size_t *layer, gc_error *error);
-/* y = W x + b for a vector x; weight [out][in], finite, in `storage`; bias [out] or NULL. */
+/* y = W x + b for a vector x; weight [out][in], finite, in `storage`,
+ * aligned to nothing; bias [out] or NULL. */
 gc_status gc_add_linear(gc_network *network, size_t input, size_t in, size_t out,
                         gc_storage storage, const void *weight, const float *bias,
                         size_t *layer, gc_error *error);
@@ -197,8 +198,8 @@ void gc_channel_mean(size_t count, size_t positions, const float *maps, float *o
 /* out[n][p] = sum over c of weights[n][c] * maps[n][c][p]. */
 void gc_weighted_sum(size_t batch, size_t channels, size_t positions, const float *weights,
                      const float *maps, float *out);
-/* 1 if none of the values is NaN or infinite. */
-int gc_all_finite(size_t count, const float *values);
+/* 1 if none of `count` floats, which need not be aligned, is NaN or infinite. */
+int gc_all_finite(size_t count, const void *values);
 /* Resize count planes maps[count][height][width] to out[count][out_height][out_width].
  * The maps cover region = (top, left, bottom, right) of the output, in output pixels (NULL:
  * all of it); pixels whose centres lie outside become 0.

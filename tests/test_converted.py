@@ -94,20 +94,16 @@ def test_what_can_be_used_in_place_has_no_copy(tmp_path, cache):
     assert files(cache) == []
 
 
-def test_what_lies_at_odd_addresses_has_one(tmp_path, cache):
+def test_what_lies_at_odd_addresses_has_none_either(tmp_path, cache):
     """numpy.savez does not align its arrays; names of other lengths move them."""
+    addresses = set()
     for pad in range(4):
         path = tmp_path / f"{pad}.npz"
         np.savez(path, **{"x" * (pad + 1): np.array(1)}, **tensors())
-        aligned = all(
-            values.flags.aligned
-            for name, values in weights.load(path).tensors.items()
-            if name.startswith("classifier") and name.endswith("weight")
-        )
-        before = len(files(cache))
+        found = weights.load(path).tensors["classifier.0.weight"]
+        addresses.add(found.__array_interface__["data"][0] % 4)
         np.testing.assert_array_equal(scores(path), expected())
-        assert len(files(cache)) == before + (not aligned)
-    assert files(cache)
+    assert len(addresses) > 1 and files(cache) == []
 
 
 def test_another_file_in_its_place_is_not_taken_for_it(source, cache):

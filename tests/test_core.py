@@ -384,6 +384,19 @@ def _unaligned(x: np.ndarray) -> np.ndarray:
     return raw.view(np.float32).reshape(x.shape)
 
 
+def test_linear_weights_are_read_where_they_lie_at_any_address(cpu_level):
+    raw = np.zeros(4 * 30 * 37 + 1, np.uint8)
+    weight = raw[1:].view(np.float32).reshape(30, 37)
+    assert not weight.flags.aligned
+    builder = _core.NetworkBuilder(37)
+    builder.linear(builder.flatten(0), weight)
+    network = builder.build()
+    weight[...] = np.random.default_rng(0).standard_normal(weight.shape)
+    x = np.random.default_rng(1).standard_normal((2, 37, 1, 1)).astype(np.float32)
+    scores = network.forward(x).activation(2)
+    np.testing.assert_allclose(scores, x[:, :, 0, 0] @ weight.T.astype(np.float64), atol=1e-5)
+
+
 def _read_only(x: np.ndarray) -> np.ndarray:
     copy = x.copy()
     copy.flags.writeable = False

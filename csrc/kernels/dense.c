@@ -10,8 +10,8 @@
  *
  * The order in which a vector's products are summed depends on the layer's sizes alone, not on how
  * many vectors there are: forward in lanes over a block of columns, then the lanes, then the
- * blocks; backward over the rows, where leaving out a zero changes nothing. Rows need not be
- * aligned: they lie where the caller, or a mapped file, has them. */
+ * blocks; backward over the rows, where leaving out a zero changes nothing. Weights need not be
+ * aligned, not even to a float: they lie where the caller, or a mapped file, has them. */
 #include <string.h>
 
 #include "kernels/level.h"
@@ -52,10 +52,13 @@ GC_INLINE gc_vec load_weights(gc_storage storage, const void *w, size_t i)
 /* One weight, for the few that fill no vector. */
 static float load_weight(gc_storage storage, const void *w, size_t i)
 {
+    float value;
     uint16_t halves[GC_WIDTH] = {0};
-    if (storage == GC_FLOAT32)
-        return ((const float *)w)[i];
-    halves[0] = ((const uint16_t *)w)[i];
+    if (storage == GC_FLOAT32) {
+        memcpy(&value, weight_at(storage, w, i), sizeof value);
+        return value;
+    }
+    memcpy(halves, weight_at(storage, w, i), sizeof *halves);
     return load_weights(storage, halves, 0)[0];
 }
 

@@ -133,7 +133,7 @@ typedef struct gc_winograd_kernels {
  * dense_backward: dx[n][c] = sum over r of dy[n][r] w[r][c] of every vector n, for the columns c
  *   = first .. first + columns; rows that are zero for a whole image need not be read.
  * dense_sums: sums[i] = sum over p of w[i * positions + p], i < count, in double.
- * all_finite: *finite = 1 if no value is NaN or infinite, else 0.
+ * all_finite: *finite = 1 if no value is NaN or infinite, else 0; floats, aligned to nothing.
  * peak: values[i] = factor * values[i] + term, `rounds` times, i < GC_PEAK_VALUES.
  * sum: *sum = sum of values[i], i < count. */
 #define GC_KERNELS(X)                                                                         \
@@ -199,7 +199,7 @@ typedef struct gc_winograd_kernels {
                        const float *dy, float *dx))                                           \
     X(dense_sums, (gc_storage storage, size_t count, size_t positions, const void *w,         \
                    float *sums))                                                              \
-    X(all_finite, (size_t count, const float *values, int *finite))                           \
+    X(all_finite, (size_t count, const void *values, int *finite))                           \
     X(peak, (size_t rounds, float factor, float term, float *values))                         \
     X(sum, (size_t count, const float *values, float *sum))
 

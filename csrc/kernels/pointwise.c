@@ -1,5 +1,6 @@
 /* pointwise.c: sums, per-channel affine maps, the softmax, and the test for finite values. */
 #include <math.h>
+#include <string.h>
 
 #include "kernels/level.h"
 
@@ -42,7 +43,7 @@ void GC_KERNEL(softmax_backward)(size_t count, const float *y, const float *dy, 
 }
 
 /* A float is NaN or infinite when all its exponent bits are set. */
-void GC_KERNEL(all_finite)(size_t count, const float *values, int *finite)
+void GC_KERNEL(all_finite)(size_t count, const void *values, int *finite)
 {
     const uint32_t exponent = 0x7f800000u;
     const size_t block = 4096; /* so that a bad value ends the search early */
@@ -51,11 +52,9 @@ void GC_KERNEL(all_finite)(size_t count, const float *values, int *finite)
         const size_t end = count - first < block ? count : first + block;
         uint32_t bad = 0;
         for (size_t i = first; i < end; i++) {
-            union {
-                float value;
-                uint32_t bits;
-            } number = {.value = values[i]};
-            bad |= (number.bits & exponent) == exponent;
+            uint32_t bits;
+            memcpy(&bits, (const char *)values + i * sizeof bits, sizeof bits);
+            bad |= (bits & exponent) == exponent;
         }
         *finite = !bad;
     }

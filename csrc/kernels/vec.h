@@ -50,7 +50,7 @@ typedef float gc_vec __attribute__((vector_size(GC_WIDTH * sizeof(float))));
 #define GC_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-GC_INLINE gc_vec gc_load(const float *x) /* need not be aligned */
+GC_INLINE gc_vec gc_load(const void *x) /* of floats; need not be aligned, even to one */
 {
     gc_vec v;
     __builtin_memcpy(&v, x, sizeof v);

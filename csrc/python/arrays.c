@@ -34,10 +34,10 @@ static int check_rank(PyArrayObject *array, int least, int most, const char *nam
 }
 
 /* `given`, which is used up, as an array of that type, copied only where it must be. */
-static PyArrayObject *as_type(PyArrayObject *given, int type)
+static PyArrayObject *as_type(PyArrayObject *given, int type, int aligned)
 {
     PyArrayObject *array = (PyArrayObject *)PyArray_FROM_OTF(
-        (PyObject *)given, type, NPY_ARRAY_IN_ARRAY | NPY_ARRAY_FORCECAST);
+        (PyObject *)given, type, NPY_ARRAY_C_CONTIGUOUS | aligned | NPY_ARRAY_FORCECAST);
     if (array == given) { /* the caller's own, whose shape another thread can set: take a view */
         array = (PyArrayObject *)PyArray_View(given, NULL, &PyArray_Type);
         Py_DECREF(given); /* of PyArray_FROM_OTF */
@@ -46,7 +46,8 @@ static PyArrayObject *as_type(PyArrayObject *given, int type)
     return array;
 }
 
-PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char *name)
+static PyArrayObject *float_array(PyObject *object, int least, int most, const char *name,
+                                  int aligned)
 {
     PyArrayObject *given = (PyArrayObject *)PyArray_FROM_O(object);
     if (given == NULL)
@@ -55,7 +56,17 @@ PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char 
         Py_DECREF(given);
         return NULL;
     }
-    return as_type(given, NPY_FLOAT32);
+    return as_type(given, NPY_FLOAT32, aligned);
+}
+
+PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char *name)
+{
+    return float_array(object, least, most, name, NPY_ARRAY_ALIGNED);
+}
+
+PyArrayObject *gc_unaligned_float_array(PyObject *object, int least, int most, const char *name)
+{
+    return float_array(object, least, most, name, 0);
 }
 
 PyArrayObject *gc_array_as_is(PyObject *object, int type, int rank, const char *name)
@@ -75,7 +86,7 @@ PyArrayObject *gc_array_as_is(PyObject *object, int type, int rank, const char *
         Py_DECREF(given);
         return NULL;
     }
-    return as_type(given, type);
+    return as_type(given, type, NPY_ARRAY_ALIGNED);
 }
 
 int gc_require_finite(PyArrayObject *array, const char *name)

@@ -222,7 +222,7 @@ static PyArrayObject *weight_in_storage(PyObject *weight, const char *name, gc_s
             continue;
         *storage = list[i].storage;
         return list[i].storage == GC_FLOAT32
-                   ? gc_float_array(weight, 2, 2, "weight")
+                   ? gc_unaligned_float_array(weight, 2, 2, "weight")
                    : gc_array_as_is(weight, list[i].type, 2, "weight");
     }
     PyErr_Format(PyExc_ValueError,

@@ -68,6 +68,8 @@ int gc_check_environment(void);
  * change while the GIL is released. TypeError where its values are not
  * real numbers, ValueError where its rank is wrong or it is empty; `name` is for the message. */
 PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char *name);
+/* The same, not copied where its address is no multiple of four either. */
+PyArrayObject *gc_unaligned_float_array(PyObject *object, int least, int most, const char *name);
 
 /* `object` as a C-contiguous, aligned array of that type, which it must have, and rank. */
 PyArrayObject *gc_array_as_is(PyObject *object, int type, int rank, const char *name);

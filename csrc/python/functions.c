@@ -156,11 +156,11 @@ static PyObject *weighted_sum(PyObject *module, PyObject *args, PyObject *kwargs
 static PyObject *all_finite(PyObject *module, PyObject *object)
 {
     (void)module;
-    PyArrayObject *array = gc_float_array(object, 0, 8, "array");
+    PyArrayObject *array = gc_unaligned_float_array(object, 0, 8, "array");
     if (array == NULL)
         return NULL;
     int finite;
-    const float *values = gc_floats(array);
+    const void *values = PyArray_DATA(array);
     const size_t count = (size_t)PyArray_SIZE(array);
     Py_BEGIN_ALLOW_THREADS
     finite = gc_all_finite(count, values);

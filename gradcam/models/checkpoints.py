@@ -71,7 +71,7 @@ class Checkpoint:
         Tensors without a part in the network: a training run's records, averaged copies.
     in_place : bool
         Whether the core can use the fully connected weights as they lie in the file or array:
-        ordered as torchvision's, in one piece, at addresses that are multiples of four.
+        ordered as torchvision's, in one piece.
     """
 
     architecture: str
@@ -456,7 +456,7 @@ class _Piece(NamedTuple):
 def _usable(piece: _Piece) -> bool:
     """Whether the core takes the tensor without a copy; small ones it copies anyway."""
     values = piece.values
-    lies = values.dtype == np.float32 and values.flags.c_contiguous and values.flags.aligned
+    lies = values.dtype == np.float32 and values.flags.c_contiguous
     return lies or values.ndim == 1 or not piece.target.startswith("classifier.")
 
 

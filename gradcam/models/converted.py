@@ -2,9 +2,8 @@
 
 The core uses fully connected weights where they lie, mapped from the file: 494 of VGG-16's 553 MB
 are never copied. That is not possible with files of Keras and of Frossard, which hold them in
-another order, nor with PyTorch's old stream, where they do not begin at a multiple of four bytes.
-So the first network that is made of such a file leaves a safetensors file with its weights in the
-user's cache folder (see :mod:`gradcam.packs`), and later ones map that.
+another order. So the first network that is made of such a file leaves a safetensors file with its
+weights in the user's cache folder (see :mod:`gradcam.packs`), and later ones map that.
 
 A copy is found by what the system says of the original (place, size, time of change), and used
 only if samples of the original's bytes and of its own values are those that it was made with.

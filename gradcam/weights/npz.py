@@ -2,8 +2,7 @@
 
 Members that are stored as they are (``numpy.savez``) are mapped into memory in place; deflated
 ones (``numpy.savez_compressed``) are read. Only numbers are taken: no pickled objects, text or
-records. ``numpy.savez`` does not align its arrays: the core copies those that do not begin at a
-multiple of four bytes, where it would use them in place; safetensors files are aligned.
+records.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ which here make placeholders; whatever else it asks for is refused by name. Stor
 not read: a tensor is a view of the file, unless it is of 16 or 64 bits or the other byte order and
 becomes float32. Deflated members of a zip are the exception.
 
-The stream does not align its storages. Those of torchvision's file begin one byte after a
-multiple of four: the core copies such arrays, where it would use aligned ones in place.
+The stream does not align its storages; the core uses fully connected weights where they lie all the
+same.
 
 Left out: what is no tensor (numbers, strings, lists), and the format of before April 2017 (a tar
 file). Format: torch/serialization.py, torch/_utils.py.

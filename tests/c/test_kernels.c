@@ -796,20 +796,27 @@ static int check_softmax_backward(const gc_kernels *fast, const gc_kernels *plai
     return good;
 }
 
-/* Finite weights of any storage, two bytes off where vectors would like them. */
+/* Finite weights of any storage, one byte off where floats would like them; free_weights frees. */
 static void *random_weights(gc_storage storage, size_t count)
 {
-    if (storage == GC_FLOAT32)
-        return random_floats(count);
-    uint16_t *w = malloc(count * sizeof *w);
-    for (size_t i = 0; i < count; i++) {
-        w[i] = (uint16_t)random_bits();
-        if (storage == GC_FLOAT16)
-            w[i] &= 0xbbff; /* below 2: subnormal ones too */
-        else
-            w[i] = (uint16_t)((w[i] & 0x83ff) | 0x3c00); /* between 2^-7 and 2 */
+    float *floats = random_floats(count);
+    const size_t bytes = count * (storage == GC_FLOAT32 ? sizeof(float) : sizeof(uint16_t));
+    char *block = malloc(bytes + 1);
+    uint16_t *halves = (uint16_t *)floats;
+    for (size_t i = 0; storage != GC_FLOAT32 && i < count; i++) {
+        const unsigned bits = (unsigned)random_bits();
+        halves[i] = (uint16_t)(storage == GC_FLOAT16
+                                   ? bits & 0xbbff              /* below 2: subnormal ones too */
+                                   : (bits & 0x83ff) | 0x3c00); /* between 2^-7 and 2 */
     }
-    return w;
+    memcpy(block + 1, floats, bytes);
+    free(floats);
+    return block + 1;
+}
+
+static void free_weights(void *weights)
+{
+    free((char *)weights - 1);
 }
 
 static gc_dense random_dense(void)
@@ -839,7 +846,7 @@ static int check_dense_forward(const gc_kernels *fast, const gc_kernels *plain)
             else
                 good = close_floats("dense_forward", 1, &actual[n * d.out + r],
                                     &expected[n * d.out + r], 1e-4, 1e-6);
-    free(w), free(x), free(actual), free(expected);
+    free_weights(w), free(x), free(actual), free(expected);
     return good;
 }
 
@@ -869,7 +876,7 @@ static int check_dense_backward(const gc_kernels *fast, const gc_kernels *plain)
             else
                 good = close_floats("dense_backward", 1, &actual[n * d.in + c],
                                     &expected[n * d.in + c], 1e-5, 1e-6);
-    free(w), free(dy), free(actual), free(expected);
+    free_weights(w), free(dy), free(actual), free(expected);
     return good;
 }
 
@@ -882,7 +889,7 @@ static int check_dense_sums(const gc_kernels *fast, const gc_kernels *plain)
     fast->dense_sums(storage, count, positions, w, actual);
     plain->dense_sums(storage, count, positions, w, expected);
     const int good = close_floats("dense_sums", count, actual, expected, 1e-12, 1.2e-7);
-    free(w), free(actual), free(expected);
+    free_weights(w), free(actual), free(expected);
     return good;
 }
 
@@ -944,7 +951,7 @@ static int check_dense_alone(const gc_kernels *fast)
     const int good = close_floats("dense_forward alone", all.out, y + n * all.out, y1, 0.0, 0.0)
                      && close_floats("dense_backward alone", all.in, dx + n * all.in, dx1, 0.0,
                                      0.0);
-    free(w), free(x), free(dy), free(y), free(dx), free(y1), free(dx1);
+    free_weights(w), free(x), free(dy), free(y), free(dx), free(y1), free(dx1);
     return good;
 }
 
@@ -956,9 +963,11 @@ static int check_all_finite(const gc_kernels *fast, const gc_kernels *plain)
     if (random_bits() % 2)
         x[random_size(0, count - 1)] = bad[random_bits() % 5];
     int actual = -1, expected = -1;
-    fast->all_finite(count, x, &actual);
-    plain->all_finite(count, x, &expected);
-    free(x);
+    char *block = malloc(count * sizeof *x + 1); /* one byte off */
+    memcpy(block + 1, x, count * sizeof *x);
+    fast->all_finite(count, block + 1, &actual);
+    plain->all_finite(count, block + 1, &expected);
+    free(x), free(block);
     return actual == expected;
 }
 

@@ -3,6 +3,7 @@
  * The oracle of the tests, and a level of its own: GRADCAM_CPU_LEVEL=reference runs whole
  * networks on it. Nothing here is shared with the fast kernels, and nothing is clever. */
 #include <math.h>
+#include <string.h>
 
 #include "kernels/kernels.h"
 
@@ -542,9 +543,14 @@ void gc_winograd_weights_reference(const gc_winograd_kernels *kernels, size_t ch
 /* Weight i, as IEEE 754 says what its bits mean. */
 static double weight_at(gc_storage storage, const void *w, size_t i)
 {
-    if (storage == GC_FLOAT32)
-        return ((const float *)w)[i];
-    const unsigned bits = ((const uint16_t *)w)[i];
+    const char *at = (const char *)w + i * (storage == GC_FLOAT32 ? 4 : 2);
+    float value;
+    uint16_t bits;
+    if (storage == GC_FLOAT32) {
+        memcpy(&value, at, sizeof value);
+        return value;
+    }
+    memcpy(&bits, at, sizeof bits);
     const int half = storage == GC_FLOAT16;
     const int digits = half ? 10 : 7, bias = half ? 15 : 127;
     const int exponent = (int)(bits & 0x7fff) >> digits;
@@ -590,11 +596,11 @@ void gc_dense_sums_reference(gc_storage storage, size_t count, size_t positions,
     }
 }
 
-void gc_all_finite_reference(size_t count, const float *values, int *finite)
+void gc_all_finite_reference(size_t count, const void *values, int *finite)
 {
     *finite = 1;
     for (size_t i = 0; i < count; i++)
-        if (!isfinite(values[i]))
+        if (!isfinite(weight_at(GC_FLOAT32, values, i)))
             *finite = 0;
 }
 
