@@ -180,6 +180,7 @@ class Table:
                 self._child.stdin.write(json.dumps(numbers).encode() + b"\n")
                 self._child.stdin.flush()
                 for dataset in datasets:
+                    self._answer()
                     received[dataset.number] = np.empty(dataset.nbytes, np.uint8)
                     fill(received[dataset.number], self._child.stdout)
         except (EOFError, BrokenPipeError):

@@ -4,8 +4,8 @@
 
 1. One line of JSON: the groups, with their attributes, and the datasets, with their shapes, types
    and places in the file; or ``refused``, a sentence. No tensor is read for that.
-2. After a line of JSON on its standard input, a list of numbers of datasets, their values as raw
-   bytes, one after the other.
+2. After a line of JSON on its standard input, a list of numbers of datasets: for each a line of
+   JSON, empty or with ``refused``, and its values as raw bytes.
 
 A file with anything in it that a weight file has no need of is refused, links above all.
 """
@@ -39,7 +39,7 @@ ATTRIBUTES = (
 EXPANSION = 1032
 """Deflate makes at most this many bytes out of one."""
 
-TABLE_SECONDS = 30
+TABLE_SECONDS = 5
 """Processor time for the first answer; libhdf5 can run in circles on a damaged file."""
 
 BYTES_PER_SECOND = 10_000_000
@@ -185,14 +185,25 @@ class Table:
         self.datasets.append({"path": path, "shape": shape, "dtype": dtype, "offset": offset})
 
     def send(self, numbers: list[int], stream: Any) -> None:
-        """Write the values of these datasets to a binary stream, as they are in the file."""
+        """Write these datasets to a binary stream: a line of JSON, values as they are in the file.
+
+        The line is ``{}``, or tells why there are no values and nothing further comes.
+        """
         for number in numbers:
             dataset, entry = self._opened[number], self.datasets[number]
-            if entry["dtype"] == "bfloat16":
-                values = dataset[()].view("<u2")
-            else:
-                values = dataset[()].astype(entry["dtype"], copy=False)
-            stream.write(values.tobytes())
+            try:
+                values = dataset[()]
+            except Exception as error:  # h5py meets damage with errors of every type
+                _say(stream, {"refused": f"{entry['path']}: {error}"})
+                return
+            kind = "<u2" if entry["dtype"] == "bfloat16" else entry["dtype"]
+            _say(stream, {})
+            stream.write(values.view(kind).tobytes())
+
+
+def _say(stream: Any, answer: dict[str, Any]) -> None:
+    stream.write(json.dumps(answer).encode() + b"\n")
+    stream.flush()
 
 
 def describe(stream: Any, size: int) -> Table:
@@ -236,7 +247,9 @@ def _plain(value: Any, name: str) -> Any:
         return [_plain(v, name) for v in value]
     if isinstance(value, bytes):
         return value.decode("utf-8")
-    if not isinstance(value, (str, int, float)):
+    if isinstance(value, str):
+        return value.encode("utf-8").decode()  # not what h5py makes of bytes that are no text
+    if not isinstance(value, (int, float)):
         raise Refused(f"attribute {name} holds {type(value).__name__}")
     return value
 
@@ -305,19 +318,18 @@ def main() -> None:
     try:
         import h5py  # noqa: F401  # the slow part, before the clock runs
     except ImportError as error:
-        answer.write(json.dumps({"missing": str(error)}).encode() + b"\n")
+        _say(answer, {"missing": str(error)})
         return
     _limit(_HEADROOM, TABLE_SECONDS)
     try:
         table = describe(Window(descriptor, start, size), size)
     except MemoryError:
-        answer.write(json.dumps({"refused": "it asks for too much memory"}).encode() + b"\n")
+        _say(answer, {"refused": "it asks for too much memory"})
         return
     except Refused as error:
-        answer.write(json.dumps({"refused": str(error)}).encode() + b"\n")
+        _say(answer, {"refused": str(error)})
         return
-    answer.write(json.dumps({"groups": table.groups, "datasets": table.datasets}).encode() + b"\n")
-    answer.flush()
+    _say(answer, {"groups": table.groups, "datasets": table.datasets})
     numbers = json.loads(sys.stdin.buffer.readline() or b"[]")
     if numbers:
         entries = [table.datasets[number] for number in numbers]

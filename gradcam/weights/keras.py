@@ -17,7 +17,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
@@ -54,11 +54,6 @@ _NO_LAYERS = {"optimizer", "optimizer_weights", "seed_generator", "metrics"}
 def recognise(start: bytes) -> bool:
     """Whether a file that begins with `start` can be an HDF5 file."""
     return start.startswith(hdf5.SIGNATURE)
-
-
-def recognise_members(names: Iterable[str]) -> bool:
-    """Whether a zip file with these members is a ``.keras`` file."""
-    return {"config.json", "metadata.json"} <= set(names)
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
@@ -145,6 +140,7 @@ def _legacy(table: hdf5.Table, path: str | os.PathLike[str], root: hdf5.Group) -
     if root.attributes.get("backend") == "theano":
         raise _theano(path)
     places: dict[str, str] = {}
+    taken = set()
     for layer in _strings(root, "layer_names", path):
         group = table.groups.get(_join(root.path, layer))
         if group is None:
@@ -152,11 +148,11 @@ def _legacy(table: hdf5.Table, path: str | os.PathLike[str], root: hdf5.Group) -
         for name, place in _of_layer(layer, group, path):
             if place not in table.datasets:
                 raise WeightsError(f"{path}: names {place!r} but has no such dataset")
-            if name in places:  # in another model within this one
-                name = place
-            if name in places:
+            if place in taken:
                 raise WeightsError(f"{path}: names {place!r} twice")
-            places[name] = place
+            taken.add(place)
+            # A name that comes again is that of a layer in another model within this one.
+            places[place if name in places else name] = place
     if any(_is_theano(table.datasets[place].shape) for place in places.values()):
         raise _theano(path)
     attributes = table.groups[""].attributes
@@ -266,7 +262,7 @@ def _modern(table: hdf5.Table, path: str | os.PathLike[str], model: _Model) -> W
         raise WeightsError(f"{path}: an HDF5 file of Keras without weights")
     places: dict[str, str] = {}
     for layer in _in_order(variables, table, model):
-        own = [d for d in sorted(variables[layer], key=lambda d: int(_leaf(d.path)))]
+        own = sorted(variables[layer], key=lambda d: int(_leaf(d.path)))
         name = _name(layer, table, model)
         if any(f"{name}/{kind}" in places for kind in _kinds(own)):
             name = layer  # in another model within this one
@@ -290,38 +286,43 @@ def _kinds(datasets: list[hdf5.Dataset]) -> tuple[str, ...]:
     return tuple(_leaf(d.path) for d in datasets)
 
 
-def _in_order(layers: Iterable[str], table: hdf5.Table, model: _Model) -> Iterator[str]:
+def _in_order(
+    variables: Mapping[str, list[hdf5.Dataset]], table: hdf5.Table, model: _Model
+) -> Iterator[str]:
     """Layers' groups in the model's order, models within it in their places.
 
     The configuration tells that order. Without it, the order within each class of layers is that
-    of their numbers (HDF5 lists conv2d_10 before conv2d_2); between classes, which matters less,
-    it is where the groups begin in the file.
+    of their numbers (HDF5 lists conv2d_10 before conv2d_2). Between classes, fully connected
+    layers come last, others as their groups begin in the file, which is nearly as they were made.
     """
     rank = {layer: number for number, layer in enumerate(model.names)}
     children: dict[str, set[str]] = {}
-    wanted = set(layers)
-    for layer in wanted:
+    for layer in variables:
         parts = layer.split("/") if layer else []
         for depth in range(len(parts)):
             parent = "/".join(parts[:depth])
             children.setdefault(parent, set()).add(_join(parent, parts[depth]))
 
+    def place(group: str) -> tuple[bool, int]:
+        connected = any(len(d.shape) == 2 for d in variables.get(group, ()))
+        return connected, table.groups[group].address
+
     def visit(group: str) -> Iterator[str]:
-        if group in wanted:
+        if group in variables:
             yield group
         found = sorted(children.get(group, ()))
         if all(child in rank for child in found):
             found.sort(key=rank.__getitem__)
         else:
-            found = _merged(found, table)
+            found = _merged(found, place)
         for child in found:
             yield from visit(child)
 
     return visit("")
 
 
-def _merged(groups: list[str], table: hdf5.Table) -> list[str]:
-    """Groups ordered by number within a class, and by their places in the file otherwise."""
+def _merged(groups: list[str], rank: Callable[[str], Any]) -> list[str]:
+    """Groups ordered by number within a class, and by rank otherwise."""
     classes: dict[str, list[tuple[int, str]]] = {}
     for group in groups:
         stem, _, number = _leaf(group).rpartition("_")
@@ -332,7 +333,7 @@ def _merged(groups: list[str], table: hdf5.Table) -> list[str]:
     queues = [[group for _, group in sorted(members)][::-1] for members in classes.values()]
     merged = []
     while queues := [queue for queue in queues if queue]:
-        merged.append(min(queues, key=lambda queue: table.groups[queue[-1]].address).pop())
+        merged.append(min(queues, key=lambda queue: rank(queue[-1])).pop())
     return merged
 
 

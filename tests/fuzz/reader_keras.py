@@ -1,0 +1,161 @@
+"""The reader of Keras's files, fuzzed: HDF5 as it is, compressed too, and within ``.keras``.
+
+libhdf5 runs in a child process here as well, but one that is forked with the library loaded: to
+start Python for every input would take ten times as long. With FUZZ_INSIDE=1 it runs in the worker
+itself, which is faster still: workers that die are then what libhdf5 does, and no findings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import sys
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+from fuzz_weights import mutated
+
+from gradcam.weights import hdf5, hdf5_child
+from gradcam.weights.keras import read
+
+__all__ = ["mutate", "read", "seeds"]
+
+_DATA = Path(__file__).parent.parent / "data"
+
+
+class _Forked:
+    """What :class:`subprocess.Popen` gives, as far as it is used."""
+
+    def __init__(self, descriptor: int, start: int, size: int) -> None:
+        asks, hears = os.pipe(), os.pipe()
+        self.status: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.dup2(asks[0], 0)
+                os.dup2(hears[1], 1)
+                sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
+                sys.argv[1:] = map(str, (descriptor, start, size))
+                hdf5_child.main()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        os.close(asks[0])
+        os.close(hears[1])
+        self.stdin, self.stdout = os.fdopen(asks[1], "wb"), os.fdopen(hears[0], "rb")
+
+    def kill(self) -> None:
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        if self.status is None:
+            self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.status
+
+    def communicate(self) -> None:
+        self.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.stdin.close()
+        self.stdout.close()
+
+
+class _Inside:
+    """The same without a process: shows what libhdf5 would do to the one that it is in."""
+
+    def __init__(self, descriptor: int, start: int, size: int) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 1)  # ends the worker where it comes to no end
+        self._answers = io.BytesIO()
+        try:
+            window = hdf5_child.Window(descriptor, start, size)
+            self._table = hdf5_child.describe(window, size)
+            answer = {"groups": self._table.groups, "datasets": self._table.datasets}
+        except hdf5_child.Refused as error:
+            answer = {"refused": str(error)}
+        hdf5_child._say(self._answers, answer)
+        self._answers.seek(0)
+        self.stdin = self.stdout = self
+
+    def readline(self, limit: int) -> bytes:
+        return self._answers.readline(limit)
+
+    def readinto(self, buffer: memoryview) -> int:
+        return self._answers.readinto(buffer)
+
+    def write(self, numbers: bytes) -> None:
+        self._answers = io.BytesIO()
+        self._table.send(json.loads(numbers), self._answers)
+        self._answers.seek(0)
+
+    def flush(self) -> None:
+        pass
+
+    kill = wait = flush
+
+    def communicate(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+hdf5._start = _Inside if os.environ.get("FUZZ_INSIDE") else _Forked
+hdf5_child.TABLE_SECONDS = 1
+
+
+def _one_layer(name: str) -> bytes:
+    """A file of data/ with its first layer alone: the fewer objects, the more inputs a second."""
+    result = io.BytesIO()
+    with h5py.File(_DATA / name) as old, h5py.File(result, "w") as new:
+        new.attrs.update(old.attrs)
+        root = new
+        for group in ("model_weights", "layers"):
+            if group in old:
+                old, root = old[group], new.create_group(group)
+                root.attrs.update(old.attrs)
+        layer = next(iter(old))
+        old.copy(layer, root)
+        if "layer_names" in root.attrs:
+            root.attrs["layer_names"] = [layer.encode()]
+    return result.getvalue()
+
+
+def seeds() -> list[bytes]:
+    files = [_one_layer(name) for name in ("small.h5", "small_2016.h5", "small.weights.h5")]
+    files.append((_DATA / "small.keras").read_bytes())
+    for version in ("earliest", "latest"):
+        compressed = io.BytesIO()
+        with h5py.File(compressed, "w", libver=version, track_order=True) as file:
+            group = file.create_group("layers/dense/vars")
+            values = np.arange(40, dtype=np.float32).reshape(10, 4)
+            group.create_dataset("0", data=values, compression="gzip", chunks=(4, 4), shuffle=True)
+            group.create_dataset("1", data=values[0], compression="lzf", fletcher32=True)
+        files.append(compressed.getvalue())
+    deflated = io.BytesIO()
+    with (
+        zipfile.ZipFile(deflated, "w", zipfile.ZIP_DEFLATED) as new,
+        zipfile.ZipFile(io.BytesIO(files[3])) as old,
+    ):
+        for member in old.namelist():
+            new.writestr(member, old.read(member))
+    return [*files, deflated.getvalue()]
+
+
+def mutate(rng, data, others):
+    """Damage one member of a zip file and zip all of them again; flip bits of HDF5."""
+    if not data.startswith(b"PK"):
+        result = bytearray(data)
+        for _ in range(rng.randrange(1, 4)):
+            result[rng.randrange(len(result))] ^= 1 << rng.randrange(8)
+        return bytes(result)
+    result = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(result, "w") as new:
+        victim = rng.choice(old.namelist())
+        for member in old.infolist():
+            content = old.read(member)
+            if member.filename == victim:
+                content = mutated(rng, content, [content])
+            new.writestr(member.filename, content, member.compress_type)
+    return result.getvalue()
