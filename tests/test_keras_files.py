@@ -416,14 +416,22 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("build", HOSTILE, ids=lambda build: build.__name__)
-def test_what_a_weight_file_need_not_hold_is_refused(build, tmp_path, monkeypatch):
+def test_what_a_weight_file_need_not_hold_is_refused(build, tmp_path):
     path = tmp_path / "hostile.h5"
     with h5py.File(path, "w") as file:
         group = file.create_group("layers/dense/vars")
         group.create_dataset("0", data=VALUES)
         build(group, file, tmp_path)
-    monkeypatch.setattr(hdf5.Table, "tensors", None)  # refused before any is read
-    with pytest.raises(WeightsError, match=rf"hostile\.h5: .*{HOSTILE[build]}"):
+    size = path.stat().st_size
+    with open(path, "rb") as file, pytest.raises(hdf5_child.Refused, match=HOSTILE[build]):
+        hdf5_child.describe(hdf5_child.Window(file.fileno(), 0, size), size)
+
+
+def test_a_refusal_is_told_by_the_child(tmp_path):
+    path = tmp_path / "hostile.h5"
+    with h5py.File(path, "w") as file:
+        soft_link(file.create_group("layers/dense/vars"), file, tmp_path)
+    with pytest.raises(WeightsError, match=r"hostile\.h5: .*layers/dense/vars/1 is a soft link"):
         keras.read(path)
 
 
@@ -498,7 +506,7 @@ def test_hdf5_of_somebody_else(tmp_path):
 def test_truncated(name, tmp_path):
     content = (DATA / name).read_bytes()
     path = tmp_path / "cut"
-    for length in [10, 100, *range(1000, len(content), len(content) // 6), len(content) - 1]:
+    for length in (10, 1000, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
         with pytest.raises(WeightsError, match="cut"):
             keras.read(path)
