@@ -159,6 +159,8 @@ def test_ways_to_store_a_dataset(name, tmp_path):
     weights = keras.read(path)
     assert list(weights.tensors) == ["dense/kernel", "dense/bias"]
     kernel = weights.tensors["dense/kernel"]
+    stored = {"half": "float16", "double": "float64"}.get(name)
+    assert weights.dtypes == ({"dense/kernel": stored} if stored else {})
     assert kernel.dtype == np.float32
     np.testing.assert_array_equal(kernel, VALUES)
     np.testing.assert_array_equal(weights.tensors["dense/bias"], VALUES[0])

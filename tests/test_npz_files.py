@@ -45,6 +45,7 @@ def test_types_and_orders(save, dtype, order, tmp_path):
     weights = npz.read(tmp_path / "w.npz")
     assert weights.format == "NumPy .npz"
     assert list(weights.tensors) == ["a", "b", "c"]
+    assert (weights.dtypes.get("c"), "b" in weights.dtypes) == ("float64", False)
     assert weights.tensors["a"].dtype == np.float32
     np.testing.assert_array_equal(weights.tensors["a"], VALUES)
     assert weights.tensors["b"].dtype.kind == "i" and weights.tensors["c"].shape == (0, 2)

@@ -60,6 +60,11 @@ class Dataset:
     offset: int | None
 
     @property
+    def kind(self) -> str:
+        """The type of its numbers, whichever the order of their bytes."""
+        return "bfloat16" if self.bfloat16 else self.dtype.name
+
+    @property
     def nbytes(self) -> int:
         """The size of its values."""
         return math.prod(self.shape) * self.dtype.itemsize

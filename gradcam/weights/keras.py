@@ -23,7 +23,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcam.weights import hdf5
 from gradcam.weights.tensors import Weights, WeightsError, listed
@@ -158,7 +157,7 @@ def _legacy(table: hdf5.Table, path: str | os.PathLike[str], root: hdf5.Group) -
     attributes = table.groups[""].attributes
     text = attributes.get("model_config", "")
     model = _model(text, path) if text else _Model()
-    return Weights(_tensors(table, places), _metadata(places, model, root.attributes))
+    return _weights(table, places, _metadata(places, model, root.attributes))
 
 
 def _of_layer(layer: str, group: hdf5.Group, path: str | os.PathLike[str]) -> list[tuple[str, str]]:
@@ -267,7 +266,7 @@ def _modern(table: hdf5.Table, path: str | os.PathLike[str], model: _Model) -> W
         if any(f"{name}/{kind}" in places for kind in _kinds(own)):
             name = layer  # in another model within this one
         places |= {f"{name}/{kind}": d.path for kind, d in zip(_kinds(own), own, strict=True)}
-    return Weights(_tensors(table, places), _metadata(places, model, {}))
+    return _weights(table, places, _metadata(places, model, {}))
 
 
 def _name(layer: str, table: hdf5.Table, model: _Model) -> str:
@@ -340,8 +339,12 @@ def _merged(groups: list[str], rank: Callable[[str], Any]) -> list[str]:
 # All ------------------------------------------------------------------------------------------
 
 
-def _tensors(table: hdf5.Table, places: Mapping[str, str]) -> dict[str, NDArray[Any]]:
-    return dict(zip(places, table.tensors(list(places.values())), strict=True))
+def _weights(table: hdf5.Table, places: Mapping[str, str], metadata: dict[str, str]) -> Weights:
+    """Read the datasets that these names stand for."""
+    tensors = dict(zip(places, table.tensors(list(places.values())), strict=True))
+    kinds = {name: table.datasets[place].kind for name, place in places.items()}
+    dtypes = {name: kind for name, kind in kinds.items() if kind != str(tensors[name].dtype)}
+    return Weights(tensors, metadata, dtypes=dtypes)
 
 
 def _metadata(
