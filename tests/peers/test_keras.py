@@ -1,0 +1,192 @@
+"""Files that Keras wrote: the same tensors bit for bit, Keras's scores, and its Grad-CAM."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from helpers import largest_difference, peer
+
+import gradcam
+from gradcam.weights import keras as reader
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+torch = peer("torch")
+keras = peer("keras")
+h5py = peer("h5py")
+
+from keras import layers  # noqa: E402
+
+pytestmark = pytest.mark.peers
+
+
+def _legacy_weights(model, path):
+    """What ``save_weights("x.h5")`` wrote before Keras 3, and keras.applications downloads."""
+    from keras.src.legacy.saving import legacy_h5_format
+
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+
+
+SAVED = {
+    "model.h5": lambda model, path: model.save(path),
+    "legacy.h5": _legacy_weights,
+    "model.weights.h5": lambda model, path: model.save_weights(path),
+    "model.keras": lambda model, path: model.save(path),
+}
+
+
+def vgg16(width: int, hidden: int, classes: int, norm: bool = False, names: bool = True):
+    """VGG-16 with all its layers, narrow; scores are without softmax."""
+    given = (lambda name: {"name": name}) if names else (lambda name: {})
+    x = image = keras.Input((224, 224, 3))
+    for block, (count, scale) in enumerate([(2, 1), (2, 2), (3, 4), (3, 8), (3, 8)], 1):
+        for i in range(1, count + 1):
+            x = layers.Conv2D(
+                width * scale,
+                3,
+                padding="same",
+                activation=None if norm else "relu",
+                **given(f"block{block}_conv{i}"),
+            )(x)
+            if norm:
+                x = layers.ReLU()(layers.BatchNormalization()(x))
+        x = layers.MaxPooling2D(2, **given(f"block{block}_pool"))(x)
+    x = layers.Flatten()(x)
+    for name in ("fc1", "fc2"):
+        x = layers.Dense(hidden, activation="relu", **given(name))(x)
+        x = layers.Dropout(0.5)(x)
+    return keras.Model(image, layers.Dense(classes, **given("predictions"))(x))
+
+
+def nested():
+    """What fine-tuning makes: a model within a model, and a head of one's own."""
+    image = keras.Input((224, 224, 3))
+    whole = vgg16(2, 8, 5)
+    base = keras.Model(whole.inputs, whole.get_layer("block5_pool").output, name="vgg16")
+    x = layers.Flatten()(base(image))
+    x = layers.Dense(8, activation="relu", name="fc1")(x)
+    x = layers.Dense(6, activation="relu", name="fc2")(x)
+    return keras.Model(image, layers.Dense(2, name="doctor_or_nurse")(x))
+
+
+MODELS = {
+    "narrow": lambda: vgg16(2, 8, 5),
+    "without names": lambda: vgg16(2, 8, 5, names=False),
+    "nested": nested,
+    "batch normalisation": lambda: vgg16(2, 8, 5, norm=True),
+}
+
+
+def made(name: str):
+    """A model with all its weights random, biases and statistics too."""
+    keras.utils.set_random_seed(3)
+    model = MODELS[name]()
+    generator = np.random.default_rng(4)
+    for weight in model.weights:
+        if len(weight.shape) == 1:
+            weight.assign(generator.uniform(0.01, 0.1, weight.shape))
+    return model
+
+
+def own_tensors(model) -> dict[str, np.ndarray]:
+    """A model's weights by LAYER/kind, layers in its order, those of models within it too."""
+    found = {}
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found |= own_tensors(layer)
+        else:
+            found |= {f"{layer.name}/{w.name}": w.numpy() for w in layer.weights}
+    return found
+
+
+def assert_same(path, model, ordered: bool) -> None:
+    theirs = own_tensors(model)
+    ours = reader.read(path).tensors
+    assert (list if ordered else set)(ours) == (list if ordered else set)(theirs)
+    for name, values in theirs.items():
+        assert ours[name].dtype == values.dtype
+        assert ours[name].tobytes() == values.tobytes(), name
+
+
+@pytest.mark.parametrize("file", SAVED)
+@pytest.mark.parametrize("name", MODELS)
+def test_tensors(name, file, tmp_path):
+    model = made(name)
+    SAVED[file](model, tmp_path / file)
+    # Within a model, legacy files put all trainable weights before the others, and .weights.h5
+    # does not tell how layers of several kinds follow each other.
+    ordered = name != "batch normalisation" or file != "model.weights.h5"
+    assert_same(tmp_path / file, model, ordered)
+
+
+def test_bfloat16(tmp_path):
+    policy = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("bfloat16")
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="d")])
+    finally:
+        keras.config.set_dtype_policy(policy)
+    model.save_weights(tmp_path / "b.weights.h5")
+    weights = reader.read(tmp_path / "b.weights.h5")
+    kernel = model.layers[0].kernel.value.detach().float().numpy()
+    np.testing.assert_array_equal(weights.tensors["d/kernel"], kernel)
+    assert set(weights.dtypes.values()) == {"bfloat16"}
+
+
+def chain(model):
+    """A model's layers one after the other, those of models within it in their place."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from chain(layer)
+        elif not isinstance(layer, layers.InputLayer):
+            yield layer
+
+
+def compare(path, model) -> tuple[float, float]:
+    """Largest differences of scores and Grad-CAM between the file here and Keras's own layers.
+
+    Both get the same random pixels. Keras's map is the mean gradient's product with what the last
+    convolution gives, rectified, by PyTorch's autograd.
+    """
+    pixels = np.random.default_rng(6).uniform(-120, 130, (1, 3, 224, 224)).astype(np.float32)
+    rectified = [each for each in chain(model) if isinstance(each, layers.Conv2D | layers.ReLU)]
+    x = torch.tensor(pixels.transpose(0, 2, 3, 1).copy())
+    for layer in chain(model):
+        x = layer(x)
+        if layer is rectified[-1]:
+            maps = x
+    (gradient,) = torch.autograd.grad(x[0, 1], maps)
+    theirs = (gradient.mean((1, 2), keepdim=True) * maps).sum(-1)[0].detach().numpy()
+    tape = gradcam.load(path).forward(pixels)
+    return (
+        largest_difference(tape.scores, x.detach().numpy()),
+        largest_difference(tape.grad_cam([1], layer="relu5_3")[0].raw, theirs),
+    )
+
+
+@pytest.mark.parametrize("file", SAVED)
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_and_grad_cam(name, file, tmp_path):
+    model = made(name)
+    SAVED[file](model, tmp_path / file)
+    scores, cam = compare(tmp_path / file, model)
+    print(f"{name}, {file}: scores {scores:.1e}, Grad-CAM {cam:.1e}")
+    assert scores < 3e-5
+    assert cam < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", SAVED)
+def test_the_published_network(file, tmp_path):
+    """keras.applications' VGG-16, 553 MB."""
+    keras.utils.set_random_seed(7)
+    model = keras.applications.VGG16(weights=None, classifier_activation=None)
+    SAVED[file](model, tmp_path / file)
+    assert_same(tmp_path / file, model, ordered=True)
+    scores, cam = compare(tmp_path / file, model)
+    print(f"VGG16, {file}: scores {scores:.1e}, Grad-CAM {cam:.1e}")
+    assert scores < 3e-5
+    assert cam < 1e-4
