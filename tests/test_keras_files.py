@@ -559,6 +559,20 @@ def test_a_child_that_never_answers_is_ended(monkeypatch):
         keras.read(DATA / "small.h5")
 
 
+def test_a_file_that_crashes_the_library():
+    """Found by fuzzing: HDF5 2.0 reads beyond its memory. A mended one may say what is wrong."""
+    with pytest.raises(WeightsError, match=r"crashes_libhdf5\.h5: (damaged as|unreadable as) HDF5"):
+        keras.read(DATA / "crashes_libhdf5.h5")
+
+
+def test_a_file_that_the_library_never_finishes(monkeypatch):
+    """Found by fuzzing: HDF5 2.0 walks in a circle."""
+    monkeypatch.setattr(hdf5, "TABLE_SECONDS", 0)
+    monkeypatch.setattr(hdf5, "_SLACK", 1)
+    with pytest.raises(WeightsError, match=r"stops_libhdf5\.h5: (damaged as|unreadable as) HDF5"):
+        keras.read(DATA / "stops_libhdf5.h5")
+
+
 def test_the_child_has_little_memory_and_writes_no_core(tmp_path):
     program = (
         "import resource as r; from gradcam.weights import hdf5_child\n"
