@@ -462,6 +462,7 @@ WRONG = {
     "a name is no text": (_attribute("fc1", "weight_names", [b"\xff"]), "damaged"),
     "Theano's backend": (_attribute("/", "backend", b"theano"), "Theano's order"),
     "no layers": (_attribute("/", "layer_names", np.zeros(0)), "without Keras weights"),
+    "a configuration of numbers": (_attribute("/", "model_config", [1.0, 2.0]), "no JSON"),
     "a configuration that is no JSON": (_attribute("/", "model_config", "{"), "no JSON"),
 }
 

@@ -210,12 +210,12 @@ class _Model:
     epsilons: set[float] = field(default_factory=set)
 
 
-def _model(text: str | bytes, path: str | os.PathLike[str]) -> _Model:
+def _model(text: Any, path: str | os.PathLike[str]) -> _Model:
     """A configuration as far as it is used here; what is not as expected in it is passed over."""
     model = _Model()
     try:
         _collect(json.loads(text), "", model)
-    except (ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: the model's configuration is no JSON ({error})") from error
     return model
 
