@@ -64,8 +64,10 @@ def test_what_goes_wrong_is_found(case, tmp_path):
     assert sum(kept.read_bytes()) % 10 == 0
 
 
-@pytest.mark.parametrize("reader", ["safetensors", "npz", "pth"])
+@pytest.mark.parametrize("reader", ["safetensors", "npz", "pth", "keras", "caffemodel", "onnx"])
 def test_a_short_run_finds_nothing(reader, tmp_path):
+    if reader == "keras":
+        pytest.importorskip("h5py", reason="reads HDF5 files")
     done = run(reader, tmp_path, "--inputs", "300")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "300 inputs" in done.stdout and " 0 kinds of finding" in done.stdout

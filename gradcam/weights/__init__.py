@@ -68,7 +68,7 @@ def load(path: str | os.PathLike[str]) -> Weights:
         raise WeightsError(f"{path}: the file is empty")
     if start.startswith(b"PK"):
         return _read(_zipped(path), path)
-    for name in _there(_SURE):
+    for name in _SURE:
         if _reader(name).recognise(start):
             return _read(name, path)
     from gradcam.weights import foreign
@@ -76,7 +76,7 @@ def load(path: str | os.PathLike[str]) -> Weights:
     kind = foreign.kind(path)
     if kind is not None:
         raise WeightsError(f"{path}: {kind}")
-    for name in _there(_UNSURE):
+    for name in _UNSURE:
         if _reader(name).recognise(start):
             return _read(name, path)
     raise WeightsError(
@@ -103,24 +103,12 @@ def _read(reader: str, path: str) -> Weights:
     return weights
 
 
-def _there(names: tuple[str, ...]) -> list[str]:
-    """Provisional: the readers that have been written."""
-    return [name for name in names if os.path.exists(f"{os.path.dirname(__file__)}/{name}.py")]
-
-
 def _zipped(path: str) -> str:
     """The reader of a zip file, by what lies in it."""
-    import zipfile  # slow to import
+    from gradcam.weights.zips import Archive  # slow to import
 
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except MemoryError:
-        raise
-    except Exception as error:  # zipfile meets damage with errors of every type
-        raise WeightsError(
-            f"{path}: a zip file (PyTorch, Keras or .npz?) that is damaged or cut short ({error})"
-        ) from error
+    with open(path, "rb") as file:
+        names = list(Archive(file, path).members)
     if any(name.endswith(".npy") for name in names):
         return "npz"
     if "model.weights.h5" in names or {"config.json", "metadata.json"} <= set(names):

@@ -94,6 +94,11 @@ def opened(
     """
     if importlib.util.find_spec("h5py") is None:
         raise ImportError(f'{path}: HDF5 files need h5py: pip install "gradcam[keras]"')
+    if not sys.executable or getattr(sys, "frozen", False):
+        raise WeightsError(
+            f"{path}: HDF5 files are read by a second Python, which an application that brings its "
+            f"own has not: make a safetensors file of it elsewhere, with `gradcam convert`"
+        )
     if size is None:
         size = os.fstat(file.fileno()).st_size - start
     child = _start(file.fileno(), start, size)

@@ -64,7 +64,10 @@ class Archive:
         try:
             self._archive = zipfile.ZipFile(_Sparing(file))
         except Exception as error:  # zipfile meets damage with errors of every type
-            raise WeightsError(f"{path}: damaged as a zip file ({error})") from error
+            raise WeightsError(
+                f"{path}: a zip file (PyTorch, Keras or .npz?) that is damaged or cut short "
+                f"({error})"
+            ) from error
         self.members: dict[str, Member] = {}
         for info in self._archive.infolist():
             if info.filename in self.members:
