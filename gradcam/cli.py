@@ -539,7 +539,7 @@ def _network(
         return gradcam.pictograms.model()
     if weights is None:
         raise click.ClickException(_NO_WEIGHTS.format(model=model))
-    if model is None and weights in gradcam.weights.KEYWORDS and not Path(weights).exists():
+    if model is None and gradcam.weights.is_published(weights):
         model = "vgg16"
     make: Callable[..., Network] = getattr(gradcam, model or "load")
     return make(weights, preset=preset, labels=labels)

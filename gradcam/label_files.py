@@ -264,6 +264,11 @@ def _from_lines(lines: Sequence[str]) -> list[_Entry]:
             if match is None:
                 raise ValueError(f"line {number + 1} has no index, but the first line has")
             indices[number], texts[number] = int(match[1]), match[2]
+    elif len(texts) > 1 and _end_in_indices(texts):
+        raise ValueError(
+            "each line ends in what seems an index: put it first, or make a table with a first "
+            "line that names its columns"
+        )
     matches = [_SYNSET_LINE.fullmatch(text) for text in texts]
     expected = any(matches)
     entries = []
@@ -274,6 +279,13 @@ def _from_lines(lines: Sequence[str]) -> list[_Entry]:
         synset, label = ("", text) if match is None else (match[1], match[2] or match[1])
         entries.append(_Entry(place, index, synset, label))
     return entries
+
+
+def _end_in_indices(texts: Sequence[str]) -> bool:
+    """Whether the last words of the lines are 0, 1, ... in some order."""
+    ends = [re.fullmatch(r".*[\s,;:]([0-9]{1,9})", text) for text in texts]
+    found = {int(end[1]) for end in ends if end}
+    return len(found) == len(texts) and max(found) == len(texts) - 1
 
 
 # --- all of them ---

@@ -130,8 +130,10 @@ class Labels(Sequence[Target]):
             return None
         try:
             pairs = json.loads(metadata["classes"])
+            if not isinstance(pairs, list) or not all(isinstance(pair, list) for pair in pairs):
+                raise ValueError("something else stands there")  # a string of two would unpack
             return cls([label for _, label in pairs], [synset or "" for synset, _ in pairs])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"metadata: 'classes' is to be a JSON list of pairs (synset, label) ({error})"
             ) from error

@@ -273,3 +273,13 @@ def test_mutated_files_are_read_or_refused(tmp_path_factory, data):
         assert str(error).startswith(f"{path}: ") and str(error).isprintable()
     else:
         assert all(target.label.strip() for target in found)
+
+
+@pytest.mark.parametrize("between", [",", " ", ": ", ";"])
+def test_an_index_behind_its_label_is_no_part_of_it(between, tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text(f"doctor{between}1\nnurse{between}0\n")
+    with pytest.raises(ValueError, match=r"labels\.txt: each line ends in what seems an index"):
+        Labels.read(path)
+    path.write_text("area 51\nroute 66\n")
+    assert [target.label for target in Labels.read(path)] == ["area 51", "route 66"]

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import pickle
 import tarfile
 import zipfile
@@ -140,7 +141,7 @@ def test_published_weights_are_fetched_for_their_architecture(name, tmp_path, mo
     monkeypatch.setattr(download, "fetch", lambda *arguments: asked.append(arguments) or path)
     assert len(gradcam.vgg11(name).labels) == 3
     assert asked == [("vgg11", name)]
-    with pytest.raises(ValueError, match=rf"gradcam\.vgg16\('{name}'\) downloads"):
+    with pytest.raises(ValueError, match=rf"gradcam\.vgg16\('{name}'\) and `--weights"):
         gradcam.load(name)
     monkeypatch.chdir(tmp_path)
     path.rename(name)  # a file of that name goes before
@@ -248,3 +249,52 @@ def test_convert_names_the_layer_that_is_not_finite(tmp_path):
     with pytest.raises(WeightsError, match=r"w\.npz: classifier\.3\.bias: not finite"):
         weights.convert(tmp_path / "w.npz", tmp_path / "out.safetensors")
     assert [each.name for each in tmp_path.iterdir()] == ["w.npz"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "vgg16.pth")
+    with pytest.raises(WeightsError, match="a pipe or a device, not a file"):
+        weights.load(tmp_path / "vgg16.pth")
+
+
+def test_a_folder_does_not_hide_the_name_of_published_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "imagenet").mkdir()
+    with pytest.raises(ValueError, match="a name of published weights"):
+        weights.load("imagenet")
+
+
+def test_bytes_are_a_path(tmp_path):
+    weights.save({"a": np.ones(3, np.float32)}, tmp_path / "a.safetensors")
+    found = weights.load(os.fsencode(tmp_path / "a.safetensors"))
+    assert list(found.tensors) == ["a"]
+
+
+def test_names_of_a_file_do_nothing_to_a_terminal(tmp_path):
+    path = tmp_path / "a.safetensors"
+    weights.save({"a\x1b[2Jb\n": np.ones(3, np.float32)}, path, {"pre\nset": "\x1b[31m"})
+    with pytest.raises(WeightsError) as caught:
+        gradcam.load(path)
+    text = str(weights.describe(path, digest=False))
+    for told in (str(caught.value), text):
+        assert "\x1b" not in told
+    assert "a\\x1b[2Jb\\n" in str(caught.value) and "pre\\nset" in text
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"preset": '{"a":' * 200_000},
+        {"preset": '{"name": 5}'},
+        {"preset": '{"name": "x", "size": true}'},
+        {"preset": '{"name": "x", "size": 1000000000}'},
+        {"classes": "[" * 200_000},
+        {"classes": '["ab", "cd", "ef", "gh", "ij"]'},
+    ],
+)
+def test_what_a_file_says_of_itself_is_checked(metadata, tmp_path):
+    path = tmp_path / "w.safetensors"
+    weights.save(gradcam.vgg11.random_tensors(width=1, fc=2, classes=5), path, metadata)
+    with pytest.raises(ValueError, match="metadata"):
+        gradcam.load(path)

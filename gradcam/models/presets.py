@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+MAX_SIZE = 1 << 14
+"""The longest side that pictures are resized to, in pixels: as many as can be read."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -49,10 +52,13 @@ class Preset:
         # The fields may come from a weight file: tuples may be lists, and anything may be wrong.
         object.__setattr__(self, "mean", tuple(map(float, self.mean)))
         object.__setattr__(self, "std", tuple(map(float, self.std)))
-        if not isinstance(self.size, int) or not isinstance(self.shorter_side, (int, type(None))):
+        sizes = [self.size] if self.shorter_side is None else [self.size, self.shorter_side]
+        if any(type(size) is not int for size in sizes):
             raise ValueError(f"an input preset's sizes are whole numbers of pixels: {self}")
         if (
-            not all(map(math.isfinite, (*self.mean, *self.std, self.scale)))
+            not isinstance(self.name, str)
+            or max(sizes) > MAX_SIZE
+            or not all(map(math.isfinite, (*self.mean, *self.std, self.scale)))
             or self.channel_order not in ("RGB", "BGR")
             or self.interpolation not in ("bilinear", "nearest")
             or len(self.mean) != 3
@@ -83,8 +89,10 @@ class Preset:
             return find(text)
         try:
             return cls(**json.loads(text))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"metadata: the preset {text!r} cannot be used ({error})") from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"metadata: the preset {text[:200]!r} cannot be used ({error})"
+            ) from error
 
 
 _CAFFE_MEAN = (103.939, 116.779, 123.68)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from importlib import import_module
-from typing import Any
+from typing import Any, BinaryIO
 
 from gradcam.weights import safetensors
 from gradcam.weights.conversion import convert
@@ -56,12 +57,19 @@ def load(path: str | os.PathLike[str]) -> Weights:
         Where it cannot be opened (FileNotFoundError, PermissionError, ...), or is a folder.
     ImportError
         Where a library is missing that reads this kind of file; the message says which.
+    MemoryError
+        Where what must be converted or unpacked has no room.
     TypeError
         Where `path` is no path.
+    ValueError
+        Where it is a name of published weights.
     """
-    path = os.fspath(path)  # a number would be a file descriptor
-    if path in KEYWORDS and not os.path.exists(path):
-        raise ValueError(f"{path!r} is no file here: gradcam.vgg16({path!r}) downloads weights")
+    path = os.fsdecode(path)  # a number would be a file descriptor
+    if is_published(path):
+        raise ValueError(
+            f"{path!r} is no file here, but a name of published weights: gradcam.vgg16({path!r}) "
+            f"and `--weights {path}` download them"
+        )
     with _opened(path) as file:
         start = file.read(_START)
     if not start:
@@ -85,11 +93,18 @@ def load(path: str | os.PathLike[str]) -> Weights:
     )
 
 
-def _opened(path: str) -> Any:
+def is_published(weights: object) -> bool:
+    """Whether this is a name of published weights, and not of a file that is here."""
+    return isinstance(weights, str) and weights in KEYWORDS and not os.path.isfile(weights)
+
+
+def _opened(path: str) -> BinaryIO:
     if os.path.isdir(path):
         from gradcam.weights import foreign
 
         raise IsADirectoryError(errno.EISDIR, foreign.folder(path), path)
+    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its other end
+        raise WeightsError(f"{path}: a pipe or a device, not a file: save it to a file first")
     return open(path, "rb")
 
 

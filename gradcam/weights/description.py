@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gradcam.weights.tensors import Weights
+from gradcam.weights.tensors import Weights, printable
 
 _CHUNK = 1 << 20
 """Bytes that are hashed at a time."""
@@ -99,13 +99,14 @@ class Description:
         else:
             yield "network", f"{self.architecture}, {self.classes} classes"
             yield "layout", str(self.layout)
-            yield "preset", str(self.preset)
+            yield "preset", printable(str(self.preset))
         types = ", ".join(self.dtypes)
         yield "values", f"{self.parameters:,} in {len(self.tensors)} tensors, {types or 'empty'}"
         if self.ignored and self.architecture is not None:
             yield "ignored", f"{len(self.ignored)} tensors without a part in the network"
         for key, value in self.metadata.items():
-            yield key, value if len(value) <= 200 else f"{value[:200]} ..."
+            text = value if len(value) <= 200 else f"{value[:200]} ..."
+            yield printable(key), printable(text)
 
     def __str__(self) -> str:
         return "\n".join(f"{title:9} {text}" for title, text in self.facts())
@@ -133,7 +134,7 @@ def describe(path: str | os.PathLike[str], *, digest: bool = True) -> Descriptio
     path : path
         As :func:`gradcam.weights.load` takes it.
     digest : bool
-        Whether to compute the SHA-256, which reads the whole file; nothing else does.
+        Whether to compute the SHA-256, for which the whole file is read.
 
     Raises
     ------

@@ -50,4 +50,9 @@ def listed(names: Iterable[str], limit: int = 6) -> str:
     """The names for a message, the tail of a long list counted rather than told."""
     every = list(names)
     tail = f" and {len(every) - limit} more" if len(every) > limit else ""
-    return ", ".join(every[:limit]) + tail
+    return ", ".join(map(printable, every[:limit])) + tail
+
+
+def printable(text: str) -> str:
+    """A text from a file for a terminal: line ends and control characters as Python spells them."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
