@@ -1,4 +1,4 @@
-"""What the README shows runs as it stands there."""
+"""What the README shows runs as it stands there, but for what is said of the reader's own files."""
 
 from __future__ import annotations
 
