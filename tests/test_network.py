@@ -421,12 +421,11 @@ def test_a_missing_file_is_a_missing_file(tmp_path):
         b"x",
         b"PK",
         b"PK\x03\x04" + bytes(50),
-        b"\x89HDF\r\n\x1a\n" + bytes(100),
         b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.",
         b"<html>404 not found</html>",
         bytes(1000),
     ],
-    ids=["empty", "a byte", "PK", "zip", "hdf5", "pickle", "html", "zeros"],
+    ids=["empty", "a byte", "PK", "zip", "pickle", "html", "zeros"],
 )
 def test_other_files_are_refused(content, tmp_path):
     path = tmp_path / "w.safetensors"
