@@ -509,3 +509,133 @@ def test_labels_are_as_many_as_classes():
         gradcam.load(content)
     named = gradcam.load(Weights(tensors(classes=2), content.metadata))
     assert [target.label for target in named.labels] == ["doctor", "nurse"]
+
+
+def test_labels_in_an_array_and_in_bytes():
+    network = gradcam.load(tensors(), labels=np.array(list("abcde")))
+    assert [target.label for target in network.labels] == list("abcde")
+    with pytest.raises(
+        TypeError, match=r"labels: expected names of classes or the path .* b'abcde'"
+    ):
+        gradcam.load(tensors(), labels=b"abcde")
+
+
+@pytest.mark.parametrize(
+    "metadata, words",
+    [
+        ({"preset": "nobody"}, "no input preset is called 'nobody'"),
+        (gradcam.Labels(["doctor"]).to_metadata(), "1 labels for a network of 5 classes"),
+        ({"classes": "[3]"}, "classes"),
+    ],
+)
+def test_what_is_wrong_with_the_metadata_is_told_with_the_file(metadata, words, tmp_path):
+    path = tmp_path / "w.safetensors"
+    gradcam.weights.save(tensors(), path, metadata)
+    for make in (gradcam.load, lambda p: gradcam.weights.convert(p, tmp_path / "new.safetensors")):
+        with pytest.raises(WeightsError, match=rf"w\.safetensors: .*{words}"):
+            make(path)
+    assert not (tmp_path / "new.safetensors").exists()
+
+
+def test_a_preset_that_is_given_goes_before_one_that_cannot_be_used(tmp_path):
+    path = tmp_path / "w.safetensors"
+    gradcam.weights.save(tensors(), path, {"preset": "nobody"})
+    assert gradcam.load(path, preset="caffe").preset.name == "caffe"
+    gradcam.weights.convert(path, tmp_path / "new.safetensors", preset="caffe")
+    assert gradcam.load(tmp_path / "new.safetensors").preset.name == "caffe"
+    with pytest.raises(ValueError, match=r"^no input preset is called 'other'"):
+        gradcam.load(path, preset="other")
+
+
+# --- dicts ---
+
+
+class Tensor:
+    """As much of PyTorch's as is needed here."""
+
+    def __init__(self, values, requires_grad=False):
+        self.values, self.requires_grad = values, requires_grad
+
+    def __array__(self, *arguments, **options):
+        if self.requires_grad:
+            raise RuntimeError("Use tensor.detach().numpy() instead.")
+        return self.values
+
+
+def test_a_checkpoint_of_nested_dicts():
+    made = tensors()
+    state = {"state": {0: {"exp_avg": np.ones(3), "step": 4}}, "param_groups": [{"lr": 0.1}]}
+    content = {
+        "epoch": 3,
+        "arch": "vgg16",
+        "best": None,
+        "state_dict": {name: Tensor(values) for name, values in made.items()},
+        "optimizer": state,
+    }
+    x = np.random.default_rng(2).standard_normal((1, 3, 32, 32)).astype(np.float32)
+    expected = gradcam.vgg16(made).forward(x).scores
+    np.testing.assert_array_equal(gradcam.load(content).forward(x).scores, expected)
+
+
+def test_dicts_that_are_refused():
+    made = {name: Tensor(values) for name, values in tensors().items()}
+    made["features.2.weight"].requires_grad = True
+    with pytest.raises(WeightsError, match=r"'features\.2\.weight' cannot be read.*detach"):
+        gradcam.load(made)
+    with pytest.raises(WeightsError, match=r"'features\.2\.weight' cannot be read"):
+        gradcam.load({"features.2.weight": [[1, 2], [3]]})
+    with pytest.raises(WeightsError, match=r"two tensors are called 'a\.b'"):
+        gradcam.load({"a.b": np.ones(2), "a": {"b": np.ones(2)}})
+    circle: dict = {}
+    circle["again"] = circle
+    with pytest.raises(WeightsError, match="within themselves"):
+        gradcam.load(circle)
+
+
+def test_a_module_is_told_to_give_its_state_dict():
+    class Model:
+        def state_dict(self):
+            return tensors()
+
+    for make in (gradcam.load, gradcam.vgg16):
+        with pytest.raises(TypeError, match=r"got a Model; pass what its state_dict\(\) gives"):
+            make(Model())
+
+
+# --- Keras ---
+
+
+def swapped(made):
+    """conv5_2 was made after conv5_3, and the second dense layer first."""
+    names = {"conv2d_11": "conv2d_12", "conv2d_12": "conv2d_11", "dense": "dense_1"}
+    names["dense_1"] = "dense"
+    parts = [(name.split("/"), values) for name, values in keras_counted(made).items()]
+    return {f"{names.get(layer, layer)}/{kind}": values for (layer, kind), values in parts}
+
+
+def test_an_order_that_the_file_tells_goes_before_numbers():
+    made = tensors()
+    converted = identify(Weights(swapped(made), ordered=True)).tensors()
+    for key, values in made.items():
+        np.testing.assert_array_equal(converted[key], values, key)
+    with pytest.raises(WeightsError, match="has shape"):  # by number dense comes first
+        identify(Weights(swapped(made)))
+
+
+def normalised(made, biases):
+    found = {}
+    for name, values in keras_counted(made).items():
+        if biases or not name.startswith("conv") or name.endswith("kernel"):
+            found[name] = values
+        if name.startswith("conv") and name.endswith("kernel"):
+            layer = name.split("/")[0].replace("conv2d", "batch_normalization")
+            for kind in ("gamma", "beta", "moving_mean", "moving_variance"):
+                found[f"{layer}/{kind}"] = np.ones(values.shape[-1], np.float32)
+    return found
+
+
+@pytest.mark.parametrize("biases", [True, False])
+def test_batch_normalisation_of_keras_is_refused_in_words(biases):
+    refused(normalised(tensors(), biases), "whether it comes before or after the ReLU", "ONNX")
+    no_vgg = without(normalised(tensors(), biases), "conv2d_3", "batch_normalization_3")
+    assert "ONNX" not in refused(no_vgg, "it is not one: missing conv")

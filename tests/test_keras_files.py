@@ -224,6 +224,29 @@ def legacy(path: Path, layers: dict[str, dict[str, np.ndarray]], **attributes) -
     return path
 
 
+def test_the_order_of_layers_is_the_models_not_that_of_their_numbers(tmp_path):
+    weights = keras.read(
+        legacy(tmp_path / "w.h5", {n: {f"{n}/kernel:0": VALUES} for n in ("dense_1", "dense")})
+    )
+    assert list(weights.tensors) == ["dense_1/kernel", "dense/kernel"] and weights.ordered
+
+
+@pytest.mark.parametrize(
+    "places, ordered",
+    [
+        (["layers/dense", "layers/dense_1"], True),
+        (["layers/functional/layers/dense", "layers/dense"], True),
+        (["dense", "dense_1"], False),
+        (["layers/block/dense"], False),
+    ],
+)
+def test_groups_named_after_attributes_have_no_order(places, ordered, tmp_path):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        for place in places:
+            file.create_dataset(f"{place}/vars/0", data=VALUES)
+    assert keras.read(tmp_path / "w.h5").ordered == ordered
+
+
 def test_names_of_the_years_between(tmp_path):
     """As TensorFlow made them unique, and models within models."""
     one = np.ones((2, 2), np.float32)
@@ -251,6 +274,7 @@ def test_names_of_the_years_between(tmp_path):
         "other/kernel",
     ]
     assert weights.metadata == {"keras_version": "2.1.0"}
+    assert not weights.ordered  # a model within lists what is trained before what is frozen
 
 
 def test_many_names_in_several_attributes(tmp_path):

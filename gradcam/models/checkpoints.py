@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,10 +29,7 @@ from numpy.typing import NDArray
 from gradcam.models import presets
 from gradcam.models.presets import Preset
 from gradcam.models.vgg import FAMILY, GRID, VGG
-from gradcam.weights.tensors import Weights, WeightsError, listed
-
-EPS = 1e-5
-"""Of batch normalisation, where the file's metadata says nothing else."""
+from gradcam.weights.tensors import EPS, Weights, WeightsError, listed
 
 _RECORDS = re.compile(
     r"(optim|optimi[sz]ers?|schedulers?|lr_schedulers?|scaler|grad_scaler|criterion|loss|callbacks?"
@@ -63,7 +60,8 @@ class Checkpoint:
     layout : str
         Whose names and order of axes the tensors had, in words.
     preset : Preset
-        How pictures become input: what the metadata says, else what goes with the layout.
+        How pictures become input: what the caller says, else the metadata, else what goes with
+        the layout.
     classes : int
     eps : float
         Of batch normalisation.
@@ -91,20 +89,29 @@ class Checkpoint:
         return {piece.target: piece.convert(piece.values) for piece in self._pieces}
 
 
-def identify(weights: Weights) -> Checkpoint:
+def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint:
     """Recognise the VGG that these tensors are.
+
+    Parameters
+    ----------
+    weights : Weights
+    preset : str or Preset, optional
+        Goes before that of the metadata, which is not looked at then.
 
     Raises
     ------
     WeightsError
         Where they are none of :data:`gradcam.models.vgg.FAMILY`: the message says what they seem
         to be and what is missing, left over or misshapen, by the names that the file uses.
-    ValueError
-        Where the metadata holds a preset that cannot be used.
+        Also where the metadata's preset or eps cannot be used.
+    ValueError, TypeError
+        Where the preset that is given is none.
     """
     kept = _without_records(weights.tensors)
     layout = _layout(kept)
     found, left = _network(kept, layout)
+    if layout.ordered and not weights.ordered:
+        found = _by_number(found)
     found = layout.renamed(found)
     vgg = _architecture(found, left, layout)
     pieces = tuple(_pieces(vgg, found, layout))
@@ -112,7 +119,7 @@ def identify(weights: Weights) -> Checkpoint:
     return Checkpoint(
         architecture=vgg.name,
         layout=layout.words,
-        preset=Preset.from_metadata(weights.metadata) or presets.find(layout.preset),
+        preset=_preset(weights.metadata, layout) if preset is None else presets.find(preset),
         classes=pieces[-1].values.size,
         eps=_eps(weights.metadata),
         ignored=tuple(name for name in weights.tensors if name not in used),
@@ -230,22 +237,40 @@ class _Layout:
         return key[0] + ending
 
 
-def _by_order(found: _Found) -> _Found:
-    """Number the layers of each kind, in the order of the file.
+_KINDS = (("conv", 4), ("linear", 2))
+"""Of layers known by their order, and their weights' number of axes."""
 
-    Keras counts layers that nobody named: where the names of all of a kind differ by a number
-    alone, the number is the order.
+
+def _of_rank(found: _Found, rank: int) -> list[str]:
+    """The layers whose weights have so many axes, in order."""
+    return [
+        layer
+        for (layer, parameter), place in found.items()
+        if parameter == "weight" and place.values.ndim == rank
+    ]
+
+
+def _by_number(found: _Found) -> _Found:
+    """Arrange the layers by the numbers in their names, for files that may hold them anyhow.
+
+    Keras counts layers that nobody named, as they are made: where the names of all of a kind
+    differ by a number alone, the number is taken for the order.
     """
-    names: dict[str, str] = {}
-    for kind, rank in (("conv", 4), ("linear", 2)):
-        layers = [
-            layer
-            for (layer, parameter), place in found.items()
-            if parameter == "weight" and place.values.ndim == rank
-        ]
+    numbers: dict[str, int] = {}
+    for _, rank in _KINDS:
+        layers = _of_rank(found, rank)
         if len({re.sub(r"_?\d*$", "", layer) for layer in layers}) == 1:
-            layers.sort(key=lambda layer: int((re.findall(r"\d+$", layer) or ["0"])[0]))
-        names |= {layer: f"{kind}{number}" for number, layer in enumerate(layers, 1)}
+            numbers |= {name: int((re.findall(r"\d+$", name) or ["0"])[0]) for name in layers}
+    return dict(sorted(found.items(), key=lambda entry: numbers.get(entry[0][0], 0)))
+
+
+def _by_order(found: _Found) -> _Found:
+    """Number the layers of each kind, in the order that they have."""
+    names = {
+        layer: f"{kind}{number}"
+        for kind, rank in _KINDS
+        for number, layer in enumerate(_of_rank(found, rank), 1)
+    }
     return {(names.get(layer, layer), key): place for (layer, key), place in found.items()}
 
 
@@ -417,6 +442,11 @@ def _architecture(found: _Found, left: list[str], layout: _Layout) -> VGG:
             f"the convolutions of a {vgg.name} only, without its three fully connected layers "
             f"({listed(dict(ends))}): nothing in it tells classes apart ({layout.top})"
         )
+    if layout.parameters is _KERAS and _normalised(found, left, expected.values()):
+        raise WeightsError(
+            "Keras networks with batch normalisation are not read: the weights do not say whether "
+            "it comes before or after the ReLU; export the model as ONNX, which says so"
+        )
     if layout.ordered and not left:
         kinds = Counter(place.values.ndim for (_, p), place in found.items() if p == "weight")
         raise WeightsError(
@@ -429,6 +459,24 @@ def _architecture(found: _Found, left: list[str], layout: _Layout) -> VGG:
         f"by {layout.words} names the nearest is a {vgg.name}, but it is not one: "
         f"{'; '.join(parts)}"
     )
+
+
+def _normalised(found: _Found, left: list[str], expected: Iterable[list[tuple[str, str]]]) -> bool:
+    """Whether batch normalisations are what keeps Keras's layers from being a VGG's.
+
+    Their convolutions have no biases, as a rule.
+    """
+    kernels = {key for key in found if key[1] == "weight"}
+    return any(name.endswith("/moving_variance") for name in left) and any(
+        kernels == {key for key in each if key[1] == "weight"} for each in expected
+    )
+
+
+def _preset(metadata: Mapping[str, str], layout: _Layout) -> Preset:
+    try:
+        return Preset.from_metadata(metadata) or presets.find(layout.preset)
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
 
 
 def _eps(metadata: Mapping[str, str]) -> float:

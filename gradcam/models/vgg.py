@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -26,10 +27,13 @@ from gradcam.network import Network
 from gradcam.packs import Packs
 from gradcam.weights import KEYWORDS
 from gradcam.weights.storage import Storage, check_storage
-from gradcam.weights.tensors import Weights, WeightsError
+from gradcam.weights.tensors import EPS, Weights, WeightsError
 
 GRID = 7
 """Side of the map that reaches fc6, in positions; other sizes are averaged to it."""
+
+_MOST_DEPTH = 16
+"""Dicts within dicts in which weights are looked for."""
 
 _PARAMETERS = {
     "conv": ("weight", "bias"),
@@ -57,8 +61,9 @@ class Row(NamedTuple):
 class VGG:
     """One configuration of VGG. Call it with weights to make a :class:`gradcam.Network`.
 
-    ``vgg16(weights=None, *, labels=None, preset=None, fc_dtype="float32", seed=0, name=None)``:
-    weights are a path or a dict of arrays; see ``help(vgg16.__call__)``.
+    ``vgg16(weights=None, *, labels=None, preset=None, conv=None, fc_dtype="float32", seed=0,
+    name=None)``: weights are a path, a dict of arrays, or "imagenet" for published ones, which are
+    downloaded once; see ``help(vgg16.__call__)``.
 
     Attributes
     ----------
@@ -90,7 +95,8 @@ class VGG:
         ----------
         weights : path, "imagenet", "imagenet-caffe" or mapping of str to array, optional
             A weight file of PyTorch, Keras, Caffe, ONNX, NumPy or safetensors, known by its
-            content (see :func:`gradcam.weights.load`), or arrays, in any layout that
+            content (see :func:`gradcam.weights.load`), or arrays, in nested dicts where they are
+            (a PyTorch module's ``state_dict()``, a checkpoint), in any layout that
             :mod:`gradcam.models.checkpoints` knows, of any number of classes. Or the name of
             published weights, which are downloaded once: "imagenet" for torchvision's (also
             "DEFAULT" and "IMAGENET1K_V1"), "imagenet-caffe" for the VGG authors' own as Keras has
@@ -128,12 +134,13 @@ class VGG:
         gradcam.WeightsError
             Where a tensor is missing, extra, misshapen or not finite, the file is unreadable, or
             it holds another network; where that is another VGG, the message names its function.
+            Also where the labels are not as many as its classes. This is a ValueError, too.
         OSError
             Where the file cannot be opened.
         ImportError
             Where a library is missing that reads this kind of file; the message says which.
-        ValueError
-            Where the labels, the preset, conv or fc_dtype do not fit.
+        ValueError, TypeError
+            Where the labels, the preset, conv or fc_dtype are none.
         """
         options = _Options(labels, preset, conv, fc_dtype, name)
         if weights is None:
@@ -149,7 +156,7 @@ class VGG:
         self,
         tensors: Mapping[str, NDArray[Any]],
         fc_dtype: Storage = "float32",
-        eps: float = 1e-5,
+        eps: float = EPS,
     ) -> list[Layer]:
         """The list of layers for :meth:`gradcam.Network.from_layers`.
 
@@ -299,7 +306,7 @@ def _network(
     copy = converted.Copy(source) if from_file else None
     content = (copy.weights() if copy else None) or _content(weights)
     try:
-        checkpoint = checkpoints.identify(content)
+        checkpoint = checkpoints.identify(content, options.preset)
         found = next(each for each in FAMILY if each.name == checkpoint.architecture)
         if vgg not in (None, found):
             raise WeightsError(
@@ -308,7 +315,9 @@ def _network(
             )
         tensors = checkpoint.tensors()
         if copy is not None and not checkpoint.in_place:
-            tensors = copy.write(tensors, checkpoint, content.metadata) or tensors
+            with suppress(WeightsError):  # of the file's own preset: the caller's is not kept
+                own = checkpoints.identify(content)
+                tensors = copy.write(tensors, own, content.metadata) or tensors
         layers = found.layers(tensors, options.fc_dtype, checkpoint.eps)
         labels = known_labels(options.labels, content.metadata, checkpoint.classes)
         if labels is None and checkpoint.classes == 1000:
@@ -316,7 +325,7 @@ def _network(
         network = Network.from_layers(
             layers,
             labels=labels,
-            preset=checkpoint.preset if options.preset is None else options.preset,
+            preset=checkpoint.preset,
             conv=options.conv,
             name=options.name or found.name,
         )
@@ -335,8 +344,36 @@ def _content(
     if isinstance(weights, Weights):
         return weights
     if isinstance(weights, Mapping):
-        return Weights({str(name): _array(name, values) for name, values in weights.items()})
+        return Weights(_arrays(weights))
+    if hasattr(weights, "state_dict"):
+        raise TypeError(
+            f"weights: expected a path or a dict of arrays, got a {type(weights).__name__}; "
+            f"pass what its state_dict() gives"
+        )
     return weight_files.load(weights)
+
+
+def _arrays(weights: Mapping[Any, Any]) -> dict[str, NDArray[Any]]:
+    """The arrays in nested dicts, by their keys joined with dots; what is none is left out."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, values in _flattened(weights):
+        array = _array(name, values)
+        if array.dtype.kind not in "biufc" and not hasattr(values, "__array__"):
+            continue
+        if name in arrays:
+            raise WeightsError(f"two tensors are called {name!r}")
+        arrays[name] = array
+    return arrays
+
+
+def _flattened(weights: Mapping[Any, Any], *keys: str) -> Iterator[tuple[str, Any]]:
+    if len(keys) > _MOST_DEPTH:
+        raise WeightsError(f"dicts within more than {_MOST_DEPTH} dicts, or within themselves")
+    for key, value in weights.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, *keys, str(key))
+        else:
+            yield ".".join((*keys, str(key))), value
 
 
 def known_labels(
@@ -346,26 +383,37 @@ def known_labels(
 ) -> Labels | None:
     """The labels given, or read from the file given, or else those of a weight file's metadata.
 
-    None where nothing names the classes. ValueError where they are not as many as `classes`.
+    None where nothing names the classes. WeightsError where they are not as many as `classes`, or
+    where the metadata's cannot be used.
     """
     found: Labels | None
+    if isinstance(given, (bytes, bytearray)):
+        raise TypeError(
+            f"labels: expected names of classes or the path of a file of them, got {given[:40]!r}"
+        )
+    given = getattr(given, "tolist", lambda: given)()  # of an array
     if isinstance(given, (str, os.PathLike)):
         found = Labels.read(given)
-    elif given is None or isinstance(given, Labels):
-        found = given or Labels.from_metadata(metadata)
+    elif isinstance(given, Labels):
+        found = given
+    elif given is None:
+        try:
+            found = Labels.from_metadata(metadata)
+        except ValueError as error:
+            raise WeightsError(str(error)) from error
     else:
         found = Labels(given)
     if found is not None and len(found) != classes:
         source = f"{given}: " if isinstance(given, (str, os.PathLike)) else ""
-        raise ValueError(f"{source}{len(found)} labels for a network of {classes} classes")
+        raise WeightsError(f"{source}{len(found)} labels for a network of {classes} classes")
     return found
 
 
 def _array(name: object, values: ArrayLike) -> NDArray[Any]:
     try:
         return np.asarray(values)
-    except ValueError as error:
-        raise WeightsError(f"tensor {name!r} is no array ({error})") from None
+    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: torch's, of gradients
+        raise WeightsError(f"tensor {name!r} cannot be read as an array: {error}") from None
 
 
 vgg11 = VGG("vgg11", (1, 1, 2, 2, 2))

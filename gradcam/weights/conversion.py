@@ -57,7 +57,7 @@ def convert(
         As of :func:`gradcam.load`; where a value is not finite; where `target` cannot be written.
     """
     from gradcam import weights  # it imports this
-    from gradcam.models import checkpoints, presets
+    from gradcam.models import checkpoints
     from gradcam.models.vgg import known_labels
 
     target = os.fsdecode(target)
@@ -70,11 +70,10 @@ def convert(
             raise FileExistsError(errno.EEXIST, "exists already, and is not replaced", target)
     content = weights.load(source)
     try:
-        checkpoint = checkpoints.identify(content)
+        checkpoint = checkpoints.identify(content, preset)
         known = known_labels(labels, content.metadata, checkpoint.classes)
         tensors = checkpoint.tensors()
-        used = checkpoint.preset if preset is None else presets.find(preset)
-        metadata = dict(content.metadata) | used.to_metadata()
+        metadata = dict(content.metadata) | checkpoint.preset.to_metadata()
         if known is not None:
             metadata |= known.to_metadata()
         safetensors.write(tensors, target, metadata, dtype)

@@ -140,6 +140,7 @@ def _legacy(table: hdf5.Table, path: str | os.PathLike[str], root: hdf5.Group) -
         raise _theano(path)
     places: dict[str, str] = {}
     taken = set()
+    ordered = True
     for layer in _strings(root, "layer_names", path):
         group = table.groups.get(_join(root.path, layer))
         if group is None:
@@ -150,6 +151,8 @@ def _legacy(table: hdf5.Table, path: str | os.PathLike[str], root: hdf5.Group) -
             if place in taken:
                 raise WeightsError(f"{path}: names {place!r} twice")
             taken.add(place)
+            # A model within this one lists what is trained first, and then what is frozen.
+            ordered &= name.startswith(f"{layer}/")
             # A name that comes again is that of a layer in another model within this one.
             places[place if name in places else name] = place
     if any(_is_theano(table.datasets[place].shape) for place in places.values()):
@@ -157,7 +160,7 @@ def _legacy(table: hdf5.Table, path: str | os.PathLike[str], root: hdf5.Group) -
     attributes = table.groups[""].attributes
     text = attributes.get("model_config", "")
     model = _model(text, path) if text else _Model()
-    return _weights(table, places, _metadata(places, model, root.attributes))
+    return _weights(table, places, _metadata(places, model, root.attributes), ordered)
 
 
 def _of_layer(layer: str, group: hdf5.Group, path: str | os.PathLike[str]) -> list[tuple[str, str]]:
@@ -266,7 +269,17 @@ def _modern(table: hdf5.Table, path: str | os.PathLike[str], model: _Model) -> W
         if any(f"{name}/{kind}" in places for kind in _kinds(own)):
             name = layer  # in another model within this one
         places |= {f"{name}/{kind}": d.path for kind, d in zip(_kinds(own), own, strict=True)}
-    return _weights(table, places, _metadata(places, model, {}))
+    ordered = all(_is_counted(layer) for layer in variables)
+    return _weights(table, places, _metadata(places, model, {}), ordered)
+
+
+def _is_counted(layer: str) -> bool:
+    """Whether a group is one of its model's list of layers, which Keras numbers in their order.
+
+    Those of a model that somebody programmed are named after its attributes.
+    """
+    parts = layer.split("/")
+    return len(parts) % 2 == 0 and set(parts[::2]) == {"layers"}
 
 
 def _name(layer: str, table: hdf5.Table, model: _Model) -> str:
@@ -339,12 +352,14 @@ def _merged(groups: list[str], rank: Callable[[str], Any]) -> list[str]:
 # All ------------------------------------------------------------------------------------------
 
 
-def _weights(table: hdf5.Table, places: Mapping[str, str], metadata: dict[str, str]) -> Weights:
+def _weights(
+    table: hdf5.Table, places: Mapping[str, str], metadata: dict[str, str], ordered: bool
+) -> Weights:
     """Read the datasets that these names stand for."""
     tensors = dict(zip(places, table.tensors(list(places.values())), strict=True))
     kinds = {name: table.datasets[place].kind for name, place in places.items()}
     dtypes = {name: kind for name, kind in kinds.items() if kind != str(tensors[name].dtype)}
-    return Weights(tensors, metadata, dtypes=dtypes)
+    return Weights(tensors, metadata, dtypes=dtypes, ordered=ordered)
 
 
 def _metadata(

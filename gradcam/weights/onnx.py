@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from gradcam.weights import protobuf
 from gradcam.weights.onnx_tensors import Tensors
 from gradcam.weights.protobuf import BYTES, VARINT, Message
-from gradcam.weights.tensors import Weights, WeightsError, listed
+from gradcam.weights.tensors import EPS, Weights, WeightsError, listed
 
 FORMAT = "ONNX"
 
@@ -85,9 +85,6 @@ _BLOCKS = {(1, 1, 2, 2, 2), (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)}
 
 _SHAPE_ARITHMETIC = {"Cast", "Concat", "Gather", "Identity", "Slice", "Squeeze", "Unsqueeze"}
 """What older exporters compute Reshape's target with, from the operation Shape."""
-
-_EPSILON = 1e-5
-"""Batch normalisation's, by default in ONNX and in the models."""
 
 
 def recognise(start: bytes) -> bool:
@@ -331,7 +328,7 @@ def _dtypes(layers: list[tuple[str, _Node]], tensors: Tensors) -> dict[str, str]
 
 def _metadata(layers: list[tuple[str, _Node]], path: str) -> dict[str, str]:
     """Batch normalisation's epsilon, where it is not the usual one; all are to have the same."""
-    epsilons = [node.number("epsilon", _EPSILON) for kind, node in layers if kind == "bn"]
+    epsilons = [node.number("epsilon", EPS) for kind, node in layers if kind == "bn"]
     convolutions = [kind for kind, _ in layers].count("conv")
     if len(epsilons) not in (0, convolutions) or len(set(epsilons)) > 1:
         raise _no_vgg(
@@ -339,7 +336,7 @@ def _metadata(layers: list[tuple[str, _Node]], path: str) -> dict[str, str]:
             f"{len(epsilons)} batch normalisations for {convolutions} convolutions, with epsilons "
             f"{listed(map(str, sorted(set(epsilons))))}; expected as many, all alike",
         )
-    return {"eps": str(epsilons[0])} if epsilons and epsilons[0] != _EPSILON else {}
+    return {"eps": str(epsilons[0])} if epsilons and epsilons[0] != EPS else {}
 
 
 def _convolution(node: _Node, tensors: Tensors, name: str) -> dict[str, NDArray[Any]]:

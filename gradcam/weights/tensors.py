@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+EPS = 1e-5
+"""What batch normalisation adds to the variance, where the metadata says nothing else."""
+
 
 class WeightsError(ValueError):
     """A weight file or a set of tensors that cannot be used; the message says which and why."""
@@ -31,12 +34,15 @@ class Weights:
         The kind of file, in words: "safetensors", "PyTorch (zip)", ...
     dtypes : dict of str to str
         The types in the file of those tensors that were converted, where the reader tells them.
+    ordered : bool
+        Whether the tensors are in the order of the layers, as the file tells it.
     """
 
     tensors: dict[str, NDArray[Any]]
     metadata: dict[str, str] = field(default_factory=dict)
     format: str = ""
     dtypes: dict[str, str] = field(default_factory=dict)
+    ordered: bool = False
 
 
 def as_float32(values: NDArray[Any]) -> NDArray[Any]:
