@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import peer
 
 import gradcam
 from gradcam.models import checkpoints
@@ -620,6 +621,23 @@ def test_an_order_that_the_file_tells_goes_before_numbers():
         np.testing.assert_array_equal(converted[key], values, key)
     with pytest.raises(WeightsError, match="has shape"):  # by number dense comes first
         identify(Weights(swapped(made)))
+
+
+def test_layers_of_an_h5_file_have_the_files_order(tmp_path):
+    made = tensors()
+    with peer("h5py").File(tmp_path / "w.h5", "w") as file:
+        content = swapped(made)
+        layer_names = list(dict.fromkeys(name.split("/")[0] for name in content))
+        file.attrs["layer_names"] = [name.encode() for name in layer_names]
+        for layer in layer_names:
+            weight_names = [f"{layer}/kernel:0".encode(), f"{layer}/bias:0".encode()]
+            file.create_group(layer).attrs["weight_names"] = weight_names
+            for kind in ("kernel", "bias"):
+                file[layer].create_dataset(f"{layer}/{kind}:0", data=content[f"{layer}/{kind}"])
+    x = np.random.default_rng(2).standard_normal((1, 3, 32, 32)).astype(np.float32)
+    expected = gradcam.vgg16(made).forward(x).scores
+    found = gradcam.load(tmp_path / "w.h5").forward(x).scores
+    np.testing.assert_array_equal(found, expected)
 
 
 def normalised(made, biases):
