@@ -25,7 +25,7 @@ from gradcam.models.layers import Convolution, Layer
 from gradcam.models.presets import Preset
 from gradcam.network import Network
 from gradcam.packs import Packs
-from gradcam.weights import KEYWORDS
+from gradcam.weights import is_published
 from gradcam.weights.storage import Storage, check_storage
 from gradcam.weights.tensors import EPS, Weights, WeightsError
 
@@ -146,7 +146,7 @@ class VGG:
         if weights is None:
             weights = Weights(self.random_tensors(seed=seed))
             options = replace(options, name=name or f"{self.name} (untrained)")
-        elif isinstance(weights, str) and weights in KEYWORDS and not os.path.exists(weights):
+        elif is_published(weights):
             from gradcam.weights import download
 
             weights = download.fetch(self.name, weights)

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 from importlib import import_module
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 from gradcam.weights import safetensors
 from gradcam.weights.conversion import convert
@@ -93,7 +93,7 @@ def load(path: str | os.PathLike[str]) -> Weights:
     )
 
 
-def is_published(weights: object) -> bool:
+def is_published(weights: object) -> TypeGuard[str]:
     """Whether this is a name of published weights, and not of a file that is here."""
     return isinstance(weights, str) and weights in KEYWORDS and not os.path.isfile(weights)
 
