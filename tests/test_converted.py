@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import onnx_files
 import pytest
 from helpers import run_python
 from test_checkpoints import frossard, tensors
@@ -114,6 +115,102 @@ def test_another_file_in_its_place_is_not_taken_for_it(source, cache):
     assert source.stat().st_size == status.st_size
     np.testing.assert_array_equal(scores(source), expected(2))
     np.testing.assert_array_equal(scores(source), expected(2))
+
+
+def test_a_change_where_no_sample_is_taken_is_seen(source, cache, monkeypatch):
+    """The file's time of change is what it was; that of its entry in the folder cannot be set."""
+    monkeypatch.setattr(converted, "_SAMPLES", 2)
+    scores(source)
+    status = source.stat()
+    content = np.load(source)["fc6_W"].tobytes()
+    place = source.read_bytes().index(content) + len(content) // 2 // 4 * 4
+    assert converted._BLOCK < place < status.st_size - converted._BLOCK
+    before = converted._of_file(source)
+    with open(source, "r+b") as file:
+        file.seek(place)
+        file.write(np.float32(100).tobytes() * 8)
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert converted._of_file(source) == before
+    assert converted.Copy(source).weights() is None
+
+
+@pytest.mark.parametrize("which", ["layouts", "package"])
+def test_copies_of_another_version_are_not_used(which, source, cache, monkeypatch):
+    scores(source)
+    assert converted.Copy(source).weights() is not None
+    if which == "layouts":
+        monkeypatch.setattr(converted, "LAYOUT", converted.LAYOUT + 1)
+    else:
+        monkeypatch.setattr(converted._core, "__version__", "99.0")
+    assert converted.Copy(source).weights() is None
+
+
+def transposed(made):
+    """A VGG-11 as ONNX, with matrices as Gemm takes them by default."""
+    ops = onnx_files.layers("vgg11", made)
+    for op in ops:
+        if op.op == "Gemm":
+            op.attributes = {"transB": 0}
+            op.parameters[0] = np.ascontiguousarray(op.parameters[0].T)
+    return ops
+
+
+def onnx_model(path, seed, beside):
+    """Such a file, the first weights or the last ones in another one beside it."""
+    made = tensors("vgg11", seed=seed)
+    ops = onnx_files.layers("vgg11", made)
+    place = {"convolution": 0, "matrix": -1}[beside]
+    for op in ops:
+        if op.op == "Gemm":
+            op.attributes = {"transB": 0}
+            op.parameters[0] = np.ascontiguousarray(op.parameters[0].T)
+    op = [each for each in ops if each.parameters][place]
+    op.parameters[0], values = "w", op.parameters[0]
+    written = onnx_files.external("w", values, location=f"{path.name}.data")
+    path.write_bytes(onnx_files.model(ops, tensors={"w": written}))
+    path.with_name(f"{path.name}.data").write_bytes(values.tobytes())
+    return gradcam.vgg11(made).forward(X).scores
+
+
+@pytest.mark.parametrize("beside", ["convolution", "matrix"])
+def test_onnx_models_with_a_file_beside_are_read_each_time(beside, tmp_path, cache):
+    path, data = tmp_path / "m.onnx", tmp_path / "m.onnx.data"
+    right = onnx_model(path, 1, beside)
+    np.testing.assert_array_equal(gradcam.load(path).forward(X).scores, right)
+    assert files(cache) == []
+    data.write_bytes((2 * np.fromfile(data, np.float32)).tobytes())
+    assert not np.array_equal(gradcam.load(path).forward(X).scores, right)
+    data.unlink()
+    with pytest.raises(weights.WeightsError, match=r"m\.onnx\.data.*not beside the model"):
+        gradcam.load(path)
+
+
+def test_onnx_models_of_one_file_are_kept(tmp_path, cache, monkeypatch):
+    path = tmp_path / "m.onnx"
+    made = tensors("vgg11")
+    path.write_bytes(onnx_files.model(transposed(made)))
+    for _ in range(2):
+        right = gradcam.vgg11(made).forward(X).scores
+        np.testing.assert_array_equal(gradcam.load(path).forward(X).scores, right)
+        monkeypatch.setattr(weights, "load", never)
+    assert len(files(cache)) == 1
+
+
+def test_a_cache_that_cannot_be_looked_into_is_none(source, cache, monkeypatch):
+    """Another user's home, say. Permissions do not bind the superuser, the longest name does."""
+    monkeypatch.setenv("GRADCAM_CACHE", str(cache / ("x" * 300)))
+    np.testing.assert_array_equal(scores(source), expected())
+
+
+def test_a_cache_that_is_read_only_is_used(source, cache, monkeypatch):
+    scores(source)
+
+    def refuse(*arguments, **options):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    monkeypatch.setattr(weights, "load", never)
+    np.testing.assert_array_equal(scores(source), expected())
 
 
 @pytest.mark.parametrize("damage", ["emptied", "cut", "of zeros", "another's"])

@@ -23,7 +23,7 @@ import pytest
 from helpers import peer, run_python
 
 import gradcam
-from gradcam.weights import download
+from gradcam.weights import KEYWORDS, download
 from gradcam.weights.download import DownloadError, Published, WeightsError, fetch
 
 CONTENT = bytes(range(256)) * 4096
@@ -208,8 +208,9 @@ def test_the_table():
 
 
 def test_synonyms_and_names_that_are_none(monkeypatch):
-    for name in download.NAMES:
+    for name in KEYWORDS:
         assert download._published("vgg16", name).architecture == "vgg16"
+    assert {file.weights for file in download.FILES} | set(download.SYNONYMS) == set(KEYWORDS)
     assert download._published("vgg16", "DEFAULT") is download._published("vgg16", "imagenet")
     with pytest.raises(ValueError, match="none are published for vgg11; there is 'imagenet'"):
         fetch("vgg11", "imagenet-caffe")

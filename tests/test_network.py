@@ -13,7 +13,8 @@ from helpers import assert_close, peer
 
 import gradcam
 from gradcam import weights
-from gradcam.weights import WeightsError
+from gradcam.weights import WeightsError, safetensors
+from gradcam.weights.tensors import from_bfloat16
 
 NAMES = vggs.NAMES
 
@@ -247,6 +248,18 @@ def test_safetensors_by_hand(tmp_path):
     np.testing.assert_array_equal(loaded.tensors["b"], [1.5, -2])
     np.testing.assert_array_equal(loaded.tensors["c"], [[1.5], [-2]])
     assert loaded.tensors["d"].shape == (0, 4)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_bfloat16_of_any_shape_and_order_of_bytes(order):
+    """A number alone stays an array, as the readers' other types do."""
+    bits = np.array([[0x3FC0, 0xC000, 0x0001], [0x7F80, 0x8000, 0xFFC0]], f"{order}u2")
+    right = [[1.5, -2, 2.0**-133], [np.inf, -0.0, np.nan]]
+    for part in (np.s_[:], np.s_[:, ::2], np.s_[0, 1, ...]):
+        found = from_bfloat16(bits[part])
+        assert isinstance(found, np.ndarray) and found.dtype == np.float32
+        np.testing.assert_array_equal(found, np.array(right, np.float32)[part])
+    assert np.signbit(from_bfloat16(bits)[1, 1])
 
 
 def _file(header, data: bytes) -> bytes:
@@ -508,6 +521,15 @@ def test_hostile_header_lengths_are_refused(claimed, tmp_path):
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(claimed.to_bytes(8, "little") + b"{}" + bytes(100))
     with pytest.raises(WeightsError, match="hostile"):
+        weights.load(path)
+
+
+def test_long_headers_are_refused_before_they_are_parsed(tmp_path):
+    path = tmp_path / "hostile.safetensors"
+    with open(path, "wb") as file:
+        file.write((safetensors.MAX_HEADER + 1).to_bytes(8, "little") + b"{")
+        file.truncate(2 * safetensors.MAX_HEADER)  # takes no room on the disk
+    with pytest.raises(WeightsError, match="a header of 16000001 bytes; more than 16000000"):
         weights.load(path)
 
 

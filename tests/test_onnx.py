@@ -520,6 +520,27 @@ def test_a_file_beside(outside, tmp_path):
     assert outside(location="link", offset="4").tobytes() == WEIGHT.tobytes()
 
 
+def test_a_model_and_its_data_that_are_links_into_one_folder(tmp_path):
+    """So Hugging Face's cache keeps them, the names in `blobs` being digests."""
+    values = SMALL["classifier.0.weight"]
+    ops = plain()
+    the(ops, "Gemm").parameters[0] = "w"
+    written = onnx_files.external("w", values, location="model.onnx_data")
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "1"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    (blobs / "6d").write_bytes(onnx_files.model(ops, tensors={"w": written}))
+    (blobs / "0a").write_bytes(values.tobytes())
+    os.symlink("../../blobs/6d", snapshot / "model.onnx")
+    os.symlink("../../blobs/0a", snapshot / "model.onnx_data")
+    assert_same(load(snapshot / "model.onnx").tensors, expected("vgg11", SMALL))
+    (snapshot / "model.onnx_data").unlink()
+    os.symlink("../../secret", snapshot / "model.onnx_data")
+    (blobs / "0a").rename(tmp_path / "secret")
+    with pytest.raises(WeightsError, match="a link out of the model's folder"):
+        load(snapshot / "model.onnx")
+
+
 BESIDE = {
     "above": ({"location": "../beside"}, "expected the bare name"),
     "below": ({"location": "folder/beside"}, "expected the bare name"),

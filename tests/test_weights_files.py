@@ -148,11 +148,6 @@ def test_published_weights_are_fetched_for_their_architecture(name, tmp_path, mo
     assert gradcam.vgg11(name).name == "vgg11" and len(asked) == 1
 
 
-def test_the_names_of_published_weights_are_the_downloaders():
-    download = pytest.importorskip("gradcam.weights.download")
-    assert set(download.NAMES) == set(weights.KEYWORDS)
-
-
 # --- describe ---
 
 

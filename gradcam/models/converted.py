@@ -1,12 +1,16 @@
 """Weights that a file holds in another layout, kept in torchvision's from one process to the next.
 
 The core uses fully connected weights where they lie, mapped from the file: 494 of VGG-16's 553 MB
-are never copied. That is not possible with files of Keras and of Frossard, which hold them in
-another order. So the first network that is made of such a file leaves a safetensors file with its
-weights in the user's cache folder (see :mod:`gradcam.packs`), and later ones map that.
+are never copied. That is not possible with files of Keras and of Frossard and with ONNX graphs
+whose matrices are transposed (Gemm with transB=0, MatMul): they hold them in another order. So the
+first network that is made of such a file leaves a safetensors file with its weights in the user's
+cache folder (see :mod:`gradcam.packs`), and later ones map that.
 
-A copy is found by what the system says of the original (place, size, time of change), and used
-only if samples of the original's bytes and of its own values are those that it was made with.
+A copy is found by what the system says of the original (place, size, times of change) and by the
+versions of what made it, and used only if samples of the original's bytes and of its own values are
+those that it was made with. The original is one file: a reader that opens others beside it gives
+all tensors in order and in one piece, so that there is nothing to keep.
+
 Nothing here is an error: without a copy, the weights are converted again.
 """
 
@@ -22,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam import packs
+from gradcam import _core, packs
 from gradcam.weights import safetensors
 from gradcam.weights.tensors import Weights, WeightsError
 
@@ -34,6 +38,10 @@ LEAST_BYTES = 32 << 20
 
 MOST_BYTES = 2 << 30
 """What all copies together may take; the ones longest unused go first."""
+
+LAYOUT = 1
+"""Counts what copies hold: to be raised with every change of a layout or a preset. The package's
+version alone would let the copies of a development version win over what was mended since."""
 
 _SUFFIX = ".weights"
 _ORIGINAL, _VALUES = "gradcam original", "gradcam values"
@@ -61,16 +69,17 @@ class Copy:
     def weights(self) -> Weights | None:
         """The copy's tensors, mapped, and its metadata; None where there is none that fits."""
         place = self._place()
-        if place is None or not place.exists():
+        if place is None:
             return None
         try:
             found = safetensors.read(place)
             samples = (found.metadata.get(_ORIGINAL), found.metadata.get(_VALUES))
             if samples != (_of_file(self._path), _of_values(found.tensors)):
                 return None
-            os.utime(place)  # it is in use
         except (OSError, WeightsError):
             return None
+        with suppress(OSError):  # a folder that others share need not be ours to write to
+            os.utime(place)  # it is in use
         metadata = {k: v for k, v in found.metadata.items() if k not in (_ORIGINAL, _VALUES)}
         return Weights(found.tensors, metadata, found.format)
 
@@ -115,15 +124,16 @@ class Copy:
         where = packs.folder()
         if where is None or self._state is None:
             return None
-        name = hashlib.sha256(repr(self._state).encode()).hexdigest()[:32]
-        return where / f"{name}{_SUFFIX}"
+        key = repr((LAYOUT, _core.__version__, self._state))
+        return where / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}{_SUFFIX}"
 
 
 def _state(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
     """What changes when a file does, as a rule; None where there is no such file."""
     with suppress(OSError, ValueError):
         status = os.stat(path)
-        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        times = status.st_mtime_ns, status.st_ctime_ns  # the first can be set to anything
+        return status.st_dev, status.st_ino, status.st_size, *times
     return None
 
 

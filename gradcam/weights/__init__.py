@@ -128,11 +128,6 @@ def _zipped(path: str) -> str:
         return "npz"
     if "model.weights.h5" in names or {"config.json", "metadata.json"} <= set(names):
         return "keras"
-    if any(name.endswith("constants.pkl") for name in names):
-        raise WeightsError(
-            f"{path}: a TorchScript program, which is not run here: save the state_dict() of the "
-            f"module that torch.jit.load gives"
-        )
     if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
         return "pth"
     holds = listed(names, 3) if names else "nothing"

@@ -136,10 +136,7 @@ FILES = (
 )
 
 SYNONYMS = {"IMAGENET1K_V1": "imagenet", "DEFAULT": "imagenet"}
-"""Torchvision's words for the same weights."""
-
-NAMES = ("imagenet", "imagenet-caffe", *SYNONYMS)
-"""What :func:`fetch` takes for weights."""
+"""Torchvision's words for the same weights; :data:`gradcam.weights.KEYWORDS` has all names."""
 
 
 def fetch(architecture: str, weights: str) -> Path:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.weights.hdf5_child import BYTES_PER_SECOND, TABLE_SECONDS
-from gradcam.weights.tensors import WeightsError, as_float32
+from gradcam.weights.tensors import WeightsError, as_float32, from_bfloat16
 from gradcam.weights.zips import ask_for, fill
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -247,5 +247,5 @@ def _array(buffer: NDArray[Any], offset: int, dataset: Dataset) -> NDArray[Any]:
     values: NDArray[Any] = np.ndarray(dataset.shape, dataset.dtype, buffer.data, offset)
     values.flags.writeable = False
     if dataset.bfloat16:
-        return (values.astype(np.uint32) << 16).view(np.float32)
+        return from_bfloat16(values)
     return as_float32(values)

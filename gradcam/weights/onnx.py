@@ -117,6 +117,11 @@ def read(path: str | os.PathLike[str]) -> Weights:
     tensors = Tensors(path, graph.messages(_GRAPH_INITIALIZER, "an initialiser"))
     layers = _layers(_chain(_Graph(path, graph, tensors)), path)
     found, metadata = _parameters(layers, tensors), _metadata(layers, path)
+    if tensors.beside:
+        # A copy of what lies in another order is kept for the next time, and found by this file
+        # (gradcam/models/converted.py): it would outlive a change of the file beside. So there
+        # must be no need of one.
+        found = {name: np.ascontiguousarray(values) for name, values in found.items()}
     return Weights(found, metadata, FORMAT, _dtypes(layers, tensors))
 
 

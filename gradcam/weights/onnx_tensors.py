@@ -1,7 +1,9 @@
 """The tensors of an ONNX file: in the file itself, or in another one beside it.
 
 Only those that are asked for are looked at. A file beside is opened by its bare name, in the
-model's own folder; a path, or a link that leads out of the folder, is refused.
+model's own folder; a path, or a link that leads elsewhere, is refused. A model that is a link has
+two folders, its own and that of its target: caches keep the model and its data side by side under
+other names, and give them theirs by links.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.weights.protobuf import Message
-from gradcam.weights.tensors import as_float32
+from gradcam.weights.tensors import as_float32, from_bfloat16
 
 _DIMS, _DATA_TYPE, _SEGMENT, _NAME, _RAW_DATA = 1, 2, 3, 8, 9
 _FLOAT_DATA, _INT32_DATA, _DOUBLE_DATA = 4, 5, 10
@@ -75,6 +77,11 @@ class Tensors:
             self._arrays[key] = self._read(message)
         return self._arrays[key]
 
+    @property
+    def beside(self) -> bool:
+        """Whether a tensor that was asked for lies in another file."""
+        return bool(self._neighbours)
+
     def converted(self, name: str) -> str | None:
         """The type of a tensor in the file, where :meth:`array` gives it another one."""
         message = self._messages.get(name)
@@ -97,7 +104,7 @@ class Tensors:
             raise message.error(f"has shape {shape}, but holds {values.size} numbers")
         values = values.reshape(shape)
         if kind == _BFLOAT16:
-            values = (values.astype(np.uint32) << 16).view(np.float32)
+            values = from_bfloat16(values)
         return as_float32(values)
 
     def _values(self, message: Message, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
@@ -144,7 +151,7 @@ class _Neighbour:
             )
         folder = os.path.realpath(os.path.dirname(os.path.abspath(model)))
         place = os.path.realpath(os.path.join(folder, name))
-        if os.path.dirname(place) != folder:
+        if os.path.dirname(place) not in (folder, os.path.dirname(os.path.realpath(model))):
             raise message.error(
                 f"lies in {name!r}, which is a link out of the model's folder; copy the file there"
             )

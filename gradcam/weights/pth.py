@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from gradcam.weights import pickles
 from gradcam.weights.pickles import Pairs, Refused
-from gradcam.weights.tensors import Weights, WeightsError, as_float32
+from gradcam.weights.tensors import Weights, WeightsError, as_float32, from_bfloat16
 
 if TYPE_CHECKING:
     from gradcam.weights.zips import Archive
@@ -339,7 +339,7 @@ def _folder(archive: Archive) -> str:
     names = [name for name in archive.members if name.split("/")[-1] == "data.pkl"]
     if any(name.split("/")[-1] == "constants.pkl" for name in archive.members):
         raise Refused(
-            "a TorchScript program, not a file of weights; in PyTorch: "
+            "a TorchScript program, which is not run here; in PyTorch: "
             "torch.save(torch.jit.load(FILE).state_dict(), NEW)"
         )
     if len(names) != 1:
@@ -471,7 +471,7 @@ def _array(tensor: Tensor, storage: Storage, block: NDArray[Any], order: str) ->
              for n, s in zip(tensor.size, tensor.strides, strict=True)],
         )  # fmt: skip
     if storage.kind.name == "BFloat16":
-        return (values.astype(np.uint32) << 16).view(np.float32)
+        return from_bfloat16(values)
     if storage.kind.name == "Bool":
         return np.asarray(values != 0)
     return as_float32(values.astype(dtype.newbyteorder("="), copy=False))

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam.files import atomic_write
-from gradcam.weights.tensors import Weights, WeightsError, as_float32
+from gradcam.weights.tensors import Weights, WeightsError, as_float32, from_bfloat16
 
-MAX_HEADER = 100_000_000
-"""The longest header that the format allows, in bytes."""
+MAX_HEADER = 16_000_000
+"""The longest header that is parsed, in bytes. The format allows 100 MB, which a hostile file can
+fill with what takes JSON's parser gigabytes; 16 MB name more than 100 000 tensors."""
 
 _PART = 1 << 20
 """Values that are checked at a time before they are written."""
@@ -67,10 +68,15 @@ def read(path: str | os.PathLike[str]) -> Weights:
         raise WeightsError(f"{path}: {size} bytes are too few for a safetensors file")
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > min(size - 8, MAX_HEADER):
+        if length > size - 8:
             raise WeightsError(
                 f"{path}: the header claims {length} bytes, but the file has {size} "
                 f"(truncated, or no safetensors file)"
+            )
+        if length > MAX_HEADER:
+            raise WeightsError(
+                f"{path}: a header of {length} bytes; more than {MAX_HEADER} are not read, and "
+                f"weights need far fewer"
             )
         header = _parse(path, file.read(length))
     metadata = header.pop("__metadata__", {})
@@ -215,5 +221,5 @@ def _tensor(data: NDArray[Any], entry: dict[str, Any]) -> NDArray[Any]:
     begin, end = entry["data_offsets"]
     values = data[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
     if entry["dtype"] == "BF16":
-        values = (values.astype(np.uint32) << 16).view(np.float32)
+        values = from_bfloat16(values)
     return as_float32(values)

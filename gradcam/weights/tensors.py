@@ -52,6 +52,13 @@ def as_float32(values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
+def from_bfloat16(bits: NDArray[Any]) -> NDArray[np.float32]:
+    """The numbers whose upper halves, as float32, these 16-bit integers are."""
+    wide = bits.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
+
+
 def listed(names: Iterable[str], limit: int = 6) -> str:
     """The names for a message, the tail of a long list counted rather than told."""
     every = list(names)
