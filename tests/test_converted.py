@@ -39,7 +39,7 @@ def files(cache):
 
 
 def scores(source):
-    return gradcam.vgg16(source).forward(X).scores
+    return gradcam.load(source).forward(X).scores
 
 
 def expected(seed=1):
@@ -155,34 +155,25 @@ def transposed(made):
     return ops
 
 
-def onnx_model(path, seed, beside):
-    """Such a file, the first weights or the last ones in another one beside it."""
-    made = tensors("vgg11", seed=seed)
-    ops = onnx_files.layers("vgg11", made)
-    place = {"convolution": 0, "matrix": -1}[beside]
-    for op in ops:
-        if op.op == "Gemm":
-            op.attributes = {"transB": 0}
-            op.parameters[0] = np.ascontiguousarray(op.parameters[0].T)
+@pytest.mark.parametrize("place", [0, -1], ids=["a convolution's", "a matrix"])
+def test_onnx_models_with_a_file_beside_are_read_each_time(place, tmp_path, cache):
+    path, data = tmp_path / "m.onnx", tmp_path / "m.onnx.data"
+    made = tensors("vgg11")
+    ops = transposed(made)
     op = [each for each in ops if each.parameters][place]
     op.parameters[0], values = "w", op.parameters[0]
-    written = onnx_files.external("w", values, location=f"{path.name}.data")
+    written = onnx_files.external("w", values, location=data.name)
     path.write_bytes(onnx_files.model(ops, tensors={"w": written}))
-    path.with_name(f"{path.name}.data").write_bytes(values.tobytes())
-    return gradcam.vgg11(made).forward(X).scores
-
-
-@pytest.mark.parametrize("beside", ["convolution", "matrix"])
-def test_onnx_models_with_a_file_beside_are_read_each_time(beside, tmp_path, cache):
-    path, data = tmp_path / "m.onnx", tmp_path / "m.onnx.data"
-    right = onnx_model(path, 1, beside)
-    np.testing.assert_array_equal(gradcam.load(path).forward(X).scores, right)
+    data.write_bytes(values.tobytes())
+    np.testing.assert_array_equal(scores(path), gradcam.vgg11(made).forward(X).scores)
     assert files(cache) == []
-    data.write_bytes((2 * np.fromfile(data, np.float32)).tobytes())
-    assert not np.array_equal(gradcam.load(path).forward(X).scores, right)
+    name = [name for name in made if name.endswith(".weight")][place]
+    made[name] = 2 * made[name]
+    data.write_bytes((2 * values).tobytes())
+    np.testing.assert_array_equal(scores(path), gradcam.vgg11(made).forward(X).scores)
     data.unlink()
     with pytest.raises(weights.WeightsError, match=r"m\.onnx\.data.*not beside the model"):
-        gradcam.load(path)
+        scores(path)
 
 
 def test_onnx_models_of_one_file_are_kept(tmp_path, cache, monkeypatch):
