@@ -32,9 +32,9 @@ from gradcam.labels import Labels, Target
 from gradcam.methods import METHODS
 from gradcam.methods.explanation import Explanation, FlatMapWarning
 from gradcam.models.layers import Layer
+from gradcam.models.loading import load
 from gradcam.models.presets import PRESETS, Preset
 from gradcam.models.vgg import (
-    load,
     vgg11,
     vgg11_bn,
     vgg13,

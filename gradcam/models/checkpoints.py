@@ -70,6 +70,8 @@ class Checkpoint:
     in_place : bool
         Whether the core can use the fully connected weights as they lie in the file or array:
         ordered as torchvision's, in one piece.
+    layout_preset : str
+        The name of the preset that goes with the layout, whatever is said elsewhere.
     """
 
     architecture: str
@@ -79,6 +81,7 @@ class Checkpoint:
     eps: float
     ignored: tuple[str, ...]
     in_place: bool
+    layout_preset: str
     _pieces: tuple[_Piece, ...] = field(repr=False)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -124,6 +127,7 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
         eps=_eps(weights.metadata),
         ignored=tuple(name for name in weights.tensors if name not in used),
         in_place=not layout.outputs_last and all(map(_usable, pieces)),
+        layout_preset=layout.preset,
         _pieces=pieces,
     )
 

@@ -113,8 +113,8 @@ class Copy:
             entries = {_ORIGINAL: _of_file(self._path), _VALUES: _of_values(tensors)}
             if _state(self._path) != self._state:  # it was changed while it was read
                 return None
-            entries |= checkpoint.preset.to_metadata() | {"eps": repr(checkpoint.eps)}
-            safetensors.write(tensors, place, {**metadata, **entries})
+            entries = {"preset": checkpoint.layout_preset, **metadata, **entries}
+            safetensors.write(tensors, place, entries)
         except (OSError, WeightsError):  # WeightsError: not finite, which the layers will tell
             return None
         found = self.weights()

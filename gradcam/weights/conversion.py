@@ -58,7 +58,7 @@ def convert(
     """
     from gradcam import weights  # it imports this
     from gradcam.models import checkpoints
-    from gradcam.models.vgg import known_labels
+    from gradcam.models.loading import known_labels
 
     target = os.fsdecode(target)
     if not target.endswith(".safetensors"):
