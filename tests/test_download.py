@@ -162,6 +162,9 @@ def program(url: str, *before: str) -> str:
     """A program that fetches the file in a process of its own."""
     return "\n".join(
         [
+            # Started in the background, tests run with SIGINT ignored, and so would this.
+            "import signal",
+            "signal.signal(signal.SIGINT, signal.default_int_handler)",
             "from gradcam.weights import download",
             "file = download.Published('vgg16', 'imagenet', "
             f"{NAME!r}, ({url!r},), {len(CONTENT)}, 'sha256:{SHA256}', '')",
