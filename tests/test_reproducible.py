@@ -32,6 +32,27 @@ def test_results_do_not_depend_on_the_number_of_threads(batch, cpu_level, thread
             assert np.array_equal(actual, alone)
 
 
+@pytest.mark.parametrize("channels", [64, 256])
+def test_pieces_cut_for_many_threads_give_the_same_bits(channels, cpu_level, threads):
+    """3x3 convolutions whose work is shared out by tiles, and, of 256 channels, by outputs; the
+    blocks of 98 tiles and less are cut into smaller pieces for some of these threads."""
+    rng = np.random.default_rng(4)
+    weight = rng.standard_normal((channels, channels, 3, 3)).astype(np.float32)
+    x = rng.standard_normal((1, channels, 55, 54)).astype(np.float32)
+    builder = _core.NetworkBuilder(channels)
+    relu = builder.relu(builder.conv(0, weight, padding=1))
+    network = builder.build()
+    seeds = rng.standard_normal((1, 1, channels, 55, 54)).astype(np.float32)
+    results = []
+    for count in (1, 2, 6, 12, 16, 31):
+        _core.set_num_threads(count)
+        tape = network.forward(x, [relu])
+        results.append((tape.activation(relu), tape.backward(relu, seeds, [0])[0]))
+    for result in results:
+        for actual, alone in zip(result, results[0], strict=True):
+            assert np.array_equal(actual, alone)
+
+
 def test_products_of_several_blocks_agree_with_the_twin_and_with_themselves(threads):
     """A 5x5 convolution whose columns take more than one block, forward and backward."""
     rng = np.random.default_rng(2)

@@ -1,7 +1,7 @@
 /* threads.h: a pool of threads that share out the parts of one piece of work.
  *
- * The work is cut into parts by its size alone, never by the number of threads, and each part
- * writes what no other does: results are the same bits whatever the number of threads. */
+ * Each part of the work writes what no other does, and no sum goes over parts: results are the same
+ * bits whatever the number of threads. */
 #ifndef GC_BASE_THREADS_H
 #define GC_BASE_THREADS_H
 

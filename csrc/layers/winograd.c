@@ -4,7 +4,8 @@
  * multiplied and transformed back, with the layers that are fused, by one thread in one go where
  * the weights are small enough to be read once for each block. Where they are large, a wider block
  * is transformed by all threads, which then share out the output channels, so that each weight is
- * read once. Blocking follows from sizes alone, never from the number of threads.
+ * read once. Where that makes too few pieces of work for all threads, these are cut smaller: a tile
+ * has the same sums, in the same order, in a piece of any size.
  *
  * A map that comes from a convolution of a picture's few channels is large, and quicker made than
  * fetched: it is drawn. Each thread has the rows of one row of tiles computed into a strip of its
@@ -27,6 +28,7 @@ enum {
     BLOCK = 56,                   /* of more channels, stays in the second cache */
     FEW_CHANNELS = 128,
     SMALL_BLOCK = 28,
+    LEAST_TILES = 14,             /* of a piece that is cut, so that each weight serves several */
     INPUT_PART = 4,               /* tiles of a part of its input transform */
     DRAWN_TILES = 2,              /* rows of tiles that a thread draws in one go, and the */
     STRIP_ROWS = DRAWN_TILES * STEP + 2 /* rows of the map that they depend on */
@@ -46,7 +48,8 @@ typedef struct plan {
     gc_winograd winograd;
     size_t tiles;               /* of all images */
     size_t block;               /* tiles of a block */
-    int by_output;              /* threads share out output channels, not tiles */
+    int by_output;              /* threads share out output channels, not blocks of tiles, */
+    size_t cuts;                /* and of a block's tiles so many pieces */
     int draws;                  /* whether a row of tiles is a good block */
     size_t bias_floats;
     size_t v_floats, m_floats;  /* of V and M of one worker */
@@ -58,6 +61,22 @@ static size_t plane_stride(size_t floats)
 {
     const size_t line = 16;
     return (gc_divide_up(floats, line) | 1) * line;
+}
+
+/* How often each of `pieces` is cut, `most` times at most, so that of all workers' time no more than
+ * an eighth passes idle; or as little as can be. */
+static size_t cuts_for(size_t pieces, size_t most, size_t workers)
+{
+    size_t best = 1, best_parts = 0, best_places = 1;
+    for (size_t cuts = 1; cuts <= most && 8 * best_parts < 7 * best_places; cuts++) {
+        const size_t parts = pieces * cuts, places = gc_divide_up(parts, workers) * workers;
+        if (parts * best_places > best_parts * places) {
+            best = cuts;
+            best_parts = parts;
+            best_places = places;
+        }
+    }
+    return best;
 }
 
 static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t count,
@@ -79,6 +98,10 @@ static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t cou
                                                    : SMALL_BLOCK;
     p.draws = !p.by_output && w->tiles_across <= most && 2 * w->tiles_across > most;
     p.block = gc_even_share(p.tiles, most);
+    p.cuts = cuts_for(p.by_output ? w->out_pairs : gc_divide_up(p.tiles, p.block),
+                      p.block / LEAST_TILES, engine.workers);
+    if (!p.by_output)
+        p.block = gc_divide_up(p.block, p.cuts);
     /* Fewer tiles may make larger blocks, but none larger than this: memory never grows when
      * images get fewer. */
     const size_t room = gc_least(p.tiles, most);
@@ -187,13 +210,18 @@ static void input_part(void *argument, size_t part, size_t worker)
                                r->v + from * r->kernels->width);
 }
 
-static void output_part(void *argument, size_t pair, size_t worker)
+static void output_part(void *argument, size_t part, size_t worker)
 {
     const run *r = argument;
     const gc_winograd *w = &r->plan.winograd;
+    const size_t share = gc_divide_up(r->count, r->plan.cuts);
+    const size_t pair = part / r->plan.cuts, from = part % r->plan.cuts * share;
+    if (from >= r->count)
+        return;
+    const size_t count = gc_least(r->count - from, share);
     float *m = r->m + worker * r->plan.m_floats;
-    r->kernels->winograd_product(w, r->count, pair, r->u, r->v, m);
-    r->finish_tiles(w, r->first, r->count, pair, m, &r->finish);
+    r->kernels->winograd_product(w, count, pair, r->u, r->v + from * r->kernels->width, m);
+    r->finish_tiles(w, r->first + from, count, pair, m, &r->finish);
 }
 
 static finish_kernel find_finish(const gc_kernels *kernels, const gc_winograd_step *step)
@@ -254,7 +282,7 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
         for (r.first = 0; r.first < r.plan.tiles; r.first += r.plan.block) {
             r.count = gc_least(r.plan.tiles - r.first, r.plan.block);
             gc_parallel(engine.workers, gc_divide_up(r.count, INPUT_PART), input_part, &r);
-            gc_parallel(engine.workers, w->out_pairs, output_part, &r);
+            gc_parallel(engine.workers, w->out_pairs * r.plan.cuts, output_part, &r);
         }
     }
 }
