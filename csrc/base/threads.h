@@ -1,7 +1,8 @@
 /* threads.h: a pool of threads that share out the parts of one piece of work.
  *
- * Each part of the work writes what no other does, and no sum goes over parts: results are the same
- * bits whatever the number of threads. */
+ * Each part writes what no other does. Parts are cut by sizes alone, or else where a value has the
+ * same sums, in the same order, in a part of any size: results are the same bits whatever the number
+ * of threads. */
 #ifndef GC_BASE_THREADS_H
 #define GC_BASE_THREADS_H
 

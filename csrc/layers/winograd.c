@@ -28,7 +28,7 @@ enum {
     BLOCK = 56,                   /* of more channels, stays in the second cache */
     FEW_CHANNELS = 128,
     SMALL_BLOCK = 28,
-    LEAST_TILES = 14,             /* of a piece that is cut, so that each weight serves several */
+    LEAST_TILES = 14,             /* of a piece, about, so that each weight serves several */
     INPUT_PART = 4,               /* tiles of a part of its input transform */
     DRAWN_TILES = 2,              /* rows of tiles that a thread draws in one go, and the */
     STRIP_ROWS = DRAWN_TILES * STEP + 2 /* rows of the map that they depend on */
@@ -63,8 +63,8 @@ static size_t plane_stride(size_t floats)
     return (gc_divide_up(floats, line) | 1) * line;
 }
 
-/* How often each of `pieces` is cut, `most` times at most, so that of all workers' time no more than
- * an eighth passes idle; or as little as can be. */
+/* How often each of `pieces` is cut, `most` times at most, so that of all workers' time about
+ * an eighth at most passes idle; or as little as can be. */
 static size_t cuts_for(size_t pieces, size_t most, size_t workers)
 {
     size_t best = 1, best_parts = 0, best_places = 1;
