@@ -209,7 +209,7 @@ def available_memory() -> int | None:
 def release_memory() -> None:
     """Give back to the system what is kept between passes.
 
-    The working memory of a pass, at most 256 MB, is kept for the next one, which then need not
+    The working memory of a pass, at most 512 MB, is kept for the next one, which then need not
     wait for the system to clear fresh pages. This gives it back, from all threads; what networks
     and tapes hold stays, and the next pass takes its memory anew.
     """

@@ -28,7 +28,7 @@
 #include "base/threads.h"
 
 enum { LARGE = 1 << 18, HUGE_PAGE = 1 << 21, SHELF_PLACES = 64 };
-static const size_t SHELF_BYTES = (size_t)256 << 20;
+static const size_t SHELF_BYTES = (size_t)512 << 20;
 static const size_t ASK_FROM = (size_t)32 << 20;
 static const size_t RESERVE = (size_t)32 << 20; /* that is left to others, and to small blocks */
 

@@ -16,7 +16,7 @@ void *gc_alloc(size_t bytes);
 void *gc_alloc_zeroed(size_t count, size_t size);
 void gc_free(void *block); /* NULL is fine */
 
-/* Give back to the system what freed blocks are kept for reuse: at most 256 MB. */
+/* Give back to the system what freed blocks are kept for reuse: at most 512 MB. */
 void gc_release_memory(void);
 
 /* Bytes that this process can still take, a small reserve left; UINT64_MAX where that cannot be

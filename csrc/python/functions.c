@@ -354,7 +354,7 @@ PyMethodDef gc_module_methods[] = {
     {"release_memory", release_memory, METH_NOARGS,
      "release_memory()\n--\n\n"
      "Give back to the system what is kept between passes.\n\n"
-     "The working memory of a pass, at most 256 MB, is kept for the next one, which then need\n"
+     "The working memory of a pass, at most 512 MB, is kept for the next one, which then need\n"
      "not wait for the system to clear fresh pages. This gives it back, from all threads; what\n"
      "networks and tapes hold stays, and the next pass takes its memory anew."},
     {"_pretend_memory", pretend_memory, METH_O, NULL},
