@@ -138,7 +138,7 @@ def test_help_names_the_tasks():
 
 def test_a_tiny_contest(tmp_path):
     file = tmp_path / "bench.json"
-    text = command(*TINY, "--against", "none", "--batch", "2,1", "--json", str(file))
+    text = command(*TINY, "--against", "none", "--batch", "2,1", "--layers", "--json", str(file))
     assert text.count("gradcam, five classes") == 2
     assert text.count("gradcam explain") == 1
     content = json.loads(file.read_text())
@@ -148,6 +148,9 @@ def test_a_tiny_contest(tmp_path):
     assert [result["task"] for result in first["results"]] == list(contest.TASKS)
     assert first["peak"] > 0 and first["bandwidth"] > 0
     assert all(len(result["gradcam"]["milliseconds"]) == 2 for result in first["results"])
+    phases = {(row["layer"], row["phase"]) for row in first["layers"]["rows"]}
+    assert {("conv2_1", "forward"), ("conv2_1", "backward"), ("fc6", "forward")} <= phases
+    assert text.count("conv2_1") == 4
 
 
 def test_what_is_not_installed_is_left_out(tmp_path, monkeypatch):

@@ -116,6 +116,12 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple
     help="Channels of the first block; fc6 and fc7 have 64 times as many.  For trying out.",
 )
 @click.option(
+    "--layers",
+    is_flag=True,
+    help="Time gradcam's layers, too, forward and back to the pixels (guided backprop): GFLOP/s, "
+    "GB/s, and the shares of the machine's best.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -132,6 +138,7 @@ def main(
     minutes: float,
     size: int,
     width: int,
+    layers: bool,
     json_file: Path | None,
 ) -> None:
     end = time.monotonic() + 60 * minutes
@@ -166,6 +173,7 @@ def main(
                 against=against,
                 # A process starts with one picture, whatever the batch.
                 tasks=[task for task in tasks if task != "start" or pictures == batch[0]],
+                layers=layers,
                 progress=progress,
             )
             share = (end - time.monotonic()) / (len(matches) - i)
@@ -177,6 +185,8 @@ def main(
                 content["versions"] |= match.versions
                 click.echo("\n".join(f"{name}: {v}" for name, v in match.versions.items()))
             click.echo("\n" + report.table(results, pictures, machine, pictures * limit))
+            if match.layers is not None:
+                click.echo("\n" + match.layers["text"])
             content["tables"].append(
                 {
                     "batch": pictures,
@@ -186,6 +196,7 @@ def main(
                     "bandwidth": machine.bandwidth,
                     "direct_limit_gflop": pictures * limit,
                     "results": [result.as_dict() for result in results],
+                    "layers": match.layers["profile"] if match.layers is not None else None,
                 }
             )
     click.echo("\n" + report.LEGEND)

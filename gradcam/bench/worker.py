@@ -3,7 +3,8 @@
 Commands and answers are JSON, one a line:
 
     {"do": "prepare", "task": T, "batch": N, "size": S}  ->  {"setting": ..., "seconds": ...}
-    {"do": "run", "task": T}                             ->  {"seconds": ...}
+    {"do": "run", "task": T, "again": A}                 ->  {"seconds": ...}
+    {"do": "layers", "batch": N, "size": S}              ->  {"text": ..., "profile": ...}
     {"do": "measure"}                                    ->  {"peak": ..., "bandwidth": ...}
     {"do": "forget"}                                     ->  {}
 
@@ -27,7 +28,7 @@ from gradcam.bench.engines import Engine, Run, Setup, load
 
 SEED = 1
 LONG = 1.0
-"""Seconds of a run that is not repeated to be sure of its time."""
+"""Seconds from which on a run is not repeated to be sure of its time."""
 
 
 def picture(batch: int, size: int) -> NDArray[np.float32]:
@@ -66,11 +67,18 @@ class Worker:
         self.runs[task] = variants[best]
         return {"setting": best, "seconds": times[best], "tried": times}
 
-    def run(self, task: str) -> dict[str, Any]:
-        """The second of two runs, unless they are long: the first finds idle processors, and the
-        caches full of another program's data."""
-        first = timed(self.runs[task])
-        return {"seconds": first if first >= LONG else timed(self.runs[task])}
+    def run(self, task: str, again: bool) -> dict[str, Any]:
+        """Time a run, or the second of two: the first finds idle processors, and the caches full
+        of another program's data."""
+        if again:
+            self.runs[task]()
+        return {"seconds": timed(self.runs[task])}
+
+    def layers(self, batch: int, size: int) -> dict[str, Any]:
+        """The layers of gradcam, the one engine that tells them: forward, and to the pixels."""
+        ours: Any = self.engine
+        profile = ours.network.forward(picture(batch, size)).profile(rule="guided", to="input")
+        return {"text": str(profile), "profile": profile.as_dict()}
 
     def measure(self) -> dict[str, Any]:
         from gradcam.profile import Machine
