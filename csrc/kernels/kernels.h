@@ -199,7 +199,7 @@ typedef struct gc_winograd_kernels {
                        const float *dy, float *dx))                                           \
     X(dense_sums, (gc_storage storage, size_t count, size_t positions, const void *w,         \
                    float *sums))                                                              \
-    X(all_finite, (size_t count, const void *values, int *finite))                           \
+    X(all_finite, (size_t count, const void *values, int *finite))                            \
     X(peak, (size_t rounds, float factor, float term, float *values))                         \
     X(sum, (size_t count, const float *values, float *sum))
 

@@ -27,7 +27,7 @@ void gc_weighted_sum(size_t batch, size_t channels, size_t positions, const floa
 typedef struct search {
     const gc_kernels *kernels;
     size_t count;
-    const void *values;
+    const char *values;
     atomic_int finite; /* so far */
 } search;
 
@@ -39,7 +39,8 @@ static void search_part(void *argument, size_t part, size_t worker)
     int finite;
     if (!atomic_load_explicit(&s->finite, memory_order_relaxed))
         return;
-    s->kernels->all_finite(gc_least(left, SEARCH_PART), (const char *)s->values + first * sizeof(float), &finite);
+    s->kernels->all_finite(gc_least(left, SEARCH_PART), s->values + first * sizeof(float),
+                           &finite);
     if (!finite)
         atomic_store_explicit(&s->finite, 0, memory_order_relaxed);
 }
