@@ -516,7 +516,7 @@ def convert(
     )
     click.echo(
         f"{target}: {found.architecture}, {found.classes} classes, preset "
-        f"{preset or found.preset.name}, {dtype}, {target.stat().st_size:,} bytes"
+        f"{found.preset.name}, {dtype}, {target.stat().st_size:,} bytes"
     )
     if found.ignored:
         click.echo(f"{len(found.ignored)} tensors of {source} have no part in it and were left out")

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Files: written whole or not at all, their digests, and the room for them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_CHUNK = 1 << 20
+
+
+def file_digest(path: str | os.PathLike[str], algorithm: str) -> str:
+    """The hexadecimal digest of a file's bytes, by an algorithm of :mod:`hashlib`."""
+    import hashlib  # slow to import
+
+    running = hashlib.new(algorithm, usedforsecurity=False)
+    with open(path, "rb") as file:
+        left = os.fstat(file.fileno()).st_size  # a file that grows meanwhile has an end, too
+        while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+            running.update(chunk)
+            left -= len(chunk)
+    return running.hexdigest()
+
+
+def free_bytes(folder: str | os.PathLike[str]) -> int:
+    """The room that this user has on the folder's disk."""
+    system = os.statvfs(folder)
+    return system.f_bavail * system.f_frsize
 
 
 @contextmanager

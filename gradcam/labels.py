@@ -16,8 +16,6 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradcam import label_files
-
 Decoded = list[tuple[str, str, float]]
 """``(synset, label, probability)``, most probable first: Keras's decode_predictions' order."""
 
@@ -115,6 +113,8 @@ class Labels(Sequence[Target]):
         OSError
             Where it cannot be opened.
         """
+        from gradcam import label_files  # not needed where labels come with the weights
+
         return cls(*label_files.read(path))
 
     @classmethod

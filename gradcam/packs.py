@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
-from gradcam.files import atomic_write
+from gradcam.files import atomic_write, free_bytes
 
 LEAST_BYTES = 32 << 20
 """Networks with less are not worth a file."""
@@ -200,8 +200,7 @@ def make_room(path: Path, size: int, most: int) -> bool:
         if total > most:
             entry.unlink(missing_ok=True)
             total -= status.st_size
-    system = os.statvfs(path.parent)
-    return system.f_bavail * system.f_frsize >= 4 * size
+    return free_bytes(path.parent) >= 4 * size
 
 
 def _give_back(tensor: NDArray[np.float32]) -> None:

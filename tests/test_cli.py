@@ -477,7 +477,6 @@ def test_the_file_tells_the_architecture():
 
 
 def test_labels_from_a_file(weight_file):
-    pytest.importorskip("gradcam.label_files", reason="label files cannot be read yet")
     draw("a.png")
     Path("names.txt").write_text("ein Hund\nzwei Hunde\ndrei Hunde\n")
     (record,) = json_lines("predict", "a.png", "--weights", weight_file, "--labels", "names.txt")

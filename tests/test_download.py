@@ -237,7 +237,7 @@ def test_a_file_put_there_by_hand(cache, monkeypatch, digest):
     cache.mkdir(parents=True)
     (cache / NAME).write_bytes(CONTENT)
     assert fetch("vgg16", "imagenet") == cache / NAME
-    monkeypatch.setattr(download, "_digest", None)
+    monkeypatch.setattr(download, "file_digest", None)
     assert fetch("vgg16", "DEFAULT") == cache / NAME, "the digest is remembered"
 
 
@@ -288,7 +288,7 @@ def test_the_caches_of_others(tmp_path, cache, monkeypatch, variable, folder, of
     assert fetch("vgg16", "imagenet") == there
     assert files(cache) == ([] if off else [f"{NAME}.checked"])
     if not off:
-        monkeypatch.setattr(download, "_digest", None)
+        monkeypatch.setattr(download, "file_digest", None)
         assert fetch("vgg16", "imagenet") == there
 
 
@@ -364,7 +364,7 @@ def test_a_download(cache, monkeypatch, server, pooch, capfd):
     assert files(cache) == [NAME, f"{NAME}.checked"]
     out, err = capfd.readouterr()
     assert out == "" and err == f"Downloading {server.url} (1 MB) to {path}\n"
-    monkeypatch.setattr(download, "_digest", None)
+    monkeypatch.setattr(download, "file_digest", None)
     assert fetch("vgg16", "imagenet") == path
     assert server.asked == [(f"/{NAME}", None)], "once"
 

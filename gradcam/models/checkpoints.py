@@ -208,10 +208,7 @@ class _Layout:
             network = networks.setdefault(matched.groupdict().get("prefix", ""), {})
             key = (matched["layer"], self.parameters[matched["ending"]])
             if key in network:
-                raise WeightsError(
-                    f"two networks in one, {network[key].name} and {place.name}: write the one "
-                    f"that is wanted to a file of its own"
-                )
+                raise _two_networks(network[key].name, place.name)
             network[key] = place
         return networks
 
@@ -385,12 +382,16 @@ def _without_records(tensors: Mapping[str, NDArray[Any]]) -> dict[str, _Place]:
             continue
         unwrapped = _WRAPPERS.sub("", name)
         if unwrapped in kept:
-            raise WeightsError(
-                f"two networks in one, {kept[unwrapped].name} and {name}: write the one that is "
-                f"wanted to a file of its own"
-            )
+            raise _two_networks(kept[unwrapped].name, name)
         kept[unwrapped] = _Place(name, values)
     return kept
+
+
+def _two_networks(first: str, second: str) -> WeightsError:
+    return WeightsError(
+        f"two networks in one, {first} and {second}: write the one that is wanted to a file of its "
+        f"own"
+    )
 
 
 def _layout(kept: Mapping[str, _Place]) -> _Layout:
@@ -604,7 +605,7 @@ _TILE = 64
 def _transposed(matrix: NDArray[Any], grid: int) -> NDArray[Any]:
     """From (positions x channels, outputs) to (outputs, channels x positions), contiguous.
 
-    The one copy that is made; fc6 of VGG-16, 411 MB, takes 0.4 s.
+    The one copy that is made: 411 MB for fc6 of VGG-16.
     """
     inputs, outputs = matrix.shape
     source = matrix.reshape(grid, inputs // grid, outputs)

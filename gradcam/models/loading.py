@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradcam import imagenet
 from gradcam import weights as weight_files
 from gradcam.labels import Labels
-from gradcam.models import checkpoints, converted
+from gradcam.models import checkpoints
 from gradcam.models.layers import Convolution
 from gradcam.models.presets import Preset
 from gradcam.models.vgg import FAMILY, VGG
@@ -82,9 +82,12 @@ def make(
     Raises what :func:`load` raises.
     """
     check_storage(options.fc_dtype, "fc_dtype")
-    from_file = isinstance(weights, (str, os.PathLike))
-    source = os.fsdecode(weights) if isinstance(weights, (str, os.PathLike)) else "weights"
-    copy = converted.Copy(source) if from_file else None
+    source, copy = "weights", None
+    if isinstance(weights, (str, os.PathLike)):
+        from gradcam.models import converted  # hashlib, which it needs, is slow to import
+
+        source = os.fsdecode(weights)
+        copy = converted.Copy(source)
     content = (copy.weights() if copy else None) or _content(weights)
     try:
         checkpoint = checkpoints.identify(content, options.preset)
@@ -110,7 +113,7 @@ def make(
         )
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
-    if from_file:
+    if copy is not None:
         convolutions = [layer for layer in layers if layer.op == "conv"]
         kernels = [np.asarray(layer.weights["weight"]) for layer in convolutions]
         network.packs = Packs(network.core, kernels)

@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gradcam.files import file_digest
 from gradcam.weights.tensors import Weights, printable
-
-_CHUNK = 1 << 20
-"""Bytes that are hashed at a time."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ def describe(path: str | os.PathLike[str], *, digest: bool = True) -> Descriptio
         path=os.fsdecode(path),
         format=content.format,
         bytes=os.path.getsize(path),
-        sha256=_sha256(path) if digest else None,
+        sha256=file_digest(path, "sha256") if digest else None,
         architecture=checkpoint.architecture if checkpoint else None,
         reason=reason,
         layout=checkpoint.layout if checkpoint else None,
@@ -173,15 +171,3 @@ def _entries(content: Weights) -> tuple[TensorEntry, ...]:
         TensorEntry(name, values.shape, content.dtypes.get(name, str(values.dtype)))
         for name, values in content.tensors.items()
     )
-
-
-def _sha256(path: str | os.PathLike[str]) -> str:
-    import hashlib  # slow to import
-
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        left = os.fstat(file.fileno()).st_size  # a file that grows meanwhile has an end, too
-        while left > 0 and (chunk := file.read(min(_CHUNK, left))):
-            digest.update(chunk)
-            left -= len(chunk)
-    return digest.hexdigest()

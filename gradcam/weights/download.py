@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from gradcam import packs
-from gradcam.files import atomic_write
+from gradcam.files import atomic_write, file_digest, free_bytes
 from gradcam.weights.tensors import WeightsError
 
 TIMEOUT = 30.0
@@ -237,7 +237,7 @@ def _checked(path: Path, file: Published, folder: Path | None) -> bool:
             if _note(file, folder).read_text("utf-8") == _stamp(path, file):
                 return True
     near = abs(path.stat().st_size - file.size) <= _SLACK
-    if not near or not _matches(_digest(path, file), file):
+    if not near or not _matches(file_digest(path, _algorithm(file)), file):
         return False
     if folder is not None:
         _remember(path, file, folder)
@@ -262,16 +262,8 @@ def _stamp(path: Path, file: Published) -> str:
     return f"{file.digest} {status.st_size} {dates} {os.fspath(path)!r}\n"
 
 
-def _hash(file: Published) -> Any:
-    return hashlib.new(file.digest.partition(":")[0], usedforsecurity=False)
-
-
-def _digest(path: Path, file: Published) -> str:
-    running = _hash(file)
-    with open(path, "rb") as content:
-        while chunk := content.read(_CHUNK):
-            running.update(chunk)
-    return str(running.hexdigest())
+def _algorithm(file: Published) -> str:
+    return file.digest.partition(":")[0]
 
 
 def _matches(digest: str, file: Published) -> bool:
@@ -359,8 +351,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _check_room(file: Published, folder: Path) -> None:
-    system = os.statvfs(folder)
-    free = system.f_bavail * system.f_frsize
+    free = free_bytes(folder)
     if free < file.size:
         raise DownloadError(
             f"{file.name} needs {file.megabytes} in {folder}, where {free / 1e6:.0f} MB are free: "
@@ -495,7 +486,7 @@ class _Sink:
     def _restart(self) -> None:
         self._out.seek(0)
         self._out.truncate()
-        self._hash = _hash(self._file)
+        self._hash = hashlib.new(_algorithm(self._file), usedforsecurity=False)
         self._start = b""
         self.received = 0
 
@@ -529,7 +520,7 @@ class _Sink:
         """What came in place of the file."""
         if self._start.lstrip().startswith(b"<"):
             return "a web page came in its place (does the network want you to log in?)"
-        algorithm = self._file.digest.partition(":")[0]
+        algorithm = _algorithm(self._file)
         return f"{self.received:,} bytes came that are not the file, by their {algorithm}"
 
 
