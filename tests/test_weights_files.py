@@ -10,6 +10,7 @@ import os
 import pickle
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +95,24 @@ def test_what_is_no_weight_file_is_told(name, tmp_path):
             read(path)
         assert str(caught.value).startswith(f"{path}: ") and words in str(caught.value)
     assert [each.name for each in tmp_path.iterdir()] == ["vgg16.pth"]
+
+
+DATA = Path(__file__).parent / "data"
+CUT = [
+    *("torch/state_dict_zip.pth", "torch/state_dict_stream.pth", "caffe/vgg16_v1.caffemodel"),
+    *("onnx/vgg11_torchscript.onnx", "small.h5", "small.keras"),
+]
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_what_is_cut_short_is_to_be_taken_again(name, tmp_path):
+    if name == "small.h5":
+        pytest.importorskip("h5py", reason="reads HDF5 files")
+    content = (DATA / name).read_bytes()
+    path = tmp_path / "cut"
+    path.write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(WeightsError, match=f"^{path}: .* again$"):
+        weights.load(path)
 
 
 def test_folders_are_told(tmp_path):

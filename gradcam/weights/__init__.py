@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from importlib import import_module
 from typing import Any, BinaryIO, TypeGuard
@@ -31,6 +32,9 @@ _SURE = ("safetensors", "keras", "pth")
 
 _UNSURE = ("onnx", "caffemodel")
 """Readers of protocol buffers, which have none: asked when nothing else fits."""
+
+_DAMAGE = re.compile("damaged|truncated|cut off|cut short|is empty")
+"""What readers call a file that is not as it was written; what to do is then the same for all."""
 
 
 def load(path: str | os.PathLike[str]) -> Weights:
@@ -70,6 +74,16 @@ def load(path: str | os.PathLike[str]) -> Weights:
             f"{path!r} is no file here, but a name of published weights: gradcam.vgg16({path!r}) "
             f"and `--weights {path}` download them"
         )
+    try:
+        return _recognised(path)
+    except WeightsError as error:
+        if not _DAMAGE.search(str(error)) or str(error).endswith(" again"):
+            raise
+        raise WeightsError(f"{error}; download or copy it again") from error
+
+
+def _recognised(path: str) -> Weights:
+    """Open a weight file by the reader that knows its content."""
     with _opened(path) as file:
         start = file.read(_START)
     if not start:
