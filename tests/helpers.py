@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -121,3 +123,43 @@ def steady_pictures(network: Any, shape: tuple[int, ...]) -> np.ndarray:
         if is_steady(network.forward(x)):
             return x
     raise AssertionError("no steady pictures: fewer or smaller ones are needed")
+
+
+def refused_flips(read: Callable[[Path], Any], content: bytes, path: Path, count: int) -> int:
+    """How many files with one bit flipped are refused in words, or hold no tensors.
+
+    Flips a bit of each of the first `count` bytes, and of as many anywhere; what is neither read
+    nor refused as a weight file is raises here.
+    """
+    from gradcam import WeightsError
+
+    data = bytearray(content)
+    rng = random.Random(0)
+    refused = 0
+    for place in [*range(count), *(rng.randrange(len(data)) for _ in range(count))]:
+        bit = 1 << rng.randrange(8)
+        data[place] ^= bit
+        path.write_bytes(data)
+        try:
+            refused += not read(path).tensors
+        except WeightsError as error:
+            refused += str(error).startswith(f"{path}: ")
+        data[place] ^= bit
+    return refused
+
+
+def cost_of_reading(path: Path) -> tuple[float, float, float]:
+    """Bytes of a weight file's tensors, of the memory that reading takes, and seconds of it."""
+    told = run_python(
+        f"""
+import time
+from helpers import private_bytes
+from gradcam.weights import load
+before, start = private_bytes(), time.perf_counter()
+tensors = load({str(path)!r}).tensors
+seconds = time.perf_counter() - start
+print(sum(v.nbytes for v in tensors.values()), private_bytes() - before, seconds)
+"""
+    )
+    size, memory, seconds = map(float, told.split())
+    return size, memory, seconds

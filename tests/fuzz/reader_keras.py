@@ -18,7 +18,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from fuzz_weights import mutated
+import zip_mutations
 
 from gradcam.weights import hdf5, hdf5_child
 from gradcam.weights.keras import read
@@ -150,12 +150,4 @@ def mutate(rng, data, others):
         for _ in range(rng.randrange(1, 4)):
             result[rng.randrange(len(result))] ^= 1 << rng.randrange(8)
         return bytes(result)
-    result = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(result, "w") as new:
-        victim = rng.choice(old.namelist())
-        for member in old.infolist():
-            content = old.read(member)
-            if member.filename == victim:
-                content = mutated(rng, content, [content])
-            new.writestr(member.filename, content, member.compress_type)
-    return result.getvalue()
+    return zip_mutations.mutate(rng, data, others)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import zipfile
 
 import numpy as np
-from fuzz_weights import mutated
+from zip_mutations import mutate
 
 from gradcam.weights.npz import read
 
@@ -27,16 +26,3 @@ def seeds() -> list[bytes]:
         save(file, **arrays)
         files.append(file.getvalue())
     return files
-
-
-def mutate(rng, data, others):
-    """Damage one member, and zip all of them again as they were."""
-    result = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(result, "w") as new:
-        victim = rng.choice(old.namelist())
-        for member in old.infolist():
-            content = old.read(member)
-            if member.filename == victim:
-                content = mutated(rng, content, [content])
-            new.writestr(member.filename, content, member.compress_type)
-    return result.getvalue()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_vggs
 import vggs
-from helpers import assert_close, largest_difference, peer, run_python
+from helpers import assert_close, cost_of_reading, largest_difference, peer
 
 import gradcam
 from gradcam import WeightsError
@@ -177,18 +177,7 @@ def test_at_the_true_size(dynamo, tmp_path):
     tensors = vggs.tensors(divide=1, hidden=(4096, 4096), classes=1000)
     path = tmp_path / "vgg16.onnx"
     export("vgg16", tensors, path, dynamo=dynamo)
-    told = run_python(
-        f"""
-import time
-from helpers import private_bytes
-from gradcam.weights import load
-before, start = private_bytes(), time.perf_counter()
-tensors = load({str(path)!r}).tensors
-seconds = time.perf_counter() - start
-print(sum(v.nbytes for v in tensors.values()), private_bytes() - before, seconds)
-"""
-    )
-    size, memory, seconds = map(float, told.split())
+    size, memory, seconds = cost_of_reading(path)
     bytes_there = sum(each.stat().st_size for each in tmp_path.iterdir())
     print(f"ONNX of {bytes_there} bytes: {seconds * 1e3:.0f} ms, {memory:.0f} bytes more")
     assert size == sum(values.nbytes for values in tensors.values())
