@@ -26,15 +26,14 @@ except ModuleNotFoundError as error:  # a checkout that shadows the installed pa
     ) from error
 
 from gradcam import imagenet, weights
-from gradcam.config import show_config
-from gradcam.image import PictureError
-from gradcam.labels import Labels, Target
-from gradcam.methods import METHODS
-from gradcam.methods.explanation import Explanation, FlatMapWarning
-from gradcam.models.layers import Layer
-from gradcam.models.loading import load
-from gradcam.models.presets import PRESETS, Preset
-from gradcam.models.vgg import (
+from gradcam._config import show_config
+from gradcam._engine.layers import Layer
+from gradcam._engine.network import Network
+from gradcam._engine.tape import Tape
+from gradcam._labels.classes import Labels, Target
+from gradcam._methods import METHODS
+from gradcam._models.loading import load
+from gradcam._models.vgg import (
     vgg11,
     vgg11_bn,
     vgg13,
@@ -44,9 +43,10 @@ from gradcam.models.vgg import (
     vgg19,
     vgg19_bn,
 )
-from gradcam.network import Network
-from gradcam.tape import Tape
-from gradcam.weights import WeightsError
+from gradcam._pictures.image import PictureError
+from gradcam._pictures.presets import PRESETS, Preset
+from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._weights.tensors import WeightsError
 
 if TYPE_CHECKING:
     from gradcam import pictograms, plot

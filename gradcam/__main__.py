@@ -1,5 +1,5 @@
 """``python -m gradcam``: the command line."""
 
-from gradcam.cli import main
+from gradcam._cli import main
 
 main(prog_name="python -m gradcam")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from gradcam.labels import Labels
+from gradcam._labels.classes import Labels
 
-_TABLE = Path(__file__).with_name("data") / "imagenet_classes.tsv"
+_TABLE = Path(__file__).with_name("_labels") / "imagenet_classes.tsv"
 
 
 @cache

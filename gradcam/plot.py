@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradcam.files import atomic_write
-from gradcam.image import Geometry
-from gradcam.methods import find
-from gradcam.network import Network
+from gradcam._engine.network import Network
+from gradcam._files import atomic_write
+from gradcam._methods import find
+from gradcam._pictures.image import Geometry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-    from gradcam.methods.explanation import Explanation
+    from gradcam._results.explanation import Explanation
 
 __all__ = [
     "COMPARED",

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gradcam.bench import contest, report
+from gradcam._profile import Machine
+from gradcam.bench import _contest as contest
+from gradcam.bench import _report as report
 from gradcam.bench.__main__ import main
-from gradcam.profile import Machine
 
 TINY = ["--width", "1", "--size", "32", "--threads", "1", "--rounds", "2"]
 

@@ -14,7 +14,8 @@ from wire import message, varint
 
 import gradcam
 from gradcam import WeightsError
-from gradcam.weights import caffemodel, load, protobuf
+from gradcam._weights import caffemodel, protobuf
+from gradcam.weights import load
 
 DATA = Path(__file__).parent / "data" / "caffe"
 VALUES = np.arange(1, 7, dtype="<f4").reshape(2, 3)

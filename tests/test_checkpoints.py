@@ -7,8 +7,8 @@ import pytest
 from helpers import peer
 
 import gradcam
-from gradcam.models import checkpoints
-from gradcam.models.checkpoints import identify
+from gradcam._models import checkpoints
+from gradcam._models.checkpoints import identify
 from gradcam.weights import Weights, WeightsError
 
 CONVOLUTIONS = {

@@ -19,7 +19,9 @@ from helpers import run_python
 from PIL import Image
 
 import gradcam
-from gradcam import cli, demo, pictograms, plot, weights
+from gradcam import _cli as cli
+from gradcam import _demo as demo
+from gradcam import pictograms, plot, weights
 
 LABELS = ["cat", "crane", "crane", "jack-o'-lantern"]
 SYNSETS = ["n02121808", "n02012849", "n03126707", "n03590841"]
@@ -91,7 +93,7 @@ def test_help(command):
 def test_help_needs_neither_matplotlib_nor_pillow():
     run_python(
         "import sys\n"
-        "from gradcam.cli import main\n"
+        "from gradcam._cli import main\n"
         "try: main(['explain', '--help'])\n"
         "except SystemExit as end: assert not end.code\n"
         "assert not {'matplotlib', 'PIL', 'rich'} & set(sys.modules)\n"

@@ -13,7 +13,7 @@ from test_checkpoints import frossard, tensors
 
 import gradcam
 from gradcam import weights
-from gradcam.models import converted
+from gradcam._models import converted
 
 X = np.random.default_rng(2).standard_normal((1, 3, 32, 40)).astype(np.float32)
 
@@ -79,11 +79,11 @@ def test_batch_normalisations_eps_is_kept(tmp_path, cache):
     made = tensors("vgg11_bn")
     weights.save(made, path, {"eps": "0.25", "preset": "caffe", "made": "here"})
     content = weights.load(path)
-    checkpoint = gradcam.models.checkpoints.identify(content)
+    checkpoint = gradcam._models.checkpoints.identify(content)
     copy = converted.Copy(path)
     copy.write(checkpoint.tensors(), checkpoint, content.metadata)
     found = copy.weights()
-    converted_checkpoint = gradcam.models.checkpoints.identify(found)
+    converted_checkpoint = gradcam._models.checkpoints.identify(found)
     assert converted_checkpoint.eps == 0.25 and converted_checkpoint.preset.name == "caffe"
     assert found.metadata["made"] == "here"
 
@@ -258,7 +258,7 @@ def test_weights_that_are_not_finite_are_not_kept(source, cache):
 def test_a_file_that_changes_meanwhile_has_no_copy(source, cache, monkeypatch):
     copy = converted.Copy(source)
     content = weights.load(source)
-    checkpoint = gradcam.models.checkpoints.identify(content)
+    checkpoint = gradcam._models.checkpoints.identify(content)
     made = checkpoint.tensors()
     os.utime(source, (1, 1))
     assert copy.write(made, checkpoint, content.metadata) is None and files(cache) == []
@@ -283,7 +283,7 @@ def test_threads_and_processes_at_once(source, cache):
             np.testing.assert_array_equal(found, expected())
     program = (
         "import gradcam, numpy as np\n"
-        "from gradcam.models import converted\n"
+        "from gradcam._models import converted\n"
         "converted.LEAST_BYTES = 1\n"
         f"x = np.random.default_rng(2).standard_normal((1, 3, 32, 40)).astype(np.float32)\n"
         f"print(gradcam.vgg16({str(source)!r}).forward(x).scores.tobytes().hex())"

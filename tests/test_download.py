@@ -23,8 +23,9 @@ import pytest
 from helpers import peer, run_python
 
 import gradcam
-from gradcam.weights import KEYWORDS, download
-from gradcam.weights.download import DownloadError, Published, WeightsError, fetch
+from gradcam._models import published as download
+from gradcam._models.published import DownloadError, Published, WeightsError, fetch
+from gradcam._weights.reading import KEYWORDS
 
 CONTENT = bytes(range(256)) * 4096
 """What the published file holds: sixteen of the chunks that are taken at a time."""
@@ -165,7 +166,7 @@ def program(url: str, *before: str) -> str:
             # Started in the background, tests run with SIGINT ignored, and so would this.
             "import signal",
             "signal.signal(signal.SIGINT, signal.default_int_handler)",
-            "from gradcam.weights import download",
+            "from gradcam._models import published as download",
             "file = download.Published('vgg16', 'imagenet', "
             f"{NAME!r}, ({url!r},), {len(CONTENT)}, 'sha256:{SHA256}', '')",
             "download.FILES = (file,)",
@@ -221,7 +222,7 @@ def test_synonyms_and_names_that_are_none(monkeypatch):
 
 def test_nothing_is_imported_or_asked_at_import():
     program = (
-        "import sys, gradcam.weights.download; print({'pooch', 'requests'} & set(sys.modules))"
+        "import sys, gradcam._models.published; print({'pooch', 'requests'} & set(sys.modules))"
     )
     assert run_python(program) == "set()"
 

@@ -12,8 +12,8 @@ import vggs
 from PIL import Image
 
 import gradcam
-from gradcam.image import Geometry, PictureError, _covering, prepare, read_picture, render
-from gradcam.models.presets import PRESETS, Preset
+from gradcam._pictures.image import Geometry, PictureError, _covering, prepare, read_picture, render
+from gradcam._pictures.presets import PRESETS, Preset
 
 PICTURE = vggs.picture(30, 40)
 

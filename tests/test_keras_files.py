@@ -17,7 +17,8 @@ import pytest
 from data.make_keras_files import SHAPES, counted
 from helpers import peer, run_python
 
-from gradcam.weights import WeightsError, hdf5, hdf5_child, keras
+from gradcam._weights import hdf5, hdf5_child, keras
+from gradcam.weights import WeightsError
 
 h5py = peer("h5py")
 
@@ -59,7 +60,7 @@ def test_epsilon_comes_from_the_configuration_or_is_kerass(name, eps):
 
 def test_this_process_does_not_load_the_library():
     path = str(DATA / "small.keras")
-    program = f"import sys; from gradcam.weights import keras; keras.read({path!r}); "
+    program = f"import sys; from gradcam._weights import keras; keras.read({path!r}); "
     assert run_python(program + "print('h5py' in sys.modules)") == "False"
 
 
@@ -600,7 +601,7 @@ def test_a_file_that_the_library_never_finishes(monkeypatch):
 
 def test_the_child_has_little_memory_and_writes_no_core(tmp_path):
     program = (
-        "import resource as r; from gradcam.weights import hdf5_child\n"
+        "import resource as r; from gradcam._weights import hdf5_child\n"
         "hdf5_child._limit(1 << 28, 5)\n"
         "print(r.getrlimit(r.RLIMIT_CORE)[0], r.getrlimit(r.RLIMIT_CPU)[0] <= 20)\n"
         "try: bytearray(1 << 30)\nexcept MemoryError: print('refused')"

@@ -14,9 +14,9 @@ from PIL import Image
 
 import gradcam
 from gradcam import _core
-from gradcam.image import Geometry
-from gradcam.methods.explanation import FlatMapWarning
-from gradcam.methods.segments import largest_segment
+from gradcam._pictures.image import Geometry
+from gradcam._pictures.segments import largest_segment
+from gradcam._results.explanation import FlatMapWarning
 
 PIXEL_RULES = {"saliency": "gradient", "deconvnet": "deconvnet", "guided_backprop": "guided"}
 CAM_SIGNS = {"grad_cam": 1, "counterfactual": -1}

@@ -13,8 +13,9 @@ from helpers import assert_close, peer
 
 import gradcam
 from gradcam import weights
-from gradcam.weights import WeightsError, safetensors
-from gradcam.weights.tensors import from_bfloat16
+from gradcam._weights import safetensors
+from gradcam._weights.tensors import from_bfloat16
+from gradcam.weights import WeightsError
 
 NAMES = vggs.NAMES
 

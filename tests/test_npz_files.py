@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from gradcam import _core
-from gradcam.weights import WeightsError, npz
+from gradcam._weights import npz
+from gradcam.weights import WeightsError
 
 VALUES = np.arange(24, dtype=np.float32).reshape(4, 6) / 8
 

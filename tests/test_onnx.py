@@ -17,7 +17,8 @@ from wire import message, varint
 
 import gradcam
 from gradcam import WeightsError
-from gradcam.weights import load, onnx, protobuf
+from gradcam._weights import onnx, protobuf
+from gradcam.weights import load
 
 DATA = Path(__file__).parent / "data" / "onnx"
 FILES = {"vgg11_torchscript": "vgg11", "vgg11_dynamo": "vgg11", "vgg11_bn_zoo": "vgg11_bn"}

@@ -16,7 +16,8 @@ import vggs
 from helpers import run_python
 
 import gradcam
-from gradcam import _core, packs, weights
+from gradcam import _cache, _core, weights
+from gradcam._engine import transformed as packs
 
 PICTURE = vggs.picture(40, 50)
 
@@ -188,7 +189,7 @@ def test_the_longest_unused_go_first(source, cache, tmp_path, monkeypatch):
 def test_off(source, cache, monkeypatch):
     monkeypatch.setenv("GRADCAM_CACHE", "off")
     assert run(source) == without(source)
-    assert files(cache) == [] and packs.folder() is None
+    assert files(cache) == [] and _cache.folder() is None
 
 
 def test_small_networks_have_no_file(source, cache, monkeypatch):
@@ -202,21 +203,21 @@ def test_where_the_files_lie(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert packs.folder() == Path("/home/someone/.cache/gradcam")
+    assert _cache.folder() == Path("/home/someone/.cache/gradcam")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative is to be ignored")
-    assert packs.folder() == Path("/home/someone/.cache/gradcam")
+    assert _cache.folder() == Path("/home/someone/.cache/gradcam")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert packs.folder() == Path("/caches/gradcam")
+    assert _cache.folder() == Path("/caches/gradcam")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert packs.folder() == Path("/home/someone/Library/Caches/gradcam")
+    assert _cache.folder() == Path("/home/someone/Library/Caches/gradcam")
     monkeypatch.setenv("GRADCAM_CACHE", "/elsewhere")
-    assert packs.folder() == Path("/elsewhere")
+    assert _cache.folder() == Path("/elsewhere")
 
 
 def test_two_processes_at_once(source, cache):
     program = (
         "import hashlib, vggs, gradcam\n"
-        "from gradcam import packs\n"
+        "from gradcam._engine import transformed as packs\n"
         "packs.LEAST_BYTES = 1\n"
         f"tape = gradcam.vgg11({str(source)!r}).forward(vggs.picture(40, 50), size=64)\n"
         "print(hashlib.sha256(tape.scores.tobytes()).hexdigest())\n"

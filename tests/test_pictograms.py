@@ -10,9 +10,9 @@ from PIL import Image
 
 from gradcam import imagenet, pictograms
 from gradcam.pictograms import CLASSES, class_index, scene
-from gradcam.pictograms.evaluate import evaluate, intersection_over_union, table
-from gradcam.pictograms.render_examples import EXAMPLES
-from gradcam.pictograms.scenes import _INDEX
+from gradcam.pictograms._evaluate import evaluate, intersection_over_union, table
+from gradcam.pictograms._render_examples import EXAMPLES
+from gradcam.pictograms._scenes import _INDEX
 
 WEIGHTS = pictograms._FOLDER / "pictograms.safetensors"
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)

@@ -10,7 +10,7 @@ load_file = pytest.importorskip("safetensors.torch").load_file
 
 import gradcam  # noqa: E402
 from gradcam.pictograms import CLASSES, scene  # noqa: E402
-from gradcam.pictograms import train as recipe  # noqa: E402
+from gradcam.pictograms import _train as recipe  # noqa: E402
 
 LENGTHS = {"pictures-a": 8, "pictures-b": 4, "batch-a": 4, "batch-b": 2, "validation": 2}
 SMALL = [f"--{name}={value}" for name, value in LENGTHS.items()]

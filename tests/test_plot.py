@@ -14,7 +14,7 @@ from PIL import Image
 
 import gradcam
 from gradcam import plot
-from gradcam.image import Geometry
+from gradcam._pictures.image import Geometry
 
 LABELS = ["cat", "black-and-tan_coonhound", "Old_English_sheepdog", "dog"]
 

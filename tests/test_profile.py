@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import gradcam
-from gradcam import profile
-from gradcam.tables import aligned
+from gradcam import _profile as profile
+from gradcam._tables import aligned
 
 MACHINE = profile.Machine("avx2", 2, peak=100.0, bandwidth=10.0)
 MS = 1e-3

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from gradcam import weights
-from gradcam.weights import WeightsError, pickles, pth, zips
+from gradcam._weights import pickles, pth, zips
+from gradcam.weights import WeightsError
 
 FOLDER = Path(__file__).parent / "data" / "torch"
 FILES = sorted(FOLDER.glob("*.pth"))

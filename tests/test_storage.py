@@ -11,7 +11,7 @@ from helpers import assert_close
 
 import gradcam
 from gradcam import Layer, Network, WeightsError, _core
-from gradcam.weights.storage import stored
+from gradcam._weights.storage import stored
 
 HALVES = ["float16", "bfloat16"]
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 import gradcam
 from gradcam import weights
+from gradcam._weights.reading import KEYWORDS
 from gradcam.weights import WeightsError
 
 
@@ -142,8 +143,9 @@ def test_every_reader_is_imported_only_for_its_files():
         "    path = os.path.join(folder, 'w')\n"
         "    gradcam.weights.save({'a': np.ones(3)}, path)\n"
         "    gradcam.weights.load(path)\n"
-        "readers = 'npz pth keras onnx caffemodel download foreign'.split()\n"
-        "print([r for r in readers if f'gradcam.weights.{r}' in sys.modules])"
+        "readers = '_weights.npz _weights.pth _weights.keras _weights.onnx _weights.caffemodel "
+        "_weights.foreign _models.published'.split()\n"
+        "print([r for r in readers if f'gradcam.{r}' in sys.modules])"
     )
     assert run_python(program) == "[]"
 
@@ -151,9 +153,9 @@ def test_every_reader_is_imported_only_for_its_files():
 # --- published weights ---
 
 
-@pytest.mark.parametrize("name", weights.KEYWORDS)
+@pytest.mark.parametrize("name", KEYWORDS)
 def test_published_weights_are_fetched_for_their_architecture(name, tmp_path, monkeypatch):
-    download = pytest.importorskip("gradcam.weights.download")
+    download = pytest.importorskip("gradcam._models.published")
     path = tmp_path / "vgg11.safetensors"
     weights.save(gradcam.vgg11.random_tensors(width=2, fc=4, classes=3), path)
     asked = []

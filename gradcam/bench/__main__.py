@@ -14,10 +14,11 @@ import click
 import gradcam
 import gradcam.bench
 from gradcam import _core
-from gradcam.bench import contest, report
-from gradcam.files import atomic_write
-from gradcam.profile import direct_gflop
-from gradcam.weights.safetensors import write
+from gradcam._files import atomic_write
+from gradcam._profile import direct_gflop
+from gradcam._weights.safetensors import write
+from gradcam.bench import _contest as contest
+from gradcam.bench import _report as report
 
 ALL = "all"
 

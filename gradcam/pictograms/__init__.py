@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .scenes import CLASSES, Scene, SceneObject, class_index, scene
+from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index, scene
 
 if TYPE_CHECKING:
     from gradcam import Network

@@ -18,18 +18,18 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name and return the exit status."""
     command, *rest = arguments or ["--help"]
     if command == "evaluate":
-        from . import evaluate
+        from gradcam.pictograms import _evaluate
 
-        evaluate.main(rest)
+        _evaluate.main(rest)
     elif command == "train":
         try:
-            from . import train
+            from gradcam.pictograms import _train
         except ModuleNotFoundError as error:
             print(
                 f"training needs {error.name}: pip install torch safetensors tqdm", file=sys.stderr
             )
             return 1
-        train.main(rest)
+        _train.main(rest)
     elif command in ("-h", "--help"):
         print(USAGE)
     else:

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from wire import message
 from wire_mutations import mutate
 
-from gradcam.weights.caffemodel import read
+from gradcam._weights.caffemodel import read
 
 __all__ = ["mutate", "read", "seeds"]
 

@@ -20,8 +20,8 @@ import h5py
 import numpy as np
 import zip_mutations
 
-from gradcam.weights import hdf5, hdf5_child
-from gradcam.weights.keras import read
+from gradcam._weights import hdf5, hdf5_child
+from gradcam._weights.keras import read
 
 __all__ = ["mutate", "read", "seeds"]
 

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from zip_mutations import mutate
 
-from gradcam.weights.npz import read
+from gradcam._weights.npz import read
 
 __all__ = ["mutate", "read", "seeds"]
 

@@ -14,7 +14,8 @@ import vggs
 from onnx_files import Op
 from wire_mutations import mutate
 
-from gradcam.weights import Weights, onnx
+from gradcam._weights import onnx
+from gradcam.weights import Weights
 
 __all__ = ["mutate", "read", "seeds"]
 

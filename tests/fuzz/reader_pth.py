@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fuzz_weights import INTERESTING, mutated
 
-from gradcam.weights.pth import read
+from gradcam._weights.pth import read
 
 __all__ = ["mutate", "read", "seeds"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradcam.weights.safetensors import read, write
+from gradcam._weights.safetensors import read, write
 
 __all__ = ["read", "seeds"]
 

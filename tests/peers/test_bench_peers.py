@@ -11,7 +11,7 @@ from test_bench import command
 torch = peer("torch")
 peer("captum")
 
-from gradcam.bench.engines.pytorch import without_torchvision  # noqa: E402
+from gradcam.bench._engines.pytorch import without_torchvision  # noqa: E402
 
 without_torchvision()
 peer("pytorch_grad_cam")

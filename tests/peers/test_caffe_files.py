@@ -12,7 +12,7 @@ import vggs
 from helpers import assert_close, cost_of_reading, largest_difference, peer
 
 import gradcam
-from gradcam.weights import caffemodel
+from gradcam._weights import caffemodel
 
 peer("google.protobuf")
 peer("torch")

@@ -9,7 +9,7 @@ import pytest
 from helpers import largest_difference, peer
 
 import gradcam
-from gradcam.weights import keras as reader
+from gradcam._weights import keras as reader
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 

@@ -15,8 +15,8 @@ from helpers import assert_close, cost_of_reading, largest_difference, peer
 
 import gradcam
 from gradcam import WeightsError
+from gradcam._weights import onnx as reader
 from gradcam.weights import load
-from gradcam.weights import onnx as reader
 
 onnx = peer("onnx")
 onnxruntime = peer("onnxruntime")

@@ -11,8 +11,8 @@ import pytest
 from helpers import peer
 from PIL import Image
 
-from gradcam.image import prepare, read_picture
-from gradcam.models.presets import PRESETS
+from gradcam._pictures.image import prepare, read_picture
+from gradcam._pictures.presets import PRESETS
 
 torch = peer("torch")
 models = peer("torchvision.models")

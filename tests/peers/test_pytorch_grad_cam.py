@@ -11,7 +11,7 @@ import gradcam
 
 torch = peer("torch")
 
-from gradcam.bench.engines.pytorch import without_torchvision  # noqa: E402
+from gradcam.bench._engines.pytorch import without_torchvision  # noqa: E402
 
 without_torchvision()
 pytorch_grad_cam = peer("pytorch_grad_cam")

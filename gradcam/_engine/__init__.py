@@ -1,0 +1,1 @@
+"""Networks and passes through them: layers, the network, tapes, single layers."""

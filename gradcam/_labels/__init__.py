@@ -1,0 +1,1 @@
+"""The classes of a network, and files that list them."""

@@ -1,0 +1,1 @@
+"""Pictures: reading them, preparing network input, and drawing maps."""

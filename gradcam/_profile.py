@@ -1,0 +1,415 @@
+"""Where the time of a pass goes: layer by layer, beside what the machine can do at best.
+
+Arithmetic is counted as a direct convolution or product needs it, a multiplication and an
+addition for each weight and output position. Winograd's F(4x4, 3x3) takes a quarter of the
+multiplications, so that a layer may come out above the peak. Bytes are those that must move at
+least once: the weights, the maps that a layer reads and those that it writes. Caches may spare a
+layer its maps, and a fully connected one skips the weights of units without a gradient, so that
+here too a share above 1 is possible.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from gradcam import _core
+from gradcam._engine.layers import Node
+from gradcam._tables import aligned
+
+if TYPE_CHECKING:
+    from gradcam._engine.network import Network
+    from gradcam._engine.tape import Tape
+
+Phase = Literal["forward", "backward"]
+
+_SILENT = ("flatten", "dropout")
+"""Operations that compute nothing: they belong to the row before them."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a pass ran on, and what that can do at best.
+
+    Attributes
+    ----------
+    level : str
+        The level of the kernels.
+    threads : int
+    peak : float
+        GFLOP/s on registers.
+    bandwidth : float
+        GB/s read from memory.
+    """
+
+    level: str
+    threads: int
+    peak: float
+    bandwidth: float
+
+    @classmethod
+    def measure(cls) -> Machine:
+        """Measure this machine at the active level, on the threads that a pass may use."""
+        threads = _core.get_num_threads()
+        return cls(
+            _core.cpu_level(),
+            threads,
+            _core.measure_peak(threads),
+            _core.measure_bandwidth(threads),
+        )
+
+    def __or__(self, other: Machine) -> Machine:
+        """The better of two measurements: a yardstick is what the machine did at its best."""
+        peak, bandwidth = max(self.peak, other.peak), max(self.bandwidth, other.bandwidth)
+        return replace(self, peak=peak, bandwidth=bandwidth)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer, with those that ran fused with it, or a sum over layers.
+
+    Attributes
+    ----------
+    layer : str
+        Its name.
+    operation : str
+        What was computed, fused layers included: ``"conv + relu"``.
+    phase : "forward" or "backward"
+    milliseconds : float
+    gflop : float
+        As a direct convolution or product; 10**9 multiplications and additions.
+    megabytes : float
+        Weights and maps, each moved once; 10**6 bytes.
+    gflop_per_second, gigabytes_per_second : float
+    share_of_peak, share_of_bandwidth : float
+        Of what the machine can do at best; 1 is all of it.
+    """
+
+    layer: str
+    operation: str
+    phase: Phase
+    milliseconds: float
+    gflop: float
+    megabytes: float
+    gflop_per_second: float
+    gigabytes_per_second: float
+    share_of_peak: float
+    share_of_bandwidth: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The time of each layer in one pass; prints as a table, in notebooks too.
+
+    Attributes
+    ----------
+    title : str
+        What was run.
+    machine : Machine
+    rows : tuple of Row
+        In the order in which they ran.
+    """
+
+    title: str
+    machine: Machine
+    rows: tuple[Row, ...]
+
+    def total(self, phase: Phase) -> Row:
+        """The sum over the rows of a phase."""
+        rows = [row for row in self.rows if row.phase == phase]
+        return _row(
+            "total",
+            "",
+            phase,
+            1e-3 * math.fsum(row.milliseconds for row in rows),
+            1e9 * math.fsum(row.gflop for row in rows),
+            1e6 * math.fsum(row.megabytes for row in rows),
+            self.machine,
+        )
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that were measured."""
+        return tuple(dict.fromkeys(row.phase for row in self.rows))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, as what JSON has."""
+        return {
+            "title": self.title,
+            "machine": asdict(self.machine),
+            "rows": [asdict(row) for row in self.rows],
+            "totals": [asdict(self.total(phase)) for phase in self.phases],
+        }
+
+    def to_json(self, indent: int | None = None) -> str:
+        """:meth:`as_dict` as JSON."""
+        return json.dumps(self.as_dict(), indent=indent)
+
+    def __str__(self) -> str:
+        lines = [[self._headline], [""], ["layer", "operation", *_TITLES]]
+        for phase in self.phases:
+            total = self.total(phase)
+            lines.append([phase])
+            lines += [self._cells(row, total) for row in (*self._of(phase), total)]
+        return aligned(lines, left=2)
+
+    def __repr__(self) -> str:
+        times = ", ".join(f"{p} {self.total(p).milliseconds:.2f} ms" for p in self.phases)
+        return f"<Profile of {self.title}: {times}>"
+
+    def _repr_html_(self) -> str:
+        def line(cells: Sequence[str], tag: str = "td", style: str = "") -> str:
+            aligns = ["left", "left", *["right"] * len(_TITLES)]
+            return "".join(
+                f'<{tag} style="text-align:{align}{style}">{html.escape(cell)}</{tag}>'
+                for cell, align in zip(cells, aligns, strict=True)
+            )
+
+        lines = [line(["layer", "operation", *_TITLES], "th")]
+        for phase in self.phases:
+            total = self.total(phase)
+            lines.append(
+                f'<th colspan="{2 + len(_TITLES)}" style="text-align:left">{phase}</th>',
+            )
+            lines += [line(self._cells(row, total)) for row in self._of(phase)]
+            lines.append(line(self._cells(total, total), style=";font-weight:bold"))
+        body = "".join(f"<tr>{each}</tr>" for each in lines)
+        return f"<p>{html.escape(self._headline)}</p><table>{body}</table>"
+
+    @property
+    def _headline(self) -> str:
+        m = self.machine
+        return (
+            f"{self.title}; {m.level}, {m.threads} thread{'s' if m.threads > 1 else ''}: at best "
+            f"{m.peak:.0f} GFLOP/s, {m.bandwidth:.1f} GB/s"
+        )
+
+    def _of(self, phase: Phase) -> list[Row]:
+        return [row for row in self.rows if row.phase == phase]
+
+    def _cells(self, row: Row, total: Row) -> list[str]:
+        time = row.milliseconds / total.milliseconds if total.milliseconds else 0.0
+        arithmetic = (
+            [f"{row.gflop:.3f}", f"{row.gflop_per_second:.0f}", _percent(row.share_of_peak)]
+            if row.gflop
+            else ["", "", ""]
+        )
+        return [
+            row.layer,
+            row.operation,
+            f"{row.milliseconds:.3f}",
+            _percent(time),
+            *arithmetic,
+            f"{row.megabytes:.2f}",
+            f"{row.gigabytes_per_second:.1f}",
+            _percent(row.share_of_bandwidth),
+        ]
+
+
+_TITLES = ("ms", "of time", "GFLOP", "GFLOP/s", "of peak", "MB", "GB/s", "of memory")
+
+
+def profile(
+    tape: Tape,
+    target: Any = None,
+    *,
+    rule: _core.Rule = "gradient",
+    to: str | None = None,
+    repeat: int = 5,
+) -> Profile:
+    """Time each layer of a forward pass, and of a backward pass from a class's score.
+
+    The passes of `tape` are run again, on the same input.
+
+    Parameters
+    ----------
+    target : None, int, str, or a list of these
+        The classes whose scores the backward pass starts from, as in :meth:`Tape.grad_cam`.
+    rule : "gradient", "guided" or "deconvnet"
+    to : str, optional
+        Where the backward pass ends: the network's ``target_layer`` by default, as Grad-CAM's
+        does; ``"input"`` for the methods that reach the pixels.
+    repeat : int
+        Times that each pass is run, after one that does not count; a layer's time is the median.
+
+    Returns
+    -------
+    Profile
+
+    Raises
+    ------
+    ValueError
+        For `repeat` below 1, and as :meth:`Tape.grad_cam` raises it.
+    """
+    if repeat < 1:
+        raise ValueError(f"repeat: expected 1 or more, got {repeat}")
+    network, core = tape.network, tape.core
+    end = network.index(network.target_layer if to is None else to)
+    start = network.index(network.score_layer)
+    seeds = tape.request(target).seeds(len(network.labels))
+    kept = sorted(core.kept)
+
+    def forward() -> list[float]:
+        return network.core.forward(tape.input, kept).seconds()
+
+    def backward() -> list[float]:
+        return core.backward_seconds(start, seeds, [end], rule)
+
+    before = Machine.measure()
+    batch, _, height, width = tape.input.shape
+    forward_seconds, backward_seconds = _medians(forward, repeat), _medians(backward, repeat)
+    return from_seconds(
+        network,
+        f"{network.name}, {batch} x {height} x {width}",
+        tape.input.shape,
+        before | Machine.measure(),
+        forward_seconds,
+        backward_seconds,
+        sets=len(seeds),
+        start=start,
+        end=end,
+    )
+
+
+def from_seconds(
+    network: Network,
+    title: str,
+    shape: Sequence[int],
+    machine: Machine,
+    forward: Sequence[float],
+    backward: Sequence[float] = (),
+    *,
+    sets: int = 1,
+    start: int = 0,
+    end: int = 0,
+) -> Profile:
+    """Make the profile of passes whose layers took so many seconds.
+
+    Parameters
+    ----------
+    network : Network
+    title : str
+    shape : (N, C, H, W)
+        Of the input.
+    machine : Machine
+    forward, backward : sequence of float
+        Seconds of each layer, by number; 0 where a layer ran as part of a neighbour, or not at
+        all. No `backward`: a forward pass alone.
+    sets : int
+        Gradients for each picture in the backward pass.
+    start, end : int
+        The layers that the backward pass starts from and ends at.
+    """
+    sizes = [math.prod(each) for each in network.shapes(*shape[2:]).values()]
+    layers = range(len(sizes))
+    rows = [
+        _of_layer(network, "forward", group, forward, shape[0], sizes, machine)
+        for group in _groups(network.nodes, forward, layers)
+    ]
+    if backward:
+        rows += [
+            _of_layer(network, "backward", group, backward, sets * shape[0], sizes, machine)
+            for group in _groups(network.nodes, backward, range(start, end, -1))
+        ]
+    return Profile(title, machine, tuple(rows))
+
+
+def direct_gflop(network: Network, height: int, width: int, until: str) -> float:
+    """GFLOP that direct convolutions and products need for one picture, up to a layer."""
+    sizes = [math.prod(each) for each in network.shapes(height, width).values()]
+    last = network.index(until)
+    return 2e-9 * sum(
+        node.products * size for node, size in zip(network.nodes[: last + 1], sizes, strict=False)
+    )
+
+
+def _medians(run: Callable[[], list[float]], repeat: int) -> list[float]:
+    """The median time of each layer over `repeat` passes, after a first one."""
+    run()
+    passes = [run() for _ in range(repeat)]
+    return [statistics.median(times) for times in zip(*passes, strict=True)]
+
+
+def _groups(
+    nodes: Sequence[Node], seconds: Sequence[float], layers: Sequence[int]
+) -> list[list[int]]:
+    """The layers that took time, in the order they ran, each with those that ran as part of it.
+
+    A layer without a time of its own ran as part of the one before it, in the order of the pass;
+    if it has weights, as part of the next one with weights, or not at all. What computes nothing is
+    added to the one before.
+    """
+    groups: list[list[int]] = []
+    for number in layers:
+        node, takes_time = nodes[number], seconds[number] > 0
+        follows = bool(groups) and _are_neighbours(nodes, groups[-1][-1], number)
+        drawn = follows and takes_time and not any(seconds[n] > 0 for n in groups[-1])
+        if drawn or (follows and (node.op in _SILENT or not (takes_time or node.weights))):
+            groups[-1].append(number)
+        elif takes_time or node.weights:
+            groups.append([number])
+    return [group for group in groups if any(seconds[number] > 0 for number in group)]
+
+
+def _are_neighbours(nodes: Sequence[Node], a: int, b: int) -> bool:
+    return a in nodes[b].inputs or b in nodes[a].inputs
+
+
+def _of_layer(
+    network: Network,
+    phase: Phase,
+    group: Sequence[int],
+    seconds: Sequence[float],
+    count: int,
+    sizes: Sequence[int],
+    machine: Machine,
+) -> Row:
+    """The row of a layer and those that ran as part of it, for `count` maps."""
+    nodes = [network.nodes[number] for number in group]
+    told = [node.op for node in nodes if node.op not in _SILENT] or [nodes[0].op]
+    # What comes in and what goes out of the group, whichever way it ran.
+    low, high = min(group), max(group)
+    outside = network.nodes[low].inputs or (low,)
+    values = sum(sizes[number] for number in outside) + sizes[high]
+    return _row(
+        network.layers[group[0]],
+        " + ".join(told),
+        phase,
+        math.fsum(seconds[number] for number in group),
+        2.0 * count * sum(network.nodes[n].products * sizes[n] for n in group),
+        4.0 * (count * values + sum(node.weights for node in nodes)),
+        machine,
+    )
+
+
+def _row(
+    layer: str,
+    operation: str,
+    phase: Phase,
+    seconds: float,
+    flop: float,
+    bytes: float,
+    machine: Machine,
+) -> Row:
+    arithmetic, reading = ((x * 1e-9 / seconds if seconds else 0.0) for x in (flop, bytes))
+    return Row(
+        layer,
+        operation,
+        phase,
+        1e3 * seconds,
+        1e-9 * flop,
+        1e-6 * bytes,
+        arithmetic,
+        reading,
+        arithmetic / machine.peak,
+        reading / machine.bandwidth,
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

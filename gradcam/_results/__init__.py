@@ -1,0 +1,1 @@
+"""What methods take and return: objectives and explanations."""

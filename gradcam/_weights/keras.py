@@ -1,0 +1,383 @@
+"""Keras's weight files: ``.h5`` (Keras 1 to 3), ``.weights.h5`` and ``.keras`` (Keras 3).
+
+All hold their tensors as HDF5, ``.keras`` within a zip file. Tensors are named LAYER/kernel,
+LAYER/bias, LAYER/gamma, beta, moving_mean and moving_variance, layers in the model's order.
+Nothing in a file is executed: of a model's configuration only names and numbers are used.
+
+- ``.h5``, since 2016: a group per layer, its attribute ``weight_names`` tells the datasets in it,
+  and ``layer_names``, at the top or in the group ``model_weights``, the order of the layers.
+- ``.weights.h5``: ``layers/conv2d_1/vars/0``, where groups are named after the layers' classes and
+  counted for each class. Since Keras 3.10 ``vars`` has an attribute, the layer's own name.
+- ``.keras``: the same as ``model.weights.h5``, besides ``config.json``, which tells all names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from gradcam._weights import hdf5
+from gradcam._weights.tensors import Weights, WeightsError, listed
+from gradcam._weights.zips import Archive, Member, ask_for
+
+_CONFIG = 16 << 20
+"""The longest config.json that is read, in bytes."""
+
+_EPSILON = 0.001
+"""What Keras's batch normalisation adds to the variance where its configuration does not say."""
+
+_STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
+
+_KINDS = {
+    "W": "kernel",
+    "b": "bias",
+    "running_mean": "moving_mean",
+    "running_std": "moving_variance",  # Keras 1 called it so; it is the variance
+} | {name: name for name in ("kernel", "bias", *_STATISTICS)}
+
+_OLD_NAME = re.compile(rf"(?:(.+)_)?({'|'.join(_KINDS)})(?:_\d+)?")
+"""``block1_conv1_W_1``: layer, kind, and what TensorFlow added to keep names apart."""
+
+_NO_LAYERS = {"optimizer", "optimizer_weights", "seed_generator", "metrics"}
+"""Groups with state that is no layer's weights."""
+
+
+def recognise(start: bytes) -> bool:
+    """Whether a file that begins with `start` can be an HDF5 file."""
+    return start.startswith(hdf5.SIGNATURE)
+
+
+def read(path: str | os.PathLike[str]) -> Weights:
+    """Map or read every weight of a Keras file, whichever of the three kinds it is.
+
+    Raises
+    ------
+    ImportError
+        Where h5py is not installed.
+    WeightsError
+        Where the file is damaged, holds no Keras weights, or kernels in Theano's order.
+    """
+    with open(path, "rb") as file:
+        if file.read(2) == b"PK":
+            return _read_archive(file, path)
+        with hdf5.opened(file, path) as table:
+            return _read_table(table, path)
+
+
+def _read_archive(file: BinaryIO, path: str | os.PathLike[str]) -> Weights:
+    archive = Archive(file, path)
+    description = archive.members.get("config.json")
+    if description is None or description.size > _CONFIG:
+        raise WeightsError(f"{path}: a zip file without a config.json of Keras")
+    if "model.weights.json" in archive.members:
+        raise WeightsError(f"{path}: its weights are in several shards; save them as one file")
+    member = archive.members.get("model.weights.h5")
+    if member is None:
+        raise WeightsError(f"{path}: a .keras file without model.weights.h5")
+    model = _model(archive.read(description).tobytes(), path)
+    name = f"{os.fspath(path)}: {member.name}"
+    with (
+        _placed(file, archive, member) as (source, start),
+        hdf5.opened(source, name, start, member.size) as table,
+    ):
+        weights = _modern(table, name, model)
+    return replace(weights, format="Keras 3 (.keras)")
+
+
+@contextmanager
+def _placed(file: BinaryIO, archive: Archive, member: Member) -> Iterator[tuple[BinaryIO, int]]:
+    """A file in which a member lies as it is, and where; where it is deflated, a copy in memory."""
+    if not member.deflated:
+        yield file, member.start
+        return
+    ask_for(member.size, member.name)  # Keras never deflates: someone packed the file again
+    with _nameless() as copy:
+        copy.truncate(member.size)
+        if member.size:
+            archive.read_into(member, np.memmap(copy, np.uint8, "r+"))
+        yield copy, 0
+
+
+def _nameless() -> BinaryIO:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("gradcam"), "w+b")
+    return tempfile.TemporaryFile()
+
+
+def _read_table(table: hdf5.Table, path: str | os.PathLike[str]) -> Weights:
+    """The weights of an HDF5 file that is no part of another."""
+    for root in ("", "model_weights"):
+        group = table.groups.get(root)
+        if group is not None and _strings(group, "layer_names", path):
+            return replace(_legacy(table, path, group), format="Keras HDF5")
+    if any(_leaf(group) == "vars" for group in table.groups):
+        return replace(_modern(table, path, _Model()), format="Keras 3 (.weights.h5)")
+    if "nb_layers" in table.groups[""].attributes:
+        raise WeightsError(
+            f"{path}: written by a Keras before 1.0, with kernels in Theano's order; "
+            f"use the file for TensorFlow (tf_dim_ordering_tf_kernels)"
+        )
+    raise WeightsError(
+        f"{path}: an HDF5 file without Keras weights: neither layer_names nor layers/.../vars "
+        f"(it has {listed(table.datasets) or 'no datasets'})"
+    )
+
+
+# .h5 ------------------------------------------------------------------------------------------
+
+
+def _legacy(table: hdf5.Table, path: str | os.PathLike[str], root: hdf5.Group) -> Weights:
+    """Keras 1 to 3's .h5: attributes tell which datasets are whose, and in what order."""
+    if root.attributes.get("backend") == "theano":
+        raise _theano(path)
+    places: dict[str, str] = {}
+    taken = set()
+    ordered = True
+    for layer in _strings(root, "layer_names", path):
+        group = table.groups.get(_join(root.path, layer))
+        if group is None:
+            raise WeightsError(f"{path}: names a layer {layer!r} but has no group for it")
+        for name, place in _of_layer(layer, group, path):
+            if place not in table.datasets:
+                raise WeightsError(f"{path}: names {place!r} but has no such dataset")
+            if place in taken:
+                raise WeightsError(f"{path}: names {place!r} twice")
+            taken.add(place)
+            # A model within this one lists what is trained first, and then what is frozen.
+            ordered &= name.startswith(f"{layer}/")
+            # A name that comes again is that of a layer in another model within this one.
+            places[place if name in places else name] = place
+    if any(_is_theano(table.datasets[place].shape) for place in places.values()):
+        raise _theano(path)
+    attributes = table.groups[""].attributes
+    text = attributes.get("model_config", "")
+    model = _model(text, path) if text else _Model()
+    return _weights(table, places, _metadata(places, model, root.attributes), ordered)
+
+
+def _of_layer(layer: str, group: hdf5.Group, path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """The name and the dataset of each weight in a layer's group."""
+    parsed = []
+    for name in _strings(group, "weight_names", path):
+        *outer, last = name.removesuffix(":0").split("/")
+        match = _OLD_NAME.fullmatch(last)
+        kind = _KINDS[match[2]] if match else last
+        owner = outer[-1] if outer else (match[1] if match else None)
+        parsed.append((owner or layer, kind, _join(group.path, name)))
+    kinds = [kind for _, kind, _ in parsed]
+    within = len(set(kinds)) < len(kinds)  # the layer is a model, with layers of its own
+    return [(f"{owner if within else layer}/{kind}", place) for owner, kind, place in parsed]
+
+
+def _strings(group: hdf5.Group, name: str, path: str | os.PathLike[str]) -> list[str]:
+    """A list of names in a group's attribute, or in several where it is long."""
+    numbered = [f"{name}{i}" for i in range(len(group.attributes))]
+    parts = [name] if name in group.attributes else [n for n in numbered if n in group.attributes]
+    values: list[str] = []
+    for part in parts:
+        value = group.attributes[part]
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise WeightsError(f"{path}: attribute {part} of {group.path!r} is no list of names")
+        values += value
+    return values
+
+
+def _is_theano(shape: tuple[int, ...]) -> bool:
+    """Whether a kernel's last two axes are the image's, where a Keras file's first two are."""
+    return len(shape) == 4 and shape[2] == shape[3] < 12 and shape[0] != shape[1]
+
+
+def _theano(path: str | os.PathLike[str]) -> WeightsError:
+    return WeightsError(
+        f"{path}: kernels in Theano's order; use the file for TensorFlow "
+        f"(tf_dim_ordering_tf_kernels)"
+    )
+
+
+# .weights.h5 and .keras -----------------------------------------------------------------------
+
+
+@dataclass
+class _Model:
+    """What a model's configuration tells: a layer's own name by its group, in the model's order."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    epsilons: set[float] = field(default_factory=set)
+
+
+def _model(text: Any, path: str | os.PathLike[str]) -> _Model:
+    """A configuration as far as it is used here; what is not as expected in it is passed over."""
+    model = _Model()
+    try:
+        _collect(json.loads(text), "", model)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: the model's configuration is no JSON ({error})") from error
+    return model
+
+
+def _collect(entry: Any, group: str, model: _Model) -> None:
+    """Add the layers of a model, whose own group is `group`."""
+    config = entry.get("config") if isinstance(entry, dict) else None
+    layers = config.get("layers") if isinstance(config, dict) else config
+    counts: dict[str, int] = {}
+    for layer in layers if isinstance(layers, list) else []:
+        class_name, inner = (
+            (layer.get("class_name"), layer.get("config")) if isinstance(layer, dict) else (0, 0)
+        )
+        if not isinstance(class_name, str) or not isinstance(inner, (dict, list)):
+            continue
+        kind = _snake_case(class_name)
+        count = counts[kind] = counts.get(kind, -1) + 1
+        place = _join(group, f"layers/{kind}_{count}" if count else f"layers/{kind}")
+        if isinstance(inner, dict):
+            if isinstance(inner.get("name"), str):
+                model.names[place] = inner["name"]
+            if kind == "batch_normalization" and isinstance(inner.get("epsilon"), float):
+                model.epsilons.add(inner["epsilon"])
+        _collect(layer, place, model)
+
+
+def _snake_case(name: str) -> str:
+    """A class's name as Keras names groups after it: MaxPooling2D, max_pooling2d."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _modern(table: hdf5.Table, path: str | os.PathLike[str], model: _Model) -> Weights:
+    """Keras 3's groups, which are numbered within each class of layers."""
+    variables: dict[str, list[hdf5.Dataset]] = {}
+    for dataset in table.datasets.values():
+        group, _, number = dataset.path.rpartition("/")
+        layer = group.removesuffix("vars").rstrip("/")
+        if _leaf(group) == "vars" and number.isdecimal() and not _NO_LAYERS & {*layer.split("/")}:
+            variables.setdefault(layer, []).append(dataset)
+    if not variables:
+        raise WeightsError(f"{path}: an HDF5 file of Keras without weights")
+    places: dict[str, str] = {}
+    for layer in _in_order(variables, table, model):
+        own = sorted(variables[layer], key=lambda d: int(_leaf(d.path)))
+        name = _name(layer, table, model)
+        if any(f"{name}/{kind}" in places for kind in _kinds(own)):
+            name = layer  # in another model within this one
+        places |= {f"{name}/{kind}": d.path for kind, d in zip(_kinds(own), own, strict=True)}
+    ordered = all(_is_counted(layer) for layer in variables)
+    return _weights(table, places, _metadata(places, model, {}), ordered)
+
+
+def _is_counted(layer: str) -> bool:
+    """Whether a group is one of its model's list of layers, which Keras numbers in their order.
+
+    Those of a model that somebody programmed are named after its attributes.
+    """
+    parts = layer.split("/")
+    return len(parts) % 2 == 0 and set(parts[::2]) == {"layers"}
+
+
+def _name(layer: str, table: hdf5.Table, model: _Model) -> str:
+    """What the layer with this group is called."""
+    own = table.groups[_join(layer, "vars")].attributes.get("name")
+    return own if isinstance(own, str) else model.names.get(layer, _leaf(layer))
+
+
+def _kinds(datasets: list[hdf5.Dataset]) -> tuple[str, ...]:
+    """What a layer's numbered variables are, told from their shapes; their numbers otherwise."""
+    ranks = [len(d.shape) for d in datasets]
+    if ranks == [1] * 4:
+        return _STATISTICS
+    if len(ranks) < 3 and ranks[0] > 1 and ranks[1:] in ([], [1]):
+        return ("kernel", "bias")[: len(ranks)]
+    return tuple(_leaf(d.path) for d in datasets)
+
+
+def _in_order(
+    variables: Mapping[str, list[hdf5.Dataset]], table: hdf5.Table, model: _Model
+) -> Iterator[str]:
+    """Layers' groups in the model's order, models within it in their places.
+
+    The configuration tells that order. Without it, the order within each class of layers is that
+    of their numbers (HDF5 lists conv2d_10 before conv2d_2). Between classes, fully connected
+    layers come last, others as their groups begin in the file, which is nearly as they were made.
+    """
+    rank = {layer: number for number, layer in enumerate(model.names)}
+    children: dict[str, set[str]] = {}
+    for layer in variables:
+        parts = layer.split("/") if layer else []
+        for depth in range(len(parts)):
+            parent = "/".join(parts[:depth])
+            children.setdefault(parent, set()).add(_join(parent, parts[depth]))
+
+    def place(group: str) -> tuple[bool, int]:
+        connected = any(len(d.shape) == 2 for d in variables.get(group, ()))
+        return connected, table.groups[group].address
+
+    def visit(group: str) -> Iterator[str]:
+        if group in variables:
+            yield group
+        found = sorted(children.get(group, ()))
+        if all(child in rank for child in found):
+            found.sort(key=rank.__getitem__)
+        else:
+            found = _merged(found, place)
+        for child in found:
+            yield from visit(child)
+
+    return visit("")
+
+
+def _merged(groups: list[str], rank: Callable[[str], Any]) -> list[str]:
+    """Groups ordered by number within a class, and by rank otherwise."""
+    classes: dict[str, list[tuple[int, str]]] = {}
+    for group in groups:
+        stem, _, number = _leaf(group).rpartition("_")
+        if stem and number.isdecimal() and number.isascii():
+            classes.setdefault(stem, []).append((int(number), group))
+        else:
+            classes.setdefault(_leaf(group), []).append((0, group))
+    queues = [[group for _, group in sorted(members)][::-1] for members in classes.values()]
+    merged = []
+    while queues := [queue for queue in queues if queue]:
+        merged.append(min(queues, key=lambda queue: rank(queue[-1])).pop())
+    return merged
+
+
+# All ------------------------------------------------------------------------------------------
+
+
+def _weights(
+    table: hdf5.Table, places: Mapping[str, str], metadata: dict[str, str], ordered: bool
+) -> Weights:
+    """Read the datasets that these names stand for."""
+    tensors = dict(zip(places, table.tensors(list(places.values())), strict=True))
+    kinds = {name: table.datasets[place].kind for name, place in places.items()}
+    dtypes = {name: kind for name, kind in kinds.items() if kind != str(tensors[name].dtype)}
+    return Weights(tensors, metadata, dtypes=dtypes, ordered=ordered)
+
+
+def _metadata(
+    places: Iterable[str], model: _Model, attributes: Mapping[str, Any]
+) -> dict[str, str]:
+    """What the file says besides, and what batch normalisations add to the variance."""
+    known = ("keras_version", "backend")
+    metadata = {k: v for k, v in attributes.items() if k in known and isinstance(v, str)}
+    if any(_leaf(name) == "moving_variance" for name in places):
+        if len(model.epsilons) > 1:
+            raise WeightsError(f"batch normalisations with different epsilons: {model.epsilons}")
+        metadata["eps"] = str(next(iter(model.epsilons), _EPSILON))
+    return metadata
+
+
+def _leaf(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _join(group: str, name: str) -> str:
+    return f"{group}/{name}" if group else name

@@ -1,0 +1,58 @@
+"""gradcam itself."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gradcam
+from gradcam import _core
+from gradcam.bench._engines import Run, Setup
+
+
+class Engine:
+    """gradcam, its fully connected weights read in place from the file."""
+
+    def __init__(self, setup: Setup) -> None:
+        _core.set_num_threads(setup.threads)
+        self.network = gradcam.vgg16(setup.weights)
+
+    def versions(self) -> dict[str, str]:
+        return {"gradcam": gradcam.__version__, "BLAS of gradcam": _core.blas_config()}
+
+    def variants(self, task: str, x: NDArray[np.float32]) -> dict[str, Run]:
+        network = self.network
+        pool5 = network.index("pool5")
+
+        def convs() -> NDArray[np.float32]:
+            network.core.forward(x, [], pool5)
+            return np.empty(0, np.float32)
+
+        def forward() -> NDArray[np.float32]:
+            scores: NDArray[np.float32] = network.forward(x).scores[0]
+            return scores
+
+        def grad_cam() -> NDArray[np.float32]:
+            maps: list[NDArray[np.float32]] = [
+                explanation.map for explanation in network.forward(x).grad_cam()
+            ]
+            return maps[0]
+
+        def grad_cam5() -> NDArray[np.float32]:
+            tape = network.forward(x)
+            top = np.argsort(-tape.scores, axis=1)[:, :5].tolist()
+            maps = [[each.map for each in found] for found in tape.grad_cam(top)]
+            return np.stack(maps[0])
+
+        def guided() -> NDArray[np.float32]:
+            raw: NDArray[np.float32] = network.forward(x).guided_backprop()[0].raw
+            return raw
+
+        tasks: dict[str, Run] = {
+            "convs": convs,
+            "forward": forward,
+            "grad_cam": grad_cam,
+            "grad_cam5": grad_cam5,
+            "guided": guided,
+        }
+        return {"": tasks[task]}

@@ -1,0 +1,379 @@
+"""Train the pictogram network, a narrow VGG-16, from image-level labels alone.
+
+    python -m gradcam.pictograms train --out run
+
+The network never sees a box or a mask: its target is the set of classes present, with equal
+mass each, or the uniform distribution where a picture holds no object. Where it looks is its
+own finding, so its maps are weak localisation in the papers' sense.
+
+Two phases, because most of what the convolutions learn does not need large pictures:
+
+A. pictures of 112 x 112, mostly of one object, the convolutions with a global average pooling
+   of relu5_3 and one linear layer (the network of CAM, Zhou et al. 2016);
+B. pictures of 224 x 224 of up to four objects, with pool5, fc6, fc7 and fc8 as in VGG-16. The
+   layer of phase A goes on as an auxiliary loss and is dropped at the end.
+
+Batch normalisation stands after every layer but the last while training and is folded into
+the weights on export, so the shipped network is convolutions, ReLUs, pools and linear layers.
+Every picture is drawn afresh from its number, so a run that was cut off goes on from its
+checkpoint with the pictures it would have seen. Needs PyTorch; tqdm shows progress if there.
+
+``training.log`` is the log of the run that made the shipped weights, 66 minutes on two cores.
+It was planned longer: both phases were cut short on the way, to what the defaults are now, so
+its learning rates fall faster than they would in a run of these lengths.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+
+from gradcam.pictograms._scenes import CLASSES, compose, scene
+
+WIDTHS = (16, 32, 64, 128, 128)
+DEPTHS = (2, 2, 3, 3, 3)
+HIDDEN = 256
+SIDES = {"A": 112, "B": 224}
+# Share of pictures with 0, 1, 2, 3 and 4 objects. Those with none teach that a background
+# speaks for no class.
+OBJECTS = {"A": (0.05, 0.72, 0.23, 0.0, 0.0), "B": (0.05, 0.28, 0.37, 0.18, 0.12)}
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Training pictures are drawn from seeds of two words, which no seed given to `scene` equals.
+SECOND_WORD = {"A": 0x41, "B": 0x42}
+VALIDATION_SEED = 1_000_000
+
+
+class PictogramNet(nn.Module):
+    """VGG-16 with batch normalisation, and the linear layer of phase A beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 3
+        for width, depth in zip(WIDTHS, DEPTHS, strict=True):
+            for _ in range(depth):
+                layers.append(nn.Conv2d(before, width, 3, padding=1, bias=False))
+                layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+                before = width
+            layers.append(nn.MaxPool2d(2, 2))
+        self.features = nn.Sequential(*layers[:-1])
+        self.pool5 = layers[-1]
+        self.average = nn.Linear(before, len(CLASSES))
+        self.drop_maps = nn.Dropout2d(0.1)
+        self.classifier = nn.Sequential(
+            nn.Linear(before * 7 * 7, HIDDEN, bias=False),
+            nn.BatchNorm1d(HIDDEN),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.3),
+            nn.Linear(HIDDEN, HIDDEN, bias=False),
+            nn.BatchNorm1d(HIDDEN),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.3),
+            nn.Linear(HIDDEN, len(CLASSES)),
+        )
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, pictures: Tensor, phase: str) -> tuple[Tensor, Tensor | None]:
+        """Return the scores from the averaged maps, and in phase B those of fc8."""
+        maps = self.features(pictures)
+        averaged = self.average(maps.mean(dim=(2, 3)))
+        if phase == "A":
+            return averaged, None
+        pooled = self.pool5(self.drop_maps(maps))
+        return averaged, self.classifier(pooled.contiguous().flatten(1))
+
+
+def preprocess(pictures: NDArray[np.uint8]) -> Tensor:
+    """Return (N, H, W, 3) uint8 as the network's input, (N, 3, H, W) in channels-last order."""
+    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
+    mean = torch.tensor(MEAN).view(3, 1, 1) * 255
+    deviation = torch.tensor(DEVIATION).view(3, 1, 1) * 255
+    return ((x - mean) / deviation).contiguous(memory_format=torch.channels_last)
+
+
+def training_picture(number: int, phase: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Draw training picture `number` of a phase, with its target over the classes."""
+    rng = np.random.default_rng([number, SECOND_WORD[phase]])
+    side = SIDES[phase]
+    count = int(rng.choice(5, p=OBJECTS[phase]))
+    # At times the same class twice: a class is present or absent, not counted.
+    classes = rng.choice(len(CLASSES), size=count, replace=bool(rng.random() < 0.1)).tolist()
+    size, scale = (side, side), 1.0
+    if phase == "A":
+        scale = rng.uniform(0.75, 1.0) if count < 2 else 0.7
+    elif rng.random() < 0.2:
+        # A picture that is not square is resized straight, so objects get squeezed.
+        size = (side, int(side * rng.uniform(1.0, 1.6)))
+        size = size if rng.random() < 0.6 else size[::-1]
+    picture = compose(rng, classes, size, scale).picture
+    if size != (side, side):
+        resized = Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR)
+        picture = np.asarray(resized)
+    target = np.zeros(len(CLASSES), np.float32)
+    target[classes if classes else slice(None)] = 1
+    return picture, target / target.sum()
+
+
+class Batches(IterableDataset[tuple[Tensor, Tensor]]):
+    """The batches of a phase from picture `first` on, each worker drawing every n-th."""
+
+    def __init__(self, phase: str, first: int, last: int, size: int) -> None:
+        self.phase, self.first, self.last, self.size = phase, first, last, size
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        worker = torch.utils.data.get_worker_info()
+        skip, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        for start in range(self.first + skip * self.size, self.last, step * self.size):
+            numbers = range(start, start + self.size)
+            drawn = [training_picture(number, self.phase) for number in numbers]
+            pictures, targets = zip(*drawn, strict=True)
+            yield torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(targets))
+
+
+class Validation:
+    """Scenes of one and of two objects, and the share of each the network gets right."""
+
+    def __init__(self, scenes: int) -> None:
+        self.sets = []
+        for objects in (1, 2):
+            seeds = range(VALIDATION_SEED * objects, VALIDATION_SEED * objects + scenes)
+            drawn = [scene(seed, objects=objects) for seed in seeds]
+            truth = torch.tensor([[o.index for o in s.objects] for s in drawn])
+            self.sets.append((np.stack([s.picture for s in drawn]), truth))
+
+    @torch.no_grad()
+    def __call__(self, net: PictogramNet, phase: str) -> list[float]:
+        """Return the share of either kind that `net` gets right."""
+        net.eval()
+        shares = []
+        for pictures, truth in self.sets:
+            found = []
+            for start in range(0, len(pictures), 64):
+                x = preprocess(pictures[start : start + 64])
+                with torch.autocast("cpu", torch.bfloat16):
+                    averaged, scores = net(x, phase)
+                found.append((averaged if scores is None else scores).topk(truth.shape[1]).indices)
+            right = (torch.cat(found).sort().values == truth.sort().values).all(dim=1)
+            shares.append(right.float().mean().item())
+        net.train()
+        return shares
+
+
+def learning_rate(done: float, peak: float) -> float:
+    """Return the rate when the share `done` of a phase is over: a short rise, a cosine down."""
+    rise = 0.06
+    if done < rise:
+        return peak * (0.05 + 0.95 * done / rise)
+    return peak * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * (done - rise) / (1 - rise))))
+
+
+def folded(net: PictogramNet) -> dict[str, Tensor]:
+    """Return the trained weights by torchvision's names, batch normalisation folded in."""
+    tensors: dict[str, Tensor] = {}
+
+    def add(name: str, weight: Tensor, norm: nn.Module) -> None:
+        assert isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d))
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        tensors[name + ".weight"] = weight * scale.view(-1, *[1] * (weight.dim() - 1))
+        tensors[name + ".bias"] = norm.bias - norm.running_mean * scale
+
+    place = 0  # torchvision counts convolutions, ReLUs and pools, but no normalisation
+    modules = list(net.features)
+    for layer, following in zip(modules, [*modules[1:], None], strict=True):
+        if isinstance(layer, nn.Conv2d) and following is not None:
+            add(f"features.{place}", layer.weight, following)
+        place += not isinstance(layer, nn.BatchNorm2d)
+    fc6, norm6, _, _, fc7, norm7, _, _, fc8 = net.classifier
+    add("classifier.0", fc6.weight, norm6)  # type: ignore[arg-type]
+    add("classifier.3", fc7.weight, norm7)  # type: ignore[arg-type]
+    tensors["classifier.6.weight"] = fc8.weight  # type: ignore[assignment]
+    tensors["classifier.6.bias"] = fc8.bias  # type: ignore[assignment]
+    return {name: tensor.detach().half().contiguous() for name, tensor in tensors.items()}
+
+
+def export(net: PictogramNet, path: Path) -> None:
+    """Write the weights as float16 with all that is needed to use them."""
+    tensors = folded(net)
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} does not fit into float16: train on, or with more decay")
+    metadata = {
+        "architecture": "vgg16",
+        "preset": "torchvision-straight",
+        "classes": json.dumps(CLASSES),
+    }
+    save_file(tensors, path, metadata=metadata)
+
+
+def progress_bar(batches: Any, **how: Any) -> Any:
+    """Return the batches behind a progress bar, or as they are where tqdm is missing."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return batches
+    return tqdm(batches, disable=None, **how)
+
+
+class Training:
+    """One run: the network, its optimiser, how far it is, its log."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        self.out: Path = arguments.out
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = self.out / "checkpoint.pt"
+        torch.manual_seed(arguments.seed)
+        torch.set_num_threads(arguments.threads)
+        self.net = PictogramNet()
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.phase, self.done, self.seconds = "A", 0, 0.0
+        self.optimiser = self.new_optimiser()
+        if self.checkpoint.exists():
+            self.resume()
+        else:
+            settings = {k: v for k, v in vars(arguments).items() if k != "out"}
+            self.log(f"PyTorch {torch.__version__}, bfloat16 on the CPU; {settings}")
+            self.log(f"{len(CLASSES)} classes, widths {WIDTHS}, fc6 and fc7 of {HIDDEN}")
+        self.validation = Validation(arguments.validation)
+
+    def new_optimiser(self) -> torch.optim.AdamW:
+        """Return AdamW, decaying the weights but no bias and no normalisation."""
+        decayed = [p for p in self.net.parameters() if p.dim() > 1]
+        others = [p for p in self.net.parameters() if p.dim() <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": decayed},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=1e-3, weight_decay=self.arguments.decay)
+
+    def log(self, line: str) -> None:
+        """Print a line and add it to the log file."""
+        print(line, flush=True)
+        with (self.out / "training.log").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        state = {
+            "net": self.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "progress": (self.phase, self.done, self.seconds),
+        }
+        # Renamed when complete, so that a run cut off here still finds the one before.
+        torch.save(state, self.out / "checkpoint.new")
+        os.replace(self.out / "checkpoint.new", self.checkpoint)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint."""
+        state = torch.load(self.checkpoint, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.phase, self.done, self.seconds = state["progress"]
+        a, b = self.arguments.pictures_a, self.arguments.pictures_b
+        self.log(f"resumed in phase {self.phase} at {self.done} pictures; planned are {a} and {b}")
+
+    def run(self) -> None:
+        """Run what is left of both phases, then export."""
+        if self.phase == "A":
+            self.run_phase(self.arguments.pictures_a, self.arguments.batch_a, self.arguments.rate_a)
+            self.phase, self.done = "B", 0
+            self.optimiser = self.new_optimiser()
+            self.save()
+        self.run_phase(self.arguments.pictures_b, self.arguments.batch_b, self.arguments.rate_b)
+        export(self.net, self.out / "pictograms.safetensors")
+        self.log(f"exported after {self.seconds / 60:.1f} minutes")
+
+    def run_phase(self, pictures: int, batch: int, peak: float) -> None:
+        """Train from picture `done` to the last, validating and saving on the way."""
+        source = Batches(self.phase, self.done, pictures, batch)
+        workers = self.arguments.workers
+        loader = DataLoader(
+            source, batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None
+        )
+        every = max(1, self.arguments.validate_every // batch)
+        losses: list[float] = []
+        self.net.train()
+        start = time.monotonic()
+        bar = progress_bar(loader, desc=f"phase {self.phase}", total=-(-pictures // batch))
+        for number, (drawn, target) in enumerate(bar, start=1):
+            rate = learning_rate(self.done / pictures, peak)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            losses.append(self.step(preprocess(drawn.numpy()), target))
+            self.done += batch
+            if number % every == 0 or self.done >= pictures:
+                seconds = time.monotonic() - start
+                self.seconds += seconds
+                one, two = self.validation(self.net, self.phase)
+                self.log(
+                    f"{self.phase} {self.done:7d} pictures, {self.seconds / 60:5.1f} min, "
+                    f"{len(losses) * batch / seconds:5.1f}/s, rate {rate:.1e}, "
+                    f"loss {np.mean(losses):.4f}; validation: one object {one:.1%}, "
+                    f"both of two {two:.1%}"
+                )
+                self.save()
+                losses.clear()
+                start = time.monotonic()
+
+    def step(self, pictures: Tensor, target: Tensor) -> float:
+        """Learn from one batch and return its loss."""
+        with torch.autocast("cpu", torch.bfloat16):
+            averaged, scores = self.net(pictures, self.phase)
+        # The targets' own entropy is taken off, so that a perfect answer has loss 0.
+        entropy = torch.special.entr(target).sum(dim=1).mean()
+        loss = F.cross_entropy(averaged.float(), target) - entropy
+        if scores is not None:
+            weight = self.arguments.auxiliary
+            loss = weight * loss + F.cross_entropy(scores.float(), target) - entropy
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        return float(loss.detach())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the training's options."""
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="folder of the checkpoint, the log, the weights")
+    add("--pictures-a", type=int, default=102_400, help="length of phase A")
+    add("--pictures-b", type=int, default=44_800, help="length of phase B")
+    add("--batch-a", type=int, default=64)
+    add("--batch-b", type=int, default=32)
+    add("--rate-a", type=float, default=2e-3, help="peak learning rate of phase A")
+    add("--rate-b", type=float, default=1e-3, help="peak learning rate of phase B")
+    add("--decay", type=float, default=0.05, help="AdamW's weight decay")
+    add("--auxiliary", type=float, default=0.5, help="weight of phase A's loss in phase B")
+    add("--validation", type=int, default=200, help="scenes of each kind to validate on")
+    add("--validate-every", type=int, default=6_400, help="pictures between validations")
+    add("--threads", type=int, default=os.cpu_count() or 1)
+    add("--workers", type=int, default=1, help="processes that draw pictures")
+    add("--seed", type=int, default=0)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train from scratch, or from the checkpoint in the folder ``--out``, then export."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gradcam.pictograms train",
+        description="Train the pictogram network from image-level labels.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_arguments(parser)
+    Training(parser.parse_args(arguments)).run()
