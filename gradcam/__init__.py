@@ -15,7 +15,8 @@ or, with a network of your choice,
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
 try:
     from gradcam._core import __version__, get_num_threads, release_memory, set_num_threads
@@ -25,13 +26,12 @@ except ModuleNotFoundError as error:  # a checkout that shadows the installed pa
         f"checkout, or start Python in another folder to use an installed gradcam"
     ) from error
 
-from gradcam import imagenet, weights
+from gradcam import _methods, imagenet, rules, weights
 from gradcam._config import show_config
 from gradcam._engine.layers import Layer
 from gradcam._engine.network import Network
-from gradcam._engine.tape import Tape
+from gradcam._engine.tape import BatchTape, ForwardPass, Tape
 from gradcam._labels.classes import Labels, Target
-from gradcam._methods import METHODS
 from gradcam._models.loading import load
 from gradcam._models.vgg import (
     vgg11,
@@ -45,25 +45,55 @@ from gradcam._models.vgg import (
 )
 from gradcam._pictures.image import PictureError
 from gradcam._pictures.presets import PRESETS, Preset
-from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._registry import METHODS, Method, method
+from gradcam._results.explanation import Evidence, Explanation, FlatMapWarning, Resize
+from gradcam._results.objectives import (
+    Class,
+    Difference,
+    Function,
+    Objective,
+    On,
+    Probability,
+    Sum,
+    TargetLike,
+    Unit,
+)
 from gradcam._weights.tensors import WeightsError
 
 if TYPE_CHECKING:
+    from os import PathLike
+
+    from PIL import Image
+
     from gradcam import pictograms, plot
-    from gradcam.plot import compare
+    from gradcam._compare import compare
+    from gradcam._engine.network import BatchArray, OneArray, PictureLike
+    from gradcam._engine.signatures import Several
+    from gradcam._profile import profile
 
 __all__ = [
     "METHODS",
     "PRESETS",
+    "BatchTape",
+    "Class",
+    "Difference",
+    "Evidence",
     "Explanation",
     "FlatMapWarning",
+    "ForwardPass",
+    "Function",
     "Labels",
     "Layer",
+    "Method",
     "Network",
+    "Objective",
     "PictureError",
     "Preset",
+    "Probability",
+    "Sum",
     "Tape",
     "Target",
+    "Unit",
     "WeightsError",
     "__version__",
     "compare",
@@ -71,9 +101,12 @@ __all__ = [
     "get_num_threads",
     "imagenet",
     "load",
+    "method",
     "pictograms",
     "plot",
+    "profile",
     "release_memory",
+    "rules",
     "set_num_threads",
     "show_config",
     "vgg11",
@@ -87,44 +120,117 @@ __all__ = [
     "weights",
 ]
 
-_LAZY_MODULES = ("pictograms", "plot")
+del _methods  # imported to register the methods
+
+_LAZY = {
+    "compare": "gradcam._compare",
+    "pictograms": None,
+    "plot": None,
+    "profile": "gradcam._profile",
+}
+"""What needs matplotlib or the shipped model: imported at its first use; a function's module."""
 
 
+@overload
 def explain(
-    picture: Any, target: Any = None, method: str = "grad_cam", *, network: Network | None = None
-) -> Any:
+    picture: str | PathLike[str] | Image.Image | OneArray,
+    target: TargetLike = None,
+    method: str | Method = "grad_cam",
+    *,
+    network: Network | None = None,
+    layer: str | None = None,
+    on: On = "score",
+    resize: Resize = "half_pixel",
+    **options: object,
+) -> Explanation: ...
+@overload
+def explain(
+    picture: str | PathLike[str] | Image.Image | OneArray,
+    target: Several,
+    method: str | Method = "grad_cam",
+    *,
+    network: Network | None = None,
+    layer: str | None = None,
+    on: On = "score",
+    resize: Resize = "half_pixel",
+    **options: object,
+) -> list[Explanation]: ...
+@overload
+def explain(
+    picture: Sequence[PictureLike] | BatchArray,
+    target: TargetLike | Several = None,
+    method: str | Method = "grad_cam",
+    *,
+    network: Network | None = None,
+    layer: str | None = None,
+    on: On = "score",
+    resize: Resize = "half_pixel",
+    **options: object,
+) -> list[Explanation]: ...
+@overload
+def explain(
+    picture: Sequence[PictureLike] | BatchArray,
+    target: Sequence[Several],
+    method: str | Method = "grad_cam",
+    *,
+    network: Network | None = None,
+    layer: str | None = None,
+    on: On = "score",
+    resize: Resize = "half_pixel",
+    **options: object,
+) -> list[list[Explanation]]: ...
+def explain(
+    picture: PictureLike | Sequence[PictureLike],
+    target: TargetLike | Several | Sequence[Several] = None,
+    method: str | Method = "grad_cam",
+    *,
+    network: Network | None = None,
+    layer: str | None = None,
+    on: On = "score",
+    resize: Resize = "half_pixel",
+    **options: object,
+) -> Explanation | list[Explanation] | list[list[Explanation]]:
     """Explain what a network sees in a picture, in one call.
 
     Parameters
     ----------
     picture
-        As :meth:`Network.forward` takes it: a path, a Pillow image, an array.
-    target : None, int, str, or a list of these
-        The class, by index, label or synset; None: the top one.
-    method : str
-        One of :data:`METHODS`.
+        As of :meth:`Network.forward`: a path, a Pillow image, an array, or a list of these.
+    target : Objective, int, str, None, or a list of these
+        What to explain: a class by index, label or synset, another objective; None: the top class.
+    method : str or Method
+        A name in :data:`METHODS`.
     network : Network, optional
         By default the trained model that ships with the package, ``gradcam.pictograms.model()``.
+    layer, on, resize, **options
+        As of :meth:`Tape.explain`.
 
     Returns
     -------
-    Explanation, or a list of them where `picture` or `target` is a list
+    Explanation, or lists of them if `picture` or `target` is a list
     """
     if network is None:
         from gradcam import pictograms
 
         network = pictograms.model()
-    return network.forward(picture).explain(method, target)
+    tape: Tape | BatchTape = network.forward(picture)  # type: ignore[call-overload]
+    found: Explanation | list[Explanation] | list[list[Explanation]] = tape.explain(
+        method,
+        target,  # type: ignore[arg-type]
+        layer=layer,
+        on=on,
+        resize=resize,
+        **options,
+    )
+    return found
 
 
-def __getattr__(name: str) -> Any:
-    """Import what needs matplotlib or the shipped model only when it is asked for."""
-    if name in _LAZY_MODULES:
-        return importlib.import_module(f"gradcam.{name}")
-    if name == "compare":
-        return importlib.import_module("gradcam.plot").compare
-    raise AttributeError(f"module 'gradcam' has no attribute {name!r}")
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'gradcam' has no attribute {name!r}")
+    module = importlib.import_module(_LAZY[name] or f"gradcam.{name}")
+    return getattr(module, name) if _LAZY[name] else module
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -16,15 +16,16 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from gradcam import _core
-from gradcam._engine.layers import Node
+from gradcam._engine.graph import Graph
+from gradcam._engine.layers import Layer
+from gradcam._engine.signatures import Several
+from gradcam._engine.tape import BatchTape, Tape
+from gradcam._results.objectives import TargetLike
+from gradcam._results.rules import CoreRule
 from gradcam._tables import aligned
-
-if TYPE_CHECKING:
-    from gradcam._engine.network import Network
-    from gradcam._engine.tape import Tape
 
 Phase = Literal["forward", "backward"]
 
@@ -137,7 +138,7 @@ class Profile:
         """The phases that were measured."""
         return tuple(dict.fromkeys(row.phase for row in self.rows))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Everything, as what JSON has."""
         return {
             "title": self.title,
@@ -215,10 +216,10 @@ _TITLES = ("ms", "of time", "GFLOP", "GFLOP/s", "of peak", "MB", "GB/s", "of mem
 
 
 def profile(
-    tape: Tape,
-    target: Any = None,
+    tape: Tape | BatchTape,
+    target: TargetLike | Several | Sequence[Several] = None,
     *,
-    rule: _core.Rule = "gradient",
+    rule: CoreRule = "gradient",
     to: str | None = None,
     repeat: int = 5,
 ) -> Profile:
@@ -228,8 +229,9 @@ def profile(
 
     Parameters
     ----------
-    target : None, int, str, or a list of these
-        The classes whose scores the backward pass starts from, as in :meth:`Tape.grad_cam`.
+    tape : Tape or BatchTape
+    target : Objective, int, str, None, or a list of these
+        What the backward pass starts from, as in :meth:`Tape.explain`.
     rule : "gradient", "guided" or "deconvnet"
     to : str, optional
         Where the backward pass ends: the network's ``target_layer`` by default, as Grad-CAM's
@@ -244,18 +246,22 @@ def profile(
     Raises
     ------
     ValueError
-        For `repeat` below 1, and as :meth:`Tape.grad_cam` raises it.
+        If `repeat` is below 1, or the objective is the sum of several layers' units; as
+        :meth:`Tape.explain`.
     """
     if repeat < 1:
         raise ValueError(f"repeat: expected 1 or more, got {repeat}")
-    network, core = tape.network, tape.core
-    end = network.index(network.target_layer if to is None else to)
-    start = network.index(network.score_layer)
-    seeds = tape.request(target).seeds(len(network.labels))
+    graph, core = tape.graph, tape.core
+    end = graph.index(graph.target_layer if to is None else to)
+    found = list(tape.ask(target).seeds(tape).items())
+    if len(found) > 1:
+        raise ValueError("profile times a backward pass from one layer, not from several")
+    layer, seeds = found[0]
+    start = graph.index(layer)
     kept = sorted(core.kept)
 
     def forward() -> list[float]:
-        return network.core.forward(tape.input, kept).seconds()
+        return graph.core.forward(tape.input, kept).seconds()
 
     def backward() -> list[float]:
         return core.backward_seconds(start, seeds, [end], rule)
@@ -264,8 +270,8 @@ def profile(
     batch, _, height, width = tape.input.shape
     forward_seconds, backward_seconds = _medians(forward, repeat), _medians(backward, repeat)
     return from_seconds(
-        network,
-        f"{network.name}, {batch} x {height} x {width}",
+        graph,
+        f"{graph.name}, {batch} x {height} x {width}",
         tape.input.shape,
         before | Machine.measure(),
         forward_seconds,
@@ -277,7 +283,7 @@ def profile(
 
 
 def from_seconds(
-    network: Network,
+    graph: Graph,
     title: str,
     shape: Sequence[int],
     machine: Machine,
@@ -292,7 +298,7 @@ def from_seconds(
 
     Parameters
     ----------
-    network : Network
+    graph : Graph
     title : str
     shape : (N, C, H, W)
         Of the input.
@@ -305,27 +311,26 @@ def from_seconds(
     start, end : int
         The layers that the backward pass starts from and ends at.
     """
-    sizes = [math.prod(each) for each in network.shapes(*shape[2:]).values()]
+    sizes = [math.prod(each) for each in graph.shapes(*shape[2:]).values()]
     layers = range(len(sizes))
     rows = [
-        _of_layer(network, "forward", group, forward, shape[0], sizes, machine)
-        for group in _groups(network.nodes, forward, layers)
+        _of_layer(graph, "forward", group, forward, shape[0], sizes, machine)
+        for group in _groups(graph, forward, layers)
     ]
     if backward:
         rows += [
-            _of_layer(network, "backward", group, backward, sets * shape[0], sizes, machine)
-            for group in _groups(network.nodes, backward, range(start, end, -1))
+            _of_layer(graph, "backward", group, backward, sets * shape[0], sizes, machine)
+            for group in _groups(graph, backward, range(start, end, -1))
         ]
     return Profile(title, machine, tuple(rows))
 
 
-def direct_gflop(network: Network, height: int, width: int, until: str) -> float:
+def direct_gflop(graph: Graph, height: int, width: int, until: str) -> float:
     """GFLOP that direct convolutions and products need for one picture, up to a layer."""
-    sizes = [math.prod(each) for each in network.shapes(height, width).values()]
-    last = network.index(until)
-    return 2e-9 * sum(
-        node.products * size for node, size in zip(network.nodes[: last + 1], sizes, strict=False)
-    )
+    sizes = [math.prod(each) for each in graph.shapes(height, width).values()]
+    last = graph.index(until)
+    layers = list(graph.layers.values())[: last + 1]
+    return 2e-9 * sum(layer.products * size for layer, size in zip(layers, sizes, strict=False))
 
 
 def _medians(run: Callable[[], list[float]], repeat: int) -> list[float]:
@@ -335,33 +340,33 @@ def _medians(run: Callable[[], list[float]], repeat: int) -> list[float]:
     return [statistics.median(times) for times in zip(*passes, strict=True)]
 
 
-def _groups(
-    nodes: Sequence[Node], seconds: Sequence[float], layers: Sequence[int]
-) -> list[list[int]]:
+def _groups(graph: Graph, seconds: Sequence[float], numbers: Sequence[int]) -> list[list[int]]:
     """The layers that took time, in the order they ran, each with those that ran as part of it.
 
     A layer without a time of its own ran as part of the one before it, in the order of the pass;
     if it has weights, as part of the next one with weights, or not at all. What computes nothing is
     added to the one before.
     """
+    layers = list(graph.layers.values())
     groups: list[list[int]] = []
-    for number in layers:
-        node, takes_time = nodes[number], seconds[number] > 0
-        follows = bool(groups) and _are_neighbours(nodes, groups[-1][-1], number)
+    for number in numbers:
+        layer, takes_time = layers[number], seconds[number] > 0
+        follows = bool(groups) and _are_neighbours(layers[groups[-1][-1]], layer)
         drawn = follows and takes_time and not any(seconds[n] > 0 for n in groups[-1])
-        if drawn or (follows and (node.op in _SILENT or not (takes_time or node.weights))):
+        weighted = layer.weight_count > 0
+        if drawn or (follows and (layer.op in _SILENT or not (takes_time or weighted))):
             groups[-1].append(number)
-        elif takes_time or node.weights:
+        elif takes_time or weighted:
             groups.append([number])
     return [group for group in groups if any(seconds[number] > 0 for number in group)]
 
 
-def _are_neighbours(nodes: Sequence[Node], a: int, b: int) -> bool:
-    return a in nodes[b].inputs or b in nodes[a].inputs
+def _are_neighbours(a: Layer, b: Layer) -> bool:
+    return a.name in b.inputs or b.name in a.inputs
 
 
 def _of_layer(
-    network: Network,
+    graph: Graph,
     phase: Phase,
     group: Sequence[int],
     seconds: Sequence[float],
@@ -370,19 +375,20 @@ def _of_layer(
     machine: Machine,
 ) -> Row:
     """The row of a layer and those that ran as part of it, for `count` maps."""
-    nodes = [network.nodes[number] for number in group]
-    told = [node.op for node in nodes if node.op not in _SILENT] or [nodes[0].op]
-    # What comes in and what goes out of the group, whichever way it ran.
+    every = list(graph.layers.values())
+    layers = [every[number] for number in group]
+    operations = [layer.op for layer in layers if layer.op not in _SILENT] or [layers[0].op]
+    # The inputs and the output of the group, in both directions.
     low, high = min(group), max(group)
-    outside = network.nodes[low].inputs or (low,)
-    values = sum(sizes[number] for number in outside) + sizes[high]
+    inputs = [graph.index(name) for name in every[low].inputs] or [low]
+    values = sum(sizes[number] for number in inputs) + sizes[high]
     return _row(
-        network.layers[group[0]],
-        " + ".join(told),
+        layers[0].name,
+        " + ".join(operations),
         phase,
         math.fsum(seconds[number] for number in group),
-        2.0 * count * sum(network.nodes[n].products * sizes[n] for n in group),
-        4.0 * (count * values + sum(node.weights for node in nodes)),
+        2.0 * count * sum(every[n].products * sizes[n] for n in group),
+        4.0 * (count * values + sum(layer.weight_count for layer in layers)),
         machine,
     )
 

@@ -1,29 +1,42 @@
-"""A network with its names, labels and input preset: pictures in, tapes out."""
+"""A network that explains itself: pictures in, tapes out."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
-from gradcam._engine.layers import Convolution, Graph, Layer, build, check_convolution
-from gradcam._engine.tape import Tape
-from gradcam._engine.transformed import Packs
+from gradcam._engine.assembly import Convolution, assemble, check_convolution
+from gradcam._engine.graph import Graph
+from gradcam._engine.layers import Layer
+from gradcam._engine.tape import BatchTape, Tape, run
 from gradcam._labels.classes import Decoded, Labels
 from gradcam._pictures import presets
 from gradcam._pictures.image import Geometry, is_picture_source, prepare, read_picture
 from gradcam._pictures.presets import Preset
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+    # One picture: (H, W), (H, W, C), or preprocessed, (C, H, W); and a batch of these.
+    OneArray = (
+        np.ndarray[tuple[int, int], np.dtype[np.generic]]
+        | np.ndarray[tuple[int, int, int], np.dtype[np.generic]]
+    )
+    BatchArray = np.ndarray[tuple[int, int, int, int], np.dtype[np.generic]]
+    PictureLike = str | PathLike[str] | Image.Image | NDArray[np.generic]
+
 Size = int | tuple[int, int] | Literal["original"] | None
+"""Size of the input: a square's side, (height, width), each picture's own, or the preset's."""
 
 
 class _Batch(NamedTuple):
-    """Input with where it came from; attributes as those of :class:`Tape`."""
+    """Network input, the pictures that it came from, and how it lies on them."""
 
     input: NDArray[np.float32]
     pictures: list[NDArray[np.uint8]] | None
@@ -31,48 +44,13 @@ class _Batch(NamedTuple):
     single: bool
 
 
-class Network:
+class Network(Graph):
     """An immutable network that explains itself; threads may share it.
 
-    Made by :func:`gradcam.vgg16` and its family, or by :meth:`from_layers`.
-
-    Attributes
-    ----------
-    name : str
-    core : gradcam._core.Network
-        The graph and the weights.
-    labels : Labels
-        The classes, in the order of the scores.
-    preset : Preset or None
-        How pictures become input; None: only preprocessed arrays are taken.
-    layers : tuple of str
-        Every layer's first name, from ``"input"`` on.
-    score_layer : str
-        The layer of the class scores.
-    probability_layer : str or None
-        The softmax after it, where there is one.
-    target_layer : str
-        Where Grad-CAM looks unless told otherwise.
-    nodes : tuple of gradcam._engine.layers.Node
-        What each layer computes, in the order of :attr:`layers`.
-    packs : Packs or None
-        Where the transformed weights are kept from one process to the next.
+    Returned by :func:`gradcam.load`, :func:`gradcam.vgg16` and its siblings, and
+    :meth:`from_layers`. Attributes as of :class:`Graph`: ``name``, ``labels``, ``preset``,
+    ``layers``, ``score_layer``, ``probability_layer``, ``target_layer``.
     """
-
-    def __init__(
-        self, graph: Graph, labels: Labels, preset: Preset | None, name: str = "network"
-    ) -> None:
-        self.name = name
-        self.core = graph.core
-        self.labels = labels
-        self.preset = preset
-        self.layers = graph.names.layers
-        self.nodes = graph.nodes
-        self.score_layer = graph.scores
-        self.probability_layer = graph.probabilities
-        self.target_layer = graph.target
-        self.packs: Packs | None = None
-        self._names = graph.names
 
     @classmethod
     def from_layers(
@@ -85,7 +63,7 @@ class Network:
         conv: Convolution | None = None,
         name: str = "network",
     ) -> Network:
-        """Build a network of your own from a list of layers.
+        """Build a network from a list of layers.
 
         Parameters
         ----------
@@ -100,7 +78,7 @@ class Network:
             How pictures become input; without one the network takes preprocessed arrays only.
         conv : "winograd" or "direct", optional
             How 3x3 convolutions of stride 1 are computed: by Winograd's algorithm, or by their
-            definition, which rounds less and takes some four times as long. By default what the
+            definition, which rounds less and takes about four times as long. By default as the
             environment variable GRADCAM_CONV says, else "winograd".
         name : str
             For messages.
@@ -108,7 +86,7 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            Where a layer is malformed; the message names it.
+            If a layer is malformed; the message names it.
 
         Examples
         --------
@@ -123,63 +101,46 @@ class Network:
         ... ])
         >>> network.target_layer
         'relu'
+        >>> network.layers["conv"].weights["weight"] is kernel
+        True
         """
-        graph = build(layers, channels, check_convolution(conv))
+        assembled = assemble(layers, channels, check_convolution(conv))
         if labels is None:
-            if graph.classes is None:
-                raise ValueError("the layers do not tell the number of classes: give labels")
-            labels = Labels.numbered(graph.classes)
+            if assembled.classes is None:
+                raise ValueError("cannot infer the number of classes; pass labels=")
+            labels = Labels.numbered(assembled.classes)
         elif not isinstance(labels, Labels):
             labels = Labels(labels)
-        if graph.classes not in (None, len(labels)):
-            raise ValueError(f"{len(labels)} labels for a network of {graph.classes} classes")
-        return cls(graph, labels, None if preset is None else presets.find(preset), name)
+        if assembled.classes not in (None, len(labels)):
+            raise ValueError(f"{len(labels)} labels for a network of {assembled.classes} classes")
+        return cls(assembled, labels, None if preset is None else presets.find(preset), name)
 
-    def __repr__(self) -> str:
-        preset = self.preset.name if self.preset else None
-        return (
-            f"<Network {self.name}: {len(self.layers)} layers, {len(self.labels)} classes, "
-            f"input preset {preset}>"
-        )
-
-    def index(self, layer: str) -> int:
-        """The number of a layer in the core, by its Caffe, torchvision or Keras name.
-
-        Raises
-        ------
-        ValueError
-            For an unknown name (the message lists the layers), or a convolution that its batch
-            normalisation was folded into.
-        """
-        return self._names.index(layer)
-
-    def names(self, layer: str) -> tuple[str, ...]:
-        """Every name of one layer, the first as in :attr:`layers`."""
-        return self._names.of(layer)
-
-    def shapes(self, height: int, width: int) -> dict[str, tuple[int, ...]]:
-        """Shape of each layer's output for one picture, (C, H, W) or (F,), by first name.
-
-        Raises
-        ------
-        ValueError
-            Where an input of that size is too small for the network.
-        """
-        try:
-            return dict(zip(self.layers, self.core.shapes(height, width), strict=True))
-        except ValueError as error:
-            # The core knows its layers by number.
-            named = re.sub(r"^layer (\d+)", lambda m: f"layer {self.layers[int(m[1])]}", str(error))
-            raise ValueError(f"{self.name}, input of {height} x {width}: {named}") from None
-
+    @overload
     def forward(
         self,
-        pictures: Any,
+        pictures: str | PathLike[str] | Image.Image | OneArray,
         *,
         keep: str | Sequence[str] = (),
         size: Size = None,
         record: bool = True,
-    ) -> Tape:
+    ) -> Tape: ...
+    @overload
+    def forward(
+        self,
+        pictures: Sequence[PictureLike] | BatchArray,
+        *,
+        keep: str | Sequence[str] = (),
+        size: Size = None,
+        record: bool = True,
+    ) -> BatchTape: ...
+    def forward(
+        self,
+        pictures: PictureLike | Sequence[PictureLike],
+        *,
+        keep: str | Sequence[str] = (),
+        size: Size = None,
+        record: bool = True,
+    ) -> Tape | BatchTape:
         """Run the network once and record what every explanation needs.
 
         Parameters
@@ -196,66 +157,66 @@ class Network:
             picture as it is, neither resized nor cropped.
         record : bool
             False: for scores and activations alone, a little faster; methods that need gradients
-            refuse such a tape with ValueError.
+            raise ValueError for such a tape.
 
         Returns
         -------
         Tape
+            Of one picture.
+        BatchTape
+            Of a list, or an array with a batch axis.
 
         Raises
         ------
         gradcam.PictureError
-            Where a picture cannot be read.
+            If a picture cannot be read.
         ValueError
-            Where an array has the wrong shape or is not finite, pictures of one batch have
+            If an array has the wrong shape or is not finite, pictures of one batch have
             different sizes, or the input is too small for the network.
         TypeError
-            For anything that is no picture.
+            If something is not a picture.
         MemoryError
-            Where the batch needs more memory than there is to spare on this machine and within
-            its limits for this process; the message says how much. Fewer pictures, or smaller
-            ones, take less.
+            If the batch needs more memory than is available to this process; the message says how
+            much. Fewer pictures, or smaller ones, take less.
         """
         if not isinstance(keep, (str, Iterable)):
             raise TypeError(f"keep: expected names of layers, got {keep!r}")
-        kept = {self.index(layer) for layer in ([keep] if isinstance(keep, str) else keep)}
-        if not is_picture_source(pictures) and hasattr(pictures, "__array__"):
-            pictures = np.asarray(pictures)
-        if isinstance(pictures, np.ndarray) and pictures.dtype.kind == "f":
-            batch = self._preprocessed(pictures, size)
+        kept = [keep] if isinstance(keep, str) else list(keep)
+        for layer in kept:
+            self.index(layer)  # refuse an unknown name before any work
+        given: object = pictures
+        if not is_picture_source(given) and hasattr(given, "__array__"):
+            given = np.asarray(given)
+        if isinstance(given, np.ndarray) and given.dtype.kind == "f":
+            batch = self._preprocessed(given, size)
         else:
-            batch = self._pictures(pictures, size)
-        batch.input.flags.writeable = False
-        shapes = self.shapes(*batch.input.shape[2:]).values()
-        kept |= {self.index(self.target_layer), self.index(self.score_layer)}
-        kept |= {number for number, shape in enumerate(shapes) if len(shape) == 1}
-        if self.packs is not None:
-            self.packs.attach()
-        core = self.core.forward(batch.input, sorted(kept), record=record)
-        return Tape(self, core, *batch)
+            batch = self._pictures(given, size)
+        core = run(self, batch.input, kept, record)
+        kind = Tape if batch.single else BatchTape
+        return kind(self, core, batch.input, batch.pictures, batch.geometries)
 
-    def predict(self, pictures: Any, top: int = 5) -> list[Decoded]:
-        """The most probable classes of each picture, in the order of Keras's decode_predictions.
+    def predict(self, pictures: PictureLike | Sequence[PictureLike], top: int = 5) -> list[Decoded]:
+        """Return the most probable classes of each picture, as Keras's decode_predictions.
 
         Parameters
         ----------
         pictures
-            As :meth:`forward` takes them.
+            As of :meth:`forward`.
         top : int
             How many classes to list.
 
         Returns
         -------
         list of lists of (synset, label, probability)
-            One list for each picture, of a single one too.
+            One list for each picture, also for a single one.
         """
-        tape = self.forward(pictures, record=False)
+        tape = self.forward(pictures, record=False)  # type: ignore[call-overload]
         return [self.labels.decode(values, top) for values in tape.probabilities]
 
-    def _pictures(self, pictures: Any, size: Size) -> _Batch:
-        """Read one picture or several, and make input of them."""
+    def _pictures(self, pictures: object, size: Size) -> _Batch:
+        """Read one picture or several, and prepare the input."""
         single = not isinstance(pictures, (list, tuple)) and getattr(pictures, "ndim", 0) != 4
-        sources = [pictures] if single else list(pictures)
+        sources: list[object] = [pictures] if single else list(cast(Iterable[object], pictures))
         if not sources:
             raise ValueError("an empty batch: give at least one picture")
         preset, input_size = self._input_preset(), self._input_size(size)
@@ -268,13 +229,13 @@ class Network:
         inputs = [values for values, _ in prepared]
         if len({values.shape for values in inputs}) > 1:
             raise ValueError(
-                "the pictures of one batch have different sizes: give size=, or run them one by one"
+                "the pictures of one batch have different sizes: pass size=, or run them one by one"
             )
         geometries = [geometry for _, geometry in prepared]
         return _Batch(np.stack(inputs), originals, geometries, single)
 
     def _preprocessed(self, array: NDArray[Any], size: Size) -> _Batch:
-        """Take a float array as input, in a copy that nobody else writes to."""
+        """Copy a float array as input, so that nobody else writes to it."""
         channels = self.core.channels
         if array.ndim not in (3, 4) or array.shape[-3] != channels or array.size == 0:
             raise ValueError(
@@ -298,7 +259,7 @@ class Network:
         return self.preset
 
     def _input_size(self, size: Size) -> tuple[int, int] | None:
-        """(height, width) of the input, None for each picture's own."""
+        """Return (height, width) of the input, None for each picture's own size."""
         if isinstance(size, str) and size == "original":
             return None
         if size is None:
@@ -316,9 +277,9 @@ class Network:
 
 
 def _require_memory(sizes: Sequence[tuple[int, ...]], channels: int) -> None:
-    """Refuse inputs that would drive the machine out of memory, before they are made.
+    """Raise MemoryError before inputs are allocated that the machine has no memory for.
 
-    Each is made twice, by itself and as a part of the batch. What the layers need, the core counts
+    Each exists twice, by itself and as a part of the batch. The core counts what the layers need
     before they run.
     """
     needed = 2 * 4 * channels * sum(map(math.prod, sizes))
@@ -327,6 +288,6 @@ def _require_memory(sizes: Sequence[tuple[int, ...]], channels: int) -> None:
         height, width = max(sizes, key=math.prod)
         raise MemoryError(
             f"no memory for {len(sizes)} input(s) of up to {height} x {width}: "
-            f"{needed / 1e9:.2f} GB are needed, {available / 1e9:.2f} GB to spare; "
-            f"give fewer or smaller ones"
+            f"{needed / 1e9:.2f} GB are needed, {available / 1e9:.2f} GB are available; "
+            f"pass fewer or smaller ones"
         )

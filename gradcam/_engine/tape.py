@@ -1,87 +1,119 @@
-"""The record of one forward pass, from which every method and every class is read."""
+"""The record of one forward pass, from which every method and every class is read.
+
+:class:`ForwardPass` is the record itself: outputs of layers and backward passes. A tape adds the
+pictures that went in, and explains them: :class:`Tape` one picture, :class:`BatchTape` several.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam import _core
-from gradcam import _methods as methods
+from gradcam._engine import rule_pass
+from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT
-from gradcam._methods import cam, gradients
+from gradcam._engine.signatures import (
+    BatchLayerMethod,
+    BatchPixelMethod,
+    LayerMethod,
+    PixelMethod,
+    Several,
+)
+from gradcam._labels.classes import Decoded, Labels
 from gradcam._pictures.image import Geometry, render
-from gradcam._results.explanation import Explanation, On, Resize, check_resize
-from gradcam._results.objectives import Request, request
-
-if TYPE_CHECKING:
-    from gradcam._engine.network import Network
-    from gradcam._profile import Profile
+from gradcam._registry import METHODS, Method
+from gradcam._results.explanation import Evidence, Explanation, Resize, check_resize
+from gradcam._results.objectives import (
+    Objective,
+    Objectives,
+    On,
+    TargetLike,
+    ask_batch,
+    ask_one,
+    probability_layer,
+)
+from gradcam._results.rules import RuleLike, find_rule
 
 _F32 = NDArray[np.float32]
 
 
-class Tape:
-    """What one forward pass of one batch recorded; made by :meth:`gradcam.Network.forward`.
+class ForwardPass:
+    """What one forward pass of N pictures recorded.
 
-    It is never changed: methods and threads can read from one tape in any order.
+    It never changes: methods and threads can read from one pass in any order.
 
     Attributes
     ----------
-    network : Network
+    graph : Graph
+        The network: layers, labels, preset.
     core : gradcam._core.Tape
-    input : (N, C, H, W) array of float32
-        The preprocessed input; read-only.
-    pictures : list of (H, W, 3) arrays of uint8, or None
-        The original pictures, RGB; None where the input was given preprocessed.
-    geometries : list of Geometry
-        How the input lies on each original picture.
-    single : bool
-        Whether one picture was given, not a list or batch; results are then not lists.
+    input : (N, ...) array of float32
+        The output of the layer `start`: usually the network's input, (N, C, H, W). Read-only.
+    start : str
+        The layer that the pass started from, usually ``"input"``.
+    size : (height, width)
+        Of the network's input.
     """
 
     def __init__(
         self,
-        network: Network,
+        graph: Graph,
         core: _core.Tape,
         input: _F32,
-        pictures: list[NDArray[np.uint8]] | None,
-        geometries: list[Geometry],
-        single: bool,
+        *,
+        start: str = INPUT,
+        size: tuple[int, int] | None = None,
     ) -> None:
-        self.network = network
+        self.graph = graph
         self.core = core
         self.input = input
-        self.pictures = pictures
-        self.geometries = geometries
-        self.single = single
+        self.start = start
+        self.size = (input.shape[2], input.shape[3]) if size is None else size
 
     def __len__(self) -> int:
         return len(self.input)
 
     def __repr__(self) -> str:
-        count, _, height, width = self.input.shape
-        return f"<Tape of {self.network.name}: {count} of {height} x {width}>"
+        height, width = self.size
+        return f"<{type(self).__name__} of {self.graph.name}: {len(self)} of {height} x {width}>"
+
+    @property
+    def labels(self) -> Labels:
+        """The network's classes."""
+        return self.graph.labels
+
+    @property
+    def score_layer(self) -> str:
+        """The layer of the class scores."""
+        return self.graph.score_layer
+
+    @property
+    def probability_layer(self) -> str | None:
+        """The layer of the probabilities, if there is one."""
+        return self.graph.probability_layer
 
     @cached_property
     def scores(self) -> _F32:
         """(N, K) class scores, before the softmax; read-only."""
-        scores = self.activation(self.network.score_layer)
+        scores = self.activation(self.score_layer)
         if scores.ndim != 2:
             raise ValueError(
-                f"the last layer {self.network.score_layer!r} gives maps of shape "
-                f"{scores.shape[1:]}, not class scores; end the network with a flatten layer"
+                f"the last layer {self.score_layer!r} gives maps of shape {scores.shape[1:]}, not "
+                f"class scores; end the network with a flatten layer"
             )
-        if scores.shape[1] != len(self.network.labels):
+        if scores.shape[1] != len(self.labels):
             raise ValueError(
-                f"the network has {scores.shape[1]} scores, but {len(self.network.labels)} labels"
+                f"the network has {scores.shape[1]} scores, but {len(self.labels)} labels"
             )
         if not np.isfinite(scores).all():
             raise ValueError(
-                f"the scores of {self.network.name} are not finite: its values are too large for "
+                f"the scores of {self.graph.name} are not finite: its values are too large for "
                 f"float32 on this input"
             )
         scores.flags.writeable = False
@@ -94,197 +126,526 @@ class Tape:
         Raises
         ------
         ValueError
-            Where the network does not end in a softmax.
+            If the network does not end in a softmax.
         """
-        probabilities = self.activation(self._start("probability"))
+        probabilities = self.activation(probability_layer(self))
         probabilities.flags.writeable = False
         return probabilities
 
-    def top(self, k: int = 5) -> Any:
-        """The `k` most probable classes, in Keras's order.
-
-        Returns
-        -------
-        list of (synset, label, probability), most probable first
-            For a single picture; otherwise a list of such lists, one for each picture.
-        """
-        decoded = [self.network.labels.decode(values, k) for values in self.probabilities]
-        return decoded[0] if self.single else decoded
-
     def shape(self, layer: str) -> tuple[int, ...]:
-        """Shape of one picture's output of `layer`: (C, H, W) or (F,)."""
-        return self.network.shapes(*self.input.shape[2:])[self.network.names(layer)[0]]
+        """Return the shape of one picture's output of `layer`: (C, H, W) or (F,)."""
+        return self.graph.shapes(*self.size)[self.graph.names(layer)[0]]
 
     def activation(self, layer: str) -> _F32:
-        """The output of `layer`, (N, C, H, W) or (N, F).
+        """Return the output of `layer`, (N, C, H, W) or (N, F).
 
-        A map that was not kept is computed again from the input, up to that layer;
-        ``forward(..., keep=[layer])`` has it from the one pass.
+        A map that was not kept is computed again, up to that layer; pass ``keep=[layer]`` to
+        :meth:`Network.forward` to keep it.
         """
-        number = self.network.index(layer)
-        if number == 0:
+        if self.graph.names(layer)[0] == self.start:
             return np.array(self.input)
+        number = self.graph.index(layer)
         if number in self.core.kept:
             return self.core.activation(number)
-        return self.network.core.forward(self.input, [number], number).activation(number)
+        return self._again([layer], until=layer, record=False).activation(number)
 
     def backward(
         self,
         layer: str,
         seeds: ArrayLike,
         wanted: Sequence[str],
-        rule: _core.Rule = "gradient",
+        rule: RuleLike = "gradient",
     ) -> list[_F32]:
-        """Gradients of ``sum(seeds[s, n] * output of layer[n])`` by the layers wanted.
+        """Return gradients of ``sum(seeds[s, n] * output of layer[n])`` by the layers wanted.
 
         Parameters
         ----------
         layer : str
-            Where the pass starts: any layer.
+            The layer that the backward pass starts from.
         seeds : (S, N, C, H, W) or (S, N, F) array
-            S seeds over one tape: the shape of the batch's output of `layer`, S times.
+            S seeds: each the shape of the batch's output of `layer`.
         wanted : sequence of str
             The pass ends at the lowest of them.
-        rule : "gradient", "guided" or "deconvnet"
-            What a ReLU passes down.
+        rule : "gradient", "guided", "deconvnet" or Rule
+            What each layer passes back.
 
         Returns
         -------
         list of (S, N, ...) arrays
-            One for each layer wanted; zero where that layer does not feed `layer`.
+            One for each layer wanted; zero if that layer does not feed `layer`.
         """
-        index = self.network.index
-        wanted = [wanted] if isinstance(wanted, str) else wanted
-        return self.core.backward(index(layer), seeds, [index(name) for name in wanted], rule)
+        names = [wanted] if isinstance(wanted, str) else wanted
+        numbers = [self.graph.index(name) for name in names]
+        found = find_rule(rule)
+        if found.core is not None:
+            return self.core.backward(self.graph.index(layer), seeds, numbers, found.core)
+        layers = self.graph.layers
+        start, *ends = (self.graph.names(name)[0] for name in (layer, *names))
+        kept = rule_pass.needed(layers, start, ends)
+        again = self._again(kept)
+        outputs = {name: again.activation(self.graph.index(name)) for name in kept}
+        given = np.asarray(seeds, np.float32)
+        if given.shape[1:] != outputs[start].shape:
+            raise ValueError(
+                f"seeds must have the shape (S, *{outputs[start].shape}), got {given.shape}"
+            )
+        return rule_pass.backward(layers, outputs, start, given, ends, found)
 
-    def gradient(
-        self,
-        target: Any = None,
-        layer: str = INPUT,
-        *,
-        rule: _core.Rule = "gradient",
-        on: On = "score",
-    ) -> _F32:
-        """The gradient of a class's score (or probability) by the output of `layer`.
+    def pooled_gradient(self, layer: str, seeds: ArrayLike, wanted: str) -> _F32:
+        """Return the gradient by one map, averaged over its positions: (S, N, K).
 
         Parameters
         ----------
-        target : None, int, str, or a list of these
-            As in :meth:`grad_cam`.
+        layer, seeds
+            As of :meth:`backward`.
+        wanted : str
+            The layer of the map.
+        """
+        index = self.graph.index
+        return self.core.pooled_gradient(index(layer), seeds, index(wanted))
+
+    def run(
+        self, input: ArrayLike, keep: Sequence[str] = (), *, record: bool = True
+    ) -> ForwardPass:
+        """Run the same network on other input.
+
+        Parameters
+        ----------
+        input : (N, C, H, W) array
+            Preprocessed.
+        keep : sequence of str
+            Further layers whose output is kept.
+        record : bool
+            Whether backward passes are possible.
+        """
+        values = np.array(input, np.float32, order="C")
+        return ForwardPass(self.graph, run(self.graph, values, keep, record), values)
+
+    def run_from(
+        self, layer: str, output: ArrayLike, keep: Sequence[str] = (), *, record: bool = True
+    ) -> ForwardPass:
+        """Run the network from a middle layer on, as if `output` were that layer's output.
+
+        Layers below cannot be read from the new pass, and gradients end at `layer`.
+
+        Parameters
+        ----------
         layer : str
-        rule : "gradient", "guided" or "deconvnet"
+            A layer through which everything above it is reached.
+        output : (N, C, H, W) or (N, F) array
+            Of any number of pictures.
+        keep : sequence of str
+            Layers above whose output is kept, besides the scores and probabilities.
+        record : bool
+            Whether backward passes are possible.
+
+        Raises
+        ------
+        ValueError
+            If `output` does not have the layer's shape, or a layer above reads another one below.
+        """
+        start = self.graph.names(layer)[0]
+        values = np.array(output, np.float32, order="C")
+        last = list(self.graph.layers)[-1]
+        kept = list(dict.fromkeys([*keep, self.score_layer, last]))
+        core = self.graph.run_core(values, kept, record=record, start=start, size=self.size)
+        return ForwardPass(self.graph, core, values, start=start, size=self.size)
+
+    def _again(
+        self, keep: Sequence[str], *, until: str | None = None, record: bool = True
+    ) -> _core.Tape:
+        """Run the same pass again and keep other layers."""
+        size = None if self.start == INPUT else self.size
+        return self.graph.run_core(
+            self.input, keep, until=until, record=record, start=self.start, size=size
+        )
+
+
+def run(graph: Graph, input: _F32, keep: Sequence[str] = (), record: bool = True) -> _core.Tape:
+    """Run the whole network; keep, besides `keep`, what every tape has.
+
+    That is the target layer, the scores, and every layer without a spatial map.
+    """
+    flat = [name for name, shape in graph.shapes(*input.shape[2:]).items() if len(shape) == 1]
+    kept = [graph.target_layer, graph.score_layer, *flat, *keep]
+    input.flags.writeable = False
+    return graph.run_core(input, kept, record=record)
+
+
+class _Explaining(ForwardPass):
+    """A forward pass with its pictures; see :class:`Tape` and :class:`BatchTape`."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        core: _core.Tape,
+        input: _F32,
+        pictures: Sequence[NDArray[np.uint8]] | None,
+        geometries: Sequence[Geometry],
+    ) -> None:
+        super().__init__(graph, core, input)
+        self._pictures = pictures
+        self._geometries = geometries
+
+    def ask(self, target: object, on: On = "score") -> Objectives:
+        """Return the objectives that `target` stands for, for each picture."""
+        raise NotImplementedError
+
+    def gradient(
+        self,
+        target: TargetLike | Several | Sequence[Several] = None,
+        layer: str = INPUT,
+        *,
+        rule: RuleLike = "gradient",
+        on: On = "score",
+    ) -> _F32:
+        """Return the gradient of an objective with respect to the output of `layer`.
+
+        Parameters
+        ----------
+        target : TargetLike, or lists of these
+            As in :meth:`explain`.
+        layer : str
+        rule : "gradient", "guided", "deconvnet" or Rule
         on : "score" or "probability"
+            What a class stands for.
 
         Returns
         -------
         (N, ...) array of float32
-            The shape of ``activation(layer)``. Where a list of classes is asked of a picture,
-            (S, N, ...), S being the longest list; zero where a picture asks for fewer.
+            The shape of ``activation(layer)``. If a list of targets was given for a picture,
+            (S, N, ...), S being the longest list; zero for a picture with a shorter list.
         """
-        asked = self.request(target)
-        gradients = self.class_gradients(asked, [layer], rule, on)[0]
+        asked = self.ask(target, on)
+        gradients = asked.gradient(self, layer, rule)
         return gradients if any(asked.listed) else gradients[0]
 
-    def explain(self, method: str, target: Any = None, **options: Any) -> Any:
-        """Explain by the method of that name: ``explain("grad_cam", "tiger cat")``."""
-        return methods.find(method)(self, target, **options)
-
-    saliency = gradients.saliency
-    deconvnet = gradients.deconvnet
-    guided_backprop = gradients.guided_backprop
-    grad_cam = cam.grad_cam
-    counterfactual = cam.counterfactual
-    guided_grad_cam = cam.guided_grad_cam
-    deconv_grad_cam = cam.deconv_grad_cam
-
-    def profile(
+    def _explain(
         self,
-        target: Any = None,
-        *,
-        rule: _core.Rule = "gradient",
-        to: str | None = None,
-        repeat: int = 5,
-    ) -> Profile:
-        """Where the time of the passes goes: see :func:`gradcam._profile.profile`."""
-        from gradcam._profile import profile
-
-        return profile(self, target, rule=rule, to=to, repeat=repeat)
-
-    # What the methods are made of.
-
-    def request(self, target: Any) -> Request:
-        """Which classes `target` asks of which pictures."""
-        return request(target, self.scores, self.network.labels, self.single)
-
-    def class_gradients(
-        self, request: Request, wanted: Sequence[str], rule: _core.Rule, on: On
-    ) -> list[_F32]:
-        """Gradients of the classes asked by the layers wanted, each (S, N, ...)."""
-        seeds = request.seeds(len(self.network.labels))
-        return self.backward(self._start(on), seeds, wanted, rule)
-
-    def class_weights(self, request: Request, layer: str, on: On) -> _F32:
-        """Those gradients by one layer, averaged over its positions: (S, N, K)."""
-        seeds = request.seeds(len(self.network.labels))
-        index = self.network.index
-        return self.core.pooled_gradient(index(self._start(on)), seeds, index(layer))
-
-    def explanations(
-        self,
-        request: Request,
-        method: str,
-        raw: _F32,
-        *,
-        layer: str,
+        method: str | Method,
+        target: object,
+        layer: str | None,
+        on: On,
         resize: Resize,
-        weights: _F32 | None = None,
-    ) -> Any:
-        """Explanations of raw evidence (S, N, ...), nested as the classes were asked."""
+        options: dict[str, object],
+    ) -> list[Explanation | list[Explanation]]:
+        """Run a method; explanations nested as they were asked, for each picture."""
+        found = METHODS.find(method)
         check_resize(resize)
-        network = self.network
+        arguments = self._arguments(found, layer, resize, options)
+        asked = self.ask(target, on)
+        evidence = _evidence(found, found(self, asked, **arguments), (asked.count, len(self)))
+        at = str(arguments.get("layer", INPUT))
+        preset = self.graph.preset
 
-        def explanation(s: int, n: int, index: int) -> Explanation:
+        def explanation(s: int, n: int, objective: Objective) -> Explanation:
+            weights = evidence.weights
+            answer = objective.answer(self, n)
             return Explanation(
-                method=method,
-                target=network.labels[index],
-                score=float(self.scores[n, index]),
-                probability=(
-                    float(self.probabilities[n, index]) if network.probability_layer else None
-                ),
-                layer=layer,
-                raw=_own(raw[s, n]),
+                method=found.name,
+                title=found.title,
+                view=found.view,
+                label=answer.label,
+                target=answer.target,
+                score=answer.score,
+                probability=answer.probability,
+                layer=at,
+                raw=_own(evidence.raw[s, n]),
                 weights=None if weights is None else _own(weights[s, n]),
                 picture=self._shown[n],
-                geometry=self.geometries[n],
+                geometry=self._geometries[n],
                 resize=resize,
-                channel_order=network.preset.channel_order if network.preset else "RGB",
+                channel_order=preset.channel_order if preset else "RGB",
             )
 
-        return request.arrange(explanation)
+        return asked.arrange(explanation)
+
+    def _arguments(
+        self, method: Method, layer: str | None, resize: Resize, options: dict[str, object]
+    ) -> dict[str, object]:
+        """Return the keyword arguments of the method's function."""
+        unknown = [name for name in options if name not in method.options]
+        if unknown:
+            known = ", ".join((*method.options, *("layer",) * method.takes_layer, "on", "resize"))
+            raise TypeError(
+                f"{method.name} has no option {', '.join(map(repr, unknown))}; its options are "
+                f"{known}"
+            )
+        if layer is not None and not method.takes_layer:
+            raise TypeError(f"layer={layer!r}: no layer can be chosen for {method.name}")
+        arguments = dict(options)
+        if method.takes_layer:
+            arguments["layer"] = self.graph.names(
+                self.graph.target_layer if layer is None else layer
+            )[0]
+        if "resize" in method.parameters:
+            arguments["resize"] = resize
+        return arguments
 
     @cached_property
-    def _shown(self) -> list[NDArray[np.uint8]]:
-        """What explanations are laid over."""
-        if self.pictures is not None:
-            return self.pictures
-        return [render(values, self.network.preset) for values in self.input]
+    def _shown(self) -> Sequence[NDArray[np.uint8]]:
+        """The pictures that explanations are drawn over."""
+        if self._pictures is not None:
+            return self._pictures
+        return [render(values, self.graph.preset) for values in self.input]
 
-    def _start(self, on: On) -> str:
-        """The layer whose output is explained."""
-        if on == "score":
-            return self.network.score_layer
-        if on != "probability":
-            raise ValueError(f"on: expected 'score' or 'probability', got {on!r}")
-        if self.network.probability_layer is None:
-            raise ValueError(
-                f"{self.network.name} does not end in a softmax, so it has scores and no "
-                f"probabilities: use tape.scores and on='score', or add a softmax layer"
-            )
-        return self.network.probability_layer
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *METHODS})
+
+    if not TYPE_CHECKING:  # so that a type checker reports what is misspelled
+
+        def __getattr__(self, name: str) -> Callable[..., object]:
+            """Find a method in the registry."""
+            if not name.startswith("_") and name in METHODS:
+                return _bound(self, METHODS[name])
+            raise AttributeError(f"a {type(self).__name__} has no attribute or method {name!r}")
+
+
+class Tape(_Explaining):
+    """What one forward pass of one picture recorded; returned by :meth:`Network.forward`.
+
+    Every method is also an attribute: ``tape.grad_cam("cat")`` is
+    ``tape.explain("grad_cam", "cat")``. Arrays have a batch axis of length 1.
+    """
+
+    if TYPE_CHECKING:
+        saliency: PixelMethod
+        deconvnet: PixelMethod
+        guided_backprop: PixelMethod
+        grad_cam: LayerMethod
+        counterfactual: LayerMethod
+        guided_grad_cam: LayerMethod
+        deconv_grad_cam: LayerMethod
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """(H, W, 3), RGB: the original picture; a rendering of preprocessed input."""
+        return self._shown[0]
+
+    @property
+    def geometry(self) -> Geometry:
+        """How the input lies on the original picture."""
+        return self._geometries[0]
+
+    def top(self, k: int = 5) -> Decoded:
+        """Return the `k` most probable classes: (synset, label, probability), as in Keras."""
+        return self.labels.decode(self.probabilities[0], k)
+
+    @overload
+    def explain(
+        self,
+        method: str | Method,
+        target: TargetLike = None,
+        *,
+        layer: str | None = None,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> Explanation: ...
+    @overload
+    def explain(
+        self,
+        method: str | Method,
+        target: Several,
+        *,
+        layer: str | None = None,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> list[Explanation]: ...
+    def explain(
+        self,
+        method: str | Method,
+        target: TargetLike | Several = None,
+        *,
+        layer: str | None = None,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> Explanation | list[Explanation]:
+        """Explain the picture by a method: ``explain("grad_cam", "tiger cat")``.
+
+        Parameters
+        ----------
+        method : str or Method
+            A name in :data:`gradcam.METHODS`.
+        target : Objective, int, str, None, or a list of these
+            What to explain. A class by index, label or synset; None is the top class. A list is
+            explained in one backward pass.
+        layer : str, optional
+            For methods for which a layer can be chosen: any of its names; by default the
+            network's ``target_layer``.
+        on : "score" or "probability"
+            What a class stands for: its score before the softmax, or its probability after it. The
+            gradient of a confident probability is close to zero.
+        resize : "half_pixel", "align_corners" or "nearest"
+            How maps are resized to the original picture. The Grad-CAM paper's code uses
+            "align_corners".
+        **options
+            Of the method.
+
+        Returns
+        -------
+        Explanation, or a list of them if `target` is a list
+
+        Raises
+        ------
+        ValueError, IndexError
+            If the method, the class or the layer is unknown, or the layer has no map.
+        TypeError
+            If the method has no such option.
+        """
+        return self._explain(method, target, layer, on, resize, options)[0]
+
+    def ask(self, target: object, on: On = "score") -> Objectives:
+        """Return the objectives that `target` stands for."""
+        return ask_one(target, self, on)
+
+
+class BatchTape(_Explaining):
+    """What one forward pass of several pictures recorded; returned by :meth:`Network.forward`.
+
+    Answers are lists with one element for each picture. Every method is also an attribute:
+    ``tape.grad_cam(["cat", "dog"])`` is ``tape.explain("grad_cam", ["cat", "dog"])``.
+    """
+
+    if TYPE_CHECKING:
+        saliency: BatchPixelMethod
+        deconvnet: BatchPixelMethod
+        guided_backprop: BatchPixelMethod
+        grad_cam: BatchLayerMethod
+        counterfactual: BatchLayerMethod
+        guided_grad_cam: BatchLayerMethod
+        deconv_grad_cam: BatchLayerMethod
+
+    @property
+    def pictures(self) -> Sequence[NDArray[np.uint8]]:
+        """Each (H, W, 3), RGB: the original pictures; renderings of preprocessed input."""
+        return self._shown
+
+    @property
+    def geometries(self) -> Sequence[Geometry]:
+        """How the input lies on each original picture."""
+        return self._geometries
+
+    def top(self, k: int = 5) -> list[Decoded]:
+        """Return the `k` most probable classes of each picture, as :meth:`Tape.top`."""
+        return [self.labels.decode(values, k) for values in self.probabilities]
+
+    @overload
+    def explain(
+        self,
+        method: str | Method,
+        target: TargetLike | Several = None,
+        *,
+        layer: str | None = None,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> list[Explanation]: ...
+    @overload
+    def explain(
+        self,
+        method: str | Method,
+        target: Sequence[Several],
+        *,
+        layer: str | None = None,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> list[list[Explanation]]: ...
+    def explain(
+        self,
+        method: str | Method,
+        target: TargetLike | Several | Sequence[Several] = None,
+        *,
+        layer: str | None = None,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> list[Explanation] | list[list[Explanation]]:
+        """Explain every picture by a method.
+
+        Parameters
+        ----------
+        method, layer, on, resize, **options
+            As of :meth:`Tape.explain`.
+        target : Objective, int, str, None, or a list
+            One for every picture, or a list with one element for each picture, which is a target
+            or a list of targets.
+
+        Returns
+        -------
+        list of Explanation, one for each picture
+            An element is a list if the targets of that picture were a list.
+
+        Raises
+        ------
+        ValueError
+            If the list does not have one element for each picture; as :meth:`Tape.explain`.
+        """
+        found = self._explain(method, target, layer, on, resize, options)
+        return cast("list[Explanation] | list[list[Explanation]]", found)
+
+    def ask(self, target: object, on: On = "score") -> Objectives:
+        """Return the objectives that `target` stands for, for each picture."""
+        return ask_batch(target, self, on)
+
+
+def _evidence(method: Method, given: object, leading: tuple[int, int]) -> Evidence:
+    """Check what a method's function returned."""
+    evidence = given if isinstance(given, Evidence) else Evidence(cast(_F32, given))
+    raw = np.asarray(evidence.raw, np.float32)
+    axes = "h, w" if method.view == "map" else "C, h, w"
+    if raw.shape[:2] != leading or raw.ndim != 2 + axes.count(",") + 1:
+        raise ValueError(
+            f"the method {method.name!r} returned an array of shape {raw.shape}; its view "
+            f"{method.view!r} needs (S, N, {axes}) with S, N = {leading}"
+        )
+    return Evidence(raw, evidence.weights)
 
 
 def _own(values: _F32) -> _F32:
-    """A read-only copy, so that one explanation does not hold the arrays of a whole batch."""
+    """Return a read-only copy, so that an explanation does not hold the arrays of a batch."""
     values = values.copy()
     values.flags.writeable = False
     return values
+
+
+_COMMON = """
+
+Parameters that all methods have
+--------------------------------
+target, on, resize
+    What to explain, what a class stands for, and how maps are resized: see `explain`.
+"""
+
+
+def _bound(tape: _Explaining, method: Method) -> Callable[..., object]:
+    """Return ``tape.explain`` for one method, with that method's signature and documentation."""
+    explain = cast(Callable[..., object], getattr(tape, "explain"))  # noqa: B009
+
+    def call(target: object = None, **options: object) -> object:
+        return explain(method, target, **options)
+
+    parameters = [
+        inspect.Parameter("target", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)
+    ]
+    own = inspect.signature(method.function).parameters
+    for name, default in (("layer", None), ("on", "score"), ("resize", "half_pixel")):
+        if name != "layer" or method.takes_layer:
+            parameters.append(
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+            )
+    parameters += [own[name] for name in method.options]
+    call.__name__ = method.name
+    call.__qualname__ = f"{type(tape).__name__}.{method.name}"
+    call.__doc__ = (inspect.getdoc(method.function) or method.title) + _COMMON
+    setattr(call, "__signature__", inspect.Signature(parameters))  # noqa: B010
+    return call
+
+
+METHODS.reserve(
+    [name for name in (*dir(Tape), *dir(BatchTape)) if not name.startswith("_")]
+    + ["graph", "core", "input", "start", "size"]
+)

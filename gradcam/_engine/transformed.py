@@ -40,7 +40,7 @@ MOST_BYTES = 1 << 30
 _PAGE = 4096
 
 
-class Packs:
+class TransformedWeights:
     """The transformed weights of one network; :meth:`attach` lends them to it, once.
 
     Parameters

@@ -272,3 +272,9 @@ def _words(name: str) -> set[str]:
 def _key(name: str) -> str:
     """What two spellings of one name have in common."""
     return re.sub(r"[\s_'’-]+", "", unicodedata.normalize("NFC", name)).casefold()
+
+
+def top_indices(values: ArrayLike, k: int) -> list[int]:
+    """Return the indices of the `k` largest values, largest first; equal ones stay in order."""
+    order: list[int] = np.argsort(-np.asarray(values), kind="stable")[:k].tolist()
+    return order

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradcam import imagenet
 from gradcam._engine.layers import Convolution
 from gradcam._engine.network import Network
-from gradcam._engine.transformed import Packs
+from gradcam._engine.transformed import TransformedWeights
 from gradcam._labels.classes import Labels
 from gradcam._models import checkpoints
 from gradcam._models.vgg import FAMILY, VGG
@@ -116,7 +116,7 @@ def make(
     if copy is not None:
         convolutions = [layer for layer in layers if layer.op == "conv"]
         kernels = [np.asarray(layer.weights["weight"]) for layer in convolutions]
-        network.packs = Packs(network.core, kernels)
+        network.transformed = TransformedWeights(network.core, kernels)
     return network
 
 

@@ -5,25 +5,26 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, overload
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gradcam._files import atomic_write
 from gradcam._labels.classes import Target
+from gradcam._pictures import colour, figures
 from gradcam._pictures.image import Geometry
 from gradcam._pictures.segments import Box, largest_segment
+from gradcam._registry import View
+from gradcam._text import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-On = Literal["score", "probability"]
-"""What a method explains: a class's score before the softmax, or its probability after it."""
 
 Resize = Literal["half_pixel", "align_corners", "nearest"]
 """How a map is made larger: pixel centres at half positions (as most libraries today), corners
@@ -32,35 +33,61 @@ on corners (as the Grad-CAM paper's code), or the nearest value."""
 _DISPLAY_SIDE = 800
 """The longer side of the picture that a notebook shows, in pixels."""
 
+_FULL = 99.5
+"""The percentile of the values from which on the colours of pixel methods are full."""
+
 
 class FlatMapWarning(UserWarning):
     """A map has the same value everywhere: it says nothing, and stays zero."""
 
 
+class Evidence(NamedTuple):
+    """What a method's function returns: raw values, and weights if there are any.
+
+    Attributes
+    ----------
+    raw : array of float32
+        (S, N, h, w) for the view "map", (S, N, C, h, w) for "signed" and "magnitude": S objectives
+        for each of N pictures.
+    weights : (S, N, K) array of float32, or None
+        The weight of each channel of a layer.
+    """
+
+    raw: NDArray[np.float32]
+    weights: NDArray[np.float32] | None = None
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """Why a network gave one picture one class, as one method sees it.
+    """Why a network gave a picture a score, as one method sees it.
 
     Attributes
     ----------
     method : str
         The method's name (``"grad_cam"``).
-    target : Target
-        The class explained: ``.index``, ``.synset``, ``.label``.
+    title : str
+        The field's name of the method (``"Grad-CAM"``).
+    view : "map", "signed" or "magnitude"
+        How the method's raw values are shown.
+    label : str
+        What was explained, in words: the class's label, or what another objective is.
+    target : Target or None
+        The class explained: ``.index``, ``.synset``, ``.label``; None if it was something else.
     score : float
-        The class's score, before the softmax.
+        The class's score, before the softmax; the value of another objective.
     probability : float or None
-        After the softmax, 0 to 1; None where the network has none.
+        The class's probability after the softmax, 0 to 1; None if the network has none, or if
+        something else than a class was explained.
     layer : str
-        The layer whose map was explained; ``"input"`` for the pixel methods without a CAM.
+        The layer whose map was explained; ``"input"`` for methods without a layer.
     raw : array of float32
-        The evidence, signed and at its own resolution. CAMs: (h, w), the weighted sum before
-        its ReLU. Pixel methods: (C, h, w), for each value of the network's input, its channels
-        in the network's order.
+        The evidence, signed and at its own resolution. View "map": (h, w), for a class activation
+        map the weighted sum before its ReLU. Other views: (C, h, w), for each value of the
+        network's input, its channels in the network's order.
     weights : (K,) array of float32, or None
-        alpha_k, the weight of each channel of `layer`, of the methods that have a CAM.
+        alpha_k, the weight of each channel of `layer`, of methods that have them.
     picture : (H, W, 3) array of uint8
-        The original picture, RGB; a rendering of the input where that was given preprocessed.
+        The original picture, RGB; a rendering of the input if that was given preprocessed.
     geometry : Geometry
         How the network's input lies on the picture.
     resize : str
@@ -70,7 +97,10 @@ class Explanation:
     """
 
     method: str
-    target: Target
+    title: str
+    view: View
+    label: str
+    target: Target | None
     score: float
     probability: float | None
     layer: str
@@ -85,31 +115,31 @@ class Explanation:
     def evidence(self) -> NDArray[np.float32]:
         """(h, w), at the resolution of :attr:`raw`, 0 or more: what :attr:`map` shows.
 
-        CAMs: the ReLU. Pixel methods: the greatest absolute value over the channels
-        (Simonyan et al., 2014).
+        View "map": the ReLU. Other views: the largest absolute value over the channels (Simonyan
+        et al., 2014).
         """
-        return np.maximum(self.raw, 0) if self.raw.ndim == 2 else np.abs(self.raw).max(0)
+        return np.maximum(self.raw, 0) if self.view == "map" else np.abs(self.raw).max(0)
 
     @cached_property
     def map(self) -> NDArray[np.float32]:
-        """The evidence laid on the original picture, (H, W), float32, 0 to 1.
+        """The evidence resized to the original picture, (H, W), float32, 0 to 1.
 
-        :attr:`evidence`, resized, then min-max. What a crop cut away is 0 and counts for neither
-        the least nor the greatest value. A flat map is 0 everywhere. Read-only.
+        :attr:`evidence`, resized, then min-max. Pixels that a crop removed are 0 and do not count
+        for the minimum and maximum. A flat map is 0 everywhere. Read-only.
 
         Warns
         -----
         FlatMapWarning
-            Where the map is flat.
+            If the map is flat.
         """
         on_picture = self.geometry.to_picture(self.evidence, self.resize)
-        seen: Any = self.geometry.seen if self.geometry.cropped else True
+        seen: ArrayLike = self.geometry.seen if self.geometry.cropped else True
         high = float(on_picture.max())
-        low = min(high, float(on_picture.min(where=seen, initial=np.inf)))
+        low = min(high, float(on_picture.min(where=np.asarray(seen, bool), initial=np.inf)))
         rounding = 4 * float(np.finfo(np.float32).eps) * high
         if not rounding < high - low < np.inf:
             warnings.warn(
-                f"the {self.method} map of {self.target.label!r} at {self.layer!r} is flat "
+                f"the {self.method} map of {self.label!r} at {self.layer!r} is flat "
                 f"({low:g} to {high:g}): it says nothing about the picture and stays zero",
                 FlatMapWarning,
                 stacklevel=3,
@@ -117,36 +147,56 @@ class Explanation:
             return np.zeros_like(on_picture)
         on_picture -= np.float32(low)
         on_picture /= np.float32(high - low)
-        np.maximum(on_picture, 0, out=on_picture)  # below 0: what the crop cut away
+        np.maximum(on_picture, 0, out=on_picture)  # below 0: what the crop removed
         on_picture.flags.writeable = False
         return on_picture
 
     @property
-    def image(self) -> NDArray[np.uint8]:
-        """How the method is usually shown, (H, W, 3) uint8 RGB, on the original picture's size.
+    def region(self) -> tuple[float, float, float, float] | None:
+        """(top, left, bottom, right), in pixels: the part of the picture that the network saw.
 
-        CAMs: the overlay. Saliency: the map in grey. The other pixel methods: the signed values
-        as colours around mid-grey. Both are full from the 99.5th percentile of their values on: a
-        few pixels far above the rest would leave the picture dark. Where a crop cut the picture
-        away it is shown faded.
+        None if it saw all of it.
         """
-        if self.raw.ndim == 2:
-            return self.overlay()
-        pixels = self._pixels()
-        if self.geometry.cropped:
-            from gradcam import plot
+        return self.geometry.region if self.geometry.cropped else None
 
-            plot.fade_outside(pixels, self.picture, self.geometry.region)
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """How the method is usually shown, (H, W, 3) uint8 RGB, of the original picture's size.
+
+        View "map": the overlay. "magnitude": the map in grey. "signed": the signed values as
+        colours around mid-grey. The last two are full from the 99.5th percentile of their values
+        on: a few pixels far above the rest would leave the picture dark. Pixels that a crop removed
+        are shown faded.
+        """
+        return self.render()
+
+    def render(self, cmap: str | None = None) -> NDArray[np.uint8]:
+        """Return :attr:`image`, with another colour map for the overlay of the view "map".
+
+        Parameters
+        ----------
+        cmap : str, optional
+            As of :meth:`overlay`. The other views have colours of their own.
+        """
+        if self.view == "map":
+            return self.overlay() if cmap is None else self.overlay(cmap)
+        if self.view == "signed" and len(self.raw) == 3:
+            pixels = self._signed_pixels()
+        else:
+            pixels = self._grey_pixels()
+        if self.region is not None:
+            colour.fade_outside(pixels, self.picture, self.region)
         return pixels
 
-    def _pixels(self) -> NDArray[np.uint8]:
-        if self.method == "saliency" or len(self.raw) != 3:
-            full = np.percentile(self.map, 99.5) or 1.0
-            grey = np.round(255 * np.minimum(self.map / full, 1)).astype(np.uint8)
-            return np.repeat(grey[:, :, None], 3, axis=2)
+    def _grey_pixels(self) -> NDArray[np.uint8]:
+        full = np.percentile(self.map, _FULL) or 1.0
+        grey = np.round(255 * np.minimum(self.map / full, 1)).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+
+    def _signed_pixels(self) -> NDArray[np.uint8]:
         signed = self.raw if self.channel_order == "RGB" else self.raw[::-1]
         size = np.abs(signed)
-        full = np.percentile(size, 99.5) or size.max() or 1.0
+        full = np.percentile(size, _FULL) or size.max() or 1.0
         pixels = np.empty((*self.geometry.picture, 3), np.uint8)
         for channel, plane in enumerate(signed / np.float32(full)):
             on_picture = self.geometry.to_picture(plane, self.resize).clip(-1, 1)
@@ -154,12 +204,12 @@ class Explanation:
         return pixels
 
     def overlay(self, cmap: str = "jet", alpha: float = 0.5) -> NDArray[np.uint8]:
-        """The map in colours over the picture, which fades where a crop cut it away.
+        """Return the map in colours over the picture, which is faded outside a crop.
 
         Parameters
         ----------
         cmap : str
-            A colour map of matplotlib's, or "paper" for the one of the Grad-CAM paper's code.
+            A colour map of matplotlib, or "paper" for the one of the Grad-CAM paper's code.
         alpha : float
             Share of the colours, 0 (the picture alone) to 1 (the map alone).
 
@@ -168,35 +218,101 @@ class Explanation:
         (H, W, 3) array of uint8
             RGB.
         """
-        from gradcam import plot
-
-        region = self.geometry.region if self.geometry.cropped else None
-        return plot.overlay(self.picture, self.map, cmap, alpha, region)
+        return colour.overlay(self.picture, self.map, cmap, alpha, self.region)
 
     @overload
-    def plot(self, ax: None = None, **options: Any) -> Figure: ...
+    def plot(
+        self,
+        ax: None = None,
+        *,
+        cmap: str | None = None,
+        alpha: float = 0.5,
+        title: str | None = None,
+        box: bool = False,
+        colorbar: bool = False,
+    ) -> Figure: ...
     @overload
-    def plot(self, ax: Axes, **options: Any) -> Axes: ...
-    def plot(self, ax: Axes | None = None, **options: Any) -> Figure | Axes:
-        """Draw the explanation with matplotlib; options as :func:`gradcam.plot.plot_explanation`.
+    def plot(
+        self,
+        ax: Axes,
+        *,
+        cmap: str | None = None,
+        alpha: float = 0.5,
+        title: str | None = None,
+        box: bool = False,
+        colorbar: bool = False,
+    ) -> Axes: ...
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        cmap: str | None = None,
+        alpha: float = 0.5,
+        title: str | None = None,
+        box: bool = False,
+        colorbar: bool = False,
+    ) -> Figure | Axes:
+        """Draw the explanation with matplotlib, the way its method is usually shown.
+
+        If the preparation of the network's input cropped the picture, a dashed line surrounds the
+        part that the network saw.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw; a figure of its own by default.
+        cmap : str, optional
+            Show the map in these colours: over the picture for the view "map", by itself for the
+            others.
+        alpha : float
+            The share of the map's colour over the picture.
+        title : str, optional
+            By default method, label and probability; ``""`` for none.
+        box : bool
+            Draw the box around the largest segment above 15 % of the map's maximum.
+        colorbar : bool
+            Draw the scale beside the map: 0 to 1, 1 being this map's maximum. A colour picture
+            around grey has none.
 
         Returns
         -------
         matplotlib Figure, or the Axes that were given
         """
-        from gradcam import plot
+        pixels, scale = self._drawing(cmap, alpha)
+        if title is None:
+            title = f"{self.title}: {self.words}, {self.certainty}"
+        return figures.draw(
+            pixels,
+            ax,
+            region=self.region,
+            title=title,
+            box=self.box() if box else None,
+            scale=scale if colorbar else None,
+        )
 
-        return plot.plot_explanation(self, ax, **options)
+    def _drawing(self, cmap: str | None, alpha: float) -> tuple[NDArray[np.uint8], str | None]:
+        """Return the pixels that :meth:`plot` draws, and their colour map if they have one."""
+        if self.view == "map":
+            cmap = cmap or "jet"
+            return self.overlay(cmap, alpha), cmap
+        if cmap is not None:
+            return colour.colour(self.map, cmap), cmap
+        return self.image, "gray" if self.view == "magnitude" else None
+
+    @property
+    def words(self) -> str:
+        """The label as people write it: ``tiger cat``."""
+        return self.label.replace("_", " ")
+
+    @property
+    def certainty(self) -> str:
+        """The probability in percent if there is one, else the score."""
+        return f"score {self.score:.1f}" if self.probability is None else percent(self.probability)
 
     def box(self, threshold: float = 0.15) -> Box | None:
-        """Where the map sees the object: a box around the largest segment of high values.
+        """Return the box around the largest segment of high values: where the object is.
 
-        The segment is of pixels with at least `threshold` of the map's maximum, connected by
+        The segment consists of pixels with at least `threshold` of the map's maximum, connected by
         their sides (Selvaraju et al., 2017, section 4.1).
 
         Parameters
@@ -207,31 +323,31 @@ class Explanation:
         Returns
         -------
         (x0, y0, x1, y1) or None
-            In pixels of the original picture; x1 and y1 are the first ones outside. None where
-            the map is flat.
+            In pixels of the original picture; x1 and y1 are the first ones outside. None if the
+            map is flat.
         """
         if not isinstance(threshold, (int, float)) or not 0 < threshold <= 1:
             raise ValueError(f"threshold: expected a share above 0 and up to 1, got {threshold!r}")
-        highest = self.map.max()
-        return largest_segment(self.map >= threshold * highest) if highest > 0 else None
+        maximum = self.map.max()
+        return largest_segment(self.map >= threshold * maximum) if maximum > 0 else None
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write :attr:`image` as .png, or everything as .npz, whole or not at all.
+        """Write :attr:`image` as .png, or everything as .npz: the whole file or nothing.
 
-        The .npz holds ``raw``, ``map``, ``weights`` (where there are any), ``method``,
-        ``layer``, ``target`` (the index), ``synset``, ``label``, ``score``, ``probability``
-        (NaN where there is none) and ``resize``.
+        The .npz holds ``raw``, ``map``, ``weights`` (if there are any), ``method``, ``view``,
+        ``layer``, ``label``, ``target`` (the index; -1 if it is not a class), ``synset``,
+        ``score``, ``probability`` (NaN if there is none) and ``resize``.
 
         Raises
         ------
         ValueError
-            For any other suffix.
+            If the suffix is another one.
         """
         suffix = Path(path).suffix.lower()
         if suffix not in (".png", ".npz"):
             raise ValueError(f"{os.fspath(path)}: an explanation is saved as .png or as .npz")
         if suffix == ".png":
-            content = _png(self.image)
+            content = colour.png(self.image)
         else:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **self._arrays())
@@ -239,45 +355,37 @@ class Explanation:
         with atomic_write(path) as file:
             file.write(content)
 
-    def _arrays(self) -> dict[str, Any]:
-        arrays = {
+    def _arrays(self) -> Mapping[str, NDArray[np.generic]]:
+        values = {
             "raw": self.raw,
             "map": self.map,
             "method": self.method,
+            "view": self.view,
             "layer": self.layer,
-            "target": self.target.index,
-            "synset": self.target.synset,
-            "label": self.target.label,
+            "label": self.label,
+            "target": -1 if self.target is None else self.target.index,
+            "synset": "" if self.target is None else self.target.synset,
             "score": self.score,
             "probability": np.nan if self.probability is None else self.probability,
             "resize": self.resize,
+            **({} if self.weights is None else {"weights": self.weights}),
         }
-        return arrays if self.weights is None else {**arrays, "weights": self.weights}
+        return {name: np.asarray(value) for name, value in values.items()}
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
-        return _png(self.image, _DISPLAY_SIDE)
+        """Return what a notebook shows."""
+        return colour.png(self.image, _DISPLAY_SIDE)
 
     def __repr__(self) -> str:
+        number = "" if self.target is None else f" ({self.target.index})"
         chance = "" if self.probability is None else f", probability {self.probability:.3f}"
         return (
-            f"<Explanation: {self.method} of {self.target.label!r} ({self.target.index}) at "
-            f"{self.layer}, score {self.score:.2f}{chance}>"
+            f"<Explanation: {self.method} of {self.label!r}{number} at {self.layer}, "
+            f"score {self.score:.2f}{chance}>"
         )
 
 
 def check_resize(resize: str) -> None:
-    """Refuse a way to resize that does not exist, before any work."""
+    """Raise ValueError unless `resize` is a way to resize."""
     if resize not in get_args(Resize):
         raise ValueError(f"resize: expected one of {', '.join(get_args(Resize))}, got {resize!r}")
-
-
-def _png(pixels: NDArray[np.uint8], side: int | None = None) -> bytes:
-    from PIL import Image
-
-    image = Image.fromarray(pixels)
-    if side is not None:
-        image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    image.save(buffer, "png", compress_level=2)  # five times as fast for an eighth more bytes
-    return buffer.getvalue()

@@ -1,102 +1,537 @@
-"""Which classes are asked of which pictures of a batch, and the answer in the same shape."""
+"""Objectives: what an explanation explains.
+
+An objective is a number that a network computes: a class's score, a probability, one unit, or a
+sum of these. It knows its gradient with respect to the outputs of some layers; everything below
+them is the network's. Methods take objectives; a class's index, label or synset is shorthand for
+the objective :class:`Class`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, SupportsIndex, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from gradcam._labels.classes import Labels
+from gradcam._labels.classes import Labels, Target
+from gradcam._results.rules import RuleLike
+
+_F32 = NDArray[np.float32]
+_T = TypeVar("_T")
+
+On = Literal["score", "probability"]
+"""What a class stands for: its score before the softmax, or its probability after it."""
+
+
+class Forward(Protocol):
+    """What objectives need of a forward pass; :class:`gradcam.ForwardPass` has it."""
+
+    @property
+    def labels(self) -> Labels: ...
+    @property
+    def score_layer(self) -> str: ...
+    @property
+    def probability_layer(self) -> str | None: ...
+    @property
+    def scores(self) -> _F32: ...
+    @property
+    def probabilities(self) -> _F32: ...
+    def __len__(self) -> int: ...
+    def shape(self, layer: str) -> tuple[int, ...]: ...
+    def activation(self, layer: str) -> _F32: ...
+    def backward(
+        self, layer: str, seeds: ArrayLike, wanted: Sequence[str], rule: RuleLike = "gradient"
+    ) -> list[_F32]: ...
+    def pooled_gradient(self, layer: str, seeds: ArrayLike, wanted: str) -> _F32: ...
 
 
 @dataclass(frozen=True)
-class Request:
-    """The classes asked of each picture of a batch.
+class Answer:
+    """What an objective is for one picture.
 
     Attributes
     ----------
-    classes : list of N lists of int
-        Class indices, for each picture.
-    listed : list of N bool
-        Whether that picture's classes were given as a list, and so is the answer.
-    single : bool
-        Whether the batch is one picture that was not given in a list.
+    label : str
+        The objective in words.
+    score : float
+        Its value; for a class or its probability, the class's score.
+    target : Target or None
+        The class, if it is one.
+    probability : float or None
+        The class's probability, if it is a class and the network has probabilities.
     """
 
-    classes: list[list[int]]
-    listed: list[bool]
-    single: bool
+    label: str
+    score: float
+    target: Target | None = None
+    probability: float | None = None
 
-    def seeds(self, count: int) -> NDArray[np.float32]:
-        """(S, N, `count`) one-hot seeds: one for each picture's first class, its second, ...
 
-        S is the longest list of classes; the seeds of pictures with fewer are zero.
+class Objective(ABC):
+    """A number that a network computes for each picture.
+
+    Objectives can be added, subtracted and multiplied by numbers:
+    ``Class("cat") - 0.5 * Class("dog")``.
+    """
+
+    @abstractmethod
+    def label(self, labels: Labels) -> str:
+        """Return the objective in words.
+
+        Raises
+        ------
+        ValueError, IndexError, TypeError
+            If it names a class that is not one of `labels`.
         """
-        rounds = max(map(len, self.classes))
-        seeds = np.zeros((rounds, len(self.classes), count), np.float32)
-        for n, classes in enumerate(self.classes):
-            seeds[np.arange(len(classes)), n, classes] = 1
-        return seeds
 
-    def arrange(self, make: Callable[[int, int, int], Any]) -> Any:
-        """``make(s, n, class)`` of every class asked, nested as they were asked."""
-        answers: list[Any] = []
-        for n, (classes, listed) in enumerate(zip(self.classes, self.listed, strict=True)):
-            made = [make(s, n, index) for s, index in enumerate(classes)]
-            answers.append(made if listed else made[0])
-        return answers[0] if self.single else answers
+    @abstractmethod
+    def value(self, forward: Forward, n: int) -> float:
+        """Return the number for picture `n`."""
+
+    @abstractmethod
+    def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
+        """Return the gradient of the number for picture `n` with respect to layers' outputs.
+
+        Returns
+        -------
+        dict of str to array
+            By layer, in the shape of that layer's output for one picture. The objective must not
+            depend on the network in any other way.
+        """
+
+    def answer(self, forward: Forward, n: int) -> Answer:
+        """Return the label, the value and, if it is a class, the class for picture `n`."""
+        return Answer(self.label(forward.labels), self.value(forward, n))
+
+    def __add__(self, other: Objective) -> Sum:
+        return Sum((*_terms(self), *_terms(other)))
+
+    def __sub__(self, other: Objective) -> Sum:
+        return self + -1.0 * other
+
+    def __mul__(self, factor: float) -> Sum:
+        return Sum(tuple((factor * weight, term) for weight, term in _terms(self)))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Sum:
+        return -1.0 * self
 
 
-def request(target: Any, scores: NDArray[np.float32], labels: Labels, single: bool) -> Request:
-    """Read what a user gave as `target`.
+@dataclass(frozen=True)
+class Class(Objective):
+    """The score of a class, before the softmax.
 
     Parameters
     ----------
-    target : None, int, str, or a list of these
-        None is each picture's top class. An index, label or synset is that class for every
-        picture. A list is several classes of a single picture; of a batch, it holds one element
-        for each picture, each of which may be a list again.
-    scores : (N, K) array
-    labels : Labels
-        K classes.
-    single : bool
-        Whether the batch is one picture that was not given in a list.
+    target : int, str or Target
+        The class, by index, label or synset.
+    """
+
+    target: SupportsIndex | str | Target
+
+    def find(self, labels: Labels) -> Target:
+        """Return the class among `labels`."""
+        if isinstance(self.target, Target):
+            return labels.find(self.target.index)
+        return labels.find(self.target)
+
+    def label(self, labels: Labels) -> str:
+        """Return the class's label."""
+        return self.find(labels).label
+
+    def value(self, forward: Forward, n: int) -> float:
+        """Return the class's score for picture `n`."""
+        return float(forward.scores[n, self.find(forward.labels).index])
+
+    def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
+        """Return 1 at the class, 0 elsewhere, at the layer of the scores."""
+        return {forward.score_layer: self._one_hot(forward)}
+
+    def answer(self, forward: Forward, n: int) -> Answer:
+        """Return the class with its score and probability for picture `n`."""
+        target = self.find(forward.labels)
+        probability = None
+        if forward.probability_layer is not None:
+            probability = float(forward.probabilities[n, target.index])
+        return Answer(target.label, float(forward.scores[n, target.index]), target, probability)
+
+    def _one_hot(self, forward: Forward) -> _F32:
+        seeds = np.zeros(len(forward.labels), np.float32)
+        seeds[self.find(forward.labels).index] = 1
+        return seeds
+
+
+@dataclass(frozen=True)
+class Probability(Class):
+    """The probability of a class, after the softmax.
+
+    Its gradient is close to zero if the network is confident.
+    """
+
+    def value(self, forward: Forward, n: int) -> float:
+        """Return the class's probability for picture `n`."""
+        return float(forward.probabilities[n, self.find(forward.labels).index])
+
+    def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
+        """Return 1 at the class, 0 elsewhere, at the layer of the probabilities."""
+        return {probability_layer(forward): self._one_hot(forward)}
+
+
+@dataclass(frozen=True)
+class Unit(Objective):
+    """One unit of a layer.
+
+    Parameters
+    ----------
+    layer : str
+    index : int
+        The unit of a layer without positions, or the channel of a map.
+    position : (row, column), optional
+        Of a map: the channel's value there. By default, the channel's mean over all positions.
+    """
+
+    layer: str
+    index: int
+    position: tuple[int, int] | None = None
+
+    def label(self, labels: Labels) -> str:
+        """Return the unit in words."""
+        place = "" if self.position is None else f" at {self.position}"
+        return f"unit {self.index} of {self.layer}{place}"
+
+    def value(self, forward: Forward, n: int) -> float:
+        """Return the unit's value for picture `n`."""
+        seeds = self.seeds(forward, n)[self.layer]
+        return float(np.vdot(seeds, forward.activation(self.layer)[n]))
+
+    def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
+        """Return 1 at the unit, or equal parts that sum to 1 over a channel's positions.
+
+        Raises
+        ------
+        IndexError
+            If the layer has no such unit or position.
+        ValueError
+            If a position is given for a layer without positions.
+        """
+        shape = forward.shape(self.layer)
+        place: tuple[int | slice, ...] = (self.index,)
+        if self.position is not None:
+            if len(shape) != 3:
+                raise ValueError(f"layer {self.layer!r} has no positions: leave position out")
+            place += self.position
+        elif len(shape) == 3:
+            place += (slice(None), slice(None))
+        limits = zip(place, shape, strict=True)
+        if any(isinstance(i, int) and not 0 <= i < size for i, size in limits):
+            raise IndexError(f"{self.label(forward.labels)}: the layer has the shape {shape}")
+        seeds = np.zeros(shape, np.float32)
+        seeds[place] = np.float32(1) / np.float32(seeds[place].size)
+        return {self.layer: seeds}
+
+
+@dataclass(frozen=True)
+class Sum(Objective):
+    """A weighted sum of objectives.
+
+    Parameters
+    ----------
+    terms : tuple of (weight, Objective)
+    """
+
+    terms: tuple[tuple[float, Objective], ...]
+
+    def __post_init__(self) -> None:
+        if not self.terms:
+            raise ValueError("a sum needs at least one objective")
+
+    def label(self, labels: Labels) -> str:
+        """Return the terms with their signs and weights."""
+        text = ""
+        for weight, term in self.terms:
+            sign = "-" if weight < 0 else "+"
+            size = "" if abs(weight) == 1 else f"{abs(weight):g} "
+            text += f" {sign} {size}{term.label(labels)}"
+        return text.removeprefix(" + ").lstrip()
+
+    def value(self, forward: Forward, n: int) -> float:
+        """Return the sum for picture `n`."""
+        return sum(weight * term.value(forward, n) for weight, term in self.terms)
+
+    def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
+        """Return the weighted sum of the terms' seeds."""
+        total: dict[str, _F32] = {}
+        for weight, term in self.terms:
+            for layer, seeds in term.seeds(forward, n).items():
+                part = np.float32(weight) * seeds
+                total[layer] = total[layer] + part if layer in total else part
+        return total
+
+
+@dataclass(frozen=True)
+class Function(Objective):
+    """Any function of layers' outputs, given by its gradient with respect to them.
+
+    Parameters
+    ----------
+    name : str
+        In words.
+    gradient : callable
+        ``gradient(outputs)`` returns, for one picture, the function's gradient by layer; `outputs`
+        maps each of `layers` to its output, (C, H, W) or (F,).
+    function : callable
+        ``function(outputs)`` returns the function's value for one picture.
+    layers : tuple of str
+        The layers that the function reads.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    function: Callable[[Mapping[str, _F32]], float] = field(repr=False)
+    gradient: Callable[[Mapping[str, _F32]], Mapping[str, ArrayLike]] = field(repr=False)
+
+    def label(self, labels: Labels) -> str:
+        """Return the function's name."""
+        return self.name
+
+    def value(self, forward: Forward, n: int) -> float:
+        """Return the function's value for picture `n`."""
+        return float(self.function(self._outputs(forward, n)))
+
+    def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
+        """Return the function's gradient for picture `n`.
+
+        Raises
+        ------
+        ValueError
+            If the gradient by a layer does not have the shape of its output.
+        """
+        found = {}
+        for layer, given in self.gradient(self._outputs(forward, n)).items():
+            seeds, shape = np.asarray(given, np.float32), forward.shape(layer)
+            if seeds.shape != shape:
+                raise ValueError(
+                    f"{self.name}: the gradient by {layer!r} has the shape {seeds.shape}, "
+                    f"expected {shape}"
+                )
+            found[layer] = seeds
+        if not found:
+            raise ValueError(f"{self.name}: the gradient names no layer")
+        return found
+
+    def _outputs(self, forward: Forward, n: int) -> dict[str, _F32]:
+        return {layer: forward.activation(layer)[n] for layer in self.layers}
+
+
+TargetLike = SupportsIndex | str | Target | Objective | None
+"""One thing to explain: an objective; a class by index, label or synset; None for the top class."""
+
+
+def as_objective(target: TargetLike, on: On = "score") -> Objective:
+    """Return the objective that `target` stands for: a class is its score or its probability."""
+    if isinstance(target, Objective):
+        return target
+    if target is None:
+        raise ValueError("None is the top class of a picture, and has a meaning only for one")
+    return Probability(target) if on == "probability" else Class(target)
+
+
+class Difference(Sum):
+    """One objective minus another: what raises the first and lowers the second.
+
+    Parameters
+    ----------
+    first, second : Objective, int, str or Target
+        A class by index, label or synset is the class's score.
+    """
+
+    def __init__(self, first: TargetLike, second: TargetLike) -> None:
+        super().__init__((as_objective(first) - as_objective(second)).terms)
+
+
+def probability_layer(forward: Forward) -> str:
+    """Return the layer of the probabilities.
 
     Raises
     ------
     ValueError
-        Where a list is empty, or does not have one element for each picture of a batch.
-    IndexError, TypeError
-        As :meth:`gradcam._labels.classes.Labels.find`.
+        If the network does not end in a softmax.
     """
-    top = scores.argmax(1).tolist()
-
-    def classes(element: Any, n: int) -> list[int]:
-        if not _is_list(element):
-            return [top[n] if element is None else labels.find(element).index]
-        if len(element) == 0:
-            raise ValueError("an empty list of classes; give at least one, or None for the top one")
-        return [top[n] if one is None else labels.find(one).index for one in element]
-
-    count = len(scores)
-    if single or not _is_list(target):
-        elements: Sequence[Any] = [target] * count
-    elif len(target) == count:
-        elements = list(target)
-    else:
+    if forward.probability_layer is None:
         raise ValueError(
-            f"{len(target)} targets for a batch of {count} pictures: give one class for all, or "
-            f"a list with one element (a class or a list of classes) for each picture"
+            "the network does not end in a softmax, so it has scores and no probabilities: use "
+            "tape.scores and on='score', or add a softmax layer"
         )
-    return Request(
-        classes=[classes(element, n) for n, element in enumerate(elements)],
-        listed=[_is_list(element) for element in elements],
-        single=single,
+    return forward.probability_layer
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """What a method is asked to explain: S objectives for each of N pictures.
+
+    Attributes
+    ----------
+    each : tuple of N tuples of Objective
+        For each picture. S is the largest number; pictures with fewer have zero gradients there.
+    listed : tuple of N bool
+        Whether a picture's objectives were given as a list, so that its answer is a list.
+    """
+
+    each: tuple[tuple[Objective, ...], ...]
+    listed: tuple[bool, ...]
+
+    def gradient(self, forward: Forward, layer: str, rule: RuleLike = "gradient") -> _F32:
+        """Return the gradients of all objectives with respect to one layer's output.
+
+        Parameters
+        ----------
+        forward : ForwardPass
+            The tape, or another pass of as many pictures.
+        layer : str
+            ``"input"`` for the network's input.
+        rule : "gradient", "guided", "deconvnet" or Rule
+            What each layer passes back. An objective of several layers is the sum over them.
+
+        Returns
+        -------
+        (S, N, ...) array of float32
+        """
+        return self.gradients(forward, [layer], rule)[0]
+
+    def gradients(
+        self, forward: Forward, layers: Sequence[str], rule: RuleLike = "gradient"
+    ) -> list[_F32]:
+        """Return the gradients with respect to several layers, from the same backward pass."""
+        parts = [
+            forward.backward(start, seeds, layers, rule)
+            for start, seeds in self.seeds(forward).items()
+        ]
+        return [_sum(part) for part in zip(*parts, strict=True)]
+
+    def pooled_gradient(self, forward: Forward, layer: str) -> _F32:
+        """Return the gradients with respect to a map, averaged over its positions: (S, N, K)."""
+        return _sum(
+            [
+                forward.pooled_gradient(start, seeds, layer)
+                for start, seeds in self.seeds(forward).items()
+            ]
+        )
+
+    def values(self, forward: Forward) -> _F32:
+        """Return the value of each objective, (S, N); NaN where a picture has fewer."""
+        values = np.full((self.count, len(self.each)), np.nan, np.float32)
+        for n, objectives in enumerate(self.each):
+            values[: len(objectives), n] = [each.value(forward, n) for each in objectives]
+        return values
+
+    @property
+    def count(self) -> int:
+        """S."""
+        return max(map(len, self.each))
+
+    def seeds(self, forward: Forward) -> dict[str, _F32]:
+        """Return the seeds of the backward passes, (S, N, ...), by the layer they start from."""
+        stacked: dict[str, _F32] = {}
+        for n, objectives in enumerate(self.each):
+            for s, objective in enumerate(objectives):
+                for layer, seeds in objective.seeds(forward, n).items():
+                    if layer not in stacked:
+                        shape = (self.count, len(self.each), *seeds.shape)
+                        stacked[layer] = np.zeros(shape, np.float32)
+                    stacked[layer][s, n] = seeds
+        return stacked
+
+    def arrange(self, make: Callable[[int, int, Objective], _T]) -> list[_T | list[_T]]:
+        """Return ``make(s, n, objective)`` of every objective, nested as they were asked."""
+        answers: list[_T | list[_T]] = []
+        for n, (objectives, listed) in enumerate(zip(self.each, self.listed, strict=True)):
+            made = [make(s, n, objective) for s, objective in enumerate(objectives)]
+            answers.append(made if listed else made[0])
+        return answers
+
+
+def ask_one(target: object, forward: Forward, on: On) -> Objectives:
+    """Read what a user gave as the target for a single picture: one, or a list of several."""
+    return _read([target], forward, on)
+
+
+def ask_batch(target: object, forward: Forward, on: On) -> Objectives:
+    """Read what a user gave as the target for a batch.
+
+    Parameters
+    ----------
+    target : TargetLike, or a list with one element for each picture
+        One target is for every picture. Each element of a list is a target or a list of targets.
+    forward : ForwardPass
+        N pictures.
+    on : "score" or "probability"
+        What a class stands for.
+
+    Raises
+    ------
+    ValueError
+        If a list is empty, or does not have one element for each picture.
+    IndexError, TypeError
+        As :meth:`gradcam.Labels.find`.
+    """
+    count = len(forward)
+    if not _is_list(target):
+        return _read([target] * count, forward, on)
+    elements = list(cast(Sequence[object], target))
+    if len(elements) != count:
+        raise ValueError(
+            f"{len(elements)} targets for a batch of {count} pictures: give one for all, or a "
+            f"list with one element (a target or a list of targets) for each picture"
+        )
+    return _read(elements, forward, on)
+
+
+def _read(elements: Sequence[object], forward: Forward, on: On) -> Objectives:
+    """Read one element, a target or a list of targets, for each picture."""
+    check_on(on)
+    if on == "probability":
+        probability_layer(forward)
+    top = forward.scores.argmax(1).tolist()
+
+    def objective(given: object, n: int) -> Objective:
+        found = as_objective(top[n] if given is None else cast(TargetLike, given), on)
+        found.label(forward.labels)  # refuse an unknown class before any work
+        return found
+
+    def objectives(element: object, n: int) -> tuple[Objective, ...]:
+        if not _is_list(element):
+            return (objective(element, n),)
+        several = list(cast(Sequence[object], element))
+        if not several:
+            raise ValueError("an empty list of classes; give at least one, or None for the top one")
+        return tuple(objective(one, n) for one in several)
+
+    return Objectives(
+        each=tuple(objectives(element, n) for n, element in enumerate(elements)),
+        listed=tuple(_is_list(element) for element in elements),
     )
 
 
-def _is_list(target: Any) -> bool:
+def check_on(on: str) -> None:
+    """Raise ValueError unless `on` is "score" or "probability"."""
+    if on not in ("score", "probability"):
+        raise ValueError(f"on: expected 'score' or 'probability', got {on!r}")
+
+
+def _is_list(target: object) -> bool:
     return isinstance(target, (list, tuple)) or (isinstance(target, np.ndarray) and target.ndim > 0)
+
+
+def _terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:
+    return objective.terms if isinstance(objective, Sum) else ((1.0, objective),)
+
+
+def _sum(parts: Sequence[_F32]) -> _F32:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

@@ -1,0 +1,296 @@
+"""One figure for all methods: a row for each class, a column for each method."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._engine.signatures import Several
+from gradcam._engine.tape import BatchTape, Tape
+from gradcam._labels.classes import top_indices
+from gradcam._pictures import figures
+from gradcam._pictures.colour import colour, colour_map, overlay
+from gradcam._pictures.image import Geometry
+from gradcam._registry import METHODS, Method
+from gradcam._results.explanation import Explanation
+from gradcam._results.objectives import On
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COMPARED = ("saliency", "deconvnet", "guided_backprop", "grad_cam", "guided_grad_cam")
+"""The methods that :func:`compare` shows by default, in the order of their papers."""
+
+_FULL = 0.998
+"""A pixel method's map has a few bright points on a dark field. Its colours end at this quantile of
+the column, so that one extreme pixel does not darken all others."""
+
+
+def compare(
+    tape: Tape,
+    targets: Several | None = None,
+    *,
+    top: int = 3,
+    methods: Sequence[str | Method] = COMPARED,
+    layer: str | None = None,
+    on: On = "score",
+    cmap: str = "inferno",
+    scale: Literal["column", "map"] = "column",
+) -> Figure:
+    """Draw one picture's explanations: a row for each class, a column for each method.
+
+    **One colour scale.** All maps are drawn in the same colours from 0 to 1, and the rows of a
+    column share their 1: the largest value that this method found for any of the classes shown.
+    A dark map below a bright one means that this method found less for its class, so brightness
+    can be compared within a column. It cannot be compared between columns: a class activation map
+    sums activations, a saliency map is a slope per pixel, and there is no common unit.
+    ``scale="map"`` stretches each map to its own maximum, as `Explanation.map`: it shows better
+    where a weak map is high, but a class without any evidence then looks as certain as the best.
+    For pixel methods, 1 is the 99.8 % quantile of the column (or map), not its maximum, which is
+    one pixel.
+
+    Maps with the view "map" are drawn over the picture in grey, so that all colour is the map's;
+    those of pixel methods, which are as fine as the picture, are drawn by themselves. If the
+    preparation of the network's input cropped the picture, a dashed line surrounds what it saw.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of one picture: ``network.forward(picture)``.
+    targets : list of Objective, int or str, optional
+        What to explain: classes by index, label or synset, or other objectives.
+    top : int
+        Without `targets`: explain this many of the most probable classes.
+    methods : list of str or Method
+        The columns.
+    layer : str, optional
+        For methods for which a layer can be chosen; by default the network's ``target_layer``.
+    on : "score" or "probability"
+        What a class stands for: its score before the softmax, or its probability.
+    cmap : str
+        The colour map, see `gradcam.plot.colour`. The default grows steadily lighter from black to
+        pale yellow, so it also works on a weak projector, in grey print and for the colour-blind.
+    scale : "column" or "map"
+        What the maps share their maximum with: all of the column, or nothing.
+
+    Returns
+    -------
+    matplotlib Figure
+        Not registered with pyplot: ``figure.savefig("comparison.png")``.
+
+    Raises
+    ------
+    ValueError
+        If a method, class or layer is unknown, a layer is given that no method takes, or the tape
+        is of several pictures.
+    TypeError
+        If `tape` is not a tape.
+    """
+    _check_tape(tape)
+    if isinstance(methods, str) or len(methods) == 0:
+        raise ValueError(f"methods must be a list of at least one method, not {methods!r}")
+    found = [METHODS.find(method) for method in methods]
+    check_layer_is_used(layer, found)
+    colour_map(cmap)
+    if scale not in ("column", "map"):
+        raise ValueError(f"scale must be 'column' or 'map', not {scale!r}")
+    if targets is None:
+        if top < 1:
+            raise ValueError(f"top must be at least 1, not {top}")
+        targets = top_indices(tape.scores[0], top)
+    elif isinstance(targets, (str, int)) or len(targets) == 0:
+        raise ValueError(f"targets must be a list of at least one class, not {targets!r}")
+    columns = [
+        (method, tape.explain(method, targets, layer=layer if method.takes_layer else None, on=on))
+        for method in found
+    ]
+    return _comparison(columns, cmap, scale)
+
+
+def check_layer_is_used(layer: str | None, methods: Sequence[Method]) -> None:
+    """Raise ValueError if a layer is given and no method takes one."""
+    if layer is not None and not any(method.takes_layer for method in methods):
+        names = ", ".join(method.name for method in methods)
+        others = ", ".join(name for name in METHODS if METHODS[name].takes_layer)
+        raise ValueError(
+            f"layer={layer!r} has no effect on {names}: a layer can be chosen for {others}"
+        )
+
+
+def _check_tape(tape: object) -> None:
+    if isinstance(tape, BatchTape):
+        raise ValueError("compare draws one picture: give the tape of one, not of a list of them")
+    if not isinstance(tape, Tape):
+        raise TypeError(
+            f"compare takes a tape, gradcam.compare(network.forward(picture)); got "
+            f"{type(tape).__name__}"
+        )
+
+
+def _comparison(
+    columns: Sequence[tuple[Method, list[Explanation]]], cmap: str, scale: str
+) -> Figure:
+    """Draw the figure of :func:`compare` from its explanations, column by column."""
+    rows = columns[0][1]
+    first = rows[0]
+    picture, region = first.picture, first.region
+    labels = [textwrap.fill(row.words, 13) for row in rows]
+    grid = _Grid(len(rows), 1 + len(columns), picture.shape[1] / picture.shape[0], labels)
+    figure, axes = grid.figure()
+    for row, label, ax in zip(rows, labels, axes[:, 0], strict=True):
+        figures.show(ax, picture)
+        _note(ax, label, (0, 0.5), (-8, 1), ha="right", va="bottom", weight="bold")
+        _note(ax, row.certainty, (0, 0.5), (-8, -1), ha="right", va="top")
+    _set_title(axes[0, 0], "Picture", "" if region is None else "dashed: what it saw", grid.roomy)
+    grey = _grey(picture)
+    for column, (method, explanations) in enumerate(columns, start=1):
+        _set_title(axes[0, column], method.title, method.source, grid.roomy)
+        maps = _scaled(explanations, scale)
+        for ax, explanation, values in zip(axes[:, column], explanations, maps, strict=True):
+            figures.show(ax, _cell(explanation, values, grey, cmap), picture.shape[:2])
+    for ax in axes.flat:
+        figures.bare(ax)
+        if region is not None:
+            figures.draw_region(ax, region, 1.0)
+    grid.draw_scale(figure, cmap, f"share of the {scale}'s", "strongest value")
+    return figure
+
+
+def _cell(
+    explanation: Explanation, values: NDArray[np.float32], grey: NDArray[np.uint8], cmap: str
+) -> NDArray[np.uint8]:
+    """Return one map of the figure in colours: over the grey picture, or by itself."""
+    if explanation.view != "map":
+        return colour(values, cmap)
+    drawn = None if explanation.region is None else _drawn_geometry(explanation).region
+    return overlay(grey, values, cmap, 0.6, drawn)
+
+
+class _Grid:
+    """Where the parts of a comparison lie, in inches from the figure's lower left corner.
+
+    Placed by hand, because nothing here is unknown: every cell has the picture's proportions,
+    and texts keep their size, so that they can be read from the back of a lecture hall.
+    """
+
+    _WIDEST = 16.0
+    _GAP = 0.13  # between cells
+    _RIGHT = 1.2  # width of the scale with its label, beside the rows
+    _BELOW = 0.75  # height of the scale with its label, below the rows
+    _SCALE_LABEL = 1.9  # length of that label
+    _LINE = 0.235  # height of a line of a row's label
+    _TITLE = 2.15  # width of the longest title on one line
+    _SOURCE = 1.83  # width of the longest source, "Springenberg et al. 2014"
+
+    def __init__(self, rows: int, columns: int, aspect: float, labels: Sequence[str]) -> None:
+        self.rows, self.columns = rows, columns
+        lines = [label.split("\n") for label in labels]
+        longest = max(8, *(len(line) for label in lines for line in label))
+        highest = 1 + max(len(label) for label in lines)  # with the probability
+        self.left = 0.2 + 0.135 * longest
+        room = (self._WIDEST - self.left - self._RIGHT) / columns
+        self.width, self.height = figures.fit(aspect, 1, min(room, 3.2), min(9.6 / rows, 3.2))
+        # From one cell to the next: more if texts need more room than the pictures.
+        self.step_x = max(self.width + self._GAP, self._SOURCE)
+        self.step_y = max(self.height + self._GAP, highest * self._LINE)
+        # The scale is beside the rows, or below them if they are too low for its label.
+        self.flat = rows * self.step_y < 0.7 * self._SCALE_LABEL
+        if not self.flat:
+            self.step_y = max(self.step_y, self._SCALE_LABEL / rows)
+        self.right = 0.2 if self.flat else self._RIGHT
+        self.below = 0.05 + self._BELOW * self.flat
+        self.bottom = self.below + (self.step_y - self.height) / 2
+        self.roomy = self.step_x >= self._TITLE
+        self.above = 0.62 if self.roomy else 0.85
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the figure."""
+        width = self.left + self.columns * self.step_x + self.right
+        return width, self.below + self.rows * self.step_y + self.above
+
+    def figure(self) -> tuple[Figure, NDArray[np.object_]]:
+        """Return the figure and its axes, (rows, columns)."""
+        figure = figures.figure_class()(figsize=self.size, dpi=100)
+        axes = np.empty((self.rows, self.columns), object)
+        for row, column in np.ndindex(axes.shape):
+            x = self.left + column * self.step_x + (self.step_x - self.width) / 2
+            y = self.bottom + (self.rows - 1 - row) * self.step_y
+            axes[row, column] = self._axes(figure, x, y, self.width, self.height)
+        return figure, axes
+
+    def draw_scale(self, figure: Figure, cmap: str, *label: str) -> None:
+        """Draw the colour scale: on the right, as high as all rows, or below them."""
+        end = self.left + self.columns * self.step_x
+        if self.flat:
+            ax = self._axes(figure, end - 3.2, self._BELOW - 0.2, 3.2, 0.15)
+            figures.draw_scale(ax, cmap, " ".join(label), horizontal=True)
+        else:
+            height = (self.rows - 1) * self.step_y + self.height
+            ax = self._axes(figure, end + 0.1, self.bottom, 0.22, height)
+            figures.draw_scale(ax, cmap, "\n".join(label))
+
+    def _axes(self, figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+        w, h = self.size
+        return figure.add_axes((x / w, y / h, width / w, height / h))
+
+
+def _set_title(ax: Axes, name: str, source: str, roomy: bool) -> None:
+    """Write a column's title and, smaller, the paper it comes from."""
+    lines = name if roomy else name.replace(" ", "\n", 1)
+    _note(ax, source, (0.5, 1), (0, 5), ha="center", va="bottom", size=10.5, color="0.35")
+    _note(ax, lines, (0.5, 1), (0, 19), ha="center", va="bottom", weight="bold")
+
+
+def _note(
+    ax: Axes, text: str, at: tuple[float, float], by: tuple[float, float], **style: Any
+) -> None:
+    """Write `text` beside `ax`: `at` in shares of its sides, moved `by` points."""
+    style = {"size": 15, "linespacing": 1.05, **style}
+    ax.annotate(text, at, by, xycoords="axes fraction", textcoords="offset points", **style)
+
+
+def _scaled(explanations: Sequence[Explanation], scale: str) -> list[NDArray[np.float32]]:
+    """Return the maps of one method, divided by what becomes 1: the column's, or each map's."""
+    if scale == "column":
+        return _on_one_scale(explanations)
+    return [_on_one_scale([explanation])[0] for explanation in explanations]
+
+
+def _on_one_scale(explanations: Sequence[Explanation]) -> list[NDArray[np.float32]]:
+    """Return maps of one method, all divided by the one number that becomes 1."""
+    maps = [_strength(explanation) for explanation in explanations]
+    maximum = max(float(map.max()) for map in maps)
+    if explanations[0].view != "map":
+        maximum = float(np.quantile(np.stack(maps), _FULL)) or maximum
+    return [map / np.float32(maximum or 1) for map in maps]
+
+
+def _strength(explanation: Explanation) -> NDArray[np.float32]:
+    """Return the map before it is stretched to 0..1, in its own unit, as large as it is drawn."""
+    return _drawn_geometry(explanation).to_picture(explanation.evidence, explanation.resize)
+
+
+def _drawn_geometry(explanation: Explanation) -> Geometry:
+    """Return how the network's input lies on the picture as large as it is drawn."""
+    geometry = explanation.geometry
+    height, width = geometry.picture
+    drawn = figures.drawn_size(height, width)
+    y, x = drawn[0] / height, drawn[1] / width
+    top, left, bottom, right = geometry.region
+    return replace(geometry, picture=drawn, region=(top * y, left * x, bottom * y, right * x))
+
+
+def _grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture without its colours, (h, w, 3), as large as it is drawn."""
+    from PIL import Image
+
+    size = figures.drawn_size(*picture.shape[:2])
+    small = Image.fromarray(picture).resize(size[::-1], Image.Resampling.BOX)
+    return np.asarray(small.convert("L").convert("RGB"))

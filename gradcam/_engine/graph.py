@@ -1,0 +1,145 @@
+"""A network's graph: its layers with their weights, their names, its classes and its input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam import _core
+from gradcam._engine.assembly import Assembled
+from gradcam._engine.layers import INPUT, Layer
+from gradcam._engine.transformed import TransformedWeights
+from gradcam._labels.classes import Labels
+from gradcam._pictures.presets import Preset
+
+_F32 = NDArray[np.float32]
+
+
+class Graph:
+    """An immutable network, as tapes and methods see it; threads may share it.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    core : gradcam._core.Network
+    labels : Labels
+        The classes, in the order of the scores.
+    preset : Preset or None
+        How pictures become input; None: only preprocessed arrays are taken.
+    layers : mapping of str to Layer
+        Every layer by its first name, in the order in which they run, from ``"input"`` on. Their
+        weights are those that the core reads, not copies: do not change them.
+    score_layer : str
+        The layer of the class scores.
+    probability_layer : str or None
+        The softmax after it, if there is one.
+    target_layer : str
+        Where Grad-CAM looks unless another layer is chosen.
+    transformed : TransformedWeights or None
+        The cache of transformed weights, for networks that were loaded from a file.
+    """
+
+    def __init__(
+        self, assembled: Assembled, labels: Labels, preset: Preset | None, name: str
+    ) -> None:
+        self.name = name
+        self.core = assembled.core
+        self.labels = labels
+        self.preset = preset
+        self.layers: Mapping[str, Layer] = MappingProxyType(
+            {layer.name: layer for layer in assembled.layers}
+        )
+        self.score_layer = assembled.score_layer
+        self.probability_layer = assembled.probability_layer
+        self.target_layer = assembled.target_layer
+        self.transformed: TransformedWeights | None = None
+        self._names = assembled.names
+
+    def index(self, layer: str) -> int:
+        """Return the number of a layer in the core, by its Caffe, torchvision or Keras name.
+
+        Raises
+        ------
+        ValueError
+            If the name is unknown (the message lists the layers), or the layer is a convolution
+            that its batch normalisation was folded into.
+        """
+        return self._names.index(layer)
+
+    def names(self, layer: str) -> tuple[str, ...]:
+        """Return every name of one layer, the first as in :attr:`layers`."""
+        return self._names.of(layer)
+
+    def shapes(self, height: int, width: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each layer's output for one picture, by first name.
+
+        Returns
+        -------
+        dict of str to (C, H, W) or (F,)
+
+        Raises
+        ------
+        ValueError
+            If an input of that size is too small for the network.
+        """
+        try:
+            return dict(zip(self.layers, self.core.shapes(height, width), strict=True))
+        except ValueError as error:
+            raise ValueError(
+                f"{self.name}, input of {height} x {width}: {self._named(error)}"
+            ) from None
+
+    def run_core(
+        self,
+        input: _F32,
+        keep: Sequence[str] = (),
+        *,
+        until: str | None = None,
+        record: bool = True,
+        start: str = INPUT,
+        size: tuple[int, int] | None = None,
+    ) -> _core.Tape:
+        """Run the core: from the output of `start` up to `until`, by default the whole network.
+
+        Parameters
+        ----------
+        input : (N, ...) array of float32
+            The output of `start`: by default the network's input, (N, C, H, W).
+        keep : sequence of str
+            Layers whose output can be read from the tape.
+        until : str, optional
+            The last layer that is computed.
+        record : bool
+            Whether backward passes are possible.
+        start : str
+            The layer that `input` is the output of.
+        size : (height, width), optional
+            Of the network's input, if `start` is another layer.
+        """
+        if self.transformed is not None:
+            self.transformed.attach()
+        numbers = sorted({self.index(layer) for layer in keep})
+        last = None if until is None else self.index(until)
+        try:
+            return self.core.forward(
+                input, numbers, last, record=record, start=self.index(start), size=size
+            )
+        except ValueError as error:
+            raise ValueError(self._named(error)) from None
+
+    def __repr__(self) -> str:
+        preset = self.preset.name if self.preset else None
+        return (
+            f"<{type(self).__name__} {self.name}: {len(self.layers)} layers, "
+            f"{len(self.labels)} classes, input preset {preset}>"
+        )
+
+    def _named(self, error: ValueError) -> str:
+        """Return a message of the core, which knows layers by number, with their names."""
+        names = dict(enumerate(self.layers))
+        return re.sub(r"\blayer (\d+)", lambda m: f"layer {names.get(int(m[1]), m[1])}", str(error))

@@ -1,0 +1,132 @@
+"""One layer of a forward pass by itself: forward, and the vector-Jacobian product.
+
+Backward rules that are written in Python, and everything else outside the core that needs one
+layer's arithmetic, use this. Each layer runs as a network of its own in the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gradcam import _core
+from gradcam._engine.assembly import add_to
+from gradcam._engine.layers import Layer, as_run
+
+_F32 = NDArray[np.float32]
+
+
+class OneLayer:
+    """A layer with its inputs and its output; see :class:`gradcam.rules.SingleLayer`.
+
+    Parameters
+    ----------
+    layer : Layer
+        As it runs.
+    inputs : sequence of (N, ...) arrays
+        In the forward pass.
+    output : (N, ...) array
+        In the forward pass.
+    """
+
+    def __init__(self, layer: Layer, inputs: Sequence[_F32], output: _F32) -> None:
+        self.layer = layer
+        self.inputs = inputs
+        self.output = output
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return self.layer.name
+
+    @property
+    def op(self) -> str:
+        """The operation."""
+        return self.layer.op
+
+    @property
+    def weights(self) -> Mapping[str, ArrayLike]:
+        """The weights that the layer runs with."""
+        return self.layer.weights
+
+    def forward(
+        self,
+        *,
+        inputs: Sequence[ArrayLike] | None = None,
+        weights: Mapping[str, ArrayLike] | None = None,
+    ) -> _F32:
+        """Return the layer's output for other inputs or other weights.
+
+        Parameters
+        ----------
+        inputs : sequence of (N, ...) arrays, optional
+            By default those of the forward pass.
+        weights : mapping of str to array, optional
+            By default the layer's own. Without "bias" there is no bias.
+        """
+        given = self._inputs(inputs)
+        if self.op == "add":
+            return np.sum(np.stack(given), axis=0, dtype=np.float32)
+        if self.op == "concatenate":
+            return np.concatenate(given, axis=1)
+        tape, top = self._run(given[0], weights, record=False)
+        return tape.activation(top)
+
+    def vjp(
+        self,
+        dy: ArrayLike,
+        *,
+        inputs: Sequence[ArrayLike] | None = None,
+        weights: Mapping[str, ArrayLike] | None = None,
+    ) -> list[_F32]:
+        """Return the vector-Jacobian product with respect to each input.
+
+        Parameters
+        ----------
+        dy : (S, N, ...) array
+            S gradients of the output.
+        inputs, weights
+            As of :meth:`forward`.
+
+        Returns
+        -------
+        list of (S, N, ...) arrays
+            One for each input.
+        """
+        given = self._inputs(inputs)
+        gradient = np.asarray(dy, np.float32)
+        if self.op == "add":
+            return [gradient] * len(given)
+        if self.op == "concatenate":
+            edges = np.cumsum([each.shape[1] for each in given])[:-1]
+            return list(np.split(gradient, edges, axis=2))
+        tape, top = self._run(given[0], weights, record=True)
+        (dx,) = tape.backward(top, gradient, [0])
+        return [dx.reshape(len(gradient), *given[0].shape)]
+
+    def _inputs(self, inputs: Sequence[ArrayLike] | None) -> list[_F32]:
+        if inputs is None:
+            return list(self.inputs)
+        if len(inputs) != len(self.inputs):
+            raise ValueError(
+                f"layer {self.name!r} has {len(self.inputs)} inputs, got {len(inputs)}"
+            )
+        return [np.asarray(each, np.float32) for each in inputs]
+
+    def _run(
+        self, x: _F32, weights: Mapping[str, ArrayLike] | None, *, record: bool
+    ) -> tuple[_core.Tape, int]:
+        """Run the layer as a network of its own; return the tape and the layer's number."""
+        layer = self.layer
+        if weights is not None:
+            attributes = {k: v for k, v in layer.attributes.items() if k != "dtype"}
+            layer = as_run(replace(layer, weights=weights, attributes=attributes), None)
+        builder = _core.NetworkBuilder(x.shape[1])
+        # A vector enters the core as a map of one position.
+        number = 0 if x.ndim == 4 else builder.flatten(0)
+        top = add_to(builder, layer, [number])
+        maps = x if x.ndim == 4 else x[:, :, None, None]
+        return builder.build().forward(maps, [top], record=record), top

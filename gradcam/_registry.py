@@ -1,0 +1,259 @@
+"""The registry of explanation methods: one object for each, in one place.
+
+A method is a function with a name, a title, a source and a kind of view. Everything that lists,
+finds, runs or draws methods reads this registry, so a method that is registered anywhere appears
+everywhere: in ``tape.explain``, as ``tape.<name>``, in ``compare``, on the command line and in the
+help. This module imports nothing of gradcam.
+
+A package offers its methods through the entry point group ``gradcam.methods``::
+
+    [project.entry-points."gradcam.methods"]
+    input_x_gradient = "my_package.my_module"
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+ENTRY_POINTS = "gradcam.methods"
+
+View = Literal["map", "signed", "magnitude"]
+"""How a method's raw values are shown.
+
+map
+    One value for each position, (h, w). The positive values are the evidence, drawn as a heat map
+    over the picture.
+signed
+    One value for each value of the input, (C, h, w). The largest absolute value over the channels
+    is the evidence; drawn as colours around mid-grey.
+magnitude
+    As signed, but drawn as the evidence in grey.
+"""
+
+_GIVEN = ("layer", "resize")
+"""Parameters that the tape fills in if a method's function has them; all others are its options."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """An explanation method.
+
+    Attributes
+    ----------
+    name : str
+        As in ``tape.explain(name)`` and ``tape.<name>``.
+    title : str
+        The field's name of it, for figures: ``"Grad-CAM"``.
+    source : str
+        The paper: ``"Selvaraju et al. 2017"``.
+    view : "map", "signed" or "magnitude"
+        How the raw values are shown, see :data:`View`.
+    function : callable
+        ``function(tape, objective)`` with keyword-only options. It returns the raw values, or an
+        :class:`gradcam.Evidence`; see :func:`gradcam.method`.
+    """
+
+    name: str
+    title: str
+    source: str
+    view: View
+    function: Callable[..., object]
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier() or self.name.startswith("_"):
+            raise ValueError(f"a method's name must be a public Python name, got {self.name!r}")
+        if self.view not in get_args(View):
+            raise ValueError(
+                f"method {self.name}: view must be one of {', '.join(get_args(View))}, "
+                f"got {self.view!r}"
+            )
+
+    def __call__(self, *arguments: object, **options: object) -> object:
+        """Call the function."""
+        return self.function(*arguments, **options)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the function's keyword-only parameters."""
+        found = inspect.signature(self.function).parameters.values()
+        return tuple(each.name for each in found if each.kind is each.KEYWORD_ONLY)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of the method's own options."""
+        return tuple(name for name in self.parameters if name not in _GIVEN)
+
+    @property
+    def takes_layer(self) -> bool:
+        """Whether a layer can be chosen."""
+        return "layer" in self.parameters
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the function's documentation, or an empty string."""
+        text = " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
+        return re.split(r"(?<=\.)\s", text)[0]
+
+
+class Registry(Mapping[str, Method]):
+    """Methods by name, in the order in which they were registered.
+
+    Parameters
+    ----------
+    group : str
+        The entry point group whose modules are imported when a name is not found, or when all
+        names are listed.
+    """
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+        self._methods: dict[str, Method] = {}
+        self._reserved: frozenset[str] = frozenset()
+        self._loaded = False
+
+    def reserve(self, names: Iterator[str] | list[str]) -> None:
+        """Refuse these names from now on: they are attributes of a tape."""
+        self._reserved |= frozenset(names)
+
+    def register(self, method: Method) -> Method:
+        """Add a method.
+
+        A function that is defined again, as in a notebook's cell, replaces the earlier one.
+
+        Raises
+        ------
+        ValueError
+            If another function has this name, or a tape has an attribute of this name.
+        """
+        known = self._methods.get(method.name)
+        if known is not None and _place(known) != _place(method):
+            raise ValueError(
+                f"a method is called {method.name!r} already ({'.'.join(_place(known))}): choose "
+                f"another name"
+            )
+        if method.name in self._reserved:
+            raise ValueError(f"tapes have an attribute {method.name!r}: choose another name")
+        self._methods[method.name] = method
+        return method
+
+    def find(self, name: str | Method) -> Method:
+        """Return the method of that name; case, spaces and hyphens are ignored (``"Grad-CAM"``).
+
+        A :class:`Method` is returned as it is.
+
+        Raises
+        ------
+        ValueError
+            If the name is unknown; the message lists the methods.
+        """
+        if isinstance(name, Method):
+            return name
+        key = re.sub(r"[\s-]+", "_", str(name).strip().lower())
+        found = self.get(key)
+        if found is not None:
+            return found
+        near = difflib.get_close_matches(key, self, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"no method is called {name!r}{hint}; the methods are {', '.join(self)}")
+
+    def __getitem__(self, name: str) -> Method:
+        if name not in self._methods:
+            self._load()
+        return self._methods[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(tuple(self._methods))
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._methods)
+
+    def __repr__(self) -> str:
+        return f"<methods: {', '.join(self)}>"
+
+    def _load(self) -> None:
+        """Import the modules of the entry point group, once."""
+        if self._loaded:
+            return
+        self._loaded = True
+        from importlib.metadata import entry_points  # slow to import
+
+        for entry in entry_points(group=self._group):
+            try:
+                entry.load()
+            except Exception as error:  # another package's fault must not stop all methods
+                warnings.warn(
+                    f"the method {entry.name!r} of {entry.value!r} cannot be loaded: {error!r}",
+                    stacklevel=4,
+                )
+
+
+METHODS = Registry(ENTRY_POINTS)
+"""Every method by its name."""
+
+
+def method(
+    *, title: str, source: str, view: View, name: str | None = None
+) -> Callable[[Callable[..., object]], Method]:
+    """Register a function as an explanation method.
+
+    The function is called as ``function(tape, objective, **options)``. `tape` holds a batch of N
+    pictures; `objective` is what to explain: S objectives for each picture. The function returns
+    raw values with the axes (S, N) in front: (S, N, h, w) for the view "map", (S, N, C, h, w) for
+    "signed" and "magnitude"; or an :class:`gradcam.Evidence`. NumPy's broadcasting does the rest:
+    ``tape.input`` is (N, C, h, w), ``objective.gradient(tape, layer)`` is (S, N, ...).
+
+    If the function has a keyword-only parameter ``layer``, users can choose a layer, by default
+    the network's ``target_layer``. If it has one called ``resize``, it gets the way to resize maps.
+    All other keyword-only parameters are options of the method.
+
+    Parameters
+    ----------
+    title : str
+        For figures: ``"Input x gradient"``.
+    source : str
+        The paper: ``"Shrikumar et al. 2016"``.
+    view : "map", "signed" or "magnitude"
+        How the raw values are shown.
+    name : str, optional
+        By default the function's name.
+
+    Returns
+    -------
+    Method
+        In place of the function.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken or cannot be used, or the view is unknown.
+
+    Examples
+    --------
+    >>> import gradcam
+    >>> @gradcam.method(title="Input x gradient", source="Shrikumar et al. 2016", view="signed")
+    ... def input_x_gradient(tape, objective):
+    ...     return tape.input * objective.gradient(tape, "input")
+    >>> tape = gradcam.pictograms.model().forward(gradcam.pictograms.example("cat_and_dog"))
+    >>> tape.input_x_gradient("cat").raw.shape
+    (3, 224, 224)
+    """
+
+    def register(function: Callable[..., object]) -> Method:
+        made = Method(name or function.__name__, title, source, view, function)
+        return METHODS.register(made)
+
+    return register
+
+
+def _place(method: Method) -> tuple[str, str]:
+    """Return the module and the name of a method's function."""
+    function = method.function
+    return getattr(function, "__module__", ""), getattr(function, "__qualname__", repr(function))

@@ -1,0 +1,141 @@
+"""Backward rules: what each kind of layer passes back.
+
+The plain backward pass multiplies by each layer's derivative. A rule replaces that at some kinds
+of layers: guided backpropagation at the ReLUs, excitation backpropagation at the convolutions. The
+three rules of ReLUs in this file run in the C core; every other rule runs in Python, over the
+forward function and the vector-Jacobian product of single layers, through any network.
+
+R is the gradient (or relevance) that arrives at a layer's output, x the layer's input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_F32 = NDArray[np.float32]
+
+CoreRule = Literal["gradient", "guided", "deconvnet"]
+"""The rules of the C core."""
+
+
+class SingleLayer(Protocol):
+    """One layer of a forward pass, as a rule sees it."""
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+
+    @property
+    def op(self) -> str:
+        """The operation, as in :class:`gradcam.Layer`: "conv", "linear", "relu", ..."""
+
+    @property
+    def weights(self) -> Mapping[str, ArrayLike]:
+        """The weights that the layer runs with; folded batch normalisations are part of them."""
+
+    @property
+    def inputs(self) -> Sequence[_F32]:
+        """The layer's inputs in the forward pass, each (N, ...)."""
+
+    @property
+    def output(self) -> _F32:
+        """The layer's output in the forward pass, (N, ...)."""
+
+    def forward(
+        self,
+        *,
+        inputs: Sequence[ArrayLike] | None = None,
+        weights: Mapping[str, ArrayLike] | None = None,
+    ) -> _F32:
+        """Return the layer's output for other inputs or other weights."""
+
+    def vjp(
+        self,
+        dy: ArrayLike,
+        *,
+        inputs: Sequence[ArrayLike] | None = None,
+        weights: Mapping[str, ArrayLike] | None = None,
+    ) -> list[_F32]:
+        """Return the vector-Jacobian product for each input: (S, N, ...) for dy (S, N, ...)."""
+
+
+Step = Callable[[SingleLayer, _F32], Sequence[ArrayLike]]
+"""What a rule does at a layer: from R at its output, (S, N, ...), to R at each of its inputs."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A backward rule.
+
+    Attributes
+    ----------
+    name : str
+    steps : mapping of str to callable
+        By operation ("conv", "linear", "relu", "max_pool", ...): what is passed back there, see
+        :data:`Step`. Operations that are not listed pass back the vector-Jacobian product.
+    core : str or None
+        The rule of the C core that computes the same, which then runs in its place.
+
+    Examples
+    --------
+    Excitation backpropagation (Zhang et al. 2016): only positive weights, and each unit's
+    relevance is shared among its inputs in proportion to input times weight.
+
+    >>> import numpy as np
+    >>> def excite(layer, relevance):
+    ...     weights = {"weight": np.maximum(layer.weights["weight"], 0)}
+    ...     total = layer.forward(weights=weights)
+    ...     share = np.divide(relevance, total, out=np.zeros_like(relevance), where=total > 0)
+    ...     return [layer.inputs[0] * layer.vjp(share, weights=weights)[0]]
+    >>> def keep(layer, relevance):
+    ...     return [relevance]
+    >>> excitation = Rule("excitation", {"conv": excite, "linear": excite, "relu": keep})
+    """
+
+    name: str
+    steps: Mapping[str, Step] = field(default_factory=dict)
+    core: CoreRule | None = None
+
+
+def _guided(layer: SingleLayer, gradient: _F32) -> list[_F32]:
+    return [gradient * (gradient > 0) * (layer.inputs[0] > 0)]
+
+
+def _deconvnet(layer: SingleLayer, gradient: _F32) -> list[_F32]:
+    return [gradient * (gradient > 0)]
+
+
+GRADIENT = Rule("gradient", {}, "gradient")
+"""The derivative of every layer."""
+
+GUIDED = Rule("guided", {"relu": _guided}, "guided")
+"""ReLUs pass back R * (R > 0) * (x > 0) (Springenberg et al. 2014)."""
+
+DECONVNET = Rule("deconvnet", {"relu": _deconvnet}, "deconvnet")
+"""ReLUs pass back R * (R > 0) (Zeiler and Fergus 2014)."""
+
+RULES: dict[str, Rule] = {rule.name: rule for rule in (GRADIENT, GUIDED, DECONVNET)}
+"""The rules that can be given by their names."""
+
+RuleLike = CoreRule | Rule
+"""A rule, or the name of one."""
+
+
+def find_rule(rule: RuleLike) -> Rule:
+    """Return the rule of that name; a :class:`Rule` is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if isinstance(rule, Rule):
+        return rule
+    if rule not in RULES:
+        raise ValueError(f"rule: expected one of {', '.join(RULES)} or a Rule, got {rule!r}")
+    return RULES[rule]
