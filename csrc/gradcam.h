@@ -79,8 +79,6 @@ void gc_network_free(gc_network *network); /* NULL is fine */
 /* Number of layers, the input included. */
 size_t gc_network_size(const gc_network *network);
 size_t gc_network_channels(const gc_network *network);
-/* The operation of a layer, e.g. "conv"; NULL if there is no such layer. */
-const char *gc_network_operation(const gc_network *network, size_t layer);
 
 /* Each of the following appends a layer that reads from `input` and stores its number in
  * `*layer`. They check what can be known without a picture's size: GC_BAD_ARGUMENT where

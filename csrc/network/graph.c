@@ -98,11 +98,6 @@ size_t gc_network_channels(const gc_network *network)
     return network->channels;
 }
 
-const char *gc_network_operation(const gc_network *network, size_t layer)
-{
-    return layer < network->count ? network->layers[layer].type->name : NULL;
-}
-
 /* ---- Layers --------------------------------------------------------------------------- */
 
 static gc_status check_extent(const char *what, const size_t value[2], size_t least,

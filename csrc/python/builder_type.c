@@ -63,8 +63,24 @@ typedef struct parameters {
     PyArrayObject *weight, *bias;
 } parameters;
 
+typedef enum operation {
+    CONV,
+    LINEAR,
+    AFFINE,
+    MAX_POOL,
+    AVERAGE_POOL,
+    ADAPTIVE_AVERAGE_POOL,
+    RELU,
+    SOFTMAX,
+    FLATTEN,
+    DROPOUT,
+    SUM,
+    CONCATENATION
+} operation;
+
 /* A layer that is ready to be added: all its arguments are C values. */
 typedef struct request {
+    operation operation;
     parameters parameters;
     size_t input;
     union {
@@ -79,7 +95,43 @@ typedef struct request {
     };
 } request;
 
-typedef gc_status (*add_request)(gc_network *, const request *, size_t *, gc_error *);
+/* Append the layer that a request describes. */
+static gc_status add(gc_network *network, const request *r, size_t *layer, gc_error *error)
+{
+    PyArrayObject *weight = r->parameters.weight, *bias = r->parameters.bias;
+    const npy_intp *dims = weight == NULL ? NULL : PyArray_DIMS(weight);
+    const float *offsets = bias == NULL ? NULL : gc_floats(bias);
+    switch (r->operation) {
+    case CONV:
+        return gc_add_conv(network, r->input, &r->conv, gc_floats(weight), offsets, layer, error);
+    case LINEAR:
+        return gc_add_linear(network, r->input, (size_t)dims[1], (size_t)dims[0], r->storage,
+                             PyArray_DATA(weight), offsets, layer, error);
+    case AFFINE:
+        return gc_add_affine(network, r->input, (size_t)dims[0], gc_floats(weight), offsets,
+                             layer, error);
+    case MAX_POOL:
+        return gc_add_max_pool(network, r->input, &r->pool, layer, error);
+    case AVERAGE_POOL:
+        return gc_add_average_pool(network, r->input, &r->pool, layer, error);
+    case ADAPTIVE_AVERAGE_POOL:
+        return gc_add_adaptive_average_pool(network, r->input, r->size[0], r->size[1], layer,
+                                            error);
+    case RELU:
+        return gc_add_relu(network, r->input, layer, error);
+    case SOFTMAX:
+        return gc_add_softmax(network, r->input, layer, error);
+    case FLATTEN:
+        return gc_add_flatten(network, r->input, layer, error);
+    case DROPOUT:
+        return gc_add_dropout(network, r->input, layer, error);
+    case SUM:
+        return gc_add_sum(network, r->inputs.numbers, r->inputs.count, layer, error);
+    case CONCATENATION:
+        return gc_add_concatenation(network, r->inputs.numbers, r->inputs.count, layer, error);
+    }
+    Py_UNREACHABLE();
+}
 
 static int keep(PyObject *arrays, PyArrayObject *array)
 {
@@ -89,7 +141,7 @@ static int keep(PyObject *arrays, PyArrayObject *array)
 /* The one place where a builder changes. It comes after all arguments are converted, for that
  * may run Python code which calls build(), and it has the builder to itself. The arrays are
  * kept before the layer is added, and let go again where it is refused. */
-static PyObject *add_locked(builder_object *self, add_request add, const request *r)
+static PyObject *add_locked(builder_object *self, const request *r)
 {
     gc_error error;
     size_t layer = 0;
@@ -110,11 +162,11 @@ static PyObject *add_locked(builder_object *self, add_request add, const request
     return gc_raise(status, &error);
 }
 
-static PyObject *add_layer(PyObject *object, add_request add, const request *r)
+static PyObject *add_layer(PyObject *object, const request *r)
 {
     PyObject *number;
     Py_BEGIN_CRITICAL_SECTION(object);
-    number = add_locked((builder_object *)object, add, r);
+    number = add_locked((builder_object *)object, r);
     Py_END_CRITICAL_SECTION();
     return number;
 }
@@ -158,23 +210,13 @@ static int parse_parameters(PyObject *weight, int rank, const char *weight_name,
     return parse_bias(bias, bias_name, weight_name, p);
 }
 
-static const float *floats_or_null(PyArrayObject *array)
-{
-    return array == NULL ? NULL : gc_floats(array);
-}
-
-static gc_status add_conv(gc_network *network, const request *r, size_t *layer, gc_error *error)
-{
-    return gc_add_conv(network, r->input, &r->conv, gc_floats(r->parameters.weight),
-                       floats_or_null(r->parameters.bias), layer, error);
-}
-
 static PyObject *builder_conv(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"input",    "weight", "bias", "stride", "padding",
                             "dilation", "groups", "exact", NULL};
     PyObject *weight, *bias = Py_None, *groups = NULL;
-    request r = {.conv = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1}};
+    request r = {.operation = CONV,
+                 .conv = {.stride = {1, 1}, .dilation = {1, 1}, .groups = 1}};
     gc_conv *conv = &r.conv;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O$O&O&O&Op:conv", names, gc_parse_layer,
                                      &r.input, &weight, &bias, gc_parse_pair, conv->stride,
@@ -192,19 +234,10 @@ static PyObject *builder_conv(PyObject *self, PyObject *args, PyObject *kwargs)
         conv->in_channels = (size_t)dims[1] * conv->groups;
         conv->kernel[0] = (size_t)dims[2];
         conv->kernel[1] = (size_t)dims[3];
-        number = add_layer(self, add_conv, &r);
+        number = add_layer(self, &r);
     }
     release_parameters(&r.parameters);
     return number;
-}
-
-static gc_status add_linear(gc_network *network, const request *r, size_t *layer,
-                            gc_error *error)
-{
-    const npy_intp *dims = PyArray_DIMS(r->parameters.weight);
-    return gc_add_linear(network, r->input, (size_t)dims[1], (size_t)dims[0], r->storage,
-                         PyArray_DATA(r->parameters.weight),
-                         floats_or_null(r->parameters.bias), layer, error);
 }
 
 /* NumPy has no bfloat16: its bits come as uint16. */
@@ -235,31 +268,23 @@ static PyObject *builder_linear(PyObject *self, PyObject *args, PyObject *kwargs
     static char *names[] = {"input", "weight", "bias", "dtype", NULL};
     PyObject *weight, *bias = Py_None;
     const char *dtype = "float32";
-    request r = {0};
+    request r = {.operation = LINEAR};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O$s:linear", names, gc_parse_layer,
                                      &r.input, &weight, &bias, &dtype))
         return NULL;
     r.parameters.weight = weight_in_storage(weight, dtype, &r.storage);
     if (parse_bias(bias, "bias", "weight", &r.parameters) < 0)
         return NULL;
-    PyObject *number = add_layer(self, add_linear, &r);
+    PyObject *number = add_layer(self, &r);
     release_parameters(&r.parameters);
     return number;
-}
-
-static gc_status add_affine(gc_network *network, const request *r, size_t *layer,
-                            gc_error *error)
-{
-    return gc_add_affine(network, r->input, (size_t)PyArray_DIM(r->parameters.weight, 0),
-                         gc_floats(r->parameters.weight), gc_floats(r->parameters.bias), layer,
-                         error);
 }
 
 static PyObject *builder_affine(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"input", "scale", "shift", NULL};
     PyObject *scale, *shift;
-    request r = {0};
+    request r = {.operation = AFFINE};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO:affine", names, gc_parse_layer,
                                      &r.input, &scale, &shift))
         return NULL;
@@ -269,7 +294,7 @@ static PyObject *builder_affine(PyObject *self, PyObject *args, PyObject *kwargs
     }
     if (parse_parameters(scale, 1, "scale", shift, "shift", &r.parameters) < 0)
         return NULL;
-    PyObject *number = add_layer(self, add_affine, &r);
+    PyObject *number = add_layer(self, &r);
     release_parameters(&r.parameters);
     return number;
 }
@@ -286,29 +311,17 @@ static int parse_stride(PyObject *stride, gc_pool *pool)
     return 1;
 }
 
-static gc_status add_max_pool(gc_network *network, const request *r, size_t *layer,
-                              gc_error *error)
-{
-    return gc_add_max_pool(network, r->input, &r->pool, layer, error);
-}
-
 static PyObject *builder_max_pool(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"input", "kernel", "stride", "padding", "ceil_mode", NULL};
     PyObject *stride = Py_None;
-    request r = {0};
+    request r = {.operation = MAX_POOL};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&p:max_pool", names, gc_parse_layer,
                                      &r.input, gc_parse_pair, r.pool.kernel, &stride,
                                      gc_parse_pair, r.pool.padding, &r.pool.ceil_mode)
         || !parse_stride(stride, &r.pool))
         return NULL;
-    return add_layer(self, add_max_pool, &r);
-}
-
-static gc_status add_average_pool(gc_network *network, const request *r, size_t *layer,
-                                  gc_error *error)
-{
-    return gc_add_average_pool(network, r->input, &r->pool, layer, error);
+    return add_layer(self, &r);
 }
 
 static PyObject *builder_average_pool(PyObject *self, PyObject *args, PyObject *kwargs)
@@ -316,114 +329,59 @@ static PyObject *builder_average_pool(PyObject *self, PyObject *args, PyObject *
     static char *names[] = {"input",     "kernel",            "stride", "padding",
                             "ceil_mode", "count_include_pad", NULL};
     PyObject *stride = Py_None;
-    request r = {.pool = {.include_pad = 1}};
+    request r = {.operation = AVERAGE_POOL, .pool = {.include_pad = 1}};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&pp:average_pool", names,
                                      gc_parse_layer, &r.input, gc_parse_pair, r.pool.kernel,
                                      &stride, gc_parse_pair, r.pool.padding,
                                      &r.pool.ceil_mode, &r.pool.include_pad)
         || !parse_stride(stride, &r.pool))
         return NULL;
-    return add_layer(self, add_average_pool, &r);
-}
-
-static gc_status add_adaptive_average_pool(gc_network *network, const request *r,
-                                           size_t *layer, gc_error *error)
-{
-    return gc_add_adaptive_average_pool(network, r->input, r->size[0], r->size[1], layer, error);
+    return add_layer(self, &r);
 }
 
 static PyObject *builder_adaptive_average_pool(PyObject *self, PyObject *args,
                                                PyObject *kwargs)
 {
     static char *names[] = {"input", "size", NULL};
-    request r = {0};
+    request r = {.operation = ADAPTIVE_AVERAGE_POOL};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&:adaptive_average_pool", names,
                                      gc_parse_layer, &r.input, gc_parse_pair, r.size))
         return NULL;
-    return add_layer(self, add_adaptive_average_pool, &r);
+    return add_layer(self, &r);
 }
 
-static PyObject *add_plain(PyObject *self, PyObject *input, add_request add)
+static PyObject *add_reader(PyObject *self, PyObject *input, operation operation)
 {
-    request r = {0};
-    return gc_parse_layer(input, &r.input) ? add_layer(self, add, &r) : NULL;
+    request r = {.operation = operation};
+    return gc_parse_layer(input, &r.input) ? add_layer(self, &r) : NULL;
 }
 
-static gc_status add_relu(gc_network *network, const request *r, size_t *layer, gc_error *error)
-{
-    return gc_add_relu(network, r->input, layer, error);
-}
-
-static PyObject *builder_relu(PyObject *self, PyObject *input)
-{
-    return add_plain(self, input, add_relu);
-}
-
-static gc_status add_softmax(gc_network *network, const request *r, size_t *layer,
-                             gc_error *error)
-{
-    return gc_add_softmax(network, r->input, layer, error);
-}
-
-static PyObject *builder_softmax(PyObject *self, PyObject *input)
-{
-    return add_plain(self, input, add_softmax);
-}
-
-static gc_status add_flatten(gc_network *network, const request *r, size_t *layer,
-                             gc_error *error)
-{
-    return gc_add_flatten(network, r->input, layer, error);
-}
-
-static PyObject *builder_flatten(PyObject *self, PyObject *input)
-{
-    return add_plain(self, input, add_flatten);
-}
-
-static gc_status add_dropout(gc_network *network, const request *r, size_t *layer,
-                             gc_error *error)
-{
-    return gc_add_dropout(network, r->input, layer, error);
-}
-
-static PyObject *builder_dropout(PyObject *self, PyObject *input)
-{
-    return add_plain(self, input, add_dropout);
-}
-
-static PyObject *add_join(PyObject *self, PyObject *sequence, add_request add)
+static PyObject *add_join(PyObject *self, PyObject *sequence, operation operation)
 {
     Py_ssize_t count;
     size_t *inputs = gc_parse_layers(sequence, "inputs", &count);
     if (inputs == NULL)
         return NULL;
-    const request r = {.inputs = {.numbers = inputs, .count = (size_t)count}};
-    PyObject *number = add_layer(self, add, &r);
+    const request r = {.operation = operation,
+                       .inputs = {.numbers = inputs, .count = (size_t)count}};
+    PyObject *number = add_layer(self, &r);
     PyMem_Free(inputs);
     return number;
 }
 
-static gc_status add_sum(gc_network *network, const request *r, size_t *layer, gc_error *error)
-{
-    return gc_add_sum(network, r->inputs.numbers, r->inputs.count, layer, error);
-}
+/* Methods whose only argument is the layer, or the layers, that they read. */
+#define WITHOUT_OPTIONS(name, add_layers, operation)                                          \
+    static PyObject *builder_##name(PyObject *self, PyObject *input)                           \
+    {                                                                                         \
+        return add_layers(self, input, operation);                                            \
+    }
 
-static PyObject *builder_add(PyObject *self, PyObject *inputs)
-{
-    return add_join(self, inputs, add_sum);
-}
-
-static gc_status add_concatenation(gc_network *network, const request *r, size_t *layer,
-                                   gc_error *error)
-{
-    return gc_add_concatenation(network, r->inputs.numbers, r->inputs.count, layer, error);
-}
-
-static PyObject *builder_concatenate(PyObject *self, PyObject *inputs)
-{
-    return add_join(self, inputs, add_concatenation);
-}
+WITHOUT_OPTIONS(relu, add_reader, RELU)
+WITHOUT_OPTIONS(softmax, add_reader, SOFTMAX)
+WITHOUT_OPTIONS(flatten, add_reader, FLATTEN)
+WITHOUT_OPTIONS(dropout, add_reader, DROPOUT)
+WITHOUT_OPTIONS(add, add_join, SUM)
+WITHOUT_OPTIONS(concatenate, add_join, CONCATENATION)
 
 /* ---- Done ------------------------------------------------------------------------------ */
 

@@ -84,7 +84,10 @@ static PyObject *tape_activation(PyObject *object, PyObject *layer_object)
     if (array == NULL)
         return NULL;
     gc_error error;
-    const gc_status status = gc_tape_read(self->tape, layer, gc_floats(array), &error);
+    gc_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = gc_tape_read(self->tape, layer, gc_floats(array), &error);
+    Py_END_ALLOW_THREADS
     if (status != GC_OK) {
         Py_DECREF(array);
         return gc_raise(status, &error);
