@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, cast, overload
 
 try:
     from gradcam._core import __version__, get_num_threads, release_memory, set_num_threads
@@ -132,7 +132,7 @@ _LAZY = {
 
 
 @overload
-def explain(
+def explain(  # type: ignore[overload-overlap]
     picture: str | PathLike[str] | Image.Image | OneArray,
     target: TargetLike = None,
     method: str | Method = "grad_cam",
@@ -144,7 +144,7 @@ def explain(
     **options: object,
 ) -> Explanation: ...
 @overload
-def explain(
+def explain(  # type: ignore[overload-overlap]
     picture: str | PathLike[str] | Image.Image | OneArray,
     target: Several,
     method: str | Method = "grad_cam",
@@ -156,7 +156,7 @@ def explain(
     **options: object,
 ) -> list[Explanation]: ...
 @overload
-def explain(
+def explain(  # type: ignore[overload-overlap]
     picture: Sequence[PictureLike] | BatchArray,
     target: TargetLike | Several = None,
     method: str | Method = "grad_cam",
@@ -213,16 +213,9 @@ def explain(
         from gradcam import pictograms
 
         network = pictograms.model()
-    tape: Tape | BatchTape = network.forward(picture)  # type: ignore[call-overload]
-    found: Explanation | list[Explanation] | list[list[Explanation]] = tape.explain(
-        method,
-        target,  # type: ignore[arg-type]
-        layer=layer,
-        on=on,
-        resize=resize,
-        **options,
-    )
-    return found
+    tape = cast(Tape, network.forward(picture))
+    single = cast(TargetLike, target)  # the overloads say which target gives which answer
+    return tape.explain(method, single, layer=layer, on=on, resize=resize, **options)
 
 
 def __getattr__(name: str) -> object:

@@ -15,20 +15,22 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
-import numpy as np
-
-from gradcam import plot
+from gradcam._compare import compare
 from gradcam._engine.network import Network
 from gradcam._files import atomic_write
+from gradcam._labels.classes import top_indices
+from gradcam._pictures.figures import save
+from gradcam._registry import METHODS
 from gradcam._results.explanation import Explanation
+from gradcam._text import percent
 
 __all__ = ["write"]
 
-METHODS = ("grad_cam", "saliency", "guided_grad_cam")
+SHOWN = ("grad_cam", "saliency", "guided_grad_cam")
 """What the page shows for each class, beside the picture."""
 
-_LEAST = 0.1  # classes below this probability are not explained
-_MOST = 3  # classes explained for one picture
+_MIN_PROBABILITY = 0.1  # classes below this are not explained
+_MAX_CLASSES = 3  # classes explained for one picture
 
 _HERO = "cat_and_dog"  # the scene on which methods are compared
 
@@ -80,8 +82,8 @@ def write(
         shown.append(_explain(network, path, folder / "pictures"))
         progress(path.name)
     hero = next((path for path in scenes if path.stem == _HERO), scenes[0])
-    figure = plot.compare(network, hero, top=2)
-    plot.save(figure, folder / "pictures" / "compare.png", dpi=120)
+    figure = compare(network.forward(hero), top=2)
+    save(figure, folder / "pictures" / "compare.png", dpi=120)
     size = tuple(round(120 * side) for side in figure.get_size_inches())
     index = folder / "index.html"
     with atomic_write(index) as file:
@@ -93,16 +95,16 @@ def _explain(network: Network, path: Path, folder: Path) -> _Shown:
     """Explain the likely classes of one picture and write everything as PNG."""
     tape = network.forward(path)
     probabilities = tape.probabilities[0]
-    order = np.argsort(-probabilities, kind="stable").tolist()
-    likely = [index for index in order[:_MOST] if probabilities[index] >= _LEAST] or order[:1]
-    columns = [tape.explain(method, likely) for method in METHODS]
+    first = top_indices(probabilities, _MAX_CLASSES)
+    likely = [index for index in first if probabilities[index] >= _MIN_PROBABILITY] or first[:1]
+    columns = [tape.explain(method, likely) for method in SHOWN]
     rows = [list(row) for row in zip(*columns, strict=True)]
     picture = rows[0][0].picture
-    plot.save(picture, folder / f"{path.stem}.png")
+    save(picture, folder / f"{path.stem}.png")
     for row in rows:
         for explanation in row:
-            plot.save(plot.picture_of(explanation), folder / _file(path.stem, explanation))
-    predictions = [(str(network.labels[i]), float(probabilities[i])) for i in order[:_MOST]]
+            save(explanation.image, folder / _file(path.stem, explanation))
+    predictions = [(str(network.labels[i]), float(probabilities[i])) for i in first]
     return _Shown(path.stem, _title(path), picture.shape[:2], predictions, rows)
 
 
@@ -114,7 +116,11 @@ def _title(path: Path) -> str:
 
 
 def _file(name: str, explanation: Explanation) -> str:
-    return f"{name}-{explanation.method}-{explanation.target.index}.png"
+    """Return the name of an explanation's file."""
+    target = explanation.target
+    return (
+        f"{name}-{explanation.method}-{explanation.label if target is None else target.index}.png"
+    )
 
 
 # ------------------------------------------------------------------------ the page
@@ -124,9 +130,9 @@ def _page(shown: Sequence[_Shown], compare_size: tuple[int, ...], network: Netwo
     from gradcam import __version__
 
     legend = "\n".join(
-        f"<li><strong>{plot.method_title(method)}</strong> "
-        f"<cite>({plot.TITLES[method][1]})</cite> {_CAPTIONS[method]}</li>"
-        for method in METHODS
+        f"<li><strong>{METHODS[method].title}</strong> "
+        f"<cite>({METHODS[method].source})</cite> {_CAPTIONS[method]}</li>"
+        for method in SHOWN
     )
     return _PAGE.substitute(
         count=len(shown),
@@ -144,7 +150,7 @@ def _scene(shown: _Shown) -> str:
     title = html.escape(shown.title[:1].upper() + shown.title[1:])
     bars = "\n".join(
         f'<li><span>{html.escape(label)}</span><i style="--share: {share:.1%}"></i>'
-        f"<span>{html.escape(plot.percent(share))}</span></li>"
+        f"<span>{html.escape(percent(share))}</span></li>"
         for label, share in shown.predictions
     )
     rows = "\n".join(_row(shown, row) for row in shown.rows)
@@ -166,15 +172,15 @@ def _scene(shown: _Shown) -> str:
 
 def _row(shown: _Shown, row: Sequence[Explanation]) -> str:
     """Return the explanations of one class."""
-    label = str(row[0].target)
+    label = row[0].words
     figures = "\n".join(
         "<figure>"
         + _image(
             shown,
             _file(shown.name, explanation),
-            f"{plot.method_title(explanation.method)} for {label}",
+            f"{explanation.title} for {label}",
         )
-        + f"<figcaption>{plot.method_title(explanation.method)}</figcaption></figure>"
+        + f"<figcaption>{explanation.title}</figcaption></figure>"
         for explanation in row
     )
     question = f"Why <em>{html.escape(label)}</em>?"

@@ -181,8 +181,9 @@ def _in_place(values: ArrayLike, op: str, dtype: object, name: str) -> NDArray[n
     if array.dtype.kind not in "fiub" or array.ndim == 0:
         return array  # the core's error says what is wrong
     # A fully connected matrix is read from a mapped file at any address.
-    needs = ["C"] if op == "linear" and array.ndim == 2 else ["C", "A"]
-    return np.require(array, np.float32, needs)
+    if op == "linear" and array.ndim == 2:
+        return np.require(array, np.float32, "C")
+    return np.require(array, np.float32, ("C", "A"))
 
 
 def _scale_and_shift(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -116,7 +116,7 @@ class Network(Graph):
         return cls(assembled, labels, None if preset is None else presets.find(preset), name)
 
     @overload
-    def forward(
+    def forward(  # type: ignore[overload-overlap]
         self,
         pictures: str | PathLike[str] | Image.Image | OneArray,
         *,
@@ -164,7 +164,8 @@ class Network(Graph):
         Tape
             Of one picture.
         BatchTape
-            Of a list, or an array with a batch axis.
+            Of a list, or an array with a batch axis. A type checker takes an array of unknown rank
+            for one picture; a list is always a batch.
 
         Raises
         ------
@@ -210,7 +211,7 @@ class Network(Graph):
         list of lists of (synset, label, probability)
             One list for each picture, also for a single one.
         """
-        tape = self.forward(pictures, record=False)  # type: ignore[call-overload]
+        tape = self.forward(pictures, record=False)
         return [self.labels.decode(values, top) for values in tape.probabilities]
 
     def _pictures(self, pictures: object, size: Size) -> _Batch:

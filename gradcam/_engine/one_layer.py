@@ -69,7 +69,8 @@ class OneLayer:
         """
         given = self._inputs(inputs)
         if self.op == "add":
-            return np.sum(np.stack(given), axis=0, dtype=np.float32)
+            total: _F32 = np.sum(np.stack(given), axis=0, dtype=np.float32)
+            return total
         if self.op == "concatenate":
             return np.concatenate(given, axis=1)
         tape, top = self._run(given[0], weights, record=False)

@@ -23,7 +23,7 @@ class PixelMethod(Protocol):
     """A method that reaches the pixels, of a tape of one picture."""
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]
         self, target: TargetLike = None, *, on: On = "score", resize: Resize = "half_pixel"
     ) -> Explanation: ...
     @overload
@@ -36,7 +36,7 @@ class LayerMethod(Protocol):
     """A method for which a layer can be chosen, of a tape of one picture."""
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]
         self,
         target: TargetLike = None,
         *,
@@ -59,7 +59,7 @@ class BatchPixelMethod(Protocol):
     """A method that reaches the pixels, of a tape of a batch."""
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]
         self,
         target: TargetLike | Several = None,
         *,
@@ -76,7 +76,7 @@ class BatchLayerMethod(Protocol):
     """A method for which a layer can be chosen, of a tape of a batch."""
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]
         self,
         target: TargetLike | Several = None,
         *,

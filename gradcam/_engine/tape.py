@@ -432,7 +432,7 @@ class Tape(_Explaining):
         return self.labels.decode(self.probabilities[0], k)
 
     @overload
-    def explain(
+    def explain(  # type: ignore[overload-overlap]
         self,
         method: str | Method,
         target: TargetLike = None,
@@ -533,7 +533,7 @@ class BatchTape(_Explaining):
         return [self.labels.decode(values, k) for values in self.probabilities]
 
     @overload
-    def explain(
+    def explain(  # type: ignore[overload-overlap]
         self,
         method: str | Method,
         target: TargetLike | Several = None,

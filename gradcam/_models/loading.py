@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam import imagenet
-from gradcam._engine.layers import Convolution
+from gradcam._engine.assembly import Convolution
 from gradcam._engine.network import Network
 from gradcam._engine.transformed import TransformedWeights
 from gradcam._labels.classes import Labels

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradcam._engine.layers import Convolution, Layer
+from gradcam._engine.assembly import Convolution
+from gradcam._engine.layers import Layer
 from gradcam._engine.network import Network
 from gradcam._labels.classes import Labels
 from gradcam._pictures.presets import Preset

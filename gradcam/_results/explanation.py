@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -355,8 +354,9 @@ class Explanation:
         with atomic_write(path) as file:
             file.write(content)
 
-    def _arrays(self) -> Mapping[str, NDArray[np.generic]]:
-        values = {
+    def _arrays(self) -> dict[str, Any]:
+        arrays: dict[str, Any] = {} if self.weights is None else {"weights": self.weights}
+        return arrays | {
             "raw": self.raw,
             "map": self.map,
             "method": self.method,
@@ -368,9 +368,7 @@ class Explanation:
             "score": self.score,
             "probability": np.nan if self.probability is None else self.probability,
             "resize": self.resize,
-            **({} if self.weights is None else {"weights": self.weights}),
         }
-        return {name: np.asarray(value) for name, value in values.items()}
 
     def _repr_png_(self) -> bytes:
         """Return what a notebook shows."""

@@ -1,0 +1,18 @@
+"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``demo``, ``info``, ``convert``.
+
+Results go to standard output as soon as they are known, as tables for people or JSON for programs;
+warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
+that need them, so that ``gradcam --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from gradcam._cli.app import main
+from gradcam._cli.demo import demo
+from gradcam._cli.files import convert, info
+from gradcam._cli.pictures import compare, explain, predict
+
+for _command in (predict, explain, compare, demo, info, convert):
+    main.add_command(_command)
+
+__all__ = ["main"]

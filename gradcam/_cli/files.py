@@ -1,0 +1,202 @@
+"""``gradcam info`` and ``convert``: the installation, models and weight files."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+import click
+
+import gradcam
+from gradcam._cli import options, records, terminal
+from gradcam._cli.options import Choice
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gradcam._engine.network import Network
+    from gradcam._models.description import Description
+
+
+class LayerRecord(TypedDict, total=False):
+    """A layer; without weights its shape is not known."""
+
+    name: str
+    aliases: list[str]
+    shape: list[int]
+    values: int
+
+
+class ModelRecord(TypedDict):
+    """What `gradcam info` prints about the installation and a model."""
+
+    config: dict[str, str]
+    model: str
+    preset: str
+    target_layer: str
+    classes: list[records.ClassRecord]
+    layers: list[LayerRecord]
+
+
+@click.command(short_help="Show the installation, a model's classes and layers, or a weight file.")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@options.choice
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(file: Path | None, choice: Choice, as_json: bool) -> int:
+    """Show the installation, a model's classes and layers, or what the weight file FILE holds."""
+    if file is not None:
+        if choice:
+            raise click.UsageError("FILE is shown alone: leave out --model, --weights and others.")
+        description = gradcam.weights.describe(file)
+        if as_json:
+            click.echo(json.dumps(description.to_dict()))
+        else:
+            _show_file(description)
+        return 0
+    content = _model_record(choice)
+    if as_json:
+        click.echo(json.dumps(content))
+    else:
+        _show_model(content)
+    return 0
+
+
+@click.command(short_help="Write the VGG in a weight file of any kind as safetensors.")
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT.safetensors", type=click.Path(path_type=Path))
+@click.option(
+    "--dtype",
+    type=click.Choice(("float32", "float16")),
+    default="float32",
+    show_default=True,
+    help="float16 halves the file and rounds to 11 bits of precision.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The names of the classes, which OUT then holds: text, JSON or TSV.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(tuple(gradcam.PRESETS)),
+    help="How pictures are prepared for the weights.  Default: what goes with IN.",
+)
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+def convert(
+    source: Path,
+    target: Path,
+    dtype: Literal["float32", "float16"],
+    labels: Path | None,
+    preset: str | None,
+    force: bool,
+) -> int:
+    """Write the VGG in the weight file IN as safetensors, which loads fastest.
+
+    OUT has torchvision's names and layout, and says which preset and classes go with them.
+    """
+    if target.exists() and not force and not target.samefile(source):
+        raise click.UsageError(f"{target} exists already: name another file, or use --force.")
+    found = gradcam.weights.convert(
+        source, target, dtype=dtype, labels=labels, preset=preset, force=force
+    )
+    click.echo(
+        f"{target}: {found.architecture}, {found.classes} classes, preset "
+        f"{found.preset.name}, {dtype}, {target.stat().st_size:,} bytes"
+    )
+    if found.ignored:
+        click.echo(
+            f"{len(found.ignored)} tensors of {source} are not part of the network and were left "
+            f"out"
+        )
+    return 0
+
+
+def _model_record(choice: Choice) -> ModelRecord:
+    from gradcam._config import config
+
+    if choice.is_built_in or choice.weights is not None:
+        network = choice.network()
+        shapes = records.shapes(network)
+    else:  # the names do not depend on the weights; the shapes do
+        network = _without_weights(choice)
+        shapes = {}
+    layers: list[LayerRecord] = []
+    for name in network.layers:
+        layer: LayerRecord = {"name": name, "aliases": list(network.names(name)[1:])}
+        if name in shapes:
+            layer |= {"shape": list(shapes[name]), "values": math.prod(shapes[name])}
+        layers.append(layer)
+    assert network.preset is not None
+    return {
+        "config": config(),
+        "model": network.name,
+        "preset": network.preset.name,
+        "target_layer": network.target_layer,
+        "classes": [records.of_class(target) for target in network.labels],
+        "layers": layers,
+    }
+
+
+def _without_weights(choice: Choice) -> Network:
+    """Return a network with the layers of the chosen model and random weights."""
+    make = getattr(gradcam, str(choice.model))
+    tensors = make.random_tensors(width=1, fc=1)
+    network: Network = make(tensors, preset=choice.preset, labels=choice.labels)
+    return network
+
+
+def _show_file(description: Description) -> None:
+    """Print what a weight file holds."""
+    console = terminal.console()
+    facts = terminal.table()
+    for fact in description.facts():
+        facts.add_row(*fact)
+    terminal.show(console, facts)
+    rows = terminal.table("Tensor", "Shape", ">Values", "Type")
+    for tensor in description.tensors:
+        shape = terminal.shape_text(tensor.shape)
+        rows.add_row(tensor.name, shape, f"{tensor.values:,}", tensor.dtype)
+    terminal.show(console, "")
+    terminal.show(console, rows)
+
+
+def _show_model(content: ModelRecord) -> None:
+    """Print the installation, and a model's classes and layers."""
+    console = terminal.console()
+    facts = terminal.table()
+    for key, value in content["config"].items():
+        facts.add_row(key, value)
+    facts.add_row()
+    facts.add_row("model", f"{content['model']}, {len(content['classes'])} classes")
+    if "shape" not in content["layers"][0]:
+        facts.add_row("weights", "none; with --weights FILE, layers show their shapes, too")
+    facts.add_row("preset", content["preset"])
+    facts.add_row("Grad-CAM at", content["target_layer"])
+    terminal.show(console, facts)
+    _show_classes(console, content)
+    _show_layers(console, content)
+
+
+def _show_classes(console: Console, content: ModelRecord) -> None:
+    from rich.columns import Columns
+
+    terminal.show(console, "\n  Classes: index, synset and label", style="bold")
+    names = [
+        " ".join(filter(None, (f"  {c['index']:>3}", c["synset"], c["label"])))
+        for c in content["classes"]
+    ]
+    columns = Columns(names, padding=(0, 1), equal=True, column_first=True)
+    terminal.show(console, columns, width=None if console.is_terminal else 100)
+
+
+def _show_layers(console: Console, content: ModelRecord) -> None:
+    shaped = "shape" in content["layers"][0]
+    rows = terminal.table("Layer", "Also called", *(("Output", ">Values") if shaped else ()))
+    for layer in content["layers"]:
+        size = (terminal.shape_text(layer["shape"]), f"{layer['values']:,}") if shaped else ()
+        rows.add_row(layer["name"], ", ".join(layer["aliases"]), *size)
+    terminal.show(console, "")
+    terminal.show(console, rows)

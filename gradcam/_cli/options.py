@@ -1,0 +1,218 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+import gradcam
+from gradcam._weights.reading import is_published
+
+if TYPE_CHECKING:
+    from gradcam._engine.network import Network
+
+DEFAULT_OUT = Path("gradcam-out")
+
+BUILT_IN = "pictograms"
+MODELS = (BUILT_IN, *(f"vgg{depth}{norm}" for norm in ("", "_bn") for depth in (11, 13, 16, 19)))
+
+_NO_WEIGHTS = """\
+{model} needs --weights: no ImageNet weights ship with gradcam.
+  --weights imagenet   downloads torchvision's, once (553 MB for vgg16)
+  --weights FILE       takes a file of yours: PyTorch, Keras, Caffe, ONNX, safetensors or .npz
+Or leave --model out: the built-in pictograms model needs no download."""
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The network that a command's options choose.
+
+    Attributes
+    ----------
+    model : str or None
+        One of :data:`MODELS`.
+    weights : str or None
+        A file, or the name of published weights.
+    preset : str or None
+    labels : path or None
+        A file of the classes' names.
+    """
+
+    model: str | None = None
+    weights: str | None = None
+    preset: str | None = None
+    labels: Path | None = None
+
+    def __bool__(self) -> bool:
+        return any((self.model, self.weights, self.preset, self.labels))
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the built-in model is chosen."""
+        return self.model == BUILT_IN or (self.model is None and self.weights is None)
+
+    def network(self) -> Network:
+        """Return the network.
+
+        Raises
+        ------
+        click.ClickException
+            If the options contradict each other, or weights are missing.
+        """
+        if self.is_built_in:
+            if self.weights is not None or self.preset is not None or self.labels is not None:
+                raise click.UsageError(
+                    "the pictograms model has its own weights, preset and labels; "
+                    "--preset and --labels go with --weights, or --model vgg16 and its family."
+                )
+            return gradcam.pictograms.model()
+        if self.weights is None:
+            raise click.ClickException(_NO_WEIGHTS.format(model=self.model))
+        model = self.model
+        if model is None and is_published(self.weights):
+            model = "vgg16"
+        make: Callable[..., Network] = getattr(gradcam, model or "load")
+        return make(self.weights, preset=self.preset, labels=self.labels)
+
+
+_CHOICE = (
+    click.option(
+        "--model",
+        type=click.Choice(MODELS),
+        show_choices=False,
+        metavar="MODEL",
+        help="pictograms (built in; the default), or vgg11, vgg13, vgg16, vgg19, or one of these "
+        "with _bn.  With --weights FILE: what the file holds.",
+    ),
+    click.option(
+        "--weights",
+        metavar="FILE|NAME",
+        help="A weight file of PyTorch, Keras, Caffe, ONNX, safetensors or .npz, whatever its "
+        "name; or imagenet or imagenet-caffe, which are downloaded once.",
+    ),
+    click.option(
+        "--preset",
+        type=click.Choice(tuple(gradcam.PRESETS)),
+        help="How pictures are prepared for the weights.  Default: what goes with the file.",
+    ),
+    click.option(
+        "--labels",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The names of the classes: text, JSON or TSV.  Default: what the weight file says, "
+        "ImageNet's if there are 1000, else numbers.",
+    ),
+)
+
+
+def choice(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options that choose a network; the command gets them as one :class:`Choice`."""
+
+    @functools.wraps(command)
+    def with_choice(
+        *args: object,
+        model: str | None,
+        weights: str | None,
+        preset: str | None,
+        labels: Path | None,
+        **kwargs: object,
+    ) -> object:
+        return command(*args, choice=Choice(model, weights, preset, labels), **kwargs)
+
+    for option in reversed(_CHOICE):
+        with_choice = option(with_choice)
+    return with_choice
+
+
+class _MethodOption(click.Option):
+    """An option whose help lists the methods, which are looked up when the help is shown."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        *others, last = gradcam.METHODS
+        self.help = f"{', '.join(others)} or {last}; may be repeated."
+        return super().get_help_record(ctx)
+
+
+def _known_methods(
+    ctx: click.Context, parameter: click.Parameter, names: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the methods' names as Python has them, each once: Grad-CAM is grad_cam."""
+    try:
+        return tuple(dict.fromkeys(gradcam.METHODS.find(name).name for name in names))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+
+
+def methods(*default: str) -> Callable[[_Command], _Command]:
+    """Return the option ``--method`` with these defaults."""
+    return click.option(
+        "--method",
+        "-m",
+        "methods",
+        cls=_MethodOption,
+        multiple=True,
+        callback=_known_methods,
+        default=default,
+        show_default=True,
+        metavar="METHOD",
+    )
+
+
+def cmap(default: str) -> Callable[[_Command], _Command]:
+    """Return the option ``--cmap`` with this default."""
+    return click.option(
+        "--cmap",
+        default=default,
+        show_default=True,
+        metavar="NAME",
+        help="Colour map: any name of matplotlib's, or 'paper' for the Grad-CAM paper's own.",
+    )
+
+
+pictures = click.argument(
+    "pictures", nargs=-1, required=True, metavar="PICTURE...", type=click.Path(path_type=Path)
+)
+classes = click.option(
+    "--class",
+    "-c",
+    "classes",
+    multiple=True,
+    metavar="NAME|INDEX|SYNSET",
+    help="Explain this class; may be repeated.",
+)
+layer = click.option(
+    "--layer",
+    "-l",
+    metavar="LAYER",
+    help="The layer of Grad-CAM, by its Caffe, torchvision or Keras name (see: gradcam info).  "
+    "Default: the last rectified map, relu5_3 in VGG-16.",
+)
+on = click.option(
+    "--on",
+    type=click.Choice(("score", "probability")),
+    default="score",
+    show_default=True,
+    help="Explain the class's score before the softmax, or its probability.",
+)
+out = click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_OUT,
+    show_default=True,
+    metavar="DIR",
+    help="The folder to write to; created if missing.  Files of an earlier run are replaced.",
+)
+as_json = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON on standard output, one object a line for each picture, and nothing else.",
+)

@@ -1,0 +1,104 @@
+"""Tables, progress bars and text on the terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress_bar import ProgressBar
+    from rich.style import StyleType
+    from rich.table import Table
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console on standard output or standard error."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal:
+        made.width = 1000  # in a file or a pipe no line is too long
+    return made
+
+
+def table(*titles: str) -> Table:
+    """Return an empty table without lines; a title that starts with '>' is aligned right."""
+    from rich.table import Table
+
+    made = Table(box=None, show_header=bool(titles), padding=(0, 0, 0, 2), header_style="bold")
+    for title in titles:
+        made.add_column(title.removeprefix(">"), justify="right" if ">" in title else "left")
+    return made
+
+
+def show(
+    where: Console,
+    content: RenderableType,
+    *,
+    style: StyleType | None = None,
+    width: int | None = None,
+    soft_wrap: bool | None = None,
+) -> None:
+    """Print on a console; in a file or a pipe, without blanks at the ends of lines."""
+    for column in getattr(content, "columns", ()):  # of a table: names are never cut off
+        column.overflow = "fold"
+
+    def write() -> None:
+        where.print(content, style=style, width=width, soft_wrap=soft_wrap)
+
+    if where.is_terminal:
+        write()
+        return
+    with where.capture() as capture:
+        write()
+    click.echo(re.sub(" +\n", "\n", capture.get()), nl=False)
+
+
+def bar(share: float) -> ProgressBar:
+    """Return a bar of a share between 0 and 1."""
+    from rich.progress_bar import ProgressBar
+
+    return ProgressBar(total=1, completed=share, width=20)
+
+
+@contextmanager
+def progress(total: int, where: Console, as_json: bool) -> Iterator[Callable[[str], None]]:
+    """Show a progress bar if someone can see it; yield the function that advances it.
+
+    `where` is standard output: what is printed there appears above the bar.
+    """
+    errors = console(stderr=True)
+    shown_on = where if where.is_terminal else errors
+    if total == 1 or not shown_on.is_terminal or (as_json and where.is_terminal):
+        yield lambda name: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=shown_on,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=errors.is_terminal,
+    ) as made:
+        task = made.add_task("", total=total)
+        yield lambda name: made.update(task, advance=1, description=name)
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape as ``512 x 14 x 14``."""
+    return " x ".join(map(str, shape))
