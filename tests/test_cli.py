@@ -21,7 +21,10 @@ from PIL import Image
 import gradcam
 from gradcam import _cli as cli
 from gradcam import _demo as demo
-from gradcam import pictograms, plot, weights
+from gradcam import pictograms, weights
+from gradcam._cli.many import output_names
+from gradcam._cli.options import MODELS
+from gradcam._text import percent
 
 LABELS = ["cat", "crane", "crane", "jack-o'-lantern"]
 SYNSETS = ["n02121808", "n02012849", "n03126707", "n03590841"]
@@ -77,7 +80,7 @@ def written(folder="gradcam-out"):
 
 
 def test_every_model_exists():
-    assert all(callable(getattr(gradcam, name)) for name in cli.MODELS[1:])
+    assert all(callable(getattr(gradcam, name)) for name in MODELS[1:])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_predict(network):
     text = run("predict", file, "--top", 2)
     (first, second) = network.predict("a.png", 2)[0]
     assert text.index(first[1]) < text.index(second[0])
-    assert plot.percent(first[2]) in text and "a.png" in text
+    assert percent(first[2]) in text and "a.png" in text
 
 
 def test_predict_as_json(network):
@@ -150,11 +153,11 @@ def test_explain_writes_the_top_class(network):
 
 def test_explain_everything_as_json(network):
     draw("a.png")
-    methods = [word for name in cli.METHODS for word in ("-m", name)]
+    methods = [word for name in gradcam.METHODS for word in ("-m", name)]
     options = ("-c", "CAT", "-c", 1, "-c", SYNSETS[2], "-c", "n02121808", "--npz", "-o", "x/y")
     (record,) = json_lines("explain", "a.png", *methods, *options)
     made = record["explanations"]
-    assert len(made) == len(cli.METHODS) * 3  # the cat was named twice
+    assert len(made) == len(gradcam.METHODS) * 3  # the cat was named twice
     tape = network.forward("a.png")
     for found in made:
         index = found["class"]["index"]
@@ -206,7 +209,7 @@ def test_equal_names_keep_apart():
 
 
 def test_output_names():
-    names = cli._output_names([Path(p) for p in ("x", "x", "x-2", "X", "x-3", "x-2")])
+    names = output_names([Path(p) for p in ("x", "x", "x-2", "X", "x-3", "x-2")])
     assert names == ["x", "x-4", "x-2", "X-5", "x-3", "x-2-2"]
     assert len({name.casefold() for name in names}) == len(names)
 
@@ -287,7 +290,7 @@ def test_nothing_done(command):
         (("-c", "cta"), "'cat'"),
         (("-c", "crane"), "n02012849"),
         (("-c", "17"), "out of range"),
-        (("-l", "conv9_9"), "there are input, conv1_1"),
+        (("-l", "conv9_9"), "the layers are input, conv1_1"),
         (("-l", "fc6"), "no spatial map"),
         (("-m", "saliency", "-m", "deconvnet", "-l", "conv1_1"), "no effect on saliency"),
         (("--cmap", "jett"), "did you mean jet"),

@@ -78,9 +78,9 @@ def test_results_that_do_not_fit_are_refused(pretend):
 
 def test_input_that_does_not_fit_is_refused_before_a_picture_is_read(network, pretend):
     pretend(100 * MEGABYTE)
-    with pytest.raises(MemoryError, match=r"2 input.* of up to 3000 x 2000.*GB to spare"):
+    with pytest.raises(MemoryError, match=r"2 input.* of up to 3000 x 2000.*GB are available"):
         network.forward(["missing.jpg", "missing.jpg"], size=(3000, 2000))
-    with pytest.raises(MemoryError, match=r"2 input.* of up to 3000 x 2000.*GB to spare"):
+    with pytest.raises(MemoryError, match=r"2 input.* of up to 3000 x 2000.*GB are available"):
         network.forward([np.zeros((3000, 2000, 3), np.uint8)] * 2, size="original")
 
 

@@ -12,7 +12,7 @@ import vggs
 from helpers import assert_close, peer
 
 import gradcam
-from gradcam import weights
+from gradcam import BatchTape, Tape, weights
 from gradcam._weights import safetensors
 from gradcam._weights.tensors import from_bfloat16
 from gradcam.weights import WeightsError
@@ -40,7 +40,7 @@ def test_every_layer_has_all_its_names(name):
     folded = {f"conv{b}_{i}" for b in range(1, 6) for i in range(1, 5)} if "_bn" in name else set()
     expected = [layer for layer in vggs.layers(name) if layer[0] not in folded]
     assert net.name == name
-    assert net.layers == ("input", *(caffe for caffe, _, _ in expected))
+    assert tuple(net.layers) == ("input", *(caffe for caffe, _, _ in expected))
     for number, (caffe, torchvision, keras) in enumerate(expected, start=1):
         for alias in filter(None, (caffe, torchvision, keras)):
             assert net.index(alias) == number, alias
@@ -607,18 +607,18 @@ def test_what_forward_takes(narrow):
     net, _ = narrow
     picture = vggs.picture(60, 80)
     single = net.forward(picture)
-    assert single.single and single.input.shape == (1, 3, 224, 224)
-    np.testing.assert_array_equal(single.pictures[0], picture)
+    assert type(single) is Tape and single.input.shape == (1, 3, 224, 224)
+    np.testing.assert_array_equal(single.picture, picture)
     several = net.forward([picture, vggs.picture(90, 50)])
-    assert not several.single and several.scores.shape == (2, 10)
+    assert type(several) is BatchTape and several.scores.shape == (2, 10)
     assert [each.shape for each in several.pictures] == [(60, 80, 3), (90, 50, 3)]
     batch = net.forward(np.stack([picture, picture]))
-    assert not batch.single and batch.input.shape == (2, 3, 224, 224)
+    assert type(batch) is BatchTape and batch.input.shape == (2, 3, 224, 224)
     one = net.forward([picture])
-    assert not one.single and one.scores.shape == (1, 10)
+    assert type(one) is BatchTape and one.scores.shape == (1, 10)
     np.testing.assert_array_equal(one.input, single.input)
     prepared = net.forward(single.input[0])
-    assert prepared.single and prepared.pictures is None
+    assert type(prepared) is Tape and prepared.picture.shape == (224, 224, 3)
     np.testing.assert_array_equal(prepared.scores, single.scores)
 
 

@@ -138,7 +138,7 @@ def test_the_header_says_what_is_inside(source, cache):
     run(source)
     header = json.loads(files(cache)[0].read_bytes()[:4096])
     numbers = [number for number, _, _ in header["layers"]]
-    names = gradcam.vgg11(source).layers
+    names = list(gradcam.vgg11(source).layers)
     assert [names[number] for number in numbers] == [
         *("conv2_1", "conv3_1", "conv3_2", "conv4_1", "conv4_2", "conv5_1", "conv5_2")
     ]

@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import gradcam
-from gradcam import plot
+from gradcam import _compare, plot
+from gradcam._pictures import colour, figures
 from gradcam._pictures.image import Geometry
+from gradcam._text import percent
 
 LABELS = ["cat", "black-and-tan_coonhound", "Old_English_sheepdog", "dog"]
 
@@ -69,9 +71,9 @@ def test_colours_are_matplotlibs(name):
 
 @pytest.mark.parametrize("name", ["jet", "paper"])
 def test_every_colour_made_here_is_matplotlibs(name):
-    theirs = plot._colour_map(name)
+    theirs = colour.colour_map(name)
     table = theirs(np.arange(theirs.N), bytes=True)[:, :3]
-    np.testing.assert_array_equal(plot._table(name), table)
+    np.testing.assert_array_equal(colour._table(name), table)
 
 
 def test_a_heat_map_needs_no_matplotlib():
@@ -139,20 +141,20 @@ def test_what_was_not_seen_is_not_coloured(region):
 
 def test_percentages_do_not_round_to_certainty():
     shares = (0.0, 0.0004, 0.5, 0.9996, 1.0)
-    assert [plot.percent(share) for share in shares] == [
+    assert [percent(share) for share in shares] == [
         *("0.0 %", "< 0.1 %", "50.0 %", "> 99.9 %", "100.0 %")
     ]
 
 
 def test_a_large_picture_is_drawn_small(network, monkeypatch):
-    monkeypatch.setattr(plot, "_MOST_DRAWN", 50)
+    monkeypatch.setattr(figures, "MAX_DRAWN", 50)
     large = picture(70, 100)
-    figure = gradcam.compare(network, large, top=2, methods=["saliency", "grad_cam"])
+    figure = gradcam.compare(network.forward(large), top=2, methods=["saliency", "grad_cam"])
     for ax in figure.axes[:-1]:
         assert ax.images[0].get_array().shape == (35, 50, 3)
         assert list(ax.images[0].get_extent()) == [-0.5, 99.5, 69.5, -0.5]
     explanation = network.forward(large).grad_cam()
-    ax = plot.plot_explanation(explanation, box=True).axes[0]
+    ax = explanation.plot(box=True).axes[0]
     assert ax.images[0].get_array().shape == (35, 50, 3)
     assert ax.get_xlim() == (-0.5, 99.5)
 
@@ -160,19 +162,13 @@ def test_a_large_picture_is_drawn_small(network, monkeypatch):
 # --- one explanation ---
 
 
-def test_every_method_has_a_title():
-    assert set(plot.TITLES) == set(gradcam.METHODS)
-    assert set(plot.ON_A_LAYER) <= set(plot.TITLES)
-    assert plot.method_title("grad_cam") == "Grad-CAM"
-
-
-@pytest.mark.parametrize("method", plot.TITLES)
+@pytest.mark.parametrize("method", gradcam.METHODS)
 def test_plots_of_every_method(tape, method):
     explanation = tape.explain(method, "Old English sheepdog")
-    figure = plot.plot_explanation(explanation, box=True, colorbar=True)
+    figure = explanation.plot(box=True, colorbar=True)
     assert isinstance(figure, Figure)
     ax = figure.axes[0]
-    assert ax.get_title().startswith(f"{plot.TITLES[method][0]}: Old English sheepdog, ")
+    assert ax.get_title().startswith(f"{gradcam.METHODS[method].title}: Old English sheepdog, ")
     np.testing.assert_array_equal(ax.images[0].get_array(), explanation.image)
     figure.canvas.draw()
     assert figure._repr_png_().startswith(b"\x89PNG")
@@ -180,17 +176,17 @@ def test_plots_of_every_method(tape, method):
 
 def test_plots_on_given_axes(tape):
     axes = Figure().subplots(1, 2)
-    assert plot.plot_explanation(tape.grad_cam("dog"), axes[0], title="", cmap="paper") is axes[0]
+    assert tape.grad_cam("dog").plot(axes[0], title="", cmap="paper") is axes[0]
     assert axes[0].get_title() == "" and not axes[1].images
     explanation = tape.saliency("dog")
-    plot.plot_explanation(explanation, axes[1], cmap="viridis")
+    explanation.plot(axes[1], cmap="viridis")
     expected = plot.colour(explanation.map, "viridis")
     np.testing.assert_array_equal(axes[1].images[0].get_array(), expected)
 
 
 def test_the_box_is_drawn_where_it_is(tape):
     explanation = tape.grad_cam("dog")
-    patch = plot.plot_explanation(explanation, box=True).axes[0].patches[-1]
+    patch = explanation.plot(box=True).axes[0].patches[-1]
     x0, y0, x1, y1 = explanation.box()
     assert patch.get_bbox().extents.tolist() == [x0 - 0.5, y0 - 0.5, x1 - 0.5, y1 - 0.5]
 
@@ -198,10 +194,10 @@ def test_the_box_is_drawn_where_it_is(tape):
 def test_pyplot_is_never_imported():
     run_python(
         "import sys, numpy as np\n"
-        "from gradcam import plot, vgg11\n"
+        "import gradcam\nfrom gradcam import vgg11\n"
         "net = vgg11(vgg11.random_tensors(width=2, fc=4, classes=3))\n"
         "x = np.zeros((40, 40, 3), np.uint8); x[::2] = 255\n"
-        "plot.compare(net, x).canvas.draw()\n"
+        "gradcam.compare(net.forward(x)).canvas.draw()\n"
         "net.forward(x).grad_cam().plot(colorbar=True)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
@@ -248,45 +244,44 @@ def cells(figure, rows):
 
 
 def test_comparison_has_a_row_a_class_and_a_column_a_method(network, tape):
-    figure = gradcam.compare(network, picture(), top=3)
+    figure = gradcam.compare(network.forward(picture()), top=3)
     grid = cells(figure, 3)
     assert grid.shape == (3, 1 + 5)
     titles = [{text.get_text() for text in ax.texts} for ax in grid[0]]
     assert "Picture" in titles[0]
-    for method, texts in zip(plot.COMPARED, titles[1:], strict=True):
-        assert set(plot.TITLES[method]) <= texts
+    for method, texts in zip(_compare.COMPARED, titles[1:], strict=True):
+        assert {gradcam.METHODS[method].title, gradcam.METHODS[method].source} <= texts
     for ax, (_, label, probability) in zip(grid[:, 0], tape.top(3), strict=True):
         texts = " ".join(text.get_text().replace("\n", " ") for text in ax.texts)
-        assert label.replace("_", " ") in texts and plot.percent(probability) in texts
+        assert label.replace("_", " ") in texts and percent(probability) in texts
         np.testing.assert_array_equal(ax.images[0].get_array(), picture())
 
 
 def test_comparison_of_classes_and_methods_asked_for(network):
     figure = gradcam.compare(
-        network,
-        picture(),
-        targets=["dog", 0],
+        network.forward(picture()),
+        ["dog", 0],
         methods=["Grad-CAM"],
         layer="pool3",
         on="probability",
     )
     assert cells(figure, 2).shape == (2, 2)
     expected = network.forward(picture()).grad_cam(["dog", 0], layer="pool3", on="probability")
-    maps = plot._on_one_scale(expected)
+    maps = _compare._on_one_scale(expected)
     grey = np.asarray(Image.fromarray(picture()).convert("L").convert("RGB"))
     for ax, values in zip(cells(figure, 2)[:, 1], maps, strict=True):
         shown = plot.overlay(grey, values, "inferno", 0.6)
         np.testing.assert_array_equal(ax.images[0].get_array(), shown)
 
 
-@pytest.mark.parametrize("method", plot.TITLES)
+@pytest.mark.parametrize("method", gradcam.METHODS)
 def test_rows_of_a_column_share_their_scale(tape, method):
     """What is drawn is the evidence in its own unit, all rows over one number."""
     explanations = tape.explain(method, [0, 1, 2])
-    drawn = plot._on_one_scale(explanations)
+    drawn = _compare._on_one_scale(explanations)
     ratios = []
     for explanation, values in zip(explanations, drawn, strict=True):
-        coarse = explanation.raw.ndim == 2
+        coarse = explanation.view == "map"
         evidence = np.maximum(explanation.raw, 0) if coarse else np.abs(explanation.raw).max(0)
         on_picture = explanation.geometry.to_picture(evidence)
         here = on_picture > 0
@@ -299,7 +294,7 @@ def test_rows_of_a_column_share_their_scale(tape, method):
 
 
 def test_maps_may_have_a_scale_each(network):
-    figure = gradcam.compare(network, picture(), methods=["saliency"], scale="map")
+    figure = gradcam.compare(network.forward(picture()), methods=["saliency"], scale="map")
     top = plot.colour(1, "inferno")
     for ax in cells(figure, 3)[:, 1]:
         assert (ax.images[0].get_array() == top).all(-1).any()
@@ -309,19 +304,19 @@ def test_maps_may_have_a_scale_each(network):
 @pytest.mark.parametrize(
     ("size", "classes", "methods"),
     [
-        ((64, 64), 3, plot.COMPARED),
-        ((40, 160), 2, tuple(plot.TITLES)),
-        ((160, 40), 4, plot.COMPARED),
+        ((64, 64), 3, _compare.COMPARED),
+        ((40, 160), 2, tuple(gradcam.METHODS)),
+        ((160, 40), 4, _compare.COMPARED),
         ((64, 64), 1, ("saliency",)),
         ((50, 70), 4, ("saliency", "grad_cam")),
-        ((30, 200), 1, plot.COMPARED),
-        ((20, 160), 1, plot.COMPARED),
+        ((30, 200), 1, _compare.COMPARED),
+        ((20, 160), 1, _compare.COMPARED),
         ((20, 160), 1, ("saliency",)),
-        ((20, 160), 4, plot.COMPARED),
+        ((20, 160), 4, _compare.COMPARED),
     ],
 )
 def test_no_text_overlaps_another_or_leaves_the_figure(network, size, classes, methods):
-    figure = gradcam.compare(network, picture(*size), top=classes, methods=methods)
+    figure = gradcam.compare(network.forward(picture(*size)), top=classes, methods=methods)
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     texts = [text for ax in figure.axes for text in ax.texts if text.get_text()]
@@ -350,27 +345,27 @@ def cropping():
 
 
 def test_what_a_crop_cut_off_is_told(network, cropping):
-    figure = gradcam.compare(cropping, picture(), top=1, methods=["grad_cam"])
+    figure = gradcam.compare(cropping.forward(picture()), top=1, methods=["grad_cam"])
     first, overlaid = figure.axes[:2]
     assert any("dashed" in text.get_text() for text in first.texts) and first.patches
     grey = np.asarray(Image.fromarray(picture()).convert("L").convert("RGB"))
     np.testing.assert_array_equal(overlaid.images[0].get_array()[0], grey[0] // 2 + 64)
-    assert not gradcam.compare(network, picture(), top=1).axes[0].patches
+    assert not gradcam.compare(network.forward(picture()), top=1).axes[0].patches
 
 
-@pytest.mark.parametrize("method", plot.TITLES)
+@pytest.mark.parametrize("method", gradcam.METHODS)
 def test_a_plot_frames_what_was_seen(tape, cropping, method):
     explanation = cropping.forward(picture()).explain(method, 1)
-    ax = plot.plot_explanation(explanation).axes[0]
+    ax = explanation.plot().axes[0]
     top, left, bottom, right = explanation.geometry.region
     frame = ax.patches[-1].get_bbox().extents + 0.5
     np.testing.assert_allclose(frame, (left, top, right, bottom))
-    assert not plot.plot_explanation(tape.explain(method, 1)).axes[0].patches
+    assert not tape.explain(method, 1).plot().axes[0].patches
 
 
 def test_the_usual_picture_does_not_colour_what_was_cut_off(cropping):
     explanation = cropping.forward(picture()).grad_cam(1)
-    shown = plot.picture_of(explanation, "paper")
+    shown = explanation.render("paper")
     top, left, bottom, right = (round(side) for side in explanation.geometry.region)
     faded = picture() // 2 + 64
     np.testing.assert_array_equal(shown[: top - 1], faded[: top - 1])
@@ -399,23 +394,23 @@ def test_the_usual_picture_does_not_colour_what_was_cut_off(cropping):
 )
 def test_comparison_refuses(network, options, complaint):
     with pytest.raises(ValueError, match=complaint):
-        gradcam.compare(network, picture(), **options)
+        gradcam.compare(network.forward(picture()), **options)
 
 
 def test_comparison_is_of_one_picture(network):
     for several in ([picture(), picture(seed=1)], [picture()], picture()[None]):
-        with pytest.raises(ValueError, match="not a list"):
-            gradcam.compare(network, several)
+        with pytest.raises(ValueError, match="one picture"):
+            gradcam.compare(network.forward(several))
 
 
-def test_comparison_tells_its_order_of_arguments(network):
-    for first in ("pic.png", picture()):
-        with pytest.raises(TypeError, match="the network first"):
-            gradcam.compare(first, network)
+def test_comparison_says_that_it_takes_a_tape(network):
+    for first in ("pic.png", picture(), network):
+        with pytest.raises(TypeError, match=r"network\.forward"):
+            gradcam.compare(first)
 
 
 def test_a_flat_picture_makes_a_low_figure(network):
-    low = gradcam.compare(network, picture(20, 160), top=1)
+    low = gradcam.compare(network.forward(picture(20, 160)), top=1)
     assert low.get_size_inches()[1] < 2.5
     scale = low.axes[-1].get_position()
     assert scale.y1 < low.axes[0].get_position().y0

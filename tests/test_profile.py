@@ -122,19 +122,19 @@ def test_a_tape_is_run_again_and_medians_count(network, monkeypatch):
 
     monkeypatch.setattr(tape, "core", fake)
     monkeypatch.setattr(network, "core", FakeNetwork())
-    found = tape.profile([3], rule="guided", to="pool", repeat=3)
+    found = gradcam.profile(tape, [3], rule="guided", to="pool", repeat=3)
     assert found.rows[0].milliseconds == pytest.approx(2)
     layer, seeds, wanted, rule = fake.asked
     assert (layer, rule, wanted) == (5, "guided", [3])
     assert seeds.tolist() == [[[0, 0, 0, 1, 0]]]
     with pytest.raises(ValueError, match="repeat"):
-        tape.profile(repeat=0)
+        gradcam.profile(tape, repeat=0)
 
 
 def test_a_real_tape():
     network = gradcam.vgg16(gradcam.vgg16.random_tensors(width=2, fc=8, classes=4))
     tape = network.forward(np.random.default_rng(0).random((2, 3, 32, 32), np.float32))
-    found = tape.profile(rule="guided", to="input", repeat=2)
+    found = gradcam.profile(tape, rule="guided", to="input", repeat=2)
     assert found.phases == ("forward", "backward")
     layers = {phase: {r.layer for r in found.rows if r.phase == phase} for phase in found.phases}
     weighted = {name for name in network.layers if name.startswith(("conv", "fc"))}
@@ -142,7 +142,7 @@ def test_a_real_tape():
     gflop = profile.direct_gflop(network, 32, 32, "fc8")
     assert found.total("forward").gflop == pytest.approx(2 * gflop)
     assert found.total("backward").gflop == pytest.approx(2 * gflop)
-    shorter = tape.profile([[0, 1], [2, 3]], repeat=1)  # two classes of each picture
+    shorter = gradcam.profile(tape, [[0, 1], [2, 3]], repeat=1)  # two classes of each picture
     below = {"conv5_3", "conv1_1"}
     assert not below & {row.layer for row in shorter.rows if row.phase == "backward"}
 

@@ -1,6 +1,10 @@
-"""The built-in methods of explanation; importing this package registers them."""
+"""The built-in methods of explanation; importing this package registers them.
 
-# isort: off  (methods are listed in the order in which they are registered)
-from gradcam._methods import cam, gradients
+Methods are listed in the order of these imports.
+"""
+
+# isort: off
+from gradcam._methods import gradients
+from gradcam._methods import cam
 
 __all__ = ["cam", "gradients"]

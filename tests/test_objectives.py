@@ -1,0 +1,182 @@
+"""What can be explained: classes, probabilities, units, sums, and functions given by gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import vggs
+from helpers import assert_close
+
+import gradcam
+from gradcam import Class, Difference, Function, Probability, Sum, Unit
+
+
+@pytest.fixture(scope="module")
+def net():
+    return gradcam.vgg11(vggs.tensors("vgg11"))
+
+
+@pytest.fixture(scope="module")
+def tape(net):
+    return net.forward(np.random.default_rng(1).standard_normal((3, 48, 80)))
+
+
+@pytest.fixture(scope="module")
+def batch(net):
+    return net.forward(np.random.default_rng(2).standard_normal((2, 3, 48, 80)))
+
+
+def scores(tape):
+    return tape.scores[0].astype(np.float64)
+
+
+@pytest.mark.parametrize("method", gradcam.METHODS)
+def test_a_class_is_shorthand_for_its_objective(method, tape):
+    named = tape.explain(method, Class("class_3"))
+    np.testing.assert_array_equal(named.raw, tape.explain(method, 3).raw)
+    assert (named.target.index, named.score, named.probability) == (
+        3,
+        tape.scores[0, 3],
+        tape.probabilities[0, 3],
+    )
+    probable = tape.explain(method, Probability(3))
+    np.testing.assert_array_equal(probable.raw, tape.explain(method, 3, on="probability").raw)
+    np.testing.assert_array_equal(tape.explain(method, tape.labels[3]).raw, named.raw)
+
+
+def test_a_difference_has_the_difference_of_gradients(tape):
+    found = tape.gradient(Difference("class_3", 7), "relu4_1")
+    expected = tape.gradient(3, "relu4_1") - tape.gradient(7, "relu4_1")
+    assert_close(found, expected, "network")
+    cam = tape.grad_cam(Difference(3, 7))
+    assert cam.label == "class_3 - class_7" and cam.target is None and cam.probability is None
+    assert cam.score == pytest.approx(scores(tape)[3] - scores(tape)[7], rel=1e-4)
+    assert_close(cam.raw, tape.grad_cam(3).raw - tape.grad_cam(7).raw, "network")
+    assert "class_3 - class_7" in repr(cam) and cam.map.max() == 1
+
+
+def test_arithmetic(tape):
+    objective = 2 * Class(3) - (Class(7) + 0.5 * Class(1)) + -Class(0)
+    weights = {3: 2.0, 7: -1.0, 1: -0.5, 0: -1.0}
+    assert isinstance(objective, Sum)
+    assert objective.label(tape.labels) == "2 class_3 - class_7 - 0.5 class_1 - class_0"
+    expected = sum(weight * scores(tape)[index] for index, weight in weights.items())
+    assert objective.value(tape, 0) == pytest.approx(expected, rel=1e-5)
+    gradient = sum(weight * tape.gradient(index) for index, weight in weights.items())
+    assert_close(tape.gradient(objective), gradient, "network")
+
+
+def test_one_backward_pass_serves_several_objectives(tape, monkeypatch):
+    passes = []
+    core = tape.core
+
+    class Counting:
+        kept = core.kept
+        activation = core.activation
+
+        def backward(self, *arguments):
+            passes.append(arguments)
+            return core.backward(*arguments)
+
+    monkeypatch.setattr(tape, "core", Counting())
+    found = tape.guided_backprop([3, Difference(3, 7), None, Probability(2)])
+    assert [each.label for each in found][:2] == ["class_3", "class_3 - class_7"]
+    assert [start for start, *_ in passes] == [
+        tape.graph.index("fc8"),
+        tape.graph.index("prob"),
+    ]
+
+
+@pytest.mark.parametrize("position", [None, (2, 3)])
+def test_a_unit_by_finite_differences(net, tape, position):
+    """The gradient of a unit in the middle, by nothing but forward passes in float32."""
+    unit = Unit("conv3_2", 4, position)
+    direction = tape.gradient(unit)[0]
+    values = []
+    for sign in (1, -1):
+        step = sign * 3e-3 * direction / np.abs(direction).max()
+        values.append(unit.value(net.forward(tape.input[0] + step), 0))
+    slope = (values[0] - values[1]) / (6e-3 / np.abs(direction).max())
+    assert slope == pytest.approx((direction.astype(np.float64) ** 2).sum(), rel=2e-2)
+    maps = tape.activation("conv3_2")[0, 4]
+    expected = maps.mean() if position is None else maps[position]
+    assert unit.value(tape, 0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_units_of_vectors_and_methods_on_them(tape):
+    unit = Unit("fc7", 2)
+    assert unit.value(tape, 0) == pytest.approx(tape.activation("fc7")[0, 2])
+    cam = tape.grad_cam(unit)
+    gradient = tape.gradient(unit, "relu5_2")[0]
+    assert_close(cam.weights, gradient.mean((1, 2)), "network")
+    assert cam.label == "unit 2 of fc7"
+    above = tape.gradient(Unit("relu3_2", 4), "relu4_1")
+    assert above.shape == tape.activation("relu4_1").shape and not above.any()
+
+
+def test_a_function_given_by_its_gradient(tape):
+    """Half the squared norm of two layers: its gradient by each is the layer itself."""
+
+    def half_norm(outputs):
+        return sum(float((x.astype(np.float64) ** 2).sum()) / 2 for x in outputs.values())
+
+    norm = Function("norm", ("fc8", "relu4_1"), half_norm, dict)
+    assert norm.value(tape, 0) == pytest.approx(
+        half_norm({layer: tape.activation(layer)[0] for layer in ("fc8", "relu4_1")})
+    )
+    parts = [
+        tape.backward(layer, tape.activation(layer)[None], ["input"])[0][0]
+        for layer in ("fc8", "relu4_1")
+    ]
+    assert_close(tape.gradient(norm), parts[0] + parts[1], "network")
+    assert tape.saliency(norm).label == "norm"
+    assert_close(
+        tape.grad_cam(norm, layer="relu3_2").weights,
+        tape.gradient(norm, "relu3_2")[0].mean((1, 2)),
+        "network",
+    )
+
+
+def test_objectives_of_a_batch(batch):
+    one, other = batch.grad_cam([Difference(1, 2), 5])
+    assert one.target is None and other.target.index == 5
+    expected = batch.grad_cam([1, 1])[0].raw - batch.grad_cam([2, 2])[0].raw
+    assert_close(one.raw, expected, "network")
+    values = batch.ask([[1, 2], [3]]).values(batch)
+    assert values.shape == (2, 2) and np.isnan(values[1, 1])
+    np.testing.assert_array_equal(values[:, 0], batch.scores[0, [1, 2]])
+
+
+BAD = {
+    "no such unit": (IndexError, Unit("fc7", 100_000), "shape"),
+    "a negative unit": (IndexError, Unit("fc7", -1), "shape"),
+    "no such position": (IndexError, Unit("relu3_2", 0, (50, 0)), "shape"),
+    "a position of a vector": (ValueError, Unit("fc7", 0, (0, 0)), "no positions"),
+    "no such layer": (ValueError, Unit("relu9_9", 0), "no layer is called"),
+    "no such class": (ValueError, Difference("class_3", "zebra"), "zebra"),
+    "no such index": (IndexError, Class(99), "99"),
+    "a gradient of another shape": (
+        ValueError,
+        Function("f", ("fc8",), lambda outputs: 0.0, lambda outputs: {"fc8": np.zeros(3)}),
+        "shape",
+    ),
+    "a gradient of nothing": (
+        ValueError,
+        Function("f", ("fc8",), lambda outputs: 0.0, lambda outputs: {}),
+        "names no layer",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_objectives_that_cannot_be_are_refused(name, tape):
+    error, objective, message = BAD[name]
+    with pytest.raises(error, match=message):
+        tape.saliency(objective)
+
+
+def test_sums_need_terms():
+    with pytest.raises(ValueError, match="at least one"):
+        Sum(())
+    with pytest.raises(ValueError, match="top class"):
+        Difference(None, 3)

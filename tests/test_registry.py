@@ -1,0 +1,229 @@
+"""Methods are objects in one registry: what is registered anywhere appears everywhere."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import gradcam
+from gradcam import _registry, pictograms
+from gradcam._cli import main
+
+SOURCES = sorted(Path(gradcam.__file__).parent.rglob("*.py"))
+
+
+@pytest.fixture
+def outside():
+    """A method that is no part of gradcam, in five lines."""
+
+    @gradcam.method(title="Input x gradient", source="Shrikumar et al. 2016", view="signed")
+    def input_x_gradient(tape, objective, *, scale=1.0):
+        """The input times the gradient. A second sentence."""
+        return scale * tape.input * objective.gradient(tape, "input")
+
+    yield input_x_gradient
+    del gradcam.METHODS._methods["input_x_gradient"]
+
+
+@pytest.fixture(scope="module")
+def tape():
+    return pictograms.model().forward(pictograms.example("cat_and_dog"))
+
+
+@pytest.fixture(scope="module")
+def batch():
+    names = ("cat_and_dog", "flamingo", "penguin_and_snail")
+    return pictograms.model().forward([pictograms.example(name) for name in names])
+
+
+# --- a method from outside ---
+
+
+def test_it_explains_one_picture(outside, tape):
+    found = tape.explain("input_x_gradient", "cat")
+    np.testing.assert_array_equal(found.raw, (tape.input * tape.gradient("cat"))[0])
+    assert (found.method, found.title, found.view) == (
+        "input_x_gradient",
+        "Input x gradient",
+        "signed",
+    )
+    assert found.layer == "input" and found.map.max() == 1
+    assert outside is gradcam.METHODS["input_x_gradient"]
+    np.testing.assert_array_equal(tape.explain(outside, "cat").raw, found.raw)
+
+
+def test_it_is_an_attribute_of_tapes(outside, tape, batch):
+    cat, dog = tape.input_x_gradient(["cat", "dog"])
+    assert (cat.label, dog.label) == ("cat", "dog")
+    found = batch.input_x_gradient([["cat", "dog"], ["flamingo"], [None]])
+    assert [len(each) for each in found] == [2, 1, 1]
+    np.testing.assert_array_equal(found[0][1].raw, dog.raw)
+    assert "input_x_gradient" in dir(tape)
+    assert "second sentence" in tape.input_x_gradient.__doc__
+    assert outside.summary == "The input times the gradient."
+
+
+def test_it_takes_its_options(outside, tape):
+    twice = tape.input_x_gradient("cat", scale=2.0)
+    np.testing.assert_allclose(twice.raw, 2 * tape.input_x_gradient("cat").raw)
+    assert outside.options == ("scale",)
+    with pytest.raises(TypeError, match=r"no option 'scales'.*scale, on, resize"):
+        tape.input_x_gradient("cat", scales=2.0)
+    with pytest.raises(TypeError, match="no layer can be chosen for input_x_gradient"):
+        tape.input_x_gradient("cat", layer="conv1_1")
+
+
+def test_it_is_a_column_of_compare(outside, tape):
+    figure = gradcam.compare(tape, ["cat"], methods=["grad_cam", "input_x_gradient"])
+    texts = {text.get_text() for ax in figure.axes for text in ax.texts}
+    assert {"Input x gradient", "Shrikumar et al. 2016"} <= texts
+
+
+def test_it_is_on_the_command_line(outside, tmp_path):
+    arguments = ["explain", str(pictograms.example("cat_and_dog")), "-m", "Input-x-gradient"]
+    result = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path), "--json"])
+    assert result.exit_code == 0, result.output
+    (made,) = json.loads(result.stdout)["explanations"]
+    assert made["method"] == "input_x_gradient" and Path(made["file"]).is_file()
+    assert "input_x_gradient" in CliRunner().invoke(main, ["explain", "--help"]).output
+
+
+def test_it_is_measured(outside):
+    from gradcam.pictograms import _evaluate
+
+    figures = _evaluate.evaluate(2, methods=["input_x_gradient"])
+    assert set(figures["one"]["input_x_gradient"]) == {"pointing", "near", "box"}
+
+
+def test_a_package_offers_methods_through_an_entry_point(tmp_path):
+    """An installed distribution is found without any import of it."""
+    (tmp_path / "their_package.py").write_text(
+        textwrap.dedent(
+            """
+            import gradcam
+            @gradcam.method(title="Negated", source="Nobody 2026", view="magnitude")
+            def negated(tape, objective):
+                return -objective.gradient(tape, "input")
+            """
+        )
+    )
+    info = tmp_path / "their_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[gradcam.methods]\nnegated = their_package\nbroken = no_such_module\n"
+    )
+    program = (
+        "import warnings, gradcam\n"
+        "tape = gradcam.pictograms.model().forward(gradcam.pictograms.example('flamingo'))\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        "    print(tape.negated().title, 'negated' in list(gradcam.METHODS))\n"
+        "print([str(each.message) for each in caught])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parent,
+        env={"PYTHONPATH": f"{tmp_path}:{SOURCES[0].parents[1]}", "GRADCAM_CACHE": "off"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Negated True\n")
+    assert "no_such_module" in done.stdout and "cannot be loaded" in done.stdout
+
+
+# --- what a registration refuses ---
+
+
+def test_names_that_cannot_be_used_are_refused(outside):
+    def register(name, view="map"):
+        return gradcam.method(title="T", source="S", view=view, name=name)(lambda tape, o: None)
+
+    for name in ("scores", "backward", "input", "explain", "picture"):
+        with pytest.raises(ValueError, match="tapes have an attribute"):
+            register(name)
+    for name in ("grad_cam", "input_x_gradient"):
+        with pytest.raises(ValueError, match="already"):
+            register(name)
+    for name in ("grad-cam++", "_hidden", "2nd"):
+        with pytest.raises(ValueError, match="Python name"):
+            register(name)
+    with pytest.raises(ValueError, match="map, signed, magnitude"):
+        register("new", view="heat")
+    assert "new" not in gradcam.METHODS
+
+
+def test_a_function_that_is_defined_again_replaces_the_first(outside, tape):
+    def define(factor):
+        @gradcam.method(title="T", source="S", view="map", name="again")
+        def again(tape, objective, *, layer):
+            return factor * tape.activation(layer)[None].mean(2)
+
+    try:
+        define(1)
+        first = tape.again("cat").raw
+        define(3)
+        np.testing.assert_allclose(tape.again("cat").raw, 3 * first)
+    finally:
+        del gradcam.METHODS._methods["again"]
+
+
+@pytest.mark.parametrize(
+    ("view", "result"),
+    [
+        ("map", lambda tape: tape.input[None]),
+        ("map", lambda tape: tape.input[:, 0]),
+        ("signed", lambda tape: tape.input),
+        ("magnitude", lambda tape: np.zeros((2, *tape.input.shape))),
+    ],
+)
+def test_a_result_of_another_shape_is_refused(view, result, tape):
+    made = _registry.Method("wrong", "T", "S", view, lambda tape, objective: result(tape))
+    with pytest.raises(ValueError, match=f"'wrong' returned an array.*'{view}' needs"):
+        tape.explain(made, "cat")
+
+
+def test_unknown_methods_name_the_nearest(tape):
+    with pytest.raises(ValueError, match="did you mean 'grad_cam'"):
+        tape.explain("grad_camm")
+    with pytest.raises(AttributeError, match="no attribute or method 'grad_camm'"):
+        tape.grad_camm  # noqa: B018
+
+
+# --- the code itself ---
+
+
+def test_every_built_in_method_is_whole():
+    names = ["saliency", "deconvnet", "guided_backprop", "grad_cam", "counterfactual"]
+    assert list(gradcam.METHODS) == [*names, "guided_grad_cam", "deconv_grad_cam"]
+    for name, method in gradcam.METHODS.items():
+        assert method.name == name and method.title and method.summary.endswith(".")
+        assert method.source[-4:].isdecimal()
+        assert method.takes_layer == (name in names[3:] or "cam" in name)
+
+
+def test_no_code_compares_the_name_of_a_method():
+    """Methods differ by their attributes: nobody asks for one by name."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Compare):
+                values = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+                assert not values & set(gradcam.METHODS), f"{path}:{node.lineno}"
+
+
+def test_the_registry_imports_nothing_of_gradcam():
+    text = Path(_registry.__file__).read_text("utf-8")
+    imports = [n for n in ast.walk(ast.parse(text)) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    for node in imports:
+        module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        assert module.split(".")[0] != "gradcam"
