@@ -123,6 +123,10 @@ gc_status gc_add_concatenation(gc_network *network, const size_t *inputs, size_t
  * GC_BAD_ARGUMENT, naming the layer, where the picture is too small or shapes do not fit. */
 gc_status gc_network_shapes(const gc_network *network, size_t height, size_t width,
                             gc_shape *shapes, gc_error *error);
+/* Shape of one layer; only the layers that feed it must fit. GC_BAD_ARGUMENT as above, or if
+ * there is no such layer; GC_NO_MEMORY. */
+gc_status gc_network_shape(const gc_network *network, size_t layer, size_t height, size_t width,
+                           gc_shape *shape, gc_error *error);
 
 /* ---- Transformed weights --------------------------------------------------------------- */
 
@@ -144,14 +148,18 @@ gc_status gc_network_lend_pack(const gc_network *network, size_t layer, size_t f
 
 /* ---- Forward and backward ------------------------------------------------------------- */
 
-/* Run `batch` pictures input[batch][channels][height][width] through the network.
+/* Run `batch` pictures of height x width through the network, or through its layers above `start`.
+ *   start   the layer whose output is given: 0 for the pictures themselves. It counts as computed;
+ *           the layers below it do not.
+ *   input   [batch][shape of start], in plain layout; finite
  *   keep    one flag a layer: nonzero keeps its activation on the tape (NULL: none)
  *   until   the last layer that is needed; it is always kept. Only the layers that feed it,
  *           or feed a layer to be kept, are computed.
  *   record  nonzero: what gc_backward needs; 0: activations alone, a little faster
  * The input is read during the call only. The caller frees *tape with gc_tape_free; the
- * network must outlive the tape. GC_NO_MEMORY, GC_BAD_ARGUMENT. */
-gc_status gc_forward(const gc_network *network, const float *input, size_t batch,
+ * network must outlive the tape. GC_NO_MEMORY; GC_BAD_ARGUMENT, also if `until` or a layer to be
+ * kept is below `start`, or if a needed layer reads one that `start` neither is nor feeds. */
+gc_status gc_forward(const gc_network *network, size_t start, const float *input, size_t batch,
                      size_t height, size_t width, const unsigned char *keep, size_t until,
                      int record, gc_tape **tape, gc_error *error);
 void gc_tape_free(gc_tape *tape); /* NULL is fine */

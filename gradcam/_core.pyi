@@ -97,12 +97,24 @@ class Network:
         keep: Sequence[int] = (),
         until: int | None = None,
         record: bool = True,
+        start: int = 0,
+        size: _Pair | None = None,
     ) -> Tape:
         """Run the network on ``input`` (N, C, H, W) and record what backward passes need.
 
         keep: layers whose output can be read from the tape. The last layer computed is
         always kept. until: stop after this layer (default: the last one). record: False
         leaves out what backward passes need; they are refused then.
+
+        start: run only the layers above this one, on its output for each picture: ``input`` is
+        (N, C, H, W), or (N, F) if that output is a vector. The layer ``start`` itself counts as
+        computed: it can be kept, and gradients with respect to it can be wanted; the layers below
+        it do not. size: (height, width) of the pictures, or an int if both are equal. It is
+        required if ``start`` is above 0; with ``start=0`` it must agree with ``input``.
+
+        ValueError if ``input`` is not finite or does not have the shape of layer ``start`` for
+        pictures of this size, if ``until`` or a layer of ``keep`` is below ``start``, or if a
+        layer that is needed reads a layer that ``start`` neither is nor feeds.
         """
 
     def pack_floats(self, layer: int) -> int:

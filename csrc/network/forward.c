@@ -5,7 +5,10 @@
  * Where a ReLU is the only reader of a convolution or linear layer that is not kept, that layer
  * applies it while its output is in registers or the cache, and writes the ReLU's record; likewise
  * 2x2 max pooling behind that ReLU, whose input is then never stored. A convolution that is the only
- * reader of such a ReLU may in turn draw from both: then neither's output is stored. */
+ * reader of such a ReLU may in turn draw from both: then neither's output is stored.
+ *
+ * A pass may start at any layer: the caller gives that layer's output, in plain layout, and only
+ * layers above it run. */
 #include <string.h>
 
 #include "base/arena.h"
@@ -102,7 +105,8 @@ double gc_tape_seconds(const gc_tape *tape, size_t layer)
 typedef struct plan {
     gc_engine engine;
     size_t first, count;  /* the images that go through the layers now */
-    const float *input;   /* the caller's, map 0 */
+    size_t start;         /* the layer whose map is given, */
+    const float *input;   /* and that map, the caller's */
     float **maps;         /* [count of layers] of these images, or NULL */
     size_t *readers;      /* [count] needed layers that read a map, plus 1 if it is kept */
     size_t *relu, *pool;  /* [count] the layers that a layer runs in its own step, or 0 */
@@ -133,22 +137,29 @@ static int is_kept(const unsigned char *keep, size_t layer, size_t until)
     return layer == until || (keep != NULL && keep[layer]);
 }
 
-/* Flags of the layers that feed `until` or a layer to be kept, these included. */
-static void mark_needed(const gc_network *network, const unsigned char *keep, size_t until,
-                        unsigned char *needed)
+/* Flags of the layers that feed `until`, `start` or a layer to be kept, these included. */
+static gc_status mark_needed(const gc_network *network, size_t start, const unsigned char *keep,
+                             size_t until, unsigned char *needed, gc_error *error)
 {
-    for (size_t i = network->count; i-- > 0;) {
-        if (is_kept(keep, i, until))
-            needed[i] = 1;
-        const gc_layer *layer = &network->layers[i];
-        for (size_t k = 0; needed[i] && k < layer->input_count; k++)
-            needed[layer->inputs[k]] = 1;
-    }
+    for (size_t i = 0; i < network->count; i++)
+        needed[i] = is_kept(keep, i, until) != 0;
+    gc_mark_feeding(network, needed);
+    for (size_t i = start + 1; i < network->count; i++)
+        for (size_t k = 0; needed[i] && k < network->layers[i].input_count; k++)
+            if (network->layers[i].inputs[k] < start)
+                return gc_fail(error, GC_BAD_ARGUMENT,
+                               "layer %zu cannot be computed: it reads layer %zu, which is not "
+                               "fed by layer %zu, where the pass starts",
+                               i, network->layers[i].inputs[k], start);
+    needed[start] = 1;
+    gc_mark_feeding(network, needed);
+    return GC_OK;
 }
 
-static void count_readers(const gc_tape *tape, const unsigned char *keep, size_t until,
-                          size_t *readers)
+static void count_readers(const gc_tape *tape, const plan *p, const unsigned char *keep,
+                          size_t until)
 {
+    size_t *readers = p->readers;
     memset(readers, 0, tape->network->count * sizeof *readers);
     for (size_t i = 0; i < tape->network->count; i++) {
         const gc_layer *layer = &tape->network->layers[i];
@@ -157,7 +168,7 @@ static void count_readers(const gc_tape *tape, const unsigned char *keep, size_t
         if (is_kept(keep, i, until))
             readers[i]++;
     }
-    readers[0]++; /* the caller's: never given back */
+    readers[p->start]++; /* the caller's: never given back */
 }
 
 /* Of the images that go through the layers now. */
@@ -168,7 +179,7 @@ static size_t map_bytes(const gc_tape *tape, const plan *p, size_t number, gc_la
 
 static void decide_layouts(gc_tape *tape, const plan *p)
 {
-    for (size_t i = 1; i < tape->network->count; i++) {
+    for (size_t i = p->start + 1; i < tape->network->count; i++) {
         const gc_layer *layer = &tape->network->layers[i];
         if (!tape->computed[i] || layer->type->layouts == NULL)
             continue;
@@ -194,7 +205,7 @@ static size_t only_reader(const gc_tape *tape, const plan *p, size_t layer,
 
 static void find_fusions(const gc_tape *tape, const plan *p)
 {
-    for (size_t i = 1; i < tape->network->count; i++) {
+    for (size_t i = p->start + 1; i < tape->network->count; i++) {
         const gc_fusion fusion =
             tape->computed[i] ? gc_fuses(&tape->network->layers[i], p->engine) : GC_FUSES_NOTHING;
         if (fusion == GC_FUSES_NOTHING)
@@ -226,7 +237,7 @@ static size_t drawing_bytes(const gc_tape *tape, const plan *p, size_t number, s
 /* Of the layers that run a ReLU but no pooling, those that the ReLU's only reader draws from. */
 static void find_drawn(const gc_tape *tape, const plan *p)
 {
-    for (size_t i = 1; i < tape->network->count; i++) {
+    for (size_t i = p->start + 1; i < tape->network->count; i++) {
         if (p->relu[i] == 0 || p->pool[i] != 0 || p->drawn[i] != 0)
             continue;
         const size_t reader = only_reader(tape, p, p->relu[i], &gc_conv_layer);
@@ -255,7 +266,7 @@ static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, pla
         || p->drawn == NULL || p->fused == NULL || p->inputs == NULL || p->converted == NULL
         || p->in == NULL)
         return 0;
-    count_readers(tape, keep, until, p->readers);
+    count_readers(tape, p, keep, until);
     decide_layouts(tape, p);
     find_fusions(tape, p);
     find_drawn(tape, p);
@@ -275,7 +286,7 @@ static size_t kept_map_bytes(const gc_tape *tape, const plan *p, const unsigned 
 
 static size_t kept_record_bytes(const gc_tape *tape, const plan *p, size_t i)
 {
-    return tape->computed[i] && tape->recorded
+    return tape->computed[i] && i != p->start && tape->recorded
                ? gc_record_bytes(tape, i, p->engine, p->in) * tape->batch
                : 0;
 }
@@ -310,7 +321,7 @@ static int allocate_tape(gc_tape *tape, const plan *p, const unsigned char *keep
 
 static int prepare_layers(const gc_tape *tape, const plan *p)
 {
-    for (size_t i = 1; i < tape->network->count; i++) {
+    for (size_t i = p->start + 1; i < tape->network->count; i++) {
         const gc_layer *layer = &tape->network->layers[i];
         if (tape->computed[i] && layer->type->prepare != NULL
             && !layer->type->prepare(layer, p->engine, 0))
@@ -366,8 +377,8 @@ static void release_inputs(gc_tape *tape, plan *p, size_t number)
 static int takes_over(const gc_tape *tape, const plan *p, size_t number)
 {
     const gc_layer *layer = &tape->network->layers[number];
-    return layer->type->identity && layer->inputs[0] != 0 && p->readers[layer->inputs[0]] == 1
-           && p->maps[number] == NULL /* not to be kept */
+    return layer->type->identity && layer->inputs[0] != p->start
+           && p->readers[layer->inputs[0]] == 1 && p->maps[number] == NULL /* not to be kept */
            && tape->layouts[layer->inputs[0]].writes == tape->layouts[number].reads;
 }
 
@@ -445,25 +456,28 @@ static float *kept_map(const gc_tape *tape, const plan *p, const unsigned char *
  * not kept has been given back then. */
 static void run_layers(gc_tape *tape, plan *p, const unsigned char *keep, size_t until)
 {
-    count_readers(tape, keep, until, p->readers);
+    count_readers(tape, p, keep, until);
     for (size_t i = 0; i < tape->network->count; i++)
         p->maps[i] = kept_map(tape, p, keep, until, i);
-    p->maps[0] = (float *)p->input + p->first * gc_values(tape->shapes[0]);
-    for (size_t i = 1; i < tape->network->count; i++) {
+    p->maps[p->start] = (float *)p->input + p->first * gc_values(tape->shapes[p->start]);
+    for (size_t i = p->start + 1; i < tape->network->count; i++) {
         if (!tape->computed[i] || p->fused[i])
             continue;
-        const double start = gc_seconds();
+        const double before = gc_seconds();
         run_layer(tape, p, i);
-        tape->seconds[i] += p->arena.rehearsing ? 0.0 : gc_seconds() - start;
+        tape->seconds[i] += p->arena.rehearsing ? 0.0 : gc_seconds() - before;
     }
 }
 
 /* Run every layer that is needed; shapes and computed are set. All the memory that this takes is
  * counted before any is written. */
-static gc_status run(gc_tape *tape, const float *input, const unsigned char *keep, size_t until,
-                     gc_error *error)
+static gc_status run(gc_tape *tape, size_t start, const float *input, const unsigned char *keep,
+                     size_t until, gc_error *error)
 {
-    plan p = {.engine = gc_engine_now(), .input = input, .arena = gc_arena_begin()};
+    plan p = {.engine = gc_engine_now(),
+              .start = start,
+              .input = input,
+              .arena = gc_arena_begin()};
     size_t kept = 0;
     tape->kernels = p.engine.kernels;
     int done = make_plan(tape, keep, until, &p);
@@ -479,8 +493,9 @@ static gc_status run(gc_tape *tape, const float *input, const unsigned char *kee
         gc_arena_again(&p.arena);
         run_layers(tape, &p, keep, until);
     }
-    if (done && tape->maps[0] != NULL)
-        memcpy(tape->maps[0], input, tape->batch * gc_values(tape->shapes[0]) * sizeof(float));
+    if (done && tape->maps[start] != NULL)
+        memcpy(tape->maps[start], input,
+               tape->batch * gc_values(tape->shapes[start]) * sizeof(float));
     const uint64_t needed = (uint64_t)p.arena.bytes + kept;
     free_plan(&p);
     return done ? GC_OK
@@ -488,26 +503,41 @@ static gc_status run(gc_tape *tape, const float *input, const unsigned char *kee
                                  tape->batch, tape->shapes[0].height, tape->shapes[0].width);
 }
 
-gc_status gc_forward(const gc_network *network, const float *input, size_t batch,
-                     size_t height, size_t width, const unsigned char *keep, size_t until,
-                     int record, gc_tape **tape, gc_error *error)
+static gc_status check_arguments(const gc_network *network, size_t start, size_t batch,
+                                 const unsigned char *keep, size_t until, gc_error *error)
 {
     if (batch == 0 || batch > GC_MAX_POSITIONS)
         return gc_fail(error, GC_BAD_ARGUMENT, "a batch needs 1 to %zu pictures, not %zu",
                        GC_MAX_POSITIONS, batch);
-    if (until >= network->count)
-        return gc_fail(error, GC_BAD_ARGUMENT,
-                       "there is no layer %zu; the network has layers 0 to %zu", until,
-                       network->count - 1);
+    gc_status status = gc_check_layer(network, start, error);
+    if (status == GC_OK)
+        status = gc_check_layer(network, until, error);
+    for (size_t i = 0; i < start && status == GC_OK; i++)
+        if (is_kept(keep, i, until))
+            status = gc_fail(error, GC_BAD_ARGUMENT,
+                             "layer %zu cannot be computed: it is below layer %zu, where the "
+                             "pass starts",
+                             i, start);
+    return status;
+}
+
+gc_status gc_forward(const gc_network *network, size_t start, const float *input, size_t batch,
+                     size_t height, size_t width, const unsigned char *keep, size_t until,
+                     int record, gc_tape **tape, gc_error *error)
+{
+    gc_status status = check_arguments(network, start, batch, keep, until, error);
+    if (status != GC_OK)
+        return status;
     gc_tape *made = new_tape(network, batch, record);
     if (made == NULL)
         return gc_fail(error, GC_NO_MEMORY, "no memory for a tape");
-    mark_needed(network, keep, until, made->computed);
-    made->computed[0] = 1;
-    gc_status status = gc_infer_shapes(network, batch, height, width, made->computed,
-                                       made->shapes, error);
+    status = mark_needed(network, start, keep, until, made->computed, error);
     if (status == GC_OK)
-        status = run(made, input, keep, until, error);
+        status = gc_infer_shapes(network, batch, height, width, made->computed, made->shapes,
+                                 error);
+    memset(made->computed, 0, start); /* of the layers below, only shapes are needed */
+    if (status == GC_OK)
+        status = run(made, start, input, keep, until, error);
     if (status != GC_OK) {
         gc_tape_free(made);
         return status;

@@ -98,6 +98,22 @@ size_t gc_network_channels(const gc_network *network)
     return network->channels;
 }
 
+gc_status gc_check_layer(const gc_network *network, size_t layer, gc_error *error)
+{
+    if (layer >= network->count)
+        return gc_fail(error, GC_BAD_ARGUMENT,
+                       "there is no layer %zu; the network has layers 0 to %zu", layer,
+                       network->count - 1);
+    return GC_OK;
+}
+
+void gc_mark_feeding(const gc_network *network, unsigned char *flags)
+{
+    for (size_t i = network->count; i-- > 0;)
+        for (size_t k = 0; flags[i] && k < network->layers[i].input_count; k++)
+            flags[network->layers[i].inputs[k]] = 1;
+}
+
 /* ---- Layers --------------------------------------------------------------------------- */
 
 static gc_status check_extent(const char *what, const size_t value[2], size_t least,
@@ -382,4 +398,26 @@ gc_status gc_network_shapes(const gc_network *network, size_t height, size_t wid
                             gc_shape *shapes, gc_error *error)
 {
     return gc_infer_shapes(network, 1, height, width, NULL, shapes, error);
+}
+
+gc_status gc_network_shape(const gc_network *network, size_t layer, size_t height, size_t width,
+                           gc_shape *shape, gc_error *error)
+{
+    gc_status status = gc_check_layer(network, layer, error);
+    if (status != GC_OK)
+        return status;
+    unsigned char *needed = gc_alloc_zeroed(network->count, sizeof *needed);
+    gc_shape *shapes = gc_alloc_zeroed(network->count, sizeof *shapes);
+    if (needed == NULL || shapes == NULL) {
+        status = gc_fail(error, GC_NO_MEMORY, "no memory for the shapes of layers");
+    } else {
+        needed[layer] = 1;
+        gc_mark_feeding(network, needed);
+        status = gc_infer_shapes(network, 1, height, width, needed, shapes, error);
+    }
+    if (status == GC_OK)
+        *shape = shapes[layer];
+    gc_free(needed);
+    gc_free(shapes);
+    return status;
 }

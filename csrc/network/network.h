@@ -28,6 +28,12 @@ struct gc_tape {
 gc_status gc_infer_shapes(const gc_network *network, size_t batch, size_t height, size_t width,
                           const unsigned char *needed, gc_shape *shapes, gc_error *error);
 
+/* GC_BAD_ARGUMENT if there is no such layer. */
+gc_status gc_check_layer(const gc_network *network, size_t layer, gc_error *error);
+
+/* Set the flag of every layer that feeds one whose flag is set. */
+void gc_mark_feeding(const gc_network *network, unsigned char *flags);
+
 /* The active level and the threads there are, for one pass. */
 gc_engine gc_engine_now(void);
 

@@ -122,9 +122,7 @@ static unsigned char *feeding(const gc_network *network, size_t layer)
         return NULL;
     memset(feeds, 0, network->count);
     feeds[layer] = 1;
-    for (size_t i = layer + 1; i-- > 0;)
-        for (size_t k = 0; feeds[i] && k < network->layers[i].input_count; k++)
-            feeds[network->layers[i].inputs[k]] = 1;
+    gc_mark_feeding(network, feeds);
     return feeds;
 }
 

@@ -138,6 +138,16 @@ PyObject *gc_shape_tuple(const gc_shape *shape)
                          (Py_ssize_t)shape->width);
 }
 
+int gc_ends_in_shape(PyArrayObject *array, int leading, const gc_shape *shape)
+{
+    if (PyArray_NDIM(array) != leading + (shape->flat ? 1 : 3))
+        return 0;
+    const npy_intp *dims = PyArray_DIMS(array) + leading;
+    return (size_t)dims[0] == shape->channels
+           && (shape->flat
+               || ((size_t)dims[1] == shape->height && (size_t)dims[2] == shape->width));
+}
+
 /* ---- Numbers ---------------------------------------------------------------------------- */
 
 int gc_parse_size(PyObject *object, const char *name, size_t *value)

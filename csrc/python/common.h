@@ -96,6 +96,9 @@ PyArrayObject *gc_new_array(int count, const npy_intp *leading, const gc_shape *
 /* (C, H, W) or (F,). */
 PyObject *gc_shape_tuple(const gc_shape *shape);
 
+/* Whether the axes of an array after the first `leading` ones are those of `shape`. */
+int gc_ends_in_shape(PyArrayObject *array, int leading, const gc_shape *shape);
+
 /* The floats of an array made by this file. */
 static inline float *gc_floats(PyArrayObject *array)
 {

@@ -104,8 +104,8 @@ static unsigned char *parse_keep(PyObject *layers, size_t count)
     return keep;
 }
 
-/* The picture's side of the checks; the core does the rest. */
-static PyArrayObject *parse_input(PyObject *object, const gc_network *network)
+/* Pictures (N, C, H, W), all values finite. */
+static PyArrayObject *parse_pictures(PyObject *object, const gc_network *network)
 {
     PyArrayObject *input = gc_float_array(object, 4, 4, "input (N, C, H, W)");
     if (input == NULL)
@@ -120,21 +120,93 @@ static PyArrayObject *parse_input(PyObject *object, const gc_network *network)
     return input;
 }
 
+static void raise_shape(PyArrayObject *input, size_t layer, const gc_shape *shape,
+                        const size_t size[2])
+{
+    PyObject *expected = gc_shape_tuple(shape);
+    PyObject *found = PyObject_GetAttrString((PyObject *)input, "shape");
+    if (expected != NULL && found != NULL)
+        PyErr_Format(PyExc_ValueError,
+                     "input must have the shape (N, *%R), the output of layer %zu for N pictures "
+                     "of %zu x %zu, but has the shape %R",
+                     expected, layer, size[0], size[1], found);
+    Py_XDECREF(expected);
+    Py_XDECREF(found);
+}
+
+/* The output of a layer for pictures of this size, all values finite. */
+static PyArrayObject *parse_activation(PyObject *object, const gc_network *network, size_t layer,
+                                       const size_t size[2])
+{
+    gc_shape shape;
+    gc_error error;
+    const gc_status status =
+        gc_network_shape(network, layer, size[0], size[1], &shape, &error);
+    if (status != GC_OK) {
+        gc_raise(status, &error);
+        return NULL;
+    }
+    PyArrayObject *input = gc_float_array(object, 0, NPY_MAXDIMS, "input");
+    if (input == NULL)
+        return NULL;
+    if (!gc_ends_in_shape(input, 1, &shape)) {
+        raise_shape(input, layer, &shape, size);
+        Py_CLEAR(input);
+    } else if (gc_require_finite(input, "input") < 0) {
+        Py_CLEAR(input);
+    }
+    return input;
+}
+
+/* What a pass starts from, and the size of the pictures: `size_object`, or that of the input. */
+static PyArrayObject *parse_input(PyObject *object, const gc_network *network, size_t start,
+                                  PyObject *size_object, size_t size[2])
+{
+    const int given = size_object != Py_None;
+    if (given && !gc_parse_pair(size_object, size))
+        return NULL;
+    if (start > 0 && given)
+        return parse_activation(object, network, start, size);
+    if (start > 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "a pass that starts at layer %zu needs size=(height, width), the size of "
+                     "the pictures",
+                     start);
+        return NULL;
+    }
+    PyArrayObject *input = parse_pictures(object, network);
+    if (input == NULL)
+        return NULL;
+    const size_t height = (size_t)PyArray_DIM(input, 2), width = (size_t)PyArray_DIM(input, 3);
+    if (given && (height != size[0] || width != size[1])) {
+        PyErr_Format(PyExc_ValueError,
+                     "size is %zu x %zu, but the pictures in input are %zu x %zu", size[0],
+                     size[1], height, width);
+        Py_CLEAR(input);
+    }
+    size[0] = height;
+    size[1] = width;
+    return input;
+}
+
 static PyObject *network_forward(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"input", "keep", "until", "record", NULL};
+    static char *names[] = {"input", "keep", "until", "record", "start", "size", NULL};
     network_object *self = (network_object *)object;
     const gc_network *network = self->network;
     PyObject *input_object, *keep_object = NULL, *until_object = Py_None;
-    size_t until = gc_network_size(network) - 1;
+    PyObject *size_object = Py_None;
+    size_t start = 0, size[2], until = gc_network_size(network) - 1;
     int record = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOp:forward", names, &input_object,
-                                     &keep_object, &until_object, &record)
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOpO&O:forward", names, &input_object,
+                                     &keep_object, &until_object, &record, gc_parse_layer,
+                                     &start, &size_object)
         || (until_object != Py_None && gc_parse_size(until_object, "until", &until) < 0))
         return NULL;
     const module_state *state = PyType_GetModuleState(Py_TYPE(object));
     unsigned char *keep = parse_keep(keep_object, gc_network_size(network));
-    PyArrayObject *input = keep == NULL ? NULL : parse_input(input_object, network);
+    PyArrayObject *input =
+        keep == NULL ? NULL : parse_input(input_object, network, start, size_object, size);
     if (state == NULL || input == NULL) {
         Py_XDECREF(input);
         PyMem_Free(keep);
@@ -143,10 +215,10 @@ static PyObject *network_forward(PyObject *object, PyObject *args, PyObject *kwa
     gc_tape *tape = NULL;
     gc_error error;
     gc_status status;
-    const npy_intp *dims = PyArray_DIMS(input);
+    const size_t batch = (size_t)PyArray_DIM(input, 0);
     Py_BEGIN_ALLOW_THREADS
-    status = gc_forward(network, gc_floats(input), (size_t)dims[0], (size_t)dims[2],
-                        (size_t)dims[3], keep, until, record, &tape, &error);
+    status = gc_forward(network, start, gc_floats(input), batch, size[0], size[1], keep, until,
+                        record, &tape, &error);
     Py_END_ALLOW_THREADS
     Py_DECREF(input);
     PyMem_Free(keep);
@@ -252,9 +324,9 @@ static PyMethodDef methods[] = {
     {"shapes", (PyCFunction)(void (*)(void))network_shapes, METH_VARARGS | METH_KEYWORDS,
      "shapes(height, width)\n--\n\nShape of each layer's output, without the batch axis."},
     {"forward", (PyCFunction)(void (*)(void))network_forward, METH_VARARGS | METH_KEYWORDS,
-     "forward(input, keep=(), until=None, record=True)\n--\n\n"
-     "Run the network on input (N, C, H, W) and return the Tape; without a record it has\n"
-     "activations but no way back."},
+     "forward(input, keep=(), until=None, record=True, start=0, size=None)\n--\n\n"
+     "Run the network on pictures (N, C, H, W), or on the output of layer `start` for pictures of\n"
+     "`size`, and return the Tape; without a record it has activations but no way back."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -122,13 +122,8 @@ static PyArrayObject *parse_seeds(PyObject *object, const tape_object *self,
     PyArrayObject *seeds = gc_float_array(object, rank, rank, "seeds (S, N, *layer's shape)");
     if (seeds == NULL)
         return NULL;
-    const npy_intp *dims = PyArray_DIMS(seeds);
-    const int fits = (size_t)dims[1] == gc_tape_batch(self->tape)
-                     && (size_t)dims[2] == shape->channels
-                     && (shape->flat
-                         || ((size_t)dims[3] == shape->height
-                             && (size_t)dims[4] == shape->width));
-    if (!fits) {
+    if ((size_t)PyArray_DIM(seeds, 1) != gc_tape_batch(self->tape)
+        || !gc_ends_in_shape(seeds, 2, shape)) {
         PyObject *expected = gc_shape_tuple(shape);
         if (expected != NULL)
             PyErr_Format(PyExc_ValueError,

@@ -81,7 +81,7 @@ static double objective(const gc_network *network, const float *input, size_t la
     gc_error error;
     double sum = 0.0;
     float *out = malloc(count * sizeof *out);
-    if (gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, layer, 1, &tape, &error) == GC_OK
+    if (gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, NULL, layer, 1, &tape, &error) == GC_OK
         && gc_tape_read(tape, layer, out, &error) == GC_OK)
         for (size_t i = 0; i < count; i++)
             sum += (double)seeds[i] * out[i];
@@ -100,7 +100,7 @@ static int check_gradient(const gc_network *network, size_t layer, size_t count)
     float *const gradients[1] = {gradient};
     gc_tape *tape = NULL;
     gc_error error;
-    int good = gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, layer, 1, &tape, &error)
+    int good = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, NULL, layer, 1, &tape, &error)
                    == GC_OK
                && gc_backward(tape, layer, seeds, 1, GC_GRADIENT, &wanted, 1, gradients, NULL,
                               &error)
@@ -138,7 +138,7 @@ static int check_several_seeds(const gc_network *network, size_t layer)
     float *input = random_floats(inputs), *seeds = random_floats(SETS * scores);
     gc_tape *tape = NULL;
     gc_error error;
-    int good = gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL,
+    int good = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, NULL,
                           gc_network_size(network) - 1, 1, &tape, &error)
                == GC_OK;
     const gc_shape *middle = good ? gc_tape_shape(tape, 2) : NULL;
@@ -179,7 +179,7 @@ static gc_status everything(const fixture *f)
     size_t scores = 0, sum = 0;
     gc_error error;
     gc_status s = build(f, &network, &scores, &sum, &error);
-    if (s == GC_OK) s = gc_forward(network, input, BATCH, HEIGHT, WIDTH, NULL, scores, 1, &tape,
+    if (s == GC_OK) s = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, NULL, scores, 1, &tape,
                                    &error);
     if (s == GC_OK) s = gc_tape_read(tape, scores, out, &error);
     if (s == GC_OK) s = gc_backward(tape, scores, seeds, 2, GC_GUIDED, &wanted, 1, gradients,
@@ -242,16 +242,17 @@ static int check_refused(const gc_network *network, size_t scores)
     gc_network *none = NULL;
     gc_error error;
     int good = gc_network_new(0, &none, &error) == GC_BAD_ARGUMENT;
-    good &= gc_forward(network, input, 0, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error)
+    good &= gc_forward(network, 0, input, 0, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_forward(network, input, 1, 0, WIDTH, NULL, scores, 1, &tape, &error)
+    good &= gc_forward(network, 0, input, 1, 0, WIDTH, NULL, scores, 1, &tape, &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_forward(network, input, 1, HEIGHT, WIDTH, NULL, beyond, 1, &tape, &error)
+    good &= gc_forward(network, 0, input, 1, HEIGHT, WIDTH, NULL, beyond, 1, &tape, &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_forward(network, input, 1, (size_t)1 << 20, (size_t)1 << 20, NULL, scores, 1, &tape,
-                       &error)
+    good &= gc_forward(network, 0, input, 1, (size_t)1 << 20, (size_t)1 << 20, NULL, scores, 1,
+                       &tape, &error)
             == GC_NO_MEMORY;
-    good &= gc_forward(network, input, 1, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error) == GC_OK;
+    good &= gc_forward(network, 0, input, 1, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error)
+            == GC_OK;
     if (!good)
         return 0;
     const size_t first = 0;
@@ -278,6 +279,90 @@ static int check_refused(const gc_network *network, size_t scores)
     good &= gc_resize(1, 0, 5, input, 5, 5, GC_NEAREST, NULL, values, &error) == GC_BAD_ARGUMENT;
     good &= gc_level_set("no such level", &error) == GC_BAD_ARGUMENT
             && strstr(error.message, "reference") != NULL;
+    return good;
+}
+
+/* ---- A pass that starts in the middle ---------------------------------------------------- */
+
+/* The scores, and their gradient at `start`, of a pass that starts there, compared with those of
+ * the whole pass, bit for bit. */
+static int same_from(const gc_network *network, const gc_tape *whole, size_t start, size_t scores)
+{
+    const gc_shape *shape = gc_tape_shape(whole, start);
+    const size_t values = BATCH * shape->channels * shape->height * shape->width;
+    float *map = nan_floats(values), *seeds = random_floats(BATCH * CLASSES);
+    float *gradient[2] = {nan_floats(values), nan_floats(values)};
+    float *out[2] = {nan_floats(BATCH * CLASSES), nan_floats(BATCH * CLASSES)};
+    gc_tape *tape = NULL;
+    gc_error error;
+    int good = gc_tape_read(whole, start, map, &error) == GC_OK
+               && gc_forward(network, start, map, BATCH, HEIGHT, WIDTH, NULL, scores, 1, &tape,
+                             &error)
+                      == GC_OK;
+    for (int i = 0; i < 2 && good; i++) {
+        const gc_tape *from = i == 0 ? whole : tape;
+        good = gc_tape_read(from, scores, out[i], &error) == GC_OK
+               && gc_backward(from, scores, seeds, 1, GC_GUIDED, &start, 1, &gradient[i], NULL,
+                              &error)
+                      == GC_OK;
+    }
+    good = good && memcmp(out[0], out[1], BATCH * CLASSES * sizeof(float)) == 0
+           && memcmp(gradient[0], gradient[1], values * sizeof(float)) == 0
+           && gc_tape_shape(tape, start) != NULL && gc_tape_shape(tape, start - 1) == NULL;
+    gc_tape_free(tape);
+    free(map), free(seeds);
+    free(gradient[0]), free(gradient[1]), free(out[0]), free(out[1]);
+    return good;
+}
+
+static int check_start(const gc_network *network, size_t scores, size_t sum)
+{
+    const size_t inputs = BATCH * CHANNELS * HEIGHT * WIDTH;
+    float *input = random_floats(inputs);
+    unsigned char *keep = calloc(gc_network_size(network), 1);
+    gc_tape *whole = NULL;
+    gc_error error;
+    keep[2] = keep[sum] = keep[sum + 1] = keep[scores - 2] = 1;
+    int good = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, keep, scores, 1, &whole, &error)
+               == GC_OK;
+    good = good && same_from(network, whole, 2, scores)       /* two convolutions read this ReLU */
+           && same_from(network, whole, sum, scores)          /* a ReLU reads it */
+           && same_from(network, whole, sum + 1, scores)      /* max pooling does */
+           && same_from(network, whole, scores - 2, scores);  /* dropout, which copies it */
+    gc_tape_free(whole);
+    free(input), free(keep);
+    return good;
+}
+
+static int check_start_refused(const gc_network *network, size_t scores, size_t sum)
+{
+    static float map[6 * HEIGHT * WIDTH], gradient[6 * HEIGHT * WIDTH], seeds[CLASSES];
+    const size_t beyond = gc_network_size(network), below = sum - 1;
+    const unsigned char keep[32] = {[1] = 1};
+    gc_shape shape;
+    gc_tape *tape = NULL;
+    gc_error error;
+    int good = gc_forward(network, beyond, map, 1, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error)
+               == GC_BAD_ARGUMENT;
+    good &= gc_forward(network, sum, map, 1, HEIGHT, WIDTH, NULL, sum - 1, 1, &tape, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_forward(network, sum, map, 1, HEIGHT, WIDTH, keep, scores, 1, &tape, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_forward(network, sum - 1, map, 1, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error)
+                == GC_BAD_ARGUMENT /* the sum reads another layer too */
+            && strstr(error.message, "layer 6 cannot be computed: it reads layer 4") != NULL;
+    good &= gc_forward(network, sum, map, 1, 0, WIDTH, NULL, scores, 1, &tape, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_network_shape(network, beyond, HEIGHT, WIDTH, &shape, &error) == GC_BAD_ARGUMENT;
+    good &= gc_network_shape(network, sum, HEIGHT, WIDTH, &shape, &error) == GC_OK
+            && shape.channels == 6 && shape.height == HEIGHT && shape.width == WIDTH;
+    good &= gc_forward(network, sum, map, 1, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error)
+            == GC_OK;
+    good = good
+           && gc_backward(tape, scores, seeds, 1, GC_GRADIENT, &below, 1,
+                          (float *const[]){gradient}, NULL, &error)
+                  == GC_BAD_ARGUMENT;
+    gc_tape_free(tape);
     return good;
 }
 
@@ -310,9 +395,9 @@ static int check_packs(void)
                && gc_network_lend_pack(second, 0, floats, pack, &error) == GC_BAD_ARGUMENT;
     }
     good = good
-           && gc_forward(first, x, 1, SIDE, SIDE, NULL, layer, 0, &tapes[0],
+           && gc_forward(first, 0, x, 1, SIDE, SIDE, NULL, layer, 0, &tapes[0],
                          &error) == GC_OK
-           && gc_forward(second, x, 1, SIDE, SIDE, NULL, layer, 0, &tapes[1],
+           && gc_forward(second, 0, x, 1, SIDE, SIDE, NULL, layer, 0, &tapes[1],
                          &error) == GC_OK
            && gc_tape_read(tapes[0], layer, own, &error) == GC_OK
            && gc_tape_read(tapes[1], layer, out, &error) == GC_OK
@@ -343,7 +428,7 @@ static gc_status pass_drawn(const gc_network *network, const float *x, const flo
     const size_t last = 4, wanted = 0;
     gc_tape *tape = NULL;
     gc_error error;
-    gc_status s = gc_forward(network, x, BATCH, LOW, WIDE, keep, last, 1, &tape, &error);
+    gc_status s = gc_forward(network, 0, x, BATCH, LOW, WIDE, keep, last, 1, &tape, &error);
     if (s == GC_OK) s = gc_tape_read(tape, last, out, &error);
     if (s == GC_OK) s = gc_backward(tape, last, seeds, 1, GC_GUIDED, &wanted, 1,
                                     (float *const[]){gradient}, NULL, &error);
@@ -401,11 +486,14 @@ int main(void)
         report(name, "gradient of the probabilities",
                check_gradient(network, gc_network_size(network) - 1, BATCH * CLASSES));
         report(name, "several seeds", check_several_seeds(network, scores));
+        report(name, "a pass that starts in the middle", check_start(network, scores, sum));
         report(name, "transformed weights that are lent", check_packs());
         report(name, "a convolution that draws its input", check_drawn());
     }
     report("memory", "every allocation fails once", check_no_memory(&f));
     report("arguments", "refused", check_refused(network, scores));
+    report("arguments", "refused where a pass starts in the middle",
+           check_start_refused(network, scores, sum));
     gc_network_free(network);
     report("memory", "nothing is left", gc_alloc_live() == 0);
     report("memory", "freed blocks are given out again", check_reuse());
