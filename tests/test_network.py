@@ -704,3 +704,60 @@ def test_a_tape_without_a_record_predicts_and_refuses_gradients():
     assert np.array_equal(tape.scores, network.forward(x).scores)
     with pytest.raises(ValueError, match="recorded nothing"):
         tape.saliency()
+
+
+# --- layers, and passes that start in the middle ---
+
+
+def test_a_network_keeps_its_layers_without_a_copy():
+    tensors = vggs.tensors("vgg11")
+    net = gradcam.vgg11(tensors)
+    assert list(net.layers)[:3] == ["input", "conv1_1", "relu1_1"]
+    for layer, tensor in (("conv1_1", "features.0"), ("fc6", "classifier.0")):
+        weight = net.layers[layer].weights["weight"]
+        assert np.shares_memory(weight, tensors[f"{tensor}.weight"])
+    assert net.layers["conv1_1"].inputs == ("input",)
+    assert net.layers["pool1"].attributes == {"kernel": 2, "stride": 2}
+    with pytest.raises(TypeError):
+        net.layers["conv1_1"] = None
+
+
+def test_the_layers_kept_are_those_that_run():
+    """With batch normalisation folded, and fully connected weights as they are stored."""
+    net = gradcam.vgg11_bn(vggs.tensors("vgg11_bn"), fc_dtype="float16")
+    assert "conv1_1" not in net.layers and net.layers["bn1_1"].op == "conv"
+    assert net.layers["fc6"].weights["weight"].dtype == np.float16
+    x = np.random.default_rng(0).standard_normal((1, 3, 32, 64))
+    again = gradcam.Network.from_layers(list(net.layers.values())[1:], labels=net.labels)
+    np.testing.assert_array_equal(net.forward(x).scores, again.forward(x).scores)
+
+
+@pytest.mark.parametrize("layer", ["relu3_2", "pool5", "fc6", "relu7", "fc8"])
+def test_a_pass_from_the_middle(layer):
+    """A head alone: the same scores, gradients and values as of the whole pass."""
+    net = gradcam.vgg11(vggs.tensors("vgg11"))
+    tape = net.forward(np.random.default_rng(0).standard_normal((2, 3, 48, 80)))
+    maps = tape.activation(layer)
+    head = tape.run_from(layer, maps)
+    np.testing.assert_array_equal(head.scores, tape.scores)
+    np.testing.assert_array_equal(head.probabilities, tape.probabilities)
+    np.testing.assert_array_equal(head.activation(layer), maps)
+    asked = tape.ask([[3, gradcam.Difference(1, 2)], [4, 5]])
+    assert_close(asked.gradient(head, layer), asked.gradient(tape, layer), "network")
+    np.testing.assert_array_equal(asked.values(head), asked.values(tape))
+    more = tape.run_from(layer, np.concatenate([maps, 0 * maps, maps]))
+    np.testing.assert_array_equal(more.scores[4:], tape.scores)
+    assert not np.array_equal(more.scores[2:4], tape.scores)
+    with pytest.raises(ValueError):
+        head.activation("relu1_1")
+    with pytest.raises(ValueError, match=r"shape"):
+        tape.run_from(layer, maps[:, :1])
+
+
+def test_a_pass_on_other_input():
+    net = gradcam.vgg11(vggs.tensors("vgg11"))
+    tape = net.forward(np.random.default_rng(0).standard_normal((3, 48, 80)))
+    other = np.random.default_rng(1).standard_normal((4, 3, 48, 80)).astype(np.float32)
+    found = tape.run(other, keep=["relu1_1"])
+    np.testing.assert_array_equal(found.scores, net.forward(other).scores)
+    assert len(found) == 4 and net.index("relu1_1") in found.core.kept

@@ -127,11 +127,7 @@ class Graph:
         last = None if until is None else self.index(until)
         try:
             return self.core.forward(
-                input,
-                numbers,
-                last,
-                record=record,
-                **({} if start == INPUT else dict(start=self.index(start), size=size)),
+                input, numbers, last, record=record, start=self.index(start), size=size
             )
         except ValueError as error:
             raise ValueError(self._named(error)) from None
