@@ -127,7 +127,7 @@ def _file(name: str, explanation: Explanation) -> str:
 
 
 def _page(shown: Sequence[_Shown], compare_size: tuple[int, ...], network: Network) -> str:
-    from gradcam import __version__
+    from gradcam._core import __version__
 
     legend = "\n".join(
         f"<li><strong>{METHODS[method].title}</strong> "

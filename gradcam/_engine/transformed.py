@@ -1,17 +1,15 @@
-"""Transformed weights of large networks, kept in files from one process to the next.
+"""The cache of transformed weights of large networks.
 
-3x3 convolutions run on transformed weights four times as large as the weights. To make those of
-VGG-16 takes a good part of the time from the start of a process to its first heat map, and 235 MB
-of its memory. So the first forward pass of a network whose weights came from a file leaves them
-in the user's cache folder, and later processes map that file: they read what they use, share it,
-and the system takes the memory back when it needs it.
+3x3 convolutions run on transformed weights, which are four times as large as the weights. For
+VGG-16, computing them takes much of the time from the start of a process to its first heat map, and
+235 MB of memory. So the first forward pass of a network that was loaded from a file writes them to
+the user's cache folder, and later processes map that file: they read what they use, share it, and
+the system can free the memory when it needs it.
 
-A file is found by the fingerprints of the weights that it was made from, of every one of them, and
-by the layout that the kernels want: weights that changed, whatever their file's date, have another
-file. Nothing here is an error: where a file is missing, damaged or cannot be written, the network
-makes its transformed weights in memory.
-
-GRADCAM_CACHE names another folder, or is ``off``.
+A file is found by the fingerprints of all weights that it was computed from, and by the layout that
+the kernels need: weights that changed have another file, whatever the date of theirs. Nothing here
+raises an error: if a file is missing, damaged or cannot be written, the network computes its
+transformed weights in memory.
 """
 
 from __future__ import annotations
@@ -31,24 +29,26 @@ from numpy.typing import NDArray
 from gradcam import _cache, _core
 from gradcam._files import atomic_write
 
-LEAST_BYTES = 32 << 20
-"""Networks with less are not worth a file."""
+MIN_BYTES = 32 << 20
+"""Networks with less are not cached."""
 
-MOST_BYTES = 1 << 30
-"""What all files together may take; the ones longest unused go first."""
+MAX_BYTES = 1 << 30
+"""The size of all files together; those unused for longest are removed first."""
+
+_SUFFIX = ".packs"
 
 _PAGE = 4096
 
 
 class TransformedWeights:
-    """The transformed weights of one network; :meth:`attach` lends them to it, once.
+    """The transformed weights of one network.
 
     Parameters
     ----------
     core : gradcam._core.Network
     tensors : sequence of array
-        The weights that are no more needed when the transformed ones are there: where they are
-        mapped from a file, their memory is given back.
+        The weights that are not read any more once the transformed ones exist: if they are
+        mapped from a file, their memory is freed.
     """
 
     def __init__(self, core: _core.Network, tensors: Sequence[NDArray[np.float32]]) -> None:
@@ -58,7 +58,7 @@ class TransformedWeights:
         self._done = False
 
     def attach(self) -> None:
-        """Lend the network what the cache has; make and keep it where it has not."""
+        """Let the network use the cached weights, once; compute and cache them if necessary."""
         if self._done:
             return
         with self._lock:
@@ -69,36 +69,39 @@ class TransformedWeights:
     def _attach(self) -> None:
         sizes = {layer: self._core.pack_floats(layer) for layer in range(len(self._core))}
         sizes = {layer: floats for layer, floats in sizes.items() if floats}
-        if 4 * sum(sizes.values()) < LEAST_BYTES:
+        if 4 * sum(sizes.values()) < MIN_BYTES:
             return
         where = _cache.folder()
         if where is None:
-            self._make(sizes)
+            self._compute(sizes)
         else:
             keys = {layer: self._core.pack_key(layer) for layer in sizes}
-            path = where / f"{_name(keys.values())}.packs"
+            path = where / f"{_name(keys.values())}{_SUFFIX}"
             header = _header(sizes, keys)
             content = _mapped(path, header, sum(sizes.values()))
-            if content is None or not self._lend(sizes, content):
-                content = self._make(sizes)
+            if content is None or not self._use(sizes, content):
+                content = self._compute(sizes)
                 if content is not None:
                     _write(path, header, content)
         for tensor in self._tensors:
-            _give_back(tensor)
+            _free(tensor)
 
-    def _make(self, sizes: Mapping[int, int]) -> NDArray[np.float32] | None:
-        """Make them all in memory and lend them; None where that was not to be."""
+    def _compute(self, sizes: Mapping[int, int]) -> NDArray[np.float32] | None:
+        """Compute all transformed weights in memory and use them.
+
+        Returns None if there is not enough memory, or another thread changes the kernels.
+        """
         try:
             content = np.frombuffer(_memory(4 * sum(sizes.values())), np.float32)
             for layer, part in _parts(sizes, content):
                 self._core.pack(layer, part)
-        except (OSError, ValueError):  # no memory; another thread has changed the level
+        except (OSError, ValueError):
             return None
-        self._lend(sizes, content)
+        self._use(sizes, content)
         return content
 
-    def _lend(self, sizes: Mapping[int, int], content: NDArray[np.float32]) -> bool:
-        """Whether the network takes them all; it refuses what a sample shows to be others."""
+    def _use(self, sizes: Mapping[int, int], content: NDArray[np.float32]) -> bool:
+        """Let the network use these; False if a sample of them does not fit its weights."""
         try:
             for layer, part in _parts(sizes, content):
                 self._core.lend_pack(layer, part)
@@ -108,6 +111,7 @@ class TransformedWeights:
 
 
 def _name(keys: Iterable[int]) -> str:
+    """Return the name of a file for these fingerprints of layers."""
     name = 0
     for key in keys:
         name = (name * 0x9E3779B185EBCA87 + key) % (1 << 128)
@@ -115,7 +119,7 @@ def _name(keys: Iterable[int]) -> str:
 
 
 def _header(sizes: Mapping[int, int], keys: Mapping[int, int]) -> bytes:
-    """What a file begins with: it says what the file holds, and fills whole pages."""
+    """Return the first bytes of a file: they say what it holds, and fill whole pages."""
     layers = [[layer, floats, f"{keys[layer]:016x}"] for layer, floats in sizes.items()]
     text = json.dumps({"gradcam": "transformed weights", "layers": layers}).encode()
     return text.ljust(-(-len(text) // _PAGE) * _PAGE)
@@ -124,7 +128,7 @@ def _header(sizes: Mapping[int, int], keys: Mapping[int, int]) -> bytes:
 def _parts(
     sizes: Mapping[int, int], content: NDArray[np.float32]
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The layers, each with its part of the content."""
+    """Yield the layers, each with its part of the content."""
     begin = 0
     for layer, floats in sizes.items():
         yield layer, content[begin : begin + floats]
@@ -132,6 +136,7 @@ def _parts(
 
 
 def _memory(size: int) -> mmap.mmap:
+    """Allocate memory, in huge pages if possible."""
     available = _core.available_memory()
     if available is not None and size > available:
         raise OSError("no memory")
@@ -143,7 +148,7 @@ def _memory(size: int) -> mmap.mmap:
 
 
 def _mapped(path: Path, header: bytes, count: int) -> NDArray[np.float32] | None:
-    """The content of a file, mapped; None where it is missing, another's or cut short."""
+    """Map a file and return its content; None if it is missing, truncated or another network's."""
     try:
         with open(path, "rb") as file:
             whole = os.fstat(file.fileno()).st_size == len(header) + 4 * count
@@ -153,14 +158,14 @@ def _mapped(path: Path, header: bytes, count: int) -> NDArray[np.float32] | None
     except (OSError, ValueError):
         return None
     with suppress(OSError):
-        os.utime(path)  # it is in use
+        os.utime(path)  # mark it as used
     return np.frombuffer(memory, np.float32, count, len(header))
 
 
 def _write(path: Path, header: bytes, content: NDArray[np.float32]) -> None:
-    """Leave the file behind, if there is room for it."""
+    """Write a file to the cache if there is enough space."""
     try:
-        if not _cache.make_room(path, content.nbytes, MOST_BYTES):
+        if not _cache.make_room(path, content.nbytes, MAX_BYTES):
             return
         with atomic_write(path) as file:
             file.write(header)
@@ -169,8 +174,8 @@ def _write(path: Path, header: bytes, content: NDArray[np.float32]) -> None:
         pass
 
 
-def _give_back(tensor: NDArray[np.float32]) -> None:
-    """Give back the memory of a tensor that is mapped from a file: it is read again if need be."""
+def _free(tensor: NDArray[np.float32]) -> None:
+    """Free the memory of a tensor that is mapped from a file: it can be read again."""
     memory: object = tensor
     while isinstance(memory, np.ndarray):
         memory = memory.base

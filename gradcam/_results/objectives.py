@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, SupportsIndex, TypeVar, cast
+from typing import Literal, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -131,7 +131,7 @@ class Class(Objective):
         The class, by index, label or synset.
     """
 
-    target: SupportsIndex | str | Target
+    target: int | np.integer | str | Target
 
     def find(self, labels: Labels) -> Target:
         """Return the class among `labels`."""
@@ -327,7 +327,7 @@ class Function(Objective):
         return {layer: forward.activation(layer)[n] for layer in self.layers}
 
 
-TargetLike = SupportsIndex | str | Target | Objective | None
+TargetLike = int | np.integer | str | Target | Objective | None
 """One thing to explain: an objective; a class by index, label or synset; None for the top class."""
 
 

@@ -17,7 +17,7 @@ from helpers import run_python
 
 import gradcam
 from gradcam import _cache, _core, weights
-from gradcam._engine import transformed as packs
+from gradcam._engine import transformed
 
 PICTURE = vggs.picture(40, 50)
 
@@ -34,7 +34,7 @@ def source(tmp_path):
 def cache(tmp_path, monkeypatch):
     """A cache folder of its own, in which small networks have a place too."""
     monkeypatch.setenv("GRADCAM_CACHE", str(tmp_path / "cache" / "gradcam"))
-    monkeypatch.setattr(packs, "LEAST_BYTES", 1)
+    monkeypatch.setattr(transformed, "MIN_BYTES", 1)
     return tmp_path / "cache" / "gradcam"
 
 
@@ -65,7 +65,7 @@ def test_a_file_is_written_and_then_used(source, cache, monkeypatch, cpu_level):
         return
     (file,) = files(cache)
     os.utime(file, (1, 1))
-    monkeypatch.setattr(packs, "_write", None)
+    monkeypatch.setattr(transformed, "_write", None)
     assert run(source) == expected
     assert file.stat().st_mtime > 1, "a use is noted"
 
@@ -179,7 +179,7 @@ def test_the_longest_unused_go_first(source, cache, tmp_path, monkeypatch):
     os.utime(abandoned, (2, 2))
     other = cache / "notes.txt"
     other.write_bytes(bytes(10**6))
-    monkeypatch.setattr(packs, "MOST_BYTES", first.stat().st_size + 50)
+    monkeypatch.setattr(transformed, "MAX_BYTES", first.stat().st_size + 50)
     weights.save(vggs.tensors("vgg11", divide=8, seed=1), source)
     run(source)
     left = files(cache)
@@ -193,7 +193,7 @@ def test_off(source, cache, monkeypatch):
 
 
 def test_small_networks_have_no_file(source, cache, monkeypatch):
-    monkeypatch.setattr(packs, "LEAST_BYTES", 32 << 20)
+    monkeypatch.setattr(transformed, "MIN_BYTES", 32 << 20)
     run(source)
     assert files(cache) == []
 
@@ -217,8 +217,8 @@ def test_where_the_files_lie(monkeypatch):
 def test_two_processes_at_once(source, cache):
     program = (
         "import hashlib, vggs, gradcam\n"
-        "from gradcam._engine import transformed as packs\n"
-        "packs.LEAST_BYTES = 1\n"
+        "from gradcam._engine import transformed\n"
+        "transformed.MIN_BYTES = 1\n"
         f"tape = gradcam.vgg11({str(source)!r}).forward(vggs.picture(40, 50), size=64)\n"
         "print(hashlib.sha256(tape.scores.tobytes()).hexdigest())\n"
     )
@@ -248,9 +248,9 @@ def test_what_was_given_back_is_read_again(source, cache):
     kept = {name: np.array(values) for name, values in tensors.items()}
     network.forward(PICTURE, size=64)
     for name, values in tensors.items():
-        packs._give_back(values)
+        transformed._free(values)
         np.testing.assert_array_equal(values, kept[name])
-    packs._give_back(np.ones(10_000, np.float32))
+    transformed._free(np.ones(10_000, np.float32))
 
 
 # --- the core's side ---

@@ -1,0 +1,107 @@
+"""What a type checker knows about the public interface; mypy checks this file, nothing runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import assert_type
+
+import gradcam
+from gradcam import (
+    BatchTape,
+    Class,
+    Difference,
+    Evidence,
+    Explanation,
+    Layer,
+    Method,
+    Network,
+    Objective,
+    Sum,
+    Tape,
+    Target,
+    Unit,
+)
+
+F32 = NDArray[np.float32]
+
+
+def one_picture(network: Network, path: Path) -> None:
+    tape = network.forward(path)
+    assert_type(tape, Tape)
+    assert_type(tape.grad_cam("cat"), Explanation)
+    assert_type(tape.grad_cam("cat").map, F32)
+    assert_type(tape.grad_cam(), Explanation)
+    assert_type(tape.grad_cam(282, layer="relu4_3", on="probability"), Explanation)
+    assert_type(tape.grad_cam(["cat", "dog"]), list[Explanation])
+    assert_type(tape.grad_cam(np.array([1, 2])), list[Explanation])
+    assert_type(tape.guided_grad_cam(Difference("cat", "dog")), Explanation)
+    assert_type(tape.saliency([Class(3), None, "cat", 7]), list[Explanation])
+    assert_type(tape.deconvnet(Unit("fc7", 3), resize="nearest"), Explanation)
+    assert_type(tape.explain("occlusion", "cat", window=32), Explanation)
+    assert_type(tape.explain("grad_cam", ["cat"], layer="relu4_3"), list[Explanation])
+    assert_type(tape.top(3), list[tuple[str, str, float]])
+    assert_type(tape.gradient("cat", "relu5_3"), F32)
+    assert_type(tape.scores, F32)
+    tape.grad_cammm("cat")  # type: ignore[attr-defined]
+    tape.saliency("cat", layer="relu5_3")  # type: ignore[call-overload]
+
+
+def several_pictures(network: Network, paths: list[Path], pixels: NDArray[np.uint8]) -> None:
+    tape = network.forward(paths)
+    assert_type(tape, BatchTape)
+    assert_type(network.forward(["a.png", "b.png"]), BatchTape)
+    assert_type(network.forward([pixels, pixels]), BatchTape)
+    assert_type(tape.grad_cam("cat"), list[Explanation])
+    assert_type(tape.grad_cam(["cat", "dog"]), list[Explanation])
+    assert_type(tape.grad_cam([["cat", "dog"], [3, None]]), list[list[Explanation]])
+    assert_type(tape.explain("saliency", [1, 2]), list[Explanation])
+    assert_type(tape.explain("saliency", [[1, 2], [3]]), list[list[Explanation]])
+    assert_type(tape.top(), list[list[tuple[str, str, float]]])
+    assert_type(network.predict(paths, 3), list[list[tuple[str, str, float]]])
+
+
+def arrays_by_their_rank(network: Network) -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    batch = np.zeros((2, 3, 8, 8), np.float32)
+    assert_type(network.forward(picture), Tape)
+    assert_type(network.forward(batch), BatchTape)
+
+
+def in_one_call(path: Path, network: Network) -> None:
+    assert_type(gradcam.explain(path), Explanation)
+    assert_type(gradcam.explain("a.png", "cat", "saliency", network=network), Explanation)
+    assert_type(gradcam.explain(path, ["cat", 3]), list[Explanation])
+    assert_type(gradcam.explain([path], "cat"), list[Explanation])
+    assert_type(gradcam.explain([path], [["cat", "dog"]]), list[list[Explanation]])
+
+
+def loading(path: Path) -> None:
+    assert_type(gradcam.load(path, labels=["a", "b"]), Network)
+    assert_type(gradcam.vgg16("imagenet"), Network)
+    assert_type(gradcam.pictograms.model(), Network)
+    assert_type(gradcam.load(path).layers["conv1_1"], Layer)
+    assert_type(gradcam.load(path).labels.find("cat"), Target)
+
+
+def objectives(tape: Tape) -> None:
+    assert_type(Class("cat") - 0.5 * Class("dog"), Sum)
+    objective: Objective = Difference("cat", Unit("fc7", 3))
+    assert_type(objective.value(tape, 0), float)
+    assert_type(tape.run_from("relu5_3", tape.activation("relu5_3")).scores, F32)
+
+
+@gradcam.method(title="Input x gradient", source="Shrikumar et al. 2016", view="signed")
+def input_x_gradient(tape: Tape, objective: gradcam.Objectives) -> F32:
+    return tape.input * objective.gradient(tape, "input")
+
+
+@gradcam.method(title="Mean", source="Somebody 2026", view="map")
+def mean(tape: Tape, objective: gradcam.Objectives, *, layer: str) -> Evidence:
+    return Evidence(tape.activation(layer)[None].mean(2), objective.pooled_gradient(tape, layer))
+
+
+assert_type(input_x_gradient, Method)
+assert_type(gradcam.METHODS["grad_cam"].title, str)
