@@ -1,4 +1,7 @@
-"""The Python blocks of the README run one after the other, except those with files of the reader."""
+"""The documents agree with the code.
+
+The README's Python blocks run one after the other; those with a reader's own files do not.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import pytest
 
 import gradcam
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 
 
 def test_the_snippets_run_one_after_the_other(tmp_path, monkeypatch):
@@ -25,3 +29,23 @@ def test_the_snippets_run_one_after_the_other(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), names)
     assert (tmp_path / "cat.png").exists()
     assert "input_x_gradient" in gradcam.METHODS
+
+
+def test_contributing_states_the_levels_of_pyproject():
+    contributing, pyproject = ROOT / "CONTRIBUTING.md", ROOT / "pyproject.toml"
+    if not contributing.exists():
+        pytest.skip("CONTRIBUTING.md is not beside the tests")
+    table = contributing.read_text("utf-8").split("|---|---|---|\n")[1].split("\n\n")[0]
+    stated = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in table.splitlines()]
+    contract = re.search(r"\nlayers = \[\n(.*?)\n\]", pyproject.read_text("utf-8"), flags=re.DOTALL)
+    levels = [re.findall(r"\w+", line) for line in contract[1].splitlines()]
+    assert [set(level) for level in stated] == [set(level) for level in levels]
+
+
+def test_contributing_names_files_that_exist():
+    contributing = ROOT / "CONTRIBUTING.md"
+    if not contributing.exists():
+        pytest.skip("CONTRIBUTING.md is not beside the tests")
+    paths = re.findall(r"`((?:gradcam|csrc|tests)/[\w/.]*)`", contributing.read_text("utf-8"))
+    missing = [path for path in paths if not (ROOT / path).exists() and "NAME" not in path]
+    assert len(paths) > 30 and not missing
