@@ -1,7 +1,7 @@
 """``gradcam demo``: the built-in scenes and their explanations as a folder with one page.
 
-The page is plain HTML with its style inside; its links are relative and nothing is fetched,
-so the folder can be opened from disk, copied or put on a web server as it is.
+The page is plain HTML and contains its style; its links are relative and it loads nothing from the
+network, so the folder can be opened from disk, copied, or put on a web server unchanged.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _MAX_CLASSES = 3  # classes explained for one picture
 _HERO = "cat_and_dog"  # the scene on which methods are compared
 
 _CAPTIONS = {
-    "grad_cam": "Where the evidence for the class lies: the last feature maps, weighted by how "
-    "much the class depends on each.",
-    "saliency": "Which pixels the class's score is sensitive to: the gradient of the score, "
-    "taken back to the picture.",
-    "guided_grad_cam": "Fine detail, but of this class alone: guided backpropagation where "
-    "Grad-CAM sees evidence.",
+    "grad_cam": "Where the evidence for the class is: the sum of the last feature maps, each "
+    "weighted by how much the class's score depends on it.",
+    "saliency": "Which pixels the class's score is sensitive to: the size of the gradient of the "
+    "score with respect to each pixel.",
+    "guided_grad_cam": "Fine detail for this class only: guided backpropagation multiplied by "
+    "Grad-CAM.",
 }
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """One scene: what it shows, what the network answered, and why, a row for each class."""
+    """One scene, the network's answer, and the explanations, one row for each class."""
 
     name: str
     title: str
@@ -58,18 +58,19 @@ class _Shown:
 def write(
     out: str | os.PathLike[str], *, progress: Callable[[str], object] = lambda name: None
 ) -> Path:
-    """Explain the package's example scenes with its own model, as a page and its pictures.
+    """Explain the package's example scenes with its built-in model; write a page with pictures.
 
     Parameters
     ----------
     out
-        A folder; made if need be. Files of an earlier run are replaced.
+        A folder; created if it does not exist. Files of an earlier run are replaced.
     progress
         Called with a picture's name when it is done.
 
     Returns
     -------
-    The path of the page, ``index.html``, beside the folder ``pictures``.
+    Path
+        The page, ``index.html``, beside the folder ``pictures``.
     """
     from gradcam import pictograms
 
@@ -92,7 +93,7 @@ def write(
 
 
 def _explain(network: Network, path: Path, folder: Path) -> _Shown:
-    """Explain the likely classes of one picture and write everything as PNG."""
+    """Explain the probable classes of one picture and write all pictures as PNG."""
     tape = network.forward(path)
     probabilities = tape.probabilities[0]
     first = top_indices(probabilities, _MAX_CLASSES)
@@ -109,7 +110,7 @@ def _explain(network: Network, path: Path, folder: Path) -> _Shown:
 
 
 def _title(path: Path) -> str:
-    """Return what is on a scene, as its file tells: "cat, dog and ladybug"."""
+    """Return the objects of a scene in words: "cat, dog and ladybug"."""
     about = json.loads(path.with_name("examples.json").read_text(encoding="utf-8"))
     labels = [thing["label"].replace("_", " ") for thing in about[path.name]["objects"]]
     return " and ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)
@@ -272,16 +273,16 @@ footer { margin-top: 3rem; color: var(--soft); font-size: 0.9rem; }
 <body>
 <header>
 <h1>Why did the network say that?</h1>
-<p class="lead">$count scenes, explained by the network that classified them: a small VGG-16
-that knows $classes pictograms. Each heat map was computed from one pass through the network,
+<p class="lead">A small VGG-16, trained on $classes kinds of pictograms, classified $count scenes.
+The heat maps show why it gave its answers. All maps of a scene were computed from one forward pass,
 on a CPU.</p>
 </header>
 <figure class="compare">
 <a href="pictures/compare.png"><img src="pictures/compare.png" width="$width" height="$height"
-alt="Five methods compared on one scene: a row for each of the two likeliest classes"></a>
-<figcaption>One scene, its two likeliest classes, five methods. Grad-CAM tells the classes
-apart; the gradient of a score lights up for both. Within a column, the rows share one
-scale.</figcaption>
+alt="Five methods on one scene: one row for each of the two most probable classes"></a>
+<figcaption>One scene, its two most probable classes, five methods. Grad-CAM distinguishes the
+classes; saliency is high on both animals for either class. The rows of a column have the same
+colour scale.</figcaption>
 </figure>
 <h2>How to read the maps</h2>
 <ul class="legend">
@@ -292,8 +293,8 @@ dark red"></i> strongest evidence in this map (Grad-CAM)</p>
 <main>
 $scenes
 </main>
-<footer>Made by <code>gradcam demo</code>, gradcam $version. The pictograms are drawn from the
-Noto Color Emoji font (SIL Open Font License 1.1). Select a picture to see it alone.</footer>
+<footer>Written by <code>gradcam demo</code>, gradcam $version. The pictograms are drawn from the
+Noto Color Emoji font (SIL Open Font License 1.1). Click a picture to see it in full size.</footer>
 </body>
 </html>
 """)
