@@ -281,7 +281,7 @@ on a CPU.</p>
 <a href="pictures/compare.png"><img src="pictures/compare.png" width="$width" height="$height"
 alt="Five methods on one scene: one row for each of the two most probable classes"></a>
 <figcaption>One scene, its two most probable classes, five methods. Grad-CAM distinguishes the
-classes; saliency is high on both animals for either class. The rows of a column have the same
+classes; saliency is highest on the dog for both classes. The rows of a column have the same
 colour scale.</figcaption>
 </figure>
 <h2>How to read the maps</h2>
