@@ -30,7 +30,7 @@ def source(tmp_path):
 def cache(tmp_path, monkeypatch):
     """A cache folder of its own, in which small networks have a place too."""
     monkeypatch.setenv("GRADCAM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(converted, "LEAST_BYTES", 1)
+    monkeypatch.setattr(converted, "MIN_BYTES", 1)
     return tmp_path / "cache"
 
 
@@ -125,12 +125,12 @@ def test_a_change_where_no_sample_is_taken_is_seen(source, cache, monkeypatch):
     content = np.load(source)["fc6_W"].tobytes()
     place = source.read_bytes().index(content) + len(content) // 2 // 4 * 4
     assert converted._BLOCK < place < status.st_size - converted._BLOCK
-    before = converted._of_file(source)
+    before = converted._file_digest(source)
     with open(source, "r+b") as file:
         file.seek(place)
         file.write(np.float32(100).tobytes() * 8)
     os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert converted._of_file(source) == before
+    assert converted._file_digest(source) == before
     assert converted.Copy(source).weights() is None
 
 
@@ -227,7 +227,7 @@ def test_nothing_is_written_where_nothing_may_be(source, cache, monkeypatch):
     monkeypatch.setenv("GRADCAM_CACHE", "off")
     np.testing.assert_array_equal(scores(source), expected())
     monkeypatch.setenv("GRADCAM_CACHE", str(cache))
-    monkeypatch.setattr(converted, "LEAST_BYTES", 32 << 20)
+    monkeypatch.setattr(converted, "MIN_BYTES", 32 << 20)
     np.testing.assert_array_equal(scores(source), expected())
     assert files(cache) == []
 
@@ -269,7 +269,7 @@ def test_the_longest_unused_go_first(source, cache, tmp_path, monkeypatch):
     (first,) = files(cache)
     os.utime(first, (1, 1))
     (cache / f"{'0' * 32}.packs").write_bytes(bytes(1000))  # not ours to remove
-    monkeypatch.setattr(converted, "MOST_BYTES", first.stat().st_size + 1000)
+    monkeypatch.setattr(converted, "MAX_BYTES", first.stat().st_size + 1000)
     other = tmp_path / "other.npz"
     np.savez(other, **frossard(tensors(seed=5)))
     scores(other)
@@ -284,7 +284,7 @@ def test_threads_and_processes_at_once(source, cache):
     program = (
         "import gradcam, numpy as np\n"
         "from gradcam._models import converted\n"
-        "converted.LEAST_BYTES = 1\n"
+        "converted.MIN_BYTES = 1\n"
         f"x = np.random.default_rng(2).standard_normal((1, 3, 32, 40)).astype(np.float32)\n"
         f"print(gradcam.vgg16({str(source)!r}).forward(x).scores.tobytes().hex())"
     )
