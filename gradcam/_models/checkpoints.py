@@ -329,7 +329,7 @@ class _Match(NamedTuple):
 
 def _find_architecture(found: _Found, unused: list[str], layout: Layout) -> _Match:
     """Return the architecture that needs exactly these tensors."""
-    convolution = layout.pattern("conv")
+    convolution = layout.pattern("conv") if layout.renamed_ends else ""
     matches = []
     for architecture in registered():
         layers = layout.layers(architecture)

@@ -101,13 +101,13 @@ class Layout:
             Only layers whose name in torchvision's layout is another one.
         """
         names = {
-            re.sub(r"\d+", r"\\d+", re.escape(name))
+            name
             for architecture in registered()
             for name, row in (self.layers(architecture) or {}).items()
             if op in (None, row.op)
             and not (own and self.library != "torchvision" and name == row.torchvision)
         }
-        return "|".join(sorted(names))
+        return "|".join(sorted({re.sub(r"\d+", r"\\d+", re.escape(name)) for name in names}))
 
     def tensor_name(self, layer: str, parameter: str) -> str:
         """Return the name of a tensor as a file with this layout has it."""

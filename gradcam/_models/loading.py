@@ -1,4 +1,4 @@
-"""From a weight file, or arrays, to a network.
+"""Load networks from weight files or arrays.
 
     file -> gradcam.weights.load -> checkpoints.identify -> Architecture.layers
          -> Network.from_layers
