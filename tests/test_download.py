@@ -298,9 +298,7 @@ def test_the_caches_of_other_libraries(tmp_path, cache, monkeypatch, variable, f
         assert fetch("vgg16", "imagenet") == there
 
 
-def test_a_damaged_file_in_the_cache_of_another_library_is_ignored(
-    tmp_path, cache, monkeypatch, server
-):
+def test_a_damaged_file_of_another_library_is_ignored(tmp_path, cache, monkeypatch, server):
     peer("pooch")
     publish(monkeypatch, server.url)
     there = tmp_path / "home/.cache/torch/hub/checkpoints" / NAME
@@ -568,9 +566,9 @@ def test_a_disk_that_fills_up(cache, server, pooch):
     """The system refuses further writes, as on a full disk."""
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({HALF}, {HALF}))"
     catch = "try: download.fetch('vgg16', 'imagenet')\nexcept OSError as error: print(error)"
-    told = run_python(program(server.url, limit, catch, "raise SystemExit"))
-    assert f"cannot be stored in {cache} ({os.strerror(errno.EFBIG)})" in told
-    assert "GRADCAM_CACHE" in told and server.url in told
+    message = run_python(program(server.url, limit, catch, "raise SystemExit"))
+    assert f"cannot be stored in {cache} ({os.strerror(errno.EFBIG)})" in message
+    assert "GRADCAM_CACHE" in message and server.url in message
     assert files(cache) == []
 
 
@@ -666,10 +664,10 @@ def test_threads_at_once(cache, monkeypatch, server, pooch):
 def test_a_file_system_without_locks(cache, monkeypatch, server, pooch):
     """Each process writes its own file and does not remove those of others."""
 
-    def none(handle, operation):
+    def no_locks(handle, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(fcntl, "flock", none)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
     cache.mkdir(parents=True)
     (cache / ".another.tmp").write_bytes(b"")
     publish(monkeypatch, server.url)
