@@ -7,7 +7,8 @@ import pytest
 from helpers import peer
 
 import gradcam
-from gradcam._models import axes
+from gradcam._models import architecture, axes
+from gradcam._models.architecture import Architecture, Row
 from gradcam._models.checkpoints import identify
 from gradcam.weights import Weights, WeightsError
 
@@ -604,6 +605,69 @@ def test_a_module_is_refused_with_a_hint_to_its_state_dict():
     for make in (gradcam.load, gradcam.vgg16):
         with pytest.raises(TypeError, match=r"got a Model; pass its state_dict\(\)"):
             make(Model())
+
+
+# --- other architectures ---
+
+
+def residual_rows():
+    """A stem, a residual block with a depthwise convolution, a concatenation, and a classifier."""
+
+    def conv(name, units, before, **options):
+        yield Row(name, "conv", (before,), units=units, bias=False, torchvision=name, **options)
+        yield Row(f"{name}_bn", "batch_norm", torchvision=f"{name}_bn")
+
+    padded = {"padding": 1}
+    yield from conv("stem", 4, "input", kernel=(3, 3), attributes=padded)
+    yield Row("stem_relu", "relu")
+    yield from conv("deep", 4, "stem_relu", kernel=(3, 3), attributes=padded | {"groups": 4})
+    yield from conv("flat", 4, "stem_relu", kernel=(1, 1))
+    yield Row("sum", "add", ("deep_bn", "flat_bn"))
+    yield Row("both", "concatenate", ("sum", "stem_relu"))
+    yield Row("pool", "adaptive_average_pool", attributes={"size": 2})
+    yield Row("flatten", "flatten")
+    yield Row("scores", "linear", units=10, torchvision="scores")
+
+
+@pytest.fixture
+def residual(monkeypatch):
+    monkeypatch.setattr(architecture, "_registry", dict(architecture._registry))
+    found = Architecture("residual", "Residual network", residual_rows, eps=1e-3)
+    architecture.register(found)
+    return found
+
+
+def test_a_registered_architecture_with_branches_is_recognised(residual):
+    made = residual.random_tensors(classes=6, seed=1)
+    assert made["deep.weight"].shape == (4, 1, 3, 3) and "deep.bias" not in made
+    assert made["scores.weight"].shape == (6, 8 * 4)
+    found = identify(Weights(prefixed("model.", made)))
+    assert (found.architecture, found.classes, found.eps) == ("residual", 6, 1e-3)
+    network = gradcam.load(made)
+    x = np.random.default_rng(2).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    tape = network.forward(x, keep=["stem_relu", "deep_bn", "flat_bn", "both"])
+    both = np.concatenate(
+        [tape.activation("deep_bn") + tape.activation("flat_bn"), tape.activation("stem_relu")], 1
+    )
+    np.testing.assert_allclose(tape.activation("both"), both, rtol=1e-5, atol=1e-6)
+    with pytest.raises(WeightsError, match=r"weights of a residual: use gradcam\.residual,"):
+        gradcam.vgg16(made)
+
+
+def test_shapes_of_branches_are_checked(residual):
+    made = residual.random_tensors()
+    refused(changed(made, "deep.weight", (4, 4, 3, 3)), "(4, 4, 3, 3), expected (any, 1, 3, 3)")
+    refused(changed(made, "flat.weight", (4, 4, 3, 3)), "(4, 4, 3, 3), expected (any, 4, 1, 1)")
+    refused(changed(made, "scores.weight", (10, 16)), "(10, 16), expected (any, 32)")
+    refused(without(made, "flat.w"), "the closest network is Residual network", "flat.weight")
+
+
+def test_the_registry(residual):
+    assert architecture.find("residual") is residual is architecture.registered()[-1]
+    with pytest.raises(ValueError, match="two architectures are called 'residual'"):
+        architecture.register(residual)
+    with pytest.raises(ValueError, match="unknown architecture 'vgg17'; expected one of vgg11, "):
+        architecture.find("vgg17")
 
 
 # --- Keras ---

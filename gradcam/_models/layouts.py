@@ -1,7 +1,7 @@
 """How libraries name and order the tensors of a network: one layout for each.
 
-The names of layers come from the tables of the registered architectures; a layout adds what is the
-library's own: the endings of tensors' names, what may precede a layer's name, the order of axes.
+The names of layers come from the tables of the registered architectures. A layout adds the endings
+of tensors' names, what may precede a layer's name, and the order of axes.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Layout:
         A pattern of what may precede a layer's name. Tensors with different values of its group
         ``prefix`` belong to different networks.
     sign : str
-        An operation. A file has this layout if it has the weight of any such layer, and the layer's
-        name is not the same in torchvision's layout.
+        The operation whose layers identify the layout: a file has this layout if it contains the
+        weight of any of them. Layers with the same name in torchvision's layout do not count.
     any_name : str
-        A pattern for the names of layers, if they may differ from the architecture's: those of
-        the linear layers, which users rename when they fine-tune a network, or all of them.
+        A pattern for the names of layers, if users may choose them: those of the linear layers, or
+        of all layers if `counted` is given.
     counted : mapping of str to str
-        If layers are recognised by their order: for each operation the kind of the layers' names,
-        which are ``conv1``, ``conv2``, ... Else empty.
+        If layers are recognised by their order: for each operation, what precedes the number in
+        ``conv1``, ``conv2``, ... Else empty.
     outputs_last : bool
         Whether the axes of weights are (H, W, I, O) and (I, O) instead of (O, I, H, W) and (O, I).
     whole : str
@@ -63,12 +63,12 @@ class Layout:
 
     @property
     def nameless(self) -> bool:
-        """Whether the order of the layers alone says what they are, not their names."""
+        """Whether layers have arbitrary names and are recognised by their order."""
         return bool(self.counted and self.any_name)
 
     @property
     def renamed_ends(self) -> bool:
-        """Whether linear layers may have other names than the architecture's."""
+        """Whether linear layers may have other names than in the architecture."""
         return bool(self.any_name and not self.counted)
 
     def layers(self, architecture: Architecture) -> dict[str, Row] | None:
@@ -98,7 +98,7 @@ class Layout:
         op : str, optional
             Only layers of this operation.
         own : bool
-            Only layers whose name in torchvision's layout is another one.
+            Only layers with another name in torchvision's layout.
         """
         names = {
             name

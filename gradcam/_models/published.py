@@ -432,12 +432,8 @@ def _http(file: Published) -> _Transfer:
         headers = {"Accept-Encoding": "identity"}
         if sink.received:
             headers["Range"] = f"bytes={sink.received}-"
-        get = pooch.HTTPDownloader(
-            chunk_size=_CHUNK,
-            timeout=TIMEOUT,
-            headers=headers,
-            hooks={"response": sink.check_response},
-        )
+        hooks = {"response": sink.check_response}
+        get = pooch.HTTPDownloader(chunk_size=_CHUNK, timeout=TIMEOUT, headers=headers, hooks=hooks)
         try:
             get(url, sink, None)
         except requests.HTTPError as error:
@@ -447,10 +443,7 @@ def _http(file: Published) -> _Transfer:
             raise _Failed(reason, again=temporary) from error
         except requests.Timeout as error:
             raise _Failed(f"no answer within {TIMEOUT:g} s", again=sink.max_received > 0) from error
-        except (
-            requests.RequestException,
-            ValueError,
-        ) as error:  # ValueError: an invalid header
+        except (requests.RequestException, ValueError) as error:  # ValueError: a bad header
             place = f"interrupted after {sink.received:,} bytes: " if sink.received else ""
             raise _Failed(place + _innermost(error), again=sink.max_received > 0) from error
 
