@@ -472,7 +472,7 @@ def test_every_url_is_named(cache, monkeypatch, server, pooch):
 
 
 def test_a_broken_download_is_resumed(monkeypatch, server, pooch):
-    """Any number of times, if each connection brings further bytes."""
+    """Any number of times, if each connection receives further bytes."""
     breaks = list(range(1 << 16, len(CONTENT), 1 << 16))
     server.behaviour = lambda handler: handler.answer_part(
         (*breaks, len(CONTENT))[len(server.asked) - 1]

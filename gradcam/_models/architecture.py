@@ -55,8 +55,8 @@ class Row:
     torchvision, keras : str
         The names of its output in these libraries; empty if there is none.
     stored : mapping of str to str
-        The names of the layer in weight files, for libraries ("keras", "timm") where it differs
-        from the above.
+        The names of the layer in weight files, by library ("keras", "timm"), if they differ from
+        the names above.
     """
 
     name: str

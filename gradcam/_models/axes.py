@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Conversion = Callable[[NDArray[Any]], NDArray[Any]]
-"""Brings a tensor into PyTorch's order of axes."""
+"""A function that converts a tensor to PyTorch's order of axes."""
 
 _TILE = 64
 """Rows and columns that are transposed at a time, so that both fit into the cache."""

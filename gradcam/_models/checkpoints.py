@@ -2,7 +2,7 @@
 
 The readers behind :func:`gradcam.weights.load` return tensors with the names and the order of the
 file. Here these names identify the architecture and the layout, and every shape is checked.
-:meth:`Checkpoint.tensors` then brings the tensors into torchvision's layout. That is a permutation
+:meth:`Checkpoint.tensors` then converts the tensors to torchvision's layout. That is a permutation
 and never changes a value:
 
 - convolutions from H, W, I, O (Keras, Frossard) to O, I, H, W;

@@ -8,7 +8,7 @@ cache folder, and later ones map that file.
 
 The name of a copy is a digest of the state of the original (device, inode, size, times of change)
 and of the versions of the code that wrote it. It is used only if samples of the original's bytes
-and of its own values have not changed. A copy belongs to exactly one original file: readers that
+and of the copy's values have not changed. A copy belongs to exactly one original file: readers that
 open further files return tensors that need no reordering.
 
 None of this raises errors: without a copy, the weights are converted again.

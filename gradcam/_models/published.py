@@ -37,7 +37,7 @@ TIMEOUT = 30.0
 """Seconds without data from the server after which a connection is considered broken."""
 
 RETRIES = 5
-"""Attempts to resume a broken download in a row that may each bring no further byte."""
+"""Consecutive attempts to resume a broken download that may fail to get further bytes."""
 
 PAUSE = 1.0
 """Seconds before the first of these attempts; each later one waits one more such pause."""
@@ -386,7 +386,7 @@ def _from_one(url: str, file: Published, sink: _Sink, path: Path) -> None:
 
 
 def _transfer_all(transfer: _Transfer, url: str, sink: _Sink) -> None:
-    """Resume broken transfers while each one brings further bytes."""
+    """Transfer the file; resume a broken transfer, up to RETRIES times without further bytes."""
     fruitless = 0
     while True:
         before = sink.max_received
