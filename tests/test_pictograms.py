@@ -102,7 +102,7 @@ def test_class_index_takes_labels_synsets_and_indices(name, label):
 
 
 def test_an_unknown_class_names_the_nearest():
-    with pytest.raises(ValueError, match="the nearest: 'fire_engine'"):
+    with pytest.raises(ValueError, match="similar labels: 'fire_engine'"):
         scene(0, classes=["fire_engin"])
 
 
