@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._engine.layers import INPUT, Layer
+from gradcam._engine.layers import INPUT, Attribute, Layer
 from gradcam._weights.storage import Storage
 from gradcam._weights.tensors import EPS
 
@@ -43,7 +43,7 @@ class Row:
         One of :data:`gradcam._engine.layers.OPS`.
     inputs : tuple of str
         Names of the rows whose outputs are the inputs. Empty: the row before.
-    attributes : mapping of str to object
+    attributes : mapping of str to number, string or pair
         As in :class:`gradcam.Layer`.
     kernel : (int, int)
         Height and width of a convolution's kernel.
@@ -62,7 +62,7 @@ class Row:
     name: str
     op: str
     inputs: tuple[str, ...] = ()
-    attributes: Mapping[str, object] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
     kernel: tuple[int, int] = (1, 1)
     units: int = 0
     bias: bool = True
@@ -200,7 +200,7 @@ class Architecture:
         eps : float, optional
             Added to the variance by batch normalisations; by default :attr:`eps`.
         """
-        added: dict[str, dict[str, object]] = {
+        added: dict[str, dict[str, Attribute]] = {
             "linear": {"dtype": fc_dtype},
             "batch_norm": {"eps": self.eps if eps is None else eps},
         }
