@@ -1,4 +1,4 @@
-"""ONNX Runtime, with all its optimisations of the graph, as it comes."""
+"""ONNX Runtime with its default settings, which optimise the graph."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradcam.bench._engines import Run, Setup, onnx_graph
 
 
 class Engine:
-    """A session for each shape of input."""
+    """Creates a session for each shape of the input."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup

@@ -1,4 +1,4 @@
-"""OpenVINO, told to compute in float32, which it may not do by itself."""
+"""OpenVINO in float32, which is not its default on all processors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradcam.bench._engines import Run, Setup, onnx_graph
 
 
 class Engine:
-    """A compiled model for each shape of input."""
+    """Compiles a model for each shape of the input."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup

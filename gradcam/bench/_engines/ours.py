@@ -1,4 +1,4 @@
-"""gradcam itself."""
+"""gradcam."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gradcam.bench._engines import Run, Setup
 
 
 class Engine:
-    """gradcam, its fully connected weights read in place from the file."""
+    """gradcam, whose fully connected weights are mapped from the file."""
 
     def __init__(self, setup: Setup) -> None:
         _core.set_num_threads(setup.threads)
@@ -41,7 +41,7 @@ class Engine:
         def grad_cam5() -> NDArray[np.float32]:
             tape = network.forward(x)
             top = np.argsort(-tape.scores, axis=1)[:, :5].tolist()
-            maps = [[each.map for each in found] for found in tape.grad_cam(top)]
+            maps = [[each.map for each in picture] for picture in tape.grad_cam(top)]
             return np.stack(maps[0])
 
         def guided() -> NDArray[np.float32]:
