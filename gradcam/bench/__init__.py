@@ -9,9 +9,9 @@ The table has the median of each program's times, and the median, minimum and ma
 of the rounds. A ratio below 1 means that gradcam is faster.
 
 The other programs run with the fastest settings: PyTorch runs as installed, and also with a malloc
-that keeps freed memory, without gradients of weights, and with the channels last if that is faster.
-OpenVINO computes in float32, as all programs do. Programs that are not installed are listed as
-such.
+that keeps freed memory, without gradients of weights, and in channels-last order if that is faster.
+OpenVINO computes in float32, as all programs do. Programs that are not installed are skipped, and
+the table says so.
 
 ==========  ======================================================================================
 task        what is timed

@@ -164,8 +164,8 @@ def run(options: Options) -> None:
     _print_entries(machine)
     if is_busy():
         click.echo(
-            "Other processes are running on this machine: times and ratios are unreliable, most of "
-            "all those of programs whose threads spin while they wait, such as PyTorch.",
+            "Other processes are running on this machine: times and ratios are unreliable, "
+            "especially for programs whose threads spin while they wait, such as PyTorch.",
             err=True,
         )
     versions: dict[str, str] = {}
