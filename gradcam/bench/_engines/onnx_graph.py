@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import NodeProto, TensorProto, helper
 
 GRAPH = "vgg16.onnx"
 
@@ -26,8 +26,31 @@ def write(weights: Path, shape: tuple[int, ...]) -> Path:
     """
     if shape[2] // 32 != 7:
         raise ValueError(f"expected pictures of 224 pixels, got {shape[2]}")
-    nodes: list[Any] = []
     locations = _locations(weights)
+    nodes = _nodes()
+    output = nodes[-1].output[0]
+    classes = locations["classifier.6.bias"]["shape"][0]
+    graph = helper.make_graph(
+        nodes,
+        "vgg16",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, (shape[0], classes))],
+        [_tensor(name, location, weights.name) for name, location in locations.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = weights.with_name(GRAPH)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def version() -> str:
+    """Return the version of the package that writes the graph."""
+    return str(onnx.__version__)
+
+
+def _nodes() -> list[NodeProto]:
+    """Return the nodes of VGG-16, with torchvision's names of the weights."""
+    nodes: list[NodeProto] = []
     last = "input"
 
     def add(op: str, *parameters: str, **attributes: Any) -> None:
@@ -50,23 +73,7 @@ def write(weights: Path, shape: tuple[int, ...]) -> Path:
         add("Gemm", f"classifier.{number}.weight", f"classifier.{number}.bias", transB=1)
         if number < 6:
             add("Relu")
-    classes = locations["classifier.6.bias"]["shape"][0]
-    graph = helper.make_graph(
-        nodes,
-        "vgg16",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(last, TensorProto.FLOAT, (shape[0], classes))],
-        [_tensor(name, location, weights.name) for name, location in locations.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path = weights.with_name(GRAPH)
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
-def version() -> str:
-    """Return the version of the package that writes the graph."""
-    return str(onnx.__version__)
+    return nodes
 
 
 def _locations(weights: Path) -> dict[str, dict[str, Any]]:
