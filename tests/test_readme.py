@@ -1,4 +1,4 @@
-"""What the README shows runs as it stands there, but for what is said of the reader's own files."""
+"""The Python snippets of the README run, except those that need files of the reader."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 README = Path(__file__).parent.parent / "README.md"
 
 
-def test_the_snippets_run_one_after_the_other(tmp_path, monkeypatch):
+def test_the_snippets_run_in_order(tmp_path, monkeypatch):
     if not README.exists():
-        pytest.skip("the README is not beside the tests")
+        pytest.skip("README.md is not in the parent folder of the tests")
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), flags=re.DOTALL)
     assert len(blocks) >= 5
     monkeypatch.chdir(tmp_path)
