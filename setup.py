@@ -1,10 +1,10 @@
-"""Builds gradcam._core; everything else is in pyproject.toml.
+"""Build gradcam._core; all other settings are in pyproject.toml.
 
-Two things need code. The kernels are compiled once per CPU level, each time with that level's
-flags and names (csrc/kernels/level.h), and the core chooses among them at run time. And
-OpenBLAS comes from the PyPI package scipy-openblas32, which is there only while building:
-its library is copied into the package and found next to the extension ($ORIGIN). Where there
-is no such package, a system OpenBLAS serves.
+Two steps need code. The kernels are compiled once per CPU level, with that level's flags and names
+(csrc/kernels/level.h); the core selects a level at run time. OpenBLAS is taken from the PyPI
+package scipy-openblas32, which is installed only during the build: its library is copied into the
+package, next to the extension, which finds it there ($ORIGIN). Without that package, a system
+OpenBLAS is used.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ VERSION = next(
 )
 IS_MACOS = sys.platform == "darwin"
 if IS_MACOS:
-    # One architecture at a time, also under a Python built for two: each has its own kernels.
+    # Only one architecture, even for a universal2 Python: each architecture has its own kernels.
     os.environ["ARCHFLAGS"] = os.environ.get("ARCHFLAGS") or f"-arch {platform.machine()}"
 MACHINE = os.environ["ARCHFLAGS"].split()[-1] if IS_MACOS else platform.machine()
 IS_X86 = MACHINE.lower() in ("x86_64", "amd64")
 IS_ARM64 = MACHINE.lower() in ("aarch64", "arm64")
 
 C_FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
-# No -ffast-math: it would make NumPy flush subnormals, and NaN must stay NaN.
+# No -ffast-math: it would make NumPy flush subnormals to zero, and NaN must remain NaN.
 KERNEL_FLAGS = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 LEVELS: dict[str, list[str]] = {"baseline": []}
 WIDTHS = {"baseline": 4, "avx2": 8, "avx512": 16, "neon": 4}  # floats in a vector
 if IS_X86:
-    # The architecture is named first, for CFLAGS may hold a higher one.
+    # -march is set first, because CFLAGS may select a higher architecture.
     LEVELS["baseline"] = ["-march=x86-64"]
     LEVELS["avx2"] = ["-march=x86-64", "-mavx2", "-mfma", "-mf16c"]
     LEVELS["avx512"] = [
@@ -54,17 +54,17 @@ elif IS_ARM64:
     LEVELS["neon"] = ["-DGC_NEON"]  # compilers need no flag; csrc/kernels/vec.h does
 
 NO_OPENBLAS = """
-gradcam is built with OpenBLAS, and none was found. Install one of these and try again:
-  - from PyPI:         pip install scipy-openblas32   (pip does this by itself where it can)
+gradcam needs OpenBLAS, which was not found. Install one of these and try again:
+  - from PyPI:         pip install scipy-openblas32   (pip does this automatically if it can)
   - Debian, Ubuntu:    apt install libopenblas-dev
   - Fedora:            dnf install openblas-devel
   - macOS, Homebrew:   brew install openblas
-A library in an unusual place is found through pkg-config (PKG_CONFIG_PATH)."""
+A library in another folder is found through pkg-config (PKG_CONFIG_PATH)."""
 
 
 @dataclass
 class OpenBLAS:
-    """How to link an OpenBLAS, and what of it to ship with the package."""
+    """How to link an OpenBLAS, and which of its files to ship with the package."""
 
     link: list[str]
     prefix: str = ""
@@ -73,7 +73,7 @@ class OpenBLAS:
 
 
 def pypi_openblas() -> OpenBLAS | None:
-    """OpenBLAS of the package scipy-openblas32, to be copied next to the extension."""
+    """Return the OpenBLAS of the package scipy-openblas32, if it is installed."""
     try:
         import scipy_openblas32
     except ImportError:
@@ -97,7 +97,7 @@ def pypi_openblas() -> OpenBLAS | None:
 
 
 def system_openblas() -> OpenBLAS | None:
-    """OpenBLAS that pkg-config knows, or that lies where compilers look."""
+    """Return an OpenBLAS that pkg-config or the compiler finds."""
     try:
         found = subprocess.run(
             ["pkg-config", "--libs", "openblas"], capture_output=True, text=True, check=True
@@ -112,12 +112,13 @@ def system_openblas() -> OpenBLAS | None:
     library = find_library("openblas")
     if library is None:
         return None
-    # macOS gives a path, Linux the name of a file that may lack the link `-lopenblas` needs.
+    # A path on macOS, a file name on Linux. -lopenblas would need a link, libopenblas.so, which
+    # may be missing.
     return OpenBLAS(link=[library if IS_MACOS else f"-l:{library}"])
 
 
 class BuildExt(build_ext):
-    """Compiles the kernels per level and ships OpenBLAS beside the extension."""
+    """Compile the kernels for each level, and copy OpenBLAS next to the extension."""
 
     def initialize_options(self) -> None:
         super().initialize_options()
@@ -125,7 +126,7 @@ class BuildExt(build_ext):
 
     def finalize_options(self) -> None:
         super().finalize_options()
-        # Flags, the version and the choice of OpenBLAS count too, not sources alone.
+        # The output also depends on flags, the version and OpenBLAS, not only on the sources.
         self.force = True
 
     def build_extension(self, ext: Extension) -> None:
@@ -143,7 +144,7 @@ class BuildExt(build_ext):
         self.ship(Path(self.get_ext_fullpath(ext.name)).parent)
 
     def copy_extensions_to_source(self) -> None:
-        """In place (an editable install) the library belongs beside the extension too."""
+        """Copy the library next to the extension in an editable install, too."""
         super().copy_extensions_to_source()
         self.ship(ROOT / "gradcam")
 
@@ -152,19 +153,19 @@ class BuildExt(build_ext):
         return [*super().get_outputs(), *(str(folder / name) for name in self.shipped)]
 
     def get_output_mapping(self) -> dict[str, str]:
-        """For editable installs: where each file that is built lies in the source tree."""
+        """Return the path in the source tree of each built file, for editable installs."""
         folder = Path(self.build_lib, "gradcam")
         shipped = {str(folder / name): str(Path("gradcam", name)) for name in self.shipped}
         return {**super().get_output_mapping(), **(shipped if self.inplace else {})}
 
     def ship(self, folder: Path) -> None:
         for name, file in self.shipped.items():
-            # Another process may have the old one mapped: it keeps it.
+            # Replaced by renaming, because another process may have mapped the old file.
             shutil.copyfile(file, folder / f"{name}.new")
             os.replace(folder / f"{name}.new", folder / name)
 
     def compile_kernels(self) -> list[str]:
-        """Object files of every kernel at every level, and of what chooses among them."""
+        """Compile the kernels for all levels, and the dispatch; return the object files."""
         objects = []
         for level, flags in LEVELS.items():
             objects += self.compiler.compile(

@@ -32,8 +32,7 @@ from gradcam._engine.layers import Layer
 from gradcam._engine.network import Network
 from gradcam._engine.tape import BatchTape, ForwardPass, Tape
 from gradcam._labels.classes import Labels, Target
-from gradcam._models.loading import load
-from gradcam._models.vgg import (
+from gradcam._models.constructors import (
     vgg11,
     vgg11_bn,
     vgg13,
@@ -43,6 +42,7 @@ from gradcam._models.vgg import (
     vgg19,
     vgg19_bn,
 )
+from gradcam._models.loading import load
 from gradcam._pictures.image import PictureError
 from gradcam._pictures.presets import PRESETS, Preset
 from gradcam._registry import METHODS, Method, method

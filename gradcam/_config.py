@@ -1,4 +1,4 @@
-"""What this installation runs on: the first thing to look at when a time or a number surprises."""
+"""Versions and settings of this installation, for reports of unexpected times or results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gradcam import _core
 
 
 def config() -> dict[str, str]:
-    """Versions, kernel level, threads and BLAS, in words."""
+    """Return versions, kernel level, number of threads and BLAS, as text."""
     return {
         "gradcam": _core.__version__,
-        "kernels": f"{_core.cpu_level()} (this CPU runs {', '.join(_core.cpu_levels())})",
+        "kernels": f"{_core.cpu_level()} (this CPU supports {', '.join(_core.cpu_levels())})",
         "threads": str(_core.get_num_threads()),
         "BLAS": _core.blas_config(),
         "Python": f"{platform.python_version()} on {platform.platform()}",
@@ -24,7 +24,7 @@ def config() -> dict[str, str]:
 
 
 def show_config() -> None:
-    """Print :func:`config`, one thing a line."""
+    """Print the versions and settings of this installation, one per line."""
     entries = config()
     width = max(map(len, entries))
     for name, value in entries.items():
@@ -32,7 +32,7 @@ def show_config() -> None:
 
 
 def _version(package: str) -> str:
-    import importlib.metadata  # slow to import, and seldom wanted
+    import importlib.metadata  # slow to import
 
     try:
         return importlib.metadata.version(package)

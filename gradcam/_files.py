@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, their digests, and the room for them."""
+"""Atomic writes, digests of files, and free disk space."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _CHUNK = 1 << 20
 
 
 def file_digest(path: str | os.PathLike[str], algorithm: str) -> str:
-    """The hexadecimal digest of a file's bytes, by an algorithm of :mod:`hashlib`."""
+    """Return the hexadecimal digest of a file's bytes, by an algorithm of :mod:`hashlib`."""
     import hashlib  # slow to import
 
     running = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as file:
-        left = os.fstat(file.fileno()).st_size  # a file that grows meanwhile has an end, too
+        left = os.fstat(file.fileno()).st_size  # so that reading a growing file ends, too
         while left > 0 and (chunk := file.read(min(_CHUNK, left))):
             running.update(chunk)
             left -= len(chunk)
@@ -26,16 +26,16 @@ def file_digest(path: str | os.PathLike[str], algorithm: str) -> str:
 
 
 def free_bytes(folder: str | os.PathLike[str]) -> int:
-    """The room that this user has on the folder's disk."""
+    """Return the bytes that this user can still write to the folder's disk."""
     system = os.statvfs(folder)
     return system.f_bavail * system.f_frsize
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a temporary neighbour of `path` that takes its place when the block ends well.
+    """Open a temporary file in the folder of `path` and rename it to `path` after the block.
 
-    A block that fails leaves `path` as it was and removes the temporary file.
+    If the block raises, `path` is unchanged and the temporary file is removed.
     """
     final = Path(path)
     if not final.parent.is_dir():

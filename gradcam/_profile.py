@@ -25,7 +25,7 @@ from gradcam._engine.signatures import Several
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._results.objectives import TargetLike
 from gradcam._results.rules import CoreRule
-from gradcam._tables import aligned
+from gradcam._tables import as_text
 
 Phase = Literal["forward", "backward"]
 
@@ -152,12 +152,17 @@ class Profile:
         return json.dumps(self.as_dict(), indent=indent)
 
     def __str__(self) -> str:
-        lines = [[self._headline], [""], ["layer", "operation", *_TITLES]]
+        from rich.table import Table  # slow to import
+
+        table = Table("layer", "operation", box=None, pad_edge=False)
+        for title in _TITLES:
+            table.add_column(title, justify="right")
         for phase in self.phases:
             total = self.total(phase)
-            lines.append([phase])
-            lines += [self._cells(row, total) for row in (*self._of(phase), total)]
-        return aligned(lines, left=2)
+            table.add_row(phase)
+            for row in (*self._of(phase), total):
+                table.add_row(*self._cells(row, total))
+        return f"{self._headline}\n\n{as_text(table)}"
 
     def __repr__(self) -> str:
         times = ", ".join(f"{p} {self.total(p).milliseconds:.2f} ms" for p in self.phases)

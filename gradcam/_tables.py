@@ -1,24 +1,28 @@
-"""Tables of plain text, in aligned columns."""
+"""Print :class:`rich.table.Table` as plain text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_WIDTH = 1 << 16
+"""Columns of the virtual console, more than any table has."""
 
 
-def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """The rows as lines, columns two blanks apart: the first `left` flush left, others right.
+def as_text(table: Table) -> str:
+    """Return a table as plain text: nothing cut, wrapped or styled, no trailing blanks."""
+    from rich.console import Console  # slow to import
 
-    A row may be shorter than others: one of a single cell is a line of its own, however long.
-    """
-    columns = max(map(len, rows), default=0)
-    widths = [
-        max((len(row[i]) for row in rows if 1 < len(row) > i), default=0) for i in range(columns)
-    ]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    console = Console(
+        width=_WIDTH,
+        color_system=None,
+        force_jupyter=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -1,4 +1,4 @@
-"""The 1000 classes of ImageNet (ILSVRC 2012) in the order of every published VGG: index from 0."""
+"""The 1000 classes of ImageNet (ILSVRC 2012), in the usual order of published weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TABLE = Path(__file__).with_name("_labels") / "imagenet_classes.tsv"
 
 @cache
 def labels() -> Labels:
-    """Synset and label of each class; read once, from the table that the package ships.
+    """Return the synset and label of each class, from a table in the package.
 
     Examples
     --------

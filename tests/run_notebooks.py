@@ -1,9 +1,8 @@
-"""Execute every notebook as a reader would, without keeping the outputs.
+"""Execute the notebooks, without saving the outputs.
 
     python tests/run_notebooks.py [NOTEBOOK ...]
 
-Fails where a cell fails or a notebook takes longer than two minutes a cell. Needs the extra
-``notebook``.
+Fails if a cell raises or takes longer than two minutes. Needs the extra ``notebook``.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ def main(paths: list[str]) -> None:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
         start = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:  # away from the checkout's own modules
+        # In a temporary folder, so that modules of the checkout are not imported.
+        with tempfile.TemporaryDirectory() as folder:
             resources = {"metadata": {"path": folder}}
             NotebookClient(
                 notebook, timeout=120, kernel_name="python3", resources=resources

@@ -1,6 +1,6 @@
-"""VGGs a sixty-fourth as wide, for files small enough to be kept with the tests.
+"""VGGs with 1/64 of the channels, for small test files in the repository.
 
-Their numbers come from integers alone, so that every version of NumPy makes the same.
+The weights are computed from integers, so that all versions of NumPy produce the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ HIDDEN, CLASSES = (8, 6), 5
 
 
 def numbers(seed: int, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
-    """Float32 between -scale and scale, each a fraction of 997."""
+    """Return float32 values between -scale and scale, multiples of scale / 997."""
     count = int(np.prod(shape))
     raw = (np.arange(count, dtype=np.uint64) + np.uint64(1000 * seed + 1)) * np.uint64(2654435761)
     fractions = ((raw >> np.uint64(7)) % np.uint64(1995)).astype(np.float64) - 997
@@ -20,7 +20,7 @@ def numbers(seed: int, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray
 
 
 def tensors(name: str = "vgg16") -> dict[str, np.ndarray]:
-    """By torchvision's names, scaled so that maps neither vanish nor grow."""
+    """Return tensors with torchvision's names, scaled so that activations keep their size."""
     found = {}
     shapes = vggs.tensors(name, divide=64, hidden=HIDDEN, classes=CLASSES)
     for seed, (key, values) in enumerate(shapes.items()):

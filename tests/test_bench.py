@@ -1,4 +1,4 @@
-"""The benchmark: its arithmetic, its rounds, its options, and one tiny contest with itself."""
+"""The benchmark: ratios, tables, rounds, options, and a tiny run."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ import pytest
 from click.testing import CliRunner
 
 from gradcam._profile import Machine
-from gradcam.bench import _contest as contest
+from gradcam.bench import _comparison as comparison
 from gradcam.bench import _report as report
 from gradcam.bench.__main__ import main
+from gradcam.bench._process import Unavailable
+from gradcam.bench._programs import PEERS, TASKS, Candidate
 
 TINY = ["--width", "1", "--size", "32", "--threads", "1", "--rounds", "2"]
 
 
 def command(*arguments):
-    """Run ``python -m gradcam.bench``, in this folder, and return standard output."""
-    done = subprocess.run(
+    """Run ``python -m gradcam.bench`` in this folder and return its standard output."""
+    process = subprocess.run(
         [sys.executable, "-m", "gradcam.bench", *arguments],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def times(label, milliseconds, peer="", **more):
@@ -54,70 +56,70 @@ def test_the_table():
         ["ONNX Runtime: onnxruntime is not installed"],
     )
     assert result.best() == {1}
-    text = report.table([result], 1, Machine("avx2", 2, 100.0, 10.0), 30.0)
-    lines = text.splitlines()
-    assert lines[0].startswith("batch 1, 2 threads, avx2; at best 100 GFLOP/s, 10.0 GB/s;")
+    table = report.Table(1, Machine("avx2", 2, 100.0, 10.0), 30.0, [result])
+    lines = str(table).splitlines()
+    assert lines[0].startswith("batch 1, 2 threads, avx2; peak 100 GFLOP/s, 10.0 GB/s;")
     assert lines[0].endswith("direct limit 30.0 GFLOP, 300.0 ms")
     assert lines[2].split() == ["forward", "gradcam", "11.0", "3"]
     assert lines[3].split() == ["PyTorch", "40.0", "0.25", "0.25", "0.50", "1.5e-06"]
     assert "*  PyTorch, tuned (channels last)" in lines[4]
     assert "*" not in lines[5]
-    assert lines[6].strip() == "ONNX Runtime: onnxruntime is not installed"
-    told = result.as_dict()
-    assert [other["best"] for other in told["others"]] == [False, True, True]
-    assert told["others"][0]["ratio"] == {"median": 0.25, "least": 0.25, "most": 0.5}
-    assert told["gradcam"]["milliseconds"] == [10.0, 12.0, 11.0]
+    assert lines[6] == "forward: ONNX Runtime: onnxruntime is not installed"
+    content = result.as_dict()
+    assert [other["best"] for other in content["others"]] == [False, True, True]
+    assert content["others"][0]["ratio"] == {"median": 0.25, "minimum": 0.25, "maximum": 0.5}
+    assert content["gradcam"]["milliseconds"] == [10.0, 12.0, 11.0]
 
 
-def contenders(*labels):
-    return [contest.Contender(label, label, label, "forward") for label in labels]
+def candidates(*labels):
+    return [Candidate(label, label, label, "forward") for label in labels]
 
 
-def test_the_order_rotates_and_everyone_runs_in_each_round(monkeypatch):
-    monkeypatch.setattr(contest, "PAUSE", 0)
-    a, b, c = contenders("a", "b", "c")
+def test_the_order_rotates_and_all_run_in_each_round(monkeypatch):
+    monkeypatch.setattr(comparison, "PAUSE", 0)
+    a, b, c = candidates("a", "b", "c")
     entries = {each: times(each.label, []) for each in (a, b, c)}
     ran = []
 
-    def run(contender):
-        ran.append(contender.label)
+    def run(candidate):
+        ran.append(candidate.label)
         return float(len(ran))
 
-    assert contest.play_rounds(entries, run, 3) == []
+    assert comparison.run_rounds(entries, run, 3) == []
     assert "".join(ran) == "abcbcacab"
     assert entries[a].milliseconds == [1.0, 6.0, 8.0]
 
 
-def test_who_fails_is_taken_out_and_told(monkeypatch):
-    monkeypatch.setattr(contest, "PAUSE", 0)
-    a, b = contenders("a", "b")
+def test_candidates_that_fail_are_removed_and_reported(monkeypatch):
+    monkeypatch.setattr(comparison, "PAUSE", 0)
+    a, b = candidates("a", "b")
     entries = {each: times(each.label, []) for each in (a, b)}
 
-    def run(contender):
-        if contender is b and entries[b].milliseconds:
-            raise contest.Unavailable("failed: no memory")
+    def run(candidate):
+        if candidate is b and entries[b].milliseconds:
+            raise Unavailable("failed: no memory")
         return 1.0
 
-    assert contest.play_rounds(entries, run, 3) == ["b: failed: no memory"]
+    assert comparison.run_rounds(entries, run, 3) == ["b: failed: no memory"]
     assert list(entries) == [a]
     assert len(entries[a].milliseconds) == 3
 
 
 @pytest.mark.parametrize(
-    ("asked", "seconds", "round_seconds", "count"),
+    ("rounds", "seconds", "round_seconds", "count"),
     [(10, 100, 1, 10), (10, 5, 1, 5), (10, 0.1, 1, 1), (10, -1, 1, 1), (1, 100, 1, 1)],
 )
-def test_rounds_fit_into_the_time(asked, seconds, round_seconds, count):
-    assert contest.allowed_rounds(asked, seconds, round_seconds) == count
+def test_rounds_fit_into_the_time(rounds, seconds, round_seconds, count):
+    assert comparison.limit_rounds(rounds, seconds, round_seconds) == count
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
-        (["--against", "torch,tensorflow"], "there is no 'tensorflow'; there are torch,"),
-        (["--tasks", "backward"], "there is no 'backward'; there are convs, forward,"),
-        (["--batch", "1,none"], "'none': expected whole numbers, 1 or more"),
-        (["--batch", "0"], "'0': expected whole numbers, 1 or more"),
+        (["--against", "torch,tensorflow"], "unknown name 'tensorflow'; expected torch,"),
+        (["--tasks", "backward"], "unknown name 'backward'; expected convs, forward,"),
+        (["--batch", "1,none"], "'none': expected integers of 1 or more"),
+        (["--batch", "0"], "'0': expected integers of 1 or more"),
         (["--threads", "1,many"], "'many'"),
         (["--threads", "257"], "'257'"),
         (["--level", "avx9"], "avx9"),
@@ -125,19 +127,19 @@ def test_rounds_fit_into_the_time(asked, seconds, round_seconds, count):
         (["--size", "8"], "8"),
     ],
 )
-def test_what_cannot_be_meant_is_said(arguments, sentence):
+def test_invalid_options_are_refused(arguments, message):
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
-    assert sentence in " ".join(result.output.split())
+    assert message in " ".join(result.output.split())
 
 
 def test_help_names_the_tasks():
     result = CliRunner().invoke(main, ["--help"])
     assert result.exit_code == 0
-    assert all(task in result.output for task in (*contest.TASKS, *contest.PEERS))
+    assert all(task in result.output for task in (*TASKS, *PEERS))
 
 
-def test_a_tiny_contest(tmp_path):
+def test_a_tiny_run(tmp_path):
     file = tmp_path / "bench.json"
     text = command(*TINY, "--against", "none", "--batch", "2,1", "--layers", "--json", str(file))
     assert text.count("gradcam, five classes") == 2
@@ -146,7 +148,7 @@ def test_a_tiny_contest(tmp_path):
     assert content["versions"].keys() == {"gradcam", "BLAS of gradcam"}
     assert [(table["batch"], table["threads"]) for table in content["tables"]] == [(2, 1), (1, 1)]
     first = content["tables"][0]
-    assert [result["task"] for result in first["results"]] == list(contest.TASKS)
+    assert [result["task"] for result in first["results"]] == list(TASKS)
     assert first["peak"] > 0 and first["bandwidth"] > 0
     assert all(len(result["gradcam"]["milliseconds"]) == 2 for result in first["results"])
     phases = {(row["layer"], row["phase"]) for row in first["layers"]["rows"]}
@@ -154,15 +156,15 @@ def test_a_tiny_contest(tmp_path):
     assert text.count("conv2_1") == 4
 
 
-def test_what_is_not_installed_is_left_out(tmp_path, monkeypatch):
+def test_programs_that_are_not_installed_are_listed(tmp_path, monkeypatch):
     for name in ("torch", "onnxruntime", "openvino"):
         (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError(name={name!r})")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     text = command(*TINY, "--batch", "1", "--tasks", "forward,start")
-    for sentence in (
+    for message in (
         "PyTorch: torch is not installed",
         "PyTorch, tuned: torch is not installed",
         "ONNX Runtime: onnxruntime is not installed",
         "OpenVINO, f32: openvino is not installed",
     ):
-        assert sentence in text
+        assert message in text

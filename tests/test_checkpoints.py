@@ -1,4 +1,4 @@
-"""Every layout of weights, laid out here by plain loops, gives the same network bit for bit."""
+"""Weights in every layout, arranged here by plain loops, give the same network bit for bit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 from helpers import peer
 
 import gradcam
-from gradcam._models import checkpoints
+from gradcam._models import architecture, axes
+from gradcam._models.architecture import Architecture, Row
 from gradcam._models.checkpoints import identify
 from gradcam.weights import Weights, WeightsError
 
@@ -24,7 +25,7 @@ GRID = 7
 
 
 def tensors(name="vgg16", classes=5, seed=1):
-    """A narrow network, no two of its values the same, biases and variances neither."""
+    """Return the tensors of a narrow network; all values differ, also biases and variances."""
     made = getattr(gradcam, name).random_tensors(width=4, fc=8, classes=classes, seed=seed)
     generator = np.random.default_rng(seed)
     for key, values in made.items():
@@ -34,7 +35,7 @@ def tensors(name="vgg16", classes=5, seed=1):
 
 
 def layers(made, name="vgg16"):
-    """(Caffe name, weight, bias) of the convolutions and fully connected layers, in order."""
+    """Return (Caffe name, weight, bias) of each convolution and linear layer, in order."""
     names = iter([f"conv{each}" for each in CONVOLUTIONS[name.removesuffix("_bn")]])
     return [
         (LINEAR.get(key[:-7]) or next(names), weight, made[f"{key[:-7]}.bias"])
@@ -44,9 +45,9 @@ def layers(made, name="vgg16"):
 
 
 def outputs_last(caffe, weight):
-    """(O, I, H, W) as (H, W, I, O), (O, I) as (I, O), element by element.
+    """Return (O, I, H, W) as (H, W, I, O), (O, I) as (I, O), element by element.
 
-    The inputs of fc6 are then those of a map flattened as H, W, C, where they were C, H, W.
+    The inputs of fc6 are then a map flattened as H, W, C instead of C, H, W.
     """
     if weight.ndim == 4:
         turned = np.empty([weight.shape[axis] for axis in (2, 3, 1, 0)], np.float32)
@@ -64,7 +65,7 @@ def outputs_last(caffe, weight):
     return turned
 
 
-# --- the layouts, as their authors write them ---
+# --- the layouts, as the libraries write them ---
 
 
 def keras(made, name="vgg16", rename=lambda layer, caffe: layer):
@@ -78,7 +79,7 @@ def keras(made, name="vgg16", rename=lambda layer, caffe: layer):
 
 
 def keras_counted(made, name="vgg16", first=0):
-    """Layers that Keras named itself: conv2d, conv2d_1, ... dense, dense_1, dense_2."""
+    """Layers with Keras's default names: conv2d, conv2d_1, ... dense, dense_1, dense_2."""
     counts = {"conv2d": first, "dense": first}
 
     def rename(layer, caffe):
@@ -137,7 +138,7 @@ def prefixed(prefix, made):
 
 
 def parallel(made):
-    """DataParallel around the features alone, as PyTorch's ImageNet example had it."""
+    """DataParallel around the features alone, as in PyTorch's ImageNet example."""
     return {key.replace("features.", "features.module."): v for key, v in made.items()}
 
 
@@ -175,7 +176,7 @@ LAYOUTS = {
     "timm, wrapped": (lambda m: prefixed("model.", timm(m)), "vgg11", "timm's", "torchvision"),
     "Keras": (keras, "vgg16", "Keras's", "keras"),
     "Keras, 19": (lambda m: keras(m, "vgg19"), "vgg19", "Keras's", "keras"),
-    "Keras, by the alphabet": (
+    "Keras, sorted by name": (
         lambda m: dict(sorted(keras(m).items())),
         "vgg16",
         "Keras's",
@@ -187,26 +188,26 @@ LAYOUTS = {
         "Keras's",
         "keras",
     ),
-    "Keras, own end": (
+    "Keras, renamed last": (
         lambda m: keras(m, rename=lambda k, c: "doctor_or_nurse" if c == "fc8" else k),
         "vgg16",
         "Keras's",
         "keras",
     ),
-    "Keras, own three": (
+    "Keras, renamed linear layers": (
         lambda m: keras(m, rename=lambda k, c: f"dense_{c[2]}" if c[:2] == "fc" else k),
         "vgg16",
         "Keras's",
         "keras",
     ),
     "Keras, counted": (keras_counted, "vgg16", "Keras's, in the order of the layers", "keras"),
-    "Keras, counted by the alphabet": (
+    "Keras, counted, sorted by name": (
         lambda m: dict(sorted(keras_counted(m, "vgg19", first=4).items())),
         "vgg19",
         "Keras's, in the order of the layers",
         "keras",
     ),
-    "Keras, names without order": (
+    "Keras, names that say nothing": (
         lambda m: keras(m, rename=lambda k, c: f"{sum(map(ord, c)) % 7}{c}x"),
         "vgg16",
         "Keras's, in the order of the layers",
@@ -223,7 +224,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_every_layout_is_the_same_network(name):
+def test_every_layout_gives_the_same_network(name):
     arrange, architecture, layout, preset = LAYOUTS[name]
     made = tensors(architecture)
     content = Weights(arrange(made))
@@ -245,7 +246,7 @@ def test_every_layout_is_the_same_network(name):
 @pytest.mark.parametrize(
     "name", [f"vgg{n}{norm}" for n in (11, 13, 16, 19) for norm in ("", "_bn")]
 )
-def test_every_member_of_the_family_is_recognised(name):
+def test_every_vgg_is_recognised(name):
     made = tensors(name, classes=2)
     for arranged in (made, timm(made), onnx(made)):
         assert identify(Weights(arranged)).architecture == name
@@ -255,7 +256,7 @@ def test_every_member_of_the_family_is_recognised(name):
 
 
 @pytest.mark.parametrize("arrange", [lambda m: m, timm, caffe, lambda m: caffe(m, old=True), onnx])
-def test_what_has_the_order_already_is_not_copied(arrange):
+def test_tensors_in_the_right_order_are_not_copied(arrange):
     made = {key: np.asarray(values) for key, values in tensors().items()}
     found = identify(Weights(arrange(made)))
     assert found.in_place
@@ -263,21 +264,21 @@ def test_what_has_the_order_already_is_not_copied(arrange):
         assert np.shares_memory(values, made[key]), key
 
 
-def test_nothing_is_converted_before_it_is_asked_for(monkeypatch):
+def test_tensors_are_converted_only_when_requested(monkeypatch):
     content = Weights(keras(tensors()))
-    monkeypatch.setattr(checkpoints, "_transposed", None)
+    monkeypatch.setattr(axes, "transposed", None)
     found = identify(content)
     assert not found.in_place and found.classes == 5
     with pytest.raises(TypeError):
         found.tensors()
 
 
-@pytest.mark.parametrize("grid, channels, outputs", [(1, 1, 1), (9, 70, 130), (49, 65, 63)])
-def test_reordering(grid, channels, outputs):
-    """Sizes that tiles do not divide, against the definition."""
-    given = np.arange(grid * channels * outputs, dtype=np.float32).reshape(-1, outputs)
-    found = checkpoints._transposed(given, grid)
-    expected = given.reshape(grid, channels, outputs).T.reshape(outputs, -1)
+@pytest.mark.parametrize("positions, channels, outputs", [(1, 1, 1), (9, 70, 130), (49, 65, 63)])
+def test_reordering(positions, channels, outputs):
+    """Sizes that are not multiples of a tile, against the definition."""
+    given = np.arange(positions * channels * outputs, dtype=np.float32).reshape(-1, outputs)
+    found = axes.transposed(given, positions)
+    expected = given.reshape(positions, channels, outputs).T.reshape(outputs, -1)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -289,10 +290,10 @@ def test_integers_and_doubles_become_float32():
     assert {values.dtype for values in converted.values()} == {np.dtype(np.float32)}
 
 
-# --- what comes with the weights ---
+# --- metadata ---
 
 
-def test_the_metadata_goes_before_the_layout():
+def test_metadata_overrides_the_layout():
     content = Weights(keras(tensors()), {"preset": "torchvision"})
     assert identify(content).preset.name == "torchvision"
     assert gradcam.load(content, preset="caffe").preset.name == "caffe"
@@ -313,11 +314,11 @@ def test_eps_of_batch_normalisation():
     }
     np.testing.assert_allclose(scores[2], gradcam.load(shifted).forward(x).scores, rtol=1e-4)
     for eps in ("0", "-1", "nan", "inf", "small"):
-        with pytest.raises(WeightsError, match="eps of batch normalisation is to be above 0"):
+        with pytest.raises(WeightsError, match=r"eps .* must be a positive number"):
             identify(Weights(made, {"eps": eps}))
 
 
-RECORDS = {
+TRAINING_STATE = {
     "epoch": np.array(3),
     "best_acc1": np.array(71.5),
     "features.1.num_batches_tracked": np.array(7),
@@ -331,14 +332,14 @@ RECORDS = {
 }
 
 
-def test_records_of_the_training_run_are_left_out():
+def test_training_state_is_ignored():
     made = prefixed("state_dict.", tensors("vgg11_bn"))
-    found = identify(Weights(made | RECORDS))
-    assert found.architecture == "vgg11_bn" and found.ignored == tuple(RECORDS)
+    found = identify(Weights(made | TRAINING_STATE))
+    assert found.architecture == "vgg11_bn" and found.ignored == tuple(TRAINING_STATE)
 
 
 @pytest.mark.parametrize("average", ["state_dict_ema.", "model_ema.module.", "ema.", "net.ema."])
-def test_of_a_network_and_its_average_the_network_is_taken(average):
+def test_a_running_average_beside_the_network_is_ignored(average):
     made, other = prefixed("state_dict.", tensors()), prefixed(average, tensors(seed=9))
     for content in (made | other, other | made):
         found = identify(Weights(content))
@@ -349,7 +350,7 @@ def test_of_a_network_and_its_average_the_network_is_taken(average):
     assert identify(Weights(other)).ignored == ()
 
 
-# --- files that are refused, and what is said ---
+# --- files that are refused, and the messages ---
 
 
 def without(made, *parts):
@@ -366,22 +367,22 @@ def refused(made, *words):
 
 def test_two_networks_are_named_by_their_prefixes():
     one, two = prefixed("student.", tensors()), prefixed("teacher.", tensors("vgg11"))
-    refused(one | two, "2 networks in one", "'student.', 'teacher.'", "a file of its own")
+    refused(one | two, "2 networks", "'student.', 'teacher.'", "to a separate file")
     refused(one | tensors(), "'student.', ''")
     refused(
         keras(tensors(), rename=lambda k, c: f"a/{k}")
         | keras(tensors(), rename=lambda k, c: f"b/{k}"),
-        "two networks in one, a/block1_conv1/kernel and b/block1_conv1/kernel",
+        "two networks, with the tensors a/block1_conv1/kernel and b/block1_conv1/kernel",
     )
     refused(tensors() | prefixed("module.", tensors()), "features.0.weight and module.features.0")
 
 
 @pytest.mark.parametrize("arrange", [lambda m: m, timm, keras, frossard, caffe, onnx])
-def test_convolutions_alone_are_no_network(arrange):
+def test_convolutions_alone_are_refused(arrange):
     ends = ("classifier", "fc", "predictions", "linear", "head")
     made = without(arrange(tensors()), *ends)
     assert len(made) == 26
-    refused(made, "the convolutions of a vgg16 only", "nothing in it tells classes apart")
+    refused(made, "only the convolutions of VGG-16", "fully connected layers")
 
 
 def test_keras_without_its_top_says_how_to_get_it():
@@ -404,41 +405,44 @@ def test_keras_without_its_top_says_how_to_get_it():
         (without(keras(tensors()), "predictions", "fc2"), "missing fc2/kernel"),
         (
             without(keras_counted(tensors()), "dense_2"),
-            "13 convolutions and 2 fully connected layers are no VGG",
+            "13 convolutions and 2 fully connected layers; the known networks have 8 and 3",
         ),
         (without(onnx(tensors()), "conv13"), "12 convolutions and 3 fully connected"),
         (
             tensors() | {"features.99.weight": np.ones(3)},
-            "vgg16, but it is not one: not of this network features.99.weight",
+            "VGG-16, but the tensors differ: unexpected features.99.weight",
         ),
         (
             tensors() | {"auxiliary.weight": np.ones((2, 2))},
-            "not of this network auxiliary.weight",
+            "unexpected auxiliary.weight",
         ),
         (
             prefixed("backbone.", tensors()) | {"head.weight": np.ones((2, 5))},
-            "not of this network head.weight",
+            "unexpected head.weight",
         ),
         (
             keras(tensors()) | {"batch_normalization/gamma": np.ones(4)},
-            "not of this network batch_normalization/gamma",
+            "unexpected batch_normalization/gamma",
         ),
         (
             keras(tensors()) | {"extra/kernel": np.ones((5, 2)), "extra/bias": np.ones(2)},
-            "not of this network extra/kernel, extra/bias",
+            "unexpected extra/kernel, extra/bias",
         ),
-        (caffe(tensors()) | {"loss3.weight": np.ones((5, 2))}, "not of this network loss3.weight"),
-        ({}, "it holds no tensors"),
-        ({"epoch": np.array(1)}, "it holds no tensors"),
-        ({"layer1.0.conv1.weight": np.ones((2, 2, 3, 3))}, "tensors are layer1.0.conv1.weight"),
+        (caffe(tensors()) | {"loss3.weight": np.ones((5, 2))}, "unexpected loss3.weight"),
+        ({}, "the file holds no tensors"),
+        ({"epoch": np.array(1)}, "the file holds no tensors"),
+        (
+            {"layer1.0.conv1.weight": np.ones((2, 2, 3, 3))},
+            "the tensors are layer1.0.conv1.weight",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_missing_or_left_over_is_named(made, words):
+def test_missing_and_unexpected_tensors_are_named(made, words):
     refused(made, words)
 
 
-def test_endless_names_are_refused_at_once():
+def test_very_long_names_are_refused_at_once():
     refused(keras_counted(tensors()) | {"9" * 10**6 + "/kernel": np.ones((2, 2))}, "1000007 char")
 
 
@@ -486,23 +490,23 @@ def changed(made, key, shape):
         (changed(tensors(), "classifier.6.weight", (0, 8)), "(0, 8), expected (any, 8)"),
         (
             tensors() | {"features.0.bias": np.ones(4, complex)},
-            "'features.0.bias' holds complex128, expected floating numbers",
+            "'features.0.bias' has type complex128, expected real numbers",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_misshapen_tensors_are_told_by_the_files_own_names(made, words):
+def test_misshapen_tensors_are_named_as_in_the_file(made, words):
     refused(made, words)
 
 
-def test_nan_is_found_with_its_layer():
+def test_nan_is_reported_with_its_layer():
     made = keras(tensors())
     made["block3_conv2/kernel"][1, 1, 0, 0] = np.nan
     with pytest.raises(WeightsError, match=r"conv3_2.*block3_conv2|conv3_2.*holds NaN"):
         gradcam.load(made)
 
 
-def test_labels_are_as_many_as_classes():
+def test_there_must_be_as_many_labels_as_classes():
     with pytest.raises(ValueError, match="2 labels for a network of 5 classes"):
         gradcam.load(tensors(), labels=["doctor", "nurse"])
     content = Weights(tensors(), gradcam.Labels(["doctor", "nurse"]).to_metadata())
@@ -529,7 +533,7 @@ def test_labels_in_an_array_and_in_bytes():
         ({"classes": "[3]"}, "classes"),
     ],
 )
-def test_what_is_wrong_with_the_metadata_is_told_with_the_file(metadata, words, tmp_path):
+def test_errors_in_the_metadata_name_the_file(metadata, words, tmp_path):
     path = tmp_path / "w.safetensors"
     gradcam.weights.save(tensors(), path, metadata)
     for make in (gradcam.load, lambda p: gradcam.weights.convert(p, tmp_path / "new.safetensors")):
@@ -538,7 +542,7 @@ def test_what_is_wrong_with_the_metadata_is_told_with_the_file(metadata, words, 
     assert not (tmp_path / "new.safetensors").exists()
 
 
-def test_a_preset_that_is_given_goes_before_one_that_cannot_be_used(tmp_path):
+def test_a_given_preset_overrides_an_invalid_one(tmp_path):
     path = tmp_path / "w.safetensors"
     gradcam.weights.save(tensors(), path, {"preset": "nobody"})
     assert gradcam.load(path, preset="caffe").preset.name == "caffe"
@@ -552,7 +556,7 @@ def test_a_preset_that_is_given_goes_before_one_that_cannot_be_used(tmp_path):
 
 
 class Tensor:
-    """As much of PyTorch's as is needed here."""
+    """What is needed here of PyTorch's tensors."""
 
     def __init__(self, values, requires_grad=False):
         self.values, self.requires_grad = values, requires_grad
@@ -589,32 +593,95 @@ def test_dicts_that_are_refused():
         gradcam.load({"a.b": np.ones(2), "a": {"b": np.ones(2)}})
     circle: dict = {}
     circle["again"] = circle
-    with pytest.raises(WeightsError, match="within themselves"):
+    with pytest.raises(WeightsError, match="inside themselves"):
         gradcam.load(circle)
 
 
-def test_a_module_is_told_to_give_its_state_dict():
+def test_a_module_is_refused_with_a_hint_to_its_state_dict():
     class Model:
         def state_dict(self):
             return tensors()
 
     for make in (gradcam.load, gradcam.vgg16):
-        with pytest.raises(TypeError, match=r"got a Model; pass what its state_dict\(\) gives"):
+        with pytest.raises(TypeError, match=r"got a Model; pass its state_dict\(\)"):
             make(Model())
+
+
+# --- other architectures ---
+
+
+def residual_rows():
+    """A stem, a residual block with a depthwise convolution, a concatenation, and a classifier."""
+
+    def conv(name, units, before, **options):
+        yield Row(name, "conv", (before,), units=units, bias=False, torchvision=name, **options)
+        yield Row(f"{name}_bn", "batch_norm", torchvision=f"{name}_bn")
+
+    padded = {"padding": 1}
+    yield from conv("stem", 4, "input", kernel=(3, 3), attributes=padded)
+    yield Row("stem_relu", "relu")
+    yield from conv("deep", 4, "stem_relu", kernel=(3, 3), attributes=padded | {"groups": 4})
+    yield from conv("flat", 4, "stem_relu", kernel=(1, 1))
+    yield Row("sum", "add", ("deep_bn", "flat_bn"))
+    yield Row("both", "concatenate", ("sum", "stem_relu"))
+    yield Row("pool", "adaptive_average_pool", attributes={"size": 2})
+    yield Row("flatten", "flatten")
+    yield Row("scores", "linear", units=10, torchvision="scores")
+
+
+@pytest.fixture
+def residual(monkeypatch):
+    monkeypatch.setattr(architecture, "_registry", dict(architecture._registry))
+    found = Architecture("residual", "Residual network", residual_rows, eps=1e-3)
+    architecture.register(found)
+    return found
+
+
+def test_a_registered_architecture_with_branches_is_recognised(residual):
+    made = residual.random_tensors(classes=6, seed=1)
+    assert made["deep.weight"].shape == (4, 1, 3, 3) and "deep.bias" not in made
+    assert made["scores.weight"].shape == (6, 8 * 4)
+    found = identify(Weights(prefixed("model.", made)))
+    assert (found.architecture, found.classes, found.eps) == ("residual", 6, 1e-3)
+    network = gradcam.load(made)
+    x = np.random.default_rng(2).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    tape = network.forward(x, keep=["stem_relu", "deep_bn", "flat_bn", "both"])
+    both = np.concatenate(
+        [tape.activation("deep_bn") + tape.activation("flat_bn"), tape.activation("stem_relu")], 1
+    )
+    np.testing.assert_allclose(tape.activation("both"), both, rtol=1e-5, atol=1e-6)
+    with pytest.raises(WeightsError, match=r"weights of a residual: use gradcam\.residual,"):
+        gradcam.vgg16(made)
+
+
+def test_shapes_of_branches_are_checked(residual):
+    made = residual.random_tensors()
+    refused(changed(made, "deep.weight", (4, 4, 3, 3)), "(4, 4, 3, 3), expected (any, 1, 3, 3)")
+    refused(changed(made, "flat.weight", (4, 4, 3, 3)), "(4, 4, 3, 3), expected (any, 4, 1, 1)")
+    refused(changed(made, "scores.weight", (10, 16)), "(10, 16), expected (any, 32)")
+    refused(without(made, "flat.w"), "the closest network is Residual network", "flat.weight")
+
+
+def test_the_registry(residual):
+    assert architecture.find("residual") is residual is architecture.registered()[-1]
+    with pytest.raises(ValueError, match="two architectures are called 'residual'"):
+        architecture.register(residual)
+    with pytest.raises(ValueError, match="unknown architecture 'vgg17'; expected one of vgg11, "):
+        architecture.find("vgg17")
 
 
 # --- Keras ---
 
 
 def swapped(made):
-    """conv5_2 was made after conv5_3, and the second dense layer first."""
+    """conv5_2 was created after conv5_3, and the second dense layer before the first."""
     names = {"conv2d_11": "conv2d_12", "conv2d_12": "conv2d_11", "dense": "dense_1"}
     names["dense_1"] = "dense"
     parts = [(name.split("/"), values) for name, values in keras_counted(made).items()]
     return {f"{names.get(layer, layer)}/{kind}": values for (layer, kind), values in parts}
 
 
-def test_an_order_that_the_file_tells_goes_before_numbers():
+def test_the_order_of_the_file_overrides_numbers():
     made = tensors()
     converted = identify(Weights(swapped(made), ordered=True)).tensors()
     for key, values in made.items():
@@ -623,7 +690,7 @@ def test_an_order_that_the_file_tells_goes_before_numbers():
         identify(Weights(swapped(made)))
 
 
-def test_layers_of_an_h5_file_have_the_files_order(tmp_path):
+def test_layers_of_an_h5_file_are_in_the_order_of_the_file(tmp_path):
     made = tensors()
     with peer("h5py").File(tmp_path / "w.h5", "w") as file:
         content = swapped(made)
@@ -653,7 +720,7 @@ def normalised(made, biases):
 
 
 @pytest.mark.parametrize("biases", [True, False])
-def test_batch_normalisation_of_keras_is_refused_in_words(biases):
+def test_batch_normalisation_of_keras_is_refused(biases):
     refused(normalised(tensors(), biases), "whether it comes before or after the ReLU", "ONNX")
-    no_vgg = without(normalised(tensors(), biases), "conv2d_3", "batch_normalization_3")
-    assert "ONNX" not in refused(no_vgg, "it is not one: missing conv")
+    incomplete = without(normalised(tensors(), biases), "conv2d_3", "batch_normalization_3")
+    assert "ONNX" not in refused(incomplete, "the tensors differ: missing conv")

@@ -542,11 +542,11 @@ def test_convert(weight_file):
     assert found["dtypes"] == ["float16"] and found["preset"] == "torchvision"
     for options in ((), ("--force",)):
         run("convert", weight_file, weight_file, *options, code=2)
-        assert "is the file to be read" in run.errors
+        assert "is the file to read" in run.errors
     run("convert", "a.png", "b.safetensors", code=2)
     assert run.errors == "Error: a.png: a picture (PNG), not weights\n"
     run("convert", weight_file, "b.h5", code=2)
-    assert "name the file ....safetensors" in run.errors
+    assert "must end in .safetensors" in run.errors
     assert Path(weight_file).read_bytes() == before
     assert not Path("b.safetensors").exists() and not Path("b.h5").exists()
 

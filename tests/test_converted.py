@@ -1,4 +1,4 @@
-"""Copies of converted weights in the cache: the same network, found only when they fit."""
+"""Copies of converted weights in the cache: the same network, used only if they are valid."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def source(tmp_path):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A cache folder of its own, in which small networks have a place too."""
+    """Use a temporary cache folder, which stores small networks too."""
     monkeypatch.setenv("GRADCAM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(converted, "LEAST_BYTES", 1)
+    monkeypatch.setattr(converted, "MIN_BYTES", 1)
     return tmp_path / "cache"
 
 
@@ -50,7 +50,7 @@ def never(*arguments):
     raise AssertionError("the original was read")
 
 
-def test_a_copy_is_left_and_then_used(source, cache, monkeypatch):
+def test_a_copy_is_written_and_then_used(source, cache, monkeypatch):
     first = gradcam.vgg16(source)
     np.testing.assert_array_equal(first.forward(X).scores, expected())
     (copy,) = files(cache)
@@ -67,14 +67,14 @@ def test_a_copy_is_left_and_then_used(source, cache, monkeypatch):
         gradcam.vgg19(source)
 
 
-def test_labels_and_preset_stay_the_callers(source, cache):
+def test_labels_and_preset_of_the_caller_override_the_copys(source, cache):
     for _ in range(2):
         network = gradcam.load(source, labels=list("abcde"), preset="torchvision")
         assert network.preset.name == "torchvision" and network.labels[0].label == "a"
     assert gradcam.load(source).preset.name == "frossard"
 
 
-def test_batch_normalisations_eps_is_kept(tmp_path, cache):
+def test_eps_of_batch_normalisation_is_stored(tmp_path, cache):
     path = tmp_path / "w.safetensors"
     made = tensors("vgg11_bn")
     weights.save(made, path, {"eps": "0.25", "preset": "caffe", "made": "here"})
@@ -88,15 +88,15 @@ def test_batch_normalisations_eps_is_kept(tmp_path, cache):
     assert found.metadata["made"] == "here"
 
 
-def test_what_can_be_used_in_place_has_no_copy(tmp_path, cache):
+def test_weights_that_are_used_in_place_have_no_copy(tmp_path, cache):
     path = tmp_path / "w.safetensors"
     weights.save(tensors(), path)
     np.testing.assert_array_equal(scores(path), expected())
     assert files(cache) == []
 
 
-def test_what_lies_at_odd_addresses_has_none_either(tmp_path, cache):
-    """numpy.savez does not align its arrays; names of other lengths move them."""
+def test_weights_at_odd_addresses_have_no_copy(tmp_path, cache):
+    """numpy.savez does not align arrays; longer names move them."""
     addresses = set()
     for pad in range(4):
         path = tmp_path / f"{pad}.npz"
@@ -107,30 +107,30 @@ def test_what_lies_at_odd_addresses_has_none_either(tmp_path, cache):
     assert len(addresses) > 1 and files(cache) == []
 
 
-def test_another_file_in_its_place_is_not_taken_for_it(source, cache):
+def test_another_file_at_the_same_path_is_not_confused(source, cache):
     scores(source)
     status = source.stat()
     np.savez(source, **frossard(tensors(seed=2)))
-    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))  # the same size, place and time
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))  # the same size, path and time
     assert source.stat().st_size == status.st_size
     np.testing.assert_array_equal(scores(source), expected(2))
     np.testing.assert_array_equal(scores(source), expected(2))
 
 
-def test_a_change_where_no_sample_is_taken_is_seen(source, cache, monkeypatch):
-    """The file's time of change is what it was; that of its entry in the folder cannot be set."""
+def test_a_change_outside_of_the_samples_is_detected(source, cache, monkeypatch):
+    """The modification time can be reset, but the time of the inode's change cannot."""
     monkeypatch.setattr(converted, "_SAMPLES", 2)
     scores(source)
     status = source.stat()
     content = np.load(source)["fc6_W"].tobytes()
     place = source.read_bytes().index(content) + len(content) // 2 // 4 * 4
     assert converted._BLOCK < place < status.st_size - converted._BLOCK
-    before = converted._of_file(source)
+    before = converted._file_digest(source)
     with open(source, "r+b") as file:
         file.seek(place)
         file.write(np.float32(100).tobytes() * 8)
     os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert converted._of_file(source) == before
+    assert converted._file_digest(source) == before
     assert converted.Copy(source).weights() is None
 
 
@@ -146,7 +146,7 @@ def test_copies_of_another_version_are_not_used(which, source, cache, monkeypatc
 
 
 def transposed(made):
-    """A VGG-11 as ONNX, with matrices as Gemm takes them by default."""
+    """Return a VGG-11 as ONNX, with transposed matrices, Gemm's default."""
     ops = onnx_files.layers("vgg11", made)
     for op in ops:
         if op.op == "Gemm":
@@ -155,8 +155,8 @@ def transposed(made):
     return ops
 
 
-@pytest.mark.parametrize("place", [0, -1], ids=["a convolution's", "a matrix"])
-def test_onnx_models_with_a_file_beside_are_read_each_time(place, tmp_path, cache):
+@pytest.mark.parametrize("place", [0, -1], ids=["convolution", "linear"])
+def test_onnx_models_with_external_data_are_read_each_time(place, tmp_path, cache):
     path, data = tmp_path / "m.onnx", tmp_path / "m.onnx.data"
     made = tensors("vgg11")
     ops = transposed(made)
@@ -176,7 +176,7 @@ def test_onnx_models_with_a_file_beside_are_read_each_time(place, tmp_path, cach
         scores(path)
 
 
-def test_onnx_models_of_one_file_are_kept(tmp_path, cache, monkeypatch):
+def test_onnx_models_in_one_file_have_a_copy(tmp_path, cache, monkeypatch):
     path = tmp_path / "m.onnx"
     made = tensors("vgg11")
     path.write_bytes(onnx_files.model(transposed(made)))
@@ -187,8 +187,8 @@ def test_onnx_models_of_one_file_are_kept(tmp_path, cache, monkeypatch):
     assert len(files(cache)) == 1
 
 
-def test_a_cache_that_cannot_be_looked_into_is_none(source, monkeypatch):
-    """Another user's home, say. Permissions do not bind the superuser, the longest name does."""
+def test_a_cache_that_cannot_be_read_is_ignored(source, monkeypatch):
+    """A name that is too long fails for root too, unlike missing permissions."""
     monkeypatch.setenv("GRADCAM_CACHE", str(source.parent / ("x" * 300)))
     np.testing.assert_array_equal(scores(source), expected())
 
@@ -204,7 +204,7 @@ def test_a_cache_that_is_read_only_is_used(source, cache, monkeypatch):
     np.testing.assert_array_equal(scores(source), expected())
 
 
-@pytest.mark.parametrize("damage", ["emptied", "cut", "of zeros", "another's"])
+@pytest.mark.parametrize("damage", ["emptied", "cut", "zeroed", "another's"])
 def test_a_damaged_copy_is_not_used(damage, source, cache, tmp_path):
     scores(source)
     (copy,) = files(cache)
@@ -213,7 +213,7 @@ def test_a_damaged_copy_is_not_used(damage, source, cache, tmp_path):
         content = b""
     elif damage == "cut":
         content = content[:-1000]
-    elif damage == "of zeros":
+    elif damage == "zeroed":
         content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     else:
         weights.save(tensors(seed=3), tmp_path / "other")
@@ -223,17 +223,17 @@ def test_a_damaged_copy_is_not_used(damage, source, cache, tmp_path):
     assert converted.Copy(source).weights() is not None  # written again
 
 
-def test_nothing_is_written_where_nothing_may_be(source, cache, monkeypatch):
+def test_nothing_is_written_if_the_cache_is_off_or_the_network_small(source, cache, monkeypatch):
     monkeypatch.setenv("GRADCAM_CACHE", "off")
     np.testing.assert_array_equal(scores(source), expected())
     monkeypatch.setenv("GRADCAM_CACHE", str(cache))
-    monkeypatch.setattr(converted, "LEAST_BYTES", 32 << 20)
+    monkeypatch.setattr(converted, "MIN_BYTES", 32 << 20)
     np.testing.assert_array_equal(scores(source), expected())
     assert files(cache) == []
 
 
-@pytest.mark.parametrize("obstacle", ["a file in the folder's place", "a full disk"])
-def test_what_cannot_be_written_is_no_error(obstacle, source, cache, monkeypatch):
+@pytest.mark.parametrize("obstacle", ["a file instead of the folder", "a full disk"])
+def test_a_copy_that_cannot_be_written_is_not_an_error(obstacle, source, cache, monkeypatch):
     if obstacle == "a full disk":
 
         def fail(*arguments):
@@ -246,7 +246,7 @@ def test_what_cannot_be_written_is_no_error(obstacle, source, cache, monkeypatch
     assert cache.is_file() or files(cache) == []
 
 
-def test_weights_that_are_not_finite_are_not_kept(source, cache):
+def test_weights_that_are_not_finite_have_no_copy(source, cache):
     made = frossard(tensors())
     made["fc7_W"][0, 0] = np.nan
     np.savez(source, **made)
@@ -255,7 +255,7 @@ def test_weights_that_are_not_finite_are_not_kept(source, cache):
     assert files(cache) == []
 
 
-def test_a_file_that_changes_meanwhile_has_no_copy(source, cache, monkeypatch):
+def test_a_file_that_changes_while_it_is_read_has_no_copy(source, cache, monkeypatch):
     copy = converted.Copy(source)
     content = weights.load(source)
     checkpoint = gradcam._models.checkpoints.identify(content)
@@ -264,17 +264,17 @@ def test_a_file_that_changes_meanwhile_has_no_copy(source, cache, monkeypatch):
     assert copy.write(made, checkpoint, content.metadata) is None and files(cache) == []
 
 
-def test_the_longest_unused_go_first(source, cache, tmp_path, monkeypatch):
+def test_the_least_recently_used_copies_are_removed_first(source, cache, tmp_path, monkeypatch):
     scores(source)
     (first,) = files(cache)
     os.utime(first, (1, 1))
-    (cache / f"{'0' * 32}.packs").write_bytes(bytes(1000))  # not ours to remove
-    monkeypatch.setattr(converted, "MOST_BYTES", first.stat().st_size + 1000)
+    (cache / f"{'0' * 32}.packs").write_bytes(bytes(1000))  # another kind of file, which stays
+    monkeypatch.setattr(converted, "MAX_BYTES", first.stat().st_size + 1000)
     other = tmp_path / "other.npz"
     np.savez(other, **frossard(tensors(seed=5)))
     scores(other)
-    left = files(cache)
-    assert first not in left and len(left) == 2
+    remaining = files(cache)
+    assert first not in remaining and len(remaining) == 2
 
 
 def test_threads_and_processes_at_once(source, cache):
@@ -284,7 +284,7 @@ def test_threads_and_processes_at_once(source, cache):
     program = (
         "import gradcam, numpy as np\n"
         "from gradcam._models import converted\n"
-        "converted.LEAST_BYTES = 1\n"
+        "converted.MIN_BYTES = 1\n"
         f"x = np.random.default_rng(2).standard_normal((1, 3, 32, 40)).astype(np.float32)\n"
         f"print(gradcam.vgg16({str(source)!r}).forward(x).scores.tobytes().hex())"
     )

@@ -1,4 +1,4 @@
-"""Downloading trained weights: from a server on this computer, which misbehaves as servers do."""
+"""Downloads of published weights, from a server on this computer that fails in typical ways."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gradcam._models.published import DownloadError, Published, WeightsError, fe
 from gradcam._weights.reading import KEYWORDS
 
 CONTENT = bytes(range(256)) * 4096
-"""What the published file holds: sixteen of the chunks that are taken at a time."""
+"""The content of the published file: sixteen chunks."""
 
 HALF = len(CONTENT) // 2
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -44,11 +44,11 @@ PARAMETERS = {
     "vgg16_bn": 138_365_992,
     "vgg19_bn": 143_678_248,
 }
-"""As torchvision counts them, without the running statistics."""
+"""As documented by torchvision, without the running statistics."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers as the test's own function says; counts what it was asked."""
+    """Answers by the test's own function, and records the requests."""
 
     server: Server
 
@@ -68,13 +68,13 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def rest(self) -> int:
-        """Where the part that was asked for begins."""
+    def range_start(self) -> int:
+        """Return the first byte of the requested range."""
         return int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
 
     def answer_part(self, end: int = len(CONTENT)):
-        """The part that was asked for, up to `end` and then broken off."""
-        start = self.rest()
+        """Send the requested range up to `end`, then break the connection."""
+        start = self.range_start()
         length = len(CONTENT) - start
         if start == 0:
             self.answer(CONTENT[:end], length=length)
@@ -92,7 +92,7 @@ class Server(ThreadingHTTPServer):
         self.asked = []
         self.behaviour = lambda handler: handler.answer(CONTENT)
 
-    def handle_error(self, *_):  # a client that went away
+    def handle_error(self, *_):  # a client that closed the connection
         pass
 
     @property
@@ -120,7 +120,7 @@ def pooch():
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """A cache and homes of their own; no proxy between the test and its server."""
+    """Use temporary cache and home folders, and no proxy for the server."""
     for name in ("TORCH_HOME", "KERAS_HOME", "GRADCAM_MIRROR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -143,14 +143,14 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def nobody() -> str:
-    """An address of this computer at which nobody listens."""
+def closed_url() -> str:
+    """Return a URL of this computer without a server."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as closed:
         return f"http://127.0.0.1:{closed.server_port}/{NAME}"
 
 
 def refused(*parts: str) -> str:
-    """What fetch says when it fails, which must hold these parts."""
+    """Return the message of fetch when it fails; it must contain these parts."""
     with pytest.raises(DownloadError) as caught:
         fetch("vgg16", "imagenet")
     for part in parts:
@@ -160,10 +160,10 @@ def refused(*parts: str) -> str:
 
 
 def program(url: str, *before: str) -> str:
-    """A program that fetches the file in a process of its own."""
+    """Return a program that fetches the file, for another process."""
     return "\n".join(
         [
-            # Started in the background, tests run with SIGINT ignored, and so would this.
+            # Tests in the background ignore SIGINT, and their child processes would too.
             "import signal",
             "signal.signal(signal.SIGINT, signal.default_int_handler)",
             "from gradcam._models import published as download",
@@ -178,7 +178,7 @@ def program(url: str, *before: str) -> str:
 
 @contextmanager
 def started(text: str, stderr: int = subprocess.PIPE):
-    """A process that does not outlive the block."""
+    """Start a process and kill it at the end of the block."""
     with subprocess.Popen(
         [sys.executable, "-c", text],
         cwd=Path(__file__).parent,
@@ -192,7 +192,7 @@ def started(text: str, stderr: int = subprocess.PIPE):
             process.kill()
 
 
-# The table.
+# --- the table ---
 
 
 def test_the_table():
@@ -211,39 +211,39 @@ def test_the_table():
         assert 0 < file.size - 4 * PARAMETERS[file.architecture] < 100_000
 
 
-def test_synonyms_and_names_that_are_none(monkeypatch):
+def test_synonyms_and_unknown_names(monkeypatch):
     for name in KEYWORDS:
         assert download._published("vgg16", name).architecture == "vgg16"
     assert {file.weights for file in download.FILES} | set(download.SYNONYMS) == set(KEYWORDS)
     assert download._published("vgg16", "DEFAULT") is download._published("vgg16", "imagenet")
-    with pytest.raises(ValueError, match="none are published for vgg11; there is 'imagenet'"):
+    with pytest.raises(ValueError, match="not published for vgg11; expected 'imagenet'"):
         fetch("vgg11", "imagenet-caffe")
 
 
-def test_nothing_is_imported_or_asked_at_import():
+def test_import_loads_no_libraries():
     program = (
         "import sys, gradcam._models.published; print({'pooch', 'requests'} & set(sys.modules))"
     )
     assert run_python(program) == "set()"
 
 
-# Files that are there.
+# --- files that exist already ---
 
 
 @pytest.mark.parametrize(
     "digest", [f"sha256:{SHA256[:8]}", f"md5:{hashlib.md5(CONTENT).hexdigest()}"]
 )
-def test_a_file_put_there_by_hand(cache, monkeypatch, digest):
-    publish(monkeypatch, nobody(), digest=digest)
+def test_a_file_that_the_user_copied_into_the_cache(cache, monkeypatch, digest):
+    publish(monkeypatch, closed_url(), digest=digest)
     cache.mkdir(parents=True)
     (cache / NAME).write_bytes(CONTENT)
     assert fetch("vgg16", "imagenet") == cache / NAME
     monkeypatch.setattr(download, "file_digest", None)
-    assert fetch("vgg16", "DEFAULT") == cache / NAME, "the digest is remembered"
+    assert fetch("vgg16", "DEFAULT") == cache / NAME, "the digest is noted"
 
 
 def test_a_file_that_changes_is_checked_again(cache, monkeypatch):
-    publish(monkeypatch, nobody())
+    publish(monkeypatch, closed_url())
     cache.mkdir(parents=True)
     (cache / NAME).write_bytes(CONTENT)
     fetch("vgg16", "imagenet")
@@ -251,18 +251,23 @@ def test_a_file_that_changes_is_checked_again(cache, monkeypatch):
     with open(cache / NAME, "r+b") as file:
         file.write(b"other")
     os.utime(cache / NAME, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(WeightsError, match=r"not small-12345678\.pth as published"):
+    with pytest.raises(WeightsError, match=r"not the published small-12345678\.pth"):
         fetch("vgg16", "imagenet")
 
 
 @pytest.mark.parametrize("content", [b"", CONTENT[:HALF], CONTENT[:-1] + b"?", b"<html>"])
-def test_another_file_put_there_is_refused_and_kept(cache, monkeypatch, content):
-    publish(monkeypatch, nobody())
+def test_a_different_file_in_the_cache_is_refused_and_kept(cache, monkeypatch, content):
+    publish(monkeypatch, closed_url())
     cache.mkdir(parents=True)
     (cache / NAME).write_bytes(content)
     with pytest.raises(WeightsError) as caught:
         fetch("vgg16", "imagenet")
-    for part in (str(cache / NAME), f"{len(content):,} bytes", SHA256, "remove it"):
+    for part in (
+        str(cache / NAME),
+        f"{len(content):,} bytes",
+        SHA256,
+        "remove it to download it again",
+    ):
         assert part in str(caught.value)
     assert (cache / NAME).read_bytes() == content and files(cache) == [NAME]
 
@@ -277,8 +282,8 @@ def test_another_file_put_there_is_refused_and_kept(cache, monkeypatch, content)
     ],
 )
 @pytest.mark.parametrize("off", [False, True])
-def test_the_caches_of_others(tmp_path, cache, monkeypatch, variable, folder, off):
-    publish(monkeypatch, nobody())
+def test_the_caches_of_other_libraries(tmp_path, cache, monkeypatch, variable, folder, off):
+    publish(monkeypatch, closed_url())
     if variable:
         monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
     if off:
@@ -293,7 +298,7 @@ def test_the_caches_of_others(tmp_path, cache, monkeypatch, variable, folder, of
         assert fetch("vgg16", "imagenet") == there
 
 
-def test_a_damaged_file_in_the_cache_of_others_is_passed_over(tmp_path, cache, monkeypatch, server):
+def test_a_damaged_file_of_another_library_is_ignored(tmp_path, cache, monkeypatch, server):
     peer("pooch")
     publish(monkeypatch, server.url)
     there = tmp_path / "home/.cache/torch/hub/checkpoints" / NAME
@@ -309,11 +314,11 @@ def test_without_a_cache(monkeypatch):
     refused("set GRADCAM_CACHE to a folder", "https://example.org/file", "gradcam.vgg16('FILE')")
 
 
-# Mirrors.
+# --- mirrors ---
 
 
 def test_a_mirror_in_a_folder_needs_no_network_and_no_pooch(tmp_path, cache, monkeypatch, capfd):
-    publish(monkeypatch, nobody())
+    publish(monkeypatch, closed_url())
     stick = tmp_path / "a stick"
     stick.mkdir()
     (stick / NAME).write_bytes(CONTENT)
@@ -325,10 +330,10 @@ def test_a_mirror_in_a_folder_needs_no_network_and_no_pooch(tmp_path, cache, mon
     assert out == "" and err == f"Downloading {stick.as_uri()}/{NAME} (1 MB) to {path}\n"
 
 
-def test_a_mirror_that_is_no_address(monkeypatch):
-    publish(monkeypatch, nobody())
+def test_a_mirror_that_is_not_a_url(monkeypatch):
+    publish(monkeypatch, closed_url())
     monkeypatch.setenv("GRADCAM_MIRROR", "/media/stick")
-    with pytest.raises(ValueError, match="GRADCAM_MIRROR='/media/stick': expected the address"):
+    with pytest.raises(ValueError, match="GRADCAM_MIRROR='/media/stick': expected the URL"):
         fetch("vgg16", "imagenet")
 
 
@@ -339,23 +344,23 @@ def test_the_mirror_comes_first(cache, monkeypatch, server, second, pooch):
     assert server.asked == [(f"/weights/{NAME}", None)] and second.asked == []
 
 
-def test_after_the_mirror_comes_the_publisher(tmp_path, monkeypatch, server, pooch):
+def test_the_publisher_comes_after_the_mirror(tmp_path, monkeypatch, server, pooch):
     publish(monkeypatch, server.url)
     monkeypatch.setenv("GRADCAM_MIRROR", tmp_path.as_uri())
     assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
 
 
-def test_addresses_are_tried_in_turn(monkeypatch, server, second, pooch):
+def test_urls_are_tried_in_order(monkeypatch, server, second, pooch):
     def wrong(handler):
         handler.answer(b"x" * len(CONTENT))
 
     server.behaviour = wrong
-    publish(monkeypatch, nobody(), server.url, second.url)
+    publish(monkeypatch, closed_url(), server.url, second.url)
     assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
     assert len(server.asked) == len(second.asked) == 1
 
 
-# Downloads.
+# --- downloads ---
 
 
 def test_a_download(cache, monkeypatch, server, pooch, capfd):
@@ -430,44 +435,44 @@ def in_circles(handler):
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        (html, "a web page came in its place (does the network want you to log in?)"),
+        (html, "received a web page instead (does the network require a login?)"),
         (gone, "the server answered 404 Not Found"),
-        (wrong_checksum, "1,048,576 bytes came that are not the file, by their sha256"),
-        (too_long, "it sends more than the 1 MB of the file"),
+        (wrong_checksum, "received 1,048,576 bytes with another sha256"),
+        (too_long, "the server sends more than the 1 MB of the file"),
         (silent, "no answer within 0.4 s"),
         (garbled, "invalid literal for int"),
         (in_circles, "Exceeded 30 redirects"),
     ],
 )
-def test_what_a_server_may_do(cache, monkeypatch, server, pooch, behaviour, reason):
+def test_failures_of_servers(cache, monkeypatch, server, pooch, behaviour, reason):
     server.behaviour = behaviour
     monkeypatch.setattr(download, "TIMEOUT", 0.4)
     publish(monkeypatch, server.url)
-    refused(f"{server.url}: {reason}", f"put it at {cache / NAME}", "gradcam.vgg16('FILE')")
+    refused(f"{server.url}: {reason}", f"copy it to {cache / NAME}", "gradcam.vgg16('FILE')")
     assert files(cache) == []
     assert len(server.asked) == (31 if behaviour is in_circles else 1)
 
 
 def test_without_a_network(cache, monkeypatch, pooch):
-    url = nobody()
+    url = closed_url()
     publish(monkeypatch, url)
-    told = refused("Without a network", f"put it at {cache / NAME}", "(1 MB)")
-    assert f"{url}: Connection refused" in told
+    message = refused("If this computer is offline", f"copy it to {cache / NAME}", "(1 MB)")
+    assert f"{url}: Connection refused" in message
     assert files(cache) == []
 
 
-def test_every_address_is_told(cache, monkeypatch, server, pooch):
+def test_every_url_is_named(cache, monkeypatch, server, pooch):
     server.behaviour = gone
-    url = nobody()
+    url = closed_url()
     publish(monkeypatch, url, server.url)
     refused(f"({url}: Connection refused; {server.url}: the server answered 404 Not Found)")
 
 
-# Connections that break.
+# --- broken connections ---
 
 
-def test_a_broken_connection_is_taken_up_again(monkeypatch, server, pooch):
-    """As long as each brings more, however often."""
+def test_a_broken_download_is_resumed(monkeypatch, server, pooch):
+    """Any number of times, if each connection receives further bytes."""
     breaks = list(range(1 << 16, len(CONTENT), 1 << 16))
     server.behaviour = lambda handler: handler.answer_part(
         (*breaks, len(CONTENT))[len(server.asked) - 1]
@@ -478,8 +483,8 @@ def test_a_broken_connection_is_taken_up_again(monkeypatch, server, pooch):
     assert [part for _, part in server.asked] == [None, *(f"bytes={at}-" for at in breaks)]
 
 
-def test_a_server_that_knows_no_parts(monkeypatch, server, pooch):
-    """It answers with all of it, from the beginning."""
+def test_a_server_without_ranges(monkeypatch, server, pooch):
+    """It sends the whole file from the beginning."""
 
     def behaviour(handler):
         end = HALF if len(server.asked) == 1 else len(CONTENT)
@@ -491,28 +496,28 @@ def test_a_server_that_knows_no_parts(monkeypatch, server, pooch):
     assert [part for _, part in server.asked] == [None, f"bytes={HALF}-"]
 
 
-def test_a_server_that_sends_another_part(cache, monkeypatch, server, pooch):
+def test_a_server_that_sends_another_range(cache, monkeypatch, server, pooch):
     def behaviour(handler):
-        if handler.rest() == 0:
+        if handler.range_start() == 0:
             handler.answer_part(HALF)
         else:
             handler.answer(CONTENT[:HALF], 206, Content_Range=f"bytes 0-{HALF - 1}/{len(CONTENT)}")
 
     server.behaviour = behaviour
     publish(monkeypatch, server.url)
-    refused(f"asked for what follows byte {HALF}, it sent 'bytes 0-")
+    refused(f"asked for the bytes from {HALF} on, the server sent 'bytes 0-")
     assert files(cache) == []
 
 
-def test_a_connection_that_breaks_always_at_the_same_place(cache, monkeypatch, server, pooch):
+def test_connections_that_always_break_at_the_same_byte(cache, monkeypatch, server, pooch):
     server.behaviour = lambda handler: handler.answer(CONTENT[:HALF], length=len(CONTENT))
     publish(monkeypatch, server.url)
-    refused(f"broke off after {HALF:,} bytes")
+    refused(f"interrupted after {HALF:,} bytes")
     assert len(server.asked) == 1 + download.RETRIES
     assert files(cache) == []
 
 
-def test_a_server_that_falls_silent_in_the_middle(monkeypatch, server, pooch):
+def test_a_server_that_stops_sending(monkeypatch, server, pooch):
     def behaviour(handler):
         if len(server.asked) == 1:
             handler.answer(CONTENT[:HALF], length=len(CONTENT))
@@ -539,76 +544,76 @@ def test_a_server_that_is_busy(monkeypatch, server, pooch, status):
     assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
 
 
-def test_what_one_address_began_another_does_not_go_on_with(monkeypatch, server, second, pooch):
+def test_another_url_starts_from_the_beginning(monkeypatch, server, second, pooch):
     server.behaviour = lambda handler: handler.answer(b"?" * HALF, length=len(CONTENT))
     publish(monkeypatch, server.url, second.url)
     assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
     assert second.asked == [(f"/{NAME}", None)]
 
 
-# The disk.
+# --- the disk ---
 
 
-def test_too_little_room(cache, monkeypatch):
-    publish(monkeypatch, nobody())
+def test_too_little_free_space(cache, monkeypatch):
+    publish(monkeypatch, closed_url())
     full = SimpleNamespace(f_bavail=10, f_frsize=4096)
     monkeypatch.setattr(os, "statvfs", lambda path: full)
-    refused(f"needs 1 MB in {cache}, where 0 MB are free", "GRADCAM_CACHE")
+    refused(f"needs 1 MB in {cache}, but only 0 MB are free", "GRADCAM_CACHE")
     assert files(cache) == []
 
 
 def test_a_disk_that_fills_up(cache, server, pooch):
-    """The system refuses to write on, as it does where there is no room."""
+    """The system refuses further writes, as on a full disk."""
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({HALF}, {HALF}))"
     catch = "try: download.fetch('vgg16', 'imagenet')\nexcept OSError as error: print(error)"
-    told = run_python(program(server.url, limit, catch, "raise SystemExit"))
-    assert f"cannot be kept in {cache} ({os.strerror(errno.EFBIG)})" in told
-    assert "GRADCAM_CACHE" in told and server.url in told
+    message = run_python(program(server.url, limit, catch, "raise SystemExit"))
+    assert f"cannot be stored in {cache} ({os.strerror(errno.EFBIG)})" in message
+    assert "GRADCAM_CACHE" in message and server.url in message
     assert files(cache) == []
 
 
-def test_a_folder_that_cannot_be(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_created(tmp_path, monkeypatch):
     (tmp_path / "cache").write_bytes(b"a file")
-    publish(monkeypatch, nobody())
-    refused(f"cannot be kept in {tmp_path / 'cache' / 'weights'} (", "set GRADCAM_CACHE")
+    publish(monkeypatch, closed_url())
+    refused(f"cannot be stored in {tmp_path / 'cache' / 'weights'} (", "set GRADCAM_CACHE")
 
 
-def test_a_folder_that_is_not_to_be_written_to(cache, monkeypatch):
-    publish(monkeypatch, nobody())
+def test_a_folder_that_is_not_writable(cache, monkeypatch):
+    publish(monkeypatch, closed_url())
     cache.mkdir(parents=True)
     cache.chmod(0o500)
     if os.access(cache, os.W_OK):
-        pytest.skip("nothing is forbidden to root")
-    refused(f"cannot be kept in {cache} (Permission denied)")
+        pytest.skip("root may write to any folder")
+    refused(f"cannot be stored in {cache} (Permission denied)")
     cache.chmod(0o700)
 
 
-# Processes side by side.
+# --- concurrent processes ---
 
 
 class Halfway:
-    """A server's behaviour: it stops in the middle until it is told to go on."""
+    """A server that stops in the middle of the file until the test continues it."""
 
     def __init__(self):
         self.reached = threading.Event()
-        self.go_on = threading.Event()
+        self.resume = threading.Event()
 
     def __call__(self, handler):
         handler.answer(CONTENT[:HALF], length=len(CONTENT))
         handler.wfile.flush()
         self.reached.set()
-        assert self.go_on.wait(30)
+        assert self.resume.wait(30)
         handler.wfile.write(CONTENT[HALF:])
 
 
 def test_two_processes_at_once(cache, server, pooch):
-    """The second waits for the first, and uses its file."""
+    """The second process waits for the first and uses its file."""
     server.behaviour = halfway = Halfway()
     with started(program(server.url)) as first:
         assert halfway.reached.wait(30)
         with started(program(server.url)) as second:
             assert "Waiting for another process" in second.stderr.readline()
-            halfway.go_on.set()
+            halfway.resume.set()
             outputs = [process.communicate(timeout=30)[0].strip() for process in (first, second)]
     assert first.returncode == second.returncode == 0
     assert outputs == [str(cache / NAME)] * 2
@@ -617,13 +622,13 @@ def test_two_processes_at_once(cache, server, pooch):
 
 
 def test_a_process_that_is_killed(cache, monkeypatch, server, pooch):
-    """Its lock goes with it; what it left behind never counts, and the next one removes it."""
+    """Its lock is released; the next process ignores and removes its temporary file."""
     server.behaviour = halfway = Halfway()
     with started(program(server.url)) as killed:
         assert halfway.reached.wait(30)
         killed.send_signal(signal.SIGKILL)
         killed.communicate(timeout=30)
-    halfway.go_on.set()
+    halfway.resume.set()
     (leftover,) = files(cache)
     assert leftover.startswith(".") and leftover.endswith(".tmp")
     server.behaviour = lambda handler: handler.answer(CONTENT)
@@ -638,7 +643,7 @@ def test_a_process_that_is_interrupted(cache, server, pooch):
         assert halfway.reached.wait(30)
         interrupted.send_signal(signal.SIGINT)
         assert "KeyboardInterrupt" in interrupted.communicate(timeout=30)[1]
-    halfway.go_on.set()
+    halfway.resume.set()
     assert files(cache) == []
 
 
@@ -657,12 +662,12 @@ def test_threads_at_once(cache, monkeypatch, server, pooch):
 
 
 def test_a_file_system_without_locks(cache, monkeypatch, server, pooch):
-    """Each process writes a file of its own, and leaves those of others alone."""
+    """Each process writes its own file and does not remove those of others."""
 
-    def none(handle, operation):
+    def no_locks(handle, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(fcntl, "flock", none)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
     cache.mkdir(parents=True)
     (cache / ".another.tmp").write_bytes(b"")
     publish(monkeypatch, server.url)

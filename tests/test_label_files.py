@@ -1,4 +1,4 @@
-"""Users' own files of labels: every form in which they are found, and what is refused."""
+"""Files of labels: every form that is read, and files that are refused."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def written(tmp_path: Path, content: str | bytes) -> Path:
     return path
 
 
-# --- forms: name, content, synsets that it tells ---
+# --- forms: name, content, synsets ---
 
 SHORT = ["tench", "goldfish", "great white shark"]
 FORMS = {
-    "a label a line": (lines(*NAMES), PLAIN, NAMES),
+    "one label per line": (lines(*NAMES), PLAIN, NAMES),
     "numbered with a colon": (lines(*(f"{i}: {n}" for i, n in enumerate(NAMES))), PLAIN, NAMES),
     "numbered with a space": (lines(*(f"{i} {n}" for i, n in enumerate(NAMES))), PLAIN, NAMES),
     "numbered in another order": (lines("2 c", "0 a", "1 b"), PLAIN, ["a", "b", "c"]),
@@ -62,7 +62,7 @@ FORMS = {
         SYNSETS,
         NAMES,
     ),
-    "a header tells digits apart": (lines("index\tlabel", "0\t7", "1\t8"), ["", ""], ["7", "8"]),
+    "digits with a header": (lines("index\tlabel", "0\t7", "1\t8"), ["", ""], ["7", "8"]),
     "a header and any synset": (lines("wnid\tname", "x1\ta", "\tb"), ["x1", ""], ["a", "b"]),
     "csv": (lines(*(f'{i},{s},"{n}"' for i, (s, n) in enumerate(CLASSES))), SYNSETS, NAMES),
     "csv with a header": (lines("label,index", "b,1", "a,0"), ["", ""], ["a", "b"]),
@@ -126,7 +126,7 @@ def test_the_path_may_be_a_string(tmp_path):
 
 
 def test_imagenet_in_every_form(tmp_path):
-    """A thousand classes as each tool writes them; in any order where they have indices."""
+    """All 1000 classes as each tool writes them; those with indices in any order."""
     labels = imagenet.labels()
     table = [(target.index, target.synset, target.label) for target in labels]
     mixed = random.Random(0).sample(table, len(table))
@@ -140,7 +140,7 @@ def test_imagenet_in_every_form(tmp_path):
         assert described(Labels.read(written(tmp_path, form))) == described(labels)
 
 
-def test_each_of_the_names_finds_the_class(tmp_path):
+def test_every_name_in_a_label_finds_the_class(tmp_path):
     labels = Labels.read(written(tmp_path, FORMS["Caffe's synset_words.txt"][0]))
     for name in ("tench, Tinca tinca", "tench", "Tinca_tinca", "TINCA TINCA", "n01440764"):
         assert labels.find(name).index == 0
@@ -148,7 +148,7 @@ def test_each_of_the_names_finds_the_class(tmp_path):
     assert "tinca" not in labels
 
 
-def test_a_whole_label_comes_before_one_of_several_names():
+def test_a_whole_label_overrides_one_of_several_names():
     labels = Labels(["crane, bird", "crane", "heron, bird"])
     assert labels.find("crane").index == 1
     assert labels.find("crane, bird").index == 0
@@ -156,7 +156,7 @@ def test_a_whole_label_comes_before_one_of_several_names():
         labels.find("bird")
 
 
-def test_accents_are_found_however_they_are_typed():
+def test_accents_are_found_in_every_encoding_of_unicode():
     assert Labels(["caf\u00e9", "tea"]).find("cafe\u0301").index == 0
 
 
@@ -166,7 +166,7 @@ def test_labels_of_a_file_fit_a_network(tmp_path):
     assert network.labels.find("nurse").index == 1
 
 
-# --- what is refused ---
+# --- files that are refused ---
 
 BAD = {
     "empty": ("", "empty"),
@@ -189,23 +189,26 @@ BAD = {
     "the first synset missing": (f"background\n{SYNSETS[0]} a\n", "line 1 has no synset"),
     "too many columns": ("0\tcat\tfelis\n1\tdog\tcanis\n", "line 1 has 3 columns"),
     "two indices": ("0\t7\n1\t8\n", "line 1 has 2 columns"),
-    "an unknown column": ("label\tweight\ncat\t1\n", "line 1: the column 'weight' is not known"),
-    "an unknown column of a csv": ("weight,label\n1,cat\n", "the column 'weight' is not known"),
-    "a column twice": ("label,name\ncat,dog\n", "line 1: the column 'name' says again"),
-    "a column more": ("0,cat\n1,dog,canis\n", "line 2 has 3 columns where the first has 2"),
-    "a column less": ("0\tcat\n1\n", "line 2 has 1 columns where the first has 2"),
-    "no index": ("0\tcat\nx\tdog\n", "line 2: 'x' is no index"),
-    "no synset": (f"{SYNSETS[0]}\tcat\nx\tdog\n", "line 2: 'x' is no synset"),
-    "a negative index": ("0,cat\n-1,dog\n", "line 2: '-1' is no index"),
-    "an endless index": ("index,label\n" + "9" * 5000 + ",cat\n", "line 2: '9+' is no index"),
+    "an unknown column": ("label\tweight\ncat\t1\n", "line 1: the column 'weight' is unknown"),
+    "an unknown column of a csv": ("weight,label\n1,cat\n", "the column 'weight' is unknown"),
+    "a column twice": ("label,name\ncat,dog\n", "line 1: the column 'name' has the same meaning"),
+    "a column more": ("0,cat\n1,dog,canis\n", "line 2 has 3 columns, but the first line has 2"),
+    "a column less": ("0\tcat\n1\n", "line 2 has 1 columns, but the first line has 2"),
+    "no index": ("0\tcat\nx\tdog\n", "line 2: 'x' is not an index"),
+    "no synset": (f"{SYNSETS[0]}\tcat\nx\tdog\n", "line 2: 'x' is not a synset"),
+    "a negative index": ("0,cat\n-1,dog\n", "line 2: '-1' is not an index"),
+    "a very long index": ("index,label\n" + "9" * 5000 + ",cat\n", "line 2: '9+' is not an index"),
     "an index too large": ("999999999,cat\n0,dog\n", "no class has index 1"),
-    "an open quote": ('0,"cat\n1,dog\n', "line 1 cannot be parted"),
-    "text behind a quote": ('"0"x\tcat\n', "line 1 cannot be parted"),
-    "a label of two lines": ('0,"a\nb"\n1,c\n', "line 2 holds a character"),
-    "only a header": ("index,label\n", "no class"),
-    "a terminal sequence": ("cat\nd\x1b[31mog\n", "line 2 holds a character that cannot be shown"),
-    "a late tab": ("cat\ndog\tcanis\n", "line 2 holds a character that cannot be shown"),
-    "half a pair": (r'["cat", "\ud800"]', "entry 1 holds a character that cannot be shown"),
+    "an open quote": ('0,"cat\n1,dog\n', "line 1 cannot be split"),
+    "text behind a quote": ('"0"x\tcat\n', "line 1 cannot be split"),
+    "a label of two lines": ('0,"a\nb"\n1,c\n', "line 2 contains a character"),
+    "only a header": ("index,label\n", "contains no class"),
+    "a terminal sequence": (
+        "cat\nd\x1b[31mog\n",
+        "contains a character that cannot be printed",
+    ),
+    "a late tab": ("cat\ndog\tcanis\n", "contains a character that cannot be printed"),
+    "half a pair": (r'["cat", "\ud800"]', "entry 1 contains a character that cannot be printed"),
     "broken json": ('{\n"0": "cat",\n"1" "dog"}', "line 3, column 5"),
     "cut json": ('["cat", "do', "line 1, column 9"),
     "cut Python": ("{0: 'cat', 1: 'do", "line 1, column 2"),
@@ -213,22 +216,22 @@ BAD = {
     "json numbers": ("[1, 2]", "entry 0 is neither"),
     "json triples": ('[["a", "b", "c"]]', "entry 0 is neither"),
     "json nulls": ('{"0": null}', "entry '0' is neither"),
-    "json of neither": ('{"0": "cat", "dog": "cow"}', "'dog' is no index"),
-    "json truth": ('{"cat": true}', "'cat' is no index"),
-    "json key twice": ('{"0": "cat", "0": "dog"}', "key '0' stands twice"),
-    "json endless number": ('{"cat": %s}' % ("9" * 5000), "the number 9+... is no index"),
+    "json of neither": ('{"0": "cat", "dog": "cow"}', "'dog' is not an index"),
+    "json truth": ('{"cat": true}', "'cat' is not an index"),
+    "json key twice": ('{"0": "cat", "0": "dog"}', "key '0' is used twice"),
+    "json very long number": ('{"cat": %s}' % ("9" * 5000), "the number 9+... is not an index"),
     "json hole": ('{"0": "cat", "2": "dog"}', "no class has index 1"),
     "json same number": ('{"0": "cat", "00": "dog"}', "both have index 0"),
     "json negative": ('{"cat": -1, "dog": 0}', "no class has index 1"),
-    "json empty list": ("[]", "no class"),
-    "json empty": ("{}", "no class"),
+    "json empty list": ("[]", "contains no class"),
+    "json empty": ("{}", "contains no class"),
     "json empty label": ('["cat", " "]', "entry 1 has no label"),
     "json deep": ("[" * 200_000, "nested|JSON"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_files_are_refused_in_one_sentence(name, tmp_path):
+def test_bad_files_are_refused_with_one_sentence(name, tmp_path):
     content, match = BAD[name]
     path = written(tmp_path, content)
     with pytest.raises(ValueError, match=match) as caught:
@@ -242,12 +245,12 @@ def test_large_files_are_refused_unread(tmp_path):
     path = tmp_path / "weights.pth"
     with open(path, "wb") as file:
         file.write(b"cat\n")
-        file.truncate(1 << 40)  # a hole, which takes no room
+        file.truncate(1 << 40)  # sparse: takes no space
     with pytest.raises(ValueError, match="4 MB"):
         Labels.read(path)
 
 
-def test_missing_files_are_missing_files(tmp_path):
+def test_missing_files_and_folders_raise_oserror(tmp_path):
     with pytest.raises(FileNotFoundError):
         Labels.read(tmp_path / "none")
     with pytest.raises(OSError):
@@ -275,11 +278,11 @@ def test_mutated_files_are_read_or_refused(tmp_path_factory, data):
         assert all(target.label.strip() for target in found)
 
 
-@pytest.mark.parametrize("between", [",", " ", ": ", ";"])
-def test_an_index_behind_its_label_is_no_part_of_it(between, tmp_path):
+@pytest.mark.parametrize("separator", [",", " ", ": ", ";"])
+def test_an_index_after_its_label_is_refused(separator, tmp_path):
     path = tmp_path / "labels.txt"
-    path.write_text(f"doctor{between}1\nnurse{between}0\n")
-    with pytest.raises(ValueError, match=r"labels\.txt: each line ends in what seems an index"):
+    path.write_text(f"doctor{separator}1\nnurse{separator}0\n")
+    with pytest.raises(ValueError, match=r"labels\.txt: each line seems to end with an index"):
         Labels.read(path)
     path.write_text("area 51\nroute 66\n")
     assert [target.label for target in Labels.read(path)] == ["area 51", "route 66"]

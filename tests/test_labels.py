@@ -1,4 +1,4 @@
-"""Classes by index, label and synset; the table of ImageNet; decoding as Keras does."""
+"""Classes by index, label and synset; the table of ImageNet; decoding like Keras."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gradcam import Labels, imagenet
+from gradcam._labels.classes import top_indices
 
 ANIMALS = Labels(["cat", "tiger_cat", "dog", "dog"], ["n1", "n2", "n3", "n4"])
 
@@ -29,7 +30,7 @@ def test_find(given):
     assert ANIMALS.find(given).index == 1
 
 
-def test_find_what_is_ambiguous():
+def test_ambiguous_labels_raise():
     with pytest.raises(ValueError, match=r"2 \(n3\).*3 \(n4\)"):
         ANIMALS.find("dog")
     assert ANIMALS.find("n4").index == 3
@@ -55,7 +56,7 @@ def test_every_imagenet_class_is_found_by_its_synset_and_its_label():
         ("maillot", r"638 \(n03710637\) or 639 \(n03710721\)"),
     ],
 )
-def test_the_two_ambiguous_labels_of_imagenet_raise_with_both_choices(name, choices):
+def test_the_ambiguous_labels_of_imagenet_raise_with_both_choices(name, choices):
     labels = imagenet.labels()
     for spelling in (name, name.upper(), f" {name} "):
         with pytest.raises(ValueError, match=f"names 2 classes.*{choices}"):
@@ -84,7 +85,7 @@ def test_imagenet_by_any_spelling(name):
     ],
     ids=str,
 )
-def test_find_nothing(error, given):
+def test_find_raises(error, given):
     with pytest.raises(error):
         ANIMALS.find(given)
 
@@ -97,7 +98,15 @@ def test_decode_like_keras():
         ANIMALS.decode([0.5, 0.5])
 
 
-def test_case_matters_where_it_alone_tells_two_classes_apart():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_top_indices_keep_the_order_of_equal_values(dtype):
+    values = np.array([1, 3, 2, 3, 0], dtype)
+    assert top_indices(values, 3) == [1, 3, 2]
+    assert top_indices(values.tolist(), 99) == [1, 3, 2, 0, 4]
+    assert top_indices(values, 0) == []
+
+
+def test_case_matters_if_two_labels_differ_in_nothing_else():
     labels = imagenet.labels()
     assert labels.find("Cardigan").index == 264
     assert labels.find("cardigan").index == 474
@@ -105,7 +114,7 @@ def test_case_matters_where_it_alone_tells_two_classes_apart():
         labels.find("CARDIGAN")
 
 
-def test_labels_travel_as_metadata():
+def test_labels_are_stored_as_metadata():
     again = Labels.from_metadata(ANIMALS.to_metadata())
     assert list(again) == list(ANIMALS)
     assert Labels.from_metadata({}) is None
@@ -132,18 +141,18 @@ def test_bad_labels_are_refused(error, arguments):
         Labels(*arguments)
 
 
-def test_labels_that_share_a_word_are_named_before_those_spelt_alike():
-    with pytest.raises(ValueError, match=r"the nearest: .*tiger_cat"):
+def test_labels_that_share_a_word_are_suggested_first():
+    with pytest.raises(ValueError, match=r"similar labels: .*tiger_cat"):
         imagenet.labels().find("cats")
-    with pytest.raises(ValueError, match=r"the nearest: .*fire_engine"):
+    with pytest.raises(ValueError, match=r"similar labels: .*fire_engine"):
         imagenet.labels().find("fire truck")
 
 
-def test_a_hint_names_no_label_twice_and_an_unlike_name_says_where_to_look():
+def test_hints_do_not_repeat_labels_and_may_point_to_network_labels():
     with pytest.raises(ValueError) as error:
         imagenet.labels().find("cran")
     assert str(error.value).count("'crane'") == 1
-    with pytest.raises(ValueError, match="lists them"):
+    with pytest.raises(ValueError, match="lists all of them"):
         imagenet.labels().find("qqqqq")
 
 

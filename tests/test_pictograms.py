@@ -1,4 +1,4 @@
-"""The pictogram scenes: their determinism, their truth, their errors; and the shipped network."""
+"""The pictogram scenes (determinism, ground truth, errors), the examples and the network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from gradcam import imagenet, pictograms
 from gradcam.pictograms import CLASSES, class_index, scene
-from gradcam.pictograms._evaluate import evaluate, intersection_over_union, table
+from gradcam.pictograms._evaluate import evaluate, intersection_over_union, to_text
 from gradcam.pictograms._render_examples import EXAMPLES
 from gradcam.pictograms._scenes import _INDEX
 
@@ -47,7 +47,7 @@ def test_pictures_masks_and_boxes_agree(size):
             assert CLASSES[o.index][1] == o.label
 
 
-def test_objects_are_of_a_size_to_be_seen():
+def test_objects_have_a_minimum_size():
     for seed in range(60):
         for o in scene(seed).objects:
             x0, y0, x1, y1 = o.box
@@ -56,13 +56,13 @@ def test_objects_are_of_a_size_to_be_seen():
 
 
 @pytest.mark.parametrize("objects", [1, 2, 3, 4])
-def test_as_many_objects_as_asked_for_and_no_class_twice(objects):
+def test_objects_sets_the_number_and_classes_differ(objects):
     for seed in range(20):
         found = [o.index for o in scene(seed, objects=objects).objects]
         assert len(found) == len(set(found)) == objects
 
 
-def test_classes_are_drawn_exactly_as_given():
+def test_given_classes_are_drawn_in_order():
     s = scene(3, classes=["cat", "n02084071", 0, "cat"])
     assert [o.label for o in s.objects] == ["cat", "dog", CLASSES[0][1], "cat"]
 
@@ -76,7 +76,7 @@ def test_seeds_may_be_numpy_integers():
     np.testing.assert_array_equal(scene(np.int64(5)).picture, scene(5).picture)
 
 
-def test_synsets_and_labels_are_imagenets_where_it_has_them():
+def test_all_but_three_classes_are_imagenets():
     synsets, labels = zip(*CLASSES, strict=True)
     assert len(set(synsets)) == len(set(labels)) == len(CLASSES) >= 24
     known = imagenet.labels()
@@ -101,15 +101,15 @@ def test_class_index_takes_labels_synsets_and_indices(name, label):
     assert CLASSES[class_index(name)][1] == label
 
 
-def test_an_unknown_class_names_the_nearest():
-    with pytest.raises(ValueError, match="the nearest: 'fire_engine'"):
+def test_an_unknown_class_is_refused_with_similar_ones():
+    with pytest.raises(ValueError, match="similar labels: 'fire_engine'"):
         scene(0, classes=["fire_engin"])
 
 
 @pytest.mark.parametrize(
     ("name", "error"), [("xyzzy", ValueError), (36, IndexError), (-1, IndexError), (1.5, TypeError)]
 )
-def test_what_names_no_class_is_refused(name, error):
+def test_invalid_classes_are_refused(name, error):
     with pytest.raises(error):
         class_index(name)
     with pytest.raises(error):
@@ -146,7 +146,7 @@ def test_a_wrong_seed_is_refused(seed):
 # ------------------------------------------------------------------------ examples
 
 
-def test_the_examples_are_the_scenes_they_are_said_to_be():
+def test_examples_match_their_seeds_and_their_index():
     truth = json.loads((pictograms._FOLDER / "examples" / "examples.json").read_text())
     paths = pictograms.examples()
     assert [p.name for p in paths] == sorted(truth) == sorted(f"{n}.png" for n in EXAMPLES)
@@ -155,14 +155,14 @@ def test_the_examples_are_the_scenes_they_are_said_to_be():
         drawn = scene(seed, classes=classes, size=size)
         with Image.open(path) as file:
             picture = np.asarray(file).astype(int)
-        # Another Pillow may round a resized or turned edge differently.
+        # Another version of Pillow may round the edges of pictograms differently.
         assert np.mean(np.abs(picture - drawn.picture)) < 0.5
-        for said, o in zip(truth[path.name]["objects"], drawn.objects, strict=True):
-            assert (said["index"], said["label"]) == (o.index, o.label)
-            np.testing.assert_allclose(said["box"], o.box, atol=1)
+        for entry, o in zip(truth[path.name]["objects"], drawn.objects, strict=True):
+            assert (entry["index"], entry["label"]) == (o.index, o.label)
+            np.testing.assert_allclose(entry["box"], o.box, atol=1)
 
 
-def test_the_network_is_right_on_the_examples():
+def test_the_network_classifies_the_examples_correctly():
     network = pictograms.model()
     for path in pictograms.examples():
         with Image.open(path) as file:
@@ -176,7 +176,7 @@ def test_the_network_is_right_on_the_examples():
 
 
 def read_safetensors(path):
-    """Return the tensors and the metadata of a safetensors file, by its specification."""
+    """Read the tensors and the metadata of a safetensors file, following its specification."""
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
@@ -199,11 +199,11 @@ def test_the_shipped_file_is_a_narrow_vgg16():
     names = [f"features.{i}" for i in CONVOLUTIONS] + [f"classifier.{i}" for i in (0, 3, 6)]
     assert set(tensors) == {f"{name}.{part}" for name in names for part in ("weight", "bias")}
     assert all(np.isfinite(tensor).all() for tensor in tensors.values())
-    before = 3
+    channels = 3
     for i in CONVOLUTIONS:
-        assert tensors[f"features.{i}.weight"].shape[1:] == (before, 3, 3)
-        before = len(tensors[f"features.{i}.bias"])
-    assert tensors["classifier.0.weight"].shape[1] == before * 7 * 7
+        assert tensors[f"features.{i}.weight"].shape[1:] == (channels, 3, 3)
+        channels = len(tensors[f"features.{i}.bias"])
+    assert tensors["classifier.0.weight"].shape[1] == channels * 7 * 7
     assert tensors["classifier.6.weight"].shape[0] == len(CLASSES)
 
 
@@ -211,17 +211,36 @@ def test_the_model_is_loaded_once():
     assert pictograms.model() is pictograms.model()
 
 
-def test_a_short_evaluation_reaches_its_bounds():
+def test_a_short_evaluation_reaches_the_expected_figures():
     figures = evaluate(40, methods=("grad_cam", "saliency"))
-    assert figures["one"]["right"] >= 0.9
-    assert figures["two"]["right"] >= 0.8
-    assert figures["one"]["grad_cam"]["near"] >= 0.9
-    assert figures["two"]["grad_cam"]["pointing"] >= 0.8
-    assert figures["two"]["grad_cam"]["pointing"] > figures["two"]["saliency"]["pointing"]
-    assert "grad_cam" in table(figures)
+    one, two = figures["one"], figures["two"]
+    assert one["accuracy"] >= 0.9
+    assert two["accuracy"] >= 0.8
+    assert one["methods"]["grad_cam"]["near"] >= 0.9
+    assert two["methods"]["grad_cam"]["pointing"] >= 0.8
+    assert two["methods"]["grad_cam"]["pointing"] > two["methods"]["saliency"]["pointing"]
 
 
-def test_evaluating_no_scene_is_refused():
+def test_an_evaluation_is_printed_as_a_table():
+    one, two = (
+        {"scenes": 8, "accuracy": a, "methods": {"lrp": {"pointing": a, "near": b, "box": c}}}
+        for a, b, c in ((0.5, 0.25, 1.0), (0.125, 0.375, 0.0))
+    )
+    lines = to_text({"one": one, "two": two, "seconds": 3.2}).splitlines()
+    assert lines[0] == "8 scenes of one object, accuracy 50.0%"
+    assert lines[1] == "8 scenes of two objects, accuracy 12.5%"
+    assert lines[4].split() == ["method", *["1", "object", "2", "objects"] * 3]
+    assert lines[5].split() == ["lrp", "50.0%", "12.5%", "25.0%", "37.5%", "100.0%", "0.0%"]
+    assert lines[-1] == "3 s"
+
+
+def test_scenes_have_short_reprs():
+    s = scene(3, classes=["cat", "dog"], size=(64, 80))
+    assert repr(s) == "<Scene of 64 x 80: cat, dog>"
+    assert repr(s.objects[0]) == f"<SceneObject cat, box {s.objects[0].box}>"
+
+
+def test_evaluating_without_scenes_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         evaluate(0)
 
@@ -232,7 +251,7 @@ def test_intersection_over_union():
     assert intersection_over_union((0, 0, 2, 2), (2, 0, 4, 2)) == 0
 
 
-def test_examples_have_names():
+def test_examples_are_found_by_name():
     assert pictograms.example("cat_and_dog") in pictograms.examples()
     with pytest.raises(ValueError, match="cat_and_dog"):
         pictograms.example("cat and mouse")

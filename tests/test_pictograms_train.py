@@ -1,4 +1,4 @@
-"""The recipe that trained the pictogram network: its pictures, a run in small, the export."""
+"""The training of the pictogram network: pictures, learning rate, export, and a small run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SMALL += ["--validate-every=4", "--workers=0", "--threads=1"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _keep_the_number_of_threads():
+def _restore_number_of_threads():
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("phase", ["A", "B"])
-def test_training_pictures_come_from_their_number(phase):
+def test_training_pictures_depend_on_their_number_only(phase):
     side = recipe.SIDES[phase]
     seen = set()
     for number in range(40):
@@ -39,7 +39,7 @@ def test_training_pictures_come_from_their_number(phase):
     np.testing.assert_array_equal(picture, again)
 
 
-def test_training_draws_no_scene_of_the_evaluation():
+def test_training_does_not_use_the_scenes_of_the_evaluation():
     picture, _ = recipe.training_picture(0, "B")
     assert not np.array_equal(picture, scene(0).picture)
 
@@ -50,19 +50,19 @@ def test_the_learning_rate_rises_and_falls():
     assert rates[0] < 0.1 and rates[-1] < 0.01
 
 
-def test_the_export_gives_the_scores_of_the_network_trained(tmp_path):
+def test_the_exported_network_has_the_scores_of_the_trained_one(tmp_path):
     torch.manual_seed(0)
     net = recipe.PictogramNet()
     pictures = np.stack([scene(seed).picture for seed in range(4)])
     x = recipe.preprocess(pictures)
     with torch.no_grad():
-        for _ in range(5):  # for statistics that are not those of a new network
+        for _ in range(5):  # so that the running statistics are not the initial ones
             net(x, "B")
         expected = net.eval()(x, "B")[1].numpy()
     recipe.export(net, tmp_path / "weights.safetensors")
     network = gradcam.vgg16(weights=tmp_path / "weights.safetensors")
     scores = network.forward(list(pictures)).scores
-    # float16 weights: 2^-11 of each, over sixteen layers.
+    # float16 weights have a relative error of 2^-11, in each of sixteen layers.
     np.testing.assert_allclose(scores, expected, atol=0.02 * np.abs(expected).max())
     assert network.labels[5].label == CLASSES[5][1]
 
@@ -75,7 +75,7 @@ def test_a_weight_too_large_for_float16_is_refused(tmp_path):
         recipe.export(net, tmp_path / "weights.safetensors")
 
 
-def test_a_small_run_trains_exports_and_goes_on_from_its_checkpoint(tmp_path, capsys):
+def test_a_small_run_trains_exports_and_resumes_from_its_checkpoint(tmp_path, capsys):
     recipe.main(["--out", str(tmp_path), *SMALL])
     log = (tmp_path / "training.log").read_text()
     assert "A       8 pictures" in log and "B       4 pictures" in log and "exported" in log

@@ -12,7 +12,6 @@ import pytest
 
 import gradcam
 from gradcam import _profile as profile
-from gradcam._tables import aligned
 
 MACHINE = profile.Machine("avx2", 2, peak=100.0, bandwidth=10.0)
 MS = 1e-3
@@ -162,9 +161,3 @@ def test_what_the_machine_can_do(threads):
             measure(0)
         with pytest.raises(TypeError):
             measure("many")
-
-
-def test_aligned():
-    assert aligned([["a title that is long"], ["x", "1"], ["yy", "10"]]) == (
-        "a title that is long\nx    1\nyy  10"
-    )

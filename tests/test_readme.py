@@ -1,6 +1,6 @@
 """The documents agree with the code.
 
-The README's Python blocks run one after the other; those with a reader's own files do not.
+The README's Python blocks run one after the other; those that need files of the reader do not.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 
 
-def test_the_snippets_run_one_after_the_other(tmp_path, monkeypatch):
+def test_the_snippets_run_in_order(tmp_path, monkeypatch):
     if not README.exists():
-        pytest.skip("the README is not beside the tests")
+        pytest.skip("README.md is not in the parent folder of the tests")
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), flags=re.DOTALL)
     assert len(blocks) >= 5
     monkeypatch.chdir(tmp_path)
@@ -34,7 +34,7 @@ def test_the_snippets_run_one_after_the_other(tmp_path, monkeypatch):
 def test_contributing_states_the_levels_of_pyproject():
     contributing, pyproject = ROOT / "CONTRIBUTING.md", ROOT / "pyproject.toml"
     if not contributing.exists():
-        pytest.skip("CONTRIBUTING.md is not beside the tests")
+        pytest.skip("CONTRIBUTING.md is not in the parent folder of the tests")
     table = contributing.read_text("utf-8").split("|---|---|---|\n")[1].split("\n\n")[0]
     stated = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in table.splitlines()]
     contract = re.search(r"\nlayers = \[\n(.*?)\n\]", pyproject.read_text("utf-8"), flags=re.DOTALL)
@@ -45,7 +45,7 @@ def test_contributing_states_the_levels_of_pyproject():
 def test_contributing_names_files_that_exist():
     contributing = ROOT / "CONTRIBUTING.md"
     if not contributing.exists():
-        pytest.skip("CONTRIBUTING.md is not beside the tests")
+        pytest.skip("CONTRIBUTING.md is not in the parent folder of the tests")
     paths = re.findall(r"`((?:gradcam|csrc|tests)/[\w/.]*)`", contributing.read_text("utf-8"))
     missing = [path for path in paths if not (ROOT / path).exists() and "NAME" not in path]
     assert len(paths) > 30 and not missing

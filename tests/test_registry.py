@@ -100,7 +100,7 @@ def test_it_is_measured(outside):
     from gradcam.pictograms import _evaluate
 
     figures = _evaluate.evaluate(2, methods=["input_x_gradient"])
-    assert set(figures["one"]["input_x_gradient"]) == {"pointing", "near", "box"}
+    assert set(figures["one"]["methods"]["input_x_gradient"]) == {"pointing", "near", "box"}
 
 
 def test_a_package_offers_methods_through_an_entry_point(tmp_path):

@@ -1,6 +1,6 @@
-"""VGGs for tests: random tensors of any width, the twin of the network, and all layers' names.
+"""VGGs for tests: random tensors of any width, a reference network, and the names of all layers.
 
-Written from the papers and from torchvision's and Keras's naming, not from gradcam's tables.
+Written from the paper and the names in torchvision and Keras, not from gradcam's tables.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ def blocks(name: str) -> tuple[int, ...]:
 
 
 def layers(name: str) -> list[tuple[str, str, str | None]]:
-    """(Caffe, torchvision, Keras) names in order, the input aside; Keras has none for some."""
+    """Return the (Caffe, torchvision, Keras) names of all layers but the input, in order.
+
+    Layers without a name in Keras have None.
+    """
     found: list[tuple[str, str, str | None]] = []
 
     def feature(caffe: str, keras: str | None = None) -> None:
@@ -57,7 +60,7 @@ def tensors(
     classes: int = 10,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Random weights by torchvision's names, He-scaled, channels divided by `divide`."""
+    """Return He-scaled random weights with torchvision's names, channels divided by `divide`."""
     rng = np.random.default_rng(seed)
     found: dict[str, np.ndarray] = {}
     channels = 3
@@ -83,9 +86,9 @@ def tensors(
 def build(
     name: str, tensors: Mapping[str, np.ndarray], builder: reference.Builder
 ) -> tuple[reference.Network, dict[str, int]]:
-    """The network over any builder, batch normalisation as layers of its own, and the numbers.
+    """Return a network of any builder, and the numbers of its layers by Caffe names.
 
-    Numbers are by Caffe names. The twin by default: ``build(name, tensors, reference.Builder(3))``.
+    Batch normalisations are separate layers.
     """
     numbers = {"input": 0}
     x = 0
@@ -116,11 +119,12 @@ def build(
 
 
 def twin(name: str, tensors: Mapping[str, np.ndarray]) -> tuple[reference.Network, dict[str, int]]:
+    """Return the reference network, and the numbers of its layers by Caffe names."""
     return build(name, tensors, reference.Builder(3))
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8: smooth patches, so that resizing keeps something of it."""
+    """Return a picture (H, W, 3) of uint8 with smooth patches, which resizing preserves."""
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(0, 255, (3, 5, 6))
     fine = reference.resize(coarse, (height, width)) + rng.uniform(-8, 8, (3, height, width))

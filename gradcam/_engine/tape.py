@@ -18,13 +18,6 @@ from gradcam import _core
 from gradcam._engine import rule_pass
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT
-from gradcam._engine.signatures import (
-    BatchLayerMethod,
-    BatchPixelMethod,
-    LayerMethod,
-    PixelMethod,
-    Several,
-)
 from gradcam._labels.classes import Decoded, Labels
 from gradcam._pictures.image import Geometry, render
 from gradcam._registry import METHODS, Method
@@ -39,6 +32,15 @@ from gradcam._results.objectives import (
     probability_layer,
 )
 from gradcam._results.rules import RuleLike, find_rule
+
+if TYPE_CHECKING:
+    from gradcam._engine.signatures import (
+        BatchLayerMethod,
+        BatchPixelMethod,
+        LayerMethod,
+        PixelMethod,
+        Several,
+    )
 
 _F32 = NDArray[np.float32]
 

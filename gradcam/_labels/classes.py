@@ -1,4 +1,4 @@
-"""The classes of a network: number, WordNet synset and label, and finding one by any of them."""
+"""The classes of a network: index, WordNet synset and label, and finding one by any of them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, SupportsIndex, overload
+from typing import SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 Decoded = list[tuple[str, str, float]]
-"""``(synset, label, probability)``, most probable first: Keras's decode_predictions' order."""
+"""``(synset, label, probability)``, most probable first, as in Keras's ``decode_predictions``."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Target:
     index : int
         Position in the network's scores, from 0.
     synset : str
-        WordNet synset (``n02123159``), empty where the class has none.
+        WordNet synset (``n02123159``); empty if the class has none.
     label : str
         Name for people (``tiger_cat``).
     """
@@ -50,14 +50,14 @@ class Labels(Sequence[Target]):
     labels : sequence of str
         A name for each class.
     synsets : sequence of str, optional
-        A synset for each class; empty where a class has none.
+        A synset for each class; empty if a class has none.
 
     Raises
     ------
     ValueError
-        Where the two differ in length or there is no class at all.
+        If the two differ in length, or are empty.
     TypeError
-        Where a label or a synset is no string.
+        If a label or a synset is not a string.
     """
 
     def __init__(self, labels: Sequence[str], synsets: Sequence[str] | None = None) -> None:
@@ -78,7 +78,7 @@ class Labels(Sequence[Target]):
         for target in self._targets:
             for name in {_key(target.label), _key(target.synset)} - {""}:
                 self._by_name[name].append(target)
-        # "tench, Tinca tinca" is found by each of its names, where no class has it for its whole.
+        # "tench, Tinca tinca" is found by each of its names that is not the label of another class.
         self._by_part: defaultdict[str, list[Target]] = defaultdict(list)
         for target in self._targets:
             for name in {_key(part) for part in target.label.split(",")} - {""}:
@@ -86,83 +86,82 @@ class Labels(Sequence[Target]):
 
     @classmethod
     def numbered(cls, count: int) -> Labels:
-        """Labels ``class_0``, ``class_1``, ... for `count` classes of which no names are known."""
+        """Return the labels ``class_0``, ``class_1``, ... for `count` classes without names."""
         return cls([f"class_{index}" for index in range(count)])
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Labels:
         """Read a file of labels: text in UTF-8, recognised by its content.
 
-        - a label a line, in the order of the scores, or after an index (``0 tench``, ``0: tench``)
-          and a synset (Caffe's ``synset_words.txt``: ``n01440764 tench, Tinca tinca``);
-        - columns parted by tabs, commas or semicolons: a label with an index or a synset or both;
-          a first line may name them (index, synset, label, in any order), and has to where the
-          label cannot be told from the others;
+        - one label per line, in the order of the scores, or after an index (``0 tench``,
+          ``0: tench``) and a synset (Caffe's ``synset_words.txt``: ``n01440764 tench, Tinca
+          tinca``);
+        - columns separated by tabs, commas or semicolons: a label with an index or a synset or
+          both. The first line may name the columns (index, synset, label, in any order), and must
+          if the column of the labels is ambiguous;
         - JSON: a list of labels, or of pairs (synset, label); an object from indices to either
           (Keras's ``imagenet_class_index.json``) or from labels to indices (torchvision's
           ``class_to_idx``); a ``config.json`` of Hugging Face with ``id2label``; a Python dict of
-          labels as it is printed.
+          labels as ``print`` writes it.
 
-        Indices run from 0 without a hole, in any order. Two classes may have one label, as two
-        pairs of ImageNet's have, but not one synset.
+        Every index from 0 must be there, in any order. Two classes may have the same label, as two
+        pairs of ImageNet classes have, but not the same synset.
 
         Raises
         ------
         ValueError
-            Where the file is none of these or contradicts itself; the message says in which line.
+            If the file has none of these forms or contradicts itself; the message names the line.
         OSError
-            Where it cannot be opened.
+            If the file cannot be opened.
         """
-        from gradcam._labels import (
-            files as label_files,  # not needed where labels come with the weights
-        )
+        from gradcam._labels import files  # slow to import, and weight files may have the labels
 
-        return cls(*label_files.read(path))
+        return cls(*files.read(path))
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Labels | None:
-        """Read the labels that :meth:`to_metadata` wrote; None where there are none.
+        """Read the labels that :meth:`to_metadata` wrote; return None if there are none.
 
         Raises
         ------
         ValueError
-            Where the entry ``classes`` is no JSON list of pairs (synset, label) of strings.
+            If the entry ``classes`` is not a JSON list of pairs (synset, label) of strings.
         """
         if "classes" not in metadata:
             return None
         try:
             pairs = json.loads(metadata["classes"])
             if not isinstance(pairs, list) or not all(isinstance(pair, list) for pair in pairs):
-                raise ValueError("something else stands there")  # a string of two would unpack
+                raise ValueError("not a list of pairs")  # a string of two letters would unpack
             return cls([label for _, label in pairs], [synset or "" for synset, _ in pairs])
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
-                f"metadata: 'classes' is to be a JSON list of pairs (synset, label) ({error})"
+                f"metadata: expected 'classes' to be a JSON list of pairs (synset, label) ({error})"
             ) from error
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the labels as an entry of a weight file's metadata: JSON pairs."""
+        """Return the labels as an entry of a weight file's metadata: pairs as JSON."""
         return {"classes": json.dumps([(target.synset, target.label) for target in self])}
 
     def find(self, target: SupportsIndex | str) -> Target:
-        """The class that an index, a label or a synset names.
+        """Return the class with the given index, label or synset.
 
         Parameters
         ----------
         target : int or str
             Index from 0, or label, or synset. Upper and lower case, spaces, underscores,
-            hyphens and apostrophes make no difference in a label, unless they alone tell two
-            classes apart. Of a label that lists several names with commas, any one will do.
+            hyphens and apostrophes make no difference in a label, unless two classes differ in
+            nothing else. Any name in a label that lists several names with commas is enough.
 
         Raises
         ------
         IndexError
-            Where there is no class of that index (negative ones are not counted from the end).
+            If the index is out of range (negative indices are not counted from the end).
         ValueError
-            Where no class has that name (the message names the nearest), or several have it
+            If no class has that name (the message suggests similar ones), or several have it
             (the message lists them).
         TypeError
-            For anything that is neither an integer nor a string: a bool or a float too.
+            If `target` is neither an integer nor a string; a bool or a float is neither.
         """
         if isinstance(target, str):
             return self._named(target)
@@ -180,19 +179,19 @@ class Labels(Sequence[Target]):
         return self._targets[index]
 
     def decode(self, probabilities: ArrayLike, top: int = 5) -> Decoded:
-        """The most probable classes, as Keras's ``decode_predictions`` lists them.
+        """Return the most probable classes, as Keras's ``decode_predictions`` does.
 
         Parameters
         ----------
         probabilities : (K,) array
             One value for each class, in the order of the labels.
         top : int
-            How many to list; all of them where there are fewer.
+            How many to return; all classes if there are fewer.
 
         Returns
         -------
         list of (synset, label, probability)
-            Falling probability; equals stay in the order of the classes.
+            The most probable first; classes of equal probability in their order.
         """
         values = np.asarray(probabilities)
         if values.ndim == 2:
@@ -204,8 +203,8 @@ class Labels(Sequence[Target]):
             raise ValueError(f"expected {len(self)} probabilities, got shape {values.shape}")
         if operator.index(top) < 1:
             raise ValueError(f"top: expected at least 1, got {top}")
-        order = np.argsort(-values, kind="stable")[:top]
-        return [(self[i].synset, self[i].label, float(values[i])) for i in order.tolist()]
+        chosen = [(self[index], float(values[index])) for index in top_indices(values, top)]
+        return [(target.synset, target.label, value) for target, value in chosen]
 
     def _named(self, name: str) -> Target:
         key = _key(name)
@@ -220,11 +219,11 @@ class Labels(Sequence[Target]):
                 f"{name!r} names {len(found)} classes: give the index or synset, {choices}"
             )
         near = ", ".join(repr(label) for label in self._nearest(name))
-        hint = f"the nearest: {near}" if near else "network.labels lists them"
-        raise ValueError(f"no class is called {name!r} among the {len(self)}; {hint}")
+        hint = f"similar labels: {near}" if near else "network.labels lists all of them"
+        raise ValueError(f"none of the {len(self)} classes is called {name!r}; {hint}")
 
     def _nearest(self, name: str, limit: int = 4) -> list[str]:
-        """Labels that share a word with `name`, then those that are spelt alike."""
+        """Return labels that share a word with `name`, then those with a similar spelling."""
         asked = _words(name)
         shared = [t.label for t in self if asked & _words(t.label)]
         alike = difflib.get_close_matches(_key(name), list(self._by_name), n=limit)
@@ -235,14 +234,14 @@ class Labels(Sequence[Target]):
     def __getitem__(self, index: int) -> Target: ...
     @overload
     def __getitem__(self, index: slice) -> tuple[Target, ...]: ...
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> Target | tuple[Target, ...]:
         return self._targets[index]
 
     def __len__(self) -> int:
         return len(self._targets)
 
     def __contains__(self, target: object) -> bool:
-        """Whether :meth:`find` finds it; a :class:`Target` counts where it is one of these."""
+        """Return whether :meth:`find` finds it, or it is a :class:`Target` of these labels."""
         if isinstance(target, Target):
             return target in self._targets
         try:
@@ -250,11 +249,21 @@ class Labels(Sequence[Target]):
         except (ValueError, IndexError, TypeError):
             return False
 
-    def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
-        """Index of the class that :meth:`find` finds; `start` and `stop` are a list's."""
+    def index(
+        self, value: SupportsIndex | str | Target, start: int = 0, stop: int | None = None
+    ) -> int:
+        """Return the index of the class that :meth:`find` finds.
+
+        Raises
+        ------
+        ValueError
+            If it is less than `start`, or not less than `stop`.
+        IndexError, ValueError, TypeError
+            As :meth:`find`.
+        """
         found = (value if isinstance(value, Target) else self.find(value)).index
         if not start <= found < (len(self) if stop is None else stop):
-            raise ValueError(f"{value!r} is class {found}, outside {start} to {stop}")
+            raise ValueError(f"{value!r} is class {found}, not between {start} and {stop}")
         return found
 
     def __iter__(self) -> Iterator[Target]:
@@ -264,17 +273,20 @@ class Labels(Sequence[Target]):
         return f"<Labels: {len(self)} classes, {self[0].label} ... {self[-1].label}>"
 
 
+def top_indices(values: ArrayLike, k: int) -> list[int]:
+    """Return the indices of the `k` highest values, highest first; all if there are fewer.
+
+    Equal values stay in their order.
+    """
+    order: list[int] = np.argsort(-np.asarray(values, np.float64), kind="stable")[:k].tolist()
+    return order
+
+
 def _words(name: str) -> set[str]:
-    """The words of a name; of "dogs" and "dog" alike."""
+    """Return the words of a name, without the s of plurals."""
     return {word.removesuffix("s") for word in re.findall(r"[^\W_]+", name.casefold())}
 
 
 def _key(name: str) -> str:
-    """What two spellings of one name have in common."""
+    """Return what all spellings of a name have in common."""
     return re.sub(r"[\s_'’-]+", "", unicodedata.normalize("NFC", name)).casefold()
-
-
-def top_indices(values: ArrayLike, k: int) -> list[int]:
-    """Return the indices of the `k` largest values, largest first; equal ones stay in order."""
-    order: list[int] = np.argsort(-np.asarray(values), kind="stable")[:k].tolist()
-    return order

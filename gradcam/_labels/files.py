@@ -1,7 +1,7 @@
-"""Files of labels as they are found: which class has which index, synset and label.
+"""Read files of labels: the index, synset and label of each class.
 
-What a file is, its content tells and not its name: see :meth:`gradcam.Labels.read` for the list.
-Where a file can be read in two ways it is refused, never guessed at.
+The form of a file is recognised by its content, not by its name; :meth:`gradcam.Labels.read` lists
+the forms. An ambiguous file is refused, not guessed.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 MAX_BYTES = 1 << 22
-"""The largest file that is read, 4 MB: ImageNet's 21,841 classes take one or two."""
+"""The size of the largest file that is read, 4 MB: ImageNet's 21,841 classes take 1 to 2 MB."""
 
 _INDEX = re.compile(r"[0-9]{1,9}")
 _SYNSET = re.compile(r"n[0-9]{8}")
 _NUMBERED = re.compile(r"([0-9]{1,9})(?:\s*:\s*|\s+)(.*)")
 _SYNSET_LINE = re.compile(r"(n[0-9]{8})(?:\s+(.*))?")
-# An entry of a printed Python dict, and such a dict: the best-known file of ImageNet's labels.
+# An entry of a printed Python dict, and such a dict: a widespread file of ImageNet's labels.
 _QUOTED = r"""'[^'\\\n]*(?:\\['"\\][^'\\\n]*)*'|"[^"\\\n]*(?:\\['"\\][^"\\\n]*)*\""""
 _ENTRY = rf"\s*([0-9]{{1,9}})\s*:\s*({_QUOTED})\s*"
 _PYTHON_ENTRY = re.compile(_ENTRY)
 _PYTHON_DICT = re.compile(rf"\{{(?:{_ENTRY},)*(?:{_ENTRY}|\s*)\}}")
-# What no label holds: tabs, line ends, terminal sequences, halves of surrogate pairs.
+# Not in labels: tabs, line ends, terminal sequences, halves of surrogate pairs.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _COLUMNS = {
-    "index": ("index", "id", "class_id", "class_index", ""),  # pandas leaves it without a name
+    "index": ("index", "id", "class_id", "class_index", ""),  # pandas writes it without a name
     "synset": ("synset", "wnid"),
     "label": ("label", "name", "class", "class_name"),
 }
-"""What a column may be called in the first line of a table."""
+"""The names of columns in the first line of a table."""
 
 
 class _Entry(NamedTuple):
-    """One class as the file has it; without a number, its place in the file is its index."""
+    """One class in the file; without a number, its position in the file is its index."""
 
     place: str
     number: int | None
@@ -48,15 +48,15 @@ class _Entry(NamedTuple):
 
 
 def read(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
-    """Labels and synsets, in the order of the indices; a synset is empty where there is none.
+    """Return labels and synsets in the order of the indices; missing synsets are empty.
 
     Raises
     ------
     ValueError
-        Where the file is none of those known, or contradicts itself; the message is one sentence
-        that names the file and the line.
+        If the file has no known form, or contradicts itself; the message is one sentence that
+        names the file and the line.
     OSError
-        Where it cannot be opened.
+        If the file cannot be opened.
     """
     with open(path, "rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -67,18 +67,18 @@ def read(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
 
 
 def _text(content: bytes) -> str:
-    """Check that it is text at all; line ends become ``\\n``."""
+    """Check that the content is text; line ends become ``\\n``."""
     if not content.strip():
         raise ValueError("the file is empty, not a list of labels")
     if len(content) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES >> 20} MB is no list of labels")
+        raise ValueError(f"larger than {MAX_BYTES >> 20} MB, not a list of labels")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("the text is in UTF-16; save it as UTF-8")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line} is not text in UTF-8, as labels are to be") from None
+        raise ValueError(f"line {line} is not text in UTF-8") from None
     if "\0" in text:
         raise ValueError("a binary file, not a list of labels")
     start = text.lstrip()[:64].casefold()
@@ -95,12 +95,12 @@ def _entries(text: str) -> list[_Entry]:
     lines = text.rstrip().split("\n")
     if "" in map(str.strip, lines):
         line = next(number for number, line in enumerate(lines, 1) if not line.strip())
-        raise ValueError(f"line {line} is empty: each line is to hold a class")
+        raise ValueError(f"line {line} is empty: each line must hold a class")
     delimiter = _delimiter(lines[0])
     return _from_lines(lines) if delimiter is None else _from_table(text.rstrip(), delimiter)
 
 
-# --- JSON, and Python's dicts as they are printed ---
+# --- JSON and printed Python dicts ---
 
 
 def _from_json(text: str) -> list[_Entry]:
@@ -110,10 +110,10 @@ def _from_json(text: str) -> list[_Entry]:
         if _PYTHON_DICT.fullmatch(text.strip()):
             return _from_python(text)
         raise ValueError(
-            f"begins as JSON but is not: line {error.lineno}, column {error.colno} ({error.msg})"
+            f"not valid JSON: line {error.lineno}, column {error.colno} ({error.msg})"
         ) from None
     except RecursionError:
-        raise ValueError("JSON that is nested too deeply for a list of labels") from None
+        raise ValueError("the JSON is nested too deeply for a list of labels") from None
     if isinstance(content, list):
         named = enumerate(content)
         return [_json_entry(f"entry {number}", None, value) for number, value in named]
@@ -127,7 +127,7 @@ def _from_json(text: str) -> list[_Entry]:
         if not _INDEX.fullmatch(key):
             raise ValueError(
                 f"the JSON object maps neither indices to labels nor labels to indices: "
-                f"{key[:40]!r} is no index"
+                f"{key[:40]!r} is not an index"
             )
     return [_json_entry(f"the entry {k!r}", int(k), v) for k, v in content.items()]
 
@@ -136,19 +136,19 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         [(repeated, _)] = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the JSON key {repeated[:40]!r} stands twice")
+        raise ValueError(f"the JSON key {repeated[:40]!r} is used twice")
     return content
 
 
 def _json_index(digits: str) -> int:
-    """An integer; a long one takes a time that grows with the square of its length."""
+    """Parse an integer; the time for a long one would grow with the square of its length."""
     if len(digits) > 20:
-        raise ValueError(f"the number {digits[:20]}... is no index")
+        raise ValueError(f"the number {digits[:20]}... is not an index")
     return int(digits)
 
 
 def _json_entry(place: str, index: int | None, value: Any) -> _Entry:
-    """A label, or a pair of synset and label as in Keras's ``imagenet_class_index.json``."""
+    """Parse a label, or a pair of synset and label as in ``imagenet_class_index.json``."""
     pair = ["", value] if isinstance(value, str) else value
     if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(t, str) for t in pair)):
         raise ValueError(f"{place} is neither a label nor a pair of synset and label")
@@ -165,7 +165,7 @@ def _from_python(text: str) -> list[_Entry]:
 
 
 def _delimiter(first: str) -> str | None:
-    """What parts the columns, by the first line; None where it is no line of a table."""
+    """Return what separates the columns of the first line; None if it is not a table."""
     if "\t" in first.strip():
         return "\t"
     for delimiter in ",;":
@@ -177,7 +177,7 @@ def _delimiter(first: str) -> str | None:
 
 
 def _is_header(fields: Sequence[str]) -> bool:
-    """Whether a field is the name of a column that tells the classes apart, and none is data."""
+    """Return whether the fields are names of columns, with at least a label or a synset."""
     if any(_INDEX.fullmatch(field) or _SYNSET.fullmatch(field) for field in fields):
         return False
     return any(_role(field) in ("label", "synset") for field in fields)
@@ -196,8 +196,8 @@ def _from_table(text: str, delimiter: str) -> list[_Entry]:
     except csv.Error:
         line = rows[-1][0] + 1 if rows else 1
         raise ValueError(
-            f"line {line} cannot be parted into columns: a double quote has no end, or text "
-            f"behind it, or a column is endless"
+            f"line {line} cannot be split into columns: a double quote is not closed or has text "
+            f"after it, or a field is too long"
         ) from None
     first = rows[0][1]
     header = _is_header(first)
@@ -206,8 +206,8 @@ def _from_table(text: str, delimiter: str) -> list[_Entry]:
     for line, row in rows[1:] if header else rows:
         if len(row) != len(roles):
             raise ValueError(
-                f"line {line} has {len(row)} columns where the first has {len(roles)}; labels "
-                f"that hold the separator go in double quotes"
+                f"line {line} has {len(row)} columns, but the first line has {len(roles)}; put "
+                f"labels that contain the separator in double quotes"
             )
         fields = dict(zip(roles, row, strict=True))
         entries.append(_table_entry(f"line {line}", fields, header))
@@ -219,24 +219,24 @@ def _header_roles(names: Sequence[str]) -> list[str]:
     for name in names:
         role = _role(name)
         if role is None or role in roles:
-            wrong = "is not known" if role is None else "says again what another says"
+            wrong = "is unknown" if role is None else "has the same meaning as another"
             raise ValueError(
-                f"line 1: the column {name[:40]!r} {wrong}: columns are index, synset and label"
+                f"line 1: the column {name[:40]!r} {wrong}; expected index, synset and label"
             )
         roles.append(role)
     return roles
 
 
 def _content_roles(fields: Sequence[str]) -> list[str]:
-    """The columns of a table without a header, by its first line."""
+    """Return the columns of a table without a header, from its first line."""
     roles = [
         "index" if _INDEX.fullmatch(field) else "synset" if _SYNSET.fullmatch(field) else "label"
         for field in fields
     ]
     if len(set(roles)) < len(roles) or not {"label", "synset"} & set(roles):
         raise ValueError(
-            f"line 1 has {len(fields)} columns, and which is the label cannot be told: name them "
-            f"in a first line, of index, synset and label"
+            f"line 1 has {len(fields)} columns, and it is not clear which one is the label: add a "
+            f"first line with the names of the columns (index, synset, label)"
         )
     return roles
 
@@ -244,30 +244,30 @@ def _content_roles(fields: Sequence[str]) -> list[str]:
 def _table_entry(place: str, fields: dict[str, str], header: bool) -> _Entry:
     index, synset = fields.get("index"), fields.get("synset", "")
     if index is not None and not _INDEX.fullmatch(index):
-        raise ValueError(f"{place}: {index[:40]!r} is no index")
+        raise ValueError(f"{place}: {index[:40]!r} is not an index")
     if not header and "synset" in fields and not _SYNSET.fullmatch(synset):
-        raise ValueError(f"{place}: {synset[:40]!r} is no synset, as the first line has one there")
+        raise ValueError(f"{place}: {synset[:40]!r} is not a synset as in the first line")
     label = fields.get("label", synset)
     return _Entry(place, None if index is None else int(index), synset, label)
 
 
-# --- a line a class ---
+# --- one class per line ---
 
 
 def _from_lines(lines: Sequence[str]) -> list[_Entry]:
-    """Lines of ``label``, ``index label``, ``index: label``, each with a synset or without."""
+    """Parse lines of ``label``, ``index label``, ``index: label``, with or without a synset."""
     texts = [line.strip() for line in lines]
     indices: list[int | None] = [None] * len(texts)
     numbered = [_NUMBERED.fullmatch(text) for text in texts]
     if all(numbered) or (numbered[0] and int(numbered[0][1]) == 0):
         for number, match in enumerate(numbered):
             if match is None:
-                raise ValueError(f"line {number + 1} has no index, but the first line has")
+                raise ValueError(f"line {number + 1} has no index, but the first line has one")
             indices[number], texts[number] = int(match[1]), match[2]
     elif len(texts) > 1 and _end_in_indices(texts):
         raise ValueError(
-            "each line ends in what seems an index: put it first, or make a table with a first "
-            "line that names its columns"
+            "each line seems to end with an index: put it first, or write a table with the names "
+            "of the columns in the first line"
         )
     matches = [_SYNSET_LINE.fullmatch(text) for text in texts]
     expected = any(matches)
@@ -275,26 +275,26 @@ def _from_lines(lines: Sequence[str]) -> list[_Entry]:
     for number, (index, text, match) in enumerate(zip(indices, texts, matches, strict=True)):
         place = f"line {number + 1}"
         if match is None and expected:
-            raise ValueError(f"{place} has no synset, but other lines have")
+            raise ValueError(f"{place} has no synset, but other lines have one")
         synset, label = ("", text) if match is None else (match[1], match[2] or match[1])
         entries.append(_Entry(place, index, synset, label))
     return entries
 
 
 def _end_in_indices(texts: Sequence[str]) -> bool:
-    """Whether the last words of the lines are 0, 1, ... in some order."""
+    """Return whether the last words of the lines are 0, 1, ... in any order."""
     ends = [re.fullmatch(r".*[\s,;:]([0-9]{1,9})", text) for text in texts]
     found = {int(end[1]) for end in ends if end}
     return len(found) == len(texts) and max(found) == len(texts) - 1
 
 
-# --- all of them ---
+# --- all forms ---
 
 
 def _ordered(entries: Sequence[_Entry]) -> tuple[list[str], list[str]]:
-    """Labels and synsets by index. Two classes may share a label, but no index and no synset."""
+    """Return labels and synsets by index; two classes may share a label, but nothing else."""
     if not entries:
-        raise ValueError("there is no class in it")
+        raise ValueError("the file contains no class")
     by_index: dict[int, _Entry] = {}
     by_synset: dict[str, _Entry] = {}
     for number, entry in enumerate(entries):
@@ -302,7 +302,7 @@ def _ordered(entries: Sequence[_Entry]) -> tuple[list[str], list[str]]:
         if not entry.label.strip():
             raise ValueError(f"{entry.place} has no label")
         if _UNPRINTABLE.search(entry.label + entry.synset):
-            raise ValueError(f"{entry.place} holds a character that cannot be shown")
+            raise ValueError(f"{entry.place} contains a character that cannot be printed")
         if index in by_index:
             raise ValueError(f"{by_index[index].place} and {entry.place} both have index {index}")
         if entry.synset and entry.synset in by_synset:
@@ -314,7 +314,7 @@ def _ordered(entries: Sequence[_Entry]) -> tuple[list[str], list[str]]:
     if missing is not None:
         raise ValueError(
             f"no class has index {missing}: {count} classes are numbered 0 to {count - 1} "
-            f"(where the numbers are part of the labels, write a JSON list)"
+            f"(if the numbers are part of the labels, write a JSON list)"
         )
     ordered = [by_index[index] for index in range(count)]
     return [entry.label for entry in ordered], [entry.synset for entry in ordered]

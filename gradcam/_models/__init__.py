@@ -1,1 +1,1 @@
-"""Architectures as lists of layers, and the input presets that belong to their weights."""
+"""Architectures as tables of layers, and the networks that are loaded from weight files."""

@@ -1,17 +1,17 @@
-"""What a weight file holds: which VGG, in whose layout; and its tensors in torchvision's layout.
+"""Recognise what a weight file holds: which architecture, in which library's layout.
 
-The readers in :mod:`gradcam.weights` give tensors as their file names and orders them. Here they
-are recognised by these names, counted, checked against each other, and brought to torchvision's
-names and order of axes. That is a permutation and never changes a value:
+The readers behind :func:`gradcam.weights.load` return tensors with the names and the order of the
+file. Here these names identify the architecture and the layout, and every shape is checked.
+:meth:`Checkpoint.tensors` then converts the tensors to torchvision's layout. That is a permutation
+and never changes a value:
 
 - convolutions from H, W, I, O (Keras, Frossard) to O, I, H, W;
 - fully connected weights from I, O to O, I, or from convolutions (timm's 7x7, Caffe's old
   1 x 1 x O x I) to matrices;
-- the inputs of the first of them from H, W, C, as a map with its channels last is flattened, to
-  C, H, W.
+- the inputs of the first of them from a map flattened as H, W, C to one flattened as C, H, W.
 
-Nothing is guessed: a tensor that has no place in the network and is no record of a training run
-is named, and the file refused.
+Nothing is guessed: a file with a tensor that neither belongs to the network nor to the state of a
+training run is refused, and the message names the tensor.
 """
 
 from __future__ import annotations
@@ -19,59 +19,68 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._models.vgg import FAMILY, GRID, VGG
+from gradcam._models import vgg  # noqa: F401  registers its architectures
+from gradcam._models.architecture import Architecture, Extent, Extents, Row, registered
+from gradcam._models.axes import (
+    Conversion,
+    flat,
+    kernel_from_outputs_last,
+    matrix_from_outputs_last,
+    reshaped,
+)
+from gradcam._models.layouts import LAYOUTS, Layout
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
-from gradcam._weights.tensors import EPS, Weights, WeightsError, listed
+from gradcam._weights.tensors import Weights, WeightsError, listed
 
-_RECORDS = re.compile(
+MAX_NAME = 500
+"""Characters in the name of a tensor."""
+
+_TRAINING_STATE = re.compile(
     r"(optim|optimi[sz]ers?|schedulers?|lr_schedulers?|scaler|grad_scaler|criterion|loss|callbacks?"
     r"|metrics?|hyper_parameters|rng|epoch|step|global_step|n_averaged|num_batches_tracked)"
     r"(_states?|_state_dict)?",
     re.IGNORECASE,
 )
-"""Parts of a name by which a training run's own records are known."""
-
-_LONGEST_NAME = 500
-"""Characters in the name of a tensor."""
+"""Parts of the names of tensors that belong to a training run and not to the network."""
 
 _WRAPPERS = re.compile(r"(?<![^.])(module|_orig_mod)\.")
-"""What DataParallel and torch.compile put into names, wherever they wrap."""
+"""Parts of names that DataParallel and torch.compile insert, at any place."""
 
 _AVERAGE = re.compile(r"(^|[._])ema([._]|$)", re.IGNORECASE)
-"""In the prefix of a running average of the weights, kept beside them."""
+"""In the prefix of a running average of the weights that is stored beside them."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A set of tensors that was recognised as a VGG.
+    """A set of tensors that was recognised as the weights of an architecture.
 
     Attributes
     ----------
     architecture : str
-        The function that makes it: "vgg16", "vgg19_bn", ...
+        The function of :mod:`gradcam` that makes it: "vgg16", "vgg19_bn", ...
     layout : str
-        Whose names and order of axes the tensors had, in words.
+        Whose names and order of axes the tensors have, in words.
     preset : Preset
-        How pictures become input: what the caller says, else the metadata, else what goes with
-        the layout.
+        How images become input: the caller's preset, else that of the metadata, else that of the
+        layout.
     classes : int
     eps : float
-        Of batch normalisation.
+        Added to the variance by batch normalisations.
     ignored : tuple of str
-        Tensors without a part in the network: a training run's records, averaged copies.
+        Tensors that the network does not use: the state of a training run, averaged copies.
     in_place : bool
-        Whether the core can use the fully connected weights as they lie in the file or array:
-        ordered as torchvision's, in one piece.
+        Whether the core can use the fully connected weights without a copy, in the file or array:
+        in torchvision's order, as contiguous float32.
     layout_preset : str
-        The name of the preset that goes with the layout, whatever is said elsewhere.
+        The name of the layout's preset, even if the caller or the metadata give another.
     """
 
     architecture: str
@@ -82,168 +91,154 @@ class Checkpoint:
     ignored: tuple[str, ...]
     in_place: bool
     layout_preset: str
-    _pieces: tuple[_Piece, ...] = field(repr=False)
+    _tensors: tuple[_Tensor, ...] = field(repr=False)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """The tensors with torchvision's names and layout, as float32.
+        """Return the tensors with torchvision's names and layout, as float32.
 
-        What has that order in the file is not copied; the rest is converted now.
+        Tensors that already have this order and type are not copied.
         """
-        return {piece.target: piece.convert(piece.values) for piece in self._pieces}
+        return {tensor.target: tensor.convert(tensor.values) for tensor in self._tensors}
 
 
 def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint:
-    """Recognise the VGG that these tensors are.
+    """Recognise the architecture and the layout of a set of tensors.
 
     Parameters
     ----------
     weights : Weights
     preset : str or Preset, optional
-        Goes before that of the metadata, which is not looked at then.
+        By default that of the metadata, else that of the layout.
 
     Raises
     ------
     WeightsError
-        Where they are none of :data:`gradcam._models.vgg.FAMILY`: the message says what they seem
-        to be and what is missing, left over or misshapen, by the names that the file uses.
-        Also where the metadata's preset or eps cannot be used.
+        If they are not the weights of a registered architecture. The message says which is the
+        closest, and which tensors are missing, unexpected or misshapen, by their names in the file.
+        Also if the preset or eps in the metadata is invalid.
     ValueError, TypeError
-        Where the preset that is given is none.
+        If the given preset is invalid.
     """
-    kept = _without_records(weights.tensors)
-    layout = _layout(kept)
-    found, left = _network(kept, layout)
-    if layout.ordered and not weights.ordered:
-        found = _by_number(found)
-    found = layout.renamed(found)
-    vgg = _architecture(found, left, layout)
-    pieces = tuple(_pieces(vgg, found, layout))
-    used = {place.name for place in found.values()}
+    places = _network_tensors(weights.tensors)
+    layout = _find_layout(places)
+    found, unused = _find_network(places, layout)
+    if layout.nameless:
+        found = _count_layers(found if weights.ordered else _sort_by_number(found))
+    match = _find_architecture(found, unused, layout)
+    tensors, classes = _check_tensors(match, layout)
+    used = {place.name for place in match.found.values()}
     return Checkpoint(
-        architecture=vgg.name,
-        layout=layout.words,
+        architecture=match.architecture.name,
+        layout=layout.title,
         preset=_preset(weights.metadata, layout) if preset is None else presets.find(preset),
-        classes=pieces[-1].values.size,
-        eps=_eps(weights.metadata),
+        classes=classes,
+        eps=_eps(weights.metadata, match.architecture),
         ignored=tuple(name for name in weights.tensors if name not in used),
-        in_place=not layout.outputs_last and all(map(_usable, pieces)),
+        in_place=not layout.outputs_last and all(tensor.in_place for tensor in tensors),
         layout_preset=layout.preset,
-        _pieces=pieces,
+        _tensors=tensors,
     )
 
 
-# ------------------------------------------------------------------------ layouts
+# ------------------------------------------------------------------------ the tensors of a file
 
 
 class _Place(NamedTuple):
-    """A tensor by the name that it has in the file."""
+    """A tensor and its name in the file."""
 
     name: str
     values: NDArray[Any]
 
 
 _Found = dict[tuple[str, str], _Place]
-"""By layer, as the file names it, and torchvision's name of the parameter."""
+"""Tensors by the layer's name in the layout and PyTorch's name of the parameter."""
 
 
-def _as_it_is(found: _Found) -> _Found:
-    return found
+def _network_tensors(tensors: Mapping[str, NDArray[Any]]) -> dict[str, _Place]:
+    """Return the tensors that can be weights, by their names without wrappers."""
+    places: dict[str, _Place] = {}
+    for name, values in tensors.items():
+        if len(name) > MAX_NAME:
+            raise WeightsError(
+                f"the name of a tensor has {len(name)} characters; expected at most {MAX_NAME}"
+            )
+        if values.ndim == 0 or any(map(_TRAINING_STATE.fullmatch, re.split(r"[./]", name))):
+            continue
+        unwrapped = _WRAPPERS.sub("", name)
+        if unwrapped in places:
+            raise _two_networks(places[unwrapped].name, name)
+        places[unwrapped] = _Place(name, values)
+    return places
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """How a library names its tensors and orders their axes.
-
-    Attributes
-    ----------
-    words : str
-    preset : str
-        The input that networks of this kind are trained on.
-    sign : str
-        A pattern that the name of some tensor matches; the first layout with such a tensor is it.
-    layer : str
-        A pattern of all that can be a layer's name.
-    forms : dict
-        From an operation, or from a layer's Caffe name, to its name here: a format of the layer's
-        ``torchvision`` and Caffe ``name``, of ``block`` and ``i`` in it, and of ``number``, which
-        counts the layers of each operation from 1. Without "batch_norm" there is none.
-    parameters : dict
-        From what follows the layer's name to torchvision's name of the parameter.
-    prefix : str
-        A pattern of what may stand before the layer's name; of ``<prefix>`` there can be several
-        in a file.
-    outputs_last : bool
-        Whether axes are ordered H, W, I, O and I, O.
-    renamed : function
-        Gives the layers that may have any name those of `forms`.
-    top : str
-        How one asks for the fully connected layers.
-    """
-
-    words: str
-    preset: str
-    sign: str
-    layer: str
-    forms: Mapping[str, str]
-    parameters: Mapping[str, str]
-    prefix: str = r"(?P<prefix>(?:.*\.)?)"
-    outputs_last: bool = False
-    renamed: Callable[[_Found], _Found] = _as_it_is
-    top: str = "save the whole model"
-
-    @property
-    def ordered(self) -> bool:
-        """Whether layers are known by their order, their names meaning nothing."""
-        return "{number}" in self.forms["conv"]
-
-    def networks(self, kept: Mapping[str, _Place]) -> dict[str, _Found]:
-        """The tensors that this layout knows, by their prefix."""
-        endings = "|".join(map(re.escape, self.parameters))
-        pattern = re.compile(f"{self.prefix}(?P<layer>{self.layer})(?P<ending>{endings})")
-        networks: dict[str, _Found] = {}
-        for name, place in kept.items():
-            matched = pattern.fullmatch(name)
-            if matched is None:
-                continue
-            network = networks.setdefault(matched.groupdict().get("prefix", ""), {})
-            key = (matched["layer"], self.parameters[matched["ending"]])
-            if key in network:
-                raise _two_networks(network[key].name, place.name)
-            network[key] = place
-        return networks
-
-    def names(self, vgg: VGG) -> dict[str, str] | None:
-        """From torchvision's names of the layers to those here; None where it has no such VGG."""
-        if vgg.batch_norm and "batch_norm" not in self.forms:
-            return None
-        counts: Counter[str] = Counter()
-        names = {}
-        for row in vgg.rows():
-            if row.parameters:
-                counts[row.op] += 1
-                block, _, i = row.name.lstrip("abcdefghijklmnopqrstuvwxyz").partition("_")
-                form = self.forms.get(row.name) or self.forms[row.op]
-                names[row.torchvision] = form.format(
-                    torchvision=row.torchvision,
-                    name=row.name,
-                    block=block,
-                    i=i,
-                    number=counts[row.op],
-                )
-        return names
-
-    def spelt(self, key: tuple[str, str]) -> str:
-        """The name of a tensor as the file would have it."""
-        ending = next(e for e, parameter in self.parameters.items() if parameter == key[1])
-        return key[0] + ending
+def _two_networks(first: str, second: str) -> WeightsError:
+    return WeightsError(
+        f"the file holds two networks, with the tensors {first} and {second}: save one of them to "
+        f"a separate file"
+    )
 
 
-_KINDS = (("conv", 4), ("linear", 2))
-"""Of layers known by their order, and their weights' number of axes."""
+def _find_layout(places: Mapping[str, _Place]) -> Layout:
+    for layout in LAYOUTS:
+        if any(map(layout.sign_pattern().fullmatch, places)):
+            return layout
+    if not places:
+        raise WeightsError("the file holds no tensors that could be the weights of a network")
+    raise WeightsError(
+        f"the weights of an unknown network, or in an unknown layout: the tensors are "
+        f"{listed(places)}"
+    )
 
 
-def _of_rank(found: _Found, rank: int) -> list[str]:
-    """The layers whose weights have so many axes, in order."""
+def _find_networks(places: Mapping[str, _Place], layout: Layout) -> dict[str, _Found]:
+    """Return the tensors whose names the layout knows, by their prefix."""
+    pattern = layout.tensor_pattern()
+    networks: dict[str, _Found] = {}
+    for name, place in places.items():
+        matched = pattern.fullmatch(name)
+        if matched is None:
+            continue
+        network = networks.setdefault(matched.groupdict().get("prefix", ""), {})
+        key = (matched["layer"], layout.endings[matched["ending"]])
+        if key in network:
+            raise _two_networks(network[key].name, place.name)
+        network[key] = place
+    return networks
+
+
+def _find_network(places: Mapping[str, _Place], layout: Layout) -> tuple[_Found, list[str]]:
+    """Return the tensors of the only network in the file, and the names of the other tensors."""
+    networks = _find_networks(places, layout)
+    known = (layout.layers(architecture) for architecture in registered())
+    first = {(next(iter(layers)), "weight") for layers in known if layers}
+    complete = [prefix for prefix, found in networks.items() if first & found.keys()]
+    averages = {prefix for prefix in networks if _AVERAGE.search(prefix)}
+    if len(complete) > 1:
+        complete = [prefix for prefix in complete if prefix not in averages] or complete
+    if len(complete) > 1:
+        raise WeightsError(
+            f"the file holds {len(complete)} networks, with the prefixes "
+            f"{listed(map(repr, complete))}: save one of them to a separate file"
+        )
+    # If no network has its first layer, the message is about the largest part.
+    chosen = complete[0] if complete else max(networks, key=lambda prefix: len(networks[prefix]))
+    accounted = {
+        place.name
+        for prefix, found in networks.items()
+        if prefix == chosen or prefix in averages
+        for place in found.values()
+    }
+    return networks[chosen], [p.name for p in places.values() if p.name not in accounted]
+
+
+# ------------------------------------------------------------------------ layers without names
+
+_RANKS = (("conv", 4), ("linear", 2))
+"""The operations of layers that are recognised by their order, and the rank of their weights."""
+
+
+def _layers_of_rank(found: _Found, rank: int) -> list[str]:
+    """Return the layers whose weights have so many axes, in order."""
     return [
         layer
         for (layer, parameter), place in found.items()
@@ -251,323 +246,245 @@ def _of_rank(found: _Found, rank: int) -> list[str]:
     ]
 
 
-def _by_number(found: _Found) -> _Found:
-    """Arrange the layers by the numbers in their names, for files that may hold them anyhow.
+def _sort_by_number(found: _Found) -> _Found:
+    """Sort the layers by the numbers in their names, for files that do not store their order.
 
-    Keras counts layers that nobody named, as they are made: where the names of all of a kind
-    differ by a number alone, the number is taken for the order.
+    Keras numbers unnamed layers in the order of their creation. If the names of all layers of one
+    rank differ by a number alone, that number is the order.
     """
     numbers: dict[str, int] = {}
-    for _, rank in _KINDS:
-        layers = _of_rank(found, rank)
+    for _, rank in _RANKS:
+        layers = _layers_of_rank(found, rank)
         if len({re.sub(r"_?\d*$", "", layer) for layer in layers}) == 1:
             numbers |= {name: int((re.findall(r"\d+$", name) or ["0"])[0]) for name in layers}
     return dict(sorted(found.items(), key=lambda entry: numbers.get(entry[0][0], 0)))
 
 
-def _by_order(found: _Found) -> _Found:
-    """Number the layers of each kind, in the order that they have."""
+def _count_layers(found: _Found) -> _Found:
+    """Rename the layers to conv1, conv2, ..., linear1, ... in their order."""
     names = {
-        layer: f"{kind}{number}"
-        for kind, rank in _KINDS
-        for number, layer in enumerate(_of_rank(found, rank), 1)
+        layer: f"{op}{number}"
+        for op, rank in _RANKS
+        for number, layer in enumerate(_layers_of_rank(found, rank), 1)
     }
     return {(names.get(layer, layer), key): place for (layer, key), place in found.items()}
 
 
-def _last_renamed(convolution: str, ends: tuple[str, str, str]) -> Callable[[_Found], _Found]:
-    """Fully connected layers of other names: the last, of a fine-tuned network, or all three."""
+def _rename_ends(found: _Found, layers: Mapping[str, Row], convolution: str) -> _Found:
+    """Rename linear layers to the architecture's names if the last or all have other names.
 
-    def renamed(found: _Found) -> _Found:
-        layers = dict.fromkeys(layer for layer, _ in found)
-        dense = [layer for layer in layers if not re.fullmatch(convolution, layer)]
-        others = [layer for layer in dense if layer not in ends]
-        missing = [end for end in ends if end not in dense]
-        if missing not in ([ends[-1]], list(ends)) or len(others) != len(missing):
-            return found
-        names = dict(zip(others, missing, strict=True))
-        return {(names.get(layer, layer), p): place for (layer, p), place in found.items()}
-
-    return renamed
-
-
-_TORCH = {f".{name}": name for name in ("weight", "bias", "running_mean", "running_var")}
-_KERAS = {"/kernel": "weight", "/bias": "bias"}
-_TORCHVISION = {name: "{torchvision}" for name in ("conv", "batch_norm", "linear")}
-_INCLUDE_TOP = "a Keras model made with include_top=True has them"
-
-_LAYOUTS = (
-    _Layout(
-        "timm's",
-        "torchvision",
-        sign=r"(.*\.)?pre_logits\.fc\d\.weight",
-        layer=r"features\.\d+|pre_logits\.fc\d|head\.fc",
-        forms={**_TORCHVISION, "fc6": "pre_logits.fc1", "fc7": "pre_logits.fc2", "fc8": "head.fc"},
-        parameters=_TORCH,
-    ),
-    _Layout(
-        "torchvision's",
-        "torchvision",
-        sign=r"(.*\.)?(features|classifier)\.\d+\.weight",
-        layer=r"features\.\d+|classifier\.\d+",
-        forms=_TORCHVISION,
-        parameters=_TORCH,
-    ),
-    _Layout(
-        "Frossard's",
-        "frossard",
-        sign=r"(conv\d_\d|fc\d)_W",
-        layer=r"conv\d_\d|fc\d",
-        forms={"conv": "{name}", "linear": "{name}"},
-        parameters={"_W": "weight", "_b": "bias"},
-        prefix="",
-        outputs_last=True,
-    ),
-    _Layout(
-        "Keras's",
-        "keras",
-        sign=r"(.*/)?block\d_conv\d/kernel",
-        layer=r"[^/]+",
-        forms={"conv": "block{block}_conv{i}", "fc6": "fc1", "fc7": "fc2", "fc8": "predictions"},
-        parameters=_KERAS,
-        prefix="(?:.*/)?",
-        outputs_last=True,
-        renamed=_last_renamed(r"block\d_conv\d", ("fc1", "fc2", "predictions")),
-        top=_INCLUDE_TOP,
-    ),
-    _Layout(
-        "Keras's, in the order of the layers",
-        "keras",
-        sign=r".+/kernel",
-        layer=r"[^/]+",
-        forms={"conv": "conv{number}", "linear": "linear{number}"},
-        parameters=_KERAS,
-        prefix="(?:.*/)?",
-        outputs_last=True,
-        renamed=_by_order,
-        top=_INCLUDE_TOP,
-    ),
-    _Layout(
-        "Caffe's",
-        "caffe",
-        sign=r"(.*\.)?(conv\d_\d|fc[67])\.weight",
-        layer=r"[^.]+",
-        forms={"conv": "{name}", "linear": "{name}"},
-        parameters={".weight": "weight", ".bias": "bias"},
-        renamed=_last_renamed(r"conv\d_\d", ("fc6", "fc7", "fc8")),
-    ),
-    _Layout(
-        "an ONNX graph's, in the order of its nodes",
-        "torchvision",
-        sign=r"(conv|linear)\d+\.weight",
-        layer=r"(?:conv|bn|linear)\d+",
-        forms={"conv": "conv{number}", "batch_norm": "bn{number}", "linear": "linear{number}"},
-        parameters=_TORCH,
-        prefix="",
-    ),
-)
-"""The layouts that are known, those with the surest signs first."""
-
-
-# ------------------------------------------------------------------------ recognising
-
-
-def _without_records(tensors: Mapping[str, NDArray[Any]]) -> dict[str, _Place]:
-    """The tensors that can be weights, by their names without wrappers."""
-    kept: dict[str, _Place] = {}
-    for name, values in tensors.items():
-        if len(name) > _LONGEST_NAME:
-            raise WeightsError(f"a tensor with a name of {len(name)} characters: no VGG has that")
-        if values.ndim == 0 or any(map(_RECORDS.fullmatch, re.split(r"[./]", name))):
-            continue
-        unwrapped = _WRAPPERS.sub("", name)
-        if unwrapped in kept:
-            raise _two_networks(kept[unwrapped].name, name)
-        kept[unwrapped] = _Place(name, values)
-    return kept
-
-
-def _two_networks(first: str, second: str) -> WeightsError:
-    return WeightsError(
-        f"two networks in one, {first} and {second}: write the one that is wanted to a file of its "
-        f"own"
-    )
-
-
-def _layout(kept: Mapping[str, _Place]) -> _Layout:
-    for layout in _LAYOUTS:
-        if any(re.fullmatch(layout.sign, name) for name in kept):
-            return layout
-    holds = f"its tensors are {listed(kept)}" if kept else "it holds no tensors that could be any"
-    raise WeightsError(f"no weights of a VGG in a layout that is known here: {holds}")
-
-
-def _network(kept: Mapping[str, _Place], layout: _Layout) -> tuple[_Found, list[str]]:
-    """The tensors of the one network that the file holds, and the names of what is left over."""
-    networks = layout.networks(kept)
-    first = (next(iter((layout.names(FAMILY[0]) or {}).values())), "weight")
-    whole = [prefix for prefix, found in networks.items() if first in found]
-    averages = {prefix for prefix in networks if _AVERAGE.search(prefix)}
-    if len(whole) > 1:
-        whole = [prefix for prefix in whole if prefix not in averages] or whole
-    if len(whole) > 1:
-        raise WeightsError(
-            f"{len(whole)} networks in one, with the prefixes {listed(map(repr, whole))}: write "
-            f"the one that is wanted to a file of its own"
-        )
-    # Where its first layer is missing, at least, there is none: the largest part tells the rest.
-    chosen = whole[0] if whole else max(networks, key=lambda prefix: len(networks[prefix]))
-    accounted = {
-        place.name
-        for prefix, found in networks.items()
-        if prefix == chosen or prefix in averages
-        for place in found.values()
-    }
-    return networks[chosen], [p.name for p in kept.values() if p.name not in accounted]
-
-
-def _architecture(found: _Found, left: list[str], layout: _Layout) -> VGG:
-    """The VGG whose tensors are these, each of them and no other."""
-    expected = {}
-    for vgg in FAMILY:
-        names = layout.names(vgg)
-        if names is not None:
-            rows = [
-                (names[row.torchvision], row.parameters) for row in vgg.rows() if row.parameters
-            ]
-            expected[vgg] = [(layer, parameter) for layer, each in rows for parameter in each]
-    vgg = min(expected, key=lambda vgg: len(set(expected[vgg]) ^ found.keys()))
-    missing = [key for key in expected[vgg] if key not in found]
-    extra = [found[key].name for key in found if key not in expected[vgg]] + left
-    if not missing and not extra:
-        return vgg
-    ends = expected[vgg][-6:]
-    if not extra and missing == ends:
-        raise WeightsError(
-            f"the convolutions of a {vgg.name} only, without its three fully connected layers "
-            f"({listed(dict(ends))}): nothing in it tells classes apart ({layout.top})"
-        )
-    if layout.parameters is _KERAS and _normalised(found, left, expected.values()):
-        raise WeightsError(
-            "Keras networks with batch normalisation are not read: the weights do not say whether "
-            "it comes before or after the ReLU; export the model as ONNX, which says so"
-        )
-    if layout.ordered and not left:
-        kinds = Counter(place.values.ndim for (_, p), place in found.items() if p == "weight")
-        raise WeightsError(
-            f"{kinds[4]} convolutions and {kinds[2]} fully connected layers are no VGG of those "
-            f"known here: they have 8, 10, 13 or 16, and 3"
-        )
-    parts = [f"missing {listed(map(layout.spelt, missing))}"] if missing else []
-    parts += [f"not of this network {listed(extra)}"] if extra else []
-    raise WeightsError(
-        f"by {layout.words} names the nearest is a {vgg.name}, but it is not one: "
-        f"{'; '.join(parts)}"
-    )
-
-
-def _normalised(found: _Found, left: list[str], expected: Iterable[list[tuple[str, str]]]) -> bool:
-    """Whether batch normalisations are what keeps Keras's layers from being a VGG's.
-
-    Their convolutions have no biases, as a rule.
+    Users give the last one a new name when they fine-tune a network. `convolution` is a pattern for
+    the names of convolutions.
     """
-    kernels = {key for key in found if key[1] == "weight"}
-    return any(name.endswith("/moving_variance") for name in left) and any(
-        kernels == {key for key in each if key[1] == "weight"} for each in expected
+    ends = [name for name, row in layers.items() if row.op == "linear"]
+    names = dict.fromkeys(layer for layer, _ in found)
+    linear = [name for name in names if not re.fullmatch(convolution, name)]
+    others = [name for name in linear if name not in ends]
+    missing = [end for end in ends if end not in linear]
+    if missing not in (ends[-1:], ends) or len(others) != len(missing):
+        return found
+    renamed = dict(zip(others, missing, strict=True))
+    return {(renamed.get(layer, layer), p): place for (layer, p), place in found.items()}
+
+
+# ------------------------------------------------------------------------ the architecture
+
+
+class _Match(NamedTuple):
+    """The tensors of a file beside what an architecture needs.
+
+    Attributes
+    ----------
+    architecture : Architecture
+    layers : dict of str to Row
+        The rows that have parameters, by their names in the layout.
+    found : dict
+        The tensors of the file.
+    """
+
+    architecture: Architecture
+    layers: Mapping[str, Row]
+    found: _Found
+
+    def expected(self, op: str | None = None) -> list[tuple[str, str]]:
+        """Return the layer and parameter of every tensor, or of those of one operation."""
+        return [
+            (layer, parameter)
+            for layer, row in self.layers.items()
+            if op in (None, row.op)
+            for parameter in row.parameters
+        ]
+
+    def missing(self) -> list[tuple[str, str]]:
+        return [key for key in self.expected() if key not in self.found]
+
+    def unexpected(self) -> list[str]:
+        expected = set(self.expected())
+        return [place.name for key, place in self.found.items() if key not in expected]
+
+    def distance(self) -> int:
+        """Return how many tensors are missing or unexpected."""
+        return len(set(self.expected()) ^ self.found.keys())
+
+
+def _find_architecture(found: _Found, unused: list[str], layout: Layout) -> _Match:
+    """Return the architecture that needs exactly these tensors."""
+    convolution = layout.pattern("conv") if layout.renamed_ends else ""
+    matches = []
+    for architecture in registered():
+        layers = layout.layers(architecture)
+        if layers is not None:
+            renamed = _rename_ends(found, layers, convolution) if layout.renamed_ends else found
+            matches.append(_Match(architecture, layers, renamed))
+    match = min(matches, key=_Match.distance)
+    if match.distance() or unused:
+        raise WeightsError(_difference(match, matches, unused, layout))
+    return match
+
+
+def _difference(match: _Match, matches: list[_Match], unused: list[str], layout: Layout) -> str:
+    """Say why these tensors are not the weights of `match`, the closest of all `matches`."""
+    title, missing, unexpected = match.architecture.title, match.missing(), match.unexpected()
+    ends = match.expected("linear")
+    if missing == ends and not unexpected and not unused:
+        return (
+            f"only the convolutions of {title}, which do not classify: its fully connected layers "
+            f"({listed(layer for layer, parameter in ends if parameter == 'weight')}) are missing; "
+            f"{layout.whole}"
+        )
+    if layout.library == "keras" and _normalised(match.found, unused, matches):
+        return (
+            "Keras networks with batch normalisation cannot be read, because the weights do not "
+            "say whether it comes before or after the ReLU; export the model as ONNX, which does"
+        )
+    if layout.counted and not unused:
+        kinds = Counter(place.values.ndim for (_, p), place in match.found.items() if p == "weight")
+        return (
+            f"{kinds[4]} convolutions and {kinds[2]} fully connected layers; the known networks "
+            f"have {listed(dict.fromkeys(map(_counts, matches)))}"
+        )
+    parts = []
+    if missing:
+        parts.append(f"missing {listed(layout.tensor_name(*key) for key in missing)}")
+    if unexpected or unused:
+        parts.append(f"unexpected {listed([*unexpected, *unused])}")
+    return (
+        f"the names are {layout.title}, and the closest network is {title}, but the tensors "
+        f"differ: {'; '.join(parts)}"
     )
 
 
-def _preset(metadata: Mapping[str, str], layout: _Layout) -> Preset:
+def _counts(match: _Match) -> str:
+    counts = Counter(row.op for row in match.layers.values())
+    return f"{counts['conv']} and {counts['linear']}"
+
+
+def _normalised(found: _Found, unused: list[str], matches: Iterable[_Match]) -> bool:
+    """Whether the layers are those of an architecture, with batch normalisations of Keras added.
+
+    The convolutions then usually have no biases.
+    """
+    weights = {key for key in found if key[1] == "weight"}
+    return any(name.endswith("/moving_variance") for name in unused) and any(
+        weights == {key for key in match.expected() if key[1] == "weight"} for match in matches
+    )
+
+
+# ------------------------------------------------------------------------ metadata
+
+
+def _preset(metadata: Mapping[str, str], layout: Layout) -> Preset:
     try:
         return Preset.from_metadata(metadata) or presets.find(layout.preset)
     except ValueError as error:
         raise WeightsError(str(error)) from error
 
 
-def _eps(metadata: Mapping[str, str]) -> float:
-    text = metadata.get("eps", str(EPS))
+def _eps(metadata: Mapping[str, str], architecture: Architecture) -> float:
+    text = metadata.get("eps", str(architecture.eps))
     try:
         eps = float(text)
     except ValueError:
         eps = math.nan
     if not 0 < eps < math.inf:
-        raise WeightsError(f"metadata: eps of batch normalisation is to be above 0, not {text!r}")
+        raise WeightsError(
+            f"metadata: eps of batch normalisation must be a positive number, got {text!r}"
+        )
     return eps
 
 
-# ------------------------------------------------------------------------ converting
+# ------------------------------------------------------------------------ shapes
 
 
-class _Piece(NamedTuple):
-    """A tensor, the name that torchvision gives it, and how it gets torchvision's layout."""
+class _Tensor(NamedTuple):
+    """A tensor, its name in torchvision's layout, and how it gets that layout.
+
+    `in_place` is whether the core uses it without a copy, or it is small or copied in any case.
+    """
 
     target: str
     values: NDArray[Any]
-    convert: Callable[[NDArray[Any]], NDArray[Any]]
+    convert: Conversion
+    in_place: bool
 
 
-def _usable(piece: _Piece) -> bool:
-    """Whether the core takes the tensor without a copy; small ones it copies anyway."""
-    values = piece.values
-    lies = values.dtype == np.float32 and values.flags.c_contiguous
-    return lies or values.ndim == 1 or not piece.target.startswith("classifier.")
-
-
-def _pieces(vgg: VGG, found: _Found, layout: _Layout) -> Iterator[_Piece]:
-    """Every tensor in order, its shape checked against the layers before it."""
-    names = layout.names(vgg) or {}
-    width, grid = 3, 1
-    for row in vgg.rows():
-        if row.op == "flatten":
-            width, grid = width * GRID * GRID, GRID * GRID
-        outputs = width
+def _check_tensors(match: _Match, layout: Layout) -> tuple[tuple[_Tensor, ...], int]:
+    """Check every shape against the layers before, and return the tensors and the classes."""
+    names = {row.name: layer for layer, row in match.layers.items()}
+    extents = Extents()
+    tensors = []
+    for row in match.architecture.rows:
+        inputs = extents.input(row)
+        units = inputs.width
         for parameter, target in row.parameters.items():
-            place = found[names[row.torchvision], parameter]
-            if place.values.dtype.kind not in "fiu":
+            place = match.found[names[row.name], parameter]
+            values = place.values
+            if values.dtype.kind not in "fiu":
                 raise WeightsError(
-                    f"tensor {place.name!r} holds {place.values.dtype}, expected floating numbers"
+                    f"tensor {place.name!r} has type {values.dtype}, expected real numbers"
                 )
-            if row.op == "conv" and parameter == "weight":
-                outputs, convert = _convolution(place, width, layout)
-            elif row.op == "linear" and parameter == "weight":
-                outputs, convert = _linear(place, width, grid, layout)
-                grid = 1
+            convert: Conversion = flat
+            if parameter != "weight" or row.op == "batch_norm":
+                _check_shape(place, _without_ones(values.shape), (units,))
+            elif row.op == "conv":
+                units, convert = _check_kernel(place, row, inputs, layout)
             else:
-                _check_shape(place, _bare(place.values.shape), (outputs,))
-                convert = _flat
-            yield _Piece(target, place.values, convert)
-        width = outputs
+                units, convert = _check_matrix(place, inputs, layout)
+            usable = values.dtype == np.float32 and values.flags.c_contiguous
+            in_place = usable or values.ndim == 1 or row.op != "linear"
+            tensors.append(_Tensor(target, values, convert, in_place))
+        extents.add(row, units)
+    return tuple(tensors), units
 
 
-def _convolution(
-    place: _Place, width: int, layout: _Layout
-) -> tuple[int, Callable[[NDArray[Any]], NDArray[Any]]]:
-    """How many channels come out, and what makes it (O, I, 3, 3)."""
+def _check_kernel(
+    place: _Place, row: Row, inputs: Extent, layout: Layout
+) -> tuple[int, Conversion]:
+    """Return the output channels and the conversion to (O, I, H, W)."""
+    width, shape = inputs.width // row.groups, place.values.shape
     if layout.outputs_last:
-        _check_shape(place, place.values.shape, (3, 3, width, None))
-        return place.values.shape[-1], _outputs_first
-    _check_shape(place, place.values.shape, (None, width, 3, 3))
-    return len(place.values), _floats
+        _check_shape(place, shape, (*row.kernel, width, None))
+        return shape[-1], kernel_from_outputs_last
+    _check_shape(place, shape, (None, width, *row.kernel))
+    return shape[0], reshaped(shape)
 
 
-def _linear(
-    place: _Place, width: int, grid: int, layout: _Layout
-) -> tuple[int, Callable[[NDArray[Any]], NDArray[Any]]]:
-    """How many units come out, and what makes it (O, I); `grid` positions for each channel."""
+def _check_matrix(place: _Place, inputs: Extent, layout: Layout) -> tuple[int, Conversion]:
+    """Return the outputs and the conversion to (O, I)."""
     shape = place.values.shape
     if layout.outputs_last:
-        if len(shape) == 4:  # a convolution of the size of its input
+        if len(shape) == 4:  # a convolution with the size of its input
             shape = (math.prod(shape[:3]), shape[3])
-        _check_shape(place, shape, (width, None))
-        return shape[1], lambda values: _transposed(_floats(values).reshape(shape), grid)
+        _check_shape(place, shape, (inputs.width, None))
+        return shape[1], matrix_from_outputs_last(shape, inputs.positions)
     if len(shape) == 4:
         shape = shape[2:] if shape[:2] == (1, 1) else (shape[0], math.prod(shape[1:]))
-    _check_shape(place, shape, (None, width))
-    return shape[0], lambda values: _floats(values).reshape(shape)
+    _check_shape(place, shape, (None, inputs.width))
+    return shape[0], reshaped(shape)
 
 
-def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Without the leading ones of Caffe's old vectors, (1, 1, 1, n)."""
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape without the leading ones of Caffe's old vectors, (1, 1, 1, n)."""
     return shape[3:] if len(shape) == 4 and shape[:3] == (1, 1, 1) else shape
 
 
@@ -577,41 +494,7 @@ def _check_shape(place: _Place, shape: tuple[int, ...], expected: tuple[int | No
         or 0 in shape
         or any(e not in (None, n) for e, n in zip(expected, shape, strict=True))
     ):
-        told = str(expected).replace("None", "any")
-        raise WeightsError(f"tensor {place.name!r} has shape {place.values.shape}, expected {told}")
-
-
-def _floats(values: NDArray[Any]) -> NDArray[Any]:
-    """The tensor as float32, not copied where it is."""
-    with np.errstate(over="ignore"):  # what becomes infinite is refused with the layer
-        return values.astype(np.float32, copy=False)
-
-
-def _flat(values: NDArray[Any]) -> NDArray[Any]:
-    return _floats(values).reshape(-1)
-
-
-def _outputs_first(values: NDArray[Any]) -> NDArray[Any]:
-    """From H, W, I, O to O, I, H, W."""
-    height, width, inputs, outputs = values.shape
-    matrix = _floats(values).reshape(-1, outputs)
-    return _transposed(matrix, height * width).reshape(outputs, inputs, height, width)
-
-
-_TILE = 64
-"""Rows and columns moved at a time: read in whole cache lines, then turned in the cache."""
-
-
-def _transposed(matrix: NDArray[Any], grid: int) -> NDArray[Any]:
-    """From (positions x channels, outputs) to (outputs, channels x positions), contiguous.
-
-    The one copy that is made: 411 MB for fc6 of VGG-16.
-    """
-    inputs, outputs = matrix.shape
-    source = matrix.reshape(grid, inputs // grid, outputs)
-    result: NDArray[Any] = np.empty((outputs, inputs // grid, grid), matrix.dtype)
-    for row in range(0, outputs, _TILE):
-        for channel in range(0, inputs // grid, _TILE):
-            tile = np.ascontiguousarray(source[:, channel : channel + _TILE, row : row + _TILE])
-            result[row : row + _TILE, channel : channel + _TILE] = tile.transpose(2, 1, 0)
-    return result.reshape(outputs, inputs)
+        words = str(expected).replace("None", "any")
+        raise WeightsError(
+            f"tensor {place.name!r} has shape {place.values.shape}, expected {words}"
+        )

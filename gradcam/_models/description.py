@@ -1,4 +1,4 @@
-"""What a weight file holds, for people and for programs, without making a network of it."""
+"""Describe what a weight file holds, for people and programs, without building a network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from gradcam._files import file_digest
 from gradcam._models import checkpoints
@@ -22,7 +21,7 @@ class TensorEntry:
     Attributes
     ----------
     name : str
-        As the file has it.
+        In the file.
     shape : tuple of int
     dtype : str
         In the file: "float32", "float16", "bfloat16", ...
@@ -34,35 +33,35 @@ class TensorEntry:
 
     @property
     def values(self) -> int:
-        """How many numbers it holds."""
+        """The number of its values."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a weight file holds; printed, it is a summary of a few lines.
+    """What a weight file holds; ``print`` shows a summary of a few lines.
 
     Attributes
     ----------
     path : str
     format : str
-        The kind of file, in words.
+        The kind of file: "safetensors", "PyTorch (zip)", ...
     bytes : int
     sha256 : str or None
-        Of the whole file, in hexadecimal; None where it was not asked for.
+        Of the whole file, in hexadecimal; None if it was not requested.
     architecture : str or None
-        The function that loads it, "vgg16"; None where it is no VGG that is known here.
+        The function that loads it, "vgg16"; None for an unknown network.
     reason : str or None
-        Why there is no architecture.
+        Why the network is unknown.
     layout : str or None
         Whose names and order of axes the tensors have.
     classes : int or None
     preset : str or None
-        The name of the input preset that goes with it.
+        The name of the input preset.
     parameters : int
-        Numbers in all tensors together.
+        The number of values in all tensors together.
     ignored : tuple of str
-        Names of tensors that the network has no use for.
+        Names of tensors that the network does not use.
     metadata : dict of str to str
     tensors : tuple of TensorEntry
         In the order of the file.
@@ -84,11 +83,11 @@ class Description:
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """The types of the tensors, each once."""
+        """The types of the tensors, without repetition."""
         return tuple(dict.fromkeys(tensor.dtype for tensor in self.tensors))
 
     def facts(self) -> Iterator[tuple[str, str]]:
-        """What is worth a line each: title and text."""
+        """Yield the lines of the summary: title and text."""
         yield "file", self.path
         yield "format", self.format
         yield "size", f"{self.bytes:,} bytes"
@@ -103,7 +102,7 @@ class Description:
         types = ", ".join(self.dtypes)
         yield "values", f"{self.parameters:,} in {len(self.tensors)} tensors, {types or 'empty'}"
         if self.ignored and self.architecture is not None:
-            yield "ignored", f"{len(self.ignored)} tensors without a part in the network"
+            yield "ignored", f"{len(self.ignored)} tensors that the network does not use"
         for key, value in self.metadata.items():
             text = value if len(value) <= 200 else f"{value[:200]} ..."
             yield printable(key), printable(text)
@@ -111,9 +110,9 @@ class Description:
     def __str__(self) -> str:
         return "\n".join(f"{title:9} {text}" for title, text in self.facts())
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as what JSON knows: dicts, lists, strings and numbers."""
-        found = dataclasses.asdict(self)
+    def to_dict(self) -> dict[str, object]:
+        """Return everything as dicts, lists, strings and numbers, for JSON."""
+        found: dict[str, object] = dataclasses.asdict(self)
         found["ignored"] = list(self.ignored)
         found["dtypes"] = list(self.dtypes)
         found["tensors"] = [
@@ -125,21 +124,21 @@ class Description:
 
 
 def describe(path: str | os.PathLike[str], *, digest: bool = True) -> Description:
-    """Say what is in a weight file: format, architecture, layout, preset, classes, tensors.
+    """Describe a weight file: its format, architecture, layout, preset, classes and tensors.
 
-    A file of another network is described too, with the reason why it cannot be used here.
+    Files of unknown networks are described too, with the reason why they cannot be used.
 
     Parameters
     ----------
     path : path
-        As :func:`gradcam.weights.load` takes it.
+        A file that :func:`gradcam.weights.load` reads.
     digest : bool
-        Whether to compute the SHA-256, for which the whole file is read.
+        Whether to compute the SHA-256, which reads the whole file.
 
     Raises
     ------
     WeightsError, OSError, ImportError
-        As :func:`gradcam.weights.load`: where the file cannot be read.
+        If the file cannot be read, as :func:`gradcam.weights.load`.
     """
     content = load(path)
     checkpoint, reason = None, None

@@ -1,50 +1,48 @@
-"""From a weight file, or a dict of arrays, to a network: the one way in.
+"""Load networks from weight files or arrays.
 
-    file -> gradcam.weights.load -> checkpoints.identify -> VGG.layers -> Network.from_layers
+    file -> gradcam.weights.load -> checkpoints.identify -> Architecture.layers
+         -> Network.from_layers
 
-A file whose weights must be brought into another order leaves a copy in the cache, which takes
-its place the next time (:mod:`gradcam._models.converted`).
+If the weights of a file must be reordered, a reordered copy is stored in the cache and used instead
+of the file the next time (:mod:`gradcam._models.converted`).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gradcam import imagenet
 from gradcam._engine.assembly import Convolution
+from gradcam._engine.layers import Layer
 from gradcam._engine.network import Network
 from gradcam._engine.transformed import TransformedWeights
 from gradcam._labels.classes import Labels
+from gradcam._models import architecture as architectures
 from gradcam._models import checkpoints
-from gradcam._models.vgg import FAMILY, VGG
+from gradcam._models.architecture import Architecture
+from gradcam._models.checkpoints import Checkpoint
 from gradcam._pictures.presets import Preset
 from gradcam._weights import reading
 from gradcam._weights.storage import Storage, check_storage
 from gradcam._weights.tensors import Weights, WeightsError
 
-_MOST_DEPTH = 16
-"""Dicts within dicts in which weights are looked for."""
+if TYPE_CHECKING:
+    from gradcam._models.converted import Copy
 
+_MAX_DEPTH = 16
+"""Levels of nested dicts in which arrays are looked for."""
 
-@dataclass(frozen=True)
-class Options:
-    """What the caller asked for besides the weights; attributes as the parameters of VGG."""
-
-    labels: Labels | Sequence[str] | str | os.PathLike[str] | None
-    preset: str | Preset | None
-    conv: Convolution | None
-    fc_dtype: Storage
-    name: str | None
+_MAX_SHOWN = 40
+"""Bytes of an invalid argument that a message repeats."""
 
 
 def load(
-    weights: str | os.PathLike[str] | Mapping[str, ArrayLike] | Weights,
+    weights: str | os.PathLike[str] | Mapping[str, object] | Weights,
     *,
     labels: Labels | Sequence[str] | str | os.PathLike[str] | None = None,
     preset: str | Preset | None = None,
@@ -52,77 +50,175 @@ def load(
     fc_dtype: Storage = "float32",
     name: str | None = None,
 ) -> Network:
-    """Make the network that a weight file holds, whichever VGG it is.
+    """Return the network whose weights these are; its architecture is recognised from them.
 
-    Which of the family the weights belong to can be seen from them, so it need not be said: a
-    file that came by mail, or a folder of them, loads with this one function. ``vgg16(FILE)`` says
-    it all the same, and refuses a file that holds something else.
+    ``gradcam.vgg16(weights)`` does the same, and refuses the weights of any other network.
 
     Parameters
     ----------
-    weights, labels, preset, conv, fc_dtype, name
-        As of :meth:`gradcam.vgg16.__call__ <gradcam._models.vgg.VGG.__call__>`. Published weights
-        are asked for by their network, ``gradcam.vgg16("imagenet")``.
+    weights : path or mapping of str to array
+        A weight file of PyTorch, Keras, Caffe, ONNX, NumPy or safetensors, whatever its name (see
+        :func:`gradcam.weights.load`); or arrays, also in nested dicts, such as a PyTorch module's
+        ``state_dict()`` or a checkpoint. All layouts of :mod:`gradcam._models.layouts` and any
+        number of classes are accepted. The fully connected weights are used where they are, in the
+        memory-mapped file or in the array: do not change them. Those of a large file with another
+        layout are converted once and stored in the user's cache folder, and so are the transformed
+        weights of the convolutions of a file (:mod:`gradcam._models.converted`,
+        :mod:`gradcam._engine.transformed`).
+    labels : Labels, sequence of str or path, optional
+        The classes, or a file that lists them (:meth:`gradcam.Labels.read`). By default those in
+        the file's metadata, else ImageNet's if there are 1000 classes, else numbers.
+    preset : str or Preset, optional
+        A name of :data:`gradcam.PRESETS` or a preset; by default that of the file's metadata, else
+        that of the layout: "torchvision" for torchvision's and timm's names and ONNX graphs,
+        "keras", "caffe" and "frossard" for the others.
+    conv : "winograd" or "direct", optional
+        How 3x3 convolutions are computed: by Winograd's algorithm, or by their definition, which
+        takes about four times as long and has smaller rounding errors: relative to the largest
+        score of the full VGG-16, the scores differ from float64 by 9e-7 instead of 1.4e-6. By
+        default the value of the environment variable GRADCAM_CONV, else "winograd".
+    fc_dtype : "float32", "float16" or "bfloat16"
+        How the fully connected weights are stored. The 16-bit types take half the memory, in a
+        copy, and a forward pass of one image takes about 8 % less time. All computations are in
+        float32; rounding the weights changes the scores by up to 4e-4 (float16) or 3e-3
+        (bfloat16) of the largest one (full VGG-16, random weights; ``tests/bench/settings.py``
+        measures this).
+    name : str, optional
+        For messages; by default the architecture's.
+
+    Returns
+    -------
+    Network
 
     Raises
     ------
-    gradcam.WeightsError, OSError, ImportError, ValueError
-        As there.
+    gradcam.WeightsError
+        If a tensor is missing, unexpected, misshapen or not finite, the file cannot be read, it
+        holds an unknown network, or there are not as many labels as classes. It is a ValueError.
+    OSError
+        If the file cannot be opened.
+    ImportError
+        If the library that reads this kind of file is not installed; the message names it.
+    ValueError, TypeError
+        If the labels, the preset, conv or fc_dtype are invalid, or `weights` is the name of
+        published weights, which ``gradcam.vgg16("imagenet")`` downloads.
     """
-    return make(weights, Options(labels, preset, conv, fc_dtype, name), None)
+    return load_as(
+        None, weights, labels=labels, preset=preset, conv=conv, fc_dtype=fc_dtype, name=name
+    )
 
 
-def make(
-    weights: str | os.PathLike[str] | Mapping[str, ArrayLike] | Weights,
-    options: Options,
-    vgg: VGG | None,
+def load_as(
+    expected: Architecture | None,
+    weights: str | os.PathLike[str] | Mapping[str, object] | Weights,
+    *,
+    labels: Labels | Sequence[str] | str | os.PathLike[str] | None,
+    preset: str | Preset | None,
+    conv: Convolution | None,
+    fc_dtype: Storage,
+    name: str | None,
 ) -> Network:
-    """The network of these weights, which is to be `vgg` where that is not None.
+    """Return the network whose weights these are, as :func:`load`.
 
-    Raises what :func:`load` raises.
+    Raises WeightsError if `expected` is not None and they are those of another architecture.
     """
-    check_storage(options.fc_dtype, "fc_dtype")
-    source, copy = "weights", None
-    if isinstance(weights, (str, os.PathLike)):
-        from gradcam._models import converted  # hashlib, which it needs, is slow to import
-
-        source = os.fsdecode(weights)
-        copy = converted.Copy(source)
-    content = (copy.weights() if copy else None) or _content(weights)
+    check_storage(fc_dtype, "fc_dtype")
+    copy = _copy(weights)
+    content = (copy.weights() if copy else None) or _read(weights)
+    source = os.fsdecode(weights) if isinstance(weights, (str, os.PathLike)) else "weights"
     try:
-        checkpoint = checkpoints.identify(content, options.preset)
-        found = next(each for each in FAMILY if each.name == checkpoint.architecture)
-        if vgg not in (None, found):
-            raise WeightsError(
-                f"these are the weights of a {found.name}: use gradcam.{found.name}, or "
-                f"gradcam.load for whatever a file holds"
-            )
+        checkpoint = checkpoints.identify(content, preset)
+        architecture = _check_architecture(checkpoint, expected)
         tensors = checkpoint.tensors()
         if copy is not None and not checkpoint.in_place:
             tensors = copy.write(tensors, checkpoint, content.metadata) or tensors
-        layers = found.layers(tensors, options.fc_dtype, checkpoint.eps)
-        labels = known_labels(options.labels, content.metadata, checkpoint.classes)
-        if labels is None and checkpoint.classes == 1000:
-            labels = imagenet.labels()
+        layers = architecture.layers(tensors, fc_dtype, checkpoint.eps)
+        found_labels = find_labels(labels, content.metadata, checkpoint.classes)
+        if found_labels is None and checkpoint.classes == 1000:
+            found_labels = imagenet.labels()
         network = Network.from_layers(
             layers,
-            labels=labels,
+            labels=found_labels,
             preset=checkpoint.preset,
-            conv=options.conv,
-            name=options.name or found.name,
+            conv=conv,
+            name=name or architecture.name,
         )
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     if copy is not None:
-        convolutions = [layer for layer in layers if layer.op == "conv"]
-        kernels = [np.asarray(layer.weights["weight"]) for layer in convolutions]
-        network.transformed = TransformedWeights(network.core, kernels)
+        network.transformed = _transformed(network, layers)
     return network
 
 
-def _content(
-    weights: str | os.PathLike[str] | Mapping[str, ArrayLike] | Weights,
-) -> Weights:
+def find_labels(
+    given: Labels | Sequence[str] | str | os.PathLike[str] | None,
+    metadata: Mapping[str, str],
+    classes: int,
+) -> Labels | None:
+    """Return the given labels, or those of the given file, or else those of the metadata.
+
+    None if there are none of these.
+
+    Raises
+    ------
+    WeightsError
+        If there are not as many as `classes`, or the metadata is invalid.
+    ValueError, TypeError, OSError
+        If the given labels are invalid.
+    """
+    if isinstance(given, (bytes, bytearray)):
+        raise TypeError(
+            f"labels: expected names of classes or the path of a file that lists them, "
+            f"got {given[:_MAX_SHOWN]!r}"
+        )
+    given = getattr(given, "tolist", lambda: given)()  # of an array
+    found: Labels | None
+    if isinstance(given, (str, os.PathLike)):
+        found = Labels.read(given)
+    elif given is None:
+        found = _labels_of(metadata)
+    else:
+        found = given if isinstance(given, Labels) else Labels(given)
+    if found is not None and len(found) != classes:
+        source = f"{given}: " if isinstance(given, (str, os.PathLike)) else ""
+        raise WeightsError(f"{source}{len(found)} labels for a network of {classes} classes")
+    return found
+
+
+def _labels_of(metadata: Mapping[str, str]) -> Labels | None:
+    try:
+        return Labels.from_metadata(metadata)
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
+
+
+def _check_architecture(checkpoint: Checkpoint, expected: Architecture | None) -> Architecture:
+    found = architectures.find(checkpoint.architecture)
+    if expected not in (None, found):
+        raise WeightsError(
+            f"these are the weights of a {found.name}: use gradcam.{found.name}, or gradcam.load, "
+            f"which accepts every known network"
+        )
+    return found
+
+
+def _copy(weights: object) -> Copy | None:
+    """Return the converted copy of a file; None if the weights are not in a file."""
+    if not isinstance(weights, (str, os.PathLike)):
+        return None
+    from gradcam._models.converted import Copy  # it imports hashlib, which is slow
+
+    return Copy(weights)
+
+
+def _transformed(network: Network, layers: Sequence[Layer]) -> TransformedWeights:
+    """Return the transformed weights of the network's convolutions."""
+    convolutions = [layer for layer in layers if layer.op == "conv"]
+    kernels = [np.asarray(layer.weights["weight"]) for layer in convolutions]
+    return TransformedWeights(network.core, kernels)
+
+
+def _read(weights: str | os.PathLike[str] | Mapping[str, object] | Weights) -> Weights:
     if isinstance(weights, Weights):
         return weights
     if isinstance(weights, Mapping):
@@ -130,14 +226,14 @@ def _content(
     if hasattr(weights, "state_dict"):
         raise TypeError(
             f"weights: expected a path or a dict of arrays, got a {type(weights).__name__}; "
-            f"pass what its state_dict() gives"
+            f"pass its state_dict()"
         )
     return reading.load(weights)
 
 
-def _arrays(weights: Mapping[Any, Any]) -> dict[str, NDArray[Any]]:
-    """The arrays in nested dicts, by their keys joined with dots; what is none is left out."""
-    arrays: dict[str, NDArray[Any]] = {}
+def _arrays(weights: Mapping[str, object]) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays in nested dicts, by their keys joined with dots; skip non-arrays."""
+    arrays: dict[str, NDArray[np.generic]] = {}
     for name, values in _flattened(weights):
         array = _array(name, values)
         if array.dtype.kind not in "biufc" and not hasattr(values, "__array__"):
@@ -148,9 +244,9 @@ def _arrays(weights: Mapping[Any, Any]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _flattened(weights: Mapping[Any, Any], *keys: str) -> Iterator[tuple[str, Any]]:
-    if len(keys) > _MOST_DEPTH:
-        raise WeightsError(f"dicts within more than {_MOST_DEPTH} dicts, or within themselves")
+def _flattened(weights: Mapping[str, object], *keys: str) -> Iterator[tuple[str, object]]:
+    if len(keys) > _MAX_DEPTH:
+        raise WeightsError(f"dicts nested more than {_MAX_DEPTH} deep, or inside themselves")
     for key, value in weights.items():
         if isinstance(value, Mapping):
             yield from _flattened(value, *keys, str(key))
@@ -158,40 +254,7 @@ def _flattened(weights: Mapping[Any, Any], *keys: str) -> Iterator[tuple[str, An
             yield ".".join((*keys, str(key))), value
 
 
-def known_labels(
-    given: Labels | Sequence[str] | str | os.PathLike[str] | None,
-    metadata: Mapping[str, str],
-    classes: int,
-) -> Labels | None:
-    """The labels given, or read from the file given, or else those of a weight file's metadata.
-
-    None where nothing names the classes. WeightsError where they are not as many as `classes`, or
-    where the metadata's cannot be used.
-    """
-    found: Labels | None
-    if isinstance(given, (bytes, bytearray)):
-        raise TypeError(
-            f"labels: expected names of classes or the path of a file of them, got {given[:40]!r}"
-        )
-    given = getattr(given, "tolist", lambda: given)()  # of an array
-    if isinstance(given, (str, os.PathLike)):
-        found = Labels.read(given)
-    elif isinstance(given, Labels):
-        found = given
-    elif given is None:
-        try:
-            found = Labels.from_metadata(metadata)
-        except ValueError as error:
-            raise WeightsError(str(error)) from error
-    else:
-        found = Labels(given)
-    if found is not None and len(found) != classes:
-        source = f"{given}: " if isinstance(given, (str, os.PathLike)) else ""
-        raise WeightsError(f"{source}{len(found)} labels for a network of {classes} classes")
-    return found
-
-
-def _array(name: object, values: ArrayLike) -> NDArray[Any]:
+def _array(name: str, values: object) -> NDArray[np.generic]:
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: torch's, of gradients

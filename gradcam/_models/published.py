@@ -1,16 +1,16 @@
-"""Trained weights by name: downloaded once, checked, kept in the user's cache folder.
+"""Published weights by name: downloaded once, checked, and stored in the user's cache folder.
 
-``fetch("vgg16", "imagenet")`` gives the path of a file that is what its authors published: the
-digest has been compared before the file has its name, and what was checked is remembered by its
-size and dates. A file that PyTorch or Keras has downloaded before is used where it lies; one that
-was put into the folder by hand is used too. Addresses are tried in turn, that of the environment
-variable GRADCAM_MIRROR (http, https or file) before the publisher's own; where a connection
-breaks, the download goes on from there. Nothing is fetched when a module is imported, and nothing
-stays of a download that failed.
+``fetch("vgg16", "imagenet")`` returns the path of a file that is identical to the published one:
+the digest is compared before the file gets its name, and the result is stored together with the
+file's size and times. Files that PyTorch or Keras have already downloaded are used in their
+folders, and so is a file that the user copied into the cache folder. URLs are tried in order, that
+of the environment variable GRADCAM_MIRROR (http, https or file) before the publisher's; if a
+connection breaks, the download resumes at that byte. Importing a module downloads nothing, and a
+failed download leaves no file behind.
 
-Pooch does the transport. It has a way of its own to keep and check files, which is not used: that
-compares whole digests, of most of these files the first digits alone are known; and it begins
-again from nothing where a connection breaks.
+Pooch does the HTTP transfer. Its own cache is not used, because it compares complete digests, and
+for most of these files only the first digits are published; and because it restarts a broken
+download from the beginning.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from gradcam._files import atomic_write, file_digest, free_bytes
 from gradcam._weights.tensors import WeightsError
 
 TIMEOUT = 30.0
-"""Seconds without a sign of the server after which a connection counts as broken."""
+"""Seconds without data from the server after which a connection is considered broken."""
 
 RETRIES = 5
-"""How often in a row a broken connection is taken up again without a byte more to show for it."""
+"""Consecutive attempts to resume a broken download that may fail to get further bytes."""
 
 PAUSE = 1.0
-"""Seconds before the first of these; before each later one a second more."""
+"""Seconds before the first of these attempts; each later one waits one more such pause."""
 
 _CHUNK = 1 << 16
-"""Bytes taken at a time; of a chunk that a broken connection cuts short, nothing is kept."""
+"""Bytes read at a time; an incomplete chunk is discarded if the connection breaks."""
 
 _SLACK = 1 << 20
-"""Bytes by which a file may be larger than the table says before it is somebody else's."""
+"""Bytes by which the size of a file may differ from the table."""
 
 
 class DownloadError(OSError):
-    """The file is not here and could not be fetched; the message says what to do by hand."""
+    """A file could not be downloaded; the message says how to get it without this function."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,19 @@ class Published:
     Attributes
     ----------
     architecture : str
-        As in :data:`gradcam._models.vgg.FAMILY`.
+        The name of an architecture: "vgg16".
     weights : str
-        The name that users give: "imagenet" or "imagenet-caffe".
+        What users pass: "imagenet" or "imagenet-caffe".
     name : str
-        Of the file.
+        The file's name.
     urls : tuple of str
-        Where it is found, tried in turn.
+        Its URLs, in the order in which they are tried.
     size : int
-        Bytes. Where torchvision tells thousandths of a MiB alone, right to 5000 bytes.
+        In bytes. Some of torchvision's are known to 5000 bytes only, from a size in MiB.
     digest : str
-        Algorithm, colon, hexadecimal digits: all of them or the first ones.
+        Algorithm, colon, and all or the first hexadecimal digits.
     source : str
-        Who trained it, and the licence.
+        Who trained the network, and the licence.
     """
 
     architecture: str
@@ -89,7 +89,7 @@ class Published:
 
 
 def _torchvision(architecture: str, size: int, digest: str) -> Published:
-    """Torchvision puts the first eight digits of the SHA-256 into the name."""
+    """Return a file of torchvision, whose name contains the first eight digits of its SHA-256."""
     name = f"{architecture}-{digest[:8]}.pth"
     return Published(
         architecture,
@@ -136,11 +136,11 @@ FILES = (
 )
 
 SYNONYMS = {"IMAGENET1K_V1": "imagenet", "DEFAULT": "imagenet"}
-"""Torchvision's words for the same weights; :data:`gradcam.weights.KEYWORDS` has all names."""
+"""Torchvision's names for the same weights; :data:`gradcam.weights.KEYWORDS` has all names."""
 
 
 def fetch(architecture: str, weights: str) -> Path:
-    """Where the published file lies on this computer, after a download if need be.
+    """Return the path of a published file on this computer; download it if necessary.
 
     Parameters
     ----------
@@ -153,33 +153,32 @@ def fetch(architecture: str, weights: str) -> Path:
     Returns
     -------
     pathlib.Path
-        Of a file whose digest has been checked; not to be changed.
+        A file whose digest has been checked. Do not change it.
 
     Raises
     ------
     ValueError
-        Where there are no such weights, or GRADCAM_MIRROR is no address.
+        If there are no such weights, or GRADCAM_MIRROR is not a URL.
     WeightsError
-        Where another file lies at the path where this one is to be.
+        If there is a different file at the path of this one in the cache folder.
     DownloadError
-        An OSError: without a network, without room on the disk, without a folder to write to.
+        If the network is down, the disk is full, or the folder is not writable; it is an OSError.
     ImportError
-        Where the file is to be downloaded and pooch is not installed.
+        If a download needs pooch and it is not installed.
     """
     file = _published(architecture, weights)
     folder = _folder()
     if folder is not None and (folder / file.name).is_file():
-        _insist(folder / file.name, file, folder)
+        _require_published(folder / file.name, file, folder)
         return folder / file.name
-    for path in _others(file.name):
-        with suppress(OSError):  # not ours to read
+    for path in _elsewhere(file.name):
+        with suppress(OSError):  # no permission to read it
             if path.is_file() and _checked(path, file, folder):
                 return path
     if folder is None:
         raise DownloadError(
-            f"{file.name} ({file.megabytes}) is not downloaded, as there is no cache to keep it "
-            f"in: set GRADCAM_CACHE to a folder, or download {file.urls[0]} yourself and "
-            f"{_give(file)}"
+            f"{file.name} ({file.megabytes}) cannot be downloaded without a cache folder: "
+            f"set GRADCAM_CACHE to a folder, or download {file.urls[0]} yourself and {_hint(file)}"
         )
     _download(file, folder)
     return folder / file.name
@@ -190,10 +189,10 @@ def _published(architecture: str, weights: str) -> Published:
     for file in FILES:
         if (file.architecture, file.weights) == (architecture, asked):
             return file
-    there = sorted({file.weights for file in FILES if file.architecture == architecture})
+    known = sorted({file.weights for file in FILES if file.architecture == architecture})
     raise ValueError(
-        f"weights={weights!r}: none are published for {architecture}; "
-        f"there is {' and '.join(map(repr, there)) or 'nothing'}"
+        f"weights={weights!r}: not published for {architecture}; "
+        f"expected {' or '.join(map(repr, known)) or 'a file'}"
     )
 
 
@@ -202,8 +201,8 @@ def _folder() -> Path | None:
     return None if cache is None else cache.absolute() / "weights"
 
 
-def _others(name: str) -> tuple[Path, ...]:
-    """Where PyTorch and Keras keep the files that they download."""
+def _elsewhere(name: str) -> tuple[Path, ...]:
+    """Return the paths of the file in the download folders of PyTorch and Keras."""
     caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     torch = os.environ.get("TORCH_HOME", os.path.join(caches, "torch"))
     keras = os.environ.get("KERAS_HOME", "~/.keras")
@@ -213,25 +212,25 @@ def _others(name: str) -> tuple[Path, ...]:
     )
 
 
-def _give(file: Published) -> str:
-    return f"give its path: gradcam.{file.architecture}('FILE')"
+def _hint(file: Published) -> str:
+    return f"pass its path: gradcam.{file.architecture}('FILE')"
 
 
-# Checking.
+# --- checking ---
 
 
-def _insist(path: Path, file: Published, folder: Path) -> None:
-    """Refuse what lies at the file's own path and is not the file: it may be the user's work."""
+def _require_published(path: Path, file: Published, folder: Path) -> None:
+    """Raise WeightsError if this is another file; it is not replaced, as the user may need it."""
     if not _checked(path, file, folder):
         raise WeightsError(
-            f"{path}: not {file.name} as published ({path.stat().st_size:,} bytes; expected "
-            f"{file.megabytes}, {file.digest}): remove it, and it is downloaded again; or, if "
-            f"these are weights of your own, {_give(file)}"
+            f"{path}: not the published {file.name} ({path.stat().st_size:,} bytes; expected "
+            f"{file.megabytes}, {file.digest}): remove it to download it again; or, if these are "
+            f"your own weights, move it and {_hint(file)}"
         )
 
 
 def _checked(path: Path, file: Published, folder: Path | None) -> bool:
-    """Whether this is the file; a digest that was right is remembered in the folder."""
+    """Return whether this is the published file; a correct digest is noted in the folder."""
     if folder is not None:
         with suppress(OSError, UnicodeDecodeError):
             if _note(file, folder).read_text("utf-8") == _stamp(path, file):
@@ -240,12 +239,12 @@ def _checked(path: Path, file: Published, folder: Path | None) -> bool:
     if not near or not _matches(file_digest(path, _algorithm(file)), file):
         return False
     if folder is not None:
-        _remember(path, file, folder)
+        _write_note(path, file, folder)
     return True
 
 
-def _remember(path: Path, file: Published, folder: Path) -> None:
-    with suppress(OSError):  # then it is checked again next time
+def _write_note(path: Path, file: Published, folder: Path) -> None:
+    with suppress(OSError):  # then it is checked again the next time
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with atomic_write(_note(file, folder)) as out:
             out.write(_stamp(path, file).encode())
@@ -256,10 +255,10 @@ def _note(file: Published, folder: Path) -> Path:
 
 
 def _stamp(path: Path, file: Published) -> str:
-    """What changes when a file changes, and the digest that it was checked for."""
+    """Return what changes if the file changes, and the digest that it was checked against."""
     status = path.stat()
-    dates = f"{status.st_mtime_ns} {status.st_ctime_ns}"
-    return f"{file.digest} {status.st_size} {dates} {os.fspath(path)!r}\n"
+    times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
+    return f"{file.digest} {status.st_size} {times} {os.fspath(path)!r}\n"
 
 
 def _algorithm(file: Published) -> str:
@@ -270,11 +269,11 @@ def _matches(digest: str, file: Published) -> bool:
     return digest.startswith(file.digest.partition(":")[2])
 
 
-# Downloading.
+# --- downloading ---
 
 
 class _Failed(Exception):
-    """An address did not give the file; `again` where it may yet."""
+    """A URL did not provide the file; `again` if another attempt may succeed."""
 
     def __init__(self, reason: str, again: bool = False) -> None:
         super().__init__(reason)
@@ -282,49 +281,49 @@ class _Failed(Exception):
 
 
 def _download(file: Published, folder: Path) -> None:
-    """Leave the file in the folder, or raise and leave nothing."""
+    """Download the file into the folder; if that fails, leave no file behind."""
     path = folder / file.name
-    urls = _addresses(file)
+    urls = _urls(file)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _lock(folder) as alone:
-            if path.is_file():  # another process has made it while this one waited
-                _insist(path, file, folder)
+        with _lock(folder) as locked:
+            if path.is_file():  # another process has written it while this one waited
+                _require_published(path, file, folder)
                 return
-            if alone:
-                _sweep(folder)
-            _check_room(file, folder)
+            if locked:
+                _remove_leftovers(folder)
+            _check_free_space(file, folder)
             with atomic_write(path) as out:
                 _from_any(urls, file, _Sink(out, file), path)
-            _remember(path, file, folder)
+            _write_note(path, file, folder)
     except DownloadError:
         raise
     except OSError as error:
         raise DownloadError(
-            f"{file.name} ({file.megabytes}) cannot be kept in {folder} "
+            f"{file.name} ({file.megabytes}) cannot be stored in {folder} "
             f"({error.strerror or error}): set GRADCAM_CACHE to another folder, or download "
-            f"{file.urls[0]} yourself and {_give(file)}"
+            f"{file.urls[0]} yourself and {_hint(file)}"
         ) from error
 
 
-def _addresses(file: Published) -> tuple[str, ...]:
+def _urls(file: Published) -> tuple[str, ...]:
     mirror = os.environ.get("GRADCAM_MIRROR")
     if not mirror:
         return file.urls
     if urlsplit(mirror).scheme not in ("http", "https", "file"):
         raise ValueError(
-            f"GRADCAM_MIRROR={mirror!r}: expected the address of the folder that holds "
-            f"{file.name}, as http://..., https://... or file:///..."
+            f"GRADCAM_MIRROR={mirror!r}: expected the URL of the folder that contains "
+            f"{file.name}: http://..., https://... or file:///..."
         )
     return (f"{mirror.rstrip('/')}/{file.name}", *file.urls)
 
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
-    """Let one process at a time download; yields whether the system could promise that.
+    """Let one process at a time download; yield whether the file system supports locks.
 
-    The folder itself is locked. So no lock file stays behind, and the system takes the lock back
-    from a process that ends, however it ends.
+    The folder itself is locked. So there is no lock file to remove, and the system releases the
+    lock when the process ends, even if it is killed.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -339,28 +338,28 @@ def _locked(handle: int) -> bool:
     except BlockingIOError:
         _say("Waiting for another process that is downloading weights")
         fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:  # some network file systems: each process writes a file of its own then
+    except OSError:  # some network file systems; then each process writes its own file
         return False
     return True
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed left behind."""
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed."""
     for leftover in folder.glob(".*.tmp"):
         leftover.unlink(missing_ok=True)
 
 
-def _check_room(file: Published, folder: Path) -> None:
+def _check_free_space(file: Published, folder: Path) -> None:
     free = free_bytes(folder)
     if free < file.size:
         raise DownloadError(
-            f"{file.name} needs {file.megabytes} in {folder}, where {free / 1e6:.0f} MB are free: "
-            f"make room, or set GRADCAM_CACHE to a folder on another disk"
+            f"{file.name} needs {file.megabytes} in {folder}, but only {free / 1e6:.0f} MB are "
+            f"free: free some space, or set GRADCAM_CACHE to a folder on another disk"
         )
 
 
 def _from_any(urls: tuple[str, ...], file: Published, sink: _Sink, path: Path) -> None:
-    """Fill the sink from the first address that has the file."""
+    """Fill the sink from the first URL that provides the file."""
     reasons = []
     for url in urls:
         try:
@@ -369,39 +368,40 @@ def _from_any(urls: tuple[str, ...], file: Published, sink: _Sink, path: Path) -
         except _Failed as error:
             reasons.append(f"{url}: {error}")
     raise DownloadError(
-        f"{file.name} ({file.megabytes}) could not be downloaded ({'; '.join(reasons)}). Without "
-        f"a network, download {file.urls[0]} elsewhere and put it at {path}, or {_give(file)}"
+        f"{file.name} ({file.megabytes}) could not be downloaded ({'; '.join(reasons)}). If this "
+        f"computer is offline, download {file.urls[0]} elsewhere and copy it to {path}, or "
+        f"{_hint(file)}"
     )
 
 
 def _from_one(url: str, file: Published, sink: _Sink, path: Path) -> None:
-    """Fill the sink from one address."""
+    """Fill the sink from one URL."""
     transfer = _copy if urlsplit(url).scheme == "file" else _http(file)
     _say(f"Downloading {url} ({file.megabytes}) to {path}")
     with _progress(file) as show:
         sink.begin(show)
-        _persist(transfer, url, sink)
+        _transfer_all(transfer, url, sink)
     if not _matches(sink.digest(), file):
         raise _Failed(sink.description())
 
 
-def _persist(transfer: _Transfer, url: str, sink: _Sink) -> None:
-    """Transfer again what breaks off, as long as it brings more each time."""
+def _transfer_all(transfer: _Transfer, url: str, sink: _Sink) -> None:
+    """Transfer the file; resume a broken transfer, up to RETRIES times without further bytes."""
     fruitless = 0
     while True:
-        most = sink.most
+        before = sink.max_received
         try:
             transfer(url, sink)
             return
         except _Failed as error:
-            fruitless = 0 if sink.most > most else fruitless + 1
+            fruitless = 0 if sink.max_received > before else fruitless + 1
             if not error.again or fruitless == RETRIES:
                 raise
             time.sleep(PAUSE * (fruitless + 1))
 
 
 def _copy(url: str, sink: _Sink) -> None:
-    """The transport of file: addresses."""
+    """Transfer a file: URL."""
     for chunk in _chunks(url2pathname(urlsplit(url).path)):
         sink.write(chunk)
 
@@ -411,66 +411,65 @@ def _chunks(path: str) -> Iterator[bytes]:
         with open(path, "rb") as source:
             while chunk := source.read(_CHUNK):
                 yield chunk
-    except OSError as error:  # of reading: what the sink raises does not come by here
+    except OSError as error:  # of reading only: the sink raises outside of this function
         raise _Failed(error.strerror or str(error)) from error
 
 
 def _http(file: Published) -> _Transfer:
-    """The transport of http: and https: addresses."""
+    """Return the function that transfers http: and https: URLs."""
     try:
-        with warnings.catch_warnings():  # pooch imports a bar for notebooks that is not used
+        with warnings.catch_warnings():  # of the notebook progress bar that pooch imports
             warnings.simplefilter("ignore")
             import pooch
         import requests
     except ImportError as error:
         raise ImportError(
-            f"to download {file.name} takes pooch: pip install 'gradcam[download]'; or download "
-            f"{file.urls[0]} ({file.megabytes}) yourself and {_give(file)}"
+            f"downloading {file.name} needs pooch: pip install 'gradcam[download]'; or download "
+            f"{file.urls[0]} ({file.megabytes}) yourself and {_hint(file)}"
         ) from error
 
     def transfer(url: str, sink: _Sink) -> None:
         headers = {"Accept-Encoding": "identity"}
         if sink.received:
             headers["Range"] = f"bytes={sink.received}-"
-        get = pooch.HTTPDownloader(
-            chunk_size=_CHUNK, timeout=TIMEOUT, headers=headers, hooks={"response": sink.answered}
-        )
+        hooks = {"response": sink.check_response}
+        get = pooch.HTTPDownloader(chunk_size=_CHUNK, timeout=TIMEOUT, headers=headers, hooks=hooks)
         try:
             get(url, sink, None)
         except requests.HTTPError as error:
             answer: Any = error.response
             reason = f"the server answered {answer.status_code} {answer.reason}"
-            passing = answer.status_code >= 500 or answer.status_code == 429
-            raise _Failed(reason, again=passing) from error
+            temporary = answer.status_code >= 500 or answer.status_code == 429
+            raise _Failed(reason, again=temporary) from error
         except requests.Timeout as error:
-            raise _Failed(f"no answer within {TIMEOUT:g} s", again=sink.most > 0) from error
-        except (requests.RequestException, ValueError) as error:  # a header may be no number
-            place = f"broke off after {sink.received:,} bytes: " if sink.received else ""
-            raise _Failed(place + _innermost(error), again=sink.most > 0) from error
+            raise _Failed(f"no answer within {TIMEOUT:g} s", again=sink.max_received > 0) from error
+        except (requests.RequestException, ValueError) as error:  # ValueError: a bad header
+            place = f"interrupted after {sink.received:,} bytes: " if sink.received else ""
+            raise _Failed(place + _innermost(error), again=sink.max_received > 0) from error
 
     return transfer
 
 
 _Transfer = Callable[[str, "_Sink"], None]
-"""Fills a sink, or what it lacks, from an address; raises :class:`_Failed`."""
+"""Fills a sink, or its missing rest, from a URL; raises :class:`_Failed`."""
 
 
 def _innermost(error: BaseException) -> str:
-    """The cause under the wrappings of three libraries, in the system's words."""
+    """Return the system's message of an error that three libraries have wrapped."""
     while error.__context__ is not None:
         error = error.__context__
     return getattr(error, "strerror", None) or str(error)
 
 
 class _Sink:
-    """Where downloaded bytes go: into the file, the digest and the progress bar.
+    """Writes downloaded bytes to the file and updates the digest and the progress bar.
 
     Attributes
     ----------
     received : int
         Bytes in the file now.
-    most : int
-        The most that there were at one time, from the present address.
+    max_received : int
+        The maximum of `received` for the current URL.
     """
 
     def __init__(self, out: BinaryIO, file: Published) -> None:
@@ -478,9 +477,9 @@ class _Sink:
         self._file = file
 
     def begin(self, show: Callable[[int], None]) -> None:
-        """Begin anew with an address; `show` is told what was received."""
+        """Start with a new URL; `show` is called with the number of bytes received."""
         self._show = show
-        self.most = 0
+        self.max_received = 0
         self._restart()
 
     def _restart(self) -> None:
@@ -490,41 +489,41 @@ class _Sink:
         self._start = b""
         self.received = 0
 
-    def answered(self, response: Any, **_: Any) -> None:
-        """What requests calls with every answer, before its content."""
-        if response.status_code == 200 and self.received:  # all of it, not the rest alone
+    def check_response(self, response: Any, **_: Any) -> None:
+        """Handle a response before its content; requests calls this."""
+        if response.status_code == 200 and self.received:  # the whole file instead of the rest
             self._restart()
         place = response.headers.get("Content-Range", "")
         if response.status_code == 206 and not place.startswith(f"bytes {self.received}-"):
-            raise _Failed(f"asked for what follows byte {self.received}, it sent {place!r}")
+            raise _Failed(f"asked for the bytes from {self.received} on, the server sent {place!r}")
 
     def write(self, chunk: bytes) -> None:
-        """Take bytes in; an OSError here is about our disk."""
+        """Write a chunk; an OSError here concerns the local disk."""
         if self.received + len(chunk) > self._file.size + _SLACK:
-            raise _Failed(f"it sends more than the {self._file.megabytes} of the file")
+            raise _Failed(f"the server sends more than the {self._file.megabytes} of the file")
         self._out.write(chunk)
         self._hash.update(chunk)
         if len(self._start) < 64:
             self._start += chunk[:64]
         self.received += len(chunk)
-        self.most = max(self.most, self.received)
+        self.max_received = max(self.max_received, self.received)
         self._show(self.received)
 
     def flush(self) -> None:
-        """Pooch asks for it after every chunk; the file is flushed when it is closed."""
+        """Do nothing: pooch calls this after every chunk, and closing flushes the file."""
 
     def digest(self) -> str:
         return str(self._hash.hexdigest())
 
     def description(self) -> str:
-        """What came in place of the file."""
+        """Say what was received instead of the file."""
         if self._start.lstrip().startswith(b"<"):
-            return "a web page came in its place (does the network want you to log in?)"
+            return "received a web page instead (does the network require a login?)"
         algorithm = _algorithm(self._file)
-        return f"{self.received:,} bytes came that are not the file, by their {algorithm}"
+        return f"received {self.received:,} bytes with another {algorithm}"
 
 
-# Telling.
+# --- messages ---
 
 
 def _say(line: str) -> None:
@@ -533,9 +532,9 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _progress(file: Published) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal and in a notebook; nothing in a log, where one line tells enough.
+    """Show a progress bar on a terminal and in a notebook, but not in a log.
 
-    Not rich's: in a notebook that needs one more package, and warns where it is missing.
+    It is not rich's, which needs another package in notebooks and warns if it is missing.
     """
     try:
         from tqdm import tqdm

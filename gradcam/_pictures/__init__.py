@@ -1,1 +1,1 @@
-"""Pictures: reading them, preparing network input, and drawing maps."""
+"""Read pictures, prepare network input and map positions back to the picture."""

@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box = tuple[int, int, int, int]
-"""``(x0, y0, x1, y1)`` in pixels; x1 and y1 are the first ones outside."""
+"""``(x0, y0, x1, y1)`` in pixels, x1 and y1 exclusive."""
 
 
 def largest_segment(mask: NDArray[np.bool_]) -> Box | None:
-    """The tight box around the largest 4-connected segment of an (H, W) mask.
+    """Return the bounding box of the largest 4-connected segment of an (H, W) mask.
 
-    Of equally large segments, the one that is met first from the top left. None where the mask
-    is empty.
+    Among segments of equal area, the first one in row-major order is taken. For an empty mask the
+    result is None.
 
-    The mask is taken as horizontal runs; runs of neighbouring rows that overlap are joined by a
-    few rounds of "hook the higher root to the lower, then shorten every path" (after Shiloach
-    and Vishkin, 1982), each of them whole-array operations.
+    The mask is split into horizontal runs. Overlapping runs of neighbouring rows are joined by
+    union-find on whole arrays: each round hooks the higher root to the lower one, then shortens
+    all paths (after Shiloach and Vishkin, 1982).
     """
     height, width = mask.shape
-    row = width + 1  # one empty column, so that no run goes on in the next row
+    row = width + 1  # one empty column, so that no run continues in the next row
     flat = np.zeros(height * row + 1, np.int8)
     flat[1:].reshape(height, row)[:, :width] = mask
     steps = np.diff(flat)

@@ -301,7 +301,7 @@ class Explanation:
     @property
     def words(self) -> str:
         """The label as people write it: ``tiger cat``."""
-        return self.label.replace("_", " ")
+        return self.label if self.target is None else str(self.target)
 
     @property
     def certainty(self) -> str:

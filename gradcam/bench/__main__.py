@@ -1,4 +1,4 @@
-"""The options of ``python -m gradcam.bench``."""
+"""The command line of ``python -m gradcam.bench``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,45 +17,67 @@ import gradcam.bench
 from gradcam import _core
 from gradcam._files import atomic_write
 from gradcam._profile import direct_gflop
-from gradcam._weights.safetensors import write
-from gradcam.bench import _contest as contest
-from gradcam.bench import _report as report
+from gradcam.bench._comparison import Comparison, Settings
+from gradcam.bench._machine import describe_machine, is_busy
+from gradcam.bench._process import Unavailable
+from gradcam.bench._programs import PEERS, TASKS
+from gradcam.bench._report import LEGEND, Table
 
 ALL = "all"
+MAX_THREADS = 256
 
 
 def _names(known: Sequence[str], none: bool = False) -> Callable[..., tuple[str, ...]]:
-    """A callback that reads names, separated by commas."""
+    """Return a click callback that parses names separated by commas."""
 
-    def read(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-        if none and names == ("none",):
+    def parse(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+        names = [name.strip() for name in text.split(",")]
+        if none and names == ["none"]:
             return ()
         for name in names:
             if name not in known:
-                raise click.BadParameter(
-                    f"there is no {name!r}; there are {', '.join(known)}"
-                    + (", or none" if none else "")
-                )
+                choices = ", ".join(known) + (", or none" if none else "")
+                raise click.BadParameter(f"unknown name {name!r}; expected {choices}")
         return tuple(name for name in known if name in names)
 
-    return read
+    return parse
 
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
-    """Read numbers of 1 or more, separated by commas; "all" is the threads there are."""
+    """Parse positive integers separated by commas; for threads, "all" is their default number."""
+    is_threads = parameter.name == "threads"
     numbers = []
     for part in text.split(","):
-        if parameter.name == "threads" and part.strip() == ALL:
+        if is_threads and part.strip() == ALL:
             numbers.append(_core.get_num_threads())
             continue
         try:
-            numbers.append(int(part))
+            number = int(part)
         except ValueError:
-            numbers.append(0)
-        if numbers[-1] < 1 or (parameter.name == "threads" and numbers[-1] > 256):
-            raise click.BadParameter(f"{part!r}: expected whole numbers, 1 or more")
+            number = 0
+        if number < 1:
+            raise click.BadParameter(f"{part!r}: expected integers of 1 or more")
+        if is_threads and number > MAX_THREADS:
+            raise click.BadParameter(f"{part!r}: the maximum is {MAX_THREADS} threads")
+        numbers.append(number)
     return tuple(dict.fromkeys(numbers))
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command line; see their help."""
+
+    against: tuple[str, ...]
+    tasks: tuple[str, ...]
+    batch: tuple[int, ...]
+    threads: tuple[int, ...]
+    level: str | None
+    rounds: int
+    minutes: float
+    size: int
+    width: int
+    layers: bool
+    json_file: Path | None
 
 
 @click.command(
@@ -63,18 +86,19 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple
 )
 @click.option(
     "--against",
-    callback=_names(contest.PEERS, none=True),
-    default=",".join(contest.PEERS),
+    callback=_names(PEERS, none=True),
+    default=",".join(PEERS),
     show_default=True,
     metavar="NAMES",
-    help="The other programs, or none.  Those not installed are left out.",
+    help="The other programs, or none.  Programs that are not installed are skipped.",
 )
 @click.option(
     "--tasks",
-    callback=_names(contest.TASKS),
-    default=",".join(contest.TASKS),
+    callback=_names(TASKS),
+    default=",".join(TASKS),
     show_default=True,
     metavar="NAMES",
+    help="The tasks.",
 )
 @click.option(
     "--batch", callback=_numbers, default="1,8,32", show_default=True, help="Pictures in a batch."
@@ -89,22 +113,22 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple
 @click.option(
     "--level",
     type=click.Choice(_core.cpu_levels()),
-    help="The level of gradcam's kernels.  PyTorch and OpenVINO are held to it too, ONNX Runtime "
-    "cannot be.  Default: the highest of this machine.",
+    help="The level of gradcam's kernels.  PyTorch and OpenVINO are limited to it, too; ONNX "
+    "Runtime has no such setting.  Default: the highest level of this machine.",
 )
 @click.option(
     "--rounds",
     type=click.IntRange(1),
     default=15,
     show_default=True,
-    help="Rounds at most: as many as --minutes allow, one at least.",
+    help="Maximum number of rounds; --minutes may reduce it, to no less than one.",
 )
 @click.option(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
     default=8,
     show_default=True,
-    help="About how long it may take.",
+    help="Approximate time for everything.",
 )
 @click.option(
     "--size", type=click.IntRange(32), default=224, show_default=True, help="Side of the pictures."
@@ -114,96 +138,100 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple
     type=click.IntRange(1),
     default=64,
     show_default=True,
-    help="Channels of the first block; fc6 and fc7 have 64 times as many.  For trying out.",
+    help="Channels of the first block; fc6 and fc7 have 64 times as many.  For quick trials.",
 )
 @click.option(
     "--layers",
     is_flag=True,
-    help="Time gradcam's layers, too, forward and back to the pixels (guided backprop): GFLOP/s, "
-    "GB/s, and the shares of the machine's best.",
+    help="Also time gradcam's layers, forward and back to the pixels (guided backprop): GFLOP/s, "
+    "GB/s, and their shares of the machine's peak.",
 )
 @click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write all times here, too.",
+    help="Also write all times to this file.",
 )
-def main(
-    against: tuple[str, ...],
-    tasks: tuple[str, ...],
-    batch: tuple[int, ...],
-    threads: tuple[int, ...],
-    level: str | None,
-    rounds: int,
-    minutes: float,
-    size: int,
-    width: int,
-    layers: bool,
-    json_file: Path | None,
-) -> None:
-    end = time.monotonic() + 60 * minutes
-    told = report.machine()
-    click.echo("\n".join(f"{name}: {value}" for name, value in told.items()))
-    if report.is_busy():
+def main(**options: Any) -> None:
+    run(Options(**options))
+
+
+def run(options: Options) -> None:
+    """Compare the programs at each number of threads and batch size, and print the tables."""
+    end = time.monotonic() + 60 * options.minutes
+    machine = describe_machine()
+    _print_entries(machine)
+    if is_busy():
         click.echo(
-            "Others are at work on this machine: times and ratios are not to be trusted.  Programs "
-            "whose threads wait by spinning, PyTorch's among them, suffer most.",
+            "Other processes are running on this machine: times and ratios are unreliable, "
+            "especially for programs whose threads spin while they wait, such as PyTorch.",
             err=True,
         )
-    content: dict[str, Any] = {"machine": told, "size": size, "versions": {}, "tables": []}
-    matches = [(b, t) for t in threads for b in batch]
+    versions: dict[str, str] = {}
+    tables: list[Table] = []
+    comparisons = [(batch, threads) for threads in options.threads for batch in options.batch]
     with tempfile.TemporaryDirectory(prefix="gradcam-bench-") as folder:
         weights = Path(folder) / "weights.safetensors"
-        click.echo("making the weights ...", err=True)
-        tensors = gradcam.vgg16.random_tensors(width=width, fc=64 * width)
-        write(tensors, weights)
-        limit = direct_gflop(gradcam.vgg16(tensors), size, size, "pool5")
-        del tensors
-        for i, (pictures, count) in enumerate(matches):
-
-            def progress(task: str, pictures: int = pictures, count: int = count) -> None:
-                click.echo(f"batch {pictures}, threads {count}: {task} ...", err=True)
-
-            match = contest.Match(
-                weights,
-                batch=pictures,
-                size=size,
-                threads=count,
-                level=level,
-                against=against,
-                # A process starts with one picture, whatever the batch.
-                tasks=[task for task in tasks if task != "start" or pictures == batch[0]],
-                layers=layers,
-                progress=progress,
+        limit = _write_weights(weights, options)
+        for i, (batch, threads) in enumerate(comparisons):
+            comparison = Comparison(
+                _settings(options, weights, limit, batch, threads), _progress(batch, threads)
             )
-            share = (end - time.monotonic()) / (len(matches) - i)
             try:
-                machine, results = match.play(pictures * limit, rounds, share)
-            except contest.Unavailable as error:
-                raise click.ClickException(f"gradcam itself {error}") from None
-            if match.versions.items() - content["versions"].items():
-                content["versions"] |= match.versions
-                click.echo("\n".join(f"{name}: {v}" for name, v in match.versions.items()))
-            click.echo("\n" + report.table(results, pictures, machine, pictures * limit))
-            if match.layers is not None:
-                click.echo("\n" + match.layers["text"])
-            content["tables"].append(
-                {
-                    "batch": pictures,
-                    "threads": count,
-                    "level": machine.level,
-                    "peak": machine.peak,
-                    "bandwidth": machine.bandwidth,
-                    "direct_limit_gflop": pictures * limit,
-                    "results": [result.as_dict() for result in results],
-                    "layers": match.layers["profile"] if match.layers is not None else None,
-                }
-            )
-    click.echo("\n" + report.LEGEND)
-    if json_file is not None:
-        with atomic_write(json_file) as file:
+                seconds = (end - time.monotonic()) / (len(comparisons) - i)
+                tables.append(comparison.run(options.rounds, seconds))
+            except Unavailable as error:
+                raise click.ClickException(f"gradcam {error}") from None
+            if not comparison.versions.items() <= versions.items():
+                versions |= comparison.versions
+                _print_entries(comparison.versions)
+            click.echo(f"\n{tables[-1]}")
+    click.echo(f"\n{LEGEND}")
+    if options.json_file is not None:
+        content = {
+            "machine": machine,
+            "size": options.size,
+            "versions": versions,
+            "tables": [table.as_dict() for table in tables],
+        }
+        with atomic_write(options.json_file) as file:
             file.write(json.dumps(content, indent=1).encode())
+
+
+def _print_entries(entries: dict[str, str] | dict[str, str | int]) -> None:
+    click.echo("\n".join(f"{name}: {value}" for name, value in entries.items()))
+
+
+def _write_weights(path: Path, options: Options) -> float:
+    """Write random weights, and return the GFLOP of the direct limit for one picture."""
+    click.echo("writing the weights ...", err=True)
+    tensors = gradcam.vgg16.random_tensors(width=options.width, fc=64 * options.width)
+    gradcam.weights.save(tensors, path)
+    return direct_gflop(gradcam.vgg16(tensors), options.size, options.size, "pool5")
+
+
+def _settings(options: Options, weights: Path, limit: float, batch: int, threads: int) -> Settings:
+    # The task "start" has one picture at all batch sizes, so it runs only at the first one.
+    tasks = [task for task in options.tasks if task != "start" or batch == options.batch[0]]
+    return Settings(
+        weights,
+        batch=batch,
+        size=options.size,
+        threads=threads,
+        level=options.level,
+        against=options.against,
+        tasks=tasks,
+        layers=options.layers,
+        limit=limit,
+    )
+
+
+def _progress(batch: int, threads: int) -> Callable[[str], None]:
+    def show(task: str) -> None:
+        click.echo(f"batch {batch}, threads {threads}: {task} ...", err=True)
+
+    return show
 
 
 if __name__ == "__main__":

@@ -1,51 +1,55 @@
-"""The arithmetic of a contest, and its tables."""
+"""The results of a benchmark: times, ratios and tables."""
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gradcam._profile import Machine
-from gradcam._tables import aligned
+from gradcam._tables import as_text
+
+LEGEND = """\
+ms          median of the rounds
+ratio       gradcam / program, median of the ratios of the rounds
+min, max    minimum and maximum of these ratios
+difference  from gradcam's result: maximum, relative to the largest value
+*           the fastest setting of a program with several settings"""
 
 
 class Ratio(NamedTuple):
-    """Ratios of two programs' times, taken round by round."""
+    """Ratios of two programs' times in the same round."""
 
     median: float
-    least: float
-    most: float
+    minimum: float
+    maximum: float
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-    """Ours by theirs: below 1, ours is faster. As many times on both sides, one for each round."""
+    """Return the ratios ours / theirs, where each sequence has one time per round."""
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
 
 @dataclass
 class Times:
-    """What one program took for one task.
+    """The times of one program for one task.
 
     Attributes
     ----------
     label : str
-        The program, in words.
+        The program, as text for the table.
     peer : str
-        Its name among those of ``--against``; "" for gradcam.
+        Its name in ``--against``; "" for gradcam.
     milliseconds : list of float
-        One for each round.
+        One per round.
     setting : str
-        What was chosen as the fastest.
+        The fastest setting, which was used.
     tried : dict of str to float
-        Milliseconds of each setting, when the choice was made.
+        Milliseconds of all settings that were tried before the rounds.
     difference : float or None
-        From gradcam's result, the largest by the largest value.
+        Maximum difference from gradcam's result, divided by the largest value.
     """
 
     label: str
@@ -62,30 +66,31 @@ class Times:
 
 @dataclass
 class Result:
-    """One task: gradcam's times, the others', and who could not take part."""
+    """The times of one task, and messages about the programs that could not run it."""
 
     task: str
     ours: Times
     others: list[Times]
-    absent: list[str] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
 
     def best(self) -> set[int]:
-        """Positions in `others` of each peer's fastest entry, where it has several."""
-        found = set()
+        """Return the positions in `others` of the fastest entry of each peer with several."""
+        positions = set()
         for peer in {times.peer for times in self.others}:
             entries = [i for i, times in enumerate(self.others) if times.peer == peer]
             if len(entries) > 1:
-                found.add(min(entries, key=lambda i: self.others[i].median))
-        return found
+                positions.add(min(entries, key=lambda i: self.others[i].median))
+        return positions
 
-    def as_dict(self) -> dict[str, Any]:
-        """Everything, with all raw times."""
+    def as_dict(self) -> dict[str, object]:
+        """Return all times as a dict for JSON."""
         best = self.best()
+        peers = [times.peer for times in self.others]
         others = [
             {
                 **asdict(times),
                 "median": times.median,
-                "best": i in best or [t.peer for t in self.others].count(times.peer) == 1,
+                "best": i in best or peers.count(times.peer) == 1,
                 "ratio": ratio(self.ours.milliseconds, times.milliseconds)._asdict(),
             }
             for i, times in enumerate(self.others)
@@ -94,80 +99,81 @@ class Result:
             "task": self.task,
             "gradcam": {**asdict(self.ours), "median": self.ours.median},
             "others": others,
-            "absent": self.absent,
+            "unavailable": self.unavailable,
         }
 
-
-def table(results: Sequence[Result], batch: int, machine: Machine, limit: float) -> str:
-    """One table: all tasks of a batch on a number of threads; `limit` in GFLOP."""
-    rows = [
-        [
-            f"batch {batch}, {machine.threads} thread{'s' * (machine.threads > 1)}, "
-            f"{machine.level}; at best {machine.peak:.0f} GFLOP/s, {machine.bandwidth:.1f} GB/s; "
-            f"direct limit {limit:.1f} GFLOP, {limit / machine.peak * 1e3:.1f} ms"
-        ],
-        ["task", "", "program", "ms", "ratio", "least", "most", "rounds", "differs by"],
-    ]
-    for result in results:
-        best = result.best()
-        ours = result.ours
-        rounds = str(len(ours.milliseconds))
-        rows.append([result.task, "", ours.label, f"{ours.median:.1f}", "", "", "", rounds])
-        for i, times in enumerate(result.others):
-            found = ratio(ours.milliseconds, times.milliseconds)
+    def rows(self) -> list[list[str]]:
+        """Return the rows of the table, one per program."""
+        best, ours = self.best(), self.ours
+        rows = [[self.task, "", ours.label, f"{ours.median:.1f}"]]
+        rows[0] += ["", "", "", str(len(ours.milliseconds))]
+        for i, times in enumerate(self.others):
+            ratios = ratio(ours.milliseconds, times.milliseconds)
             setting = f" ({times.setting})" if times.setting else ""
-            rows.append(
-                [
-                    "",
-                    "*" if i in best else "",
-                    times.label + setting,
-                    f"{times.median:.1f}",
-                    *(f"{value:.2f}" for value in found),
-                    "",
-                    "" if times.difference is None else f"{times.difference:.1e}",
-                ]
-            )
-        rows += [[f"  {sentence}"] for sentence in result.absent]
-    return aligned(rows, left=3)
+            row = ["", "*" if i in best else "", times.label + setting, f"{times.median:.1f}"]
+            row += [f"{value:.2f}" for value in ratios]
+            row += ["", "" if times.difference is None else f"{times.difference:.1e}"]
+            rows.append(row)
+        return rows
 
 
-LEGEND = (
-    "ms: median over the rounds.  ratio: gradcam / program, median of the rounds' ratios; least "
-    "and\nmost are their spread.  * the best setting of a program that has several."
-)
+class Layers(NamedTuple):
+    """The profile of gradcam's layers, as text and as a dict for JSON."""
+
+    text: str
+    profile: Mapping[str, object]
 
 
-def machine() -> dict[str, str | int]:
-    """The processor, the system and the load, in words."""
-    return {
-        "processor": _processor(),
-        "processors": os.cpu_count() or 1,
-        "system": platform.platform(),
-        "Python": platform.python_version(),
-        "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-    }
+@dataclass
+class Table:
+    """The results of all tasks at one batch size on one number of threads.
 
+    Attributes
+    ----------
+    batch : int
+    machine : Machine
+    limit : float
+        GFLOP of the direct limit, for the batch.
+    results : list of Result
+    layers : Layers or None
+    """
 
-def is_busy() -> bool:
-    """Whether other processes kept a third of a processor or more busy in the last minute."""
-    return os.getloadavg()[0] > 1 / 3
+    batch: int
+    machine: Machine
+    limit: float
+    results: list[Result]
+    layers: Layers | None = None
 
+    def __str__(self) -> str:
+        import rich.table  # slow to import
 
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    try:
-        told = subprocess.run(
-            ["sysctl", "-n", "machdep.cpu.brand_string"],
-            capture_output=True,
-            text=True,
-            check=True,
+        machine = self.machine
+        title = (
+            f"batch {self.batch}, {machine.threads} thread{'s' * (machine.threads > 1)}, "
+            f"{machine.level}; peak {machine.peak:.0f} GFLOP/s, {machine.bandwidth:.1f} GB/s; "
+            f"direct limit {self.limit:.1f} GFLOP, {self.limit / machine.peak * 1e3:.1f} ms"
         )
-        return told.stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return platform.processor() or platform.machine()
+        table = rich.table.Table("task", "", "program", box=None, pad_edge=False)
+        for name in ("ms", "ratio", "min", "max", "rounds", "difference"):
+            table.add_column(name, justify="right")
+        for result in self.results:
+            for row in result.rows():
+                table.add_row(*row)
+        messages = [f"{each.task}: {text}" for each in self.results for text in each.unavailable]
+        texts = [title, as_text(table), *messages]
+        if self.layers is not None:
+            texts += ["", self.layers.text]
+        return "\n".join(texts)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return everything as a dict for JSON."""
+        return {
+            "batch": self.batch,
+            "threads": self.machine.threads,
+            "level": self.machine.level,
+            "peak": self.machine.peak,
+            "bandwidth": self.machine.bandwidth,
+            "direct_limit_gflop": self.limit,
+            "results": [result.as_dict() for result in self.results],
+            "layers": None if self.layers is None else self.layers.profile,
+        }

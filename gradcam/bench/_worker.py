@@ -1,15 +1,16 @@
-"""One program's process: it waits for a command on standard input, does it, and answers.
+"""The process of one program: executes commands from standard input and prints the answers.
 
-Commands and answers are JSON, one a line:
+Commands and answers are JSON, one per line:
 
-    {"do": "prepare", "task": T, "batch": N, "size": S}  ->  {"setting": ..., "seconds": ...}
-    {"do": "run", "task": T, "again": A}                 ->  {"seconds": ...}
-    {"do": "layers", "batch": N, "size": S}              ->  {"text": ..., "profile": ...}
-    {"do": "measure"}                                    ->  {"peak": ..., "bandwidth": ...}
-    {"do": "forget"}                                     ->  {}
+    {"command": "prepare", "task": T, "batch": N, "size": S}
+                                       ->  {"setting": ..., "seconds": ..., "tried": ...}
+    {"command": "run", "task": T, "warm_up": W}     ->  {"seconds": ...}
+    {"command": "layers", "batch": N, "size": S}    ->  {"text": ..., "profile": ...}
+    {"command": "measure"}                          ->  {"level", "peak", "bandwidth": ...}
+    {"command": "clear"}                            ->  {}
 
-The first answer, without a command, is {"versions": {...}}. What cannot be done is answered with
-{"missing": PACKAGE} or {"error": SENTENCE}.
+The first answer, before any command, is {"versions": {...}}. If a command fails, the answer is
+{"missing": PACKAGE} or {"error": MESSAGE}.
 """
 
 from __future__ import annotations
@@ -18,33 +19,33 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gradcam.bench._engines import Engine, Run, Setup, load
+from gradcam.bench._engines import Batch, Engine, Run, Setup, load
 
 SEED = 1
-LONG = 1.0
-"""Seconds from which on a run is not repeated to be sure of its time."""
+MAX_REPEATED = 1.0
+"""Runs that take this many seconds or more are not repeated."""
 
 
-def picture(batch: int, size: int) -> NDArray[np.float32]:
-    """The input of every program."""
+def make_input(batch: int, size: int) -> Batch:
+    """Return the input of every program."""
     shape = (batch, 3, size, size)
     return np.random.default_rng(SEED).standard_normal(shape, np.float32)
 
 
-def timed(run: Run) -> float:
+def time_run(run: Run) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
 class Worker:
-    """A program, and the tasks that it is prepared for."""
+    """A program and the tasks that it is prepared for."""
 
     def __init__(self, name: str, engine: Engine, folder: Path) -> None:
         self.name = name
@@ -52,75 +53,90 @@ class Worker:
         self.folder = folder
         self.runs: dict[str, Run] = {}
 
-    def prepare(self, task: str, batch: int, size: int) -> dict[str, Any]:
-        """Choose the fastest setting, after a first run that also leaves what came out."""
-        variants = self.engine.variants(task, picture(batch, size))
+    def prepare(self, task: str, batch: int, size: int) -> dict[str, object]:
+        """Choose the fastest setting, and save its result to a file."""
+        variants = self.engine.variants(task, make_input(batch, size))
         results, times = {}, {}
         for setting, run in variants.items():
             start = time.perf_counter()
             results[setting] = run()
             times[setting] = time.perf_counter() - start
-            if times[setting] < LONG:  # else what a first run takes longer does not matter
-                times[setting] = min(timed(run) for _ in range(3))
+            if times[setting] < MAX_REPEATED:  # the first run of a short task is not representative
+                times[setting] = min(time_run(run) for _ in range(3))
         best = min(times, key=lambda setting: times[setting])
         np.save(self.folder / f"{self.name}-{task}.npy", results[best])
         self.runs[task] = variants[best]
         return {"setting": best, "seconds": times[best], "tried": times}
 
-    def run(self, task: str, again: bool) -> dict[str, Any]:
-        """Time a run, or the second of two: the first finds idle processors, and the caches full
-        of another program's data."""
-        if again:
+    def run(self, task: str, warm_up: bool) -> dict[str, object]:
+        """Time one run.
+
+        The warm-up run wakes the processors and replaces other programs' data in the caches.
+        """
+        if warm_up:
             self.runs[task]()
-        return {"seconds": timed(self.runs[task])}
+        return {"seconds": time_run(self.runs[task])}
 
-    def layers(self, batch: int, size: int) -> dict[str, Any]:
-        """The layers of gradcam, the one engine that tells them: forward, and to the pixels."""
-        ours: Any = self.engine
-        profile = ours.network.forward(picture(batch, size)).profile(rule="guided", to="input")
-        return {"text": str(profile), "profile": profile.as_dict()}
+    def layers(self, batch: int, size: int) -> dict[str, object]:
+        """Time gradcam's layers, forward and back to the pixels."""
+        from gradcam._profile import profile
+        from gradcam.bench._engines import ours
 
-    def measure(self) -> dict[str, Any]:
+        assert isinstance(self.engine, ours.Engine)
+        tape = self.engine.network.forward(make_input(batch, size))
+        found = profile(tape, rule="guided", to="input")
+        return {"text": str(found), "profile": found.as_dict()}
+
+    def measure(self) -> dict[str, object]:
+        """Measure the machine."""
         from gradcam._profile import Machine
 
         machine = Machine.measure()
         return {"level": machine.level, "peak": machine.peak, "bandwidth": machine.bandwidth}
 
-    def forget(self) -> dict[str, Any]:
+    def clear(self) -> dict[str, object]:
+        """Free the memory of all tasks."""
         self.runs.clear()
         return {}
 
-    def answer(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Do what a command says."""
-        do = command.pop("do")
-        answer: dict[str, Any] = getattr(self, do)(**command)
-        return answer
+    def execute(self, command: str, arguments: Mapping[str, Any]) -> dict[str, object]:
+        """Execute a command and return the answer."""
+        commands: dict[str, Callable[..., dict[str, object]]] = {
+            "prepare": self.prepare,
+            "run": self.run,
+            "layers": self.layers,
+            "measure": self.measure,
+            "clear": self.clear,
+        }
+        return commands[command](**arguments)
 
 
 def main(name: str, engine: str, tuned: str, threads: str, weights: str) -> None:
-    """Serve until standard input ends."""
-    # Answers go where standard output went; what libraries print goes to standard error.
+    """Execute commands until standard input ends."""
+    # Answers are written to the original standard output. Output of libraries is redirected to
+    # standard error.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 
-    def tell(answer: dict[str, Any]) -> None:
+    def send(answer: Mapping[str, object]) -> None:
         answers.write(json.dumps(answer) + "\n")
 
     path = Path(weights)
     try:
         program = load(engine, Setup(path, int(threads), tuned == "tuned"))
         worker = Worker(name, program, path.parent)
-        tell({"versions": program.versions()})
+        send({"versions": program.versions()})
     except ModuleNotFoundError as error:
-        tell({"missing": error.name})
+        send({"missing": error.name})
         return
     for line in sys.stdin:
+        arguments = json.loads(line)
         try:
-            tell(worker.answer(json.loads(line)))
+            send(worker.execute(arguments.pop("command"), arguments))
         except ModuleNotFoundError as error:
-            tell({"missing": error.name})
+            send({"missing": error.name})
         except Exception as error:
-            tell({"error": f"{type(error).__name__}: {error}"})
+            send({"error": f"{type(error).__name__}: {error}"})
 
 
 if __name__ == "__main__":

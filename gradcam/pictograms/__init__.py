@@ -1,4 +1,4 @@
-"""A little world whose whole truth is known: scenes of pictograms and a network trained on them.
+"""Scenes with known objects and masks, and a network that was trained on them.
 
 >>> from gradcam import pictograms
 >>> scene = pictograms.scene(7, classes=["cat", "dog"])
@@ -7,9 +7,9 @@
 >>> bool(scene.objects[0].mask.flat[cat.map.argmax()])  # the maximum is on the cat
 True
 
-Everything ships with the package: nothing is downloaded. The network is a VGG-16 of narrower
-layers (`train`), the scenes are drawn from a seed (`scenes`), and ``python -m
-gradcam.pictograms evaluate`` measures how well each explanation finds what it was asked for.
+All files ship with the package: nothing is downloaded. The network is a VGG-16 with narrower
+layers (see `_train`), the scenes are drawn from a seed (see `_scenes`), and ``python -m
+gradcam.pictograms evaluate`` measures how well each explanation locates the objects.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index, scene
 
 if TYPE_CHECKING:
-    from gradcam import Network
+    from gradcam._engine.network import Network
 
 __all__ = [
     "CLASSES",
@@ -39,32 +39,32 @@ _FOLDER = Path(__file__).parent
 
 @lru_cache(maxsize=1)
 def model() -> Network:
-    """Return the pictogram network, a VGG-16 of 2.6 million weights.
+    """Return the pictogram network, a VGG-16 with 2.6 million weights.
 
-    Loaded once and shared from then on; a network is immutable.
+    It is loaded once; later calls return the same network, which is immutable.
     """
-    import gradcam  # here, because gradcam itself offers this module
+    from gradcam._models.constructors import vgg16  # scenes do not need it
 
-    return gradcam.vgg16(weights=_FOLDER / "pictograms.safetensors", name="pictograms")
+    return vgg16(weights=_FOLDER / "pictograms.safetensors", name="pictograms")
 
 
 def example(name: str) -> Path:
-    """Return the path of the example picture of that name: ``example("cat_and_dog")``.
+    """Return the path of an example picture: ``example("cat_and_dog")``.
 
     Raises
     ------
     ValueError
-        For an unknown name; the message lists them.
+        If there is no example of that name; the message lists the names.
     """
     names = {path.stem: path for path in examples()}
     if name not in names:
-        raise ValueError(f"no example is called {name!r}; there are {', '.join(names)}")
+        raise ValueError(f"no example is called {name!r}; known are {', '.join(names)}")
     return names[name]
 
 
 def examples() -> list[Path]:
-    """Return the paths of the example pictures, by name.
+    """Return the paths of the example pictures, sorted by name.
 
-    ``examples.json`` beside them holds the class and the box of every object.
+    ``examples.json`` in the same folder contains the class and the box of every object.
     """
     return sorted((_FOLDER / "examples").glob("*.png"))

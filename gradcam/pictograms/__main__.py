@@ -8,14 +8,14 @@ from collections.abc import Sequence
 USAGE = """usage: python -m gradcam.pictograms COMMAND [options]
 
 commands:
-  evaluate  measure the shipped network and its explanations on scenes it has never seen
-  train     train the network anew (needs PyTorch)
+  evaluate  measure the pictogram network and its explanations on unseen scenes
+  train     train the network from scratch (needs PyTorch)
 
 COMMAND --help lists a command's options."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command that `arguments` name and return the exit status."""
+    """Run the command in `arguments` and return the exit status."""
     command, *rest = arguments or ["--help"]
     if command == "evaluate":
         from gradcam.pictograms import _evaluate

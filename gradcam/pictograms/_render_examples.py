@@ -1,10 +1,10 @@
-"""Draw the example pictures of the package, and write down what they show.
+"""Draw the example pictures of the package, and write a file of their objects.
 
     python -m gradcam.pictograms._render_examples
 
-Each example is a scene of `scenes.scene` with classes, seed and size picked by eye; the truth
-goes to ``examples/examples.json``: by file name, the size, the seed and every object's class
-and box, from the back to the front.
+Each example is a scene whose classes, seed and size were chosen by hand. For each file name,
+``examples/examples.json`` contains the seed, the size, and the class and box of every object, from
+the back to the front.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from PIL import Image
 
 from gradcam.pictograms._scenes import scene
 
-# name: (seed, classes from the back to the front, (height, width))
 EXAMPLES: dict[str, tuple[int, tuple[str, ...], tuple[int, int]]] = {
+    # name: (seed, classes from the back to the front, (height, width))
     "airliner_and_space_shuttle": (636, ("airliner", "space_shuttle"), (224, 320)),
     "cat_and_dog": (195, ("dog", "cat"), (224, 224)),
     "cat_dog_and_ladybug": (362, ("cat", "dog", "ladybug"), (240, 320)),

@@ -1,15 +1,14 @@
-"""Render the sprite sheet that every scene is composed from.
+"""Render the sprite sheet, which contains the pictograms of all scenes.
 
     python gradcam/pictograms/_render_sprites.py NotoColorEmoji.ttf
 
-Writes ``sprites.png``, one cell of 136 x 128 pixels a glyph, and ``sprites.json``, which
-says what stands in which cell. Both are shipped, so nobody needs the font to use the
-package; this script records where the sheet came from. The glyphs are those of Noto Color
-Emoji (SIL Open Font License 1.1, see ``LICENSE-NOTO.txt``; Debian packages the font as
-``fonts-noto-color-emoji``). Needs Pillow with Raqm, for the glyphs that are ligatures.
+Writes ``sprites.png``, with one cell of 136 x 128 pixels per glyph, and ``sprites.json``, the
+contents of the cells. Both files ship with the package, which does not need the font. The glyphs
+are from Noto Color Emoji (SIL Open Font License 1.1, see ``LICENSE-NOTO.txt``; Debian packages the
+font as ``fonts-noto-color-emoji``). Needs Pillow with Raqm, because some glyphs are ligatures.
 
-Synsets and labels are ImageNet's where one of its 1000 classes fits the glyph. ``dog``,
-``cat`` and ``elephant`` are WordNet's broader synsets: the glyphs show no single breed.
+Synsets and labels are ImageNet's if one of its 1000 classes matches the glyph. ``dog``, ``cat``
+and ``elephant`` are broader synsets of WordNet, because the glyphs do not show a single breed.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 CELL = (136, 128)
 COLUMNS = 10
-FONT_SIZE = 109  # the one size of the font's bitmaps
+FONT_SIZE = 109  # the only size of the font's bitmaps
 
 CLASSES: list[tuple[str, str, str]] = [
     ("n01855672", "goose", "\U0001fabf"),
@@ -63,41 +62,41 @@ CLASSES: list[tuple[str, str, str]] = [
     ("n09472597", "volcano", "🌋"),
 ]
 
-# Shapes that belong to no class: the network must learn to give them nothing.
+# Shapes that belong to no class, which the network must learn to ignore.
 DISTRACTORS = "⭐ 🎲 💎 🔑 🎁 ⚓ 🪨 🍁 🌵 🧲 🎩 🪑 🔔 🎈"
 
-# A runway, or drops of rain, stand beside these: keep the glyph's largest piece alone.
-LARGEST_PIECE = {"🛫", "🛬", "☔"}
+# These glyphs also show a runway or drops of rain: only their largest segment is kept.
+LARGEST_SEGMENT_ONLY = {"🛫", "🛬", "☔"}
 
 
-def largest_piece(glyph: Image.Image) -> Image.Image:
-    """Return `glyph` with all but its largest connected piece made transparent."""
-    pieces = glyph.getchannel("A").point(lambda a: 1 if a >= 64 else 0)
-    found = 1
-    for y in range(pieces.height):
-        for x in range(pieces.width):
-            if pieces.getpixel((x, y)) == 1:
-                found += 1
-                ImageDraw.floodfill(pieces, (x, y), found)
-    counts = pieces.histogram()
-    largest = max(range(2, found + 1), key=lambda piece: counts[piece])
-    keep = pieces.point(lambda piece: 255 if piece == largest else 0)
-    alone = Image.new("RGBA", glyph.size)
-    alone.paste(glyph, mask=keep)
-    return alone
+def largest_segment(glyph: Image.Image) -> Image.Image:
+    """Return `glyph` with all but its largest connected segment transparent."""
+    segments = glyph.getchannel("A").point(lambda a: 1 if a >= 64 else 0)
+    last = 1  # the number of the last segment; 0 is transparent, 1 not yet in a segment
+    for y in range(segments.height):
+        for x in range(segments.width):
+            if segments.getpixel((x, y)) == 1:
+                last += 1
+                ImageDraw.floodfill(segments, (x, y), last)
+    counts = segments.histogram()
+    largest = max(range(2, last + 1), key=lambda segment: counts[segment])
+    mask = segments.point(lambda segment: 255 if segment == largest else 0)
+    result = Image.new("RGBA", glyph.size)
+    result.paste(glyph, mask=mask)
+    return result
 
 
 def render(glyph: str, font: ImageFont.FreeTypeFont) -> Image.Image:
-    """Return one glyph as an RGBA picture of `CELL`'s size."""
-    # A ligature that the font lacks would come out as two glyphs side by side.
+    """Return one glyph as an RGBA picture of the size of a cell."""
+    # A ligature that is missing in the font would be drawn as two glyphs.
     if font.getlength(glyph) > CELL[0] + 1:
         raise SystemExit(
             f"the font (or a Pillow built without Raqm) cannot draw {glyph!r} as one glyph; "
-            "use Noto Color Emoji 2.042 or newer and a Pillow where features.check('raqm') holds"
+            "use Noto Color Emoji 2.042 or newer and a Pillow with Raqm (features.check('raqm'))"
         )
     picture = Image.new("RGBA", CELL)
     ImageDraw.Draw(picture).text((0, 0), glyph, font=font, embedded_color=True)
-    return largest_piece(picture) if glyph in LARGEST_PIECE else picture
+    return largest_segment(picture) if glyph in LARGEST_SEGMENT_ONLY else picture
 
 
 def main() -> None:
@@ -131,7 +130,8 @@ def main() -> None:
         sheet.paste(render(glyph, font), (column * CELL[0], row * CELL[1]))
     sheet.save(arguments.out / "sprites.png", optimize=True)
     (arguments.out / "sprites.json").write_text(json.dumps(index, indent=1) + "\n")
-    print(f"{len(glyphs)} glyphs of {len(CLASSES)} classes and {len(DISTRACTORS.split())} others")
+    distractors = len(DISTRACTORS.split())
+    print(f"{len(glyphs)} glyphs: {len(CLASSES)} classes and {distractors} distractors")
 
 
 if __name__ == "__main__":

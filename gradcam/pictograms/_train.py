@@ -2,25 +2,25 @@
 
     python -m gradcam.pictograms train --out run
 
-The network never sees a box or a mask: its target is the set of classes present, with equal
-mass each, or the uniform distribution where a picture holds no object. Where it looks is its
-own finding, so its maps are weak localisation in the papers' sense.
+Training uses no boxes or masks: the target is the uniform distribution over the classes in the
+picture, or over all classes if there is no object. The maps of the network are therefore weakly
+supervised localisation, as in the papers.
 
-Two phases, because most of what the convolutions learn does not need large pictures:
+There are two phases, because the convolutions can be trained mostly on small pictures:
 
-A. pictures of 112 x 112, mostly of one object, the convolutions with a global average pooling
+A. pictures of 112 x 112, mostly of one object, for the convolutions with global average pooling
    of relu5_3 and one linear layer (the network of CAM, Zhou et al. 2016);
-B. pictures of 224 x 224 of up to four objects, with pool5, fc6, fc7 and fc8 as in VGG-16. The
-   layer of phase A goes on as an auxiliary loss and is dropped at the end.
+B. pictures of 224 x 224 with up to four objects, with pool5, fc6, fc7 and fc8 as in VGG-16. The
+   linear layer of phase A remains as an auxiliary loss and is removed at the end.
 
-Batch normalisation stands after every layer but the last while training and is folded into
-the weights on export, so the shipped network is convolutions, ReLUs, pools and linear layers.
-Every picture is drawn afresh from its number, so a run that was cut off goes on from its
-checkpoint with the pictures it would have seen. Needs PyTorch; tqdm shows progress if there.
+During training, batch normalisation follows every layer but the last. It is folded into the
+weights on export, so that the shipped network has only convolutions, ReLUs, pools and linear
+layers. Each picture depends only on its number, so a run that is resumed from its checkpoint
+continues with the same pictures. Needs PyTorch; shows the progress if tqdm is installed.
 
-``training.log`` is the log of the run that made the shipped weights, 66 minutes on two cores.
-It was planned longer: both phases were cut short on the way, to what the defaults are now, so
-its learning rates fall faster than they would in a run of these lengths.
+``training.log`` is the log of the run that trained the shipped weights, 66 minutes on two cores.
+During that run both phases were shortened to the current defaults, so its learning rates decrease
+faster than in a run with the defaults.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -49,34 +49,36 @@ WIDTHS = (16, 32, 64, 128, 128)
 DEPTHS = (2, 2, 3, 3, 3)
 HIDDEN = 256
 SIDES = {"A": 112, "B": 224}
-# Share of pictures with 0, 1, 2, 3 and 4 objects. Those with none teach that a background
-# speaks for no class.
+# The shares of pictures with 0, 1, 2, 3 and 4 objects. From those without objects the network
+# learns that the background is evidence for no class.
 OBJECTS = {"A": (0.05, 0.72, 0.23, 0.0, 0.0), "B": (0.05, 0.28, 0.37, 0.18, 0.12)}
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Training pictures are drawn from seeds of two words, which no seed given to `scene` equals.
+# Training pictures are drawn from seeds of two words, which differ from all seeds of `scene`.
 SECOND_WORD = {"A": 0x41, "B": 0x42}
 VALIDATION_SEED = 1_000_000
 
+T = TypeVar("T")
+
 
 class PictogramNet(nn.Module):
-    """VGG-16 with batch normalisation, and the linear layer of phase A beside it."""
+    """VGG-16 with batch normalisation, and the linear layer of phase A."""
 
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = 3
+        channels = 3
         for width, depth in zip(WIDTHS, DEPTHS, strict=True):
             for _ in range(depth):
-                layers.append(nn.Conv2d(before, width, 3, padding=1, bias=False))
+                layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
                 layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-                before = width
+                channels = width
             layers.append(nn.MaxPool2d(2, 2))
         self.features = nn.Sequential(*layers[:-1])
         self.pool5 = layers[-1]
-        self.average = nn.Linear(before, len(CLASSES))
+        self.average = nn.Linear(channels, len(CLASSES))
         self.drop_maps = nn.Dropout2d(0.1)
         self.classifier = nn.Sequential(
-            nn.Linear(before * 7 * 7, HIDDEN, bias=False),
+            nn.Linear(channels * 7 * 7, HIDDEN, bias=False),
             nn.BatchNorm1d(HIDDEN),
             nn.ReLU(inplace=True),
             nn.Dropout(0.3),
@@ -101,7 +103,7 @@ class PictogramNet(nn.Module):
 
 
 def preprocess(pictures: NDArray[np.uint8]) -> Tensor:
-    """Return (N, H, W, 3) uint8 as the network's input, (N, 3, H, W) in channels-last order."""
+    """Convert (N, H, W, 3) uint8 to the network's input, (N, 3, H, W) in channels-last order."""
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
     mean = torch.tensor(MEAN).view(3, 1, 1) * 255
     deviation = torch.tensor(DEVIATION).view(3, 1, 1) * 255
@@ -109,17 +111,17 @@ def preprocess(pictures: NDArray[np.uint8]) -> Tensor:
 
 
 def training_picture(number: int, phase: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Draw training picture `number` of a phase, with its target over the classes."""
+    """Draw training picture `number` of a phase; return it with its target distribution."""
     rng = np.random.default_rng([number, SECOND_WORD[phase]])
     side = SIDES[phase]
     count = int(rng.choice(5, p=OBJECTS[phase]))
-    # At times the same class twice: a class is present or absent, not counted.
+    # In some pictures a class occurs twice: the target is presence, not a count.
     classes = rng.choice(len(CLASSES), size=count, replace=bool(rng.random() < 0.1)).tolist()
     size, scale = (side, side), 1.0
     if phase == "A":
         scale = rng.uniform(0.75, 1.0) if count < 2 else 0.7
     elif rng.random() < 0.2:
-        # A picture that is not square is resized straight, so objects get squeezed.
+        # The preset resizes without cropping, which changes the aspect ratio of objects.
         size = (side, int(side * rng.uniform(1.0, 1.6)))
         size = size if rng.random() < 0.6 else size[::-1]
     picture = compose(rng, classes, size, scale).picture
@@ -132,7 +134,7 @@ def training_picture(number: int, phase: str) -> tuple[NDArray[np.uint8], NDArra
 
 
 class Batches(IterableDataset[tuple[Tensor, Tensor]]):
-    """The batches of a phase from picture `first` on, each worker drawing every n-th."""
+    """The batches of a phase, from picture `first` on; each of n workers draws every n-th batch."""
 
     def __init__(self, phase: str, first: int, last: int, size: int) -> None:
         self.phase, self.first, self.last, self.size = phase, first, last, size
@@ -148,7 +150,7 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):
 
 
 class Validation:
-    """Scenes of one and of two objects, and the share of each the network gets right."""
+    """Scenes of one and of two objects, and the accuracy of the network on them."""
 
     def __init__(self, scenes: int) -> None:
         self.sets = []
@@ -160,9 +162,9 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, net: PictogramNet, phase: str) -> list[float]:
-        """Return the share of either kind that `net` gets right."""
+        """Return the accuracy on scenes of one object and on scenes of two objects."""
         net.eval()
-        shares = []
+        accuracies = []
         for pictures, truth in self.sets:
             found = []
             for start in range(0, len(pictures), 64):
@@ -170,22 +172,22 @@ class Validation:
                 with torch.autocast("cpu", torch.bfloat16):
                     averaged, scores = net(x, phase)
                 found.append((averaged if scores is None else scores).topk(truth.shape[1]).indices)
-            right = (torch.cat(found).sort().values == truth.sort().values).all(dim=1)
-            shares.append(right.float().mean().item())
+            correct = (torch.cat(found).sort().values == truth.sort().values).all(dim=1)
+            accuracies.append(correct.float().mean().item())
         net.train()
-        return shares
+        return accuracies
 
 
 def learning_rate(done: float, peak: float) -> float:
-    """Return the rate when the share `done` of a phase is over: a short rise, a cosine down."""
-    rise = 0.06
-    if done < rise:
-        return peak * (0.05 + 0.95 * done / rise)
-    return peak * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * (done - rise) / (1 - rise))))
+    """Return the rate at the share `done` of a phase: a linear warm-up, then cosine decay."""
+    warmup = 0.06
+    if done < warmup:
+        return peak * (0.05 + 0.95 * done / warmup)
+    return peak * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))))
 
 
-def folded(net: PictogramNet) -> dict[str, Tensor]:
-    """Return the trained weights by torchvision's names, batch normalisation folded in."""
+def fold_batch_norm(net: PictogramNet) -> dict[str, Tensor]:
+    """Return the weights with batch normalisation folded in, under torchvision's names."""
     tensors: dict[str, Tensor] = {}
 
     def add(name: str, weight: Tensor, norm: nn.Module) -> None:
@@ -195,12 +197,12 @@ def folded(net: PictogramNet) -> dict[str, Tensor]:
         tensors[name + ".weight"] = weight * scale.view(-1, *[1] * (weight.dim() - 1))
         tensors[name + ".bias"] = norm.bias - norm.running_mean * scale
 
-    place = 0  # torchvision counts convolutions, ReLUs and pools, but no normalisation
+    number = 0  # torchvision numbers convolutions, ReLUs and pools; VGG-16 has no normalisation
     modules = list(net.features)
     for layer, following in zip(modules, [*modules[1:], None], strict=True):
         if isinstance(layer, nn.Conv2d) and following is not None:
-            add(f"features.{place}", layer.weight, following)
-        place += not isinstance(layer, nn.BatchNorm2d)
+            add(f"features.{number}", layer.weight, following)
+        number += not isinstance(layer, nn.BatchNorm2d)
     fc6, norm6, _, _, fc7, norm7, _, _, fc8 = net.classifier
     add("classifier.0", fc6.weight, norm6)  # type: ignore[arg-type]
     add("classifier.3", fc7.weight, norm7)  # type: ignore[arg-type]
@@ -210,11 +212,13 @@ def folded(net: PictogramNet) -> dict[str, Tensor]:
 
 
 def export(net: PictogramNet, path: Path) -> None:
-    """Write the weights as float16 with all that is needed to use them."""
-    tensors = folded(net)
+    """Write the weights as float16, with the architecture, the preset and the classes."""
+    tensors = fold_batch_norm(net)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"{name} does not fit into float16: train on, or with more decay")
+            raise ValueError(
+                f"{name} does not fit into float16: train longer, or with a larger --decay"
+            )
     metadata = {
         "architecture": "vgg16",
         "preset": "torchvision-straight",
@@ -223,17 +227,18 @@ def export(net: PictogramNet, path: Path) -> None:
     save_file(tensors, path, metadata=metadata)
 
 
-def progress_bar(batches: Any, **how: Any) -> Any:
-    """Return the batches behind a progress bar, or as they are where tqdm is missing."""
+def progress_bar(batches: Iterable[T], description: str, total: int) -> Iterable[T]:
+    """Return the batches with a progress bar, or unchanged if tqdm is not installed."""
     try:
         from tqdm import tqdm
     except ImportError:
         return batches
-    return tqdm(batches, disable=None, **how)
+    bar: Iterable[T] = tqdm(batches, disable=None, desc=description, total=total)
+    return bar
 
 
 class Training:
-    """One run: the network, its optimiser, how far it is, its log."""
+    """One run: the network, its optimiser, its progress and its log."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
@@ -255,7 +260,7 @@ class Training:
         self.validation = Validation(arguments.validation)
 
     def new_optimiser(self) -> torch.optim.AdamW:
-        """Return AdamW, decaying the weights but no bias and no normalisation."""
+        """Return AdamW with weight decay for the weights only, not for biases and normalisation."""
         decayed = [p for p in self.net.parameters() if p.dim() > 1]
         others = [p for p in self.net.parameters() if p.dim() <= 1]
         groups: list[dict[str, Any]] = [
@@ -265,7 +270,7 @@ class Training:
         return torch.optim.AdamW(groups, lr=1e-3, weight_decay=self.arguments.decay)
 
     def log(self, line: str) -> None:
-        """Print a line and add it to the log file."""
+        """Print a line and append it to the log file."""
         print(line, flush=True)
         with (self.out / "training.log").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -277,12 +282,12 @@ class Training:
             "optimiser": self.optimiser.state_dict(),
             "progress": (self.phase, self.done, self.seconds),
         }
-        # Renamed when complete, so that a run cut off here still finds the one before.
+        # Renamed when complete, so that an interrupted run still has the previous checkpoint.
         torch.save(state, self.out / "checkpoint.new")
         os.replace(self.out / "checkpoint.new", self.checkpoint)
 
     def resume(self) -> None:
-        """Go on from the checkpoint."""
+        """Continue from the checkpoint."""
         state = torch.load(self.checkpoint, weights_only=True)
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -291,7 +296,7 @@ class Training:
         self.log(f"resumed in phase {self.phase} at {self.done} pictures; planned are {a} and {b}")
 
     def run(self) -> None:
-        """Run what is left of both phases, then export."""
+        """Run the rest of both phases, then export."""
         if self.phase == "A":
             self.run_phase(self.arguments.pictures_a, self.arguments.batch_a, self.arguments.rate_a)
             self.phase, self.done = "B", 0
@@ -302,7 +307,7 @@ class Training:
         self.log(f"exported after {self.seconds / 60:.1f} minutes")
 
     def run_phase(self, pictures: int, batch: int, peak: float) -> None:
-        """Train from picture `done` to the last, validating and saving on the way."""
+        """Train from picture `done` to the last; validate and save regularly."""
         source = Batches(self.phase, self.done, pictures, batch)
         workers = self.arguments.workers
         loader = DataLoader(
@@ -312,7 +317,7 @@ class Training:
         losses: list[float] = []
         self.net.train()
         start = time.monotonic()
-        bar = progress_bar(loader, desc=f"phase {self.phase}", total=-(-pictures // batch))
+        bar = progress_bar(loader, f"phase {self.phase}", -(-pictures // batch))
         for number, (drawn, target) in enumerate(bar, start=1):
             rate = learning_rate(self.done / pictures, peak)
             for group in self.optimiser.param_groups:
@@ -334,10 +339,10 @@ class Training:
                 start = time.monotonic()
 
     def step(self, pictures: Tensor, target: Tensor) -> float:
-        """Learn from one batch and return its loss."""
+        """Train on one batch and return its loss."""
         with torch.autocast("cpu", torch.bfloat16):
             averaged, scores = self.net(pictures, self.phase)
-        # The targets' own entropy is taken off, so that a perfect answer has loss 0.
+        # The entropy of the targets is subtracted, so that the minimum of the loss is 0.
         entropy = torch.special.entr(target).sum(dim=1).mean()
         loss = F.cross_entropy(averaged.float(), target) - entropy
         if scores is not None:
@@ -350,18 +355,20 @@ class Training:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the training's options."""
+    """Add the options of the training."""
     add = parser.add_argument
-    add("--out", type=Path, required=True, help="folder of the checkpoint, the log, the weights")
-    add("--pictures-a", type=int, default=102_400, help="length of phase A")
-    add("--pictures-b", type=int, default=44_800, help="length of phase B")
+    add(
+        "--out", type=Path, required=True, help="folder for the checkpoint, the log and the weights"
+    )
+    add("--pictures-a", type=int, default=102_400, help="number of pictures in phase A")
+    add("--pictures-b", type=int, default=44_800, help="number of pictures in phase B")
     add("--batch-a", type=int, default=64)
     add("--batch-b", type=int, default=32)
     add("--rate-a", type=float, default=2e-3, help="peak learning rate of phase A")
     add("--rate-b", type=float, default=1e-3, help="peak learning rate of phase B")
     add("--decay", type=float, default=0.05, help="AdamW's weight decay")
     add("--auxiliary", type=float, default=0.5, help="weight of phase A's loss in phase B")
-    add("--validation", type=int, default=200, help="scenes of each kind to validate on")
+    add("--validation", type=int, default=200, help="validation scenes of each kind")
     add("--validate-every", type=int, default=6_400, help="pictures between validations")
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--workers", type=int, default=1, help="processes that draw pictures")
@@ -369,7 +376,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train from scratch, or from the checkpoint in the folder ``--out``, then export."""
+    """Train from scratch or from the checkpoint in the folder ``--out``, then export."""
     parser = argparse.ArgumentParser(
         prog="python -m gradcam.pictograms train",
         description="Train the pictogram network from image-level labels.",

@@ -1,10 +1,10 @@
-"""The largest resident set of a process that explains with VGG-16 from a weight file.
+"""The maximum resident set size of a process that explains with VGG-16 from a weight file.
 
     python tests/bench/memory.py [CASE ...]
 
-Each case runs in a process of its own, with a file of random weights of full size (553 MB, written
-to a temporary folder) and what its convolutions become kept beside it, as after a first use. Pages
-of the two files that are in memory count as the system counts them: once, as a part of the set.
+Each case runs in its own process, with a file of random weights of full size (553 MB, in a
+temporary folder). The cache of transformed weights exists, as after a first use. Mapped pages of
+the two files are included in the resident set, once each.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CASES = {  # method, batch, side of the pictures in pixels
 
 
 def run(weights: str, method: str, batch: str, side: str) -> None:
-    """Explain once, and print the peak in MB."""
+    """Explain once and print the maximum in MB."""
     shape = (int(batch), 3, int(side), int(side))
     x = np.random.default_rng(1).standard_normal(shape, np.float32)
     tape = gradcam.vgg16(weights).forward(x, record=method != "forward")
@@ -46,12 +46,12 @@ def main(*names: str) -> None:
         weights = str(Path(folder) / "vgg16.safetensors")
         gradcam.weights.save(gradcam.vgg16.random_tensors(), weights)
         environment = os.environ | {"GRADCAM_CACHE": folder}
-        for name in ("grad_cam", *(names or CASES)):  # the first one leaves its files behind
+        for name in ("grad_cam", *(names or CASES)):  # the first one fills the cache
             command = [sys.executable, __file__, "--run", weights, *map(str, CASES[name])]
-            told = subprocess.run(
+            process = subprocess.run(
                 command, env=environment, capture_output=True, text=True, check=True
             )
-            print(f"{name:16} {float(told.stdout):7.0f} MB")
+            print(f"{name:16} {float(process.stdout):7.0f} MB")
 
 
 if __name__ == "__main__":

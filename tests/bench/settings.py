@@ -1,10 +1,10 @@
-"""What ``conv="direct"`` and ``fc_dtype`` cost and change: VGG-16 with random weights, batch 1.
+"""Times and rounding errors of ``conv`` and ``fc_dtype``: VGG-16, random weights, batch 1.
 
     python tests/bench/settings.py [ROUNDS]
 
-All settings run once in each round, in turn. Printed are the medians of the forward pass, the ratio
-to the default's, and the largest difference of the scores from those of direct convolutions with
-float32 weights, over the largest score.
+All settings run once in each round, in turn. The output is the median time of the forward pass, its
+ratio to that of the default (median, minimum, maximum), and the maximum difference of the scores
+from those of direct convolutions with float32 weights, divided by the largest score.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SETTINGS = {
 def main(rounds: int = 15) -> None:
     tensors = gradcam.vgg16.random_tensors()
     x = np.random.default_rng(1).standard_normal((1, 3, 224, 224), np.float32)
-    networks = {name: gradcam.vgg16(tensors, **given) for name, given in SETTINGS.items()}
+    networks = {name: gradcam.vgg16(tensors, **options) for name, options in SETTINGS.items()}
     scores = {name: network.forward(x).scores for name, network in networks.items()}
     times: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(rounds):

@@ -1,17 +1,17 @@
-"""From the start of a process to a saved heat map, VGG-16 against PyTorch, files in the disk cache.
+"""Time from the start of a process to a saved heat map: VGG-16 in gradcam and in PyTorch.
 
     python tests/bench/start.py [ROUNDS]
 
-Writes a full-size random VGG-16 (553 MB) for each side and a picture to a temporary folder, and
-starts, in turn:
+Writes a picture and a full-size random VGG-16 (553 MB, once for gradcam and once for PyTorch) to a
+temporary folder, and runs in turn, with the files in the disk cache:
 
-    gradcam, packs made    gradcam explain, without its cache of transformed weights
-    gradcam                gradcam explain, from its second run on
-    PyTorch                a script with the same steps: Grad-CAM at relu5_3, jet over the picture;
-                           weights mapped into memory, layers made without initial values
-    PyTorch, plain         the same as most scripts load: initialised layers, weights read
+    gradcam, no cache    gradcam explain, without its cache of transformed weights
+    gradcam              gradcam explain, with that cache
+    PyTorch              a script with the same steps: Grad-CAM at relu5_3, jet over the picture;
+                         weights are mapped into memory, layers have no initial values
+    PyTorch, plain       the same as in most scripts: layers are initialised, weights are read
 
-Prints medians, the ratio to PyTorch's mapped one, and the most memory that was resident.
+Prints medians and minima of the times, the ratio to "PyTorch", and the maximum resident memory.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ EXPLAIN += ["--weights", "vgg16.safetensors"]
 
 
 def prepare(folder: Path) -> None:
-    """Write the weights for both sides, and the picture."""
+    """Write the weights for both programs, and the picture."""
     import torch
 
     import gradcam
@@ -83,46 +83,46 @@ def prepare(folder: Path) -> None:
 
 
 def measure(command: list[str], folder: Path, cache: str) -> tuple[float, float]:
-    """Seconds until the process has ended, and MB that were resident at most."""
+    """Run a command; return the seconds until it has ended and the maximum resident MB."""
     environment = os.environ | {"GRADCAM_CACHE": cache}
-    began = time.perf_counter()
+    start = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
-    elapsed = time.perf_counter() - began
+    elapsed = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{command[:4]} ended with {process.returncode}")
+        raise SystemExit(f"{command[:4]} failed with exit status {process.returncode}")
     return elapsed, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # In a process of its own: what is resident here counts for those started from here.
+        # In another process, because the resident memory of this one is inherited by its children.
         subprocess.run([sys.executable, __file__, "prepare", name], check=True)
         cache = str(folder / "cache")
         torch = [sys.executable, "-c", TORCH]
-        sides = {
-            "gradcam, packs made": (EXPLAIN, "off"),
+        programs = {
+            "gradcam, no cache": (EXPLAIN, "off"),
             "gradcam": (EXPLAIN, cache),
             "PyTorch": ([*torch, "mapped"], "off"),
             "PyTorch, plain": ([*torch, "plain"], "off"),
         }
         first, _ = measure(EXPLAIN, folder, cache)
         print(f"gradcam's first run, which fills its cache: {first:.2f} s")
-        taken: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+        results: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
         for number in range(rounds + 1):
-            for side, (command, where) in sides.items():
-                found = measure(command, folder, where)
-                if number > 0:  # the first round warms the disk cache
-                    taken[side].append(found)
-        seconds = {side: statistics.median(t for t, _ in found) for side, found in taken.items()}
-        for side, found in taken.items():
-            ratio = seconds[side] / seconds["PyTorch"]
-            least = min(t for t, _ in found)
-            memory = max(m for _, m in found)
+            for label, (command, cache_folder) in programs.items():
+                result = measure(command, folder, cache_folder)
+                if number > 0:  # the first round fills the disk cache
+                    results[label].append(result)
+        medians = {label: statistics.median(t for t, _ in each) for label, each in results.items()}
+        for label, each in results.items():
+            ratio = medians[label] / medians["PyTorch"]
+            minimum = min(t for t, _ in each)
+            memory = max(m for _, m in each)
             print(
-                f"{side:20}  {seconds[side]:5.2f} s  (least {least:.2f})  "
+                f"{label:20}  {medians[label]:5.2f} s  (minimum {minimum:.2f})  "
                 f"{ratio:5.2f} of PyTorch  {memory:5.0f} MB"
             )
 

@@ -1,4 +1,4 @@
-"""The benchmark against the programs that are installed: small, but all of it."""
+"""The benchmark with all programs that are installed, on a small network."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from test_bench import command
 torch = peer("torch")
 peer("captum")
 
-from gradcam.bench._engines.pytorch import without_torchvision  # noqa: E402
+from gradcam.bench._engines.pytorch import replace_missing_torchvision  # noqa: E402
 
-without_torchvision()
+replace_missing_torchvision()
 peer("pytorch_grad_cam")
 
 pytestmark = pytest.mark.peers
@@ -27,7 +27,7 @@ def content(tmp_path_factory):
     return json.loads(file.read_text())
 
 
-def test_every_program_takes_part(content):
+def test_all_programs_take_part(content):
     assert content["versions"]["torch"] == torch.__version__
     (table,) = content["tables"]
     found = {
@@ -50,8 +50,12 @@ def test_every_program_takes_part(content):
         assert "OpenVINO, f32" in found["forward"]
 
 
-def test_all_programs_compute_the_same(content):
-    tolerances = {"forward": 3e-5, "grad_cam": 1e-3, "guided": 0.1}  # rounding flips some ReLUs
+def test_all_programs_return_the_same_results(content):
+    tolerances = {
+        "forward": 3e-5,
+        "grad_cam": 1e-3,
+        "guided": 0.1,
+    }  # rounding changes the sign of some ReLUs' inputs
     for result in content["tables"][0]["results"]:
         for other in result["others"]:
             if other["difference"] is not None and result["task"] in tolerances:

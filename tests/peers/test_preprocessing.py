@@ -1,7 +1,7 @@
-"""Input made of picture files, against what the weights' authors' own tools make of them.
+"""Network input of picture files, compared with that of the weights' authors' tools.
 
-Equal to the last bit, not close. The tools run as their manuals say: torchvision's transforms of
-a Pillow image, Keras's load_img, img_to_array and preprocess_input.
+All values are equal to the last bit. The tools are called as in their manuals: torchvision's
+transforms of a Pillow image; Keras's load_img, img_to_array and preprocess_input.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ SIZES = [
 ]
 
 
-# --- the originals: a path to (3, 224, 224) ---
+# --- the authors' tools: from a path to (3, 224, 224) ---
 
 
 def torchvision_weights(path):
-    """What torchvision ships with the weights."""
+    """The transforms that torchvision ships with the weights."""
     return by_torchvision(path, models.VGG16_Weights.IMAGENET1K_V1.transforms())
 
 
 def torchvision_classic(path):
-    """The chain of its ImageNet example."""
+    """The transforms of torchvision's ImageNet example."""
     steps = [transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor()]
     return by_torchvision(path, transforms.Compose([*steps, transforms.Normalize(**IMAGENET)]))
 
@@ -85,7 +85,7 @@ def ours(source, preset):
 
 
 def pixels(*shape, seed=0):
-    """Noise on a gradient: all values, and edges that a filter can get wrong."""
+    """Noise on a gradient, which has all values and many edges."""
     random = np.random.default_rng([seed, *shape])
     ramp = np.add.outer(np.linspace(0, 128, shape[0]), np.linspace(0, 127, shape[1]))
     ramp = ramp.reshape(*shape[:2], *[1] * (len(shape) - 2))
@@ -102,7 +102,7 @@ def test_sizes(preset, original, size, tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
-# --- kinds of picture that both read alike ---
+# --- kinds of picture that both read in the same way ---
 
 
 def jpeg(path):
@@ -163,7 +163,7 @@ def test_kinds(preset, original, save, tmp_path):
     )
 
 
-# --- kinds that are read otherwise on purpose: the same numbers from the pixels we read ---
+# --- kinds of picture that are read differently on purpose; the conversion is still the same ---
 
 
 def transparent(path):
@@ -186,13 +186,13 @@ def deep(path):
 
 @pytest.mark.parametrize("save", [transparent, transparent_grey, rotated, deep])
 @each_original
-def test_kinds_that_are_read_otherwise(preset, original, save, tmp_path):
+def test_kinds_that_are_read_differently(preset, original, save, tmp_path):
     path, upright = tmp_path / "picture", tmp_path / "upright.png"
     save(path)
     picture = read_picture(path)
     Image.fromarray(picture).save(upright)
     np.testing.assert_array_equal(ours(path, preset), original(upright))
-    with Image.open(path) as image:  # what the documentation says of the authors' way
+    with Image.open(path) as image:  # the differences in the docstring of read_picture
         theirs = np.asarray(image.convert("RGB"))
         if save is rotated:
             np.testing.assert_array_equal(np.rot90(theirs, -1), picture)
@@ -201,11 +201,11 @@ def test_kinds_that_are_read_otherwise(preset, original, save, tmp_path):
         else:
             stored = np.asarray(image)
             np.testing.assert_array_equal(theirs, np.broadcast_to(stored[..., :-1], theirs.shape))
-            assert (picture >= theirs.astype(int) - 1).all(), "white shines through"
+            assert (picture >= theirs.astype(int) - 1).all(), "white is added"
 
 
-def test_transforms_v2_divide_otherwise(tmp_path):
-    """They multiply by the rounded 1/255, so two values in five are a last bit or so off."""
+def test_transforms_v2_round_differently(tmp_path):
+    """They multiply by the rounded 1/255, so two in five values differ by about one last bit."""
     path = tmp_path / "picture.png"
     Image.fromarray(pixels(333, 500, 3)).save(path)
     steps = [v2.Resize(256), v2.CenterCrop(224), v2.PILToTensor()]
@@ -216,8 +216,8 @@ def test_transforms_v2_divide_otherwise(tmp_path):
     np.testing.assert_allclose(found, theirs, rtol=0, atol=1e-6)
 
 
-def test_tensors_are_resized_otherwise_by_torchvision():
-    """Its own code for tensors rounds a sixth of the values the other way: by one step of 255."""
+def test_torchvision_resizes_tensors_differently():
+    """Its code for tensors rounds one in six values in the other direction, by one step of 255."""
     picture = pixels(333, 500, 3)
     tensor = torch.from_numpy(picture.transpose(2, 0, 1).copy())
     theirs = models.VGG16_Weights.IMAGENET1K_V1.transforms()(tensor).numpy()

@@ -11,9 +11,9 @@ import gradcam
 
 torch = peer("torch")
 
-from gradcam.bench._engines.pytorch import without_torchvision  # noqa: E402
+from gradcam.bench._engines.pytorch import replace_missing_torchvision  # noqa: E402
 
-without_torchvision()
+replace_missing_torchvision()
 pytorch_grad_cam = peer("pytorch_grad_cam")
 
 import torch_modules  # noqa: E402

@@ -1,4 +1,4 @@
-"""VGGs as `torch.nn.Module`s laid out as torchvision's, for packages that hook modules."""
+"""VGGs with the modules of torchvision's, for packages that use module hooks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from torch import nn
 
 
 class VGG(nn.Module):
-    """`features`, `avgpool`, `classifier`; float64; no in-place ReLU, and each used once."""
+    """`features`, `avgpool`, `classifier` in float64; each ReLU is its own module, not in place."""
 
     def __init__(self, name: str, tensors: Mapping[str, np.ndarray]):
         super().__init__()
-        made = [_module(caffe, torchvision, tensors) for caffe, torchvision, _ in vggs.layers(name)]
-        names = [torchvision for _, torchvision, _ in vggs.layers(name)]
-        self.features = nn.Sequential(*_under("features", names, made))
+        layers = vggs.layers(name)
+        names = [torchvision for _, torchvision, _ in layers]
+        modules = [_module(caffe, torchvision, tensors) for caffe, torchvision, _ in layers]
+        self.features = nn.Sequential(*_select("features", names, modules))
         self.avgpool = nn.AdaptiveAvgPool2d(7)
-        self.classifier = nn.Sequential(*_under("classifier", names, made))
+        self.classifier = nn.Sequential(*_select("classifier", names, modules))
         self.load_state_dict({key: torch.as_tensor(value) for key, value in tensors.items()})
         self.double().eval()
 
@@ -27,13 +28,13 @@ class VGG(nn.Module):
         return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
 
     def layer(self, caffe: str, name: str = "vgg16") -> nn.Module:
-        """The module of a layer by its Caffe name."""
+        """Return the module of a layer by its Caffe name."""
         torchvision = next(each[1] for each in vggs.layers(name) if each[0] == caffe)
         return self.get_submodule(torchvision)
 
 
-def _under(prefix: str, names: list[str], made: list[nn.Module]) -> list[nn.Module]:
-    return [module for name, module in zip(names, made, strict=True) if name.startswith(prefix)]
+def _select(prefix: str, names: list[str], modules: list[nn.Module]) -> list[nn.Module]:
+    return [each for name, each in zip(names, modules, strict=True) if name.startswith(prefix)]
 
 
 def _module(caffe: str, torchvision: str, tensors: Mapping[str, np.ndarray]) -> nn.Module:

@@ -1,8 +1,8 @@
-"""The builder's methods once more, over PyTorch autograd, for any dtype.
+"""The builder's methods with PyTorch autograd, for any dtype.
 
-The rules of the ReLU are one `torch.autograd.Function`. As in reference.py, `decisions` (the
-maps of another program) settle the signs of the ReLUs and the positions of the maxima, so that
-two correct programs can be compared without the flips that rounding makes.
+The rules of the ReLU are one `torch.autograd.Function`. As in reference.py, `decisions` (the maps
+of another program) determine the signs of the ReLUs' inputs and the positions of the maxima, so
+that two correct programs can be compared although rounding may change these.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Node = tuple[Callable[..., torch.Tensor], tuple[int, ...], str]
 
 
 class Builder:
-    """Like `reference.Builder`. dtype: what everything is computed in."""
+    """Like `reference.Builder`. dtype: of all computations."""
 
     def __init__(self, channels: int, dtype: torch.dtype = torch.float64):
         self.dtype = dtype
@@ -61,13 +61,13 @@ class Builder:
         return self._append(RuleRelu.apply, [input], "relu")
 
     def max_pool(self, input, kernel, *, stride=None, padding=0, ceil_mode=False):
-        def pool(x, seen):
-            if seen is None:
+        def pool(x, decisions):
+            if decisions is None:
                 return F.max_pool2d(x, kernel, stride, padding, ceil_mode=ceil_mode)
-            _, places = F.max_pool2d(
-                seen, kernel, stride, padding, ceil_mode=ceil_mode, return_indices=True
+            _, indices = F.max_pool2d(
+                decisions, kernel, stride, padding, ceil_mode=ceil_mode, return_indices=True
             )
-            return x.flatten(2).gather(2, places.flatten(2)).view(places.shape)
+            return x.flatten(2).gather(2, indices.flatten(2)).view(indices.shape)
 
         return self._append(pool, [input], "max_pool")
 
@@ -116,15 +116,15 @@ class Network:
     def forward(
         self, x: Any, decisions: Mapping[int, Any] | None = None, rule: str = "gradient"
     ) -> Record:
-        """Unlike elsewhere the rule is fixed here: autograd records it with the ReLU."""
-        seen = {i: torch.tensor(map_, dtype=self.dtype) for i, map_ in (decisions or {}).items()}
+        """Run the network; the rule is fixed here, because autograd records it with the ReLU."""
+        maps = {i: torch.tensor(map_, dtype=self.dtype) for i, map_ in (decisions or {}).items()}
         outputs = [torch.tensor(np.asarray(x), dtype=self.dtype, requires_grad=True)]
         for number, (function, inputs, kind) in enumerate(self.nodes[1:], start=1):
             xs = [outputs[i] for i in inputs]
             if kind == "relu":
-                y = function(xs[0], seen.get(number, xs[0].detach()) > 0, rule)
+                y = function(xs[0], maps.get(number, xs[0].detach()) > 0, rule)
             elif kind == "max_pool":
-                y = function(xs[0], seen.get(inputs[0]))
+                y = function(xs[0], maps.get(inputs[0]))
             else:
                 y = function(*xs)
             outputs.append(y)
@@ -139,7 +139,7 @@ class Record:
         return self.outputs[layer].detach().numpy()
 
     def backward(self, layer: int, seeds: Any, wanted: Sequence[int]) -> list[np.ndarray]:
-        found: list[list[np.ndarray]] = [[] for _ in wanted]
+        results: list[list[np.ndarray]] = [[] for _ in wanted]
         for seed in np.asarray(seeds):
             gradients = torch.autograd.grad(
                 self.outputs[layer],
@@ -148,7 +148,7 @@ class Record:
                 retain_graph=True,
                 allow_unused=True,
             )
-            for place, gradient, number in zip(found, gradients, wanted, strict=True):
-                nothing = torch.zeros_like(self.outputs[number])
-                place.append((nothing if gradient is None else gradient).numpy())
-        return [np.stack(each) for each in found]
+            for result, gradient, number in zip(results, gradients, wanted, strict=True):
+                zeros = torch.zeros_like(self.outputs[number])
+                result.append((zeros if gradient is None else gradient).numpy())
+        return [np.stack(each) for each in results]

@@ -1,4 +1,4 @@
-"""What each program is told to do, one module for each; loaded in that program's process alone."""
+"""One module for each program, which is imported only in that program's process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Batch = np.ndarray[tuple[int, int, int, int], np.dtype[np.float32]]
+"""Preprocessed pictures, (N, C, H, W)."""
+
 Run = Callable[[], NDArray[np.float32]]
-"""Does a task once, and returns what came out for the first picture."""
+"""Runs a task once, and returns the result for the first picture."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all programs share.
+    """Settings of a program.
 
     Attributes
     ----------
@@ -25,7 +28,7 @@ class Setup:
         A safetensors file.
     threads : int
     tuned : bool
-        Whether to change what users can change to make a program faster.
+        Whether to use the settings with which users can make a program faster.
     """
 
     weights: Path
@@ -34,19 +37,28 @@ class Setup:
 
 
 class Engine(Protocol):
-    """One program, with the weights loaded."""
+    """A program that has loaded the weights."""
 
     def versions(self) -> dict[str, str]:
-        """Versions of what takes part, by name."""
+        """Return the versions of the program and its packages, by name."""
 
-    def variants(self, task: str, x: NDArray[np.float32]) -> dict[str, Run]:
-        """Ways to do a task on the batch `x`, by the name of the setting; the fastest counts.
+    def variants(self, task: str, x: Batch) -> dict[str, Run]:
+        """Return the ways to run a task on the batch `x`, by the name of the setting.
 
-        ModuleNotFoundError where the task needs a package that is not there.
+        Raises
+        ------
+        ModuleNotFoundError
+            If the task needs a package that is not installed.
         """
 
 
 def load(name: str, setup: Setup) -> Engine:
-    """Start the program of that name; ModuleNotFoundError where it is not there."""
+    """Load a program by its name.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If it is not installed.
+    """
     engine: Engine = importlib.import_module(f"gradcam.bench._engines.{name}").Engine(setup)
     return engine

@@ -1,9 +1,9 @@
-"""What ``gradcam explain PICTURE --weights FILE`` does, with PyTorch; run as a script by itself.
+"""The steps of ``gradcam explain PICTURE --weights FILE``, with PyTorch, as a script.
 
     python explain_with_torch.py WEIGHTS.pt PICTURE OUT.png THREADS
 
-Made to start fast: weights mapped, no modules drawn at random, no torchvision, nothing imported
-that is not needed.
+It starts as fast as possible: weights are mapped into memory, there are no modules whose weights
+would be initialised, and torchvision is not imported.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 STD = np.array((0.229, 0.224, 0.225), np.float32)
 
 
-def prepared(picture: Image.Image) -> torch.Tensor:
-    """The shorter side to 256, the middle 224 x 224, normalised: (1, 3, 224, 224)."""
+def preprocess(picture: Image.Image) -> torch.Tensor:
+    """Resize the shorter side to 256, crop the centre, normalise; return (1, 3, 224, 224)."""
     scale = 256 / min(picture.size)
     size = (round(picture.width * scale), round(picture.height * scale))
     left, top = (size[0] - 224) // 2, (size[1] - 224) // 2
@@ -33,7 +33,7 @@ def prepared(picture: Image.Image) -> torch.Tensor:
 
 
 def grad_cam(tensors: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """Grad-CAM of the top class at relu5_3, (1, 1, 14, 14)."""
+    """Return Grad-CAM of the top class at relu5_3, (1, 1, 14, 14)."""
     number = 0
     with torch.no_grad():
         for block, convolutions in enumerate((2, 2, 3, 3, 3)):
@@ -58,11 +58,11 @@ def main(weights: str, file: str, out: str, threads: str) -> None:
     torch.set_num_threads(int(threads))
     picture = Image.open(file).convert("RGB")
     tensors = torch.load(weights, mmap=True, weights_only=True)
-    cam = grad_cam(tensors, prepared(picture))
+    cam = grad_cam(tensors, preprocess(picture))
     side = (picture.height, picture.width)
     large = functional.interpolate(cam, side, mode="bilinear", align_corners=False)[0, 0].numpy()
-    shown = (large - large.min()) / max(float(np.ptp(large)), 1e-30)
-    heat = matplotlib.colormaps["jet"](shown)[..., :3] * 255
+    scaled = (large - large.min()) / max(float(np.ptp(large)), 1e-30)
+    heat = matplotlib.colormaps["jet"](scaled)[..., :3] * 255
     mixed = (0.5 * heat + 0.5 * np.asarray(picture)).astype(np.uint8)
     Image.fromarray(mixed).save(out)
 

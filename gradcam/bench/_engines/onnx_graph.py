@@ -1,7 +1,7 @@
-"""VGG-16 as an ONNX graph whose weights stay where they are, in a safetensors file.
+"""VGG-16 as an ONNX graph that refers to the weights in a safetensors file.
 
-Both formats hold raw little-endian numbers, so the graph names the file and the place of each
-tensor in it (external data), and nothing is written twice.
+Both formats store raw little-endian numbers, so the graph contains the name of the file and the
+offset of each tensor in it (external data), and the weights are not copied.
 """
 
 from __future__ import annotations
@@ -11,21 +11,46 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import NodeProto, TensorProto, helper
 
 GRAPH = "vgg16.onnx"
 
 
 def write(weights: Path, shape: tuple[int, ...]) -> Path:
-    """Write the graph, for input of that shape, beside the weights; return its path.
+    """Write the graph for input of that shape to the folder of the weights; return its path.
 
-    ValueError where the last pooling leaves another map than 7 x 7: ONNX has no operation that
-    averages any map to that.
+    Raises
+    ------
+    ValueError
+        If the last map is not 7 x 7: ONNX has no adaptive average pooling.
     """
     if shape[2] // 32 != 7:
-        raise ValueError(f"pictures of 224 pixels are needed here, not of {shape[2]}")
-    nodes: list[Any] = []
-    places = _places(weights)
+        raise ValueError(f"expected pictures of 224 pixels, got {shape[2]}")
+    locations = _locations(weights)
+    nodes = _nodes()
+    output = nodes[-1].output[0]
+    classes = locations["classifier.6.bias"]["shape"][0]
+    graph = helper.make_graph(
+        nodes,
+        "vgg16",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, (shape[0], classes))],
+        [_tensor(name, location, weights.name) for name, location in locations.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = weights.with_name(GRAPH)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def version() -> str:
+    """Return the version of the package that writes the graph."""
+    return str(onnx.__version__)
+
+
+def _nodes() -> list[NodeProto]:
+    """Return the nodes of VGG-16, with torchvision's names of the weights."""
+    nodes: list[NodeProto] = []
     last = "input"
 
     def add(op: str, *parameters: str, **attributes: Any) -> None:
@@ -48,27 +73,11 @@ def write(weights: Path, shape: tuple[int, ...]) -> Path:
         add("Gemm", f"classifier.{number}.weight", f"classifier.{number}.bias", transB=1)
         if number < 6:
             add("Relu")
-    classes = places["classifier.6.bias"]["shape"][0]
-    graph = helper.make_graph(
-        nodes,
-        "vgg16",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(last, TensorProto.FLOAT, (shape[0], classes))],
-        [_tensor(name, place, weights.name) for name, place in places.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path = weights.with_name(GRAPH)
-    path.write_bytes(model.SerializeToString())
-    return path
+    return nodes
 
 
-def version() -> str:
-    """Of the package that writes the graph."""
-    return str(onnx.__version__)
-
-
-def _places(weights: Path) -> dict[str, dict[str, Any]]:
-    """Shape, first byte and length of each tensor in the file."""
+def _locations(weights: Path) -> dict[str, dict[str, Any]]:
+    """Return the shape, the offset and the length of each tensor in the file."""
     with open(weights, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
@@ -83,14 +92,14 @@ def _places(weights: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _tensor(name: str, place: dict[str, Any], file: str) -> Any:
+def _tensor(name: str, location: dict[str, Any], file: str) -> TensorProto:
     tensor = TensorProto(
         name=name,
         data_type=TensorProto.FLOAT,
-        dims=place["shape"],
+        dims=location["shape"],
         data_location=TensorProto.EXTERNAL,
     )
-    for key, value in {"location": file, **place}.items():
+    for key, value in {"location": file, **location}.items():
         if key != "shape":
             entry = tensor.external_data.add()
             entry.key, entry.value = key, str(value)

@@ -1,4 +1,4 @@
-"""ONNX Runtime, with all its optimisations of the graph, as it comes."""
+"""ONNX Runtime with its default settings, which optimise the graph."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from gradcam.bench._engines import Run, Setup, onnx_graph
+from gradcam.bench._engines import Batch, Run, Setup, onnx_graph
 
 
 class Engine:
-    """A session for each shape of input."""
+    """Creates a session for each shape of the input."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -18,7 +18,7 @@ class Engine:
     def versions(self) -> dict[str, str]:
         return {"onnxruntime": onnxruntime.__version__, "onnx": onnx_graph.version()}
 
-    def variants(self, task: str, x: NDArray[np.float32]) -> dict[str, Run]:
+    def variants(self, task: str, x: Batch) -> dict[str, Run]:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.setup.threads
         session = onnxruntime.InferenceSession(

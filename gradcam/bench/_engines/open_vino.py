@@ -1,4 +1,4 @@
-"""OpenVINO, told to compute in float32, which it may not do by itself."""
+"""OpenVINO in float32, which is not its default on all processors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from gradcam.bench._engines import Run, Setup, onnx_graph
+from gradcam.bench._engines import Batch, Run, Setup, onnx_graph
 
 
 class Engine:
-    """A compiled model for each shape of input."""
+    """Compiles a model for each shape of the input."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -18,7 +18,7 @@ class Engine:
     def versions(self) -> dict[str, str]:
         return {"openvino": openvino.__version__, "onnx": onnx_graph.version()}
 
-    def variants(self, task: str, x: NDArray[np.float32]) -> dict[str, Run]:
+    def variants(self, task: str, x: Batch) -> dict[str, Run]:
         model = openvino.Core().compile_model(
             str(onnx_graph.write(self.setup.weights, x.shape)),
             "CPU",

@@ -1,4 +1,4 @@
-"""gradcam itself."""
+"""gradcam."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 import gradcam
 from gradcam import _core
-from gradcam.bench._engines import Run, Setup
+from gradcam._labels.classes import top_indices
+from gradcam.bench._engines import Batch, Run, Setup
 
 
 class Engine:
-    """gradcam, its fully connected weights read in place from the file."""
+    """gradcam, whose fully connected weights are mapped from the file."""
 
     def __init__(self, setup: Setup) -> None:
         _core.set_num_threads(setup.threads)
@@ -20,7 +21,7 @@ class Engine:
     def versions(self) -> dict[str, str]:
         return {"gradcam": gradcam.__version__, "BLAS of gradcam": _core.blas_config()}
 
-    def variants(self, task: str, x: NDArray[np.float32]) -> dict[str, Run]:
+    def variants(self, task: str, x: Batch) -> dict[str, Run]:
         network = self.network
         pool5 = network.index("pool5")
 
@@ -33,20 +34,17 @@ class Engine:
             return scores
 
         def grad_cam() -> NDArray[np.float32]:
-            maps: list[NDArray[np.float32]] = [
-                explanation.map for explanation in network.forward(x).grad_cam()
-            ]
+            maps = [explanation.map for explanation in network.forward(x).grad_cam()]
             return maps[0]
 
         def grad_cam5() -> NDArray[np.float32]:
             tape = network.forward(x)
-            top = np.argsort(-tape.scores, axis=1)[:, :5].tolist()
-            maps = [[each.map for each in found] for found in tape.grad_cam(top)]
+            top = [top_indices(scores, 5) for scores in tape.scores]
+            maps = [[each.map for each in picture] for picture in tape.grad_cam(top)]
             return np.stack(maps[0])
 
         def guided() -> NDArray[np.float32]:
-            raw: NDArray[np.float32] = network.forward(x).guided_backprop()[0].raw
-            return raw
+            return network.forward(x).guided_backprop()[0].raw
 
         tasks: dict[str, Run] = {
             "convs": convs,

@@ -1,8 +1,9 @@
-"""PyTorch, pytorch-grad-cam and captum, on torchvision's VGG-16 spelt out as modules.
+"""PyTorch, pytorch-grad-cam and captum, with the modules of torchvision's VGG-16.
 
-As installed, the packages are called as their manuals say. Tuned, only what a task needs has a
-gradient, the memory format is the faster of the two, and the process has its malloc told to keep
-memory (contest.py). Captum is told the class to explain: it saves a forward pass.
+As installed, the packages are called as in their manuals. When tuned, only the tensors that a task
+needs require gradients, the faster of two memory formats is used, and malloc keeps freed memory
+(`gradcam.bench._programs.MALLOC`). The class for captum is computed before the timed run, which
+saves captum a forward pass.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gradcam import weights
-from gradcam.bench._engines import Run, Setup
+from gradcam.bench._engines import Batch, Run, Setup
 
 TARGET_LAYER = 29
-"""relu5_3 among the features."""
+"""The index of relu5_3 in the features."""
 
 LAST_BIAS = "features.28.bias"
-"""conv5_3's: where only this wants a gradient, a backward pass ends just below relu5_3."""
+"""The bias of conv5_3: if only this requires a gradient, backward passes end below relu5_3."""
 
 
 class VGG16(nn.Module):
@@ -33,7 +34,7 @@ class VGG16(nn.Module):
     def __init__(self, tensors: dict[str, torch.Tensor], size: int) -> None:
         super().__init__()
         features: list[nn.Module] = []
-        with torch.device("meta"):  # no weights to be drawn at random and thrown away
+        with torch.device("meta"):  # without random initial weights
             for convolutions in (2, 2, 3, 3, 3):
                 for _ in range(convolutions):
                     out, channels = tensors[f"features.{len(features)}.weight"].shape[:2]
@@ -44,7 +45,7 @@ class VGG16(nn.Module):
                 out, units = tensors[f"classifier.{number}.weight"].shape
                 classifier += [nn.Linear(units, out), nn.ReLU(), nn.Dropout()]
         self.features = nn.Sequential(*features)
-        # Pooling to 7 x 7 does nothing to a picture of 224 pixels.
+        # For a picture of 224 pixels, pooling to 7 x 7 is the identity.
         self.avgpool = nn.Identity() if size // 32 == 7 else nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(*classifier[:-2])
         self.load_state_dict(tensors, assign=True)
@@ -54,13 +55,13 @@ class VGG16(nn.Module):
         return self.scores(self.features(x))
 
     def scores(self, maps: torch.Tensor) -> torch.Tensor:
-        """The scores, from what the features are."""
+        """Return the scores for the output of the features."""
         result: torch.Tensor = self.classifier(torch.flatten(self.avgpool(maps), 1))
         return result
 
 
 class Engine:
-    """PyTorch, with a copy of the weights in memory of its own."""
+    """PyTorch, with a copy of the weights in its memory."""
 
     def __init__(self, setup: Setup) -> None:
         torch.set_num_threads(setup.threads)
@@ -71,9 +72,9 @@ class Engine:
     def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__}
 
-    def variants(self, task: str, x: NDArray[np.float32]) -> dict[str, Run]:
+    def variants(self, task: str, x: Batch) -> dict[str, Run]:
         if task == "grad_cam_package":
-            without_torchvision()
+            replace_missing_torchvision()
             importlib.import_module("pytorch_grad_cam")
         if task == "guided_package":
             importlib.import_module("captum.attr")
@@ -105,7 +106,7 @@ class Engine:
         return run
 
     def _grad_cam(self, model: VGG16, x: torch.Tensor) -> Run:
-        """By autograd alone: nothing below relu5_3 is recorded."""
+        """Use autograd only; layers below relu5_3 are not recorded."""
         below, above = model.features[: TARGET_LAYER + 1], model.features[TARGET_LAYER + 1 :]
         model.requires_grad_(False)
 
@@ -137,7 +138,7 @@ class Engine:
         return run
 
     def _guided(self, model: VGG16, x: torch.Tensor) -> Run:
-        """By a hook at each ReLU."""
+        """Use a hook at each ReLU."""
         model.requires_grad_(False)
 
         def clamp(gradient: torch.Tensor) -> torch.Tensor:
@@ -171,7 +172,7 @@ class Engine:
 
 
 def save(weights_file: str, out: str) -> None:
-    """Write the weights as PyTorch does."""
+    """Write the weights of a file in the format of `torch.save`."""
     tensors = weights.load(weights_file).tensors
     torch.save({name: torch.from_numpy(np.array(v)) for name, v in tensors.items()}, out)
 
@@ -181,11 +182,11 @@ def _array(values: torch.Tensor) -> NDArray[np.float32]:
     return result
 
 
-def without_torchvision() -> None:
-    """Where torchvision cannot be imported, names in its place.
+def replace_missing_torchvision() -> None:
+    """Define empty modules if torchvision cannot be imported.
 
-    pytorch-grad-cam imports it for helpers that are not used here, and there is not a
-    torchvision for every PyTorch.
+    pytorch-grad-cam imports torchvision for helpers that are not used here, and some versions of
+    PyTorch have no matching torchvision.
     """
     try:
         importlib.import_module("torchvision")

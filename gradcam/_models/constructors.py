@@ -1,0 +1,116 @@
+"""``gradcam.vgg16`` and its siblings: callables that make the networks of one architecture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._engine.assembly import Convolution
+from gradcam._engine.network import Network
+from gradcam._labels.classes import Labels
+from gradcam._models.architecture import Architecture, registered
+from gradcam._models.loading import load_as
+from gradcam._pictures.presets import Preset
+from gradcam._weights.reading import is_published
+from gradcam._weights.storage import Storage
+from gradcam._weights.tensors import Weights
+
+
+class Constructor:
+    """Makes networks of one architecture; call it like a function.
+
+    Attributes
+    ----------
+    architecture : Architecture
+    name : str
+        "vgg16", ...
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        self.architecture = architecture
+        self.name = self.__name__ = self.__qualname__ = architecture.name
+        self.__doc__ = f"{architecture.title}. {type(self).__call__.__doc__}"
+
+    def __call__(
+        self,
+        weights: str | os.PathLike[str] | Mapping[str, object] | Weights | None = None,
+        *,
+        labels: Labels | Sequence[str] | str | os.PathLike[str] | None = None,
+        preset: str | Preset | None = None,
+        conv: Convolution | None = None,
+        fc_dtype: Storage = "float32",
+        seed: int = 0,
+        name: str | None = None,
+    ) -> Network:
+        """Return a network of this architecture with the given weights.
+
+        Parameters
+        ----------
+        weights : path, "imagenet", "imagenet-caffe" or mapping of str to array, optional
+            A weight file or arrays, as for :func:`gradcam.load`. Or the name of published weights,
+            which are downloaded once: "imagenet" for torchvision's (also "DEFAULT" and
+            "IMAGENET1K_V1"), "imagenet-caffe" for those of VGG's authors, as converted by Keras; if
+            there is a file of that name, the file is used. None: random weights, an untrained
+            network for trying things out.
+        labels, preset, conv, fc_dtype, name
+            As for :func:`gradcam.load`.
+        seed : int
+            Of the random weights.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        gradcam.WeightsError, OSError, ImportError, ValueError, TypeError
+            As :func:`gradcam.load`. Also if the weights are those of another architecture (the
+            message names its function), or there are no published weights of that name, or their
+            download fails.
+        """
+        if weights is None:
+            weights = Weights({**self.random_tensors(seed=seed)})
+            name = name or f"{self.name} (untrained)"
+        elif is_published(weights):
+            from gradcam._models import published  # it imports hashlib, which is slow
+
+            weights = published.fetch(self.name, weights)
+        return load_as(
+            self.architecture,
+            weights,
+            labels=labels,
+            preset=preset,
+            conv=conv,
+            fc_dtype=fc_dtype,
+            name=name,
+        )
+
+    def random_tensors(
+        self,
+        *,
+        width: int | None = None,
+        fc: int | None = None,
+        classes: int | None = None,
+        seed: int = 0,
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return random weights, as :meth:`Architecture.random_tensors` does."""
+        return self.architecture.random_tensors(width=width, fc=fc, classes=classes, seed=seed)
+
+    def __repr__(self) -> str:
+        return f"<gradcam.{self.name}: {self.architecture.title}>"
+
+
+CONSTRUCTORS = {each.name: Constructor(each) for each in registered()}
+"""The constructors, by name."""
+
+vgg11 = CONSTRUCTORS["vgg11"]
+vgg13 = CONSTRUCTORS["vgg13"]
+vgg16 = CONSTRUCTORS["vgg16"]
+vgg19 = CONSTRUCTORS["vgg19"]
+vgg11_bn = CONSTRUCTORS["vgg11_bn"]
+vgg13_bn = CONSTRUCTORS["vgg13_bn"]
+vgg16_bn = CONSTRUCTORS["vgg16_bn"]
+vgg19_bn = CONSTRUCTORS["vgg19_bn"]

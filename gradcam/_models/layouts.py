@@ -1,0 +1,177 @@
+"""How libraries name and order the tensors of a network: one layout for each.
+
+The names of layers come from the tables of the registered architectures. A layout adds the endings
+of tensors' names, what may precede a layer's name, and the order of axes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from gradcam._models.architecture import Architecture, Row, registered
+
+ANY_PREFIX = r"(?P<prefix>(?:.*\.)?)"
+"""What may precede the name of a layer in PyTorch; one file may hold networks of several."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How a library names its tensors and orders their axes.
+
+    Attributes
+    ----------
+    title : str
+        Whose names they are, for people.
+    preset : str
+        The input preset that networks of this kind are trained with.
+    library : str
+        As in :meth:`Row.stored_as`.
+    endings : mapping of str to str
+        From what follows a layer's name to PyTorch's name of the parameter.
+    prefix : str
+        A pattern of what may precede a layer's name. Tensors with different values of its group
+        ``prefix`` belong to different networks.
+    sign : str
+        The operation whose layers identify the layout: a file has this layout if it contains the
+        weight of any of them. Layers with the same name in torchvision's layout do not count.
+    any_name : str
+        A pattern for the names of layers, if users may choose them: those of the linear layers, or
+        of all layers if `counted` is given.
+    counted : mapping of str to str
+        If layers are recognised by their order: for each operation, what precedes the number in
+        ``conv1``, ``conv2``, ... Else empty.
+    outputs_last : bool
+        Whether the axes of weights are (H, W, I, O) and (I, O) instead of (O, I, H, W) and (O, I).
+    whole : str
+        How to save a network with its linear layers.
+    """
+
+    title: str
+    preset: str
+    library: str
+    endings: Mapping[str, str]
+    prefix: str = ANY_PREFIX
+    sign: str = "conv"
+    any_name: str = ""
+    counted: Mapping[str, str] = field(default_factory=dict)
+    outputs_last: bool = False
+    whole: str = "save the whole model"
+
+    @property
+    def nameless(self) -> bool:
+        """Whether layers have arbitrary names and are recognised by their order."""
+        return bool(self.counted and self.any_name)
+
+    @property
+    def renamed_ends(self) -> bool:
+        """Whether linear layers may have other names than in the architecture."""
+        return bool(self.any_name and not self.counted)
+
+    def layers(self, architecture: Architecture) -> dict[str, Row] | None:
+        """Return the rows that have parameters, by their names in this layout.
+
+        None if the layout cannot hold the architecture.
+        """
+        return _layers(self, architecture)
+
+    def sign_pattern(self) -> re.Pattern[str]:
+        """Return a pattern for the names of tensors that only files with this layout have."""
+        layers = self.any_name if self.nameless else self.pattern(self.sign, own=True)
+        ending = re.escape(self.tensor_name("", "weight"))
+        return re.compile(f"{self.prefix}(?:{layers}){ending}")
+
+    def tensor_pattern(self) -> re.Pattern[str]:
+        """Return a pattern with the groups ``layer``, ``ending`` and possibly ``prefix``."""
+        endings = "|".join(map(re.escape, self.endings))
+        layers = self.any_name or self.pattern()
+        return re.compile(f"{self.prefix}(?P<layer>{layers})(?P<ending>{endings})")
+
+    def pattern(self, op: str | None = None, *, own: bool = False) -> str:
+        """Return a pattern for the names of layers in all architectures, with any numbers.
+
+        Parameters
+        ----------
+        op : str, optional
+            Only layers of this operation.
+        own : bool
+            Only layers with another name in torchvision's layout.
+        """
+        names = {
+            name
+            for architecture in registered()
+            for name, row in (self.layers(architecture) or {}).items()
+            if op in (None, row.op)
+            and not (own and self.library != "torchvision" and name == row.torchvision)
+        }
+        return "|".join(sorted({re.sub(r"\d+", r"\\d+", re.escape(name)) for name in names}))
+
+    def tensor_name(self, layer: str, parameter: str) -> str:
+        """Return the name of a tensor as a file with this layout has it."""
+        return layer + next(e for e, name in self.endings.items() if name == parameter)
+
+
+@cache
+def _layers(layout: Layout, architecture: Architecture) -> dict[str, Row] | None:
+    counts: Counter[str] = Counter()
+    layers = {}
+    for row in architecture.rows:
+        if not row.parameters:
+            continue
+        counts[row.op] += 1
+        name = row.stored_as(layout.library)
+        if layout.counted:
+            kind = layout.counted.get(row.op)
+            name = f"{kind}{counts[row.op]}" if kind else ""
+        if not name or not row.parameters.keys() <= set(layout.endings.values()):
+            return None
+        layers[name] = row
+    return layers
+
+
+_PYTORCH = {f".{name}": name for name in ("weight", "bias", "running_mean", "running_var")}
+_CAFFE = {".weight": "weight", ".bias": "bias"}
+_FROSSARD = {"_W": "weight", "_b": "bias"}
+_KERAS = {"/kernel": "weight", "/bias": "bias"}
+_KERAS_PREFIX = "(?:.*/)?"
+_INCLUDE_TOP = "a Keras model made with include_top=True has them"
+
+LAYOUTS = (
+    Layout("timm's", "torchvision", "timm", _PYTORCH, sign="linear"),
+    Layout("torchvision's", "torchvision", "torchvision", _PYTORCH),
+    Layout("Frossard's", "frossard", "caffe", _FROSSARD, prefix="", outputs_last=True),
+    Layout(
+        "Keras's",
+        "keras",
+        "keras",
+        _KERAS,
+        prefix=_KERAS_PREFIX,
+        any_name="[^/]+",
+        outputs_last=True,
+        whole=_INCLUDE_TOP,
+    ),
+    Layout(
+        "Keras's, in the order of the layers",
+        "keras",
+        "keras",
+        _KERAS,
+        prefix=_KERAS_PREFIX,
+        any_name="[^/]+",
+        counted={"conv": "conv", "linear": "linear"},
+        outputs_last=True,
+        whole=_INCLUDE_TOP,
+    ),
+    Layout("Caffe's", "caffe", "caffe", _CAFFE, any_name="[^.]+"),
+    Layout(
+        "an ONNX graph's, in the order of its nodes",
+        "torchvision",
+        "torchvision",
+        _PYTORCH,
+        prefix="",
+        counted={"conv": "conv", "linear": "linear", "batch_norm": "bn"},
+    ),
+)
+"""All layouts; the first that matches any name in a file is the file's."""

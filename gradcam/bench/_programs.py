@@ -1,0 +1,112 @@
+"""The programs that are compared, the tasks, and which program takes part in which task."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MALLOC = {
+    # malloc keeps all freed memory, in one arena, for the next pass.
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+    "THP_MEM_ALLOC_ENABLE": "1",
+}
+
+LEVELS: dict[str, dict[str, str]] = {
+    # Limit the other programs to a level; ONNX Runtime has no such setting.
+    "baseline": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    },
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    },
+}
+
+
+class Program(NamedTuple):
+    """A process: its module in ``_engines``, and whether it runs with tuned settings."""
+
+    engine: str
+    tuned: bool = False
+
+
+OURS = "gradcam"
+PROGRAMS = {
+    OURS: Program("ours"),
+    "torch": Program("pytorch"),
+    "torch-tuned": Program("pytorch", tuned=True),
+    "onnxruntime": Program("onnx_runtime"),
+    "openvino": Program("open_vino"),
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to do a task: a row of the table.
+
+    Attributes
+    ----------
+    label : str
+        The program, as text for the table.
+    peer : str
+        One of :data:`PEERS`; "" for gradcam.
+    program : str
+        A key of :data:`PROGRAMS`.
+    task : str
+        The name of the task in that program's engine.
+    """
+
+    label: str
+    peer: str
+    program: str
+    task: str
+
+
+PEERS = ("torch", "pytorch-grad-cam", "captum", "onnxruntime", "openvino")
+TASKS = ("convs", "forward", "grad_cam", "grad_cam5", "guided", "start")
+
+_OTHERS: dict[str, list[Candidate]] = {
+    "convs": [],
+    "forward": [
+        Candidate("PyTorch", "torch", "torch", "forward"),
+        Candidate("PyTorch, tuned", "torch", "torch-tuned", "forward"),
+        Candidate("ONNX Runtime", "onnxruntime", "onnxruntime", "forward"),
+        Candidate("OpenVINO, f32", "openvino", "openvino", "forward"),
+    ],
+    "grad_cam": [
+        Candidate("pytorch-grad-cam", "pytorch-grad-cam", "torch", "grad_cam_package"),
+        Candidate("pytorch-grad-cam, tuned", "pytorch-grad-cam", "torch-tuned", "grad_cam_package"),
+        Candidate("PyTorch by autograd, tuned", "torch", "torch-tuned", "grad_cam"),
+    ],
+    "grad_cam5": [Candidate("gradcam, one class", "", OURS, "grad_cam")],
+    "guided": [
+        Candidate("captum", "captum", "torch", "guided_package"),
+        Candidate("captum, tuned", "captum", "torch-tuned", "guided_package"),
+        Candidate("PyTorch by hooks, tuned", "torch", "torch-tuned", "guided"),
+    ],
+    "start": [Candidate("PyTorch, a script", "torch", "torch", "start")],
+}
+
+_OUR_LABELS = {"grad_cam5": "gradcam, five classes", "start": "gradcam explain"}
+
+
+def find_candidates(task: str, against: Collection[str]) -> list[Candidate]:
+    """Return the candidates for a task, gradcam first, then those of the peers in `against`."""
+    ours = Candidate(_OUR_LABELS.get(task, OURS), "", OURS, task)
+    return [ours, *(each for each in _OTHERS[task] if not each.peer or each.peer in against)]
+
+
+def environment(threads: int, level: str | None) -> dict[str, str]:
+    """Return the environment variables of every program's process."""
+    variables = os.environ | {"OMP_NUM_THREADS": str(threads), "GRADCAM_NUM_THREADS": str(threads)}
+    if level is not None:
+        variables |= {"GRADCAM_CPU_LEVEL": level, **LEVELS.get(level, {})}
+    return variables
