@@ -1,11 +1,10 @@
-"""Where the time of a pass goes: layer by layer, beside what the machine can do at best.
+"""The time of each layer in a pass, with the maximum speed of the machine for comparison.
 
-Arithmetic is counted as a direct convolution or product needs it, a multiplication and an
-addition for each weight and output position. Winograd's F(4x4, 3x3) takes a quarter of the
-multiplications, so that a layer may come out above the peak. Bytes are those that must move at
-least once: the weights, the maps that a layer reads and those that it writes. Caches may spare a
-layer its maps, and a fully connected one skips the weights of units without a gradient, so that
-here too a share above 1 is possible.
+Arithmetic is counted as in a direct convolution or product: one multiplication and one addition for
+each weight and output position. Winograd's F(4x4, 3x3) needs a quarter of the multiplications, so a
+layer can exceed the peak. Bytes are those that must be moved at least once: the weights, and the
+maps that a layer reads and writes. Maps may already be in a cache, and a fully connected layer skips
+the weights of units whose gradient is zero, so this share can exceed 1 too.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from gradcam._tables import as_text
 
 Phase = Literal["forward", "backward"]
 
-_SILENT = ("flatten", "dropout")
-"""Operations that compute nothing: they belong to the row before them."""
+_WITHOUT_ARITHMETIC = ("flatten", "dropout")
+"""Operations that compute nothing; they are added to the row before them."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a pass ran on, and what that can do at best.
+    """The machine that a pass ran on, and its maximum speed.
 
     Attributes
     ----------
@@ -43,9 +42,9 @@ class Machine:
         The level of the kernels.
     threads : int
     peak : float
-        GFLOP/s on registers.
+        GFLOP/s, with operands in registers.
     bandwidth : float
-        GB/s read from memory.
+        GB/s, reading from memory.
     """
 
     level: str
@@ -55,7 +54,7 @@ class Machine:
 
     @classmethod
     def measure(cls) -> Machine:
-        """Measure this machine at the active level, on the threads that a pass may use."""
+        """Measure this machine at the active level, with the threads that a pass may use."""
         threads = _core.get_num_threads()
         return cls(
             _core.cpu_level(),
@@ -65,14 +64,14 @@ class Machine:
         )
 
     def __or__(self, other: Machine) -> Machine:
-        """The better of two measurements: a yardstick is what the machine did at its best."""
+        """Return the maximum of two measurements, for the peak and for the bandwidth."""
         peak, bandwidth = max(self.peak, other.peak), max(self.bandwidth, other.bandwidth)
         return replace(self, peak=peak, bandwidth=bandwidth)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One layer, with those that ran fused with it, or a sum over layers.
+    """One layer with the layers that were fused with it, or a sum over layers.
 
     Attributes
     ----------
@@ -83,12 +82,12 @@ class Row:
     phase : "forward" or "backward"
     milliseconds : float
     gflop : float
-        As a direct convolution or product; 10**9 multiplications and additions.
+        Of a direct convolution or product; 10**9 multiplications and additions.
     megabytes : float
         Weights and maps, each moved once; 10**6 bytes.
     gflop_per_second, gigabytes_per_second : float
     share_of_peak, share_of_bandwidth : float
-        Of what the machine can do at best; 1 is all of it.
+        Of the machine's maximum; 1 is the maximum.
     """
 
     layer: str
@@ -105,12 +104,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Profile:
-    """The time of each layer in one pass; prints as a table, in notebooks too.
+    """The time of each layer in one pass; shown as a table, also in notebooks.
 
     Attributes
     ----------
     title : str
-        What was run.
+        The network and its input.
     machine : Machine
     rows : tuple of Row
         In the order in which they ran.
@@ -121,7 +120,7 @@ class Profile:
     rows: tuple[Row, ...]
 
     def total(self, phase: Phase) -> Row:
-        """The sum over the rows of a phase."""
+        """Return the sum over the rows of a phase."""
         rows = [row for row in self.rows if row.phase == phase]
         return _row(
             "total",
@@ -139,7 +138,7 @@ class Profile:
         return tuple(dict.fromkeys(row.phase for row in self.rows))
 
     def as_dict(self) -> dict[str, object]:
-        """Everything, as what JSON has."""
+        """Return everything as dicts, lists, strings and numbers."""
         return {
             "title": self.title,
             "machine": asdict(self.machine),
@@ -148,7 +147,7 @@ class Profile:
         }
 
     def to_json(self, indent: int | None = None) -> str:
-        """:meth:`as_dict` as JSON."""
+        """Return :meth:`as_dict` as JSON."""
         return json.dumps(self.as_dict(), indent=indent)
 
     def __str__(self) -> str:
@@ -191,7 +190,7 @@ class Profile:
     def _headline(self) -> str:
         m = self.machine
         return (
-            f"{self.title}; {m.level}, {m.threads} thread{'s' if m.threads > 1 else ''}: at best "
+            f"{self.title}; {m.level}, {m.threads} thread{'s' if m.threads > 1 else ''}: at most "
             f"{m.peak:.0f} GFLOP/s, {m.bandwidth:.1f} GB/s"
         )
 
@@ -230,7 +229,7 @@ def profile(
 ) -> Profile:
     """Time each layer of a forward pass, and of a backward pass from a class's score.
 
-    The passes of `tape` are run again, on the same input.
+    The forward pass of `tape` is run again, on the same input.
 
     Parameters
     ----------
@@ -239,10 +238,10 @@ def profile(
         What the backward pass starts from, as in :meth:`Tape.explain`.
     rule : "gradient", "guided" or "deconvnet"
     to : str, optional
-        Where the backward pass ends: the network's ``target_layer`` by default, as Grad-CAM's
-        does; ``"input"`` for the methods that reach the pixels.
+        The layer at which the backward pass ends: by default the network's ``target_layer``, as
+        for Grad-CAM; ``"input"`` as for the methods whose maps have the pixels of the input.
     repeat : int
-        Times that each pass is run, after one that does not count; a layer's time is the median.
+        How often each pass is run, after one run that does not count; times are medians.
 
     Returns
     -------
@@ -299,7 +298,7 @@ def from_seconds(
     start: int = 0,
     end: int = 0,
 ) -> Profile:
-    """Make the profile of passes whose layers took so many seconds.
+    """Return the profile of passes from the seconds of their layers.
 
     Parameters
     ----------
@@ -309,8 +308,8 @@ def from_seconds(
         Of the input.
     machine : Machine
     forward, backward : sequence of float
-        Seconds of each layer, by number; 0 where a layer ran as part of a neighbour, or not at
-        all. No `backward`: a forward pass alone.
+        Seconds of each layer, by number; 0 for a layer that ran as part of another one, or did
+        not run. An empty `backward` stands for a forward pass alone.
     sets : int
         Gradients for each picture in the backward pass.
     start, end : int
@@ -331,7 +330,7 @@ def from_seconds(
 
 
 def direct_gflop(graph: Graph, height: int, width: int, until: str) -> float:
-    """GFLOP that direct convolutions and products need for one picture, up to a layer."""
+    """Return the GFLOP of direct convolutions and products for one picture, up to a layer."""
     sizes = [math.prod(each) for each in graph.shapes(height, width).values()]
     last = graph.index(until)
     layers = list(graph.layers.values())[: last + 1]
@@ -339,27 +338,29 @@ def direct_gflop(graph: Graph, height: int, width: int, until: str) -> float:
 
 
 def _medians(run: Callable[[], list[float]], repeat: int) -> list[float]:
-    """The median time of each layer over `repeat` passes, after a first one."""
+    """Return the median time of each layer over `repeat` passes, after a first one."""
     run()
     passes = [run() for _ in range(repeat)]
     return [statistics.median(times) for times in zip(*passes, strict=True)]
 
 
 def _groups(graph: Graph, seconds: Sequence[float], numbers: Sequence[int]) -> list[list[int]]:
-    """The layers that took time, in the order they ran, each with those that ran as part of it.
+    """Return the layers that took time, each with the layers that ran as part of it.
 
-    A layer without a time of its own ran as part of the one before it, in the order of the pass;
-    if it has weights, as part of the next one with weights, or not at all. What computes nothing is
-    added to the one before.
+    A layer with time 0 ran as part of the layer before it in the order of the pass. If it has
+    weights, it ran as part of the next layer with weights, or did not run. Layers that compute
+    nothing are added to the layer before.
     """
     layers = list(graph.layers.values())
     groups: list[list[int]] = []
     for number in numbers:
         layer, takes_time = layers[number], seconds[number] > 0
         follows = bool(groups) and _are_neighbours(layers[groups[-1][-1]], layer)
-        drawn = follows and takes_time and not any(seconds[n] > 0 for n in groups[-1])
+        ran_previous = follows and takes_time and not any(seconds[n] > 0 for n in groups[-1])
         weighted = layer.weight_count > 0
-        if drawn or (follows and (layer.op in _SILENT or not (takes_time or weighted))):
+        if ran_previous or (
+            follows and (layer.op in _WITHOUT_ARITHMETIC or not (takes_time or weighted))
+        ):
             groups[-1].append(number)
         elif takes_time or weighted:
             groups.append([number])
@@ -379,10 +380,12 @@ def _of_layer(
     sizes: Sequence[int],
     machine: Machine,
 ) -> Row:
-    """The row of a layer and those that ran as part of it, for `count` maps."""
+    """Return the row of a layer and the layers that ran as part of it, for `count` maps."""
     every = list(graph.layers.values())
     layers = [every[number] for number in group]
-    operations = [layer.op for layer in layers if layer.op not in _SILENT] or [layers[0].op]
+    operations = [layer.op for layer in layers if layer.op not in _WITHOUT_ARITHMETIC] or [
+        layers[0].op
+    ]
     # The inputs and the output of the group, in both directions.
     low, high = min(group), max(group)
     inputs = [graph.index(name) for name in every[low].inputs] or [low]
