@@ -130,9 +130,10 @@ gc_status gc_network_shape(const gc_network *network, size_t layer, size_t heigh
 
 /* ---- Transformed weights --------------------------------------------------------------- */
 
-/* 3x3 convolutions of stride 1 run on transformed weights, four times as large as the weights, which
- * a network makes at their first use (gc_network_pack_floats says which). They can also be kept from one process to the next and lent: those
- * of the forward direction, for the level that is active. */
+/* 3x3 convolutions of stride 1 run on transformed weights, four times as large as the weights,
+ * which a network makes at their first use (gc_network_pack_floats says which). They can also be
+ * kept from one process to the next and lent: those of the forward direction, for the level that
+ * is active. */
 
 /* Floats of a layer's transformed weights; 0 if it has none. */
 size_t gc_network_pack_floats(const gc_network *network, size_t layer);

@@ -139,8 +139,12 @@ def test_images_go_through_in_groups():
 def test_a_pass_of_no_layer_but_the_start():
     network, _, whole = whole_pass(nets.by_name("vgg"))
     x = whole.activation(7)
+    before = _core._live_allocations()
+    unrecorded = network.forward(x, until=7, record=False, start=7, size=(13, 18))
+    blocks = _core._live_allocations() - before
     tape = network.forward(x, until=7, start=7, size=(13, 18))
-    assert tape.kept == (7,)
+    assert _core._live_allocations() - before == 2 * blocks, "this ReLU did not run: no record"
+    assert tape.kept == unrecorded.kept == (7,)
     np.testing.assert_array_equal(tape.activation(7), x)
     np.testing.assert_array_equal(tape.backward(7, x[None], [7])[0], x[None])
     assert not any(tape.seconds())

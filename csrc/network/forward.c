@@ -4,8 +4,8 @@
  * the layer that writes it to the last layer that reads it, and on the tape if it is to be kept.
  * Where a ReLU is the only reader of a convolution or linear layer that is not kept, that layer
  * applies it while its output is in registers or the cache, and writes the ReLU's record; likewise
- * 2x2 max pooling behind that ReLU, whose input is then never stored. A convolution that is the only
- * reader of such a ReLU may in turn draw from both: then neither's output is stored.
+ * 2x2 max pooling behind that ReLU, whose input is then never stored. A convolution that is the
+ * only reader of such a ReLU may in turn draw from both: then neither's output is stored.
  *
  * A pass may start at any layer: the caller gives that layer's output, in plain layout, and only
  * layers above it run. */
@@ -168,7 +168,7 @@ static void count_readers(const gc_tape *tape, const plan *p, const unsigned cha
         if (is_kept(keep, i, until))
             readers[i]++;
     }
-    readers[p->start]++; /* the caller's: never given back */
+    readers[p->start]++; /* the caller's: never given back or taken over */
 }
 
 /* Of the images that go through the layers now. */
@@ -377,8 +377,8 @@ static void release_inputs(gc_tape *tape, plan *p, size_t number)
 static int takes_over(const gc_tape *tape, const plan *p, size_t number)
 {
     const gc_layer *layer = &tape->network->layers[number];
-    return layer->type->identity && layer->inputs[0] != p->start
-           && p->readers[layer->inputs[0]] == 1 && p->maps[number] == NULL /* not to be kept */
+    return layer->type->identity && p->readers[layer->inputs[0]] == 1
+           && p->maps[number] == NULL /* not to be kept */
            && tape->layouts[layer->inputs[0]].writes == tape->layouts[number].reads;
 }
 
