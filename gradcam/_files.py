@@ -50,3 +50,25 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and os.fspath(error.filename or "") == str(temporary):
             raise type(error)(error.errno, error.strerror, str(final)) from None
         raise
+
+
+def file_state(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+    """Return what normally changes if a file changes; None if there is no such file."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def sampled_digest(path: str | os.PathLike[str], samples: int = 32, block: int = 4096) -> str:
+    """Return a digest of a file's size and of blocks spread evenly over it."""
+    import hashlib  # slow to import
+
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256(str(size).encode())
+        for i in range(samples):
+            file.seek(max(size - block, 0) * i // (samples - 1))
+            digest.update(file.read(block))
+    return digest.hexdigest()

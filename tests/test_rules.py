@@ -136,6 +136,18 @@ def test_weights_that_were_changed_are_used():
         assert_close(steeper[0], 2 * gradient[0], "network")
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_of_16_bits_are_numbers_to_a_rule(dtype):
+    network = gradcam.vgg11(vggs.tensors("vgg11"), fc_dtype=dtype)
+    tape = network.forward(RNG.standard_normal((1, 3, 32, 64)))
+
+    def multiply(layer, gradient):
+        return [gradient @ np.asarray(layer.weights["weight"], np.float32)]
+
+    rule = rules.Rule("multiply", {"linear": multiply})
+    assert_close(tape.gradient(3, "pool5", rule=rule), tape.gradient(3, "pool5"), "network")
+
+
 def test_what_a_rule_must_return(tape):
     for step in (lambda layer, g: [], lambda layer, g: [g[..., :1]], lambda layer, g: [g, g]):
         with pytest.raises(ValueError, match=r"rule 'wrong' at layer .* returned the shapes"):

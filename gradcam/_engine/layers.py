@@ -50,7 +50,8 @@ class Layer:
         ``stride``, ``padding``, ``dilation``, ``groups``, ``kernel``, ``ceil_mode``,
         ``count_include_pad``, ``size``; ``eps`` of batch_norm (default 1e-5); ``exact`` of conv,
         True for one that is computed by its definition whatever the network's `conv` says;
-        ``dtype`` of linear, in which its weight is stored: "float32", "float16" or "bfloat16".
+        ``dtype`` of linear, in which its weight is stored: "float32", "float16" or "bfloat16",
+        whose bits are an array of uint16.
     aliases : tuple of str
         Its names in other frameworks.
     """
@@ -172,6 +173,8 @@ def _in_place(values: ArrayLike, op: str, dtype: object, name: str) -> NDArray[n
     """Return weights in the layout that the core reads, copied only if they are not in it."""
     array = np.asarray(values)
     if op == "linear" and dtype != "float32":
+        if dtype == "bfloat16" and array.dtype == np.uint16:
+            return np.ascontiguousarray(array)  # its bits already, of a layer that has run before
         try:
             check_storage(dtype, "dtype")
             storage: Storage = "float16" if dtype == "float16" else "bfloat16"

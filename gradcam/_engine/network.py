@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, overload
 
@@ -44,13 +44,23 @@ class _Batch(NamedTuple):
     single: bool
 
 
+Origin = Callable[["Network"], "tuple[Callable[..., Network], tuple[object, ...]] | None"]
+"""Returns a function and its arguments that make a network again; None if that is impossible."""
+
+
 class Network(Graph):
     """An immutable network that explains itself; threads may share it.
 
     Returned by :func:`gradcam.load`, :func:`gradcam.vgg16` and its siblings, and
     :meth:`from_layers`. Attributes as of :class:`Graph`: ``name``, ``labels``, ``preset``,
     ``layers``, ``score_layer``, ``probability_layer``, ``target_layer``.
+
+    A network can be pickled, and so be passed to other processes: one that was loaded from a file
+    is loaded from there again, any other is pickled with its weights. Copies are the network
+    itself.
     """
+
+    origin: Origin | None = None
 
     @classmethod
     def from_layers(
@@ -114,6 +124,19 @@ class Network(Graph):
         if assembled.classes not in (None, len(labels)):
             raise ValueError(f"{len(labels)} labels for a network of {assembled.classes} classes")
         return cls(assembled, labels, None if preset is None else presets.find(preset), name)
+
+    def __copy__(self) -> Network:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Network:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Network], tuple[object, ...]]:
+        found = None if self.origin is None else self.origin(self)
+        if found is not None:
+            return found
+        layers = list(self.layers.values())[1:]
+        return _from_value, (layers, self.core.channels, self.labels, self.preset, self.name)
 
     @overload
     def forward(  # type: ignore[overload-overlap]
@@ -275,6 +298,16 @@ class Network(Graph):
                 f"size: expected an int, (height, width) or 'original', in pixels, got {size!r}"
             )
         return int(pair[0]), int(pair[1])
+
+
+def _from_value(
+    layers: list[Layer], channels: int, labels: Labels, preset: Preset | None, name: str
+) -> Network:
+    """Return a network that was pickled with its weights."""
+    # How each convolution is computed is one of the layer's attributes.
+    return Network.from_layers(
+        layers, channels=channels, labels=labels, preset=preset, conv="winograd", name=name
+    )
 
 
 def _require_memory(sizes: Sequence[tuple[int, ...]], channels: int) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradcam import _core
 from gradcam._engine.assembly import add_to
 from gradcam._engine.layers import Layer, as_run
+from gradcam._weights.tensors import from_bfloat16
 
 _F32 = NDArray[np.float32]
 
@@ -49,8 +50,11 @@ class OneLayer:
 
     @property
     def weights(self) -> Mapping[str, ArrayLike]:
-        """The weights that the layer runs with."""
-        return self.layer.weights
+        """The weights that the layer runs with; bfloat16 as float32."""
+        return {
+            key: from_bfloat16(np.asarray(value)) if np.asarray(value).dtype == np.uint16 else value
+            for key, value in self.layer.weights.items()
+        }
 
     def forward(
         self,

@@ -81,6 +81,12 @@ class ForwardPass:
     def __len__(self) -> int:
         return len(self.input)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be pickled or copied: pickle the network and run "
+            f"network.forward again, or pickle the explanations"
+        )
+
     def __repr__(self) -> str:
         height, width = self.size
         return f"<{type(self).__name__} of {self.graph.name}: {len(self)} of {height} x {width}>"

@@ -10,17 +10,19 @@ of the file the next time (:mod:`gradcam._models.converted`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import imagenet
-from gradcam._engine.assembly import Convolution
+from gradcam._engine.assembly import Convolution, check_convolution
 from gradcam._engine.layers import Layer
 from gradcam._engine.network import Network
 from gradcam._engine.transformed import TransformedWeights
+from gradcam._files import file_state, sampled_digest
 from gradcam._labels.classes import Labels
 from gradcam._models import architecture as architectures
 from gradcam._models import checkpoints
@@ -147,7 +149,58 @@ def load_as(
         raise WeightsError(f"{source}: {error}") from error
     if copy is not None:
         network.transformed = _transformed(network, layers)
+        network.origin = _File(
+            os.path.abspath(source), file_state(source), fc_dtype, check_convolution(conv)
+        )
     return network
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """The file that a network was loaded from; see :data:`gradcam._engine.network.Origin`."""
+
+    path: str
+    state: tuple[int, ...] | None
+    fc_dtype: Storage
+    conv: Convolution
+
+    def __call__(
+        self, network: Network
+    ) -> tuple[Callable[..., Network], tuple[object, ...]] | None:
+        """Return how to load the file again; None if it has changed since."""
+        if self.state is None or file_state(self.path) != self.state:
+            return None
+        digest = sampled_digest(self.path)
+        options = (network.labels, network.preset, self.conv, self.fc_dtype, network.name)
+        return _load_again, (self.path, digest, *options)
+
+
+def _load_again(
+    path: str,
+    digest: str,
+    labels: Labels,
+    preset: Preset,
+    conv: Convolution,
+    fc_dtype: Storage,
+    name: str,
+) -> Network:
+    """Load a network that was pickled.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, or is another one than when the network was pickled.
+    """
+    try:
+        same = sampled_digest(path) == digest
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: the network was pickled by its file, which cannot be read here "
+            f"({error.strerror}): copy the file to this place, or load the network here"
+        ) from error
+    if not same:
+        raise WeightsError(f"{path}: the file has changed since the network was pickled")
+    return load(path, labels=labels, preset=preset, conv=conv, fc_dtype=fc_dtype, name=name)
 
 
 def find_labels(

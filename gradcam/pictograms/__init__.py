@@ -45,7 +45,9 @@ def model() -> Network:
     """
     from gradcam._models.constructors import vgg16  # scenes do not need it
 
-    return vgg16(weights=_FOLDER / "pictograms.safetensors", name="pictograms")
+    network = vgg16(weights=_FOLDER / "pictograms.safetensors", name="pictograms")
+    network.origin = lambda network: (model, ())
+    return network
 
 
 def example(name: str) -> Path:
