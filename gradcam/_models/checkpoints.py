@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._models import graphs
 from gradcam._models.vgg import FAMILY, GRID, VGG
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
@@ -72,6 +73,8 @@ class Checkpoint:
         ordered as torchvision's, in one piece.
     layout_preset : str
         The name of the preset that goes with the layout, whatever is said elsewhere.
+    metadata : mapping of str to str
+        The metadata of the weights, with batch normalisation's "eps" if a graph contains it.
     """
 
     architecture: str
@@ -82,6 +85,7 @@ class Checkpoint:
     ignored: tuple[str, ...]
     in_place: bool
     layout_preset: str
+    metadata: Mapping[str, str]
     _pieces: tuple[_Piece, ...] = field(repr=False)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -110,6 +114,7 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
     ValueError, TypeError
         Where the preset that is given is none.
     """
+    weights = graphs.name_tensors(weights)
     kept = _without_records(weights.tensors)
     layout = _layout(kept)
     found, left = _network(kept, layout)
@@ -128,6 +133,7 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
         ignored=tuple(name for name in weights.tensors if name not in used),
         in_place=not layout.outputs_last and all(map(_usable, pieces)),
         layout_preset=layout.preset,
+        metadata=weights.metadata,
         _pieces=pieces,
     )
 

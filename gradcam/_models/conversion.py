@@ -71,7 +71,7 @@ def convert(
         checkpoint = checkpoints.identify(content, preset)
         known = known_labels(labels, content.metadata, checkpoint.classes)
         tensors = checkpoint.tensors()
-        metadata = dict(content.metadata) | checkpoint.preset.to_metadata()
+        metadata = dict(checkpoint.metadata) | checkpoint.preset.to_metadata()
         if known is not None:
             metadata |= known.to_metadata()
         safetensors.write(tensors, target, metadata, dtype)

@@ -118,7 +118,7 @@ class Copy:
         except (OSError, WeightsError):  # WeightsError: not finite, which the layers will tell
             return None
         found = self.weights()
-        return None if found is None else found.tensors
+        return None if found is None else dict(found.tensors)
 
     def _place(self) -> Path | None:
         where = _cache.folder()

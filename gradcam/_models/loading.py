@@ -99,7 +99,7 @@ def make(
             )
         tensors = checkpoint.tensors()
         if copy is not None and not checkpoint.in_place:
-            tensors = copy.write(tensors, checkpoint, content.metadata) or tensors
+            tensors = copy.write(tensors, checkpoint, checkpoint.metadata) or tensors
         layers = found.layers(tensors, options.fc_dtype, checkpoint.eps)
         labels = known_labels(options.labels, content.metadata, checkpoint.classes)
         if labels is None and checkpoint.classes == 1000:

@@ -1,4 +1,4 @@
-"""The reader of ONNX graphs, fuzzed: each file also with a neighbour that holds tensors."""
+"""The reader of ONNX files and of a VGG's graph, fuzzed; each file has a file beside it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import vggs
 from onnx_files import Op
 from wire_mutations import mutate
 
+from gradcam._models import graphs
 from gradcam._weights import onnx
 from gradcam.weights import Weights
 
@@ -26,7 +27,10 @@ def read(path: str) -> Weights:
     neighbour = os.path.join(os.path.dirname(path), NEIGHBOUR)
     if not os.path.exists(neighbour):
         Path(neighbour).write_bytes(bytes(range(256)) * 4)
-    return onnx.read(path)
+    weights = onnx.read(path)
+    for values in weights.tensors.values():
+        values.sum()
+    return graphs.name_tensors(weights)
 
 
 def seeds() -> list[bytes]:
