@@ -255,7 +255,7 @@ def _explained(name: str) -> str:
 
 def _read_stream(path: str | os.PathLike[str]) -> Weights:
     data = np.asarray(np.memmap(path, np.uint8, "r"))
-    head = data[: pickles.MOST_BYTES].data
+    head = data[: pickles.MAX_BYTES].data
     storages: dict[str, Storage] = {}
 
     def persistent(identifier: Any) -> Storage:
@@ -324,7 +324,7 @@ def _read_zip(path: str | os.PathLike[str]) -> Weights:
             return _storage(identifier, storages)
 
         member = archive.members[folder + "data.pkl"]
-        if member.size > pickles.MOST_BYTES:
+        if member.size > pickles.MAX_BYTES:
             raise Refused(f"its pickle of {member.size} bytes is too long to be read")
         content, _ = pickles.load(archive.read(member).data, 0, ADMITTED, persistent)
         blocks = {}
@@ -439,7 +439,7 @@ def _flattened(content: Pairs) -> Iterator[tuple[str, Tensor]]:
         prefix, items = levels[-1]
         for key, value in items:
             entries += 1
-            if tensors >= MOST_TENSORS or entries > pickles.MOST_STEPS:
+            if tensors >= MOST_TENSORS or entries > pickles.MAX_STEPS:
                 raise Refused("its dictionaries hold too much: made to harm")
             if not isinstance(value, (Tensor, Pairs)) or type(key) not in (str, int):
                 continue
