@@ -216,7 +216,7 @@ def test_blobs_that_are_wrong(case, read):
 
 BLOB = message(SHAPE, NUMBERS)
 NETS = {
-    "one layer twice": (net(layer(BLOB), layer(BLOB)), "two layers with weights are called 'fc'"),
+    "one layer twice": (net(layer(BLOB), layer(BLOB)), "two layers with weights are named 'fc'"),
     "old and new of one name": (
         net(layer(BLOB)) + message((2, message((4, "fc"), (6, BLOB)))),
         "two layers",

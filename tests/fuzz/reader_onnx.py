@@ -34,7 +34,7 @@ def read(path: str) -> Weights:
 
 
 def seeds() -> list[bytes]:
-    """VGG-11s of one channel: plain; normalised, with MatMul; with constants; of many types."""
+    """VGG-11s of one channel: plain; batch normalisation and MatMul; constants; many types."""
     tensors = _narrow("vgg11")
     plain = onnx_files.layers("vgg11", tensors)
     normalised = []
@@ -91,7 +91,7 @@ def _with_constants(tensors: dict[str, np.ndarray]) -> bytes:
 
 
 def _with_types(tensors: dict[str, np.ndarray]) -> bytes:
-    """Half, double, bfloat16, numbers in typed fields, and in a neighbour file."""
+    """float16, float64, bfloat16, numbers in typed fields, and in a file beside."""
     ops = onnx_files.layers("vgg11", tensors)
     made = {}
 

@@ -1,5 +1,5 @@
-"""ONNX files against the onnx package's reading, bit for bit; their networks against ONNX Runtime
-and PyTorch.
+"""ONNX files compared with the onnx package bit for bit, and their networks with ONNX Runtime's and
+PyTorch's results.
 """
 
 from __future__ import annotations
