@@ -56,7 +56,10 @@ TENSORFLOW_FOOTER = bytes(40) + bytes.fromhex("57fb808b247547db")
 FOREIGN = {
     "empty": (b"", "the file is empty"),
     "web page": (b"\n<!DOCTYPE html><html><body>Log in</body>", "a web page, not weights"),
-    "web page, plain": (b"<html>404 not found</html>", "an error page or needs a login"),
+    "web page, plain": (
+        b"<html>404 not found</html>",
+        "an error page, or the download needs a login",
+    ),
     "XML": (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "a web page, not weights"),
     "web page, long": (b"<html>" + "é".encode() * 4000, "a web page, not weights"),
     "LFS": (POINTER, "run git lfs pull"),

@@ -130,10 +130,10 @@ class Table:
             if kind != h5l.TYPE_HARD:
                 word = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}
                 raise Refused(f"{child_path} is {word.get(kind, 'a link of unknown kind')}")
-            what = h5o.get_info(group.id, name).type
-            if what == h5o.TYPE_GROUP:
+            object_type = h5o.get_info(group.id, name).type
+            if object_type == h5o.TYPE_GROUP:
                 self._group(group[name], child_path, depth + 1)
-            elif what == h5o.TYPE_DATASET:
+            elif object_type == h5o.TYPE_DATASET:
                 self._dataset(group[name], child_path)
             else:
                 raise Refused(f"{child_path} is neither group nor dataset")

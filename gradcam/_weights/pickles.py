@@ -108,7 +108,7 @@ def load(
 
 
 class _Source:
-    """Bytes in memory as the binary file that pickletools reads; copies only what is read."""
+    """The binary file that pickletools reads; copies from the data only the parts that are read."""
 
     def __init__(self, data: memoryview) -> None:
         self._data = data

@@ -51,7 +51,7 @@ class File:
         """Raise WeightsError if the file has more than MAX_FIELDS fields with these."""
         self.fields_left -= fields
         if self.fields_left < 0:
-            raise self.error(f"more than {MAX_FIELDS} fields, where a network has thousands")
+            raise self.error(f"more than {MAX_FIELDS} fields; a network has thousands")
 
 
 class Message:

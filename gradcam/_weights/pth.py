@@ -338,7 +338,7 @@ def _read_zip(path: str | os.PathLike[str]) -> Weights:
 
 
 def _folder(archive: Archive) -> str:
-    """Return the folder of all members: "archive/", or the name that the file had when written."""
+    """Return the folder of all members: "archive/", or the name of the original file."""
     names = [name for name in archive.members if name.split("/")[-1] == "data.pkl"]
     if any(name.split("/")[-1] == "constants.pkl" for name in archive.members):
         raise Refused(

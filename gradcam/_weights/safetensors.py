@@ -125,21 +125,12 @@ def write(
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype: expected 'float32' or 'float16', got {dtype!r}")
     header: dict[str, Any] = {"__metadata__": _strings(metadata)} if metadata else {}
-    arrays = []
-    end = 0
+    kind = "F32" if dtype == "float32" else "F16"
+    arrays, end = [], 0
     for name, values in tensors.items():
-        if not isinstance(name, str) or name == "__metadata__":
-            raise WeightsError(f"{name!r} cannot be the name of a tensor")
-        given = np.asarray(values)
-        if given.dtype.kind not in "fiub":
-            raise WeightsError(f"{name}: holds {given.dtype}, expected real numbers")
-        with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(given, dtype=np.dtype(dtype).newbyteorder("<"))
-        if not _finite(array):
-            raise WeightsError(f"{name}: not finite as {dtype}")
+        array = _converted(name, np.asarray(values), dtype)
         begin, end = end, end + array.nbytes
-        kind = "F32" if dtype == "float32" else "F16"
-        shape = list(given.shape)
+        shape = list(np.shape(values))  # of a scalar, which the array is not
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
         arrays.append(array)
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -149,6 +140,19 @@ def write(
         file.write(text)
         for array in arrays:
             file.write(array.data)
+
+
+def _converted(name: object, values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return the values as they are stored: contiguous, little-endian, of the type `dtype`."""
+    if not isinstance(name, str) or name == "__metadata__":
+        raise WeightsError(f"{name!r} cannot be the name of a tensor")
+    if values.dtype.kind not in "fiub":
+        raise WeightsError(f"{name}: holds {values.dtype}, expected real numbers")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<"))
+    if not _finite(array):
+        raise WeightsError(f"{name}: not finite as {dtype}")
+    return array
 
 
 def _finite(array: NDArray[Any]) -> bool:

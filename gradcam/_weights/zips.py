@@ -133,11 +133,11 @@ class Archive:
             raise WeightsError(f"{self.path}: {member.name}: damaged ({error})") from error
 
 
-def check_memory(size: int, what: str) -> None:
+def check_memory(size: int, purpose: str) -> None:
     """Raise MemoryError if `size` bytes are more than the available memory."""
     available = _core.available_memory()
     if available is not None and size > available:
-        raise MemoryError(f"{what} needs {size} bytes of memory, {available} are available")
+        raise MemoryError(f"{purpose} needs {size} bytes of memory, {available} are available")
 
 
 def fill(values: NDArray[np.uint8], stream: Any) -> None:
