@@ -135,7 +135,7 @@ class _Source:
         line = bytes(self._data[self.position : self.position + _MAX_LINE])
         line = line[: line.find(b"\n") + 1]
         if not line or b"\\" in line:
-            raise Refused("a name in its pickle does not end: damaged")
+            raise Refused("a name in its pickle does not end, or contains a backslash: damaged")
         self.position += len(line)
         return line
 

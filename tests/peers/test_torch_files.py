@@ -117,7 +117,7 @@ REFUSED = {
     "a tensor": (lambda: torch.ones(3), "single tensor"),
     "a Parameter": (lambda: torch.nn.Parameter(torch.ones(3)), "single tensor"),
     "a list": (lambda: [torch.ones(3)], "a list"),
-    "a number": (lambda: 3.5, "no dictionary"),
+    "a number": (lambda: 3.5, "not a dictionary"),
     "no tensors": (lambda: {"epoch": 3}, "without tensors"),
     "complex": (lambda: {"a": torch.ones(2, dtype=torch.complex64)}, "torch.ComplexFloatStorage"),
     "sparse": (lambda: {"a": torch.eye(3).to_sparse()}, "_rebuild_sparse_tensor"),
@@ -140,7 +140,7 @@ def _recursive() -> list[object]:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_state_dict_is_refused_in_words(case, saved):
+def test_other_content_than_a_state_dict_is_described(case, saved):
     content, words = REFUSED[case]
     with pytest.raises(WeightsError, match=words):
         weights.load(saved(content()))
