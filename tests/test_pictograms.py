@@ -212,7 +212,7 @@ def test_the_model_is_loaded_once():
 
 
 def test_a_short_evaluation_reaches_its_bounds():
-    figures = evaluate(40, methods=("grad_cam", "saliency"))
+    figures = evaluate(20, methods=("grad_cam", "saliency"))
     assert figures["one"]["right"] >= 0.9
     assert figures["two"]["right"] >= 0.8
     assert figures["one"]["grad_cam"]["near"] >= 0.9

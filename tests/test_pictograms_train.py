@@ -75,6 +75,7 @@ def test_a_weight_too_large_for_float16_is_refused(tmp_path):
         recipe.export(net, tmp_path / "weights.safetensors")
 
 
+@pytest.mark.slow
 def test_a_small_run_trains_exports_and_goes_on_from_its_checkpoint(tmp_path, capsys):
     recipe.main(["--out", str(tmp_path), *SMALL])
     log = (tmp_path / "training.log").read_text()
