@@ -77,6 +77,7 @@ PRODUCTS = [
     conv_case((2, 8, 10, 11), 6, (1, 1)),
     conv_case((2, 8, 10, 11), 6, (1, 1), stride=2),
     conv_case((1, 8, 10, 11), 6, (1, 1), padding=1, stride=3),
+    conv_case((2, 8, 5, 6), 6, (1, 1), padding=1),
     conv_case((1, 4, 12, 9), 5, (5, 3)),
     conv_case((1, 4, 12, 9), 5, (2, 5), padding=(1, 2)),
     conv_case((1, 4, 12, 9), 5, (1, 7), padding=(0, 3)),
@@ -251,6 +252,17 @@ def _drawn_vgg(b: Any, rng: Rng) -> None:
     b.flatten(b.adaptive_average_pool(b.max_pool(x, 2), 1))
 
 
+def _other_pools(b: Any, rng: Rng) -> None:
+    """Poolings behind 3x3 convolutions that are not 2x2, or have windows over the map's end."""
+    x = b.relu(b.conv(0, kernel(rng, 9, 3, 3, 3), normal(rng, 9), padding=1))
+    x = b.max_pool(x, 2, ceil_mode=True)
+    x = b.relu(b.conv(x, kernel(rng, 8, 9, 3, 3), normal(rng, 8), padding=1))
+    x = b.max_pool(x, 2, ceil_mode=True)
+    x = b.relu(b.conv(x, kernel(rng, 10, 8, 3, 3), normal(rng, 10), padding=1))
+    x = b.max_pool(x, 3, stride=2, padding=1)
+    b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 40))
+
+
 def _residual(b: Any, rng: Rng) -> None:
     """Two residual blocks, the second with a projection, then global average pooling."""
     x = b.conv(0, kernel(rng, 8, 3, 3, 3), normal(rng, 8), padding=1)
@@ -340,6 +352,7 @@ SMALL_GRAPHS = [
     Case("vgg", (2, 3, 13, 18), _vgg),
     Case("vgg-one", (1, 3, 12, 12), _vgg),
     Case("vgg-wide", (2, 3, 15, 22), _wide_vgg),
+    Case("other-pools", (2, 3, 25, 19), _other_pools),
     Case("residual", (2, 3, 9, 12), _residual),
     Case("inception", (2, 3, 8, 9), _inception),
     Case("reused-before-relu", (2, 3, 8, 6), _reused_before_relu),

@@ -167,6 +167,22 @@ def test_backward_from_the_last_layer_to_all(case, rule, fast_level):
         assert_close(one, right, algorithm(case))
 
 
+@pytest.mark.parametrize("blocked", [False, True])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2)])
+def test_of_equal_maxima_the_first_gets_the_gradient(kernel, stride, blocked, fast_level):
+    """In reading order. Behind a convolution of few channels, 2x2 pooling runs on blocked maps."""
+    rng = np.random.default_rng(5)
+    x = rng.integers(0, 3, (2, 3, 11, 14)).astype(np.float32)
+    gradients = []
+    for builder in (_core.NetworkBuilder(3), reference.Builder(3)):
+        before = builder.conv(0, np.eye(8, 3, dtype=np.float32)[..., None, None]) if blocked else 0
+        last = builder.max_pool(before, kernel, stride=stride)
+        run = builder.build().forward(x)
+        seeds = random_seeds(2, run.activation(last).shape)
+        gradients.append(run.backward(last, seeds, [before])[0])
+    np.testing.assert_allclose(*gradients, rtol=1e-6)  # overlapping windows share a maximum
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_arbitrary_geometry(seed, fast_level):
     case = nets.random_case(seed)
