@@ -328,6 +328,12 @@ def _mobile(b: Any, rng: Rng) -> None:
     b.softmax(b.linear(b.flatten(b.adaptive_average_pool(x, (1, 2))), kernel(rng, 5, 24)))
 
 
+def _hidden_layer(b: Any, rng: Rng) -> None:
+    """A linear layer of several parts; its ReLU is read by a dropout layer and beside it."""
+    x = b.relu(b.linear(b.flatten(0), kernel(rng, 75, 60), normal(rng, 75)))
+    b.linear(b.add([b.dropout(x), x]), kernel(rng, 5, 75))
+
+
 def _relu_twice(b: Any, rng: Rng) -> None:
     """A ReLU of a ReLU, a ReLU of the input, ties of zeros in the pooling."""
     x = b.relu(b.relu(0))
@@ -359,6 +365,7 @@ SMALL_GRAPHS = [
     Case("read-by-two-convolutions", (2, 3, 9, 14), _read_by_two_convolutions),
     Case("two-heads", (3, 3, 6, 5), _two_heads),
     Case("mobile", (2, 3, 17, 15), _mobile),
+    Case("hidden-layer", (3, 3, 4, 5), _hidden_layer),
     Case("relu-twice", (1, 2, 7, 7), _relu_twice),
 ]
 GRAPHS = [*SMALL_GRAPHS, *DRAWN]
