@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, get_args
 
 from numpy.typing import NDArray
 
@@ -43,7 +43,10 @@ MAX_AGE = 24 * 3600.0
 _FOLDER = f"gradcam-cache-{_container.VERSION}"
 """The subfolder. Versions with another file format have another one."""
 
-_NAME = re.compile(r"([a-z]+(?:-[a-z]+)*)-([0-9a-f]{32})\.gradcam")
+Kind = Literal["transformed", "converted"]
+"""What a file contains: transformed weights of convolutions, or reordered weights of a file."""
+
+_NAME = re.compile(rf"({'|'.join(get_args(Kind))})-[0-9a-f]{{32}}\.gradcam")
 
 _warned: set[str] = set()
 
@@ -59,8 +62,7 @@ class Entry:
     Attributes
     ----------
     path : pathlib.Path
-    kind : str
-        What it contains: "transformed" or "converted" weights.
+    kind : "transformed" or "converted"
     size : int
         In bytes.
     last_used : float
@@ -85,7 +87,7 @@ def folder() -> Path | None:
     if named == "off":
         return None
     if named:
-        return Path(named)
+        return Path(os.path.expanduser(named))
     home = Path(os.path.expanduser("~"))
     if not home.is_absolute():
         return None
@@ -131,7 +133,8 @@ def _own_folder(create: bool = False) -> Path | None:
 
 def _check_folders(path: Path) -> None:
     """Raise _Distrusted unless this folder and the one that contains it can be used."""
-    for each, status in ((path.parent, path.parent.stat()), (path, path.lstat())):
+    for each, state in ((path.parent, os.stat), (path, os.lstat)):
+        status = state(each)
         if not stat.S_ISDIR(status.st_mode):
             raise _Distrusted(f"{each} is not a folder; set GRADCAM_CACHE to another folder")
         _check_owner(each, status)
@@ -152,13 +155,12 @@ def _check_owner(path: Path, status: os.stat_result) -> None:
 # --- reading and writing ---
 
 
-def find(kind: str, digest: str, key: Key) -> Container | None:
+def find(kind: Kind, digest: str, key: Key) -> Container | None:
     """Return a file of the cache whose pieces have not been checked yet; None if there is none.
 
     Parameters
     ----------
-    kind : str
-        What the file contains, in lower case.
+    kind : "transformed" or "converted"
     digest : str
         32 hexadecimal digits, which depend on `key`.
     key : mapping of str to object
@@ -205,7 +207,7 @@ def discard(container: Container, reason: str) -> None:
 
 
 def store(
-    kind: str,
+    kind: Kind,
     digest: str,
     key: Key,
     sections: Mapping[str, NDArray[Any]],
@@ -236,7 +238,7 @@ def store(
     return True
 
 
-def _place(kind: str, digest: str, create: bool = False) -> Path | None:
+def _place(kind: Kind, digest: str, create: bool = False) -> Path | None:
     """Return the path of a file; None if the cache cannot be used."""
     try:
         own = _own_folder(create)
@@ -341,10 +343,14 @@ def _remove_abandoned(own: Path) -> None:
 
 def _remove(path: Path, reason: str) -> None:
     """Remove a damaged file that gradcam wrote, and warn."""
-    if _status(path) is not None:
-        with suppress(OSError):
-            path.unlink()
-        _warn(f"{path} is damaged ({reason}): it is removed and computed again")
+    if _status(path) is None:
+        return
+    try:
+        path.unlink()
+        outcome = "it is removed, and its content is computed again"
+    except OSError as error:
+        outcome = f"it is not used, and cannot be removed ({error.strerror})"
+    _warn(f"{path} is damaged ({reason}): {outcome}")
 
 
 def _warn(message: str) -> None:

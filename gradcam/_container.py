@@ -168,7 +168,7 @@ def write(
     OSError
         If the file cannot be written.
     """
-    arrays = [np.ascontiguousarray(values) for values in sections.values()]
+    arrays = [np.asarray(values, order="C") for values in sections.values()]
     places = _arrange(zip(sections, ((a.dtype.str, a.shape) for a in arrays), strict=True))
     description = {
         "kind": kind,

@@ -18,7 +18,7 @@ import mmap
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from gradcam import _cache, _core
 MIN_BYTES = 32 << 20
 """Networks with less are not cached."""
 
-_KIND = "transformed"
+_KIND: Final = "transformed"
 
 _Sections = Mapping[str, NDArray[np.float32]]
 """Transformed weights by the layer's number."""

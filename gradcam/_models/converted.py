@@ -21,7 +21,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
@@ -36,7 +36,7 @@ LAYOUT = 1
 """The version of the copies' content: increase this with every change of a layout or a preset. The
 version of the package does not change during development."""
 
-_KIND = "converted"
+_KIND: Final = "converted"
 
 _ORIGINAL = "gradcam original"
 """The key of the digest of the original's samples in a copy's metadata."""
