@@ -267,6 +267,7 @@ def test_nothing_is_written_if_the_cache_is_off_or_the_network_small(source, cac
     assert files(cache) == []
 
 
+@pytest.mark.filterwarnings("ignore:the cache is not used")
 @pytest.mark.parametrize("obstacle", ["a file instead of the folder", "a full disk"])
 def test_a_copy_that_cannot_be_written_is_not_an_error(obstacle, source, cache, monkeypatch):
     if obstacle == "a full disk":
