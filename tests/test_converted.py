@@ -13,6 +13,7 @@ from test_checkpoints import frossard, tensors
 
 import gradcam
 from gradcam import _cache, weights
+from gradcam._files import sampled_digest
 from gradcam._models import checkpoints, converted
 
 X = np.random.default_rng(2).standard_normal((1, 3, 32, 40)).astype(np.float32)
@@ -124,18 +125,18 @@ def test_another_file_at_the_same_path_is_not_confused(source, cache):
 
 def test_a_change_outside_of_the_samples_is_detected(source, cache, monkeypatch):
     """The modification time can be reset, but the time of the inode's change cannot."""
-    monkeypatch.setattr(converted, "_SAMPLES", 2)
+    monkeypatch.setattr(converted, "sampled_digest", lambda path: sampled_digest(path, samples=2))
     scores(source)
     status = source.stat()
     content = np.load(source)["fc6_W"].tobytes()
     place = source.read_bytes().index(content) + len(content) // 2 // 4 * 4
-    assert converted._BLOCK < place < status.st_size - converted._BLOCK
-    before = converted._file_digest(source)
+    assert 4096 < place < status.st_size - 4096
+    before = converted.sampled_digest(source)
     with open(source, "r+b") as file:
         file.seek(place)
         file.write(np.float32(100).tobytes() * 8)
     os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert converted._file_digest(source) == before
+    assert converted.sampled_digest(source) == before
     assert converted.Copy(source).weights() is None
 
 

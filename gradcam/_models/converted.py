@@ -97,10 +97,8 @@ class Copy:
             samples = {_ORIGINAL: sampled_digest(self._path)}
         except OSError:
             return None
-        if (
-            self._state is None or file_state(self._path) != self._state
-        ):  # changed while it was read
-            return None
+        if self._state is None or file_state(self._path) != self._state:
+            return None  # the file changed while it was read
         stored = {"preset": checkpoint.layout_preset, **metadata, **samples}
         source = os.path.abspath(os.fsdecode(self._path))
         if not _cache.store(_KIND, self._digest(), self._key(), tensors, source, stored):
