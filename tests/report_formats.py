@@ -2,14 +2,15 @@
 
     KERAS_BACKEND=torch python tests/report_formats.py [WORD ...]
 
-With words, only the rows that contain one of them. Each file has random weights and 553 MB and is
-written to a temporary folder, by PyTorch, safetensors, timm, NumPy, Keras, protobuf with Caffe's
-schema, and PyTorch's two ONNX exporters; the row of a tool that is not installed says so.
+If words are given, only the rows that contain one of them are measured. Each file has random
+weights and 553 MB and is written to a temporary folder, by PyTorch, safetensors, timm, NumPy,
+Keras, protobuf with Caffe's schema, and PyTorch's two ONNX exporters; tools that are not installed
+are reported.
 
     bytes         of the file, and of the files that belong to it
     first, again  seconds of ``gradcam.load`` in a new process, after its imports; `again` with the
                   cache of the first. The file was just written, so it is in the page cache.
-    memory        MB of the process that no file backs, after each of the two
+    memory        MB of the process without mapped files, after each of the two
     scores, cam   maximum difference divided by maximum value, of all scores and of the signed
                   Grad-CAM map of one class at relu5_3, from the reference: timm's module, Keras's
                   model, ONNX Runtime (with PyTorch's map); for other formats PyTorch in float64
@@ -106,7 +107,7 @@ def npz(path: Path, x: np.ndarray) -> Answer:
 
 
 def frossard(path: Path, x: np.ndarray) -> Answer:
-    """The layout of his file: H, W, I, O; fc6 on the map flattened as H, W, C."""
+    """The layout of Frossard's file: H, W, I, O; fc6 on the map flattened as H, W, C."""
     held = tensors()
     layout = {}
     for caffe, torchvision, _ in vggs.layers("vgg16"):
@@ -185,7 +186,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path, np.ndarray], Answer]]] = {
 
 def load(path: Path, cache: Path) -> tuple[float, float]:
     """Measure seconds and MB of private memory for loading, in a new process."""
-    told = run_python(
+    output = run_python(
         f"""
 import time, gradcam
 from helpers import private_bytes
@@ -196,7 +197,7 @@ print(seconds, (private_bytes() - before) / 1e6)
 """,
         GRADCAM_CACHE=str(cache),
     )
-    seconds, memory = map(float, told.split())
+    seconds, memory = map(float, output.split())
     return seconds, memory
 
 

@@ -9,7 +9,7 @@ import pytest
 import small_vggs
 import vggs
 import wire
-from helpers import assert_close, refused_flips, resident_bytes
+from helpers import assert_close, count_rejected_bit_flips, resident_bytes
 from wire import message, varint
 
 import gradcam
@@ -155,7 +155,7 @@ def test_truncated_at_any_byte(tmp_path):
 def test_bit_flips(tmp_path):
     """Read or refused, no other error; the format does not protect the numbers themselves."""
     data = (DATA / "vgg11_new.caffemodel").read_bytes()
-    assert refused_flips(caffemodel.read, data, tmp_path / "flipped", 400) > 50
+    assert count_rejected_bit_flips(caffemodel.read, data, tmp_path / "flipped", 400) > 50
 
 
 LENGTH = wire.tag(7, wire.BYTES)

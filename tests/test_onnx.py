@@ -11,7 +11,7 @@ import pytest
 import small_vggs
 import vggs
 import wire
-from helpers import assert_close, refused_flips, resident_bytes
+from helpers import assert_close, count_rejected_bit_flips, resident_bytes
 from onnx_files import BFLOAT16, DOUBLE, FLOAT16, Op, node, tensor
 from wire import message, varint
 
@@ -538,7 +538,7 @@ def test_truncated_at_any_byte(tmp_path):
 def test_bit_flips(tmp_path):
     """Read or refused, no other error; the format does not protect the numbers themselves."""
     data = (DATA / "vgg11_torchscript.onnx").read_bytes()
-    assert refused_flips(onnx.read, data, tmp_path / "flipped", 300) > 50
+    assert count_rejected_bit_flips(onnx.read, data, tmp_path / "flipped", 300) > 50
 
 
 WEIGHT = plain()[0].parameters[0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small_vggs
 import vggs
-from helpers import assert_close, cost_of_reading, largest_difference, peer
+from helpers import assert_close, largest_difference, measure_reading, peer
 
 import gradcam
 from gradcam._weights import caffemodel
@@ -117,7 +117,7 @@ def test_at_the_true_size(tmp_path):
     tensors = vggs.tensors(divide=1, hidden=(4096, 4096), classes=1000)
     path = tmp_path / "vgg16.caffemodel"
     path.write_bytes(net("vgg16", tensors, old=True).SerializeToString())
-    size, memory, seconds = cost_of_reading(path)
+    size, memory, seconds = measure_reading(path)
     bytes_there = path.stat().st_size
     print(f"caffemodel of {bytes_there} bytes: {seconds * 1e3:.0f} ms, {memory:.0f} bytes more")
     assert size == sum(values.nbytes for values in tensors.values())

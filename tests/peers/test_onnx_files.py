@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_vggs
 import vggs
-from helpers import assert_close, cost_of_reading, largest_difference, peer
+from helpers import assert_close, largest_difference, measure_reading, peer
 
 import gradcam
 from gradcam import WeightsError
@@ -225,7 +225,7 @@ def test_at_the_true_size(dynamo, tmp_path):
     tensors = vggs.tensors(divide=1, hidden=(4096, 4096), classes=1000)
     path = tmp_path / "vgg16.onnx"
     export("vgg16", tensors, path, dynamo=dynamo)
-    size, memory, seconds = cost_of_reading(path)
+    size, memory, seconds = measure_reading(path)
     bytes_there = sum(each.stat().st_size for each in tmp_path.iterdir())
     print(f"ONNX of {bytes_there} bytes: {seconds * 1e3:.0f} ms, {memory:.0f} bytes more")
     others = [v for v in reader.read(path).tensors.values() if v.dtype.kind != "f"]  # shapes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import vggs
-from helpers import assert_close, peer, steady_pictures
+from helpers import assert_close, peer, robust_pictures
 
 import gradcam
 
@@ -27,7 +27,7 @@ CLASSES = [3, 7]
 def both():
     """Our tape, their model and its input; float32, as that package wants it."""
     tensors = vggs.tensors()
-    x = steady_pictures(vggs.twin("vgg16", tensors)[0], (2, 3, 64, 96))
+    x = robust_pictures(vggs.twin("vgg16", tensors)[0], (2, 3, 64, 96))
     tape = gradcam.vgg16(tensors).forward(x)
     return tape, torch_modules.VGG("vgg16", tensors).float(), torch.tensor(x)
 
