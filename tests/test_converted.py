@@ -46,18 +46,18 @@ def expected(seed=1):
     return gradcam.vgg16(tensors(seed=seed)).forward(X).scores
 
 
-def never(*arguments):
+def fail_if_read(*arguments):
     raise AssertionError("the original was read")
 
 
-def test_a_copy_is_written_and_then_used(source, cache, monkeypatch):
+def test_converted_copy_is_written_and_then_used(source, cache, monkeypatch):
     first = gradcam.vgg16(source)
     np.testing.assert_array_equal(first.forward(X).scores, expected())
     (copy,) = files(cache)
     assert copy.suffix == ".weights" and cache.stat().st_mode & 0o777 == 0o700
-    described = weights.describe(copy)
-    assert (described.architecture, described.preset) == ("vgg16", "frossard")
-    monkeypatch.setattr(weights, "load", never)
+    description = weights.describe(copy)
+    assert (description.architecture, description.preset) == ("vgg16", "frossard")
+    monkeypatch.setattr(weights, "load", fail_if_read)
     os.utime(copy, (1, 1))
     second = gradcam.vgg16(source)
     np.testing.assert_array_equal(second.forward(X).scores, expected())
@@ -67,17 +67,17 @@ def test_a_copy_is_written_and_then_used(source, cache, monkeypatch):
         gradcam.vgg19(source)
 
 
-def test_labels_and_preset_of_the_caller_override_the_copys(source, cache):
+def test_labels_and_preset_arguments_override_the_copy(source, cache):
     for _ in range(2):
         network = gradcam.load(source, labels=list("abcde"), preset="torchvision")
         assert network.preset.name == "torchvision" and network.labels[0].label == "a"
     assert gradcam.load(source).preset.name == "frossard"
 
 
-def test_eps_of_batch_normalisation_is_stored(tmp_path, cache):
+def test_batch_normalisation_eps_is_stored(tmp_path, cache):
     path = tmp_path / "w.safetensors"
-    made = tensors("vgg11_bn")
-    weights.save(made, path, {"eps": "0.25", "preset": "caffe", "made": "here"})
+    state_dict = tensors("vgg11_bn")
+    weights.save(state_dict, path, {"eps": "0.25", "preset": "caffe", "made": "here"})
     content = weights.load(path)
     checkpoint = gradcam._models.checkpoints.identify(content)
     copy = converted.Copy(path)
@@ -88,15 +88,15 @@ def test_eps_of_batch_normalisation_is_stored(tmp_path, cache):
     assert found.metadata["made"] == "here"
 
 
-def test_weights_that_are_used_in_place_have_no_copy(tmp_path, cache):
+def test_mapped_weights_are_not_cached(tmp_path, cache):
     path = tmp_path / "w.safetensors"
     weights.save(tensors(), path)
     np.testing.assert_array_equal(scores(path), expected())
     assert files(cache) == []
 
 
-def test_weights_at_odd_addresses_have_no_copy(tmp_path, cache):
-    """numpy.savez does not align arrays; longer names move them."""
+def test_unaligned_weights_are_not_cached(tmp_path, cache):
+    """numpy.savez does not align arrays; longer names change their offsets."""
     addresses = set()
     for pad in range(4):
         path = tmp_path / f"{pad}.npz"
@@ -107,7 +107,7 @@ def test_weights_at_odd_addresses_have_no_copy(tmp_path, cache):
     assert len(addresses) > 1 and files(cache) == []
 
 
-def test_another_file_at_the_same_path_is_not_confused(source, cache):
+def test_new_file_at_the_same_path_is_read(source, cache):
     scores(source)
     status = source.stat()
     np.savez(source, **frossard(tensors(seed=2)))
@@ -117,20 +117,20 @@ def test_another_file_at_the_same_path_is_not_confused(source, cache):
     np.testing.assert_array_equal(scores(source), expected(2))
 
 
-def test_a_change_outside_of_the_samples_is_detected(source, cache, monkeypatch):
-    """The modification time can be reset, but the time of the inode's change cannot."""
+def test_change_outside_of_the_samples_is_detected(source, cache, monkeypatch):
+    """The modification time can be reset, but not the inode's change time."""
     monkeypatch.setattr(converted, "_SAMPLES", 2)
     scores(source)
     status = source.stat()
     content = np.load(source)["fc6_W"].tobytes()
-    place = source.read_bytes().index(content) + len(content) // 2 // 4 * 4
-    assert converted._BLOCK < place < status.st_size - converted._BLOCK
-    before = converted._file_digest(source)
+    position = source.read_bytes().index(content) + len(content) // 2 // 4 * 4
+    assert converted._BLOCK < position < status.st_size - converted._BLOCK
+    digest = converted._file_digest(source)
     with open(source, "r+b") as file:
-        file.seek(place)
+        file.seek(position)
         file.write(np.float32(100).tobytes() * 8)
     os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert converted._file_digest(source) == before
+    assert converted._file_digest(source) == digest
     assert converted.Copy(source).weights() is None
 
 
@@ -145,9 +145,9 @@ def test_copies_of_another_version_are_not_used(which, source, cache, monkeypatc
     assert converted.Copy(source).weights() is None
 
 
-def transposed(made, name="vgg11"):
+def transposed_ops(state_dict, name="vgg11"):
     """Return a VGG-11 as ONNX, with transposed matrices, Gemm's default."""
-    ops = onnx_files.layers(name, made)
+    ops = onnx_files.layers(name, state_dict)
     for op in ops:
         if op.op == "Gemm":
             op.attributes = {"transB": 0}
@@ -156,78 +156,78 @@ def transposed(made, name="vgg11"):
 
 
 @pytest.mark.parametrize("place", [0, -1], ids=["convolution", "linear"])
-def test_onnx_models_with_external_data_are_read_each_time(place, tmp_path, cache):
+def test_onnx_models_with_external_data_are_not_cached(place, tmp_path, cache):
     path, data = tmp_path / "m.onnx", tmp_path / "m.onnx.data"
-    made = tensors("vgg11")
-    ops = transposed(made)
+    state_dict = tensors("vgg11")
+    ops = transposed_ops(state_dict)
     op = [each for each in ops if each.parameters][place]
     op.parameters[0], values = "w", op.parameters[0]
     written = onnx_files.external("w", values, location=data.name)
     path.write_bytes(onnx_files.model(ops, tensors={"w": written}))
     data.write_bytes(values.tobytes())
-    np.testing.assert_array_equal(scores(path), gradcam.vgg11(made).forward(X).scores)
+    np.testing.assert_array_equal(scores(path), gradcam.vgg11(state_dict).forward(X).scores)
     assert files(cache) == []
-    name = [name for name in made if name.endswith(".weight")][place]
-    made[name] = 2 * made[name]
+    name = [name for name in state_dict if name.endswith(".weight")][place]
+    state_dict[name] = 2 * state_dict[name]
     data.write_bytes((2 * values).tobytes())
-    np.testing.assert_array_equal(scores(path), gradcam.vgg11(made).forward(X).scores)
+    np.testing.assert_array_equal(scores(path), gradcam.vgg11(state_dict).forward(X).scores)
     data.unlink()
     with pytest.raises(weights.WeightsError, match=r"m\.onnx\.data.*not beside the model"):
         scores(path)
 
 
-def test_onnx_models_in_one_file_have_a_copy(tmp_path, cache, monkeypatch):
+def test_onnx_models_in_one_file_are_cached(tmp_path, cache, monkeypatch):
     path = tmp_path / "m.onnx"
-    made = tensors("vgg11")
-    path.write_bytes(onnx_files.model(transposed(made)))
+    state_dict = tensors("vgg11")
+    path.write_bytes(onnx_files.model(transposed_ops(state_dict)))
     for _ in range(2):
-        right = gradcam.vgg11(made).forward(X).scores
-        np.testing.assert_array_equal(gradcam.load(path).forward(X).scores, right)
-        monkeypatch.setattr(weights, "load", never)
+        desired = gradcam.vgg11(state_dict).forward(X).scores
+        np.testing.assert_array_equal(gradcam.load(path).forward(X).scores, desired)
+        monkeypatch.setattr(weights, "load", fail_if_read)
     assert len(files(cache)) == 1
 
 
 def test_the_epsilon_of_an_onnx_model_is_kept(tmp_path, cache, monkeypatch):
     path = tmp_path / "m.onnx"
-    ops = transposed(tensors("vgg11_bn"), "vgg11_bn")
+    ops = transposed_ops(tensors("vgg11_bn"), "vgg11_bn")
     for op in ops:
         if op.op == "BatchNormalization":
             op.attributes = {"epsilon": 0.5}
     path.write_bytes(onnx_files.model(ops))
-    right = gradcam.load(weights.load(path)).forward(X).scores
+    desired = gradcam.load(weights.load(path)).forward(X).scores
     gradcam.load(path)
-    monkeypatch.setattr(weights, "load", never)
-    np.testing.assert_array_equal(gradcam.load(path).forward(X).scores, right)
+    monkeypatch.setattr(weights, "load", fail_if_read)
+    np.testing.assert_array_equal(gradcam.load(path).forward(X).scores, desired)
     assert len(files(cache)) == 1
 
 
-def test_a_cache_that_cannot_be_read_is_ignored(source, monkeypatch):
-    """A name that is too long fails for root too, unlike missing permissions."""
+def test_unreadable_cache_is_ignored(source, monkeypatch):
+    """A too long name raises an error also for root, unlike missing permissions."""
     monkeypatch.setenv("GRADCAM_CACHE", str(source.parent / ("x" * 300)))
     np.testing.assert_array_equal(scores(source), expected())
 
 
-def test_a_cache_that_is_read_only_is_used(source, cache, monkeypatch):
+def test_read_only_cache_is_used(source, cache, monkeypatch):
     scores(source)
 
-    def refuse(*arguments, **options):
+    def fail(*arguments, **options):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(os, "utime", refuse)
-    monkeypatch.setattr(weights, "load", never)
+    monkeypatch.setattr(os, "utime", fail)
+    monkeypatch.setattr(weights, "load", fail_if_read)
     np.testing.assert_array_equal(scores(source), expected())
 
 
-@pytest.mark.parametrize("damage", ["emptied", "cut", "zeroed", "another's"])
-def test_a_damaged_copy_is_not_used(damage, source, cache, tmp_path):
+@pytest.mark.parametrize("damage", ["empty", "truncated", "zeros", "another copy"])
+def test_damaged_copy_is_not_used(damage, source, cache, tmp_path):
     scores(source)
     (copy,) = files(cache)
     content = bytearray(copy.read_bytes())
-    if damage == "emptied":
+    if damage == "empty":
         content = b""
-    elif damage == "cut":
+    elif damage == "truncated":
         content = content[:-1000]
-    elif damage == "zeroed":
+    elif damage == "zeros":
         content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     else:
         weights.save(tensors(seed=3), tmp_path / "other")
@@ -237,7 +237,7 @@ def test_a_damaged_copy_is_not_used(damage, source, cache, tmp_path):
     assert converted.Copy(source).weights() is not None  # written again
 
 
-def test_nothing_is_written_if_the_cache_is_off_or_the_network_small(source, cache, monkeypatch):
+def test_no_copy_if_the_cache_is_off_or_the_network_is_small(source, cache, monkeypatch):
     monkeypatch.setenv("GRADCAM_CACHE", "off")
     np.testing.assert_array_equal(scores(source), expected())
     monkeypatch.setenv("GRADCAM_CACHE", str(cache))
@@ -247,7 +247,7 @@ def test_nothing_is_written_if_the_cache_is_off_or_the_network_small(source, cac
 
 
 @pytest.mark.parametrize("obstacle", ["a file instead of the folder", "a full disk"])
-def test_a_copy_that_cannot_be_written_is_not_an_error(obstacle, source, cache, monkeypatch):
+def test_failing_to_write_a_copy_is_not_an_error(obstacle, source, cache, monkeypatch):
     if obstacle == "a full disk":
 
         def fail(*arguments):
@@ -260,29 +260,29 @@ def test_a_copy_that_cannot_be_written_is_not_an_error(obstacle, source, cache, 
     assert cache.is_file() or files(cache) == []
 
 
-def test_weights_that_are_not_finite_have_no_copy(source, cache):
-    made = frossard(tensors())
-    made["fc7_W"][0, 0] = np.nan
-    np.savez(source, **made)
+def test_weights_with_nan_are_not_cached(source, cache):
+    state_dict = frossard(tensors())
+    state_dict["fc7_W"][0, 0] = np.nan
+    np.savez(source, **state_dict)
     with pytest.raises(weights.WeightsError, match=r"vgg16_weights\.npz: layer 'fc7'.*NaN"):
         gradcam.vgg16(source)
     assert files(cache) == []
 
 
-def test_a_file_that_changes_while_it_is_read_has_no_copy(source, cache, monkeypatch):
+def test_file_that_changes_during_reading_is_not_cached(source, cache, monkeypatch):
     copy = converted.Copy(source)
     content = weights.load(source)
     checkpoint = gradcam._models.checkpoints.identify(content)
-    made = checkpoint.tensors()
+    state_dict = checkpoint.tensors()
     os.utime(source, (1, 1))
-    assert copy.write(made, checkpoint, content.metadata) is None and files(cache) == []
+    assert copy.write(state_dict, checkpoint, content.metadata) is None and files(cache) == []
 
 
 def test_the_least_recently_used_copies_are_removed_first(source, cache, tmp_path, monkeypatch):
     scores(source)
     (first,) = files(cache)
     os.utime(first, (1, 1))
-    (cache / f"{'0' * 32}.packs").write_bytes(bytes(1000))  # another kind of file, which stays
+    (cache / f"{'0' * 32}.packs").write_bytes(bytes(1000))  # another kind of file, which is kept
     monkeypatch.setattr(converted, "MAX_BYTES", first.stat().st_size + 1000)
     other = tmp_path / "other.npz"
     np.savez(other, **frossard(tensors(seed=5)))

@@ -1,7 +1,7 @@
 """The reader of Keras's files, fuzzed: HDF5, with and without compression, and ``.keras``.
 
 libhdf5 runs in a child process here too, but a forked one with the library loaded: starting Python
-for every input would take ten times as long. With FUZZ_INSIDE=1 it runs in the worker, which is
+for every input would be ten times slower. With FUZZ_INSIDE=1 it runs in the worker, which is
 even faster; workers that die are then errors of libhdf5, not findings.
 """
 
@@ -66,7 +66,7 @@ class _Forked:
 
 
 class _Inside:
-    """The same without a process, which shows the errors of libhdf5."""
+    """The same without a process, to find the errors of libhdf5."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
         signal.setitimer(signal.ITIMER_PROF, 1)  # kills the worker if it does not end

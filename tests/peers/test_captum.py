@@ -1,4 +1,4 @@
-"""The methods against captum's, on narrow VGG-16s, in the terms that captum uses."""
+"""The methods against captum's, on narrow VGG-16s, with captum's options."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLASSES = [3, 7]
 
 @pytest.fixture(scope="module")
 def both():
-    """Our tape, captum's model and its input."""
+    """gradcam's tape, captum's model and its input."""
     tensors = vggs.tensors()
     x = robust_pictures(vggs.twin("vgg16", tensors)[0], (2, 3, 32, 48))
     tape = gradcam.vgg16(tensors).forward(x)
