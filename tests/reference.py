@@ -137,7 +137,7 @@ class Relu:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """The gradient goes to the first maximum of each window, in reading order."""
+    """The gradient goes to the first maximum of each window, in row-major order."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]

@@ -290,7 +290,7 @@ def test_names_split_over_several_attributes(tmp_path):
     assert list(keras.read(path).tensors) == ["c/kernel", "a/kernel", "b/kernel"]
 
 
-# ------------------------------------------------------------------------------ refused
+# ------------------------------------------------------------------------------ errors
 
 
 def soft_link(group, file, folder):

@@ -104,12 +104,12 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("end", ["as it is", "Windows", "old Mac", "no line end", "BOM", "blanks"])
+@pytest.mark.parametrize("end", ["unchanged", "Windows", "old Mac", "no line end", "BOM", "blanks"])
 def test_formats(name, end, tmp_path):
     content, synsets, names = FORMATS[name]
     names = names or [*NAMES, "jack-o'-lantern"]
     raw = {
-        "as it is": content,
+        "unchanged": content,
         "Windows": content.replace("\n", "\r\n"),
         "old Mac": content.replace("\n", "\r"),
         "no line end": content.rstrip("\n"),

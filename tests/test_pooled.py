@@ -155,7 +155,7 @@ def test_same_bits_for_any_number_of_threads(threads):
     np.testing.assert_array_equal(results[0], results[2])
 
 
-def test_refused():
+def test_invalid_arguments_are_refused():
     made = run(SHORT[0])
     network, tape, last = made.network, made.tape, made.last
     seeds = np.ones((1, 2, 6), np.float32)

@@ -15,7 +15,7 @@ def test_case_names_are_unique():
     assert len(names) == len(set(names))
 
 
-# The twin has one convolution, whatever algorithm the core would choose.
+# The twin has one algorithm for convolutions, so the cases of special algorithms are omitted.
 CASES = [case for case in nets.ALL if case not in nets.WINOGRAD + nets.FUSED_CONVOLUTIONS]
 
 

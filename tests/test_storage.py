@@ -139,7 +139,7 @@ def test_a_single_layer(dtype):
     assert_close(network.forward(x).scores[0], expected, "sum")
 
 
-def test_refused():
+def test_invalid_weights_are_refused():
     with pytest.raises(ValueError, match=r"fc_dtype.*'float64'"):
         gradcam.vgg16(vggs.tensors(), fc_dtype="float64")
     layer = Layer("a", "linear", weights={"weight": np.eye(3)}, attributes={"dtype": "half"})

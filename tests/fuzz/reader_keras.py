@@ -32,22 +32,22 @@ class _Forked:
     """The part of :class:`subprocess.Popen` that is used."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
-        asks, hears = os.pipe(), os.pipe()
+        requests, answers = os.pipe(), os.pipe()
         self.status: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                os.dup2(asks[0], 0)
-                os.dup2(hears[1], 1)
+                os.dup2(requests[0], 0)
+                os.dup2(answers[1], 1)
                 sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
                 sys.argv[1:] = map(str, (descriptor, start, size))
                 hdf5_child.main()
                 os._exit(0)
             finally:
                 os._exit(1)
-        os.close(asks[0])
-        os.close(hears[1])
-        self.stdin, self.stdout = os.fdopen(asks[1], "wb"), os.fdopen(hears[0], "rb")
+        os.close(requests[0])
+        os.close(answers[1])
+        self.stdin, self.stdout = os.fdopen(requests[1], "wb"), os.fdopen(answers[0], "rb")
 
     def kill(self) -> None:
         if self.status is None:
