@@ -1,8 +1,8 @@
 """The part of BVLC's caffe.proto that caffemodels need, for the protobuf library.
 
-Written from the published schema (src/caffe/proto/caffe.proto in github.com/BVLC/caffe), apart
-from gradcam's reader. ``Net`` is NetParameter. ``UnpackedNet`` is the same without packing, which
-every reader of the format has to understand too.
+Written from the published schema (src/caffe/proto/caffe.proto in github.com/BVLC/caffe), without
+code of gradcam's reader. ``Net`` is NetParameter. ``UnpackedNet`` is the same without packing,
+which all readers of the format must support.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ V1_TYPES = {"Convolution": 4, "Dropout": 6, "InnerProduct": 14, "Pooling": 17, "
 def _net(package: str, packed: bool) -> type:
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package)
     for message, fields in MESSAGES.items():
-        made = file.message_type.add(name=message)
+        descriptor = file.message_type.add(name=message)
         for name, number, kind in fields:
-            field = made.field.add(name=name.rstrip("*"), number=number)
+            field = descriptor.field.add(name=name.rstrip("*"), number=number)
             repeated = name.endswith("*")
             field.label = Field.LABEL_REPEATED if repeated else Field.LABEL_OPTIONAL
             field.type = (

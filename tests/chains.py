@@ -1,7 +1,7 @@
-"""How the weights' authors make network input of a picture, spelt out in NumPy and Pillow.
+"""How the weights' authors convert a picture to network input, written in NumPy and Pillow.
 
 Each chain is a transcription of documented steps, in the order of its float32 operations, and
-takes an (H, W, 3) RGB array to (3, 224, 224). Tests under peers/ compare the originals.
+converts an (H, W, 3) RGB array to (3, 224, 224). Tests under peers/ compare the originals.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def resized_size(height: int, width: int) -> tuple[int, int]:
-    """torchvision's Resize(256): the shorter side becomes 256, the longer is cut to a whole."""
+    """torchvision's Resize(256): the shorter side becomes 256, the longer is rounded down."""
     short, long = (width, height) if width <= height else (height, width)
     new = int(256 * long / short)
     return (new, 256) if width <= height else (256, new)
@@ -60,7 +60,7 @@ def keras(picture: np.ndarray, resize: Chain | None = None) -> np.ndarray:
 
 
 def caffe(picture: np.ndarray) -> np.ndarray:
-    """The paper's, of a picture resized by Pillow; Keras's with interpolation="bilinear"."""
+    """The paper's preprocessing, after Pillow's bilinear resize (Keras's `interpolation`)."""
     return keras(picture, bilinear)
 
 
@@ -75,13 +75,13 @@ def bilinear(picture: np.ndarray) -> np.ndarray:
 
 
 def nearest(picture: np.ndarray) -> np.ndarray:
-    """Pillow's nearest, without Pillow: the pixel that holds the centre of the new one."""
+    """Pillow's nearest in NumPy: the pixel that contains the centre of the new one."""
     rows, columns = (nearest_places(length) for length in picture.shape[:2])
     return picture[rows[:, None], columns]
 
 
 def nearest_places(length: int, new: int = 224) -> np.ndarray:
-    """(new,): floor((i + 1/2) length / new), a step at a time in float64 as Pillow walks."""
+    """(new,): floor((i + 1/2) length / new), by repeated addition in float64 as in Pillow."""
     step = length / new
     return np.cumsum([step / 2] + [step] * (new - 1)).astype(int)
 
@@ -93,4 +93,4 @@ CHAINS: dict[str, Chain] = {
     "caffe": caffe,
     "frossard": frossard,
 }
-"""By the preset that is to equal it."""
+"""Chains by the name of the equal preset."""

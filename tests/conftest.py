@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config, items):
 def _cpu_levels() -> tuple[str, ...]:
     try:
         from gradcam import _core
-    except ImportError:  # the tests of the twin itself need no core
+    except ImportError:  # the tests of the twin do not need the core
         return ()
     return _core.cpu_levels()
 
@@ -42,9 +42,9 @@ def _cpu_levels() -> tuple[str, ...]:
 def _fast_levels() -> list:
     """All levels with vectors; the fastest alone is not slow.
 
-    The level `reference` fuses nothing and knows no blocked maps, and tests/c compares each of
+    The level `reference` has neither fused layers nor blocked maps, and tests/c compares each of
     its kernels with those of the other levels: the few tests of whole networks at `cpu_level`
-    are enough for it.
+    are sufficient for it.
     """
     *others, fastest = _cpu_levels()[1:] or ("reference",)
     return [*(pytest.param(level, marks=pytest.mark.slow) for level in others), fastest]

@@ -1,4 +1,4 @@
-"""What several test files share: closeness, optional packages, memory, small VGGs."""
+"""Helpers of several test files: tolerances, optional packages, memory, weight files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import reference
 
-# Float32 arithmetic against float64, by algorithm: abs(ours - reference) must stay below
-# atol * max|reference| + rtol * |reference|. Sums of k products err by about sqrt(k) * 6e-8 of
-# the sum of magnitudes; Winograd's F(4x4, 3x3) by 2e-6 of the largest value; a network chains
-# a dozen such layers.
+# Tolerances of float32 against float64, by algorithm: abs(ours - reference) must be at most
+# atol * max|reference| + rtol * |reference|. The error of sums of k products is about
+# sqrt(k) * 6e-8 of the sum of magnitudes, that of Winograd's F(4x4, 3x3) 2e-6 of the largest value;
+# a network has a dozen such layers in sequence.
 TOLERANCES = {
     "exact": (0.0, 0.0),
     "elementwise": (1e-7, 1e-6),
@@ -31,7 +31,7 @@ TOLERANCES = {
 
 
 def assert_close(ours: Any, reference: Any, algorithm: str) -> None:
-    """Same shape, finite, and within the algorithm's tolerance."""
+    """Check that shapes agree, and that values are finite and within the tolerance."""
     ours, reference = np.asarray(ours), np.asarray(reference)
     assert ours.shape == reference.shape
     assert np.isfinite(ours).all()
@@ -47,36 +47,36 @@ def largest_difference(ours: Any, reference: Any) -> float:
 
 
 def peer(name: str) -> ModuleType:
-    """Import a package that only some machines have, or skip the whole file.
+    """Import an optional package, or skip the whole file.
 
-    With GRADCAM_REQUIRE_PEERS=1, as in continuous integration, its absence is an error.
+    With GRADCAM_REQUIRE_PEERS=1, as in continuous integration, a missing package is an error.
     """
     if os.environ.get("GRADCAM_REQUIRE_PEERS") == "1":
         return importlib.import_module(name)
     return pytest.importorskip(name, reason=f"{name} is not installed")
 
 
-def run_python(program: str, given: str = "", **environment: str) -> str:
-    """Return what a program prints in a new interpreter that reads `given`, within two minutes.
+def run_python(program: str, stdin: str = "", **environment: str) -> str:
+    """Return the output of a Python program in a new process, which may run for two minutes.
 
-    It runs in this folder: elsewhere in the repository it could find the package's sources in
-    place of the package that is installed.
+    It runs in this folder: in other folders of the repository it could import the package's
+    sources instead of the installed package.
     """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],
         cwd=Path(__file__).parent,
         env=os.environ | environment,
-        input=given,
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr}"
-    return done.stdout.strip()
+    assert process.returncode == 0, f"exit status {process.returncode}\n{process.stderr}"
+    return process.stdout.strip()
 
 
 def resident_bytes() -> int:
-    """Memory that this process holds now, as the operating system counts it (Linux only)."""
+    """Resident memory of this process in bytes (Linux only)."""
     gc.collect()
     try:
         with open("/proc/self/statm") as file:
@@ -86,7 +86,7 @@ def resident_bytes() -> int:
 
 
 def private_bytes() -> int:
-    """Memory of this process that no file backs: mapped files do not count (Linux only)."""
+    """Memory of this process without mapped files, in bytes (Linux only)."""
     gc.collect()
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -95,12 +95,12 @@ def private_bytes() -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
 
-def is_steady(record: Any, margin: float = 3e-6) -> bool:
-    """Whether rounding can flip no decision of a twin's forward pass.
+def is_robust_to_rounding(record: Any, margin: float = 3e-6) -> bool:
+    """Whether rounding cannot change a decision (ReLU or max pooling) of a twin's forward pass.
 
-    No ReLU's input may be within `margin` of zero, relative to its map's largest value, and no
-    maximum of a pooling window as close to the runner-up (zeros under zeros aside). Needed where
-    the program compared with cannot be told which decisions to take.
+    No input of a ReLU may be within `margin` of zero, relative to the map's largest value, and
+    no two largest values of a pooling window may be so close (unless both are zero). Needed for
+    comparisons with programs that cannot use the decisions of others.
     """
     for node, inputs in record.network.nodes:
         if not inputs:
@@ -117,41 +117,43 @@ def is_steady(record: Any, margin: float = 3e-6) -> bool:
     return True
 
 
-def steady_pictures(network: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """The first of many seeded batches whose decisions are steady; float32."""
+def robust_pictures(network: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The first random batch (float32) for which rounding cannot change a decision."""
     for seed in range(200):
         x = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-        if is_steady(network.forward(x)):
+        if is_robust_to_rounding(network.forward(x)):
             return x
-    raise AssertionError("no steady pictures: fewer or smaller ones are needed")
+    raise AssertionError("no such pictures found: try fewer or smaller ones")
 
 
-def refused_flips(read: Callable[[Path], Any], content: bytes, path: Path, count: int) -> int:
-    """How many files with one bit flipped are refused in words, or hold no tensors.
+def count_rejected_bit_flips(
+    read: Callable[[Path], Any], content: bytes, path: Path, count: int
+) -> int:
+    """Count the files with one flipped bit that raise WeightsError or contain no tensors.
 
-    Flips a bit of each of the first `count` bytes, and of as many anywhere; what is neither read
-    nor refused as a weight file is raises here.
+    Flips one bit in each of the first `count` bytes, and in `count` random bytes. Other errors
+    are not caught.
     """
     from gradcam import WeightsError
 
     data = bytearray(content)
     rng = random.Random(0)
-    refused = 0
-    for place in [*range(count), *(rng.randrange(len(data)) for _ in range(count))]:
+    rejected = 0
+    for position in [*range(count), *(rng.randrange(len(data)) for _ in range(count))]:
         bit = 1 << rng.randrange(8)
-        data[place] ^= bit
+        data[position] ^= bit
         path.write_bytes(data)
         try:
-            refused += not read(path).tensors
+            rejected += not read(path).tensors
         except WeightsError as error:
-            refused += str(error).startswith(f"{path}: ")
-        data[place] ^= bit
-    return refused
+            rejected += str(error).startswith(f"{path}: ")
+        data[position] ^= bit
+    return rejected
 
 
-def cost_of_reading(path: Path) -> tuple[float, float, float]:
-    """Bytes of a weight file's tensors, of the memory that reading takes, and seconds of it."""
-    told = run_python(
+def measure_reading(path: Path) -> tuple[float, float, float]:
+    """Return the bytes of a file's tensors, the bytes of memory to read it, and the seconds."""
+    output = run_python(
         f"""
 import time
 from helpers import private_bytes
@@ -162,5 +164,5 @@ seconds = time.perf_counter() - start
 print(sum(v.nbytes for v in tensors.values()), private_bytes() - before, seconds)
 """
     )
-    size, memory, seconds = map(float, told.split())
+    size, memory, seconds = map(float, output.split())
     return size, memory, seconds

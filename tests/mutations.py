@@ -1,12 +1,12 @@
-"""Mutation run: plant one fault at a time in the core and see whether the quick tests find it.
+"""Mutation run: insert one fault at a time into the core and check that the quick tests find it.
 
     python tests/mutations.py [NAME ...]
 
-Works on a copy of the tree in a temporary folder, with the packages of the Python that runs it
-(`pip install -e ".[test]"`). Each fault is an exact text of one file and what it is replaced by;
-only the files concerned are compiled again. NAME: the faults whose names contain it.
+Works on a copy of the repository in a temporary folder, with the packages of the current Python
+(`pip install -e ".[test]"`). Each fault replaces an exact text in one file; only changed files are
+compiled again. NAME selects the faults whose names contain it.
 
-Exit status 1 if a fault survives its tests, or if its text is not in its file exactly once.
+Exit status 1 if a fault survives its tests, or if its text does not occur exactly once in its file.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ TIMEOUT = 300
 
 CORE = ("tests/test_core.py", "tests/test_pooled.py", "tests/test_reproducible.py")
 KERNELS = ("C",)
-"""Stands for tests/c/test_kernels.c instead of files for pytest."""
+"""Run tests/c/test_kernels.c instead of pytest."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A text in a file of csrc/, and what it is replaced by to break what `name` says."""
+    """A fault: in a file of csrc/, `old` is replaced by `new`."""
 
     name: str
     file: str
@@ -56,7 +56,7 @@ FAULTS = [
         "o[2] = A2 * sum_a - B2 * sum_b;",
     ),
     Fault(
-        "Winograd: the kernels of the gradient are not turned",
+        "Winograd: the kernels of the gradient are not rotated",
         "kernels/winograd_weights.c",
         "from[k->turned ? TAPS - 1 - tap : tap]",
         "from[tap]",
@@ -68,13 +68,13 @@ FAULTS = [
         "t.width = STEP;",
     ),
     Fault(
-        "Winograd: a row of windows that a map of odd height does not have is pooled",
+        "Winograd: a row of windows beyond a map of odd height is pooled",
         "kernels/winograd_output.c",
         "if (i < t.height / 2 && j < t.width / 2)",
         "if (i < (t.height + 1) / 2 && j < t.width / 2)",
     ),
     Fault(
-        "Winograd: the second set of gradients passes the ReLU by the bits of no picture",
+        "Winograd: the second set of gradients uses wrong bits of the ReLU",
         "kernels/winograd_output.c",
         "gc_record_index(o->blocks, o->height, o->width, t.image % f->recorded,",
         "gc_record_index(o->blocks, o->height, o->width, t.image,",
@@ -86,38 +86,38 @@ FAULTS = [
         "out->height",
     ),
     Fault(
-        "Winograd: threads that share out outputs leave out the last tiles",
+        "Winograd: threads that divide the outputs omit the last tiles",
         "layers/winograd.c",
         "share = gc_divide_up(r->count, r->plan.cuts)",
         "share = r->count / r->plan.cuts",
     ),
     Fault(
-        "Winograd: rows of the convolution before it begin one too low",
+        "Winograd: rows of the previous convolution begin one row too low",
         "layers/winograd.c",
         "(ptrdiff_t)(first * STEP + there) - 1",
         "(ptrdiff_t)(first * STEP + there)",
     ),
     # --- direct convolutions ---
     Fault(
-        "direct: the gradient of a strip forgets the dilation",
+        "direct: the gradient of a strip ignores the dilation",
         "layers/direct.c",
         "before = (c->kernel[0] - 1) * c->dilation[0];",
         "before = c->kernel[0] - 1;",
     ),
     Fault(
-        "direct: the gradient takes rows between two strides",
+        "direct: the gradient uses rows between two strides",
         "layers/direct.c",
         "if (padded < down || (padded - down) % c->stride[0] != 0)",
         "if (padded < down)",
     ),
     Fault(
-        "direct: forward forgets the dilation of rows",
+        "direct: forward ignores the dilation of rows",
         "layers/direct.c",
         "(channel * p->strip_rows + ky * c->dilation[0]) * p->padded_width",
         "(channel * p->strip_rows + ky) * p->padded_width",
     ),
     Fault(
-        "direct: the last rows of the picture are taken for padding",
+        "direct: the last rows of the picture are treated as padding",
         "layers/direct.c",
         "padded - p->conv->padding[0] < p->in.height",
         "padded < p->in.height",
@@ -130,7 +130,7 @@ FAULTS = [
         "bias",
     ),
     Fault(
-        "products: a padded 1x1 convolution takes its map as the matrix",
+        "products: a padded 1x1 convolution uses its map as the matrix",
         "layers/conv.c",
         "c->kernel[d] != 1 || c->stride[d] != 1 || c->padding[d] != 0",
         "c->kernel[d] != 1 || c->stride[d] != 1",
@@ -149,56 +149,56 @@ FAULTS = [
     ),
     # --- pooling ---
     Fault(
-        "pooling: in ceil mode a window may begin in the padding behind the map",
+        "pooling: in ceil mode a window may begin in the padding after the map",
         "layers/pool.c",
         "(windows - 1) * p->stride[d] >= size[d] + p->padding[d]",
         "(windows - 1) * p->stride[d] > size[d] + p->padding[d]",
     ),
     Fault(
-        "pooling: windows that hang over the end divide by all of their size",
+        "pooling: windows beyond the end divide by their full size",
         "layers/pool.c",
         "end = gc_least(start + p->kernel[axis], size + 2 * padding)",
         "end = start + p->kernel[axis]",
     ),
     Fault(
-        "pooling: the last pixels of an adaptive window are left out",
+        "pooling: the last pixels of an adaptive window are omitted",
         "layers/pool.c",
         "spans[i].end = gc_divide_up((i + 1) * size, count);",
         "spans[i].end = (i + 1) * size / count;",
     ),
     Fault(
-        "pooling: a blocked map's overhanging windows are dropped in ceil mode",
+        "pooling: incomplete windows of a blocked map are omitted in ceil mode",
         "layers/pool.c",
         "return !p->ceil_mode || (in->height % 2 == 0 && in->width % 2 == 0);",
         "return 1;",
     ),
     Fault(
-        "pooling: the place of a maximum on the right is that on the left",
+        "pooling: the position of a maximum on the right is recorded as on the left",
         "kernels/pool.c",
         "(take ? right_down + 1 : left_down)",
         "(take ? right_down : left_down)",
     ),
     Fault(
-        "pooling: of equal values the lower row's may be the first",
+        "pooling: of equal values, one in the lower row may be chosen",
         "kernels/pool.c",
         "(equal & (right_down < left_down))",
         "(equal & 0)",
     ),
     Fault(
-        "pooling: the second set of gradients goes to the maxima of no picture",
+        "pooling: the second set of gradients goes to wrong maxima",
         "layers/pool.c",
         "recorded = plane % p->recorded;",
         "recorded = plane;",
     ),
     # --- ReLU ---
     Fault(
-        "ReLU: on plain maps guided backprop is the deconvnet's rule",
+        "ReLU: on plain maps guided backprop uses the deconvnet's rule",
         "kernels/relu.c",
         "if (rule == GC_DECONVNET)",
         "if (rule != GC_GRADIENT)",
     ),
     Fault(
-        "ReLU: on blocked maps the deconvnet's rule lets negative gradients pass",
+        "ReLU: on blocked maps the deconvnet's rule passes negative gradients",
         "kernels/blocked.h",
         "if (rule != GC_GRADIENT)",
         "if (rule == GC_GUIDED)",
@@ -218,7 +218,7 @@ FAULTS = [
         "",
     ),
     Fault(
-        "blocked maps: of a last block that is not full, a channel too few is converted",
+        "blocked maps: one channel of an incomplete last block is not converted",
         "layers/blocked.c",
         "*channels = gc_least(w->channels - first, width);",
         "*channels = gc_least(w->channels - first, width - 1);",
@@ -231,20 +231,20 @@ FAULTS = [
         "f->bits + n * f->bit_bytes",
     ),
     Fault(
-        "linear: columns of the gradient behind the first part are left out",
+        "linear: columns of the gradient after the first part are omitted",
         "layers/linear.c",
         "gc_parallel(engine.workers, gc_divide_up(dense->in, b.columns), some_columns, &b);",
         "gc_parallel(engine.workers, 1, some_columns, &b);",
     ),
     Fault(
-        "softmax: the gradient takes the probabilities of the first picture",
+        "softmax: the gradient uses the probabilities of the first picture",
         "layers/pointwise.c",
         "(const float *)step->record + n % step->batch * size",
         "(const float *)step->record",
     ),
     # --- sums and concatenations ---
     Fault(
-        "concatenation: inputs that need no gradient take no room in it",
+        "concatenation: inputs that need no gradient are not skipped in it",
         "layers/join.c",
         "            dy += size;",
         "            dy += step->dx[i] != NULL ? size : 0;",
@@ -263,7 +263,7 @@ FAULTS = [
         "if (p->readers[layer] == 0)",
     ),
     Fault(
-        "forward: a layer that is kept is fused all the same",
+        "forward: a kept layer is fused",
         "network/forward.c",
         "        if (is_kept(keep, i, until))\n            readers[i]++;",
         "",
@@ -281,7 +281,7 @@ FAULTS = [
         "if (--p->readers[input] <= 1)",
     ),
     Fault(
-        "forward: a layer takes over a map that others read",
+        "forward: a layer overwrites a map that others read",
         "network/forward.c",
         "layer->inputs[0] != 0 && p->readers[layer->inputs[0]] == 1",
         "layer->inputs[0] != 0",
@@ -300,7 +300,7 @@ FAULTS = [
         "&& p->gradients[number] == NULL",
     ),
     Fault(
-        "backward: of several readers the last one's gradient counts",
+        "backward: the gradient of the last reader replaces those of the others",
         "network/backward.c",
         "p->engine.kernels->accumulate(gradient_floats(p, number, wants), dx,",
         "memcpy(p->gradients[number], dx, gradient_floats(p, number, wants) * 4); if (0)"
@@ -313,14 +313,14 @@ FAULTS = [
         "0 * gc_record_bytes",
     ),
     Fault(
-        "backward: a group may go on into the next set",
+        "backward: a group may extend into the next set",
         "network/backward.c",
         "at_a_time < batch ? batch - p->first % batch : all - p->first",
         "all - p->first",
     ),
     # --- the pooled gradient ---
     Fault(
-        "pooled gradient: a padded average is taken to keep sums",
+        "pooled gradient: a padded average is assumed to preserve sums",
         "network/pooled.c",
         "return !pool->include_pad || (pool->padding[0] == 0 && pool->padding[1] == 0);",
         "return 1;",
@@ -332,26 +332,26 @@ FAULTS = [
         "1.0f",
     ),
     Fault(
-        "pooled gradient: a map with two readers is followed through the last one",
+        "pooled gradient: of a map with two readers, only the last one is used",
         "network/pooled.c",
         "if (reader != NONE)\n                    return NONE;",
         "",
     ),
     # --- the rest ---
     Fault(
-        "resize: the region's beginning is forgotten",
+        "resize: the region's beginning is ignored",
         "layers/maps.c",
         "source = (centre - begin) * (double)size / extent - 0.5;",
         "source = centre * (double)size / extent - 0.5;",
     ),
     Fault(
-        "working memory: the place behind a piece is taken without a look",
+        "working memory: the place after a block is used without a check that it is free",
         "base/arena.c",
         "if (behind < best && is_free(arena, behind, bytes))",
         "if (behind < best)",
     ),
     Fault(
-        "threads: the last part of the work is left out",
+        "threads: the last part of the work is omitted",
         "base/threads.c",
         "        if (part >= parts)\n            return;\n        run(work, part, worker);",
         "        if (part + 1 >= parts)\n            return;\n        run(work, part, worker);",
@@ -360,7 +360,7 @@ FAULTS = [
 
 
 def read(folder: Path, fault: Fault) -> str | None:
-    """The text of a fault's file, if what it replaces is there exactly once."""
+    """The text of a fault's file, or None if `old` does not occur exactly once."""
     path = folder / "csrc" / fault.file
     text = path.read_text("utf-8") if path.exists() else ""
     return text if text.count(fault.old) == 1 else None
@@ -373,14 +373,14 @@ class Build:
         self.folder = folder
         shutil.rmtree(folder / "build", ignore_errors=True)
         command = [sys.executable, "setup.py", "build_ext", "--inplace"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise SystemExit(done.stdout + done.stderr)
-        lines = [shlex.split(line) for line in done.stdout.splitlines()]
+        process = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if process.returncode != 0:
+            raise SystemExit(process.stdout + process.stderr)
+        lines = [shlex.split(line) for line in process.stdout.splitlines()]
         self._compile = [line for line in lines if "-c" in line and "-o" in line]
         (link,) = (line for line in lines if "-o" in line and "-c" not in line)
-        made = Path(link[link.index("-o") + 1])
-        link[link.index("-o") + 1] = str(Path("gradcam", made.name))
+        library = Path(link[link.index("-o") + 1])
+        link[link.index("-o") + 1] = str(Path("gradcam", library.name))
         self._link = link
         self._before = ""
 
@@ -398,7 +398,7 @@ class Build:
 
 
 def passes(folder: Path, tests: tuple[str, ...]) -> bool:
-    """Whether the tests pass; an error before they run ends the program."""
+    """Whether the tests pass; an error before they run exits the program."""
     environment = os.environ | {"PYTHONPATH": str(folder)}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     if tests == KERNELS:
@@ -407,7 +407,7 @@ def passes(folder: Path, tests: tuple[str, ...]) -> bool:
         subprocess.run(make, cwd=folder, check=True, capture_output=True)
         command = [str(folder / "tests" / "c" / program)]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=folder,
             env=environment,
@@ -418,13 +418,13 @@ def passes(folder: Path, tests: tuple[str, ...]) -> bool:
         )
     except subprocess.TimeoutExpired:
         return False
-    if tests != KERNELS and done.returncode > 1:  # pytest itself; crashes are negative
-        raise SystemExit(done.stdout + done.stderr)
-    return done.returncode == 0
+    if tests != KERNELS and process.returncode > 1:  # pytest itself; crashes are negative
+        raise SystemExit(process.stdout + process.stderr)
+    return process.returncode == 0
 
 
 def survives(folder: Path, build: Build, fault: Fault) -> bool:
-    """Whether the tests pass with the fault in place; its text is restored, not yet its build."""
+    """Whether the tests pass with the fault; restores the file, but not its build."""
     path, text = folder / "csrc" / fault.file, read(folder, fault)
     assert text is not None
     path.write_text(text.replace(fault.old, fault.new), "utf-8")
@@ -440,7 +440,7 @@ def main(names: list[str]) -> int:
     chosen = [f for f in FAULTS if not names or any(name in f.name for name in names)]
     stale = [fault for fault in chosen if read(ROOT, fault) is None]
     for fault in stale:
-        print(f"NOT THERE ONCE  {fault.name}: {fault.old!r} in csrc/{fault.file}")
+        print(f"NOT FOUND ONCE  {fault.name}: {fault.old!r} in csrc/{fault.file}")
     survivors = []
     with tempfile.TemporaryDirectory(prefix="gradcam-mutations-") as temporary:
         folder = Path(temporary) / "tree"
@@ -453,12 +453,12 @@ def main(names: list[str]) -> int:
         for fault in chosen:
             if fault in stale:
                 continue
-            begun = time.monotonic()
-            lives = survives(folder, build, fault)
-            survivors += [fault] * lives
-            word = "SURVIVES" if lives else "found"
-            print(f"{word:8} {time.monotonic() - begun:4.0f} s  {fault.name}", flush=True)
-    print(f"{len(chosen)} faults: {len(survivors)} survive, {len(stale)} could not be planted")
+            start = time.monotonic()
+            survived = survives(folder, build, fault)
+            survivors += [fault] * survived
+            word = "SURVIVES" if survived else "found"
+            print(f"{word:8} {time.monotonic() - start:4.0f} s  {fault.name}", flush=True)
+    print(f"{len(chosen)} faults: {len(survivors)} survive, {len(stale)} could not be inserted")
     return 1 if survivors or stale or not chosen else 0
 
 

@@ -1,8 +1,8 @@
-"""Small networks that between them use every layer in every odd way.
+"""Small networks that together use all layers and all their special cases.
 
 Each case is a function of a builder (the core's, the twin's, or the one for PyTorch: all have
-the same methods) and a random generator, so the same description, seeded the same way, gives
-the same network three times.
+the same methods) and a random generator, so the same description and seed build the same
+network with each of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Case:
-    """A network and the pictures (N, C, H, W) it is tried on."""
+    """A network and the shape (N, C, H, W) of its pictures."""
 
     name: str
     shape: tuple[int, int, int, int]
@@ -59,13 +59,13 @@ def conv_case(
         weight = kernel(rng, out, shape[1] // groups, *size)
         b.conv(0, weight, normal(rng, out) if bias else None, groups=groups, **options)
 
-    words = [f"{key}{value}" for key, value in options.items()]
-    words += [f"groups{groups}"] * (groups > 1) + ["nobias"] * (not bias)
+    parts = [f"{key}{value}" for key, value in options.items()]
+    parts += [f"groups{groups}"] * (groups > 1) + ["nobias"] * (not bias)
     name = "-".join(["conv", "x".join(map(str, (*shape, out))), "k", "x".join(map(str, size))])
-    return Case("-".join([name, *words]).replace(" ", ""), shape, describe)
+    return Case("-".join([name, *parts]).replace(" ", ""), shape, describe)
 
 
-# Plain maps: a product with columns, which a 1x1 kernel of stride 1 without padding needs none of.
+# Plain maps: matrix products with columns; a 1x1 kernel of stride 1 without padding needs none.
 PRODUCTS = [
     conv_case((1, 1, 1, 1), 1, (1, 1)),
     conv_case((1, 3, 7, 5), 4, (3, 3), padding=1),
@@ -91,8 +91,8 @@ PRODUCTS = [
     conv_case((1, 6, 9, 8), 12, (5, 3), groups=6, padding=(2, 1), stride=2),
     conv_case((1, 8, 9, 8), 4, (3, 3), groups=2, dilation=2, padding=2, bias=False),
 ]
-# Fewer than 8 input and at least 8 output channels: directly, in strips of 8 rows; dilated, the
-# taps of a strip reach into the strips beside it.
+# Fewer than 8 input and at least 8 output channels: directly, in strips of 8 rows; with dilation
+# the kernel of a strip reaches into the next strips.
 DIRECT = [
     conv_case((1, 3, 224, 3), 8, (3, 3), padding=1),
     conv_case((1, 3, 23, 19), 8, (7, 7), padding=3, stride=2),
@@ -101,9 +101,9 @@ DIRECT = [
     conv_case((1, 4, 23, 20), 8, (3, 2), padding=(2, 1), dilation=(3, 2), stride=(2, 1)),
     conv_case((2, 7, 10, 31), 35, (3, 3), bias=False),
 ]
-# 3x3 with padding 1 and at least 8 channels: Winograd's algorithm, its tiles of 4x4 and its
-# blocks of channels cut at every edge; several pictures in a group of tiles, and several
-# groups; weights large enough for the other division of work.
+# 3x3 with padding 1 and at least 8 channels: Winograd's algorithm. Tiles of 4x4 and blocks of
+# channels are incomplete at every edge; several pictures in a group of tiles, and several groups;
+# weights large enough for the other division of work among threads.
 WINOGRAD = [
     conv_case((1, 16, 14, 14), 32, (3, 3), padding=1),
     conv_case((3, 17, 15, 13), 33, (3, 3), padding=1),
@@ -126,8 +126,8 @@ def pool_case(kind: str, shape: tuple[int, int, int, int], size: Any, **options:
     def describe(b: Any, rng: Rng) -> None:
         getattr(b, kind)(0, size, **options)
 
-    words = [f"{key}{value}" for key, value in options.items()]
-    name = "-".join([kind, "x".join(map(str, shape)), f"k{size}", *words])
+    parts = [f"{key}{value}" for key, value in options.items()]
+    name = "-".join([kind, "x".join(map(str, shape)), f"k{size}", *parts])
     return Case(name.replace(" ", ""), shape, describe)
 
 
@@ -235,7 +235,7 @@ def _vgg(b: Any, rng: Rng) -> None:
 
 
 def _wide_vgg(b: Any, rng: Rng) -> None:
-    """Channels of several vectors, the last of them not full, through odd maps."""
+    """Channels of several vectors, the last one incomplete, and maps of odd size."""
     x = b.relu(b.conv(0, kernel(rng, 40, 3, 3, 3), normal(rng, 40, scale=0.1), padding=1))
     x = b.relu(b.conv(x, kernel(rng, 36, 40, 3, 3), normal(rng, 36, scale=0.1), padding=1))
     x = b.max_pool(x, 2)
@@ -245,15 +245,15 @@ def _wide_vgg(b: Any, rng: Rng) -> None:
     b.flatten(b.adaptive_average_pool(x, 1))
 
 
-def _drawn_vgg(b: Any, rng: Rng) -> None:
-    """A first convolution whose rows the second one computes itself, in blocks not full."""
+def _narrow_vgg(b: Any, rng: Rng) -> None:
+    """Two convolutions that run in one step, with incomplete blocks of channels."""
     x = b.relu(b.conv(0, kernel(rng, 20, 3, 3, 3), normal(rng, 20, scale=0.1), padding=1))
     x = b.relu(b.conv(x, kernel(rng, 18, 20, 3, 3), normal(rng, 18, scale=0.1), padding=1))
     b.flatten(b.adaptive_average_pool(b.max_pool(x, 2), 1))
 
 
 def _other_pools(b: Any, rng: Rng) -> None:
-    """Poolings behind 3x3 convolutions that are not 2x2, or have windows over the map's end."""
+    """Poolings after 3x3 convolutions that are not 2x2, or have windows beyond the map."""
     x = b.relu(b.conv(0, kernel(rng, 9, 3, 3, 3), normal(rng, 9), padding=1))
     x = b.max_pool(x, 2, ceil_mode=True)
     x = b.relu(b.conv(x, kernel(rng, 8, 9, 3, 3), normal(rng, 8), padding=1))
@@ -299,7 +299,7 @@ def _reused_before_relu(b: Any, rng: Rng) -> None:
 
 
 def _read_by_two_convolutions(b: Any, rng: Rng) -> None:
-    """A ReLU, and later a pooled map, that two 3x3 convolutions read: neither may be fused."""
+    """A ReLU and a pooled map with two 3x3 convolutions as readers: neither may be fused."""
     x = b.relu(b.conv(0, kernel(rng, 9, 3, 3, 3), normal(rng, 9), padding=1))
     one = b.conv(x, kernel(rng, 8, 9, 3, 3), padding=1)
     x = b.add([one, b.conv(x, kernel(rng, 8, 9, 3, 3), padding=1)])
@@ -329,29 +329,30 @@ def _mobile(b: Any, rng: Rng) -> None:
 
 
 def _hidden_layer(b: Any, rng: Rng) -> None:
-    """A linear layer of several parts; its ReLU is read by a dropout layer and beside it."""
+    """A linear layer of several parts; a dropout layer and a sum read its ReLU."""
     x = b.relu(b.linear(b.flatten(0), kernel(rng, 75, 60), normal(rng, 75)))
     b.linear(b.add([b.dropout(x), x]), kernel(rng, 5, 75))
 
 
 def _relu_twice(b: Any, rng: Rng) -> None:
-    """A ReLU of a ReLU, a ReLU of the input, ties of zeros in the pooling."""
+    """A ReLU of a ReLU, a ReLU of the input, and equal zeros in pooling windows."""
     x = b.relu(b.relu(0))
     x = b.max_pool(x, 2, stride=1)
     b.linear(b.flatten(b.max_pool(x, 2)), kernel(rng, 4, 18))
 
 
 def _stem(b: Any, rng: Rng) -> None:
-    """A first convolution of 5x5 and stride 2, whose rows the second one computes itself."""
+    """A first convolution of 5x5 and stride 2, which runs in one step with the second one."""
     x = b.relu(b.conv(0, kernel(rng, 20, 3, 5, 5), normal(rng, 20), padding=2, stride=2))
     x = b.relu(b.conv(x, kernel(rng, 9, 20, 3, 3), padding=1))
     b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 36))
 
 
-# The maps are so wide that the first two convolutions run in one step if nothing between is kept.
-DRAWN = [
-    Case("vgg-drawn", (2, 3, 13, 150), _drawn_vgg),
-    Case("vgg-drawn-whole", (1, 3, 16, 224), _vgg),
+# The maps are so wide that the first two convolutions run in one step if the maps between them are
+# not kept.
+FUSED_CONVOLUTIONS = [
+    Case("vgg-narrow", (2, 3, 13, 150), _narrow_vgg),
+    Case("vgg-wide-maps", (1, 3, 16, 224), _vgg),
     Case("stem", (1, 3, 11, 231), _stem),
 ]
 SMALL_GRAPHS = [
@@ -368,7 +369,7 @@ SMALL_GRAPHS = [
     Case("hidden-layer", (3, 3, 4, 5), _hidden_layer),
     Case("relu-twice", (1, 2, 7, 7), _relu_twice),
 ]
-GRAPHS = [*SMALL_GRAPHS, *DRAWN]
+GRAPHS = [*SMALL_GRAPHS, *FUSED_CONVOLUTIONS]
 
 # --- at random ---
 
@@ -377,26 +378,26 @@ def random_case(seed: int) -> Case:
     """A convolution or pooling of arbitrary geometry that leaves at least one position."""
     rng = np.random.default_rng(seed)
 
-    def few(low: int, high: int) -> tuple[int, int]:
+    def random_pair(low: int, high: int) -> tuple[int, int]:
         return int(rng.integers(low, high + 1)), int(rng.integers(low, high + 1))
 
-    size, stride = few(1, 5), few(1, 4)
+    size, stride = random_pair(1, 5), random_pair(1, 4)
     kind = ["conv", "conv3x3", "max_pool", "average_pool"][seed % 4]
     if kind == "conv3x3":
-        shape = (int(rng.integers(1, 6)), int(rng.integers(8, 50)), *few(1, 40))
+        shape = (int(rng.integers(1, 6)), int(rng.integers(8, 50)), *random_pair(1, 40))
         case = conv_case(shape, int(rng.integers(8, 50)), (3, 3), padding=1)
         return Case(f"random{seed}-{kind}", shape, case.describe)
     if kind == "conv":
-        groups, dilation, padding = int(rng.integers(1, 4)), few(1, 3), few(0, 6)
+        groups, dilation, padding = int(rng.integers(1, 4)), random_pair(1, 3), random_pair(0, 6)
         options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        reach = [dilation[i] * (size[i] - 1) + 1 - 2 * padding[i] for i in (0, 1)]
+        min_sizes = [dilation[i] * (size[i] - 1) + 1 - 2 * padding[i] for i in (0, 1)]
     else:
         groups, padding = 1, (int(rng.integers(size[0] // 2 + 1)), size[1] // 2)
         options = {"stride": stride, "padding": padding, "ceil_mode": bool(rng.integers(2))}
-        reach = [size[i] - 2 * padding[i] for i in (0, 1)]
+        min_sizes = [size[i] - 2 * padding[i] for i in (0, 1)]
         if kind == "average_pool":
             options["count_include_pad"] = bool(rng.integers(2))
-    height, width = (max(least, 1) + int(rng.integers(12)) for least in reach)
+    height, width = (max(min_size, 1) + int(rng.integers(12)) for min_size in min_sizes)
     shape = (int(rng.integers(1, 4)), groups * int(rng.integers(1, 9)), height, width)
     if kind == "conv":
         case = conv_case(shape, groups * int(rng.integers(1, 9)), size, **options)

@@ -1,4 +1,4 @@
-"""ONNX models for tests, written field by field, so that every field can be wrong.
+"""ONNX models for tests, written field by field, so every field can be invalid.
 
 Field numbers and types from onnx/onnx.proto in github.com/onnx/onnx. A network is a list of
 :class:`Op` that a test changes before :func:`model` converts it to bytes.
@@ -18,7 +18,7 @@ FLOAT, INT64, FLOAT16, DOUBLE, BFLOAT16 = 1, 7, 10, 11, 16
 
 @dataclass(eq=False)
 class Op:
-    """One operation of a chain: its inputs are the previous map and the parameters."""
+    """One operation of a chain: its inputs are the previous output and the parameters."""
 
     op: str
     parameters: list[np.ndarray | str] = field(default_factory=list)
@@ -31,13 +31,13 @@ def layers(name: str, tensors: dict[str, np.ndarray]) -> list[Op]:
     found = []
     for caffe, torchvision, _ in vggs.layers(name):
         roles = ("weight", "bias", "running_mean", "running_var")
-        own: list[Any] = [
+        parameters: list[Any] = [
             tensors[f"{torchvision}.{role}"] for role in roles if f"{torchvision}.{role}" in tensors
         ]
         if caffe.startswith("conv"):
-            found.append(Op("Conv", own, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}))
+            found.append(Op("Conv", parameters, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}))
         elif caffe.startswith("bn"):
-            found.append(Op("BatchNormalization", own, {"epsilon": 1e-5}))
+            found.append(Op("BatchNormalization", parameters, {"epsilon": 1e-5}))
         elif caffe.startswith("relu"):
             found.append(Op("Relu"))
         elif caffe.startswith("pool"):
@@ -45,7 +45,7 @@ def layers(name: str, tensors: dict[str, np.ndarray]) -> list[Op]:
         elif caffe == "flatten":
             found.append(Op("Flatten"))
         elif caffe.startswith("fc"):
-            found.append(Op("Gemm", own, {"transB": 1}))
+            found.append(Op("Gemm", parameters, {"transB": 1}))
     return found
 
 
@@ -56,8 +56,8 @@ def model(
     nodes: list[bytes] | None = None,
     outputs: list[str] | None = None,
 ) -> bytes:
-    """A chain whose input is "image"; parameters that are names are in `tensors` or `nodes`."""
-    made = dict(tensors or {})
+    """A chain with the input "image"; parameters given by name are in `tensors` or `nodes`."""
+    initializers = dict(tensors or {})
     every = list(nodes or [])
     before = "image"
     for number, op in enumerate(ops):
@@ -67,10 +67,14 @@ def model(
                 inputs.append(parameter)
             else:
                 inputs.append(f"p{number}.{i}")
-                made[inputs[-1]] = tensor(inputs[-1], parameter)
+                initializers[inputs[-1]] = tensor(inputs[-1], parameter)
         before = f"m{number}"
         every.append(node(op.op, inputs, [before], op.domain, **op.attributes))
-    graph = [(1, each) for each in every] + [(2, "graph")] + [(5, each) for each in made.values()]
+    graph = (
+        [(1, each) for each in every]
+        + [(2, "graph")]
+        + [(5, each) for each in initializers.values()]
+    )
     graph.append((11, wire.message((1, "image"))))
     graph += [(12, wire.message((1, name))) for name in (outputs or [before])]
     opset = wire.message((1, ""), (2, 17))
@@ -86,7 +90,7 @@ def node(op: str, inputs: list[str], outputs: list[str], domain: str = "", **att
 
 
 def attribute(name: str, value: int | float | str | bytes | list[int]) -> bytes:
-    """Bytes are a tensor."""
+    """An AttributeProto; bytes are an encoded tensor."""
     kinds: list[tuple[type, int, int]] = [(int, 3, 2), (float, 2, 1), (str, 4, 3), (bytes, 5, 4)]
     for kind, number, declared in kinds:
         if isinstance(value, kind):
@@ -106,6 +110,6 @@ def tensor(name: str, values: np.ndarray, **changes: Any) -> bytes:
 
 
 def external(name: str, values: np.ndarray, **entries: str) -> bytes:
-    """A tensor in another file: location, offset, length as given."""
+    """A tensor in another file; `entries`: location, offset, length."""
     pairs = [(13, wire.message((1, key), (2, value))) for key, value in entries.items()]
     return tensor(name, values, data=pairs, extra=[(14, 1)])

@@ -1,19 +1,19 @@
 """A float64 twin of the core and of the methods, in plain NumPy.
 
-It shares no code with gradcam: every test that asks "is this number right?" asks this file.
+It shares no code with gradcam: all tests of numerical results compare with this file.
 `Builder` has the methods of `gradcam._core.NetworkBuilder`, so that one description of a
 network builds both. Each layer states its forward pass and its gradient to the input side
-by side; test_reference.py checks the gradients by finite differences.
+by side; test_reference.py compares the gradients with finite differences.
 
 Pooling, averaging and resizing are linear and separable, so each is written as a matrix for
 the rows and a matrix for the columns: y = R x C^T, and the gradient is R^T dy C.
 
-A float32 program may find a pre-activation on the other side of zero than float64 does, or
-another maximum in a pooling window; one such flip moves a gradient by far more than rounding.
-So `Network.forward` accepts `decisions`: the maps of the other program, from which the signs
-of the ReLUs and the positions of the maxima are then taken.
+In float32, rounding may change the sign of a pre-activation or the position of the maximum in
+a pooling window; one such change has a much larger effect on a gradient than rounding itself.
+So `Network.forward` accepts `decisions`: the maps of another program, which then determine the
+signs of the ReLUs' inputs and the positions of the maxima.
 
-Left out: speed, float32, and checks of arguments.
+It is not fast, does not compute in float32, and does not check arguments.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def pool_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool
     return count
 
 
-# --- layers: forward(inputs, seen) -> (output, state); backward(dy, state, rule) -> dinputs ---
-# `seen` is another program's map to decide on (see above), or None.
+# --- layers ---
+# forward(inputs, decision_map) -> (output, state); backward(dy, state, rule) -> dinputs
+# `decision_map` is another program's map, which determines the decisions (see above), or None.
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Conv:
     groups: int
 
     def _taps(self, out_height: int, out_width: int):
-        """For each kernel position: its weights (G, O/G, C/G) and the pixels it meets."""
+        """For each kernel position: its weights (G, O/G, C/G) and its input pixels."""
         out, per_group, kh, kw = self.weight.shape
         weight = self.weight.reshape(self.groups, out // self.groups, per_group, kh, kw)
         for u in range(kh):
@@ -74,7 +75,7 @@ class Conv:
                 columns = slice(left, left + (out_width - 1) * self.stride[1] + 1, self.stride[1])
                 yield weight[..., u, v], rows, columns
 
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         (x,) = inputs
         n, c, h, w = x.shape
         (ph, pw), (kh, kw) = self.padding, self.weight.shape[2:]
@@ -83,8 +84,8 @@ class Conv:
         padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
         y = np.zeros((n, self.groups, self.weight.shape[0] // self.groups, oh * ow))
         for weight, rows, columns in self._taps(oh, ow):
-            met = padded[:, :, rows, columns].reshape(n, self.groups, c // self.groups, oh * ow)
-            y += weight @ met
+            pixels = padded[:, :, rows, columns].reshape(n, self.groups, c // self.groups, oh * ow)
+            y += weight @ pixels
         y = y.reshape(n, -1, oh, ow)
         if self.bias is not None:
             y += self.bias[:, None, None]
@@ -106,7 +107,7 @@ class Linear:
     weight: Array
     bias: Array | None
 
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         (x,) = inputs
         y = x @ self.weight.T
         return (y if self.bias is None else y + self.bias), None
@@ -117,11 +118,11 @@ class Linear:
 
 @dataclass(frozen=True)
 class Relu:
-    """y = max(x, 0). What passes backward is g times (x > 0), (g > 0) or both, by the rule."""
+    """y = max(x, 0). The gradient is g times (x > 0), (g > 0) or both, depending on the rule."""
 
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         (x,) = inputs
-        positive = (x if seen is None else seen) > 0
+        positive = (x if decision_map is None else decision_map) > 0
         return np.where(positive, x, 0.0), positive
 
     def backward(self, dy, state, rule):
@@ -136,7 +137,7 @@ class Relu:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """The gradient goes to the first maximum of each window, in reading order."""
+    """The gradient goes to the first maximum of each window, in row-major order."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -156,9 +157,9 @@ class MaxPool:
         windows = sliding_window_view(padded, self.kernel, axis=(2, 3))[:, :, ::sh, ::sw]
         return windows[:, :, :oh, :ow].reshape(n, c, oh, ow, kh * kw)
 
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         (x,) = inputs
-        first = self.windows(x if seen is None else seen).argmax(axis=-1)
+        first = self.windows(x if decision_map is None else decision_map).argmax(axis=-1)
         y = np.take_along_axis(self.windows(x), first[..., None], axis=-1)[..., 0]
         return y, (x.shape, first)
 
@@ -178,7 +179,7 @@ class MaxPool:
 def average_matrix(
     size: int, kernel: int, stride: int, padding: int, ceil_mode: bool, include_pad: bool
 ) -> Array:
-    """(out, in): each row averages one window; padding counts in the divisor or does not."""
+    """(out, in): each row averages one window; padding counts in the divisor if include_pad."""
     matrix = np.zeros((pool_size(size, kernel, stride, padding, ceil_mode), size))
     for i, row in enumerate(matrix):
         start = i * stride - padding
@@ -205,7 +206,7 @@ class AveragePool:
     ceil_mode: bool
     count_include_pad: bool
 
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         (x,) = inputs
         rows, columns = (
             average_matrix(
@@ -229,7 +230,7 @@ class AveragePool:
 class AdaptiveAveragePool:
     size: tuple[int, int]
 
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         (x,) = inputs
         rows = adaptive_matrix(x.shape[2], self.size[0])
         columns = adaptive_matrix(x.shape[3], self.size[1])
@@ -245,7 +246,7 @@ class Affine:
     scale: Array
     shift: Array
 
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         (x,) = inputs
         shape = (-1,) + (1,) * (x.ndim - 2)
         return self.scale.reshape(shape) * x + self.shift.reshape(shape), shape
@@ -258,7 +259,7 @@ class Affine:
 class Softmax:
     """Over the channels (axis 1). dx = p (g - sum of g p)."""
 
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         (x,) = inputs
         e = np.exp(x - x.max(axis=1, keepdims=True))
         p = e / e.sum(axis=1, keepdims=True)
@@ -270,7 +271,7 @@ class Softmax:
 
 @dataclass(frozen=True)
 class Flatten:
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         (x,) = inputs
         return x.reshape(len(x), -1), x.shape
 
@@ -280,7 +281,7 @@ class Flatten:
 
 @dataclass(frozen=True)
 class Identity:
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         return inputs[0], None
 
     def backward(self, dy, state, rule):
@@ -289,7 +290,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Add:
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         return sum(inputs), len(inputs)
 
     def backward(self, dy, state, rule):
@@ -298,7 +299,7 @@ class Add:
 
 @dataclass(frozen=True)
 class Concatenate:
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         return np.concatenate(inputs, axis=1), [x.shape[1] for x in inputs]
 
     def backward(self, dy, state, rule):
@@ -376,7 +377,7 @@ class Network:
         return len(self.nodes)
 
     def deciding(self) -> list[int]:
-        """The layers whose maps settle every decision: the ReLUs, and what is max-pooled."""
+        """The layers whose maps determine all decisions: ReLUs, and the inputs of max pooling."""
         numbers = {i for i, (layer, _) in enumerate(self.nodes) if isinstance(layer, Relu)}
         for layer, inputs in self.nodes:
             if isinstance(layer, MaxPool):
@@ -385,11 +386,11 @@ class Network:
 
     def forward(self, x: Any, decisions: Mapping[int, Any] | None = None) -> Record:
         """Every layer's output. decisions: {layer: its output as another program computed it}."""
-        seen = decisions or {}
+        decision_maps = decisions or {}
         outputs, states = [double(x)], [None]
         for number, (layer, inputs) in enumerate(self.nodes[1:], start=1):
-            decided_on = inputs[0] if isinstance(layer, MaxPool) else number
-            y, state = layer.forward([outputs[i] for i in inputs], seen.get(decided_on))
+            source = inputs[0] if isinstance(layer, MaxPool) else number
+            y, state = layer.forward([outputs[i] for i in inputs], decision_maps.get(source))
             outputs.append(y)
             states.append(state)
         return Record(self, outputs, states)
@@ -397,7 +398,7 @@ class Network:
 
 @dataclass
 class Record:
-    """What `_core.Tape` is: one forward pass."""
+    """One forward pass, like `_core.Tape`."""
 
     network: Network
     outputs: list[Array]
@@ -420,9 +421,9 @@ class Record:
                 parts = node.backward(gradients[number], self.states[number], rule)
                 for source, part in zip(inputs, parts, strict=True):
                     gradients[source] = gradients.get(source, 0.0) + part
-            for place, number in zip(found, wanted, strict=True):
-                nothing = np.zeros_like(self.outputs[number])
-                place.append(gradients.get(number, nothing))
+            for gradients_of_layer, number in zip(found, wanted, strict=True):
+                zeros = np.zeros_like(self.outputs[number])
+                gradients_of_layer.append(gradients.get(number, zeros))
         return [np.stack(each) for each in found]
 
 
@@ -432,10 +433,10 @@ class Record:
 def resize_matrix(
     size: int, out: int, method: str, start: float = 0.0, end: float | None = None
 ) -> Array:
-    """(out, size): how each output pixel draws on the map, which covers start to end of `out`.
+    """(out, size): the weights of each output pixel; the map covers start to end of `out`.
 
     half_pixel: pixel centres lie at i + 1/2; align_corners: the outermost centres coincide;
-    nearest: the map's pixel that holds the centre. Pixels with the centre outside draw nothing.
+    nearest: the map's pixel that contains the centre. Pixels with the centre outside are zero.
     """
     end = float(out) if end is None else end
     matrix = np.zeros((out, size))
@@ -473,8 +474,8 @@ def resize(
     return rows @ maps @ columns.T
 
 
-def shares_matrix(size: int, out: int) -> Array:
-    """(out, size): the mean of equal shares of an axis; the identity where it is no longer."""
+def area_matrix(size: int, out: int) -> Array:
+    """(out, size): the mean of equal parts of an axis; the identity if size <= out."""
     if size <= out:
         return np.eye(size)
     edges = np.arange(out + 1) * size / out
@@ -484,18 +485,18 @@ def shares_matrix(size: int, out: int) -> Array:
     return np.maximum(overlap, 0) * out / size
 
 
-def lay_on_picture(
+def resize_to_picture(
     maps: Any,
     size: tuple[int, int],
     method: str = "half_pixel",
     region: tuple[float, float, float, float] | None = None,
 ) -> Array:
-    """As `resize`, but the bilinear ways average first where the picture has fewer pixels."""
+    """As `resize`, but the bilinear methods average first along axes with fewer output pixels."""
     maps = double(maps)
     if method != "nearest":
         top, left, bottom, right = region or (0.0, 0.0, float(size[0]), float(size[1]))
-        rows = shares_matrix(maps.shape[-2], max(1, round(bottom - top)))
-        columns = shares_matrix(maps.shape[-1], max(1, round(right - left)))
+        rows = area_matrix(maps.shape[-2], max(1, round(bottom - top)))
+        columns = area_matrix(maps.shape[-1], max(1, round(right - left)))
         maps = rows @ maps @ columns.T
     return resize(maps, size, method, region)
 
@@ -509,8 +510,8 @@ def normalise(picture: Array) -> Array:
 # --- the methods ---
 
 
-def one_class(record: Record, layer: int, classes: Sequence[int]) -> Array:
-    """Seeds (1, N, K): picture n asks for classes[n]."""
+def class_seeds(record: Record, layer: int, classes: Sequence[int]) -> Array:
+    """Seeds (1, N, K): class classes[n] for picture n."""
     seeds = np.zeros((1, *record.outputs[layer].shape))
     seeds[0, np.arange(len(classes)), list(classes)] = 1
     return seeds
@@ -520,7 +521,7 @@ def pixel_gradient(
     record: Record, output: int, classes: Sequence[int], rule: str = "gradient"
 ) -> Array:
     """(N, C, H, W): "gradient" for saliency, "guided" or "deconvnet" for the other two."""
-    return record.backward(output, one_class(record, output, classes), [0], rule)[0][0]
+    return record.backward(output, class_seeds(record, output, classes), [0], rule)[0][0]
 
 
 def saliency(record: Record, output: int, classes: Sequence[int]) -> Array:
@@ -536,7 +537,7 @@ def grad_cam(
     alpha_k = mean over positions of sign * dS_c/dA^k; map = sum_k alpha_k A^k. The ReLU is the
     caller's. sign = -1: the counterfactual.
     """
-    seeds = sign * one_class(record, output, classes)
+    seeds = sign * class_seeds(record, output, classes)
     gradient = record.backward(output, seeds, [layer])[0][0]
     alpha = gradient.mean(axis=(2, 3))
     return alpha, np.einsum("nk,nkuv->nuv", alpha, record.outputs[layer])

@@ -8,8 +8,8 @@ seeded); the class is 282. Each figure is max |a - b| / max |b|.
 If the input of a ReLU is close to zero, or the two largest values of a pooling window are almost
 equal, rounding may change the decision of a correct program, and a single changed decision has more
 effect than all other rounding. Each comparison is therefore made twice: b uses gradcam's decisions,
-so that only rounding differs, or its own. The last column, PyTorch compared with float64 NumPy, is
-given for reference.
+so that only rounding differs, or b's own. The last column compares PyTorch with float64 NumPy, for
+reference.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def results_of_gradcam(tape: gradcam.Tape) -> Results:
 
 
 def results_of_numpy(record: reference.Record, numbers: dict[str, int]) -> Results:
-    seeds = reference.one_class(record, numbers["fc8"], [CLASS])
+    seeds = reference.class_seeds(record, numbers["fc8"], [CLASS])
 
     def gradient(layer: str, rule: str) -> np.ndarray:
         return record.backward(numbers["fc8"], seeds, [numbers[layer]], rule)[0][0]

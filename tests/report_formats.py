@@ -2,14 +2,15 @@
 
     KERAS_BACKEND=torch python tests/report_formats.py [WORD ...]
 
-With words, only the rows that contain one of them. Each file has random weights and 553 MB and is
-written to a temporary folder, by PyTorch, safetensors, timm, NumPy, Keras, protobuf with Caffe's
-schema, and PyTorch's two ONNX exporters; the row of a tool that is not installed says so.
+If words are given, only the rows that contain one of them are measured. Each file has random
+weights and 553 MB and is written to a temporary folder, by PyTorch, safetensors, timm, NumPy,
+Keras, protobuf with Caffe's schema, and PyTorch's two ONNX exporters; tools that are not installed
+are reported.
 
     bytes         of the file, and of the files that belong to it
     first, again  seconds of ``gradcam.load`` in a new process, after its imports; `again` with the
                   cache of the first. The file was just written, so it is in the page cache.
-    memory        MB of the process that no file backs, after each of the two
+    memory        MB of the process without mapped files, after each of the two
     scores, cam   maximum difference divided by maximum value, of all scores and of the signed
                   Grad-CAM map of one class at relu5_3, from the reference: timm's module, Keras's
                   model, ONNX Runtime (with PyTorch's map); for other formats PyTorch in float64
@@ -48,10 +49,10 @@ def pixels(seed: int = 6) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((1, 3, 224, 224)).astype(np.float32)
 
 
-def in_pytorch(held: dict[str, np.ndarray], x: np.ndarray) -> Answer:
+def in_pytorch(state_dict: dict[str, np.ndarray], x: np.ndarray) -> Answer:
     from torch_cam import scores_and_cam
 
-    return scores_and_cam("vgg16", held, x, CLASS, LAYER)
+    return scores_and_cam("vgg16", state_dict, x, CLASS, LAYER)
 
 
 # --- the formats: each function writes a file and returns the reference ---
@@ -68,18 +69,18 @@ def zipped(path: Path, x: np.ndarray) -> Answer:
 def _torch(path: Path, x: np.ndarray, zip: bool) -> Answer:
     import torch
 
-    held = tensors()
-    state = {name: torch.from_numpy(values) for name, values in held.items()}
+    state_dict = tensors()
+    state = {name: torch.from_numpy(values) for name, values in state_dict.items()}
     torch.save(state, path, _use_new_zipfile_serialization=zip)
-    return in_pytorch(held, x)
+    return in_pytorch(state_dict, x)
 
 
 def safetensors(path: Path, x: np.ndarray) -> Answer:
     from safetensors.numpy import save_file
 
-    held = tensors()
-    save_file(held, path)
-    return in_pytorch(held, x)
+    state_dict = tensors()
+    save_file(state_dict, path)
+    return in_pytorch(state_dict, x)
 
 
 def timm(path: Path, x: np.ndarray) -> Answer:
@@ -92,7 +93,7 @@ def timm(path: Path, x: np.ndarray) -> Answer:
     save_file(model.state_dict(), path)
     kept = {}
     model.features[29].inplace = False
-    model.features[29].register_forward_hook(lambda module, given, made: kept.update(map=made))
+    model.features[29].register_forward_hook(lambda module, inputs, output: kept.update(map=output))
     scores = model(torch.from_numpy(x))
     (gradient,) = torch.autograd.grad(scores[0, CLASS], kept["map"])
     cam = (gradient.mean((2, 3), keepdim=True) * kept["map"]).sum(1)[0]
@@ -100,26 +101,26 @@ def timm(path: Path, x: np.ndarray) -> Answer:
 
 
 def npz(path: Path, x: np.ndarray) -> Answer:
-    held = tensors()
-    np.savez(path, **held)
-    return in_pytorch(held, x)
+    state_dict = tensors()
+    np.savez(path, **state_dict)
+    return in_pytorch(state_dict, x)
 
 
 def frossard(path: Path, x: np.ndarray) -> Answer:
-    """The layout of his file: H, W, I, O; fc6 on the map flattened as H, W, C."""
-    held = tensors()
+    """The layout of Frossard's file: H, W, I, O; fc6 on the map flattened as H, W, C."""
+    state_dict = tensors()
     layout = {}
     for caffe, torchvision, _ in vggs.layers("vgg16"):
-        weight = held.get(f"{torchvision}.weight")
+        weight = state_dict.get(f"{torchvision}.weight")
         if weight is None:
             continue
         if caffe == "fc6":
             weight = weight.reshape(-1, 512, 7, 7).transpose(0, 2, 3, 1).reshape(len(weight), -1)
         turned = weight.transpose(2, 3, 1, 0) if weight.ndim == 4 else weight.T
         layout[f"{caffe}_W"] = np.ascontiguousarray(turned)
-        layout[f"{caffe}_b"] = held[f"{torchvision}.bias"]
+        layout[f"{caffe}_b"] = state_dict[f"{torchvision}.bias"]
     np.savez(path, **layout)
-    return in_pytorch(held, x)
+    return in_pytorch(state_dict, x)
 
 
 def keras(way: str) -> Callable[[Path, np.ndarray], Answer]:
@@ -132,7 +133,7 @@ def keras(way: str) -> Callable[[Path, np.ndarray], Answer]:
         model = keras.applications.VGG16(weights=None, classifier_activation=None)
         test_keras.SAVED[way](model, path)
         y = torch.tensor(x.transpose(0, 2, 3, 1).copy())
-        for layer in test_keras.chain(model):
+        for layer in test_keras.all_layers(model):
             y = layer(y)
             if layer.name == "block5_conv3":
                 maps = y
@@ -147,9 +148,9 @@ def caffe(old: bool) -> Callable[[Path, np.ndarray], Answer]:
     def write(path: Path, x: np.ndarray) -> Answer:
         from test_caffe_files import net
 
-        held = tensors()
-        path.write_bytes(net("vgg16", held, old=old).SerializeToString())
-        return in_pytorch(held, x)
+        state_dict = tensors()
+        path.write_bytes(net("vgg16", state_dict, old=old).SerializeToString())
+        return in_pytorch(state_dict, x)
 
     return write
 
@@ -158,9 +159,9 @@ def onnx(dynamo: bool) -> Callable[[Path, np.ndarray], Answer]:
     def write(path: Path, x: np.ndarray) -> Answer:
         from test_onnx_files import by_runtime, export
 
-        held = tensors()
-        export("vgg16", held, path, dynamo=dynamo)
-        return by_runtime(path, x), in_pytorch(held, x)[1]
+        state_dict = tensors()
+        export("vgg16", state_dict, path, dynamo=dynamo)
+        return by_runtime(path, x), in_pytorch(state_dict, x)[1]
 
     return write
 
@@ -185,7 +186,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path, np.ndarray], Answer]]] = {
 
 def load(path: Path, cache: Path) -> tuple[float, float]:
     """Measure seconds and MB of private memory for loading, in a new process."""
-    told = run_python(
+    output = run_python(
         f"""
 import time, gradcam
 from helpers import private_bytes
@@ -196,7 +197,7 @@ print(seconds, (private_bytes() - before) / 1e6)
 """,
         GRADCAM_CACHE=str(cache),
     )
-    seconds, memory = map(float, told.split())
+    seconds, memory = map(float, output.split())
     return seconds, memory
 
 

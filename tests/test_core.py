@@ -1,4 +1,4 @@
-"""The C core against the float64 twin, at every CPU level of this machine, and its refusals."""
+"""The C core against the float64 twin, at every CPU level of this machine, and its errors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from passes import RULES, computed, rules_of
 from gradcam import _core
 
 
-def pair_of(case):
-    """The same network twice: the core's and the twin's."""
+def build_both(case):
+    """Build the same network with the core and with the twin."""
     return case.build(_core.NetworkBuilder), case.build(reference.Builder)
 
 
@@ -51,26 +51,26 @@ FUSED = [*nets.GRAPHS, *nets.SINGLES, *(case for case in nets.POOLINGS if "max" 
 
 
 @pytest.mark.parametrize("case", FUSED, ids=nets.case_id)
-def test_fusion_changes_no_bit(case, fast_level):
-    """Which layers are kept or wanted decides which layers run in one step, and nothing else."""
+def test_fusion_gives_the_same_bits(case, fast_level):
+    """The kept and wanted layers determine which layers run in one step, but not the results."""
     made = computed(case, fast_level)
-    network, apart, last = made.network, made.tape, made.last
+    network, separate, last = made.network, made.tape, made.last
     x = case.pictures()
-    together = network.forward(x)
-    assert together.kept == (last,) and together.batch == len(x)
-    assert np.array_equal(apart.activation(last), together.activation(last))
-    silent = network.forward(x, record=False)
-    assert np.array_equal(silent.activation(last), together.activation(last))
-    seeds = random_seeds(2, apart.activation(last).shape)
+    fused = network.forward(x)
+    assert fused.kept == (last,) and fused.batch == len(x)
+    assert np.array_equal(separate.activation(last), fused.activation(last))
+    unrecorded = network.forward(x, record=False)
+    assert np.array_equal(unrecorded.activation(last), fused.activation(last))
+    seeds = random_seeds(2, separate.activation(last).shape)
     for rule in rules_of(case):
-        every = apart.backward(last, seeds, everything(network), rule)
-        for tape in (apart, together):
-            assert np.array_equal(tape.backward(last, seeds, [0], rule)[0], every[0])
+        expected = separate.backward(last, seeds, everything(network), rule)
+        for tape in (separate, fused):
+            assert np.array_equal(tape.backward(last, seeds, [0], rule)[0], expected[0])
         for layer in range(1, last):
-            assert np.array_equal(apart.backward(last, seeds, [layer], rule)[0], every[layer])
+            assert np.array_equal(separate.backward(last, seeds, [layer], rule)[0], expected[layer])
 
 
-def test_a_tape_without_a_record_has_no_way_back(small):
+def test_backward_needs_a_recorded_tape(small):
     network, x, count = small
     tape = network.forward(x, keep=[3], record=False)
     assert tape.activation(3).shape[0] == len(x)
@@ -78,7 +78,7 @@ def test_a_tape_without_a_record_has_no_way_back(small):
         tape.backward(count - 1, random_seeds(1, (len(x), *tape.shape(count - 1))), [0])
 
 
-def test_an_exact_convolution_is_closer_to_the_truth(fast_level):
+def test_exact_convolution_has_smaller_error(fast_level):
     rng = np.random.default_rng(3)
     x, weight = nets.normal(rng, 1, 64, 30, 30), nets.normal(rng, 64, 64, 3, 3)
     errors = []
@@ -94,8 +94,8 @@ def test_an_exact_convolution_is_closer_to_the_truth(fast_level):
     assert errors[0] < 1e-6
 
 
-def test_a_last_group_of_fewer_images_finds_room_for_its_blocks():
-    """Fifteen pictures go as eight and seven; seven take larger blocks of tiles than eight."""
+def test_smaller_last_group_of_images_with_larger_blocks():
+    """Fifteen pictures are processed as eight and seven; seven use larger blocks of tiles."""
     rng = np.random.default_rng(0)
     builder = _core.NetworkBuilder(3)
     builder.conv(0, nets.kernel(rng, 64, 3, 3, 3), padding=1)
@@ -104,13 +104,13 @@ def test_a_last_group_of_fewer_images_finds_room_for_its_blocks():
         builder.conv(layer, nets.kernel(rng, out, inputs, 3, 3), padding=1)
     network = builder.build()
     x = nets.normal(rng, 15, 3, 224, 224)
-    together = network.forward(x).activation(5)
+    batched = network.forward(x).activation(5)
     for i in (0, 7, 8, 14):
-        assert np.array_equal(network.forward(x[i : i + 1]).activation(5)[0], together[i])
+        assert np.array_equal(network.forward(x[i : i + 1]).activation(5)[0], batched[i])
 
 
-def test_images_go_through_in_groups_without_a_trace():
-    """Pictures so large that only some of a batch, or of the sets, go through at a time."""
+def test_groups_of_images_give_the_same_bits():
+    """Pictures so large that a batch, or the sets of seeds, are processed in groups."""
     rng = np.random.default_rng(4)
     builder = _core.NetworkBuilder(3)
     builder.conv(0, nets.normal(rng, 16, 3, 3, 3), nets.normal(rng, 16), padding=1)
@@ -120,18 +120,18 @@ def test_images_go_through_in_groups_without_a_trace():
     builder.max_pool(4, 2)
     builder.adaptive_average_pool(5, 1)
     network = builder.build()
-    x = nets.normal(rng, 3, 3, 790, 800)  # a map of 40 MB, of 117 at a time: two pictures, and one
+    x = nets.normal(rng, 3, 3, 790, 800)  # maps of 40 MB: groups of two pictures and one
     seeds = random_seeds(2, (3, 16, 1, 1))
     tape = network.forward(x, keep=[2, 5])
     wanted = [0, 5]
     gradients = tape.backward(6, seeds, wanted, "guided")
-    for i in (0, 2):  # of the first group of a set, and of the second
-        one = network.forward(x[i : i + 1], keep=[2, 5])
+    for i in (0, 2):  # in the first and the second group of a set
+        single = network.forward(x[i : i + 1], keep=[2, 5])
         for layer in (2, 5, 6):
-            assert np.array_equal(one.activation(layer)[0], tape.activation(layer)[i])
-        alone = one.backward(6, seeds[:, i : i + 1], wanted, "guided")
-        for all_, single in zip(gradients, alone, strict=True):
-            assert np.array_equal(single[:, 0], all_[:, i])
+            assert np.array_equal(single.activation(layer)[0], tape.activation(layer)[i])
+        expected = single.backward(6, seeds[:, i : i + 1], wanted, "guided")
+        for actual, desired in zip(gradients, expected, strict=True):
+            assert np.array_equal(desired[:, 0], actual[:, i])
 
 
 # --- numbers ---
@@ -163,14 +163,14 @@ def test_backward_from_the_last_layer_to_all(case, rule, fast_level):
     wanted = everything(made.network)
     expected = made.record.backward(made.last, seeds, wanted, rule)
     found = made.tape.backward(made.last, seeds, wanted, rule)
-    for one, right in zip(found, expected, strict=True):
-        assert_close(one, right, algorithm(case))
+    for actual, desired in zip(found, expected, strict=True):
+        assert_close(actual, desired, algorithm(case))
 
 
 @pytest.mark.parametrize("blocked", [False, True])
 @pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2)])
-def test_of_equal_maxima_the_first_gets_the_gradient(kernel, stride, blocked, fast_level):
-    """In reading order. Behind a convolution of few channels, 2x2 pooling runs on blocked maps."""
+def test_max_pool_gradient_goes_to_the_first_of_equal_maxima(kernel, stride, blocked, fast_level):
+    """In row-major order. After a convolution of few channels, 2x2 pooling uses blocked maps."""
     rng = np.random.default_rng(5)
     x = rng.integers(0, 3, (2, 3, 11, 14)).astype(np.float32)
     gradients = []
@@ -186,7 +186,7 @@ def test_of_equal_maxima_the_first_gets_the_gradient(kernel, stride, blocked, fa
 @pytest.mark.parametrize("seed", range(40))
 def test_arbitrary_geometry(seed, fast_level):
     case = nets.random_case(seed)
-    ours, twin = pair_of(case)
+    ours, twin = build_both(case)
     x = case.pictures()
     tape, record = ours.forward(x), twin.forward(x)
     assert_close(tape.activation(1), record.outputs[1], "convolution")
@@ -207,23 +207,23 @@ def test_whole_networks_at_every_level(case, cpu_level):
 
 
 @pytest.mark.parametrize("case", nets.SMALL_GRAPHS, ids=nets.case_id)
-def test_seeds_on_any_layer(case, fast_level):
-    """Several layers wanted at once, and one alone, which leaves other branches inactive."""
+def test_backward_from_any_layer(case, fast_level):
+    """Several wanted layers at once, and a single one, for which other branches are inactive."""
     made = computed(case, fast_level)
     for layer in everything(made.network):
         seeds = random_seeds(2, made.record.outputs[layer].shape, seed=layer)
         wanted = sorted({0, layer // 2, layer})
         expected = made.record.backward(layer, seeds, wanted, "guided")
         found = made.tape.backward(layer, seeds, wanted, "guided")
-        for number, one, right in zip(wanted, found, expected, strict=True):
-            assert_close(one, right, "network")
-            (alone,) = made.tape.backward(layer, seeds, [number], "guided")
-            assert_close(alone, right, "network")
+        for number, actual, desired in zip(wanted, found, expected, strict=True):
+            assert_close(actual, desired, "network")
+            (separate,) = made.tape.backward(layer, seeds, [number], "guided")
+            assert_close(separate, desired, "network")
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 8, 17])
 def test_batches(batch, fast_level):
-    ours, twin = pair_of(nets.by_name("vgg"))
+    ours, twin = build_both(nets.by_name("vgg"))
     x = nets.normal(np.random.default_rng(2), batch, 3, 13, 18)
     tape = ours.forward(x, keep=twin.deciding())
     record = twin.forward(x, {i: tape.activation(i) for i in twin.deciding()})
@@ -238,7 +238,7 @@ def test_batches(batch, fast_level):
 def test_any_number_of_threads(threads_used, threads, fast_level):
     _core.set_num_threads(threads_used)
     assert _core.get_num_threads() == threads_used
-    ours, twin = pair_of(nets.by_name("vgg"))
+    ours, twin = build_both(nets.by_name("vgg"))
     x = nets.normal(np.random.default_rng(2), 5, 3, 40, 37)
     tape = ours.forward(x, keep=twin.deciding())
     record = twin.forward(x, {i: tape.activation(i) for i in twin.deciding()})
@@ -260,20 +260,20 @@ def test_the_same_call_gives_the_same_bits(small, fast_level):
         )
 
 
-# --- what is asked for, and what comes back ---
+# --- arguments and results ---
 
 
-def test_wanted_layers_come_in_the_order_asked(small):
+def test_gradients_are_in_the_order_of_wanted(small):
     network, x, layers = small
     tape = network.forward(x)
     seeds = random_seeds(1, (2, 6))
-    up = tape.backward(layers - 1, seeds, [0, 2, 5])
-    down = tape.backward(layers - 1, seeds, [5, 2, 0])
-    for one, other in zip(up, reversed(down), strict=True):
+    ascending = tape.backward(layers - 1, seeds, [0, 2, 5])
+    descending = tape.backward(layers - 1, seeds, [5, 2, 0])
+    for one, other in zip(ascending, reversed(descending), strict=True):
         np.testing.assert_array_equal(one, other)
-    twice = tape.backward(layers - 1, seeds, [2, 2])
-    np.testing.assert_array_equal(twice[0], up[1])
-    np.testing.assert_array_equal(twice[1], up[1])
+    repeated = tape.backward(layers - 1, seeds, [2, 2])
+    np.testing.assert_array_equal(repeated[0], ascending[1])
+    np.testing.assert_array_equal(repeated[1], ascending[1])
     assert tape.backward(layers - 1, seeds, []) == []
 
 
@@ -291,21 +291,21 @@ def test_layers_that_do_not_feed_the_seed_have_gradient_zero():
     assert above.shape == (1, 3, 5) and not above.any()
 
 
-def test_the_gradient_at_the_seed_is_the_seed(small):
+def test_gradient_at_the_seed_layer_is_the_seed(small):
     network, x, layers = small
     seeds = random_seeds(2, (2, 6))
     (gradient,) = network.forward(x).backward(layers - 1, seeds, [layers - 1])
     np.testing.assert_array_equal(gradient, seeds)
 
 
-def test_several_seeds_are_several_passes(small, fast_level):
+def test_several_seeds_equal_separate_passes(small, fast_level):
     network, x, layers = small
     tape = network.forward(x)
     seeds = random_seeds(5, (2, 6))
-    (together,) = tape.backward(layers - 1, seeds, [0])
+    (gradients,) = tape.backward(layers - 1, seeds, [0])
     for i in range(5):
-        (alone,) = tape.backward(layers - 1, seeds[i : i + 1], [0])
-        assert_close(together[i : i + 1], alone, "network")
+        (gradient,) = tape.backward(layers - 1, seeds[i : i + 1], [0])
+        assert_close(gradients[i : i + 1], gradient, "network")
 
 
 def test_no_seeds_give_no_gradients(small):
@@ -317,7 +317,7 @@ def test_no_seeds_give_no_gradients(small):
     assert gradient.shape == (0, *x.shape)
 
 
-def test_until_stops_there(small):
+def test_until(small):
     network, x, layers = small
     full = network.forward(x, keep=range(layers))
     for layer in range(layers):
@@ -334,7 +334,7 @@ def test_until_stops_there(small):
         tape.activation(layers - 1)
 
 
-def test_what_nobody_needs_is_not_computed():
+def test_layers_that_the_output_does_not_need_are_not_computed():
     """The first head does not feed the second, which is the last layer."""
     case = nets.by_name("two-heads")
     tape = case.build(_core.NetworkBuilder).forward(case.pictures())
@@ -350,10 +350,10 @@ def test_keep(small):
         tape.activation(2)
     copy = tape.activation(1)
     copy[:] = 0
-    assert tape.activation(1).any(), "the tape is immutable: activation gives a copy"
+    assert tape.activation(1).any(), "the tape is immutable: activation returns a copy"
 
 
-def test_a_tape_outlives_its_network_and_its_pictures(small):
+def test_tape_does_not_depend_on_network_and_input_objects(small):
     network, x, layers = small
     seeds = random_seeds(1, (2, 6))
     expected = network.forward(x).backward(layers - 1, seeds, [0])[0]
@@ -363,11 +363,11 @@ def test_a_tape_outlives_its_network_and_its_pictures(small):
     np.testing.assert_array_equal(tape.backward(layers - 1, seeds, [0])[0], expected)
 
 
-def test_a_network_owns_its_weights_and_lets_them_go():
+def test_network_keeps_and_releases_its_weights():
     builder = _core.NetworkBuilder(3)
     weight = nets.normal(np.random.default_rng(0), 4, 3)
     expected = weight.copy()
-    seen = weakref.ref(weight)
+    reference_ = weakref.ref(weight)
     builder.linear(builder.flatten(0), weight)
     network = builder.build()
     del weight, builder
@@ -376,11 +376,11 @@ def test_a_network_owns_its_weights_and_lets_them_go():
     assert_close(network.forward(x).activation(2), [expected.sum(axis=1)], "sum")
     del network
     gc.collect()
-    assert seen() is None
+    assert reference_() is None
 
 
-def test_linear_weights_are_read_in_place():
-    """They can be hundreds of megabytes in a memory-mapped file: no copy may be made."""
+def test_linear_weights_are_not_copied():
+    """They can be hundreds of megabytes in a memory-mapped file."""
     weight = np.ones((4, 3), np.float32)
     builder = _core.NetworkBuilder(3)
     builder.linear(builder.flatten(0), weight)
@@ -399,7 +399,7 @@ def _unaligned(x: np.ndarray) -> np.ndarray:
     return raw.view(np.float32).reshape(x.shape)
 
 
-def test_linear_weights_are_read_where_they_lie_at_any_address(fast_level):
+def test_unaligned_linear_weights_are_not_copied(fast_level):
     raw = np.zeros(4 * 30 * 37 + 1, np.uint8)
     weight = raw[1:].view(np.float32).reshape(30, 37)
     assert not weight.flags.aligned
@@ -463,7 +463,7 @@ def test_results_are_contiguous_float32(small):
         assert array.flags.c_contiguous and array.flags.writeable
 
 
-# --- refusals ---
+# --- errors ---
 
 
 def conv(b, *args, **options):
@@ -474,25 +474,25 @@ BAD_LAYERS = {
     "no channels": (ValueError, lambda b: _core.NetworkBuilder(0)),
     "negative channels": ((ValueError, OverflowError), lambda b: _core.NetworkBuilder(-3)),
     "channels of text": (TypeError, lambda b: _core.NetworkBuilder("3")),
-    "weight of rank 3": (ValueError, lambda b: b.conv(0, np.ones((4, 3, 3)))),
+    "weight with 3 axes": (ValueError, lambda b: b.conv(0, np.ones((4, 3, 3)))),
     "empty weight": (ValueError, lambda b: b.conv(0, np.ones((0, 3, 3, 3)))),
     "empty kernel": (ValueError, lambda b: b.conv(0, np.ones((4, 3, 0, 3)))),
     "short bias": (ValueError, lambda b: conv(b, np.ones(3))),
-    "bias of rank 2": (ValueError, lambda b: conv(b, np.ones((4, 1)))),
+    "bias with 2 axes": (ValueError, lambda b: conv(b, np.ones((4, 1)))),
     "stride 0": (ValueError, lambda b: conv(b, stride=0)),
     "negative stride": (ValueError, lambda b: conv(b, stride=-1)),
     "negative padding": (ValueError, lambda b: conv(b, padding=(1, -1))),
     "dilation 0": (ValueError, lambda b: conv(b, dilation=0)),
-    "stride of three": ((TypeError, ValueError), lambda b: conv(b, stride=(1, 1, 1))),
+    "stride of three numbers": ((TypeError, ValueError), lambda b: conv(b, stride=(1, 1, 1))),
     "stride of text": ((TypeError, ValueError), lambda b: conv(b, stride="2")),
-    "half a stride": (TypeError, lambda b: conv(b, stride=1.5)),
+    "fractional stride": (TypeError, lambda b: conv(b, stride=1.5)),
     "groups 0": (ValueError, lambda b: conv(b, groups=0)),
     "negative groups": (ValueError, lambda b: conv(b, groups=-1)),
     "groups do not divide out": (
         ValueError,
         lambda b: b.conv(0, np.ones((4, 1, 3, 3)), groups=3),
     ),
-    "stride beyond size_t": ((ValueError, OverflowError), lambda b: conv(b, stride=2**70)),
+    "stride too large for size_t": ((ValueError, OverflowError), lambda b: conv(b, stride=2**70)),
     "complex weight": (TypeError, lambda b: b.conv(0, np.ones((4, 3, 3, 3), complex))),
     "object weight": (TypeError, lambda b: b.conv(0, np.full((4, 3, 3, 3), None))),
     "text weight": ((TypeError, ValueError), lambda b: b.conv(0, "weights")),
@@ -500,23 +500,26 @@ BAD_LAYERS = {
     "unknown input": (ValueError, lambda b: b.relu(7)),
     "negative input": (ValueError, lambda b: b.relu(-1)),
     "input of text": (TypeError, lambda b: b.relu("input")),
-    "half an input": (TypeError, lambda b: b.relu(0.5)),
+    "fractional input": (TypeError, lambda b: b.relu(0.5)),
     "pool kernel 0": (ValueError, lambda b: b.max_pool(0, 0)),
     "negative pool kernel": (ValueError, lambda b: b.max_pool(0, (2, -2))),
     "pool stride 0": (ValueError, lambda b: b.average_pool(0, 2, stride=0)),
-    "pool padded beyond half": (ValueError, lambda b: b.max_pool(0, 2, padding=2)),
-    "average padded beyond half": (ValueError, lambda b: b.average_pool(0, 3, padding=2)),
-    "adaptive to nothing": (ValueError, lambda b: b.adaptive_average_pool(0, 0)),
-    "adaptive to less": (ValueError, lambda b: b.adaptive_average_pool(0, (-1, 2))),
-    "affine of two lengths": (ValueError, lambda b: b.affine(0, np.ones(3), np.ones(2))),
-    "affine of rank 2": (ValueError, lambda b: b.affine(0, np.ones((3, 1)), np.ones((3, 1)))),
-    "sum of nothing": (ValueError, lambda b: b.add([])),
+    "max pool padding too large": (ValueError, lambda b: b.max_pool(0, 2, padding=2)),
+    "average pool padding too large": (ValueError, lambda b: b.average_pool(0, 3, padding=2)),
+    "adaptive pool size 0": (ValueError, lambda b: b.adaptive_average_pool(0, 0)),
+    "negative adaptive pool size": (ValueError, lambda b: b.adaptive_average_pool(0, (-1, 2))),
+    "affine of different lengths": (ValueError, lambda b: b.affine(0, np.ones(3), np.ones(2))),
+    "affine with 2 axes": (ValueError, lambda b: b.affine(0, np.ones((3, 1)), np.ones((3, 1)))),
+    "empty sum": (ValueError, lambda b: b.add([])),
     "sum with an unknown layer": (ValueError, lambda b: b.add([0, 5])),
     "sum of a number": (TypeError, lambda b: b.add(0)),
-    "concatenation of nothing": (ValueError, lambda b: b.concatenate([])),
+    "empty concatenation": (ValueError, lambda b: b.concatenate([])),
     "concatenation of text": (TypeError, lambda b: b.concatenate(["0"])),
-    "linear weight of rank 1": (ValueError, lambda b: b.linear(b.flatten(0), np.ones(3))),
-    "linear bias": (ValueError, lambda b: b.linear(b.flatten(0), np.ones((2, 3)), np.ones(3))),
+    "linear weight with 1 axis": (ValueError, lambda b: b.linear(b.flatten(0), np.ones(3))),
+    "linear bias of another length": (
+        ValueError,
+        lambda b: b.linear(b.flatten(0), np.ones((2, 3)), np.ones(3)),
+    ),
     "missing weight": (TypeError, lambda b: b.conv(0)),
     "unknown option": (TypeError, lambda b: b.relu(0, slope=0.1)),
 }
@@ -528,7 +531,7 @@ def test_bad_layers_are_refused(name):
     builder = _core.NetworkBuilder(3)
     with pytest.raises(error) as caught:
         call(builder)
-    assert str(caught.value), "the error says something"
+    assert str(caught.value), "the error has a message"
 
 
 def test_a_builder_builds_once():
@@ -554,35 +557,37 @@ def _network(describe):
     return builder.build()
 
 
-MISFITS = {
-    "conv of other channels": lambda b: b.conv(0, np.ones((4, 5, 3, 3))),
-    "groups of other channels": lambda b: conv(b, groups=2),
-    "affine of other channels": lambda b: b.affine(0, np.ones(4), np.ones(4)),
-    "sum of other sizes": lambda b: b.add([0, b.max_pool(0, 2)]),
-    "sum of other channels": lambda b: b.add([0, b.conv(0, np.ones((4, 3, 1, 1)))]),
-    "concatenated sizes": lambda b: b.concatenate([0, b.max_pool(0, 2)]),
-    "map and vector": lambda b: b.concatenate([0, b.flatten(0)]),
-    "linear of other length": lambda b: b.linear(b.flatten(0), np.ones((5, 7))),
+MISMATCHED_LAYERS = {
+    "conv with wrong channels": lambda b: b.conv(0, np.ones((4, 5, 3, 3))),
+    "groups with wrong channels": lambda b: conv(b, groups=2),
+    "affine with wrong channels": lambda b: b.affine(0, np.ones(4), np.ones(4)),
+    "sum of different sizes": lambda b: b.add([0, b.max_pool(0, 2)]),
+    "sum of different channels": lambda b: b.add([0, b.conv(0, np.ones((4, 3, 1, 1)))]),
+    "concatenation of different sizes": lambda b: b.concatenate([0, b.max_pool(0, 2)]),
+    "concatenation of map and vector": lambda b: b.concatenate([0, b.flatten(0)]),
+    "linear with wrong length": lambda b: b.linear(b.flatten(0), np.ones((5, 7))),
     "conv on a vector": lambda b: b.conv(b.flatten(0), np.ones((4, 192, 1, 1))),
     "pool of a vector": lambda b: b.max_pool(b.flatten(0), 1),
     "kernel larger than the picture": lambda b: b.conv(0, np.ones((1, 3, 9, 9))),
     "pool larger than the picture": lambda b: b.max_pool(0, 9),
-    "dilated beyond the picture": lambda b: b.conv(0, np.ones((1, 3, 3, 3)), dilation=4),
+    "dilated kernel larger than the picture": lambda b: b.conv(
+        0, np.ones((1, 3, 3, 3)), dilation=4
+    ),
 }
 
 
-@pytest.mark.parametrize("name", MISFITS)
-def test_layers_that_do_not_fit_are_refused(name):
-    """At the latest when the picture's size is known."""
+@pytest.mark.parametrize("name", MISMATCHED_LAYERS)
+def test_mismatched_layers_are_refused(name):
+    """The error is raised at the latest when the size of the picture is known."""
     with pytest.raises(ValueError, match=r"layer \d+"):
-        network = _network(MISFITS[name])
+        network = _network(MISMATCHED_LAYERS[name])
         network.shapes(8, 8)
     with pytest.raises(ValueError, match=r"layer \d+"):
-        network = _network(MISFITS[name])
+        network = _network(MISMATCHED_LAYERS[name])
         network.forward(np.zeros((1, 3, 8, 8)))
 
 
-def test_a_picture_too_small_names_the_layer():
+def test_error_of_a_too_small_picture_names_the_layer():
     def describe(b):
         x = b.max_pool(b.relu(b.conv(0, np.ones((4, 3, 3, 3)), padding=1)), 2)
         b.max_pool(x, 4)
@@ -595,8 +600,8 @@ def test_a_picture_too_small_names_the_layer():
 
 
 BAD_PICTURES = {
-    "rank 3": (ValueError, lambda x: x[0]),
-    "rank 5": (ValueError, lambda x: x[None]),
+    "3 axes": (ValueError, lambda x: x[0]),
+    "5 axes": (ValueError, lambda x: x[None]),
     "four channels": (ValueError, lambda x: np.repeat(x, 2, axis=1)[:, :4]),
     "one channel": (ValueError, lambda x: x[:, :1]),
     "no rows": (ValueError, lambda x: x[:, :, :0]),
@@ -607,7 +612,7 @@ BAD_PICTURES = {
     "nothing": ((TypeError, ValueError), lambda x: None),
     "NaN": (ValueError, lambda x: np.where(x == x.max(), np.nan, x)),
     "infinity": (ValueError, lambda x: np.where(x == x.max(), np.inf, x)),
-    "beyond float32": (ValueError, lambda x: x.astype(np.float64) * 1e300),
+    "too large for float32": (ValueError, lambda x: x.astype(np.float64) * 1e300),
 }
 
 
@@ -644,14 +649,14 @@ GOOD_SEEDS = np.ones((1, 2, 6))
 BAD_BACKWARDS = {
     "unknown layer": (ValueError, (99, GOOD_SEEDS, [0])),
     "negative layer": (ValueError, (-1, GOOD_SEEDS, [0])),
-    "seeds without a set": (ValueError, (15, np.ones((2, 6)), [0])),
+    "seeds without the axis of sets": (ValueError, (15, np.ones((2, 6)), [0])),
     "seeds of another batch": (ValueError, (15, np.ones((1, 3, 6)), [0])),
     "seeds of another length": (ValueError, (15, np.ones((1, 2, 7)), [0])),
     "seeds of another layer": (ValueError, (2, GOOD_SEEDS, [0])),
     "complex seeds": (TypeError, (15, GOOD_SEEDS.astype(complex), [0])),
     "seeds of objects": (TypeError, (15, GOOD_SEEDS.astype(object), [0])),
-    "wanted unknown": (ValueError, (15, GOOD_SEEDS, [99])),
-    "wanted negative": (ValueError, (15, GOOD_SEEDS, [-1])),
+    "wanted an unknown layer": (ValueError, (15, GOOD_SEEDS, [99])),
+    "wanted a negative layer": (ValueError, (15, GOOD_SEEDS, [-1])),
     "wanted a name": (TypeError, (15, GOOD_SEEDS, ["input"])),
     "wanted a number": (TypeError, (15, GOOD_SEEDS, 0)),
     "unknown rule": (ValueError, (15, GOOD_SEEDS, [0], "lrp")),
@@ -682,13 +687,13 @@ def test_unknown_layers_of_a_tape_are_refused(layer, small):
 
 HUGE = {
     "padding": lambda b: conv(b, padding=2**62),
-    "padding to the last": lambda b: conv(b, padding=2**63 - 1),
-    "both paddings": lambda b: conv(b, padding=2**33),
-    "adaptive": lambda b: b.adaptive_average_pool(0, (2**32, 2**32)),
-    "adaptive beyond memory": lambda b: b.adaptive_average_pool(0, (2**24, 2**24)),
+    "maximum padding": lambda b: conv(b, padding=2**63 - 1),
+    "padding of both axes": lambda b: conv(b, padding=2**33),
+    "adaptive pool": lambda b: b.adaptive_average_pool(0, (2**32, 2**32)),
+    "adaptive pool larger than memory": lambda b: b.adaptive_average_pool(0, (2**24, 2**24)),
     "dilation": lambda b: conv(b, dilation=2**63 - 1),
-    "flattened": lambda b: b.flatten(b.adaptive_average_pool(0, (2**31, 2**31))),
-    "stacked": lambda b: b.concatenate([b.adaptive_average_pool(0, 2**30)] * 4000),
+    "flatten": lambda b: b.flatten(b.adaptive_average_pool(0, (2**31, 2**31))),
+    "concatenation": lambda b: b.concatenate([b.adaptive_average_pool(0, 2**30)] * 4000),
 }
 
 
@@ -699,14 +704,14 @@ def test_huge_sizes_are_refused(name):
 
 
 @pytest.mark.parametrize("size", [(2**62, 2**62), (2**40, 3), (-1, 4), (0, 4), (2**70, 1)])
-def test_shapes_of_impossible_pictures(size, small):
+def test_shapes_of_invalid_picture_sizes(size, small):
     with pytest.raises((ValueError, MemoryError, OverflowError)):
         shapes = small[0].shapes(*size)
         assert np.prod([float(side) for side in shapes[1]]) == 8.0 * size[0] * size[1]
-        raise MemoryError("shapes alone may be stated where they can be counted")
+        raise MemoryError("shapes may be returned if they can be represented")
 
 
-RUNS_CODE = """
+RUN_CALLS = """
 import sys
 import numpy as np
 from gradcam import _core
@@ -733,7 +738,7 @@ other.relu(0)
 network = other.build()
 x = np.ones((1, 3, 4, 4), np.float32)
 for call in sys.stdin.read().splitlines():
-    print(call, file=sys.stderr, flush=True)  # the last one is what a crash was in
+    print(call, file=sys.stderr, flush=True)  # if it crashes, the last line is the call
     numbers, pair = [], []
     numbers += [Clears(numbers)] + [object() for _ in range(100)]
     pair += [Clears(pair), object()]
@@ -763,20 +768,20 @@ CALLS = [
 
 
 def test_arguments_that_run_code_cannot_crash():
-    """While an argument is converted, its own methods may change what was checked before."""
-    assert run_python(RUNS_CODE, "\n".join(CALLS)) == ""
+    """Methods that run while an argument is converted may change checked arguments."""
+    assert run_python(RUN_CALLS, "\n".join(CALLS)) == ""
 
 
-def test_types_cannot_be_made_or_subclassed_by_hand():
-    for made_by_others in (_core.Network, _core.Tape):
+def test_types_cannot_be_instantiated_or_subclassed():
+    for cls in (_core.Network, _core.Tape):
         with pytest.raises(TypeError):
-            made_by_others()
-    for final in (_core.Network, _core.Tape, _core.NetworkBuilder):
+            cls()
+    for final_cls in (_core.Network, _core.Tape, _core.NetworkBuilder):
         with pytest.raises(TypeError):
-            type("Sub", (final,), {})
+            type("Sub", (final_cls,), {})
 
 
-def test_a_network_of_nothing_but_its_input():
+def test_network_without_layers():
     network = _core.NetworkBuilder(3).build()
     x = nets.normal(np.random.default_rng(0), 1, 3, 4, 5)
     tape = network.forward(x)
@@ -790,8 +795,8 @@ def test_a_network_of_nothing_but_its_input():
 MEGABYTE = 2**20
 
 
-def _grown_by(repeat, times: int) -> int:
-    """Growth of the process over `times` calls, after as many calls to warm up."""
+def _memory_growth(repeat, times: int) -> int:
+    """Growth of resident memory during `times` calls, after as many warm-up calls."""
     for _ in range(times):
         repeat()
     before = resident_bytes()
@@ -800,8 +805,8 @@ def _grown_by(repeat, times: int) -> int:
     return resident_bytes() - before
 
 
-def test_passes_do_not_leak(threads):
-    """A pass holds over 4 MB here: 15 leaked ones would be 60 MB."""
+def test_passes_do_not_leak_memory(threads):
+    """A pass needs over 4 MB here: 15 leaks would be 60 MB."""
     _core.set_num_threads(1)
     network = nets.by_name("vgg").build(_core.NetworkBuilder)
     x = nets.normal(np.random.default_rng(2), 4, 3, 120, 120)
@@ -812,11 +817,11 @@ def test_passes_do_not_leak(threads):
         tape.backward(last, random_seeds(2, (4, 6)), [0, 2])
         tape.activation(2)
 
-    assert _grown_by(repeat, 15) < 20 * MEGABYTE
+    assert _memory_growth(repeat, 15) < 20 * MEGABYTE
 
 
-def test_networks_do_not_leak():
-    """Each holds a weight of 2 MB, converted from float64, so that the core owns the copy."""
+def test_networks_do_not_leak_memory():
+    """Each has a weight of 2 MB, converted from float64, so the core owns the copy."""
     weight = np.ones((64, 900, 3, 3))
 
     def repeat():
@@ -825,11 +830,11 @@ def test_networks_do_not_leak():
         network = builder.build()
         network.forward(np.zeros((1, 900, 3, 3)))
 
-    assert _grown_by(repeat, 40) < 20 * MEGABYTE
+    assert _memory_growth(repeat, 40) < 20 * MEGABYTE
 
 
-def test_refusals_do_not_leak(small):
-    """What is converted before it is refused (16 MB a call) is given back."""
+def test_errors_do_not_leak_memory(small):
+    """Arrays that are converted before the error (16 MB a call) are freed."""
     network, _, layers = small
     big = np.zeros((1, 3, 800, 900))
     big[0, 0, 0, 0] = np.nan
@@ -847,27 +852,27 @@ def test_refusals_do_not_leak(small):
             with pytest.raises(ValueError):
                 call()
 
-    assert _grown_by(repeat, 15) < 20 * MEGABYTE
+    assert _memory_growth(repeat, 15) < 20 * MEGABYTE
 
 
-def test_references_are_balanced(small):
-    """Arrays handed in are neither kept nor let go once too often."""
+def test_reference_counts_do_not_change(small):
+    """References to arguments are neither kept nor released too often."""
     network, x, layers = small
     seeds, wanted = random_seeds(1, (2, 6)), [0]
     tape = network.forward(x)
-    counts = [sys.getrefcount(thing) for thing in (x, seeds, wanted, network)]
+    counts = [sys.getrefcount(argument) for argument in (x, seeds, wanted, network)]
     for _ in range(20):
         again = network.forward(x, keep=wanted)
         again.backward(layers - 1, seeds, wanted)
         with pytest.raises(ValueError):
             tape.backward(layers - 1, seeds, [99])
     del again
-    assert counts == [sys.getrefcount(thing) for thing in (x, seeds, wanted, network)]
+    assert counts == [sys.getrefcount(argument) for argument in (x, seeds, wanted, network)]
 
 
 @pytest.mark.parametrize("case", nets.GRAPHS, ids=nets.case_id)
-def test_memory_may_run_out_at_any_allocation(case):
-    """Each allocation of the core in turn fails: MemoryError, and nothing stays behind."""
+def test_memory_error_at_each_allocation(case):
+    """If any allocation of the core fails, it raises MemoryError and frees its memory."""
     x = case.pictures()
     before = _core._live_allocations()
 
@@ -891,11 +896,11 @@ def test_memory_may_run_out_at_any_allocation(case):
         finally:
             _core._fail_allocations_after(-1)
         assert _core._live_allocations() == before
-    assert refused > len(case.build(_core.NetworkBuilder)), "a layer is an allocation at least"
+    assert refused > len(case.build(_core.NetworkBuilder)), "at least one allocation per layer"
     assert _core._live_allocations() == before
 
 
-def test_refusals_leave_no_block_behind(small):
+def test_errors_free_all_allocations(small):
     network, x, _ = small
     tape = network.forward(x)
     before = _core._live_allocations()
@@ -955,21 +960,27 @@ def test_resize_into_a_region(region, method, fast_level):
 
 
 BAD_RESIZES = {
-    "rank 1": (ValueError, (np.ones(3), (2, 2))),
+    "1 axis": (ValueError, (np.ones(3), (2, 2))),
     "empty map": (ValueError, (np.ones((3, 0)), (2, 2))),
     "empty size": (ValueError, (np.ones((3, 3)), (0, 2))),
     "negative size": (ValueError, (np.ones((3, 3)), (2, -2))),
-    "size of three": ((TypeError, ValueError), (np.ones((3, 3)), (2, 2, 2))),
-    "half a size": (TypeError, (np.ones((3, 3)), (2.5, 2))),
+    "size of three numbers": ((TypeError, ValueError), (np.ones((3, 3)), (2, 2, 2))),
+    "fractional size": (TypeError, (np.ones((3, 3)), (2.5, 2))),
     "unknown method": (ValueError, (np.ones((3, 3)), (2, 2), "bicubic")),
     "empty region": (ValueError, (np.ones((3, 3)), (2, 2), "nearest", (1, 1, 1, 2))),
-    "upside down": (ValueError, (np.ones((3, 3)), (2, 2), "nearest", (2, 0, 1, 2))),
-    "not a number": (ValueError, (np.ones((3, 3)), (2, 2), "nearest", (0, 0, np.nan, 2))),
-    "infinite": (ValueError, (np.ones((3, 3)), (2, 2), "nearest", (0, 0, np.inf, 2))),
-    "region of three": ((TypeError, ValueError), (np.ones((3, 3)), (2, 2), "nearest", (0, 0, 2))),
+    "reversed region": (ValueError, (np.ones((3, 3)), (2, 2), "nearest", (2, 0, 1, 2))),
+    "NaN in the region": (ValueError, (np.ones((3, 3)), (2, 2), "nearest", (0, 0, np.nan, 2))),
+    "infinite region": (ValueError, (np.ones((3, 3)), (2, 2), "nearest", (0, 0, np.inf, 2))),
+    "region of three numbers": (
+        (TypeError, ValueError),
+        (np.ones((3, 3)), (2, 2), "nearest", (0, 0, 2)),
+    ),
     "complex": (TypeError, (np.ones((3, 3), complex), (2, 2))),
-    "beyond memory": ((ValueError, MemoryError), (np.ones((3, 3)), (2**40, 2**40))),
-    "beyond counting": ((ValueError, MemoryError, OverflowError), (np.ones((3, 3)), (2**70, 2))),
+    "larger than memory": ((ValueError, MemoryError), (np.ones((3, 3)), (2**40, 2**40))),
+    "too large for size_t": (
+        (ValueError, MemoryError, OverflowError),
+        (np.ones((3, 3)), (2**70, 2)),
+    ),
 }
 
 
@@ -995,7 +1006,7 @@ def test_weighted_sum(shape, fast_level):
     assert_close(_core.weighted_sum(weights, maps), expected, "sum")
 
 
-def test_means_and_sums_refuse_shapes_that_do_not_fit():
+def test_means_and_sums_of_mismatched_shapes_are_refused():
     with pytest.raises(ValueError):
         _core.channel_mean(np.ones((3, 4)))
     with pytest.raises(ValueError):
@@ -1017,7 +1028,7 @@ def test_all_finite(bad, place, fast_level):
     assert _core.all_finite(array) is False
 
 
-# --- the machine ---
+# --- settings ---
 
 
 def test_cpu_levels(cpu_level):
@@ -1027,7 +1038,7 @@ def test_cpu_levels(cpu_level):
 
 @pytest.mark.parametrize("other", _core.cpu_levels())
 def test_the_level_may_change_between_forward_and_backward(other, cpu_level):
-    ours, twin = pair_of(nets.by_name("vgg"))
+    ours, twin = build_both(nets.by_name("vgg"))
     x = nets.normal(np.random.default_rng(2), 2, 3, 13, 18)
     tape = ours.forward(x, keep=twin.deciding())
     record = twin.forward(x, {i: tape.activation(i) for i in twin.deciding()})
@@ -1048,7 +1059,7 @@ def test_an_unknown_cpu_level_is_refused():
 
 
 @pytest.mark.parametrize("level", _core.cpu_levels())
-def test_the_environment_chooses_the_level(level):
+def test_cpu_level_from_the_environment(level):
     program = "from gradcam import _core; print(_core.cpu_level())"
     assert run_python(program, GRADCAM_CPU_LEVEL=level) == level
 
@@ -1064,7 +1075,7 @@ for use in (_core.cpu_level, _core.get_num_threads, lambda: _core.NetworkBuilder
 
 
 @pytest.mark.parametrize("variable", ["GRADCAM_CPU_LEVEL", "GRADCAM_NUM_THREADS"])
-def test_the_environment_is_not_passed_over(variable):
+def test_invalid_environment_variables_are_reported(variable):
     lines = run_python(UNKNOWN_SETTINGS, **{variable: "foo"}).splitlines()
     assert len(lines) == 3 and all(variable in line and "'foo'" in line for line in lines)
 
@@ -1078,5 +1089,5 @@ def test_bad_thread_counts_are_refused(count, threads):
     assert _core.get_num_threads() == threads
 
 
-def test_the_blas_is_described():
+def test_blas_config():
     assert isinstance(_core.blas_config(), str) and _core.blas_config()

@@ -15,7 +15,7 @@ from gradcam import _core
 RULES = ["gradient", "guided", "deconvnet"]
 # Convolutions, ReLUs and poolings in blocked layout, run in one step or drawn: these depend on the
 # vectors of a level. The other graphs do not.
-BLOCKED = ["vgg", "vgg-wide", "vgg-drawn", "stem"]
+BLOCKED = ["vgg", "vgg-wide", "vgg-narrow", "stem"]
 OTHERS = ["residual", "inception", "reused-before-relu", "two-heads", "mobile", "relu-twice"]
 
 

@@ -48,12 +48,12 @@ PARAMETERS = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers by the test's own function, and records the requests."""
+    """Answers by a function of the test, and records the requests."""
 
     server: Server
 
     def do_GET(self):
-        self.server.asked.append((self.path, self.headers.get("Range")))
+        self.server.requests.append((self.path, self.headers.get("Range")))
         self.server.behaviour(self)
 
     def log_message(self, *_):
@@ -89,7 +89,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked = []
+        self.requests = []
         self.behaviour = lambda handler: handler.answer(CONTENT)
 
     def handle_error(self, *_):  # a client that closed the connection
@@ -149,7 +149,7 @@ def closed_url() -> str:
         return f"http://127.0.0.1:{closed.server_port}/{NAME}"
 
 
-def refused(*parts: str) -> str:
+def fetch_error(*parts: str) -> str:
     """Return the message of fetch when it fails; it must contain these parts."""
     with pytest.raises(DownloadError) as caught:
         fetch("vgg16", "imagenet")
@@ -288,46 +288,48 @@ def test_the_caches_of_other_libraries(tmp_path, cache, monkeypatch, variable, f
         monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
     if off:
         monkeypatch.setenv("GRADCAM_CACHE", "off")
-    there = tmp_path / ("elsewhere" if variable else "") / folder / NAME
-    there.parent.mkdir(parents=True)
-    there.write_bytes(CONTENT)
-    assert fetch("vgg16", "imagenet") == there
+    copy = tmp_path / ("elsewhere" if variable else "") / folder / NAME
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(CONTENT)
+    assert fetch("vgg16", "imagenet") == copy
     assert files(cache) == ([] if off else [f"{NAME}.checked"])
     if not off:
         monkeypatch.setattr(download, "file_digest", None)
-        assert fetch("vgg16", "imagenet") == there
+        assert fetch("vgg16", "imagenet") == copy
 
 
 def test_a_damaged_file_of_another_library_is_ignored(tmp_path, cache, monkeypatch, server):
     peer("pooch")
     publish(monkeypatch, server.url)
-    there = tmp_path / "home/.cache/torch/hub/checkpoints" / NAME
-    there.parent.mkdir(parents=True)
-    there.write_bytes(CONTENT[:-1])
+    copy = tmp_path / "home/.cache/torch/hub/checkpoints" / NAME
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(CONTENT[:-1])
     assert fetch("vgg16", "imagenet") == cache / NAME
-    assert there.read_bytes() == CONTENT[:-1]
+    assert copy.read_bytes() == CONTENT[:-1]
 
 
 def test_without_a_cache(monkeypatch):
     publish(monkeypatch, "https://example.org/file")
     monkeypatch.setenv("GRADCAM_CACHE", "off")
-    refused("set GRADCAM_CACHE to a folder", "https://example.org/file", "gradcam.vgg16('FILE')")
+    fetch_error(
+        "set GRADCAM_CACHE to a folder", "https://example.org/file", "gradcam.vgg16('FILE')"
+    )
 
 
 # --- mirrors ---
 
 
-def test_a_mirror_in_a_folder_needs_no_network_and_no_pooch(tmp_path, cache, monkeypatch, capfd):
+def test_mirror_folder_needs_no_network_and_no_pooch(tmp_path, cache, monkeypatch, capfd):
     publish(monkeypatch, closed_url())
-    stick = tmp_path / "a stick"
-    stick.mkdir()
-    (stick / NAME).write_bytes(CONTENT)
-    monkeypatch.setenv("GRADCAM_MIRROR", stick.as_uri())
+    mirror = tmp_path / "a mirror"
+    mirror.mkdir()
+    (mirror / NAME).write_bytes(CONTENT)
+    monkeypatch.setenv("GRADCAM_MIRROR", mirror.as_uri())
     monkeypatch.setitem(sys.modules, "pooch", None)
     path = fetch("vgg16", "imagenet")
     assert path.read_bytes() == CONTENT and files(cache) == [NAME, f"{NAME}.checked"]
     out, err = capfd.readouterr()
-    assert out == "" and err == f"Downloading {stick.as_uri()}/{NAME} (1 MB) to {path}\n"
+    assert out == "" and err == f"Downloading {mirror.as_uri()}/{NAME} (1 MB) to {path}\n"
 
 
 def test_a_mirror_that_is_not_a_url(monkeypatch):
@@ -337,14 +339,14 @@ def test_a_mirror_that_is_not_a_url(monkeypatch):
         fetch("vgg16", "imagenet")
 
 
-def test_the_mirror_comes_first(cache, monkeypatch, server, second, pooch):
+def test_mirror_is_tried_first(cache, monkeypatch, server, second, pooch):
     publish(monkeypatch, second.url)
     monkeypatch.setenv("GRADCAM_MIRROR", f"http://127.0.0.1:{server.server_port}/weights/")
     assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
-    assert server.asked == [(f"/weights/{NAME}", None)] and second.asked == []
+    assert server.requests == [(f"/weights/{NAME}", None)] and second.requests == []
 
 
-def test_the_publisher_comes_after_the_mirror(tmp_path, monkeypatch, server, pooch):
+def test_publisher_is_tried_after_the_mirror(tmp_path, monkeypatch, server, pooch):
     publish(monkeypatch, server.url)
     monkeypatch.setenv("GRADCAM_MIRROR", tmp_path.as_uri())
     assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
@@ -357,7 +359,7 @@ def test_urls_are_tried_in_order(monkeypatch, server, second, pooch):
     server.behaviour = wrong
     publish(monkeypatch, closed_url(), server.url, second.url)
     assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
-    assert len(server.asked) == len(second.asked) == 1
+    assert len(server.requests) == len(second.requests) == 1
 
 
 # --- downloads ---
@@ -372,10 +374,10 @@ def test_a_download(cache, monkeypatch, server, pooch, capfd):
     assert out == "" and err == f"Downloading {server.url} (1 MB) to {path}\n"
     monkeypatch.setattr(download, "file_digest", None)
     assert fetch("vgg16", "imagenet") == path
-    assert server.asked == [(f"/{NAME}", None)], "once"
+    assert server.requests == [(f"/{NAME}", None)], "downloaded once"
 
 
-def test_a_bar_in_a_notebook(monkeypatch, server, pooch, capfd):
+def test_progress_bar_in_a_notebook(monkeypatch, server, pooch, capfd):
     peer("tqdm")
     publish(monkeypatch, server.url)
     monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
@@ -383,7 +385,7 @@ def test_a_bar_in_a_notebook(monkeypatch, server, pooch, capfd):
     assert f"{NAME}: 100%" in capfd.readouterr().err
 
 
-def test_a_bar_on_a_terminal(cache, server, pooch):
+def test_progress_bar_on_a_terminal(cache, server, pooch):
     peer("tqdm")
     reader, terminal = os.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
@@ -424,11 +426,11 @@ def silent(handler):
     time.sleep(1)
 
 
-def garbled(handler):
+def invalid_header(handler):
     handler.answer(CONTENT, length="many")
 
 
-def in_circles(handler):
+def redirect_loop(handler):
     handler.answer(b"", 302, Location=f"/{NAME}")
 
 
@@ -440,23 +442,23 @@ def in_circles(handler):
         (wrong_checksum, "received 1,048,576 bytes with another sha256"),
         (too_long, "the server sends more than the 1 MB of the file"),
         (silent, "no answer within 0.4 s"),
-        (garbled, "invalid literal for int"),
-        (in_circles, "Exceeded 30 redirects"),
+        (invalid_header, "invalid literal for int"),
+        (redirect_loop, "Exceeded 30 redirects"),
     ],
 )
 def test_failures_of_servers(cache, monkeypatch, server, pooch, behaviour, reason):
     server.behaviour = behaviour
     monkeypatch.setattr(download, "TIMEOUT", 0.4)
     publish(monkeypatch, server.url)
-    refused(f"{server.url}: {reason}", f"copy it to {cache / NAME}", "gradcam.vgg16('FILE')")
+    fetch_error(f"{server.url}: {reason}", f"copy it to {cache / NAME}", "gradcam.vgg16('FILE')")
     assert files(cache) == []
-    assert len(server.asked) == (31 if behaviour is in_circles else 1)
+    assert len(server.requests) == (31 if behaviour is redirect_loop else 1)
 
 
 def test_without_a_network(cache, monkeypatch, pooch):
     url = closed_url()
     publish(monkeypatch, url)
-    message = refused("If this computer is offline", f"copy it to {cache / NAME}", "(1 MB)")
+    message = fetch_error("If this computer is offline", f"copy it to {cache / NAME}", "(1 MB)")
     assert f"{url}: Connection refused" in message
     assert files(cache) == []
 
@@ -465,7 +467,7 @@ def test_every_url_is_named(cache, monkeypatch, server, pooch):
     server.behaviour = gone
     url = closed_url()
     publish(monkeypatch, url, server.url)
-    refused(f"({url}: Connection refused; {server.url}: the server answered 404 Not Found)")
+    fetch_error(f"({url}: Connection refused; {server.url}: the server answered 404 Not Found)")
 
 
 # --- broken connections ---
@@ -475,25 +477,25 @@ def test_a_broken_download_is_resumed(monkeypatch, server, pooch):
     """Any number of times, if each connection receives further bytes."""
     breaks = list(range(1 << 16, len(CONTENT), 1 << 16))
     server.behaviour = lambda handler: handler.answer_part(
-        (*breaks, len(CONTENT))[len(server.asked) - 1]
+        (*breaks, len(CONTENT))[len(server.requests) - 1]
     )
     publish(monkeypatch, server.url)
     assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
     assert len(breaks) == 15 > download.RETRIES
-    assert [part for _, part in server.asked] == [None, *(f"bytes={at}-" for at in breaks)]
+    assert [part for _, part in server.requests] == [None, *(f"bytes={at}-" for at in breaks)]
 
 
 def test_a_server_without_ranges(monkeypatch, server, pooch):
     """It sends the whole file from the beginning."""
 
     def behaviour(handler):
-        end = HALF if len(server.asked) == 1 else len(CONTENT)
+        end = HALF if len(server.requests) == 1 else len(CONTENT)
         handler.answer(CONTENT[:end], length=len(CONTENT))
 
     server.behaviour = behaviour
     publish(monkeypatch, server.url)
     assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
-    assert [part for _, part in server.asked] == [None, f"bytes={HALF}-"]
+    assert [part for _, part in server.requests] == [None, f"bytes={HALF}-"]
 
 
 def test_a_server_that_sends_another_range(cache, monkeypatch, server, pooch):
@@ -505,21 +507,21 @@ def test_a_server_that_sends_another_range(cache, monkeypatch, server, pooch):
 
     server.behaviour = behaviour
     publish(monkeypatch, server.url)
-    refused(f"asked for the bytes from {HALF} on, the server sent 'bytes 0-")
+    fetch_error(f"asked for the bytes from {HALF} on, the server sent 'bytes 0-")
     assert files(cache) == []
 
 
 def test_connections_that_always_break_at_the_same_byte(cache, monkeypatch, server, pooch):
     server.behaviour = lambda handler: handler.answer(CONTENT[:HALF], length=len(CONTENT))
     publish(monkeypatch, server.url)
-    refused(f"interrupted after {HALF:,} bytes")
-    assert len(server.asked) == 1 + download.RETRIES
+    fetch_error(f"interrupted after {HALF:,} bytes")
+    assert len(server.requests) == 1 + download.RETRIES
     assert files(cache) == []
 
 
 def test_a_server_that_stops_sending(monkeypatch, server, pooch):
     def behaviour(handler):
-        if len(server.asked) == 1:
+        if len(server.requests) == 1:
             handler.answer(CONTENT[:HALF], length=len(CONTENT))
             time.sleep(1)
         else:
@@ -534,7 +536,7 @@ def test_a_server_that_stops_sending(monkeypatch, server, pooch):
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_server_that_is_busy(monkeypatch, server, pooch, status):
     def behaviour(handler):
-        if len(server.asked) < 3:
+        if len(server.requests) < 3:
             handler.answer(b"later", status)
         else:
             handler.answer(CONTENT)
@@ -548,7 +550,7 @@ def test_another_url_starts_from_the_beginning(monkeypatch, server, second, pooc
     server.behaviour = lambda handler: handler.answer(b"?" * HALF, length=len(CONTENT))
     publish(monkeypatch, server.url, second.url)
     assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
-    assert second.asked == [(f"/{NAME}", None)]
+    assert second.requests == [(f"/{NAME}", None)]
 
 
 # --- the disk ---
@@ -558,11 +560,11 @@ def test_too_little_free_space(cache, monkeypatch):
     publish(monkeypatch, closed_url())
     full = SimpleNamespace(f_bavail=10, f_frsize=4096)
     monkeypatch.setattr(os, "statvfs", lambda path: full)
-    refused(f"needs 1 MB in {cache}, but only 0 MB are free", "GRADCAM_CACHE")
+    fetch_error(f"needs 1 MB in {cache}, but only 0 MB are free", "GRADCAM_CACHE")
     assert files(cache) == []
 
 
-def test_a_disk_that_fills_up(cache, server, pooch):
+def test_disk_becomes_full_during_download(cache, server, pooch):
     """The system refuses further writes, as on a full disk."""
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({HALF}, {HALF}))"
     catch = "try: download.fetch('vgg16', 'imagenet')\nexcept OSError as error: print(error)"
@@ -575,7 +577,7 @@ def test_a_disk_that_fills_up(cache, server, pooch):
 def test_a_folder_that_cannot_be_created(tmp_path, monkeypatch):
     (tmp_path / "cache").write_bytes(b"a file")
     publish(monkeypatch, closed_url())
-    refused(f"cannot be stored in {tmp_path / 'cache' / 'weights'} (", "set GRADCAM_CACHE")
+    fetch_error(f"cannot be stored in {tmp_path / 'cache' / 'weights'} (", "set GRADCAM_CACHE")
 
 
 def test_a_folder_that_is_not_writable(cache, monkeypatch):
@@ -584,14 +586,14 @@ def test_a_folder_that_is_not_writable(cache, monkeypatch):
     cache.chmod(0o500)
     if os.access(cache, os.W_OK):
         pytest.skip("root may write to any folder")
-    refused(f"cannot be stored in {cache} (Permission denied)")
+    fetch_error(f"cannot be stored in {cache} (Permission denied)")
     cache.chmod(0o700)
 
 
 # --- concurrent processes ---
 
 
-class Halfway:
+class PausingServer:
     """A server that stops in the middle of the file until the test continues it."""
 
     def __init__(self):
@@ -608,7 +610,7 @@ class Halfway:
 
 def test_two_processes_at_once(cache, server, pooch):
     """The second process waits for the first and uses its file."""
-    server.behaviour = halfway = Halfway()
+    server.behaviour = halfway = PausingServer()
     with started(program(server.url)) as first:
         assert halfway.reached.wait(30)
         with started(program(server.url)) as second:
@@ -617,13 +619,13 @@ def test_two_processes_at_once(cache, server, pooch):
             outputs = [process.communicate(timeout=30)[0].strip() for process in (first, second)]
     assert first.returncode == second.returncode == 0
     assert outputs == [str(cache / NAME)] * 2
-    assert (cache / NAME).read_bytes() == CONTENT and len(server.asked) == 1
+    assert (cache / NAME).read_bytes() == CONTENT and len(server.requests) == 1
     assert files(cache) == [NAME, f"{NAME}.checked"]
 
 
 def test_a_process_that_is_killed(cache, monkeypatch, server, pooch):
     """Its lock is released; the next process ignores and removes its temporary file."""
-    server.behaviour = halfway = Halfway()
+    server.behaviour = halfway = PausingServer()
     with started(program(server.url)) as killed:
         assert halfway.reached.wait(30)
         killed.send_signal(signal.SIGKILL)
@@ -690,7 +692,7 @@ def test_notes_in_a_shared_folder_are_not_trusted(cache, monkeypatch, shared):
 
 
 def test_a_process_that_is_interrupted(cache, server, pooch):
-    server.behaviour = halfway = Halfway()
+    server.behaviour = halfway = PausingServer()
     with started(program(server.url)) as interrupted:
         assert halfway.reached.wait(30)
         interrupted.send_signal(signal.SIGINT)
@@ -709,7 +711,7 @@ def test_threads_at_once(cache, monkeypatch, server, pooch):
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert paths == [cache / NAME] * 5 and len(server.asked) == 1
+    assert paths == [cache / NAME] * 5 and len(server.requests) == 1
     assert files(cache) == [NAME, f"{NAME}.checked"]
 
 

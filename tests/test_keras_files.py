@@ -1,4 +1,4 @@
-"""Keras's files: those that Keras wrote (data/), other ways to store the same, malicious ones."""
+"""Keras's files: written by Keras (data/), with other HDF5 storage, and malicious files."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ def test_files_of_keras(name):
 @pytest.mark.parametrize(
     ("name", "eps"), [("small.h5", 1e-4), ("small.keras", 1e-4), ("small.weights.h5", 1e-3)]
 )
-def test_epsilon_comes_from_the_configuration_or_is_kerass(name, eps):
+def test_epsilon_of_the_configuration_or_the_default_of_keras(name, eps):
     assert float(keras.read(DATA / name).metadata["eps"]) == eps
 
 
-def test_this_process_does_not_load_the_library():
+def test_h5py_is_not_imported_in_this_process():
     path = str(DATA / "small.keras")
     program = f"import sys; from gradcam._weights import keras; keras.read({path!r}); "
     assert run_python(program + "print('h5py' in sys.modules)") == "False"
 
 
-def test_without_h5py_the_message_says_what_to_install(monkeypatch):
+def test_error_without_h5py_names_the_package(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=re.escape('pip install "gradcam[keras]"')):
         keras.read(DATA / "small.h5")
@@ -86,7 +86,7 @@ def members() -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_packed_again_with_deflate(members, tmp_path):
+def test_deflated_archive(members, tmp_path):
     assert_counted(keras.read(packed(tmp_path / "d.keras", members, zipfile.ZIP_DEFLATED)))
 
 
@@ -107,8 +107,8 @@ def test_a_configuration_without_layers_is_skipped(config, members, tmp_path):
 
 
 REFUSED_ARCHIVES = {
-    "no config": ({"config.json": None}, "config.json"),
-    "no weights": ({"model.weights.h5": None}, "without model.weights.h5"),
+    "missing config": ({"config.json": None}, "config.json"),
+    "missing weights": ({"model.weights.h5": None}, "without model.weights.h5"),
     "shards": ({"model.weights.json": b"{}"}, "several shards"),
     "not JSON": ({"config.json": b"{"}, "not JSON"),
     "deep JSON": ({"config.json": b'{"config":' * 100_000}, "not JSON"),
@@ -130,8 +130,8 @@ def test_archives_that_are_refused(name, method, members, tmp_path):
 # ------------------------------------------------------------------------------ HDF5
 
 
-def written(path: Path, **datasets) -> Path:
-    """A file of one fully connected layer, with these two variables."""
+def write_layer(path: Path, **datasets) -> Path:
+    """Write a file of one fully connected layer with these variables; return the path."""
     with h5py.File(path, "w") as file:
         group = file.create_group("layers/dense/vars")
         for name, arguments in datasets.items():
@@ -141,9 +141,12 @@ def written(path: Path, **datasets) -> Path:
 
 VALUES = np.arange(60, dtype=np.float32).reshape(12, 5) / 16
 
-STORED = {
+STORAGE = {
     "gzip": ({"compression": "gzip", "chunks": (5, 3)}, False),
-    "gzip, shuffled, summed": ({"compression": "gzip", "shuffle": True, "fletcher32": True}, False),
+    "gzip, shuffle, checksum": (
+        {"compression": "gzip", "shuffle": True, "fletcher32": True},
+        False,
+    ),
     "lzf": ({"compression": "lzf"}, False),
     "chunks": ({"chunks": (12, 2)}, False),
     "big-endian": ({"dtype": ">f4"}, False),
@@ -153,10 +156,10 @@ STORED = {
 }
 
 
-@pytest.mark.parametrize("name", STORED)
-def test_ways_to_store_a_dataset(name, tmp_path):
-    how, mapped = STORED[name]
-    path = written(tmp_path / "w.h5", n0={"data": VALUES, **how}, n1={"data": VALUES[0]})
+@pytest.mark.parametrize("name", STORAGE)
+def test_dataset_storage(name, tmp_path):
+    options, mapped = STORAGE[name]
+    path = write_layer(tmp_path / "w.h5", n0={"data": VALUES, **options}, n1={"data": VALUES[0]})
     weights = keras.read(path)
     assert list(weights.tensors) == ["dense/kernel", "dense/bias"]
     kernel = weights.tensors["dense/kernel"]
@@ -191,8 +194,8 @@ def test_bfloat16_integers_and_compact_datasets(tmp_path):
     assert tensors["nothing/kernel"].shape == (0, 4)
 
 
-def test_a_file_that_begins_after_a_user_block(tmp_path):
-    """Offsets count from the beginning of the file, not of the HDF5 data."""
+def test_file_with_a_user_block(tmp_path):
+    """Offsets are from the beginning of the file, not of the HDF5 data."""
     with h5py.File(tmp_path / "w.h5", "w", userblock_size=1024) as file:
         file.create_dataset("layers/dense/vars/0", data=VALUES)
     tensors = keras.read(tmp_path / "w.h5").tensors
@@ -203,8 +206,8 @@ def test_layers_without_names_are_ordered_by_number(tmp_path):
     convolutions = ["conv2d", *(f"conv2d_{i}" for i in range(1, 13))]
     dense = ["dense", "dense_1", "dense_2"]
     with h5py.File(tmp_path / "w.h5", "w") as file:
-        for place in [*dense[::-1], *convolutions[::-1], "conv2d_transpose"]:
-            file.create_dataset(f"layers/{place}/vars/0", data=np.ones((1, 2), np.float32))
+        for layer in [*dense[::-1], *convolutions[::-1], "conv2d_transpose"]:
+            file.create_dataset(f"layers/{layer}/vars/0", data=np.ones((1, 2), np.float32))
         file.create_dataset("optimizer/vars/0", data=np.ones(3))
         file.create_dataset("layers/dropout/seed_generator/vars/0", data=np.arange(2))
     names = [name.removesuffix("/kernel") for name in keras.read(tmp_path / "w.h5").tensors]
@@ -225,7 +228,7 @@ def legacy(path: Path, layers: dict[str, dict[str, np.ndarray]], **attributes) -
     return path
 
 
-def test_the_order_of_layers_is_the_models_not_that_of_their_numbers(tmp_path):
+def test_layers_are_in_the_order_of_the_model(tmp_path):
     weights = keras.read(
         legacy(tmp_path / "w.h5", {n: {f"{n}/kernel:0": VALUES} for n in ("dense_1", "dense")})
     )
@@ -241,15 +244,15 @@ def test_the_order_of_layers_is_the_models_not_that_of_their_numbers(tmp_path):
         (["layers/block/dense"], False),
     ],
 )
-def test_groups_named_after_attributes_have_no_order(places, ordered, tmp_path):
+def test_groups_named_after_attributes_are_unordered(places, ordered, tmp_path):
     with h5py.File(tmp_path / "w.h5", "w") as file:
         for place in places:
             file.create_dataset(f"{place}/vars/0", data=VALUES)
     assert keras.read(tmp_path / "w.h5").ordered == ordered
 
 
-def test_names_of_keras_2(tmp_path):
-    """With TensorFlow's suffixes for unique names, and models within models."""
+def test_layer_names_of_keras_2(tmp_path):
+    """With TensorFlow's suffixes of unique names, and nested models."""
     one = np.ones((2, 2), np.float32)
     path = legacy(
         tmp_path / "w.h5",
@@ -278,7 +281,7 @@ def test_names_of_keras_2(tmp_path):
     assert not weights.ordered  # a nested model lists trainable weights first
 
 
-def test_many_names_in_several_attributes(tmp_path):
+def test_names_split_over_several_attributes(tmp_path):
     path = legacy(tmp_path / "w.h5", {n: {f"{n}/kernel:0": VALUES} for n in "abc"})
     with h5py.File(path, "r+") as file:
         del file.attrs["layer_names"]
@@ -287,7 +290,7 @@ def test_many_names_in_several_attributes(tmp_path):
     assert list(keras.read(path).tensors) == ["c/kernel", "a/kernel", "b/kernel"]
 
 
-# ------------------------------------------------------------------------------ refused
+# ------------------------------------------------------------------------------ errors
 
 
 def soft_link(group, file, folder):
@@ -394,7 +397,7 @@ def huge_chunk(group, file, folder):
 def bomb(group, file, folder):
     chunk = np.zeros((1000, 1000), "<f4")
     data = group.create_dataset("1", (10**6, 1000), "<f4", chunks=chunk.shape, compression=9)
-    stored = b"x\\x9c"  # never unpacked
+    stored = b"x\\x9c"  # never decompressed
     for i in range(1000):
         data.id.write_direct_chunk((1000 * i, 0), stored)
 
@@ -443,7 +446,7 @@ MALICIOUS = {
 
 
 @pytest.mark.parametrize("build", MALICIOUS, ids=lambda build: build.__name__)
-def test_objects_that_weight_files_do_not_need_are_refused(build, tmp_path):
+def test_unsupported_hdf5_objects_are_refused(build, tmp_path):
     path = tmp_path / "malicious.h5"
     with h5py.File(path, "w") as file:
         group = file.create_group("layers/dense/vars")
@@ -454,7 +457,7 @@ def test_objects_that_weight_files_do_not_need_are_refused(build, tmp_path):
         hdf5_child.describe(hdf5_child.Window(file.fileno(), 0, size), size)
 
 
-def test_a_refusal_of_the_child(tmp_path):
+def test_errors_of_the_child_process_are_raised(tmp_path):
     path = tmp_path / "malicious.h5"
     with h5py.File(path, "w") as file:
         soft_link(file.create_group("layers/dense/vars"), file, tmp_path)
@@ -478,22 +481,22 @@ def _attribute(group, name, value):
 
 
 WRONG = {
-    "a layer's group is missing": (_without("fc1"), "'fc1' but has no group"),
-    "a dataset is missing": (_without("fc1/fc1_W_1:0"), "no such dataset"),
-    "a name leads nowhere": (_attribute("fc1", "weight_names", [b"../x"]), "no such dataset"),
-    "names are numbers": (_attribute("fc1", "weight_names", [1, 2]), "not a list of names"),
-    "names are one text": (_attribute("fc1", "weight_names", b"x"), "not a list of names"),
-    "a layer occurs twice": (_attribute("/", "layer_names", [b"fc1", b"fc1"]), "twice"),
-    "a name is not text": (_attribute("fc1", "weight_names", [b"\xff"]), "damaged"),
+    "missing group": (_without("fc1"), "'fc1' but has no group"),
+    "missing dataset": (_without("fc1/fc1_W_1:0"), "no such dataset"),
+    "name without a dataset": (_attribute("fc1", "weight_names", [b"../x"]), "no such dataset"),
+    "numbers as names": (_attribute("fc1", "weight_names", [1, 2]), "not a list of names"),
+    "string instead of names": (_attribute("fc1", "weight_names", b"x"), "not a list of names"),
+    "duplicate layer": (_attribute("/", "layer_names", [b"fc1", b"fc1"]), "twice"),
+    "name that is not text": (_attribute("fc1", "weight_names", [b"\xff"]), "damaged"),
     "Theano's backend": (_attribute("/", "backend", b"theano"), "Theano's order"),
     "no layers": (_attribute("/", "layer_names", np.zeros(0)), "without Keras weights"),
-    "a configuration of numbers": (_attribute("/", "model_config", [1.0, 2.0]), "not JSON"),
-    "a configuration that is not JSON": (_attribute("/", "model_config", "{"), "not JSON"),
+    "numbers as configuration": (_attribute("/", "model_config", [1.0, 2.0]), "not JSON"),
+    "configuration that is not JSON": (_attribute("/", "model_config", "{"), "not JSON"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_files_with_something_wrong(name, tmp_path):
+def test_invalid_files(name, tmp_path):
     change, message = WRONG[name]
     path = tmp_path / "wrong.h5"
     path.write_bytes((DATA / "small_2016.h5").read_bytes())
@@ -503,7 +506,7 @@ def test_files_with_something_wrong(name, tmp_path):
         keras.read(path)
 
 
-def test_theanos_files_are_recognised_by_their_shapes(tmp_path):
+def test_theano_files_are_detected_from_shapes(tmp_path):
     kernels = {
         "conv_1": {"conv_1_W": np.ones((8, 3, 3, 3))},
         "conv_2": {"c_W": np.ones((8, 8, 3, 3))},
@@ -520,7 +523,7 @@ def test_files_older_than_keras_1(tmp_path):
         keras.read(tmp_path / "0.h5")
 
 
-def test_hdf5_of_somebody_else(tmp_path):
+def test_hdf5_without_keras_weights(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["measurements/today"] = VALUES
     with pytest.raises(WeightsError, match=r"without Keras weights.*measurements/today"):
@@ -540,8 +543,8 @@ def test_truncated(name, tmp_path):
             keras.read(path)
 
 
-def _says(program: str):
-    """Instead of the child: another program, with the same pipes."""
+def _replace_child(program: str):
+    """Return a function that starts another program instead of the child, with the same pipes."""
     return lambda *_: subprocess.Popen(
         [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
@@ -550,18 +553,18 @@ def _says(program: str):
     )
 
 
-ENDS = {
-    "a crash": (f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})", "crashed.*-11"),
-    "silence": ("", "crashed.*status 0|timed out"),
+FAILING_CHILDREN = {
+    "crash": (f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})", "crashed.*-11"),
+    "no output": ("", "crashed.*status 0|timed out"),
     "not JSON": ("print('?')", "damaged"),
     "other JSON": ("print('{}')", "damaged"),
-    "half a line": ("print('{', end='')", "damaged"),
-    "an offset before the file": (
+    "incomplete line": ("print('{', end='')", "damaged"),
+    "negative offset": (
         'print(\'{"groups": [], "datasets": [{"path": "a", "shape": [1], "dtype": '
         '"<f4", "offset": -9}]}\')',
         "damaged",
     ),
-    "an offset behind the file": (
+    "offset beyond the file": (
         'print(\'{"groups": [], "datasets": [{"path": "a", "shape": [1], "dtype": '
         '"<f4", "offset": 9999999}]}\')',
         "beyond the file",
@@ -569,37 +572,37 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("name", ENDS)
-def test_a_child_that_fails_is_a_damaged_file(name, monkeypatch):
-    program, message = ENDS[name]
-    monkeypatch.setattr(hdf5, "_start", _says(program))
+@pytest.mark.parametrize("name", FAILING_CHILDREN)
+def test_failing_child_process_raises(name, monkeypatch):
+    program, message = FAILING_CHILDREN[name]
+    monkeypatch.setattr(hdf5, "_start", _replace_child(program))
     with pytest.raises(WeightsError, match=rf"small\.h5.*({message})"):
         keras.read(DATA / "small.h5")
 
 
-def test_a_child_that_does_not_answer_is_killed(monkeypatch):
-    monkeypatch.setattr(hdf5, "_start", _says("import time; time.sleep(600)"))
+def test_child_process_times_out(monkeypatch):
+    monkeypatch.setattr(hdf5, "_start", _replace_child("import time; time.sleep(600)"))
     monkeypatch.setattr(hdf5, "TABLE_SECONDS", 0)
     monkeypatch.setattr(hdf5, "_WAITING_SECONDS", 0.1)
     with pytest.raises(WeightsError, match="timed out"):
         keras.read(DATA / "small.h5")
 
 
-def test_a_file_that_crashes_the_library():
-    """Found by fuzzing: HDF5 2.0 reads beyond its memory. Other versions can refuse the file."""
+def test_file_that_crashes_libhdf5():
+    """Found by fuzzing: HDF5 2.0 reads out of bounds. Other versions can refuse the file."""
     with pytest.raises(WeightsError, match=r"crashes_libhdf5\.h5: (damaged as|unreadable as) HDF5"):
         keras.read(DATA / "crashes_libhdf5.h5")
 
 
-def test_a_file_that_the_library_never_finishes(monkeypatch):
-    """Found by fuzzing: HDF5 2.0 loops without end."""
+def test_file_that_makes_libhdf5_loop_forever(monkeypatch):
+    """Found by fuzzing: HDF5 2.0 loops forever."""
     monkeypatch.setattr(hdf5, "TABLE_SECONDS", 0)
     monkeypatch.setattr(hdf5, "_WAITING_SECONDS", 1)
     with pytest.raises(WeightsError, match=r"stops_libhdf5\.h5: (damaged as|unreadable as) HDF5"):
         keras.read(DATA / "stops_libhdf5.h5")
 
 
-def test_the_child_has_little_memory_and_writes_no_core(tmp_path):
+def test_limits_of_the_child_process(tmp_path):
     program = (
         "import resource as r; from gradcam._weights import hdf5_child\n"
         "hdf5_child._limit(1 << 28, 5)\n"
@@ -612,8 +615,8 @@ def test_the_child_has_little_memory_and_writes_no_core(tmp_path):
         assert answer[2:] == ["refused"]
 
 
-def test_compressed_values_that_are_damaged(tmp_path):
-    path = written(
+def test_damaged_compressed_values(tmp_path):
+    path = write_layer(
         tmp_path / "w.h5", n0={"data": VALUES, "compression": "gzip", "fletcher32": True}
     )
     with h5py.File(path) as file:
@@ -625,7 +628,7 @@ def test_compressed_values_that_are_damaged(tmp_path):
         keras.read(path)
 
 
-def test_windows_of_a_file(tmp_path):
+def test_window_of_a_file(tmp_path):
     """The window of a .keras file begins and ends with the member."""
     (tmp_path / "f").write_bytes(bytes(range(100)))
     with open(tmp_path / "f", "rb") as file:

@@ -1,4 +1,4 @@
-"""Files of labels: every form that is read, and files that are refused."""
+"""Files of labels: all supported formats, and files that are refused."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def written(tmp_path: Path, content: str | bytes) -> Path:
     return path
 
 
-# --- forms: name, content, synsets ---
+# --- formats: name, content, synsets ---
 
 SHORT = ["tench", "goldfish", "great white shark"]
-FORMS = {
+FORMATS = {
     "one label per line": (lines(*NAMES), PLAIN, NAMES),
     "numbered with a colon": (lines(*(f"{i}: {n}" for i, n in enumerate(NAMES))), PLAIN, NAMES),
     "numbered with a space": (lines(*(f"{i} {n}" for i, n in enumerate(NAMES))), PLAIN, NAMES),
@@ -103,13 +103,13 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("name", FORMS)
-@pytest.mark.parametrize("end", ["as it is", "Windows", "old Mac", "no line end", "BOM", "blanks"])
-def test_forms(name, end, tmp_path):
-    content, synsets, names = FORMS[name]
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("end", ["unchanged", "Windows", "old Mac", "no line end", "BOM", "blanks"])
+def test_formats(name, end, tmp_path):
+    content, synsets, names = FORMATS[name]
     names = names or [*NAMES, "jack-o'-lantern"]
     raw = {
-        "as it is": content,
+        "unchanged": content,
         "Windows": content.replace("\n", "\r\n"),
         "old Mac": content.replace("\n", "\r"),
         "no line end": content.rstrip("\n"),
@@ -125,8 +125,8 @@ def test_the_path_may_be_a_string(tmp_path):
     assert len(Labels.read(str(written(tmp_path, "a\nb")))) == 2
 
 
-def test_imagenet_in_every_form(tmp_path):
-    """All 1000 classes as each tool writes them; those with indices in any order."""
+def test_imagenet_in_every_format(tmp_path):
+    """All 1000 classes in the format of each tool; formats with indices in random order."""
     labels = imagenet.labels()
     table = [(target.index, target.synset, target.label) for target in labels]
     mixed = random.Random(0).sample(table, len(table))
@@ -141,7 +141,7 @@ def test_imagenet_in_every_form(tmp_path):
 
 
 def test_every_name_in_a_label_finds_the_class(tmp_path):
-    labels = Labels.read(written(tmp_path, FORMS["Caffe's synset_words.txt"][0]))
+    labels = Labels.read(written(tmp_path, FORMATS["Caffe's synset_words.txt"][0]))
     for name in ("tench, Tinca tinca", "tench", "Tinca_tinca", "TINCA TINCA", "n01440764"):
         assert labels.find(name).index == 0
     assert labels.find("man-eater").index == 2
@@ -160,7 +160,7 @@ def test_accents_are_found_in_every_encoding_of_unicode():
     assert Labels(["caf\u00e9", "tea"]).find("cafe\u0301").index == 0
 
 
-def test_labels_of_a_file_fit_a_network(tmp_path):
+def test_labels_from_a_file_in_a_network(tmp_path):
     labels = Labels.read(written(tmp_path, "doctor\nnurse\n"))
     network = gradcam.vgg16(gradcam.vgg16.random_tensors(width=2, fc=4, classes=2), labels=labels)
     assert network.labels.find("nurse").index == 1
@@ -179,9 +179,9 @@ BAD = {
     "a web page": ("<!DOCTYPE html><html>\n404", "web page"),
     "LFS": ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "Git LFS"),
     "an empty line": ("cat\n\ndog\n", "line 2 is empty"),
-    "a hole": ("0 cat\n1 dog\n3 cow\n", "no class has index 2"),
-    "from one": ("1: cat\n2: dog\n", "no class has index 0"),
-    "an index twice": ("0: cat\n1: dog\n1: cow\n", "line 2 and line 3 both have index 1"),
+    "missing index in the middle": ("0 cat\n1 dog\n3 cow\n", "no class has index 2"),
+    "indices from one": ("1: cat\n2: dog\n", "no class has index 0"),
+    "duplicate index": ("0: cat\n1: dog\n1: cow\n", "line 2 and line 3 both have index 1"),
     "an index missing": ("0 cat\ndog\n2 cow\n", "line 2 has no index"),
     "an index without label": ("0: cat\n1:\n", "line 2 has no label"),
     "a synset twice": (f"{SYNSETS[0]} a\n{SYNSETS[0]} b\n", "line 1 and line 2 both have synset"),
@@ -191,36 +191,39 @@ BAD = {
     "two indices": ("0\t7\n1\t8\n", "line 1 has 2 columns"),
     "an unknown column": ("label\tweight\ncat\t1\n", "line 1: the column 'weight' is unknown"),
     "an unknown column of a csv": ("weight,label\n1,cat\n", "the column 'weight' is unknown"),
-    "a column twice": ("label,name\ncat,dog\n", "line 1: the column 'name' has the same meaning"),
-    "a column more": ("0,cat\n1,dog,canis\n", "line 2 has 3 columns, but the first line has 2"),
-    "a column less": ("0\tcat\n1\n", "line 2 has 1 columns, but the first line has 2"),
-    "no index": ("0\tcat\nx\tdog\n", "line 2: 'x' is not an index"),
-    "no synset": (f"{SYNSETS[0]}\tcat\nx\tdog\n", "line 2: 'x' is not a synset"),
+    "duplicate column": ("label,name\ncat,dog\n", "line 1: the column 'name' has the same meaning"),
+    "row with more columns": (
+        "0,cat\n1,dog,canis\n",
+        "line 2 has 3 columns, but the first line has 2",
+    ),
+    "row with fewer columns": ("0\tcat\n1\n", "line 2 has 1 columns, but the first line has 2"),
+    "text as index": ("0\tcat\nx\tdog\n", "line 2: 'x' is not an index"),
+    "text as synset": (f"{SYNSETS[0]}\tcat\nx\tdog\n", "line 2: 'x' is not a synset"),
     "a negative index": ("0,cat\n-1,dog\n", "line 2: '-1' is not an index"),
     "a very long index": ("index,label\n" + "9" * 5000 + ",cat\n", "line 2: '9+' is not an index"),
     "an index too large": ("999999999,cat\n0,dog\n", "no class has index 1"),
     "an open quote": ('0,"cat\n1,dog\n', "line 1 cannot be split"),
-    "text behind a quote": ('"0"x\tcat\n', "line 1 cannot be split"),
+    "text after a quote": ('"0"x\tcat\n', "line 1 cannot be split"),
     "a label of two lines": ('0,"a\nb"\n1,c\n', "line 2 contains a character"),
     "only a header": ("index,label\n", "contains no class"),
     "a terminal sequence": (
         "cat\nd\x1b[31mog\n",
         "contains a character that cannot be printed",
     ),
-    "a late tab": ("cat\ndog\tcanis\n", "contains a character that cannot be printed"),
-    "half a pair": (r'["cat", "\ud800"]', "entry 1 contains a character that cannot be printed"),
+    "tab in a label": ("cat\ndog\tcanis\n", "contains a character that cannot be printed"),
+    "lone surrogate": (r'["cat", "\ud800"]', "entry 1 contains a character that cannot be printed"),
     "broken json": ('{\n"0": "cat",\n"1" "dog"}', "line 3, column 5"),
-    "cut json": ('["cat", "do', "line 1, column 9"),
-    "cut Python": ("{0: 'cat', 1: 'do", "line 1, column 2"),
-    "other Python": ("{0: __import__('os').getcwd()}", "line 1, column 2"),
+    "truncated json": ('["cat", "do', "line 1, column 9"),
+    "truncated Python": ("{0: 'cat', 1: 'do", "line 1, column 2"),
+    "Python expression": ("{0: __import__('os').getcwd()}", "line 1, column 2"),
     "json numbers": ("[1, 2]", "entry 0 is neither"),
     "json triples": ('[["a", "b", "c"]]', "entry 0 is neither"),
     "json nulls": ('{"0": null}', "entry '0' is neither"),
-    "json of neither": ('{"0": "cat", "dog": "cow"}', "'dog' is not an index"),
-    "json truth": ('{"cat": true}', "'cat' is not an index"),
+    "json with mixed keys": ('{"0": "cat", "dog": "cow"}', "'dog' is not an index"),
+    "json booleans": ('{"cat": true}', "'cat' is not an index"),
     "json key twice": ('{"0": "cat", "0": "dog"}', "key '0' is used twice"),
     "json very long number": ('{"cat": %s}' % ("9" * 5000), "the number 9+... is not an index"),
-    "json hole": ('{"0": "cat", "2": "dog"}', "no class has index 1"),
+    "json with a missing index": ('{"0": "cat", "2": "dog"}', "no class has index 1"),
     "json same number": ('{"0": "cat", "00": "dog"}', "both have index 0"),
     "json negative": ('{"cat": -1, "dog": 0}', "no class has index 1"),
     "json empty list": ("[]", "contains no class"),
@@ -231,7 +234,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_files_are_refused_with_one_sentence(name, tmp_path):
+def test_error_messages_of_bad_files(name, tmp_path):
     content, match = BAD[name]
     path = written(tmp_path, content)
     with pytest.raises(ValueError, match=match) as caught:
@@ -241,11 +244,11 @@ def test_bad_files_are_refused_with_one_sentence(name, tmp_path):
     assert len(message) < len(str(path)) + 250 and "\n" not in message and message.isprintable()
 
 
-def test_large_files_are_refused_unread(tmp_path):
+def test_large_files_are_refused_without_reading(tmp_path):
     path = tmp_path / "weights.pth"
     with open(path, "wb") as file:
         file.write(b"cat\n")
-        file.truncate(1 << 40)  # sparse: takes no space
+        file.truncate(1 << 40)  # sparse: needs no disk space
     with pytest.raises(ValueError, match="4 MB"):
         Labels.read(path)
 
@@ -257,7 +260,7 @@ def test_missing_files_and_folders_raise_oserror(tmp_path):
         Labels.read(tmp_path)
 
 
-SAMPLES = [content for content, *_ in [*FORMS.values(), *BAD.values()] if len(content) < 2000]
+SAMPLES = [content for content, *_ in [*FORMATS.values(), *BAD.values()] if len(content) < 2000]
 SAMPLES = [each.encode() if isinstance(each, str) else each for each in SAMPLES]
 
 

@@ -1,4 +1,4 @@
-"""Classes by index, label and synset; the table of ImageNet; decoding like Keras."""
+"""Classes by index, label and synset; the table of ImageNet; decoding as in Keras."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_top_indices_keep_the_order_of_equal_values(dtype):
     assert top_indices(values, 0) == []
 
 
-def test_case_matters_if_two_labels_differ_in_nothing_else():
+def test_labels_that_differ_only_in_case():
     labels = imagenet.labels()
     assert labels.find("Cardigan").index == 264
     assert labels.find("cardigan").index == 474

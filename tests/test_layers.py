@@ -1,4 +1,4 @@
-"""Networks of one's own from a list of layers, and what is refused."""
+"""Custom networks from a list of layers, and invalid layers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_residual_network_with_folded_batch_norm():
         assert_close(found.raw, pixels[n], "network")
 
 
-def test_batch_norm_is_folded_only_where_nobody_else_reads_the_convolution():
+def test_batch_norm_is_folded_only_if_it_is_the_only_reader():
     layers = [
         conv("conv1"),
         Layer("bn1", "batch_norm", weights=NORM),
@@ -151,25 +151,25 @@ BAD_LAYERS = {
     "not layers": (TypeError, lambda: ["conv", "relu"]),
     "unknown operation": (ValueError, lambda: replaced(2, Layer("relu1", "gelu"))),
     "unknown input": (ValueError, lambda: replaced(2, Layer("relu1", "relu", ("conv9",)))),
-    "an input that comes later": (
+    "input from a later layer": (
         ValueError,
         lambda: replaced(2, Layer("relu1", "relu", ("sum",))),
     ),
-    "one name twice": (ValueError, lambda: replaced(3, conv("relu1", weight=POINTWISE))),
-    "a name and an alias": (
+    "duplicate name": (ValueError, lambda: replaced(3, conv("relu1", weight=POINTWISE))),
+    "name equal to an alias": (
         ValueError,
         lambda: replaced(7, Layer("pool", "global_average_pool", aliases=("last",))),
     ),
-    "two inputs of a relu": (
+    "relu with two inputs": (
         ValueError,
         lambda: replaced(2, Layer("relu1", "relu", ("bn1", "bn1"))),
     ),
-    "no weight": (TypeError, lambda: replaced(0, Layer("conv1", "conv"))),
+    "missing weight": (TypeError, lambda: replaced(0, Layer("conv1", "conv"))),
     "unknown attribute": (
         TypeError,
         lambda: replaced(2, Layer("relu1", "relu", attributes={"slope": 0.1})),
     ),
-    "no running mean": (
+    "missing running mean": (
         (TypeError, ValueError),
         lambda: replaced(1, Layer("bn1", "batch_norm", weights={"weight": NORM["weight"]})),
     ),
@@ -188,13 +188,13 @@ BAD_LAYERS = {
             ),
         ),
     ),
-    "batch norm of other channels": (
+    "batch norm with wrong channels": (
         ValueError,
         lambda: replaced(
             1, Layer("bn1", "batch_norm", weights={key: value[:5] for key, value in NORM.items()})
         ),
     ),
-    "rank of the weight": (ValueError, lambda: replaced(0, conv("conv1", weight=np.ones((6, 3))))),
+    "weight with 2 axes": (ValueError, lambda: replaced(0, conv("conv1", weight=np.ones((6, 3))))),
 }
 
 
@@ -206,13 +206,13 @@ def test_bad_layers_are_refused(name):
 
 
 @pytest.mark.parametrize("place", [2, 5, 9])
-def test_the_layer_that_is_wrong_is_named(place):
-    right = residual()[place]
-    bad = Layer(right.name, right.op, right.inputs, right.weights, {"colour": "red"})
-    with pytest.raises((TypeError, ValueError), match=right.name):
-        Network.from_layers(replaced(place, bad))
+def test_error_names_the_invalid_layer(place):
+    valid = residual()[place]
+    invalid = Layer(valid.name, valid.op, valid.inputs, valid.weights, {"colour": "red"})
+    with pytest.raises((TypeError, ValueError), match=valid.name):
+        Network.from_layers(replaced(place, invalid))
 
 
-def test_labels_that_do_not_fit_are_refused():
+def test_wrong_number_of_labels_is_refused():
     with pytest.raises(ValueError, match="4"):
         Network.from_layers(residual(), labels=["a", "b"])

@@ -1,4 +1,4 @@
-"""Memory that there is not becomes a MemoryError; what is kept between passes can be given back."""
+"""MemoryError if memory is insufficient; memory that is kept between passes can be released."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def network():
 
 
 @pytest.fixture
-def pretend():
-    """As if no more than so many bytes were available."""
+def set_available():
+    """A function that sets the bytes that are reported as available."""
     gradcam.release_memory()
     yield _core._pretend_memory
     _core._pretend_memory(None)
@@ -36,33 +36,33 @@ def test_available_memory_is_a_number_of_bytes():
         assert available is None
 
 
-def test_a_reserve_is_left(pretend):
-    pretend(100 * MEGABYTE)
+def test_a_reserve_is_not_available(set_available):
+    set_available(100 * MEGABYTE)
     assert 0 < _core.available_memory() < 100 * MEGABYTE
-    pretend(MEGABYTE)
+    set_available(MEGABYTE)
     assert _core.available_memory() == 0
 
 
-def test_a_pass_that_does_not_fit_is_refused(network, pretend):
-    """All that it needs is counted together, however small the blocks are."""
+def test_pass_too_large_for_memory_is_refused(network, set_available):
+    """The sum of all allocations counts, even if each of them is small."""
     x = np.random.default_rng(0).standard_normal((64, 3, 224, 224), np.float32)
     before = _core._live_allocations()
-    pretend(64 * MEGABYTE)
+    set_available(64 * MEGABYTE)
     with pytest.raises(MemoryError, match=r"maps of 64 pictures of 224 x 224: .* GB are needed"):
         network.forward(x)
     assert _core._live_allocations() == before
     small = network.forward(x[:1]).scores
-    pretend(None)
+    set_available(None)
     np.testing.assert_allclose(network.forward(x).scores[:1], small, rtol=1e-4)
 
 
-def test_gradients_that_do_not_fit_are_refused(network, pretend):
+def test_gradients_too_large_for_memory_are_refused(network, set_available):
     x = np.random.default_rng(0).standard_normal((4, 3, 224, 224), np.float32)
     core = network.forward(x).core
     last = len(network.layers) - 1
     seeds = np.ones((16, 4, 10), np.float32)
     gradcam.release_memory()
-    pretend(48 * MEGABYTE)
+    set_available(48 * MEGABYTE)
     with pytest.raises(MemoryError, match=r"GB are needed"):
         core.backward(last, seeds, [0])  # 39 MB
     with pytest.raises(MemoryError, match=r"GB are needed"):
@@ -70,24 +70,24 @@ def test_gradients_that_do_not_fit_are_refused(network, pretend):
     core.backward(last, seeds[:1], [0])
 
 
-def test_results_that_do_not_fit_are_refused(pretend):
-    pretend(64 * MEGABYTE)
+def test_results_too_large_for_memory_are_refused(set_available):
+    set_available(64 * MEGABYTE)
     with pytest.raises(MemoryError, match=r"an array: .* GB are needed"):
         _core.resize(np.ones((3, 3)), (5000, 5000))
 
 
-def test_input_that_does_not_fit_is_refused_before_a_picture_is_read(network, pretend):
-    pretend(100 * MEGABYTE)
+def test_input_too_large_for_memory_is_refused_before_reading(network, set_available):
+    set_available(100 * MEGABYTE)
     with pytest.raises(MemoryError, match=r"2 input.* of up to 3000 x 2000.*GB are available"):
         network.forward(["missing.jpg", "missing.jpg"], size=(3000, 2000))
     with pytest.raises(MemoryError, match=r"2 input.* of up to 3000 x 2000.*GB are available"):
         network.forward([np.zeros((3000, 2000, 3), np.uint8)] * 2, size="original")
 
 
-def test_the_limit_of_the_address_space_is_a_memory_error():
+def test_address_space_limit_raises_memory_error():
     pytest.importorskip("resource")
     if not sys.platform.startswith("linux"):
-        pytest.skip("others do not hold to the limit of the address space")
+        pytest.skip("only Linux enforces the limit of the address space")
     program = """
 import resource, numpy as np, vggs, gradcam
 network = gradcam.vgg16(vggs.tensors("vgg16"))
@@ -103,7 +103,7 @@ except MemoryError:
     assert run_python(program, GRADCAM_NUM_THREADS="1") == "(1, 10)"
 
 
-def test_kept_memory_is_given_back(network):
+def test_release_memory(network):
     x = np.random.default_rng(0).standard_normal((8, 3, 224, 224), np.float32)
     first = network.forward(x).scores
     before = resident_bytes()

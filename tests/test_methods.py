@@ -97,7 +97,7 @@ def single():
 def expected_map(raw: np.ndarray, size, method="half_pixel", region=None) -> np.ndarray:
     """ReLU (CAMs) or greatest absolute value over channels; resize; min-max where seen."""
     evidence = np.maximum(raw, 0) if raw.ndim == 2 else np.abs(raw).max(axis=0)
-    on_picture = reference.lay_on_picture(evidence, size, method, region)
+    on_picture = reference.resize_to_picture(evidence, size, method, region)
     seen = reference.resize(np.ones((1, 1)), size, "nearest", region) > 0
     on_picture[seen] = reference.normalise(on_picture[seen])
     return on_picture
@@ -195,7 +195,7 @@ def test_grad_cam_by_hand(single):
 @pytest.mark.parametrize("layer", ["input", "relu3_1", "pool5", "fc7"])
 def test_gradient(layer, rule, on, wide):
     output = wide.numbers["fc8" if on == "score" else "prob"]
-    seeds = reference.one_class(wide.record, output, [3, 7])
+    seeds = reference.class_seeds(wide.record, output, [3, 7])
     (expected,) = wide.record.backward(output, seeds, [wide.numbers[layer]], rule)
     found = wide.tape.gradient([3, 7], layer, rule=rule, on=on)
     assert_close(found, expected[0], "network")

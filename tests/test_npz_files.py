@@ -1,4 +1,4 @@
-"""NumPy's .npz: files of other programs, and malicious ones."""
+"""NumPy's .npz: files of other programs, and malicious files."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def test_stored_members_are_mapped_and_deflated_ones_read(tmp_path):
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_headers_of_python_2(method, tmp_path, recwarn):
-    """As in the weights of 2016: integers have the suffix L."""
+def test_headers_written_by_python_2(method, tmp_path, recwarn):
+    """As in weights from 2016: integers have the suffix L."""
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (4L, 6L), }\n"
     path = zipped(tmp_path / "w.npz", {"a.npy": headed(header)}, method)
     np.testing.assert_array_equal(npz.read(path).tensors["a"], VALUES)
@@ -77,28 +77,28 @@ def described(descr: str = "'<f4'", order: str = "False", shape: str = "(4, 6)")
 
 
 MALICIOUS = {
-    "a header of 4 GB": headed(described(), version=2)[:8] + b"\xff" * 4 + VALUES.tobytes(),
-    "a long header": headed(described() + b" " * 10_000),
-    "a header that nests": headed(b"(" * 4000 + b")" * 4000),
-    "a header of signs": headed(b"-" * 4000 + b"1"),
-    "a header that multiplies": headed(described(shape="(9**9**9,)")),
-    "a header that calls": headed(described(shape="(print(1),)")),
-    "a header of an unknown version": headed(described(), version=9),
+    "header of 4 GB": headed(described(), version=2)[:8] + b"\xff" * 4 + VALUES.tobytes(),
+    "long header": headed(described() + b" " * 10_000),
+    "nested header": headed(b"(" * 4000 + b")" * 4000),
+    "header of many signs": headed(b"-" * 4000 + b"1"),
+    "header with a product": headed(described(shape="(9**9**9,)")),
+    "header with a call": headed(described(shape="(print(1),)")),
+    "unknown header version": headed(described(), version=9),
     "objects": headed(described("'|O'")),
     "text": member(np.array(["abc"] * 4)),
     "complex numbers": member(np.ones(4, np.complex64)),
     "records": member(np.ones(4, [("a", "<f4"), ("b", "<i4")])),
     "dates": member(np.zeros(4, "datetime64[s]")),
-    "a shape too large": headed(described(shape="(1000000, 1000000)")),
-    "a shape beyond 64 bits": headed(described(shape=f"({2**40}, {2**40})")),
-    "a shape that wraps to zero": headed(described(shape=f"({2**32}, {2**32})"), b""),
-    "a negative shape": headed(described(shape="(-4, -6)")),
-    "a fractional shape": headed(described(shape="(4.0, 6.0)")),
-    "a shape too small": headed(described(shape="(4, 5)")),
+    "shape too large": headed(described(shape="(1000000, 1000000)")),
+    "shape larger than 64 bits": headed(described(shape=f"({2**40}, {2**40})")),
+    "shape that overflows to zero": headed(described(shape=f"({2**32}, {2**32})"), b""),
+    "negative shape": headed(described(shape="(-4, -6)")),
+    "fractional shape": headed(described(shape="(4.0, 6.0)")),
+    "shape too small": headed(described(shape="(4, 5)")),
     "too many axes": headed(described(shape=str((1,) * 80 + (24,)))),
-    "an order of text": headed(described(order="'C'")),
-    "an empty member": b"",
-    "no array": b"not an array",
+    "text as order": headed(described(order="'C'")),
+    "empty member": b"",
+    "not an array": b"not an array",
 }
 
 
@@ -113,7 +113,7 @@ def test_malicious_members_are_refused(name, method, tmp_path):
 
 
 def changed(path: Path, name: bytes, offset: int, value: bytes) -> Path:
-    """The file with some bytes of a member's entry in the directory overwritten."""
+    """Overwrite bytes in the directory entry of a member; return the path."""
     content = bytearray(path.read_bytes())
     place = content.rindex(b"PK\x01\x02", 0, content.rindex(name)) + offset
     content[place : place + len(value)] = value
@@ -125,7 +125,7 @@ COMPRESSED, SIZE, METHOD, FLAGS, OFFSET = 20, 24, 10, 8, 42
 """Offsets of these fields in an entry of the directory."""
 
 
-def test_a_member_that_claims_more_than_deflate_can_produce(tmp_path):
+def test_member_with_a_size_impossible_for_deflate(tmp_path):
     path = zipped(tmp_path / "bomb.npz", {"a.npy": member()}, zipfile.ZIP_DEFLATED)
     with pytest.raises(WeightsError, match="cannot contain the 4294967294 it claims"):
         npz.read(changed(path, b"a.npy", SIZE, struct.pack("<I", 2**32 - 2)))
@@ -133,20 +133,20 @@ def test_a_member_that_claims_more_than_deflate_can_produce(tmp_path):
 
 @pytest.mark.parametrize("more", [-1, 1, 1000])
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_a_member_with_a_wrong_size(method, more, tmp_path):
+def test_member_with_a_wrong_size(method, more, tmp_path):
     content = member()
     path = zipped(tmp_path / "wrong.npz", {"a.npy": content}, method)
     with pytest.raises(WeightsError, match=r"wrong\.npz: a\.npy"):
         npz.read(changed(path, b"a.npy", SIZE, struct.pack("<I", len(content) + more)))
 
 
-def test_members_that_share_their_bytes(tmp_path):
+def test_overlapping_members(tmp_path):
     path = zipped(tmp_path / "o.npz", {"a.npy": member(), "b.npy": member()})
     with pytest.raises(WeightsError, match="overlaps another member"):
         npz.read(changed(path, b"b.npy", OFFSET, struct.pack("<I", 0)))
 
 
-def test_a_member_over_the_directory(tmp_path):
+def test_member_that_overlaps_the_directory(tmp_path):
     path = zipped(tmp_path / "o.npz", {"a.npy": member()})
     with zipfile.ZipFile(path) as archive:
         size = archive.infolist()[0].file_size
@@ -155,7 +155,7 @@ def test_a_member_over_the_directory(tmp_path):
         npz.read(changed(path, b"a.npy", COMPRESSED, struct.pack("<I", size + 40)))
 
 
-def test_one_name_twice(tmp_path):
+def test_duplicate_member_name(tmp_path):
     path = tmp_path / "t.npz"
     with zipfile.ZipFile(path, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("a.npy", member())
@@ -164,7 +164,7 @@ def test_one_name_twice(tmp_path):
         npz.read(path)
 
 
-def test_encrypted_and_otherwise_compressed(tmp_path):
+def test_encryption_and_unknown_compression(tmp_path):
     path = zipped(tmp_path / "e.npz", {"a.npy": member()})
     with pytest.raises(WeightsError, match="encrypted"):
         npz.read(changed(path, b"a.npy", FLAGS, b"\x01\x00"))
@@ -173,7 +173,7 @@ def test_encrypted_and_otherwise_compressed(tmp_path):
         npz.read(path)
 
 
-def test_damage_within_deflated_bytes(tmp_path):
+def test_damaged_deflate_data(tmp_path):
     path = zipped(tmp_path / "d.npz", {"a.npy": member()}, zipfile.ZIP_DEFLATED)
     content = bytearray(path.read_bytes())
     content[80] ^= 0x10
@@ -182,8 +182,8 @@ def test_damage_within_deflated_bytes(tmp_path):
         npz.read(path)
 
 
-def test_a_directory_without_end_is_not_read(tmp_path):
-    """The directory is read as a whole and kept as objects: its size is bounded."""
+def test_size_of_the_directory_is_limited(tmp_path):
+    """The whole directory is read into memory, so its size is limited."""
     path = tmp_path / "long.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.npy", member())
@@ -199,7 +199,7 @@ def test_a_directory_without_end_is_not_read(tmp_path):
         npz.read(path)
 
 
-def test_members_that_do_not_fit_into_memory_are_not_decompressed(tmp_path):
+def test_members_too_large_for_memory_are_not_decompressed(tmp_path):
     np.savez_compressed(tmp_path / "z.npz", a=np.zeros(1 << 20, np.float32))
     _core._pretend_memory(1 << 20)
     try:

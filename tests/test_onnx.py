@@ -1,4 +1,4 @@
-"""ONNX: files of the exporters are read bit for bit; graphs that are not a VGG are refused."""
+"""ONNX: exported files are read bit for bit; graphs that are not a VGG are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import small_vggs
 import vggs
 import wire
-from helpers import assert_close, refused_flips, resident_bytes
+from helpers import assert_close, count_rejected_bit_flips, resident_bytes
 from onnx_files import BFLOAT16, DOUBLE, FLOAT16, Op, node, tensor
 from wire import message, varint
 
@@ -28,7 +28,7 @@ SMALL_BN = small_vggs.tensors("vgg11_bn")
 
 
 def expected(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors by the reader's names."""
+    """Return the tensors with the reader's names."""
     found = {}
     counts = {"conv": 0, "bn": 0, "fc": 0}
     for caffe, torchvision, _ in vggs.layers(name):
@@ -43,10 +43,10 @@ def expected(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     return found
 
 
-def assert_same(found: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
-    """Same names in the same order, same bits."""
-    assert list(found) == list(right)
-    for name, values in right.items():
+def assert_same(found: dict[str, np.ndarray], desired: dict[str, np.ndarray]) -> None:
+    """Check that names, their order and all bits are equal."""
+    assert list(found) == list(desired)
+    for name, values in desired.items():
         assert found[name].dtype == np.float32
         assert found[name].shape == values.shape
         assert found[name].tobytes() == values.tobytes(), name
@@ -61,13 +61,13 @@ def plain() -> list[Op]:
     return onnx_files.layers("vgg11", SMALL)
 
 
-def the(ops: list[Op], op: str, number: int = 0) -> Op:
+def find_op(ops: list[Op], op: str, number: int = 0) -> Op:
     return [each for each in ops if each.op == op][number]
 
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads a graph of these operations, or bytes, from a file, as a VGG."""
+    """A function that writes a graph or bytes to a file and reads it as a VGG."""
 
     def of(ops: list[Op] | bytes, **graph):
         path = tmp_path / "x.onnx"
@@ -81,8 +81,8 @@ def read(tmp_path):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_files_of_the_exporters(file):
-    """PyTorch's two, the newer one with a file beside it; and one like the ONNX zoo's."""
+def test_exported_files(file):
+    """PyTorch's two exporters, the newer one with external data; a file like the ONNX zoo's."""
     found = named(DATA / f"{file}.onnx")
     name = FILES[file]
     assert_same(found.tensors, expected(name, small_vggs.tensors(name)))
@@ -91,7 +91,7 @@ def test_files_of_the_exporters(file):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_network_of_the_file(file):
+def test_network_from_a_file(file):
     name = FILES[file]
     tensors = small_vggs.tensors(name)
     if file == "vgg11_bn_zoo":  # the twin's epsilon is 1e-5, the file's 1e-3
@@ -111,15 +111,15 @@ def test_tensors_are_views_of_the_file(file):
             assert not values.flags.owndata and not values.flags.writeable
 
 
-def test_depths(read):
+def test_all_vggs(read):
     for name in vggs.NAMES:
         tensors = small_vggs.tensors(name)
         assert_same(read(onnx_files.layers(name, tensors)).tensors, expected(name, tensors))
 
 
 def types() -> dict[str, tuple[np.ndarray, bytes]]:
-    """An array, and the TensorProto of it, for every way of storing it."""
-    shape = the(plain(), "Conv").parameters[0].shape
+    """Return arrays and their TensorProtos, for every way to store numbers."""
+    shape = find_op(plain(), "Conv").parameters[0].shape
     values = small_vggs.numbers(5, shape)
     half, double = values.astype("<f2"), values.astype("<f8")
     upper = (values.view("<u4") >> 16).astype("<u2")
@@ -146,10 +146,10 @@ def types() -> dict[str, tuple[np.ndarray, bytes]]:
 
 
 @pytest.mark.parametrize("kind", types())
-def test_types_of_numbers(kind, read):
+def test_data_types(kind, read):
     values, written = types()[kind]
     ops = plain()
-    the(ops, "Conv").parameters[0] = "w"
+    find_op(ops, "Conv").parameters[0] = "w"
     found = read(ops, tensors={"w": written}).tensors["conv1.weight"]
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, values.astype(np.float32))
@@ -157,21 +157,21 @@ def test_types_of_numbers(kind, read):
 
 def test_converted_types_are_reported(read):
     ops = plain()
-    the(ops, "Conv", 1).parameters[0] = the(ops, "Conv", 1).parameters[0].astype(np.float16)
-    weight, bias = the(ops, "Gemm").parameters
-    place = ops.index(the(ops, "Gemm"))
+    find_op(ops, "Conv", 1).parameters[0] = find_op(ops, "Conv", 1).parameters[0].astype(np.float16)
+    weight, bias = find_op(ops, "Gemm").parameters
+    place = ops.index(find_op(ops, "Gemm"))
     ops[place : place + 1] = [Op("MatMul", [weight.T]), Op("Add", [bias.astype(np.float64)])]
     assert read(ops).dtypes == {"conv2.weight": "float16", "linear1.bias": "float64"}
 
 
 def changed(ops: list[Op], op: str, number: int = 0, **attributes) -> list[Op]:
-    the(ops, op, number).attributes.update(attributes)
+    find_op(ops, op, number).attributes.update(attributes)
     return ops
 
 
-def test_equal_ways_to_write_a_graph(read):
-    """The tensors are those of the plain graph."""
-    right = expected("vgg11", SMALL)
+def test_equivalent_graphs(read):
+    """The tensors are equal to those of the plain graph."""
+    desired = expected("vgg11", SMALL)
 
     def transposed(ops):
         for op in ops:
@@ -189,13 +189,13 @@ def test_equal_ways_to_write_a_graph(read):
                 found.append(op)
         return found
 
-    def with_trimmings(ops):
+    def with_neutral_operations(ops):
         """Dropout, Identity, Cast, Flatten before every layer, average pooling, softmax."""
         ops.insert(0, Op("Cast", [], {"to": FLOAT16}))
-        pool = ops.index(the(ops, "MaxPool", 4))
+        pool = ops.index(find_op(ops, "MaxPool", 4))
         ops.insert(pool + 1, Op("AveragePool", [], {"kernel_shape": [1, 1], "strides": [1, 1]}))
         for number in (1, 2):
-            gemm = ops.index(the(ops, "Gemm", number))
+            gemm = ops.index(find_op(ops, "Gemm", number))
             ops[gemm:gemm] = [Op("Dropout", ["ratio", ""]), Op("Identity"), Op("Flatten")]
         return [*ops, Op("Softmax", [], {"axis": -1})]
 
@@ -206,31 +206,31 @@ def test_equal_ways_to_write_a_graph(read):
         (plain(), {}),
         (transposed(plain()), {}),
         (with_matmul(plain()), {}),
-        (with_trimmings(plain()), {"ratio": ratio}),
+        (with_neutral_operations(plain()), {"ratio": ratio}),
         (same, {}),
         (changed(plain(), "MaxPool", ceil_mode=1, auto_pad="VALID", storage_order=0), {}),
         (changed(plain(), "Gemm", alpha=1.0, beta=1.0, transA=0), {}),
         (changed(plain(), "Flatten", axis=-3), {}),
     ]:
-        assert_same(read(ops, tensors=tensors).tensors, right)
+        assert_same(read(ops, tensors=tensors).tensors, desired)
 
 
-def test_biases_that_are_left_out_are_zeros(read):
+def test_missing_biases_are_zero(read):
     ops = plain()
     for op in ops:
         del op.parameters[1:]
-    the(ops, "Conv").parameters.append("")
+    find_op(ops, "Conv").parameters.append("")
     found = read(ops).tensors
-    right = expected("vgg11", {k: v if "weight" in k else 0 * abs(v) for k, v in SMALL.items()})
-    assert_same(found, right)
+    desired = expected("vgg11", {k: v if "weight" in k else 0 * abs(v) for k, v in SMALL.items()})
+    assert_same(found, desired)
 
 
-def test_constants_identities_and_computed_shapes(read):
-    """As older exporters write x.view(x.size(0), -1), and a tensor with two names."""
+def test_constant_identity_and_computed_shape_nodes(read):
+    """The nodes of older exporters for x.view(x.size(0), -1), and a tensor with two names."""
     ops = plain()
-    weight, bias = the(ops, "Conv", 4).parameters
-    the(ops, "Conv", 4).parameters = ["constant", "same"]
-    flatten = the(ops, "Flatten")
+    weight, bias = find_op(ops, "Conv", 4).parameters
+    find_op(ops, "Conv", 4).parameters = ["constant", "same"]
+    flatten = find_op(ops, "Flatten")
     flatten.op, flatten.parameters = "Reshape", ["target"]
     before = f"m{ops.index(flatten) - 1}"
     nodes = [
@@ -258,10 +258,10 @@ def test_epsilon(read):
         assert read(ops).metadata == metadata
 
 
-# --- what the reader returns, whatever the network ------------------------------------------------
+# --- what the reader returns for any network ----------------------------------------------------
 
 
-def test_tensors_have_the_names_of_the_file():
+def test_tensor_names_are_those_of_the_file():
     for file in FILES:
         found = load(DATA / f"{file}.onnx")
         graph = found.graph
@@ -273,7 +273,7 @@ def test_tensors_have_the_names_of_the_file():
 
 
 def test_a_graph_of_another_network(tmp_path):
-    """It can be read and described, and the error says why it cannot be used."""
+    """It can be read and described, and the error states why it cannot be used."""
     path = tmp_path / "other.onnx"
     weight = WEIGHT.astype(np.float16)
     ops = [Op("Conv", [weight, "steps"]), Op("HardSwish")]
@@ -335,7 +335,7 @@ def test_attributes_and_constants(tmp_path):
 
 
 def integer_types() -> dict[str, tuple[int, int]]:
-    """NumPy's type: ONNX's number of it, the field of its numbers if they are not raw bytes."""
+    """Return NumPy's types with ONNX's numbers and the fields for values that are not raw bytes."""
     return {
         **{"uint8": (2, 5), "int8": (3, 5), "uint16": (4, 5), "int16": (5, 5), "int32": (6, 5)},
         **{"int64": (7, 7), "bool": (9, 5), "uint32": (12, 11), "uint64": (13, 11)},
@@ -356,7 +356,7 @@ def test_integers_and_booleans(dtype, tmp_path):
         np.testing.assert_array_equal(found, values)
 
 
-def test_types_that_numpy_does_not_have_are_left_out(read, tmp_path):
+def test_types_unknown_to_numpy_are_omitted(read, tmp_path):
     written = {"w": tensor("w", WEIGHT, kind=17), "t": tensor("t", WEIGHT, kind=8, data=[(6, "a")])}
     with pytest.raises(WeightsError, match="takes 'w', which is not a tensor of the file"):
         read(parameters("Conv", "w"), tensors=written)
@@ -364,14 +364,14 @@ def test_types_that_numpy_does_not_have_are_left_out(read, tmp_path):
 
 
 def test_empty_tensors(tmp_path):
-    """Resize has one, for example."""
+    """For example, Resize has an empty tensor."""
     path = tmp_path / "x.onnx"
     empty = tensor("roi", np.zeros((0, 4), np.float32))
     path.write_bytes(onnx_files.model([], tensors={"roi": empty}))
     assert onnx.read(path).tensors["roi"].shape == (0, 4)
 
 
-def test_lists_of_numbers_count_as_fields(tmp_path):
+def test_list_elements_count_as_fields(tmp_path):
     path = tmp_path / "x.onnx"
     for field, data in [(8, bytes(protobuf.MAX_FIELDS)), (7, bytes(4 * protobuf.MAX_FIELDS))]:
         long = message((1, "x"), (field, data), (20, {8: 7, 7: 6}[field]))
@@ -398,13 +398,13 @@ def after_the_first(op: Op) -> list[Op]:
 
 def without(op: str, number: int = 0) -> list[Op]:
     ops = plain()
-    ops.remove(the(ops, op, number))
+    ops.remove(find_op(ops, op, number))
     return ops
 
 
 def parameters(op: str, *values) -> list[Op]:
     ops = plain()
-    the(ops, op).parameters = list(values)
+    find_op(ops, op).parameters = list(values)
     return ops
 
 
@@ -413,15 +413,15 @@ NOT_VGGS = {
     "unknown": (after_the_first(Op("Clip")), "Clip 'Clip_m1' is not an operation of a VGG"),
     "quantised": (after_the_first(Op("QuantizeLinear")), "QuantizeLinear"),
     "domain": (after_the_first(Op("Relu", domain="com.microsoft")), r"com\.microsoft\.Relu"),
-    "no relu": (without("Relu"), "MaxPool 'MaxPool_m1' cannot follow Conv 'Conv_m0'"),
+    "missing relu": (without("Relu"), "MaxPool 'MaxPool_m1' cannot follow Conv 'Conv_m0'"),
     "no relu between": (without("Relu", 9), "Gemm .* cannot follow Gemm"),
     "starts with relu": ([Op("Relu"), *plain()], "Relu 'Relu_m0' cannot be the first operation"),
-    "a pool less": (without("MaxPool", 1), "blocks of 1, 3, 2, 2: neither VGG-11, 13, 16 nor 19"),
+    "missing pool": (without("MaxPool", 1), "blocks of 1, 3, 2, 2: neither VGG-11, 13, 16 nor 19"),
     "two layers": (plain()[:-2], "it has 2 fully connected layers, expected 3"),
     "no layers": (plain()[:15], "ends with .*, expected a fully connected layer"),
     "four layers": ([*plain(), Op("Relu"), plain()[-1]], "4 fully connected layers, expected 3"),
-    "a relu at the end": ([*plain(), Op("Relu")], "it ends with Relu"),
-    "a cast to integers": (after_the_first(Op("Cast", [], {"to": 7})), "has to 7, expected 1 or"),
+    "relu at the end": ([*plain(), Op("Relu")], "it ends with Relu"),
+    "cast to integers": (after_the_first(Op("Cast", [], {"to": 7})), "has to 7, expected 1 or"),
     "nothing": ([], "ends with nothing"),
     "kernel": (
         parameters("Conv", ones((1, 3, 5, 5), "f4")),
@@ -433,37 +433,37 @@ NOT_VGGS = {
     "stride": (changed(plain(), "Conv", 3, strides=[2, 2]), r"has strides \(2, 2\)"),
     "dilation": (changed(plain(), "Conv", dilations=[2, 2]), "has dilations"),
     "group": (changed(plain(), "Conv", group=3), "has group 3, expected 1"),
-    "pool of three": (changed(plain(), "MaxPool", kernel_shape=[3, 3]), "has kernel_shape"),
-    "pool in steps of one": (changed(plain(), "MaxPool", 4, strides=[1, 1]), "has strides"),
+    "pool kernel of three": (changed(plain(), "MaxPool", kernel_shape=[3, 3]), "has kernel_shape"),
+    "pool stride of one": (changed(plain(), "MaxPool", 4, strides=[1, 1]), "has strides"),
     "padded pool": (changed(plain(), "MaxPool", pads=[1, 1, 1, 1]), "has pads"),
     "flatten": (changed(plain(), "Flatten", axis=2), "has axis 2, expected 1 or -3"),
     "alpha": (changed(plain(), "Gemm", alpha=0.5), "has alpha 0.5, expected 1"),
     "beta": (changed(plain(), "Gemm", 1, beta=0.0), "has beta 0.0, expected 1"),
     "transA": (changed(plain(), "Gemm", transA=1), "has transA 1, expected 0"),
-    "rank": (parameters("Gemm", ones((2, 3, 4), "f4")), r"shape \(2, 3, 4\), expected a matrix"),
+    "3 axes": (parameters("Gemm", ones((2, 3, 4), "f4")), r"shape \(2, 3, 4\), expected a matrix"),
     "scalar bias": (parameters("Gemm", ones((8, 392), "f4"), ones((), "f4")), "a bias of shape"),
-    "column": (parameters("Gemm", ones((8, 392), "f4"), ones((8, 1), "f4")), "a bias of shape"),
+    "2-D bias": (parameters("Gemm", ones((8, 392), "f4"), ones((8, 1), "f4")), "a bias of shape"),
     "no weights": (parameters("Conv"), "has 0 parameters, expected 1 to 2"),
     "too many": (parameters("Conv", *[ones((1, 3, 3, 3), "f4")] * 3), "has 3 parameters"),
     "missing": (parameters("Conv", "lost"), "takes 'lost', which is not a tensor of the file"),
-    "an earlier map": (parameters("Conv", "m3"), "branches into"),
-    "itself": (parameters("Conv", "m0"), "which is not a tensor of the file|branches"),
+    "input from an earlier layer": (parameters("Conv", "m3"), "branches into"),
+    "input from itself": (parameters("Conv", "m0"), "which is not a tensor of the file|branches"),
     "add": (after_the_first(Op("Add", [ones(1, "f4")])), "Add .* cannot follow Conv"),
     "no pads": (changed(plain(), "Conv", pads=tensor("", ones(4))), r"has pads array\(\[1"),
     "fractions": (changed(plain(), "MaxPool", strides=2.5), "has strides 2.5, expected integers"),
-    "a text": (changed(plain(), "Gemm", transB="1"), "has transB '1', expected int"),
+    "text attribute": (changed(plain(), "Gemm", transB="1"), "has transB '1', expected int"),
     "integers": (parameters("Conv", ones((1, 3, 3, 3), "i8")), "holds int64, expected floating"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", NOT_VGGS)
 def test_graphs_that_are_not_a_vgg(case, read):
-    ops, says = NOT_VGGS[case]
-    with pytest.raises(WeightsError, match=says):
+    ops, error = NOT_VGGS[case]
+    with pytest.raises(WeightsError, match=error):
         read(ops)
 
 
-def test_normalisation_as_in_training_or_of_some_layers(read):
+def test_unsupported_batch_normalisation(read):
     def ops() -> list[Op]:
         return onnx_files.layers("vgg11_bn", SMALL_BN)
 
@@ -472,22 +472,26 @@ def test_normalisation_as_in_training_or_of_some_layers(read):
     with pytest.raises(WeightsError, match=r"8 batch normalisations .* 1e-05, 0\.1; expected"):
         read(changed(ops(), "BatchNormalization", 2, epsilon=0.1))
     some = ops()
-    some.remove(the(some, "BatchNormalization", 3))
+    some.remove(find_op(some, "BatchNormalization", 3))
     with pytest.raises(WeightsError, match="7 batch normalisations for 8 convolutions"):
         read(some)
 
 
 def test_an_add_that_is_not_a_bias(read):
-    for added, says in [("m3", "branches"), ("lost", "adds something other"), ([1.0], "a bias of")]:
+    for added, error in [
+        ("m3", "branches"),
+        ("lost", "adds something other"),
+        ([1.0], "a bias of"),
+    ]:
         ops = plain()
-        place = ops.index(the(ops, "Gemm"))
+        place = ops.index(find_op(ops, "Gemm"))
         weight = ops[place].parameters[0]
         other = np.array(added, np.float32) if isinstance(added, list) else added
         ops[place : place + 1] = [Op("MatMul", [weight.T]), Op("Add", [other])]
-        with pytest.raises(WeightsError, match=says):
+        with pytest.raises(WeightsError, match=error):
             read(ops)
     ops = plain()
-    ops.insert(ops.index(the(ops, "Gemm")) + 1, Op("Add", [ones(8, "f4")]))
+    ops.insert(ops.index(find_op(ops, "Gemm")) + 1, Op("Add", [ones(8, "f4")]))
     with pytest.raises(WeightsError, match="something other than the bias of a MatMul"):
         read(ops)
 
@@ -504,50 +508,50 @@ def test_graphs_that_are_not_a_chain(read):
         read(plain(), nodes=[node("Relu", ["a"], ["b"]), node("Relu", ["b"], ["a"])])
     with pytest.raises(WeightsError, match=r"its last value .* is not its output"):
         read(plain(), outputs=["m3"])
-    circle = [Op("Conv", plain()[0].parameters)]
-    made = onnx_files.model(circle, nodes=[node("Relu", ["m0"], ["image"])])
+    cycle = [Op("Conv", plain()[0].parameters)]
+    data = onnx_files.model(cycle, nodes=[node("Relu", ["m0"], ["image"])])
     with pytest.raises(WeightsError, match="is part of a cycle"):
-        read(made)
+        read(data)
 
 
-def test_graphs_without_or_with_two_images(read):
+def test_graphs_without_one_image_input(read):
     for inputs, count in [([], 0), (["image", "mask"], 2)]:
         graph = message(*[(11, message((1, name))) for name in inputs])
         with pytest.raises(WeightsError, match=f"{count} inputs, expected one image"):
             read(message((1, 8), (7, graph)))
 
 
-# --- files that are wrong -----------------------------------------------------------------------
+# --- invalid files ------------------------------------------------------------------------------
 
 
-def test_truncated_at_any_byte(tmp_path):
-    """Refused at every byte but the end of the graph, after which nothing is needed."""
+def test_truncated_files(tmp_path):
+    """Errors at every length, except at the end of the graph: later fields are optional."""
     data = (DATA / "vgg11_torchscript.onnx").read_bytes()
     path = tmp_path / "cut"
     path.write_bytes(data)
-    right = named(path).tensors
+    desired = named(path).tensors
     for end in [*range(400), *range(400, len(data), 41), *range(len(data) - 60, len(data))]:
         path.write_bytes(data[:end])
         if data[end:] == message((8, message((2, 20)))):
-            assert_same(named(path).tensors, right)
+            assert_same(named(path).tensors, desired)
             continue
         with pytest.raises(WeightsError, match=f"^{path}: "):
             onnx.read(path)
 
 
 def test_bit_flips(tmp_path):
-    """Read or refused, no other error; the format does not protect the numbers themselves."""
+    """Files are read or refused; the format has no checksum of the numbers."""
     data = (DATA / "vgg11_torchscript.onnx").read_bytes()
-    assert refused_flips(onnx.read, data, tmp_path / "flipped", 300) > 50
+    assert count_rejected_bit_flips(onnx.read, data, tmp_path / "flipped", 300) > 50
 
 
 WEIGHT = plain()[0].parameters[0]
 TENSORS = {
     "too few": (tensor("w", WEIGHT, data=[(9, bytes(40))]), "but holds 10 numbers"),
-    "not whole": (tensor("w", WEIGHT, data=[(9, bytes(41))]), "41 bytes, of numbers of 4"),
+    "odd length": (tensor("w", WEIGHT, data=[(9, bytes(41))]), "41 bytes, of numbers of 4"),
     "nothing": (tensor("w", WEIGHT, data=[]), "but holds 0 numbers"),
     "2^60": (tensor("w", WEIGHT, dims=[1 << 60]), "1152921504606846976"),
-    "beyond 64 bits": (tensor("w", WEIGHT, dims=[1 << 40] * 9), "1099511627776"),
+    "size larger than 64 bits": (tensor("w", WEIGHT, dims=[1 << 40] * 9), "1099511627776"),
     "negative": (tensor("w", WEIGHT, dims=[-1, -3, 3, 3]), r"has shape \(-1, -3, 3, 3\)"),
     "zero": (tensor("w", WEIGHT, dims=[0, 1 << 62]), "has shape"),
     "33 dimensions": (tensor("w", WEIGHT, dims=[1] * 33), "more than 32 integers"),
@@ -555,52 +559,52 @@ TENSORS = {
     "no type": (tensor("w", WEIGHT, kind=0), "type 0"),
     "segments": (tensor("w", WEIGHT, extra=[(3, message((1, 0)))]), "segments"),
     "wrong field": (tensor("w", WEIGHT, kind=DOUBLE, data=[(4, WEIGHT.tobytes())]), "holds 0"),
-    "half too long": (
+    "float16 too long": (
         tensor("w", WEIGHT, kind=FLOAT16, data=[(5, 1)] * 28), "more than 27 integers"),
-    "half without end": (
+    "unterminated float16": (
         tensor("w", WEIGHT, kind=FLOAT16, data=[(5, b"\xff" * 30)]), "does not end"),
-    "half in 11 bytes": (
+    "float16 in 11 bytes": (
         tensor("w", WEIGHT, kind=FLOAT16, data=[(5, b"\xff" * 10 + b"\x01")]), "64 bits"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", TENSORS)
-def test_tensors_that_are_wrong(case, read):
-    written, says = TENSORS[case]
-    with pytest.raises(WeightsError, match=says) as error:
+def test_invalid_tensors(case, read):
+    written, pattern = TENSORS[case]
+    with pytest.raises(WeightsError, match=pattern) as error:
         read(parameters("Conv", "w"), tensors={"w": written})
     assert "tensor 'w'" in str(error.value)
 
 
-def test_tensors_that_are_defined_twice(read):
-    twice = tensor("w", WEIGHT)
+def test_duplicate_tensors(read):
+    duplicate = tensor("w", WEIGHT)
     with pytest.raises(WeightsError, match="tensor 'w': is defined twice"):
-        read(parameters("Conv", "w"), tensors={"a": twice, "b": twice})
-    for other in (node("Constant", [], ["w"], value=twice), node("Identity", ["w"], ["w"])):
+        read(parameters("Conv", "w"), tensors={"a": duplicate, "b": duplicate})
+    for other in (node("Constant", [], ["w"], value=duplicate), node("Identity", ["w"], ["w"])):
         with pytest.raises(WeightsError, match=r"tensor 'w':? is defined twice"):
-            read(parameters("Conv", "w"), tensors={"w": twice}, nodes=[other])
+            read(parameters("Conv", "w"), tensors={"w": duplicate}, nodes=[other])
 
 
-def test_a_tensor_that_is_used_often_is_converted_once(read):
+def test_shared_tensors_are_converted_once(read):
     ops = onnx_files.layers("vgg11", SMALL)
     half = np.full((8, 8, 3, 3), 0.5, np.float16)
     for number in (5, 6, 7):
-        the(ops, "Conv", number).parameters[0] = "w"
+        find_op(ops, "Conv", number).parameters[0] = "w"
     found = read(ops, tensors={"w": tensor("w", half)}).tensors
     assert found["conv6.weight"] is found["conv7.weight"] is found["conv8.weight"]
 
 
-def test_wire_damage_in_a_graph(read):
-    for damage, says in [
+def test_damaged_protobuf_in_a_graph(read):
+    for damage, error in [
         (wire.tag(1, wire.BYTES) + varint(1 << 62), "claims 4611686018427387904 bytes"),
         (wire.tag(1, wire.GROUP), "a group"),
         (b"\xff" * 11, "does not end"),
     ]:
-        with pytest.raises(WeightsError, match=f"the graph: .*{says}"):
+        with pytest.raises(WeightsError, match=f"the graph: .*{error}"):
             read(message((1, 8), (7, damage)))
-        with pytest.raises(WeightsError, match=f"a node: .*{says}"):
+        with pytest.raises(WeightsError, match=f"a node: .*{error}"):
             read(message((1, 8), (7, message((1, damage)))))
-        with pytest.raises(WeightsError, match=f"an attribute: .*{says}"):
+        with pytest.raises(WeightsError, match=f"an attribute: .*{error}"):
             read(message((1, 8), (7, message((1, message((4, "Conv"), (5, damage)))))))
     with pytest.raises(WeightsError, match="no graph"):
         read(message((1, 8), (2, "test")))
@@ -608,7 +612,7 @@ def test_wire_damage_in_a_graph(read):
         read(message((1, 8), (7, b""), (7, b"")))
 
 
-def test_deep_nesting_costs_nothing(read):
+def test_deep_nesting_is_not_followed(read):
     deep = b""
     for _ in range(3000):
         deep = message((1, "then_branch"), (6, message((1, message((4, "If"), (5, deep))))))
@@ -617,18 +621,18 @@ def test_deep_nesting_costs_nothing(read):
         read(plain(), nodes=nodes)
 
 
-def test_the_number_of_fields_is_bounded(read):
+def test_number_of_fields_is_limited(read):
     many = (protobuf.MAX_FIELDS // 4) * message((1, message((4, "Relu"))))
     with pytest.raises(WeightsError, match=f"more than {protobuf.MAX_FIELDS} fields"):
         read(message((1, 8), (7, many * 3)))
 
 
-# --- tensors in a file beside -------------------------------------------------------------------
+# --- external data ------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def outside(tmp_path, read):
-    """Reads a VGG whose first weights are in another file, as the entries say."""
+    """A function that reads a VGG with the first weights in another file."""
     (tmp_path / "beside").write_bytes(bytes(4) + WEIGHT.tobytes() + bytes(4))
 
     def of(values: np.ndarray = WEIGHT, **entries):
@@ -638,7 +642,7 @@ def outside(tmp_path, read):
     return of
 
 
-def test_a_file_beside(outside, tmp_path):
+def test_external_data(outside, tmp_path):
     for entries in ({"offset": "4", "length": str(WEIGHT.nbytes)}, {"offset": "4"}):
         found = outside(location="beside", checksum="not looked at", **entries)
         assert found.tobytes() == WEIGHT.tobytes()
@@ -647,11 +651,11 @@ def test_a_file_beside(outside, tmp_path):
     assert outside(location="link", offset="4").tobytes() == WEIGHT.tobytes()
 
 
-def test_a_model_and_its_data_that_are_links_into_one_folder(tmp_path):
-    """As in Hugging Face's cache, where the names in `blobs` are digests."""
+def test_links_to_a_model_and_its_external_data_in_one_folder(tmp_path):
+    """As in Hugging Face's cache, where the files in `blobs` are named by digests."""
     values = SMALL["classifier.0.weight"]
     ops = plain()
-    the(ops, "Gemm").parameters[0] = "w"
+    find_op(ops, "Gemm").parameters[0] = "w"
     written = onnx_files.external("w", values, location="model.onnx_data")
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "1"
     blobs.mkdir()
@@ -668,16 +672,16 @@ def test_a_model_and_its_data_that_are_links_into_one_folder(tmp_path):
         load(snapshot / "model.onnx")
 
 
-BESIDE = {
-    "above": ({"location": "../beside"}, "expected the bare name"),
-    "below": ({"location": "folder/beside"}, "expected the bare name"),
-    "absolute": ({"location": "/etc/passwd"}, "expected the bare name"),
+EXTERNAL = {
+    "parent folder": ({"location": "../beside"}, "expected the bare name"),
+    "subfolder": ({"location": "folder/beside"}, "expected the bare name"),
+    "absolute path": ({"location": "/etc/passwd"}, "expected the bare name"),
     "Windows": ({"location": "..\\beside"}, "expected the bare name"),
     "the folder": ({"location": ".."}, "expected the bare name"),
     "nothing": ({}, "expected the bare name"),
-    "a zero byte": ({"location": "beside\0"}, "expected the bare name"),
+    "null byte": ({"location": "beside\0"}, "expected the bare name"),
     "long": ({"location": "x" * 3000}, "not beside the model"),
-    "absent": ({"location": "lost.data"}, "'lost.data', which is not beside the model"),
+    "missing file": ({"location": "lost.data"}, "'lost.data', which is not beside the model"),
     "a folder": ({"location": "folder"}, "not beside the model"),
     "a pipe": ({"location": "pipe"}, "not beside the model"),
     "a link to a file": ({"location": "outward"}, "a link out of the model's folder"),
@@ -687,44 +691,44 @@ BESIDE = {
     "offset": ({"location": "beside", "offset": "9"}, "needs 108 bytes from 9"),
     "huge offset": ({"location": "beside", "offset": str(1 << 62)}, "from 4611686018427387904"),
     "negative": ({"location": "beside", "offset": "-4"}, "the file says offset '-4'"),
-    "no number": ({"location": "beside", "offset": "0x4"}, "the file says offset '0x4'"),
-    "endless": ({"location": "beside", "offset": "9" * 4000}, "the file says offset"),
-    "other digits": ({"location": "beside", "offset": "٤"}, "the file says offset"),
+    "hexadecimal offset": ({"location": "beside", "offset": "0x4"}, "the file says offset '0x4'"),
+    "very long offset": ({"location": "beside", "offset": "9" * 4000}, "the file says offset"),
+    "non-ASCII digits": ({"location": "beside", "offset": "٤"}, "the file says offset"),
     "length": ({"location": "beside", "length": "104"}, "length '104'"),
     "negative length": ({"location": "beside", "length": "-108"}, "length '-108'"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", BESIDE)
-def test_files_beside_that_are_refused(case, outside, tmp_path):
-    entries, says = BESIDE[case]
-    away = tmp_path.parent / "away"
-    away.mkdir(exist_ok=True)
-    (away / "secret").write_bytes(bytes(WEIGHT.nbytes))
+@pytest.mark.parametrize("case", EXTERNAL)
+def test_invalid_external_data(case, outside, tmp_path):
+    entries, error = EXTERNAL[case]
+    other_folder = tmp_path.parent / "away"
+    other_folder.mkdir(exist_ok=True)
+    (other_folder / "secret").write_bytes(bytes(WEIGHT.nbytes))
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "beside").write_bytes(bytes(WEIGHT.nbytes))
     (tmp_path / "empty").touch()
     os.mkfifo(tmp_path / "pipe")
-    os.symlink(away / "secret", tmp_path / "outward")
+    os.symlink(other_folder / "secret", tmp_path / "outward")
     os.symlink("outward", tmp_path / "twice")
     os.symlink("circle", tmp_path / "circle")
-    with pytest.raises(WeightsError, match=says):
+    with pytest.raises(WeightsError, match=error):
         outside(**entries)
 
 
-def test_claims_on_a_file_beside_are_bounded_together(read, tmp_path):
-    """Else many converted copies of one region would take more memory than the file."""
+def test_total_size_of_external_tensors_is_limited(read, tmp_path):
+    """Otherwise many converted copies of one region would need more memory than the file."""
     (tmp_path / "beside").write_bytes(bytes(8 * 8 * 9 * 2))
     half = np.zeros((8, 8, 3, 3), np.float16)
     ops, tensors = plain(), {}
     for number in (5, 6):
-        the(ops, "Conv", number).parameters[0] = f"w{number}"
+        find_op(ops, "Conv", number).parameters[0] = f"w{number}"
         tensors[f"w{number}"] = onnx_files.external(f"w{number}", half, location="beside")
     with pytest.raises(WeightsError, match="'beside', which has 1152 in all"):
         read(ops, tensors=tensors)
 
 
-def test_memory_is_not_taken_by_claims(read):
+def test_claimed_sizes_are_not_allocated(read):
     before = resident_bytes()
     for dims, data in [([1 << 20] * 2, [(5, bytes(99))]), ([1 << 40], [(9, bytes(99))])]:
         written = tensor("w", WEIGHT, kind=FLOAT16, dims=dims, data=data)
@@ -746,5 +750,5 @@ def test_memory_is_not_taken_by_claims(read):
         (b"", False),
     ],
 )
-def test_recognising(start, known):
+def test_recognise(start, known):
     assert onnx.recognise(start) is known

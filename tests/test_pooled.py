@@ -1,4 +1,4 @@
-"""The gradient averaged over positions: from the maps' gradient, and by the sums of weights."""
+"""Gradients averaged over positions: from the gradient of maps, and from sums of weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradcam import _core
 
 
 def chain(name: str, pools, *, size=(13, 10), batch=2) -> nets.Case:
-    """A convolution and its ReLU, some poolings, two linear layers with a ReLU between."""
+    """A convolution, a ReLU, poolings, and two linear layers with a ReLU between them."""
 
     def describe(b, rng):
         x = b.relu(b.conv(0, nets.kernel(rng, 8, 3, 3, 3), nets.normal(rng, 8), padding=1))
@@ -30,7 +30,7 @@ def chain(name: str, pools, *, size=(13, 10), batch=2) -> nets.Case:
 
 
 def joined(b, rng):
-    """The pooled map is read twice on the way to the scores, and once by another layer."""
+    """The pooled map has two readers before the scores, and one other reader."""
     x = b.relu(b.conv(0, nets.kernel(rng, 6, 3, 3, 3), padding=1))
     x = b.max_pool(x, 2)
     both = b.concatenate([b.flatten(x), b.flatten(b.add([x, x]))])
@@ -38,8 +38,8 @@ def joined(b, rng):
     b.linear(both, nets.kernel(rng, 4, 144))
 
 
-def read_beside(b, rng):
-    """Another reader of the map, which does not feed the last layer, changes nothing."""
+def another_reader(b, rng):
+    """The map has another reader that does not feed the last layer."""
     x = b.relu(b.conv(0, nets.kernel(rng, 6, 3, 3, 3), padding=1))
     b.linear(b.flatten(x), nets.kernel(rng, 4, 6 * 48))
     b.linear(b.flatten(b.max_pool(x, 2)), nets.kernel(rng, 4, 72))
@@ -53,9 +53,11 @@ SHORT = [
     chain("vgg", lambda b, x: b.adaptive_average_pool(b.max_pool(x, 2), 7), size=(14, 14)),
     chain("adaptive", lambda b, x: b.adaptive_average_pool(b.max_pool(x, 2), 4)),
     chain("average", lambda b, x: b.average_pool(x, 3, stride=2, ceil_mode=True)),
-    chain("uncounted", lambda b, x: b.average_pool(x, 3, padding=1, count_include_pad=False)),
-    chain("nothing", lambda b, x: x, batch=1),
-    nets.Case("read-beside", (3, 3, 8, 6), read_beside),
+    chain(
+        "padding-not-counted", lambda b, x: b.average_pool(x, 3, padding=1, count_include_pad=False)
+    ),
+    chain("no-pooling", lambda b, x: x, batch=1),
+    nets.Case("another-reader", (3, 3, 8, 6), another_reader),
 ]
 LONG = [
     chain("padded-average", lambda b, x: b.average_pool(x, 3, padding=1)),
@@ -66,16 +68,16 @@ LONG = [
 
 
 def mean(gradient):
-    """The mean over the positions of maps, and vectors as they are."""
+    """The mean over the positions of maps; vectors are returned unchanged."""
     return gradient if gradient.ndim == 3 else gradient.mean((3, 4))
 
 
 @pytest.mark.parametrize("case", [*SHORT, *LONG, *nets.SMALL_GRAPHS], ids=nets.case_id)
-def test_any_layer_from_any_layer(case, fast_level):
+def test_pooled_gradient_of_any_layer(case, fast_level):
     made = computed(case, fast_level)
     for layer in range(len(made.network)):
         seeds = nets.normal(np.random.default_rng(layer), 2, *made.record.outputs[layer].shape)
-        wanted = sorted({*range(layer + 1), made.last})  # the last one is not fed: zeros
+        wanted = sorted({*range(layer + 1), made.last})  # the last layer is after `layer`: zeros
         expected = made.record.backward(layer, seeds, wanted, "guided")
         for number, gradient in zip(wanted, expected, strict=True):
             found = made.tape.pooled_gradient(layer, seeds, number, "guided")
@@ -84,7 +86,7 @@ def test_any_layer_from_any_layer(case, fast_level):
 
 @pytest.mark.parametrize("rule", ["gradient", "deconvnet"])
 @pytest.mark.parametrize("case", [*SHORT, *LONG], ids=nets.case_id)
-def test_the_other_rules(case, rule, fast_level):
+def test_other_rules(case, rule, fast_level):
     """From the last layer to the maps that the poolings read."""
     made = computed(case, fast_level)
     seeds = nets.normal(np.random.default_rng(0), 2, *made.record.outputs[made.last].shape)
@@ -94,21 +96,23 @@ def test_the_other_rules(case, rule, fast_level):
 
 
 @pytest.mark.parametrize("case", [*SHORT, *LONG], ids=nets.case_id)
-def test_both_ways_agree(case, fast_level):
+def test_both_algorithms_agree(case, fast_level):
     made = run(case)
     tape, last = made.tape, made.last
     seeds = nets.normal(np.random.default_rng(0), 5, *tape.activation(last).shape)
     before = _core._live_allocations()
     pooled = tape.pooled_gradient(last, seeds, 2)
     kept = _core._live_allocations() - before
-    assert kept == (2 if case in SHORT else 0), "sums of weights are stored where they help"
+    assert kept == (2 if case in SHORT else 0), (
+        "sums of weights are stored only where they are used"
+    )
     means = _core.channel_mean(tape.backward(last, seeds, [2])[0])
     np.testing.assert_allclose(pooled, means, rtol=1e-5, atol=1e-5 * np.abs(means).max())
     np.testing.assert_array_equal(tape.pooled_gradient(last, seeds, 2), pooled)
-    assert _core._live_allocations() - before == kept, "once"
+    assert _core._live_allocations() - before == kept, "stored once"
 
 
-def test_sums_go_with_their_network():
+def test_sums_are_freed_with_their_network():
     before = _core._live_allocations()
     made = run(SHORT[0])
     made.tape.pooled_gradient(made.last, nets.normal(np.random.default_rng(0), 1, 2, 6), 2)
@@ -116,8 +120,8 @@ def test_sums_go_with_their_network():
     assert _core._live_allocations() == before
 
 
-def test_one_map_that_comes_in_several_sizes():
-    """Without adaptive pooling the linear layer fixes the size, but not how it is factored."""
+def test_maps_of_several_sizes():
+    """Without adaptive pooling, several heights and widths fit the linear layer."""
     weight = nets.normal(np.random.default_rng(0), 5, 24)
     builder = _core.NetworkBuilder(3)
     builder.linear(builder.flatten(builder.relu(0)), weight)
@@ -128,7 +132,7 @@ def test_one_map_that_comes_in_several_sizes():
         assert_close(means[0, 0], weight.astype(float).sum(0).reshape(3, 8).mean(1), "sum")
 
 
-def test_the_first_use_by_many_threads_at_once():
+def test_first_use_in_many_threads():
     case = SHORT[3]
     seeds = nets.normal(np.random.default_rng(0), 2, 2, 6)
     expected = run(case).tape.pooled_gradient(9, seeds, 2)
@@ -140,7 +144,7 @@ def test_the_first_use_by_many_threads_at_once():
                 np.testing.assert_array_equal(call.result(), expected)
 
 
-def test_the_number_of_threads_changes_no_bit(threads):
+def test_same_bits_for_any_number_of_threads(threads):
     results = []
     for count in (1, 2, 3):
         _core.set_num_threads(count)
@@ -151,7 +155,7 @@ def test_the_number_of_threads_changes_no_bit(threads):
     np.testing.assert_array_equal(results[0], results[2])
 
 
-def test_refused():
+def test_invalid_arguments_are_refused():
     made = run(SHORT[0])
     network, tape, last = made.network, made.tape, made.last
     seeds = np.ones((1, 2, 6), np.float32)

@@ -1,6 +1,6 @@
-"""Profiles: the arithmetic of times, products and bytes, and how they are shown.
+"""Profiles: computation from times, products and bytes, and output formats.
 
-The times come from a core that is told what to answer, so that every number is known.
+Most times come from a fake core, so all numbers are known.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def network():
     return gradcam.Network.from_layers(layers)
 
 
-def of(network, forward, backward=(), **options):
+def make_profile(network, forward, backward=(), **options):
     return profile.from_seconds(
         network, "small", (2, 3, 8, 6), MACHINE, forward, backward, **options
     )
 
 
-def test_layers_that_ran_fused_share_a_row(network):
-    found = of(network, [0.0, 2 * MS, 0.0, 0.0, 0.0, 1 * MS])
+def test_fused_layers_share_a_row(network):
+    found = make_profile(network, [0.0, 2 * MS, 0.0, 0.0, 0.0, 1 * MS])
     assert [row.layer for row in found.rows] == ["conv", "fc"]
     conv, fc = found.rows
     assert conv.operation == "conv + relu + max_pool"
@@ -51,24 +51,24 @@ def test_layers_that_ran_fused_share_a_row(network):
     assert fc.megabytes == pytest.approx(4e-6 * (2 * (48 + 5) + 5 * 48))
 
 
-def test_shares_are_of_what_the_machine_can_do(network):
-    conv = of(network, [0.0, 2 * MS, 0.0, 0.0, 0.0, 1 * MS]).rows[0]
+def test_shares_of_peak_and_bandwidth(network):
+    conv = make_profile(network, [0.0, 2 * MS, 0.0, 0.0, 0.0, 1 * MS]).rows[0]
     assert conv.gflop_per_second == pytest.approx(conv.gflop / 2e-3)
     assert conv.share_of_peak == pytest.approx(conv.gflop_per_second / 100)
     assert conv.gigabytes_per_second == pytest.approx(conv.megabytes / 2)
     assert conv.share_of_bandwidth == pytest.approx(conv.gigabytes_per_second / 10)
 
 
-def test_every_layer_that_took_time_has_a_row(network):
-    found = of(network, [MS] * 6)
+def test_every_layer_with_a_time_has_a_row(network):
+    found = make_profile(network, [MS] * 6)
     assert [row.layer for row in found.rows] == ["input", "conv", "relu", "pool", "fc"]
     assert [row.operation for row in found.rows] == ["input", "conv", "relu", "max_pool", "linear"]
-    assert found.rows[3].milliseconds == pytest.approx(2)  # the flatten layer's too
+    assert found.rows[3].milliseconds == pytest.approx(2)  # includes the flatten layer
 
 
-def test_the_backward_pass_runs_down_to_its_end_once_for_each_gradient(network):
+def test_rows_of_the_backward_pass(network):
     backward = [0.0, 0.0, 0.0, 0.5 * MS, 0.0, 3 * MS]
-    found = of(network, [MS] * 6, backward, sets=3, start=5, end=2)
+    found = make_profile(network, [MS] * 6, backward, sets=3, start=5, end=2)
     rows = [row for row in found.rows if row.phase == "backward"]
     assert [(row.layer, row.operation) for row in rows] == [("fc", "linear"), ("pool", "max_pool")]
     assert rows[0].gflop == pytest.approx(2e-9 * 3 * 2 * 5 * 48)
@@ -77,8 +77,8 @@ def test_the_backward_pass_runs_down_to_its_end_once_for_each_gradient(network):
     assert found.total("forward").milliseconds == pytest.approx(6)
 
 
-def test_as_text_as_html_and_as_json(network):
-    found = of(network, [0.0, 2 * MS, 0.0, 0.0, 0.0, 1 * MS])
+def test_text_html_and_json(network):
+    found = make_profile(network, [0.0, 2 * MS, 0.0, 0.0, 0.0, 1 * MS])
     text = str(found)
     assert "100 GFLOP/s" in text
     assert "conv + relu + max_pool" in text
@@ -91,26 +91,26 @@ def test_as_text_as_html_and_as_json(network):
 
 
 class FakeTape:
-    """A tape of the core that says how long its layers took."""
+    """A fake tape of the core with given times."""
 
     kept = (5,)
 
     def __init__(self, times):
-        self.times, self.asked = times, None
+        self.times, self.arguments = times, None
 
     def seconds(self):
         return self.times.pop(0)
 
     def backward_seconds(self, layer, seeds, wanted, rule):
-        self.asked = layer, seeds, wanted, rule
+        self.arguments = layer, seeds, wanted, rule
         return [0.0, 0.0, 0.0, 0.0, 0.0, 2 * MS]
 
 
-def test_a_tape_is_run_again_and_medians_count(network, monkeypatch):
+def test_profile_repeats_and_takes_medians(network, monkeypatch):
     monkeypatch.setattr(profile.Machine, "measure", classmethod(lambda cls: MACHINE))
-    times = [[0.0, ms * MS, 0.0, 0.0, 0.0, MS] for ms in (99, 1, 5, 2)]  # the first does not count
+    times = [[0.0, ms * MS, 0.0, 0.0, 0.0, MS] for ms in (99, 1, 5, 2)]  # the first is a warm-up
     tape = network.forward(np.zeros((1, 3, 8, 6), np.float32))
-    assert tape.scores.shape == (1, 5)  # read before the core is a fake
+    assert tape.scores.shape == (1, 5)  # before the core is replaced
     fake = FakeTape(times)
 
     class FakeNetwork:
@@ -123,7 +123,7 @@ def test_a_tape_is_run_again_and_medians_count(network, monkeypatch):
     monkeypatch.setattr(network, "core", FakeNetwork())
     found = gradcam.profile(tape, [3], rule="guided", to="pool", repeat=3)
     assert found.rows[0].milliseconds == pytest.approx(2)
-    layer, seeds, wanted, rule = fake.asked
+    layer, seeds, wanted, rule = fake.arguments
     assert (layer, rule, wanted) == (5, "guided", [3])
     assert seeds.tolist() == [[[0, 0, 0, 1, 0]]]
     with pytest.raises(ValueError, match="repeat"):
@@ -141,7 +141,7 @@ def test_a_real_tape():
     gflop = profile.direct_gflop(network, 32, 32, "fc8")
     assert found.total("forward").gflop == pytest.approx(2 * gflop)
     assert found.total("backward").gflop == pytest.approx(2 * gflop)
-    shorter = gradcam.profile(tape, [[0, 1], [2, 3]], repeat=1)  # two classes of each picture
+    shorter = gradcam.profile(tape, [[0, 1], [2, 3]], repeat=1)  # two classes per picture
     below = {"conv5_3", "conv1_1"}
     assert not below & {row.layer for row in shorter.rows if row.phase == "backward"}
 
@@ -152,7 +152,7 @@ def test_gflop_of_direct_convolutions():
     assert profile.direct_gflop(network, 224, 224, "pool2") == pytest.approx(2e-9 * macs)
 
 
-def test_what_the_machine_can_do(threads):
+def test_machine_measure(threads):
     machine = profile.Machine.measure()
     assert machine.peak > 0 and machine.bandwidth > 0
     assert machine.threads == threads

@@ -1,6 +1,6 @@
 """The documents agree with the code.
 
-The README's Python blocks run one after the other; those that need files of the reader do not.
+The README's Python blocks run in order, except those that need the reader's own files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 
 
-def test_the_snippets_run_in_order(tmp_path, monkeypatch):
+def test_code_blocks_run_in_order(tmp_path, monkeypatch):
     if not README.exists():
         pytest.skip("README.md is not in the parent folder of the tests")
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), flags=re.DOTALL)

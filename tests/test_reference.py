@@ -1,4 +1,4 @@
-"""The float64 twin against finite differences, in float64."""
+"""The gradients of the float64 twin against finite differences in float64."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import reference
 STEP = 1e-6
 
 
-def test_the_cases_have_names_of_their_own():
+def test_case_names_are_unique():
     names = [case.name for case in nets.ALL]
     assert len(names) == len(set(names))
 
 
-# The twin has one convolution, whatever algorithm the core would choose.
-CASES = [case for case in nets.ALL if case not in nets.WINOGRAD + nets.DRAWN]
+# The twin has one algorithm for convolutions, so the cases of special algorithms are omitted.
+CASES = [case for case in nets.ALL if case not in nets.WINOGRAD + nets.FUSED_CONVOLUTIONS]
 
 
 @pytest.mark.parametrize("case", CASES, ids=nets.case_id)
-def test_gradient_is_the_slope(case):
+def test_gradient_against_finite_differences(case):
     """(f(x + h d) - f(x - h d)) / 2h = gradient . d, for f = sum(seed * last layer)."""
     rng = np.random.default_rng(3)
     network = case.build(reference.Builder)
@@ -38,15 +38,15 @@ def test_gradient_is_the_slope(case):
     assert np.sum(gradient[0] * direction) == pytest.approx(slope, rel=1e-6, abs=1e-7)
 
 
-# In these two, pooling windows hold equal values that are not zero: there is no slope there.
+# In the other two, pooling windows contain equal values that are not zero: no derivative exists.
 SMOOTH = [case for case in nets.SMALL_GRAPHS if case.name not in ("mobile", "relu-twice")]
 
 
 @pytest.mark.parametrize("case", SMOOTH, ids=nets.case_id)
-def test_gradient_at_an_inner_layer_is_the_slope(case):
-    """The same from the middle: the layers above are run again on a changed map.
+def test_gradient_at_an_inner_layer_against_finite_differences(case):
+    """The same from an inner layer: the layers after it run again on a changed map.
 
-    Exact zeros stay: where several of them share a pooling window there is no slope.
+    Exact zeros are not changed: no derivative exists for several zeros in a pooling window.
     """
     rng = np.random.default_rng(4)
     network = case.build(reference.Builder)
@@ -73,7 +73,7 @@ def _with_changed_map(network, record, changed, by):
     return outputs[-1]
 
 
-def test_rules_of_the_relu():
+def test_relu_rules():
     builder = reference.Builder(1)
     builder.relu(0)
     record = builder.build().forward(np.array([[[[-1.0, 0.0, 2.0, 3.0]]]]))
@@ -84,7 +84,7 @@ def test_rules_of_the_relu():
         np.testing.assert_array_equal(gradient.ravel(), values)
 
 
-def test_decisions_are_taken_from_the_other_program():
+def test_decisions_of_another_program_are_used():
     builder = reference.Builder(1)
     builder.max_pool(builder.relu(0), (1, 2))
     network = builder.build()
@@ -92,21 +92,21 @@ def test_decisions_are_taken_from_the_other_program():
     other = np.array([[[[0.0, 2.0, 3.0, 3.0]]]])
     seed = np.ones((1, 1, 1, 1, 2))
     assert network.deciding() == [1]
-    own = network.forward(x).backward(2, seed, [0])[0]
+    unforced = network.forward(x).backward(2, seed, [0])[0]
     forced = network.forward(x, {1: other}).backward(2, seed, [0])[0]
-    np.testing.assert_array_equal(own.ravel(), [0, 1, 0, 1])
+    np.testing.assert_array_equal(unforced.ravel(), [0, 1, 0, 1])
     np.testing.assert_array_equal(forced.ravel(), [0, 1, 1, 0])
 
 
-def test_several_seeds_are_several_passes():
+def test_several_seeds_equal_separate_passes():
     case = nets.by_name("inception")
     record = case.build(reference.Builder).forward(case.pictures())
     last = len(record.outputs) - 1
     seeds = np.random.default_rng(5).standard_normal((3, *record.outputs[last].shape))
-    (together,) = record.backward(last, seeds, [0])
-    for seed, gradient in zip(seeds, together, strict=True):
-        (alone,) = record.backward(last, seed[None], [0])
-        np.testing.assert_array_equal(gradient, alone[0])
+    (gradients,) = record.backward(last, seeds, [0])
+    for seed, gradient in zip(seeds, gradients, strict=True):
+        (expected,) = record.backward(last, seed[None], [0])
+        np.testing.assert_array_equal(gradient, expected[0])
 
 
 @pytest.mark.parametrize("method", ["half_pixel", "align_corners", "nearest"])
@@ -124,7 +124,7 @@ def test_resize_by_hand():
     np.testing.assert_allclose(nearest, [[0, 0, 4, 4, 4]])
 
 
-def test_resize_into_a_region_leaves_the_rest_zero():
+def test_resize_into_a_region_is_zero_outside():
     out = reference.resize(np.ones((2, 2)), (4, 6), "half_pixel", (1.0, 2.0, 3.0, 5.0))
     expected = np.zeros((4, 6))
     expected[1:3, 2:5] = 1

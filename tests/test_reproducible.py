@@ -1,4 +1,4 @@
-"""The same bits, whatever the number of threads and however often."""
+"""The same bits for any number of threads, and in every run."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def test_results_do_not_depend_on_the_number_of_threads(batch, fast_level, threa
     expected = _everything(network, pictures)
     for count in (2, 3, 7, 2):
         _core.set_num_threads(count)
-        for actual, alone in zip(_everything(network, pictures), expected, strict=True):
-            assert np.array_equal(actual, alone)
+        for actual, desired in zip(_everything(network, pictures), expected, strict=True):
+            assert np.array_equal(actual, desired)
 
 
 @pytest.mark.parametrize("channels", [64, 256])
-def test_pieces_cut_for_many_threads_give_the_same_bits(channels, fast_level, threads):
-    """3x3 convolutions whose work is shared out by tiles, and, of 256 channels, by outputs.
+def test_work_divided_among_threads_gives_the_same_bits(channels, fast_level, threads):
+    """3x3 convolutions whose work is divided by tiles, or for 256 channels by outputs.
 
-    Their blocks of 91 tiles are cut into smaller pieces, of unequal size, for some of these
+    Their blocks of 91 tiles are divided into smaller parts of unequal size for some of these
     threads. Each count has a different picture, so that memory of the previous pass cannot hold
     the values of a missing tile.
     """
@@ -53,11 +53,11 @@ def test_pieces_cut_for_many_threads_give_the_same_bits(channels, fast_level, th
             _core.set_num_threads(used)
             tape = network.forward(x, [relu])
             results.append((tape.activation(relu), tape.backward(relu, seeds, [0])[0]))
-        for actual, alone in zip(*results, strict=True):
-            assert np.array_equal(actual, alone)
+        for actual, desired in zip(*results, strict=True):
+            assert np.array_equal(actual, desired)
 
 
-def test_products_of_several_blocks_agree_with_the_twin_and_with_themselves(threads):
+def test_products_of_several_blocks_are_correct_and_reproducible(threads):
     """A 5x5 convolution whose columns take more than one block, forward and backward."""
     rng = np.random.default_rng(2)
     weight = rng.standard_normal((9, 36, 5, 5)).astype(np.float32)

@@ -17,7 +17,7 @@ HALVES = ["float16", "bfloat16"]
 
 
 def bfloat16(values: np.ndarray) -> np.ndarray:
-    """Rounded to the nearest, by comparing with both neighbours; ties to even."""
+    """Round to the nearest by comparing with both neighbours; ties to even."""
     values = np.asarray(values, np.float32)
     low = (values.view(np.uint32) & 0xFFFF0000).view(np.float32)
     high = (low.view(np.uint32) + 0x10000).view(np.float32)
@@ -59,7 +59,7 @@ def test_arrays_of_the_right_type_are_not_copied():
 
 
 @pytest.mark.parametrize(("dtype", "value"), [("float16", 65520.0), ("bfloat16", -3.4e38)])
-def test_too_large(dtype, value):
+def test_values_too_large_for_the_type(dtype, value):
     values = np.ones((300, 4), np.float32)
     values[290, 1] = value
     with pytest.raises(WeightsError, match=f"too large for {dtype}"):
@@ -89,19 +89,19 @@ def test_both_directions(dtype, count, cpu_level):
 
 
 @pytest.mark.parametrize("dtype", ["float32", *HALVES])
-def test_a_vector_has_the_same_bits_in_any_batch(dtype, cpu_level):
+def test_same_bits_in_any_batch(dtype, cpu_level):
     rng = np.random.default_rng(0)
     builder = _core.NetworkBuilder(2100)
     builder.linear(builder.flatten(0), stored(nets.kernel(rng, 37, 2100), dtype), dtype=dtype)
     network = builder.build()
     x, seeds = nets.normal(rng, 9, 2100, 1, 1), nets.normal(rng, 9, 37)
     seeds[rng.random(seeds.shape) < 0.5] = 0
-    together = network.forward(x)
-    gradients = together.backward(2, seeds[None], [1])[0][0]
+    batched = network.forward(x)
+    gradients = batched.backward(2, seeds[None], [1])[0][0]
     for n in range(9):
-        alone = network.forward(x[n : n + 1])
-        np.testing.assert_array_equal(alone.activation(2)[0], together.activation(2)[n])
-        (gradient,) = alone.backward(2, seeds[None, n : n + 1], [1])
+        single = network.forward(x[n : n + 1])
+        np.testing.assert_array_equal(single.activation(2)[0], batched.activation(2)[n])
+        (gradient,) = single.backward(2, seeds[None, n : n + 1], [1])
         np.testing.assert_array_equal(gradient[0, 0], gradients[n])
     (sets,) = network.forward(x[:1]).backward(2, seeds[:, None], [1])
     np.testing.assert_array_equal(sets[:, 0], gradients)
@@ -113,16 +113,16 @@ def test_vgg(dtype):
     for name in list(tensors):
         if name.startswith("classifier") and name.endswith("weight"):
             tensors[name][0, 0] = 1e-6
-    rough = {
+    rounded_tensors = {
         name: rounded(values, dtype)
         if name.startswith("classifier") and name.endswith("weight")
         else values
         for name, values in tensors.items()
     }
     halved = gradcam.vgg16(tensors, fc_dtype=dtype)
-    whole = gradcam.vgg16(rough)
+    full = gradcam.vgg16(rounded_tensors)
     x = nets.normal(np.random.default_rng(0), 2, 3, 64, 64)
-    ours, expected = halved.forward(x), whole.forward(x)
+    ours, expected = halved.forward(x), full.forward(x)
     assert_close(ours.scores, expected.scores, "network")
     for one, other in zip(ours.grad_cam([1, 2]), expected.grad_cam([1, 2]), strict=True):
         assert_close(one.raw, other.raw, "network")
@@ -131,15 +131,15 @@ def test_vgg(dtype):
 @pytest.mark.parametrize("dtype", HALVES)
 def test_a_single_layer(dtype):
     weight = nets.normal(np.random.default_rng(0), 4, 3)
-    given = weight.astype(np.float16) if dtype == "float16" else weight
-    layer = Layer("scores", "linear", weights={"weight": given}, attributes={"dtype": dtype})
+    stored = weight.astype(np.float16) if dtype == "float16" else weight
+    layer = Layer("scores", "linear", weights={"weight": stored}, attributes={"dtype": dtype})
     network = Network.from_layers([Layer("flat", "flatten"), layer])
     x = np.ones((1, 3, 1, 1), np.float32)
     expected = rounded(weight, dtype).astype(float).sum(1)
     assert_close(network.forward(x).scores[0], expected, "sum")
 
 
-def test_refused():
+def test_invalid_weights_are_refused():
     with pytest.raises(ValueError, match=r"fc_dtype.*'float64'"):
         gradcam.vgg16(vggs.tensors(), fc_dtype="float64")
     layer = Layer("a", "linear", weights={"weight": np.eye(3)}, attributes={"dtype": "half"})

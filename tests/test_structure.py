@@ -1,4 +1,4 @@
-"""The shape of the code: which part may know which."""
+"""The structure of the code: dependencies between folders, stubs and documentation."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from gradcam import _core
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "csrc").rglob("*.[ch]"))
-FOLDERS = ["base", "kernels", "layers", "network", "python"]  # each includes those before it
+FOLDERS = [
+    "base",
+    "kernels",
+    "layers",
+    "network",
+    "python",
+]  # each may include files of those before it
 
-pytestmark = pytest.mark.skipif(not SOURCES, reason="the sources are not here")
+pytestmark = pytest.mark.skipif(not SOURCES, reason="the C sources are not available")
 
 
 def folder(path: Path) -> str:
-    """The folder right under csrc/, or "" for the public header beside them."""
+    """The folder in csrc/, or "" for the public header."""
     parts = path.relative_to(ROOT / "csrc").parts
     return parts[0] if len(parts) > 1 else ""
 
@@ -34,9 +40,9 @@ def included(path: Path) -> list[str]:
     return re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', code(path), flags=re.MULTILINE)
 
 
-def own(path: Path, name: str) -> Path | None:
-    """The file in csrc/ that this file means by `name`, or None."""
-    for place in (path.parent, ROOT / "csrc", *(ROOT / "csrc" / each for each in FOLDERS)):
+def find_include(path: Path, name: str) -> Path | None:
+    """The file in csrc/ that this file includes as `name`, or None."""
+    for place in (path.parent, ROOT / "csrc", *(ROOT / "csrc" / entry for entry in FOLDERS)):
         if (place / name).is_file():
             return (place / name).resolve()
     return None
@@ -46,25 +52,25 @@ def source_id(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_the_folders_are_the_known_ones():
+def test_folders_of_csrc():
     folders = {path.name for path in (ROOT / "csrc").iterdir() if path.is_dir()}
     assert folders == set(FOLDERS)
 
 
-def includes_upward(path: Path, name: str) -> bool:
-    """Whether `name` is a file of a later folder; the public header includes none at all."""
-    target = own(path, name)
+def includes_a_later_folder(path: Path, name: str) -> bool:
+    """Whether `name` is a file of a later folder; the public header may include no file."""
+    target = find_include(path, name)
     if target is None or not folder(path):
         return target is not None
     return bool(folder(target)) and FOLDERS.index(folder(target)) > FOLDERS.index(folder(path))
 
 
-def test_nothing_includes_upward():
+def test_no_file_includes_a_later_folder():
     wrong = [
         (source_id(path), name)
         for path in SOURCES
         for name in included(path)
-        if includes_upward(path, name)
+        if includes_a_later_folder(path, name)
     ]
     assert not wrong
 
@@ -94,26 +100,26 @@ def test_kernels_never_allocate_or_print():
 
 def is_described(path: Path) -> bool:
     """Whether the file or its header begins with a comment."""
-    files = [each for each in (path, path.with_suffix(".h")) if each.exists()]
-    return any(each.read_text("utf-8").lstrip().startswith("/*") for each in files)
+    files = [entry for entry in (path, path.with_suffix(".h")) if entry.exists()]
+    return any(entry.read_text("utf-8").lstrip().startswith("/*") for entry in files)
 
 
-def test_every_file_says_what_it_does():
+def test_every_file_has_a_comment_at_the_top():
     assert not [source_id(path) for path in SOURCES if not is_described(path)]
 
 
-def test_importing_is_light():
+def test_import_loads_no_heavy_packages():
     heavy = {"matplotlib", "PIL", "click", "torch"}
     assert run_python(f"import sys, gradcam; print({heavy!r} & set(sys.modules))") == "set()"
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_exists():
     program = "import gradcam; print([n for n in gradcam.__all__ if not hasattr(gradcam, n)])"
     assert run_python(program) == "[]"
     assert run_python("import gradcam; print(set(gradcam.__all__) - set(dir(gradcam)))") == "set()"
 
 
-def stubbed(body: list[ast.stmt]) -> dict[str, ast.stmt]:
+def names_in_stub(body: list[ast.stmt]) -> dict[str, ast.stmt]:
     """The functions, classes and names in a stub."""
     found: dict[str, ast.stmt] = {}
     for node in body:
@@ -126,22 +132,22 @@ def stubbed(body: list[ast.stmt]) -> dict[str, ast.stmt]:
 
 def test_the_stub_of_the_core_is_complete():
     stub = ast.parse((ROOT / "gradcam" / "_core.pyi").read_text("utf-8"))
-    names = stubbed(stub.body)
-    there = {name for name in dir(_core) if not name.startswith("__") or name == "__version__"}
-    assert set(names) == there
+    names = names_in_stub(stub.body)
+    defined = {name for name in dir(_core) if not name.startswith("__") or name == "__version__"}
+    assert set(names) == defined
     for name, node in names.items():
         if isinstance(node, ast.ClassDef):
-            stated = {each for each in stubbed(node.body) if not each.startswith("__")}
-            assert stated == {each for each in dir(getattr(_core, name)) if each[0] != "_"}
+            members = {entry for entry in names_in_stub(node.body) if not entry.startswith("__")}
+            assert members == {entry for entry in dir(getattr(_core, name)) if entry[0] != "_"}
 
 
-def test_every_public_thing_is_documented():
+def test_public_objects_have_docstrings():
     undocumented = []
     for name in gradcam.__all__:
-        thing = getattr(gradcam, name)
-        if isinstance(thing, type):
-            members = {f"{name}.{k}": v for k, v in vars(thing).items() if k[0] != "_"}
+        item = getattr(gradcam, name)
+        if isinstance(item, type):
+            members = {f"{name}.{k}": v for k, v in vars(item).items() if k[0] != "_"}
             undocumented += [k for k, v in members.items() if callable(v) and not v.__doc__]
-        if callable(thing) and not thing.__doc__:
+        if callable(item) and not item.__doc__:
             undocumented.append(name)
     assert not undocumented

@@ -1,4 +1,4 @@
-"""Many threads, one network; exceptions beside work; fork after use."""
+"""Passes in many threads; exceptions in other threads; fork after use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def probabilities(network, x: np.ndarray) -> np.ndarray:
 
 
 def work(network, seed: int) -> list[np.ndarray]:
-    """A forward pass and a backward pass under each rule, of pictures of their own size."""
+    """Run a forward pass, and a backward pass with each rule; sizes depend on the seed."""
     rng = np.random.default_rng(seed)
     x = nets.normal(rng, 1 + seed % 2, 3, 32 + 8 * (seed % 3), 40)
     tape = network.forward(x, keep=[5])
@@ -45,19 +45,19 @@ def work(network, seed: int) -> list[np.ndarray]:
     return results
 
 
-def same_bits(one, other) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+def same_bits(actual, desired) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(actual, desired, strict=True))
 
 
 @pytest.mark.parametrize("core_threads", [1, 2])
-def test_tapes_in_many_threads_do_not_meet(core_threads, threads, fast_level):
+def test_many_tapes_in_many_threads(core_threads, threads, fast_level):
     _core.set_num_threads(core_threads)
     network = vgg()
-    alone = [work(network, seed) for seed in range(WORKERS)]
+    expected = [work(network, seed) for seed in range(WORKERS)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        together = list(pool.map(work, [network] * WORKERS * 3, list(range(WORKERS)) * 3))
-    for i, result in enumerate(together):
-        assert same_bits(result, alone[i % WORKERS])
+        results = list(pool.map(work, [network] * WORKERS * 3, list(range(WORKERS)) * 3))
+    for i, result in enumerate(results):
+        assert same_bits(result, expected[i % WORKERS])
 
 
 def test_one_tape_in_many_threads():
@@ -69,15 +69,15 @@ def test_one_tape_in_many_threads():
     def backward(i: int) -> list[np.ndarray]:
         return tape.backward(last, seeds[i], [0], RULES[i % 3])
 
-    alone = [backward(i) for i in range(WORKERS)]
+    expected = [backward(i) for i in range(WORKERS)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        together = list(pool.map(backward, list(range(WORKERS)) * 4))
-    for i, result in enumerate(together):
-        assert same_bits(result, alone[i % WORKERS])
+        results = list(pool.map(backward, list(range(WORKERS)) * 4))
+    for i, result in enumerate(results):
+        assert same_bits(result, expected[i % WORKERS])
 
 
-def test_the_first_use_of_a_network_may_be_in_many_threads_at_once(fast_level):
-    """Whatever is prepared at first use is prepared once, or the same twice."""
+def test_first_use_of_a_network_in_many_threads(fast_level):
+    """Data that the first pass prepares are the same for all threads."""
     expected = [work(vgg(), seed) for seed in range(WORKERS)]
     for _ in range(3):
         network, start = vgg(), threading.Barrier(WORKERS)
@@ -99,11 +99,11 @@ def test_networks_are_built_in_many_threads():
             np.testing.assert_array_equal(found, expected)
 
 
-def counted_during(call) -> int:
-    """How far another Python thread counted while `call` ran.
+def count_during(call) -> int:
+    """Return how far another Python thread counted while `call` ran.
 
-    With so long an interval no thread is ever interrupted: the counter runs only where `call`
-    gives the GIL away (or here, in a sleep).
+    With such a long switch interval no thread is interrupted: the counter runs only while `call`
+    releases the GIL (or here, during a sleep).
     """
     count, done = 0, threading.Event()
 
@@ -111,7 +111,7 @@ def counted_during(call) -> int:
         nonlocal count
         while not done.is_set():
             count += 1
-            time.sleep(0)  # gives the GIL away
+            time.sleep(0)  # releases the GIL
 
     thread = threading.Thread(target=counter)
     interval = sys.getswitchinterval()
@@ -129,11 +129,13 @@ def counted_during(call) -> int:
         sys.setswitchinterval(interval)
 
 
-@pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="no GIL here")
-def test_the_counter_stands_still_while_the_gil_is_held():
-    """The measure itself: sorting a list of numbers holds the GIL."""
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="this Python has no GIL"
+)
+def test_counter_stops_while_the_gil_is_held():
+    """Test of the measurement: sorting a list of numbers holds the GIL."""
     numbers = np.random.default_rng(0).uniform(size=200_000).tolist()
-    assert counted_during(numbers.sort) == 0
+    assert count_during(numbers.sort) == 0
 
 
 @pytest.mark.parametrize("what", ["forward", "backward", "resize"])
@@ -146,10 +148,10 @@ def test_the_gil_is_released(what):
         "backward": lambda: tape.backward(last, np.ones((1, 2, 10)), [0]),
         "resize": lambda: _core.resize(x, (2000, 2000)),
     }
-    assert counted_during(calls[what]) > 0
+    assert count_during(calls[what]) > 0
 
 
-def test_exceptions_in_one_thread_leave_the_others_alone():
+def test_exceptions_in_one_thread_do_not_affect_others():
     network = vgg()
     expected = [work(network, seed) for seed in range(4)]
     bad = np.full((1, 3, 40, 40), np.nan)
@@ -178,19 +180,19 @@ def test_exceptions_in_one_thread_leave_the_others_alone():
     finally:
         stop.set()
         failing.join()
-    assert refused and len(set(refused)) == 4, "each refusal has its own words, never another's"
+    assert refused and len(set(refused)) == 4, "each error has its own message"
     for i, result in enumerate(found):
         assert same_bits(result, expected[i % 4])
 
 
-STEADY = 6  # no ReLU of these pictures is near zero: rounding flips none at any level
+ROBUST_SEED = 6  # seed of pictures for which no ReLU input is close to zero
 
 
-def test_settings_may_change_while_others_work(threads):
-    """Threads and CPU level change under running passes; the results stay right."""
+def test_settings_change_during_other_passes(threads):
+    """The number of threads and the CPU level change during passes; results stay correct."""
     before = _core.cpu_level()
     network = vgg()
-    expected = work(network, STEADY)
+    expected = work(network, ROBUST_SEED)
     stop = threading.Event()
 
     def change():
@@ -203,8 +205,10 @@ def test_settings_may_change_while_others_work(threads):
     changing.start()
     try:
         for _ in range(10):
-            for found, right in zip(work(network, STEADY), expected, strict=True):
-                np.testing.assert_allclose(found, right, rtol=1e-3, atol=1e-4 * np.abs(right).max())
+            for actual, desired in zip(work(network, ROBUST_SEED), expected, strict=True):
+                np.testing.assert_allclose(
+                    actual, desired, rtol=1e-3, atol=1e-4 * np.abs(desired).max()
+                )
     finally:
         stop.set()
         changing.join()
@@ -252,6 +256,6 @@ print("done")
 """
 
 
-def test_multiprocessing_pools_work():
-    """The same by the standard library's pool, as data loaders use it."""
+def test_multiprocessing_pool_after_use():
+    """Data loaders use the pool of the standard library in this way."""
     assert run_python(POOL) == "done"

@@ -56,7 +56,7 @@ TENSORFLOW_FOOTER = bytes(40) + bytes.fromhex("57fb808b247547db")
 FOREIGN = {
     "empty": (b"", "the file is empty"),
     "web page": (b"\n<!DOCTYPE html><html><body>Log in</body>", "a web page, not weights"),
-    "web page, plain": (
+    "web page without a doctype": (
         b"<html>404 not found</html>",
         "an error page, or the download needs a login",
     ),
@@ -65,9 +65,9 @@ FOREIGN = {
     "LFS": (POINTER, "run git lfs pull"),
     "index": (INDEX, "index of weights in several safetensors files"),
     "JSON": (b'{"error": "Invalid credentials"}', "a JSON text, not weights"),
-    "JSON, a brace ninth": (b'{"a": 1,{', "a JSON text, not weights"),
+    "JSON, ninth byte a brace": (b'{"a": 1,{', "a JSON text, not weights"),
     "text": (b"Repository not found\n", "a text, not weights"),
-    "text, a brace ninth": (b"12345678{ no header }", "a text, not weights"),
+    "text, ninth byte a brace": (b"12345678{ no header }", "a text, not weights"),
     "white space": (b"  \n", "a text of white space"),
     "gzip": (gzip.compress(b"anything"), "a gzip archive: unpack it first"),
     "tar": (tarred(), "a tar archive: unpack it first"),
@@ -76,18 +76,21 @@ FOREIGN = {
     "WebP": (picture("webp"), "a picture (WebP)"),
     "npy": (single_array(), "a single NumPy array (.npy)"),
     "pickle": (pickle.dumps({"a": [1.0]}), "a Python pickle that torch.save did not write"),
-    "zip of others": (
+    "zip without weights": (
         zipped("README.md", "a.jpg"),
         "a zip file without weights; it contains README.md, a.jpg",
     ),
-    "zip of nothing": (zipped(), "a zip file without weights; it contains nothing"),
-    "zip, cut": (zipped("a.npy")[:-30], "a zip file (PyTorch, Keras or .npz?) that is damaged"),
+    "empty zip": (zipped(), "a zip file without weights; it contains nothing"),
+    "truncated zip": (
+        zipped("a.npy")[:-30],
+        "a zip file (PyTorch, Keras or .npz?) that is damaged",
+    ),
     "TorchScript": (
         zipped("vgg/data.pkl", "vgg/constants.pkl", "vgg/code/vgg.py"),
         "a TorchScript program, which is not executed here",
     ),
     "TensorFlow checkpoint": (b"\x00\x01\x02" + TENSORFLOW_FOOTER, "a TensorFlow checkpoint"),
-    "TensorFlow note": (
+    "TensorFlow state file": (
         b'model_checkpoint_path: "vgg_16.ckpt"\n',
         "the state file of a",
     ),
@@ -134,7 +137,7 @@ def test_folders_are_described(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["vgg16.pth", "vgg16.h5", "vgg16", "x.onnx"])
-def test_the_name_has_no_effect(name, tmp_path):
+def test_file_name_has_no_effect(name, tmp_path):
     made = gradcam.vgg16.random_tensors(width=2, fc=4, classes=3)
     weights.save(made, tmp_path / name)
     np.savez(tmp_path / "numpy.npz", **made)
@@ -143,7 +146,7 @@ def test_the_name_has_no_effect(name, tmp_path):
     assert weights.load(str(tmp_path / name)).format == "NumPy .npz"
 
 
-def test_every_reader_is_imported_only_for_its_files():
+def test_readers_are_imported_only_when_needed():
     from helpers import run_python
 
     program = (
@@ -167,15 +170,15 @@ def test_published_weights_are_fetched_for_their_architecture(name, tmp_path, mo
     download = pytest.importorskip("gradcam._models.published")
     path = tmp_path / "vgg11.safetensors"
     weights.save(gradcam.vgg11.random_tensors(width=2, fc=4, classes=3), path)
-    asked = []
-    monkeypatch.setattr(download, "fetch", lambda *arguments: asked.append(arguments) or path)
+    calls = []
+    monkeypatch.setattr(download, "fetch", lambda *arguments: calls.append(arguments) or path)
     assert len(gradcam.vgg11(name).labels) == 3
-    assert asked == [("vgg11", name)]
+    assert calls == [("vgg11", name)]
     with pytest.raises(ValueError, match=rf"gradcam\.vgg16\('{name}'\) and `--weights"):
         gradcam.load(name)
     monkeypatch.chdir(tmp_path)
     path.rename(name)  # a file of that name has priority
-    assert gradcam.vgg11(name).name == "vgg11" and len(asked) == 1
+    assert gradcam.vgg11(name).name == "vgg11" and len(calls) == 1
 
 
 # --- describe ---
@@ -183,9 +186,9 @@ def test_published_weights_are_fetched_for_their_architecture(name, tmp_path, mo
 
 @pytest.fixture
 def file(tmp_path):
-    made = gradcam.vgg11.random_tensors(width=2, fc=4, classes=3)
+    tensors = gradcam.vgg11.random_tensors(width=2, fc=4, classes=3)
     labels = gradcam.Labels(["one", "two", "three"])
-    weights.save(made, tmp_path / "w.safetensors", labels.to_metadata() | {"preset": "caffe"})
+    weights.save(tensors, tmp_path / "w.safetensors", labels.to_metadata() | {"preset": "caffe"})
     return tmp_path / "w.safetensors"
 
 
@@ -195,17 +198,17 @@ def test_describe(file):
     assert (found.format, found.layout, found.preset) == ("safetensors", "torchvision's", "caffe")
     assert found.bytes == file.stat().st_size
     assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    made = weights.load(file).tensors
+    tensors = weights.load(file).tensors
     assert [(t.name, t.shape, t.values) for t in found.tensors] == [
-        (name, values.shape, values.size) for name, values in made.items()
+        (name, values.shape, values.size) for name, values in tensors.items()
     ]
-    assert found.parameters == sum(values.size for values in made.values())
-    for words in ("vgg11, 3 classes", "caffe", found.sha256, f"{found.parameters:,}", "float32"):
-        assert words in str(found)
-    again = json.loads(json.dumps(found.to_dict()))
-    assert again == found.to_dict() and again["tensors"][0]["shape"] == [2, 3, 3, 3]
-    undigested = weights.describe(file, digest=False)
-    assert undigested.sha256 is None and "sha256" not in str(undigested)
+    assert found.parameters == sum(values.size for values in tensors.values())
+    for text in ("vgg11, 3 classes", "caffe", found.sha256, f"{found.parameters:,}", "float32"):
+        assert text in str(found)
+    restored = json.loads(json.dumps(found.to_dict()))
+    assert restored == found.to_dict() and restored["tensors"][0]["shape"] == [2, 3, 3, 3]
+    without_digest = weights.describe(file, digest=False)
+    assert without_digest.sha256 is None and "sha256" not in str(without_digest)
 
 
 def test_types_in_the_file_are_reported(tmp_path):
@@ -216,7 +219,7 @@ def test_types_in_the_file_are_reported(tmp_path):
     assert weights.describe(path.with_suffix(".npz")).dtypes == ("float32", "int32")
 
 
-def test_other_networks_are_described_with_the_reason(tmp_path):
+def test_description_of_unknown_networks(tmp_path):
     path = tmp_path / "resnet.safetensors"
     weights.save({"layer1.0.conv1.weight": np.ones((2, 2, 3, 3)), "fc.bias": np.ones(2)}, path)
     found = weights.describe(path)
@@ -267,10 +270,10 @@ def test_convert_replaces_files_only_if_forced(file, tmp_path):
     assert weights.describe(other).architecture == "vgg11"
 
 
-def test_convert_names_the_layer_that_is_not_finite(tmp_path):
-    made = gradcam.vgg11.random_tensors(width=2, fc=4, classes=3)
-    made["classifier.3.bias"][1] = np.inf
-    np.savez(tmp_path / "w.npz", **made)
+def test_convert_error_names_the_layer_with_nan(tmp_path):
+    tensors = gradcam.vgg11.random_tensors(width=2, fc=4, classes=3)
+    tensors["classifier.3.bias"][1] = np.inf
+    np.savez(tmp_path / "w.npz", **tensors)
     with pytest.raises(WeightsError, match=r"w\.npz: classifier\.3\.bias: not finite"):
         weights.convert(tmp_path / "w.npz", tmp_path / "out.safetensors")
     assert [each.name for each in tmp_path.iterdir()] == ["w.npz"]
@@ -283,14 +286,14 @@ def test_pipes_are_refused(tmp_path):
         weights.load(tmp_path / "vgg16.pth")
 
 
-def test_a_folder_with_the_name_of_published_weights(tmp_path, monkeypatch):
+def test_folder_named_like_published_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "imagenet").mkdir()
     with pytest.raises(ValueError, match="a name of published weights"):
         weights.load("imagenet")
 
 
-def test_bytes_are_a_path(tmp_path):
+def test_path_as_bytes(tmp_path):
     weights.save({"a": np.ones(3, np.float32)}, tmp_path / "a.safetensors")
     found = weights.load(os.fsencode(tmp_path / "a.safetensors"))
     assert list(found.tensors) == ["a"]

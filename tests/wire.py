@@ -1,4 +1,4 @@
-"""Write the wire format of Protocol Buffers for tests, so that every field can be wrong.
+"""Write the wire format of Protocol Buffers for tests, so every field can be invalid.
 
 Written from the format's description (https://protobuf.dev/programming-guides/encoding),
 independently of gradcam's reader.

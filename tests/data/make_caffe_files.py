@@ -31,15 +31,15 @@ def net(
     old: layers of the type V1LayerParameter, blobs with num, channels, height and width.
     data: the field of the numbers, "data" or "double_data".
     """
-    made = schema(name=f"{name}_small")
-    _layer(made, old, "data", "Data", "data", "data")
+    message = schema(name=f"{name}_small")
+    _layer(message, old, "data", "Data", "data", "data")
     before = "data"
     for caffe, torchvision, _ in vggs.layers(name):
         kind = next((KINDS[key] for key in KINDS if caffe.startswith(key)), None)
         if kind is None:
             continue
         top = before if kind == "ReLU" else caffe
-        layer = _layer(made, old, caffe, kind, before, top)
+        layer = _layer(message, old, caffe, kind, before, top)
         before = top
         if kind == "Convolution":
             layer.convolution_param.pad.append(1)
@@ -47,11 +47,11 @@ def net(
         if kind in ("Convolution", "InnerProduct"):
             for role in ("weight", "bias"):
                 _blob(layer.blobs.add(), tensors[f"{torchvision}.{role}"], old, data)
-    return made
+    return message
 
 
-def _layer(made: Any, old: bool, name: str, kind: str, bottom: str, top: str) -> Any:
-    layer = made.layers.add() if old else made.layer.add()
+def _layer(message: Any, old: bool, name: str, kind: str, bottom: str, top: str) -> Any:
+    layer = message.layers.add() if old else message.layer.add()
     layer.name = name
     if kind != "Data":
         layer.bottom.append(bottom)
@@ -66,7 +66,7 @@ def _blob(blob: Any, values: np.ndarray, old: bool, data: str) -> None:
         blob.num, blob.channels, blob.height, blob.width = sizes
     else:
         blob.shape.dim.extend(values.shape)
-    for start in range(0, values.size, 1 << 20):  # Python's floats take eight times the memory
+    for start in range(0, values.size, 1 << 20):  # Python's floats need eight times the memory
         getattr(blob, data).extend(values.ravel()[start : start + (1 << 20)].tolist())
 
 

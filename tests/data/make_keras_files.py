@@ -1,7 +1,8 @@
 """Write the Keras files of this folder with Keras: run with ``KERAS_BACKEND=torch``.
 
-Weights are counted, so that tests can tell them: see :func:`counted`. ``small_2016.h5`` has the
-layout of the files that keras.applications downloads, which no Keras of today writes; h5py does.
+Weights are numbered, so that tests can identify them: see :func:`counted`. ``small_2016.h5`` has
+the layout of the files that keras.applications downloads. Current versions of Keras cannot write
+it, so it is written with h5py.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _with_keras() -> None:
     model.save_weights(HERE / "small.weights.h5")
 
 
-def _as_in_2016() -> None:
+def _write_2016_layout() -> None:
     import h5py
 
     old = {"kernel": "W", "bias": "b", "moving_mean": "running_mean"}
@@ -84,4 +85,4 @@ def _as_in_2016() -> None:
 
 if __name__ == "__main__":
     _with_keras()
-    _as_in_2016()
+    _write_2016_layout()

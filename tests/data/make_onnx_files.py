@@ -45,8 +45,8 @@ def zoo(
 ) -> onnx.ModelProto:
     """Return a model like those of the ONNX zoo, which MXNet's exporter wrote.
 
-    Names by MXNet's layers; weights listed as inputs too; Flatten before every Gemm; Dropout left
-    in; batch normalisation with the attribute "spatial" of old.
+    Names by MXNet's layers; weights listed as inputs too; Flatten before every Gemm; Dropout is
+    included; batch normalisation with the old attribute "spatial".
     """
     nodes, weights = [], []
     counts: dict[str, int] = {}
@@ -95,8 +95,8 @@ def zoo(
     )
 
 
-def forget_the_source(path: Path) -> None:
-    """Remove the stack traces in the nodes, which contain paths of this machine."""
+def remove_stack_traces(path: Path) -> None:
+    """Remove the stack traces in the nodes, which contain paths of the current machine."""
     model = onnx.load(path, load_external_data=False)
     for node in model.graph.node:
         del node.metadata_props[:]
@@ -108,7 +108,7 @@ def main() -> None:
     export("vgg11", plain, HERE / "vgg11_torchscript.onnx", dynamo=False)
     # The weights are written to a file beside it, vgg11_dynamo.onnx.data.
     export("vgg11", plain, HERE / "vgg11_dynamo.onnx", dynamo=True)
-    forget_the_source(HERE / "vgg11_dynamo.onnx")
+    remove_stack_traces(HERE / "vgg11_dynamo.onnx")
     onnx.save(zoo("vgg11_bn", normalised, 1e-3), HERE / "vgg11_bn_zoo.onnx")
 
 

@@ -2,9 +2,9 @@
 
     python tests/data/make_torch_files.py
 
-The files are kept, so that the tests need no PyTorch; ``tests/peers/test_torch_files.py`` writes
-others afresh. ``expected.npz`` holds what is in them, floating tensors as float32, by
-"FUNCTION/NAME". ``state_dict_2017.pth`` is written as PyTorch 0.2 did it: with
+The files are committed, so the tests do not need PyTorch; ``tests/peers/test_torch_files.py``
+writes new ones. ``expected.npz`` contains their values, floating tensors as float32, by
+"FUNCTION/NAME". ``state_dict_2017.pth`` is written like PyTorch 0.2: with
 ``_rebuild_tensor``, and its storages not aligned.
 """
 
@@ -71,8 +71,8 @@ def checkpoint() -> dict[str, object]:
     }
 
 
-def written_in_2017(tensors: dict[str, torch.Tensor]) -> bytes:
-    """The stream of PyTorch 0.2, with keys of storages for which none is aligned."""
+def stream_of_2017(tensors: dict[str, torch.Tensor]) -> bytes:
+    """Return a stream like PyTorch 0.2, with storage keys that make all storages unaligned."""
 
     class Rebuilt:
         def __init__(self, key: str, values: torch.Tensor) -> None:
@@ -113,7 +113,7 @@ def written_in_2017(tensors: dict[str, torch.Tensor]) -> bytes:
 
 
 def flat(tree, prefix: str = "") -> dict[str, np.ndarray]:
-    """The tensors of a tree by the reader's names, as NumPy arrays."""
+    """Return the tensors of a tree with the reader's names, as NumPy arrays."""
     found = {}
     for key, value in tree.items():
         if isinstance(value, dict):
@@ -133,7 +133,7 @@ def main() -> None:
         torch.save(make(), FOLDER / f"{name}_zip.pth")
         torch.save(make(), FOLDER / f"{name}_stream.pth", _use_new_zipfile_serialization=False)
     torch.save(state_dict(), FOLDER / "state_dict_protocol4.pth", pickle_protocol=4)
-    (FOLDER / "state_dict_2017.pth").write_bytes(written_in_2017(state_dict()))
+    (FOLDER / "state_dict_2017.pth").write_bytes(stream_of_2017(state_dict()))
     np.savez_compressed(FOLDER / "expected.npz", **expected)
 
 

@@ -2,11 +2,11 @@
 
     python tests/fuzz/fuzz_weights.py READER [--inputs 200000] [--seed 0] [--keep FOLDER]
 
-READER names a file ``reader_READER.py`` beside this one, which defines
+READER selects the file ``reader_READER.py`` in this folder, which defines
 
 - ``seeds() -> list[bytes]``: small good files, a few KB each;
 - ``read(path)``: the reader under test, which returns a ``Weights``;
-- ``mutate(rng, data, others) -> bytes``, optional: a mutation that knows the format (for a zip:
+- ``mutate(rng, data, others) -> bytes``, optional: a mutation for this format (for a zip:
   damage a member and write it again with a correct checksum). It is used for every second input,
   and may call :func:`mutated` for a part of it.
 
@@ -135,8 +135,8 @@ _MUTATIONS = (
 )
 
 
-def made(target, seeds: list[bytes], seed: int, number: int) -> bytes:
-    """Return an input of the run with that seed; the first ones are the unchanged seeds."""
+def make_input(target, seeds: list[bytes], seed: int, number: int) -> bytes:
+    """Return an input of the run; the first ones are the unchanged seeds."""
     if number < len(seeds):
         return seeds[number]
     rng = random.Random(f"{seed}/{number}")
@@ -150,7 +150,7 @@ def _examine(target, path: str) -> str:
     try:
         weights = target.read(path)
     except (WeightsError, OSError) as error:
-        str(error).encode()  # a message that cannot be printed is a finding too
+        str(error).encode()  # a message that cannot be printed is also a finding
         return "refused"
     for name, values in weights.tensors.items():
         assert isinstance(name, str) and isinstance(values, np.ndarray)
@@ -173,7 +173,7 @@ def _work(target, seeds: list[bytes], options, first: int, state: mmap.mmap, rep
     tracemalloc.start()
     for number in range(first, options.inputs):
         state[:8] = number.to_bytes(8, "little")
-        data = made(target, seeds, options.seed, number)
+        data = make_input(target, seeds, options.seed, number)
         Path(path).write_bytes(data)
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
@@ -204,7 +204,7 @@ def _work(target, seeds: list[bytes], options, first: int, state: mmap.mmap, rep
 
 def _watch(child: int, state: mmap.mmap, hang: float) -> str:
     """Wait for a worker, and kill it if it hangs; return how it ended, "" without an error."""
-    last, polls = b"", 0  # not the clock: both processes may be suspended for a while
+    last, polls = b"", 0  # counts polls, because both processes may be suspended for a while
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -254,7 +254,7 @@ def fuzz(target, options) -> int:
     for kind, (number, text, times) in findings.items():
         Path(options.keep).mkdir(parents=True, exist_ok=True)
         kept = Path(options.keep, f"{options.reader}-{options.seed}-{number}")
-        kept.write_bytes(made(target, seeds, options.seed, number))
+        kept.write_bytes(make_input(target, seeds, options.seed, number))
         print(f"FINDING: {kind}, {times} times, first kept as {kept}\n{text}")
     print(
         f"{options.reader}, seed {options.seed}: {options.inputs} inputs from {len(seeds)} files, "

@@ -1,7 +1,7 @@
 """The reader of Keras's files, fuzzed: HDF5, with and without compression, and ``.keras``.
 
 libhdf5 runs in a child process here too, but a forked one with the library loaded: starting Python
-for every input would take ten times as long. With FUZZ_INSIDE=1 it runs in the worker, which is
+for every input would be ten times slower. With FUZZ_INSIDE=1 it runs in the worker, which is
 even faster; workers that die are then errors of libhdf5, not findings.
 """
 
@@ -32,22 +32,22 @@ class _Forked:
     """The part of :class:`subprocess.Popen` that is used."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
-        asks, hears = os.pipe(), os.pipe()
+        requests, answers = os.pipe(), os.pipe()
         self.status: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                os.dup2(asks[0], 0)
-                os.dup2(hears[1], 1)
+                os.dup2(requests[0], 0)
+                os.dup2(answers[1], 1)
                 sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
                 sys.argv[1:] = map(str, (descriptor, start, size))
                 hdf5_child.main()
                 os._exit(0)
             finally:
                 os._exit(1)
-        os.close(asks[0])
-        os.close(hears[1])
-        self.stdin, self.stdout = os.fdopen(asks[1], "wb"), os.fdopen(hears[0], "rb")
+        os.close(requests[0])
+        os.close(answers[1])
+        self.stdin, self.stdout = os.fdopen(requests[1], "wb"), os.fdopen(answers[0], "rb")
 
     def kill(self) -> None:
         if self.status is None:
@@ -66,7 +66,7 @@ class _Forked:
 
 
 class _Inside:
-    """The same without a process, which shows the errors of libhdf5."""
+    """The same without a process, to find the errors of libhdf5."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
         signal.setitimer(signal.ITIMER_PROF, 1)  # kills the worker if it does not end

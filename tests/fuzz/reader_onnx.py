@@ -1,4 +1,4 @@
-"""The reader of ONNX files and of a VGG's graph, fuzzed; each file has a file beside it."""
+"""The reader of ONNX files and of a VGG's graph, fuzzed; each file has external data."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gradcam.weights import Weights
 
 __all__ = ["mutate", "read", "seeds"]
 
-NEIGHBOUR = "onnx-neighbour"
+EXTERNAL_DATA = "onnx-neighbour"
 
 
 def read(path: str) -> Weights:
-    neighbour = os.path.join(os.path.dirname(path), NEIGHBOUR)
+    neighbour = os.path.join(os.path.dirname(path), EXTERNAL_DATA)
     if not os.path.exists(neighbour):
         Path(neighbour).write_bytes(bytes(range(256)) * 4)
     weights = onnx.read(path)
@@ -91,14 +91,14 @@ def _with_constants(tensors: dict[str, np.ndarray]) -> bytes:
 
 
 def _with_types(tensors: dict[str, np.ndarray]) -> bytes:
-    """float16, float64, bfloat16, numbers in typed fields, and in a file beside."""
+    """float16, float64, bfloat16, numbers in typed fields, and external data."""
     ops = onnx_files.layers("vgg11", tensors)
-    made = {}
+    initializers = {}
 
     def put(op: Op, number: int, **changes) -> None:
-        name, values = f"x{len(made)}", op.parameters[number]
+        name, values = f"x{len(initializers)}", op.parameters[number]
         make = onnx_files.external if "location" in changes else onnx_files.tensor
-        made[name] = make(name, values, **changes)
+        initializers[name] = make(name, values, **changes)
         op.parameters[number] = name
 
     convolutions = [op for op in ops if op.op == "Conv"]
@@ -108,6 +108,6 @@ def _with_types(tensors: dict[str, np.ndarray]) -> bytes:
     put(convolutions[4], 0, kind=onnx_files.FLOAT16, data=[(5, 0x3800)] * 9)
     put(convolutions[5], 0, data=[(4, 0.5)] * 9)
     put(convolutions[6], 0, kind=onnx_files.DOUBLE, data=[(10, np.full(9, 0.5).tobytes())])
-    put(convolutions[7], 0, location=NEIGHBOUR, offset="4", length="36")
-    put(convolutions[7], 1, location=NEIGHBOUR)
-    return onnx_files.model(ops, tensors=made)
+    put(convolutions[7], 0, location=EXTERNAL_DATA, offset="4", length="36")
+    put(convolutions[7], 1, location=EXTERNAL_DATA)
+    return onnx_files.model(ops, tensors=initializers)

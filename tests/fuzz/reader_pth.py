@@ -1,4 +1,4 @@
-"""The PyTorch reader, fuzzed: streams, zips, and instructions of their pickles."""
+"""The PyTorch reader, fuzzed: streams, zips, and instructions in their pickles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def mutate(rng, data, others):
 
     A new zip is written around it, with correct checksums.
     """
-    damage = rng.choice((_rearranged, _rearranged, lambda r, d: mutated(r, d, [d])))
+    damage = rng.choice(
+        (_changed_instructions, _changed_instructions, lambda r, d: mutated(r, d, [d]))
+    )
     if not data.startswith(b"PK"):
         start, end = _tree(data)
         return data[:start] + damage(rng, data[start:end]) + data[end:]
@@ -61,7 +63,7 @@ def _tree(data: bytes) -> tuple[int, int]:
     return ends[3], ends[4]
 
 
-def _rearranged(rng, program: bytes) -> bytes:
+def _changed_instructions(rng, program: bytes) -> bytes:
     """Remove, repeat, exchange or insert instructions, and change integers."""
     starts = [place for _, _, place in pickletools.genops(program)]
     pieces = [program[a:b] for a, b in zip(starts, [*starts[1:], len(program)], strict=True)]

@@ -1,4 +1,4 @@
-"""What must be settled before any peer is imported: Keras's backend, torchvision's operations."""
+"""Settings before peers are imported: Keras's backend, and torchvision's operations."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import sys
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 
-def _name_the_operations() -> None:
-    """Let torchvision be imported beside a PyTorch that its wheel was not built for.
+def _define_torchvision_operations() -> None:
+    """Make torchvision importable with a PyTorch that its wheel was not built for.
 
-    Its compiled operations then do not load, and its import fails, because it describes two of
-    them to PyTorch. Once these have a name it imports; transforms and models need none of them.
+    Its compiled operations cannot be loaded then, and the import fails because two of them are
+    unknown to PyTorch. If these are defined, it succeeds; transforms and models do not use them.
     """
     try:
         import torch
 
         importlib.import_module("torchvision")
     except ImportError:
-        return  # the tests say what is absent
+        return  # the tests report what is missing
     except RuntimeError:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
@@ -30,8 +30,8 @@ def _name_the_operations() -> None:
                 f"torchvision::{operation}",
                 "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
             )
-        with contextlib.suppress(RuntimeError):  # some other fault: the tests that need it tell
+        with contextlib.suppress(RuntimeError):  # another error: reported by the tests that need it
             importlib.import_module("torchvision")
 
 
-_name_the_operations()
+_define_torchvision_operations()

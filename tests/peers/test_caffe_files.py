@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small_vggs
 import vggs
-from helpers import assert_close, cost_of_reading, largest_difference, peer
+from helpers import assert_close, largest_difference, measure_reading, peer
 
 import gradcam
 from gradcam._weights import caffemodel
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.peers
 MEAN = np.array([103.939, 116.779, 123.68]).reshape(3, 1, 1)
 
 
-def by_protobuf(data: bytes) -> dict[str, np.ndarray]:
-    """Every blob, read by protobuf."""
+def read_with_protobuf(data: bytes) -> dict[str, np.ndarray]:
+    """Return all blobs, read by protobuf."""
     parsed = Net()
     parsed.ParseFromString(data)
     found = {}
@@ -44,7 +44,7 @@ def by_protobuf(data: bytes) -> dict[str, np.ndarray]:
 
 
 def assert_same(path: Path) -> None:
-    found, right = caffemodel.read(path).tensors, by_protobuf(path.read_bytes())
+    found, right = caffemodel.read(path).tensors, read_with_protobuf(path.read_bytes())
     assert list(found) == list(right)
     for name, values in right.items():
         assert found[name].shape == values.shape
@@ -52,30 +52,30 @@ def assert_same(path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["vgg16_v1", "vgg11_new"])
-def test_the_committed_files_are_what_protobuf_writes(file):
+def test_committed_files_equal_those_of_protobuf(file):
     name = file.partition("_")[0]
-    made = net(name, small_vggs.tensors(name), old="v1" in file)
-    assert made.SerializeToString() == (DATA / f"{file}.caffemodel").read_bytes()
+    message = net(name, small_vggs.tensors(name), old="v1" in file)
+    assert message.SerializeToString() == (DATA / f"{file}.caffemodel").read_bytes()
     assert_same(DATA / f"{file}.caffemodel")
 
 
 @pytest.mark.parametrize("schema", [Net, UnpackedNet], ids=["packed", "unpacked"])
 @pytest.mark.parametrize("data", ["data", "double_data"])
 @pytest.mark.parametrize("old", [True, False])
-def test_every_way_that_protobuf_writes(old, data, schema, tmp_path):
-    made = net("vgg13", small_vggs.tensors("vgg13"), old=old, data=data, schema=schema)
+def test_all_encodings_of_protobuf(old, data, schema, tmp_path):
+    message = net("vgg13", small_vggs.tensors("vgg13"), old=old, data=data, schema=schema)
     path = tmp_path / "x.caffemodel"
-    path.write_bytes(made.SerializeToString())
+    path.write_bytes(message.SerializeToString())
     assert_same(path)
 
 
-def test_nets_of_random_shapes(tmp_path):
+def test_random_shapes(tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / "x.caffemodel"
     for number in range(50):
-        made = (Net, UnpackedNet)[number % 2](name="x" * rng.integers(1, 50))
+        message = (Net, UnpackedNet)[number % 2](name="x" * rng.integers(1, 50))
         for i in range(rng.integers(1, 6)):
-            layer = made.layers.add() if rng.integers(2) else made.layer.add()
+            layer = message.layers.add() if rng.integers(2) else message.layer.add()
             layer.name = f"layer{i}"
             for _ in range(rng.integers(1, 3)):
                 blob = layer.blobs.add()
@@ -89,12 +89,12 @@ def test_nets_of_random_shapes(tmp_path):
                 (blob.double_data if rng.integers(2) else blob.data).extend(values.tolist())
                 if rng.integers(2):
                     blob.diff.extend(values.tolist())
-        path.write_bytes(made.SerializeToString())
+        path.write_bytes(message.SerializeToString())
         assert_same(path)
 
 
 def prepared(picture: np.ndarray) -> np.ndarray:
-    """The paper's input for a picture of its size: BGR, minus the mean pixel."""
+    """Return the paper's input without resizing: BGR, minus the mean pixel."""
     return (picture.transpose(2, 0, 1)[::-1] - MEAN)[None]
 
 
@@ -112,12 +112,12 @@ def test_scores_and_grad_cam(name, old, tmp_path):
 
 
 @pytest.mark.slow
-def test_at_the_true_size(tmp_path):
-    """The file of 553 MB: the cost of reading it, and the results of its network."""
+def test_full_size(tmp_path):
+    """The file of 553 MB: time and memory to read it, and the results of its network."""
     tensors = vggs.tensors(divide=1, hidden=(4096, 4096), classes=1000)
     path = tmp_path / "vgg16.caffemodel"
     path.write_bytes(net("vgg16", tensors, old=True).SerializeToString())
-    size, memory, seconds = cost_of_reading(path)
+    size, memory, seconds = measure_reading(path)
     bytes_there = path.stat().st_size
     print(f"caffemodel of {bytes_there} bytes: {seconds * 1e3:.0f} ms, {memory:.0f} bytes more")
     assert size == sum(values.nbytes for values in tensors.values())

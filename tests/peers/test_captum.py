@@ -1,11 +1,11 @@
-"""The methods against captum's, on narrow VGG-16s, in the terms that captum uses."""
+"""The methods against captum's, on narrow VGG-16s, with captum's options."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import vggs
-from helpers import assert_close, peer, steady_pictures
+from helpers import assert_close, peer, robust_pictures
 
 import gradcam
 
@@ -24,9 +24,9 @@ CLASSES = [3, 7]
 
 @pytest.fixture(scope="module")
 def both():
-    """Our tape, captum's model and its input."""
+    """gradcam's tape, captum's model and its input."""
     tensors = vggs.tensors()
-    x = steady_pictures(vggs.twin("vgg16", tensors)[0], (2, 3, 32, 48))
+    x = robust_pictures(vggs.twin("vgg16", tensors)[0], (2, 3, 32, 48))
     tape = gradcam.vgg16(tensors).forward(x)
     return tape, torch_modules.VGG("vgg16", tensors), torch.tensor(x, dtype=torch.float64)
 

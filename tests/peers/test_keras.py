@@ -1,4 +1,4 @@
-"""Files of Keras: the same tensors bit for bit, Keras's scores, and its Grad-CAM."""
+"""Files of Keras: tensors bit for bit, and scores and Grad-CAM compared with Keras."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SAVED = {
 
 
 def vgg16(width: int, hidden: int, classes: int, norm: bool = False, names: bool = True):
-    """A narrow VGG-16 with all layers; scores are without softmax."""
+    """A narrow VGG-16 with all layers; the output is without softmax."""
     given = (lambda name: {"name": name}) if names else (lambda name: {})
     x = image = keras.Input((224, 224, 3))
     for block, (count, scale) in enumerate([(2, 1), (2, 2), (3, 4), (3, 8), (3, 8)], 1):
@@ -62,7 +62,7 @@ def vgg16(width: int, hidden: int, classes: int, norm: bool = False, names: bool
 
 
 def nested():
-    """A fine-tuned model: a model within a model, and another head."""
+    """A fine-tuned model: a nested model and a new head."""
     image = keras.Input((224, 224, 3))
     whole = vgg16(2, 8, 5)
     base = keras.Model(whole.inputs, whole.get_layer("block5_pool").output, name="vgg16")
@@ -80,8 +80,8 @@ MODELS = {
 }
 
 
-def made(name: str):
-    """A model with random weights, also biases and statistics."""
+def make_model(name: str):
+    """Return a model with random weights, biases and statistics."""
     keras.utils.set_random_seed(3)
     model = MODELS[name]()
     generator = np.random.default_rng(4)
@@ -92,7 +92,7 @@ def made(name: str):
 
 
 def own_tensors(model) -> dict[str, np.ndarray]:
-    """A model's weights by LAYER/kind, in its order, with those of nested models."""
+    """Return weights by LAYER/kind, in the order of the model, with nested models."""
     found = {}
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -114,7 +114,7 @@ def assert_same(path, model, ordered: bool) -> None:
 @pytest.mark.parametrize("file", SAVED)
 @pytest.mark.parametrize("name", MODELS)
 def test_tensors(name, file, tmp_path):
-    model = made(name)
+    model = make_model(name)
     SAVED[file](model, tmp_path / file)
     # For a nested model, legacy files contain all trainable weights before the others, and
     # .weights.h5 does not contain the order of layers of different classes.
@@ -136,25 +136,27 @@ def test_bfloat16(tmp_path):
     assert set(weights.dtypes.values()) == {"bfloat16"}
 
 
-def chain(model):
-    """A model's layers in order, with those of nested models."""
+def all_layers(model):
+    """Return all layers in order, with those of nested models."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from chain(layer)
+            yield from all_layers(layer)
         elif not isinstance(layer, layers.InputLayer):
             yield layer
 
 
 def compare(path, model) -> tuple[float, float]:
-    """Largest differences of scores and Grad-CAM between the file here and Keras's own layers.
+    """Return the largest differences of scores and Grad-CAM from those of Keras's layers.
 
-    Both get the same random pixels. Keras's map is the mean gradient's product with what the last
-    convolution gives, rectified, by PyTorch's autograd.
+    Both get the same random pixels. Keras's map is the mean gradient times the rectified output
+    of the last convolution, by PyTorch's autograd.
     """
     pixels = np.random.default_rng(6).uniform(-120, 130, (1, 3, 224, 224)).astype(np.float32)
-    rectified = [each for each in chain(model) if isinstance(each, layers.Conv2D | layers.ReLU)]
+    rectified = [
+        each for each in all_layers(model) if isinstance(each, layers.Conv2D | layers.ReLU)
+    ]
     x = torch.tensor(pixels.transpose(0, 2, 3, 1).copy())
-    for layer in chain(model):
+    for layer in all_layers(model):
         x = layer(x)
         if layer is rectified[-1]:
             maps = x
@@ -170,7 +172,7 @@ def compare(path, model) -> tuple[float, float]:
 @pytest.mark.parametrize("file", SAVED)
 @pytest.mark.parametrize("name", ["narrow", "without names", "nested"])
 def test_scores_and_grad_cam(name, file, tmp_path):
-    model = made(name)
+    model = make_model(name)
     SAVED[file](model, tmp_path / file)
     scores, cam = compare(tmp_path / file, model)
     print(f"{name}, {file}: scores {scores:.1e}, Grad-CAM {cam:.1e}")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_vggs
 import vggs
-from helpers import assert_close, cost_of_reading, largest_difference, peer
+from helpers import assert_close, largest_difference, measure_reading, peer
 
 import gradcam
 from gradcam import WeightsError
@@ -37,12 +37,12 @@ STD = np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1)
 
 
 def named(path: Path) -> Weights:
-    """The tensors of a VGG, named by their order."""
+    """Return the tensors of a VGG, named by their order."""
     return graphs.name_tensors(reader.read(path))
 
 
-def by_onnx(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of the nodes in their order, read by the onnx package."""
+def read_with_onnx(path: Path) -> dict[str, np.ndarray]:
+    """Return the tensors in the order of their nodes, read by the onnx package."""
     graph = onnx.load(path).graph
     held = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
     kinds = {"Conv": "conv", "BatchNormalization": "bn", "Gemm": "linear"}
@@ -59,7 +59,7 @@ def by_onnx(path: Path) -> dict[str, np.ndarray]:
 
 
 def assert_same(path: Path) -> None:
-    assert_equal(named(path).tensors, by_onnx(path))
+    assert_equal(named(path).tensors, read_with_onnx(path))
 
 
 def assert_equal(found: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
@@ -77,7 +77,7 @@ def test_the_committed_files(file):
 
 @pytest.mark.parametrize("dynamo", [False, True])
 @pytest.mark.parametrize("name", ["vgg13", "vgg16", "vgg11_bn", "vgg19_bn"])
-def test_exports_by_torch(name, dynamo, tmp_path):
+def test_exports_of_torch(name, dynamo, tmp_path):
     """The exporter folds batch normalisation into the convolutions: the file is a plain VGG."""
     tensors = small_vggs.tensors(name)
     path = tmp_path / "x.onnx"
@@ -112,23 +112,23 @@ def test_other_versions_and_batches_of_any_size(opset, tmp_path):
 
 @pytest.mark.parametrize("kind", ["FLOAT", "FLOAT16", "DOUBLE", "BFLOAT16"])
 @pytest.mark.parametrize("raw", [True, False])
-def test_types_as_the_onnx_package_writes_them(raw, kind, tmp_path):
+def test_types_written_by_the_onnx_package(raw, kind, tmp_path):
     path = tmp_path / "x.onnx"
     model = onnx.load(DATA / "vgg11_torchscript.onnx")
     kind = getattr(onnx.TensorProto, kind)
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
         given = values.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
-        made = onnx.helper.make_tensor(
+        new_tensor = onnx.helper.make_tensor(
             tensor.name, kind, given.shape, given.tobytes() if raw else given.ravel(), raw
         )
-        tensor.CopyFrom(made)
+        tensor.CopyFrom(new_tensor)
     onnx.save(model, path)
     assert_same(path)
 
 
 @pytest.mark.parametrize("one", [True, False])
-def test_external_data_as_the_onnx_package_writes_it(one, tmp_path):
+def test_external_data_written_by_the_onnx_package(one, tmp_path):
     path = tmp_path / "x.onnx"
     outside = {"save_as_external_data": True, "size_threshold": 0}
     onnx.save(
@@ -138,7 +138,7 @@ def test_external_data_as_the_onnx_package_writes_it(one, tmp_path):
     assert_same(path)
 
 
-def test_quantised_models_are_refused_by_name(tmp_path):
+def test_quantised_models_are_refused(tmp_path):
     path = tmp_path / "x.onnx"
     model = onnx.load(DATA / "vgg11_bn_zoo.onnx")
     model.graph.node[0].op_type = "QLinearConv"
@@ -148,7 +148,7 @@ def test_quantised_models_are_refused_by_name(tmp_path):
 
 
 class Residual(torch.nn.Module):
-    """A network of another kind: a residual block, resizing, a batch of any size."""
+    """A different network: a residual block, resizing, and any batch size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ def test_tensors_and_nodes_of_another_network(dynamo, tmp_path):
 
 
 def prepared(picture: np.ndarray) -> np.ndarray:
-    """torchvision's input for a picture of 256x256: the centre, standardised."""
+    """Return torchvision's input for a picture of 256x256: the centre, standardised."""
     centre = picture[16:240, 16:240].transpose(2, 0, 1) / 255
     return ((centre - MEAN) / STD)[None]
 
@@ -201,7 +201,7 @@ def by_runtime(path: Path, x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["torchscript", "dynamo", "zoo"])
 @pytest.mark.parametrize("name, layer", [("vgg16", "relu5_3"), ("vgg11_bn", "relu5_2")])
 def test_scores_and_grad_cam(name, layer, kind, tmp_path):
-    """The file in ONNX Runtime; the tensors before the export in PyTorch."""
+    """Compare the file with ONNX Runtime, and the tensors before the export with PyTorch."""
     tensors = vggs.tensors(name)
     path = tmp_path / "x.onnx"
     if kind == "zoo":
@@ -220,12 +220,12 @@ def test_scores_and_grad_cam(name, layer, kind, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dynamo", [False, True], ids=["torchscript", "dynamo"])
-def test_at_the_true_size(dynamo, tmp_path):
-    """The file of 553 MB: the cost of reading it, and the results of its network."""
+def test_full_size(dynamo, tmp_path):
+    """The file of 553 MB: time and memory to read it, and the results of its network."""
     tensors = vggs.tensors(divide=1, hidden=(4096, 4096), classes=1000)
     path = tmp_path / "vgg16.onnx"
     export("vgg16", tensors, path, dynamo=dynamo)
-    size, memory, seconds = cost_of_reading(path)
+    size, memory, seconds = measure_reading(path)
     bytes_there = sum(each.stat().st_size for each in tmp_path.iterdir())
     print(f"ONNX of {bytes_there} bytes: {seconds * 1e3:.0f} ms, {memory:.0f} bytes more")
     others = [v for v in reader.read(path).tensors.values() if v.dtype.kind != "f"]  # shapes

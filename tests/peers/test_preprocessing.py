@@ -1,4 +1,4 @@
-"""Network input of picture files, compared with that of the weights' authors' tools.
+"""Network input of picture files, compared with the tools of the weights' authors.
 
 All values are equal to the last bit. The tools are called as in their manuals: torchvision's
 transforms of a Pillow image; Keras's load_img, img_to_array and preprocess_input.
@@ -85,7 +85,7 @@ def ours(source, preset):
 
 
 def pixels(*shape, seed=0):
-    """Noise on a gradient, which has all values and many edges."""
+    """Noise on a gradient, with all values and many edges."""
     random = np.random.default_rng([seed, *shape])
     ramp = np.add.outer(np.linspace(0, 128, shape[0]), np.linspace(0, 127, shape[1]))
     ramp = ramp.reshape(*shape[:2], *[1] * (len(shape) - 2))
@@ -102,7 +102,7 @@ def test_sizes(preset, original, size, tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
-# --- kinds of picture that both read in the same way ---
+# --- kinds of pictures that both read in the same way ---
 
 
 def jpeg(path):
@@ -151,10 +151,22 @@ def grey_pixel(path):
     Image.fromarray(pixels(1, 1)).save(path, "png")
 
 
-ALIKE = [jpeg, progressive, grey_jpeg, cmyk, grey, bits, palette, gif, opaque, webp, grey_pixel]
+SAME_KINDS = [
+    jpeg,
+    progressive,
+    grey_jpeg,
+    cmyk,
+    grey,
+    bits,
+    palette,
+    gif,
+    opaque,
+    webp,
+    grey_pixel,
+]
 
 
-@pytest.mark.parametrize("save", ALIKE)
+@pytest.mark.parametrize("save", SAME_KINDS)
 @each_original
 def test_kinds(preset, original, save, tmp_path):
     save(tmp_path / "picture")
@@ -163,7 +175,7 @@ def test_kinds(preset, original, save, tmp_path):
     )
 
 
-# --- kinds of picture that are read differently on purpose; the conversion is still the same ---
+# --- kinds of pictures that are read differently on purpose; the conversion is the same ---
 
 
 def transparent(path):
@@ -186,7 +198,7 @@ def deep(path):
 
 @pytest.mark.parametrize("save", [transparent, transparent_grey, rotated, deep])
 @each_original
-def test_kinds_that_are_read_differently(preset, original, save, tmp_path):
+def test_kinds_that_gradcam_reads_differently(preset, original, save, tmp_path):
     path, upright = tmp_path / "picture", tmp_path / "upright.png"
     save(path)
     picture = read_picture(path)
@@ -205,7 +217,7 @@ def test_kinds_that_are_read_differently(preset, original, save, tmp_path):
 
 
 def test_transforms_v2_round_differently(tmp_path):
-    """They multiply by the rounded 1/255, so two in five values differ by about one last bit."""
+    """They multiply by the rounded 1/255, so 40% of the values differ by about one bit."""
     path = tmp_path / "picture.png"
     Image.fromarray(pixels(333, 500, 3)).save(path)
     steps = [v2.Resize(256), v2.CenterCrop(224), v2.PILToTensor()]
@@ -217,7 +229,7 @@ def test_transforms_v2_round_differently(tmp_path):
 
 
 def test_torchvision_resizes_tensors_differently():
-    """Its code for tensors rounds one in six values in the other direction, by one step of 255."""
+    """Its code for tensors rounds one in six values differently, by 1/255."""
     picture = pixels(333, 500, 3)
     tensor = torch.from_numpy(picture.transpose(2, 0, 1).copy())
     theirs = models.VGG16_Weights.IMAGENET1K_V1.transforms()(tensor).numpy()

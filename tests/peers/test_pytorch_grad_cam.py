@@ -1,11 +1,11 @@
-"""Maps as pytorch-grad-cam makes them: float32 (N, H, W), 0 to 1, resized to the input."""
+"""Maps against pytorch-grad-cam's: float32 (N, H, W), from 0 to 1, resized to the input."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import vggs
-from helpers import assert_close, peer, steady_pictures
+from helpers import assert_close, peer, robust_pictures
 
 import gradcam
 
@@ -25,9 +25,9 @@ CLASSES = [3, 7]
 
 @pytest.fixture
 def both():
-    """Our tape, their model and its input; float32, as that package wants it."""
+    """gradcam's tape, the package's model and its input; float32, as the package requires."""
     tensors = vggs.tensors()
-    x = steady_pictures(vggs.twin("vgg16", tensors)[0], (2, 3, 64, 96))
+    x = robust_pictures(vggs.twin("vgg16", tensors)[0], (2, 3, 64, 96))
     tape = gradcam.vgg16(tensors).forward(x)
     return tape, torch_modules.VGG("vgg16", tensors).float(), torch.tensor(x)
 
@@ -38,16 +38,16 @@ def test_grad_cam(layer, both):
     targets = [ClassifierOutputTarget(index) for index in CLASSES]
     theirs = pytorch_grad_cam.GradCAM(model, [model.layer(layer)])(x, targets)
     ours = tape.grad_cam(CLASSES, layer=layer)
-    for explanation, right in zip(ours, theirs, strict=True):
-        assert explanation.map.shape == right.shape
-        np.testing.assert_allclose(explanation.map, right, atol=1e-4)
+    for explanation, desired in zip(ours, theirs, strict=True):
+        assert explanation.map.shape == desired.shape
+        np.testing.assert_allclose(explanation.map, desired, atol=1e-4)
 
 
 def test_the_top_class_is_the_default(both):
     tape, model, x = both
     theirs = pytorch_grad_cam.GradCAM(model, [model.layer("relu5_3")])(x, None)
-    for explanation, right in zip(tape.grad_cam(), theirs, strict=True):
-        np.testing.assert_allclose(explanation.map, right, atol=1e-4)
+    for explanation, desired in zip(tape.grad_cam(), theirs, strict=True):
+        np.testing.assert_allclose(explanation.map, desired, atol=1e-4)
 
 
 def test_guided_backprop(both):

@@ -1,8 +1,8 @@
-"""The core and the methods against PyTorch autograd in float64, on the core's own decisions.
+"""The core and the methods against PyTorch autograd in float64, with the core's decisions.
 
-Two correct float32 programs can differ in the sign of a few ReLUs, and one flip alone moves a
-pixel gradient by up to 1e-2 of its maximum. So PyTorch is told which ReLUs were positive and
-where the maxima were (torch_twin.py), and everything that remains is rounding.
+Two correct float32 programs can differ in the sign of a few ReLUs' inputs, and one difference
+changes a pixel gradient by up to 1e-2 of its maximum. So PyTorch uses the core's signs and
+positions of maxima (torch_twin.py), and all other differences are rounding.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COMBINED = {"guided_grad_cam": "guided", "deconv_grad_cam": "deconvnet"}
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("case", nets.ALL, ids=nets.case_id)
-def test_forward_and_every_gradient(case, rule):
+def test_forward_and_all_gradients(case, rule):
     x = case.pictures()
     ours, theirs = case.build(_core.NetworkBuilder), case.build(torch_twin.Builder)
     layers, last = range(len(ours)), len(ours) - 1
@@ -42,12 +42,12 @@ def test_forward_and_every_gradient(case, rule):
         assert_close(tape.activation(layer), record.activation(layer), "network")
     seeds = nets.normal(np.random.default_rng(6), 2, *record.activation(last).shape)
     expected = record.backward(last, seeds, layers)
-    for found, right in zip(tape.backward(last, seeds, layers, rule), expected, strict=True):
-        assert_close(found, right, "network")
+    for actual, desired in zip(tape.backward(last, seeds, layers, rule), expected, strict=True):
+        assert_close(actual, desired, "network")
 
 
 class Torch:
-    """A VGG in PyTorch that takes the decisions of a tape of ours; methods by autograd."""
+    """A VGG in PyTorch with the decisions of one of gradcam's tapes; methods by autograd."""
 
     def __init__(self, net, tensors, tape):
         self.network, self.numbers = vggs.build(net.name, tensors, torch_twin.Builder(3))
@@ -97,15 +97,15 @@ def check_all_methods(tape, theirs, classes, closeness):
         closeness(raw(method), theirs.combined(classes, rule))
 
 
-def with_relus_kept(net, x):
+def forward_with_relus(net, x):
     return net.forward(x, keep=[name for name in net.layers if name.startswith("relu")])
 
 
 @pytest.mark.parametrize("name", vggs.NAMES)
-def test_every_method_on_narrow_vggs(name):
+def test_all_methods_on_narrow_vggs(name):
     tensors = vggs.tensors(name)
     net = getattr(gradcam, name)(tensors)
-    tape = with_relus_kept(net, nets.normal(np.random.default_rng(1), 2, 3, 48, 72))
+    tape = forward_with_relus(net, nets.normal(np.random.default_rng(1), 2, 3, 48, 72))
 
     def closeness(found, right):
         assert_close(found, right, "network")
@@ -115,10 +115,10 @@ def test_every_method_on_narrow_vggs(name):
 
 @pytest.mark.slow
 def test_full_vgg16():
-    """224x224, all 138 million weights, seeded: forward, each rule, each method."""
+    """224x224, 138 million random weights: forward, all rules, all methods."""
     tensors = vggs.tensors(divide=1, hidden=(4096, 4096), classes=1000)
     net = gradcam.vgg16(tensors)
-    tape = with_relus_kept(net, nets.normal(np.random.default_rng(1), 1, 3, 224, 224))
+    tape = forward_with_relus(net, nets.normal(np.random.default_rng(1), 1, 3, 224, 224))
 
     def closeness(found, right):
         assert largest_difference(found, right) < 2e-5

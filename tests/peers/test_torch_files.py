@@ -1,4 +1,4 @@
-"""Files that PyTorch writes now, in both containers, are read bit for bit."""
+"""Files written by the installed PyTorch, in both containers, are read bit for bit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ torch = peer("torch")
 
 pytestmark = [
     pytest.mark.peers,
-    pytest.mark.filterwarnings("ignore"),  # of deprecated types, which are still in files
+    pytest.mark.filterwarnings("ignore"),  # deprecated types, which are still in files
 ]
 DATA = Path(__file__).parent.parent / "data"
 make = runpy.run_path(str(DATA / "make_torch_files.py"))
@@ -26,7 +26,7 @@ CONTAINERS = {"zip": True, "stream": False}
 
 @pytest.fixture(params=CONTAINERS)
 def saved(request, tmp_path):
-    """Saves in each of the containers, and returns the path."""
+    """A function that saves in one of the containers and returns the path."""
 
     def save(tree, protocol: int = 2) -> Path:
         path = tmp_path / "w.pth"
@@ -38,7 +38,7 @@ def saved(request, tmp_path):
 
 
 def assert_same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
-    """Same names in the same order, same types, shapes and bits."""
+    """Check that names, their order, types, shapes and bits are equal."""
     assert list(ours) == list(theirs)
     for name, values in theirs.items():
         assert ours[name].dtype == values.dtype and ours[name].shape == values.shape, name
@@ -47,25 +47,25 @@ def assert_same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> N
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("content", ["state_dict", "kinds", "checkpoint"])
-def test_every_kind_in_every_protocol(content, protocol, saved):
+def test_all_tensors_in_all_protocols(content, protocol, saved):
     tree = make[content]()
     assert_same(weights.load(saved(tree, protocol)).tensors, make["flat"](tree))
 
 
-def test_the_files_that_are_kept_are_what_pytorch_reads():
+def test_committed_files_equal_those_read_by_pytorch():
     for path in sorted((DATA / "torch").glob("*.pth")):
         theirs = torch.load(path, weights_only=False)
         assert_same(weights.load(path).tensors, make["flat"](theirs))
 
 
-def test_values_at_the_edges_of_each_type(saved):
+def test_extreme_values_of_each_type(saved):
     values = [0.0, -0.0, math.inf, -math.inf, math.nan, 6e-8, -1e-40, 1e-310, 65504, 3.4e38, 1e300]
     types = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
     tree = {str(t): torch.tensor(values, dtype=t) for t in types}
     assert_same(weights.load(saved(tree)).tensors, make["flat"](tree))
 
 
-def test_views_of_every_shape(saved):
+def test_random_views(saved):
     rng = np.random.default_rng(0)
     for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int16):
         tree = {}
@@ -77,7 +77,7 @@ def test_views_of_every_shape(saved):
         assert_same(weights.load(saved(tree)).tensors, make["flat"](tree))
 
 
-def test_a_model_in_parallel_and_its_optimizer(saved):
+def test_data_parallel_model_with_optimizer(saved):
     model = torch.nn.DataParallel(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     model(torch.ones(1, 3, 5, 5)).sum().backward()
@@ -96,7 +96,7 @@ def test_a_model_in_parallel_and_its_optimizer(saved):
     assert "optimizer.state.0.momentum_buffer" in ours
 
 
-def test_parameters_that_are_tied(saved):
+def test_tied_parameters(saved):
     one = torch.nn.Parameter(torch.randn(3, 3))
     ours = weights.load(saved({"a": one, "b": one, "c": one.detach().t()})).tensors
     assert ours["a"] is ours["b"] and np.shares_memory(ours["a"], ours["c"])
@@ -154,7 +154,7 @@ def test_torchscript_is_refused(tmp_path):
 
 
 def anonymous_bytes() -> int:
-    """Memory of this process that no file backs (Linux only)."""
+    """Memory of this process without mapped files (Linux only)."""
     try:
         status = Path("/proc/self/status").read_text()
     except FileNotFoundError:
@@ -164,7 +164,7 @@ def anonymous_bytes() -> int:
 
 
 def vgg16_tensors() -> dict[str, object]:
-    """Tensors of the full-size shapes, in torchvision's order."""
+    """Return full-size tensors in torchvision's order."""
     torch.manual_seed(0)
     tensors, channels, index = {}, 3, 0
     for block in ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3):
@@ -181,12 +181,12 @@ def vgg16_tensors() -> dict[str, object]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["zip", "stream", "2017"])
-def test_a_file_of_true_size_is_mapped(form, tmp_path):
-    """553 MB, of which almost nothing is read or kept in memory."""
+def test_full_size_file_is_mapped(form, tmp_path):
+    """553 MB, of which almost nothing is read into memory."""
     tensors = vgg16_tensors()
     path = tmp_path / "vgg16.pth"
     if form == "2017":
-        path.write_bytes(make["written_in_2017"](tensors))
+        path.write_bytes(make["stream_of_2017"](tensors))
     else:
         torch.save(tensors, path, _use_new_zipfile_serialization=CONTAINERS[form])
     assert path.stat().st_size > 553e6

@@ -1,4 +1,4 @@
-"""The float64 twin against PyTorch autograd in float64: both must be wrong to agree by mistake."""
+"""The float64 twin against PyTorch autograd in float64."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RULES = ["gradient", "guided", "deconvnet"]
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("case", nets.ALL, ids=nets.case_id)
-def test_forward_and_every_gradient(case, rule):
+def test_forward_and_all_gradients(case, rule):
     x = case.pictures()
     twin = case.build(reference.Builder)
     record, other = twin.forward(x), case.build(torch_twin.Builder).forward(x, rule=rule)

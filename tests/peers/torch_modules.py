@@ -1,4 +1,4 @@
-"""VGGs with the modules of torchvision's, for packages that use module hooks."""
+"""VGGs with torchvision's modules, for packages that use module hooks."""
 
 from __future__ import annotations
 
