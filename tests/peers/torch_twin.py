@@ -93,7 +93,7 @@ class Builder:
         return self._append(lambda x: x.flatten(1), [input])
 
     def dropout(self, input):
-        return self._append(lambda x: x, [input])
+        return self._append(lambda x: x.view_as(x), [input])
 
     def add(self, inputs):
         return self._append(lambda *xs: sum(xs), inputs)
