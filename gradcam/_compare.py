@@ -169,10 +169,10 @@ def _scales(methods: Sequence[Method], cmap: str, scale: str) -> list[figures.Sc
     """Return the colour bars of the figure: of maps over the picture, and of those without it."""
     bars = []
     if any(method.view == "map" for method in methods):
-        label = f"{blend_words(cmap)}; 1 is the {scale}'s maximum"
+        label = f"{blend_words(cmap)}\n1 is the {scale}'s maximum"
         bars.append(figures.Scale(scale_bar(cmap), label))
     if any(method.view != "map" for method in methods):
-        label = f"without the picture; 1 is the {scale}'s {100 * _FULL:g} % quantile"
+        label = f"without the picture\n1 is the {scale}'s {100 * _FULL:g} % quantile"
         bars.append(figures.Scale(plain_bar(cmap), label, clipped=True))
     return bars
 
@@ -241,7 +241,8 @@ class _Grid:
         for number, scale in enumerate(scales):
             x = self.left + (self.step_x - self.width) / 2 + number * min(step, wide + 0.6)
             y = self._BELOW - 0.1 - high
-            label = "\n".join(wrap(scale.label, int(wide / 0.088)))
+            columns = int(wide / 0.088)
+            label = "\n".join("\n".join(wrap(line, columns)) for line in scale.label.split("\n"))
             ax = self._axes(figure, x, y, wide, high)
             ax.set_label("scale")
             figures.draw_scale(ax, replace(scale, label=label))

@@ -76,7 +76,8 @@ def _text(picture: Captioned, width: int) -> NDArray[np.uint8]:
     with figures.default_settings():
         figure = figures.figure_class()(figsize=(width / 100, height / 100), dpi=100)
         if picture.scale is not None:
-            place = (gap / width, 1 - (gap + size) / height, room / width, size / height)
+            wide = room - 2 * size  # room for the last number
+            place = (gap / width, 1 - (gap + size) / height, wide / width, size / height)
             unnamed = replace(picture.scale, label="")  # the caption says what it means
             figures.draw_scale(figure.add_axes(place), unnamed, size=0.72 * size)
         for number, (line, weight) in enumerate(lines):

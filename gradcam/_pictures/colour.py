@@ -262,7 +262,7 @@ def _table(cmap: str) -> NDArray[np.uint8]:
     if cmap == "paper":
         return (255 * _paper()).astype(np.uint8)
     if cmap == "gray":
-        return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+        return np.repeat((255 * np.linspace(0, 1, 256)).astype(np.uint8)[:, None], 3, axis=1)
     if cmap == "jet":
         steps = np.arange(256)
         shares = [np.interp(steps, 255 * np.array(at), values) for at, values in _JET]

@@ -43,7 +43,7 @@ def drawable(text: str) -> tuple[str, list[str]]:
         return text, [BASE]
     text = "".join(each for each in text if each == "\n" or not _is_control(each))
     wanted = frozenset(text) - frozenset(" \n")
-    lacking = wanted - _covered(_base_path(), wanted)
+    lacking = wanted - _covered(_path(BASE), wanted)
     if not lacking:
         return text, [BASE]
     fonts, unknown = _fallback(lacking)
@@ -61,11 +61,12 @@ def _replacement(character: str) -> str:
     return "" if invisible else _UNKNOWN
 
 
-@lru_cache(maxsize=1)
-def _base_path() -> str:
+@lru_cache(maxsize=256)
+def _path(name: str) -> str:
+    """Return the file that matplotlib takes for this font."""
     from matplotlib import font_manager
 
-    return font_manager.findfont(font_manager.FontProperties([BASE]))
+    return font_manager.findfont(font_manager.FontProperties(family=[name]))
 
 
 @lru_cache(maxsize=256)
@@ -76,13 +77,17 @@ def _fallback(lacking: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]
     for fonts in (_known_fonts, _new_fonts):
         found = [font for font in fonts() if "Last Resort" not in font.name] if lacking else []
         found.sort(key=lambda font: _preference(font, region))
-        covered = [(font.name, _covered(font.fname, lacking)) for font in found]
-        while lacking and covered:
-            name, here = max(covered, key=lambda each: len(each[1] & lacking))
-            if not here & lacking:
+        covered = {font.name: _covered(font.fname, lacking) for font in reversed(found)}
+        order = list(dict.fromkeys(font.name for font in found))
+        while lacking and order:
+            name = max(order, key=lambda each: len(covered[each] & lacking))
+            order.remove(name)
+            if not covered[name] & lacking:
                 break
-            names.append(name)
-            lacking -= here
+            here = _covered(_path(name), lacking)  # of several files matplotlib takes one
+            if here:
+                names.append(name)
+                lacking -= here
     return tuple(names), lacking
 
 
