@@ -271,11 +271,11 @@ def _note(
 def _scaled(explanations: Sequence[Explanation], scale: str) -> list[NDArray[np.float32]]:
     """Return the maps of one method, divided by what becomes 1: the column's, or each map's."""
     if scale == "column":
-        return _on_one_scale(explanations)
-    return [_on_one_scale([explanation])[0] for explanation in explanations]
+        return on_one_scale(explanations)
+    return [on_one_scale([explanation])[0] for explanation in explanations]
 
 
-def _on_one_scale(explanations: Sequence[Explanation]) -> list[NDArray[np.float32]]:
+def on_one_scale(explanations: Sequence[Explanation]) -> list[NDArray[np.float32]]:
     """Return maps of one method, all divided by the one number that becomes 1."""
     maps = [_strength(explanation) for explanation in explanations]
     maximum = max(float(map.max()) for map in maps)

@@ -327,7 +327,7 @@ def test_comparison_of_classes_and_methods_asked_for(network):
     )
     assert cells(figure, 2).shape == (2, 2)
     expected = network.forward(picture()).grad_cam(["dog", 0], layer="pool3", on="probability")
-    maps = _compare._on_one_scale(expected)
+    maps = _compare.on_one_scale(expected)
     for ax, values in zip(cells(figure, 2)[:, 1], maps, strict=True):
         shown = plot.overlay(picture(), values, "inferno")
         np.testing.assert_array_equal(ax.images[0].get_array(), shown)
@@ -351,7 +351,7 @@ def test_the_bars_of_a_comparison_say_what_is_drawn(tape):
 def test_rows_of_a_column_share_their_scale(tape, method):
     """What is drawn is the evidence in its own unit, all rows over one number."""
     explanations = tape.explain(method, [0, 1, 2])
-    drawn = _compare._on_one_scale(explanations)
+    drawn = _compare.on_one_scale(explanations)
     ratios = []
     for explanation, values in zip(explanations, drawn, strict=True):
         coarse = explanation.view == "map"
