@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,11 +13,12 @@ from gradcam._engine.signatures import Several
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._labels.classes import top_indices
 from gradcam._pictures import figures
-from gradcam._pictures.colour import colour, colour_map, overlay
+from gradcam._pictures.colour import blend_words, colour, overlay, plain_bar, scale_bar
 from gradcam._pictures.image import Geometry
 from gradcam._registry import METHODS, Method
 from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import On
+from gradcam._text import width, wrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,17 +47,20 @@ def compare(
 
     **One colour scale.** All maps are drawn in the same colours from 0 to 1, and the rows of a
     column share their 1: the largest value that this method found for any of the classes shown.
-    A dark map below a bright one means that this method found less for its class, so brightness
+    A weak map below a strong one means that this method found less for its class, so strength
     can be compared within a column. It cannot be compared between columns: a class activation map
     sums activations, a saliency map is a slope per pixel, and there is no common unit.
     ``scale="map"`` stretches each map to its own maximum, as `Explanation.map`: it shows better
     where a weak map is high, but a class without any evidence then looks as certain as the best.
     For pixel methods, 1 is the 99.8 % quantile of the column (or map), not its maximum, which is
-    one pixel.
+    one pixel; larger values have the colour of 1.
 
-    Maps with the view "map" are drawn over the picture in grey, so that all colour is the map's;
-    those of pixel methods, which are as fine as the picture, are drawn by themselves. If the
-    preparation of the network's input cropped the picture, a dashed line surrounds what it saw.
+    Maps with the view "map" are drawn over the picture as by `gradcam.plot.overlay`: over the grey
+    picture with rising opacity, or with "jet" and "paper" as in the papers. Those of pixel methods,
+    which are as fine as the picture, are drawn without it. Each of the two has its colour bar
+    below the columns. The bar of maps over the picture shows each colour over bright parts of the
+    picture (at the top of the bar) to dark parts (at its bottom). If the preparation of the
+    network's input cropped the picture, a dashed line surrounds what it saw.
 
     Parameters
     ----------
@@ -74,8 +77,7 @@ def compare(
     on : "score" or "probability"
         What a class stands for: its score before the softmax, or its probability.
     cmap : str
-        The colour map, see `gradcam.plot.colour`. The default grows steadily lighter from black to
-        pale yellow, so it also works on a weak projector, in grey print and for the colour-blind.
+        The colour map, see `gradcam.plot.colour`.
     scale : "column" or "map"
         What the maps share their maximum with: all of the column, or nothing.
 
@@ -93,11 +95,11 @@ def compare(
         If `tape` is not a tape.
     """
     _check_tape(tape)
+    colour(0, cmap)  # refuse an unknown name before any work
     if isinstance(methods, str) or len(methods) == 0:
         raise ValueError(f"methods must be a list of at least one method, not {methods!r}")
     found = [METHODS.find(method) for method in methods]
     check_layer_is_used(layer, found)
-    colour_map(cmap)
     if scale not in ("column", "map"):
         raise ValueError(f"scale must be 'column' or 'map', not {scale!r}")
     if targets is None:
@@ -110,7 +112,8 @@ def compare(
         (method, tape.explain(method, targets, layer=layer if method.takes_layer else None, on=on))
         for method in found
     ]
-    return _comparison(columns, cmap, scale)
+    with figures.default_settings():
+        return _comparison(columns, cmap, scale)
 
 
 def check_layer_is_used(layer: str | None, methods: Sequence[Method]) -> None:
@@ -140,7 +143,7 @@ def _comparison(
     rows = columns[0][1]
     first = rows[0]
     picture, region = first.picture, first.region
-    labels = [textwrap.fill(row.words, 13) for row in rows]
+    labels = ["\n".join(wrap(row.words, 13)) for row in rows]
     grid = _Grid(len(rows), 1 + len(columns), picture.shape[1] / picture.shape[0], labels)
     figure, axes = grid.figure()
     for row, label, ax in zip(rows, labels, axes[:, 0], strict=True):
@@ -148,28 +151,40 @@ def _comparison(
         _note(ax, label, (0, 0.5), (-8, 1), ha="right", va="bottom", weight="bold")
         _note(ax, row.certainty, (0, 0.5), (-8, -1), ha="right", va="top")
     _set_title(axes[0, 0], "Picture", "" if region is None else "dashed: what it saw", grid.roomy)
-    grey = _grey(picture)
+    small = _drawn(picture)
     for column, (method, explanations) in enumerate(columns, start=1):
         _set_title(axes[0, column], method.title, method.source, grid.roomy)
         maps = _scaled(explanations, scale)
         for ax, explanation, values in zip(axes[:, column], explanations, maps, strict=True):
-            figures.show(ax, _cell(explanation, values, grey, cmap), picture.shape[:2])
+            figures.show(ax, _cell(explanation, values, small, cmap), picture.shape[:2])
     for ax in axes.flat:
         figures.bare(ax)
         if region is not None:
             figures.draw_region(ax, region, 1.0)
-    grid.draw_scale(figure, cmap, f"share of the {scale}'s", "strongest value")
+    grid.draw_scales(figure, _scales([method for method, _ in columns], cmap, scale))
     return figure
 
 
+def _scales(methods: Sequence[Method], cmap: str, scale: str) -> list[figures.Scale]:
+    """Return the colour bars of the figure: of maps over the picture, and of those without it."""
+    bars = []
+    if any(method.view == "map" for method in methods):
+        label = f"{blend_words(cmap)}\n1 is the {scale}'s maximum"
+        bars.append(figures.Scale(scale_bar(cmap), label))
+    if any(method.view != "map" for method in methods):
+        label = f"without the picture\n1 is the {scale}'s {100 * _FULL:g} % quantile"
+        bars.append(figures.Scale(plain_bar(cmap), label, clipped=True))
+    return bars
+
+
 def _cell(
-    explanation: Explanation, values: NDArray[np.float32], grey: NDArray[np.uint8], cmap: str
+    explanation: Explanation, values: NDArray[np.float32], picture: NDArray[np.uint8], cmap: str
 ) -> NDArray[np.uint8]:
-    """Return one map of the figure in colours: over the grey picture, or by itself."""
+    """Return one map of the figure in colours: over the picture, or by itself."""
     if explanation.view != "map":
         return colour(values, cmap)
     drawn = None if explanation.region is None else _drawn_geometry(explanation).region
-    return overlay(grey, values, cmap, 0.6, drawn)
+    return overlay(picture, values, cmap, region=drawn)
 
 
 class _Grid:
@@ -181,9 +196,9 @@ class _Grid:
 
     _WIDEST = 16.0
     _GAP = 0.13  # between cells
-    _RIGHT = 1.2  # width of the scale with its label, beside the rows
-    _BELOW = 0.75  # height of the scale with its label, below the rows
-    _SCALE_LABEL = 1.9  # length of that label
+    _RIGHT = 0.2
+    _SCALE = (4.4, 0.2)  # maximum width and height of a colour bar
+    _BELOW = 1.2  # height of a colour bar with its label, below the rows
     _LINE = 0.235  # height of a line of a row's label
     _TITLE = 2.15  # width of the longest title on one line
     _SOURCE = 1.83  # width of the longest source, "Springenberg et al. 2014"
@@ -191,7 +206,7 @@ class _Grid:
     def __init__(self, rows: int, columns: int, aspect: float, labels: Sequence[str]) -> None:
         self.rows, self.columns = rows, columns
         lines = [label.split("\n") for label in labels]
-        longest = max(8, *(len(line) for label in lines for line in label))
+        longest = max(8, *(width(line) for label in lines for line in label))
         highest = 1 + max(len(label) for label in lines)  # with the probability
         self.left = 0.2 + 0.135 * longest
         room = (self._WIDEST - self.left - self._RIGHT) / columns
@@ -199,21 +214,15 @@ class _Grid:
         # From one cell to the next: more if texts need more room than the pictures.
         self.step_x = max(self.width + self._GAP, self._SOURCE)
         self.step_y = max(self.height + self._GAP, highest * self._LINE)
-        # The scale is beside the rows, or below them if they are too low for its label.
-        self.flat = rows * self.step_y < 0.7 * self._SCALE_LABEL
-        if not self.flat:
-            self.step_y = max(self.step_y, self._SCALE_LABEL / rows)
-        self.right = 0.2 if self.flat else self._RIGHT
-        self.below = 0.05 + self._BELOW * self.flat
-        self.bottom = self.below + (self.step_y - self.height) / 2
+        self.bottom = self._BELOW + (self.step_y - self.height) / 2
         self.roomy = self.step_x >= self._TITLE
         self.above = 0.62 if self.roomy else 0.85
 
     @property
     def size(self) -> tuple[float, float]:
         """Width and height of the figure."""
-        width = self.left + self.columns * self.step_x + self.right
-        return width, self.below + self.rows * self.step_y + self.above
+        width = self.left + self.columns * self.step_x + self._RIGHT
+        return width, self._BELOW + self.rows * self.step_y + self.above
 
     def figure(self) -> tuple[Figure, NDArray[np.object_]]:
         """Return the figure and its axes, (rows, columns)."""
@@ -225,16 +234,18 @@ class _Grid:
             axes[row, column] = self._axes(figure, x, y, self.width, self.height)
         return figure, axes
 
-    def draw_scale(self, figure: Figure, cmap: str, *label: str) -> None:
-        """Draw the colour scale: on the right, as high as all rows, or below them."""
-        end = self.left + self.columns * self.step_x
-        if self.flat:
-            ax = self._axes(figure, end - 3.2, self._BELOW - 0.2, 3.2, 0.15)
-            figures.draw_scale(ax, cmap, " ".join(label), horizontal=True)
-        else:
-            height = (self.rows - 1) * self.step_y + self.height
-            ax = self._axes(figure, end + 0.1, self.bottom, 0.22, height)
-            figures.draw_scale(ax, cmap, "\n".join(label))
+    def draw_scales(self, figure: Figure, scales: Sequence[figures.Scale]) -> None:
+        """Draw the colour bars with their labels, side by side below the rows."""
+        step = (self.size[0] - self.left - self._RIGHT) / len(scales)
+        wide, high = min(step - 0.3, self._SCALE[0]), self._SCALE[1]
+        for number, scale in enumerate(scales):
+            x = self.left + (self.step_x - self.width) / 2 + number * min(step, wide + 0.6)
+            y = self._BELOW - 0.1 - high
+            columns = int(wide / 0.088)
+            label = "\n".join("\n".join(wrap(line, columns)) for line in scale.label.split("\n"))
+            ax = self._axes(figure, x, y, wide, high)
+            ax.set_label("scale")
+            figures.draw_scale(ax, replace(scale, label=label))
 
     def _axes(self, figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
         w, h = self.size
@@ -252,18 +263,19 @@ def _note(
     ax: Axes, text: str, at: tuple[float, float], by: tuple[float, float], **style: Any
 ) -> None:
     """Write `text` beside `ax`: `at` in shares of its sides, moved `by` points."""
-    style = {"size": 15, "linespacing": 1.05, **style}
+    text, how = figures.text_style(text)
+    style = {"size": 15, "linespacing": 1.05, **style, **how}
     ax.annotate(text, at, by, xycoords="axes fraction", textcoords="offset points", **style)
 
 
 def _scaled(explanations: Sequence[Explanation], scale: str) -> list[NDArray[np.float32]]:
     """Return the maps of one method, divided by what becomes 1: the column's, or each map's."""
     if scale == "column":
-        return _on_one_scale(explanations)
-    return [_on_one_scale([explanation])[0] for explanation in explanations]
+        return on_one_scale(explanations)
+    return [on_one_scale([explanation])[0] for explanation in explanations]
 
 
-def _on_one_scale(explanations: Sequence[Explanation]) -> list[NDArray[np.float32]]:
+def on_one_scale(explanations: Sequence[Explanation]) -> list[NDArray[np.float32]]:
     """Return maps of one method, all divided by the one number that becomes 1."""
     maps = [_strength(explanation) for explanation in explanations]
     maximum = max(float(map.max()) for map in maps)
@@ -287,10 +299,9 @@ def _drawn_geometry(explanation: Explanation) -> Geometry:
     return replace(geometry, picture=drawn, region=(top * y, left * x, bottom * y, right * x))
 
 
-def _grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a picture without its colours, (h, w, 3), as large as it is drawn."""
+def _drawn(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture as large as it is drawn."""
     from PIL import Image
 
     size = figures.drawn_size(*picture.shape[:2])
-    small = Image.fromarray(picture).resize(size[::-1], Image.Resampling.BOX)
-    return np.asarray(small.convert("L").convert("RGB"))
+    return np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BOX))

@@ -577,7 +577,11 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def scenes(monkeypatch):
-    """Two of the scenes that the package brings."""
+    """Two of the scenes that the package contains, and a small network with their classes."""
+    labels = [label for _, label in pictograms.CLASSES]
+    tensors = gradcam.vgg11.random_tensors(width=4, fc=16, classes=len(labels), seed=3)
+    network = gradcam.vgg11(tensors, labels=labels, preset=gradcam.Preset("small", size=64))
+    monkeypatch.setattr(pictograms, "model", lambda: network)
     names = ("airliner_and_space_shuttle", "cat_dog_and_ladybug")
     scenes = [path for path in pictograms.examples() if path.stem in names]
     monkeypatch.setattr(pictograms, "examples", lambda: scenes)
@@ -602,23 +606,74 @@ def test_demo(monkeypatch, scenes):
         with Image.open(Path("gradcam-demo", unquote(image["src"]))) as picture:
             size = (int(image["width"]), int(image["height"]))
             assert np.abs(np.subtract(picture.size, size)).max() <= 1
-    assert len(page.all("section")) == 2
+    assert len(page.all("section")) == 2 + 1  # and one that goes wrong
 
     again = json.loads(run("demo", "--json"))
     assert again == {"index": str(index), "pictures": 2}
     assert index.read_text(encoding="utf-8") == source
 
 
-def test_the_demo_tells_truth_and_answer_apart(network, tmp_path, scenes):
+def test_the_demo_tells_truth_and_answer_apart(tmp_path, scenes):
+    network = pictograms.model()
     page = demo.write(tmp_path / "d").read_text(encoding="utf-8")
-    for title in ("Airliner and space shuttle", "Cat, dog and ladybug"):
+    truth = {"Airliner and space shuttle": (16, 25), "Cat, dog and ladybug": (5, 6, 10)}
+    for title in truth:
         assert f"<h2>{title}</h2>\n<p>The network answered:</p>" in page
         assert f'alt="The scene: {title[0].lower()}{title[1:]}"' in page
-    likely = [
-        [label for _, label, share in network.forward(scene).top(3) if share >= 0.1]
-        for scene in scenes
-    ]
-    assert page.count("Why <em>") == sum(max(1, len(labels)) for labels in likely)
+    sections = page.split("<section>")[2:]  # the first one is the scene that goes wrong
+    for section, scene, objects in zip(sections, scenes, truth.values(), strict=True):
+        tape = network.forward(scene)
+        chances = tape.probabilities[0]
+        likely = {int(chances.argmax()), *np.flatnonzero(chances >= 0.1).tolist()}
+        assert section.count("Why <em>") == len(likely | set(objects))
+        missed = [index for index in objects if chances[index] < 0.1]
+        assert section.count("<b>Missed by the network:</b>") == len(missed)
+        assert section.count("<b> missed</b>") == len(missed)
+        invented = likely - set(objects)
+        assert section.count("<b> not in the scene</b>") == len(invented)
+        assert section.count("<b>There is no ") == len(invented)
+        for index in objects:
+            assert f"Why <em>{network.labels[index].label.replace('_', ' ')}</em>?" in section
+
+
+def test_the_demo_says_how_often_grad_cam_is_right(tmp_path, scenes):
+    """On its own scenes, which were chosen, and on those that were not."""
+    page = demo.write(tmp_path / "d").read_text(encoding="utf-8")
+    figures = json.loads(Path(pictograms.__file__).with_name("evaluation.json").read_text("utf-8"))
+    for objects in ("one", "two"):
+        for method in demo.SHOWN:
+            share = figures[objects]["methods"][method]["pointing"]
+            assert f"<td>{percent(share)}</td>" in page
+    network, hits = pictograms.model(), []
+    about = json.loads(scenes[0].with_name("examples.json").read_text("utf-8"))
+    for path in scenes:
+        things = about[path.name]
+        classes = [each["index"] for each in things["objects"]]
+        scene = pictograms.scene(things["seed"], classes=classes, size=tuple(things["size"]))
+        for each in scene.objects:
+            found = network.forward(path).grad_cam(each.index).map.argmax()
+            hits.append(bool(each.mask.flat[found]))
+    assert f"in {sum(hits)} of {len(hits)} cases" in " ".join(page.split())
+    shown = page.split("<h2>All scenes</h2>")[1]
+    assert shown.count("maximum of Grad-CAM is on the object") == sum(hits)
+    assert shown.count("maximum of Grad-CAM is not on the object") == len(hits) - sum(hits)
+
+
+def test_the_demo_shows_a_miss_and_a_class_that_is_not_there(tmp_path, monkeypatch):
+    """With the built-in model itself."""
+    monkeypatch.undo()
+    scenes = [pictograms.example("cat_and_dog")]
+    monkeypatch.setattr(pictograms, "examples", lambda: scenes)
+    page = demo.write(tmp_path / "d").read_text(encoding="utf-8")
+    wrong = page.split("<section>")[1]
+    assert "<b>Miss:</b>" in wrong and "<b>Missed by the network:</b>" in wrong
+    assert "There is no volcano in the first scene" in page
+    own, one = (
+        np.asarray(Image.open(tmp_path / f"d/pictures/absent-{name}.png")).astype(int)
+        for name in ("own-scale", "one-scale")
+    )
+    colourful = [np.ptp(pixels, axis=2).max() for pixels in (own, one)]
+    assert colourful[0] > 100 and colourful[1] < 10
 
 
 @pytest.mark.parametrize("variable", ["GRADCAM_CPU_LEVEL", "GRADCAM_NUM_THREADS"])

@@ -663,7 +663,7 @@ def test_what_is_not_a_file_is_kept(cache, monkeypatch, tmp_path, what):
         (cache / NAME).symlink_to(tmp_path / "missing")
     else:
         (cache / NAME).mkdir()
-    refused(f"cannot be stored in {cache} ({cache / NAME} exists, but is not a file)")
+    fetch_error(f"cannot be stored in {cache} ({cache / NAME} exists, but is not a file)")
     assert files(cache) == [NAME] and (cache / NAME).is_symlink() == (what == "link")
 
 

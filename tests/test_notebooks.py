@@ -1,9 +1,10 @@
-"""``gradcam notebooks`` copies the notebooks and never replaces a user's changes."""
+"""The notebooks: their formulas; ``gradcam notebooks``, which never replaces a user's changes."""
 
 from __future__ import annotations
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from gradcam._cli import main
@@ -32,3 +33,13 @@ def test_a_notebook_that_exists_is_kept(tmp_path):
     assert mine.read_text() == "my changes"
     assert run(tmp_path, "--force").exit_code == 0
     assert mine.read_bytes() == shipped()[0].read_bytes()
+
+
+@pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
+def test_formulas_show_without_a_network(path):
+    """They are HTML: a page that nbconvert wrote loads MathJax, which TeX needs, from the web."""
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            assert "$" not in source and "\\(" not in source and "\\[" not in source, source
+            assert "src=" not in source.lower() and "](http" not in source

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import gradcam
 from gradcam import imagenet, pictograms
 from gradcam.pictograms import CLASSES, class_index, scene
-from gradcam.pictograms._evaluate import evaluate, intersection_over_union, to_text
+from gradcam.pictograms._evaluate import (
+    METHODS,
+    evaluate,
+    intersection_over_union,
+    recorded,
+    to_text,
+)
 from gradcam.pictograms._render_examples import EXAMPLES
 from gradcam.pictograms._scenes import _INDEX
 
@@ -219,6 +227,28 @@ def test_a_short_evaluation_reaches_the_expected_figures():
     assert one["methods"]["grad_cam"]["near"] >= 0.9
     assert two["methods"]["grad_cam"]["pointing"] >= 0.8
     assert two["methods"]["grad_cam"]["pointing"] > two["methods"]["saliency"]["pointing"]
+
+
+def test_the_readme_states_the_recorded_figures():
+    """evaluation.json is the output of `python -m gradcam.pictograms evaluate --json`."""
+    figures = recorded()
+    assert figures["one"]["scenes"] == figures["two"]["scenes"] == 500
+    lines = (Path(__file__).parent.parent / "README.md").read_text("utf-8").splitlines()
+    one, two = figures["one"], figures["two"]
+    rows = [("the classes present are the most probable ones", one["accuracy"], two["accuracy"])]
+    for method in METHODS:
+        shares = (each["methods"][method]["pointing"] for each in (one, two))
+        title = gradcam.METHODS[method].title.removeprefix("Simonyan ")
+        rows.append((title[0].upper() + title[1:], *shares))
+    stated = [line.lower() for line in lines]
+    for name, first, second in rows:
+        assert f"| {name.lower()} | {first:.1%} | {second:.1%} |".replace("%", " %") in stated
+    boxes = [each["methods"]["grad_cam"]["box"] for each in (one, two)]
+    text = " ".join(lines)
+    assert (
+        "IoU above 0.5 with the object's box in {:.1%} and {:.1%}".format(*boxes).replace("%", " %")
+        in text
+    )
 
 
 def test_an_evaluation_is_printed_as_a_table():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 
+import matplotlib
 import numpy as np
 import pytest
 from helpers import run_python
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -60,7 +62,7 @@ def test_the_papers_colours(value, rgb):
     np.testing.assert_allclose(ours[0, 0], np.array(rgb) * 255, atol=0.5)
 
 
-@pytest.mark.parametrize("name", ["jet", "viridis", "gray"])
+@pytest.mark.parametrize("name", ["inferno", "jet", "viridis", "gray"])
 def test_colours_are_matplotlibs(name):
     import matplotlib
 
@@ -69,15 +71,23 @@ def test_colours_are_matplotlibs(name):
     np.testing.assert_array_equal(plot.colour(values, name), theirs)
 
 
-@pytest.mark.parametrize("name", ["jet", "paper"])
+@pytest.mark.parametrize("name", ["inferno", "gray", "jet", "paper"])
 def test_every_colour_made_here_is_matplotlibs(name):
-    theirs = colour.colour_map(name)
+    theirs = ListedColormap(colour._paper()) if name == "paper" else matplotlib.colormaps[name]
     table = theirs(np.arange(theirs.N), bytes=True)[:, :3]
     np.testing.assert_array_equal(colour._table(name), table)
 
 
-def test_a_heat_map_needs_no_matplotlib():
-    program = "import sys; from gradcam import plot; plot.colour([0.5])"
+@pytest.mark.parametrize(
+    "work",
+    [
+        "plot.colour([0.5])",
+        "plot.overlay(np.zeros((1, 1, 3), np.uint8), [[0.5]])",
+        "gradcam.explain(np.zeros((64, 64, 3), np.uint8))._repr_html_()",
+    ],
+)
+def test_a_heat_map_needs_no_matplotlib(work):
+    program = f"import sys, gradcam, numpy as np; from gradcam import plot; {work}"
     assert run_python(f"{program}; print('matplotlib' in sys.modules)") == "False"
 
 
@@ -110,9 +120,52 @@ def test_overlay_is_the_weighted_mean():
     tall = np.tile(below, (500, 1, 1))  # more than one band of rows
     high = np.tile(values, (500, 1))
     np.testing.assert_array_equal(plot.overlay(tall, high, "paper", 0.3)[-48:], mixed)
-    np.testing.assert_allclose(mixed, expected, atol=0.505)
+    np.testing.assert_allclose(mixed, expected, atol=0.5)
     np.testing.assert_array_equal(plot.overlay(below, values, alpha=0), below)
     np.testing.assert_array_equal(plot.overlay(below, values, alpha=1), plot.colour(values))
+
+
+def grey(pixels):
+    return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
+
+
+@pytest.mark.parametrize("name", ["inferno", "viridis", "tab10"])
+def test_opacity_rises_with_the_map_over_the_grey_picture(name):
+    below, values = picture(), np.random.default_rng(1).random((48, 80), np.float32)
+    count = matplotlib.colormaps[name].N
+    share = 0.8 * np.minimum((values * count).astype(int), count - 1) / (count - 1)
+    share = share[:, :, None]
+    expected = (1 - share) * grey(below) + share * plot.colour(values, name).astype(float)
+    np.testing.assert_allclose(plot.overlay(below, values, name), expected, atol=0.5)
+    nothing = np.zeros((48, 80), np.float32)
+    np.testing.assert_array_equal(plot.overlay(below, nothing, name), grey(below))
+    np.testing.assert_array_equal(plot.overlay(grey(below), nothing, name), grey(below))
+
+
+@pytest.mark.parametrize("name", ["jet", "paper"])
+def test_the_papers_colours_are_blended_as_in_the_papers(name):
+    below, values = picture(), np.random.default_rng(1).random((48, 80), np.float32)
+    expected = (below + plot.colour(values, name).astype(float)) / 2
+    np.testing.assert_allclose(plot.overlay(below, values, name), expected, atol=0.5)
+
+
+@pytest.mark.parametrize(("name", "alpha"), [("inferno", None), ("jet", None), ("viridis", 0.3)])
+def test_a_bar_shows_what_an_overlay_shows(name, alpha):
+    """Every value of the map, from left to right, over every grey, from white to black."""
+    bar = colour.scale_bar(name, alpha)
+    greys = np.repeat(np.arange(255, -1, -1, dtype=np.uint8)[:, None, None], 256, axis=1)
+    values = np.broadcast_to((np.arange(256) + 0.5) / 256, (256, 256))
+    np.testing.assert_array_equal(bar, plot.overlay(greys.repeat(3, 2), values, name, alpha))
+
+
+def test_inferno_grows_steadily_lighter():
+    """So that it can be read in grey print and by colour-blind people."""
+    table = colour._table("inferno") / 255
+    linear = np.where(table <= 0.04045, table / 12.92, ((table + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ (0.2126, 0.7152, 0.0722)
+    lightness = np.where(luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance)
+    assert (np.diff(lightness) > 0).all()
+    assert lightness[0] < 1 and lightness[-1] > 97
 
 
 @pytest.mark.parametrize(
@@ -134,9 +187,10 @@ def test_what_was_not_seen_is_not_coloured(region):
     below, values = picture(), np.random.default_rng(1).random((48, 80), np.float32)
     geometry = Geometry((48, 80), (64, 64), region)
     seen = geometry.to_picture(np.ones((64, 64), np.float32), "nearest") > 0
-    shown = plot.overlay(below, values, region=region)
-    np.testing.assert_array_equal(shown[seen], plot.overlay(below, values)[seen])
-    np.testing.assert_array_equal(shown[~seen], below[~seen] // 2 + 64)
+    for cmap, under in (("jet", below), ("inferno", grey(below))):
+        shown = plot.overlay(below, values, cmap, region=region)
+        np.testing.assert_array_equal(shown[seen], plot.overlay(below, values, cmap)[seen])
+        np.testing.assert_array_equal(shown[~seen], under[~seen] // 2 + 64)
 
 
 def test_percentages_do_not_round_to_certainty():
@@ -150,7 +204,7 @@ def test_a_large_picture_is_drawn_small(network, monkeypatch):
     monkeypatch.setattr(figures, "MAX_DRAWN", 50)
     large = picture(70, 100)
     figure = gradcam.compare(network.forward(large), top=2, methods=["saliency", "grad_cam"])
-    for ax in figure.axes[:-1]:
+    for ax in cells(figure, 2).flat:
         assert ax.images[0].get_array().shape == (35, 50, 3)
         assert list(ax.images[0].get_extent()) == [-0.5, 99.5, 69.5, -0.5]
     explanation = network.forward(large).grad_cam()
@@ -238,9 +292,15 @@ def test_save_refuses_what_is_no_picture(tmp_path, nothing, error, complaint):
 # --- the comparison ---
 
 
+def scales(figure):
+    """The axes of the colour bars."""
+    return [ax for ax in figure.axes if ax.get_label() == "scale"]
+
+
 def cells(figure, rows):
-    """The axes of the comparison as (rows, columns), without the scale."""
-    return np.array(figure.axes[:-1]).reshape(rows, -1)
+    """The axes of the comparison as (rows, columns), without the scales."""
+    drawn = [ax for ax in figure.axes if ax not in scales(figure)]
+    return np.array(drawn).reshape(rows, -1)
 
 
 def test_comparison_has_a_row_a_class_and_a_column_a_method(network, tape):
@@ -267,18 +327,31 @@ def test_comparison_of_classes_and_methods_asked_for(network):
     )
     assert cells(figure, 2).shape == (2, 2)
     expected = network.forward(picture()).grad_cam(["dog", 0], layer="pool3", on="probability")
-    maps = _compare._on_one_scale(expected)
-    grey = np.asarray(Image.fromarray(picture()).convert("L").convert("RGB"))
+    maps = _compare.on_one_scale(expected)
     for ax, values in zip(cells(figure, 2)[:, 1], maps, strict=True):
-        shown = plot.overlay(grey, values, "inferno", 0.6)
+        shown = plot.overlay(picture(), values, "inferno")
         np.testing.assert_array_equal(ax.images[0].get_array(), shown)
+
+
+def test_the_bars_of_a_comparison_say_what_is_drawn(tape):
+    both = scales(gradcam.compare(tape, top=1))
+    over, alone = (ax.get_xlabel().replace("\n", " ") for ax in both)
+    assert over == "over the grey picture, opacity 0 to 0.8 1 is the column's maximum"
+    assert alone == "without the picture 1 is the column's 99.8 % quantile"
+    assert [tick.get_text() for tick in both[1].get_xticklabels()] == ["0", "0.5", "≥ 1"]
+    np.testing.assert_array_equal(both[0].images[0].get_array(), colour.scale_bar("inferno"))
+    table = plot.colour((np.arange(256) + 0.5) / 256)
+    np.testing.assert_array_equal(both[1].images[0].get_array(), table[None])
+    (only,) = scales(gradcam.compare(tape, top=1, methods=["grad_cam"], cmap="jet", scale="map"))
+    assert only.get_xlabel() == "over the picture, opacity 0.5\n1 is the map's maximum"
+    np.testing.assert_array_equal(only.images[0].get_array(), colour.scale_bar("jet"))
 
 
 @pytest.mark.parametrize("method", gradcam.METHODS)
 def test_rows_of_a_column_share_their_scale(tape, method):
     """What is drawn is the evidence in its own unit, all rows over one number."""
     explanations = tape.explain(method, [0, 1, 2])
-    drawn = _compare._on_one_scale(explanations)
+    drawn = _compare.on_one_scale(explanations)
     ratios = []
     for explanation, values in zip(explanations, drawn, strict=True):
         coarse = explanation.view == "map"
@@ -320,9 +393,9 @@ def test_no_text_overlaps_another_or_leaves_the_figure(network, size, classes, m
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     texts = [text for ax in figure.axes for text in ax.texts if text.get_text()]
-    scale = figure.axes[-1]
-    texts += [scale.yaxis.label, *scale.get_yticklabels()]
-    texts += [scale.xaxis.label, *scale.get_xticklabels()]
+    for scale in scales(figure):
+        texts += [scale.yaxis.label, *scale.get_yticklabels()]
+        texts += [scale.xaxis.label, *scale.get_xticklabels()]
     texts = [text for text in texts if text.get_text()]
     boxes = [text.get_window_extent(renderer) for text in texts]
     for text, box in zip(texts, boxes, strict=True):
@@ -330,7 +403,7 @@ def test_no_text_overlaps_another_or_leaves_the_figure(network, size, classes, m
         assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, text
     for (one, a), (other, b) in itertools.combinations(zip(texts, boxes, strict=True), 2):
         assert not a.overlaps(b), (one, other)
-    for ax in figure.axes[:-1]:
+    for ax in figure.axes:
         frame = ax.get_window_extent(renderer)
         assert not any(frame.overlaps(box) for box in boxes), ax
 
@@ -348,8 +421,8 @@ def test_what_a_crop_cut_off_is_told(network, cropping):
     figure = gradcam.compare(cropping.forward(picture()), top=1, methods=["grad_cam"])
     first, overlaid = figure.axes[:2]
     assert any("dashed" in text.get_text() for text in first.texts) and first.patches
-    grey = np.asarray(Image.fromarray(picture()).convert("L").convert("RGB"))
-    np.testing.assert_array_equal(overlaid.images[0].get_array()[0], grey[0] // 2 + 64)
+    faded = grey(picture())[0] // 2 + 64
+    np.testing.assert_array_equal(overlaid.images[0].get_array()[0], faded)
     assert not gradcam.compare(network.forward(picture()), top=1).axes[0].patches
 
 
@@ -411,6 +484,6 @@ def test_comparison_says_that_it_takes_a_tape(network):
 
 def test_a_flat_picture_makes_a_low_figure(network):
     low = gradcam.compare(network.forward(picture(20, 160)), top=1)
-    assert low.get_size_inches()[1] < 2.5
-    scale = low.axes[-1].get_position()
-    assert scale.y1 < low.axes[0].get_position().y0
+    assert low.get_size_inches()[1] < 2.7
+    for scale in scales(low):
+        assert scale.get_position().y1 < low.axes[0].get_position().y0

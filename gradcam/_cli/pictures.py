@@ -58,7 +58,7 @@ def predict(pictures: tuple[Path, ...], choice: Choice, top: int, as_json: bool)
 @options.layer
 @options.on
 @options.out
-@options.cmap("jet")
+@options.cmap("inferno")
 @click.option("--npz", is_flag=True, help="Write the raw map and its weights as .npz too.")
 @options.as_json
 def explain(

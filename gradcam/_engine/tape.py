@@ -32,6 +32,7 @@ from gradcam._results.objectives import (
     probability_layer,
 )
 from gradcam._results.rules import Rule, RuleLike, find_rule
+from gradcam._results.sheets import Explanations
 
 if TYPE_CHECKING:
     from gradcam._engine.signatures import (
@@ -394,7 +395,10 @@ class _Explaining(ForwardPass):
                 channel_order=preset.channel_order if preset else "RGB",
             )
 
-        return asked.arrange(explanation)
+        answers = asked.arrange(explanation)
+        return Explanations(
+            Explanations(each) if isinstance(each, list) else each for each in answers
+        )
 
     def _arguments(
         self, method: Method, layer: str | None, resize: Resize, options: dict[str, object]

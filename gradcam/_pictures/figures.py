@@ -1,29 +1,76 @@
 """Figures: pictures, boxes and colour bars drawn with matplotlib.
 
 Figures are built from `matplotlib.figure.Figure` alone, never through pyplot: they need no
-display, leave no global state behind, and show themselves in a notebook. matplotlib is imported by
-the first figure, not with this module.
+display, leave no global state behind, and show themselves in a notebook. They are created and
+drawn with matplotlib's default settings, so that a user's rcParams cannot turn or hide anything.
+matplotlib is imported by the first figure, not with this module.
 """
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._files import atomic_write
-from gradcam._pictures.colour import COMPRESSION, colour_map
+from gradcam._pictures.colour import COMPRESSION
+from gradcam._pictures.fonts import drawable
+from gradcam._text import wrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backend_bases import RendererBase
     from matplotlib.figure import Figure
+    from matplotlib.typing import ColorType
 
 MAX_DRAWN = 1600
 """The longer side of the largest picture in a figure, in pixels."""
+
+
+_USERS_CHOICE = (
+    *("savefig.dpi", "savefig.format", "pdf.fonttype", "ps.fonttype", "svg.fonttype"),
+    "svg.hashsalt",
+)
+"""Settings of the user's that are kept: they concern files, not what a figure shows."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A colour bar and what it means.
+
+    Attributes
+    ----------
+    bar : (h, N, 3) array of uint8
+        The colours of 0 to 1, from left to right.
+    label : str
+        What 0 and 1 are.
+    clipped : bool
+        Whether values above 1 have the colour of 1.
+    """
+
+    bar: NDArray[np.uint8]
+    label: str
+    clipped: bool = False
+
+
+@contextmanager
+def default_settings() -> Iterator[None]:
+    """Use matplotlib's default rcParams inside the block, whatever the user's are."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        settings = cast("MutableMapping[str, Any]", matplotlib.rcParams)
+        kept = {name: settings[name] for name in _USERS_CHOICE}
+        matplotlib.rcdefaults()
+        settings.update(kept)
+        yield
 
 
 def draw(
@@ -33,7 +80,7 @@ def draw(
     region: tuple[float, float, float, float] | None,
     title: str,
     box: tuple[float, float, float, float] | None,
-    scale: str | None,
+    scale: Scale | None,
 ) -> Figure | Axes:
     """Draw one picture, on `ax` or in a figure of its own.
 
@@ -46,31 +93,63 @@ def draw(
     title : str
         Empty for none.
     box : (x0, y0, x1, y1) or None
-    scale : str or None
-        The colour map of the colour bar; None for no bar.
+    scale : Scale or None
+        The colour bar; None for no bar.
 
     Returns
     -------
     `ax` if it was given, else the new Figure.
     """
-    figure: Figure | None = None
-    if ax is None:
-        height, width = pixels.shape[:2]
-        w, h = fit(width, height, 6.4, 6.0)
-        size = (max(w, 3.2) + (0 if scale is None else 1.0), h + 0.5)
-        figure = figure_class()(figsize=size, dpi=100, layout="constrained")
-        ax = figure.add_subplot()
-    show(ax, pixels)
-    bare(ax)
-    if region is not None:
-        draw_region(ax, region, 1.5)
-    if title:
-        ax.set_title(title, fontsize=13)
-    if box is not None:
-        draw_box(ax, box, 2.0)
-    if scale is not None:
-        draw_scale(ax.inset_axes((1.03, 0, 0.04, 1)), scale, "share of the map's maximum")
-    return ax if figure is None else figure
+    with default_settings():
+        figure: Figure | None = None
+        if ax is None:
+            figure, ax, title = _one_picture(pixels.shape[:2], title, scale)
+        show(ax, pixels)
+        bare(ax)
+        if region is not None:
+            draw_region(ax, region, 1.5)
+        if title:
+            text, style = text_style(title, () if figure else ax.title.get_fontfamily())
+            ax.set_title(text, fontsize=13, **style)
+        if box is not None:
+            draw_box(ax, box, 2.0)
+        if scale is not None:
+            colour = "black" if figure else ax.title.get_color()
+            bar = ax.inset_axes((1.03, 0, 0.05, 1))
+            draw_scale(bar, scale, upright=True, colour=colour)
+        return ax if figure is None else figure
+
+
+def _one_picture(
+    shape: tuple[int, ...], title: str, scale: Scale | None
+) -> tuple[Figure, Axes, str]:
+    """Return a figure for one picture, its axes, and the title in lines that fit."""
+    height, width = shape
+    w, h = fit(width, height, 6.4, 6.0)
+    whole = max(w, 3.2)
+    lines = wrap(title, int(whole / 0.12)) if title else []
+    right = 0.1 if scale is None else 1.2
+    across, up = 0.1 + whole + right, 0.2 + h + 0.24 * len(lines)
+    figure = figure_class()(figsize=(across, up), dpi=100)
+    place = ((0.1 + (whole - w) / 2) / across, 0.1 / up, w / across, h / up)
+    return figure, figure.add_axes(place), "\n".join(lines)
+
+
+def text_style(text: str, families: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
+    """Return a text as it can be drawn, and the arguments of matplotlib's that draw it as it is.
+
+    Parameters
+    ----------
+    text
+        Neither TeX nor mathematics: a label may contain any character.
+    families
+        Fonts to be preferred to those of `fonts.drawable`.
+    """
+    text, found = drawable(text)
+    if families and text.isascii():
+        found = []
+    style = {"fontfamily": [*families, *found], "usetex": False, "parse_math": False}
+    return text, style
 
 
 def save(picture: NDArray[np.uint8] | Figure, path: str | os.PathLike[str], dpi: int = 120) -> None:
@@ -135,19 +214,29 @@ def draw_region(ax: Axes, region: tuple[float, float, float, float], width: floa
     draw_box(ax, (left, top, right, bottom), width, (0, (6, 4)))
 
 
-def draw_scale(ax: Axes, cmap: str, label: str, horizontal: bool = False) -> None:
-    """Fill `ax` with the colour bar of 0 to 1."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    mappable = ScalarMappable(Normalize(0, 1), colour_map(cmap))
-    direction: Literal["horizontal", "vertical"] = "horizontal" if horizontal else "vertical"
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    bar = figure.colorbar(mappable, cax=ax, ticks=(0, 0.5, 1), orientation=direction)
-    bar.set_label(label, fontsize=12)
-    ax.tick_params(labelsize=12)
-    bar.outline.set_visible(False)
+def draw_scale(
+    ax: Axes,
+    scale: Scale,
+    *,
+    upright: bool = False,
+    size: float = 11,
+    colour: ColorType = "black",
+) -> None:
+    """Fill `ax` with a colour bar of 0 to 1 and write its label beside or below it."""
+    bar = scale.bar.transpose(1, 0, 2)[::-1] if upright else scale.bar
+    image = ax.imshow(bar, extent=(0, 1, 0, 1), origin="upper", interpolation="nearest")
+    image.axes.set_aspect("auto")
+    axis, other = (ax.yaxis, ax.xaxis) if upright else (ax.xaxis, ax.yaxis)
+    label, style = text_style(scale.label)
+    axis.set_ticks([0, 0.5, 1], ["0", "0.5", "≥ 1" if scale.clipped else "1"])
+    axis.set_tick_params(labelsize=size, colors=colour, labelfontfamily=style["fontfamily"])
+    axis.set_label_text(label, fontsize=size, color=colour, **style)
+    other.set_ticks([])
+    if upright:
+        ax.yaxis.tick_right()
+        ax.yaxis.set_label_position("right")
+    for spine in ax.spines.values():
+        spine.set_visible(False)
 
 
 def drawn_size(height: int, width: int) -> tuple[int, int]:
@@ -165,13 +254,20 @@ def show(ax: Axes, pixels: NDArray[np.uint8], size: tuple[int, int] | None = Non
 
         small = Image.fromarray(pixels).resize(drawn[::-1], Image.Resampling.BOX)
         pixels = np.asarray(small)
-    ax.imshow(pixels, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+    ax.imshow(
+        pixels,
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+        origin="upper",
+        aspect="equal",
+        interpolation="antialiased",
+    )
 
 
 def bare(ax: Axes) -> None:
     """Remove ticks and frame."""
-    ax.set_xticks([])
-    ax.set_yticks([])
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks([])
+        axis.set_ticks([], minor=True)
     for spine in ax.spines.values():
         spine.set_visible(False)
 
@@ -184,13 +280,24 @@ def fit(width: float, height: float, max_w: float, max_h: float) -> tuple[float,
 
 @cache
 def figure_class() -> type[Figure]:
-    """Return a Figure that shows itself as PNG in a notebook, without pyplot."""
+    """Return a Figure that shows itself as PNG in a notebook, without pyplot.
+
+    It is drawn and saved with matplotlib's default settings, except for `_USERS_CHOICE`.
+    """
     from matplotlib.figure import Figure
 
     class NotebookFigure(Figure):
+        def draw(self, renderer: RendererBase) -> None:
+            with default_settings():
+                super().draw(renderer)
+
+        def savefig(self, *arguments: Any, **options: Any) -> None:
+            with default_settings():
+                super().savefig(*arguments, **options)
+
         def _repr_png_(self) -> bytes:
             file = io.BytesIO()
-            self.savefig(file, format="png")
+            self.savefig(file, format="png", dpi=self.dpi)
             return file.getvalue()
 
     return NotebookFigure

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gradcam._files import atomic_write
 from gradcam._labels.classes import Target
-from gradcam._pictures import colour, figures
+from gradcam._pictures import captions, colour, figures
 from gradcam._pictures.image import Geometry
 from gradcam._pictures.segments import Box, largest_segment
 from gradcam._registry import View
@@ -29,11 +29,11 @@ Resize = Literal["half_pixel", "align_corners", "nearest"]
 """How a map is made larger: pixel centres at half positions (as most libraries today), corners
 on corners (as the Grad-CAM paper's code), or the nearest value."""
 
-_DISPLAY_SIDE = 800
-"""The longer side of the picture that a notebook shows, in pixels."""
-
 _FULL = 99.5
 """The percentile of the values from which on the colours of pixel methods are full."""
+
+_OWN_SCALE = "0 is the map's minimum, 1 its maximum"
+_GREY_SCALE = f"0 is the map's minimum, 1 its {_FULL}th percentile"
 
 
 class FlatMapWarning(UserWarning):
@@ -175,17 +175,56 @@ class Explanation:
         Parameters
         ----------
         cmap : str, optional
-            As of :meth:`overlay`. The other views have colours of their own.
+            As of :meth:`overlay`. The other views have their own colours.
         """
         if self.view == "map":
             return self.overlay() if cmap is None else self.overlay(cmap)
-        if self.view == "signed" and len(self.raw) == 3:
-            pixels = self._signed_pixels()
-        else:
-            pixels = self._grey_pixels()
+        pixels = self._signed_pixels() if self._is_signed else self._grey_pixels()
         if self.region is not None:
             colour.fade_outside(pixels, self.picture, self.region)
         return pixels
+
+    @property
+    def _is_signed(self) -> bool:
+        """Whether :attr:`image` shows signed values as colours."""
+        return self.view == "signed" and len(self.raw) == 3
+
+    @property
+    def caption(self) -> str:
+        """Two lines for people: method, class and probability; layer, largest value and scale."""
+        heading, details = self._caption()
+        return f"{heading}\n{details}"
+
+    def _caption(self, cmap: str = "inferno") -> tuple[str, str]:
+        chance = "" if self.probability is None else "probability "
+        heading = f"{self.title}: {self.words}, {chance}{self.certainty}"
+        details = [f"Layer {self.layer}, largest value {self.evidence.max():.3g}."]
+        if not self.map.any():
+            details.append("The map is flat: it says nothing about the picture.")
+        elif self._is_signed:
+            details.append(
+                f"Grey is 0; colours are full from the {_FULL}th percentile of the absolute values."
+            )
+        elif self.view == "map":
+            details.append(f"Colours: {_OWN_SCALE}; {colour.blend_words(cmap)}.")
+        else:
+            details.append(f"Grey values: {_GREY_SCALE}.")
+        if self.region is not None:
+            details.append("The network did not see the faded part.")
+        return heading, " ".join(details)
+
+    def _captioned(self, cmap: str = "inferno") -> captions.Captioned:
+        """Return the picture with all that is written below it."""
+        scale = None if self._is_signed else self._scale(cmap if self.view == "map" else None)
+        return captions.Captioned(self.render(cmap), *self._caption(cmap), scale)
+
+    def _scale(self, cmap: str | None, alpha: float | None = None) -> figures.Scale:
+        """Return what the colours mean; without a colour map, the grey values."""
+        if self.view == "map":
+            return figures.Scale(colour.scale_bar(cmap or "inferno", alpha), _OWN_SCALE)
+        if cmap is None:
+            return figures.Scale(colour.plain_bar("gray"), _GREY_SCALE, clipped=True)
+        return figures.Scale(colour.plain_bar(cmap), _OWN_SCALE)
 
     def _grey_pixels(self) -> NDArray[np.uint8]:
         full = np.percentile(self.map, _FULL) or 1.0
@@ -202,15 +241,19 @@ class Explanation:
             pixels[:, :, channel] = np.round(127.5 * (1 + on_picture))
         return pixels
 
-    def overlay(self, cmap: str = "jet", alpha: float = 0.5) -> NDArray[np.uint8]:
+    def overlay(self, cmap: str = "inferno", alpha: float | None = None) -> NDArray[np.uint8]:
         """Return the map in colours over the picture, which is faded outside a crop.
+
+        By default over the grey picture, with an opacity that rises with the map from 0 to 0.8;
+        with "jet" and "paper" as in the papers: :func:`gradcam.plot.overlay` has the formulas.
 
         Parameters
         ----------
         cmap : str
             A colour map of matplotlib, or "paper" for the one of the Grad-CAM paper's code.
-        alpha : float
-            Share of the colours, 0 (the picture alone) to 1 (the map alone).
+        alpha : float, optional
+            A constant opacity over the coloured picture, 0 (the picture alone) to 1 (the map
+            alone).
 
         Returns
         -------
@@ -225,7 +268,7 @@ class Explanation:
         ax: None = None,
         *,
         cmap: str | None = None,
-        alpha: float = 0.5,
+        alpha: float | None = None,
         title: str | None = None,
         box: bool = False,
         colorbar: bool = False,
@@ -236,7 +279,7 @@ class Explanation:
         ax: Axes,
         *,
         cmap: str | None = None,
-        alpha: float = 0.5,
+        alpha: float | None = None,
         title: str | None = None,
         box: bool = False,
         colorbar: bool = False,
@@ -246,7 +289,7 @@ class Explanation:
         ax: Axes | None = None,
         *,
         cmap: str | None = None,
-        alpha: float = 0.5,
+        alpha: float | None = None,
         title: str | None = None,
         box: bool = False,
         colorbar: bool = False,
@@ -263,15 +306,15 @@ class Explanation:
         cmap : str, optional
             Show the map in these colours: over the picture for the view "map", by itself for the
             others.
-        alpha : float
-            The share of the map's colour over the picture.
+        alpha : float, optional
+            As of :meth:`overlay`.
         title : str, optional
             By default method, label and probability; ``""`` for none.
         box : bool
             Draw the box around the largest segment above 15 % of the map's maximum.
         colorbar : bool
-            Draw the scale beside the map: 0 to 1, 1 being this map's maximum. A colour picture
-            around grey has none.
+            Draw the scale beside the picture: the colours of 0 to 1, as they look over dark and
+            bright parts of the picture. A picture of signed values around grey has none.
 
         Returns
         -------
@@ -289,14 +332,15 @@ class Explanation:
             scale=scale if colorbar else None,
         )
 
-    def _drawing(self, cmap: str | None, alpha: float) -> tuple[NDArray[np.uint8], str | None]:
-        """Return the pixels that :meth:`plot` draws, and their colour map if they have one."""
+    def _drawing(
+        self, cmap: str | None, alpha: float | None
+    ) -> tuple[NDArray[np.uint8], figures.Scale | None]:
+        """Return the pixels that :meth:`plot` draws, and their scale if they have one."""
         if self.view == "map":
-            cmap = cmap or "jet"
-            return self.overlay(cmap, alpha), cmap
+            return self.overlay(cmap or "inferno", alpha), self._scale(cmap, alpha)
         if cmap is not None:
-            return colour.colour(self.map, cmap), cmap
-        return self.image, "gray" if self.view == "magnitude" else None
+            return colour.colour(self.map, cmap), self._scale(cmap)
+        return self.image, None if self._is_signed else self._scale(None)
 
     @property
     def words(self) -> str:
@@ -330,8 +374,19 @@ class Explanation:
         maximum = self.map.max()
         return largest_segment(self.map >= threshold * maximum) if maximum > 0 else None
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(
+        self, path: str | os.PathLike[str], *, caption: bool = False, cmap: str | None = None
+    ) -> None:
         """Write :attr:`image` as .png, or everything as .npz: the whole file or nothing.
+
+        Parameters
+        ----------
+        path
+            An earlier file is replaced.
+        caption : bool
+            Write :attr:`caption` and the colour scale below the picture.
+        cmap : str, optional
+            As of :meth:`render`.
 
         The .npz holds ``raw``, ``map``, ``weights`` (if there are any), ``method``, ``view``,
         ``layer``, ``label``, ``target`` (the index; -1 if it is not a class), ``synset``,
@@ -346,7 +401,8 @@ class Explanation:
         if suffix not in (".png", ".npz"):
             raise ValueError(f"{os.fspath(path)}: an explanation is saved as .png or as .npz")
         if suffix == ".png":
-            content = colour.png(self.image)
+            picture = captions.draw(self._captioned(cmap or "inferno")) if caption else None
+            content = colour.png(self.render(cmap) if picture is None else picture)
         else:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **self._arrays())
@@ -370,9 +426,13 @@ class Explanation:
             "resize": self.resize,
         }
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the picture, its scale and its caption."""
+        return captions.as_html(self._captioned())
+
     def _repr_png_(self) -> bytes:
-        """Return what a notebook shows."""
-        return colour.png(self.image, _DISPLAY_SIDE)
+        """Return what a console with pictures shows, which cannot show HTML."""
+        return colour.png(self.image, captions.MAX_SHOWN)
 
     def __repr__(self) -> str:
         number = "" if self.target is None else f" ({self.target.index})"
