@@ -22,7 +22,7 @@ import gradcam
 from gradcam import _cli as cli
 from gradcam import _demo as demo
 from gradcam import pictograms, weights
-from gradcam._cli.many import output_names
+from gradcam._cli.inputs import output_names
 from gradcam._cli.options import MODELS
 from gradcam._text import percent
 
@@ -76,7 +76,8 @@ def json_lines(*arguments, code=0):
 
 
 def written(folder="gradcam-out"):
-    return sorted(path.name for path in Path(folder).iterdir())
+    """The names of the files in a folder, without hidden ones."""
+    return sorted(path.name for path in Path(folder).iterdir() if path.name[0] != ".")
 
 
 def test_every_model_exists():
@@ -154,7 +155,22 @@ def test_explain_writes_the_top_class(network):
 def test_explain_everything_as_json(network):
     draw("a.png")
     methods = [word for name in gradcam.METHODS for word in ("-m", name)]
-    options = ("-c", "CAT", "-c", 1, "-c", SYNSETS[2], "-c", "n02121808", "--npz", "-o", "x/y")
+    options = (
+        "-c",
+        "CAT",
+        "-c",
+        1,
+        "-c",
+        SYNSETS[2],
+        "-c",
+        "n02121808",
+        "-f",
+        "png",
+        "-f",
+        "npz",
+        "-o",
+        "x/y",
+    )
     (record,) = json_lines("explain", "a.png", *methods, *options)
     made = record["explanations"]
     assert len(made) == len(gradcam.METHODS) * 3  # the cat was named twice
@@ -209,7 +225,7 @@ def test_equal_names_keep_apart():
 
 
 def test_output_names():
-    names = output_names([Path(p) for p in ("x", "x", "x-2", "X", "x-3", "x-2")])
+    names = output_names(["x", "x", "x-2", "X", "x-3", "x-2"])
     assert names == ["x", "x-4", "x-2", "X-5", "x-3", "x-2-2"]
     assert len({name.casefold() for name in names}) == len(names)
 

@@ -6,7 +6,6 @@ A colour stands for a number between 0 and 1.
 from __future__ import annotations
 
 import difflib
-import io
 import math
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from gradcam._pictures import encoding
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -158,9 +159,7 @@ def png(pixels: NDArray[np.uint8], side: int | None = None) -> bytes:
     image = Image.fromarray(pixels)
     if side is not None:
         image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    image.save(buffer, "png", compress_level=COMPRESSION)
-    return buffer.getvalue()
+    return encoding.png(np.asarray(image))
 
 
 # The corners of jet, as matplotlib has it: where on the scale, and how much of the colour.

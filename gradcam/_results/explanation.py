@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradcam._files import atomic_write
 from gradcam._labels.classes import Target
 from gradcam._pictures import colour, figures
+from gradcam._pictures.encoding import ENCODERS
 from gradcam._pictures.image import Geometry
 from gradcam._pictures.segments import Box, largest_segment
 from gradcam._registry import View
@@ -330,12 +331,20 @@ class Explanation:
         maximum = self.map.max()
         return largest_segment(self.map >= threshold * maximum) if maximum > 0 else None
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write :attr:`image` as .png, or everything as .npz: the whole file or nothing.
+    def save(self, path: str | os.PathLike[str], *, map: bool = True) -> None:
+        """Write :attr:`image` as a picture, or the values as .npz: the whole file or nothing.
 
         The .npz holds ``raw``, ``map``, ``weights`` (if there are any), ``method``, ``view``,
         ``layer``, ``label``, ``target`` (the index; -1 if it is not a class), ``synset``,
         ``score``, ``probability`` (NaN if there is none) and ``resize``.
+
+        Parameters
+        ----------
+        path : path
+            Ends in .png, .jpg, .jpeg, .webp or .npz.
+        map : bool
+            Whether an .npz holds the resized map. Without it the file is small and not compressed,
+            and is written in a fraction of the time.
 
         Raises
         ------
@@ -343,22 +352,24 @@ class Explanation:
             If the suffix is another one.
         """
         suffix = Path(path).suffix.lower()
-        if suffix not in (".png", ".npz"):
-            raise ValueError(f"{os.fspath(path)}: an explanation is saved as .png or as .npz")
-        if suffix == ".png":
-            content = colour.png(self.image)
-        else:
+        if suffix == ".npz":
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, **self._arrays())
+            (np.savez_compressed if map else np.savez)(buffer, **self._arrays(map))
             content = buffer.getvalue()
+        elif suffix in ENCODERS:
+            content = ENCODERS[suffix](self.image)
+        else:
+            known = ", ".join((*ENCODERS, ".npz"))
+            raise ValueError(f"{os.fspath(path)}: an explanation is saved as one of {known}")
         with atomic_write(path) as file:
             file.write(content)
 
-    def _arrays(self) -> dict[str, Any]:
+    def _arrays(self, map: bool) -> dict[str, Any]:
         arrays: dict[str, Any] = {} if self.weights is None else {"weights": self.weights}
+        if map:
+            arrays["map"] = self.map
         return arrays | {
             "raw": self.raw,
-            "map": self.map,
             "method": self.method,
             "view": self.view,
             "layer": self.layer,
