@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-_FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "JXL", "MPO", "PCX")
-_MORE_FORMATS = ("PNG", "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP")
+_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "JXL", "MPO")
+_MORE_FORMATS = ("PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -79,34 +79,50 @@ def find(paths: Sequence[Path], out: Path | None = None) -> Found:
     is the folder `out`.
     """
     found = Found()
-    several = sum(path.is_dir() for path in paths) > 1
+    several = sum(map(os.path.isdir, paths)) > 1
     for path in paths:
-        if not path.is_dir():
+        if os.path.isdir(path):
+            _add_folder(found, path, Path(path.resolve().name) if several else Path(), out)
+        else:
             found.add(path, path.stem)
-            continue
-        above = Path(path.resolve().name) if several else Path()
-        is_empty = True
-        for file in _walk(path, out):
-            if file.suffix.lower() in picture_suffixes():
-                is_empty = False
-                found.add(file, (above / file.relative_to(path).with_suffix("")).as_posix())
-            else:
-                found.ignored[file.suffix.lower() or "no suffix"] += 1
-        if is_empty:
-            found.add(path, path.name)
     return found
 
 
+def _add_folder(found: Found, folder: Path, above: Path, out: Path | None) -> None:
+    """Add the pictures in a folder; a folder that is empty or cannot be read is added itself."""
+    is_empty = True
+    for path in _walk(folder, out):
+        if path.suffix.lower() in picture_suffixes() or os.path.isdir(path):
+            is_empty = False
+            found.add(path, (above / path.relative_to(folder).with_suffix("")).as_posix())
+        else:
+            found.ignored[path.suffix.lower() or "no suffix"] += 1
+    if is_empty:
+        found.add(folder, folder.name)
+
+
 def _walk(folder: Path, out: Path | None) -> Iterator[Path]:
-    """Yield the files in a folder and its folders, in the order of their names."""
-    skipped = None if out is None else out.resolve()
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and (not skipped or Path(parent, name).resolve() != skipped)
-        )
-        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+    """Yield the files in a folder and its folders, and folders that cannot be read."""
+    known = {os.path.realpath(each) for each in (folder, *([out] if out else []))}
+    unreadable: list[Path] = []
+
+    def is_new(path: Path) -> bool:
+        real = os.path.realpath(path)
+        if path.name.startswith(".") or real in known:  # a link may lead back to a folder above
+            return False
+        known.add(real)
+        return True
+
+    def note(error: OSError) -> None:
+        unreadable.append(Path(error.filename))
+
+    for name, folders, files in os.walk(folder, onerror=note, followlinks=True):
+        parent = Path(name)
+        folders[:] = [each for each in sorted(folders) if is_new(parent / each)]
+        for path in (parent / each for each in sorted(files) if not each.startswith(".")):
+            if path.is_file() or not path.exists():  # not a pipe or a device
+                yield path
+    yield from unreadable
 
 
 def output_names(wanted: Sequence[str], taken: Collection[str] = ()) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -155,8 +156,8 @@ class _Run:
         """Pass the pictures through the network; a batch is saved during the next one's pass."""
         pictures = []
         for job in self._jobs:
-            if job.path.is_dir():
-                self._fail(job, ValueError("there is no picture in this folder"))
+            if os.path.isdir(job.path):
+                self._fail(job, _folder_error(job.path))
             else:
                 pictures.append(job)
         batch = self.command.batch
@@ -249,6 +250,15 @@ class _Run:
         _report_failed(self.failed, self.done + self.complete + len(self.failed), count)
         if self.stopped:
             click.echo(f"Error: {self.stopped}", err=True)
+
+
+def _folder_error(folder: Path) -> Exception:
+    """Return why there is no picture in a folder."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return error
+    return ValueError("there is no picture in this folder")
 
 
 def _finish(job: Job, finish: Finish) -> Saved:
