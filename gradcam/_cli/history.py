@@ -6,7 +6,6 @@ and every picture whose outputs are complete. Lines are only ever added.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -33,6 +32,8 @@ class History:
     """
 
     def __init__(self, folder: Path, options: Options) -> None:
+        import hashlib  # slow to import
+
         self.folder = folder
         self.names: dict[str, str] = {}
         self._options = json.loads(json.dumps(options))

@@ -45,7 +45,7 @@ class Found:
         Each picture, and the name that its outputs should have. A folder in it is one without
         pictures.
     ignored : Counter of str
-        How many files of the folders are not pictures, by their suffix.
+        How many files in the folders are not pictures, by their suffix.
     """
 
     names: dict[Path, str] = field(default_factory=dict)
@@ -96,7 +96,8 @@ def _add_folder(found: Found, folder: Path, above: Path, out: Path | None) -> No
             is_empty = False
             found.add(path, (above / path.relative_to(folder).with_suffix("")).as_posix())
         else:
-            found.ignored[path.suffix.lower() or "no suffix"] += 1
+            known = re.fullmatch(r"\.[a-z0-9_]{1,12}", path.suffix.lower())
+            found.ignored[known[0] if known else "other"] += 1
     if is_empty:
         found.add(folder, folder.name)
 

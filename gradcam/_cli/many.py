@@ -7,7 +7,6 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,8 @@ from gradcam._cli.inputs import Found, Job, find, make_jobs
 from gradcam._engine.stream import FAILURES, MAX_WORKERS, current_picture
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from rich.table import Table as Shown
 
     from gradcam._cli.table import Row, Table
@@ -123,6 +124,8 @@ class _Run:
 
     def over(self, jobs: Sequence[Job]) -> None:
         """Do the pictures that are not complete."""
+        from concurrent.futures import ThreadPoolExecutor  # slow to import
+
         left = [job for job in jobs if not self._is_complete(job)]
         self._jobs = [replace(job, number=number) for number, job in enumerate(left)]
         threads = min(MAX_WORKERS, gradcam.get_num_threads())
@@ -185,6 +188,8 @@ class _Run:
             self._results[job.number] = pool.submit(_finish, job, finish)
 
     def _fail(self, job: Job, error: Exception) -> None:
+        from concurrent.futures import Future  # slow to import
+
         future: Future[Saved] = Future()
         future.set_exception(error)
         self._results[job.number] = future

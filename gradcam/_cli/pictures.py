@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 import gradcam
 from gradcam._cli import options, records, terminal
-from gradcam._cli.explaining import Explaining, Format
 from gradcam._cli.many import Command, Finish, Record, Saved
 from gradcam._cli.options import Choice
 from gradcam._cli.table import Columns, open_table
 from gradcam._cli.table import Table as OpenTable
-from gradcam._engine.tape import BatchTape, Tape
+from gradcam._cli.work import Comparing, Explaining, Format, Scale
 from gradcam._text import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from gradcam._engine.network import Network
+    from gradcam._engine.tape import BatchTape
     from gradcam._results.objectives import On
 
 
@@ -171,7 +171,7 @@ def compare(
     out: Path,
     resume: bool,
     cmap: str,
-    scale: Literal["column", "map"],
+    scale: Scale,
     dpi: int,
     as_json: bool,
 ) -> int:
@@ -184,41 +184,17 @@ def compare(
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
     network = choice.network()
     _check_layer(network, layer, methods)
-    asked = records.asked(network.labels, classes)
-
-    def finish(tape: Tape, name: str) -> Saved:
-        figure = gradcam.compare(
-            tape,
-            asked or None,
-            top=top,
-            methods=methods,
-            layer=layer,
-            on=on,
-            cmap=cmap,
-            scale=scale,
-        )
-        file = out / f"{name}-compare.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        plot.save(figure, file, dpi=dpi)
-        return {"file": str(file)}, [file]
-
-    def work(tape: BatchTape, names: Sequence[str]) -> list[Finish]:
-        single = Tape(tape.graph, tape.core, tape.input, tape.pictures, tape.geometries)
-        return [partial(finish, single, *names)]
-
-    def show(record: Record) -> Table:
-        rows = terminal.table()
-        rows.add_row(Path(record["file"]).name)
-        return rows
-
-    made_with = {
-        "command": "compare",
-        **choice.digest(),
-        **{"--class": asked, "--top": top, "--method": methods, "--layer": layer, "--on": on},
-        **{"--cmap": cmap, "--scale": scale, "--dpi": dpi},
-    }
-    command = Command(network, work, show, as_json, 1, out, resume, made_with)
+    asked = tuple(records.asked(network.labels, classes))
+    job = Comparing(asked, top, methods, layer, on, out, cmap, scale, dpi)
+    made_with = {**choice.digest(), **job.options()}
+    command = Command(network, job.work, _show_figure, as_json, 1, out, resume, made_with)
     return command.over(pictures)
+
+
+def _show_figure(record: Record) -> Table:
+    rows = terminal.table()
+    rows.add_row(Path(record["file"]).name)
+    return rows
 
 
 def _open_table(file: Path | None, columns: Columns) -> OpenTable | None:

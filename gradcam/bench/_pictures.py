@@ -27,7 +27,7 @@ def write_pictures(folder: Path, count: int) -> None:
 
 
 def _texture(generator: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """Return noise with details of all sizes at almost equal amplitudes, as photographs have them."""
+    """Return noise with details of all sizes, of almost equal amplitudes as in photographs."""
     values = np.zeros((height, width, 3), np.float32)
     for side in (1, 2, 4, 8, 16, 32, 64, 128):
         for channel in range(3):

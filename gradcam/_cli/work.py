@@ -1,4 +1,4 @@
-"""What ``gradcam explain`` does with a batch of pictures."""
+"""What ``gradcam explain`` and ``compare`` do with a batch of pictures."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Literal
 import gradcam
 from gradcam._cli import records
 from gradcam._cli.many import Finish, Saved
+from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import atomic_write
 from gradcam._pictures.encoding import ENCODERS
 
 if TYPE_CHECKING:
     from gradcam._cli.records import Prediction
     from gradcam._engine.network import Network
-    from gradcam._engine.tape import BatchTape
     from gradcam._results.explanation import Explanation
     from gradcam._results.objectives import On
 
+Scale = Literal["column", "map"]
 Format = Literal["png", "jpeg", "webp", "npz"]
 
 _SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "npz": ".npz"}
@@ -28,7 +29,7 @@ _SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", 
 
 @dataclass(frozen=True)
 class Explaining:
-    """What is explained, and how it is saved: the options of the command.
+    """What ``gradcam explain`` explains, and how it is saved.
 
     Attributes
     ----------
@@ -110,3 +111,55 @@ class Explaining:
                 with atomic_write(file) as stream:
                     stream.write(ENCODERS[file.suffix](pixels))
         return {str(kind): file for kind, file in files.items()}
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """What ``gradcam compare`` draws; the attributes are those of :func:`gradcam.compare`."""
+
+    asked: tuple[int, ...]
+    top: int
+    methods: tuple[str, ...]
+    layer: str | None
+    on: On
+    out: Path
+    cmap: str
+    scale: Scale
+    dpi: int
+
+    def options(self) -> dict[str, object]:
+        """Return everything that the outputs depend on, besides the network."""
+        return {
+            "command": "compare",
+            "--class": self.asked,
+            "--top": self.top,
+            "--method": self.methods,
+            "--layer": self.layer,
+            "--on": self.on,
+            "--cmap": self.cmap,
+            "--scale": self.scale,
+            "--dpi": self.dpi,
+        }
+
+    def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
+        """Return what draws the figure of a single picture."""
+        single = Tape(tape.graph, tape.core, tape.input, tape.pictures, tape.geometries)
+        return [partial(self._save, single, *names)]
+
+    def _save(self, tape: Tape, name: str) -> Saved:
+        from gradcam import plot
+
+        figure = gradcam.compare(
+            tape,
+            self.asked or None,
+            top=self.top,
+            methods=self.methods,
+            layer=self.layer,
+            on=self.on,
+            cmap=self.cmap,
+            scale=self.scale,
+        )
+        file = self.out / f"{name}-compare.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        plot.save(figure, file, dpi=self.dpi)
+        return {"file": str(file)}, [file]
