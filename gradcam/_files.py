@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,17 +33,18 @@ def free_bytes(folder: str | os.PathLike[str]) -> int:
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a temporary file in the folder of `path` and rename it to `path` after the block.
 
-    If the block raises, `path` is unchanged and the temporary file is removed.
+    If the block raises, `path` is unchanged and the temporary file is removed. The file is created
+    with the permissions `mode`, less those that the process's umask removes.
     """
     final = Path(path)
     if not final.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(final.parent))
     temporary = final.with_name(f".{final.name}.{os.urandom(4).hex()}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
         os.replace(temporary, final)
     except BaseException as error:
@@ -50,6 +52,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and os.fspath(error.filename or "") == str(temporary):
             raise type(error)(error.errno, error.strerror, str(final)) from None
         raise
+
+
+def temporary_target(name: str) -> str | None:
+    """Return the final name of a temporary file of :func:`atomic_write`; None for other files."""
+    match = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.tmp", name)
+    return match[1] if match else None
 
 
 def file_state(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
