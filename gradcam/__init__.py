@@ -30,6 +30,7 @@ from gradcam import _methods, imagenet, rules, weights
 from gradcam._config import show_config
 from gradcam._engine.layers import Layer
 from gradcam._engine.network import Network
+from gradcam._engine.stream import Stream
 from gradcam._engine.tape import BatchTape, ForwardPass, Tape
 from gradcam._labels.classes import Labels, Target
 from gradcam._models.constructors import (
@@ -92,6 +93,7 @@ __all__ = [
     "PictureError",
     "Preset",
     "Probability",
+    "Stream",
     "Sum",
     "Tape",
     "Target",

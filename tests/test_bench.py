@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from gradcam._profile import Machine
 from gradcam.bench import _comparison as comparison
+from gradcam.bench import _pictures
 from gradcam.bench import _report as report
 from gradcam.bench.__main__ import main
 from gradcam.bench._process import Unavailable
 from gradcam.bench._programs import PEERS, TASKS, Candidate
 
-TINY = ["--width", "1", "--size", "32", "--threads", "1", "--rounds", "2"]
+TINY = ["--width", "1", "--size", "32", "--threads", "1", "--rounds", "2", "--pictures", "9"]
 
 
 def command(*arguments):
@@ -69,6 +71,25 @@ def test_the_table():
     assert [other["best"] for other in content["others"]] == [False, True, True]
     assert content["others"][0]["ratio"] == {"median": 0.25, "minimum": 0.25, "maximum": 0.5}
     assert content["gradcam"]["milliseconds"] == [10.0, 12.0, 11.0]
+
+
+def test_pictures_a_second():
+    result = report.Result(
+        "stream", times("gradcam", [2000.0]), [times("other", [8000.0])], pictures=96
+    )
+    assert result.messages() == ["stream: 96 pictures; pictures a second: gradcam 48.0, other 12.0"]
+    assert result.as_dict()["pictures"] == 96
+
+
+def test_the_pictures_are_the_same_every_time(tmp_path):
+    contents = []
+    for name in ("a", "b"):
+        _pictures.write_pictures(tmp_path / name, 3)
+        contents.append([path.read_bytes() for path in sorted((tmp_path / name).iterdir())])
+    assert contents[0] == contents[1] and len(set(contents[0])) == 3
+    assert all(40_000 < len(content) < 160_000 for content in contents[0])
+    with Image.open(tmp_path / "a" / "0000.jpg") as image:
+        assert image.size == (500, 375)
 
 
 def candidates(*labels):
@@ -157,6 +178,7 @@ def test_a_tiny_run_of_all_tasks(tmp_path):
     text = command(*TINY, "--against", "none", "--batch", "2,1", "--layers", "--json", str(file))
     assert text.count("gradcam, five classes") == 2
     assert text.count("gradcam explain") == 1
+    assert text.count("stream: 9 pictures; pictures a second: gradcam ") == 1
     content = json.loads(file.read_text())
     assert content["versions"].keys() == {"gradcam", "BLAS of gradcam"}
     assert [(table["batch"], table["threads"]) for table in content["tables"]] == [(2, 1), (1, 1)]

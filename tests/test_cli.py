@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -15,15 +16,16 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import run_python
+from helpers import peer, run_python
 from PIL import Image
 
 import gradcam
 from gradcam import _cli as cli
 from gradcam import _demo as demo
 from gradcam import pictograms, weights
-from gradcam._cli.many import output_names
+from gradcam._cli.inputs import output_names
 from gradcam._cli.options import MODELS
+from gradcam._engine import stream, tape
 from gradcam._text import percent
 
 LABELS = ["cat", "crane", "crane", "jack-o'-lantern"]
@@ -76,7 +78,8 @@ def json_lines(*arguments, code=0):
 
 
 def written(folder="gradcam-out"):
-    return sorted(path.name for path in Path(folder).iterdir())
+    """The names of the files in a folder, without hidden ones."""
+    return sorted(path.name for path in Path(folder).iterdir() if path.name[0] != ".")
 
 
 def test_every_model_exists():
@@ -154,7 +157,22 @@ def test_explain_writes_the_top_class(network):
 def test_explain_everything_as_json(network):
     draw("a.png")
     methods = [word for name in gradcam.METHODS for word in ("-m", name)]
-    options = ("-c", "CAT", "-c", 1, "-c", SYNSETS[2], "-c", "n02121808", "--npz", "-o", "x/y")
+    options = (
+        "-c",
+        "CAT",
+        "-c",
+        1,
+        "-c",
+        SYNSETS[2],
+        "-c",
+        "n02121808",
+        "-f",
+        "png",
+        "-f",
+        "npz",
+        "-o",
+        "x/y",
+    )
     (record,) = json_lines("explain", "a.png", *methods, *options)
     made = record["explanations"]
     assert len(made) == len(gradcam.METHODS) * 3  # the cat was named twice
@@ -209,7 +227,7 @@ def test_equal_names_keep_apart():
 
 
 def test_output_names():
-    names = output_names([Path(p) for p in ("x", "x", "x-2", "X", "x-3", "x-2")])
+    names = output_names(["x", "x", "x-2", "X", "x-3", "x-2"])
     assert names == ["x", "x-4", "x-2", "X-5", "x-3", "x-2-2"]
     assert len({name.casefold() for name in names}) == len(names)
 
@@ -221,6 +239,271 @@ def test_a_folder_stands_for_its_pictures():
     assert [r["picture"] for r in json_lines("predict", "p")] == [
         str(Path("p", name)) for name in ("a.jpg", "b.png")
     ]
+
+
+def test_folders_of_folders():
+    """Hidden ones and the output folder are skipped, links are followed, but not in circles."""
+    for name in ("p/cat.png", "p/sub/dir/cat.png", "p/sub/.hidden/x.png", "p/out/old.png"):
+        draw(name)
+    draw("elsewhere/linked.png")
+    Path("p/link").symlink_to(Path("elsewhere").resolve())
+    Path("p/sub/up").symlink_to(Path("p").resolve())
+    Path("p/notes.txt").write_text("no picture")
+    records = json_lines("explain", "p", "-c", "cat", "-o", "p/out")
+    files = [found["file"] for record in records for found in record["explanations"]]
+    names = ("cat", "link/linked", "sub/dir/cat")
+    assert files == [str(Path("p/out", f"{name}-grad_cam-cat.png")) for name in names]
+    assert all(Path(file).is_file() for file in files)
+    assert run.errors == "Ignored files that are not pictures: .txt: 1\n"
+
+
+def test_every_suffix_of_a_readable_format():
+    suffixes = (".jfif", ".jp2", ".tga", ".JPG", ".tiff", ".ppm", ".ico", ".webp", ".dib")
+    for suffix in suffixes:
+        draw("p/a.png")
+        Image.open("p/a.png").save(f"p/picture{suffix}")
+    records = json_lines("predict", "p")
+    found = {Path(record["picture"]).suffix for record in records if "predictions" in record}
+    assert found == {".png", *suffixes}
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(monkeypatch):
+    draw("p/a.png"), draw("p/closed/b.png")
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refusing)
+    run("predict", "p", code=1)
+    assert run.errors.endswith("Error: p/closed: Permission denied\n")
+
+
+def test_a_picture_is_done_once():
+    draw("p/a.png")
+    assert len(json_lines("predict", "p", "p/a.png", Path("p").resolve(), "p/../p/a.png")) == 1
+
+
+def test_several_folders_keep_apart():
+    """In one command by the folders' names, in several by numbers; a second run replaces."""
+    for name in ("x/cat.png", "y/cat.png"):
+        draw(name)
+    run("explain", "x", "y", "-c", 0, "-o", "one")
+    assert Path("one/x/cat-grad_cam-cat.png").exists() and Path("one/y").is_dir()
+    for _ in range(2):
+        for folder in ("x", "y"):
+            run("explain", folder, "-c", 0, "-o", "two")
+        assert written("two") == ["cat-2-grad_cam-cat.png", "cat-grad_cam-cat.png"]
+    Path("x/cat.png").unlink()
+    draw("z/cat.png")
+    run("explain", "z", "-c", 0, "-o", "two")  # in place of the picture that is gone
+    assert written("two") == ["cat-2-grad_cam-cat.png", "cat-grad_cam-cat.png"]
+
+
+def test_batches_change_nothing():
+    for number in range(5):
+        draw(f"p/{number}.png", height=40 + number, seed=number)
+    options = ("-m", "grad_cam", "-m", "saliency", "-k", 2)
+    found = []
+    for batch in (1, 2, 8):
+        records = json_lines("explain", "p", *options, "--batch", batch)
+        files = [Path(each["file"]) for record in records for each in record["explanations"]]
+        found.append((records, [file.read_bytes() for file in files]))
+    assert len(found[0][0]) == 5 and found[0] == found[1] == found[2]
+
+
+def test_a_picture_that_fails_does_not_fail_its_batch(monkeypatch):
+    """Pictures are explained one at a time if a batch fails."""
+    for name in ("a", "b", "c"):
+        draw(f"{name}.png")
+    explain = gradcam.BatchTape.explain
+
+    def failing(self, *arguments, **options):
+        if len(self) > 1 or failing.calls == 1:
+            failing.calls += len(self) == 1
+            raise ValueError("not this one")
+        failing.calls += 1
+        return explain(self, *arguments, **options)
+
+    failing.calls = 0
+    monkeypatch.setattr(gradcam.BatchTape, "explain", failing)
+    run("explain", "a.png", "b.png", "c.png", "-c", 0, code=1)
+    assert written() == ["a-grad_cam-cat.png", "c-grad_cam-cat.png"]
+    assert "Error: b.png: not this one" in run.errors
+
+
+def test_formats(network):
+    draw("a.png")
+    options = [word for kind in ("webp", "npz", "jpeg", "png") for word in ("-f", kind)]
+    (record,) = json_lines("explain", "a.png", "-c", 0, *options)
+    (found,) = record["explanations"]
+    expected = network.forward("a.png").grad_cam(0)
+    assert found["file"].endswith(".webp")
+    for kind, suffix in (("file", ".webp"), ("jpeg", ".jpg"), ("png", ".png")):
+        with Image.open(found[kind]) as image:
+            assert Path(found[kind]).suffix == suffix and image.size == (60, 40)
+            difference = np.asarray(image).astype(int) - expected.image
+            assert np.abs(difference).mean() < (40 if suffix != ".png" else 1e-9)
+    with np.load(found["npz"]) as arrays:
+        np.testing.assert_array_equal(arrays["raw"], expected.raw)
+        assert "map" not in arrays
+    assert len(written()) == 4
+
+
+# --- resuming, and tables ---
+
+
+def stop_after(monkeypatch, number, *arguments):
+    """Run a command that is interrupted in its pass of this number."""
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, number)
+        run(*arguments, code=130)
+
+
+def test_resume(monkeypatch):
+    for number in range(5):
+        draw(f"p/{number}.png", seed=number)
+    command = ("explain", "p", "-c", 0, "--batch", 1, "--table", "t.csv")
+    stop_after(monkeypatch, 3, *command)
+    done = len(written())
+    assert 0 < done < 5
+    times = {path: path.stat().st_mtime_ns for path in Path("gradcam-out").glob("*.png")}
+    records = json_lines(*command, "--resume")
+    assert len(records) == 5 - done
+    assert f"{done} of 5 pictures were complete already" in run.errors
+    assert times.items() <= {p: p.stat().st_mtime_ns for p in Path("gradcam-out").iterdir()}.items()
+    with open("t.csv", newline="") as file:
+        assert sorted(row["picture"] for row in csv.DictReader(file)) == [
+            str(Path("p", f"{number}.png")) for number in range(5)
+        ]
+    assert json_lines(*command, "--resume") == []
+    assert "5 of 5 pictures were complete already" in run.errors
+
+
+def test_resume_does_changed_and_incomplete_pictures_again():
+    for name in "abcde":
+        draw(f"{name}.png")
+    pictures = [f"{name}.png" for name in "abcde"]
+    run("explain", *pictures[:4], "-c", 0, "-f", "png", "-f", "npz")
+    draw("a.png", height=50)
+    Path("gradcam-out/b-grad_cam-cat.npz").unlink()
+    record = Path("gradcam-out/.gradcam-run.jsonl")
+    record.write_bytes(record.read_bytes()[:-20])  # the run was killed while it wrote this
+    again = ("explain", *pictures, "-c", 0, "-f", "png", "-f", "npz", "--resume")
+    assert [r["picture"][0] for r in json_lines(*again)] == ["a", "b", "d", "e"]
+    assert json_lines(*again) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("-c", 1), "--class was [0] and is now [1]"),
+        (("-c", 0, "-m", "saliency"), "--method was ['grad_cam'] and is now ['saliency']"),
+        (("-c", 0, "--cmap", "paper"), "--cmap was 'jet' and is now 'paper'"),
+        (("-c", 0, "--weights", "w.safetensors"), "--weights was None and is now 'w.safetensors'"),
+    ],
+)
+def test_resume_refuses_other_options(options, complaint):
+    draw("a.png"), draw("b.png")
+    tensors = gradcam.vgg11.random_tensors(width=2, fc=4, classes=4)
+    weights.save(tensors, "w.safetensors")
+    run("explain", "a.png", "-c", 0, "--resume")
+    before = {path: path.read_bytes() for path in Path("gradcam-out").iterdir()}
+    run("explain", "a.png", "b.png", *options, "--resume", code=2)
+    assert complaint in " ".join(run.errors.split())
+    assert {path: path.read_bytes() for path in Path("gradcam-out").iterdir()} == before
+    run("explain", "a.png", *options)  # without --resume everything is done again
+
+
+def test_resume_notices_other_weights_of_the_same_name():
+    draw("a.png")
+    command = ("explain", "a.png", "-c", 0, "--weights", "w.safetensors", "--resume")
+    for seed in (1, 2):
+        tensors = gradcam.vgg11.random_tensors(width=2, fc=4, classes=4, seed=seed)
+        weights.save(tensors, "w.safetensors")
+        run(*command, code=0 if seed == 1 else 2)
+    assert "content of --weights" in run.errors
+
+
+def test_resume_of_compare():
+    draw("a.png"), draw("b.png")
+    run("compare", "a.png", "--dpi", 30)
+    assert [r["picture"] for r in json_lines("compare", ".", "--dpi", 30, "--resume")] == ["b.png"]
+
+
+def test_the_table_of_explanations(network):
+    draw("a.png"), spoil("b.png"), draw("c.png", seed=1)
+    command = ("explain", "a.png", "b.png", "c.png", "-k", 2, "-m", "grad_cam", "-m", "saliency")
+    records = json_lines(*command, "--table", "t.csv", code=1)
+    with open("t.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    made = [(record["picture"], f) for record in records for f in record.get("explanations", ())]
+    assert len(rows) == len(made) == 8
+    for row, (picture, found) in zip(rows, made, strict=True):
+        assert (row["picture"], row["file"]) == (picture, found["file"])
+        assert (int(row["class"]), row["label"]) == (
+            found["class"]["index"],
+            LABELS[int(row["class"])],
+        )
+        assert float(row["score"]) == found["score"]
+        assert float(row["probability"]) == found["probability"]
+        assert [int(row[side]) for side in ("x0", "y0", "x1", "y1")] == found["box"]
+        assert (row["method"], row["layer"]) == (found["method"], found["layer"])
+
+
+def test_the_table_of_predictions(network):
+    draw("a.png")
+    (record,) = json_lines("predict", "a.png", "-k", 3, "--table", "t.CSV")
+    with open("t.CSV", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["rank"]) for row in rows] == [1, 2, 3]
+    assert [float(row["probability"]) for row in rows] == [
+        each["probability"] for each in record["predictions"]
+    ]
+
+
+def test_an_interrupted_run_leaves_a_table(monkeypatch):
+    for name in "abcd":
+        draw(f"{name}.png")
+    stop_after(
+        monkeypatch, 3, "explain", *(f"{n}.png" for n in "abcd"), "--batch", 1, "--table", "t.csv"
+    )
+    with open("t.csv", newline="") as file:
+        rows = [row["picture"] for row in csv.DictReader(file)]
+    assert rows and rows == [f"{name}.png" for name in "abcd"][: len(rows)]
+
+
+def test_a_table_in_parquet(monkeypatch):
+    parquet = peer("pyarrow.parquet")
+    for name in "abcd":
+        draw(f"{name}.png")
+    pictures = [f"{name}.png" for name in "abcd"]
+    flat = np.full((64, 64, 3), 255, np.uint8)
+    Image.fromarray(flat).save("a.png")
+    run("explain", *pictures, "-c", 0, "--table", "t.csv")
+    run("explain", *pictures, "-c", 0, "--table", "t.parquet")
+    found = parquet.read_table("t.parquet").to_pylist()
+    with open("t.csv", newline="") as file:
+        for row, expected in zip(found, csv.DictReader(file), strict=True):
+            assert {k: "" if v is None else str(v) for k, v in row.items()} == expected
+    stop_after(monkeypatch, 3, "explain", *pictures, "--batch", 1, "--table", "t.parquet")
+    rows = [row["picture"] for row in parquet.read_table("t.parquet").to_pylist()]
+    assert rows and rows == pictures[: len(rows)]
+
+
+def test_tables_that_cannot_be_written_are_refused_at_once(monkeypatch):
+    draw("a.png")
+    run("explain", "a.png", "--table", "t.xlsx", code=2)
+    assert ".csv or .parquet" in run.errors
+    run("explain", "a.png", "--table", "none/t.csv", code=2)
+    assert "No such file" in run.errors
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    run("explain", "a.png", "--table", "t.parquet", code=2)
+    assert "pip install 'gradcam[parquet]'" in run.errors
+    assert not Path("gradcam-out").exists()
 
 
 def test_an_empty_folder_is_as_bad_as_a_missing_picture():
@@ -332,44 +615,50 @@ def test_warnings_name_the_picture(monkeypatch):
     assert run.errors.startswith("Warning: flat.png: the grad_cam map") and "flat" in run.errors
 
 
-def test_a_full_disk_leaves_no_half_files(monkeypatch):
-    draw("a.png")
+def test_a_full_disk_ends_the_run(monkeypatch):
+    """It leaves no half files, and no picture is blamed."""
+    for name in "abc":
+        draw(f"{name}.png")
 
-    def full(self, file, **options):
-        file.write(b"half of it")
+    def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("PIL.Image.Image.save", full)
-    run("explain", "a.png", code=2)
-    assert "No space left on device" in run.errors and written() == []
+    monkeypatch.setattr("os.replace", full)
+    run("explain", "a.png", "b.png", "c.png", code=2)
+    assert run.errors == "Error: gradcam-out: No space left on device\n" and written() == []
+    assert not [path for path in Path("gradcam-out").iterdir() if path.suffix == ".tmp"]
+
+
+def interrupt_at(monkeypatch, number):
+    """Raise KeyboardInterrupt in the pass of this number, from 1 on, as the core does."""
+    passes = []
+
+    def run_or_interrupt(*arguments):
+        passes.append(arguments)
+        if len(passes) == number:
+            raise KeyboardInterrupt
+        return tape.run(*arguments)
+
+    monkeypatch.setattr(stream, "run", run_or_interrupt)
 
 
 def test_interruption(monkeypatch, network):
-    def interrupted(*arguments, **options):
-        raise KeyboardInterrupt
-
     draw("a.png")
-    monkeypatch.setattr(gradcam.Network, "forward", interrupted)
+    interrupt_at(monkeypatch, 1)
     assert run("explain", "a.png", code=130) == ""
     assert "Interrupted" in run.errors
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_interruption_keeps_what_was_done(monkeypatch, options):
-    forward = gradcam.Network.forward
-
-    def interrupted(network, picture):
-        if picture.name == "c.png":
-            raise KeyboardInterrupt
-        return forward(network, picture)
-
     for name in "abcd":
         draw(f"{name}.png")
     spoil("b.png")
     whole = run("predict", "a.png", *options)
-    monkeypatch.setattr(gradcam.Network, "forward", interrupted)
-    printed = run("predict", *(f"{name}.png" for name in "abcd"), *options, code=130)
-    assert printed.startswith(whole) and "d.png" not in printed
+    interrupt_at(monkeypatch, 2)
+    pictures = [f"{name}.png" for name in "abcd"]
+    printed = run("predict", *pictures, "--batch", 1, *options, code=130)
+    assert printed.startswith(whole) and "c.png" not in printed and "d.png" not in printed
     assert "1 of 2 pictures failed:\nError: b.png: " in run.errors
     assert "Interrupted" in run.errors
 
@@ -408,7 +697,7 @@ def test_a_bug_is_not_hidden(monkeypatch):
         raise ZeroDivisionError
 
     draw("a.png")
-    monkeypatch.setattr(gradcam.Network, "forward", bug)
+    monkeypatch.setattr(stream, "run", bug)
     with pytest.raises(ZeroDivisionError):
         run("explain", "a.png")
 

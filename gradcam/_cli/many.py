@@ -1,112 +1,301 @@
-"""One command over many pictures: their files, the names of the outputs, and what fails."""
+"""One command over many pictures: they are read, passed through the network and saved at once."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+import gradcam
 from gradcam._cli import terminal
 from gradcam._cli.app import NOTHING_DONE, SOME_FAILED, sentence
+from gradcam._cli.history import History
+from gradcam._cli.inputs import Found, Job, find, make_jobs
+from gradcam._engine.stream import FAILURES, MAX_WORKERS, current_picture
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from rich.table import Table as Shown
+
+    from gradcam._cli.table import Row, Table
+    from gradcam._engine.network import Network
+    from gradcam._engine.tape import BatchTape
 
 Record = dict[str, Any]
 """What was done for one picture, as JSON has it."""
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+Saved = tuple[Record, list[Path]]
+"""What was done for one picture, and the files that were written."""
+
+Finish = Callable[[], Saved]
+"""Saves the results of one picture; runs on another thread."""
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-@dataclass
-class Run:
-    """A command over many pictures.
+@dataclass(frozen=True)
+class Command:
+    """What a command does with its pictures.
 
     Attributes
     ----------
+    network : Network
     work : callable
-        ``work(path, name)`` does one picture and returns its record; `name` is a name for its
-        output that no other picture has.
+        ``work(tape, names)`` explains a batch and returns a :data:`Finish` for each picture;
+        `names` are the names of their outputs.
     show : callable
-        Returns a table of a record.
+        Returns what is printed of a record.
+    rows : callable, optional
+        Returns the rows of a record in the table.
+    batch : int
     as_json : bool
         Whether records are printed as JSON.
-    out : path or None
+    out : Path or None
         The folder that is written to.
+    resume : bool
+        Whether pictures are skipped whose outputs are complete.
+    options : mapping
+        Everything that the outputs depend on, besides the pictures.
     """
 
-    work: Callable[[Path, str], Record]
-    show: Callable[[Record], Table]
+    network: Network
+    work: Callable[[BatchTape, Sequence[str]], Sequence[Finish]]
+    show: Callable[[Record], Shown]
     as_json: bool
+    batch: int = 1
     out: Path | None = None
-    done: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)
+    resume: bool = False
+    options: Mapping[str, object] = field(default_factory=dict)
+    rows: Callable[[Record], list[Row]] | None = None
 
-    def over(self, pictures: Sequence[Path]) -> int:
+    def over(self, pictures: Sequence[Path], table: Table | None = None) -> int:
         """Do every picture, whether or not others fail, and return the exit status."""
+        history = None
         if self.out is not None:
-            _prepare(self.out, pictures)
-        paths = [file for path in pictures for file in _expanded(path)]
-        console = terminal.console()
+            _check_out(self.out, pictures)
+            history = History(self.out, self.options)
+            if self.resume:
+                history.check_same_options()
+            self.out.mkdir(parents=True, exist_ok=True)
+        found = find(pictures, self.out)
+        jobs = make_jobs(found, self.out, history.names if history else {})
+        run = _Run(self, history, table)
         try:
-            with terminal.progress(len(paths), console, self.as_json) as advance:
-                for path, name in zip(paths, output_names(paths), strict=True):
-                    with warnings.catch_warnings(record=True) as caught:
-                        warnings.simplefilter("always")
-                        record = self._one(path, name)
-                    self._print(record)
-                    for warning in caught:
-                        click.echo(f"Warning: {path}: {warning.message}", err=True)
-                    advance(path.name)
+            run.over(jobs)
         finally:
-            if self.done and self.out is not None and not self.as_json:
-                click.echo(f"Written to {self.out}")
-            _report(self.failed, self.done + len(self.failed), len(paths))
-        if self.failed:
-            return SOME_FAILED if self.done else NOTHING_DONE
+            run.report(found, len(jobs))
+            if table is not None:
+                table.close()
+            if history is not None:
+                history.close()
+        return run.status
+
+
+class _Run:
+    """The state of a command that is running."""
+
+    def __init__(self, command: Command, history: History | None, table: Table | None) -> None:
+        self.command = command
+        self.history = history
+        self.table = table
+        self.done = 0
+        self.complete = 0
+        self.failed: list[tuple[str, str]] = []
+        self.stopped: str | None = None
+        self._jobs: list[Job] = []
+        self._results: dict[int, Future[Saved]] = {}
+        self._next = 0
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        if self.failed or self.stopped:
+            return SOME_FAILED if self.done or self.complete else NOTHING_DONE
         return 0
 
-    def _one(self, path: Path, name: str) -> Record:
-        """Do one picture; its record has an "error" if it failed."""
-        record: Record = {"picture": str(path)}
+    def over(self, jobs: Sequence[Job]) -> None:
+        """Do the pictures that are not complete."""
+        from concurrent.futures import ThreadPoolExecutor  # slow to import
+
+        left = [job for job in jobs if not self._is_complete(job)]
+        self._jobs = [replace(job, number=number) for number, job in enumerate(left)]
+        threads = min(MAX_WORKERS, gradcam.get_num_threads())
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="gradcam-save")
+        console, as_json = terminal.console(), self.command.as_json
+        with (
+            terminal.progress(len(left), console, as_json) as self._advance,
+            _warnings_with_pictures(),
+        ):
+            try:
+                self._stream(pool)
+                self._take_finished(0)
+            except FAILURES as error:  # it concerns all pictures: memory, or the disk
+                self.stopped = sentence(error)
+            finally:
+                pool.shutdown(cancel_futures=True)
+                self._take_saved()
+
+    def _is_complete(self, job: Job) -> bool:
+        """Return whether an earlier run did this picture; its rows go into the table."""
+        if self.history is None or not self.command.resume:
+            return False
+        record = self.history.completed(job)
+        if record is None:
+            return False
+        self.complete += 1
+        self._add_rows(record)
+        return True
+
+    def _stream(self, pool: ThreadPoolExecutor) -> None:
+        """Pass the pictures through the network; a batch is saved during the next one's pass."""
+        pictures = []
+        for job in self._jobs:
+            if os.path.isdir(job.path):
+                self._fail(job, _folder_error(job.path))
+            else:
+                pictures.append(job)
+        batch = self.command.batch
+        for jobs, tape in self.command.network.stream(pictures, batch, on_error=self._fail):
+            self._work(pool, jobs, tape)
+            self._take_finished(2 * batch)
+
+    def _work(self, pool: ThreadPoolExecutor, jobs: Sequence[Job], tape: BatchTape) -> None:
+        """Explain a batch; if that fails, one picture at a time."""
         try:
-            if path.is_dir():
-                raise ValueError("there is no picture in this folder")
-            record |= self.work(path, name)
-        except (ValueError, OSError, MemoryError) as error:
-            reason = sentence(error).removeprefix(f"{path}: ")
-            self.failed.append((str(path), reason))
-            return record | {"error": reason}
-        self.done += 1
-        return record
+            finishers = self.command.work(tape, [job.name for job in jobs])
+        except FAILURES as error:
+            if len(jobs) == 1:
+                self._fail(jobs[0], error)
+                return
+            for job in jobs:
+                try:
+                    single = self.command.network.forward([job])
+                except FAILURES as reason:
+                    self._fail(job, reason)
+                else:
+                    self._work(pool, [job], single)
+            return
+        for job, finish in zip(jobs, finishers, strict=True):
+            self._results[job.number] = pool.submit(_finish, job, finish)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        from concurrent.futures import Future  # slow to import
+
+        future: Future[Saved] = Future()
+        future.set_exception(error)
+        self._results[job.number] = future
+
+    def _take_finished(self, maximum: int) -> None:
+        """Print finished results in order; wait for some if more than `maximum` are not."""
+        while (future := self._results.get(self._next)) is not None and (
+            future.done() or len(self._results) > maximum
+        ):
+            self._take(self._next)
+            self._next += 1
+
+    def _take_saved(self) -> None:
+        """After the last pass, or an interruption: print what was saved all the same."""
+        for number in sorted(self._results):
+            if not self._results[number].cancelled():
+                with suppress(*FAILURES):
+                    self._take(number)
+
+    def _take(self, number: int) -> None:
+        job, future = self._jobs[number], self._results.pop(number)
+        record: Record = {"picture": str(job.path)}
+        try:
+            more, files = future.result()
+        except FAILURES as error:
+            if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+                raise OSError(error.errno, error.strerror, str(self.command.out)) from error
+            record["error"] = sentence(error).removeprefix(f"{job.path}: ")
+            self.failed.append((str(job.path), record["error"]))
+        else:
+            record |= more
+            self.done += 1
+            if self.history is not None:
+                self.history.add(job, record, files)
+            self._add_rows(record)
+        self._print(record)
+        self._advance(job.path.name)
+
+    def _add_rows(self, record: Record) -> None:
+        if self.table is not None and self.command.rows is not None:
+            self.table.add(self.command.rows(record))
 
     def _print(self, record: Record) -> None:
-        if self.as_json:
+        if self.command.as_json:
             click.echo(json.dumps(record))
         elif "error" not in record:
             from rich.text import Text
 
             console = terminal.console()
             terminal.show(console, Text(str(record["picture"]), "bold"), soft_wrap=True)
-            terminal.show(console, self.show(record))
+            terminal.show(console, self.command.show(record))
+
+    def report(self, found: Found, count: int) -> None:
+        """Say what was written, ignored and skipped."""
+        out = self.command.out
+        if self.done and out is not None and not self.command.as_json:
+            click.echo(f"Written to {out}")
+        if self.complete:
+            click.echo(f"{self.complete} of {count} pictures were complete already", err=True)
+        if found.ignored:
+            kinds = ", ".join(f"{suffix}: {n}" for suffix, n in found.ignored.most_common(10))
+            click.echo(f"Ignored files that are not pictures: {kinds}", err=True)
+        _report_failed(self.failed, self.done + self.complete + len(self.failed), count)
+        if self.stopped:
+            click.echo(f"Error: {self.stopped}", err=True)
 
 
-def _prepare(out: Path, pictures: Sequence[Path]) -> None:
-    """Create the folder that is written to, which must not be one that is read."""
+def _folder_error(folder: Path) -> Exception:
+    """Return why there is no picture in a folder."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return error
+    return ValueError("there is no picture in this folder")
+
+
+def _finish(job: Job, finish: Finish) -> Saved:
+    current_picture.set(job)
+    return finish()
+
+
+@contextmanager
+def _warnings_with_pictures() -> Iterator[None]:
+    """Print warnings of all threads with the name of the picture that they concern."""
+
+    def show(message: Warning | str, *details: object, **more: object) -> None:
+        picture = current_picture.get()
+        about = f"{picture.path}: " if isinstance(picture, Job) else ""
+        click.echo(f"Warning: {about}{message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = show
+        yield
+
+
+def _check_out(out: Path, pictures: Sequence[Path]) -> None:
+    """Raise UsageError if the folder that is written to is one that is read."""
     if any(path.is_dir() and path.resolve() == out.resolve() for path in pictures):
         raise click.UsageError(
             f"{out} cannot be read and written at once: what is written there would be taken "
             f"for pictures.  Choose another folder with --out."
         )
-    out.mkdir(parents=True, exist_ok=True)
 
 
-def _report(failed: Sequence[tuple[str, str]], tried: int, count: int) -> None:
+def _report_failed(failed: Sequence[tuple[str, str]], tried: int, count: int) -> None:
     """Name the pictures that failed; if all failed for one reason, name the reason once."""
     reasons = {reason for _, reason in failed}
     if count > 1 and len(failed) == count and len(reasons) == 1:
@@ -116,37 +305,3 @@ def _report(failed: Sequence[tuple[str, str]], tried: int, count: int) -> None:
         click.echo(f"{len(failed)} of {tried} pictures failed:", err=True)
     for path, reason in failed:
         click.echo(f"Error: {path}: {reason}", err=True)
-
-
-def _expanded(path: Path) -> list[Path]:
-    """Return the pictures in a folder; for a file, or a folder without pictures, the path."""
-    try:
-        return sorted(filter(_looks_like_a_picture, path.iterdir())) or [path]
-    except OSError:  # usually a file
-        return [path]
-
-
-def _looks_like_a_picture(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def output_names(paths: Sequence[Path]) -> list[str]:
-    """Return a name for each picture's output: the file's, with a number if it is taken.
-
-    Upper and lower case count as equal, as they do in the file systems of macOS and Windows.
-    """
-    # A file's own name is never given to another: of cat, cat and cat-2, the second is cat-3.
-    taken = {path.stem.casefold() for path in paths}
-    seen: set[str] = set()
-    names = []
-    for path in paths:
-        name = path.stem
-        if name.casefold() in seen:
-            number = 2
-            while f"{name}-{number}".casefold() in taken:
-                number += 1
-            name = f"{name}-{number}"
-            taken.add(name.casefold())
-        seen.add(name.casefold())
-        names.append(name)
-    return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 import gradcam
+from gradcam._files import sampled_digest
 from gradcam._weights.reading import is_published
 
 if TYPE_CHECKING:
@@ -81,6 +83,22 @@ class Choice:
         make: Callable[..., Network] = getattr(gradcam, model or "load")
         return make(self.weights, preset=self.preset, labels=self.labels)
 
+    def digest(self) -> dict[str, object]:
+        """Return what identifies the network: its options, and digests of its files."""
+        files = {"--weights": self.weights, "--labels": self.labels}
+        digests = {
+            f"content of {name}": sampled_digest(file)
+            for name, file in files.items()
+            if file is not None and os.path.isfile(file)
+        }
+        return {
+            "gradcam": gradcam.__version__,
+            "--model": self.model,
+            "--preset": self.preset,
+            **{name: None if file is None else Path(file).name for name, file in files.items()},
+            **digests,
+        }
+
 
 _CHOICE = (
     click.option(
@@ -150,6 +168,12 @@ def _known_methods(
         raise click.BadParameter(str(error), ctx, parameter) from None
 
 
+def _each_once(
+    ctx: click.Context, parameter: click.Parameter, names: Sequence[str]
+) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
 def methods(*default: str) -> Callable[[_Command], _Command]:
     """Return the option ``--method`` with these defaults."""
     return click.option(
@@ -209,6 +233,37 @@ out = click.option(
     show_default=True,
     metavar="DIR",
     help="The folder to write to; created if missing.  Files of an earlier run are replaced.",
+)
+resume = click.option(
+    "--resume",
+    is_flag=True,
+    help="Skip pictures that an earlier run with the same options completed in DIR.",
+)
+formats = click.option(
+    "--format",
+    "-f",
+    "formats",
+    type=click.Choice(("png", "jpeg", "webp", "npz")),
+    multiple=True,
+    callback=_each_once,
+    default=("png",),
+    show_default=True,
+    help="The kind of files: pictures, or npz for the raw map and its weights; may be repeated.",
+)
+batch = click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Pictures in a pass.  Fewer take less memory.",
+)
+table = click.option(
+    "--table",
+    "table_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write a table, one row for each result: .csv, or .parquet (needs pyarrow).",
 )
 as_json = click.option(
     "--json",

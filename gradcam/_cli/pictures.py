@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 import gradcam
 from gradcam._cli import options, records, terminal
-from gradcam._cli.many import Record, Run
+from gradcam._cli.many import Command, Finish, Record, Saved
 from gradcam._cli.options import Choice
+from gradcam._cli.table import Columns, open_table
+from gradcam._cli.table import Table as OpenTable
+from gradcam._cli.work import Comparing, Explaining, Format, Scale
 from gradcam._text import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from gradcam._engine.network import Network
+    from gradcam._engine.tape import BatchTape
     from gradcam._results.objectives import On
 
 
@@ -25,13 +30,23 @@ if TYPE_CHECKING:
 @options.pictures
 @options.choice
 @click.option("--top", "-k", type=click.IntRange(1), default=5, show_default=True, metavar="K")
+@options.batch
+@options.table
 @options.as_json
-def predict(pictures: tuple[Path, ...], choice: Choice, top: int, as_json: bool) -> int:
+def predict(
+    pictures: tuple[Path, ...],
+    choice: Choice,
+    top: int,
+    batch: int,
+    table_file: Path | None,
+    as_json: bool,
+) -> int:
     """List the most probable classes of pictures (or folders of pictures)."""
     network = choice.network()
 
-    def work(path: Path, name: str) -> Record:
-        return {"predictions": records.predictions(network.forward(path), top)}
+    def work(tape: BatchTape, names: Sequence[str]) -> list[Finish]:
+        found = [records.predictions(tape, n, top) for n in range(len(tape))]
+        return [partial(_return, {"predictions": each}) for each in found]
 
     def show(record: Record) -> Table:
         rows = terminal.table()
@@ -40,10 +55,15 @@ def predict(pictures: tuple[Path, ...], choice: Choice, top: int, as_json: bool)
             rows.add_row(each["label"], each["synset"], percent(share), terminal.bar(share))
         return rows
 
-    return Run(work, show, as_json).over(pictures)
+    command = Command(network, work, show, as_json, batch, rows=records.prediction_rows)
+    return command.over(pictures, _open_table(table_file, records.PREDICTION_COLUMNS))
 
 
-@click.command(short_help="Explain classes of pictures, each as a PNG file.")
+def _return(record: Record) -> Saved:
+    return record, []
+
+
+@click.command(short_help="Explain classes of pictures, each as a picture file.")
 @options.pictures
 @options.choice
 @options.classes
@@ -58,8 +78,11 @@ def predict(pictures: tuple[Path, ...], choice: Choice, top: int, as_json: bool)
 @options.layer
 @options.on
 @options.out
+@options.resume
+@options.formats
 @options.cmap("inferno")
-@click.option("--npz", is_flag=True, help="Write the raw map and its weights as .npz too.")
+@options.batch
+@options.table
 @options.as_json
 def explain(
     pictures: tuple[Path, ...],
@@ -70,49 +93,40 @@ def explain(
     layer: str | None,
     on: On,
     out: Path,
+    resume: bool,
+    formats: tuple[Format, ...],
     cmap: str,
-    npz: bool,
+    batch: int,
+    table_file: Path | None,
     as_json: bool,
 ) -> int:
-    """Explain classes of pictures (or folders of pictures), each as a PNG file.
+    """Explain classes of pictures (or folders of pictures), each as a picture file.
 
-    DIR/cat-grad_cam-tiger_cat.png is Grad-CAM of the class tiger_cat in cat.jpg.  If two pictures
-    have the same name, the second becomes cat-2.
+    DIR/cat-grad_cam-tiger_cat.png is Grad-CAM of the class tiger_cat in cat.jpg.  Pictures in
+    folders of a folder keep their place: DIR/sub/cat-grad_cam-tiger_cat.png.  If two pictures have
+    the same name, the second becomes cat-2.
     """
     from gradcam import plot
 
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
     network = choice.network()
     _check_layer(network, layer, methods)
-    asked = records.asked(network.labels, classes)
+    asked = tuple(records.asked(network.labels, classes))
     count = top if top is not None else 0 if asked else 1
+    job = Explaining(network, asked, count, methods, layer, on, out, formats, cmap)
+    made_with = {**choice.digest(), **job.options()}
+    command = Command(
+        *(network, job.work, _show_explanations, as_json, batch, out, resume, made_with),
+        rows=records.explanation_rows,
+    )
+    return command.over(pictures, _open_table(table_file, records.EXPLANATION_COLUMNS))
 
-    def work(path: Path, name: str) -> Record:
-        tape = network.forward(path)
-        predictions = records.predictions(tape, max(count, 5))
-        targets = list(dict.fromkeys([*asked, *(p["index"] for p in predictions[:count])]))
-        slugs = records.slugs(network.labels, targets)
-        made = []
-        for method in methods:
-            at = layer if gradcam.METHODS[method].takes_layer else None
-            explanations = tape.explain(method, targets, layer=at, on=on)
-            for index, found in zip(targets, explanations, strict=True):
-                file = out / f"{name}-{method}-{slugs[index]}.png"
-                plot.save(found.render(cmap), file)
-                if npz:
-                    found.save(file.with_suffix(".npz"))
-                made.append(records.explanation(found, network.labels[index], file, npz))
-        return {"predictions": predictions, "explanations": made}
 
-    def show(record: Record) -> Table:
-        rows = terminal.table()
-        for each in record["explanations"]:
-            rows.add_row(
-                each["class"]["label"], percent(each["probability"]), Path(each["file"]).name
-            )
-        return rows
-
-    return Run(work, show, as_json, out).over(pictures)
+def _show_explanations(record: Record) -> Table:
+    rows = terminal.table()
+    for each in record["explanations"]:
+        rows.add_row(each["class"]["label"], percent(each["probability"]), Path(each["file"]).name)
+    return rows
 
 
 @click.command(short_help="Draw all methods side by side, as one figure.")
@@ -132,6 +146,7 @@ def explain(
 @options.layer
 @options.on
 @options.out
+@options.resume
 @options.cmap("inferno")
 @click.option(
     "--scale",
@@ -154,8 +169,9 @@ def compare(
     layer: str | None,
     on: On,
     out: Path,
+    resume: bool,
     cmap: str,
-    scale: Literal["column", "map"],
+    scale: Scale,
     dpi: int,
     as_json: bool,
 ) -> int:
@@ -168,29 +184,21 @@ def compare(
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
     network = choice.network()
     _check_layer(network, layer, methods)
-    asked = records.asked(network.labels, classes)
+    asked = tuple(records.asked(network.labels, classes))
+    job = Comparing(asked, top, methods, layer, on, out, cmap, scale, dpi)
+    made_with = {**choice.digest(), **job.options()}
+    command = Command(network, job.work, _show_figure, as_json, 1, out, resume, made_with)
+    return command.over(pictures)
 
-    def work(path: Path, name: str) -> Record:
-        figure = gradcam.compare(
-            network.forward(path),
-            asked or None,
-            top=top,
-            methods=methods,
-            layer=layer,
-            on=on,
-            cmap=cmap,
-            scale=scale,
-        )
-        file = out / f"{name}-compare.png"
-        plot.save(figure, file, dpi=dpi)
-        return {"file": str(file)}
 
-    def show(record: Record) -> Table:
-        rows = terminal.table()
-        rows.add_row(Path(record["file"]).name)
-        return rows
+def _show_figure(record: Record) -> Table:
+    rows = terminal.table()
+    rows.add_row(Path(record["file"]).name)
+    return rows
 
-    return Run(work, show, as_json, out).over(pictures)
+
+def _open_table(file: Path | None, columns: Columns) -> OpenTable | None:
+    return None if file is None else open_table(file, columns)
 
 
 def _check_layer(network: Network, layer: str | None, methods: Sequence[str]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from gradcam._labels.classes import top_indices
 
 if TYPE_CHECKING:
+    from gradcam._cli.table import Columns, Row
     from gradcam._engine.graph import Graph
-    from gradcam._engine.tape import Tape
+    from gradcam._engine.tape import BatchTape
     from gradcam._labels.classes import Labels, Target
     from gradcam._results.explanation import Explanation
 
@@ -37,9 +38,9 @@ def of_class(target: Target) -> ClassRecord:
     return {"index": target.index, "synset": target.synset, "label": target.label}
 
 
-def predictions(tape: Tape, top: int) -> list[Prediction]:
-    """Return the `top` most probable classes."""
-    scores, probabilities = tape.scores[0], tape.probabilities[0]
+def predictions(tape: BatchTape, number: int, top: int) -> list[Prediction]:
+    """Return the `top` most probable classes of one of the tape's pictures."""
+    scores, probabilities = tape.scores[number], tape.probabilities[number]
     return [
         {
             **of_class(tape.labels[index]),
@@ -50,8 +51,9 @@ def predictions(tape: Tape, top: int) -> list[Prediction]:
     ]
 
 
-def explanation(found: Explanation, target: Target, file: Path, npz: bool) -> dict[str, object]:
-    """Return the record of a class's explanation that was written to `file`."""
+def explanation(found: Explanation, target: Target, files: Mapping[str, Path]) -> dict[str, object]:
+    """Return the record of a class's explanation that was written to files, by their format."""
+    first, *others = files.items()
     return {
         "method": found.method,
         "layer": found.layer,
@@ -59,9 +61,60 @@ def explanation(found: Explanation, target: Target, file: Path, npz: bool) -> di
         "probability": found.probability,
         "score": found.score,
         "box": found.box(),
-        "file": str(file),
-        **({"npz": str(file.with_suffix(".npz"))} if npz else {}),
+        "file": str(first[1]),
+        **{kind: str(file) for kind, file in others},
     }
+
+
+PREDICTION_COLUMNS: Columns = {
+    "picture": str,
+    "rank": int,
+    "class": int,
+    "synset": str,
+    "label": str,
+    "score": float,
+    "probability": float,
+}
+
+EXPLANATION_COLUMNS: Columns = {
+    "picture": str,
+    "class": int,
+    "synset": str,
+    "label": str,
+    "score": float,
+    "probability": float,
+    "method": str,
+    "layer": str,
+    "x0": int,
+    "y0": int,
+    "x1": int,
+    "y1": int,
+    "file": str,
+}
+
+
+def prediction_rows(record: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of a table for one picture's predictions."""
+    return [
+        {"picture": record["picture"], "rank": rank, "class": each["index"]}
+        | {name: each[name] for name in ("synset", "label", "score", "probability")}
+        for rank, each in enumerate(record["predictions"], 1)
+    ]
+
+
+def explanation_rows(record: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of a table for one picture's explanations."""
+    return [
+        {
+            "picture": record["picture"],
+            "class": each["class"]["index"],
+            "synset": each["class"]["synset"],
+            "label": each["class"]["label"],
+            **{name: each[name] for name in ("score", "probability", "method", "layer", "file")},
+            **dict(zip(("x0", "y0", "x1", "y1"), each["box"] or (), strict=False)),
+        }
+        for each in record["explanations"]
+    ]
 
 
 def asked(labels: Labels, classes: Sequence[str]) -> list[int]:

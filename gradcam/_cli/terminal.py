@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gradcam._progress import progress_bar
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress_bar import ProgressBar
@@ -77,26 +79,8 @@ def progress(total: int, where: Console, as_json: bool) -> Iterator[Callable[[st
     if total == 1 or not shown_on.is_terminal or (as_json and where.is_terminal):
         yield lambda name: None
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    with Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-        console=shown_on,
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=errors.is_terminal,
-    ) as made:
-        task = made.add_task("", total=total)
-        yield lambda name: made.update(task, advance=1, description=name)
+    with progress_bar(total, shown_on, redirect_stderr=errors.is_terminal) as advance:
+        yield advance
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from gradcam import _core
 from gradcam._engine.assembly import Convolution, assemble, check_convolution
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import Layer
+from gradcam._engine.stream import OnError, Stream
 from gradcam._engine.tape import BatchTape, Tape, run
 from gradcam._labels.classes import Decoded, Labels
 from gradcam._pictures import presets
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     )
     BatchArray = np.ndarray[tuple[int, int, int, int], np.dtype[np.generic]]
     PictureLike = str | PathLike[str] | Image.Image | NDArray[np.generic]
+
+P = TypeVar("P", bound="PictureLike")
 
 Size = int | tuple[int, int] | Literal["original"] | None
 """Size of the input: a square's side, (height, width), each picture's own, or the preset's."""
@@ -203,11 +206,7 @@ class Network(Graph):
             If the batch needs more memory than is available to this process; the message says how
             much. Fewer pictures, or smaller ones, take less.
         """
-        if not isinstance(keep, (str, Iterable)):
-            raise TypeError(f"keep: expected names of layers, got {keep!r}")
-        kept = [keep] if isinstance(keep, str) else list(keep)
-        for layer in kept:
-            self.index(layer)  # refuse an unknown name before any work
+        kept = self._kept(keep)
         given: object = pictures
         if not is_picture_source(given) and hasattr(given, "__array__"):
             given = np.asarray(given)
@@ -236,6 +235,83 @@ class Network(Graph):
         """
         tape = self.forward(pictures, record=False)
         return [self.labels.decode(values, top) for values in tape.probabilities]
+
+    def stream(
+        self,
+        pictures: Iterable[P],
+        batch: int = 8,
+        *,
+        on_error: OnError[P] = "raise",
+        workers: int | None = None,
+        progress: bool = False,
+        keep: str | Sequence[str] = (),
+        size: Size = None,
+        record: bool = True,
+    ) -> Stream[P]:
+        """Run the network over any number of pictures, in batches.
+
+        Pictures are decoded on other threads while the network runs; up to ``batch + workers`` of
+        them are read ahead, so that memory is limited and `pictures` may be endless. The order is
+        that of `pictures`.
+
+        Parameters
+        ----------
+        pictures : iterable of pictures
+            Paths, Pillow images or arrays of uint8. It is iterated in the caller's thread.
+        batch : int
+            Pictures in a pass. A batch has fewer if ``size="original"`` and the next picture has
+            another size, or if there is not enough memory.
+        on_error : "raise", "skip", or function of a picture and an exception
+            What happens if a picture cannot be read. A function is called, in the caller's thread,
+            and the picture is skipped. :attr:`Stream.skipped` lists the skipped pictures.
+        workers : int, optional
+            Threads that decode; by default as many as the network uses, at most 4.
+        progress : bool
+            Whether to show a progress bar on standard error.
+        keep, size, record
+            As of :meth:`forward`.
+
+        Returns
+        -------
+        Stream
+            Iterating it yields ``(pictures, tape)``: a list of pictures, and their
+            :class:`BatchTape`.
+
+        Raises
+        ------
+        gradcam.PictureError, OSError
+            During the iteration, if a picture cannot be read and `on_error` is "raise".
+        ValueError, TypeError
+            If a parameter is invalid, or something is not a picture.
+
+        Examples
+        --------
+        >>> paths = sorted(Path("photos").rglob("*.jpg"))
+        >>> for files, tape in network.stream(paths, on_error="skip"):
+        ...     for file, explanation in zip(files, tape.grad_cam("cat")):
+        ...         explanation.save(file.with_suffix(".png"))
+        """
+        return Stream(
+            self,
+            pictures,
+            preset=self._input_preset(),
+            size=self._input_size(size),
+            batch=batch,
+            keep=self._kept(keep),
+            record=record,
+            on_error=on_error,
+            workers=workers,
+            progress=progress,
+        )
+
+    def _kept(self, keep: str | Sequence[str]) -> list[str]:
+        """Return the names of layers, having checked them."""
+        if not isinstance(keep, (str, Iterable)):
+            raise TypeError(f"keep: expected names of layers, got {keep!r}")
+        kept = [keep] if isinstance(keep, str) else list(keep)
+        for layer in kept:
+            self.index(layer)  # refuse an unknown name before any work
+        return kept
 
     def _pictures(self, pictures: object, size: Size) -> _Batch:
         """Read one picture or several, and prepare the input."""

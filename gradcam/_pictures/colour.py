@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import difflib
-import io
 import math
 import zlib
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from gradcam._pictures import encoding
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -229,9 +230,7 @@ def png(pixels: NDArray[np.uint8], side: int | None = None) -> bytes:
     image = Image.fromarray(pixels)
     if side is not None:
         image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    image.save(buffer, "png", compress_level=COMPRESSION)
-    return buffer.getvalue()
+    return encoding.png(np.asarray(image))
 
 
 # The 256 colours of inferno, as matplotlib has them: (3, 256) second differences, int8.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, overload
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradcam._files import atomic_write
 from gradcam._labels.classes import Target
 from gradcam._pictures import captions, colour, figures
+from gradcam._pictures.encoding import ENCODERS
 from gradcam._pictures.image import Geometry
 from gradcam._pictures.segments import Box, largest_segment
 from gradcam._registry import View
@@ -34,6 +36,10 @@ _FULL = 99.5
 
 _OWN_SCALE = "0 is the map's minimum, 1 its maximum"
 _GREY_SCALE = f"0 is the map's minimum, 1 its {_FULL}th percentile"
+
+
+_TEXTS = ("method", "title", "view", "label", "synset", "layer", "resize", "channel_order")
+"""The attributes that are saved as text."""
 
 
 class FlatMapWarning(UserWarning):
@@ -375,22 +381,30 @@ class Explanation:
         return largest_segment(self.map >= threshold * maximum) if maximum > 0 else None
 
     def save(
-        self, path: str | os.PathLike[str], *, caption: bool = False, cmap: str | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        map: bool = True,
+        caption: bool = False,
+        cmap: str | None = None,
     ) -> None:
-        """Write :attr:`image` as .png, or everything as .npz: the whole file or nothing.
+        """Write :attr:`image` as a picture, or the values as .npz: the whole file or nothing.
+
+        The .npz holds all attributes, and ``map``; :meth:`load` reads it. ``target`` is the index,
+        -1 if it is not a class; ``probability`` is NaN if there is none; ``geometry`` is (picture
+        height, width, input height, width, region).
 
         Parameters
         ----------
-        path
-            An earlier file is replaced.
+        path : path
+            Ends in .png, .jpg, .jpeg, .webp or .npz. An earlier file is replaced.
+        map : bool
+            Whether an .npz holds the picture and the resized map. Without them the file is small
+            and not compressed, and is written in a fraction of the time.
         caption : bool
-            Write :attr:`caption` and the colour scale below the picture.
+            Write :attr:`caption` and the colour scale below a picture.
         cmap : str, optional
-            As of :meth:`render`.
-
-        The .npz holds ``raw``, ``map``, ``weights`` (if there are any), ``method``, ``view``,
-        ``layer``, ``label``, ``target`` (the index; -1 if it is not a class), ``synset``,
-        ``score``, ``probability`` (NaN if there is none) and ``resize``.
+            Of a picture, as of :meth:`render`.
 
         Raises
         ------
@@ -398,24 +412,87 @@ class Explanation:
             If the suffix is another one.
         """
         suffix = Path(path).suffix.lower()
-        if suffix not in (".png", ".npz"):
-            raise ValueError(f"{os.fspath(path)}: an explanation is saved as .png or as .npz")
-        if suffix == ".png":
-            picture = captions.draw(self._captioned(cmap or "inferno")) if caption else None
-            content = colour.png(self.render(cmap) if picture is None else picture)
-        else:
+        if suffix == ".npz":
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, **self._arrays())
+            (np.savez_compressed if map else np.savez)(buffer, **self._arrays(map))
             content = buffer.getvalue()
+        elif suffix in ENCODERS:
+            picture = captions.draw(self._captioned(cmap or "inferno")) if caption else None
+            content = ENCODERS[suffix](self.render(cmap) if picture is None else picture)
+        else:
+            known = ", ".join((*ENCODERS, ".npz"))
+            raise ValueError(f"{os.fspath(path)}: an explanation is saved as one of {known}")
         with atomic_write(path) as file:
             file.write(content)
 
-    def _arrays(self) -> dict[str, Any]:
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], picture: NDArray[np.uint8] | None = None
+    ) -> Explanation:
+        """Read an explanation that :meth:`save` wrote as .npz.
+
+        Parameters
+        ----------
+        path : path
+        picture : (H, W, 3) array of uint8, optional
+            The original picture, if the file was saved without it; grey by default.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or is not an explanation, or the picture has another size.
+        OSError
+            If the file cannot be opened.
+        """
+        with open(path, "rb") as file:
+            try:
+                with np.load(file, allow_pickle=False) as saved:
+                    found = _from_arrays({name: saved[name] for name in saved.files}, picture)
+            except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                raise ValueError(
+                    f"{os.fspath(path)}: not an explanation that was saved as .npz ({error})"
+                ) from error
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Explanation):
+            return NotImplemented
+        pairs = [
+            (getattr(self, each.name), getattr(other, each.name)) for each in fields(Explanation)
+        ]
+        return all(
+            np.array_equal(a, b) if isinstance(a, np.ndarray) else type(a) is type(b) and a == b
+            for a, b in pairs
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __array__(
+        self, dtype: np.typing.DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.generic]:
+        """Return :attr:`map`, so that NumPy's functions take an explanation."""
+        return np.array(self.map, dtype, copy=copy)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        for name, value in state.items():
+            if name in ("raw", "weights") and isinstance(value, np.ndarray):
+                value.flags.writeable = False
+            object.__setattr__(self, name, value)
+
+    def _arrays(self, map: bool) -> dict[str, Any]:
         arrays: dict[str, Any] = {} if self.weights is None else {"weights": self.weights}
+        if map:
+            arrays |= {"map": self.map, "picture": self.picture}
+        geometry = self.geometry
         return arrays | {
             "raw": self.raw,
-            "map": self.map,
+            "geometry": np.array([*geometry.picture, *geometry.input, *geometry.region]),
+            "channel_order": self.channel_order,
             "method": self.method,
+            "title": self.title,
             "view": self.view,
             "layer": self.layer,
             "label": self.label,
@@ -447,3 +524,39 @@ def check_resize(resize: str) -> None:
     """Raise ValueError unless `resize` is a way to resize."""
     if resize not in get_args(Resize):
         raise ValueError(f"resize: expected one of {', '.join(get_args(Resize))}, got {resize!r}")
+
+
+def _from_arrays(
+    saved: dict[str, NDArray[np.generic]], picture: NDArray[np.uint8] | None
+) -> Explanation:
+    """Return the explanation that was saved as these arrays."""
+    text = {name: str(saved[name]) for name in _TEXTS}
+    numbers = [float(value) for value in np.asarray(saved["geometry"], np.float64)]
+    height, width, input_height, input_width = (int(number) for number in numbers[:4])
+    top, left, bottom, right = numbers[4:]
+    if picture is None:
+        grey = np.full((height, width, 3), 128, np.uint8)
+        picture = np.asarray(saved.get("picture", grey), np.uint8)
+    if picture.shape != (height, width, 3):
+        raise ValueError(f"the picture has the shape {picture.shape}, not {(height, width, 3)}")
+    index = int(np.asarray(saved["target"]))
+    probability = float(np.asarray(saved["probability"]))
+    found = Explanation.__new__(Explanation)
+    found.__setstate__(
+        {
+            **{name: text[name] for name in _TEXTS if name != "synset"},
+            "target": None if index < 0 else Target(index, text["synset"], text["label"]),
+            "score": float(np.asarray(saved["score"])),
+            "probability": None if np.isnan(probability) else probability,
+            "raw": np.asarray(saved["raw"], np.float32),
+            "weights": np.asarray(saved["weights"], np.float32) if "weights" in saved else None,
+            "picture": picture,
+            "geometry": Geometry(
+                (height, width), (input_height, input_width), (top, left, bottom, right)
+            ),
+        }
+    )
+    check_resize(found.resize)
+    if found.view not in get_args(View):
+        raise ValueError(f"unknown view {found.view!r}")
+    return found

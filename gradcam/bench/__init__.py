@@ -25,6 +25,9 @@ grad_cam    forward, and the Grad-CAM map of the top class at relu5_3: pytorch-g
 grad_cam5   forward, and Grad-CAM of the top 5 classes, compared with that of one class
 guided      forward, and guided backprop from the top class to the pixels: captum, and PyTorch with
             hooks only
+stream      96 JPEG files of 500 x 375, in batches of 8: decoding, forward, Grad-CAM of the top
+            class, and the map over the picture saved as a JPEG file: ``network.stream``, and
+            pytorch-grad-cam with a DataLoader and two workers
 start       from the start of the process to a heat map on the disk, for one picture: ``gradcam
             explain``, and a script for PyTorch that does the same
 ==========  ======================================================================================
@@ -36,6 +39,6 @@ start       from the start of the process to a heat map on the disk, for one pic
 
 Modules: ``__main__`` parses the options, ``_programs`` lists the programs and their tasks,
 ``_comparison`` runs the rounds, ``_process`` starts programs and ``_worker`` runs in their
-processes, ``_engines`` has one module per program, ``_report`` computes ratios and prints tables,
-``_machine`` describes the machine.
+processes, ``_engines`` has one module per program, ``_pictures`` writes a folder of pictures,
+``_report`` computes ratios and prints tables, ``_machine`` describes the machine.
 """

@@ -18,9 +18,11 @@ from gradcam import _core
 from gradcam._files import atomic_write
 from gradcam._profile import direct_gflop
 from gradcam.bench._comparison import Comparison, Settings
+from gradcam.bench._engines import PICTURES
 from gradcam.bench._machine import describe_machine, is_busy
+from gradcam.bench._pictures import write_pictures
 from gradcam.bench._process import Unavailable
-from gradcam.bench._programs import PEERS, TASKS
+from gradcam.bench._programs import OWN_BATCH, PEERS, TASKS
 from gradcam.bench._report import LEGEND, Table
 
 ALL = "all"
@@ -76,6 +78,7 @@ class Options:
     minutes: float
     size: int
     width: int
+    pictures: int
     layers: bool
     json_file: Path | None
 
@@ -141,6 +144,13 @@ class Options:
     help="Channels of the first block; fc6 and fc7 have 64 times as many.  For quick trials.",
 )
 @click.option(
+    "--pictures",
+    type=click.IntRange(1),
+    default=96,
+    show_default=True,
+    help="Pictures of the task stream.",
+)
+@click.option(
     "--layers",
     is_flag=True,
     help="Also time gradcam's layers, forward and back to the pixels (guided backprop): GFLOP/s, "
@@ -174,6 +184,8 @@ def run(options: Options) -> None:
     with tempfile.TemporaryDirectory(prefix="gradcam-bench-") as folder:
         weights = Path(folder) / "weights.safetensors"
         limit = _write_weights(weights, options)
+        if "stream" in options.tasks:
+            write_pictures(weights.with_name(PICTURES), options.pictures)
         for i, (batch, threads) in enumerate(comparisons):
             comparison = Comparison(
                 _settings(options, weights, limit, batch, threads), _progress(batch, threads)
@@ -212,8 +224,8 @@ def _write_weights(path: Path, options: Options) -> float:
 
 
 def _settings(options: Options, weights: Path, limit: float, batch: int, threads: int) -> Settings:
-    # The task "start" has one picture at all batch sizes, so it runs only at the first one.
-    tasks = [task for task in options.tasks if task != "start" or batch == options.batch[0]]
+    is_first = batch == options.batch[0]
+    tasks = [task for task in options.tasks if is_first or task not in OWN_BATCH]
     return Settings(
         weights,
         batch=batch,
@@ -222,6 +234,7 @@ def _settings(options: Options, weights: Path, limit: float, batch: int, threads
         level=options.level,
         against=options.against,
         tasks=tasks,
+        pictures=options.pictures,
         layers=options.layers,
         limit=limit,
     )

@@ -38,6 +38,8 @@ class Settings:
         The level of the kernels; None: the highest.
     against, tasks : sequence of str
         The names of peers and of tasks.
+    pictures : int
+        Pictures of the task ``stream``.
     layers : bool
         Whether to time the layers of gradcam, too.
     limit : float
@@ -51,6 +53,7 @@ class Settings:
     level: str | None
     against: Sequence[str]
     tasks: Sequence[str]
+    pictures: int
     layers: bool
     limit: float
 
@@ -134,7 +137,8 @@ class Comparison:
             with suppress(Unavailable):  # it ended; the next request reports that
                 self._processes[name].request("clear")
         ours, *others = times.values()
-        return Result(task, ours, others, unavailable)
+        pictures = self.settings.pictures if task == "stream" else None
+        return Result(task, ours, others, unavailable, pictures)
 
     def _prepare(self, task: str) -> tuple[dict[Candidate, Times], list[float], list[str]]:
         """Prepare a task in every program.

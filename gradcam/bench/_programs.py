@@ -71,7 +71,10 @@ class Candidate:
 
 
 PEERS = ("torch", "pytorch-grad-cam", "captum", "onnxruntime", "openvino")
-TASKS = ("convs", "forward", "grad_cam", "grad_cam5", "guided", "start")
+TASKS = ("convs", "forward", "grad_cam", "grad_cam5", "guided", "stream", "start")
+
+OWN_BATCH = ("stream", "start")
+"""Tasks whose number of pictures does not depend on ``--batch``; they run once."""
 
 _OTHERS: dict[str, list[Candidate]] = {
     "convs": [],
@@ -91,6 +94,10 @@ _OTHERS: dict[str, list[Candidate]] = {
         Candidate("captum", "captum", "torch", "guided_package"),
         Candidate("captum, tuned", "captum", "torch-tuned", "guided_package"),
         Candidate("PyTorch by hooks, tuned", "torch", "torch-tuned", "guided"),
+    ],
+    "stream": [
+        Candidate("pytorch-grad-cam", "pytorch-grad-cam", "torch", "stream"),
+        Candidate("pytorch-grad-cam, tuned", "pytorch-grad-cam", "torch-tuned", "stream"),
     ],
     "start": [Candidate("PyTorch, a script", "torch", "torch", "start")],
 }

@@ -66,12 +66,24 @@ class Times:
 
 @dataclass
 class Result:
-    """The times of one task, and messages about the programs that could not run it."""
+    """The times of one task.
+
+    Attributes
+    ----------
+    task : str
+    ours : Times
+    others : list of Times
+    unavailable : list of str
+        Messages about the programs that could not run it.
+    pictures : int or None
+        Pictures in each run, if the result is their number per second.
+    """
 
     task: str
     ours: Times
     others: list[Times]
     unavailable: list[str] = field(default_factory=list)
+    pictures: int | None = None
 
     def best(self) -> set[int]:
         """Return the positions in `others` of the fastest entry of each peer with several."""
@@ -81,6 +93,17 @@ class Result:
             if len(entries) > 1:
                 positions.add(min(entries, key=lambda i: self.others[i].median))
         return positions
+
+    def messages(self) -> list[str]:
+        """Return the lines below the table."""
+        lines = [f"{self.task}: {text}" for text in self.unavailable]
+        if self.pictures is not None:
+            rates = ", ".join(
+                f"{times.label} {1e3 * self.pictures / times.median:.1f}"
+                for times in (self.ours, *self.others)
+            )
+            lines.append(f"{self.task}: {self.pictures} pictures; pictures a second: {rates}")
+        return lines
 
     def as_dict(self) -> dict[str, object]:
         """Return all times as a dict for JSON."""
@@ -100,6 +123,7 @@ class Result:
             "gradcam": {**asdict(self.ours), "median": self.ours.median},
             "others": others,
             "unavailable": self.unavailable,
+            "pictures": self.pictures,
         }
 
     def rows(self) -> list[list[str]]:
@@ -159,7 +183,7 @@ class Table:
         for result in self.results:
             for row in result.rows():
                 table.add_row(*row)
-        messages = [f"{each.task}: {text}" for each in self.results for text in each.unavailable]
+        messages = [text for each in self.results for text in each.messages()]
         texts = [title, as_text(table), *messages]
         if self.layers is not None:
             texts += ["", self.layers.text]

@@ -19,6 +19,7 @@ from gradcam import (
     Method,
     Network,
     Objective,
+    Stream,
     Sum,
     Tape,
     Target,
@@ -61,6 +62,19 @@ def several_pictures(network: Network, paths: list[Path], pixels: NDArray[np.uin
     assert_type(tape.explain("saliency", [[1, 2], [3]]), list[list[Explanation]])
     assert_type(tape.top(), list[list[tuple[str, str, float]]])
     assert_type(network.predict(paths, 3), list[list[tuple[str, str, float]]])
+
+
+def many_pictures(network: Network, paths: list[Path]) -> None:
+    assert_type(network.stream(paths), Stream[Path])
+    assert_type(network.stream(str(path) for path in paths), Stream[str])
+    stream = network.stream(paths, batch=4, on_error="skip", workers=2, progress=True)
+    for files, tape in stream:
+        assert_type(files, list[Path])
+        assert_type(tape, BatchTape)
+    assert_type(stream.skipped, list[tuple[Path, Exception]])
+    network.stream(paths, on_error=lambda path, error: print(path.name, error))
+    network.stream(paths, on_error="ignore")  # type: ignore[arg-type]
+    network.stream([1, 2])  # type: ignore[type-var]
 
 
 def arrays_by_their_rank(network: Network) -> None:

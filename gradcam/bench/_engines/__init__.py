@@ -17,6 +17,12 @@ Batch = np.ndarray[tuple[int, int, int, int], np.dtype[np.float32]]
 Run = Callable[[], NDArray[np.float32]]
 """Runs a task once, and returns the result for the first picture."""
 
+PICTURES = "pictures"
+"""The folder of the task ``stream``, beside the weights."""
+
+STREAM_BATCH = 8
+"""Pictures in a pass of the task ``stream``."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -34,6 +40,11 @@ class Setup:
     weights: Path
     threads: int
     tuned: bool
+
+    @property
+    def pictures(self) -> list[Path]:
+        """The JPEG files of the task ``stream``."""
+        return sorted((self.weights.parent / PICTURES).iterdir())
 
 
 class Engine(Protocol):

@@ -13,6 +13,7 @@ import sys
 import matplotlib
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
@@ -20,16 +21,22 @@ MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 STD = np.array((0.229, 0.224, 0.225), np.float32)
 
 
-def preprocess(picture: Image.Image) -> torch.Tensor:
-    """Resize the shorter side to 256, crop the centre, normalise; return (1, 3, 224, 224)."""
-    scale = 256 / min(picture.size)
-    size = (round(picture.width * scale), round(picture.height * scale))
-    left, top = (size[0] - 224) // 2, (size[1] - 224) // 2
+def resize(picture: Image.Image, side: int = 224) -> NDArray[np.float32]:
+    """Resize the shorter side to 256 of 224, crop the centre; return (side, side, 3), 0 to 1."""
+    scale = round(side * 256 / 224) / min(picture.size)
+    size = (int(picture.width * scale), int(picture.height * scale))
+    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
     cropped = picture.resize(size, Image.Resampling.BILINEAR).crop(
-        (left, top, left + 224, top + 224)
+        (left, top, left + side, top + side)
     )
-    values = (np.asarray(cropped, np.float32) / 255 - MEAN) / STD
-    return torch.from_numpy(values.transpose(2, 0, 1)[None].copy())
+    values = np.array(cropped, np.float32)
+    values /= 255
+    return values
+
+
+def normalise(values: NDArray[np.float32]) -> torch.Tensor:
+    """Return the network's input, (3, H, W)."""
+    return torch.from_numpy(((values - MEAN) / STD).transpose(2, 0, 1).copy())
 
 
 def grad_cam(tensors: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
@@ -58,7 +65,7 @@ def main(weights: str, file: str, out: str, threads: str) -> None:
     torch.set_num_threads(int(threads))
     picture = Image.open(file).convert("RGB")
     tensors = torch.load(weights, mmap=True, weights_only=True)
-    cam = grad_cam(tensors, preprocess(picture))
+    cam = grad_cam(tensors, normalise(resize(picture))[None])
     side = (picture.height, picture.width)
     large = functional.interpolate(cam, side, mode="bilinear", align_corners=False)[0, 0].numpy()
     scaled = (large - large.min()) / max(float(np.ptp(large)), 1e-30)

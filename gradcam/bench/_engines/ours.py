@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 from numpy.typing import NDArray
 
 import gradcam
 from gradcam import _core
 from gradcam._labels.classes import top_indices
-from gradcam.bench._engines import Batch, Run, Setup
+from gradcam.bench._engines import STREAM_BATCH, Batch, Run, Setup
 
 
 class Engine:
@@ -17,9 +22,23 @@ class Engine:
     def __init__(self, setup: Setup) -> None:
         _core.set_num_threads(setup.threads)
         self.network = gradcam.vgg16(setup.weights)
+        self.setup = setup
 
     def versions(self) -> dict[str, str]:
         return {"gradcam": gradcam.__version__, "BLAS of gradcam": _core.blas_config()}
+
+    def _stream(self, size: int) -> NDArray[np.float32]:
+        """Explain a folder of pictures, and save a picture of each."""
+        scores: list[NDArray[np.float32]] = []
+        with TemporaryDirectory() as folder, ThreadPoolExecutor(2) as threads:
+            saved: list[Future[None]] = []
+            for files, tape in self.network.stream(self.setup.pictures, STREAM_BATCH, size=size):
+                scores.append(tape.scores[0])
+                for file, found in zip(files, tape.grad_cam(), strict=True):
+                    saved.append(threads.submit(found.save, Path(folder, file.name)))
+            for each in saved:
+                each.result()
+        return scores[0]
 
     def variants(self, task: str, x: Batch) -> dict[str, Run]:
         network = self.network
@@ -52,5 +71,6 @@ class Engine:
             "grad_cam": grad_cam,
             "grad_cam5": grad_cam5,
             "guided": guided,
+            "stream": partial(self._stream, x.shape[-1]),
         }
         return {"": tasks[task]}

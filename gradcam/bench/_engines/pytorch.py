@@ -66,6 +66,7 @@ class Engine:
     def __init__(self, setup: Setup) -> None:
         torch.set_num_threads(setup.threads)
         self.tuned = setup.tuned
+        self.setup = setup
         tensors = weights.load(setup.weights).tensors
         self.tensors = {name: torch.from_numpy(np.array(v)) for name, v in tensors.items()}
 
@@ -73,7 +74,7 @@ class Engine:
         return {"torch": torch.__version__}
 
     def variants(self, task: str, x: Batch) -> dict[str, Run]:
-        if task == "grad_cam_package":
+        if task in ("grad_cam_package", "stream"):
             replace_missing_torchvision()
             importlib.import_module("pytorch_grad_cam")
         if task == "guided_package":
@@ -136,6 +137,17 @@ class Engine:
             return first
 
         return run
+
+    def _stream(self, model: VGG16, x: torch.Tensor) -> Run:
+        from gradcam.bench._engines.stream_with_torch import explain_all
+
+        if self.tuned:
+            model.get_parameter(LAST_BIAS).requires_grad_()
+        layer = model.features[TARGET_LAYER]
+        is_last = x.is_contiguous(memory_format=torch.channels_last)
+        memory_format = torch.channels_last if is_last else torch.contiguous_format
+        pictures = self.setup.pictures
+        return lambda: explain_all(model, layer, pictures, x.shape[-1], memory_format)
 
     def _guided(self, model: VGG16, x: torch.Tensor) -> Run:
         """Use a hook at each ReLU."""

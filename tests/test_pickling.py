@@ -87,6 +87,52 @@ def test_a_tape_says_what_to_do(several):
             attempt(tape)
 
 
+def explanations():
+    tape = gradcam.pictograms.model().forward(gradcam.pictograms.example("cat_and_dog"))
+    yield tape.grad_cam("cat")
+    yield tape.guided_grad_cam(gradcam.Difference("cat", "dog"), resize="nearest")
+    cropping = gradcam.vgg11(vggs.tensors("vgg11"), preset="caffe")
+    yield cropping.forward(X[0]).saliency(3)
+
+
+def test_explanations_are_saved_and_loaded(tmp_path):
+    for found in explanations():
+        found.save(tmp_path / "all.npz")
+        again = gradcam.Explanation.load(tmp_path / "all.npz")
+        assert again == found and repr(again) == repr(found)
+        np.testing.assert_array_equal(again.image, found.image)
+        found.save(tmp_path / "raw.npz", map=False)
+        raw = gradcam.Explanation.load(tmp_path / "raw.npz")
+        assert raw != found and (raw.picture == 128).all()
+        np.testing.assert_array_equal(raw.map, found.map)
+        assert gradcam.Explanation.load(tmp_path / "raw.npz", found.picture) == found
+
+
+def test_files_that_are_not_explanations_are_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", raw=np.zeros(3))
+    (tmp_path / "text.npz").write_text("text")
+    next(explanations()).save(tmp_path / "good.npz")
+    content = (tmp_path / "good.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(content[: len(content) // 2])
+    for name in ("other", "text", "cut"):
+        with pytest.raises(ValueError, match=f"{name}.npz: not an explanation"):
+            gradcam.Explanation.load(tmp_path / f"{name}.npz")
+    with pytest.raises(ValueError, match="the picture has the shape"):
+        gradcam.Explanation.load(tmp_path / "good.npz", np.zeros((5, 5, 3), np.uint8))
+
+
+def test_explanations_are_compared_and_are_arrays():
+    one, other, *_ = explanations()
+    assert one == next(explanations()) and one != other and one != 3
+    np.testing.assert_allclose(one, one.map)
+    assert np.asarray(one, np.float64).shape == one.map.shape
+    content = pickle.dumps(one)
+    one.map  # noqa: B018  the map is not pickled
+    assert len(pickle.dumps(one)) == len(content)
+    found = pickle.loads(content)
+    assert found == one and copy.deepcopy(one) == one and not found.raw.flags.writeable
+
+
 def explain(network):
     return network.forward(X[0]).grad_cam(3)
 
