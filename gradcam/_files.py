@@ -10,6 +10,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 _CHUNK = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of writing, which do not name the file."""
+
+
+def expanded(path: str | os.PathLike[str]) -> str:
+    """Return a path in which ``~`` is the user's home folder, unless a file has that name."""
+    name = os.fspath(path)
+    return os.path.expanduser(name) if name[:1] == "~" and not os.path.lexists(name) else name
 
 
 def file_digest(path: str | os.PathLike[str], algorithm: str) -> str:
@@ -35,19 +43,24 @@ def free_bytes(folder: str | os.PathLike[str]) -> int:
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file in the folder of `path` and rename it to `path` after the block.
 
-    If the block raises, `path` is unchanged and the temporary file is removed.
+    If the block raises, `path` is unchanged and the temporary file is removed. ``~`` is the user's
+    home folder.
     """
-    final = Path(path)
+    final = Path(expanded(path))
     if not final.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(final.parent))
-    temporary = final.with_name(f".{final.name}.{os.urandom(4).hex()}.tmp")
+    # The name may be as long as the file system allows: the temporary one is not longer.
+    temporary = final.with_name(f".{final.name[:32]}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             yield file
         os.replace(temporary, final)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and os.fspath(error.filename or "") == str(temporary):
+        if isinstance(error, OSError) and (
+            os.fspath(error.filename or "") == str(temporary)
+            or (error.filename is None and error.errno in _FULL)
+        ):
             raise type(error)(error.errno, error.strerror, str(final)) from None
         raise
 
