@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 _CHUNK = 1 << 20
+_MAX_NAME = 255
+"""Bytes of a file's name."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of writing, which do not name the file."""
 
@@ -37,6 +39,18 @@ def free_bytes(folder: str | os.PathLike[str]) -> int:
     """Return the bytes that this user can still write to the folder's disk."""
     system = os.statvfs(folder)
     return system.f_bavail * system.f_frsize
+
+
+def fitting(name: str) -> str:
+    """Return a file name that file systems accept: of a long one, part and a digest of the rest."""
+    if len(os.fsencode(name)) <= _MAX_NAME:
+        return name
+    import hashlib  # slow to import
+
+    stem, suffix = os.path.splitext(name)
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    kept = os.fsencode(stem)[: _MAX_NAME - len(suffix) - 9].decode("utf-8", "ignore")
+    return f"{kept}-{digest}{suffix}"
 
 
 @contextmanager

@@ -238,7 +238,9 @@ def test_arrays_of_other_shapes_are_refused(array):
         read_picture(array)
 
 
-@pytest.mark.parametrize("source", [np.zeros((4, 4, 3)), np.zeros((4, 4, 3), int), None, 3, io.StringIO("x")])
+@pytest.mark.parametrize(
+    "source", [np.zeros((4, 4, 3)), np.zeros((4, 4, 3), int), None, 3, io.StringIO("x")]
+)
 def test_other_types_are_refused(source):
     with pytest.raises(TypeError):
         read_picture(source)

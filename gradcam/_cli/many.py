@@ -61,11 +61,11 @@ class Run:
                         record = self._one(path, name)
                     self._print(record)
                     for warning in caught:
-                        click.echo(f"Warning: {path}: {warning.message}", err=True)
+                        terminal.echo(f"Warning: {path}: {sentence(warning.message)}", err=True)
                     advance(path.name)
         finally:
             if self.done and self.out is not None and not self.as_json:
-                click.echo(f"Written to {self.out}")
+                terminal.echo(f"Written to {self.out}")
             _report(self.failed, self.done + len(self.failed), len(paths))
         if self.failed:
             return SOME_FAILED if self.done else NOTHING_DONE
@@ -110,12 +110,12 @@ def _report(failed: Sequence[tuple[str, str]], tried: int, count: int) -> None:
     """Name the pictures that failed; if all failed for one reason, name the reason once."""
     reasons = {reason for _, reason in failed}
     if count > 1 and len(failed) == count and len(reasons) == 1:
-        click.echo(f"Error: all {count} pictures: {reasons.pop()}", err=True)
+        terminal.echo(f"Error: all {count} pictures: {reasons.pop()}", err=True)
         return
     if failed and count > 1:
-        click.echo(f"{len(failed)} of {tried} pictures failed:", err=True)
+        terminal.echo(f"{len(failed)} of {tried} pictures failed:", err=True)
     for path, reason in failed:
-        click.echo(f"Error: {path}: {reason}", err=True)
+        terminal.echo(f"Error: {path}: {reason}", err=True)
 
 
 def _expanded(path: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import gradcam
 from gradcam._cli import options, records, terminal
 from gradcam._cli.many import Record, Run
 from gradcam._cli.options import Choice
+from gradcam._files import fitting
 from gradcam._text import percent
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 def predict(pictures: tuple[Path, ...], choice: Choice, top: int, as_json: bool) -> int:
     """List the most probable classes of pictures (or folders of pictures)."""
     network = choice.network()
+    terminal.note(network.about, pictures)
 
     def work(path: Path, name: str) -> Record:
         return {"predictions": records.predictions(network.forward(path), top)}
@@ -83,6 +85,7 @@ def explain(
 
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
     network = choice.network()
+    terminal.note(network.about, pictures)
     _check_layer(network, layer, methods)
     asked = records.asked(network.labels, classes)
     count = top if top is not None else 0 if asked else 1
@@ -97,7 +100,7 @@ def explain(
             at = layer if gradcam.METHODS[method].takes_layer else None
             explanations = tape.explain(method, targets, layer=at, on=on)
             for index, found in zip(targets, explanations, strict=True):
-                file = out / f"{name}-{method}-{slugs[index]}.png"
+                file = out / fitting(f"{name}-{method}-{slugs[index]}.png")
                 plot.save(found.render(cmap), file)
                 if npz:
                     found.save(file.with_suffix(".npz"))
@@ -167,6 +170,7 @@ def compare(
 
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
     network = choice.network()
+    terminal.note(network.about, pictures)
     _check_layer(network, layer, methods)
     asked = records.asked(network.labels, classes)
 
@@ -181,7 +185,7 @@ def compare(
             cmap=cmap,
             scale=scale,
         )
-        file = out / f"{name}-compare.png"
+        file = out / fitting(f"{name}-compare.png")
         plot.save(figure, file, dpi=dpi)
         return {"file": str(file)}
 

@@ -64,7 +64,7 @@ class Network(Graph):
 
     Returned by :func:`gradcam.load`, :func:`gradcam.vgg16` and its siblings, and
     :meth:`from_layers`. Attributes as of :class:`Graph`: ``name``, ``labels``, ``preset``,
-    ``layers``, ``score_layer``, ``probability_layer``, ``target_layer``.
+    ``layers``, ``score_layer``, ``probability_layer``, ``target_layer``, ``about``.
 
     A network can be pickled, and so be passed to other processes: one that was loaded from a file
     is loaded from there again, any other is pickled with its weights. Copies are the network

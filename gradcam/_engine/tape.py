@@ -364,6 +364,7 @@ class _Explaining(ForwardPass):
                 geometry=self._geometries[n],
                 resize=resize,
                 channel_order=preset.channel_order if preset else "RGB",
+                about=self.graph.about,
             )
 
         return asked.arrange(explanation)

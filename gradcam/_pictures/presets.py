@@ -135,7 +135,7 @@ def misread(values: NDArray[np.float32], preset: Preset) -> str | None:
 
 _DARK = 16
 """No picture of 0 to 255 is darker than this."""
-_WIDE, _NARROW = 50, 4
+_WIDE, _NARROW = 50, 3
 """Ranges of values: of presets that keep the scale of the pixels; of all others."""
 
 _CAFFE_MEAN = (103.939, 116.779, 123.68)
