@@ -14,6 +14,8 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +29,7 @@ if sys.platform == "win32":
 import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 VERSION = next(
@@ -135,6 +138,10 @@ class BuildExt(build_ext):
         # The output also depends on flags, the version and OpenBLAS, not only on the sources.
         self.force = True
 
+    def build_extensions(self) -> None:
+        self.compiler.compile = on_all_cores(self.compiler.compile)
+        super().build_extensions()
+
     def build_extension(self, ext: Extension) -> None:
         blas = (
             None if os.environ.get("GRADCAM_SYSTEM_OPENBLAS") == "1" else pypi_openblas()
@@ -195,13 +202,44 @@ class BuildExt(build_ext):
         return objects
 
 
+def on_all_cores(compile: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """Return a compile function of a compiler that compiles several files at a time."""
+
+    def compile_all(sources: list[str], *args: object, **options: object) -> list[str]:
+        workers = int(os.environ.get("GRADCAM_BUILD_JOBS") or os.cpu_count() or 1)
+        with ThreadPoolExecutor(workers) as pool:
+            made = pool.map(lambda source: compile([source], *args, **options), sources)
+            return [each for objects in made for each in objects]
+
+    return compile_all
+
+
+class BuildPy(build_py):
+    """Copy the notebooks into the package, from where `gradcam notebooks` copies them."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return  # they are found in the checkout
+        folder = Path(self.build_lib, "gradcam", "_notebooks")
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+            shutil.copyfile(path, folder / path.name)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        folder = Path(self.build_lib, "gradcam", "_notebooks")
+        notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+        copied = [] if self.editable_mode else [str(folder / path.name) for path in notebooks]
+        return [*super().get_outputs(include_bytecode), *copied]
+
+
 def sources() -> list[str]:
     folders = ("base", "layers", "network", "python")
     return [str(p) for name in folders for p in sorted(Path("csrc", name).glob("*.c"))]
 
 
 setup(
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "build_py": BuildPy},
     ext_modules=[
         Extension(
             "gradcam._core",

@@ -1,16 +1,18 @@
 """Markers and the fixtures that every test file may use.
 
-`pytest` runs the quick tests; `pytest -m slow` the long ones (full-width networks, very large
-pictures); `pytest -m "slow or not slow"` both. Tests under peers/ compare with other packages
-and skip, saying so, where these are not installed.
+`pytest` runs the quick tests, in about a minute; `pytest -m slow` the long ones (networks of full
+width, very large pictures, other CPU levels than the fastest); `pytest -m "slow or not slow"`
+both. Tests under peers/ compare with other packages, and are skipped if these are not installed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-os.environ["GRADCAM_CACHE"] = "off"  # the user's own is none of the tests' business
+os.environ["GRADCAM_CACHE"] = "off"  # tests never touch the user's cache
 
 import pytest
 
@@ -32,25 +34,49 @@ def pytest_collection_modifyitems(config, items):
 def _cpu_levels() -> tuple[str, ...]:
     try:
         from gradcam import _core
-    except ImportError:  # the twin's own tests need no core
+    except ImportError:  # the tests of the twin itself need no core
         return ()
     return _core.cpu_levels()
 
 
-@pytest.fixture(params=_cpu_levels())
-def cpu_level(request):
-    """Runs the test once at each kernel level of this machine."""
+def _fast_levels() -> list:
+    """All levels with vectors; the fastest alone is not slow.
+
+    The level `reference` fuses nothing and knows no blocked maps, and tests/c compares each of
+    its kernels with those of the other levels: the few tests of whole networks at `cpu_level`
+    are enough for it.
+    """
+    *others, fastest = _cpu_levels()[1:] or ("reference",)
+    return [*(pytest.param(level, marks=pytest.mark.slow) for level in others), fastest]
+
+
+@contextlib.contextmanager
+def _at_level(level: str) -> Iterator[str]:
     from gradcam import _core
 
     before = _core.cpu_level()
-    _core.set_cpu_level(request.param)
-    yield request.param
+    _core.set_cpu_level(level)
+    yield level
     _core.set_cpu_level(before)
+
+
+@pytest.fixture(params=_cpu_levels())
+def cpu_level(request):
+    """Run the test once at each kernel level of this machine."""
+    with _at_level(request.param) as level:
+        yield level
+
+
+@pytest.fixture(params=_fast_levels())
+def fast_level(request):
+    """Run the test at the fastest kernel level, and with `-m slow` at the others with vectors."""
+    with _at_level(request.param) as level:
+        yield level
 
 
 @pytest.fixture
 def threads():
-    """The thread count, put back afterwards."""
+    """The number of threads, restored afterwards."""
     from gradcam import _core
 
     before = _core.get_num_threads()

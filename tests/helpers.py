@@ -56,8 +56,8 @@ def peer(name: str) -> ModuleType:
     return pytest.importorskip(name, reason=f"{name} is not installed")
 
 
-def run_python(program: str, **environment: str) -> str:
-    """What a program prints in a new interpreter; it must end well within two minutes.
+def run_python(program: str, given: str = "", **environment: str) -> str:
+    """Return what a program prints in a new interpreter that reads `given`, within two minutes.
 
     It runs in this folder: elsewhere in the repository it could find the package's sources in
     place of the package that is installed.
@@ -66,6 +66,7 @@ def run_python(program: str, **environment: str) -> str:
         [sys.executable, "-W", "ignore", "-c", program],
         cwd=Path(__file__).parent,
         env=os.environ | environment,
+        input=given,
         capture_output=True,
         text=True,
         timeout=120,

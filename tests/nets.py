@@ -65,14 +65,11 @@ def conv_case(
     return Case("-".join([name, *words]).replace(" ", ""), shape, describe)
 
 
-CONVOLUTIONS = [
+# Plain maps: a product with columns, which a 1x1 kernel of stride 1 without padding needs none of.
+PRODUCTS = [
     conv_case((1, 1, 1, 1), 1, (1, 1)),
     conv_case((1, 3, 7, 5), 4, (3, 3), padding=1),
     conv_case((2, 3, 7, 5), 4, (3, 3), padding=1, bias=False),
-    conv_case((1, 3, 224, 3), 8, (3, 3), padding=1),
-    conv_case((1, 16, 14, 14), 32, (3, 3), padding=1),
-    conv_case((3, 17, 15, 13), 33, (3, 3), padding=1),
-    conv_case((1, 64, 9, 31), 48, (3, 3), padding=1),
     conv_case((1, 5, 3, 3), 7, (3, 3)),
     conv_case((1, 5, 2, 2), 7, (3, 3), padding=1),
     conv_case((1, 5, 1, 1), 7, (3, 3), padding=1),
@@ -80,12 +77,11 @@ CONVOLUTIONS = [
     conv_case((2, 8, 10, 11), 6, (1, 1)),
     conv_case((2, 8, 10, 11), 6, (1, 1), stride=2),
     conv_case((1, 8, 10, 11), 6, (1, 1), padding=1, stride=3),
+    conv_case((2, 8, 5, 6), 6, (1, 1), padding=1),
     conv_case((1, 4, 12, 9), 5, (5, 3)),
     conv_case((1, 4, 12, 9), 5, (2, 5), padding=(1, 2)),
     conv_case((1, 4, 12, 9), 5, (1, 7), padding=(0, 3)),
     conv_case((1, 4, 12, 9), 5, (4, 4), padding=2),
-    conv_case((1, 3, 23, 19), 8, (7, 7), padding=3, stride=2),
-    conv_case((1, 3, 23, 19), 8, (11, 11), padding=2, stride=4),
     conv_case((2, 6, 13, 10), 4, (3, 3), stride=(2, 3), padding=(1, 0)),
     conv_case((1, 6, 13, 10), 4, (2, 2), stride=3),
     conv_case((2, 6, 13, 10), 4, (3, 3), dilation=2, padding=2),
@@ -94,9 +90,24 @@ CONVOLUTIONS = [
     conv_case((2, 6, 9, 8), 6, (3, 3), groups=6, padding=1),
     conv_case((1, 6, 9, 8), 12, (5, 3), groups=6, padding=(2, 1), stride=2),
     conv_case((1, 8, 9, 8), 4, (3, 3), groups=2, dilation=2, padding=2, bias=False),
-    # 3x3 with padding 1 and at least 8 channels: Winograd's algorithm, its tiles of 4x4 and its
-    # blocks of channels cut at every edge; several pictures in a group of tiles, and several
-    # groups; weights large enough for the other division of work.
+]
+# Fewer than 8 input and at least 8 output channels: directly, in strips of 8 rows; dilated, the
+# taps of a strip reach into the strips beside it.
+DIRECT = [
+    conv_case((1, 3, 224, 3), 8, (3, 3), padding=1),
+    conv_case((1, 3, 23, 19), 8, (7, 7), padding=3, stride=2),
+    conv_case((1, 3, 23, 19), 8, (11, 11), padding=2, stride=4),
+    conv_case((2, 3, 21, 17), 9, (3, 3), padding=2, dilation=2),
+    conv_case((1, 4, 23, 20), 8, (3, 2), padding=(2, 1), dilation=(3, 2), stride=(2, 1)),
+    conv_case((2, 7, 10, 31), 35, (3, 3), bias=False),
+]
+# 3x3 with padding 1 and at least 8 channels: Winograd's algorithm, its tiles of 4x4 and its
+# blocks of channels cut at every edge; several pictures in a group of tiles, and several
+# groups; weights large enough for the other division of work.
+WINOGRAD = [
+    conv_case((1, 16, 14, 14), 32, (3, 3), padding=1),
+    conv_case((3, 17, 15, 13), 33, (3, 3), padding=1),
+    conv_case((1, 64, 9, 31), 48, (3, 3), padding=1),
     conv_case((1, 8, 1, 1), 8, (3, 3), padding=1),
     conv_case((1, 8, 4, 4), 8, (3, 3), padding=1, bias=False),
     conv_case((1, 9, 5, 8), 8, (3, 3), padding=1),
@@ -108,6 +119,7 @@ CONVOLUTIONS = [
     conv_case((3, 130, 6, 7), 70, (3, 3), padding=1),
     conv_case((2, 256, 7, 6), 256, (3, 3), padding=1),
 ]
+CONVOLUTIONS = [*PRODUCTS, *DIRECT, *WINOGRAD]
 
 
 def pool_case(kind: str, shape: tuple[int, int, int, int], size: Any, **options: Any) -> Case:
@@ -233,6 +245,24 @@ def _wide_vgg(b: Any, rng: Rng) -> None:
     b.flatten(b.adaptive_average_pool(x, 1))
 
 
+def _drawn_vgg(b: Any, rng: Rng) -> None:
+    """A first convolution whose rows the second one computes itself, in blocks not full."""
+    x = b.relu(b.conv(0, kernel(rng, 20, 3, 3, 3), normal(rng, 20, scale=0.1), padding=1))
+    x = b.relu(b.conv(x, kernel(rng, 18, 20, 3, 3), normal(rng, 18, scale=0.1), padding=1))
+    b.flatten(b.adaptive_average_pool(b.max_pool(x, 2), 1))
+
+
+def _other_pools(b: Any, rng: Rng) -> None:
+    """Poolings behind 3x3 convolutions that are not 2x2, or have windows over the map's end."""
+    x = b.relu(b.conv(0, kernel(rng, 9, 3, 3, 3), normal(rng, 9), padding=1))
+    x = b.max_pool(x, 2, ceil_mode=True)
+    x = b.relu(b.conv(x, kernel(rng, 8, 9, 3, 3), normal(rng, 8), padding=1))
+    x = b.max_pool(x, 2, ceil_mode=True)
+    x = b.relu(b.conv(x, kernel(rng, 10, 8, 3, 3), normal(rng, 10), padding=1))
+    x = b.max_pool(x, 3, stride=2, padding=1)
+    b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 40))
+
+
 def _residual(b: Any, rng: Rng) -> None:
     """Two residual blocks, the second with a projection, then global average pooling."""
     x = b.conv(0, kernel(rng, 8, 3, 3, 3), normal(rng, 8), padding=1)
@@ -268,6 +298,17 @@ def _reused_before_relu(b: Any, rng: Rng) -> None:
     b.linear(b.flatten(both), kernel(rng, 4, 48))
 
 
+def _read_by_two_convolutions(b: Any, rng: Rng) -> None:
+    """A ReLU, and later a pooled map, that two 3x3 convolutions read: neither may be fused."""
+    x = b.relu(b.conv(0, kernel(rng, 9, 3, 3, 3), normal(rng, 9), padding=1))
+    one = b.conv(x, kernel(rng, 8, 9, 3, 3), padding=1)
+    x = b.add([one, b.conv(x, kernel(rng, 8, 9, 3, 3), padding=1)])
+    x = b.max_pool(b.relu(b.conv(x, kernel(rng, 8, 8, 3, 3), normal(rng, 8), padding=1)), 2)
+    one = b.conv(x, kernel(rng, 10, 8, 3, 3), padding=1)
+    x = b.add([b.conv(x, kernel(rng, 10, 8, 3, 3), padding=1), one])
+    b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 40))
+
+
 def _two_heads(b: Any, rng: Rng) -> None:
     """Two outputs; neither feeds the other."""
     x = b.relu(b.conv(0, kernel(rng, 6, 3, 3, 3), padding=1))
@@ -287,6 +328,12 @@ def _mobile(b: Any, rng: Rng) -> None:
     b.softmax(b.linear(b.flatten(b.adaptive_average_pool(x, (1, 2))), kernel(rng, 5, 24)))
 
 
+def _hidden_layer(b: Any, rng: Rng) -> None:
+    """A linear layer of several parts; its ReLU is read by a dropout layer and beside it."""
+    x = b.relu(b.linear(b.flatten(0), kernel(rng, 75, 60), normal(rng, 75)))
+    b.linear(b.add([b.dropout(x), x]), kernel(rng, 5, 75))
+
+
 def _relu_twice(b: Any, rng: Rng) -> None:
     """A ReLU of a ReLU, a ReLU of the input, ties of zeros in the pooling."""
     x = b.relu(b.relu(0))
@@ -295,26 +342,33 @@ def _relu_twice(b: Any, rng: Rng) -> None:
 
 
 def _stem(b: Any, rng: Rng) -> None:
-    """A first convolution of 5x5 and stride 2, between maps so wide that the next one draws."""
+    """A first convolution of 5x5 and stride 2, whose rows the second one computes itself."""
     x = b.relu(b.conv(0, kernel(rng, 20, 3, 5, 5), normal(rng, 20), padding=2, stride=2))
     x = b.relu(b.conv(x, kernel(rng, 9, 20, 3, 3), padding=1))
     b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 36))
 
 
-GRAPHS = [
+# The maps are so wide that the first two convolutions run in one step if nothing between is kept.
+DRAWN = [
+    Case("vgg-drawn", (2, 3, 13, 150), _drawn_vgg),
+    Case("vgg-drawn-whole", (1, 3, 16, 224), _vgg),
+    Case("stem", (1, 3, 11, 231), _stem),
+]
+SMALL_GRAPHS = [
     Case("vgg", (2, 3, 13, 18), _vgg),
     Case("vgg-one", (1, 3, 12, 12), _vgg),
     Case("vgg-wide", (2, 3, 15, 22), _wide_vgg),
-    Case("vgg-drawn", (2, 3, 13, 150), _wide_vgg),
-    Case("vgg-drawn-whole", (1, 3, 16, 224), _vgg),
-    Case("stem", (1, 3, 11, 231), _stem),
+    Case("other-pools", (2, 3, 25, 19), _other_pools),
     Case("residual", (2, 3, 9, 12), _residual),
     Case("inception", (2, 3, 8, 9), _inception),
     Case("reused-before-relu", (2, 3, 8, 6), _reused_before_relu),
+    Case("read-by-two-convolutions", (2, 3, 9, 14), _read_by_two_convolutions),
     Case("two-heads", (3, 3, 6, 5), _two_heads),
     Case("mobile", (2, 3, 17, 15), _mobile),
+    Case("hidden-layer", (3, 3, 4, 5), _hidden_layer),
     Case("relu-twice", (1, 2, 7, 7), _relu_twice),
 ]
+GRAPHS = [*SMALL_GRAPHS, *DRAWN]
 
 # --- at random ---
 

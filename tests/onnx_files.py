@@ -1,7 +1,7 @@
-"""ONNX models for tests, written field by field, so that they can be wrong in any way.
+"""ONNX models for tests, written field by field, so that every field can be wrong.
 
 Field numbers and types from onnx/onnx.proto in github.com/onnx/onnx. A network is a list of
-:class:`Op` that a test changes before :func:`model` makes bytes of it.
+:class:`Op` that a test changes before :func:`model` converts it to bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FLOAT, INT64, FLOAT16, DOUBLE, BFLOAT16 = 1, 7, 10, 11, 16
 
 @dataclass(eq=False)
 class Op:
-    """One operation of a chain: it takes the map before it, then its parameters."""
+    """One operation of a chain: its inputs are the previous map and the parameters."""
 
     op: str
     parameters: list[np.ndarray | str] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Op:
 
 
 def layers(name: str, tensors: dict[str, np.ndarray]) -> list[Op]:
-    """A VGG as PyTorch's exporter writes it."""
+    """The operations of a VGG, as PyTorch's exporter writes them."""
     found = []
     for caffe, torchvision, _ in vggs.layers(name):
         roles = ("weight", "bias", "running_mean", "running_var")
@@ -56,7 +56,7 @@ def model(
     nodes: list[bytes] | None = None,
     outputs: list[str] | None = None,
 ) -> bytes:
-    """A chain from "image" on; parameters that are names are left to `tensors` and `nodes`."""
+    """A chain whose input is "image"; parameters that are names are in `tensors` or `nodes`."""
     made = dict(tensors or {})
     every = list(nodes or [])
     before = "image"

@@ -1,18 +1,18 @@
-"""A VGG-16 of true size in every format, written by the format's own tool and loaded here.
+"""A full-size VGG-16 in every format, written by the tool of the format and loaded here.
 
     KERAS_BACKEND=torch python tests/report_formats.py [WORD ...]
 
 With words, only the rows that contain one of them. Each file has random weights and 553 MB and is
 written to a temporary folder, by PyTorch, safetensors, timm, NumPy, Keras, protobuf with Caffe's
-schema, and PyTorch's two ONNX exporters; a row whose tool is absent is left out, and said so.
+schema, and PyTorch's two ONNX exporters; the row of a tool that is not installed says so.
 
-    bytes         of the file, and of what belongs to it
-    first, again  seconds of ``gradcam.load`` in a new process, after its imports; `again` with what
-                  the first left in the cache. The file was just written, so it lies in memory.
+    bytes         of the file, and of the files that belong to it
+    first, again  seconds of ``gradcam.load`` in a new process, after its imports; `again` with the
+                  cache of the first. The file was just written, so it is in the page cache.
     memory        MB of the process that no file backs, after each of the two
-    scores, cam   largest difference over largest value, of all scores and of the signed Grad-CAM
-                  map of one class at relu5_3, from the author's own layers: timm's module, Keras's
-                  model, ONNX Runtime (with PyTorch's map); elsewhere PyTorch's in float64
+    scores, cam   maximum difference divided by maximum value, of all scores and of the signed
+                  Grad-CAM map of one class at relu5_3, from the reference: timm's module, Keras's
+                  model, ONNX Runtime (with PyTorch's map); for other formats PyTorch in float64
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def tensors() -> dict[str, np.ndarray]:
 
 
 def pixels(seed: int = 6) -> np.ndarray:
-    """Input in any preset's numbers: what is compared is the network."""
+    """An input array, since only the networks are compared."""
     return np.random.default_rng(seed).standard_normal((1, 3, 224, 224)).astype(np.float32)
 
 
@@ -54,7 +54,7 @@ def in_pytorch(held: dict[str, np.ndarray], x: np.ndarray) -> Answer:
     return scores_and_cam("vgg16", held, x, CLASS, LAYER)
 
 
-# --- the formats: each writes a file and gives its author's answer ---
+# --- the formats: each function writes a file and returns the reference ---
 
 
 def stream(path: Path, x: np.ndarray) -> Answer:
@@ -106,7 +106,7 @@ def npz(path: Path, x: np.ndarray) -> Answer:
 
 
 def frossard(path: Path, x: np.ndarray) -> Answer:
-    """As his file: H, W, I, O; fc6 on the map flattened H, W, C."""
+    """The layout of his file: H, W, I, O; fc6 on the map flattened as H, W, C."""
     held = tensors()
     layout = {}
     for caffe, torchvision, _ in vggs.layers("vgg16"):
@@ -184,7 +184,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path, np.ndarray], Answer]]] = {
 
 
 def load(path: Path, cache: Path) -> tuple[float, float]:
-    """Seconds and MB of memory of its own that loading takes, in a new process."""
+    """Measure seconds and MB of private memory for loading, in a new process."""
     told = run_python(
         f"""
 import time, gradcam
@@ -210,7 +210,7 @@ def rows(words: list[str]) -> Iterator[str]:
             try:
                 scores, cam = write(path, x)
             except ImportError as error:
-                yield f"{name:26} left out: {error}"
+                yield f"{name:26} not measured: {error}"
                 continue
             size = sum(each.stat().st_size for each in path.parent.iterdir())
             first, again = load(path, cache), load(path, cache)

@@ -141,6 +141,19 @@ def test_help_names_the_tasks():
 
 def test_a_tiny_run(tmp_path):
     file = tmp_path / "bench.json"
+    tasks = ["convs", "grad_cam5"]
+    text = command(
+        *TINY, *("--against", "none", "--batch", "1", "--tasks", ",".join(tasks), "--json", file)
+    )
+    assert text.count("gradcam, five classes") == 1
+    (table,) = json.loads(file.read_text())["tables"]
+    assert [result["task"] for result in table["results"]] == tasks
+    assert all(len(result["gradcam"]["milliseconds"]) == 2 for result in table["results"])
+
+
+@pytest.mark.slow
+def test_a_tiny_run_of_all_tasks(tmp_path):
+    file = tmp_path / "bench.json"
     text = command(*TINY, "--against", "none", "--batch", "2,1", "--layers", "--json", str(file))
     assert text.count("gradcam, five classes") == 2
     assert text.count("gradcam explain") == 1
@@ -160,7 +173,7 @@ def test_programs_that_are_not_installed_are_listed(tmp_path, monkeypatch):
     for name in ("torch", "onnxruntime", "openvino"):
         (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError(name={name!r})")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    text = command(*TINY, "--batch", "1", "--tasks", "forward,start")
+    text = command(*TINY, "--rounds", "1", "--batch", "1", "--tasks", "forward,start")
     for message in (
         "PyTorch: torch is not installed",
         "PyTorch, tuned: torch is not installed",

@@ -1,4 +1,4 @@
-"""Caffemodels: what protobuf wrote is read to the bit, in place; what is wrong is told."""
+"""Caffemodels: files of protobuf are read bit for bit, in place; wrong ones are refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def layer(*blobs: bytes, name: str = "fc") -> bytes:
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads bytes as a file."""
+    """Reads bytes from a file."""
 
     def of(data: bytes):
         path = tmp_path / "x.caffemodel"
@@ -52,7 +52,7 @@ def one_blob(read, *fields) -> np.ndarray:
 
 @pytest.mark.parametrize("name, file", [("vgg16", "vgg16_v1"), ("vgg11", "vgg11_new")])
 def test_files_of_protobuf(name, file):
-    """The old kind of layers and the new; every bit, the order, no layer without weights."""
+    """Both types of layers: every bit, the order, only layers with weights."""
     found = load(DATA / f"{file}.caffemodel")
     tensors = small_vggs.tensors(name)
     weighty = [(c, t) for c, t, _ in vggs.layers(name) if f"{t}.weight" in tensors]
@@ -107,7 +107,7 @@ def test_every_way_to_write_a_blob(fields, read):
     np.testing.assert_array_equal(found, VALUES)
 
 
-def test_converted_types_are_told(read):
+def test_converted_types_are_reported(read):
     blobs = message(SHAPE, NUMBERS), message(SHAPE, (8, bytes(48)))
     assert read(net(layer(*blobs))).dtypes == {"fc.bias": "float64"}
 
@@ -143,7 +143,7 @@ def test_truncated_at_any_byte(tmp_path):
     for end in [*range(600), *range(600, len(data), 37)]:
         path.write_bytes(data[:end])
         try:
-            cut = caffemodel.read(path)  # between two layers: a shorter net, which is no VGG
+            cut = caffemodel.read(path)  # between two layers: a shorter net, not a VGG
         except WeightsError as error:
             assert str(error).startswith(f"{path}: ")
         else:
@@ -153,7 +153,7 @@ def test_truncated_at_any_byte(tmp_path):
 
 
 def test_bit_flips(tmp_path):
-    """Read or refused, with nothing else; numbers themselves are not protected by the format."""
+    """Read or refused, no other error; the format does not protect the numbers themselves."""
     data = (DATA / "vgg11_new.caffemodel").read_bytes()
     assert refused_flips(caffemodel.read, data, tmp_path / "flipped", 400) > 50
 
@@ -162,19 +162,19 @@ LENGTH = wire.tag(7, wire.BYTES)
 WRONG = {
     "a varint that never ends": (LENGTH + b"\xff" * 30, "number that does not end"),
     "a varint of 65 bits": (LENGTH + b"\xff" * 9 + b"\x02", "more than 64 bits"),
-    "a length beyond the end": (LENGTH + varint(100), "claims 100 bytes, 0 are left"),
+    "a length beyond the end": (LENGTH + varint(100), "claims 100 bytes, 0 follow"),
     "a length of 2^63": (LENGTH + varint(1 << 63), "claims 9223372036854775808 bytes"),
     "a group": (wire.tag(7, wire.GROUP) + wire.tag(7, wire.END_GROUP), "group"),
     "the end of a group": (wire.tag(7, wire.END_GROUP), "group"),
-    "wire type 6": (wire.tag(7, 6), "no known type"),
-    "field 0": (b"\x00\x00", "0 is no number of a field"),
-    "field 2^29": (varint(1 << 32) + b"\x00", "no number of a field"),
+    "wire type 6": (wire.tag(7, 6), "an unknown type"),
+    "field 0": (b"\x00\x00", "0 is not a valid field number"),
+    "field 2^29": (varint(1 << 32) + b"\x00", "not a valid field number"),
     "half a float": (wire.tag(5, wire.FIXED32) + b"\x00\x00", "cut off"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_no_message(case, read):
+def test_messages_that_are_wrong(case, read):
     data, says = WRONG[case]
     for file in (
         net(layer(message(SHAPE, NUMBERS))) + data,
@@ -196,13 +196,13 @@ BLOBS = {
     "zero": ([(7, message((1, 0), (1, 1 << 62))), (5, b"")], "has shape"),
     "33 dimensions": ([(7, message(*[(1, 1)] * 33)), (5, 1.0)], "more than 32 integers"),
     "endless dimensions": ([(7, message((1, bytes(10_000)))), NUMBERS], "at most 32 integers"),
-    "two shapes": ([SHAPE, SHAPE, NUMBERS], "stands 2 times"),
+    "two shapes": ([SHAPE, SHAPE, NUMBERS], "occurs 2 times"),
     "twice": ([SHAPE, NUMBERS, (8, bytes(48))], "twice"),
     "NVIDIA's": ([SHAPE, (10, 2), (12, bytes(12))], "NVIDIA's or Intel's"),
-    "text as dimensions": ([(7, message((1, 1.0))), NUMBERS], "no list of at most 32 integers"),
+    "text as dimensions": ([(7, message((1, 1.0))), NUMBERS], "not a list of at most 32 integers"),
     "integers as numbers": ([SHAPE, (5, 3)], "does not hold numbers of 4 bytes"),
     "a number as a message": ([(7, 3), NUMBERS], "holds numbers, expected bytes"),
-    "old dimensions of bytes": ([(1, b"x"), NUMBERS], "is no integer"),
+    "old dimensions of bytes": ([(1, b"x"), NUMBERS], "is not an integer"),
 }
 
 
@@ -216,14 +216,14 @@ def test_blobs_that_are_wrong(case, read):
 
 BLOB = message(SHAPE, NUMBERS)
 NETS = {
-    "one layer twice": (net(layer(BLOB), layer(BLOB)), "two layers with weights are called 'fc'"),
+    "one layer twice": (net(layer(BLOB), layer(BLOB)), "two layers with weights are named 'fc'"),
     "old and new of one name": (
         net(layer(BLOB)) + message((2, message((4, "fc"), (6, BLOB)))),
         "two layers",
     ),
     "no weights": (net(message((1, "data"), (2, "Data"))), "no layer has weights"),
     "layers of 2013": (net(message((1, layer(BLOB))), field=2), "upgrade_net_proto_binary"),
-    "a name that is no text": (net(message((1, b"\xff"), (7, BLOB))), "not text"),
+    "a name that is not text": (net(message((1, b"\xff"), (7, BLOB))), "not text"),
     "a name without end": (net(layer(BLOB, name="x" * 5000)), "a text of 5000 bytes"),
 }
 

@@ -145,9 +145,9 @@ def test_copies_of_another_version_are_not_used(which, source, cache, monkeypatc
     assert converted.Copy(source).weights() is None
 
 
-def transposed(made):
+def transposed(made, name="vgg11"):
     """Return a VGG-11 as ONNX, with transposed matrices, Gemm's default."""
-    ops = onnx_files.layers("vgg11", made)
+    ops = onnx_files.layers(name, made)
     for op in ops:
         if op.op == "Gemm":
             op.attributes = {"transB": 0}
@@ -184,6 +184,20 @@ def test_onnx_models_in_one_file_have_a_copy(tmp_path, cache, monkeypatch):
         right = gradcam.vgg11(made).forward(X).scores
         np.testing.assert_array_equal(gradcam.load(path).forward(X).scores, right)
         monkeypatch.setattr(weights, "load", never)
+    assert len(files(cache)) == 1
+
+
+def test_the_epsilon_of_an_onnx_model_is_kept(tmp_path, cache, monkeypatch):
+    path = tmp_path / "m.onnx"
+    ops = transposed(tensors("vgg11_bn"), "vgg11_bn")
+    for op in ops:
+        if op.op == "BatchNormalization":
+            op.attributes = {"epsilon": 0.5}
+    path.write_bytes(onnx_files.model(ops))
+    right = gradcam.load(weights.load(path)).forward(X).scores
+    gradcam.load(path)
+    monkeypatch.setattr(weights, "load", never)
+    np.testing.assert_array_equal(gradcam.load(path).forward(X).scores, right)
     assert len(files(cache)) == 1
 
 

@@ -1,4 +1,4 @@
-"""Keras's files: those that Keras wrote (data/), other ways to store the same, hostile ones."""
+"""Keras's files: those that Keras wrote (data/), other ways to store the same, malicious ones."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_packed_again_with_deflate(members, tmp_path):
 
 
 def test_names_and_order_come_from_the_configuration(members, tmp_path):
-    """Before 3.10 Keras wrote no layers' names into the HDF5 file."""
+    """Before 3.10 Keras did not write the names of layers into the HDF5 file."""
     content = io.BytesIO(members["model.weights.h5"])
     with h5py.File(content, "r+") as file:
         for group in file["layers"].values():
@@ -101,7 +101,7 @@ def test_names_and_order_come_from_the_configuration(members, tmp_path):
 
 
 @pytest.mark.parametrize("config", [b"[]", b"{}", b'{"config": {"layers": [3, {}, null]}}', b"3"])
-def test_a_configuration_without_layers_is_passed_over(config, members, tmp_path):
+def test_a_configuration_without_layers_is_skipped(config, members, tmp_path):
     path = packed(tmp_path / "c.keras", members | {"config.json": config})
     assert list(keras.read(path).tensors) == list(SHAPES)
 
@@ -110,9 +110,9 @@ REFUSED_ARCHIVES = {
     "no config": ({"config.json": None}, "config.json"),
     "no weights": ({"model.weights.h5": None}, "without model.weights.h5"),
     "shards": ({"model.weights.json": b"{}"}, "several shards"),
-    "no JSON": ({"config.json": b"{"}, "no JSON"),
-    "deep JSON": ({"config.json": b'{"config":' * 100_000}, "no JSON"),
-    "no HDF5": ({"model.weights.h5": b"no HDF5"}, "HDF5"),
+    "not JSON": ({"config.json": b"{"}, "not JSON"),
+    "deep JSON": ({"config.json": b'{"config":' * 100_000}, "not JSON"),
+    "not HDF5": ({"model.weights.h5": b"not HDF5"}, "HDF5"),
     "an empty file": ({"model.weights.h5": b""}, "HDF5"),
 }
 
@@ -131,7 +131,7 @@ def test_archives_that_are_refused(name, method, members, tmp_path):
 
 
 def written(path: Path, **datasets) -> Path:
-    """A file of one fully connected layer, its two variables written as they are told."""
+    """A file of one fully connected layer, with these two variables."""
     with h5py.File(path, "w") as file:
         group = file.create_group("layers/dense/vars")
         for name, arguments in datasets.items():
@@ -149,7 +149,7 @@ STORED = {
     "big-endian": ({"dtype": ">f4"}, False),
     "half": ({"dtype": "<f2"}, False),
     "double": ({"dtype": "<f8"}, False),
-    "as it is": ({}, True),
+    "uncompressed": ({}, True),
 }
 
 
@@ -191,8 +191,8 @@ def test_bfloat16_integers_and_compact_datasets(tmp_path):
     assert tensors["nothing/kernel"].shape == (0, 4)
 
 
-def test_a_file_that_begins_after_a_block_of_the_users(tmp_path):
-    """Offsets count from the beginning of the file, not of what HDF5 put there."""
+def test_a_file_that_begins_after_a_user_block(tmp_path):
+    """Offsets count from the beginning of the file, not of the HDF5 data."""
     with h5py.File(tmp_path / "w.h5", "w", userblock_size=1024) as file:
         file.create_dataset("layers/dense/vars/0", data=VALUES)
     tensors = keras.read(tmp_path / "w.h5").tensors
@@ -248,8 +248,8 @@ def test_groups_named_after_attributes_have_no_order(places, ordered, tmp_path):
     assert keras.read(tmp_path / "w.h5").ordered == ordered
 
 
-def test_names_of_the_years_between(tmp_path):
-    """As TensorFlow made them unique, and models within models."""
+def test_names_of_keras_2(tmp_path):
+    """With TensorFlow's suffixes for unique names, and models within models."""
     one = np.ones((2, 2), np.float32)
     path = legacy(
         tmp_path / "w.h5",
@@ -271,11 +271,11 @@ def test_names_of_the_years_between(tmp_path):
         "dense_1/bias",
         "convolution2d_1/kernel",
         "convolution2d_1/bias",
-        "branch/branch/fc1/kernel:0",  # the name fc1/kernel is another layer's already
+        "branch/branch/fc1/kernel:0",  # another layer has the name fc1/kernel
         "other/kernel",
     ]
     assert weights.metadata == {"keras_version": "2.1.0"}
-    assert not weights.ordered  # a model within lists what is trained before what is frozen
+    assert not weights.ordered  # a nested model lists trainable weights first
 
 
 def test_many_names_in_several_attributes(tmp_path):
@@ -412,11 +412,11 @@ def long_attribute(group, file, folder):
     (folder / "latest").replace(file.filename)
 
 
-HOSTILE = {
+MALICIOUS = {
     soft_link: "a soft link",
     external_link: "a link to another file",
     external_storage: "values in another file",
-    virtual: "put together from other",
+    virtual: "composed of other",
     second_name: "two names",
     cycle: "two names",
     named_type: "neither group nor dataset",
@@ -435,30 +435,30 @@ HOSTILE = {
     never_written: "needs 4000000000000 bytes, 0 are stored",
     chunks_never_written: "chunks",
     one_chunk_of_many: "only 1 of its 100 chunks",
-    huge_chunk: "larger than the whole",
+    huge_chunk: "larger than the dataset",
     bomb: "are stored",
     unknown_filter: "filter 305",
     long_attribute: "longer than",
 }
 
 
-@pytest.mark.parametrize("build", HOSTILE, ids=lambda build: build.__name__)
-def test_what_a_weight_file_need_not_hold_is_refused(build, tmp_path):
-    path = tmp_path / "hostile.h5"
+@pytest.mark.parametrize("build", MALICIOUS, ids=lambda build: build.__name__)
+def test_objects_that_weight_files_do_not_need_are_refused(build, tmp_path):
+    path = tmp_path / "malicious.h5"
     with h5py.File(path, "w") as file:
         group = file.create_group("layers/dense/vars")
         group.create_dataset("0", data=VALUES)
         build(group, file, tmp_path)
     size = path.stat().st_size
-    with open(path, "rb") as file, pytest.raises(hdf5_child.Refused, match=HOSTILE[build]):
+    with open(path, "rb") as file, pytest.raises(hdf5_child.Refused, match=MALICIOUS[build]):
         hdf5_child.describe(hdf5_child.Window(file.fileno(), 0, size), size)
 
 
-def test_a_refusal_is_told_by_the_child(tmp_path):
-    path = tmp_path / "hostile.h5"
+def test_a_refusal_of_the_child(tmp_path):
+    path = tmp_path / "malicious.h5"
     with h5py.File(path, "w") as file:
         soft_link(file.create_group("layers/dense/vars"), file, tmp_path)
-    with pytest.raises(WeightsError, match=r"hostile\.h5: .*layers/dense/vars/1 is a soft link"):
+    with pytest.raises(WeightsError, match=r"malicious\.h5: .*layers/dense/vars/1 is a soft link"):
         keras.read(path)
 
 
@@ -481,14 +481,14 @@ WRONG = {
     "a layer's group is missing": (_without("fc1"), "'fc1' but has no group"),
     "a dataset is missing": (_without("fc1/fc1_W_1:0"), "no such dataset"),
     "a name leads nowhere": (_attribute("fc1", "weight_names", [b"../x"]), "no such dataset"),
-    "names are numbers": (_attribute("fc1", "weight_names", [1, 2]), "no list of names"),
-    "names are one text": (_attribute("fc1", "weight_names", b"x"), "no list of names"),
-    "a layer comes twice": (_attribute("/", "layer_names", [b"fc1", b"fc1"]), "twice"),
-    "a name is no text": (_attribute("fc1", "weight_names", [b"\xff"]), "damaged"),
+    "names are numbers": (_attribute("fc1", "weight_names", [1, 2]), "not a list of names"),
+    "names are one text": (_attribute("fc1", "weight_names", b"x"), "not a list of names"),
+    "a layer occurs twice": (_attribute("/", "layer_names", [b"fc1", b"fc1"]), "twice"),
+    "a name is not text": (_attribute("fc1", "weight_names", [b"\xff"]), "damaged"),
     "Theano's backend": (_attribute("/", "backend", b"theano"), "Theano's order"),
     "no layers": (_attribute("/", "layer_names", np.zeros(0)), "without Keras weights"),
-    "a configuration of numbers": (_attribute("/", "model_config", [1.0, 2.0]), "no JSON"),
-    "a configuration that is no JSON": (_attribute("/", "model_config", "{"), "no JSON"),
+    "a configuration of numbers": (_attribute("/", "model_config", [1.0, 2.0]), "not JSON"),
+    "a configuration that is not JSON": (_attribute("/", "model_config", "{"), "not JSON"),
 }
 
 
@@ -503,7 +503,7 @@ def test_files_with_something_wrong(name, tmp_path):
         keras.read(path)
 
 
-def test_theanos_files_are_told_by_their_shapes(tmp_path):
+def test_theanos_files_are_recognised_by_their_shapes(tmp_path):
     kernels = {
         "conv_1": {"conv_1_W": np.ones((8, 3, 3, 3))},
         "conv_2": {"c_W": np.ones((8, 8, 3, 3))},
@@ -541,7 +541,7 @@ def test_truncated(name, tmp_path):
 
 
 def _says(program: str):
-    """In place of the child: another program, with the same pipes."""
+    """Instead of the child: another program, with the same pipes."""
     return lambda *_: subprocess.Popen(
         [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
@@ -552,16 +552,16 @@ def _says(program: str):
 
 ENDS = {
     "a crash": (f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})", "crashed.*-11"),
-    "silence": ("", "crashed.*status 0|came to no end"),
-    "no JSON": ("print('?')", "damaged"),
+    "silence": ("", "crashed.*status 0|timed out"),
+    "not JSON": ("print('?')", "damaged"),
     "other JSON": ("print('{}')", "damaged"),
     "half a line": ("print('{', end='')", "damaged"),
-    "a place before the file": (
+    "an offset before the file": (
         'print(\'{"groups": [], "datasets": [{"path": "a", "shape": [1], "dtype": '
         '"<f4", "offset": -9}]}\')',
         "damaged",
     ),
-    "a place behind the file": (
+    "an offset behind the file": (
         'print(\'{"groups": [], "datasets": [{"path": "a", "shape": [1], "dtype": '
         '"<f4", "offset": 9999999}]}\')',
         "beyond the file",
@@ -577,24 +577,24 @@ def test_a_child_that_fails_is_a_damaged_file(name, monkeypatch):
         keras.read(DATA / "small.h5")
 
 
-def test_a_child_that_never_answers_is_ended(monkeypatch):
+def test_a_child_that_does_not_answer_is_killed(monkeypatch):
     monkeypatch.setattr(hdf5, "_start", _says("import time; time.sleep(600)"))
     monkeypatch.setattr(hdf5, "TABLE_SECONDS", 0)
-    monkeypatch.setattr(hdf5, "_SLACK", 0.1)
-    with pytest.raises(WeightsError, match="came to no end"):
+    monkeypatch.setattr(hdf5, "_WAITING_SECONDS", 0.1)
+    with pytest.raises(WeightsError, match="timed out"):
         keras.read(DATA / "small.h5")
 
 
 def test_a_file_that_crashes_the_library():
-    """Found by fuzzing: HDF5 2.0 reads beyond its memory. A mended one may say what is wrong."""
+    """Found by fuzzing: HDF5 2.0 reads beyond its memory. Other versions can refuse the file."""
     with pytest.raises(WeightsError, match=r"crashes_libhdf5\.h5: (damaged as|unreadable as) HDF5"):
         keras.read(DATA / "crashes_libhdf5.h5")
 
 
 def test_a_file_that_the_library_never_finishes(monkeypatch):
-    """Found by fuzzing: HDF5 2.0 walks in a circle."""
+    """Found by fuzzing: HDF5 2.0 loops without end."""
     monkeypatch.setattr(hdf5, "TABLE_SECONDS", 0)
-    monkeypatch.setattr(hdf5, "_SLACK", 1)
+    monkeypatch.setattr(hdf5, "_WAITING_SECONDS", 1)
     with pytest.raises(WeightsError, match=r"stops_libhdf5\.h5: (damaged as|unreadable as) HDF5"):
         keras.read(DATA / "stops_libhdf5.h5")
 
@@ -626,7 +626,7 @@ def test_compressed_values_that_are_damaged(tmp_path):
 
 
 def test_windows_of_a_file(tmp_path):
-    """What h5py is shown of a .keras file begins and ends where the member does."""
+    """The window of a .keras file begins and ends with the member."""
     (tmp_path / "f").write_bytes(bytes(range(100)))
     with open(tmp_path / "f", "rb") as file:
         window = hdf5_child.Window(file.fileno(), 10, 20)

@@ -1,4 +1,4 @@
-"""NumPy's .npz as others wrote it, and as nobody should: what a member may claim, and what not."""
+"""NumPy's .npz: files of other programs, and malicious ones."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_stored_members_are_mapped_and_deflated_ones_read(tmp_path):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_headers_of_python_2(method, tmp_path, recwarn):
-    """Such as the weights of 2016: whole numbers were written with an L."""
+    """As in the weights of 2016: integers have the suffix L."""
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (4L, 6L), }\n"
     path = zipped(tmp_path / "w.npz", {"a.npy": headed(header)}, method)
     np.testing.assert_array_equal(npz.read(path).tensors["a"], VALUES)
@@ -76,7 +76,7 @@ def described(descr: str = "'<f4'", order: str = "False", shape: str = "(4, 6)")
     return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n".encode()
 
 
-HOSTILE = {
+MALICIOUS = {
     "a header of 4 GB": headed(described(), version=2)[:8] + b"\xff" * 4 + VALUES.tobytes(),
     "a long header": headed(described() + b" " * 10_000),
     "a header that nests": headed(b"(" * 4000 + b")" * 4000),
@@ -103,10 +103,12 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_members_are_refused(name, method, tmp_path):
-    path = zipped(tmp_path / "hostile.npz", {"good.npy": member(), "a.npy": HOSTILE[name]}, method)
-    with pytest.raises(WeightsError, match=r"hostile\.npz: a\.npy: "):
+@pytest.mark.parametrize("name", MALICIOUS)
+def test_malicious_members_are_refused(name, method, tmp_path):
+    path = zipped(
+        tmp_path / "malicious.npz", {"good.npy": member(), "a.npy": MALICIOUS[name]}, method
+    )
+    with pytest.raises(WeightsError, match=r"malicious\.npz: a\.npy: "):
         npz.read(path)
 
 
@@ -120,27 +122,27 @@ def changed(path: Path, name: bytes, offset: int, value: bytes) -> Path:
 
 
 COMPRESSED, SIZE, METHOD, FLAGS, OFFSET = 20, 24, 10, 8, 42
-"""Where these lie in a directory's entry."""
+"""Offsets of these fields in an entry of the directory."""
 
 
-def test_a_member_that_claims_more_than_deflate_can_give(tmp_path):
+def test_a_member_that_claims_more_than_deflate_can_produce(tmp_path):
     path = zipped(tmp_path / "bomb.npz", {"a.npy": member()}, zipfile.ZIP_DEFLATED)
-    with pytest.raises(WeightsError, match="cannot hold the 4294967294 it claims"):
+    with pytest.raises(WeightsError, match="cannot contain the 4294967294 it claims"):
         npz.read(changed(path, b"a.npy", SIZE, struct.pack("<I", 2**32 - 2)))
 
 
 @pytest.mark.parametrize("more", [-1, 1, 1000])
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_a_member_that_lies_about_its_size(method, more, tmp_path):
+def test_a_member_with_a_wrong_size(method, more, tmp_path):
     content = member()
-    path = zipped(tmp_path / "lie.npz", {"a.npy": content}, method)
-    with pytest.raises(WeightsError, match=r"lie\.npz: a\.npy"):
+    path = zipped(tmp_path / "wrong.npz", {"a.npy": content}, method)
+    with pytest.raises(WeightsError, match=r"wrong\.npz: a\.npy"):
         npz.read(changed(path, b"a.npy", SIZE, struct.pack("<I", len(content) + more)))
 
 
 def test_members_that_share_their_bytes(tmp_path):
     path = zipped(tmp_path / "o.npz", {"a.npy": member(), "b.npy": member()})
-    with pytest.raises(WeightsError, match="lies over another member"):
+    with pytest.raises(WeightsError, match="overlaps another member"):
         npz.read(changed(path, b"b.npy", OFFSET, struct.pack("<I", 0)))
 
 
@@ -149,7 +151,7 @@ def test_a_member_over_the_directory(tmp_path):
     with zipfile.ZipFile(path) as archive:
         size = archive.infolist()[0].file_size
     changed(path, b"a.npy", SIZE, struct.pack("<I", size + 40))
-    with pytest.raises(WeightsError, match="over the directory"):
+    with pytest.raises(WeightsError, match="overlaps the directory"):
         npz.read(changed(path, b"a.npy", COMPRESSED, struct.pack("<I", size + 40)))
 
 
@@ -181,7 +183,7 @@ def test_damage_within_deflated_bytes(tmp_path):
 
 
 def test_a_directory_without_end_is_not_read(tmp_path):
-    """A directory is read whole and kept as objects: it may not be as long as it likes."""
+    """The directory is read as a whole and kept as objects: its size is bounded."""
     path = tmp_path / "long.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.npy", member())
@@ -197,7 +199,7 @@ def test_a_directory_without_end_is_not_read(tmp_path):
         npz.read(path)
 
 
-def test_what_has_no_room_in_memory_is_not_inflated(tmp_path):
+def test_members_that_do_not_fit_into_memory_are_not_decompressed(tmp_path):
     np.savez_compressed(tmp_path / "z.npz", a=np.zeros(1 << 20, np.float32))
     _core._pretend_memory(1 << 20)
     try:

@@ -212,7 +212,7 @@ def test_the_model_is_loaded_once():
 
 
 def test_a_short_evaluation_reaches_the_expected_figures():
-    figures = evaluate(40, methods=("grad_cam", "saliency"))
+    figures = evaluate(20, methods=("grad_cam", "saliency"))
     one, two = figures["one"], figures["two"]
     assert one["accuracy"] >= 0.9
     assert two["accuracy"] >= 0.8

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import reference
 from helpers import assert_close
+from passes import computed, run
 
 from gradcam import _core
-
-RULES = ["gradient", "guided", "deconvnet"]
 
 
 def chain(name: str, pools, *, size=(13, 10), batch=2) -> nets.Case:
@@ -31,7 +30,7 @@ def chain(name: str, pools, *, size=(13, 10), batch=2) -> nets.Case:
 
 
 def joined(b, rng):
-    """The pooled map is read twice on the way to the scores, and once beside it."""
+    """The pooled map is read twice on the way to the scores, and once by another layer."""
     x = b.relu(b.conv(0, nets.kernel(rng, 6, 3, 3, 3), padding=1))
     x = b.max_pool(x, 2)
     both = b.concatenate([b.flatten(x), b.flatten(b.add([x, x]))])
@@ -40,13 +39,13 @@ def joined(b, rng):
 
 
 def read_beside(b, rng):
-    """Another reader of the map, which does not feed the last layer, takes nothing away."""
+    """Another reader of the map, which does not feed the last layer, changes nothing."""
     x = b.relu(b.conv(0, nets.kernel(rng, 6, 3, 3, 3), padding=1))
     b.linear(b.flatten(x), nets.kernel(rng, 4, 6 * 48))
     b.linear(b.flatten(b.max_pool(x, 2)), nets.kernel(rng, 4, 72))
 
 
-# Those that the sums of weights answer, for the ReLU, layer 2.
+# Computed from the sums of weights, for the ReLU, layer 2.
 SHORT = [
     chain("max", lambda b, x: b.max_pool(x, 2), size=(12, 8)),
     chain("max-odd", lambda b, x: b.max_pool(x, 2)),
@@ -66,51 +65,54 @@ LONG = [
 ]
 
 
-def run(case):
-    """The core's network and tape, and the twin's record."""
-    ours, twin = case.build(_core.NetworkBuilder), case.build(reference.Builder)
-    x = case.pictures()
-    tape = ours.forward(x, keep=range(len(ours)))
-    return ours, tape, twin.forward(x, {i: tape.activation(i) for i in twin.deciding()})
-
-
-def expected_means(record, layer, seeds, wanted, rule):
-    (gradient,) = record.backward(layer, seeds, [wanted], rule)
+def mean(gradient):
+    """The mean over the positions of maps, and vectors as they are."""
     return gradient if gradient.ndim == 3 else gradient.mean((3, 4))
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("case", [*SHORT, *LONG, *nets.GRAPHS], ids=nets.case_id)
-def test_any_layer_from_any_layer(case, rule, cpu_level):
-    ours, tape, record = run(case)
-    for layer in range(len(ours)):
-        seeds = nets.normal(np.random.default_rng(layer), 3, *record.outputs[layer].shape)
-        for wanted in range(len(ours)):
-            found = tape.pooled_gradient(layer, seeds, wanted, rule)
-            assert_close(found, expected_means(record, layer, seeds, wanted, rule), "network")
+@pytest.mark.parametrize("case", [*SHORT, *LONG, *nets.SMALL_GRAPHS], ids=nets.case_id)
+def test_any_layer_from_any_layer(case, fast_level):
+    made = computed(case, fast_level)
+    for layer in range(len(made.network)):
+        seeds = nets.normal(np.random.default_rng(layer), 2, *made.record.outputs[layer].shape)
+        wanted = sorted({*range(layer + 1), made.last})  # the last one is not fed: zeros
+        expected = made.record.backward(layer, seeds, wanted, "guided")
+        for number, gradient in zip(wanted, expected, strict=True):
+            found = made.tape.pooled_gradient(layer, seeds, number, "guided")
+            assert_close(found, mean(gradient), "network")
+
+
+@pytest.mark.parametrize("rule", ["gradient", "deconvnet"])
+@pytest.mark.parametrize("case", [*SHORT, *LONG], ids=nets.case_id)
+def test_the_other_rules(case, rule, fast_level):
+    """From the last layer to the maps that the poolings read."""
+    made = computed(case, fast_level)
+    seeds = nets.normal(np.random.default_rng(0), 2, *made.record.outputs[made.last].shape)
+    (expected,) = made.record.backward(made.last, seeds, [2], rule)
+    found = made.tape.pooled_gradient(made.last, seeds, 2, rule)
+    assert_close(found, mean(expected), "network")
 
 
 @pytest.mark.parametrize("case", [*SHORT, *LONG], ids=nets.case_id)
-def test_both_ways_agree(case, cpu_level):
-    ours, tape, _ = run(case)
-    last = len(ours) - 1
+def test_both_ways_agree(case, fast_level):
+    made = run(case)
+    tape, last = made.tape, made.last
     seeds = nets.normal(np.random.default_rng(0), 5, *tape.activation(last).shape)
     before = _core._live_allocations()
     pooled = tape.pooled_gradient(last, seeds, 2)
-    made = _core._live_allocations() - before
-    assert made == (2 if case in SHORT else 0), "sums of weights are made where they help"
+    kept = _core._live_allocations() - before
+    assert kept == (2 if case in SHORT else 0), "sums of weights are stored where they help"
     means = _core.channel_mean(tape.backward(last, seeds, [2])[0])
     np.testing.assert_allclose(pooled, means, rtol=1e-5, atol=1e-5 * np.abs(means).max())
     np.testing.assert_array_equal(tape.pooled_gradient(last, seeds, 2), pooled)
-    assert _core._live_allocations() - before == made, "once"
+    assert _core._live_allocations() - before == kept, "once"
 
 
 def test_sums_go_with_their_network():
     before = _core._live_allocations()
-    ours, tape, record = run(SHORT[0])
-    last = len(ours) - 1
-    tape.pooled_gradient(last, nets.normal(np.random.default_rng(0), 1, 2, 6), 2)
-    del ours, tape, record
+    made = run(SHORT[0])
+    made.tape.pooled_gradient(made.last, nets.normal(np.random.default_rng(0), 1, 2, 6), 2)
+    del made
     assert _core._live_allocations() == before
 
 
@@ -129,10 +131,9 @@ def test_one_map_that_comes_in_several_sizes():
 def test_the_first_use_by_many_threads_at_once():
     case = SHORT[3]
     seeds = nets.normal(np.random.default_rng(0), 2, 2, 6)
-    _, tape, _ = run(case)
-    expected = tape.pooled_gradient(9, seeds, 2)
+    expected = run(case).tape.pooled_gradient(9, seeds, 2)
     for _ in range(10):
-        _, tape, _ = run(case)
+        tape = run(case).tape
         with ThreadPoolExecutor(8) as pool:
             calls = [pool.submit(tape.pooled_gradient, 9, seeds, 2) for _ in range(8)]
             for call in calls:
@@ -143,16 +144,16 @@ def test_the_number_of_threads_changes_no_bit(threads):
     results = []
     for count in (1, 2, 3):
         _core.set_num_threads(count)
-        ours, tape, _ = run(chain("wide", lambda b, x: b.max_pool(x, 2), size=(40, 34)))
+        made = run(chain("wide", lambda b, x: b.max_pool(x, 2), size=(40, 34)))
         seeds = nets.normal(np.random.default_rng(0), 5, 2, 6)
-        results.append(tape.pooled_gradient(len(ours) - 1, seeds, 2))
+        results.append(made.tape.pooled_gradient(made.last, seeds, 2))
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
 
 
 def test_refused():
-    ours, tape, _ = run(SHORT[0])
-    last = len(ours) - 1
+    made = run(SHORT[0])
+    network, tape, last = made.network, made.tape, made.last
     seeds = np.ones((1, 2, 6), np.float32)
     with pytest.raises(ValueError, match="layer 99"):
         tape.pooled_gradient(last, seeds, 99)
@@ -166,9 +167,9 @@ def test_refused():
         tape.pooled_gradient(last, seeds, 2, "lrp")
     with pytest.raises(TypeError):
         tape.pooled_gradient(last, seeds, [2])
-    unrecorded = ours.forward(np.ones((2, 3, 12, 8)), record=False)
+    unrecorded = network.forward(np.ones((2, 3, 12, 8)), record=False)
     with pytest.raises(ValueError, match="record"):
         unrecorded.pooled_gradient(last, seeds, 2)
-    short = ours.forward(np.ones((1, 3, 12, 8)), until=2)
+    short = network.forward(np.ones((1, 3, 12, 8)), until=2)
     with pytest.raises(ValueError, match="not computed"):
         short.pooled_gradient(last, seeds, 2)

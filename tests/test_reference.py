@@ -15,7 +15,11 @@ def test_the_cases_have_names_of_their_own():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("case", nets.ALL, ids=nets.case_id)
+# The twin has one convolution, whatever algorithm the core would choose.
+CASES = [case for case in nets.ALL if case not in nets.WINOGRAD + nets.DRAWN]
+
+
+@pytest.mark.parametrize("case", CASES, ids=nets.case_id)
 def test_gradient_is_the_slope(case):
     """(f(x + h d) - f(x - h d)) / 2h = gradient . d, for f = sum(seed * last layer)."""
     rng = np.random.default_rng(3)
@@ -34,8 +38,8 @@ def test_gradient_is_the_slope(case):
     assert np.sum(gradient[0] * direction) == pytest.approx(slope, rel=1e-6, abs=1e-7)
 
 
-# In these two, equal values that are not zero meet in a pooling window: no slope there either.
-SMOOTH = [case for case in nets.GRAPHS if case.name not in ("mobile", "relu-twice")]
+# In these two, pooling windows hold equal values that are not zero: there is no slope there.
+SMOOTH = [case for case in nets.SMALL_GRAPHS if case.name not in ("mobile", "relu-twice")]
 
 
 @pytest.mark.parametrize("case", SMOOTH, ids=nets.case_id)

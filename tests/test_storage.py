@@ -1,4 +1,4 @@
-"""Linear weights stored in 16 bits: exact widening, rounding at load, and what it costs."""
+"""Linear weights stored in 16 bits: rounding when loading, and exact conversion back."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_rounding(dtype):
     np.testing.assert_array_equal(np.signbit(found), np.signbit(values))
 
 
-def test_what_is_stored_so_already_is_not_copied():
+def test_arrays_of_the_right_type_are_not_copied():
     half = np.ones((3, 4), np.float16)
     assert stored(half, "float16") is half
     single = np.ones((3, 4), np.float32)
@@ -89,7 +89,7 @@ def test_both_directions(dtype, count, cpu_level):
 
 
 @pytest.mark.parametrize("dtype", ["float32", *HALVES])
-def test_a_vector_is_the_same_bits_in_any_company(dtype, cpu_level):
+def test_a_vector_has_the_same_bits_in_any_batch(dtype, cpu_level):
     rng = np.random.default_rng(0)
     builder = _core.NetworkBuilder(2100)
     builder.linear(builder.flatten(0), stored(nets.kernel(rng, 37, 2100), dtype), dtype=dtype)
@@ -129,7 +129,7 @@ def test_vgg(dtype):
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-def test_a_layer_of_ones_own(dtype):
+def test_a_single_layer(dtype):
     weight = nets.normal(np.random.default_rng(0), 4, 3)
     given = weight.astype(np.float16) if dtype == "float16" else weight
     layer = Layer("scores", "linear", weights={"weight": given}, attributes={"dtype": dtype})

@@ -14,12 +14,12 @@ from gradcam import _core
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "csrc").rglob("*.[ch]"))
-ROOMS = ["base", "kernels", "layers", "network", "python"]  # nothing includes upward
+FOLDERS = ["base", "kernels", "layers", "network", "python"]  # each includes those before it
 
 pytestmark = pytest.mark.skipif(not SOURCES, reason="the sources are not here")
 
 
-def room(path: Path) -> str:
+def folder(path: Path) -> str:
     """The folder right under csrc/, or "" for the public header beside them."""
     parts = path.relative_to(ROOT / "csrc").parts
     return parts[0] if len(parts) > 1 else ""
@@ -35,10 +35,10 @@ def included(path: Path) -> list[str]:
 
 
 def own(path: Path, name: str) -> Path | None:
-    """The file of ours that this file means by `name`."""
-    for folder in (path.parent, ROOT / "csrc", *(ROOT / "csrc" / each for each in ROOMS)):
-        if (folder / name).is_file():
-            return (folder / name).resolve()
+    """The file in csrc/ that this file means by `name`, or None."""
+    for place in (path.parent, ROOT / "csrc", *(ROOT / "csrc" / each for each in FOLDERS)):
+        if (place / name).is_file():
+            return (place / name).resolve()
     return None
 
 
@@ -46,56 +46,65 @@ def source_id(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_the_rooms_are_the_ones_known():
+def test_the_folders_are_the_known_ones():
     folders = {path.name for path in (ROOT / "csrc").iterdir() if path.is_dir()}
-    assert folders == set(ROOMS)
+    assert folders == set(FOLDERS)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=source_id)
-def test_nothing_includes_upward(path):
-    if not room(path):
-        assert all(own(path, name) is None for name in included(path))
-        return
-    for name in included(path):
-        target = own(path, name)
-        if target is not None and room(target):
-            assert ROOMS.index(room(target)) <= ROOMS.index(room(path)), f"includes {name}"
+def includes_upward(path: Path, name: str) -> bool:
+    """Whether `name` is a file of a later folder; the public header includes none at all."""
+    target = own(path, name)
+    if target is None or not folder(path):
+        return target is not None
+    return bool(folder(target)) and FOLDERS.index(folder(target)) > FOLDERS.index(folder(path))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=source_id)
-def test_only_the_python_room_knows_python(path):
-    names = included(path)
-    knows = any(name == "Python.h" or name.startswith("numpy/") for name in names)
-    knows |= bool(re.search(r"\bPy[A-Z_]\w*\s*\(", code(path)))
-    assert not knows or room(path) == "python"
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=source_id)
-def test_only_one_file_calls_the_blas(path):
-    calls = re.search(r"cblas_\w+\s*\(", code(path), flags=re.IGNORECASE)
-    assert not calls or source_id(path) == "csrc/layers/sgemm.c"
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=source_id)
-def test_kernels_never_allocate_or_print(path):
-    if room(path) == "kernels":
-        assert not re.search(
-            r"\b(malloc|calloc|realloc|free|printf|fprintf|abort|exit)\s*\(", code(path)
-        )
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=source_id)
-def test_every_file_says_what_it_does(path):
-    """In itself, or in its header."""
-    texts = [
-        each.read_text("utf-8").lstrip() for each in (path, path.with_suffix(".h")) if each.exists()
+def test_nothing_includes_upward():
+    wrong = [
+        (source_id(path), name)
+        for path in SOURCES
+        for name in included(path)
+        if includes_upward(path, name)
     ]
-    assert any(text.startswith("/*") for text in texts)
+    assert not wrong
 
 
-@pytest.mark.parametrize("package", ["matplotlib", "PIL", "click", "torch"])
-def test_importing_is_light(package):
-    assert run_python(f"import sys, gradcam; print({package!r} in sys.modules)") == "False"
+def uses_python(path: Path) -> bool:
+    names = included(path)
+    return any(name == "Python.h" or name.startswith("numpy/") for name in names) or bool(
+        re.search(r"\bPy[A-Z_]\w*\s*\(", code(path))
+    )
+
+
+def test_only_one_folder_uses_python():
+    assert {folder(path) for path in SOURCES if uses_python(path)} == {"python"}
+
+
+def test_only_one_file_calls_the_blas():
+    calls = re.compile(r"\b(cblas|openblas)_\w+\)?\s*\(")
+    callers = [source_id(path) for path in SOURCES if calls.search(code(path))]
+    assert callers == ["csrc/layers/sgemm.c"]
+
+
+def test_kernels_never_allocate_or_print():
+    calls = re.compile(r"\b(malloc|calloc|realloc|free|printf|fprintf|abort|exit)\s*\(")
+    kernels = [path for path in SOURCES if folder(path) == "kernels"]
+    assert kernels and not [source_id(path) for path in kernels if calls.search(code(path))]
+
+
+def is_described(path: Path) -> bool:
+    """Whether the file or its header begins with a comment."""
+    files = [each for each in (path, path.with_suffix(".h")) if each.exists()]
+    return any(each.read_text("utf-8").lstrip().startswith("/*") for each in files)
+
+
+def test_every_file_says_what_it_does():
+    assert not [source_id(path) for path in SOURCES if not is_described(path)]
+
+
+def test_importing_is_light():
+    heavy = {"matplotlib", "PIL", "click", "torch"}
+    assert run_python(f"import sys, gradcam; print({heavy!r} & set(sys.modules))") == "set()"
 
 
 def test_every_public_name_is_there():
@@ -105,7 +114,7 @@ def test_every_public_name_is_there():
 
 
 def stubbed(body: list[ast.stmt]) -> dict[str, ast.stmt]:
-    """The functions, classes and names that a stub states."""
+    """The functions, classes and names in a stub."""
     found: dict[str, ast.stmt] = {}
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -115,7 +124,7 @@ def stubbed(body: list[ast.stmt]) -> dict[str, ast.stmt]:
     return found
 
 
-def test_the_stub_of_the_core_says_what_is_there():
+def test_the_stub_of_the_core_is_complete():
     stub = ast.parse((ROOT / "gradcam" / "_core.pyi").read_text("utf-8"))
     names = stubbed(stub.body)
     there = {name for name in dir(_core) if not name.startswith("__") or name == "__version__"}

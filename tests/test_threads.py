@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import vggs
 from helpers import run_python
+from passes import RULES
 
 from gradcam import _core
 
 WORKERS = 8
-RULES = ["gradient", "guided", "deconvnet"]
 
 
 def vgg(divide: int = 16):
@@ -50,7 +50,7 @@ def same_bits(one, other) -> bool:
 
 
 @pytest.mark.parametrize("core_threads", [1, 2])
-def test_tapes_in_many_threads_do_not_meet(core_threads, threads, cpu_level):
+def test_tapes_in_many_threads_do_not_meet(core_threads, threads, fast_level):
     _core.set_num_threads(core_threads)
     network = vgg()
     alone = [work(network, seed) for seed in range(WORKERS)]
@@ -76,10 +76,10 @@ def test_one_tape_in_many_threads():
         assert same_bits(result, alone[i % WORKERS])
 
 
-def test_the_first_use_of_a_network_may_be_in_many_threads_at_once(cpu_level):
+def test_the_first_use_of_a_network_may_be_in_many_threads_at_once(fast_level):
     """Whatever is prepared at first use is prepared once, or the same twice."""
     expected = [work(vgg(), seed) for seed in range(WORKERS)]
-    for _ in range(5):
+    for _ in range(3):
         network, start = vgg(), threading.Barrier(WORKERS)
 
         def first(seed: int, network=network, start=start) -> list[np.ndarray]:

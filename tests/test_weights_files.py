@@ -1,4 +1,4 @@
-"""Weight files by their content: what is read, what is refused in which words, what is in them."""
+"""Weight files: recognising, refusing, describing and converting them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ TENSORFLOW_FOOTER = bytes(40) + bytes.fromhex("57fb808b247547db")
 FOREIGN = {
     "empty": (b"", "the file is empty"),
     "web page": (b"\n<!DOCTYPE html><html><body>Log in</body>", "a web page, not weights"),
-    "web page, plain": (b"<html>404 not found</html>", "an error page or needs a login"),
+    "web page, plain": (
+        b"<html>404 not found</html>",
+        "an error page, or the download needs a login",
+    ),
     "XML": (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "a web page, not weights"),
     "web page, long": (b"<html>" + "é".encode() * 4000, "a web page, not weights"),
     "LFS": (POINTER, "run git lfs pull"),
@@ -65,7 +68,7 @@ FOREIGN = {
     "JSON, a brace ninth": (b'{"a": 1,{', "a JSON text, not weights"),
     "text": (b"Repository not found\n", "a text, not weights"),
     "text, a brace ninth": (b"12345678{ no header }", "a text, not weights"),
-    "blanks": (b"  \n", "a text of blanks"),
+    "white space": (b"  \n", "a text of white space"),
     "gzip": (gzip.compress(b"anything"), "a gzip archive: unpack it first"),
     "tar": (tarred(), "a tar archive: unpack it first"),
     "PNG": (picture("png"), "a picture (PNG)"),
@@ -73,21 +76,27 @@ FOREIGN = {
     "WebP": (picture("webp"), "a picture (WebP)"),
     "npy": (single_array(), "a single NumPy array (.npy)"),
     "pickle": (pickle.dumps({"a": [1.0]}), "a Python pickle that torch.save did not write"),
-    "zip of others": (zipped("README.md", "a.jpg"), "a zip file that holds README.md, a.jpg"),
-    "zip of nothing": (zipped(), "a zip file that holds nothing"),
+    "zip of others": (
+        zipped("README.md", "a.jpg"),
+        "a zip file without weights; it contains README.md, a.jpg",
+    ),
+    "zip of nothing": (zipped(), "a zip file without weights; it contains nothing"),
     "zip, cut": (zipped("a.npy")[:-30], "a zip file (PyTorch, Keras or .npz?) that is damaged"),
     "TorchScript": (
         zipped("vgg/data.pkl", "vgg/constants.pkl", "vgg/code/vgg.py"),
-        "a TorchScript program, which is not run here",
+        "a TorchScript program, which is not executed here",
     ),
     "TensorFlow checkpoint": (b"\x00\x01\x02" + TENSORFLOW_FOOTER, "a TensorFlow checkpoint"),
-    "TensorFlow note": (b'model_checkpoint_path: "vgg_16.ckpt"\n', "the note of a TensorFlow"),
-    "zeros": (bytes(1000), "no weight file of a kind known here"),
+    "TensorFlow note": (
+        b'model_checkpoint_path: "vgg_16.ckpt"\n',
+        "the state file of a",
+    ),
+    "zeros": (bytes(1000), "not a weight file of a known format"),
 }
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_is_no_weight_file_is_told(name, tmp_path):
+def test_other_files_are_described(name, tmp_path):
     content, words = FOREIGN[name]
     path = tmp_path / "vgg16.pth"
     path.write_bytes(content)
@@ -106,7 +115,7 @@ CUT = [
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_what_is_cut_short_is_to_be_taken_again(name, tmp_path):
+def test_truncated_files_must_be_downloaded_again(name, tmp_path):
     if name == "small.h5":
         pytest.importorskip("h5py", reason="reads HDF5 files")
     content = (DATA / name).read_bytes()
@@ -116,7 +125,7 @@ def test_what_is_cut_short_is_to_be_taken_again(name, tmp_path):
         weights.load(path)
 
 
-def test_folders_are_told(tmp_path):
+def test_folders_are_described(tmp_path):
     with pytest.raises(IsADirectoryError, match="a folder, not a weight file"):
         weights.load(tmp_path)
     (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01")
@@ -125,7 +134,7 @@ def test_folders_are_told(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["vgg16.pth", "vgg16.h5", "vgg16", "x.onnx"])
-def test_the_name_says_nothing(name, tmp_path):
+def test_the_name_has_no_effect(name, tmp_path):
     made = gradcam.vgg16.random_tensors(width=2, fc=4, classes=3)
     weights.save(made, tmp_path / name)
     np.savez(tmp_path / "numpy.npz", **made)
@@ -165,7 +174,7 @@ def test_published_weights_are_fetched_for_their_architecture(name, tmp_path, mo
     with pytest.raises(ValueError, match=rf"gradcam\.vgg16\('{name}'\) and `--weights"):
         gradcam.load(name)
     monkeypatch.chdir(tmp_path)
-    path.rename(name)  # a file of that name goes before
+    path.rename(name)  # a file of that name has priority
     assert gradcam.vgg11(name).name == "vgg11" and len(asked) == 1
 
 
@@ -199,7 +208,7 @@ def test_describe(file):
     assert undigested.sha256 is None and "sha256" not in str(undigested)
 
 
-def test_types_in_the_file_are_told(tmp_path):
+def test_types_in_the_file_are_reported(tmp_path):
     path = tmp_path / "w"
     weights.save(gradcam.vgg11.random_tensors(width=2, fc=4, classes=3), path, dtype="float16")
     assert weights.describe(path).dtypes == ("float16",)
@@ -242,7 +251,7 @@ def test_convert_takes_labels_and_a_preset(file, tmp_path):
     assert not (tmp_path / "other.safetensors").exists()
 
 
-def test_convert_replaces_nothing_unasked(file, tmp_path):
+def test_convert_replaces_files_only_if_forced(file, tmp_path):
     before = file.read_bytes()
     (tmp_path / "link.safetensors").symlink_to(file)
     for target in (file, tmp_path / "link.safetensors"):
@@ -268,13 +277,13 @@ def test_convert_names_the_layer_that_is_not_finite(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_pipes_are_refused(tmp_path):
     os.mkfifo(tmp_path / "vgg16.pth")
     with pytest.raises(WeightsError, match="a pipe or a device, not a file"):
         weights.load(tmp_path / "vgg16.pth")
 
 
-def test_a_folder_does_not_hide_the_name_of_published_weights(tmp_path, monkeypatch):
+def test_a_folder_with_the_name_of_published_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "imagenet").mkdir()
     with pytest.raises(ValueError, match="a name of published weights"):
@@ -287,14 +296,14 @@ def test_bytes_are_a_path(tmp_path):
     assert list(found.tensors) == ["a"]
 
 
-def test_names_of_a_file_do_nothing_to_a_terminal(tmp_path):
+def test_control_characters_in_names_are_escaped(tmp_path):
     path = tmp_path / "a.safetensors"
     weights.save({"a\x1b[2Jb\n": np.ones(3, np.float32)}, path, {"pre\nset": "\x1b[31m"})
     with pytest.raises(WeightsError) as caught:
         gradcam.load(path)
     text = str(weights.describe(path, digest=False))
-    for told in (str(caught.value), text):
-        assert "\x1b" not in told
+    for message in (str(caught.value), text):
+        assert "\x1b" not in message
     assert "a\\x1b[2Jb\\n" in str(caught.value) and "pre\\nset" in text
 
 
@@ -309,7 +318,7 @@ def test_names_of_a_file_do_nothing_to_a_terminal(tmp_path):
         {"classes": '["ab", "cd", "ef", "gh", "ij"]'},
     ],
 )
-def test_what_a_file_says_of_itself_is_checked(metadata, tmp_path):
+def test_metadata_is_checked(metadata, tmp_path):
     path = tmp_path / "w.safetensors"
     weights.save(gradcam.vgg11.random_tensors(width=1, fc=2, classes=5), path, metadata)
     with pytest.raises(ValueError, match="metadata"):

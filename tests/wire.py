@@ -1,7 +1,7 @@
-"""A writer of Protocol Buffers' wire format for tests, so that files can be wrong in any way.
+"""Write the wire format of Protocol Buffers for tests, so that every field can be wrong.
 
-Written from the format's description (https://protobuf.dev/programming-guides/encoding), apart
-from gradcam's reader.
+Written from the format's description (https://protobuf.dev/programming-guides/encoding),
+independently of gradcam's reader.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = range(6)
 
 
 def varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; negative numbers as 64 bits."""
+    """Seven bits in each byte, the lowest first; negative numbers as 64 bits."""
     value %= 1 << 64
     found = bytearray()
     while value > 0x7F:

@@ -1,4 +1,5 @@
-"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``demo``, ``info``, ``convert``.
+"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``demo``, ``info``, ``convert``,
+``notebooks``.
 
 Results go to standard output as soon as they are known, as tables for people or JSON for programs;
 warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
@@ -10,9 +11,10 @@ from __future__ import annotations
 from gradcam._cli.app import main
 from gradcam._cli.demo import demo
 from gradcam._cli.files import convert, info
+from gradcam._cli.notebooks import notebooks
 from gradcam._cli.pictures import compare, explain, predict
 
-for _command in (predict, explain, compare, demo, info, convert):
+for _command in (predict, explain, compare, demo, info, convert, notebooks):
     main.add_command(_command)
 
 __all__ = ["main"]

@@ -26,7 +26,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._models import vgg  # noqa: F401  registers its architectures
+from gradcam._models import (
+    graphs,
+    vgg,  # noqa: F401  registers its architectures
+)
 from gradcam._models.architecture import Architecture, Extent, Extents, Row, registered
 from gradcam._models.axes import (
     Conversion,
@@ -81,6 +84,8 @@ class Checkpoint:
         in torchvision's order, as contiguous float32.
     layout_preset : str
         The name of the layout's preset, even if the caller or the metadata give another.
+    metadata : mapping of str to str
+        The metadata of the weights, with batch normalisation's "eps" if a graph contains it.
     """
 
     architecture: str
@@ -91,6 +96,7 @@ class Checkpoint:
     ignored: tuple[str, ...]
     in_place: bool
     layout_preset: str
+    metadata: Mapping[str, str]
     _tensors: tuple[_Tensor, ...] = field(repr=False)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -119,6 +125,7 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
     ValueError, TypeError
         If the given preset is invalid.
     """
+    weights = graphs.name_tensors(weights)
     places = _network_tensors(weights.tensors)
     layout = _find_layout(places)
     found, unused = _find_network(places, layout)
@@ -136,6 +143,7 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
         ignored=tuple(name for name in weights.tensors if name not in used),
         in_place=not layout.outputs_last and all(tensor.in_place for tensor in tensors),
         layout_preset=layout.preset,
+        metadata=weights.metadata,
         _tensors=tensors,
     )
 

@@ -71,7 +71,7 @@ def convert(
         checkpoint = checkpoints.identify(content, preset)
         found = find_labels(labels, content.metadata, checkpoint.classes)
         tensors = checkpoint.tensors()
-        metadata = dict(content.metadata) | checkpoint.preset.to_metadata()
+        metadata = dict(checkpoint.metadata) | checkpoint.preset.to_metadata()
         if found is not None:
             metadata |= found.to_metadata()
         safetensors.write(tensors, target, metadata, dtype)

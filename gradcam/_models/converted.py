@@ -117,7 +117,7 @@ class Copy:
         except (OSError, WeightsError):  # WeightsError: not finite; from_layers names the layer
             return None
         found = self.weights()
-        return None if found is None else found.tensors
+        return None if found is None else dict(found.tensors)
 
     def _place(self) -> Path | None:
         folder = _cache.folder()

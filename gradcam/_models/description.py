@@ -159,7 +159,7 @@ def describe(path: str | os.PathLike[str], *, digest: bool = True) -> Descriptio
         preset=checkpoint.preset.name if checkpoint else None,
         parameters=sum(tensor.values for tensor in tensors),
         ignored=checkpoint.ignored if checkpoint else (),
-        metadata=dict(content.metadata),
+        metadata=dict(checkpoint.metadata if checkpoint else content.metadata),
         tensors=tensors,
     )
 

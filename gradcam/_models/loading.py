@@ -133,7 +133,7 @@ def load_as(
         architecture = _check_architecture(checkpoint, expected)
         tensors = checkpoint.tensors()
         if copy is not None and not checkpoint.in_place:
-            tensors = copy.write(tensors, checkpoint, content.metadata) or tensors
+            tensors = copy.write(tensors, checkpoint, checkpoint.metadata) or tensors
         layers = architecture.layers(tensors, fc_dtype, checkpoint.eps)
         found_labels = find_labels(labels, content.metadata, checkpoint.classes)
         if found_labels is None and checkpoint.classes == 1000:

@@ -1,9 +1,9 @@
 """Caffe's .caffemodel: a NetParameter message with the layers and their blobs of numbers.
 
-Read with the field numbers of BVLC's ``caffe.proto`` (src/caffe/proto in github.com/BVLC/caffe):
-NetParameter, ``layers`` of the old type V1LayerParameter, as in the files of 2014, or ``layer``
-of the new one; BlobProto, with its shape as a message or in the four fields of old. What a layer
-computes is not looked at: a caffemodel goes with a definition (.prototxt) that says it.
+Field numbers are from BVLC's ``caffe.proto`` (src/caffe/proto in github.com/BVLC/caffe).
+NetParameter has ``layers`` of the old type V1LayerParameter, as in the files of 2014, or ``layer``
+of the new type; BlobProto has its shape in a message or in four fields of the old type. The types
+of layers are not read: the definition of the network is in another file (.prototxt).
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from gradcam._weights.tensors import Weights, as_float32
 FORMAT = "Caffe model"
 
 _NET = dict.fromkeys((1, 2, 3, 6, 8, 100), BYTES) | dict.fromkeys((4, 5, 7), VARINT)
-"""NetParameter: name, layers, input, state, input_shape, layer; input_dim, two switches."""
+"""Wire types of NetParameter's fields: name, layers, input, state, input_shape, layer; input_dim,
+two flags."""
 
 _NET_NAME = 1
 _LAYERS = {2: (4, 6), 100: (1, 7)}
-"""NetParameter's fields of layers, old and new, and the fields of a layer's name and blobs."""
+"""NetParameter's fields of layers, old and new, and their fields of the name and the blobs."""
 
 _V0_LAYER = 1
-"""Of V1LayerParameter: a layer as it was written before the end of 2013."""
+"""The field of V1LayerParameter for a layer of the type before the end of 2013."""
 
 _BLOB_DATA, _BLOB_DOUBLE_DATA, _BLOB_SHAPE = 5, 8, 7
 _BLOB_OLD_SHAPE = (1, 2, 3, 4)
 _BLOB_KNOWN = 9
-"""The highest field of BVLC's BlobProto; NVIDIA's and Intel's have others for 16-bit numbers."""
+"""The highest field of BVLC's BlobProto; NVIDIA's and Intel's have more, for 16-bit numbers."""
 
 _SHAPE_DIM = 1
 _MAX_DIMENSIONS = 32
@@ -42,8 +43,8 @@ _MAX_DIMENSIONS = 32
 def recognise(start: bytes) -> bool:
     """Whether a file that begins with `start` can be a caffemodel.
 
-    The format has no signature: the file is to begin with a network's name, printable, and to
-    go on with a field that a network has, where that much of it is shown.
+    The format has no signature. The file must begin with the network's name, which is printable,
+    and continue with a field of a network, if `start` contains it.
     """
     if start[:1] != b"\n" or len(start) < 2:  # newline: the tag of the name
         return False
@@ -56,13 +57,14 @@ def recognise(start: bytes) -> bool:
 def read(path: str | os.PathLike[str]) -> Weights:
     """Map a caffemodel into memory: "LAYER.weight" and "LAYER.bias", in the file's order.
 
-    Shapes are as stored: old files give four dimensions to all, (1, 1, out, in) to inner products.
-    Float32 tensors are views of the map, doubles are converted to float32.
+    Shapes are those of the file: in old files all have four dimensions, for example (1, 1, out, in)
+    for inner products. Float32 tensors are views of the mapped file; float64 ones are converted to
+    float32.
 
     Raises
     ------
     WeightsError
-        Where the file is truncated, damaged, without weights, or holds them in 16 bits.
+        If the file is truncated or damaged, has no weights, or has weights of 16 bits.
     """
     net = protobuf.open_message(path, FORMAT)
     tensors: dict[str, NDArray[Any]] = {}
@@ -73,13 +75,13 @@ def read(path: str | os.PathLike[str]) -> Weights:
             name, blobs = layer.text(name_field), layer.messages(blobs_field, "a blob")
             if field == 2 and layer.chunks(_V0_LAYER):
                 raise net.error(
-                    "layers as of 2013, which only Caffe reads; bring it up to date with its tool "
-                    "upgrade_net_proto_binary"
+                    "layers of the type of 2013, which only Caffe reads; convert the file with its "
+                    "tool upgrade_net_proto_binary"
                 )
             if not blobs:
                 continue
             if not name or name in seen:
-                raise net.error(f"two layers with weights are called {name!r}")
+                raise net.error(f"two layers with weights are named {name!r}")
             seen.add(name)
             for i, blob in enumerate(blobs):
                 blob.name = f"layer {name!r}, blob {i}"
@@ -89,21 +91,21 @@ def read(path: str | os.PathLike[str]) -> Weights:
                 if values.dtype.itemsize > 4:
                     dtypes[f"{name}.{role}"] = "float64"
     if not tensors:
-        raise net.error("no layer has weights (a definition without them, or something else)")
+        raise net.error("no layer has weights (a definition without them, or another format)")
     name = net.text(_NET_NAME)
     return Weights(tensors, {"name": name} if name else {}, FORMAT, dtypes)
 
 
 def _values(blob: Message) -> NDArray[Any]:
-    """The numbers of a blob in their shape: float32, or doubles."""
+    """Return the array of a blob, float32 or float64."""
     single, double = blob.floats(_BLOB_DATA, "<f4"), blob.floats(_BLOB_DOUBLE_DATA, "<f8")
     if single is not None and double is not None:
-        raise blob.error("holds its numbers twice, as float32 and as double")
+        raise blob.error("holds its numbers twice, as float32 and as float64")
     values = single if double is None else double
     if values is None:
         if max(blob.numbers(), default=0) > _BLOB_KNOWN:
             raise blob.error(
-                "holds its numbers as only NVIDIA's or Intel's Caffe writes them (16 bits?); "
+                "holds its numbers in a format of NVIDIA's or Intel's Caffe (16 bits?); "
                 "save it with BVLC's Caffe, as float32"
             )
         raise blob.error("holds no numbers (a definition without weights?)")

@@ -1,10 +1,10 @@
-"""HDF5 files: their groups, attributes and datasets, read by h5py in a process of its own.
+"""HDF5 files: their groups, attributes and datasets, read by h5py in a child process.
 
-libhdf5 was not made for files that are damaged or hostile: some crash it, some keep it busy for
-ever. So a child process (:mod:`gradcam._weights.hdf5_child`) opens the file and tells where its
-tensors lie; this process never loads the library. It checks what the child says against the size
-of the file and maps the tensors itself. Only datasets that are compressed or lie in several
-pieces come through a pipe. A child that crashes or takes too long means a damaged file.
+libhdf5 is not safe with damaged or malicious files: some crash it, some make it loop without end.
+So a child process (:mod:`gradcam._weights.hdf5_child`) opens the file and reports the offsets of
+its tensors; this process never loads the library. It checks the offsets against the size of the
+file and maps the tensors itself. Only datasets that are compressed or not contiguous are sent
+through a pipe. If the child crashes or takes too long, the file is damaged.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from numpy.typing import NDArray
 
 from gradcam._weights.hdf5_child import BYTES_PER_SECOND, TABLE_SECONDS
 from gradcam._weights.tensors import WeightsError, as_float32, from_bfloat16
-from gradcam._weights.zips import ask_for, fill
+from gradcam._weights.zips import check_memory, fill
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-_ANSWER = 64 << 20
-"""The longest table that is read from the child, in bytes."""
+_MAX_ANSWER = 64 << 20
+"""Maximum length of an answer of the child in bytes."""
 
-_SLACK = 30
-"""Seconds that a child may wait for a processor or a disk, beyond what it may compute."""
+_WAITING_SECONDS = 30
+"""Time that a child may wait for a processor or a disk, in addition to its processor time."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """A group's attributes, as far as Keras writes them, and its header's place in the file."""
+    """A group: the attributes that Keras writes, and the address of its header in the file."""
 
     path: str
     address: int
@@ -50,7 +50,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Dataset:
-    """An array of numbers; `offset` is None where its values do not lie in one piece."""
+    """An array of numbers; `offset` is None if its values are not contiguous in the file."""
 
     path: str
     number: int
@@ -61,20 +61,20 @@ class Dataset:
 
     @property
     def kind(self) -> str:
-        """The type of its numbers, whichever the order of their bytes."""
+        """The type of its numbers, without their byte order."""
         return "bfloat16" if self.bfloat16 else self.dtype.name
 
     @property
     def nbytes(self) -> int:
-        """The size of its values."""
+        """The size of its values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 @contextmanager
-def opened(
+def open_table(
     file: BinaryIO, path: str | os.PathLike[str], start: int = 0, size: int | None = None
 ) -> Iterator[Table]:
-    """The content of an HDF5 file, which may lie within another one.
+    """Open an HDF5 file, which can be a part of another file.
 
     Parameters
     ----------
@@ -83,21 +83,21 @@ def opened(
     path : path
         For messages.
     start, size : int
-        Where the HDF5 file lies in `file`; all of it by default.
+        The offset and the size of the HDF5 file in `file`; all of it by default.
 
     Raises
     ------
     ImportError
-        Where h5py is not installed.
+        If h5py is not installed.
     WeightsError
-        Where the file is damaged, or holds links or anything else that a weight file need not.
+        If the file is damaged, or contains links or other objects that weight files do not need.
     """
     if importlib.util.find_spec("h5py") is None:
         raise ImportError(f'{path}: HDF5 files need h5py: pip install "gradcam[keras]"')
     if not sys.executable or getattr(sys, "frozen", False):
         raise WeightsError(
-            f"{path}: HDF5 files are read by a second Python, which an application that brings its "
-            f"own has not: make a safetensors file of it elsewhere, with `gradcam convert`"
+            f"{path}: HDF5 files are read by a second Python process, which frozen applications "
+            f"cannot start: convert it to a safetensors file elsewhere, with `gradcam convert`"
         )
     if size is None:
         size = os.fstat(file.fileno()).st_size - start
@@ -110,8 +110,8 @@ def opened(
 
 
 @contextmanager
-def _patience(child: subprocess.Popen[bytes], seconds: float) -> Iterator[None]:
-    """Ends the child where what it is to do within the block takes longer."""
+def _time_limit(child: subprocess.Popen[bytes], seconds: float) -> Iterator[None]:
+    """Kill the child if the block takes longer."""
     timer = threading.Timer(seconds, child.kill)
     timer.daemon = True
     timer.start()
@@ -122,10 +122,10 @@ def _patience(child: subprocess.Popen[bytes], seconds: float) -> Iterator[None]:
 
 
 def _start(descriptor: int, start: int, size: int) -> subprocess.Popen[bytes]:
-    """The child, which imports nothing but h5py and what that needs, from where we would."""
+    """Start the child, which imports only h5py and its dependencies, from the same folders."""
     folders = [entry for entry in sys.path if os.path.isabs(entry)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HDF5_")}
-    environment["HDF5_PLUGIN_PRELOAD"] = "::"  # no library is loaded because a file names it
+    environment["HDF5_PLUGIN_PRELOAD"] = "::"  # load no plugins, whichever filters a file names
     environment["OPENBLAS_NUM_THREADS"] = "1"
     program = Path(__file__).with_name("hdf5_child.py")
     return subprocess.Popen(
@@ -139,7 +139,7 @@ def _start(descriptor: int, start: int, size: int) -> subprocess.Popen[bytes]:
 
 
 class Table:
-    """What an HDF5 file holds, by path: groups, without a slash at the beginning, and datasets."""
+    """The groups and datasets of an HDF5 file, by path without a slash at the beginning."""
 
     def __init__(
         self,
@@ -151,19 +151,19 @@ class Table:
     ) -> None:
         self._child, self._file, self._path = child, file, path
         self._start, self._size = start, size
-        with _patience(child, TABLE_SECONDS + _SLACK):
+        with _time_limit(child, TABLE_SECONDS + _WAITING_SECONDS):
             answer = self._answer()
         try:
             self.groups = {g["path"]: Group(**g) for g in answer["groups"]}
             self.datasets = {
                 d["path"]: _dataset(number, **d) for number, d in enumerate(answer["datasets"])
             }
-        except (KeyError, TypeError, ValueError) as error:  # its memory may be damaged too
+        except (KeyError, TypeError, ValueError) as error:  # the file can damage the child's memory
             raise WeightsError(f"{path}: damaged as HDF5 ({error})") from error
         self._check()
 
     def tensors(self, paths: Sequence[str]) -> list[NDArray[Any]]:
-        """These datasets' values: floating ones as float32, mapped where they can be."""
+        """Return the values of datasets: floating-point ones as float32, mapped if possible."""
         datasets = [self.datasets[path] for path in paths]
         data: NDArray[Any] = np.memmap(self._file, np.uint8, "r")
         received = self._receive([d for d in datasets if d.offset is None and d.nbytes])
@@ -177,15 +177,16 @@ class Table:
         return values
 
     def _receive(self, datasets: list[Dataset]) -> dict[int, NDArray[np.uint8]]:
-        """What the child reads for us, by the datasets' numbers."""
+        """Return the bytes of datasets that the child reads, by the datasets' numbers."""
         if not datasets:
             return {}
         total = sum(d.nbytes for d in datasets)
-        ask_for(total + 2 * max(d.nbytes for d in datasets), os.fspath(self._path))
+        check_memory(total + 2 * max(d.nbytes for d in datasets), os.fspath(self._path))
         assert self._child.stdin is not None and self._child.stdout is not None
         received = {}
         try:
-            with _patience(self._child, TABLE_SECONDS + _SLACK + total / BYTES_PER_SECOND):
+            seconds = TABLE_SECONDS + _WAITING_SECONDS + total / BYTES_PER_SECOND
+            with _time_limit(self._child, seconds):
                 numbers = [d.number for d in datasets]
                 self._child.stdin.write(json.dumps(numbers).encode() + b"\n")
                 self._child.stdin.flush()
@@ -198,8 +199,9 @@ class Table:
         return received
 
     def _answer(self) -> dict[str, Any]:
+        """Read a line of JSON from the child."""
         assert self._child.stdout is not None
-        line = self._child.stdout.readline(_ANSWER)
+        line = self._child.stdout.readline(_MAX_ANSWER)
         if not line.endswith(b"\n"):
             raise WeightsError(f"{self._path}: damaged as HDF5 ({self._end()})")
         try:
@@ -213,21 +215,21 @@ class Table:
         return answer
 
     def _end(self) -> str:
-        """How the child ended, which had more to say."""
-        self._child.kill()  # it may only be about to end; one that has ended stays as it is
+        """Describe the end of a child that has not sent all of its answer."""
+        self._child.kill()  # it may still be ending; no effect if it has ended
         status = self._child.wait()
         if status in (-signal.SIGKILL, -signal.SIGXCPU):
-            return "the HDF5 library came to no end with it"
-        return f"the HDF5 library crashed on it, with status {status}"
+            return "the HDF5 library timed out"
+        return f"the HDF5 library crashed with status {status}"
 
     def _check(self) -> None:
-        """Datasets that lie in one piece lie inside the file and apart from each other."""
+        """Raise WeightsError if contiguous datasets overlap or end beyond the file."""
         placed = [(d.offset, d) for d in self.datasets.values() if d.offset is not None]
         end = 0
         for offset, dataset in sorted(placed, key=lambda pair: pair[0]):
             where = f"{self._path}: {dataset.path}"
             if offset < end:
-                raise WeightsError(f"{where} lies over another dataset: the file is damaged")
+                raise WeightsError(f"{where} overlaps another dataset: the file is damaged")
             end = offset + dataset.nbytes
             if end > self._size:
                 raise WeightsError(f"{where} ends beyond the file: it is truncated")

@@ -1,13 +1,13 @@
-"""What runs in a process of its own: libhdf5, which damaged files can crash or stop.
+"""The child process that runs libhdf5, which damaged files can crash or make loop without end.
 
-:mod:`gradcam._weights.hdf5` starts it, with nothing but h5py to import, and reads its answers:
+:mod:`gradcam._weights.hdf5` starts it and reads its answers:
 
 1. One line of JSON: the groups, with their attributes, and the datasets, with their shapes, types
-   and places in the file; or ``refused``, a sentence. No tensor is read for that.
+   and offsets in the file; or ``refused``, a sentence. No tensor is read for this.
 2. After a line of JSON on its standard input, a list of numbers of datasets: for each a line of
    JSON, empty or with ``refused``, and its values as raw bytes.
 
-A file with anything in it that a weight file has no need of is refused, links above all.
+Files are refused if they contain objects that weight files do not need, links in particular.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 32
 MAX_ATTRIBUTE = 16 << 20
-"""Bytes of an attribute's values; a model's configuration is the longest."""
+"""Maximum size of an attribute in bytes; a model's configuration is the longest."""
 
 ATTRIBUTES = (
     "backend",
@@ -34,27 +34,27 @@ ATTRIBUTES = (
     "nb_layers",
     "weight_names",
 )
-"""What is read of a group's attributes; numbered parts of these too (``weight_names0``)."""
+"""The attributes of groups that are read, numbered parts of them too (``weight_names0``)."""
 
 EXPANSION = 1032
-"""Deflate makes at most this many bytes out of one."""
+"""The maximum compression ratio of deflate."""
 
 TABLE_SECONDS = 5
-"""Processor time for the first answer; libhdf5 can run in circles on a damaged file."""
+"""Processor time for the first answer; libhdf5 can loop without end on a damaged file."""
 
 BYTES_PER_SECOND = 10_000_000
-"""As slow as reading compressed datasets may be."""
+"""Minimum speed of reading compressed datasets."""
 
 _HEADROOM = 512 << 20
-"""Memory that may be taken besides the datasets that are read."""
+"""Memory in bytes that the child may use besides the datasets that are read."""
 
 
 class Refused(Exception):
-    """What the file holds that is not read, in words."""
+    """The file is damaged, or contains something that is not supported."""
 
 
 class Window(io.RawIOBase):
-    """The `size` bytes of an open file from `start` on, as a file that h5py reads."""
+    """The `size` bytes of an open file from `start`, as a file object for h5py."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
         self._descriptor, self._start, self._size = descriptor, start, size
@@ -91,15 +91,15 @@ class Window(io.RawIOBase):
 
 
 class Table:
-    """Groups and datasets of an open file, found by walking over hard links alone.
+    """Groups and datasets of an open file, found by following hard links only.
 
     Attributes
     ----------
     groups : list of dict
         ``path``, ``address`` (of its header in the file) and ``attributes``.
     datasets : list of dict
-        ``path``, ``shape``, ``dtype`` (as NumPy writes it, or "bfloat16") and ``offset`` (where
-        its values lie in one piece, or None).
+        ``path``, ``shape``, ``dtype`` (as NumPy writes it, or "bfloat16") and ``offset`` (of its
+        values in the file if they are contiguous, else None).
     """
 
     def __init__(self, file: Any, size: int) -> None:
@@ -115,7 +115,7 @@ class Table:
         from h5py import h5l, h5o
 
         if depth > MAX_DEPTH:
-            raise Refused(f"groups lie more than {MAX_DEPTH} deep")
+            raise Refused(f"groups are nested more than {MAX_DEPTH} deep")
         self.groups.append(
             {
                 "path": path,
@@ -130,21 +130,21 @@ class Table:
             if kind != h5l.TYPE_HARD:
                 word = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}
                 raise Refused(f"{child_path} is {word.get(kind, 'a link of unknown kind')}")
-            what = h5o.get_info(group.id, name).type
-            if what == h5o.TYPE_GROUP:
+            object_type = h5o.get_info(group.id, name).type
+            if object_type == h5o.TYPE_GROUP:
                 self._group(group[name], child_path, depth + 1)
-            elif what == h5o.TYPE_DATASET:
+            elif object_type == h5o.TYPE_DATASET:
                 self._dataset(group[name], child_path)
             else:
                 raise Refused(f"{child_path} is neither group nor dataset")
 
     def _new(self, thing: Any, path: str) -> int:
-        """The address of an object that was not met before."""
+        """Return the address of an object, which must not have been found before."""
         from h5py import h5o
 
         address = int(h5o.get_info(thing.id).addr)
         if address in self._seen:
-            raise Refused(f"{path} is there under two names")
+            raise Refused(f"{path} has two names")
         self._seen.add(address)
         if len(self._seen) > MAX_OBJECTS:
             raise Refused(f"more than {MAX_OBJECTS} groups and datasets")
@@ -166,11 +166,11 @@ class Table:
             raise Refused(f"{path} has its values in another file")
         layout = plan.get_layout()
         if layout not in (h5d.CONTIGUOUS, h5d.COMPACT, h5d.CHUNKED):
-            raise Refused(f"{path} is put together from other datasets")
+            raise Refused(f"{path} is composed of other datasets")
         stored = int(low.get_storage_size())
         self._stored += stored
         if self._stored > self._size:
-            raise Refused(f"{path}: more bytes are stored than the file has")
+            raise Refused(f"{path}: its stored bytes exceed the size of the file")
         if layout == h5d.CHUNKED:
             _check_chunks(low, plan, path, shape, itemsize)
             limit = stored * EXPANSION
@@ -185,34 +185,34 @@ class Table:
         self.datasets.append({"path": path, "shape": shape, "dtype": dtype, "offset": offset})
 
     def send(self, numbers: list[int], stream: Any) -> None:
-        """Write these datasets to a binary stream: a line of JSON, values as they are in the file.
+        """Write datasets to a binary stream: for each a line of JSON, then the values as bytes.
 
-        The line is ``{}``, or tells why there are no values and nothing further comes.
+        The line is ``{}``, or the reason for which there are no values and the stream ends.
         """
         for number in numbers:
             dataset, entry = self._opened[number], self.datasets[number]
             try:
                 values = dataset[()]
-            except Exception as error:  # h5py meets damage with errors of every type
-                _say(stream, {"refused": f"{entry['path']}: {error}"})
+            except Exception as error:  # h5py raises errors of many types
+                _send(stream, {"refused": f"{entry['path']}: {error}"})
                 return
             kind = "<u2" if entry["dtype"] == "bfloat16" else entry["dtype"]
-            _say(stream, {})
+            _send(stream, {})
             stream.write(values.view(kind).tobytes())
 
 
-def _say(stream: Any, answer: dict[str, Any]) -> None:
+def _send(stream: Any, answer: dict[str, Any]) -> None:
     stream.write(json.dumps(answer).encode() + b"\n")
     stream.flush()
 
 
 def describe(stream: Any, size: int) -> Table:
-    """What the HDF5 file in a binary stream of `size` bytes holds.
+    """Return the table of the HDF5 file in a binary stream of `size` bytes.
 
     Raises
     ------
     Refused
-        Where it is damaged, as far as libhdf5 sees it, or holds what a weight file need not.
+        If libhdf5 finds it damaged, or it contains something that weight files do not need.
     """
     import h5py
 
@@ -220,12 +220,12 @@ def describe(stream: Any, size: int) -> Table:
         return Table(h5py.File(stream, "r"), size)
     except (Refused, MemoryError):
         raise
-    except Exception as error:  # h5py meets damage with errors of every type
+    except Exception as error:  # h5py raises errors of many types
         raise Refused(f"damaged ({error})") from error
 
 
 def _attributes(group: Any) -> dict[str, Any]:
-    """Those that are known here: strings, lists of strings, or numbers."""
+    """Return the known attributes: strings, lists of strings, or numbers."""
     found = {}
     for name in group.attrs:
         if name.rstrip("0123456789") not in ATTRIBUTES:
@@ -240,7 +240,7 @@ def _attributes(group: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """An attribute's value as JSON has it."""
+    """Convert the value of an attribute for JSON."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list):
@@ -248,14 +248,14 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if isinstance(value, str):
-        return value.encode("utf-8").decode()  # not what h5py makes of bytes that are no text
+        return value.encode("utf-8").decode()  # fails if h5py decoded bytes that are not text
     if not isinstance(value, (int, float)):
         raise Refused(f"attribute {name} holds {type(value).__name__}")
     return value
 
 
 def _dtype(dataset: Any, path: str) -> tuple[str, int]:
-    """The type of a dataset's numbers, as NumPy writes it, and their size in bytes."""
+    """Return the type of a dataset's numbers, as NumPy writes it, and their size in bytes."""
     from h5py import h5t
 
     kind = dataset.id.get_type()
@@ -263,27 +263,27 @@ def _dtype(dataset: Any, path: str) -> tuple[str, int]:
         dtype = kind.dtype
         if dtype.kind in "iuf" and h5t.py_create(dtype).equal(kind):
             return dtype.str, dtype.itemsize
-    elif kind.get_class() == h5t.OPAQUE and kind.get_size() == 2:  # so Keras writes bfloat16
+    elif kind.get_class() == h5t.OPAQUE and kind.get_size() == 2:  # Keras's bfloat16
         mark = dataset.attrs.get("dtype")
         if mark in ("bfloat16", b"bfloat16"):
             return "bfloat16", 2
-    raise Refused(f"{path} does not hold ordinary numbers")
+    raise Refused(f"{path} does not contain ordinary numbers")
 
 
 def _check_chunks(low: Any, plan: Any, path: str, shape: list[int], itemsize: int) -> None:
-    """Every chunk is there, none is much larger than it need be, all can be unpacked."""
+    """Raise Refused if chunks are missing, too large, or compressed by unknown filters."""
     from h5py import h5z
 
     known = (h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF)
     for number in range(plan.get_nfilters()):
         code, _, _, name = plan.get_filter(number)
         if code not in known:
-            raise Refused(f"{path} is compressed by filter {code} ({name!r}), which is not known")
+            raise Refused(f"{path} is compressed by the unknown filter {code} ({name!r})")
     chunk = [int(n) for n in plan.get_chunk()]
     if len(chunk) != len(shape) or min(chunk, default=0) < 1:
         raise Refused(f"{path} has chunks of shape {chunk} for values of shape {shape}")
     if math.prod(chunk) * itemsize > max(math.prod(shape) * itemsize, 1 << 20):
-        raise Refused(f"{path} has chunks that are larger than the whole")
+        raise Refused(f"{path} has chunks that are larger than the dataset")
     expected = math.prod(-(-n // c) for n, c in zip(shape, chunk, strict=True))
     if expected > MAX_OBJECTS:
         raise Refused(f"{path} has more than {MAX_OBJECTS} chunks")
@@ -292,7 +292,7 @@ def _check_chunks(low: Any, plan: Any, path: str, shape: list[int], itemsize: in
 
 
 def _limit(memory: int, seconds: int) -> None:
-    """Bounds for what a damaged file can make libhdf5 do."""
+    """Limit the memory and processor time that a damaged file can make libhdf5 use."""
     import resource
 
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -303,7 +303,7 @@ def _limit(memory: int, seconds: int) -> None:
             taken = int(statm.read().split()[0]) * resource.getpagesize()
         limits.append((resource.RLIMIT_AS, taken + memory))
     except OSError:
-        pass  # no /proc: macOS, which bounds no address space either
+        pass  # no /proc: macOS, which does not limit the address space either
     for which, value in limits:
         hard = resource.getrlimit(which)[1]
         wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -311,25 +311,25 @@ def _limit(memory: int, seconds: int) -> None:
 
 
 def main() -> None:
-    """Answer about the file that is open as a descriptor: see the module."""
+    """Answer the questions about the file of a descriptor: see the module."""
     descriptor, start, size = map(int, sys.argv[1:4])
     sys.path.extend(sys.argv[4:])
     answer = sys.stdout.buffer
     try:
-        import h5py  # noqa: F401  # the slow part, before the clock runs
+        import h5py  # noqa: F401  # slow: before the time limit
     except ImportError as error:
-        _say(answer, {"missing": str(error)})
+        _send(answer, {"missing": str(error)})
         return
     _limit(_HEADROOM, TABLE_SECONDS)
     try:
         table = describe(Window(descriptor, start, size), size)
     except MemoryError:
-        _say(answer, {"refused": "it asks for too much memory"})
+        _send(answer, {"refused": "it needs too much memory"})
         return
     except Refused as error:
-        _say(answer, {"refused": str(error)})
+        _send(answer, {"refused": str(error)})
         return
-    _say(answer, {"groups": table.groups, "datasets": table.datasets})
+    _send(answer, {"groups": table.groups, "datasets": table.datasets})
     numbers = json.loads(sys.stdin.buffer.readline() or b"[]")
     if numbers:
         entries = [table.datasets[number] for number in numbers]
@@ -341,4 +341,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # libhdf5 has nothing to put in order, and damaged files can crash it even there
+    os._exit(0)  # without libhdf5's cleanup, which damaged files can crash

@@ -1,14 +1,14 @@
 """Keras's weight files: ``.h5`` (Keras 1 to 3), ``.weights.h5`` and ``.keras`` (Keras 3).
 
-All hold their tensors as HDF5, ``.keras`` within a zip file. Tensors are named LAYER/kernel,
+All store their tensors as HDF5, ``.keras`` within a zip file. Tensors are named LAYER/kernel,
 LAYER/bias, LAYER/gamma, beta, moving_mean and moving_variance, layers in the model's order.
-Nothing in a file is executed: of a model's configuration only names and numbers are used.
+Nothing in a file is executed: only names and numbers of a model's configuration are used.
 
-- ``.h5``, since 2016: a group per layer, its attribute ``weight_names`` tells the datasets in it,
-  and ``layer_names``, at the top or in the group ``model_weights``, the order of the layers.
-- ``.weights.h5``: ``layers/conv2d_1/vars/0``, where groups are named after the layers' classes and
-  counted for each class. Since Keras 3.10 ``vars`` has an attribute, the layer's own name.
-- ``.keras``: the same as ``model.weights.h5``, besides ``config.json``, which tells all names.
+- ``.h5``, since 2016: a group for each layer, whose attribute ``weight_names`` lists its datasets;
+  the attribute ``layer_names`` of the root or of the group ``model_weights`` lists the layers.
+- ``.weights.h5``: ``layers/conv2d_1/vars/0``, where groups are named after the classes of layers
+  and numbered within each class. Since Keras 3.10 ``vars`` has an attribute, the layer's name.
+- ``.keras``: the same in ``model.weights.h5``, and ``config.json`` with all names.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ import numpy as np
 
 from gradcam._weights import hdf5
 from gradcam._weights.tensors import Weights, WeightsError, listed
-from gradcam._weights.zips import Archive, Member, ask_for
+from gradcam._weights.zips import Archive, Member, check_memory
 
-_CONFIG = 16 << 20
-"""The longest config.json that is read, in bytes."""
+_MAX_CONFIG = 16 << 20
+"""Maximum size of config.json in bytes."""
 
 _EPSILON = 0.001
-"""What Keras's batch normalisation adds to the variance where its configuration does not say."""
+"""The epsilon of Keras's batch normalisation if the configuration does not contain it."""
 
 _STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
 
@@ -40,14 +40,14 @@ _KINDS = {
     "W": "kernel",
     "b": "bias",
     "running_mean": "moving_mean",
-    "running_std": "moving_variance",  # Keras 1 called it so; it is the variance
+    "running_std": "moving_variance",  # Keras 1's name; it is the variance
 } | {name: name for name in ("kernel", "bias", *_STATISTICS)}
 
 _OLD_NAME = re.compile(rf"(?:(.+)_)?({'|'.join(_KINDS)})(?:_\d+)?")
-"""``block1_conv1_W_1``: layer, kind, and what TensorFlow added to keep names apart."""
+"""``block1_conv1_W_1``: layer, kind, and TensorFlow's suffix for unique names."""
 
-_NO_LAYERS = {"optimizer", "optimizer_weights", "seed_generator", "metrics"}
-"""Groups with state that is no layer's weights."""
+_NOT_LAYERS = {"optimizer", "optimizer_weights", "seed_generator", "metrics"}
+"""Groups with other state than the weights of layers."""
 
 
 def recognise(start: bytes) -> bool:
@@ -56,64 +56,70 @@ def recognise(start: bytes) -> bool:
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
-    """Map or read every weight of a Keras file, whichever of the three kinds it is.
+    """Map or read the weights of a Keras file of any of the three formats.
 
     Raises
     ------
     ImportError
-        Where h5py is not installed.
+        If h5py is not installed.
     WeightsError
-        Where the file is damaged, holds no Keras weights, or kernels in Theano's order.
+        If the file is damaged, has no Keras weights, or kernels in Theano's order.
     """
     with open(path, "rb") as file:
         if file.read(2) == b"PK":
             return _read_archive(file, path)
-        with hdf5.opened(file, path) as table:
+        with hdf5.open_table(file, path) as table:
             return _read_table(table, path)
 
 
 def _read_archive(file: BinaryIO, path: str | os.PathLike[str]) -> Weights:
     archive = Archive(file, path)
     description = archive.members.get("config.json")
-    if description is None or description.size > _CONFIG:
-        raise WeightsError(f"{path}: a zip file without a config.json of Keras")
+    if description is None or description.size > _MAX_CONFIG:
+        raise WeightsError(f"{path}: a zip file without Keras's config.json")
     if "model.weights.json" in archive.members:
-        raise WeightsError(f"{path}: its weights are in several shards; save them as one file")
+        raise WeightsError(f"{path}: its weights are in several shards; save them in one file")
     member = archive.members.get("model.weights.h5")
     if member is None:
         raise WeightsError(f"{path}: a .keras file without model.weights.h5")
-    model = _model(archive.read(description).tobytes(), path)
+    model = _parse_model(archive.read(description).tobytes(), path)
     name = f"{os.fspath(path)}: {member.name}"
     with (
-        _placed(file, archive, member) as (source, start),
-        hdf5.opened(source, name, start, member.size) as table,
+        _open_member(file, archive, member) as (source, start),
+        hdf5.open_table(source, name, start, member.size) as table,
     ):
         weights = _modern(table, name, model)
     return replace(weights, format="Keras 3 (.keras)")
 
 
 @contextmanager
-def _placed(file: BinaryIO, archive: Archive, member: Member) -> Iterator[tuple[BinaryIO, int]]:
-    """A file in which a member lies as it is, and where; where it is deflated, a copy in memory."""
+def _open_member(
+    file: BinaryIO, archive: Archive, member: Member
+) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a file that contains an uncompressed member: the archive, or a copy in memory.
+
+    Yields the file and the member's offset in it.
+    """
     if not member.deflated:
         yield file, member.start
         return
-    ask_for(member.size, member.name)  # Keras never deflates: someone packed the file again
-    with _nameless() as copy:
+    check_memory(member.size, member.name)  # Keras does not compress: other programs do
+    with _anonymous_file() as copy:
         copy.truncate(member.size)
         if member.size:
             archive.read_into(member, np.memmap(copy, np.uint8, "r+"))
         yield copy, 0
 
 
-def _nameless() -> BinaryIO:
+def _anonymous_file() -> BinaryIO:
+    """Open a temporary file without a name, in memory if the system supports it."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("gradcam"), "w+b")
     return tempfile.TemporaryFile()
 
 
 def _read_table(table: hdf5.Table, path: str | os.PathLike[str]) -> Weights:
-    """The weights of an HDF5 file that is no part of another."""
+    """Return the weights of a file that is HDF5 itself."""
     for root in ("", "model_weights"):
         group = table.groups.get(root)
         if group is not None and _strings(group, "layer_names", path):
@@ -122,7 +128,7 @@ def _read_table(table: hdf5.Table, path: str | os.PathLike[str]) -> Weights:
         return replace(_modern(table, path, _Model()), format="Keras 3 (.weights.h5)")
     if "nb_layers" in table.groups[""].attributes:
         raise WeightsError(
-            f"{path}: written by a Keras before 1.0, with kernels in Theano's order; "
+            f"{path}: a file of Keras before 1.0, with kernels in Theano's order; "
             f"use the file for TensorFlow (tf_dim_ordering_tf_kernels)"
         )
     raise WeightsError(
@@ -135,36 +141,38 @@ def _read_table(table: hdf5.Table, path: str | os.PathLike[str]) -> Weights:
 
 
 def _legacy(table: hdf5.Table, path: str | os.PathLike[str], root: hdf5.Group) -> Weights:
-    """Keras 1 to 3's .h5: attributes tell which datasets are whose, and in what order."""
+    """Return the weights of a .h5 of Keras 1 to 3, whose attributes list layers and datasets."""
     if root.attributes.get("backend") == "theano":
         raise _theano(path)
-    places: dict[str, str] = {}
-    taken = set()
+    paths: dict[str, str] = {}
+    used = set()
     ordered = True
     for layer in _strings(root, "layer_names", path):
         group = table.groups.get(_join(root.path, layer))
         if group is None:
             raise WeightsError(f"{path}: names a layer {layer!r} but has no group for it")
-        for name, place in _of_layer(layer, group, path):
-            if place not in table.datasets:
-                raise WeightsError(f"{path}: names {place!r} but has no such dataset")
-            if place in taken:
-                raise WeightsError(f"{path}: names {place!r} twice")
-            taken.add(place)
-            # A model within this one lists what is trained first, and then what is frozen.
+        for name, dataset in _parse_layer(layer, group, path):
+            if dataset not in table.datasets:
+                raise WeightsError(f"{path}: names {dataset!r} but has no such dataset")
+            if dataset in used:
+                raise WeightsError(f"{path}: names {dataset!r} twice")
+            used.add(dataset)
+            # A nested model lists trainable weights first, and then all others.
             ordered &= name.startswith(f"{layer}/")
-            # A name that comes again is that of a layer in another model within this one.
-            places[place if name in places else name] = place
-    if any(_is_theano(table.datasets[place].shape) for place in places.values()):
+            # A second tensor of the same name belongs to a nested model.
+            paths[dataset if name in paths else name] = dataset
+    if any(_is_theano(table.datasets[dataset].shape) for dataset in paths.values()):
         raise _theano(path)
     attributes = table.groups[""].attributes
     text = attributes.get("model_config", "")
-    model = _model(text, path) if text else _Model()
-    return _weights(table, places, _metadata(places, model, root.attributes), ordered)
+    model = _parse_model(text, path) if text else _Model()
+    return _weights(table, paths, _metadata(paths, model, root.attributes), ordered)
 
 
-def _of_layer(layer: str, group: hdf5.Group, path: str | os.PathLike[str]) -> list[tuple[str, str]]:
-    """The name and the dataset of each weight in a layer's group."""
+def _parse_layer(
+    layer: str, group: hdf5.Group, path: str | os.PathLike[str]
+) -> list[tuple[str, str]]:
+    """Return the name and the dataset of each weight in a layer's group."""
     parsed = []
     for name in _strings(group, "weight_names", path):
         *outer, last = name.removesuffix(":0").split("/")
@@ -173,25 +181,25 @@ def _of_layer(layer: str, group: hdf5.Group, path: str | os.PathLike[str]) -> li
         owner = outer[-1] if outer else (match[1] if match else None)
         parsed.append((owner or layer, kind, _join(group.path, name)))
     kinds = [kind for _, kind, _ in parsed]
-    within = len(set(kinds)) < len(kinds)  # the layer is a model, with layers of its own
-    return [(f"{owner if within else layer}/{kind}", place) for owner, kind, place in parsed]
+    nested = len(set(kinds)) < len(kinds)  # the layer is a model with layers
+    return [(f"{owner if nested else layer}/{kind}", dataset) for owner, kind, dataset in parsed]
 
 
 def _strings(group: hdf5.Group, name: str, path: str | os.PathLike[str]) -> list[str]:
-    """A list of names in a group's attribute, or in several where it is long."""
+    """Return the list of names in an attribute, or in numbered ones if the list is long."""
     numbered = [f"{name}{i}" for i in range(len(group.attributes))]
     parts = [name] if name in group.attributes else [n for n in numbered if n in group.attributes]
     values: list[str] = []
     for part in parts:
         value = group.attributes[part]
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise WeightsError(f"{path}: attribute {part} of {group.path!r} is no list of names")
+            raise WeightsError(f"{path}: attribute {part} of {group.path!r} is not a list of names")
         values += value
     return values
 
 
 def _is_theano(shape: tuple[int, ...]) -> bool:
-    """Whether a kernel's last two axes are the image's, where a Keras file's first two are."""
+    """Whether the last two axes of a kernel are height and width; in Keras it is the first two."""
     return len(shape) == 4 and shape[2] == shape[3] < 12 and shape[0] != shape[1]
 
 
@@ -207,24 +215,24 @@ def _theano(path: str | os.PathLike[str]) -> WeightsError:
 
 @dataclass
 class _Model:
-    """What a model's configuration tells: a layer's own name by its group, in the model's order."""
+    """Layers' names by their groups, in the model's order, and epsilons, from a configuration."""
 
     names: dict[str, str] = field(default_factory=dict)
     epsilons: set[float] = field(default_factory=set)
 
 
-def _model(text: Any, path: str | os.PathLike[str]) -> _Model:
-    """A configuration as far as it is used here; what is not as expected in it is passed over."""
+def _parse_model(text: Any, path: str | os.PathLike[str]) -> _Model:
+    """Parse a model's configuration; entries of unexpected types are skipped."""
     model = _Model()
     try:
         _collect(json.loads(text), "", model)
     except (TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path}: the model's configuration is no JSON ({error})") from error
+        raise WeightsError(f"{path}: the model's configuration is not JSON ({error})") from error
     return model
 
 
 def _collect(entry: Any, group: str, model: _Model) -> None:
-    """Add the layers of a model, whose own group is `group`."""
+    """Add the layers of a model, whose group is `group`."""
     config = entry.get("config") if isinstance(entry, dict) else None
     layers = config.get("layers") if isinstance(config, dict) else config
     counts: dict[str, int] = {}
@@ -234,62 +242,62 @@ def _collect(entry: Any, group: str, model: _Model) -> None:
         )
         if not isinstance(class_name, str) or not isinstance(inner, (dict, list)):
             continue
-        kind = _snake_case(class_name)
+        kind = _to_snake_case(class_name)
         count = counts[kind] = counts.get(kind, -1) + 1
-        place = _join(group, f"layers/{kind}_{count}" if count else f"layers/{kind}")
+        path = _join(group, f"layers/{kind}_{count}" if count else f"layers/{kind}")
         if isinstance(inner, dict):
             if isinstance(inner.get("name"), str):
-                model.names[place] = inner["name"]
+                model.names[path] = inner["name"]
             if kind == "batch_normalization" and isinstance(inner.get("epsilon"), float):
                 model.epsilons.add(inner["epsilon"])
-        _collect(layer, place, model)
+        _collect(layer, path, model)
 
 
-def _snake_case(name: str) -> str:
-    """A class's name as Keras names groups after it: MaxPooling2D, max_pooling2d."""
+def _to_snake_case(name: str) -> str:
+    """Convert a class's name to Keras's name of its groups: MaxPooling2D to max_pooling2d."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _modern(table: hdf5.Table, path: str | os.PathLike[str], model: _Model) -> Weights:
-    """Keras 3's groups, which are numbered within each class of layers."""
+    """Return the weights in Keras 3's groups, which are numbered within each class of layers."""
     variables: dict[str, list[hdf5.Dataset]] = {}
     for dataset in table.datasets.values():
         group, _, number = dataset.path.rpartition("/")
         layer = group.removesuffix("vars").rstrip("/")
-        if _leaf(group) == "vars" and number.isdecimal() and not _NO_LAYERS & {*layer.split("/")}:
+        if _leaf(group) == "vars" and number.isdecimal() and not _NOT_LAYERS & {*layer.split("/")}:
             variables.setdefault(layer, []).append(dataset)
     if not variables:
-        raise WeightsError(f"{path}: an HDF5 file of Keras without weights")
-    places: dict[str, str] = {}
-    for layer in _in_order(variables, table, model):
+        raise WeightsError(f"{path}: a Keras HDF5 file without weights")
+    paths: dict[str, str] = {}
+    for layer in _sort_layers(variables, table, model):
         own = sorted(variables[layer], key=lambda d: int(_leaf(d.path)))
         name = _name(layer, table, model)
-        if any(f"{name}/{kind}" in places for kind in _kinds(own)):
-            name = layer  # in another model within this one
-        places |= {f"{name}/{kind}": d.path for kind, d in zip(_kinds(own), own, strict=True)}
+        if any(f"{name}/{kind}" in paths for kind in _kinds(own)):
+            name = layer  # a nested model has a layer of the same name
+        paths |= {f"{name}/{kind}": d.path for kind, d in zip(_kinds(own), own, strict=True)}
     ordered = all(_is_counted(layer) for layer in variables)
-    return _weights(table, places, _metadata(places, model, {}), ordered)
+    return _weights(table, paths, _metadata(paths, model, {}), ordered)
 
 
 def _is_counted(layer: str) -> bool:
-    """Whether a group is one of its model's list of layers, which Keras numbers in their order.
+    """Whether a group is in its model's list of layers, which Keras numbers in their order.
 
-    Those of a model that somebody programmed are named after its attributes.
+    The groups of a subclassed model are named after its attributes instead.
     """
     parts = layer.split("/")
     return len(parts) % 2 == 0 and set(parts[::2]) == {"layers"}
 
 
 def _name(layer: str, table: hdf5.Table, model: _Model) -> str:
-    """What the layer with this group is called."""
+    """Return the name of a group's layer."""
     own = table.groups[_join(layer, "vars")].attributes.get("name")
     return own if isinstance(own, str) else model.names.get(layer, _leaf(layer))
 
 
 def _kinds(datasets: list[hdf5.Dataset]) -> tuple[str, ...]:
-    """What a layer's numbered variables are, told from their shapes; their numbers otherwise."""
+    """Name a layer's numbered variables by their shapes, or else by their numbers."""
     ranks = [len(d.shape) for d in datasets]
     if ranks == [1] * 4:
         return _STATISTICS
@@ -298,14 +306,15 @@ def _kinds(datasets: list[hdf5.Dataset]) -> tuple[str, ...]:
     return tuple(_leaf(d.path) for d in datasets)
 
 
-def _in_order(
+def _sort_layers(
     variables: Mapping[str, list[hdf5.Dataset]], table: hdf5.Table, model: _Model
 ) -> Iterator[str]:
-    """Layers' groups in the model's order, models within it in their places.
+    """Sort the groups of layers by the model's order, with nested models in their places.
 
-    The configuration tells that order. Without it, the order within each class of layers is that
-    of their numbers (HDF5 lists conv2d_10 before conv2d_2). Between classes, fully connected
-    layers come last, others as their groups begin in the file, which is nearly as they were made.
+    The configuration contains that order. Without it, layers of one class are sorted by their
+    numbers (HDF5 lists conv2d_10 before conv2d_2). Layers of different classes are sorted by the
+    addresses of their groups, which is almost the order of their creation; fully connected layers
+    are last.
     """
     rank = {layer: number for number, layer in enumerate(model.names)}
     children: dict[str, set[str]] = {}
@@ -315,7 +324,7 @@ def _in_order(
             parent = "/".join(parts[:depth])
             children.setdefault(parent, set()).add(_join(parent, parts[depth]))
 
-    def place(group: str) -> tuple[bool, int]:
+    def rank_of(group: str) -> tuple[bool, int]:
         connected = any(len(d.shape) == 2 for d in variables.get(group, ()))
         return connected, table.groups[group].address
 
@@ -326,15 +335,15 @@ def _in_order(
         if all(child in rank for child in found):
             found.sort(key=rank.__getitem__)
         else:
-            found = _merged(found, place)
+            found = _merge(found, rank_of)
         for child in found:
             yield from visit(child)
 
     return visit("")
 
 
-def _merged(groups: list[str], rank: Callable[[str], Any]) -> list[str]:
-    """Groups ordered by number within a class, and by rank otherwise."""
+def _merge(groups: list[str], rank: Callable[[str], Any]) -> list[str]:
+    """Sort groups by number within a class, and by rank otherwise."""
     classes: dict[str, list[tuple[int, str]]] = {}
     for group in groups:
         stem, _, number = _leaf(group).rpartition("_")
@@ -353,24 +362,24 @@ def _merged(groups: list[str], rank: Callable[[str], Any]) -> list[str]:
 
 
 def _weights(
-    table: hdf5.Table, places: Mapping[str, str], metadata: dict[str, str], ordered: bool
+    table: hdf5.Table, paths: Mapping[str, str], metadata: dict[str, str], ordered: bool
 ) -> Weights:
-    """Read the datasets that these names stand for."""
-    tensors = dict(zip(places, table.tensors(list(places.values())), strict=True))
-    kinds = {name: table.datasets[place].kind for name, place in places.items()}
+    """Read the datasets, given by the tensors' names."""
+    tensors = dict(zip(paths, table.tensors(list(paths.values())), strict=True))
+    kinds = {name: table.datasets[path].kind for name, path in paths.items()}
     dtypes = {name: kind for name, kind in kinds.items() if kind != str(tensors[name].dtype)}
     return Weights(tensors, metadata, dtypes=dtypes, ordered=ordered)
 
 
-def _metadata(
-    places: Iterable[str], model: _Model, attributes: Mapping[str, Any]
-) -> dict[str, str]:
-    """What the file says besides, and what batch normalisations add to the variance."""
+def _metadata(paths: Iterable[str], model: _Model, attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Return the version, the backend, and the epsilon of batch normalisation."""
     known = ("keras_version", "backend")
     metadata = {k: v for k, v in attributes.items() if k in known and isinstance(v, str)}
-    if any(_leaf(name) == "moving_variance" for name in places):
+    if any(_leaf(name) == "moving_variance" for name in paths):
         if len(model.epsilons) > 1:
-            raise WeightsError(f"batch normalisations with different epsilons: {model.epsilons}")
+            raise WeightsError(
+                f"batch normalisation with different epsilons: {sorted(model.epsilons)}"
+            )
         metadata["eps"] = str(next(iter(model.epsilons), _EPSILON))
     return metadata
 

@@ -1,8 +1,8 @@
 """NumPy's .npz: a zip file of .npy members.
 
-Members that are stored as they are (``numpy.savez``) are mapped into memory in place; deflated
-ones (``numpy.savez_compressed``) are read. Only numbers are taken: no pickled objects, text or
-records.
+Uncompressed members (``numpy.savez``) are mapped into memory; compressed ones
+(``numpy.savez_compressed``) are read. Only arrays of numbers are supported, not pickled objects,
+text or records.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from numpy.typing import NDArray
 from gradcam._weights.tensors import Weights, WeightsError, as_float32
 from gradcam._weights.zips import Archive
 
-_HEADER = 4096
-"""The longest header of a .npy member that is parsed; those of arrays of numbers take 128."""
+_MAX_HEADER = 4096
+"""Maximum size of the header of a .npy member; arrays of numbers have one of 128 bytes."""
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
-    """Read or map every array of an .npz file, named as its member without ``.npy``.
+    """Read or map the arrays of an .npz file, named like the members without ``.npy``.
 
     Raises
     ------
     WeightsError
-        Where the file is truncated, encrypted, holds no arrays, or something else than numbers.
+        If the file is truncated, encrypted, has no arrays, or arrays of other types than numbers.
     MemoryError
-        Where a deflated member has no room in memory.
+        If there is not enough memory for a compressed member.
     """
     with open(path, "rb") as file:
         return _arrays(file, path)
@@ -60,12 +60,12 @@ def _arrays(file: BinaryIO, path: str | os.PathLike[str]) -> Weights:
 
 
 def _array(data: NDArray[Any], where: str) -> NDArray[Any]:
-    """A view of the array that the bytes of an .npy member hold."""
-    stream = io.BytesIO(data[: _HEADER + 16].tobytes())
+    """Return a view of the array in the bytes of an .npy member."""
+    stream = io.BytesIO(data[: _MAX_HEADER + 16].tobytes())
     try:
         shape, fortran, dtype = _header(stream)
-    except Exception as error:  # NumPy meets damage with errors of every type
-        raise WeightsError(f"{where}: no header of a NumPy array ({error})") from error
+    except Exception as error:  # NumPy raises errors of many types for damaged headers
+        raise WeightsError(f"{where}: not the header of a NumPy array ({error})") from error
     if dtype.hasobject:
         raise WeightsError(f"{where}: holds pickled objects, not numbers")
     if dtype.kind not in "biuf":
@@ -74,7 +74,7 @@ def _array(data: NDArray[Any], where: str) -> NDArray[Any]:
     needed = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or len(shape) > 32 or start + needed != len(data):
         raise WeightsError(
-            f"{where}: shape {shape} of {dtype} needs {needed} bytes, the member holds "
+            f"{where}: shape {shape} of {dtype} needs {needed} bytes, the member has "
             f"{len(data) - start}"
         )
     if needed == 0:
@@ -91,8 +91,7 @@ def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         (2, 0): np.lib.format.read_array_header_2_0,
     }.get(version)
     if parse is None:
-        raise ValueError(f"version {version} of the format, which is for records")
+        raise ValueError(f"version {version} of the format, which only records need")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that Python 2 wrote it: Frossard's file is that old
-        header: tuple[tuple[int, ...], bool, np.dtype[Any]] = parse(stream, max_header_size=_HEADER)
-    return header
+        warnings.simplefilter("ignore")  # Python 2 wrote Frossard's file, which NumPy warns of
+        return parse(stream, max_header_size=_MAX_HEADER)

@@ -1,11 +1,12 @@
-"""Protocol Buffers' wire format, read in place: the two formats built on it are mapped, not parsed.
+"""The wire format of Protocol Buffers, read in place, for ONNX and Caffe.
 
-A message is a row of fields: a tag (field number and wire type), then a number or a length with
-that many bytes, which may be a message again (https://protobuf.dev/programming-guides/encoding).
-The libraries for it turn a file of half a gigabyte into objects, which takes twice the file's
-size in memory; here the tensors stay where they are, as views of the mapped file. Only fields
-that are asked for are entered, so no depth of nesting costs anything, and every length is checked
-against the bytes that are left. Groups, which neither format uses, are refused.
+A message is a sequence of fields: a tag (field number and wire type), then a number, or a length
+and that many bytes, which can be a message again
+(https://protobuf.dev/programming-guides/encoding). The usual libraries parse a file of half a
+gigabyte into objects, which takes twice the file's size in memory; here tensors are views of the
+mapped file. Only the messages that a caller asks for are parsed, so deep nesting costs nothing, and
+every length is checked against the number of bytes that follow. Groups, which neither format uses,
+are refused.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ _FIXED = {1: 8, 5: 4}
 """Wire types of numbers of fixed width, and the width in bytes."""
 
 MAX_FIELDS = 1 << 18
-"""More fields in one file than any network needs: what bounds the time that a file can take."""
+"""Maximum number of fields in one file, which bounds the time for reading it."""
 
 _MAX_NUMBER = (1 << 29) - 1
 _MAX_TEXT = 4096
 _BLOCK = 1 << 20
-"""Bytes of packed varints, or fields in a row, that are looked at together."""
+"""Bytes of packed varints, or fields of the same tag, that are examined together."""
 
 Value = int | memoryview | NDArray[np.uint8]
-"""Of a field: a varint, a length's bytes, or a run of fixed-width fields as rows of bytes."""
+"""The value of a field: a varint; bytes; or consecutive fields of fixed width as rows of bytes."""
 
 
 @dataclass
 class File:
-    """A mapped file, for messages about it, and how many more fields it may hold."""
+    """A mapped file, for error messages, and the number of fields that it may still contain."""
 
     path: str
     kind: str
@@ -46,27 +47,31 @@ class File:
     def error(self, text: str) -> WeightsError:
         return WeightsError(f"{self.path}: unreadable as {self.kind}: {text}")
 
+    def count(self, fields: int) -> None:
+        """Raise WeightsError if the file has more than MAX_FIELDS fields with these."""
+        self.fields_left -= fields
+        if self.fields_left < 0:
+            raise self.error(f"more than {MAX_FIELDS} fields; a network has thousands")
+
 
 class Message:
-    """The fields of one message, found but not entered.
+    """The fields of one message; the messages in them are parsed on demand.
 
     Parameters
     ----------
     data : memoryview
-        All of the message's bytes.
+        The bytes of the message.
     file : File
     name : str
-        What the message is, for errors.
+        What the message describes, for errors.
     """
 
-    def __init__(self, data: memoryview, file: File, name: str):
+    def __init__(self, data: memoryview, file: File, name: str) -> None:
         self.file, self.name = file, name
         self._fields: dict[int, list[Value]] = {}
         position = 0
         while position < len(data):
-            file.fields_left -= 1
-            if file.fields_left < 0:
-                raise file.error(f"more than {MAX_FIELDS} fields, where a network has thousands")
+            file.count(1)
             try:
                 number, value, position = _field(data, position)
             except ValueError as error:
@@ -77,22 +82,22 @@ class Message:
         return self.file.error(f"{self.name}: {text}")
 
     def numbers(self) -> list[int]:
-        """The numbers of the fields that are there."""
+        """Return the numbers of the fields that the message contains."""
         return list(self._fields)
 
     def messages(self, number: int, name: str) -> list[Message]:
-        """The messages in a repeated field."""
+        """Return the messages in a repeated field."""
         return [Message(data, self.file, name) for data in self.chunks(number)]
 
     def message(self, number: int, name: str) -> Message | None:
-        """The message in a field that may stand once, or None."""
+        """Return the message in an optional field, or None."""
         found = self.messages(number, name)
         if len(found) > 1:
-            raise self.error(f"field {number} ({name}) stands {len(found)} times, expected once")
+            raise self.error(f"field {number} ({name}) occurs {len(found)} times, expected once")
         return found[0] if found else None
 
     def chunks(self, number: int) -> list[memoryview]:
-        """What a repeated field of bytes, text or messages holds, not copied."""
+        """Return the values of a repeated field of bytes, text or messages, without a copy."""
         found = []
         for value in self._fields.get(number, []):
             if not isinstance(value, memoryview):
@@ -101,7 +106,7 @@ class Message:
         return found
 
     def texts(self, number: int) -> list[str]:
-        """A repeated field of text."""
+        """Return the values of a repeated field of text."""
         found = []
         for data in self.chunks(number):
             if len(data) > _MAX_TEXT:
@@ -113,37 +118,37 @@ class Message:
         return found
 
     def text(self, number: int, default: str = "") -> str:
-        """A field of text; of several the last, as the format wants it."""
+        """Return a field of text; the last of several, as the format specifies."""
         return (self.texts(number) or [default])[-1]
 
     def integer(self, number: int, default: int = 0) -> int:
-        """A field of one signed integer; of several the last."""
+        """Return a field of one signed integer; the last of several."""
         found = self._fields.get(number, [default])[-1]
         if not isinstance(found, int):
-            raise self.error(f"field {number} is no integer")
+            raise self.error(f"field {number} is not an integer")
         return found - (1 << 64) if found >= 1 << 63 else found
 
-    def integers(self, number: int, most: int, dtype: str = "<i8") -> NDArray[np.integer]:
-        """A repeated field of integers, packed or not, at most this many; their low bits."""
+    def integers(self, number: int, max_count: int, dtype: str = "<i8") -> NDArray[np.integer]:
+        """Return a repeated field of integers, packed or not, reduced to the bits of `dtype`."""
         found = []
         for value in self._fields.get(number, []):
             if isinstance(value, int):
                 found.append(np.array([value], np.uint64).astype(dtype))
-            elif isinstance(value, memoryview) and len(value) <= 10 * most:
+            elif isinstance(value, memoryview) and len(value) <= 10 * max_count:
                 try:
                     found.append(_varints(value, dtype))
                 except ValueError as error:
                     raise self.error(f"field {number}: {error}") from None
             else:
-                raise self.error(f"field {number} is no list of at most {most} integers")
-        if sum(len(part) for part in found) > most:
-            raise self.error(f"field {number} holds more than {most} integers")
+                raise self.error(f"field {number} is not a list of at most {max_count} integers")
+        if sum(len(part) for part in found) > max_count:
+            raise self.error(f"field {number} holds more than {max_count} integers")
         return np.concatenate(found) if found else np.empty(0, dtype)
 
     def floats(self, number: int, dtype: str) -> NDArray[np.floating] | None:
-        """A repeated field of fixed-width numbers, packed or not, or None.
+        """Return a repeated field of fixed-width numbers, packed or not, or None.
 
-        A view of the file where they are in one piece, as every writer leaves them.
+        A view of the file if the numbers are contiguous, as every library writes them.
         """
         width = np.dtype(dtype).itemsize
         found = []
@@ -160,12 +165,12 @@ class Message:
 
 
 def open_message(path: str | os.PathLike[str], kind: str) -> Message:
-    """Map a file that is one message; `kind` is what it is to be, in words.
+    """Map a file that is one message; `kind` is the format in words.
 
     Raises
     ------
     WeightsError
-        Where its fields do not fill it exactly: it is truncated, damaged or something else.
+        If the fields do not fill the file exactly: it is truncated, damaged or of another format.
     """
     file = File(os.fspath(path), kind)
     if os.path.getsize(path) == 0:
@@ -176,7 +181,7 @@ def open_message(path: str | os.PathLike[str], kind: str) -> Message:
 def begins_with(start: bytes, wire_types: Mapping[int, int]) -> bool:
     """Whether a file that begins with `start` can be a message of these fields.
 
-    At least two fields must begin within `start`, and all that do must be of this schema.
+    At least two fields must begin within `start`, and all that do must be in the schema.
     """
     data, position, seen = memoryview(start), 0, 0
     try:
@@ -187,34 +192,34 @@ def begins_with(start: bytes, wire_types: Mapping[int, int]) -> bool:
             seen += 1
             position = _field(data, position)[2]
     except ValueError:
-        pass  # the field goes on beyond what is known of the file
+        pass  # the field continues after `start`
     return seen > 1
 
 
 def _field(data: memoryview, start: int) -> tuple[int, Value, int]:
-    """The field that begins there: its number, its value, and where the next one begins."""
+    """Parse the field at `start`: return its number, its value, and where the next one begins."""
     tag, position = _varint(data, start)
     number, wire = tag >> 3, tag & 7
     if not 0 < number <= _MAX_NUMBER:
-        raise ValueError(f"{number} is no number of a field")
+        raise ValueError(f"{number} is not a valid field number")
     if wire == VARINT:
         return number, *_varint(data, position)
     if wire == BYTES:
         length, position = _varint(data, position)
         if length > len(data) - position:
             raise ValueError(
-                f"field {number} claims {length} bytes, {len(data) - position} are left "
-                f"(truncated, or something else)"
+                f"field {number} claims {length} bytes, {len(data) - position} follow "
+                f"(truncated, or another format)"
             )
         return number, data[position : position + length], position + length
     if wire in _FIXED:
         run = _run(data, start, position, _FIXED[wire])
         return number, run[:, position - start :], start + run.size
-    raise ValueError(f"field {number} is a group or of no known type")
+    raise ValueError(f"field {number} is a group or of an unknown type")
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """The unsigned number that begins there, and where it ends."""
+    """Parse the unsigned number at `position`: return it, and where it ends."""
     value = 0
     for shift, byte in enumerate(data[position : position + 10]):
         value |= (byte & 0x7F) << 7 * shift
@@ -222,15 +227,15 @@ def _varint(data: memoryview, position: int) -> tuple[int, int]:
             if value >> 64:
                 raise ValueError("a number of more than 64 bits")
             return value, position + shift + 1
-    raise ValueError("a number that does not end (truncated, or something else)")
+    raise ValueError("a number that does not end (truncated, or another format)")
 
 
 def _run(data: memoryview, start: int, position: int, width: int) -> NDArray[np.uint8]:
-    """The fields with one tag that follow each other, each a row: unpacked numbers."""
+    """Return consecutive fields with the same tag, one a row: unpacked numbers."""
     step = position + width - start
     count = (len(data) - start) // step
     if count == 0:
-        raise ValueError("a number is cut off (truncated, or something else)")
+        raise ValueError("a number is cut off (truncated, or another format)")
     rows = np.frombuffer(data, np.uint8, count * step, start).reshape(count, step)
     tag = rows[0, : step - width]
     end, block = 1, 1
@@ -244,7 +249,7 @@ def _run(data: memoryview, start: int, position: int, width: int) -> NDArray[np.
 
 
 def _varints(data: memoryview, dtype: str) -> NDArray[np.integer]:
-    """All numbers of a packed field, block by block, so that little memory is needed besides."""
+    """Decode the numbers of a packed field, in blocks, which bounds the additional memory."""
     raw = np.frombuffer(data, np.uint8)
     parts = [np.empty(0, dtype)]
     position = 0

@@ -1,20 +1,19 @@
-"""PyTorch's files, as ``torch.save`` writes them, read without PyTorch and without executing them.
+"""PyTorch's files, written by ``torch.save``, read without PyTorch and without executing them.
 
-Two containers hold the same: a pickle of a dictionary of tensors, and the storages that these
-tensors view. Since PyTorch 1.6 it is a zip file (``data.pkl``, ``data/0``, ``data/1``, ...);
-before, and with ``_use_new_zipfile_serialization=False``, a stream of pickles with the storages
-after it, each behind its number of values. torchvision's VGG-16 is such a stream, of 2017.
+There are two containers for the same content: a pickle of a dictionary of tensors, and the storages
+of these tensors. Since PyTorch 1.6 it is a zip file (``data.pkl``, ``data/0``, ``data/1``, ...);
+before, and with ``_use_new_zipfile_serialization=False``, a stream of pickles followed by the
+storages, each after its number of values. torchvision's VGG-16 is such a stream, of 2017.
 
-The pickle is read by :mod:`gradcam._weights.pickles` with the few globals of :data:`ADMITTED`,
-which here make placeholders; whatever else it asks for is refused by name. Storages are mapped,
-not read: a tensor is a view of the file, unless it is of 16 or 64 bits or the other byte order and
-becomes float32. Deflated members of a zip are the exception.
+:mod:`gradcam._weights.pickles` reads the pickle with the few globals of :data:`ADMITTED`, which
+create placeholders; all other globals are refused by name. Storages are mapped, not read: a tensor
+is a view of the file, unless it is converted to float32 from 16 or 64 bits or the other byte order.
+Compressed members of a zip file are read.
 
-The stream does not align its storages; the core uses fully connected weights where they lie all the
-same.
+The stream does not align its storages; the core can use unaligned weights in place.
 
-Left out: what is no tensor (numbers, strings, lists), and the format of before April 2017 (a tar
-file). Format: torch/serialization.py, torch/_utils.py.
+Not read: values that are not tensors (numbers, strings, lists), and the format before April 2017 (a
+tar file). Format: torch/serialization.py, torch/_utils.py.
 """
 
 from __future__ import annotations
@@ -35,34 +34,34 @@ from gradcam._weights.tensors import Weights, WeightsError, as_float32, from_bfl
 if TYPE_CHECKING:
     from gradcam._weights.zips import Archive
 
-MOST_TENSORS = 20_000
-"""Tensors in one file."""
+MAX_TENSORS = 20_000
+"""Maximum number of tensors in one file."""
 
-MOST_GROWTH = 16
-"""How many times a zip file's size its deflated members may be together, beyond the first 16 MB.
-Weights shrink by a tenth; a bomb by a thousand."""
+MAX_EXPANSION = 16
+"""Maximum ratio of the decompressed size of a zip file's members to the size of the file, in
+addition to 16 MB. Compression makes weights smaller by a tenth, a zip bomb by a factor of 1000."""
 
 _SPARE_VALUES = 1 << 21
-"""Values that all tensors together may have beyond one for every byte of the file: more than that
-only views have that overlap or, by strides of zero, repeat."""
+"""All tensors together can have one value for every byte of the file, and this number in addition.
+Only views that overlap, or repeat values by strides of zero, have more."""
 
 _MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
-"""What the stream's first pickle holds: the number 0x1950a86a20f9469cfc6c."""
+"""The number in the stream's first pickle, 0x1950a86a20f9469cfc6c, as a pickle contains it."""
 
 _PROTOCOL = 1001
-"""What its second pickle holds."""
+"""The number in the second pickle."""
 
 _TAR_MEMBERS = (b"sys_info\0", b"pickle\0", b"tensors\0", b"storages\0")
-"""How a file from before the stream can begin: with the name of a tar file's member."""
+"""The first bytes of files before the stream: the name of a tar file's member."""
 
-_MOST_AXES = 32
-_MOST_DEPTH = 32
-_MOST_NAME = 1000
+_MAX_AXES = 32
+_MAX_DEPTH = 32
+_MAX_NAME = 1000
 
 
 @dataclass(frozen=True)
 class Kind:
-    """The type of a storage's values: PyTorch's name for it, NumPy's for what is in the file."""
+    """The type of a storage's values: PyTorch's name, and NumPy's for the bytes in the file."""
 
     name: str
     dtype: str
@@ -71,7 +70,7 @@ class Kind:
 _KINDS = {
     "Float": "f4",
     "Half": "f2",
-    "BFloat16": "u2",  # NumPy has no bfloat16: its bits, widened below
+    "BFloat16": "u2",  # NumPy has no bfloat16: the bits are read, and converted to float32
     "Double": "f8",
     "Long": "i8",
     "Int": "i4",
@@ -85,12 +84,12 @@ _LATER = ("BFloat16", "Bool")
 """The types that PyTorch did not have in 2017."""
 
 _CONVERTED = {"Half": "float16", "BFloat16": "bfloat16", "Double": "float64"}
-"""The types that become float32."""
+"""The types that are converted to float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A part of a storage, values `start` to `start + count`; most often the whole of it."""
+    """The values `start` to `start + count` of a storage; usually all of them."""
 
     key: str
     kind: Kind
@@ -99,7 +98,7 @@ class Storage:
 
 
 class Tensor(pickles.Placeholder):
-    """A view of a storage, in values; without one until its state follows."""
+    """A view of a storage, in values; without a storage until its state follows."""
 
     __slots__ = ("offset", "size", "storage", "strides")
 
@@ -110,33 +109,33 @@ class Tensor(pickles.Placeholder):
         self.strides: tuple[int, ...] = ()
 
     def view(self, storage: Any, offset: Any, size: Any, strides: Any) -> None:
-        """Set all of it, each number checked; the storage's bounds too."""
+        """Set the storage and the shape, and check them against its size."""
         if not isinstance(storage, Storage):
-            raise Refused("a tensor in it views no storage: damaged, or made to harm")
+            raise Refused("a tensor in it has no storage: damaged or malicious")
         numbers = (offset, *size, *strides) if _tuples(size, strides) else (None,)
-        if not all(map(_natural, numbers)) or not len(size) == len(strides) <= _MOST_AXES:
-            raise Refused("a tensor in it has no proper shape: damaged, or made to harm")
+        if not all(map(_natural, numbers)) or not len(size) == len(strides) <= _MAX_AXES:
+            raise Refused("a tensor in it has an invalid shape: damaged or malicious")
         last = offset + sum((n - 1) * s for n, s in zip(size, strides, strict=True))
         if 0 not in size and last >= storage.count:
             raise Refused(
-                f"a tensor of shape {size} in it reaches to value {last} of a storage that has "
-                f"{storage.count}: damaged, or made to harm"
+                f"a tensor of shape {size} in it ends at value {last} of a storage of "
+                f"{storage.count}: damaged or malicious"
             )
         self.storage, self.offset, self.size, self.strides = storage, offset, size, strides
 
     def build(self, state: Any) -> None:
-        """The state of a tensor of early 2017, or of a Parameter of then and later."""
+        """Set the state of a tensor of early 2017, or of a Parameter."""
         if type(state) is tuple and len(state) == 4:
             self.view(*state)
         elif type(state) is tuple and len(state) == 5 and isinstance(state[0], Tensor):
             data = state[0]
             self.view(data.storage, data.offset, data.size, data.strides)
-        elif type(state) is not tuple or len(state) != 3:  # three: no more than requires_grad
-            raise Refused("a tensor in it has a state of an unknown kind")
+        elif type(state) is not tuple or len(state) != 3:  # three: requires_grad and hooks
+            raise Refused("a tensor in it has a state of an unknown type")
 
 
 def _natural(value: Any) -> bool:
-    """Whether this is a size or position that a file can have."""
+    """Whether this is a valid size or position in a file."""
     return type(value) is int and 0 <= value < 1 << 62
 
 
@@ -144,15 +143,17 @@ def _tuples(*values: Any) -> bool:
     return all(type(value) is tuple for value in values)
 
 
-# What the admitted globals do here. Each takes the tuple that the pickle calls it with.
+# The admitted globals. Each takes the tuple of arguments in the pickle.
 
 
 def _ordered_dict(arguments: tuple[Any, ...]) -> Pairs:
     result = Pairs()
-    if arguments:  # Python 2 wrote the entries as a list of lists
+    if arguments:  # Python 2 writes the entries as a list of lists
         entries = arguments[0]
         if type(entries) is not list or any(type(e) is not list or len(e) != 2 for e in entries):
-            raise Refused("an OrderedDict in it is made of no pairs: damaged, or made to harm")
+            raise Refused(
+                "an OrderedDict in it has an entry that is not a pair: damaged or malicious"
+            )
         result.items.extend((key, value) for key, value in entries)
     return result
 
@@ -160,26 +161,26 @@ def _ordered_dict(arguments: tuple[Any, ...]) -> Pairs:
 def _rebuild_tensor(arguments: tuple[Any, ...]) -> Tensor:
     """(storage, offset, size, stride[, requires_grad, hooks[, metadata]])."""
     if not 4 <= len(arguments) <= 7:
-        raise Refused("a tensor in it is made of too little or too much: damaged")
+        raise Refused("a tensor in it has a wrong number of arguments: damaged")
     if len(arguments) == 7 and (type(arguments[6]) is not Pairs or arguments[6].items):
-        raise Refused("a tensor in it is conjugate or negated, which is not read here")
+        raise Refused("a tensor in it is conjugate or negated, which is not supported")
     result = Tensor()
     result.view(*arguments[:4])
     return result
 
 
 def _parameter(arguments: tuple[Any, ...]) -> Tensor:
-    """(data[, requires_grad[, hooks]]), or nothing where a state follows."""
+    """(data[, requires_grad[, hooks]]), or nothing if a state follows."""
     if not arguments:
         return Tensor()
     if not isinstance(arguments[0], Tensor):
-        raise Refused("a Parameter in it holds no tensor: damaged, or made to harm")
+        raise Refused("a Parameter in it has no tensor: damaged or malicious")
     return arguments[0]
 
 
 def _empty_tensor(arguments: tuple[Any, ...]) -> Tensor:
     if arguments:
-        raise Refused("a tensor in it is made in a way that torch.save does not write")
+        raise Refused("a tensor in it has arguments that torch.save does not write")
     return Tensor()
 
 
@@ -190,17 +191,17 @@ ADMITTED: dict[str, Kind | Callable[[tuple[Any, ...]], Any]] = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch.nn.parameter.Parameter": _parameter,
     **{f"torch.{name}Storage": Kind(name, dtype) for name, dtype in _KINDS.items()},
-    # The class of a tensor stands in files of early 2017 only, with what it holds after it.
+    # Only files of early 2017 contain the class of a tensor, followed by its state.
     **{f"torch.{name}Tensor": _empty_tensor for name in _KINDS if name not in _LATER},
     **{f"torch.cuda.{name}Tensor": _empty_tensor for name in _KINDS if name not in _LATER},
 }
-"""Every global that a pickle may ask for. None of them is imported."""
+"""The globals that a pickle may ask for. None of them is imported."""
 
 
 def recognise(start: bytes) -> bool:
-    """Whether a file that begins with `start` is PyTorch's stream, or the tar file before it.
+    """Whether a file that begins with `start` is PyTorch's stream, or the older tar file.
 
-    The zip is known by its member ``data.pkl``.
+    The zip file is recognised by its member ``data.pkl``.
     """
     return _MAGIC in start[:32] or start.startswith(_TAR_MEMBERS)
 
@@ -215,7 +216,7 @@ def read(path: str | os.PathLike[str]) -> Weights:
     Raises
     ------
     WeightsError
-        Where the file is damaged, holds no dictionary of tensors, or asks for more than that.
+        If the file is damaged, is not a dictionary of tensors, or asks for other globals.
     """
     with open(path, "rb") as file:
         start = file.read(64)
@@ -224,11 +225,11 @@ def read(path: str | os.PathLike[str]) -> Weights:
             return _read_zip(path)
         if start.startswith(_TAR_MEMBERS):
             raise Refused(
-                "PyTorch's format of before April 2017 (a tar file), which is not read here; "
+                "PyTorch's format before April 2017 (a tar file), which is not supported; "
                 "load it in PyTorch and save it again: torch.save(torch.load(OLD), NEW)"
             )
         if not recognise(start):
-            raise Refused("no file that torch.save wrote, or damaged at its start")
+            raise Refused("not a file of torch.save, or damaged at its start")
         return _read_stream(path)
     except pickles.RefusedGlobal as error:
         raise WeightsError(f"{path}: {_explained(error.name)}") from None
@@ -237,15 +238,15 @@ def read(path: str | os.PathLike[str]) -> Weights:
 
 
 def _explained(name: str) -> str:
-    """Why a global was refused, and what to do, in a sentence."""
+    """Return why a global is refused, and what to do."""
     if name.startswith(("torch.nn.", "torchvision.", "timm.", "__main__.")):
         return (
             f"a whole pickled model, of the class {name}, which only its own code can load; "
             f"load it in PyTorch and save its tensors: torch.save(model.state_dict(), FILE)"
         )
     return (
-        f"its pickle asks for {name}, which no state dict needs, so it is not read and nothing "
-        f"in it was executed; if you trust it, load it in PyTorch and save the tensors alone: "
+        f"its pickle asks for {name}, which no state dict needs; nothing in it was executed. If "
+        f"you trust it, load it in PyTorch and save only its tensors: "
         f"torch.save(model.state_dict(), FILE)"
     )
 
@@ -255,20 +256,20 @@ def _explained(name: str) -> str:
 
 def _read_stream(path: str | os.PathLike[str]) -> Weights:
     data = np.asarray(np.memmap(path, np.uint8, "r"))
-    head = data[: pickles.MOST_BYTES].data
+    head = data[: pickles.MAX_BYTES].data
     storages: dict[str, Storage] = {}
 
     def persistent(identifier: Any) -> Storage:
         if type(identifier) is not tuple or len(identifier) != 6:
-            raise Refused(_no_storage(identifier))
+            raise _not_a_storage(identifier)
         whole = _storage(identifier[:5], storages)
         part = identifier[5]
         if part is None:
             return whole
         if type(part) is not tuple or len(part) != 3 or not all(map(_natural, part[1:])):
-            raise Refused("a part of a storage in it has no proper place: damaged")
+            raise Refused("a part of a storage in it has an invalid position: damaged")
         if part[1] + part[2] > whole.count:
-            raise Refused("a part of a storage in it ends beyond the whole: damaged")
+            raise Refused("a part of a storage in it ends beyond the storage: damaged")
         return Storage(whole.key, whole.kind, part[1], part[2])
 
     magic, at = pickles.load(head, 0, {})
@@ -280,21 +281,21 @@ def _read_stream(path: str | os.PathLike[str]) -> Weights:
     content, at = pickles.load(head, at, ADMITTED, persistent)
     keys, at = pickles.load(head, at, {})
     if type(keys) is not list or not all(type(k) is str and k in storages for k in keys):
-        raise Refused("its list of storages does not fit its tensors: damaged")
+        raise Refused("its list of storages does not match its tensors: damaged")
     if len(set(keys)) != len(keys):
-        raise Refused("its list of storages holds one twice: damaged")
+        raise Refused("its list of storages contains one twice: damaged")
     blocks = {}
     for key in keys:
         count, width = storages[key].count, np.dtype(storages[key].kind.dtype).itemsize
         at += 8
-        told = int.from_bytes(data[at - 8 : at].tobytes(), "little")
+        stated = int.from_bytes(data[at - 8 : at].tobytes(), "little")
         if at + count * width > len(data):
             raise Refused(
                 f"truncated: a storage of {count} values ends at byte {at + count * width}, the "
                 f"file at {len(data)}; download or copy it again"
             )
-        if told != count:
-            raise Refused(f"a storage of {count} values in it says that it has {told}: damaged")
+        if stated != count:
+            raise Refused(f"a storage of {count} values in it claims to have {stated}: damaged")
         blocks[key] = data[at : at + count * width]
         at += count * width
     return _weights(content, blocks, "<", len(data), "PyTorch (legacy stream)")
@@ -310,53 +311,55 @@ def _read_zip(path: str | os.PathLike[str]) -> Weights:
         archive = Archive(file, path)
         data = np.asarray(np.memmap(file, np.uint8, "r"))
         folder = _folder(archive)
-        unpacked = sum(m.size for m in archive.members.values() if m.deflated)
-        if unpacked > MOST_GROWTH * len(data) + (1 << 24):
+        decompressed = sum(m.size for m in archive.members.values() if m.deflated)
+        if decompressed > MAX_EXPANSION * len(data) + (1 << 24):
             raise Refused(
-                f"its {len(data)} bytes unpack to {unpacked}, which those of weights never do "
+                f"its {len(data)} bytes decompress to {decompressed}, much more than weights do "
                 f"(a zip bomb?)"
             )
         storages: dict[str, Storage] = {}
 
         def persistent(identifier: Any) -> Storage:
             if type(identifier) is not tuple or len(identifier) != 5:
-                raise Refused(_no_storage(identifier))
+                raise _not_a_storage(identifier)
             return _storage(identifier, storages)
 
         member = archive.members[folder + "data.pkl"]
-        if member.size > pickles.MOST_BYTES:
-            raise Refused(f"its pickle of {member.size} bytes is too long to be read")
+        if member.size > pickles.MAX_BYTES:
+            raise Refused(
+                f"its pickle of {member.size} bytes is too long, the maximum is {pickles.MAX_BYTES}"
+            )
         content, _ = pickles.load(archive.read(member).data, 0, ADMITTED, persistent)
         blocks = {}
         for key, storage in storages.items():
             blocks[key] = _block(archive, f"{folder}data/{key}", storage, data)
         order = _byte_order(archive, folder)
-    return _weights(content, blocks, order, len(data) + unpacked, "PyTorch (zip)")
+    return _weights(content, blocks, order, len(data) + decompressed, "PyTorch (zip)")
 
 
 def _folder(archive: Archive) -> str:
-    """The folder that all of it lies in: "archive/", or the file's first name."""
+    """Return the folder of all members: "archive/", or the name of the original file."""
     names = [name for name in archive.members if name.split("/")[-1] == "data.pkl"]
     if any(name.split("/")[-1] == "constants.pkl" for name in archive.members):
         raise Refused(
-            "a TorchScript program, which is not run here; in PyTorch: "
+            "a TorchScript program, which is not executed here; in PyTorch: "
             "torch.save(torch.jit.load(FILE).state_dict(), NEW)"
         )
     if len(names) != 1:
-        raise Refused("a zip file without the one data.pkl that PyTorch's have")
+        raise Refused("a zip file without exactly one data.pkl, as PyTorch's have")
     return names[0].removesuffix("data.pkl")
 
 
 def _block(archive: Archive, name: str, storage: Storage, data: NDArray[Any]) -> NDArray[Any]:
-    """The bytes of a storage: mapped, or unpacked."""
+    """Return the bytes of a storage: mapped, or decompressed."""
     member = archive.members.get(name)
     if member is None:
         raise Refused(f"its storage {storage.key!r:.100} is missing: damaged")
     needed = storage.count * np.dtype(storage.kind.dtype).itemsize
     if member.size != needed:
         raise Refused(
-            f"its storage {storage.key!r:.100} holds {member.size} bytes, where its tensors "
-            f"need {needed}: damaged"
+            f"its storage {storage.key!r:.100} has {member.size} bytes, but its tensors need "
+            f"{needed}: damaged"
         )
     if not member.deflated:
         return data[member.start : member.start + needed]
@@ -366,86 +369,87 @@ def _block(archive: Archive, name: str, storage: Storage, data: NDArray[Any]) ->
 
 
 def _byte_order(archive: Archive, folder: str) -> str:
-    """NumPy's sign for the order of the bytes in storages; little-endian where nothing is said."""
+    """Return NumPy's sign for the byte order of the storages; little-endian by default."""
     member = archive.members.get(folder + "byteorder")
     if member is None:
         return "<"
-    told = archive.read(member).tobytes() if member.size < 10 else b""
-    if told not in (b"little", b"big"):
+    order = archive.read(member).tobytes() if member.size < 10 else b""
+    if order not in (b"little", b"big"):
         raise Refused("its byte order is neither little nor big: damaged")
-    return "<" if told == b"little" else ">"
+    return "<" if order == b"little" else ">"
 
 
 # Both.
 
 
-def _no_storage(identifier: Any) -> str:
+def _not_a_storage(identifier: Any) -> Refused:
+    """Return the error for a persistent identifier that does not describe a storage."""
     if type(identifier) is tuple and identifier and identifier[0] == "module":
-        return (
+        return Refused(
             "a whole pickled model, which only its own code can load; load it in PyTorch and "
             "save its tensors: torch.save(model.state_dict(), FILE)"
         )
-    return "a storage in it has no proper description: damaged, or made to harm"
+    return Refused("a storage in it has an invalid description: damaged or malicious")
 
 
 def _storage(identifier: tuple[Any, ...], known: dict[str, Storage]) -> Storage:
-    """The storage that ("storage", type, key, location, count) names, entered in `known`."""
+    """Return the storage of ("storage", type, key, location, count), and add it to `known`."""
     word, kind, key, location, count = identifier
     if not isinstance(kind, Kind) or not _natural(count) or type(location) is not str:
-        raise Refused(_no_storage(identifier))
+        raise _not_a_storage(identifier)
     if word != "storage" or type(key) is not str:
-        raise Refused(_no_storage(identifier))
+        raise _not_a_storage(identifier)
     storage = known.setdefault(key, Storage(key, kind, 0, count))
     if storage.kind is not kind or storage.count != count:
-        raise Refused(f"its storage {key!r:.100} is described in two ways: damaged")
+        raise Refused(f"its storage {key!r:.100} has two descriptions: damaged")
     return storage
 
 
 def _weights(
     content: Any, blocks: dict[str, NDArray[Any]], order: str, size: int, words: str
 ) -> Weights:
-    """The tensors of an unpickled tree, as arrays; `size` is how many bytes they come from."""
+    """Return the tensors of an unpickled tree as arrays; `size` is the file's in bytes."""
     if isinstance(content, Tensor):
-        raise Refused("a single tensor, where the weights of a network are a dictionary of them")
+        raise Refused("a single tensor, but the weights of a network are a dictionary of tensors")
     if type(content) is not Pairs:
-        what = "a list" if type(content) is list else "no dictionary"
-        raise Refused(f"{what}, where the weights of a network are a dictionary of tensors")
-    room = size + _SPARE_VALUES
+        what = "a list" if type(content) is list else "not a dictionary"
+        raise Refused(f"{what}, but the weights of a network are a dictionary of tensors")
+    values_left = size + _SPARE_VALUES
     arrays: dict[Any, NDArray[Any]] = {}
     tensors, dtypes = {}, {}
-    for name, tensor in list(_flattened(content)):  # all of them first: it may refuse
+    for name, tensor in list(_flattened(content)):  # a list: all names are checked first
         storage = tensor.storage
         if storage is None or storage.key not in blocks:
             raise Refused(f"{name!r}: a tensor whose values are missing: damaged")
         view = (storage, tensor.offset, tensor.size, tensor.strides)
         if view not in arrays:
-            room -= math.prod(max(n, 1) for n in tensor.size)
-            if room < 0:
-                raise Refused(f"{name!r}: its tensors repeat values too often: made to harm")
+            values_left -= math.prod(max(n, 1) for n in tensor.size)
+            if values_left < 0:
+                raise Refused(f"{name!r}: its tensors repeat values too often: malicious")
             arrays[view] = _array(tensor, storage, blocks[storage.key], order)
         tensors[name] = arrays[view]
         if storage.kind.name in _CONVERTED:
             dtypes[name] = _CONVERTED[storage.kind.name]
     if not tensors:
-        raise Refused("a dictionary without tensors, where the weights of a network should be")
+        raise Refused("a dictionary without tensors, not the weights of a network")
     return Weights(tensors, format=words, dtypes=dtypes)
 
 
 def _flattened(content: Pairs) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of nested dictionaries, by its keys joined with dots, in the file's order."""
+    """Yield the tensors of nested dictionaries in order, with their keys joined by dots."""
     levels = [("", iter(content.items))]
     tensors, entries = 0, 0
     while levels:
         prefix, items = levels[-1]
         for key, value in items:
             entries += 1
-            if tensors >= MOST_TENSORS or entries > pickles.MOST_STEPS:
-                raise Refused("its dictionaries hold too much: made to harm")
+            if tensors >= MAX_TENSORS or entries > pickles.MAX_STEPS:
+                raise Refused("its dictionaries have too many entries: malicious")
             if not isinstance(value, (Tensor, Pairs)) or type(key) not in (str, int):
                 continue
-            name = f"{prefix}{key!s:.{_MOST_NAME + 1}}"
-            if len(name) > _MOST_NAME or len(levels) > _MOST_DEPTH:
-                raise Refused("its dictionaries are nested too deep: made to harm")
+            name = f"{prefix}{key!s:.{_MAX_NAME + 1}}"
+            if len(name) > _MAX_NAME or len(levels) > _MAX_DEPTH:
+                raise Refused("its dictionaries are nested too deep: malicious")
             if isinstance(value, Pairs):
                 levels.append((name + ".", iter(value.items)))
                 break
@@ -456,7 +460,7 @@ def _flattened(content: Pairs) -> Iterator[tuple[str, Tensor]]:
 
 
 def _array(tensor: Tensor, storage: Storage, block: NDArray[Any], order: str) -> NDArray[Any]:
-    """A tensor's values: a view of its storage's bytes where they are as they should be."""
+    """Return the values of a tensor: a view of its storage's bytes if no conversion is needed."""
     dtype: np.dtype[Any] = np.dtype(order + storage.kind.dtype)
     if 0 in tensor.size:
         values: NDArray[Any] = np.empty(tensor.size, dtype)
@@ -464,9 +468,9 @@ def _array(tensor: Tensor, storage: Storage, block: NDArray[Any], order: str) ->
         values = np.ndarray(
             tensor.size,
             dtype,
-            block,  # NumPy checks the bounds once more
+            block,  # NumPy checks the bounds again
             (storage.start + tensor.offset) * dtype.itemsize,
-            # The stride of an axis of length 1 means nothing, and can be anything.
+            # The stride of an axis of length 1 has no effect, and can be any number.
             [s * dtype.itemsize if n > 1 else dtype.itemsize
              for n, s in zip(tensor.size, tensor.strides, strict=True)],
         )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Reading and writing weight files of every kind, known by their content and not by their names.
+"""Read weight files of every format; the content decides which, not the name.
 
-Each kind has a reader, a file of this package with ``recognise`` and ``read``; it knows bytes and
-no networks. What the tensors mean is the business of :mod:`gradcam._models.checkpoints`.
+Each format has a reader, a module of this package with ``recognise`` and ``read``. Readers know
+nothing of networks: :mod:`gradcam._models.checkpoints` interprets the tensors.
 """
 
 from __future__ import annotations
@@ -11,25 +11,38 @@ import os
 import re
 import stat
 from importlib import import_module
-from typing import Any, BinaryIO, TypeGuard
+from typing import BinaryIO, Protocol, TypeGuard, cast
 
-from gradcam._weights import safetensors
 from gradcam._weights.tensors import Weights, WeightsError, listed
 
 KEYWORDS = ("imagenet", "imagenet-caffe", "DEFAULT", "IMAGENET1K_V1")
 """Names of published weights, some of them other libraries'."""
 
 _START = 64
-"""Bytes of a file that readers are shown."""
+"""Bytes at the beginning of a file that readers examine."""
 
-_SURE = ("safetensors", "keras", "pth")
-"""Readers of files that begin with a signature; zip files are told apart by their members."""
+_WITH_SIGNATURE = ("safetensors", "keras", "pth")
+"""Readers of files that begin with a signature. The members of a zip file determine its reader."""
 
-_UNSURE = ("onnx", "caffemodel")
-"""Readers of protocol buffers, which have none: asked when nothing else fits."""
+_WITHOUT_SIGNATURE = ("onnx", "caffemodel")
+"""Readers of protocol buffers, which have no signature: asked when no other reader matches."""
 
 _DAMAGE = re.compile("damaged|truncated|cut off|cut short|is empty")
-"""What readers call a file that is not as it was written; what to do is then the same for all."""
+"""Words in the errors for damaged files, whose message then says to download the file again."""
+
+
+class Reader(Protocol):
+    """A module that reads one format."""
+
+    def read(self, path: str | os.PathLike[str], /) -> Weights:
+        """Read a file of the format."""
+
+
+class RecognisingReader(Reader, Protocol):
+    """A module that also recognises its format."""
+
+    def recognise(self, start: bytes, /) -> bool:
+        """Whether a file that begins with `start` can have the format."""
 
 
 def load(path: str | os.PathLike[str]) -> Weights:
@@ -40,74 +53,74 @@ def load(path: str | os.PathLike[str]) -> Weights:
     Parameters
     ----------
     path : path
-        Of safetensors, PyTorch (.pth, .pt), Keras (.h5, .weights.h5, .keras), NumPy (.npz), Caffe
-        (.caffemodel) or ONNX, whatever the file's name.
+        A file of safetensors, PyTorch (.pth, .pt), Keras (.h5, .weights.h5, .keras), NumPy (.npz),
+        Caffe (.caffemodel) or ONNX, whatever its name.
 
     Returns
     -------
     Weights
-        Tensors by the names that the file gives them, and its metadata.
+        The tensors by their names in the file, and its metadata.
 
     Raises
     ------
     WeightsError
-        Where the file is empty, truncated, malformed or of another kind.
+        If the file is empty, truncated, malformed or of another format.
     OSError
-        Where it cannot be opened (FileNotFoundError, PermissionError, ...), or is a folder.
+        If it cannot be opened (FileNotFoundError, PermissionError, ...), or is a folder.
     ImportError
-        Where a library is missing that reads this kind of file; the message says which.
+        If a library that this format requires is not installed; the message names it.
     MemoryError
-        Where what must be converted or unpacked has no room.
+        If there is not enough memory for tensors that must be converted or decompressed.
     TypeError
-        Where `path` is no path.
+        If `path` is not a path.
     ValueError
-        Where it is a name of published weights.
+        If `path` is a name of published weights.
     """
-    path = os.fsdecode(path)  # a number would be a file descriptor
+    path = os.fsdecode(path)  # refuses a number, which would be a file descriptor
     if is_published(path):
         raise ValueError(
-            f"{path!r} is no file here, but a name of published weights: gradcam.vgg16({path!r}) "
-            f"and `--weights {path}` download them"
+            f"{path!r} is not a file here, but a name of published weights: "
+            f"gradcam.vgg16({path!r}) and `--weights {path}` download them"
         )
     try:
-        return _recognised(path)
+        return _find_reader(path).read(path)
     except WeightsError as error:
         if not _DAMAGE.search(str(error)) or str(error).endswith(" again"):
             raise
         raise WeightsError(f"{error}; download or copy it again") from error
 
 
-def _recognised(path: str) -> Weights:
-    """Open a weight file by the reader that knows its content."""
-    with _opened(path) as file:
+def is_published(weights: object) -> TypeGuard[str]:
+    """Whether this is a name of published weights, and there is no file of that name."""
+    return isinstance(weights, str) and weights in KEYWORDS and not os.path.isfile(weights)
+
+
+def _find_reader(path: str) -> Reader:
+    """Return the reader for the content of a file."""
+    with _open(path) as file:
         start = file.read(_START)
     if not start:
         raise WeightsError(f"{path}: the file is empty")
     if start.startswith(b"PK"):
-        return _read(_zipped(path), path)
-    for name in _SURE:
-        if _reader(name).recognise(start):
-            return _read(name, path)
+        return _import(_reader_of_zip(path))
+    for name in _WITH_SIGNATURE:
+        if _import(name).recognise(start):
+            return _import(name)
     from gradcam._weights import foreign
 
     kind = foreign.kind(path)
     if kind is not None:
         raise WeightsError(f"{path}: {kind}")
-    for name in _UNSURE:
-        if _reader(name).recognise(start):
-            return _read(name, path)
+    for name in _WITHOUT_SIGNATURE:
+        if _import(name).recognise(start):
+            return _import(name)
     raise WeightsError(
-        f"{path}: no weight file of a kind known here (safetensors, PyTorch, Keras, .npz, Caffe, "
+        f"{path}: not a weight file of a known format (safetensors, PyTorch, Keras, .npz, Caffe, "
         f"ONNX), or damaged at its start"
     )
 
 
-def is_published(weights: object) -> TypeGuard[str]:
-    """Whether this is a name of published weights, and not of a file that is here."""
-    return isinstance(weights, str) and weights in KEYWORDS and not os.path.isfile(weights)
-
-
-def _opened(path: str) -> BinaryIO:
+def _open(path: str) -> BinaryIO:
     if os.path.isdir(path):
         from gradcam._weights import foreign
 
@@ -117,18 +130,13 @@ def _opened(path: str) -> BinaryIO:
     return open(path, "rb")
 
 
-def _reader(name: str) -> Any:
-    """A reader, imported when it is needed: some bring a library."""
-    return safetensors if name == "safetensors" else import_module(f"gradcam._weights.{name}")
+def _import(name: str) -> RecognisingReader:
+    """Import a reader when it is needed: some import a library."""
+    return cast(RecognisingReader, import_module(f"gradcam._weights.{name}"))
 
 
-def _read(reader: str, path: str) -> Weights:
-    weights: Weights = _reader(reader).read(path)
-    return weights
-
-
-def _zipped(path: str) -> str:
-    """The reader of a zip file, by what lies in it."""
+def _reader_of_zip(path: str) -> str:
+    """Return the name of the reader for a zip file, from the names of its members."""
     from gradcam._weights.zips import Archive  # slow to import
 
     with open(path, "rb") as file:
@@ -139,5 +147,5 @@ def _zipped(path: str) -> str:
         return "keras"
     if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
         return "pth"
-    holds = listed(names, 3) if names else "nothing"
-    raise WeightsError(f"{path}: a zip file that holds {holds}, and no weights by itself")
+    content = listed(names, 3) if names else "nothing"
+    raise WeightsError(f"{path}: a zip file without weights; it contains {content}")

@@ -1,8 +1,7 @@
-"""The safetensors format: eight bytes of header length, a JSON header, then the raw tensors.
+"""The safetensors format: the header's length in eight bytes, a JSON header, then the raw tensors.
 
-Specification: https://github.com/huggingface/safetensors#format. The reader trusts nothing in
-the header: every number in it is checked as a Python integer, which cannot overflow, before
-NumPy sees it.
+Specification: https://github.com/huggingface/safetensors#format. The reader checks every number of
+the header as a Python integer, which cannot overflow, before it is passed to NumPy.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from gradcam._files import atomic_write
 from gradcam._weights.tensors import Weights, WeightsError, as_float32, from_bfloat16
 
 MAX_HEADER = 16_000_000
-"""The longest header that is parsed, in bytes. The format allows 100 MB, which a hostile file can
-fill with what takes JSON's parser gigabytes; 16 MB name more than 100 000 tensors."""
+"""Maximum length of a header in bytes. The format allows 100 MB, for which the JSON parser can take
+gigabytes if the file is malicious; 16 MB suffice for more than 100,000 tensors."""
 
-_PART = 1 << 20
-"""Values that are checked at a time before they are written."""
+_CHUNK = 1 << 20
+"""Values that are checked at a time, which bounds the additional memory."""
 
 _DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
     "F16": "<f2",
-    "BF16": "<u2",  # NumPy has no bfloat16: its bits, widened below
+    "BF16": "<u2",  # NumPy has no bfloat16: the bits are read, and converted to float32
     "I64": "<i8",
     "I32": "<i4",
     "I16": "<i2",
@@ -42,26 +41,26 @@ _DTYPES = {
     "BOOL": "?",
 }
 
-_WORDS = {"F64": "float64", "F16": "float16", "BF16": "bfloat16"}
-"""The types that become float32."""
+_CONVERTED = {"F64": "float64", "F16": "float16", "BF16": "bfloat16"}
+"""The types that are converted to float32, by NumPy's names."""
 
 
 def recognise(start: bytes) -> bool:
     """Whether a file that begins with `start` can be a safetensors file."""
-    length_is_text = all(9 <= byte < 127 for byte in start[:8])  # it would be above 10^17
+    length_is_text = all(9 <= byte < 127 for byte in start[:8])  # as a number above 10^17
     return start[8:9] == b"{" and not length_is_text
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
     """Map a safetensors file into memory.
 
-    Float32 tensors are views of the map; float16, bfloat16 and float64 are converted to
+    Float32 tensors are views of the mapped file; float16, bfloat16 and float64 are converted to
     float32; integers and booleans keep their type.
 
     Raises
     ------
     WeightsError
-        Where the file is truncated or its header is not what the format asks for.
+        If the file is truncated or its header is malformed.
     """
     size = os.path.getsize(path)
     if size < 8:
@@ -71,17 +70,17 @@ def read(path: str | os.PathLike[str]) -> Weights:
         if length > size - 8:
             raise WeightsError(
                 f"{path}: the header claims {length} bytes, but the file has {size} "
-                f"(truncated, or no safetensors file)"
+                f"(truncated, or not a safetensors file)"
             )
         if length > MAX_HEADER:
             raise WeightsError(
-                f"{path}: a header of {length} bytes; more than {MAX_HEADER} are not read, and "
-                f"weights need far fewer"
+                f"{path}: a header of {length} bytes; more than {MAX_HEADER} are not supported, "
+                f"and weights need far fewer"
             )
         header = _parse(path, file.read(length))
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise WeightsError(f"{path}: __metadata__ is to map strings to strings")
+        raise WeightsError(f"{path}: __metadata__ does not map strings to strings")
     _check(path, header, data_bytes=size - 8 - length)
     if not header:
         return Weights({}, metadata, "safetensors")
@@ -91,7 +90,8 @@ def read(path: str | os.PathLike[str]) -> Weights:
         else np.empty(0, np.uint8)
     )
     tensors = {name: _tensor(np.asarray(data), entry) for name, entry in header.items()}
-    dtypes = {name: _WORDS[e["dtype"]] for name, e in header.items() if e["dtype"] in _WORDS}
+    converted = {name: _CONVERTED.get(entry["dtype"]) for name, entry in header.items()}
+    dtypes = {name: dtype for name, dtype in converted.items() if dtype is not None}
     return Weights(tensors, metadata, "safetensors", dtypes)
 
 
@@ -101,47 +101,40 @@ def write(
     metadata: Mapping[str, str] | None = None,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> None:
-    """Write floating tensors as a safetensors file, whole or not at all.
+    """Write tensors to a safetensors file; after an error there is no file, or the previous one.
 
     Parameters
     ----------
     tensors : mapping of str to array
     path : path
-        An existing file is replaced once the new one is complete.
+        An existing file is replaced when the new one is complete.
     metadata : mapping of str to str, optional
     dtype : "float32" or "float16"
-        The type in the file; float16 halves it and rounds to 11 bits of precision.
+        The type in the file; float16 takes half the space and has 11 bits of precision.
 
     Raises
     ------
     WeightsError
-        Where a tensor or the metadata cannot be written, a value is not finite, or it becomes
-        infinite as float16. Nothing is written then.
+        If a tensor or the metadata cannot be written, or a value is not finite, in float16 if that
+        is the type.
+    ValueError
+        If `path` ends in ``.npz``, or `dtype` is another one.
     """
     if os.fspath(path).endswith(".npz"):
-        raise ValueError(f"{os.fspath(path)}: this writes safetensors files, not .npz")
+        raise ValueError(f"{os.fspath(path)}: this function writes safetensors files, not .npz")
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype: expected 'float32' or 'float16', got {dtype!r}")
     header: dict[str, Any] = {"__metadata__": _strings(metadata)} if metadata else {}
-    arrays = []
-    end = 0
+    kind = "F32" if dtype == "float32" else "F16"
+    arrays, end = [], 0
     for name, values in tensors.items():
-        if not isinstance(name, str) or name == "__metadata__":
-            raise WeightsError(f"{name!r} cannot be the name of a tensor")
-        given = np.asarray(values)
-        if given.dtype.kind not in "fiub":
-            raise WeightsError(f"{name}: holds {given.dtype}, expected real numbers")
-        with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(given, dtype=np.dtype(dtype).newbyteorder("<"))
-        if not _finite(array):
-            raise WeightsError(f"{name}: not finite as {dtype}")
+        array = _converted(name, np.asarray(values), dtype)
         begin, end = end, end + array.nbytes
-        kind = "F32" if dtype == "float32" else "F16"
-        shape = list(given.shape)
+        shape = list(np.shape(values))  # of a scalar, which the array is not
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
         arrays.append(array)
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors stay aligned, so that they can be used in place
+    text += b" " * (-len(text) % 8)  # aligns the tensors in the mapped file
     with atomic_write(path) as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
@@ -149,17 +142,30 @@ def write(
             file.write(array.data)
 
 
+def _converted(name: object, values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return the values as they are stored: contiguous, little-endian, of the type `dtype`."""
+    if not isinstance(name, str) or name == "__metadata__":
+        raise WeightsError(f"{name!r} cannot be the name of a tensor")
+    if values.dtype.kind not in "fiub":
+        raise WeightsError(f"{name}: holds {values.dtype}, expected real numbers")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<"))
+    if not _finite(array):
+        raise WeightsError(f"{name}: not finite as {dtype}")
+    return array
+
+
 def _finite(array: NDArray[Any]) -> bool:
-    """Whether all values are finite; in parts, so that little memory is needed."""
+    """Whether all values are finite."""
     values = array.reshape(-1)
-    parts = (values[begin : begin + _PART] for begin in range(0, values.size, _PART))
-    return all(bool(np.isfinite(part).all()) for part in parts)
+    chunks = (values[begin : begin + _CHUNK] for begin in range(0, values.size, _CHUNK))
+    return all(bool(np.isfinite(chunk).all()) for chunk in chunks)
 
 
 def _strings(metadata: Mapping[str, str]) -> dict[str, str]:
     for name, value in metadata.items():
         if not isinstance(name, str) or not isinstance(value, str):
-            raise WeightsError(f"metadata maps strings to strings, not {name!r} to {value!r}")
+            raise WeightsError(f"metadata must map strings to strings, not {name!r} to {value!r}")
     return dict(metadata)
 
 
@@ -167,7 +173,7 @@ def _parse(path: str | os.PathLike[str], text: bytes) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entries = dict(pairs)
         if len(entries) != len(pairs):
-            raise WeightsError(f"{path}: the header holds one name twice")
+            raise WeightsError(f"{path}: the header contains a name twice")
         return entries
 
     try:
@@ -182,7 +188,7 @@ def _parse(path: str | os.PathLike[str], text: bytes) -> dict[str, Any]:
 
 
 def _check(path: str | os.PathLike[str], header: dict[str, Any], data_bytes: int) -> None:
-    """Every entry is well formed, and together they tile the data without gap or overlap."""
+    """Raise WeightsError unless the entries are valid and the tensors fill the data exactly."""
     for name, entry in header.items():
         if not isinstance(entry, dict):
             raise WeightsError(f"{path}: {name}: expected a JSON object")
@@ -195,7 +201,7 @@ def _check(path: str | os.PathLike[str], header: dict[str, Any], data_bytes: int
         if offsets[1] - offsets[0] != needed:
             raise WeightsError(
                 f"{path}: {name}: shape {shape} of {entry['dtype']} needs {needed} bytes, "
-                f"its offsets {offsets} hold {offsets[1] - offsets[0]}"
+                f"its offsets {offsets} span {offsets[1] - offsets[0]}"
             )
     end = 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
@@ -207,13 +213,13 @@ def _check(path: str | os.PathLike[str], header: dict[str, Any], data_bytes: int
         end = entry["data_offsets"][1]
     if end != data_bytes:
         raise WeightsError(
-            f"{path}: the header describes {end} bytes of tensors, the file holds {data_bytes} "
-            f"({'truncated' if data_bytes < end else 'more than it describes'})"
+            f"{path}: the header describes {end} bytes of tensors, the file has {data_bytes} "
+            f"({'truncated' if data_bytes < end else 'it has other data too'})"
         )
 
 
 def _naturals(values: Any) -> TypeGuard[list[int]]:
-    """Whether these are sizes or positions that a file can have."""
+    """Whether these are valid sizes or positions in a file."""
     return isinstance(values, list) and all(type(v) is int and 0 <= v < 1 << 62 for v in values)
 
 

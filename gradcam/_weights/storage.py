@@ -1,4 +1,4 @@
-"""Weights in 16 bits: how those of fully connected layers can be stored, rounded from float32."""
+"""Store the weights of fully connected layers in 16 bits, rounded from float32."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from gradcam._weights.tensors import WeightsError
 
 Storage = Literal["float32", "float16", "bfloat16"]
-"""float16 has 11 bits of precision and reaches 65504, bfloat16 has 8 and float32's range."""
+"""float16 has 11 bits of precision and a maximum of 65504, bfloat16 8 bits and float32's range."""
 
 _ROWS = 256
-"""Rows that are rounded at a time, so that little memory is needed besides the result."""
+"""Rows that are rounded at a time, which bounds the additional memory."""
 
 
-def check_storage(dtype: Any, name: str) -> None:
-    """ValueError unless `dtype` is one of :data:`Storage`; `name` is the argument's."""
+def check_storage(dtype: object, name: str) -> None:
+    """Raise ValueError unless `dtype` is one of :data:`Storage`; `name` is the argument's name."""
     if dtype not in get_args(Storage):
         raise ValueError(
             f"{name}: expected {', '.join(map(repr, get_args(Storage)))}, got {dtype!r}"
@@ -25,19 +25,19 @@ def check_storage(dtype: Any, name: str) -> None:
 
 
 def stored(weight: NDArray[Any], dtype: Storage) -> NDArray[Any]:
-    """A matrix as :meth:`gradcam._core.NetworkBuilder.linear` takes it with that ``dtype``.
+    """Round a matrix for :meth:`gradcam._core.NetworkBuilder.linear` with that ``dtype``.
 
     Parameters
     ----------
     weight : array of floats
     dtype : Storage
-        Rounded to the nearest, ties to even; bfloat16 gives its bits as uint16. An array that is
-        float16 already, and asked for as such, is returned as it is.
+        Values are rounded to nearest, ties to even; the result for bfloat16 is an array of the
+        bits, uint16. For float16 an array of float16 is returned unchanged.
 
     Raises
     ------
     WeightsError
-        Where a finite value would become infinite.
+        If a finite value would become infinite.
     """
     if dtype == "float32" or (dtype == "float16" and weight.dtype == np.float16):
         return weight
@@ -55,6 +55,6 @@ def stored(weight: NDArray[Any], dtype: Storage) -> NDArray[Any]:
             infinite = (part & 0x7FFF) == 0x7F80
         if infinite.any():
             raise WeightsError(
-                f"a weight of {rows[infinite][0]:g} is too large for {dtype}: keep float32"
+                f"a weight of {rows[infinite][0]:g} is too large for {dtype}: use float32"
             )
     return result

@@ -1,20 +1,22 @@
-"""What a weight file holds, and the one error for all that can be wrong with it."""
+"""The content of a weight file, and the error for everything that can be wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._weights.graph import Graph
+
 EPS = 1e-5
-"""What batch normalisation adds to the variance, where the metadata says nothing else."""
+"""The epsilon of batch normalisation if the metadata does not contain another one."""
 
 
 class WeightsError(ValueError):
-    """A weight file or a set of tensors that cannot be used; the message says which and why."""
+    """A weight file or a set of tensors cannot be used; the message says which one and why."""
 
 
 @dataclass(frozen=True)
@@ -23,49 +25,52 @@ class Weights:
 
     Attributes
     ----------
-    tensors : dict of str to array
-        By name, in the order of the file. Floating tensors are float32, and those that lie as
-        float32 in the file are read-only views of it, mapped into memory.
-    metadata : dict of str to str
-        What the file says about itself; empty for formats that say nothing. The models read
-        ``classes`` (a JSON list of pairs: synset, label), ``preset`` (a name or a JSON object) and
-        ``eps`` (of batch normalisation).
+    tensors : mapping of str to array
+        By name, in the order of the file. Floating-point tensors are float32; those that the file
+        stores as float32 are read-only views of it, mapped into memory.
+    metadata : mapping of str to str
+        Metadata of the file; empty for formats without metadata. The models read ``classes`` (a
+        JSON list of pairs: synset, label), ``preset`` (a name or a JSON object) and ``eps`` (of
+        batch normalisation).
     format : str
-        The kind of file, in words: "safetensors", "PyTorch (zip)", ...
-    dtypes : dict of str to str
-        The types in the file of those tensors that were converted, where the reader tells them.
+        The file format in words: "safetensors", "PyTorch (zip)", ...
+    dtypes : mapping of str to str
+        The data types in the file of the tensors that were converted, if the reader reports them.
     ordered : bool
-        Whether the tensors are in the order of the layers, as the file tells it.
+        Whether the tensors are in the order of the layers.
+    graph : Graph, optional
+        The operations of the network, if the format describes them (ONNX).
     """
 
-    tensors: dict[str, NDArray[Any]]
-    metadata: dict[str, str] = field(default_factory=dict)
+    tensors: Mapping[str, NDArray[np.generic]]
+    metadata: Mapping[str, str] = field(default_factory=dict)
     format: str = ""
-    dtypes: dict[str, str] = field(default_factory=dict)
+    dtypes: Mapping[str, str] = field(default_factory=dict)
     ordered: bool = False
+    graph: Graph | None = None
 
 
 def as_float32(values: NDArray[Any]) -> NDArray[Any]:
-    """Floating values as float32, without a copy where they are; other types untouched."""
+    """Convert floating-point values to float32; float32 and other types are returned unchanged."""
     if values.dtype.kind == "f":
         return values.astype(np.float32, copy=False)
     return values
 
 
 def from_bfloat16(bits: NDArray[Any]) -> NDArray[np.float32]:
-    """The numbers whose upper halves, as float32, these 16-bit integers are."""
+    """Convert bfloat16 numbers, given as 16-bit integers of their bits, to float32."""
     wide = bits.astype(np.uint32)
     wide <<= 16
     return wide.view(np.float32)
 
 
 def listed(names: Iterable[str], limit: int = 6) -> str:
-    """The names for a message, the tail of a long list counted rather than told."""
+    """Join names for a message; of a long list the first ones and the number of the others."""
     every = list(names)
     tail = f" and {len(every) - limit} more" if len(every) > limit else ""
     return ", ".join(map(printable, every[:limit])) + tail
 
 
 def printable(text: str) -> str:
-    """A text from a file for a terminal: line ends and control characters as Python spells them."""
+    """Escape the control characters of a text from a file, line ends too, for a terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,8 +1,8 @@
 """The members of a zip file, each checked before it is used.
 
-`zipfile` reads the directory and inflates. What it does not check is checked here: that members
-lie apart from each other and inside the file, that none claims more than deflate can give, that
-no name comes twice.
+`zipfile` reads the directory and decompresses. This module makes the checks that it lacks: members
+are inside the file and do not overlap, none claims a larger size than deflate can produce, and no
+name occurs twice.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from gradcam import _core
 from gradcam._weights.tensors import WeightsError
 
 _DIRECTORY = 16 << 20
-"""The longest directory that is read, in bytes: 100,000 members and more."""
+"""Maximum size of the directory in bytes: more than 100,000 members."""
 
 _LOCAL_HEADER = 30
-"""Bytes of a member's own header, before its name and extra field."""
+"""Size of the header before each member, without its name and extra field."""
 
 _EXPANSION = 1032
-"""Deflate makes at most this many bytes out of one."""
+"""The maximum compression ratio of deflate."""
 
-_PIECE = 1 << 20
+_CHUNK = 1 << 20
+"""Bytes that are read at a time."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """One member: `stored` bytes of the file from `start` on, which give `size` bytes."""
+    """One member: `stored` bytes of the file from `start`, which decompress to `size` bytes."""
 
     name: str
     start: int
@@ -48,22 +49,22 @@ class Archive:
     Parameters
     ----------
     file : binary file
-        Open for reading; it stays the caller's.
+        Open for reading; the caller closes it.
     path : path
         For messages.
 
     Raises
     ------
     WeightsError
-        Where it is no zip file, or its members cannot all be what they claim.
+        If it is not a zip file, or the entries of its members are wrong.
     """
 
     def __init__(self, file: BinaryIO, path: str | os.PathLike[str]) -> None:
         self.path = path
         self._file = file
         try:
-            self._archive = zipfile.ZipFile(_Sparing(file))
-        except Exception as error:  # zipfile meets damage with errors of every type
+            self._archive = zipfile.ZipFile(_BoundedFile(file))
+        except Exception as error:  # zipfile raises errors of many types for damaged files
             raise WeightsError(
                 f"{path}: a zip file (PyTorch, Keras or .npz?) that is damaged or cut short "
                 f"({error})"
@@ -71,7 +72,7 @@ class Archive:
         self.members: dict[str, Member] = {}
         for info in self._archive.infolist():
             if info.filename in self.members:
-                raise WeightsError(f"{path}: holds {info.filename!r} twice")
+                raise WeightsError(f"{path}: contains {info.filename!r} twice")
             self.members[info.filename] = self._member(info)
         self._check_apart()
 
@@ -85,76 +86,76 @@ class Archive:
         limit = info.compress_size * _EXPANSION if deflated else info.compress_size
         if info.file_size > limit or (not deflated and info.file_size != limit):
             raise WeightsError(
-                f"{where}: {info.compress_size} bytes cannot hold the {info.file_size} it claims"
+                f"{where}: {info.compress_size} bytes cannot contain the {info.file_size} it claims"
             )
         if info.header_offset < 0:
-            raise WeightsError(f"{where}: begins before the file does")
+            raise WeightsError(f"{where}: begins before the file")
         self._file.seek(info.header_offset)
         header = self._file.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER or header[:4] != b"PK\x03\x04":
-            raise WeightsError(f"{where}: no zip header where one should be")
+            raise WeightsError(f"{where}: its zip header is missing")
         lengths = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
         start = info.header_offset + _LOCAL_HEADER + sum(lengths)
         return Member(info.filename, start, info.compress_size, info.file_size, deflated)
 
     def _check_apart(self) -> None:
-        """Members lie one after the other, before the directory."""
+        """Raise WeightsError if members overlap each other or the directory."""
         end = 0
         for member in sorted(self.members.values(), key=lambda m: (m.start, m.stored)):
             if member.start < end:
-                raise WeightsError(f"{self.path}: {member.name} lies over another member")
+                raise WeightsError(f"{self.path}: {member.name} overlaps another member")
             end = member.start + member.stored
         if end > self._archive.start_dir:
-            raise WeightsError(f"{self.path}: a member lies over the directory, or is truncated")
+            raise WeightsError(f"{self.path}: a member overlaps the directory, or is truncated")
 
     def read(self, member: Member) -> NDArray[np.uint8]:
-        """A member's bytes, inflated.
+        """Return the decompressed bytes of a member.
 
         Raises
         ------
         MemoryError
-            Where they are more than there is memory for.
+            If there is not enough memory for them.
         WeightsError
-            Where they are damaged.
+            If they are damaged.
         """
-        ask_for(member.size, f"{self.path}: {member.name}")
+        check_memory(member.size, f"{self.path}: {member.name}")
         values = np.empty(member.size, np.uint8)
         self.read_into(member, values)
         return values
 
     def read_into(self, member: Member, values: NDArray[np.uint8]) -> None:
-        """The same into an array of the member's size, for whose memory the caller cares."""
+        """Read a member into an array of its size."""
         try:
             with self._archive.open(member.name) as stream:
                 fill(values, stream)
-                stream.read(1)  # at the end the checksum is compared
-        except Exception as error:  # zipfile and zlib meet damage with errors of every type
+                stream.read(1)  # compares the checksum at the end
+        except Exception as error:  # zipfile and zlib raise errors of many types
             raise WeightsError(f"{self.path}: {member.name}: damaged ({error})") from error
 
 
-def ask_for(size: int, what: str) -> None:
-    """MemoryError where `size` bytes are more than are available, before they are touched."""
+def check_memory(size: int, purpose: str) -> None:
+    """Raise MemoryError if `size` bytes are more than the available memory."""
     available = _core.available_memory()
     if available is not None and size > available:
-        raise MemoryError(f"{what} needs {size} bytes of memory, {available} are available")
+        raise MemoryError(f"{purpose} needs {size} bytes of memory, {available} are available")
 
 
 def fill(values: NDArray[np.uint8], stream: Any) -> None:
-    """Read exactly as many bytes as `values` has; EOFError where there are fewer."""
+    """Fill an array with bytes from a stream; EOFError if there are fewer."""
     view = values.data
     done = 0
     while done < len(view):
-        count = stream.readinto(view[done : done + _PIECE])
+        count = stream.readinto(view[done : done + _CHUNK])
         if not count:
             raise EOFError(f"it ends after {done} of {len(view)} bytes")
         done += count
 
 
-class _Sparing(io.RawIOBase):
-    """A file that refuses to read very much at once.
+class _BoundedFile(io.RawIOBase):
+    """A file with a maximum number of bytes for each read.
 
-    `zipfile` reads the whole directory, as long as the file says it is, and keeps ten times as
-    much.
+    `zipfile` reads the whole directory, whatever the size in the file, and its objects take ten
+    times as much memory.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -171,8 +172,8 @@ class _Sparing(io.RawIOBase):
         return self._file.tell()
 
     def read(self, size: int = -1) -> bytes:
-        there = max(self._size - self._file.tell(), 0)
-        size = there if size < 0 else min(size, there)
+        left = max(self._size - self._file.tell(), 0)
+        size = left if size < 0 else min(size, left)
         if size > _DIRECTORY:
             raise ValueError(f"a directory of more than {_DIRECTORY} bytes")
         return self._file.read(size)

@@ -1,4 +1,4 @@
-"""Writes the files of caffe/ with the protobuf library and Caffe's published schema.
+"""Write the files of caffe/ with the protobuf library and Caffe's published schema.
 
 PYTHONPATH=tests python tests/data/make_caffe_files.py
 """
@@ -26,7 +26,7 @@ def net(
     data: str = "data",
     schema: type = Net,
 ) -> Any:
-    """A NetParameter as Caffe saves it: every layer, those with weights with their blobs.
+    """Return a NetParameter as Caffe saves it: all layers, with the blobs of their weights.
 
     old: layers of the type V1LayerParameter, blobs with num, channels, height and width.
     data: the field of the numbers, "data" or "double_data".

@@ -1,4 +1,4 @@
-"""Write the Keras files that lie here, with Keras itself: ``KERAS_BACKEND=torch python`` this.
+"""Write the Keras files of this folder with Keras: run with ``KERAS_BACKEND=torch``.
 
 Weights are counted, so that tests can tell them: see :func:`counted`. ``small_2016.h5`` has the
 layout of the files that keras.applications downloads, which no Keras of today writes; h5py does.
@@ -26,11 +26,11 @@ SHAPES = {
     "predictions/kernel": (5, 3),
     "predictions/bias": (3,),
 }
-"""The weights of the network in all these files, in its order."""
+"""The shapes of the network's weights in all these files, in order."""
 
 
 def counted(name: str) -> np.ndarray:
-    """What a weight holds: its place among the weights, plus fractions that count upwards."""
+    """The values of a weight: its index among the weights, plus increasing fractions."""
     shape = SHAPES[name]
     return np.linspace(0, 1, np.prod(shape), dtype=np.float32).reshape(shape) + list(SHAPES).index(
         name

@@ -1,4 +1,4 @@
-"""Writes the files of onnx/: PyTorch's two exporters, and one as the ONNX zoo's.
+"""Write the files of onnx/: with PyTorch's two exporters, and one like the ONNX zoo's.
 
 PYTHONPATH=tests:tests/peers python tests/data/make_onnx_files.py
 """
@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent / "onnx"
 
 
 def export(name: str, tensors: Mapping[str, np.ndarray], path: Path, **options: Any) -> None:
-    """By torch.onnx.export, of a network built as torchvision's."""
+    """Export a network with torchvision's structure by torch.onnx.export."""
     counted = {k: np.array(0) for k in _counters(tensors)}
     module = torch_modules.VGG(name, {**tensors, **counted}).float()
     with warnings.catch_warnings():
@@ -43,7 +43,7 @@ def zoo(
     epsilon: float = 1e-5,
     classes: int = small_vggs.CLASSES,
 ) -> onnx.ModelProto:
-    """As MXNet's exporter wrote the files of the ONNX zoo.
+    """Return a model like those of the ONNX zoo, which MXNet's exporter wrote.
 
     Names by MXNet's layers; weights listed as inputs too; Flatten before every Gemm; Dropout left
     in; batch normalisation with the attribute "spatial" of old.
@@ -96,7 +96,7 @@ def zoo(
 
 
 def forget_the_source(path: Path) -> None:
-    """Drop the stack traces that the exporter leaves in every node: paths of this machine."""
+    """Remove the stack traces in the nodes, which contain paths of this machine."""
     model = onnx.load(path, load_external_data=False)
     for node in model.graph.node:
         del node.metadata_props[:]
@@ -106,7 +106,7 @@ def forget_the_source(path: Path) -> None:
 def main() -> None:
     plain, normalised = small_vggs.tensors("vgg11"), small_vggs.tensors("vgg11_bn")
     export("vgg11", plain, HERE / "vgg11_torchscript.onnx", dynamo=False)
-    # Its weights go to a file beside it, vgg11_dynamo.onnx.data.
+    # The weights are written to a file beside it, vgg11_dynamo.onnx.data.
     export("vgg11", plain, HERE / "vgg11_dynamo.onnx", dynamo=True)
     forget_the_source(HERE / "vgg11_dynamo.onnx")
     onnx.save(zoo("vgg11_bn", normalised, 1e-3), HERE / "vgg11_bn_zoo.onnx")

@@ -1,4 +1,4 @@
-"""Writes the small PyTorch files that the tests read, and what is in them (needs PyTorch).
+"""Write the small PyTorch files of the tests, and their values (needs PyTorch).
 
     python tests/data/make_torch_files.py
 
@@ -31,7 +31,7 @@ def state_dict() -> dict[str, torch.Tensor]:
 
 
 def kinds() -> dict[str, object]:
-    """A tensor of every type, and every way to view a storage."""
+    """A tensor of every type, and every kind of view of a storage."""
     torch.manual_seed(1)
     base = torch.randn(24)
     return {
@@ -56,7 +56,7 @@ def kinds() -> dict[str, object]:
 
 
 def checkpoint() -> dict[str, object]:
-    """What a training script keeps: the state under a name, with an optimiser and numbers."""
+    """A checkpoint of a training script: the state, an optimiser and numbers."""
     parameter = torch.nn.Parameter(torch.arange(4.0))
     optimizer = torch.optim.Adam([parameter])
     parameter.sum().backward()
@@ -72,7 +72,7 @@ def checkpoint() -> dict[str, object]:
 
 
 def written_in_2017(tensors: dict[str, torch.Tensor]) -> bytes:
-    """The stream as PyTorch 0.2 wrote it, a key of storage chosen so that none is aligned."""
+    """The stream of PyTorch 0.2, with keys of storages for which none is aligned."""
 
     class Rebuilt:
         def __init__(self, key: str, values: torch.Tensor) -> None:
@@ -113,7 +113,7 @@ def written_in_2017(tensors: dict[str, torch.Tensor]) -> bytes:
 
 
 def flat(tree, prefix: str = "") -> dict[str, np.ndarray]:
-    """The tensors of a tree as the reader names them, as NumPy arrays."""
+    """The tensors of a tree by the reader's names, as NumPy arrays."""
     found = {}
     for key, value in tree.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Fuzz a reader of weight files: damaged copies of good files must be read or refused, no more.
+"""Fuzz a reader of weight files: it must read or refuse damaged copies of good files.
 
     python tests/fuzz/fuzz_weights.py READER [--inputs 200000] [--seed 0] [--keep FOLDER]
 
@@ -7,19 +7,19 @@ READER names a file ``reader_READER.py`` beside this one, which defines
 - ``seeds() -> list[bytes]``: small good files, a few KB each;
 - ``read(path)``: the reader under test, which returns a ``Weights``;
 - ``mutate(rng, data, others) -> bytes``, optional: a mutation that knows the format (for a zip:
-  damage a member and wrap it again with its right checksum). It takes every second input, and
-  may call :func:`mutated` for a part of it.
+  damage a member and write it again with a correct checksum). It is used for every second input,
+  and may call :func:`mutated` for a part of it.
 
 The package must be importable (``PYTHONPATH=.`` in a checkout that was built in place).
 
-An input is a **finding** when anything but WeightsError or OSError comes out of ``read`` or of
-summing the tensors that it gave, when it takes longer than ``--seconds``, when Python's memory
-grows by more than ``--megabytes``, or when the process dies. Inputs are a function of the seed
-and their number, and a forked worker runs them: when it crashes or hangs, the parent makes the
-same input again, keeps it, and starts another worker after it. One input of every kind of
-finding is kept in FOLDER, named by its number. Exit status 1 when there was a finding.
+An input is a **finding** if ``read``, or summing the tensors that it returns, raises another error
+than WeightsError or OSError, if it takes longer than ``--seconds``, if Python's memory grows by
+more than ``--megabytes``, or if the process dies. Inputs are a function of the seed and their
+number, and a forked worker runs them: if it crashes or hangs, the parent generates the same input
+again, keeps it, and starts another worker with the next input. One input of every kind of finding
+is kept in FOLDER, named by its number. The exit status is 1 if there was a finding.
 
-This is no coverage-guided fuzzer: it finds what short chains of mutations reach.
+This is not a coverage-guided fuzzer: it finds only errors that a few mutations can trigger.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ import numpy as np
 
 from gradcam.weights import WeightsError
 
-# What sizes, counts and positions go wrong at: both sides of every width, signed and not.
+# Sizes, counts and positions at the limits of every width, signed and unsigned.
 INTERESTING = sorted(
     {(1 << bits) + step for bits in (0, 3, 7, 8, 12, 15, 16, 20, 24, 31, 32, 48, 62, 63, 64)
      for step in (-1, 0, 1)} | {0, 3, 100, -2, -1 << 31, -1 << 63}
 )  # fmt: skip
 
 _ADDRESS_SPACE = 4 << 30
-"""Bytes that a worker may map beyond what it began with: libraries in C are bounded by this."""
+"""Bytes that a worker may map in addition to those at its start; this also limits C libraries."""
 
 
-_LOOK = 0.02
-"""Seconds between two looks at whether a worker goes on."""
+_POLL = 0.02
+"""Seconds between two checks of the progress of a worker."""
 
 
 def mutated(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
-    """A damaged copy: one to eight mutations, each at a random place."""
+    """Return a damaged copy: one to eight mutations, each at a random position."""
     result = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5, 8))):
         rng.choice(_MUTATIONS)(rng, result, others)
@@ -93,7 +93,7 @@ def _byte(rng, data, others):
 
 
 def _integer(rng, data, others):
-    """Overwrite with, or insert, an integer of one to eight bytes, in either byte order."""
+    """Overwrite with, or insert, an integer of one to eight bytes in either byte order."""
     width = rng.choice((1, 2, 4, 8))
     value = rng.choice(INTERESTING) % (1 << 8 * width)
     start = _place(rng, data)
@@ -111,7 +111,7 @@ def _delete(rng, data, others):
 
 
 def _repeat(rng, data, others):
-    """Copy a part to another place, over what is there or in between."""
+    """Copy a part to another position, where it overwrites or is inserted."""
     part = data[_range(rng, data)]
     start = _place(rng, data)
     data[start : start + rng.choice((0, len(part)))] = part
@@ -136,7 +136,7 @@ _MUTATIONS = (
 
 
 def made(target, seeds: list[bytes], seed: int, number: int) -> bytes:
-    """Input `number` of the run with that seed; the first ones are the seeds as they are."""
+    """Return an input of the run with that seed; the first ones are the unchanged seeds."""
     if number < len(seeds):
         return seeds[number]
     rng = random.Random(f"{seed}/{number}")
@@ -146,7 +146,7 @@ def made(target, seeds: list[bytes], seed: int, number: int) -> bytes:
 
 
 def _examine(target, path: str) -> str:
-    """Read one file and look at every value: "read" or "refused"; anything else raises."""
+    """Read one file and sum all values: "read" or "refused"; other errors are raised."""
     try:
         weights = target.read(path)
     except (WeightsError, OSError) as error:
@@ -160,7 +160,7 @@ def _examine(target, path: str) -> str:
 
 
 def _work(target, seeds: list[bytes], options, first: int, state: mmap.mmap, report: int) -> None:
-    """The forked worker: runs inputs from `first` on, tells its number before each."""
+    """The forked worker: runs the inputs from `first`, and publishes the number before each."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
     resource.setrlimit(resource.RLIMIT_AS, (used + _ADDRESS_SPACE,) * 2)
     warnings.simplefilter("ignore")
@@ -203,30 +203,30 @@ def _work(target, seeds: list[bytes], options, first: int, state: mmap.mmap, rep
 
 
 def _watch(child: int, state: mmap.mmap, hang: float) -> str:
-    """Wait for a worker: "" when it ended well, else how it ended; one that hangs is killed."""
-    last, looks = b"", 0  # looks, not the clock: both processes may be stopped for a while
+    """Wait for a worker, and kill it if it hangs; return how it ended, "" without an error."""
+    last, polls = b"", 0  # not the clock: both processes may be suspended for a while
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return "" if status == 0 else f"died (status {status})"
-        looks += 1
+        polls += 1
         if state[:8] != last:
-            last, looks = state[:8], 0
-        elif looks * _LOOK > hang:
+            last, polls = state[:8], 0
+        elif polls * _POLL > hang:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return f"hung for {hang:g} s"
-        time.sleep(_LOOK)
+        time.sleep(_POLL)
 
 
 def fuzz(target, options) -> int:
-    """Run all inputs; returns how many kinds of finding there were."""
+    """Run all inputs, and return the number of kinds of findings."""
     seeds = target.seeds()
     state = mmap.mmap(-1, 8)
     counts: collections.Counter[str] = collections.Counter()
     slowest, largest = (0.0, -1), (0, -1)
     findings: dict[str, tuple[int, str, int]] = {}
-    begun = time.monotonic()
+    start = time.monotonic()
     first = 0
     with tempfile.TemporaryFile() as report:
         while first < options.inputs:
@@ -260,8 +260,8 @@ def fuzz(target, options) -> int:
         f"{options.reader}, seed {options.seed}: {options.inputs} inputs from {len(seeds)} files, "
         f"{counts['read']} read, {counts['refused']} refused, {len(findings)} kinds of finding; "
         f"slowest {slowest[0] * 1e3:.0f} ms (input {slowest[1]}), "
-        f"most memory {largest[0] / 2**20:.1f} MB (input {largest[1]}), "
-        f"{time.monotonic() - begun:.0f} s"
+        f"maximum memory {largest[0] / 2**20:.1f} MB (input {largest[1]}), "
+        f"{time.monotonic() - start:.0f} s"
     )
     return len(findings)
 
@@ -271,8 +271,8 @@ def main() -> int:
     parser.add_argument("reader", help="NAME of a reader_NAME.py in this folder")
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=2.0, help="most that an input may take")
-    parser.add_argument("--megabytes", type=int, default=64, help="most memory, as Python counts")
+    parser.add_argument("--seconds", type=float, default=2.0, help="maximum time for an input")
+    parser.add_argument("--megabytes", type=int, default=64, help="maximum of Python's memory")
     parser.add_argument("--keep", default="fuzz-findings", help="folder for inputs that found")
     options = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent))

@@ -19,7 +19,7 @@ DATA = Path(__file__).resolve().parent.parent / "data" / "caffe"
 
 
 def seeds() -> list[bytes]:
-    """Small nets of both kinds of layers, with doubles and integers too; a file by protobuf."""
+    """Small nets of both types of layers, also with float64; a file of protobuf."""
     values = np.linspace(-1, 1, 27, dtype="<f4")
     old = [(1, 1), (2, 1), (3, 3), (4, 9), (5, values.tobytes())]
     new = [(7, message((1, b"\x01\x03\x09"))), (5, values.tobytes())]

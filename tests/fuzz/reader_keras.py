@@ -1,8 +1,8 @@
-"""The reader of Keras's files, fuzzed: HDF5 as it is, compressed too, and within ``.keras``.
+"""The reader of Keras's files, fuzzed: HDF5, with and without compression, and ``.keras``.
 
-libhdf5 runs in a child process here as well, but one that is forked with the library loaded: to
-start Python for every input would take ten times as long. With FUZZ_INSIDE=1 it runs in the worker
-itself, which is faster still: workers that die are then what libhdf5 does, and no findings.
+libhdf5 runs in a child process here too, but a forked one with the library loaded: starting Python
+for every input would take ten times as long. With FUZZ_INSIDE=1 it runs in the worker, which is
+even faster; workers that die are then errors of libhdf5, not findings.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DATA = Path(__file__).parent.parent / "data"
 
 
 class _Forked:
-    """What :class:`subprocess.Popen` gives, as far as it is used."""
+    """The part of :class:`subprocess.Popen` that is used."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
         asks, hears = os.pipe(), os.pipe()
@@ -66,10 +66,10 @@ class _Forked:
 
 
 class _Inside:
-    """The same without a process: shows what libhdf5 would do to the one that it is in."""
+    """The same without a process, which shows the errors of libhdf5."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
-        signal.setitimer(signal.ITIMER_PROF, 1)  # ends the worker where it comes to no end
+        signal.setitimer(signal.ITIMER_PROF, 1)  # kills the worker if it does not end
         self._answers = io.BytesIO()
         try:
             window = hdf5_child.Window(descriptor, start, size)
@@ -77,7 +77,7 @@ class _Inside:
             answer = {"groups": self._table.groups, "datasets": self._table.datasets}
         except hdf5_child.Refused as error:
             answer = {"refused": str(error)}
-        hdf5_child._say(self._answers, answer)
+        hdf5_child._send(self._answers, answer)
         self._answers.seek(0)
         self.stdin = self.stdout = self
 
@@ -106,7 +106,7 @@ hdf5_child.TABLE_SECONDS = 1
 
 
 def _one_layer(name: str) -> bytes:
-    """A file of data/ with its first layer alone: the fewer objects, the more inputs a second."""
+    """A file of data/ with only its first layer, for more inputs in a second."""
     result = io.BytesIO()
     with h5py.File(_DATA / name) as old, h5py.File(result, "w") as new:
         new.attrs.update(old.attrs)
@@ -144,7 +144,7 @@ def seeds() -> list[bytes]:
 
 
 def mutate(rng, data, others):
-    """Damage one member of a zip file and zip all of them again; flip bits of HDF5."""
+    """Damage one member of a zip file, or flip bits of an HDF5 file."""
     if not data.startswith(b"PK"):
         result = bytearray(data)
         for _ in range(rng.randrange(1, 4)):

@@ -1,4 +1,4 @@
-"""The .npz reader, fuzzed: also with members that are damaged and zipped again."""
+"""The .npz reader, fuzzed, also with damaged members in valid zip files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader of ONNX graphs, fuzzed: each file also with a neighbour that holds tensors."""
+"""The reader of ONNX files and of a VGG's graph, fuzzed; each file has a file beside it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import vggs
 from onnx_files import Op
 from wire_mutations import mutate
 
+from gradcam._models import graphs
 from gradcam._weights import onnx
 from gradcam.weights import Weights
 
@@ -26,11 +27,14 @@ def read(path: str) -> Weights:
     neighbour = os.path.join(os.path.dirname(path), NEIGHBOUR)
     if not os.path.exists(neighbour):
         Path(neighbour).write_bytes(bytes(range(256)) * 4)
-    return onnx.read(path)
+    weights = onnx.read(path)
+    for values in weights.tensors.values():
+        values.sum()
+    return graphs.name_tensors(weights)
 
 
 def seeds() -> list[bytes]:
-    """VGG-11s of one channel: plain; normalised, with MatMul; with constants; of many types."""
+    """VGG-11s of one channel: plain; batch normalisation and MatMul; constants; many types."""
     tensors = _narrow("vgg11")
     plain = onnx_files.layers("vgg11", tensors)
     normalised = []
@@ -87,7 +91,7 @@ def _with_constants(tensors: dict[str, np.ndarray]) -> bytes:
 
 
 def _with_types(tensors: dict[str, np.ndarray]) -> bytes:
-    """Half, double, bfloat16, numbers in typed fields, and in a neighbour file."""
+    """float16, float64, bfloat16, numbers in typed fields, and in a file beside."""
     ops = onnx_files.layers("vgg11", tensors)
     made = {}
 

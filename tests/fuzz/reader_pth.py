@@ -1,4 +1,4 @@
-"""The PyTorch reader, fuzzed: streams, zips, and whole instructions of their pickles."""
+"""The PyTorch reader, fuzzed: streams, zips, and instructions of their pickles."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gradcam._weights.pth import read
 __all__ = ["mutate", "read", "seeds"]
 
 _SIMPLE = b"(N)t\x85\x86\x87]}aesuRbQ\x81\x94\x88\x89h\x00h\x01"
-"""Instructions without arguments, and two that fetch what was kept first."""
+"""Instructions without arguments, and two that get the first entries of the memo."""
 
 
 def seeds() -> list[bytes]:
-    """The small files that the tests keep, written by PyTorch."""
+    """The small files of the tests, written by PyTorch."""
     folder = Path(__file__).parent.parent / "data" / "torch"
     return [path.read_bytes() for path in sorted(folder.glob("*.pth"))]
 
@@ -26,7 +26,7 @@ def seeds() -> list[bytes]:
 def mutate(rng, data, others):
     """Damage the pickle, by bytes or by instructions, or another member of a zip.
 
-    A zip is made anew around it, its checksums right.
+    A new zip is written around it, with correct checksums.
     """
     damage = rng.choice((_rearranged, _rearranged, lambda r, d: mutated(r, d, [d])))
     if not data.startswith(b"PK"):
@@ -51,7 +51,7 @@ def _damaged(rng, content: bytes) -> bytes:
 
 
 def _tree(data: bytes) -> tuple[int, int]:
-    """Where the fourth pickle of a stream lies: the tree of tensors."""
+    """The beginning and the end of a stream's fourth pickle, the tree of tensors."""
     file = io.BytesIO(data)
     ends = [0]
     for _ in range(4):
@@ -62,7 +62,7 @@ def _tree(data: bytes) -> tuple[int, int]:
 
 
 def _rearranged(rng, program: bytes) -> bytes:
-    """Instructions left out, doubled, exchanged, put in, and integers changed."""
+    """Remove, repeat, exchange or insert instructions, and change integers."""
     starts = [place for _, _, place in pickletools.genops(program)]
     pieces = [program[a:b] for a, b in zip(starts, [*starts[1:], len(program)], strict=True)]
     for _ in range(rng.choice((1, 1, 2, 3, 5))):

@@ -1,4 +1,4 @@
-"""Mutations that know Protocol Buffers' wire format: damage within, and right lengths around it."""
+"""Mutations of Protocol Buffers: damage within a message, with correct lengths around it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Field = tuple[int, int, int | bytes]
 
 
 def split(data: bytes) -> list[Field] | None:
-    """The fields of a message, or None where it is none."""
+    """Return the fields of a message, or None if it is not a message."""
     found: list[Field] = []
     position = 0
     try:
@@ -55,7 +55,7 @@ def join(fields: list[Field]) -> bytes:
 
 
 def mutate(rng: random.Random, data: bytes, others: object) -> bytes:
-    """Go down into the message to a random depth and damage one field there."""
+    """Damage one field at a random depth of the message."""
     fields = split(data)
     if not fields:
         return mutated(rng, data, [data])
@@ -92,7 +92,7 @@ def _swap(rng: random.Random, fields: list[Field], place: int) -> None:
 
 
 def _replace(rng: random.Random, fields: list[Field], place: int) -> None:
-    """Another's value under this number: a name that another has, a shape that does not fit."""
+    """Replace the value by that of another field: another name, another shape."""
     alike = [field for field in fields if field[1] == fields[place][1]]
     fields[place] = (fields[place][0], *rng.choice(alike)[1:])
 
@@ -112,7 +112,7 @@ def _value(rng: random.Random, fields: list[Field], place: int) -> None:
 
 
 def _unpack(rng: random.Random, fields: list[Field], place: int) -> None:
-    """Numbers in a row become a field each, or a field becomes another type."""
+    """Convert packed numbers to fields, or a field to another type."""
     number, kind, value = fields[place]
     if kind == wire.BYTES and isinstance(value, bytes) and len(value) % 4 == 0:
         pieces = [value[i : i + 4] for i in range(0, len(value), 4)]

@@ -1,4 +1,4 @@
-"""Damage to zip files that their own checks do not see."""
+"""Damage to zip files that their checksums do not detect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fuzz_weights import mutated
 
 
 def mutate(rng, data, others):
-    """Damage one member, and zip all of them again as they were."""
+    """Damage one member, and write a zip of all members with correct checksums."""
     result = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(result, "w") as new:
         victim = rng.choice(old.namelist())

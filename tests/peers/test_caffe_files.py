@@ -1,4 +1,4 @@
-"""Caffemodels against protobuf's own reading, bit for bit; their networks against PyTorch's."""
+"""Caffemodels compared with protobuf's parser bit for bit, and their networks with PyTorch's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MEAN = np.array([103.939, 116.779, 123.68]).reshape(3, 1, 1)
 
 
 def by_protobuf(data: bytes) -> dict[str, np.ndarray]:
-    """Every blob as protobuf understands the file."""
+    """Every blob, read by protobuf."""
     parsed = Net()
     parsed.ParseFromString(data)
     found = {}
@@ -94,7 +94,7 @@ def test_nets_of_random_shapes(tmp_path):
 
 
 def prepared(picture: np.ndarray) -> np.ndarray:
-    """The paper's input for a picture of its size: BGR, the mean pixel taken off."""
+    """The paper's input for a picture of its size: BGR, minus the mean pixel."""
     return (picture.transpose(2, 0, 1)[::-1] - MEAN)[None]
 
 
@@ -113,7 +113,7 @@ def test_scores_and_grad_cam(name, old, tmp_path):
 
 @pytest.mark.slow
 def test_at_the_true_size(tmp_path):
-    """The file of 553 MB: what reading it takes, and what its network says."""
+    """The file of 553 MB: the cost of reading it, and the results of its network."""
     tensors = vggs.tensors(divide=1, hidden=(4096, 4096), classes=1000)
     path = tmp_path / "vgg16.caffemodel"
     path.write_bytes(net("vgg16", tensors, old=True).SerializeToString())

@@ -1,4 +1,4 @@
-"""Files that Keras wrote: the same tensors bit for bit, Keras's scores, and its Grad-CAM."""
+"""Files of Keras: the same tensors bit for bit, Keras's scores, and its Grad-CAM."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.peers
 
 
 def _legacy_weights(model, path):
-    """What ``save_weights("x.h5")`` wrote before Keras 3, and keras.applications downloads."""
+    """The format of ``save_weights("x.h5")`` before Keras 3, which keras.applications downloads."""
     from keras.src.legacy.saving import legacy_h5_format
 
     with h5py.File(path, "w") as file:
@@ -39,7 +39,7 @@ SAVED = {
 
 
 def vgg16(width: int, hidden: int, classes: int, norm: bool = False, names: bool = True):
-    """VGG-16 with all its layers, narrow; scores are without softmax."""
+    """A narrow VGG-16 with all layers; scores are without softmax."""
     given = (lambda name: {"name": name}) if names else (lambda name: {})
     x = image = keras.Input((224, 224, 3))
     for block, (count, scale) in enumerate([(2, 1), (2, 2), (3, 4), (3, 8), (3, 8)], 1):
@@ -62,7 +62,7 @@ def vgg16(width: int, hidden: int, classes: int, norm: bool = False, names: bool
 
 
 def nested():
-    """What fine-tuning makes: a model within a model, and a head of one's own."""
+    """A fine-tuned model: a model within a model, and another head."""
     image = keras.Input((224, 224, 3))
     whole = vgg16(2, 8, 5)
     base = keras.Model(whole.inputs, whole.get_layer("block5_pool").output, name="vgg16")
@@ -81,7 +81,7 @@ MODELS = {
 
 
 def made(name: str):
-    """A model with all its weights random, biases and statistics too."""
+    """A model with random weights, also biases and statistics."""
     keras.utils.set_random_seed(3)
     model = MODELS[name]()
     generator = np.random.default_rng(4)
@@ -92,7 +92,7 @@ def made(name: str):
 
 
 def own_tensors(model) -> dict[str, np.ndarray]:
-    """A model's weights by LAYER/kind, layers in its order, those of models within it too."""
+    """A model's weights by LAYER/kind, in its order, with those of nested models."""
     found = {}
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -116,8 +116,8 @@ def assert_same(path, model, ordered: bool) -> None:
 def test_tensors(name, file, tmp_path):
     model = made(name)
     SAVED[file](model, tmp_path / file)
-    # Within a model, legacy files put all trainable weights before the others, and .weights.h5
-    # does not tell how layers of several kinds follow each other.
+    # For a nested model, legacy files contain all trainable weights before the others, and
+    # .weights.h5 does not contain the order of layers of different classes.
     ordered = name != "batch normalisation" or file != "model.weights.h5"
     assert_same(tmp_path / file, model, ordered)
 
@@ -137,7 +137,7 @@ def test_bfloat16(tmp_path):
 
 
 def chain(model):
-    """A model's layers one after the other, those of models within it in their place."""
+    """A model's layers in order, with those of nested models."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from chain(layer)

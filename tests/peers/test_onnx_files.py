@@ -1,5 +1,5 @@
-"""ONNX files against the onnx package's reading, bit for bit; their networks against ONNX Runtime
-and PyTorch.
+"""ONNX files compared with the onnx package bit for bit, and their networks with ONNX Runtime's and
+PyTorch's results.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from helpers import assert_close, cost_of_reading, largest_difference, peer
 
 import gradcam
 from gradcam import WeightsError
+from gradcam._models import graphs
 from gradcam._weights import onnx as reader
-from gradcam.weights import load
+from gradcam.weights import Weights, describe
 
 onnx = peer("onnx")
 onnxruntime = peer("onnxruntime")
@@ -35,8 +36,13 @@ MEAN = np.array([0.485, 0.456, 0.406]).reshape(3, 1, 1)
 STD = np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1)
 
 
+def named(path: Path) -> Weights:
+    """The tensors of a VGG, named by their order."""
+    return graphs.name_tensors(reader.read(path))
+
+
 def by_onnx(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of the nodes in their order, as the onnx package understands the file."""
+    """The tensors of the nodes in their order, read by the onnx package."""
     graph = onnx.load(path).graph
     held = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
     kinds = {"Conv": "conv", "BatchNormalization": "bn", "Gemm": "linear"}
@@ -53,7 +59,10 @@ def by_onnx(path: Path) -> dict[str, np.ndarray]:
 
 
 def assert_same(path: Path) -> None:
-    found, right = reader.read(path).tensors, by_onnx(path)
+    assert_equal(named(path).tensors, by_onnx(path))
+
+
+def assert_equal(found: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
     assert list(found) == list(right)
     for name, values in right.items():
         assert found[name].shape == values.shape
@@ -69,12 +78,12 @@ def test_the_committed_files(file):
 @pytest.mark.parametrize("dynamo", [False, True])
 @pytest.mark.parametrize("name", ["vgg13", "vgg16", "vgg11_bn", "vgg19_bn"])
 def test_exports_by_torch(name, dynamo, tmp_path):
-    """Batch normalisation arrives folded into the convolutions: a plain VGG, and so it is read."""
+    """The exporter folds batch normalisation into the convolutions: the file is a plain VGG."""
     tensors = small_vggs.tensors(name)
     path = tmp_path / "x.onnx"
     export(name, tensors, path, dynamo=dynamo)
     assert_same(path)
-    found = load(path).tensors
+    found = named(path).tensors
     assert ("bn1.weight" in found) == any(
         node.op_type == "BatchNormalization" for node in onnx.load(path).graph.node
     )
@@ -85,11 +94,11 @@ def test_batch_normalisation_that_is_not_folded(tmp_path):
     with_bn = {"do_constant_folding": False, "training": torch.onnx.TrainingMode.PRESERVE}
     export("vgg11_bn", small_vggs.tensors("vgg11_bn"), path, dynamo=False, **with_bn)
     assert_same(path)
-    assert "bn8.running_var" in load(path).tensors
+    assert "bn8.running_var" in named(path).tensors
     training = {**with_bn, "training": torch.onnx.TrainingMode.TRAINING}
     export("vgg11_bn", small_vggs.tensors("vgg11_bn"), path, dynamo=False, **training)
     with pytest.raises(WeightsError, match="in evaluation mode"):
-        load(path)
+        gradcam.load(path)
 
 
 @pytest.mark.parametrize("opset", [9, 13, 17])
@@ -134,8 +143,47 @@ def test_quantised_models_are_refused_by_name(tmp_path):
     model = onnx.load(DATA / "vgg11_bn_zoo.onnx")
     model.graph.node[0].op_type = "QLinearConv"
     onnx.save(model, path)
-    with pytest.raises(WeightsError, match=r"QLinearConv .* is no operation of a VGG"):
-        load(path)
+    with pytest.raises(WeightsError, match=r"QLinearConv .* is not an operation of a VGG"):
+        gradcam.load(path)
+
+
+class Residual(torch.nn.Module):
+    """A network of another kind: a residual block, resizing, a batch of any size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 3, 3, padding=1)
+        self.norm = torch.nn.GroupNorm(3, 3)
+        self.linear = torch.nn.Linear(3, 4)
+
+    def forward(self, x):
+        y = torch.nn.functional.interpolate(self.norm(self.conv(x)) + x, scale_factor=2.0)
+        return self.linear(torch.nn.functional.hardtanh(y, 0, 6).mean((2, 3)))
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_tensors_and_nodes_of_another_network(dynamo, tmp_path):
+    path = tmp_path / "x.onnx"
+    torch.onnx.export(Residual(), (torch.ones(1, 3, 8, 8),), path, dynamo=dynamo)
+    graph = onnx.load(path).graph
+    right = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    for each in graph.node:
+        if each.op_type == "Constant":
+            (value,) = each.attribute
+            right[each.output[0]] = onnx.numpy_helper.to_array(value.t)
+    found = reader.read(path)
+    assert_equal(found.tensors, right)
+    nodes = [each for each in graph.node if each.op_type != "Constant"]
+    for ours, theirs in zip(found.graph.nodes, nodes, strict=True):
+        assert (ours.op, ours.name) == (theirs.op_type, theirs.name)
+        assert (ours.inputs, ours.outputs) == (tuple(theirs.input), tuple(theirs.output))
+        for attribute in theirs.attribute:
+            value = onnx.helper.get_attribute_value(attribute)
+            if isinstance(value, bytes):
+                assert ours.attributes[attribute.name] == value.decode()
+            else:
+                np.testing.assert_allclose(ours.attributes[attribute.name], value, rtol=1e-6)
+    assert "is not a VGG" in describe(path).reason
 
 
 def prepared(picture: np.ndarray) -> np.ndarray:
@@ -153,7 +201,7 @@ def by_runtime(path: Path, x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["torchscript", "dynamo", "zoo"])
 @pytest.mark.parametrize("name, layer", [("vgg16", "relu5_3"), ("vgg11_bn", "relu5_2")])
 def test_scores_and_grad_cam(name, layer, kind, tmp_path):
-    """The file as it is in ONNX Runtime; its tensors before the export in PyTorch."""
+    """The file in ONNX Runtime; the tensors before the export in PyTorch."""
     tensors = vggs.tensors(name)
     path = tmp_path / "x.onnx"
     if kind == "zoo":
@@ -163,7 +211,7 @@ def test_scores_and_grad_cam(name, layer, kind, tmp_path):
     picture = vggs.picture(256, 256)
     x = prepared(picture)
     scores, cam = scores_and_cam(name, tensors, x, 3, layer)
-    ours = name if any("bn" in key for key in load(path).tensors) else name.removesuffix("_bn")
+    ours = name if any("bn" in key for key in named(path).tensors) else name.removesuffix("_bn")
     tape = getattr(gradcam, ours)(path).forward(picture)
     assert_close(tape.scores, by_runtime(path, x), "network")
     assert_close(tape.scores, scores, "network")
@@ -173,14 +221,16 @@ def test_scores_and_grad_cam(name, layer, kind, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("dynamo", [False, True], ids=["torchscript", "dynamo"])
 def test_at_the_true_size(dynamo, tmp_path):
-    """The file of 553 MB: what reading it takes, and what its network says."""
+    """The file of 553 MB: the cost of reading it, and the results of its network."""
     tensors = vggs.tensors(divide=1, hidden=(4096, 4096), classes=1000)
     path = tmp_path / "vgg16.onnx"
     export("vgg16", tensors, path, dynamo=dynamo)
     size, memory, seconds = cost_of_reading(path)
     bytes_there = sum(each.stat().st_size for each in tmp_path.iterdir())
     print(f"ONNX of {bytes_there} bytes: {seconds * 1e3:.0f} ms, {memory:.0f} bytes more")
-    assert size == sum(values.nbytes for values in tensors.values())
+    others = [v for v in reader.read(path).tensors.values() if v.dtype.kind != "f"]  # shapes
+    right = sum(values.nbytes for values in [*tensors.values(), *others])
+    assert size == right and len(others) < 3
     assert memory < 4 << 20
     picture = vggs.picture(256, 256)
     x = prepared(picture)

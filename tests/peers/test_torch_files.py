@@ -1,4 +1,4 @@
-"""Files that PyTorch writes now, in both containers, give its tensors bit for bit."""
+"""Files that PyTorch writes now, in both containers, are read bit for bit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ torch = peer("torch")
 
 pytestmark = [
     pytest.mark.peers,
-    pytest.mark.filterwarnings("ignore"),  # of what PyTorch deprecates: it is still in files
+    pytest.mark.filterwarnings("ignore"),  # of deprecated types, which are still in files
 ]
 DATA = Path(__file__).parent.parent / "data"
 make = runpy.run_path(str(DATA / "make_torch_files.py"))
@@ -26,7 +26,7 @@ CONTAINERS = {"zip": True, "stream": False}
 
 @pytest.fixture(params=CONTAINERS)
 def saved(request, tmp_path):
-    """Saves in one container after the other, and gives the path."""
+    """Saves in each of the containers, and returns the path."""
 
     def save(tree, protocol: int = 2) -> Path:
         path = tmp_path / "w.pth"
@@ -117,7 +117,7 @@ REFUSED = {
     "a tensor": (lambda: torch.ones(3), "single tensor"),
     "a Parameter": (lambda: torch.nn.Parameter(torch.ones(3)), "single tensor"),
     "a list": (lambda: [torch.ones(3)], "a list"),
-    "a number": (lambda: 3.5, "no dictionary"),
+    "a number": (lambda: 3.5, "not a dictionary"),
     "no tensors": (lambda: {"epoch": 3}, "without tensors"),
     "complex": (lambda: {"a": torch.ones(2, dtype=torch.complex64)}, "torch.ComplexFloatStorage"),
     "sparse": (lambda: {"a": torch.eye(3).to_sparse()}, "_rebuild_sparse_tensor"),
@@ -140,7 +140,7 @@ def _recursive() -> list[object]:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_state_dict_is_refused_in_words(case, saved):
+def test_other_content_than_a_state_dict_is_described(case, saved):
     content, words = REFUSED[case]
     with pytest.raises(WeightsError, match=words):
         weights.load(saved(content()))
@@ -164,7 +164,7 @@ def anonymous_bytes() -> int:
 
 
 def vgg16_tensors() -> dict[str, object]:
-    """Of the true shapes, in torchvision's order."""
+    """Tensors of the full-size shapes, in torchvision's order."""
     torch.manual_seed(0)
     tensors, channels, index = {}, 3, 0
     for block in ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3):
@@ -182,7 +182,7 @@ def vgg16_tensors() -> dict[str, object]:
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["zip", "stream", "2017"])
 def test_a_file_of_true_size_is_mapped(form, tmp_path):
-    """553 MB: next to nothing of it is read or held."""
+    """553 MB, of which almost nothing is read or kept in memory."""
     tensors = vgg16_tensors()
     path = tmp_path / "vgg16.pth"
     if form == "2017":
@@ -190,7 +190,7 @@ def test_a_file_of_true_size_is_mapped(form, tmp_path):
     else:
         torch.save(tensors, path, _use_new_zipfile_serialization=CONTAINERS[form])
     assert path.stat().st_size > 553e6
-    weights.load(DATA / "torch" / "state_dict_zip.pth")  # imports aside
+    weights.load(DATA / "torch" / "state_dict_zip.pth")  # so that imports do not count
     before = anonymous_bytes()
     ours = weights.load(path).tensors
     assert anonymous_bytes() - before < 4e6

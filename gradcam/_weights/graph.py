@@ -1,0 +1,57 @@
+"""A graph of operations, as a file describes a network: the nodes and the names of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | NDArray[np.generic] | None
+"""The value of a node's attribute; None for a value of any other type, which is not read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation. Two nodes are equal only if they are the same object.
+
+    Attributes
+    ----------
+    op : str
+        The operation, with its domain if that is not the standard one: "Conv", "com.example.Foo".
+    name : str
+        The node's name, which can be empty.
+    inputs, outputs : tuple of str
+        Names of values; an empty name is an optional input or output that is not used.
+    attributes : mapping of str to Attribute
+    """
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The operations of a file, in its order.
+
+    A node's input is another node's output, an input of the graph, or a tensor of the same name in
+    :attr:`gradcam.weights.Weights.tensors`.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+        Constants are not among them: their values are tensors.
+    inputs, outputs : tuple of str
+        Names of values. Tensors are not inputs, even if the file lists them as such.
+    external : bool
+        Whether tensors are stored in other files than the graph.
+    """
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    external: bool = False

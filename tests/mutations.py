@@ -1,0 +1,466 @@
+"""Mutation run: plant one fault at a time in the core and see whether the quick tests find it.
+
+    python tests/mutations.py [NAME ...]
+
+Works on a copy of the tree in a temporary folder, with the packages of the Python that runs it
+(`pip install -e ".[test]"`). Each fault is an exact text of one file and what it is replaced by;
+only the files concerned are compiled again. NAME: the faults whose names contain it.
+
+Exit status 1 if a fault survives its tests, or if its text is not in its file exactly once.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TIMEOUT = 300
+"""Seconds for the tests of one fault; a fault that makes them hang counts as found."""
+
+CORE = ("tests/test_core.py", "tests/test_pooled.py", "tests/test_reproducible.py")
+KERNELS = ("C",)
+"""Stands for tests/c/test_kernels.c instead of files for pytest."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A text in a file of csrc/, and what it is replaced by to break what `name` says."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = CORE
+
+
+FAULTS = [
+    # --- Winograd ---
+    Fault(
+        "Winograd: a sign in the transform of the input",
+        "kernels/winograd.c",
+        "odd_b = B * d3 - A * d1",
+        "odd_b = B * d3 + A * d1",
+    ),
+    Fault(
+        "Winograd: a sign in the transform of the output",
+        "kernels/winograd_output.c",
+        "o[2] = A2 * sum_a + B2 * sum_b;",
+        "o[2] = A2 * sum_a - B2 * sum_b;",
+    ),
+    Fault(
+        "Winograd: the kernels of the gradient are not turned",
+        "kernels/winograd_weights.c",
+        "from[k->turned ? TAPS - 1 - tap : tap]",
+        "from[tap]",
+    ),
+    Fault(
+        "Winograd: the last column of tiles is stored beyond the map's edge",
+        "kernels/winograd_output.c",
+        "t.width = w->in.width - t.x < STEP ? w->in.width - t.x : STEP;",
+        "t.width = STEP;",
+    ),
+    Fault(
+        "Winograd: a row of windows that a map of odd height does not have is pooled",
+        "kernels/winograd_output.c",
+        "if (i < t.height / 2 && j < t.width / 2)",
+        "if (i < (t.height + 1) / 2 && j < t.width / 2)",
+    ),
+    Fault(
+        "Winograd: the second set of gradients passes the ReLU by the bits of no picture",
+        "kernels/winograd_output.c",
+        "gc_record_index(o->blocks, o->height, o->width, t.image % f->recorded,",
+        "gc_record_index(o->blocks, o->height, o->width, t.image,",
+    ),
+    Fault(
+        "Winograd: a last row that no pooling window covers gets a gradient",
+        "layers/winograd.c",
+        "unpools ? out->height / 2 * 2 : out->height",
+        "out->height",
+    ),
+    Fault(
+        "Winograd: threads that share out outputs leave out the last tiles",
+        "layers/winograd.c",
+        "share = gc_divide_up(r->count, r->plan.cuts)",
+        "share = r->count / r->plan.cuts",
+    ),
+    Fault(
+        "Winograd: rows of the convolution before it begin one too low",
+        "layers/winograd.c",
+        "(ptrdiff_t)(first * STEP + there) - 1",
+        "(ptrdiff_t)(first * STEP + there)",
+    ),
+    # --- direct convolutions ---
+    Fault(
+        "direct: the gradient of a strip forgets the dilation",
+        "layers/direct.c",
+        "before = (c->kernel[0] - 1) * c->dilation[0];",
+        "before = c->kernel[0] - 1;",
+    ),
+    Fault(
+        "direct: the gradient takes rows between two strides",
+        "layers/direct.c",
+        "if (padded < down || (padded - down) % c->stride[0] != 0)",
+        "if (padded < down)",
+    ),
+    Fault(
+        "direct: forward forgets the dilation of rows",
+        "layers/direct.c",
+        "(channel * p->strip_rows + ky * c->dilation[0]) * p->padded_width",
+        "(channel * p->strip_rows + ky) * p->padded_width",
+    ),
+    Fault(
+        "direct: the last rows of the picture are taken for padding",
+        "layers/direct.c",
+        "padded - p->conv->padding[0] < p->in.height",
+        "padded < p->in.height",
+    ),
+    # --- convolutions as products ---
+    Fault(
+        "products: each group gets the bias of the first",
+        "layers/conv.c",
+        "bias + group % r->conv->groups * r->channels",
+        "bias",
+    ),
+    Fault(
+        "products: a padded 1x1 convolution takes its map as the matrix",
+        "layers/conv.c",
+        "c->kernel[d] != 1 || c->stride[d] != 1 || c->padding[d] != 0",
+        "c->kernel[d] != 1 || c->stride[d] != 1",
+    ),
+    Fault(
+        "products: each block of positions writes the ReLU's bits of the first",
+        "layers/conv.c",
+        "bits == NULL ? NULL : bits + k * row_bytes + first / 8",
+        "bits == NULL ? NULL : bits + k * row_bytes",
+    ),
+    Fault(
+        "products: the first output inside the padding is rounded down",
+        "kernels/columns.c",
+        "(-a.shift + a.stride - 1) / a.stride",
+        "-a.shift / a.stride",
+    ),
+    # --- pooling ---
+    Fault(
+        "pooling: in ceil mode a window may begin in the padding behind the map",
+        "layers/pool.c",
+        "(windows - 1) * p->stride[d] >= size[d] + p->padding[d]",
+        "(windows - 1) * p->stride[d] > size[d] + p->padding[d]",
+    ),
+    Fault(
+        "pooling: windows that hang over the end divide by all of their size",
+        "layers/pool.c",
+        "end = gc_least(start + p->kernel[axis], size + 2 * padding)",
+        "end = start + p->kernel[axis]",
+    ),
+    Fault(
+        "pooling: the last pixels of an adaptive window are left out",
+        "layers/pool.c",
+        "spans[i].end = gc_divide_up((i + 1) * size, count);",
+        "spans[i].end = (i + 1) * size / count;",
+    ),
+    Fault(
+        "pooling: a blocked map's overhanging windows are dropped in ceil mode",
+        "layers/pool.c",
+        "return !p->ceil_mode || (in->height % 2 == 0 && in->width % 2 == 0);",
+        "return 1;",
+    ),
+    Fault(
+        "pooling: the place of a maximum on the right is that on the left",
+        "kernels/pool.c",
+        "(take ? right_down + 1 : left_down)",
+        "(take ? right_down : left_down)",
+    ),
+    Fault(
+        "pooling: of equal values the lower row's may be the first",
+        "kernels/pool.c",
+        "(equal & (right_down < left_down))",
+        "(equal & 0)",
+    ),
+    Fault(
+        "pooling: the second set of gradients goes to the maxima of no picture",
+        "layers/pool.c",
+        "recorded = plane % p->recorded;",
+        "recorded = plane;",
+    ),
+    # --- ReLU ---
+    Fault(
+        "ReLU: on plain maps guided backprop is the deconvnet's rule",
+        "kernels/relu.c",
+        "if (rule == GC_DECONVNET)",
+        "if (rule != GC_GRADIENT)",
+    ),
+    Fault(
+        "ReLU: on blocked maps the deconvnet's rule lets negative gradients pass",
+        "kernels/blocked.h",
+        "if (rule != GC_GRADIENT)",
+        "if (rule == GC_GUIDED)",
+    ),
+    Fault(
+        "ReLU: NaN becomes zero",
+        "kernels/relu.c",
+        "return x < 0.0f ? 0.0f : x;",
+        "return x > 0.0f ? x : 0.0f;",
+        KERNELS,
+    ),
+    # --- blocked maps ---
+    Fault(
+        "blocked maps: the border to the right is not zero",
+        "layers/blocked.c",
+        "memset(plane + y * row + right, 0, (row - right) * sizeof *plane);",
+        "",
+    ),
+    Fault(
+        "blocked maps: of a last block that is not full, a channel too few is converted",
+        "layers/blocked.c",
+        "*channels = gc_least(w->channels - first, width);",
+        "*channels = gc_least(w->channels - first, width - 1);",
+    ),
+    # --- linear layers and softmax ---
+    Fault(
+        "linear: each part of the outputs writes the ReLU's bits of the first",
+        "layers/linear.c",
+        "f->bits + n * f->bit_bytes + first / 8",
+        "f->bits + n * f->bit_bytes",
+    ),
+    Fault(
+        "linear: columns of the gradient behind the first part are left out",
+        "layers/linear.c",
+        "gc_parallel(engine.workers, gc_divide_up(dense->in, b.columns), some_columns, &b);",
+        "gc_parallel(engine.workers, 1, some_columns, &b);",
+    ),
+    Fault(
+        "softmax: the gradient takes the probabilities of the first picture",
+        "layers/pointwise.c",
+        "(const float *)step->record + n % step->batch * size",
+        "(const float *)step->record",
+    ),
+    # --- sums and concatenations ---
+    Fault(
+        "concatenation: inputs that need no gradient take no room in it",
+        "layers/join.c",
+        "            dy += size;",
+        "            dy += step->dx[i] != NULL ? size : 0;",
+    ),
+    Fault(
+        "sum: the third input and later ones are not added",
+        "layers/join.c",
+        "        step->engine.kernels->accumulate(size, step->x[i], step->y);",
+        "        if (i < 2) step->engine.kernels->accumulate(size, step->x[i], step->y);",
+    ),
+    # --- a pass forward ---
+    Fault(
+        "forward: a layer is fused with a ReLU though others read it",
+        "network/forward.c",
+        "if (p->readers[layer] != 1)",
+        "if (p->readers[layer] == 0)",
+    ),
+    Fault(
+        "forward: a layer that is kept is fused all the same",
+        "network/forward.c",
+        "        if (is_kept(keep, i, until))\n            readers[i]++;",
+        "",
+    ),
+    Fault(
+        "forward: pooling of any size is run as 2x2 pooling",
+        "network/forward.c",
+        "if (pool != 0 && tape->layouts[pool].writes == GC_BLOCKED)",
+        "if (pool != 0)",
+    ),
+    Fault(
+        "forward: a map's memory is reused before its last reader",
+        "network/forward.c",
+        "if (--p->readers[input] == 0)",
+        "if (--p->readers[input] <= 1)",
+    ),
+    Fault(
+        "forward: a layer takes over a map that others read",
+        "network/forward.c",
+        "layer->inputs[0] != 0 && p->readers[layer->inputs[0]] == 1",
+        "layer->inputs[0] != 0",
+    ),
+    # --- a pass backward ---
+    Fault(
+        "backward: a ReLU that two layers read is fused with one of them",
+        "network/backward.c",
+        "layer->type == type && p->readers[number] == 1",
+        "layer->type == type",
+    ),
+    Fault(
+        "backward: a ReLU whose gradient is wanted is fused",
+        "network/backward.c",
+        "&& !is_wanted(p, number) && p->gradients[number] == NULL",
+        "&& p->gradients[number] == NULL",
+    ),
+    Fault(
+        "backward: of several readers the last one's gradient counts",
+        "network/backward.c",
+        "p->engine.kernels->accumulate(gradient_floats(p, number, wants), dx,",
+        "memcpy(p->gradients[number], dx, gradient_floats(p, number, wants) * 4); if (0)"
+        " p->engine.kernels->accumulate(gradient_floats(p, number, wants), dx,",
+    ),
+    Fault(
+        "backward: a second group of pictures is masked by the first's ReLUs",
+        "network/backward.c",
+        "p->first % p->tape->batch * gc_record_bytes",
+        "0 * gc_record_bytes",
+    ),
+    Fault(
+        "backward: a group may go on into the next set",
+        "network/backward.c",
+        "at_a_time < batch ? batch - p->first % batch : all - p->first",
+        "all - p->first",
+    ),
+    # --- the pooled gradient ---
+    Fault(
+        "pooled gradient: a padded average is taken to keep sums",
+        "network/pooled.c",
+        "return !pool->include_pad || (pool->padding[0] == 0 && pool->padding[1] == 0);",
+        "return 1;",
+    ),
+    Fault(
+        "pooled gradient: the mean is over the positions of another layer",
+        "network/pooled.c",
+        "(float)q.positions / (float)gc_positions(*to)",
+        "1.0f",
+    ),
+    Fault(
+        "pooled gradient: a map with two readers is followed through the last one",
+        "network/pooled.c",
+        "if (reader != NONE)\n                    return NONE;",
+        "",
+    ),
+    # --- the rest ---
+    Fault(
+        "resize: the region's beginning is forgotten",
+        "layers/maps.c",
+        "source = (centre - begin) * (double)size / extent - 0.5;",
+        "source = centre * (double)size / extent - 0.5;",
+    ),
+    Fault(
+        "working memory: the place behind a piece is taken without a look",
+        "base/arena.c",
+        "if (behind < best && is_free(arena, behind, bytes))",
+        "if (behind < best)",
+    ),
+    Fault(
+        "threads: the last part of the work is left out",
+        "base/threads.c",
+        "        if (part >= parts)\n            return;\n        run(work, part, worker);",
+        "        if (part + 1 >= parts)\n            return;\n        run(work, part, worker);",
+    ),
+]
+
+
+def read(folder: Path, fault: Fault) -> str | None:
+    """The text of a fault's file, if what it replaces is there exactly once."""
+    path = folder / "csrc" / fault.file
+    text = path.read_text("utf-8") if path.exists() else ""
+    return text if text.count(fault.old) == 1 else None
+
+
+class Build:
+    """The extension, built in place in a copy of the tree, and how each file was compiled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.rmtree(folder / "build", ignore_errors=True)
+        command = [sys.executable, "setup.py", "build_ext", "--inplace"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SystemExit(done.stdout + done.stderr)
+        lines = [shlex.split(line) for line in done.stdout.splitlines()]
+        self._compile = [line for line in lines if "-c" in line and "-o" in line]
+        (link,) = (line for line in lines if "-o" in line and "-c" not in line)
+        made = Path(link[link.index("-o") + 1])
+        link[link.index("-o") + 1] = str(Path("gradcam", made.name))
+        self._link = link
+        self._before = ""
+
+    def again(self, file: str) -> None:
+        """Compile a file and the one before it, or all files for a header, and link."""
+        changed = {file, self._before} - {""}
+        self._before = file
+        names = {str(Path("csrc", each)) for each in changed}
+        for command in self._compile:
+            if any(name.endswith(".h") for name in names) or names & set(command):
+                subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+        # The old extension is removed: a process may still have it mapped.
+        (self.folder / self._link[self._link.index("-o") + 1]).unlink()
+        subprocess.run(self._link, cwd=self.folder, check=True, capture_output=True)
+
+
+def passes(folder: Path, tests: tuple[str, ...]) -> bool:
+    """Whether the tests pass; an error before they run ends the program."""
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    if tests == KERNELS:
+        program = "build/plain/test_kernels"
+        make = ["make", "-s", "-C", "tests/c", f"PYTHON={sys.executable}", program]
+        subprocess.run(make, cwd=folder, check=True, capture_output=True)
+        command = [str(folder / "tests" / "c" / program)]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    if tests != KERNELS and done.returncode > 1:  # pytest itself; crashes are negative
+        raise SystemExit(done.stdout + done.stderr)
+    return done.returncode == 0
+
+
+def survives(folder: Path, build: Build, fault: Fault) -> bool:
+    """Whether the tests pass with the fault in place; its text is restored, not yet its build."""
+    path, text = folder / "csrc" / fault.file, read(folder, fault)
+    assert text is not None
+    path.write_text(text.replace(fault.old, fault.new), "utf-8")
+    try:
+        if fault.tests != KERNELS:
+            build.again(fault.file)
+        return passes(folder, fault.tests)
+    finally:
+        path.write_text(text, "utf-8")
+
+
+def main(names: list[str]) -> int:
+    chosen = [f for f in FAULTS if not names or any(name in f.name for name in names)]
+    stale = [fault for fault in chosen if read(ROOT, fault) is None]
+    for fault in stale:
+        print(f"NOT THERE ONCE  {fault.name}: {fault.old!r} in csrc/{fault.file}")
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="gradcam-mutations-") as temporary:
+        folder = Path(temporary) / "tree"
+        ignored = shutil.ignore_patterns(".git", "build", "__pycache__", "*.egg-info")
+        shutil.copytree(ROOT, folder, ignore=ignored)
+        build = Build(folder)
+        for tests in dict.fromkeys(fault.tests for fault in chosen):
+            if not passes(folder, tests):
+                raise SystemExit(f"{' '.join(tests)}: fails without any fault")
+        for fault in chosen:
+            if fault in stale:
+                continue
+            begun = time.monotonic()
+            lives = survives(folder, build, fault)
+            survivors += [fault] * lives
+            word = "SURVIVES" if lives else "found"
+            print(f"{word:8} {time.monotonic() - begun:4.0f} s  {fault.name}", flush=True)
+    print(f"{len(chosen)} faults: {len(survivors)} survive, {len(stale)} could not be planted")
+    return 1 if survivors or stale or not chosen else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
