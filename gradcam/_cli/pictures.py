@@ -85,9 +85,9 @@ def explain(
 
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
     network = choice.network()
-    terminal.note(network.about, pictures)
     _check_layer(network, layer, methods)
     asked = records.asked(network.labels, classes)
+    terminal.note(network.about, pictures)
     count = top if top is not None else 0 if asked else 1
 
     def work(path: Path, name: str) -> Record:
@@ -170,9 +170,9 @@ def compare(
 
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
     network = choice.network()
-    terminal.note(network.about, pictures)
     _check_layer(network, layer, methods)
     asked = records.asked(network.labels, classes)
+    terminal.note(network.about, pictures)
 
     def work(path: Path, name: str) -> Record:
         figure = gradcam.compare(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradcam._text import printable
+from gradcam._text import printable, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def echo(text: str, *, err: bool = False, keep: str = "") -> None:
-    """Print a line of text; `keep` are control characters that the text may have."""
-    click.echo(printable(text, keep), err=err)
+    """Print a text, shortened if it is very long; `keep` are control characters it may have."""
+    click.echo(printable(shortened(text), keep), err=err)
 
 
 def note(about: str, pictures: Iterable[Path]) -> None:

@@ -42,7 +42,6 @@ _SIGNATURES = {
     b"%!PS": _EPS,
     b"\xc5\xd0\xd3\xc6": _EPS,
     b"\xd7\xcd\xc6\x9a": f"a WMF drawing: {_CONVERT}",
-    b"\x01\0\0\0": f"perhaps an EMF drawing: {_CONVERT}",
     b"gimp xcf": f"a GIMP drawing: {_CONVERT}",
     b"FUJIFILMCCD-RAW": _RAW,
     b"SIMPLE  =": "a FITS file, which is not read: pass it as an array",
@@ -81,7 +80,7 @@ def kind(start: bytes) -> str | None:
     for signature, words in _SIGNATURES.items():
         if start.startswith(signature):
             return words
-    for recognise in (_iso_media, _riff, _safetensors, _text):
+    for recognise in (_iso_media, _riff, _emf, _safetensors, _text):
         found = recognise(start)
         if found is not None:
             return found
@@ -95,6 +94,10 @@ def _iso_media(start: bytes) -> str | None:
         return None
     brand = start[8:12].decode("latin-1")
     return next((words for words, brands in _BRANDS.items() if brand in brands), _VIDEO)
+
+
+def _emf(start: bytes) -> str | None:
+    return f"an EMF drawing: {_CONVERT}" if start[40:44] == b" EMF" else None
 
 
 def _riff(start: bytes) -> str | None:

@@ -125,10 +125,10 @@ def misread(values: NDArray[np.float32], preset: Preset) -> str | None:
     if low >= 0 and high <= 1 and span > 1.5:
         return "0..1"
     above = bool((values.max(axis=(0, 2, 3)) > white + span / 100).any())
-    if low >= 0 and 1 < high <= 255 and black.min() < 0:
+    if low >= 0 and 1 < high <= 255:
         if above and high > _DARK:
             return "0..255"
-        if span > _WIDE and (values == np.rint(values)).all():
+        if black.min() < 0 and span > _WIDE and (values == np.rint(values)).all():
             return "0..255"
     return "other" if size > 16 * limit or (span > _WIDE and size <= _NARROW) else None
 
