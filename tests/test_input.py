@@ -301,6 +301,14 @@ def test_names_of_files(net, file, scores, name):
     net.forward(path).grad_cam(3).save(path.with_name(f"{name[:-5]}x.png"))
 
 
+def test_messages_hold_no_control_characters(tmp_path, net):
+    path = tmp_path / "a\x1b[2J\u202e.png"
+    path.write_bytes(b"garbage")
+    with pytest.raises(PictureError, match=r"a\\x1b\[2J\\u202e\.png") as caught:
+        net.forward(path)
+    assert str(caught.value).isprintable() and caught.value.path == str(path)
+
+
 def test_names_that_cannot_be_files(net):
     with pytest.raises(PictureError, match="not a path"):
         net.forward("a\0b.png")

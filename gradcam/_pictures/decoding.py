@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gradcam import _core
 from gradcam._files import expanded
 from gradcam._pictures import foreign
-from gradcam._text import brief
+from gradcam._text import brief, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -111,7 +111,7 @@ def from_path(path: str | os.PathLike[str]) -> _U8:
     """Read the picture in a file; ``~`` is the user's home folder."""
     name = os.fspath(path)
     with _opened(name) as file:
-        return from_stream(file, name, path=name)
+        return from_stream(file, printable(name), path=name)
 
 
 def _opened(name: str) -> BinaryIO:

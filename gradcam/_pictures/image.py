@@ -27,7 +27,7 @@ from gradcam._pictures.decoding import (
     to_rgb,
 )
 from gradcam._pictures.presets import Preset
-from gradcam._text import brief
+from gradcam._text import brief, printable
 
 Values = Literal["0..1", "0..255", "normalised"]
 """What the values of an array are: a picture's, 0 to 1 or 0 to 255, or a network's input."""
@@ -400,4 +400,4 @@ def _from_file(source: bytes | bytearray | memoryview | IO[bytes]) -> NDArray[np
         if not isinstance(content, bytes):
             raise TypeError(f"picture: expected a file of bytes, got {brief(content)}")
         file = io.BytesIO(content)
-    return from_stream(file, path or "the open file", path)
+    return from_stream(file, printable(path or "the open file"), path)
