@@ -301,22 +301,28 @@ def depth_scaler(parts: Iterable[NDArray[Any]]) -> Callable[[NDArray[Any]], _U8]
         )
     bits = 10 if 1 < high < 1 << 10 else 12 if 1 < high < 1 << 12 else 16
     full = (1 << bits) - 1
+    _warn_of_depth(high, bits)
+    return lambda deep: ((deep.astype(np.uint32) * 255 + full // 2) // full).astype(np.uint8)
+
+
+def _warn_of_depth(high: int, bits: int) -> None:
+    """Warn if the values of a picture of 16 bits, up to `high`, seem to have fewer."""
+    full = (1 << bits) - 1
     if bits < 16:
         warnings.warn(
             f"a picture of 16 bits whose maximum is {high} is taken for {bits}-bit values, and "
             f"{full} becomes white; if it is really that dark, pass an array: "
             f"forward(array / 65535, input='0..1')",
             InputWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     elif 1 < high < 1 << 14:
         warnings.warn(
             f"a picture of 16 bits whose maximum is {high} is dark, since 65535 is white; if its "
             f"values have 14 bits, pass an array: forward(array / 16383, input='0..1')",
             InputWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return lambda deep: ((deep.astype(np.uint32) * 255 + full // 2) // full).astype(np.uint8)
 
 
 def _on_white(band: Image.Image) -> _U8:
