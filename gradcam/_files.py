@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,32 +42,36 @@ def free_bytes(folder: str | os.PathLike[str]) -> int:
     return system.f_bavail * system.f_frsize
 
 
-def fitting(name: str) -> str:
-    """Return a file name that file systems accept: of a long one, part and a digest of the rest."""
-    if len(os.fsencode(name)) <= _MAX_NAME:
+def fitting(name: str, more: int = 0) -> str:
+    """Return a file name that file systems accept: of a long one, a part and a digest of it all.
+
+    `more` is the number of bytes that will be added to it.
+    """
+    limit = _MAX_NAME - more
+    if len(os.fsencode(name)) <= limit:
         return name
     import hashlib  # slow to import
 
     stem, suffix = os.path.splitext(name)
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
-    kept = os.fsencode(stem)[: _MAX_NAME - len(suffix) - 9].decode("utf-8", "ignore")
+    kept = os.fsencode(stem)[: limit - len(os.fsencode(suffix)) - 9].decode("utf-8", "ignore")
     return f"{kept}-{digest}{suffix}"
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a temporary file in the folder of `path` and rename it to `path` after the block.
 
-    If the block raises, `path` is unchanged and the temporary file is removed. ``~`` is the user's
-    home folder.
+    If the block raises, `path` is unchanged and the temporary file is removed. The file is created
+    with the permissions `mode`, less those that the process's umask removes. ``~`` is the
+    user's home folder.
     """
     final = Path(expanded(path))
     if not final.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(final.parent))
-    # The name may be as long as the file system allows: the temporary one is not longer.
-    temporary = final.with_name(f".{final.name[:32]}.{os.urandom(4).hex()}.tmp")
+    temporary = final.with_name(f".{fitting(final.name, 14)}.{os.urandom(4).hex()}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
         os.replace(temporary, final)
     except BaseException as error:
@@ -77,6 +82,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         ):
             raise type(error)(error.errno, error.strerror, str(final)) from None
         raise
+
+
+def temporary_target(name: str) -> str | None:
+    """Return the final name of a temporary file of :func:`atomic_write`; None for other files."""
+    match = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.tmp", name)
+    return match[1] if match else None
 
 
 def file_state(path: str | os.PathLike[str]) -> tuple[int, ...] | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ magnitude
 _GIVEN = ("layer", "resize")
 """Parameters that the tape fills in if a method's function has them; all others are its options."""
 
+_TAKEN = ("method", "target", "on")
+"""Parameters of `explain`, which cannot be names of options."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -49,7 +53,7 @@ class Method:
     name : str
         As in ``tape.explain(name)`` and ``tape.<name>``.
     title : str
-        The field's name of it, for figures: ``"Grad-CAM"``.
+        The usual name in figures: ``"Grad-CAM"``.
     source : str
         The paper: ``"Selvaraju et al. 2017"``.
     view : "map", "signed" or "magnitude"
@@ -72,6 +76,15 @@ class Method:
             raise ValueError(
                 f"method {self.name}: view must be one of {', '.join(get_args(View))}, "
                 f"got {self.view!r}"
+            )
+        for name in _TAKEN:
+            if name in self.parameters:
+                raise ValueError(f"method {self.name}: an option cannot be called {name!r}")
+        layer = inspect.signature(self.function).parameters.get("layer")
+        if layer is not None and layer.default is not layer.empty:
+            raise ValueError(
+                f"method {self.name}: layer has no default, because the network's target_layer is "
+                f"the default for all methods"
             )
 
     def __call__(self, *arguments: object, **options: object) -> object:
@@ -115,7 +128,8 @@ class Registry(Mapping[str, Method]):
         self._group = group
         self._methods: dict[str, Method] = {}
         self._reserved: frozenset[str] = frozenset()
-        self._loaded = False
+        self._lock = threading.RLock()
+        self._loading = self._loaded = False
 
     def reserve(self, names: Iterator[str] | list[str]) -> None:
         """Refuse these names from now on: they are attributes of a tape."""
@@ -182,17 +196,21 @@ class Registry(Mapping[str, Method]):
         """Import the modules of the entry point group, once."""
         if self._loaded:
             return
-        self._loaded = True
-        from importlib.metadata import entry_points  # slow to import
+        with self._lock:
+            if self._loading:  # this thread is importing one of the modules
+                return
+            self._loading = True
+            from importlib.metadata import entry_points  # slow to import
 
-        for entry in entry_points(group=self._group):
-            try:
-                entry.load()
-            except Exception as error:  # another package's fault must not stop all methods
-                warnings.warn(
-                    f"the method {entry.name!r} of {entry.value!r} cannot be loaded: {error!r}",
-                    stacklevel=4,
-                )
+            for entry in entry_points(group=self._group):
+                try:
+                    entry.load()
+                except Exception as error:  # another package's fault must not stop all methods
+                    warnings.warn(
+                        f"the method {entry.name!r} of {entry.value!r} cannot be loaded: {error!r}",
+                        stacklevel=4,
+                    )
+            self._loaded = True
 
 
 METHODS = Registry(ENTRY_POINTS)
@@ -254,6 +272,8 @@ def method(
 
 
 def _place(method: Method) -> tuple[str, str]:
-    """Return the module and the name of a method's function."""
+    """Return the file and the name of a method's function, which a module that runs twice keeps."""
     function = method.function
-    return getattr(function, "__module__", ""), getattr(function, "__qualname__", repr(function))
+    code = getattr(function, "__code__", None)
+    place = getattr(function, "__module__", "") if code is None else code.co_filename
+    return str(place), getattr(function, "__qualname__", repr(function))

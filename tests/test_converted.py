@@ -12,8 +12,9 @@ from helpers import run_python
 from test_checkpoints import frossard, tensors
 
 import gradcam
-from gradcam import weights
-from gradcam._models import converted
+from gradcam import _cache, weights
+from gradcam._files import sampled_digest
+from gradcam._models import checkpoints, converted
 
 X = np.random.default_rng(2).standard_normal((1, 3, 32, 40)).astype(np.float32)
 
@@ -31,11 +32,14 @@ def cache(tmp_path, monkeypatch):
     """Use a temporary cache folder, which stores small networks too."""
     monkeypatch.setenv("GRADCAM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(converted, "MIN_BYTES", 1)
+    monkeypatch.setattr(_cache, "_warned", set())
     return tmp_path / "cache"
 
 
 def files(cache):
-    return sorted(cache.iterdir()) if cache.exists() else []
+    """The files that gradcam wrote; there are no others in the cache folder."""
+    assert not cache.is_dir() or [each.name for each in cache.iterdir()] == ["gradcam-cache-1"]
+    return sorted(cache.glob("gradcam-cache-1/*"))
 
 
 def scores(source):
@@ -54,9 +58,11 @@ def test_a_copy_is_written_and_then_used(source, cache, monkeypatch):
     first = gradcam.vgg16(source)
     np.testing.assert_array_equal(first.forward(X).scores, expected())
     (copy,) = files(cache)
-    assert copy.suffix == ".weights" and cache.stat().st_mode & 0o777 == 0o700
-    described = weights.describe(copy)
-    assert (described.architecture, described.preset) == ("vgg16", "frossard")
+    assert copy.stat().st_mode & 0o777 == 0o600 and cache.stat().st_mode & 0o777 == 0o700
+    (entry,) = _cache.entries()
+    assert (entry.path, entry.kind, entry.source) == (copy, "converted", str(source))
+    found = checkpoints.identify(converted.Copy(source).weights())
+    assert (found.architecture, found.preset.name) == ("vgg16", "frossard") and found.in_place
     monkeypatch.setattr(weights, "load", never)
     os.utime(copy, (1, 1))
     second = gradcam.vgg16(source)
@@ -79,11 +85,11 @@ def test_eps_of_batch_normalisation_is_stored(tmp_path, cache):
     made = tensors("vgg11_bn")
     weights.save(made, path, {"eps": "0.25", "preset": "caffe", "made": "here"})
     content = weights.load(path)
-    checkpoint = gradcam._models.checkpoints.identify(content)
+    checkpoint = checkpoints.identify(content)
     copy = converted.Copy(path)
     copy.write(checkpoint.tensors(), checkpoint, content.metadata)
     found = copy.weights()
-    converted_checkpoint = gradcam._models.checkpoints.identify(found)
+    converted_checkpoint = checkpoints.identify(found)
     assert converted_checkpoint.eps == 0.25 and converted_checkpoint.preset.name == "caffe"
     assert found.metadata["made"] == "here"
 
@@ -119,18 +125,18 @@ def test_another_file_at_the_same_path_is_not_confused(source, cache):
 
 def test_a_change_outside_of_the_samples_is_detected(source, cache, monkeypatch):
     """The modification time can be reset, but the time of the inode's change cannot."""
-    monkeypatch.setattr(converted, "_SAMPLES", 2)
+    monkeypatch.setattr(converted, "sampled_digest", lambda path: sampled_digest(path, samples=2))
     scores(source)
     status = source.stat()
     content = np.load(source)["fc6_W"].tobytes()
     place = source.read_bytes().index(content) + len(content) // 2 // 4 * 4
-    assert converted._BLOCK < place < status.st_size - converted._BLOCK
-    before = converted._file_digest(source)
+    assert 4096 < place < status.st_size - 4096
+    before = converted.sampled_digest(source)
     with open(source, "r+b") as file:
         file.seek(place)
         file.write(np.float32(100).tobytes() * 8)
     os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert converted._file_digest(source) == before
+    assert converted.sampled_digest(source) == before
     assert converted.Copy(source).weights() is None
 
 
@@ -218,11 +224,12 @@ def test_a_cache_that_is_read_only_is_used(source, cache, monkeypatch):
     np.testing.assert_array_equal(scores(source), expected())
 
 
-@pytest.mark.parametrize("damage", ["emptied", "cut", "zeroed", "another's"])
-def test_a_damaged_copy_is_not_used(damage, source, cache, tmp_path):
+@pytest.mark.parametrize("damage", ["emptied", "cut", "zeroed", "one bit", "header", "NaN"])
+def test_a_damaged_copy_is_not_used(damage, source, cache):
     scores(source)
     (copy,) = files(cache)
-    content = bytearray(copy.read_bytes())
+    good = copy.read_bytes()
+    content = bytearray(good)
     if damage == "emptied":
         content = b""
     elif damage == "cut":
@@ -230,11 +237,40 @@ def test_a_damaged_copy_is_not_used(damage, source, cache, tmp_path):
     elif damage == "zeroed":
         content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     else:
-        weights.save(tensors(seed=3), tmp_path / "other")
-        content = (tmp_path / "other").read_bytes()
+        fc7 = tensors()["classifier.3.weight"].tobytes()
+        place = 100 if damage == "header" else good.index(fc7) + len(fc7) // 2 // 4 * 4
+        new = np.float32(np.nan).tobytes() if damage == "NaN" else bytes([content[place] ^ 1])
+        content[place : place + len(new)] = new
     copy.write_bytes(content)
+    with pytest.warns(RuntimeWarning, match=f"{copy.name} is damaged"):
+        np.testing.assert_array_equal(scores(source), expected())
+    assert converted.Copy(source).weights() is not None and copy.read_bytes() == good
+
+
+def test_another_networks_copy_is_not_used(source, cache, tmp_path):
+    """An intact copy under the name of another one is replaced without a warning."""
+    scores(source)
+    (copy,) = files(cache)
+    good = copy.read_bytes()
+    other = tmp_path / "other.npz"
+    np.savez(other, **frossard(tensors(seed=3)))
+    scores(other)
+    (others,) = (file for file in files(cache) if file != copy)
+    copy.write_bytes(others.read_bytes())
     np.testing.assert_array_equal(scores(source), expected())
-    assert converted.Copy(source).weights() is not None  # written again
+    assert copy.read_bytes() == good
+
+
+def test_a_file_of_another_program_is_kept(source, cache, tmp_path):
+    """It has the name of a copy: the weights are converted each time."""
+    scores(source)
+    (copy,) = files(cache)
+    weights.save(tensors(seed=3), tmp_path / "other")
+    content = (tmp_path / "other").read_bytes()
+    copy.write_bytes(content)
+    with pytest.warns(RuntimeWarning, match="gradcam did not write this file"):
+        np.testing.assert_array_equal(scores(source), expected())
+    assert copy.read_bytes() == content and converted.Copy(source).weights() is None
 
 
 def test_nothing_is_written_if_the_cache_is_off_or_the_network_small(source, cache, monkeypatch):
@@ -246,6 +282,7 @@ def test_nothing_is_written_if_the_cache_is_off_or_the_network_small(source, cac
     assert files(cache) == []
 
 
+@pytest.mark.filterwarnings("ignore:the cache is not used")
 @pytest.mark.parametrize("obstacle", ["a file instead of the folder", "a full disk"])
 def test_a_copy_that_cannot_be_written_is_not_an_error(obstacle, source, cache, monkeypatch):
     if obstacle == "a full disk":
@@ -272,23 +309,10 @@ def test_weights_that_are_not_finite_have_no_copy(source, cache):
 def test_a_file_that_changes_while_it_is_read_has_no_copy(source, cache, monkeypatch):
     copy = converted.Copy(source)
     content = weights.load(source)
-    checkpoint = gradcam._models.checkpoints.identify(content)
+    checkpoint = checkpoints.identify(content)
     made = checkpoint.tensors()
     os.utime(source, (1, 1))
     assert copy.write(made, checkpoint, content.metadata) is None and files(cache) == []
-
-
-def test_the_least_recently_used_copies_are_removed_first(source, cache, tmp_path, monkeypatch):
-    scores(source)
-    (first,) = files(cache)
-    os.utime(first, (1, 1))
-    (cache / f"{'0' * 32}.packs").write_bytes(bytes(1000))  # another kind of file, which stays
-    monkeypatch.setattr(converted, "MAX_BYTES", first.stat().st_size + 1000)
-    other = tmp_path / "other.npz"
-    np.savez(other, **frossard(tensors(seed=5)))
-    scores(other)
-    remaining = files(cache)
-    assert first not in remaining and len(remaining) == 2
 
 
 def test_threads_and_processes_at_once(source, cache):
@@ -302,8 +326,7 @@ def test_threads_and_processes_at_once(source, cache):
         f"x = np.random.default_rng(2).standard_normal((1, 3, 32, 40)).astype(np.float32)\n"
         f"print(gradcam.vgg16({str(source)!r}).forward(x).scores.tobytes().hex())"
     )
-    for copy in files(cache):
-        copy.unlink()
+    _cache.clear()
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda _: run_python(program, GRADCAM_CACHE=str(cache)), range(3)))
     assert found == [expected().tobytes().hex()] * 3

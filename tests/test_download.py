@@ -637,6 +637,58 @@ def test_a_process_that_is_killed(cache, monkeypatch, server, pooch):
     assert files(cache) == [NAME, f"{NAME}.checked"]
 
 
+def test_temporary_files_of_others_are_kept(cache, monkeypatch, server, pooch, tmp_path):
+    """Only files that atomic_write creates for this download are removed."""
+    cache.mkdir(parents=True)
+    kept = [".mine.tmp", ".notes.12345678.tmp", f".{NAME}.tmp", f".{NAME}.1234567g.tmp"]
+    for name in kept:
+        (cache / name).write_bytes(b"mine")
+    (cache / f".{NAME}.00000000.tmp").mkdir()
+    (cache / f".{NAME}.11111111.tmp").symlink_to(tmp_path / "missing")
+    (cache / f".{NAME}.22222222.tmp").write_bytes(b"a part")
+    kept += [f".{NAME}.00000000.tmp", f".{NAME}.11111111.tmp"]
+    publish(monkeypatch, server.url)
+    assert fetch("vgg16", "imagenet").read_bytes() == CONTENT
+    assert files(cache) == sorted([*kept, NAME, f"{NAME}.checked"])
+
+
+@pytest.mark.parametrize("what", ["link", "folder"])
+def test_what_is_not_a_file_is_kept(cache, monkeypatch, tmp_path, what):
+    """A link to a disk that is not mounted, for example."""
+    publish(monkeypatch, closed_url())
+    cache.mkdir(parents=True)
+    if what == "link":
+        (cache / NAME).symlink_to(tmp_path / "missing")
+    else:
+        (cache / NAME).mkdir()
+    refused(f"cannot be stored in {cache} ({cache / NAME} exists, but is not a file)")
+    assert files(cache) == [NAME] and (cache / NAME).is_symlink() == (what == "link")
+
+
+def test_a_note_of_the_users_is_kept(cache, monkeypatch):
+    publish(monkeypatch, closed_url())
+    cache.mkdir(parents=True)
+    (cache / NAME).write_bytes(CONTENT)
+    (cache / f"{NAME}.checked").write_bytes(b"mine")
+    assert fetch("vgg16", "imagenet") == cache / NAME
+    assert (cache / f"{NAME}.checked").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("shared", ["cache", "weights"])
+def test_notes_in_a_shared_folder_are_not_trusted(cache, monkeypatch, shared):
+    """Another user could have written both the file and its note."""
+    file = publish(monkeypatch, closed_url())
+    cache.mkdir(parents=True)
+    (cache / NAME).write_bytes(CONTENT)
+    fetch("vgg16", "imagenet")
+    (cache / NAME).write_bytes(CONTENT[:-1] + b"?")
+    (cache / f"{NAME}.checked").write_text(download._stamp(cache / NAME, file))
+    assert fetch("vgg16", "imagenet") == cache / NAME, "the note is believed"
+    (cache if shared == "weights" else cache.parent).chmod(0o777)
+    with pytest.raises(WeightsError, match="not the published"):
+        fetch("vgg16", "imagenet")
+
+
 def test_a_process_that_is_interrupted(cache, server, pooch):
     server.behaviour = halfway = Halfway()
     with started(program(server.url)) as interrupted:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from helpers import run_python
 
 import gradcam
 from gradcam import _cache, _core, weights
+from gradcam._container import MAGIC, PIECE, Container
 from gradcam._engine import transformed
 
 PICTURE = vggs.picture(40, 50)
@@ -35,6 +34,7 @@ def cache(tmp_path, monkeypatch):
     """A cache folder of its own, in which small networks have a place too."""
     monkeypatch.setenv("GRADCAM_CACHE", str(tmp_path / "cache" / "gradcam"))
     monkeypatch.setattr(transformed, "MIN_BYTES", 1)
+    monkeypatch.setattr(_cache, "_warned", set())
     return tmp_path / "cache" / "gradcam"
 
 
@@ -54,7 +54,9 @@ def without(source: Path) -> bytes:
 
 
 def files(cache: Path) -> list[Path]:
-    return sorted(cache.iterdir()) if cache.exists() else []
+    """The files that gradcam wrote; there are no others in the cache folder."""
+    assert not cache.exists() or [each.name for each in cache.iterdir()] == ["gradcam-cache-1"]
+    return sorted(cache.glob("gradcam-cache-1/*"))
 
 
 def test_a_file_is_written_and_then_used(source, cache, monkeypatch, cpu_level):
@@ -65,7 +67,7 @@ def test_a_file_is_written_and_then_used(source, cache, monkeypatch, cpu_level):
         return
     (file,) = files(cache)
     os.utime(file, (1, 1))
-    monkeypatch.setattr(transformed, "_write", None)
+    monkeypatch.setattr(_cache, "store", None)
     assert run(source) == expected
     assert file.stat().st_mtime > 1, "a use is noted"
 
@@ -112,36 +114,87 @@ def flip(content: bytes, at: int) -> bytes:
 
 DAMAGES = {
     "cut short": lambda content: content[:-1],
-    "only the header": lambda content: content[:4096],
+    "only the header": lambda content: content[:PIECE],
+    "only the magic number": lambda content: content[: len(MAGIC)],
     "empty": lambda content: b"",
     "longer": lambda content: content + b"\0",
-    "a bit of the header": lambda content: flip(content, 40),
-    "a bit of its filling": lambda content: flip(content, 4000),
-    "another layout": lambda content: content.replace(b'"gradcam": "t', b'"gradcam": "T', 1),
-    "zeros in place of weights": lambda content: content[:4096].ljust(len(content), b"\0"),
-    "other weights": lambda content: content[:4096] + content[4096:][::-1],
+    "a bit of the sizes": lambda content: flip(content, 22),
+    "a bit of the description": lambda content: flip(content, 40),
+    "a bit of the digests": lambda content: flip(content, content.index(b"]]}") + 4),
+    "a bit of the header's padding": lambda content: flip(content, PIECE - 1),
+    "a bit of the first section": lambda content: flip(content, PIECE),
+    "a bit of the last section": lambda content: flip(content, len(content.rstrip(b"\0")) - 1),
+    "a bit of the last padding": lambda content: flip(content, len(content) - 1),
+    "zeros in place of weights": lambda content: content[:PIECE].ljust(len(content), b"\0"),
+    "other weights": lambda content: content[:PIECE] + content[PIECE:][::-1],
+    "two pieces exchanged": lambda content: (
+        content[:PIECE]
+        + content[2 * PIECE : 3 * PIECE]
+        + content[PIECE : 2 * PIECE]
+        + content[3 * PIECE :]
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_made_anew(source, cache, damage):
+def test_a_damaged_file_is_removed_and_computed_again(source, cache, damage):
     expected = run(source)
     (file,) = files(cache)
     good = file.read_bytes()
     file.write_bytes(DAMAGES[damage](good))
     assert file.read_bytes() != good
-    assert run(source) == expected
+    with pytest.warns(RuntimeWarning, match=f"{file.name} is damaged") as caught:
+        assert run(source) == expected
+    assert len(caught) == 1
     assert files(cache) == [file] and file.read_bytes() == good
+
+
+def test_each_section_is_checked(source, cache, monkeypatch):
+    """One bit of a float in the middle of each section, which no sample compares."""
+    expected = run(source)
+    (file,) = files(cache)
+    good = file.read_bytes()
+    with open(file, "rb") as opened:
+        sections = Container(opened).sections
+    for values in sections.values():
+        content = values.tobytes()
+        place = good.index(content) + len(content) // 2 + 3
+        monkeypatch.setattr(_cache, "_warned", set())
+        file.write_bytes(flip(good, place))
+        with pytest.warns(RuntimeWarning, match="1 of its pieces"):
+            assert run(source) == expected
+        assert file.read_bytes() == good
+
+
+def test_values_of_other_weights_are_not_used(source, cache, monkeypatch):
+    """A file that is intact, and whose key is right, but not its values."""
+    expected = run(source)
+    (file,) = files(cache)
+    good = file.read_bytes()
+    with open(file, "rb") as opened:
+        content = Container(opened)
+        sections = {name: values[::-1] for name, values in content.sections.items()}
+        digest = file.stem.rpartition("-")[2]
+        assert _cache.store("transformed", digest, content.key, sections, content.source)
+    assert file.read_bytes() != good
+    with pytest.warns(RuntimeWarning, match="do not belong to the weights"):
+        assert run(source) == expected
+    assert file.read_bytes() == good
 
 
 def test_the_header_says_what_is_inside(source, cache):
     run(source)
-    header = json.loads(files(cache)[0].read_bytes()[:4096])
-    numbers = [number for number, _, _ in header["layers"]]
+    with open(files(cache)[0], "rb") as file:
+        content = Container(file)
+    assert content.kind == "transformed" and content.source == str(source)
     names = list(gradcam.vgg11(source).layers)
-    assert [names[number] for number in numbers] == [
+    layers = [names[number] for number, _, _ in content.key["layers"]]
+    assert layers == [names[int(section)] for section in content.sections]
+    assert layers == [
         *("conv2_1", "conv3_1", "conv3_2", "conv4_1", "conv4_2", "conv5_1", "conv5_2")
     ]
+    for _, floats, fingerprint in content.key["layers"]:
+        assert floats > 0 and len(fingerprint) == 16
 
 
 @pytest.mark.parametrize("obstacle", ["a file", "read-only"])
@@ -155,12 +208,6 @@ def test_a_folder_that_cannot_be_written(source, cache, obstacle):
     assert run(source) == run(source) == without(source)
 
 
-def test_a_full_disk(source, cache, monkeypatch):
-    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=1, f_frsize=4096))
-    assert run(source) == without(source)
-    assert files(cache) == []
-
-
 def test_a_write_that_fails_leaves_nothing(source, cache, monkeypatch):
     def fail(*names):
         raise OSError(28, "No space left on device")
@@ -170,20 +217,17 @@ def test_a_write_that_fails_leaves_nothing(source, cache, monkeypatch):
     assert files(cache) == []
 
 
-def test_the_longest_unused_go_first(source, cache, tmp_path, monkeypatch):
-    run(source)
-    (first,) = files(cache)
-    os.utime(first, (1, 1))
-    abandoned = cache / f".{'0' * 32}.packs.12345678.tmp"
-    abandoned.write_bytes(bytes(100))
-    os.utime(abandoned, (2, 2))
-    other = cache / "notes.txt"
-    other.write_bytes(bytes(10**6))
-    monkeypatch.setattr(transformed, "MAX_BYTES", first.stat().st_size + 50)
-    weights.save(vggs.tensors("vgg11", divide=8, seed=1), source)
-    run(source)
-    left = files(cache)
-    assert first not in left and abandoned in left and other in left and len(left) == 3
+def test_a_cache_that_others_can_write_is_not_used(source, cache, monkeypatch):
+    """Neither read nor written: the weights are computed in memory."""
+    expected = run(source)
+    (file,) = files(cache)
+    before = file.read_bytes()
+    file.write_bytes(flip(before, 3 * PIECE))
+    cache.chmod(0o770)
+    monkeypatch.setattr(Container, "check", lambda self, names=None: None)
+    with pytest.warns(RuntimeWarning, match=f"other users can write {cache}; run: chmod go-w"):
+        assert run(source) == expected
+    assert file.read_bytes() == flip(before, 3 * PIECE)
 
 
 def test_off(source, cache, monkeypatch):
@@ -212,6 +256,8 @@ def test_where_the_files_lie(monkeypatch):
     assert _cache.folder() == Path("/home/someone/Library/Caches/gradcam")
     monkeypatch.setenv("GRADCAM_CACHE", "/elsewhere")
     assert _cache.folder() == Path("/elsewhere")
+    monkeypatch.setenv("GRADCAM_CACHE", "~/elsewhere")
+    assert _cache.folder() == Path("/home/someone/elsewhere")
 
 
 def test_two_processes_at_once(source, cache):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 
 import numpy as np
@@ -39,7 +40,7 @@ class Graph:
     probability_layer : str or None
         The softmax after it, if there is one.
     target_layer : str
-        Where Grad-CAM looks unless another layer is chosen.
+        The layer of Grad-CAM, unless another one is chosen.
     about : str
         What the network knows, if users should be told; empty for most networks.
     transformed : TransformedWeights or None
@@ -129,10 +130,16 @@ class Graph:
             self.transformed.attach()
         numbers = sorted({self.index(layer) for layer in keep})
         last = None if until is None else self.index(until)
-        try:
+        with self.named_errors():
             return self.core.forward(
                 input, numbers, last, record=record, start=self.index(start), size=size
             )
+
+    @contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """Name layers in the messages of the core, which knows them by their numbers."""
+        try:
+            yield
         except ValueError as error:
             raise ValueError(self._named(error)) from None
 

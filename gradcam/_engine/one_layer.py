@@ -1,20 +1,21 @@
 """One layer of a forward pass by itself: forward, and the vector-Jacobian product.
 
 Backward rules that are written in Python, and everything else outside the core that needs one
-layer's arithmetic, use this. Each layer runs as a network of its own in the core.
+layer's arithmetic, use this. The core runs each layer as a network with one layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam import _core
 from gradcam._engine.assembly import add_to
-from gradcam._engine.layers import Layer, as_run
+from gradcam._engine.layers import Attribute, Layer, as_run
 from gradcam._weights.tensors import from_bfloat16
 
 _F32 = NDArray[np.float32]
@@ -49,12 +50,14 @@ class OneLayer:
         return self.layer.op
 
     @property
-    def weights(self) -> Mapping[str, ArrayLike]:
-        """The weights that the layer runs with; bfloat16 as float32."""
-        return {
-            key: from_bfloat16(np.asarray(value)) if np.asarray(value).dtype == np.uint16 else value
-            for key, value in self.layer.weights.items()
-        }
+    def attributes(self) -> Mapping[str, Attribute]:
+        """The layer's stride, padding and the like."""
+        return self.layer.attributes
+
+    @cached_property
+    def weights(self) -> Mapping[str, _F32]:
+        """The weights that the layer runs with, as float32."""
+        return {key: _as_float32(np.asarray(value)) for key, value in self.layer.weights.items()}
 
     def forward(
         self,
@@ -124,7 +127,7 @@ class OneLayer:
     def _run(
         self, x: _F32, weights: Mapping[str, ArrayLike] | None, *, record: bool
     ) -> tuple[_core.Tape, int]:
-        """Run the layer as a network of its own; return the tape and the layer's number."""
+        """Run the layer as a network; return the tape and the layer's number."""
         layer = self.layer
         if weights is not None:
             attributes = {k: v for k, v in layer.attributes.items() if k != "dtype"}
@@ -135,3 +138,9 @@ class OneLayer:
         top = add_to(builder, layer, [number])
         maps = x if x.ndim == 4 else x[:, :, None, None]
         return builder.build().forward(maps, [top], record=record), top
+
+
+def _as_float32(values: NDArray[np.generic]) -> _F32:
+    """Return weights as float32; uint16 are the bits of bfloat16."""
+    bits = values.dtype == np.uint16
+    return from_bfloat16(values) if bits else values.astype(np.float32, copy=False)

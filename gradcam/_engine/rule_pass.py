@@ -48,7 +48,7 @@ def backward(
         If the rule returns something that does not have the shape of a layer's input.
     """
     active = _between(layers, start, wanted)
-    arrived = {start: seeds}
+    arrived = {start: _read_only(np.array(seeds))}
     for name in reversed([name for name in layers if name in active]):
         layer, gradient = layers[name], arrived[name]
         if name not in wanted:
@@ -59,10 +59,13 @@ def backward(
         one = OneLayer(layer, [outputs[each] for each in layer.inputs], outputs[name])
         for source, part in zip(layer.inputs, _step(rule, one, gradient), strict=True):
             if source in active:
-                arrived[source] = arrived[source] + part if source in arrived else part
+                total = arrived[source] + part if source in arrived else part
+                arrived[source] = _read_only(total)
     sets = len(seeds)
     return [
-        arrived[name] if name in arrived else np.zeros((sets, *outputs[name].shape), np.float32)
+        arrived[name].copy()
+        if name in arrived
+        else np.zeros((sets, *outputs[name].shape), np.float32)
         for name in wanted
     ]
 
@@ -70,7 +73,8 @@ def backward(
 def needed(layers: Mapping[str, Layer], start: str, wanted: Sequence[str]) -> list[str]:
     """Return the layers whose outputs :func:`backward` needs, in the order in which they run."""
     active = _between(layers, start, wanted)
-    read = {each for name in active for each in layers[name].inputs}
+    passed = [layers[name].inputs for name in active if active & set(layers[name].inputs)]
+    read = {each for inputs in passed for each in inputs}
     return [name for name in layers if name in active or name in read or name in wanted]
 
 
@@ -85,6 +89,13 @@ def _between(layers: Mapping[str, Layer], start: str, wanted: Sequence[str]) -> 
         if layer.name in feeds:
             feeds.update(layer.inputs)
     return fed & feeds
+
+
+def _read_only(values: _F32) -> _F32:
+    """Return a view that a rule cannot write to: others may use the same array."""
+    view: _F32 = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def _step(rule: Rule, layer: OneLayer, gradient: _F32) -> list[_F32]:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradcam import _core
 from gradcam._engine import rule_pass
 from gradcam._engine.graph import Graph
-from gradcam._engine.layers import INPUT
+from gradcam._engine.layers import INPUT, OPS
 from gradcam._labels.classes import Decoded, Labels
 from gradcam._pictures.image import Geometry, render
 from gradcam._registry import METHODS, Method
@@ -31,7 +31,7 @@ from gradcam._results.objectives import (
     ask_one,
     probability_layer,
 )
-from gradcam._results.rules import RuleLike, find_rule
+from gradcam._results.rules import Rule, RuleLike, find_rule
 
 if TYPE_CHECKING:
     from gradcam._engine.signatures import (
@@ -112,8 +112,9 @@ class ForwardPass:
         scores = self.activation(self.score_layer)
         if scores.ndim != 2:
             raise ValueError(
-                f"the last layer {self.score_layer!r} gives maps of shape {scores.shape[1:]}, not "
-                f"class scores; end the network with a flatten layer"
+                f"the output of the last layer {self.score_layer!r} has the shape "
+                f"{scores.shape[1:]}: these are not class scores; end the network with a flatten "
+                f"layer"
             )
         if scores.shape[1] != len(self.labels):
             raise ValueError(
@@ -186,18 +187,37 @@ class ForwardPass:
         numbers = [self.graph.index(name) for name in names]
         found = find_rule(rule)
         if found.core is not None:
-            return self.core.backward(self.graph.index(layer), seeds, numbers, found.core)
+            with self.graph.named_errors():
+                return self.core.backward(self.graph.index(layer), seeds, numbers, found.core)
+        unknown = ", ".join(op for op in found.steps if op not in OPS)
+        if unknown:
+            raise ValueError(
+                f"rule {found.name!r} names unknown operations, {unknown}; the operations are "
+                f"{', '.join(OPS)}"
+            )
+        return self._python_backward(layer, seeds, names, found)
+
+    def _python_backward(
+        self, layer: str, seeds: ArrayLike, wanted: Sequence[str], rule: Rule
+    ) -> list[_F32]:
+        """Run a backward pass under a rule that is written in Python."""
         layers = self.graph.layers
-        start, *ends = (self.graph.names(name)[0] for name in (layer, *names))
-        kept = rule_pass.needed(layers, start, ends)
-        again = self._again(kept)
-        outputs = {name: again.activation(self.graph.index(name)) for name in kept}
+        start, *ends = (self.graph.names(name)[0] for name in (layer, *wanted))
+        outputs = self._outputs(rule_pass.needed(layers, start, [start, *ends]))
         given = np.asarray(seeds, np.float32)
         if given.shape[1:] != outputs[start].shape:
             raise ValueError(
                 f"seeds must have the shape (S, *{outputs[start].shape}), got {given.shape}"
             )
-        return rule_pass.backward(layers, outputs, start, given, ends, found)
+        return rule_pass.backward(layers, outputs, start, given, ends, rule)
+
+    def _outputs(self, layers: Sequence[str]) -> dict[str, _F32]:
+        """Return the outputs of several layers from one more forward pass; read-only."""
+        again = self._again(layers, record=False)
+        outputs = {name: again.activation(self.graph.index(name)) for name in layers}
+        for values in outputs.values():
+            values.flags.writeable = False
+        return outputs
 
     def pooled_gradient(self, layer: str, seeds: ArrayLike, wanted: str) -> _F32:
         """Return the gradient by one map, averaged over its positions: (S, N, K).
@@ -210,10 +230,11 @@ class ForwardPass:
             The layer of the map.
         """
         index = self.graph.index
-        return self.core.pooled_gradient(index(layer), seeds, index(wanted))
+        with self.graph.named_errors():
+            return self.core.pooled_gradient(index(layer), seeds, index(wanted))
 
     def run(
-        self, input: ArrayLike, keep: Sequence[str] = (), *, record: bool = True
+        self, input: ArrayLike, keep: str | Sequence[str] = (), *, record: bool = True
     ) -> ForwardPass:
         """Run the same network on other input.
 
@@ -227,10 +248,12 @@ class ForwardPass:
             Whether backward passes are possible.
         """
         values = np.array(input, np.float32, order="C")
-        return ForwardPass(self.graph, run(self.graph, values, keep, record), values)
+        if values.ndim != 4:
+            raise ValueError(f"input must be (N, C, H, W), got the shape {values.shape}")
+        return ForwardPass(self.graph, run(self.graph, values, _listed(keep), record), values)
 
     def run_from(
-        self, layer: str, output: ArrayLike, keep: Sequence[str] = (), *, record: bool = True
+        self, layer: str, output: ArrayLike, keep: str | Sequence[str] = (), *, record: bool = True
     ) -> ForwardPass:
         """Run the network from a middle layer on, as if `output` were that layer's output.
 
@@ -254,8 +277,9 @@ class ForwardPass:
         """
         start = self.graph.names(layer)[0]
         values = np.array(output, np.float32, order="C")
+        values.flags.writeable = False
         last = list(self.graph.layers)[-1]
-        kept = list(dict.fromkeys([*keep, self.score_layer, last]))
+        kept = list(dict.fromkeys([*_listed(keep), self.score_layer, last]))
         core = self.graph.run_core(values, kept, record=record, start=start, size=self.size)
         return ForwardPass(self.graph, core, values, start=start, size=self.size)
 
@@ -269,10 +293,14 @@ class ForwardPass:
         )
 
 
-def run(graph: Graph, input: _F32, keep: Sequence[str] = (), record: bool = True) -> _core.Tape:
-    """Run the whole network; keep, besides `keep`, what every tape has.
+def _listed(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
-    That is the target layer, the scores, and every layer without a spatial map.
+
+def run(graph: Graph, input: _F32, keep: Sequence[str] = (), record: bool = True) -> _core.Tape:
+    """Run the whole network and keep some outputs.
+
+    Besides `keep`, these are the target layer, the scores, and every layer without a spatial map.
     """
     flat = [name for name, shape in graph.shapes(*input.shape[2:]).items() if len(shape) == 1]
     kept = [graph.target_layer, graph.score_layer, *flat, *keep]
@@ -609,16 +637,33 @@ class BatchTape(_Explaining):
 
 
 def _evidence(method: Method, given: object, leading: tuple[int, int]) -> Evidence:
-    """Check what a method's function returned."""
+    """Check what a method's function returned, and return it as float32.
+
+    Raises
+    ------
+    ValueError
+        If the raw values or the weights do not have the right shape, or are not finite.
+    """
     evidence = given if isinstance(given, Evidence) else Evidence(cast(_F32, given))
-    raw = np.asarray(evidence.raw, np.float32)
     axes = "h, w" if method.view == "map" else "C, h, w"
-    if raw.shape[:2] != leading or raw.ndim != 2 + axes.count(",") + 1:
+    raw = _checked(method, evidence.raw, leading, axes)
+    weights = evidence.weights
+    return Evidence(raw, None if weights is None else _checked(method, weights, leading, "K"))
+
+
+def _checked(method: Method, given: object, leading: tuple[int, int], axes: str) -> _F32:
+    values = np.asarray(given)
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"the method {method.name!r} returned {values.dtype}, not real numbers")
+    if values.shape[:2] != leading or values.ndim != 3 + axes.count(",") or values.size == 0:
         raise ValueError(
-            f"the method {method.name!r} returned an array of shape {raw.shape}; its view "
+            f"the method {method.name!r} returned an array of shape {values.shape}; its view "
             f"{method.view!r} needs (S, N, {axes}) with S, N = {leading}"
         )
-    return Evidence(raw, evidence.weights)
+    values = values.astype(np.float32, copy=False)
+    if not _core.all_finite(values):
+        raise ValueError(f"the method {method.name!r} returned values that are not finite")
+    return values
 
 
 def _own(values: _F32) -> _F32:

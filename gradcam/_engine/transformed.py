@@ -7,37 +7,31 @@ the user's cache folder, and later processes map that file: they read what they 
 the system can free the memory when it needs it.
 
 A file is found by the fingerprints of all weights that it was computed from, and by the layout that
-the kernels need: weights that changed have another file, whatever the date of theirs. Nothing here
-raises an error: if a file is missing, damaged or cannot be written, the network computes its
-transformed weights in memory.
+the kernels need: weights that changed have another file, whatever the date of theirs. The digests
+of a file are compared before the first pass, on several threads. If a file is missing, damaged or
+cannot be written, the network computes its transformed weights in memory.
 """
 
 from __future__ import annotations
 
-import json
 import mmap
-import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _cache, _core
-from gradcam._files import atomic_write
 
 MIN_BYTES = 32 << 20
 """Networks with less are not cached."""
 
-MAX_BYTES = 1 << 30
-"""The size of all files together; those unused for longest are removed first."""
+_KIND: Final = "transformed"
 
-_SUFFIX = ".packs"
-
-_PAGE = 4096
+_Sections = Mapping[str, NDArray[np.float32]]
+"""Transformed weights by the layer's number."""
 
 
 class TransformedWeights:
@@ -49,11 +43,16 @@ class TransformedWeights:
     tensors : sequence of array
         The weights that are not read any more once the transformed ones exist: if they are
         mapped from a file, their memory is freed.
+    source : str
+        The path of the weight file.
     """
 
-    def __init__(self, core: _core.Network, tensors: Sequence[NDArray[np.float32]]) -> None:
+    def __init__(
+        self, core: _core.Network, tensors: Sequence[NDArray[np.float32]], source: str
+    ) -> None:
         self._core = core
         self._tensors = tensors
+        self._source = source
         self._lock = threading.Lock()
         self._done = False
 
@@ -71,68 +70,60 @@ class TransformedWeights:
         sizes = {layer: floats for layer, floats in sizes.items() if floats}
         if 4 * sum(sizes.values()) < MIN_BYTES:
             return
-        where = _cache.folder()
-        if where is None:
+        if _cache.folder() is None:
             self._compute(sizes)
         else:
-            keys = {layer: self._core.pack_key(layer) for layer in sizes}
-            path = where / f"{_name(keys.values())}{_SUFFIX}"
-            header = _header(sizes, keys)
-            content = _mapped(path, header, sum(sizes.values()))
-            if content is None or not self._use(sizes, content):
-                content = self._compute(sizes)
-                if content is not None:
-                    _write(path, header, content)
+            self._find_or_store(sizes)
         for tensor in self._tensors:
             _free(tensor)
 
-    def _compute(self, sizes: Mapping[int, int]) -> NDArray[np.float32] | None:
+    def _find_or_store(self, sizes: Mapping[int, int]) -> None:
+        keys = {layer: self._core.pack_key(layer) for layer in sizes}
+        digest = _digest(keys.values())
+        key = {"layers": [[layer, sizes[layer], f"{keys[layer]:016x}"] for layer in sizes]}
+        cached = _cache.find(_KIND, digest, key)
+        if cached is not None and _cache.usable(cached):
+            if self._use(cached.sections):
+                return
+            _cache.discard(cached, "its values do not belong to the weights")
+        sections = self._compute(sizes)
+        if sections is not None:
+            _cache.store(_KIND, digest, key, sections, self._source)
+
+    def _compute(self, sizes: Mapping[int, int]) -> _Sections | None:
         """Compute all transformed weights in memory and use them.
 
         Returns None if there is not enough memory, or another thread changes the kernels.
         """
+        sections = {}
         try:
             content = np.frombuffer(_memory(4 * sum(sizes.values())), np.float32)
-            for layer, part in _parts(sizes, content):
+            begin = 0
+            for layer, floats in sizes.items():
+                part = sections[str(layer)] = content[begin : begin + floats]
                 self._core.pack(layer, part)
+                begin += floats
         except (OSError, ValueError):
             return None
-        self._use(sizes, content)
-        return content
+        self._use(sections)
+        return sections
 
-    def _use(self, sizes: Mapping[int, int], content: NDArray[np.float32]) -> bool:
+    def _use(self, sections: _Sections) -> bool:
         """Let the network use these; False if a sample of them does not fit its weights."""
         try:
-            for layer, part in _parts(sizes, content):
-                self._core.lend_pack(layer, part)
+            for layer, part in sections.items():
+                self._core.lend_pack(int(layer), part)
         except ValueError:
             return False
         return True
 
 
-def _name(keys: Iterable[int]) -> str:
-    """Return the name of a file for these fingerprints of layers."""
-    name = 0
+def _digest(keys: Iterable[int]) -> str:
+    """Return 32 hexadecimal digits for these fingerprints of layers."""
+    digest = 0
     for key in keys:
-        name = (name * 0x9E3779B185EBCA87 + key) % (1 << 128)
-    return f"{name:032x}"
-
-
-def _header(sizes: Mapping[int, int], keys: Mapping[int, int]) -> bytes:
-    """Return the first bytes of a file: they say what it holds, and fill whole pages."""
-    layers = [[layer, floats, f"{keys[layer]:016x}"] for layer, floats in sizes.items()]
-    text = json.dumps({"gradcam": "transformed weights", "layers": layers}).encode()
-    return text.ljust(-(-len(text) // _PAGE) * _PAGE)
-
-
-def _parts(
-    sizes: Mapping[int, int], content: NDArray[np.float32]
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the layers, each with its part of the content."""
-    begin = 0
-    for layer, floats in sizes.items():
-        yield layer, content[begin : begin + floats]
-        begin += floats
+        digest = (digest * 0x9E3779B185EBCA87 + key) % (1 << 128)
+    return f"{digest:032x}"
 
 
 def _memory(size: int) -> mmap.mmap:
@@ -145,33 +136,6 @@ def _memory(size: int) -> mmap.mmap:
         with suppress(OSError):
             memory.madvise(mmap.MADV_HUGEPAGE)
     return memory
-
-
-def _mapped(path: Path, header: bytes, count: int) -> NDArray[np.float32] | None:
-    """Map a file and return its content; None if it is missing, truncated or another network's."""
-    try:
-        with open(path, "rb") as file:
-            whole = os.fstat(file.fileno()).st_size == len(header) + 4 * count
-            if not whole or file.read(len(header)) != header:
-                return None
-            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):
-        return None
-    with suppress(OSError):
-        os.utime(path)  # mark it as used
-    return np.frombuffer(memory, np.float32, count, len(header))
-
-
-def _write(path: Path, header: bytes, content: NDArray[np.float32]) -> None:
-    """Write a file to the cache if there is enough space."""
-    try:
-        if not _cache.make_room(path, content.nbytes, MAX_BYTES):
-            return
-        with atomic_write(path) as file:
-            file.write(header)
-            file.write(content.data)
-    except OSError:
-        pass
 
 
 def _free(tensor: NDArray[np.float32]) -> None:

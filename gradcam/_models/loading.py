@@ -150,7 +150,7 @@ def load_as(
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     if copy is not None:
-        network.transformed = _transformed(network, layers)
+        network.transformed = _transformed(network, layers, source)
         network.origin = _File(
             os.path.abspath(source), file_state(source), fc_dtype, check_convolution(conv)
         )
@@ -266,11 +266,11 @@ def _copy(weights: object) -> Copy | None:
     return Copy(weights)
 
 
-def _transformed(network: Network, layers: Sequence[Layer]) -> TransformedWeights:
-    """Return the transformed weights of the network's convolutions."""
+def _transformed(network: Network, layers: Sequence[Layer], source: str) -> TransformedWeights:
+    """Return the transformed weights of the network's convolutions, whose file is `source`."""
     convolutions = [layer for layer in layers if layer.op == "conv"]
     kernels = [np.asarray(layer.weights["weight"]) for layer in convolutions]
-    return TransformedWeights(network.core, kernels)
+    return TransformedWeights(network.core, kernels, os.path.abspath(source))
 
 
 def _read(weights: str | os.PathLike[str] | Mapping[str, object] | Weights) -> Weights:

@@ -15,9 +15,11 @@ download from the beginning.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import stat
 import sys
 import time
 import warnings
@@ -30,7 +32,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from gradcam import _cache
-from gradcam._files import atomic_write, file_digest, free_bytes
+from gradcam._files import atomic_write, file_digest, free_bytes, temporary_target
 from gradcam._weights.tensors import WeightsError
 
 TIMEOUT = 30.0
@@ -230,8 +232,11 @@ def _require_published(path: Path, file: Published, folder: Path) -> None:
 
 
 def _checked(path: Path, file: Published, folder: Path | None) -> bool:
-    """Return whether this is the published file; a correct digest is noted in the folder."""
-    if folder is not None:
+    """Return whether this is the published file; a correct digest is noted in the folder.
+
+    A note in a folder that other users can write could be anybody's, and is not read.
+    """
+    if folder is not None and _cache.is_private(folder):
         with suppress(OSError, UnicodeDecodeError):
             if _note(file, folder).read_text("utf-8") == _stamp(path, file):
                 return True
@@ -244,14 +249,26 @@ def _checked(path: Path, file: Published, folder: Path | None) -> bool:
 
 
 def _write_note(path: Path, file: Published, folder: Path) -> None:
+    note = _note(file, folder)
     with suppress(OSError):  # then it is checked again the next time
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with atomic_write(_note(file, folder)) as out:
+        _cache.make_folder(folder)
+        if os.path.lexists(note) and not _is_note(note, file):
+            return  # the user's
+        with atomic_write(note, 0o600) as out:
             out.write(_stamp(path, file).encode())
 
 
 def _note(file: Published, folder: Path) -> Path:
     return folder / f"{file.name}.checked"
+
+
+def _is_note(path: Path, file: Published) -> bool:
+    """Return whether a file was written by :func:`_write_note`."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with open(path, "rb") as note:
+        start = f"{file.digest} ".encode()
+        return note.read(len(start)) == start
 
 
 def _stamp(path: Path, file: Published) -> str:
@@ -285,13 +302,15 @@ def _download(file: Published, folder: Path) -> None:
     path = folder / file.name
     urls = _urls(file)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _cache.make_folder(folder)
         with _lock(folder) as locked:
             if path.is_file():  # another process has written it while this one waited
                 _require_published(path, file, folder)
                 return
+            if os.path.lexists(path):  # a broken link, or a folder
+                raise FileExistsError(errno.EEXIST, f"{path} exists, but is not a file")
             if locked:
-                _remove_leftovers(folder)
+                _remove_leftovers(file, folder)
             _check_free_space(file, folder)
             with atomic_write(path) as out:
                 _from_any(urls, file, _Sink(out, file), path)
@@ -343,10 +362,13 @@ def _locked(handle: int) -> bool:
     return True
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed."""
-    for leftover in folder.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+def _remove_leftovers(file: Published, folder: Path) -> None:
+    """Remove the temporary files of this download, of processes that were killed."""
+    for leftover in folder.iterdir():
+        if temporary_target(leftover.name) == file.name:
+            status = leftover.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                leftover.unlink(missing_ok=True)
 
 
 def _check_free_space(file: Published, folder: Path) -> None:

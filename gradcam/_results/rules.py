@@ -35,16 +35,20 @@ class SingleLayer(Protocol):
         """The operation, as in :class:`gradcam.Layer`: "conv", "linear", "relu", ..."""
 
     @property
-    def weights(self) -> Mapping[str, ArrayLike]:
+    def attributes(self) -> Mapping[str, int | float | bool | str | Sequence[int]]:
+        """The layer's stride, padding and the like, as in :class:`gradcam.Layer`."""
+
+    @property
+    def weights(self) -> Mapping[str, _F32]:
         """The weights that the layer runs with; folded batch normalisations are part of them."""
 
     @property
     def inputs(self) -> Sequence[_F32]:
-        """The layer's inputs in the forward pass, each (N, ...)."""
+        """The layer's inputs in the forward pass, each (N, ...); read-only."""
 
     @property
     def output(self) -> _F32:
-        """The layer's output in the forward pass, (N, ...)."""
+        """The layer's output in the forward pass, (N, ...); read-only."""
 
     def forward(
         self,
@@ -136,6 +140,6 @@ def find_rule(rule: RuleLike) -> Rule:
     """
     if isinstance(rule, Rule):
         return rule
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         raise ValueError(f"rule: expected one of {', '.join(RULES)} or a Rule, got {rule!r}")
     return RULES[rule]
