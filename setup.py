@@ -20,6 +20,12 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+if sys.platform == "win32":
+    raise SystemExit(
+        "gradcam is not built for Windows: install it in WSL, the Windows Subsystem for Linux "
+        "(https://learn.microsoft.com/windows/wsl)."
+    )
+
 import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext

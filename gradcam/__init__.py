@@ -1,7 +1,8 @@
 """See why a convolutional network decided what it did, on an ordinary CPU.
 
 >>> import gradcam
->>> explanation = gradcam.explain("cat.jpg")  # the model that ships with the package
+>>> picture = gradcam.pictograms.example("cat_and_dog")
+>>> explanation = gradcam.explain(picture, "cat")  # with the model that ships with the package
 >>> explanation.save("cat.png")
 
 or, with a network of your choice,
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast, overload
+from typing import IO, TYPE_CHECKING, cast, overload
 
 try:
     from gradcam._core import __version__, get_num_threads, release_memory, set_num_threads
@@ -44,7 +45,8 @@ from gradcam._models.constructors import (
     vgg19_bn,
 )
 from gradcam._models.loading import load
-from gradcam._pictures.image import PictureError
+from gradcam._pictures.decoding import InputWarning, PictureError
+from gradcam._pictures.image import Values
 from gradcam._pictures.presets import PRESETS, Preset
 from gradcam._registry import METHODS, Method, method
 from gradcam._results.explanation import Evidence, Explanation, FlatMapWarning, Resize
@@ -84,6 +86,7 @@ __all__ = [
     "FlatMapWarning",
     "ForwardPass",
     "Function",
+    "InputWarning",
     "Labels",
     "Layer",
     "Method",
@@ -137,7 +140,7 @@ _LAZY = {
 
 @overload
 def explain(  # type: ignore[overload-overlap]
-    picture: str | PathLike[str] | Image.Image | OneArray,
+    picture: str | PathLike[str] | bytes | IO[bytes] | Image.Image | OneArray,
     target: TargetLike = None,
     method: str | Method = "grad_cam",
     *,
@@ -145,11 +148,12 @@ def explain(  # type: ignore[overload-overlap]
     layer: str | None = None,
     on: On = "score",
     resize: Resize = "half_pixel",
+    input: Values | None = None,
     **options: object,
 ) -> Explanation: ...
 @overload
 def explain(  # type: ignore[overload-overlap]
-    picture: str | PathLike[str] | Image.Image | OneArray,
+    picture: str | PathLike[str] | bytes | IO[bytes] | Image.Image | OneArray,
     target: Several,
     method: str | Method = "grad_cam",
     *,
@@ -157,6 +161,7 @@ def explain(  # type: ignore[overload-overlap]
     layer: str | None = None,
     on: On = "score",
     resize: Resize = "half_pixel",
+    input: Values | None = None,
     **options: object,
 ) -> list[Explanation]: ...
 @overload
@@ -169,6 +174,7 @@ def explain(  # type: ignore[overload-overlap]
     layer: str | None = None,
     on: On = "score",
     resize: Resize = "half_pixel",
+    input: Values | None = None,
     **options: object,
 ) -> list[Explanation]: ...
 @overload
@@ -181,6 +187,7 @@ def explain(
     layer: str | None = None,
     on: On = "score",
     resize: Resize = "half_pixel",
+    input: Values | None = None,
     **options: object,
 ) -> list[list[Explanation]]: ...
 def explain(
@@ -192,6 +199,7 @@ def explain(
     layer: str | None = None,
     on: On = "score",
     resize: Resize = "half_pixel",
+    input: Values | None = None,
     **options: object,
 ) -> Explanation | list[Explanation] | list[list[Explanation]]:
     """Explain what a network sees in a picture, in one call.
@@ -199,15 +207,19 @@ def explain(
     Parameters
     ----------
     picture
-        As of :meth:`Network.forward`: a path, a Pillow image, an array, or a list of these.
+        As of :meth:`Network.forward`: a path, an open file or its bytes, a Pillow image, an array,
+        or a list of these.
     target : Objective, int, str, None, or a list of these
         What to explain: a class by index, label or synset, another objective; None: the top class.
     method : str or Method
         A name in :data:`METHODS`.
     network : Network, optional
-        By default the trained model that ships with the package, ``gradcam.pictograms.model()``.
+        By default the trained model that ships with the package, ``gradcam.pictograms.model()``,
+        which knows three dozen pictograms and no photographs.
     layer, on, resize, **options
         As of :meth:`Tape.explain`.
+    input : "0..1", "0..255" or "normalised", optional
+        What the values of an array are; as of :meth:`Network.forward`.
 
     Returns
     -------
@@ -217,7 +229,7 @@ def explain(
         from gradcam import pictograms
 
         network = pictograms.model()
-    tape = cast(Tape, network.forward(picture))
+    tape = cast(Tape, network.forward(picture, input=input))
     single = cast(TargetLike, target)  # the overloads say which target gives which answer
     return tape.explain(method, single, layer=layer, on=on, resize=resize, **options)
 

@@ -173,7 +173,8 @@ def resize(
     method: Method = "half_pixel",
     region: tuple[float, float, float, float] | None = None,
 ) -> _F32:
-    """Resize the last two axes bilinearly (or by nearest neighbour), float32.
+    """Resize the last two axes bilinearly, or to the value whose centre is nearest (PyTorch's
+    "nearest-exact"), float32.
 
     region: (top, left, bottom, right) of the output, in pixels, which the map covers; 0
     outside. Default: the whole output.

@@ -11,6 +11,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 _CHUNK = 1 << 20
+_MAX_NAME = 255
+"""Bytes of a file's name."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of writing, which do not name the file."""
+
+
+def expanded(path: str | os.PathLike[str]) -> str:
+    """Return a path in which ``~`` is the user's home folder, unless a file has that name."""
+    name = os.fspath(path)
+    return os.path.expanduser(name) if name[:1] == "~" and not os.path.lexists(name) else name
 
 
 def file_digest(path: str | os.PathLike[str], algorithm: str) -> str:
@@ -32,24 +42,44 @@ def free_bytes(folder: str | os.PathLike[str]) -> int:
     return system.f_bavail * system.f_frsize
 
 
+def fitting(name: str, more: int = 0) -> str:
+    """Return a file name that file systems accept: of a long one, a part and a digest of it all.
+
+    `more` is the number of bytes that will be added to it.
+    """
+    limit = _MAX_NAME - more
+    if len(os.fsencode(name)) <= limit:
+        return name
+    import hashlib  # slow to import
+
+    stem, suffix = os.path.splitext(name)
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    kept = os.fsencode(stem)[: limit - len(os.fsencode(suffix)) - 9].decode("utf-8", "ignore")
+    return f"{kept}-{digest}{suffix}"
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a temporary file in the folder of `path` and rename it to `path` after the block.
 
     If the block raises, `path` is unchanged and the temporary file is removed. The file is created
-    with the permissions `mode`, less those that the process's umask removes.
+    with the permissions `mode`, less those that the process's umask removes. ``~`` is the
+    user's home folder.
     """
-    final = Path(path)
+    final = Path(expanded(path))
     if not final.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(final.parent))
-    temporary = final.with_name(f".{final.name}.{os.urandom(4).hex()}.tmp")
+    temporary = final.with_name(f".{fitting(final.name, 14)}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
         os.replace(temporary, final)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and os.fspath(error.filename or "") == str(temporary):
+        if isinstance(error, OSError) and (
+            os.fspath(error.filename or "") == str(temporary)
+            or (error.filename is None and error.errno in _FULL)
+        ):
             raise type(error)(error.errno, error.strerror, str(final)) from None
         raise
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gradcam._text import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -12,7 +14,10 @@ _WIDTH = 1 << 16
 
 
 def as_text(table: Table) -> str:
-    """Return a table as plain text: nothing cut, wrapped or styled, no trailing blanks."""
+    """Return a table as plain text: nothing cut, wrapped or styled, no trailing blanks.
+
+    Control characters of its cells are escaped.
+    """
     from rich.console import Console  # slow to import
 
     console = Console(
@@ -25,4 +30,5 @@ def as_text(table: Table) -> str:
     )
     with console.capture() as captured:
         console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    text = printable(captured.get(), keep="\n")
+    return "\n".join(line.rstrip() for line in text.splitlines())

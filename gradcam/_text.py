@@ -1,9 +1,21 @@
-"""Small texts for people."""
+"""Small texts for people: probabilities, and text from elsewhere that is shown safely."""
 
 from __future__ import annotations
 
 import re
+import reprlib
 import unicodedata
+
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
+"""Letters and marks of no width, which Python counts as printable."""
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 160
+
+_MAX_MESSAGE = 4000
+"""Characters of a message that are shown."""
 
 
 def percent(probability: float) -> str:
@@ -45,3 +57,44 @@ def _columns(character: str) -> int:
     if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Return a text that a terminal shows and does not obey.
+
+    Control characters, escape sequences, characters that change the direction of writing, and
+    characters without a width are replaced with their escapes: ``\x1b``, ``\u202e``.
+
+    Parameters
+    ----------
+    text : str
+        Names and messages that may come from a file.
+    keep : str
+        Characters that are not replaced: ``"\n"`` for a text of several lines.
+    """
+    if text.isprintable() and not _UNSEEN.search(text):
+        return text
+    return "".join(each if each in keep or _is_shown(each) else _escape(each) for each in text)
+
+
+def _is_shown(character: str) -> bool:
+    if character.isprintable():
+        return not _UNSEEN.match(character)
+    return unicodedata.category(character) == "Zs"  # the spaces of other scripts
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def brief(value: object) -> str:
+    """Return the repr of a value for an error message; long ones are cut in the middle."""
+    return _BRIEF.repr(value)
+
+
+def shortened(text: str, limit: int = _MAX_MESSAGE) -> str:
+    """Return a text, of which the middle is cut out if it has more than `limit` characters."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]} ... ({len(text) - 2 * half:,} characters) ... {text[-half:]}"

@@ -724,7 +724,7 @@ def test_weights_of_ones_own(weight_file):
     (other,) = json_lines("predict", "a.png", *options, "--preset", "torchvision")
     assert other["predictions"] != record["predictions"]
     run("predict", "a.png", "--model", "vgg19", *options, code=2)
-    assert "net.safetensors: these are the weights of a vgg16: use gradcam.vgg16" in run.errors
+    assert "net.safetensors: these are the weights of a vgg16: use --model vgg16" in run.errors
 
 
 def test_compare():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 
 import chains
@@ -9,9 +10,12 @@ import numpy as np
 import pytest
 import reference
 import vggs
+from helpers import run_python
 from PIL import Image
 
 import gradcam
+from gradcam import InputWarning, _core
+from gradcam._pictures import decoding, foreign
 from gradcam._pictures.image import Geometry, PictureError, _covering, prepare, read_picture, render
 from gradcam._pictures.presets import PRESETS, Preset
 
@@ -63,6 +67,60 @@ def test_16_bits(tmp_path):
 def test_16_bit_colour_arrays():
     deep = PICTURE.astype(np.uint16) * 257
     np.testing.assert_array_equal(read_picture(deep), PICTURE)
+
+
+@pytest.mark.parametrize(("bits", "used"), [(9, 10), (10, 10), (11, 12), (12, 12)])
+def test_fewer_bits_in_a_16_bit_picture_are_scaled(bits, used, tmp_path):
+    """Cameras and microscopes store 12 bits in the low end of 16: taken for 16, it is black."""
+    high = (1 << bits) - 1
+    deep = np.linspace(0, high, 1200).reshape(30, 40).astype(np.uint16)
+    expected = np.rint(deep * (255 / ((1 << used) - 1)))
+    path = saved(tmp_path, Image.fromarray(deep))
+    colours = np.repeat(deep[..., None], 3, axis=2)
+    for source in (path, deep, colours, Image.fromarray(deep)):
+        with pytest.warns(InputWarning, match=f"maximum is {high} is taken for {used}-bit values"):
+            found = read_picture(source)
+        np.testing.assert_array_equal(found, np.repeat(expected[..., None], 3, axis=2))
+
+
+def test_dark_pictures_of_16_bits_warn_and_stay_dark():
+    deep = np.linspace(0, 16383, 1200).reshape(30, 40).astype(np.uint16)
+    with pytest.warns(InputWarning, match="16383 is dark"):
+        found = read_picture(deep)
+    np.testing.assert_array_equal(found[..., 0], np.rint(deep / 257))
+
+
+def test_every_value_of_16_bits():
+    deep = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    np.testing.assert_array_equal(read_picture(deep)[..., 0], np.rint(deep / 257))
+
+
+def test_8_bits_in_a_16_bit_picture_are_refused():
+    with pytest.raises(PictureError, match="8-bit values"):
+        read_picture(PICTURE.astype(np.uint16))
+
+
+MODES = {
+    **{mode: lambda image, mode=mode: image.convert(mode) for mode in ("L", "1", "CMYK", "YCbCr")},
+    **{mode: lambda image, mode=mode: image.convert(mode) for mode in ("HSV", "RGBA", "LA", "RGB")},
+    "P": lambda image: image.quantize(16),
+    "I;16": lambda image: Image.fromarray(np.asarray(image)[..., 0].astype(np.uint16) * 200),
+    "I": lambda image: Image.fromarray(np.asarray(image)[..., 0].astype(np.int32) * 200),
+}
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 7, 8])
+@pytest.mark.parametrize("mode", MODES)
+def test_large_pictures_are_converted_in_bands(mode, orientation, monkeypatch):
+    image = MODES[mode](Image.fromarray(PICTURE))
+    if mode in ("RGBA", "LA"):
+        image.putalpha(Image.fromarray(PICTURE[..., 1]))
+    if mode == "P":
+        image.info["transparency"] = 3
+    image.getexif()[0x0112] = orientation
+    whole = read_picture(image)
+    monkeypatch.setattr(decoding, "_BAND", 170)  # pixels: 4 rows
+    np.testing.assert_array_equal(read_picture(image), whole)
 
 
 def test_16_bit_colour_files(tmp_path):
@@ -188,8 +246,9 @@ def test_truncated_files_are_refused(kind, tmp_path):
         b"\x89PNG\r\n\x1a\n",
         b"\xff\xd8\xff\xe0",
         bytes(999),
+        b"x",
     ],
-    ids=["empty", "text", "svg", "png head", "jpeg head", "zeros"],
+    ids=["empty", "text", "svg", "png head", "jpeg head", "zeros", "a byte"],
 )
 def test_other_files_are_refused(content, tmp_path):
     path = tmp_path / "fake.png"
@@ -212,6 +271,146 @@ def test_damaged_bytes_never_surprise(tmp_path):
         except PictureError:
             refused += 1
     assert refused > 0
+
+
+def media(brand):
+    return b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + bytes(99)
+
+
+UNREADABLE = {
+    "empty": (b"", "the file is empty"),
+    "HEIC": (media(b"heic"), "HEIC.*pip install pillow-heif"),
+    "HEIF": (media(b"mif1"), "pillow-heif"),
+    "damaged AVIF": (media(b"avif"), "AVIF|avif"),
+    "JPEG XL": (b"\xff\x0a" + bytes(50), "JPEG XL"),
+    "JPEG XL in a box": (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "JPEG XL"),
+    "MP4": (media(b"isom"), "a video"),
+    "raw": (media(b"crx "), "camera"),
+    "web page": (b"<!doctype html><p>404", "web page"),
+    "web page with blanks": (b"\xef\xbb\xbf \n<HTML><body>", "web page"),
+    "SVG": (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg">', "SVG"),
+    "JSON": (b'{"error": 404}', "JSON"),
+    "text": (b"Not found", "a text"),
+    "URL": (b"https://example.org/cat.jpg", "URL"),
+    "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n", "EPS.*not run"),
+    "WMF": (b"\xd7\xcd\xc6\x9a" + bytes(99), "WMF"),
+    "EMF": (b"\x01\0\0\0" + bytes(36) + b" EMF" + bytes(60), "EMF"),
+    "PDF": (b"%PDF-1.7\n", "PDF"),
+    "zeros": (bytes(999), "zeros"),
+    "PNG": (b"\x89PNG\r\n\x1a\n" + b"\1" * 40, "begins as a PNG file and is damaged"),
+    "JPEG": (b"\xff\xd8\xff\xe0\0", "JPEG"),
+    "WebP": (b"RIFF\x10\0\0\0WEBPxxxx", "WebP|WEBP"),
+    "npy": (b"\x93NUMPY\x01\0", "numpy.load"),
+    "zip": (b"PK\x03\x04" + bytes(40), "zip archive or a file of weights"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(40), "weights"),
+    "pickle": (b"\x80\x02\x8a\x0al\xfc", "weights"),
+    "safetensors": (b'\x40\0\0\0\0\0\0\0{"a":{}}', "weights"),
+    "LFS": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "gzip": (b"\x1f\x8b\x08\0", "archive"),
+    "unknown": (b"\x07\x81\x99" * 40, "unknown format"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_unreadable_files_say_what_they_seem_to_be(name, tmp_path):
+    content, words = UNREADABLE[name]
+    path = tmp_path / "cat.jpg"
+    path.write_bytes(content)
+    for source in (path, content):
+        with pytest.raises(PictureError, match=f"cannot be read as a picture .*({words})") as error:
+            read_picture(source)
+        assert error.value.path == (str(path) if source is path else None)
+
+
+def test_truncated_pictures_say_so(tmp_path):
+    for kind in ("png", "jpg", "tiff"):
+        path = saved(tmp_path, Image.fromarray(PICTURE), f"picture.{kind}")
+        path.write_bytes(path.read_bytes()[:-500])
+        with pytest.raises(PictureError, match=r"truncated|not enough|file size|damaged|decoder"):
+            read_picture(path)
+
+
+def test_weights_are_not_pictures(tmp_path):
+    tensors = {"a": np.ones((2, 3), np.float32)}
+    gradcam.weights.save(tensors, tmp_path / "w.safetensors")
+    np.savez(tmp_path / "w.npz", **tensors)
+    for name in ("w.safetensors", "w.npz"):
+        with pytest.raises(PictureError, match="weights"):
+            read_picture(tmp_path / name)
+
+
+def test_folders_are_not_pictures(tmp_path):
+    with pytest.raises(IsADirectoryError, match=r"a folder, not a picture: pass the pictures in"):
+        read_picture(tmp_path)
+
+
+def test_only_the_listed_formats_are_opened():
+    """No format that starts a program (EPS) or draws (WMF); files' names do not matter."""
+    Image.init()
+    writable = set(Image.SAVE) & set(Image.OPEN)
+    image = Image.fromarray(PICTURE)
+    opened = set()
+    for kind in writable:
+        content = io.BytesIO()
+        try:
+            image.save(content, kind)
+        except (OSError, ValueError, KeyError):
+            continue  # a format that cannot hold a picture of RGB
+        try:
+            assert read_picture(content).shape[2] == 3
+            opened.add(kind)
+        except PictureError:
+            assert kind not in decoding.FORMATS
+    assert {"PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "TGA", "PCX", "ICO"} <= opened
+    assert not {"EPS", "WMF", "EMF", "PDF"} & opened and opened <= set(decoding.FORMATS)
+
+
+def test_the_suffixes_are_those_of_pillow():
+    Image.init()
+    known = Image.registered_extensions()
+    for kind, suffixes in decoding.FORMATS.items():
+        theirs = {suffix for suffix, name in known.items() if name == kind}
+        assert theirs <= set(suffixes), kind
+    assert {".jfif", ".avif", ".jp2", ".tga", ".mpo"} <= decoding.SUFFIXES
+    assert not {".eps", ".ps", ".wmf", ".emf", ".h5", ".pdf"} & decoding.SUFFIXES
+
+
+def test_no_signature_hides_another():
+    starts = list(foreign._SIGNATURES)
+    for n, start in enumerate(starts):
+        assert not any(start.startswith(earlier) for earlier in starts[:n]), start
+
+
+def test_memory_is_asked_for_before_a_large_picture_is_decoded(tmp_path):
+    path = saved(tmp_path, Image.new("L", (2500, 2000)), compress_level=1)
+    _core._pretend_memory(50 << 20)
+    try:
+        with pytest.raises(MemoryError, match=r"a picture of 2000 x 2500 pixels: 0\.12 GB are ne"):
+            read_picture(path)
+    finally:
+        _core._pretend_memory(None)
+    assert read_picture(path).shape == (2000, 2500, 3)
+
+
+@pytest.mark.slow
+def test_memory_of_the_largest_transparent_pictures(tmp_path):
+    """16000 x 16000 pixels of grey and alpha: 1.0 GB in Pillow, 0.8 GB of RGB, and a band."""
+    side = 16000
+    compressor = zlib.compressobj(1)
+    row = b"\0" + bytes(side * 2)
+    data = b"".join(compressor.compress(row) for _ in range(side)) + compressor.flush()
+    head = side.to_bytes(4, "big") * 2 + bytes([8, 4, 0, 0, 0])
+    path = tmp_path / "clear.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    )
+    peak = run_python(
+        "import resource\n"
+        "from gradcam._pictures.image import read_picture\n"
+        f"assert read_picture({str(path)!r}).min() == 255\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    assert int(peak) < 2_000_000  # KB
 
 
 def test_missing_files_are_missing_files(tmp_path):
@@ -237,7 +436,9 @@ def test_arrays_of_other_shapes_are_refused(array):
         read_picture(array)
 
 
-@pytest.mark.parametrize("source", [np.zeros((4, 4, 3)), np.zeros((4, 4, 3), int), None, 3, b"x"])
+@pytest.mark.parametrize(
+    "source", [np.zeros((4, 4, 3)), np.zeros((4, 4, 3), int), None, 3, io.StringIO("x")]
+)
 def test_other_types_are_refused(source):
     with pytest.raises(TypeError):
         read_picture(source)

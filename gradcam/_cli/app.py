@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
 
 import gradcam
+from gradcam._cli.terminal import echo
+from gradcam._cli.wording import for_commands
+from gradcam._text import shortened
 
 SOME_FAILED, NOTHING_DONE, INTERRUPTED = 1, 2, 130
 
@@ -26,11 +30,15 @@ class _Main(click.Group):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         try:
-            code = run(*args, standalone_mode=False, **kwargs)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                code = run(*args, standalone_mode=False, **kwargs)
         except (click.Abort, KeyboardInterrupt):
             _leave("Interrupted.", INTERRUPTED)
         except click.ClickException as error:
-            error.show()
+            shown = io.StringIO()
+            error.show(shown)
+            echo(shown.getvalue().rstrip("\n"), err=True, keep="\n")
             raise SystemExit(NOTHING_DONE) from None
         except (ValueError, IndexError, OSError, MemoryError, ImportError) as error:
             _leave(f"Error: {sentence(error)}", NOTHING_DONE)
@@ -38,17 +46,25 @@ class _Main(click.Group):
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    click.echo(message, err=True)
+    echo(message, err=True)
     raise SystemExit(code)
 
 
-def sentence(error: BaseException) -> str:
-    """Return what an exception says, without the number of an OSError."""
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as one line; replaces :func:`warnings.showwarning`."""
+    echo(f"Warning: {sentence(message)}", err=True)
+
+
+def sentence(error: BaseException | str) -> str:
+    """Return what an exception or a warning says, in the words of the command line.
+
+    An OSError is without its number; a very long message is shortened.
+    """
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, MemoryError):
         return str(error) or "not enough memory"
-    return str(error) or type(error).__name__
+    return shortened(for_commands(str(error))) or type(error).__name__
 
 
 @click.group(
@@ -60,13 +76,13 @@ def main() -> None:
     """See why a convolutional network decided what it did.
 
     \b
-    gradcam demo --open                          the built-in scenes, explained, in a browser
-    gradcam explain cat.jpg                      a heat map of the most probable class
-    gradcam explain cat.jpg --class dog -m grad_cam -m saliency
-    gradcam compare cat.jpg                      one figure: the top classes x five methods
+    gradcam demo --open                         the built-in scenes, explained, in a browser
+    gradcam explain cat.jpg --weights vgg16.pth  a heat map of the most probable class
+    gradcam explain cat.jpg --weights vgg16.pth --class dog -m grad_cam -m saliency
+    gradcam compare cat.jpg --weights vgg16.pth  one figure: the top classes x five methods
 
-    The model is the built-in one, which knows three dozen pictograms, unless --weights names
-    another: a VGG in a file of PyTorch, Keras, Caffe, ONNX, safetensors or NumPy.
+    --weights names a VGG in a file of PyTorch, Keras, Caffe, ONNX, safetensors or NumPy.  Without
+    it the model is the built-in one, which knows three dozen pictograms and no photographs.
 
     \b
     Exit status:

@@ -34,7 +34,7 @@ def demo(out: Path, open_: bool, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"index": str(index), "pictures": count}))
     else:
-        click.echo(f"{count} scenes explained: open {index}")
+        terminal.echo(f"{count} scenes explained: open {index}")
     if open_:
         import webbrowser
 

@@ -102,12 +102,12 @@ def convert(
     found = gradcam.weights.convert(
         source, target, dtype=dtype, labels=labels, preset=preset, force=force
     )
-    click.echo(
+    terminal.echo(
         f"{target}: {found.architecture}, {found.classes} classes, preset "
         f"{found.preset.name}, {dtype}, {target.stat().st_size:,} bytes"
     )
     if found.ignored:
-        click.echo(
+        terminal.echo(
             f"{len(found.ignored)} tensors of {source} are not part of the network and were left "
             f"out"
         )
@@ -183,7 +183,8 @@ def _show_model(content: ModelRecord) -> None:
 def _show_classes(console: Console, content: ModelRecord) -> None:
     from rich.columns import Columns
 
-    terminal.show(console, "\n  Classes: index, synset and label", style="bold")
+    terminal.show(console, "")
+    terminal.show(console, "  Classes: index, synset and label", style="bold")
     names = [
         " ".join(filter(None, (f"  {c['index']:>3}", c["synset"], c["label"])))
         for c in content["classes"]

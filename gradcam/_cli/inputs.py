@@ -7,11 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
-_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "JXL", "MPO")
-_MORE_FORMATS = ("PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP")
+from gradcam._pictures.decoding import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -60,17 +58,6 @@ class Found:
             self.names[path] = name
 
 
-@cache
-def picture_suffixes() -> frozenset[str]:
-    """Return the suffixes of all files that may be opened, in lower case."""
-    from PIL import Image
-
-    suffixes = Image.registered_extensions().items()
-    return frozenset(
-        suffix.lower() for suffix, kind in suffixes if kind in (*_FORMATS, *_MORE_FORMATS)
-    )
-
-
 def find(paths: Sequence[Path], out: Path | None = None) -> Found:
     """Find pictures in files and in folders of folders.
 
@@ -92,7 +79,7 @@ def _add_folder(found: Found, folder: Path, above: Path, out: Path | None) -> No
     """Add the pictures in a folder; a folder that is empty or cannot be read is added itself."""
     is_empty = True
     for path in _walk(folder, out):
-        if path.suffix.lower() in picture_suffixes() or os.path.isdir(path):
+        if path.suffix.lower() in SUFFIXES or os.path.isdir(path):
             is_empty = False
             found.add(path, (above / path.relative_to(folder).with_suffix("")).as_posix())
         else:

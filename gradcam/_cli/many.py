@@ -246,15 +246,15 @@ class _Run:
         """Say what was written, ignored and skipped."""
         out = self.command.out
         if self.done and out is not None and not self.command.as_json:
-            click.echo(f"Written to {out}")
+            terminal.echo(f"Written to {out}")
         if self.complete:
-            click.echo(f"{self.complete} of {count} pictures were complete already", err=True)
+            terminal.echo(f"{self.complete} of {count} pictures were complete already", err=True)
         if found.ignored:
             kinds = ", ".join(f"{suffix}: {n}" for suffix, n in found.ignored.most_common(10))
-            click.echo(f"Ignored files that are not pictures: {kinds}", err=True)
+            terminal.echo(f"Ignored files that are not pictures: {kinds}", err=True)
         _report_failed(self.failed, self.done + self.complete + len(self.failed), count)
         if self.stopped:
-            click.echo(f"Error: {self.stopped}", err=True)
+            terminal.echo(f"Error: {self.stopped}", err=True)
 
 
 def _folder_error(folder: Path) -> Exception:
@@ -276,9 +276,10 @@ def _warnings_with_pictures() -> Iterator[None]:
     """Print warnings of all threads with the name of the picture that they concern."""
 
     def show(message: Warning | str, *details: object, **more: object) -> None:
+        words = message if isinstance(message, str) else sentence(message)
         picture = current_picture.get()
         about = f"{picture.path}: " if isinstance(picture, Job) else ""
-        click.echo(f"Warning: {about}{message}", err=True)
+        terminal.echo(f"Warning: {about}{words}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -299,9 +300,9 @@ def _report_failed(failed: Sequence[tuple[str, str]], tried: int, count: int) ->
     """Name the pictures that failed; if all failed for one reason, name the reason once."""
     reasons = {reason for _, reason in failed}
     if count > 1 and len(failed) == count and len(reasons) == 1:
-        click.echo(f"Error: all {count} pictures: {reasons.pop()}", err=True)
+        terminal.echo(f"Error: all {count} pictures: {reasons.pop()}", err=True)
         return
     if failed and count > 1:
-        click.echo(f"{len(failed)} of {tried} pictures failed:", err=True)
+        terminal.echo(f"{len(failed)} of {tried} pictures failed:", err=True)
     for path, reason in failed:
-        click.echo(f"Error: {path}: {reason}", err=True)
+        terminal.echo(f"Error: {path}: {reason}", err=True)

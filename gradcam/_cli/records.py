@@ -126,7 +126,7 @@ def asked(labels: Labels, classes: Sequence[str]) -> list[int]:
 def slugs(labels: Labels, targets: Sequence[int]) -> dict[int, str]:
     """Return a part of a file name for each class; classes with one label get their index too."""
     names = {
-        index: re.sub(r"[^\w.-]+", "_", labels[index].label.replace("'", "")).strip("_.")
+        index: re.sub(r"[^\w.-]+", "_", labels[index].label[:200].replace("'", ""))[:60].strip("_.")
         for index in targets
     }
     shared = Counter(name.casefold() for name in names.values())

@@ -1,15 +1,22 @@
-"""Tables, progress bars and text on the terminal."""
+"""Tables, progress bars and text on the terminal.
+
+Everything but JSON is printed here, so that names and messages, which may come from a file, reach a
+terminal without control characters.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gradcam._progress import progress_bar
+from gradcam._text import printable, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -18,11 +25,48 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+def echo(text: str, *, err: bool = False, keep: str = "") -> None:
+    """Print a text, shortened if it is very long; `keep` are control characters it may have."""
+    click.echo(printable(shortened(text), keep), err=err)
+
+
+def note(about: str, pictures: Iterable[Path]) -> None:
+    """Say on standard error what a network knows, unless its pictures ship with the package."""
+    from gradcam import pictograms
+
+    folder = Path(pictograms.__file__).resolve().parent
+    if about and not all(folder in path.resolve().parents for path in pictures):
+        echo(f"Note: {about}; --weights names another network.", err=True)
+
+
+@functools.cache
+def _console_type() -> type[Console]:
+    """Return a kind of console that prints no control characters but those of rich itself."""
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
+    from rich.text import Text
+
+    class SafeConsole(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            """Escape a cell before its width is measured."""
+            return super().render_str(printable(text), **options)
+
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            """Escape what is not a plain text, such as rich's own text with a style."""
+            for segment in super().render(renderable, options):
+                if segment.control:
+                    yield segment
+                else:
+                    yield Segment(printable(segment.text, keep="\n"), segment.style)
+
+    return SafeConsole
+
+
 def console(stderr: bool = False) -> Console:
     """Return a console on standard output or standard error."""
-    from rich.console import Console
-
-    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    made = _console_type()(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = 1000  # in a file or a pipe no line is too long
     return made

@@ -12,7 +12,7 @@ import gradcam
 from gradcam._cli import records
 from gradcam._cli.many import Finish, Saved
 from gradcam._engine.tape import BatchTape, Tape
-from gradcam._files import atomic_write
+from gradcam._files import atomic_write, fitting
 from gradcam._pictures.encoding import ENCODERS
 
 if TYPE_CHECKING:
@@ -101,7 +101,10 @@ class Explaining:
 
     def _write(self, found: Explanation, name: str) -> dict[str, Path]:
         """Write one explanation in all formats."""
-        files = {kind: self.out / (name + _SUFFIXES[kind]) for kind in self.formats}
+        path = self.out / name
+        files = {
+            kind: path.with_name(fitting(path.name + _SUFFIXES[kind])) for kind in self.formats
+        }
         pixels = None if self.formats == ("npz",) else found.render(self.cmap)
         for kind, file in files.items():
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +162,8 @@ class Comparing:
             cmap=self.cmap,
             scale=self.scale,
         )
-        file = self.out / f"{name}-compare.png"
+        path = self.out / f"{name}-compare.png"
+        file = path.with_name(fitting(path.name))
         file.parent.mkdir(parents=True, exist_ok=True)
         plot.save(figure, file, dpi=self.dpi)
         return {"file": str(file)}, [file]

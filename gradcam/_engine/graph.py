@@ -41,9 +41,13 @@ class Graph:
         The softmax after it, if there is one.
     target_layer : str
         The layer of Grad-CAM, unless another one is chosen.
+    about : str
+        What the network knows, if users should be told; empty for most networks.
     transformed : TransformedWeights or None
         The cache of transformed weights, for networks that were loaded from a file.
     """
+
+    about: str = ""
 
     def __init__(
         self, assembled: Assembled, labels: Labels, preset: Preset | None, name: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast, overload
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,18 @@ from gradcam._engine.stream import OnError, Stream
 from gradcam._engine.tape import BatchTape, Tape, run
 from gradcam._labels.classes import Decoded, Labels
 from gradcam._pictures import presets
-from gradcam._pictures.image import Geometry, is_picture_source, prepare, read_picture
+from gradcam._pictures.decoding import InputWarning
+from gradcam._pictures.image import (
+    Geometry,
+    Values,
+    check_values,
+    is_picture_source,
+    picture_from_values,
+    prepare,
+    read_picture,
+)
 from gradcam._pictures.presets import Preset
+from gradcam._text import brief
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,7 +41,7 @@ if TYPE_CHECKING:
         | np.ndarray[tuple[int, int, int], np.dtype[np.generic]]
     )
     BatchArray = np.ndarray[tuple[int, int, int, int], np.dtype[np.generic]]
-    PictureLike = str | PathLike[str] | Image.Image | NDArray[np.generic]
+    PictureLike = str | PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.generic]
 
 P = TypeVar("P", bound="PictureLike")
 
@@ -56,7 +67,7 @@ class Network(Graph):
 
     Returned by :func:`gradcam.load`, :func:`gradcam.vgg16` and its siblings, and
     :meth:`from_layers`. Attributes as of :class:`Graph`: ``name``, ``labels``, ``preset``,
-    ``layers``, ``score_layer``, ``probability_layer``, ``target_layer``.
+    ``layers``, ``score_layer``, ``probability_layer``, ``target_layer``, ``about``.
 
     A network can be pickled, and so be passed to other processes: one that was loaded from a file
     is loaded from there again, any other is pickled with its weights. Copies are the network
@@ -144,11 +155,12 @@ class Network(Graph):
     @overload
     def forward(  # type: ignore[overload-overlap]
         self,
-        pictures: str | PathLike[str] | Image.Image | OneArray,
+        pictures: str | PathLike[str] | bytes | IO[bytes] | Image.Image | OneArray,
         *,
         keep: str | Sequence[str] = (),
         size: Size = None,
         record: bool = True,
+        input: Values | None = None,
     ) -> Tape: ...
     @overload
     def forward(
@@ -158,6 +170,7 @@ class Network(Graph):
         keep: str | Sequence[str] = (),
         size: Size = None,
         record: bool = True,
+        input: Values | None = None,
     ) -> BatchTape: ...
     def forward(
         self,
@@ -166,15 +179,18 @@ class Network(Graph):
         keep: str | Sequence[str] = (),
         size: Size = None,
         record: bool = True,
+        input: Values | None = None,
     ) -> Tape | BatchTape:
         """Run the network once and record what every explanation needs.
 
         Parameters
         ----------
         pictures : picture, list of pictures, or array
-            A picture is a path, a Pillow image, or an (H, W, 3) or (H, W) array of uint8 (uint16,
-            bool); a batch is a list of pictures or an (N, H, W, 3) array. A float array,
-            (C, H, W) or (N, C, H, W), is taken as preprocessed already.
+            A picture is a path, a Pillow image, an open binary file or its bytes, or an (H, W, 3)
+            or (H, W) array of uint8 (uint16, bool); a batch is a list of pictures or an
+            (N, H, W, 3) array. A float array, (C, H, W) or (N, C, H, W), is taken as preprocessed
+            already, unless `input` says otherwise. Pictures of OpenCV are BGR: pass
+            ``array[..., ::-1]``.
         keep : str or sequence of str
             Further layers whose output is kept for :meth:`Tape.activation`. Always kept are
             ``target_layer``, and every layer without a spatial map: the fully connected ones.
@@ -184,6 +200,12 @@ class Network(Graph):
         record : bool
             False: for scores and activations alone, a little faster; methods that need gradients
             raise ValueError for such a tape.
+        input : "0..1", "0..255" or "normalised", optional
+            What the values of an array are. With "0..1" (as torchvision's ``ToTensor`` returns) or
+            "0..255" an array of any type of numbers is a picture: (H, W), (H, W, C), (C, H, W), or
+            a batch of these with the batch axis first. Its values are rounded to 8 bits, as they
+            are in a file, and it is resized, cropped and normalised like any other picture.
+            "normalised" is the default for float arrays, and says that their values are right.
 
         Returns
         -------
@@ -193,10 +215,15 @@ class Network(Graph):
             Of a list, or an array with a batch axis. A type checker takes an array of unknown rank
             for one picture; a list is always a batch.
 
+        Warns
+        -----
+        gradcam.InputWarning
+            If the values of a preprocessed array cannot be what the preset makes of a picture.
+
         Raises
         ------
         gradcam.PictureError
-            If a picture cannot be read.
+            If a picture cannot be read, or its values are not what `input` says.
         ValueError
             If an array has the wrong shape or is not finite, pictures of one batch have
             different sizes, or the input is too small for the network.
@@ -207,23 +234,31 @@ class Network(Graph):
             much. Fewer pictures, or smaller ones, take less.
         """
         kept = self._kept(keep)
+        check_values(input)
         given: object = pictures
         if not is_picture_source(given) and hasattr(given, "__array__"):
             given = np.asarray(given)
-        if isinstance(given, np.ndarray) and given.dtype.kind == "f":
-            batch = self._preprocessed(given, size)
+        is_float = isinstance(given, np.ndarray) and given.dtype.kind == "f"
+        if input == "normalised" or (is_float and input is None):
+            batch = self._preprocessed(given, size, sure=input is not None)
         else:
-            batch = self._pictures(given, size)
+            batch = self._pictures(given, size, input)
         core = run(self, batch.input, kept, record)
         kind = Tape if batch.single else BatchTape
         return kind(self, core, batch.input, batch.pictures, batch.geometries)
 
-    def predict(self, pictures: PictureLike | Sequence[PictureLike], top: int = 5) -> list[Decoded]:
+    def predict(
+        self,
+        pictures: PictureLike | Sequence[PictureLike],
+        top: int = 5,
+        *,
+        input: Values | None = None,
+    ) -> list[Decoded]:
         """Return the most probable classes of each picture, as Keras's decode_predictions.
 
         Parameters
         ----------
-        pictures
+        pictures, input
             As of :meth:`forward`.
         top : int
             How many classes to list.
@@ -233,8 +268,8 @@ class Network(Graph):
         list of lists of (synset, label, probability)
             One list for each picture, also for a single one.
         """
-        tape = self.forward(pictures, record=False)
-        return [self.labels.decode(values, top) for values in tape.probabilities]
+        tape = self.forward(pictures, record=False, input=input)
+        return [tape.top(top)] if isinstance(tape, Tape) else tape.top(top)
 
     def stream(
         self,
@@ -307,13 +342,13 @@ class Network(Graph):
     def _kept(self, keep: str | Sequence[str]) -> list[str]:
         """Return the names of layers, having checked them."""
         if not isinstance(keep, (str, Iterable)):
-            raise TypeError(f"keep: expected names of layers, got {keep!r}")
+            raise TypeError(f"keep: expected names of layers, got {brief(keep)}")
         kept = [keep] if isinstance(keep, str) else list(keep)
         for layer in kept:
             self.index(layer)  # refuse an unknown name before any work
         return kept
 
-    def _pictures(self, pictures: object, size: Size) -> _Batch:
+    def _pictures(self, pictures: object, size: Size, values: Values | None) -> _Batch:
         """Read one picture or several, and prepare the input."""
         single = not isinstance(pictures, (list, tuple)) and getattr(pictures, "ndim", 0) != 4
         sources: list[object] = [pictures] if single else list(cast(Iterable[object], pictures))
@@ -322,7 +357,7 @@ class Network(Graph):
         preset, input_size = self._input_preset(), self._input_size(size)
         if input_size is not None:
             _require_memory([input_size] * len(sources), self.core.channels)
-        originals = [read_picture(source) for source in sources]
+        originals = [_read(source, values) for source in sources]
         if input_size is None:
             _require_memory([picture.shape[:2] for picture in originals], self.core.channels)
         prepared = [prepare(original, preset, input_size) for original in originals]
@@ -334,19 +369,28 @@ class Network(Graph):
         geometries = [geometry for _, geometry in prepared]
         return _Batch(np.stack(inputs), originals, geometries, single)
 
-    def _preprocessed(self, array: NDArray[Any], size: Size) -> _Batch:
+    def _preprocessed(self, given: object, size: Size, sure: bool) -> _Batch:
         """Copy a float array as input, so that nobody else writes to it."""
-        channels = self.core.channels
+        if not isinstance(given, np.ndarray) or given.dtype.kind not in "fiub":
+            raise ValueError(
+                "input='normalised' is for one array of numbers, (C, H, W) or (N, C, H, W)"
+            )
+        channels, array = self.core.channels, given
         if array.ndim not in (3, 4) or array.shape[-3] != channels or array.size == 0:
             raise ValueError(
                 f"a float array is preprocessed input, (N, {channels}, H, W) or "
-                f"({channels}, H, W), got shape {array.shape}; pictures are arrays of uint8, "
-                f"(H, W, 3), values 0 to 255"
+                f"({channels}, H, W), got shape {array.shape}; for a picture, (H, W, 3), say what "
+                f"its values are: input='0..1' or input='0..255', or pass an array of uint8"
             )
         if size is not None:
-            raise ValueError("size is for pictures; a preprocessed array has its own")
+            raise ValueError(
+                "size is for pictures; a preprocessed array has its own. For a picture of floats "
+                "pass input='0..1' or input='0..255'"
+            )
         with np.errstate(over="ignore"):  # the core refuses infinities, these among them
             input = np.array(array, np.float32, order="C").reshape(-1, *array.shape[-3:])
+        if not sure and self.preset is not None and channels == 3:
+            _warn_if_misread(input, self.preset)
         geometry = Geometry.straight(array.shape[-2:], array.shape[-2:])
         return _Batch(input, None, [geometry] * len(input), array.ndim == 3)
 
@@ -371,7 +415,8 @@ class Network(Graph):
             and all(isinstance(n, (int, np.integer)) and n > 0 for n in pair)
         ) or isinstance(size, bool):
             raise ValueError(
-                f"size: expected an int, (height, width) or 'original', in pixels, got {size!r}"
+                f"size: expected an int, (height, width) or 'original', in pixels, "
+                f"got {brief(size)}"
             )
         return int(pair[0]), int(pair[1])
 
@@ -383,6 +428,36 @@ def _from_value(
     # How each convolution is computed is one of the layer's attributes.
     return Network.from_layers(
         layers, channels=channels, labels=labels, preset=preset, conv="winograd", name=name
+    )
+
+
+def _read(source: object, values: Values | None) -> NDArray[np.uint8]:
+    """Read one picture; `values` says what the numbers of an array are."""
+    if values is None:
+        return read_picture(source)
+    if is_picture_source(source) or not hasattr(source, "__array__"):
+        raise ValueError(
+            f"input={values!r} says what the values of an array are; "
+            f"leave it out for {type(source).__name__}"
+        )
+    return picture_from_values(np.asarray(source), values)
+
+
+def _warn_if_misread(input: NDArray[np.float32], preset: Preset) -> None:
+    """Warn if input that was taken as normalised is probably a picture, or for another preset."""
+    found = presets.misread(input, preset)
+    if found is None:
+        return
+    black, white = preset.bounds
+    advice = f"if they are a picture, pass input={found!r}, and it is prepared as files are"
+    if found == "other":
+        advice = f"normalise them as the preset {preset.name!r} does, or pass the picture itself"
+    warnings.warn(
+        f"the values of the array, {input.min():.4g} to {input.max():.4g}, were taken as "
+        f"normalised input, but the preset {preset.name!r} makes {black.min():.4g} to "
+        f"{white.max():.4g} of a picture: {advice}; if they are right, pass input='normalised'",
+        InputWarning,
+        stacklevel=4,
     )
 
 

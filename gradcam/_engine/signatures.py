@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from gradcam._results.explanation import Explanation, Resize
 from gradcam._results.objectives import On, TargetLike
 
-Several = Sequence[TargetLike] | NDArray[np.integer]
+
+class SupportsToList(Protocol):
+    """An array of PyTorch, pandas or another package: a batch's labels."""
+
+    def __len__(self) -> int: ...
+    def tolist(self) -> object: ...
+
+
+Several = Sequence[TargetLike] | NDArray[np.integer] | SupportsToList
 """Several things to explain of one picture, or one for each picture of a batch."""
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gradcam import _core
 from gradcam._engine.graph import Graph
 from gradcam._engine.tape import BatchTape, run
+from gradcam._pictures.decoding import PictureError
 from gradcam._pictures.image import (
     Geometry,
     PictureError,
@@ -151,7 +152,7 @@ class Stream(Generic[S]):
         except PictureError as error:
             if _name(picture) in str(error):
                 raise
-            raise PictureError(f"{_name(picture)}: {error}") from error
+            raise PictureError(f"{_name(picture)}: {error}", error.path) from error
         return _Decoded(pixels, input, geometry)
 
     def _skip(self, picture: S, error: Exception) -> None:

@@ -393,6 +393,7 @@ class _Explaining(ForwardPass):
                 geometry=self._geometries[n],
                 resize=resize,
                 channel_order=preset.channel_order if preset else "RGB",
+                about=self.graph.about,
             )
 
         answers = asked.arrange(explanation)
@@ -468,8 +469,11 @@ class Tape(_Explaining):
         return self._geometries[0]
 
     def top(self, k: int = 5) -> Decoded:
-        """Return the `k` most probable classes: (synset, label, probability), as in Keras."""
-        return self.labels.decode(self.probabilities[0], k)
+        """Return the `k` most probable classes: (synset, label, probability), as in Keras.
+
+        They are ordered by score, which tells classes apart whose probabilities are rounded to 0.
+        """
+        return self.labels.decode(self.probabilities[0], k, scores=self.scores[0])
 
     @overload
     def explain(  # type: ignore[overload-overlap]
@@ -519,8 +523,9 @@ class Tape(_Explaining):
             What a class stands for: its score before the softmax, or its probability after it. The
             gradient of a confident probability is close to zero.
         resize : "half_pixel", "align_corners" or "nearest"
-            How maps are resized to the original picture. The Grad-CAM paper's code uses
-            "align_corners".
+            How maps are resized to the original picture: bilinearly, as PyTorch does with
+            ``align_corners`` False or True, or to the value whose centre is nearest, PyTorch's
+            "nearest-exact". The Grad-CAM paper's code uses "align_corners".
         **options
             Of the method.
 
@@ -570,7 +575,10 @@ class BatchTape(_Explaining):
 
     def top(self, k: int = 5) -> list[Decoded]:
         """Return the `k` most probable classes of each picture, as :meth:`Tape.top`."""
-        return [self.labels.decode(values, k) for values in self.probabilities]
+        return [
+            self.labels.decode(probabilities, k, scores=scores)
+            for probabilities, scores in zip(self.probabilities, self.scores, strict=True)
+        ]
 
     @overload
     def explain(  # type: ignore[overload-overlap]

@@ -16,6 +16,9 @@ from typing import SupportsIndex, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradcam._files import expanded
+from gradcam._text import brief
+
 Decoded = list[tuple[str, str, float]]
 """``(synset, label, probability)``, most probable first, as in Keras's ``decode_predictions``."""
 
@@ -62,7 +65,7 @@ class Labels(Sequence[Target]):
 
     def __init__(self, labels: Sequence[str], synsets: Sequence[str] | None = None) -> None:
         if isinstance(labels, str):
-            raise TypeError(f"labels: expected a list of names, got the string {labels!r}")
+            raise TypeError(f"labels: expected a list of names, got the string {brief(labels)}")
         if synsets is None:
             synsets = [""] * len(labels)
         if not labels or len(labels) != len(synsets):
@@ -72,7 +75,7 @@ class Labels(Sequence[Target]):
             )
         for text in (*labels, *synsets):
             if not isinstance(text, str):
-                raise TypeError(f"labels and synsets are strings, got {text!r}")
+                raise TypeError(f"labels and synsets are strings, got {brief(text)}")
         self._targets = tuple(map(Target, range(len(labels)), synsets, labels))
         self._by_name: defaultdict[str, list[Target]] = defaultdict(list)
         for target in self._targets:
@@ -116,7 +119,7 @@ class Labels(Sequence[Target]):
         """
         from gradcam._labels import files  # slow to import, and weight files may have the labels
 
-        return cls(*files.read(path))
+        return cls(*files.read(expanded(path)))
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Labels | None:
@@ -143,12 +146,12 @@ class Labels(Sequence[Target]):
         """Return the labels as an entry of a weight file's metadata: pairs as JSON."""
         return {"classes": json.dumps([(target.synset, target.label) for target in self])}
 
-    def find(self, target: SupportsIndex | str) -> Target:
+    def find(self, target: SupportsIndex | str | Target) -> Target:
         """Return the class with the given index, label or synset.
 
         Parameters
         ----------
-        target : int or str
+        target : int, str or Target
             Index from 0, or label, or synset. Upper and lower case, spaces, underscores,
             hyphens and apostrophes make no difference in a label, unless two classes differ in
             nothing else. Any name in a label that lists several names with commas is enough.
@@ -159,18 +162,21 @@ class Labels(Sequence[Target]):
             If the index is out of range (negative indices are not counted from the end).
         ValueError
             If no class has that name (the message suggests similar ones), or several have it
-            (the message lists them).
+            (the message lists them), or a Target is not one of these classes.
         TypeError
             If `target` is neither an integer nor a string; a bool or a float is neither.
         """
-        if isinstance(target, str):
-            return self._named(target)
-        if isinstance(target, (bool, np.bool_)) or not hasattr(target, "__index__"):
+        if isinstance(target, Target):
+            return self._own(target)
+        given = as_python(target)
+        if isinstance(given, str):
+            return self._named(given)
+        if isinstance(given, bool) or not hasattr(given, "__index__"):
             raise TypeError(
                 f"a class is an index (int), a label or a synset (str), "
-                f"got {target!r} of type {type(target).__name__}"
+                f"got {brief(given)} of type {type(given).__name__}"
             )
-        index = operator.index(target)
+        index = operator.index(given)
         if not 0 <= index < len(self):
             raise IndexError(
                 f"class index {index} is out of range: there are {len(self)} classes, "
@@ -178,7 +184,9 @@ class Labels(Sequence[Target]):
             )
         return self._targets[index]
 
-    def decode(self, probabilities: ArrayLike, top: int = 5) -> Decoded:
+    def decode(
+        self, probabilities: ArrayLike, top: int = 5, *, scores: ArrayLike | None = None
+    ) -> Decoded:
         """Return the most probable classes, as Keras's ``decode_predictions`` does.
 
         Parameters
@@ -187,11 +195,14 @@ class Labels(Sequence[Target]):
             One value for each class, in the order of the labels.
         top : int
             How many to return; all classes if there are fewer.
+        scores : (K,) array, optional
+            What the classes are ordered by, by default the probabilities. The scores still differ
+            where a confident network's probabilities are all rounded to 0.
 
         Returns
         -------
         list of (synset, label, probability)
-            The most probable first; classes of equal probability in their order.
+            The most probable first; equal ones in the order of the labels.
         """
         values = np.asarray(probabilities)
         if values.ndim == 2:
@@ -203,8 +214,23 @@ class Labels(Sequence[Target]):
             raise ValueError(f"expected {len(self)} probabilities, got shape {values.shape}")
         if operator.index(top) < 1:
             raise ValueError(f"top: expected at least 1, got {top}")
-        chosen = [(self[index], float(values[index])) for index in top_indices(values, top)]
+        order = values if scores is None else np.asarray(scores)
+        if order.shape != values.shape:
+            raise ValueError(f"expected {len(self)} scores, got shape {order.shape}")
+        chosen = [(self[index], float(values[index])) for index in top_indices(order, top)]
         return [(target.synset, target.label, value) for target, value in chosen]
+
+    def _own(self, target: Target) -> Target:
+        """Return a target of these labels; refuse one of another network."""
+        index = target.index
+        found = self._targets[index] if 0 <= index < len(self) else None
+        if found == target:
+            return target
+        here = f"class {index} is {found.label!r} here" if found else f"there are {len(self)} here"
+        raise ValueError(
+            f"class {index}, {brief(target.label)}, is a class of another network ({here}): pass "
+            f"the label or the index"
+        )
 
     def _named(self, name: str) -> Target:
         key = _key(name)
@@ -216,11 +242,11 @@ class Labels(Sequence[Target]):
         if found:
             choices = " or ".join(f"{t.index} ({t.synset or t.label})" for t in found)
             raise ValueError(
-                f"{name!r} names {len(found)} classes: give the index or synset, {choices}"
+                f"{brief(name)} names {len(found)} classes: give the index or synset, {choices}"
             )
         near = ", ".join(repr(label) for label in self._nearest(name))
         hint = f"similar labels: {near}" if near else "network.labels lists all of them"
-        raise ValueError(f"none of the {len(self)} classes is called {name!r}; {hint}")
+        raise ValueError(f"none of the {len(self)} classes is called {brief(name)}; {hint}")
 
     def _nearest(self, name: str, limit: int = 4) -> list[str]:
         """Return labels that share a word with `name`, then those with a similar spelling."""
@@ -242,8 +268,6 @@ class Labels(Sequence[Target]):
 
     def __contains__(self, target: object) -> bool:
         """Return whether :meth:`find` finds it, or it is a :class:`Target` of these labels."""
-        if isinstance(target, Target):
-            return target in self._targets
         try:
             return self.find(target) is not None  # type: ignore[arg-type]
         except (ValueError, IndexError, TypeError):
@@ -261,9 +285,9 @@ class Labels(Sequence[Target]):
         IndexError, ValueError, TypeError
             As :meth:`find`.
         """
-        found = (value if isinstance(value, Target) else self.find(value)).index
+        found = self.find(value).index
         if not start <= found < (len(self) if stop is None else stop):
-            raise ValueError(f"{value!r} is class {found}, not between {start} and {stop}")
+            raise ValueError(f"{brief(value)} is class {found}, not between {start} and {stop}")
         return found
 
     def __iter__(self) -> Iterator[Target]:
@@ -280,6 +304,21 @@ def top_indices(values: ArrayLike, k: int) -> list[int]:
     """
     order: list[int] = np.argsort(-np.asarray(values, np.float64), kind="stable")[:k].tolist()
     return order
+
+
+def as_python(value: object) -> object:
+    """Return what an array holds as Python's own values: a number, a string, or lists of these.
+
+    Arrays are those of NumPy, PyTorch, pandas and other packages, their scalars and 0-d arrays
+    among them. Anything else is returned unchanged.
+    """
+    if isinstance(value, (str, int, float, type)):
+        return value
+    tolist = getattr(value, "tolist", None)
+    if callable(tolist):
+        found: object = tolist()
+        return found
+    return np.asarray(value).tolist() if hasattr(value, "__array__") else value
 
 
 def _words(name: str) -> set[str]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Literal
 
+from gradcam._files import expanded
 from gradcam._labels.classes import Labels
 from gradcam._models import checkpoints
 from gradcam._models.checkpoints import Checkpoint
@@ -58,7 +59,7 @@ def convert(
     WeightsError, OSError, ImportError, ValueError
         As :func:`gradcam.load`; also if a value is not finite, or `target` cannot be written.
     """
-    target = os.fsdecode(target)
+    source, target = expanded(os.fsdecode(source)), expanded(os.fsdecode(target))
     if not target.endswith(".safetensors"):
         raise ValueError(f"{target}: the name of the new file must end in .safetensors")
     if os.path.exists(target):
@@ -76,5 +77,5 @@ def convert(
             metadata |= found.to_metadata()
         safetensors.write(tensors, target, metadata, dtype)
     except WeightsError as error:
-        raise WeightsError(f"{os.fsdecode(source)}: {error}") from error
+        raise WeightsError(f"{source}: {error}") from error
     return checkpoint

@@ -8,10 +8,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gradcam._files import file_digest
+from gradcam._files import expanded, file_digest
 from gradcam._models import checkpoints
+from gradcam._text import printable
 from gradcam._weights.reading import load
-from gradcam._weights.tensors import Weights, printable
+from gradcam._weights.tensors import Weights
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ def describe(path: str | os.PathLike[str], *, digest: bool = True) -> Descriptio
     WeightsError, OSError, ImportError
         If the file cannot be read, as :func:`gradcam.weights.load`.
     """
+    path = expanded(os.fsdecode(path))
     content = load(path)
     checkpoint, reason = None, None
     try:
@@ -148,7 +150,7 @@ def describe(path: str | os.PathLike[str], *, digest: bool = True) -> Descriptio
         reason = str(error)
     tensors = _entries(content)
     return Description(
-        path=os.fsdecode(path),
+        path=path,
         format=content.format,
         bytes=os.path.getsize(path),
         sha256=file_digest(path, "sha256") if digest else None,

@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._text import printable
 from gradcam._weights.graph import Graph, Node
-from gradcam._weights.tensors import EPS, Weights, WeightsError, listed, printable
+from gradcam._weights.tensors import EPS, Weights, WeightsError, listed
 
 _STEPS = {
     "Conv": "conv",

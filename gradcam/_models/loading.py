@@ -22,7 +22,7 @@ from gradcam._engine.assembly import Convolution, check_convolution
 from gradcam._engine.layers import Layer
 from gradcam._engine.network import Network
 from gradcam._engine.transformed import TransformedWeights
-from gradcam._files import file_state, sampled_digest
+from gradcam._files import expanded, file_state, sampled_digest
 from gradcam._labels.classes import Labels
 from gradcam._models import architecture as architectures
 from gradcam._models import checkpoints
@@ -125,9 +125,11 @@ def load_as(
     Raises WeightsError if `expected` is not None and they are those of another architecture.
     """
     check_storage(fc_dtype, "fc_dtype")
+    if isinstance(weights, (str, os.PathLike)):
+        weights = expanded(os.fsdecode(weights))
     copy = _copy(weights)
     content = (copy.weights() if copy else None) or _read(weights)
-    source = os.fsdecode(weights) if isinstance(weights, (str, os.PathLike)) else "weights"
+    source = weights if isinstance(weights, str) else "weights"
     try:
         checkpoint = checkpoints.identify(content, preset)
         architecture = _check_architecture(checkpoint, expected)

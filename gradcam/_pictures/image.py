@@ -6,36 +6,36 @@ array of uint8, (H, W, 3). Pillow is imported only when it is needed.
 
 from __future__ import annotations
 
+import io
 import os
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import IO, Any, Literal, TypeGuard, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
+from gradcam._pictures.decoding import (
+    MAX_PIXELS,
+    PictureError,
+    bands,
+    depth_scaler,
+    from_path,
+    from_stream,
+    is_pillow,
+    reading,
+    to_rgb,
+)
 from gradcam._pictures.presets import Preset
+from gradcam._text import brief, printable
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-MAX_PIXELS = 1 << 28
-"""The maximum number of pixels of a picture: 268 megapixels, 0.8 GB as RGB."""
-
-_pillow_limit = threading.Lock()
-
-
-class PictureError(ValueError):
-    """Raised for a picture that cannot be read; the message says which one and why."""
+Values = Literal["0..1", "0..255", "normalised"]
+"""What the values of an array are: a picture's, 0 to 1 or 0 to 255, or a network's input."""
 
 
 def is_picture_source(source: object) -> bool:
-    """Return whether `source` is a path or a Pillow image; for arrays the shape decides."""
-    return isinstance(source, (str, os.PathLike)) or _is_pillow(source)
+    """Return whether `source` is a path, a Pillow image or a file; for arrays the shape decides."""
+    return isinstance(source, (str, os.PathLike)) or is_pillow(source) or _is_file(source)
 
 
 def read_picture(source: object) -> NDArray[np.uint8]:
@@ -43,7 +43,8 @@ def read_picture(source: object) -> NDArray[np.uint8]:
 
     Palettes, CMYK and other colour spaces are converted to RGB, 16 bits per channel are scaled
     to 8, transparent pixels are composited on white, and the EXIF orientation is applied. Only
-    the first frame of an animation is read.
+    the first frame of an animation is read. Files are recognised by their content; the formats are
+    listed in :data:`gradcam._pictures.decoding.FORMATS`.
 
     The authors of the weights read pictures with Pillow's ``convert("RGB")``. It returns the same
     pixels, except that it drops the alpha channel, ignores the EXIF orientation, and clips the
@@ -51,13 +52,19 @@ def read_picture(source: object) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    source : path, Pillow image or array
-        Arrays are uint8, uint16 or bool: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha,
-        (H, W, 3) RGB, (H, W, 4) RGB and alpha.
+    source : path, bytes, open binary file, Pillow image or array
+        Bytes are the content of a file. Arrays are uint8, uint16 or bool: (H, W) or (H, W, 1) grey,
+        (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGB and alpha. Pictures of OpenCV are
+        BGR: pass ``array[..., ::-1]``.
 
     Returns
     -------
     (H, W, 3) array of uint8
+
+    Warns
+    -----
+    InputWarning
+        If the values of a 16-bit picture seem to have fewer bits.
 
     Raises
     ------
@@ -66,20 +73,81 @@ def read_picture(source: object) -> NDArray[np.uint8]:
         if the shape of an array is not one of those above.
     TypeError
         If `source` has another type, or the array another dtype.
+    MemoryError
+        If the picture needs more memory than is available.
     OSError
         If the file cannot be opened (FileNotFoundError, PermissionError, ...).
     """
     if isinstance(source, (str, os.PathLike)):
+        return from_path(source)
+    if is_pillow(source):
+        with reading("the Pillow image"):
+            return to_rgb(source)
+    if _is_file(source):
         return _from_file(source)
-    if _is_pillow(source):
-        with _reading("the Pillow image"):
-            return _from_pillow(source)
     if hasattr(source, "__array__"):
         return _from_array(np.asarray(source))
     raise TypeError(
-        f"picture: expected a path, a Pillow image or an array of uint8, "
-        f"got {type(source).__name__}"
+        f"picture: expected a path, a Pillow image, the bytes of a file, an open file or an array "
+        f"of uint8, got {type(source).__name__}"
     )
+
+
+def check_values(values: str | None) -> None:
+    """Raise ValueError unless `values` is one of :data:`Values`, or None."""
+    if values is not None and values not in get_args(Values):
+        raise ValueError(
+            f"input: expected {', '.join(map(repr, get_args(Values)))} or None, got {brief(values)}"
+        )
+
+
+def picture_from_values(array: NDArray[Any], values: Values) -> NDArray[np.uint8]:
+    """Return the picture of an array of numbers of any type whose values are named.
+
+    Values of 0 to 1, as torchvision's ``ToTensor`` returns, are multiplied by 255. Both kinds are
+    rounded to integers, as they are in a file.
+
+    Parameters
+    ----------
+    array : (H, W), (H, W, C) or (C, H, W) array
+        One to four channels: grey, grey and alpha, RGB, RGB and alpha.
+    values : "0..1" or "0..255"
+
+    Returns
+    -------
+    (H, W, 3) array of uint8
+
+    Raises
+    ------
+    PictureError
+        If a value is NaN or outside the range, or the shape is none of those above.
+    TypeError
+        If the array does not hold real numbers.
+    """
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"picture: expected an array of numbers, got {array.dtype}")
+    array = _channels_last(array)
+    pixels = np.empty(array.shape, np.uint8)
+    for begin, end in bands(*array.shape[:2]):
+        rounded = np.rint(np.multiply(array[begin:end], 255.0 if values == "0..1" else 1.0))
+        if not (rounded.min() >= 0 and rounded.max() <= 255):
+            raise PictureError(
+                f"input={values!r} does not fit: the values of the array are {array.min():.4g} to "
+                f"{array.max():.4g}"
+            )
+        pixels[begin:end] = rounded
+    return _from_array(pixels)
+
+
+def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
+    """Return one picture of any layout with the channels last."""
+    first, last = (array.ndim == 3 and 1 <= array.shape[axis] <= 4 for axis in (0, -1))
+    if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and first == last):
+        raise PictureError(
+            f"an array of shape {array.shape} is not a picture: expected (H, W), (H, W, C) or "
+            f"(C, H, W) with 1 to 4 channels"
+        )
+    return np.moveaxis(array, 0, -1) if first else array
 
 
 @dataclass(frozen=True)
@@ -277,81 +345,22 @@ def _shrink(maps: NDArray[np.float32], axis: int, size: int) -> NDArray[np.float
     return np.ascontiguousarray(np.moveaxis(means, -1, axis), np.float32)
 
 
-def _is_pillow(source: object) -> TypeGuard[Image.Image]:
-    # If there is a Pillow image, Pillow has been imported.
-    module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(source, module.Image)
-
-
-@contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Convert any error of Pillow's decoders to a PictureError that names the picture."""
-    try:
-        yield
-    except PictureError as error:
-        raise PictureError(f"{name}: {error}") from None
-    except (MemoryError, ImportError):
-        raise
-    except Exception as error:  # for damaged files Pillow's decoders raise many types of errors
-        unknown = type(error).__name__ == "UnidentifiedImageError"
-        reason = "unknown format" if unknown else error
-        raise PictureError(f"{name}: cannot be read as a picture ({reason})") from error
-
-
-def _from_file(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    with open(path, "rb") as file, _reading(os.fspath(path)):
-        # Pillow's limit on the size is global. It is disabled while the header is read; the check
-        # below replaces it.
-        with _pillow_limit:
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                image = Image.open(file)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise PictureError(
-                f"too large: {height} x {width} pixels; "
-                f"the maximum is {MAX_PIXELS / 1e6:.0f} megapixels"
-            )
-        return _from_pillow(image)
-
-
-def _from_pillow(image: Image.Image) -> NDArray[np.uint8]:
-    from PIL import ExifTags, Image, ImageOps
-
-    image.load()
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        deep = np.asarray(image)
-        if deep.min() < 0 or deep.max() > 65535:
-            raise PictureError("integer values outside 0 to 65535")
-        image = Image.fromarray(_to_8_bits(deep))
-    elif image.mode == "F":
-        raise PictureError("float values of unknown range; convert the picture to uint8")
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
 def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype.kind == "f":
         raise TypeError(
-            f"picture: got a float array of shape {array.shape}; pictures are arrays of uint8, "
-            f"(H, W, 3), values 0 to 255; preprocessed input is one float array, (N, C, H, W)"
+            f"picture: got a float array of shape {array.shape}: say what its values are, "
+            f"input='0..1' or input='0..255'; preprocessed input is one float array, (N, C, H, W)"
         )
     if array.dtype not in (np.uint8, np.uint16, np.bool_):
-        raise TypeError(f"picture: expected an array of uint8, uint16 or bool, got {array.dtype}")
+        raise TypeError(
+            f"picture: expected an array of uint8, uint16 or bool, got {array.dtype}; if its "
+            f"values are 0 to 255, pass input='0..255'"
+        )
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 2, 3, 4) or array.size == 0:
         raise PictureError(
             f"an array of shape {array.shape} is not a picture: expected (H, W), or (H, W, C) "
-            f"with 1 to 4 channels"
+            f"with 1 to 4 channels; for (C, H, W) pass input='0..255'"
         )
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
@@ -361,20 +370,34 @@ def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
         return np.array(array, np.uint8, order="C")
     from PIL import Image
 
-    return _from_pillow(Image.fromarray(array.reshape(array.shape[:2]) if channels == 1 else array))
+    return to_rgb(Image.fromarray(array.reshape(array.shape[:2]) if channels == 1 else array))
 
 
-def _to_8_bits(deep: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale 0-65535 to 0-255, rounded to the nearest integer.
+def _to_8_bits(deep: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Scale a picture of 16 bits to 8."""
+    scale = depth_scaler([deep])
+    pixels = np.empty(deep.shape, np.uint8)
+    for begin, end in bands(*deep.shape[:2]):
+        pixels[begin:end] = scale(deep[begin:end])
+    return pixels
 
-    Raises
-    ------
-    PictureError
-        If no value exceeds 255: these are 8-bit values in a 16-bit type, and would become black.
-    """
-    if 1 < deep.max() <= 255:
-        raise PictureError(
-            f"a picture of {deep.dtype} whose maximum is {deep.max()} seems to contain 8-bit "
-            f"values; convert it to uint8"
-        )
-    return ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+def _is_file(source: object) -> TypeGuard[bytes | bytearray | memoryview | IO[bytes]]:
+    """Return whether `source` is the content of a file, or an open file."""
+    return isinstance(source, (bytes, bytearray, memoryview)) or hasattr(source, "read")
+
+
+def _from_file(source: bytes | bytearray | memoryview | IO[bytes]) -> NDArray[np.uint8]:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return from_stream(io.BytesIO(source), "the bytes")
+    path = getattr(source, "name", None)
+    path = path if isinstance(path, str) else None
+    if isinstance(source, io.TextIOBase):
+        raise TypeError(f"picture: {path or 'the file'} is open as text; open it with mode 'rb'")
+    file = source
+    if not getattr(source, "seekable", bool)():  # a pipe, or the answer of a server
+        content = cast(object, source.read())
+        if not isinstance(content, bytes):
+            raise TypeError(f"picture: expected a file of bytes, got {brief(content)}")
+        file = io.BytesIO(content)
+    return from_stream(file, printable(path or "the open file"), path)

@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 MAX_SIZE = 1 << 14
 """The maximum side that pictures are resized to, in pixels: its square is `image.MAX_PIXELS`."""
 
@@ -68,6 +71,12 @@ class Preset:
         ):
             raise ValueError(f"invalid input preset: {self}")
 
+    @property
+    def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The input values, (3,), of black and of white, by channel."""
+        mean, std = np.array(self.mean), np.array(self.std)
+        return (0 - mean) / std, (255 / self.scale - mean) / std
+
     def to_metadata(self) -> dict[str, str]:
         """Return the preset as an entry of a weight file's metadata: a JSON object."""
         return {"preset": json.dumps(dataclasses.asdict(self))}
@@ -91,6 +100,43 @@ class Preset:
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"metadata: the preset {text[:200]!r} is invalid ({error})") from error
 
+
+def misread(values: NDArray[np.float32], preset: Preset) -> str | None:
+    """Return what input values seem to be that this preset cannot have normalised.
+
+    Parameters
+    ----------
+    values : (N, 3, H, W) array of float32
+    preset : Preset
+        Of the network that takes the values.
+
+    Returns
+    -------
+    "0..1", "0..255", "other" or None
+        Values of a picture, values of another normalisation, or values that may be right. A
+        constant input is never wrong.
+    """
+    low, high = float(values.min()), float(values.max())
+    black, white = preset.bounds
+    span = float(white.max() - black.min())
+    size, limit = max(-low, high), float(max(-black.min(), white.max()))
+    if not low < high < math.inf:
+        return None
+    if low >= 0 and high <= 1 and span > 1.5:
+        return "0..1"
+    above = bool((values.max(axis=(0, 2, 3)) > white + span / 100).any())
+    if low >= 0 and 1 < high <= 255:
+        if above and high > _DARK:
+            return "0..255"
+        if black.min() < 0 and span > _WIDE and (values == np.rint(values)).all():
+            return "0..255"
+    return "other" if size > 16 * limit or (span > _WIDE and size <= _NARROW) else None
+
+
+_DARK = 16
+"""No picture of 0 to 255 is darker than this."""
+_WIDE, _NARROW = 50, 3
+"""Ranges of values: of presets that keep the scale of the pixels; of all others."""
 
 _CAFFE_MEAN = (103.939, 116.779, 123.68)
 """The mean of ImageNet's pixels in BGR order, from the VGG authors' Caffe model."""

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Resize = Literal["half_pixel", "align_corners", "nearest"]
-"""How a map is made larger: pixel centres at half positions (as most libraries today), corners
-on corners (as the Grad-CAM paper's code), or the nearest value."""
+"""How a map is made larger: bilinearly with pixel centres at half positions (as most libraries
+today) or corners on corners (as the Grad-CAM paper's code), or the value whose centre is nearest
+(PyTorch's "nearest-exact")."""
 
 _FULL = 99.5
 """The percentile of the values from which on the colours of pixel methods are full."""
@@ -99,6 +100,8 @@ class Explanation:
         How maps are resized: "half_pixel", "align_corners" or "nearest".
     channel_order : "RGB" or "BGR"
         The order of the network's input channels.
+    about : str
+        What the network knows, if users should be told: see :class:`gradcam.Network`.
     """
 
     method: str
@@ -115,6 +118,7 @@ class Explanation:
     geometry: Geometry
     resize: Resize = "half_pixel"
     channel_order: str = "RGB"
+    about: str = ""
 
     @property
     def evidence(self) -> NDArray[np.float32]:

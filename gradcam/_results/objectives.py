@@ -9,15 +9,16 @@ the objective :class:`Class`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradcam._labels.classes import Labels, Target
+from gradcam._labels.classes import Labels, Target, as_python
 from gradcam._results.rules import RuleLike
+from gradcam._text import brief
 
 _F32 = NDArray[np.float32]
 _T = TypeVar("_T")
@@ -135,8 +136,6 @@ class Class(Objective):
 
     def find(self, labels: Labels) -> Target:
         """Return the class among `labels`."""
-        if isinstance(self.target, Target):
-            return labels.find(self.target.index)
         return labels.find(self.target)
 
     def label(self, labels: Labels) -> str:
@@ -337,7 +336,8 @@ def as_objective(target: TargetLike, on: On = "score") -> Objective:
         return target
     if target is None:
         raise ValueError("None is the top class of a picture, and has a meaning only for one")
-    return Probability(target) if on == "probability" else Class(target)
+    given = cast(int | str | Target, as_python(target))  # labels refuse everything else
+    return Probability(given) if on == "probability" else Class(given)
 
 
 class Difference(Sum):
@@ -478,10 +478,10 @@ def ask_batch(target: object, forward: Forward, on: On) -> Objectives:
     IndexError, TypeError
         As :meth:`gradcam.Labels.find`.
     """
-    count = len(forward)
-    if not _is_list(target):
-        return _read([target] * count, forward, on)
-    elements = list(cast(Sequence[object], target))
+    count, given = len(forward), _as_lists(target)
+    if not isinstance(given, list):
+        return _read([given] * count, forward, on)
+    elements = given
     if len(elements) != count:
         raise ValueError(
             f"{len(elements)} targets for a batch of {count} pictures: give one for all, or a "
@@ -503,27 +503,44 @@ def _read(elements: Sequence[object], forward: Forward, on: On) -> Objectives:
         return found
 
     def objectives(element: object, n: int) -> tuple[Objective, ...]:
-        if not _is_list(element):
+        if not isinstance(element, list):
             return (objective(element, n),)
-        several = list(cast(Sequence[object], element))
-        if not several:
+        if not element:
             raise ValueError("an empty list of classes; give at least one, or None for the top one")
-        return tuple(objective(one, n) for one in several)
+        return tuple(objective(one, n) for one in element)
 
+    lists = [_as_lists(element) for element in elements]
     return Objectives(
-        each=tuple(objectives(element, n) for n, element in enumerate(elements)),
-        listed=tuple(_is_list(element) for element in elements),
+        each=tuple(objectives(element, n) for n, element in enumerate(lists)),
+        listed=tuple(isinstance(element, list) for element in lists),
     )
 
 
 def check_on(on: str) -> None:
     """Raise ValueError unless `on` is "score" or "probability"."""
     if on not in ("score", "probability"):
-        raise ValueError(f"on: expected 'score' or 'probability', got {on!r}")
+        raise ValueError(f"on: expected 'score' or 'probability', got {brief(on)}")
 
 
-def _is_list(target: object) -> bool:
-    return isinstance(target, (list, tuple)) or (isinstance(target, np.ndarray) and target.ndim > 0)
+def _as_lists(target: object) -> object:
+    """Return what a user gave as one target, or as a list of targets.
+
+    Arrays of NumPy, PyTorch and pandas, ranges and other sequences become lists.
+
+    Raises
+    ------
+    TypeError
+        If `target` holds several things without being a sequence: a generator, a set, a dict.
+    """
+    given = as_python(target)
+    if isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
+        return list(given)
+    if isinstance(given, Iterable) and not isinstance(given, (str, bytes, Objective)):
+        raise TypeError(
+            f"targets: expected a class, an objective or a list of these, got "
+            f"{type(given).__name__}; pass a list"
+        )
+    return given
 
 
 def _terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:

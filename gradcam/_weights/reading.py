@@ -13,6 +13,7 @@ import stat
 from importlib import import_module
 from typing import BinaryIO, Protocol, TypeGuard, cast
 
+from gradcam._files import expanded
 from gradcam._weights.tensors import Weights, WeightsError, listed
 
 KEYWORDS = ("imagenet", "imagenet-caffe", "DEFAULT", "IMAGENET1K_V1")
@@ -76,7 +77,7 @@ def load(path: str | os.PathLike[str]) -> Weights:
     ValueError
         If `path` is a name of published weights.
     """
-    path = os.fsdecode(path)  # refuses a number, which would be a file descriptor
+    path = expanded(os.fsdecode(path))  # refuses a number, which would be a file descriptor
     if is_published(path):
         raise ValueError(
             f"{path!r} is not a file here, but a name of published weights: "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._text import printable
 from gradcam._weights.graph import Graph
 
 EPS = 1e-5
@@ -69,8 +70,3 @@ def listed(names: Iterable[str], limit: int = 6) -> str:
     every = list(names)
     tail = f" and {len(every) - limit} more" if len(every) > limit else ""
     return ", ".join(map(printable, every[:limit])) + tail
-
-
-def printable(text: str) -> str:
-    """Escape the control characters of a text from a file, line ends too, for a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

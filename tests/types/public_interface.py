@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,16 @@ from gradcam import (
 F32 = NDArray[np.float32]
 
 
+class Tensor:
+    """As PyTorch's: what the types of gradcam know of it."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def tolist(self) -> list[int]:
+        return [1, 2]
+
+
 def one_picture(network: Network, path: Path) -> None:
     tape = network.forward(path)
     assert_type(tape, Tape)
@@ -38,6 +49,9 @@ def one_picture(network: Network, path: Path) -> None:
     assert_type(tape.grad_cam(282, layer="relu4_3", on="probability"), Explanation)
     assert_type(tape.grad_cam(["cat", "dog"]), list[Explanation])
     assert_type(tape.grad_cam(np.array([1, 2])), list[Explanation])
+    assert_type(tape.grad_cam(Tensor()), list[Explanation])
+    assert_type(tape.grad_cam(range(3)), list[Explanation])
+    assert_type(tape.explain("saliency", Tensor()), list[Explanation])
     assert_type(tape.guided_grad_cam(Difference("cat", "dog")), Explanation)
     assert_type(tape.saliency([Class(3), None, "cat", 7]), list[Explanation])
     assert_type(tape.deconvnet(Unit("fc7", 3), resize="nearest"), Explanation)
@@ -59,6 +73,7 @@ def several_pictures(network: Network, paths: list[Path], pixels: NDArray[np.uin
     assert_type(tape.grad_cam(["cat", "dog"]), list[Explanation])
     assert_type(tape.grad_cam([["cat", "dog"], [3, None]]), list[list[Explanation]])
     assert_type(tape.explain("saliency", [1, 2]), list[Explanation])
+    assert_type(tape.grad_cam(Tensor()), list[Explanation])
     assert_type(tape.explain("saliency", [[1, 2], [3]]), list[list[Explanation]])
     assert_type(tape.top(), list[list[tuple[str, str, float]]])
     assert_type(network.predict(paths, 3), list[list[tuple[str, str, float]]])
@@ -82,6 +97,19 @@ def arrays_by_their_rank(network: Network) -> None:
     batch = np.zeros((2, 3, 8, 8), np.float32)
     assert_type(network.forward(picture), Tape)
     assert_type(network.forward(batch), BatchTape)
+    assert_type(network.forward(picture, input="0..1"), Tape)
+    assert_type(network.forward(batch, input="normalised"), BatchTape)
+    assert_type(network.forward([picture, picture], input="0..255"), BatchTape)
+    assert_type(gradcam.explain(picture, "cat", input="0..1"), Explanation)
+    network.forward(picture, input="0-1")  # type: ignore[call-overload]
+
+
+def files_in_memory(network: Network, path: Path) -> None:
+    with path.open("rb") as file:
+        assert_type(network.forward(file), Tape)
+    assert_type(network.forward(path.read_bytes()), Tape)
+    assert_type(network.forward([io.BytesIO(path.read_bytes())]), BatchTape)
+    assert_type(gradcam.explain(path.read_bytes()), Explanation)
 
 
 def in_one_call(path: Path, network: Network) -> None:
