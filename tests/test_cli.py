@@ -401,7 +401,7 @@ def test_resume_does_changed_and_incomplete_pictures_again():
     [
         (("-c", 1), "--class was [0] and is now [1]"),
         (("-c", 0, "-m", "saliency"), "--method was ['grad_cam'] and is now ['saliency']"),
-        (("-c", 0, "--cmap", "paper"), "--cmap was 'jet' and is now 'paper'"),
+        (("-c", 0, "--cmap", "paper"), "--cmap was 'inferno' and is now 'paper'"),
         (("-c", 0, "--weights", "w.safetensors"), "--weights was None and is now 'w.safetensors'"),
     ],
 )

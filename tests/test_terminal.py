@@ -286,7 +286,7 @@ def test_the_help_explains_photographs_with_weights():
 def test_very_long_names_of_pictures(in_a_folder):
     name = "n" * 250
     shutil.copy("a.png", f"{name}.png")
-    run("explain", f"{name}.png", "-m", "guided_grad_cam", "--npz", code=0)
+    run("explain", f"{name}.png", "-m", "guided_grad_cam", "-f", "png", "-f", "npz", code=0)
     run("compare", f"{name}.png", code=0)
     made = sorted(path.name for path in Path("gradcam-out").iterdir())
     assert len(made) == 3 and all(len(each) <= 255 for each in made)

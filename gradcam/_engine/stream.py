@@ -19,7 +19,6 @@ from gradcam._engine.tape import BatchTape, run
 from gradcam._pictures.decoding import PictureError
 from gradcam._pictures.image import (
     Geometry,
-    PictureError,
     is_picture_source,
     prepare,
     read_picture,

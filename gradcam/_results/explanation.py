@@ -39,7 +39,7 @@ _OWN_SCALE = "0 is the map's minimum, 1 its maximum"
 _GREY_SCALE = f"0 is the map's minimum, 1 its {_FULL}th percentile"
 
 
-_TEXTS = ("method", "title", "view", "label", "synset", "layer", "resize", "channel_order")
+_TEXTS = ("method", "title", "view", "label", "synset", "layer", "resize", "channel_order", "about")
 """The attributes that are saved as text."""
 
 
@@ -505,6 +505,7 @@ class Explanation:
             "score": self.score,
             "probability": np.nan if self.probability is None else self.probability,
             "resize": self.resize,
+            "about": self.about,
         }
 
     def _repr_html_(self) -> str:
