@@ -258,7 +258,7 @@ def test_folders_of_folders():
 
 
 def test_every_suffix_of_a_readable_format():
-    suffixes = (".jfif", ".jp2", ".tga", ".JPG", ".tiff", ".ppm", ".ico", ".webp", ".dib")
+    suffixes = (".jfif", ".jp2", ".tga", ".JPG", ".tiff", ".ppm", ".ico", ".webp")
     for suffix in suffixes:
         draw("p/a.png")
         Image.open("p/a.png").save(f"p/picture{suffix}")

@@ -288,5 +288,5 @@ def test_very_long_names_of_pictures(in_a_folder):
     shutil.copy("a.png", f"{name}.png")
     run("explain", f"{name}.png", "-m", "guided_grad_cam", "-f", "png", "-f", "npz", code=0)
     run("compare", f"{name}.png", code=0)
-    made = sorted(path.name for path in Path("gradcam-out").iterdir())
+    made = [path.name for path in Path("gradcam-out").iterdir() if path.name[0] != "."]
     assert len(made) == 3 and all(len(each) <= 255 for each in made)

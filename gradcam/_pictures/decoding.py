@@ -40,7 +40,6 @@ FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "GIF": (".gif",),
     "BMP": (".bmp",),
-    "DIB": (".dib",),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     "WEBP": (".webp",),
     "TIFF": (".tif", ".tiff"),
@@ -66,7 +65,8 @@ content. Not opened are: EPS, which Pillow passes to Ghostscript; WMF and EMF, w
 drawing commands; BUFR, GRIB and HDF5, whose decoders are whatever a program registered; FPX, MIC
 and IPTC, which contain other files; MPEG, which Pillow does not decode; and formats that are hardly
 used any more, whose decoders are hardly tested. HEIF and JXL need a package that registers them
-(pillow-heif, pillow-jxl-plugin). TGA comes last, because its files begin with no signature.
+(pillow-heif, pillow-jxl-plugin). TGA comes last, because its files
+begin with no signature; DIB files have none either, and other files would be taken for them.
 """
 
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
