@@ -27,7 +27,8 @@ except ModuleNotFoundError as error:  # a checkout that shadows the installed pa
         f"checkout, or start Python in another folder to use an installed gradcam"
     ) from error
 
-from gradcam import _methods, imagenet, rules, weights
+from gradcam import _methods as _methods  # registers the methods
+from gradcam import imagenet, rules, weights
 from gradcam._config import show_config
 from gradcam._engine.layers import Layer
 from gradcam._engine.network import Network
@@ -48,9 +49,10 @@ from gradcam._models.loading import load
 from gradcam._pictures.decoding import InputWarning, PictureError
 from gradcam._pictures.image import Values
 from gradcam._pictures.presets import PRESETS, Preset
-from gradcam._registry import METHODS, Method, method
+from gradcam._registry import METHODS, Method, View, method
 from gradcam._results.explanation import Evidence, Explanation, FlatMapWarning, Resize
 from gradcam._results.objectives import (
+    Answer,
     Class,
     Difference,
     Function,
@@ -62,6 +64,7 @@ from gradcam._results.objectives import (
     TargetLike,
     Unit,
 )
+from gradcam._results.rules import RuleLike
 from gradcam._weights.tensors import WeightsError
 
 if TYPE_CHECKING:
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS",
     "PRESETS",
+    "Answer",
     "BatchTape",
     "Class",
     "Difference",
@@ -93,14 +97,19 @@ __all__ = [
     "Network",
     "Objective",
     "Objectives",
+    "On",
     "PictureError",
     "Preset",
     "Probability",
+    "Resize",
+    "RuleLike",
     "Stream",
     "Sum",
     "Tape",
     "Target",
+    "TargetLike",
     "Unit",
+    "View",
     "WeightsError",
     "__version__",
     "compare",
@@ -126,8 +135,6 @@ __all__ = [
     "vgg19_bn",
     "weights",
 ]
-
-del _methods  # imported to register the methods
 
 _LAZY = {
     "compare": "gradcam._compare",

@@ -147,6 +147,17 @@ def replaced(place: int, layer: Layer) -> list[Layer]:
 
 
 BAD_LAYERS = {
+    "a batch norm before its convolution": (
+        ValueError,
+        lambda: [
+            Layer("bn", "batch_norm", ("conv",), weights=NORM),
+            conv("conv"),
+        ],
+    ),
+    "one name twice, one of them folded": (
+        ValueError,
+        lambda: [conv("c"), Layer("n", "batch_norm", weights=NORM), conv("c", weight=POINTWISE)],
+    ),
     "no layers": (ValueError, list),
     "not layers": (TypeError, lambda: ["conv", "relu"]),
     "unknown operation": (ValueError, lambda: replaced(2, Layer("relu1", "gelu"))),

@@ -148,6 +148,9 @@ def test_objectives_of_a_batch(batch):
 
 
 BAD = {
+    "a negative integer of NumPy": (IndexError, Unit("fc7", np.int64(-1)), "shape"),
+    "three coordinates": (ValueError, Unit("relu3_2", 0, (1, 1, 1)), "position"),
+    "an index that is not an integer": (TypeError, Unit("fc7", 1.0), "integer"),
     "no such unit": (IndexError, Unit("fc7", 100_000), "shape"),
     "a negative unit": (IndexError, Unit("fc7", -1), "shape"),
     "no such position": (IndexError, Unit("relu3_2", 0, (50, 0)), "shape"),
@@ -173,6 +176,54 @@ def test_objectives_that_cannot_be_are_refused(name, tape):
     error, objective, message = BAD[name]
     with pytest.raises(error, match=message):
         tape.saliency(objective)
+
+
+def test_arithmetic_with_other_things_is_refused():
+    for attempt in (
+        lambda: Class(3) + "cat",
+        lambda: Class(3) + 5,
+        lambda: Class(3) * Class(2),
+        lambda: Class(3) - 1,
+        lambda: Class(3) / "2",
+    ):
+        with pytest.raises(TypeError):
+            attempt()
+
+
+def test_sums_of_sums(tape):
+    nested = Sum(((-1.0, Class(1) - Class(2)), (1.0, Probability(3) / 2)))
+    assert nested.label(tape.labels) == "- class_1 + class_2 + 0.5 probability of class_3"
+    assert sum([Class(1), Class(2)]).label(tape.labels) == "class_1 + class_2"
+
+
+def test_the_probability_is_for_classes(tape):
+    for objective in (Class(3), Unit("fc7", 0), Difference(1, 2)):
+        with pytest.raises(ValueError, match=r"gradcam\.Probability"):
+            tape.grad_cam(objective, on="probability")
+
+
+def test_a_network_without_scores_has_objectives():
+    """A feature extractor: nothing asks for its scores."""
+    weight = np.ones((4, 3, 3, 3), np.float32)
+    layers = [
+        gradcam.Layer("conv", "conv", weights={"weight": weight}, attributes={"padding": 1}),
+        gradcam.Layer("relu", "relu"),
+    ]
+    tape = gradcam.Network.from_layers(layers).forward(np.ones((3, 8, 8), np.float32))
+    found = tape.saliency(Unit("relu", 2))
+    assert found.score == pytest.approx(tape.activation("relu")[0, 2].mean())
+    assert found.raw.any()
+
+
+def test_a_layer_that_was_not_kept_is_computed_once(net, monkeypatch):
+    tape = net.forward(np.zeros((3, 48, 80), np.float32))
+    again = []
+    run_core = tape.graph.run_core
+    monkeypatch.setattr(
+        tape.graph, "run_core", lambda *a, **k: again.append(a) or run_core(*a, **k), raising=True
+    )
+    found = tape.saliency([Unit("relu4_1", i) for i in range(5)])
+    assert len(found) == 5 and len(again) == 1
 
 
 def test_sums_need_terms():

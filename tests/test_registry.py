@@ -193,6 +193,33 @@ def test_a_result_of_another_shape_is_refused(view, result, tape):
         tape.explain(made, "cat")
 
 
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (lambda tape: np.full((1, 1, 4, 4), np.nan), "not finite"),
+        (lambda tape: np.zeros((1, 1, 0, 4)), "shape"),
+        (lambda tape: np.zeros((1, 1, 4, 4), complex), "real numbers"),
+        (lambda tape: gradcam.Evidence(np.ones((1, 1, 4, 4)), np.ones((1, 8))), "shape"),
+        (lambda tape: gradcam.Evidence(np.ones((1, 1, 4, 4)), np.ones(8)), "shape"),
+        (lambda tape: None, "real numbers"),
+    ],
+)
+def test_results_that_cannot_be_shown_are_refused(result, words, tape):
+    made = _registry.Method("wrong", "T", "S", "map", lambda tape, objective: result(tape))
+    with pytest.raises(ValueError, match=f"'wrong' returned .*{words}"):
+        tape.explain(made, "cat")
+
+
+def test_options_that_cannot_be_passed_are_refused():
+    def on(tape, objective, *, on="x"): ...
+    def target(tape, objective, *, target=1): ...
+    def default(tape, objective, *, layer="relu4_3"): ...
+
+    for function, words in ((on, "'on'"), (target, "'target'"), (default, "no default")):
+        with pytest.raises(ValueError, match=words):
+            _registry.Method("wrong", "T", "S", "map", function)
+
+
 def test_unknown_methods_name_the_nearest(tape):
     with pytest.raises(ValueError, match="did you mean 'grad_cam'"):
         tape.explain("grad_camm")

@@ -154,6 +154,40 @@ def test_what_a_rule_must_return(tape):
             tape.gradient(0, rule=rules.Rule("wrong", {"linear": step}))
 
 
+def test_rules_cannot_change_what_others_use(tape):
+    def write(layer, gradient):
+        gradient *= 2
+        return [gradient]
+
+    seeds = np.ones((1, *tape.scores.shape), np.float32)
+    for op in ("relu", "linear", "add", "concatenate"):
+        if op in {layer.op for layer in tape.graph.layers.values()}:
+            with pytest.raises(ValueError, match="read-only"):
+                tape.backward(tape.score_layer, seeds, ["input"], rules.Rule("write", {op: write}))
+    assert (seeds == 1).all()
+    found = tape.backward(tape.score_layer, seeds, [tape.score_layer], EXCITATION)[0]
+    assert found.flags.writeable and not np.shares_memory(found, seeds)
+
+
+def test_a_rule_on_a_pass_from_the_middle():
+    tape = gradcam.vgg11(vggs.tensors("vgg11")).forward(RNG.standard_normal((1, 3, 32, 64)))
+    head = tape.run_from("relu4_1", tape.activation("relu4_1"))
+    rule = rules.Rule("guided in Python", rules.GUIDED.steps)
+    asked = tape.ask(3)
+    assert_close(
+        asked.gradient(head, "relu4_1", rule), asked.gradient(tape, "relu4_1", "guided"), "network"
+    )
+    with pytest.raises(ValueError, match="layer relu1_1"):
+        asked.gradient(head, "relu1_1")
+    with pytest.raises(ValueError, match="read-only"):
+        head.input[:] = 0
+
+
+def test_misspelled_operations_are_refused(tape):
+    with pytest.raises(ValueError, match=r"unknown operations, Conv2d; the operations are conv"):
+        tape.gradient(0, rule=rules.Rule("wrong", {"Conv2d": keep}))
+
+
 def test_unknown_rules_are_refused(tape):
     with pytest.raises(ValueError, match="gradient, guided, deconvnet"):
         tape.gradient(0, rule="lrp")

@@ -13,6 +13,7 @@ import click
 
 import gradcam
 from gradcam._files import sampled_digest
+from gradcam._models.constructors import CONSTRUCTORS
 from gradcam._weights.reading import is_published
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_OUT = Path("gradcam-out")
 
 BUILT_IN = "pictograms"
-MODELS = (BUILT_IN, *(f"vgg{depth}{norm}" for norm in ("", "_bn") for depth in (11, 13, 16, 19)))
+MODELS = (BUILT_IN, *CONSTRUCTORS)
 
 _NO_WEIGHTS = """\
 {model} needs --weights: no ImageNet weights ship with gradcam.

@@ -16,6 +16,7 @@ from gradcam._cli.options import Choice
 from gradcam._cli.table import Columns, open_table
 from gradcam._cli.table import Table as OpenTable
 from gradcam._cli.work import Comparing, Explaining, Format, Scale
+from gradcam._compare import COMPARED
 from gradcam._text import percent
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _show_explanations(record: Record) -> Table:
     metavar="K",
     help="A row for each of the K most probable classes, if no --class is given.",
 )
-@options.methods("saliency", "deconvnet", "guided_backprop", "grad_cam", "guided_grad_cam")
+@options.methods(*COMPARED)
 @options.layer
 @options.on
 @options.out

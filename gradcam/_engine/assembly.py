@@ -69,7 +69,10 @@ class Names:
 
     def fold(self, layer: Layer, into: str) -> None:
         """Remember that `layer` has no output here because it became part of another."""
-        self._folded.update(dict.fromkeys((layer.name, *layer.aliases), into))
+        for name in (layer.name, *layer.aliases):
+            if name in self._index or name in self._folded:
+                raise ValueError(f"two layers are called {name!r}")
+            self._folded[name] = into
 
     def index(self, name: str) -> int:
         """Return the number of the layer of that name.
@@ -89,7 +92,7 @@ class Names:
         if name in self._folded:
             into = self._folded[name]
             raise ValueError(
-                f"layer {name!r} has no map of its own: the batch normalisation {into!r} was "
+                f"layer {name!r} has no output: the batch normalisation {into!r} was "
                 f"folded into it; ask for {into!r}"
             )
         near = difflib.get_close_matches(name, list(self._index), n=1)
@@ -190,7 +193,7 @@ class _Output:
 
 
 class _Assembly:
-    """A network in the making."""
+    """Adds layers to a network of the core."""
 
     def __init__(self, channels: int, conv: Convolution) -> None:
         self.builder = _core.NetworkBuilder(channels)
@@ -253,7 +256,7 @@ def _channels(layer: Layer, inputs: Sequence[_Output]) -> int | None:
 
 
 def _ends_space(layer: Layer) -> bool:
-    """Whether what comes out has no positions any more."""
+    """Return whether the output has no positions."""
     size = layer.attributes.get("size")
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     to_one = layer.op == "adaptive_average_pool" and pair == (1, 1)

@@ -30,7 +30,7 @@ Attribute = int | float | bool | str | Sequence[int]
 """The value of a layer's attribute."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """One layer of a network.
 
@@ -92,6 +92,8 @@ def complete(layers: Sequence[Layer]) -> list[Layer]:
         raise ValueError("a network needs at least one layer")
     result: list[Layer] = []
     for layer in layers:
+        if isinstance(layer, Layer) and layer.op == layer.name == INPUT:
+            continue  # of a network's layers
         _check(layer)
         inputs = tuple(layer.inputs) or (result[-1].name if result else INPUT,)
         if len(inputs) > 1 and layer.op not in SEVERAL_INPUTS:
@@ -124,13 +126,15 @@ def foldable(layers: Sequence[Layer]) -> dict[str, Layer]:
     That layer is a convolution or fully connected, and feeds nothing else.
     """
     consumers = Counter(name for layer in layers for name in layer.inputs)
-    weighted = {layer.name for layer in layers if layer.op in WEIGHTED}
-    return {
-        layer.inputs[0]: layer
-        for layer in layers
-        if layer.op == "batch_norm" and layer.inputs[0] in weighted
-        if consumers[layer.inputs[0]] == 1
-    }
+    weighted: set[str] = set()
+    found = {}
+    for layer in layers:
+        if layer.op in WEIGHTED:
+            weighted.add(layer.name)
+        before = layer.inputs[0]
+        if layer.op == "batch_norm" and before in weighted and consumers[before] == 1:
+            found[before] = layer
+    return found
 
 
 def as_run(layer: Layer, before: Layer | None) -> Layer:

@@ -149,7 +149,7 @@ class Network(Graph):
         found = None if self.origin is None else self.origin(self)
         if found is not None:
             return found
-        layers = list(self.layers.values())[1:]
+        layers = list(self.layers.values())
         return _from_value, (layers, self.core.channels, self.labels, self.preset, self.name)
 
     @overload

@@ -77,6 +77,7 @@ class ForwardPass:
         self.core = core
         self.input = input
         self.start = start
+        self._latest: tuple[int, _core.Tape] | None = None
         self.size = (input.shape[2], input.shape[3]) if size is None else size
 
     def __len__(self) -> int:
@@ -149,15 +150,19 @@ class ForwardPass:
     def activation(self, layer: str) -> _F32:
         """Return the output of `layer`, (N, C, H, W) or (N, F).
 
-        A map that was not kept is computed again, up to that layer; pass ``keep=[layer]`` to
-        :meth:`Network.forward` to keep it.
+        A map that was not kept is computed again, up to that layer, and the last such map is kept;
+        pass ``keep=[layer]`` to :meth:`Network.forward` to keep more.
         """
         if self.graph.names(layer)[0] == self.start:
             return np.array(self.input)
         number = self.graph.index(layer)
         if number in self.core.kept:
             return self.core.activation(number)
-        return self._again([layer], until=layer, record=False).activation(number)
+        latest = self._latest  # another thread may replace it
+        if latest is None or latest[0] != number:
+            latest = number, self._again([layer], until=layer, record=False)
+            self._latest = latest
+        return latest[1].activation(number)
 
     def backward(
         self,

@@ -33,7 +33,7 @@ def saliency(tape: ForwardPass, objective: Objectives) -> NDArray[np.float32]:
 def deconvnet(tape: ForwardPass, objective: Objectives) -> NDArray[np.float32]:
     """The deconvolutional network's projection of the score back to the pixels.
 
-    Of the forward pass it uses the pooling positions only, not which units were active, so it
+    It uses only the pooling positions of the forward pass, not which units were active, so it
     hardly depends on the class.
     """
     return objective.gradient(tape, INPUT, "deconvnet")

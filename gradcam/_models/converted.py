@@ -49,11 +49,16 @@ class Copy:
     ----------
     path : path
         The original. Create the object before the original is read.
+
+    Attributes
+    ----------
+    state : tuple of int or None
+        The state of the original when the object was created, see `gradcam._files.file_state`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
-        self._state = file_state(path)
+        self.state = file_state(path)
 
     def weights(self) -> Weights | None:
         """Return the memory-mapped tensors and the metadata; None if there is no valid copy."""
@@ -97,7 +102,7 @@ class Copy:
             samples = {_ORIGINAL: sampled_digest(self._path)}
         except OSError:
             return None
-        if self._state is None or file_state(self._path) != self._state:
+        if self.state is None or file_state(self._path) != self.state:
             return None  # the file changed while it was read
         stored = {"preset": checkpoint.layout_preset, **metadata, **samples}
         source = os.path.abspath(os.fsdecode(self._path))
@@ -107,7 +112,7 @@ class Copy:
         return None if found is None else dict(found.tensors)
 
     def _key(self) -> dict[str, object]:
-        state = None if self._state is None else list(self._state)
+        state = None if self.state is None else list(self.state)
         return {"layout": LAYOUT, "version": _core.__version__, "state": state}
 
     def _digest(self) -> str:

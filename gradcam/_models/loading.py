@@ -152,7 +152,7 @@ def load_as(
     if copy is not None:
         network.transformed = _transformed(network, layers, source)
         network.origin = _File(
-            os.path.abspath(source), file_state(source), fc_dtype, check_convolution(conv)
+            os.path.abspath(source), copy.state, fc_dtype, check_convolution(conv)
         )
     return network
 

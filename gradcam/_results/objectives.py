@@ -1,17 +1,18 @@
 """Objectives: what an explanation explains.
 
 An objective is a number that a network computes: a class's score, a probability, one unit, or a
-sum of these. It knows its gradient with respect to the outputs of some layers; everything below
-them is the network's. Methods take objectives; a class's index, label or synset is shorthand for
+sum of these. It knows its gradient with respect to the outputs of some layers; the network computes
+the rest of the gradient. Methods take objectives; a class's index, label or synset is shorthand for
 the objective :class:`Class`.
 """
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeVar, cast
+from typing import Literal, Protocol, SupportsIndex, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,15 +109,29 @@ class Objective(ABC):
         return Answer(self.label(forward.labels), self.value(forward, n))
 
     def __add__(self, other: Objective) -> Sum:
-        return Sum((*_terms(self), *_terms(other)))
+        if not isinstance(other, Objective):
+            return NotImplemented
+        return Sum(((1.0, self), (1.0, other)))
+
+    def __radd__(self, other: int) -> Objective:
+        return self if other == 0 else NotImplemented  # the start of Python's sum
 
     def __sub__(self, other: Objective) -> Sum:
-        return self + -1.0 * other
+        if not isinstance(other, Objective):
+            return NotImplemented
+        return Sum(((1.0, self), (-1.0, other)))
 
     def __mul__(self, factor: float) -> Sum:
-        return Sum(tuple((factor * weight, term) for weight, term in _terms(self)))
+        if not isinstance(factor, (int, float, np.number)):
+            return NotImplemented
+        return Sum(((float(factor), self),))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> Sum:
+        if not isinstance(divisor, (int, float, np.number)):
+            return NotImplemented
+        return self * (1.0 / divisor)
 
     def __neg__(self) -> Sum:
         return -1.0 * self
@@ -194,8 +209,8 @@ class Unit(Objective):
     """
 
     layer: str
-    index: int
-    position: tuple[int, int] | None = None
+    index: SupportsIndex
+    position: tuple[SupportsIndex, SupportsIndex] | None = None
 
     def label(self, labels: Labels) -> str:
         """Return the unit in words."""
@@ -218,15 +233,12 @@ class Unit(Objective):
             If a position is given for a layer without positions.
         """
         shape = forward.shape(self.layer)
-        place: tuple[int | slice, ...] = (self.index,)
-        if self.position is not None:
-            if len(shape) != 3:
-                raise ValueError(f"layer {self.layer!r} has no positions: leave position out")
-            place += self.position
-        elif len(shape) == 3:
-            place += (slice(None), slice(None))
-        limits = zip(place, shape, strict=True)
-        if any(isinstance(i, int) and not 0 <= i < size for i, size in limits):
+        place = (operator.index(self.index), *map(operator.index, self.position or ()))
+        if self.position is not None and len(shape) != 3:
+            raise ValueError(f"layer {self.layer!r} has no positions: leave position out")
+        if len(place) not in (1, 3):
+            raise ValueError(f"position: expected (row, column), got {self.position!r}")
+        if any(not 0 <= i < size for i, size in zip(place, shape, strict=False)):
             raise IndexError(f"{self.label(forward.labels)}: the layer has the shape {shape}")
         seeds = np.zeros(shape, np.float32)
         seeds[place] = np.float32(1) / np.float32(seeds[place].size)
@@ -247,6 +259,10 @@ class Sum(Objective):
     def __post_init__(self) -> None:
         if not self.terms:
             raise ValueError("a sum needs at least one objective")
+        flat = [
+            (weight * inner, part) for weight, term in self.terms for inner, part in _terms(term)
+        ]
+        object.__setattr__(self, "terms", tuple(flat))
 
     def label(self, labels: Labels) -> str:
         """Return the terms with their signs and weights."""
@@ -254,7 +270,8 @@ class Sum(Objective):
         for weight, term in self.terms:
             sign = "-" if weight < 0 else "+"
             size = "" if abs(weight) == 1 else f"{abs(weight):g} "
-            text += f" {sign} {size}{term.label(labels)}"
+            of = "probability of " if isinstance(term, Probability) else ""
+            text += f" {sign} {size}{of}{term.label(labels)}"
         return text.removeprefix(" + ").lstrip()
 
     def value(self, forward: Forward, n: int) -> float:
@@ -279,13 +296,13 @@ class Function(Objective):
     ----------
     name : str
         In words.
-    gradient : callable
-        ``gradient(outputs)`` returns, for one picture, the function's gradient by layer; `outputs`
-        maps each of `layers` to its output, (C, H, W) or (F,).
-    function : callable
-        ``function(outputs)`` returns the function's value for one picture.
     layers : tuple of str
         The layers that the function reads.
+    function : callable
+        ``function(outputs)`` returns the function's value for one picture; `outputs` maps each of
+        `layers` to its output, (C, H, W) or (F,).
+    gradient : callable
+        ``gradient(outputs)`` returns the function's gradient by layer, in the shape of its output.
     """
 
     name: str
@@ -326,7 +343,10 @@ class Function(Objective):
         return {layer: forward.activation(layer)[n] for layer in self.layers}
 
 
-TargetLike = int | np.integer | str | Target | Objective | None
+ObjectiveLike = int | np.integer | str | Target | Objective
+"""An objective; a class by index, label or synset is the class's score."""
+
+TargetLike = ObjectiveLike | None
 """One thing to explain: an objective; a class by index, label or synset; None for the top class."""
 
 
@@ -349,8 +369,8 @@ class Difference(Sum):
         A class by index, label or synset is the class's score.
     """
 
-    def __init__(self, first: TargetLike, second: TargetLike) -> None:
-        super().__init__((as_objective(first) - as_objective(second)).terms)
+    def __init__(self, first: ObjectiveLike, second: ObjectiveLike) -> None:
+        super().__init__(((1.0, as_objective(first)), (-1.0, as_objective(second))))
 
 
 def probability_layer(forward: Forward) -> str:
@@ -495,10 +515,16 @@ def _read(elements: Sequence[object], forward: Forward, on: On) -> Objectives:
     check_on(on)
     if on == "probability":
         probability_layer(forward)
-    top = forward.scores.argmax(1).tolist()
 
     def objective(given: object, n: int) -> Objective:
-        found = as_objective(top[n] if given is None else cast(TargetLike, given), on)
+        if given is None:
+            given = int(forward.scores[n].argmax())
+        elif isinstance(given, Objective) and on == "probability":
+            raise ValueError(
+                "on='probability' is for classes by index, label or synset; explain a "
+                "gradcam.Probability instead of other objectives"
+            )
+        found = as_objective(cast(TargetLike, given), on)
         found.label(forward.labels)  # refuse an unknown class before any work
         return found
 
