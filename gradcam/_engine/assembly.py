@@ -69,7 +69,7 @@ class Names:
 
     def fold(self, layer: Layer, into: str) -> None:
         """Remember that `layer` has no output here because it became part of another."""
-        for name in (layer.name, *layer.aliases):
+        for name in dict.fromkeys((layer.name, *layer.aliases)):
             if name in self._index or name in self._folded:
                 raise ValueError(f"two layers are called {name!r}")
             self._folded[name] = into

@@ -365,11 +365,12 @@ def _difference(match: _Match, matches: list[_Match], unused: list[str], layout:
             "Keras networks with batch normalisation cannot be read, because the weights do not "
             "say whether it comes before or after the ReLU; export the model as ONNX, which does"
         )
-    if layout.counted and not unused:
+    if layout.counted:
         kinds = Counter(place.values.ndim for (_, p), place in match.found.items() if p == "weight")
+        also = f", and other tensors ({listed(unused)})" if unused else ""
         return (
-            f"{kinds[4]} convolutions and {kinds[2]} fully connected layers; the known networks "
-            f"have {listed(dict.fromkeys(map(_counts, matches)))}"
+            f"an unknown network: {kinds[4]} convolutions and {kinds[2]} fully connected layers"
+            f"{also}; the known networks have {listed(dict.fromkeys(map(_counts, matches)))}"
         )
     parts = []
     if missing:

@@ -204,6 +204,11 @@ def _chain(graph: Graph, constant: set[Node]) -> list[Node]:
         chain.append(node)
         value = node.outputs[0]
     if unused:
+        if any(node.op == "ConstantOfShape" for node in unused):
+            raise WeightsError(
+                "an ONNX graph that computes its weights (ConstantOfShape) instead of storing "
+                "them: a model for tests, without trained weights"
+            )
         raise _error(next(iter(unused)), "is not on the way from the image to the scores")
     if value not in graph.outputs:
         raise _not_a_vgg(f"its last value {value!r} is not its output")
