@@ -108,6 +108,8 @@ gc_status gc_add_affine(gc_network *network, size_t input, size_t channels,
                         const float *scale, const float *shift, size_t *layer,
                         gc_error *error);
 gc_status gc_add_softmax(gc_network *network, size_t input, size_t *layer, gc_error *error);
+/* y = 1 / (1 + exp(-x)), each value by itself, of a vector or a map. */
+gc_status gc_add_sigmoid(gc_network *network, size_t input, size_t *layer, gc_error *error);
 /* [c][h][w] as a vector, in that order. */
 gc_status gc_add_flatten(gc_network *network, size_t input, size_t *layer, gc_error *error);
 /* Identity: dropout at inference. */

@@ -72,6 +72,8 @@ class NetworkBuilder:
     def affine(self, input: int, scale: ArrayLike, shift: ArrayLike) -> int:
         """Per-channel ``scale * x + shift``: batch normalisation at inference."""
     def softmax(self, input: int) -> int: ...
+    def sigmoid(self, input: int) -> int:
+        """Each value by itself, of a vector or a map: heads with one output, or several labels."""
     def flatten(self, input: int) -> int: ...
     def dropout(self, input: int) -> int:
         """Identity: dropout does nothing at inference, but keeps its name in the network."""

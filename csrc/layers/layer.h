@@ -135,7 +135,7 @@ struct gc_layer {
 
 extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_relu_layer,
     gc_max_pool_layer, gc_average_pool_layer, gc_adaptive_average_pool_layer, gc_affine_layer,
-    gc_softmax_layer, gc_flatten_layer, gc_dropout_layer, gc_sum_layer,
+    gc_softmax_layer, gc_sigmoid_layer, gc_flatten_layer, gc_dropout_layer, gc_sum_layer,
     gc_concatenation_layer;
 
 /* For layers that record nothing, or need no scratch. */

@@ -1,5 +1,5 @@
 /* pointwise.c: the layers that work on one value, or one vector, at a time: the per-channel
- * affine map that batch normalisation is at inference, and the softmax. */
+ * affine map that batch normalisation is at inference, the softmax, and the sigmoid. */
 #include <string.h>
 
 #include "base/status.h"
@@ -54,9 +54,10 @@ static gc_status softmax_shape(const gc_layer *layer, const gc_shape *in, gc_sha
     return gc_same_shape(layer, in, out, error);
 }
 
-/* Its record is its output. */
-static size_t softmax_record_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
-                                   gc_layout writes, gc_engine engine)
+/* The record of a softmax or sigmoid is its input: from a probability that is rounded to 1, no
+ * gradient can be computed. */
+static size_t input_record_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
+                                 gc_layout writes, gc_engine engine)
 {
     (void)layer;
     (void)in;
@@ -72,7 +73,7 @@ static void softmax_forward(const gc_layer *layer, const gc_forward_step *step)
     for (size_t n = 0; n < step->count; n++)
         step->engine.kernels->softmax_forward(size, step->x[0] + n * size, step->y + n * size);
     if (step->record != NULL)
-        memcpy(step->record, step->y, step->count * size * sizeof(float));
+        memcpy(step->record, step->x[0], step->count * size * sizeof(float));
 }
 
 static void softmax_backward(const gc_layer *layer, const gc_backward_step *step)
@@ -89,8 +90,37 @@ const gc_layer_type gc_softmax_layer = {
     .name = "softmax",
     .backward_in_place = 1,
     .shape = softmax_shape,
-    .record_bytes = softmax_record_bytes,
+    .record_bytes = input_record_bytes,
     .scratch_bytes = gc_no_scratch,
     .forward = softmax_forward,
     .backward = softmax_backward,
+};
+
+static void sigmoid_forward(const gc_layer *layer, const gc_forward_step *step)
+{
+    (void)layer;
+    const size_t size = step->count * gc_values(step->out);
+    step->engine.kernels->sigmoid_forward(size, step->x[0], step->y);
+    if (step->record != NULL)
+        memcpy(step->record, step->x[0], size * sizeof(float));
+}
+
+static void sigmoid_backward(const gc_layer *layer, const gc_backward_step *step)
+{
+    (void)layer;
+    const size_t size = gc_values(step->out);
+    for (size_t n = 0; n < step->count; n++)
+        step->engine.kernels->sigmoid_backward(
+            size, (const float *)step->record + n % step->batch * size, step->dy + n * size,
+            step->dx[0] + n * size);
+}
+
+const gc_layer_type gc_sigmoid_layer = {
+    .name = "sigmoid",
+    .backward_in_place = 1,
+    .shape = gc_same_shape,
+    .record_bytes = input_record_bytes,
+    .scratch_bytes = gc_no_scratch,
+    .forward = sigmoid_forward,
+    .backward = sigmoid_backward,
 };

@@ -266,6 +266,11 @@ gc_status gc_add_softmax(gc_network *network, size_t input, size_t *layer, gc_er
     return append(network, (gc_layer){.type = &gc_softmax_layer}, &input, 1, layer, error);
 }
 
+gc_status gc_add_sigmoid(gc_network *network, size_t input, size_t *layer, gc_error *error)
+{
+    return append(network, (gc_layer){.type = &gc_sigmoid_layer}, &input, 1, layer, error);
+}
+
 gc_status gc_add_flatten(gc_network *network, size_t input, size_t *layer, gc_error *error)
 {
     return append(network, (gc_layer){.type = &gc_flatten_layer}, &input, 1, layer, error);

@@ -783,16 +783,73 @@ static int check_softmax_forward(const gc_kernels *fast, const gc_kernels *plain
     return good;
 }
 
+/* Without cancellation, in n^2 steps: dx_i = sum over j of y_i y_j (dy_i - dy_j). */
+static void softmax_gradient(size_t count, const float *x, const float *dy, float *dx)
+{
+    double maximum = x[0], sum = 0.0;
+    for (size_t i = 0; i < count; i++)
+        maximum = x[i] > maximum ? x[i] : maximum;
+    for (size_t i = 0; i < count; i++)
+        sum += exp(x[i] - maximum);
+    for (size_t i = 0; i < count; i++) {
+        double total = 0.0;
+        for (size_t j = 0; j < count; j++)
+            total += exp(x[j] - maximum) / sum * ((double)dy[i] - dy[j]);
+        dx[i] = (float)(exp(x[i] - maximum) / sum * total);
+    }
+}
+
+/* Also where the largest probability is 1 in float, or the smallest are none at all. */
 static int check_softmax_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
+    const size_t count = random_size(1, 70), one = random_size(0, count - 1);
+    const float scale = powf(10.0f, 1.0f + random_float());
+    float *x = random_floats(count), *dy = random_floats(count);
+    for (size_t i = 0; i < count; i++) {
+        x[i] *= scale;
+        if (random_bits() % 2 != 0)
+            dy[i] = i == one;
+    }
+    x[one] += 2.0f * scale * (float)(random_bits() % 2);
+    float *actual = copy_floats(dy, count), *expected = nan_floats(count); /* dx may be dy */
+    softmax_gradient(count, x, dy, expected);
+    fast->softmax_backward(count, x, actual, actual);
+    int good = close_floats("softmax_backward", count, actual, expected, 1e-44, 3e-7);
+    plain->softmax_backward(count, x, dy, actual);
+    good &= close_floats("softmax_backward, reference", count, actual, expected, 1e-44, 3e-7);
+    free(x), free(dy), free(actual), free(expected);
+    return good;
+}
+
+/* The sigmoid of x, or of a million times that. */
+static float *sigmoid_inputs(size_t count)
+{
+    float *x = random_floats(count);
+    for (size_t i = 0; i < count; i++)
+        x[i] *= powf(10.0f, 6.0f * fabsf(random_float()));
+    return x;
+}
+
+static int check_sigmoid_forward(const gc_kernels *fast, const gc_kernels *plain)
+{
     const size_t count = random_size(1, 70);
-    float *x = random_floats(count), *dy = random_floats(count), *y = nan_floats(count);
-    plain->softmax_forward(count, x, y);
-    float *actual = nan_floats(count), *expected = nan_floats(count);
-    fast->softmax_backward(count, y, dy, actual);
-    plain->softmax_backward(count, y, dy, expected);
-    const int good = close_floats("softmax_backward", count, actual, expected, 1e-7, 1e-6);
-    free(x), free(dy), free(y), free(actual), free(expected);
+    float *x = sigmoid_inputs(count), *actual = nan_floats(count), *expected = nan_floats(count);
+    fast->sigmoid_forward(count, x, actual);
+    plain->sigmoid_forward(count, x, expected);
+    const int good = close_floats("sigmoid_forward", count, actual, expected, 1e-44, 2e-7);
+    free(x), free(actual), free(expected);
+    return good;
+}
+
+static int check_sigmoid_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = random_size(1, 70);
+    float *x = sigmoid_inputs(count), *dy = random_floats(count);
+    float *actual = copy_floats(dy, count), *expected = nan_floats(count);
+    plain->sigmoid_backward(count, x, dy, expected);
+    fast->sigmoid_backward(count, x, actual, actual); /* dx may be dy */
+    const int good = close_floats("sigmoid_backward", count, actual, expected, 1e-44, 2e-7);
+    free(x), free(dy), free(actual), free(expected);
     return good;
 }
 
