@@ -25,6 +25,8 @@ typedef struct pass {
     const size_t *wanted;   /* [wanted_count] layers */
     size_t wanted_count;
     float *const *results;  /* [wanted_count] the caller's */
+    size_t *results_of;     /* [layers] the last of a layer's results, by number + 1, or 0 */
+    size_t *next_result;    /* [wanted_count] of the same layer, likewise */
     double *seconds;        /* the caller's, or NULL */
     size_t sets;
     size_t first, count;    /* gradients that go through the layers now, of sets * batch */
@@ -40,6 +42,8 @@ typedef struct pass {
 static void free_pass(pass *p)
 {
     gc_free(p->active);
+    gc_free(p->results_of);
+    gc_free(p->next_result);
     gc_free(p->readers);
     gc_free(p->gradients);
     gc_free(p->dx);
@@ -49,10 +53,7 @@ static void free_pass(pass *p)
 
 static int is_wanted(const pass *p, size_t layer)
 {
-    for (size_t w = 0; w < p->wanted_count; w++)
-        if (p->wanted[w] == layer)
-            return 1;
-    return 0;
+    return p->results_of[layer] != 0;
 }
 
 /* Active: feeds the seed's layer, and is fed by (or is) a layer wanted. */
@@ -88,8 +89,19 @@ static int allocate_pass(pass *p)
     p->gradients = gc_alloc_zeroed(count, sizeof *p->gradients);
     p->dx = gc_alloc_zeroed(most_inputs, sizeof *p->dx);
     p->in = gc_alloc_zeroed(most_inputs, sizeof *p->in);
+    p->results_of = gc_alloc_zeroed(count, sizeof *p->results_of);
+    p->next_result = gc_alloc_zeroed(p->wanted_count, sizeof *p->next_result);
     return p->active != NULL && p->readers != NULL && p->gradients != NULL && p->dx != NULL
-           && p->in != NULL;
+           && p->in != NULL && p->results_of != NULL && p->next_result != NULL;
+}
+
+/* Which results a layer has, so that none has to be searched for. */
+static void list_results(pass *p)
+{
+    for (size_t w = 0; w < p->wanted_count; w++) {
+        p->next_result[w] = p->results_of[p->wanted[w]];
+        p->results_of[p->wanted[w]] = w + 1;
+    }
 }
 
 /* Values of the gradients of one map; sizes were checked when the pass began. */
@@ -227,29 +239,28 @@ static int has_active_input(const pass *p, size_t number)
 }
 
 /* The seeds, in the layout of their layer. */
-static void plant(pass *p)
+static void load_seeds(pass *p)
 {
     const gc_layout layout = p->tape->layouts[p->seed].writes;
     const gc_shape shape = p->tape->shapes[p->seed];
     const float *seeds = p->seeds + p->first * gc_values(shape);
-    float *planted = p->gradients[p->seed] = take_gradient(p, p->seed, layout);
+    float *loaded = p->gradients[p->seed] = take_gradient(p, p->seed, layout);
     if (p->arena.rehearsing)
         return;
     if (layout == GC_PLAIN)
-        memcpy(planted, seeds, gradient_floats(p, p->seed, layout) * sizeof(float));
+        memcpy(loaded, seeds, gradient_floats(p, p->seed, layout) * sizeof(float));
     else
-        gc_convert_maps(p->engine, p->count, shape, GC_PLAIN, seeds, planted);
+        gc_convert_maps(p->engine, p->count, shape, GC_PLAIN, seeds, loaded);
 }
 
-/* The gradient of a map, to the caller where it is wanted. */
-static void harvest(const pass *p, size_t number)
+/* Copy the gradient of a map to the caller, if it is wanted. */
+static void copy_results(const pass *p, size_t number)
 {
     const gc_layout layout = p->tape->layouts[number].writes;
     const gc_shape shape = p->tape->shapes[number];
-    for (size_t w = 0; w < p->wanted_count && !p->arena.rehearsing; w++) {
-        if (p->wanted[w] != number)
-            continue;
-        float *result = p->results[w] + p->first * gc_values(shape);
+    size_t w = p->arena.rehearsing ? 0 : p->results_of[number];
+    for (; w != 0; w = p->next_result[w - 1]) {
+        float *result = p->results[w - 1] + p->first * gc_values(shape);
         if (layout == GC_PLAIN)
             memcpy(result, p->gradients[number],
                    gradient_floats(p, number, layout) * sizeof(float));
@@ -264,11 +275,11 @@ static void run_layers(pass *p)
     mark_active(p);
     if (!p->active[p->seed])
         return;
-    plant(p);
+    load_seeds(p);
     for (size_t i = p->seed + 1; i-- > 0;) {
         if (!p->active[i])
             continue;
-        harvest(p, i);
+        copy_results(p, i);
         const double start = gc_seconds();
         if (has_active_input(p, i)) {
             run_layer(p, i);
@@ -338,6 +349,7 @@ static int run(pass *p)
 {
     if (!allocate_pass(p))
         return 0;
+    list_results(p);
     mark_active(p);
     choose_count(p);
     run_layers(p);

@@ -108,7 +108,8 @@ typedef struct plan {
     size_t start;         /* the layer whose map is given, */
     const float *input;   /* and that map, the caller's */
     float **maps;         /* [count of layers] of these images, or NULL */
-    size_t *readers;      /* [count] needed layers that read a map, plus 1 if it is kept */
+    size_t *readers;      /* [count] needed layers that read a map, plus 1 if it is kept, */
+    size_t *reader;       /* [count] and the last of these layers, or 0 */
     size_t *relu, *pool;  /* [count] the layers that a layer runs in its own step, or 0 */
     size_t *drawn;        /* [count] the layer before its ReLU that it runs too, or 0 */
     unsigned char *fused; /* [count] whether another layer runs this one */
@@ -122,6 +123,7 @@ static void free_plan(plan *p)
 {
     gc_free(p->maps);
     gc_free(p->readers);
+    gc_free(p->reader);
     gc_free(p->relu);
     gc_free(p->pool);
     gc_free(p->drawn);
@@ -163,8 +165,10 @@ static void count_readers(const gc_tape *tape, const plan *p, const unsigned cha
     memset(readers, 0, tape->network->count * sizeof *readers);
     for (size_t i = 0; i < tape->network->count; i++) {
         const gc_layer *layer = &tape->network->layers[i];
-        for (size_t k = 0; tape->computed[i] && k < layer->input_count; k++)
+        for (size_t k = 0; tape->computed[i] && k < layer->input_count; k++) {
             readers[layer->inputs[k]]++;
+            p->reader[layer->inputs[k]] = i;
+        }
         if (is_kept(keep, i, until))
             readers[i]++;
     }
@@ -193,14 +197,10 @@ static void decide_layouts(gc_tape *tape, const plan *p)
 static size_t only_reader(const gc_tape *tape, const plan *p, size_t layer,
                           const gc_layer_type *type)
 {
-    if (p->readers[layer] != 1)
-        return 0;
-    for (size_t i = layer + 1; i < tape->network->count; i++) {
-        const gc_layer *reader = &tape->network->layers[i];
-        if (tape->computed[i] && reader->type == type && reader->inputs[0] == layer)
-            return i;
-    }
-    return 0;
+    const size_t reader = p->reader[layer];
+    return p->readers[layer] == 1 && reader != 0 && tape->network->layers[reader].type == type
+               ? reader
+               : 0;
 }
 
 static void find_fusions(const gc_tape *tape, const plan *p)
@@ -255,6 +255,7 @@ static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, pla
     const size_t most_inputs = gc_most_inputs(network);
     p->maps = gc_alloc_zeroed(network->count, sizeof *p->maps);
     p->readers = gc_alloc_zeroed(network->count, sizeof *p->readers);
+    p->reader = gc_alloc_zeroed(network->count, sizeof *p->reader);
     p->relu = gc_alloc_zeroed(network->count, sizeof *p->relu);
     p->pool = gc_alloc_zeroed(network->count, sizeof *p->pool);
     p->drawn = gc_alloc_zeroed(network->count, sizeof *p->drawn);
@@ -262,9 +263,9 @@ static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, pla
     p->inputs = gc_alloc_zeroed(most_inputs, sizeof *p->inputs);
     p->converted = gc_alloc_zeroed(most_inputs, sizeof *p->converted);
     p->in = gc_alloc_zeroed(most_inputs, sizeof *p->in);
-    if (p->maps == NULL || p->readers == NULL || p->relu == NULL || p->pool == NULL
-        || p->drawn == NULL || p->fused == NULL || p->inputs == NULL || p->converted == NULL
-        || p->in == NULL)
+    if (p->maps == NULL || p->readers == NULL || p->reader == NULL || p->relu == NULL
+        || p->pool == NULL || p->drawn == NULL || p->fused == NULL || p->inputs == NULL
+        || p->converted == NULL || p->in == NULL)
         return 0;
     count_readers(tape, p, keep, until);
     decide_layouts(tape, p);

@@ -13,6 +13,7 @@
 #include <sched.h>
 #endif
 
+#include "base/arena.h"
 #include "base/available.h"
 #include "base/memory.h"
 #include "base/processors.h"
@@ -161,6 +162,76 @@ static int check_refusal(void)
     return good;
 }
 
+/* ---- Arenas ------------------------------------------------------------------------------ */
+
+enum { PIECES = 300 };
+
+typedef struct place {
+    size_t begin, end;
+    int out;
+} place;
+
+/* Whether `bytes` from `begin` on overlap none of the pieces that are out. */
+static int is_free(const place *places, size_t count, size_t begin, size_t bytes)
+{
+    for (size_t i = 0; i < count; i++)
+        if (places[i].out && places[i].begin < begin + bytes && begin < places[i].end)
+            return 0;
+    return 1;
+}
+
+/* The lowest free offset, found by trying all ends of pieces. */
+static size_t lowest(const place *places, size_t count, size_t bytes)
+{
+    size_t best = is_free(places, count, 0, bytes) ? 0 : SIZE_MAX;
+    for (size_t i = 0; i < count; i++)
+        if (places[i].out && places[i].end < best
+            && is_free(places, count, places[i].end, bytes))
+            best = places[i].end;
+    return best;
+}
+
+/* Pieces of random sizes, taken and given back in a random order, lie as low as they can, in the
+ * performance too. */
+static int check_arena(void)
+{
+    gc_arena arena = gc_arena_begin();
+    place places[PIECES];
+    void *pieces[PIECES];
+    size_t bytes = 0, given[PIECES], steps[PIECES];
+    int good = 1;
+    for (size_t i = 0; i < PIECES; i++) {
+        given[i] = PIECES; /* none */
+        if (i > 0 && random_bits() % 2 == 0) {
+            given[i] = random_size(0, i - 1); /* perhaps once more */
+            gc_arena_give(&arena, pieces[given[i]]);
+            places[given[i]].out = 0;
+        }
+        steps[i] = 64 * random_size(1, random_bits() % 4 == 0 ? 40 : 3);
+        pieces[i] = gc_arena_take(&arena, steps[i] - random_bits() % 64);
+        places[i].begin = lowest(places, i, steps[i]);
+        places[i].end = places[i].begin + steps[i];
+        places[i].out = 1;
+        bytes = places[i].end > bytes ? places[i].end : bytes;
+    }
+    good &= gc_arena_perform(&arena, 0) && arena.bytes == bytes;
+    for (size_t i = 0; i < PIECES && good; i++)
+        good = (char *)gc_arena_take(&arena, steps[i]) == arena.memory + places[i].begin;
+    gc_arena_end(&arena);
+    return good;
+}
+
+static int check_arena_too_large(void)
+{
+    gc_arena arena = gc_arena_begin();
+    gc_arena_take(&arena, SIZE_MAX / 2);
+    gc_arena_take(&arena, SIZE_MAX / 2);
+    gc_arena_take(&arena, SIZE_MAX / 2);
+    const int good = !gc_arena_perform(&arena, 0);
+    gc_arena_end(&arena);
+    return good;
+}
+
 /* ---- The processors of threads ------------------------------------------------------------ */
 
 #if defined(__linux__)
@@ -262,6 +333,9 @@ int main(void)
     check_cgroups();
     check_available();
     report("memory", "what does not fit is refused", check_refusal());
+    for (int round = 0; round < 50; round++)
+        report("arena", "the lowest places", check_arena());
+    report("arena", "more than can be addressed", check_arena_too_large());
 #if defined(__linux__)
     report("threads", "a caller bound to one processor binds no worker", check_affinity());
 #endif
