@@ -6,9 +6,11 @@
 
 #include "base/status.h"
 #include "base/threads.h"
+#include "base/watch.h"
 
 /* What one thread takes at a time. */
-enum { ROWS = 32, SHARES = 8, LEAST_COLUMNS = 1024 };
+enum { ROWS = 32, SHARES = 8, LEAST_COLUMNS = 1024, MIN_COLUMNS = 64 };
+static const double MAX_PRODUCTS = 1e9;
 
 static gc_status linear_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                               gc_error *error)
@@ -86,13 +88,22 @@ typedef struct backward_run {
     size_t columns; /* of a part */
 } backward_run;
 
+/* Columns between two questions whether to stop: fewer only where there are very many vectors. */
+static size_t columns_at_a_time(const gc_dense *d)
+{
+    const double most = MAX_PRODUCTS / ((double)d->out * (double)d->sets * (double)d->batch);
+    return most < MIN_COLUMNS ? MIN_COLUMNS : most < (double)d->in ? (size_t)most / 16 * 16 : d->in;
+}
+
 static void some_columns(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const backward_run *b = argument;
-    const size_t first = part * b->columns;
-    b->kernels->dense_backward(b->dense, first, gc_least(b->dense->in - first, b->columns),
-                               b->weight, b->dy, b->dx);
+    const size_t end = gc_least((part + 1) * b->columns, b->dense->in);
+    const size_t step = columns_at_a_time(b->dense);
+    for (size_t first = part * b->columns; first < end && !gc_should_stop(); first += step)
+        b->kernels->dense_backward(b->dense, first, gc_least(end - first, step), b->weight, b->dy,
+                                   b->dx);
 }
 
 /* Long pieces of rows, which memory gives faster, but enough of them to share out. */

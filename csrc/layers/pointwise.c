@@ -1,10 +1,8 @@
 /* pointwise.c: the layers that work on one value, or one vector, at a time: the per-channel
  * affine map that batch normalisation is at inference, the softmax, and the sigmoid. */
-#include <string.h>
-
 #include "base/status.h"
-#include "kernels/kernels.h"
-#include "layers/layer.h"
+#include "base/threads.h"
+#include "layers/copy.h"
 
 static gc_status affine_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                               gc_error *error)
@@ -17,22 +15,62 @@ static gc_status affine_shape(const gc_layer *layer, const gc_shape *in, gc_shap
     return GC_OK;
 }
 
+/* The vectors, or planes, of a step, shared out among threads. */
+typedef struct rows {
+    const gc_kernels *kernels;
+    const gc_layer *layer;
+    size_t count, length;
+    size_t recorded; /* row i belongs to row i % recorded of the record */
+    size_t share;    /* rows of a part */
+    const float *from, *shift, *record;
+    float *to;
+} rows;
+
+enum { PART = 1 << 14 }; /* values of a part, about */
+
+static void share_out(gc_engine engine, gc_part some, rows r)
+{
+    r.kernels = engine.kernels;
+    r.share = r.length < PART ? PART / r.length : 1;
+    gc_parallel(engine.workers, gc_divide_up(r.count, r.share), some, &r);
+}
+
+static size_t end_of_part(const rows *r, size_t part)
+{
+    return gc_least((part + 1) * r->share, r->count);
+}
+
+static void some_affine(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const rows *r = argument;
+    for (size_t i = part * r->share; i < end_of_part(r, part); i++) {
+        const size_t c = i % r->layer->channels;
+        r->kernels->affine(r->length, r->layer->weight[c],
+                           r->shift == NULL ? 0.0f : r->shift[c], r->from + i * r->length,
+                           r->to + i * r->length);
+    }
+}
+
 static void affine_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    const size_t positions = gc_positions(step->out);
-    for (size_t i = 0; i < step->count * layer->channels; i++) {
-        const size_t c = i % layer->channels;
-        step->engine.kernels->affine(positions, layer->weight[c], layer->bias[c],
-                                    step->x[0] + i * positions, step->y + i * positions);
-    }
+    share_out(step->engine, some_affine,
+              (rows){.layer = layer,
+                     .count = step->count * layer->channels,
+                     .length = gc_positions(step->out),
+                     .from = step->x[0],
+                     .shift = layer->bias,
+                     .to = step->y});
 }
 
 static void affine_backward(const gc_layer *layer, const gc_backward_step *step)
 {
-    const size_t positions = gc_positions(step->out);
-    for (size_t i = 0; i < step->count * layer->channels; i++)
-        step->engine.kernels->affine(positions, layer->weight[i % layer->channels], 0.0f,
-                                    step->dy + i * positions, step->dx[0] + i * positions);
+    share_out(step->engine, some_affine,
+              (rows){.layer = layer,
+                     .count = step->count * layer->channels,
+                     .length = gc_positions(step->out),
+                     .from = step->dy,
+                     .to = step->dx[0]});
 }
 
 const gc_layer_type gc_affine_layer = {
@@ -66,24 +104,61 @@ static size_t input_record_bytes(const gc_layer *layer, const gc_shape *in, gc_s
     return gc_values(out) * sizeof(float);
 }
 
+/* `some` of the images; and the record. */
+static void forward_by(gc_part some, const gc_forward_step *step)
+{
+    const size_t size = gc_values(step->out);
+    share_out(step->engine, some,
+              (rows){.count = step->count, .length = size, .from = step->x[0], .to = step->y});
+    if (step->record != NULL)
+        gc_copy_floats(step->engine, step->count * size, step->x[0], step->record);
+}
+
+static void backward_by(gc_part some, const gc_backward_step *step)
+{
+    share_out(step->engine, some,
+              (rows){.count = step->count,
+                     .length = gc_values(step->out),
+                     .recorded = step->batch,
+                     .from = step->dy,
+                     .record = step->record,
+                     .to = step->dx[0]});
+}
+
+/* Parts that run a kernel on each row of theirs. */
+#define FORWARD(name)                                                                         \
+    static void some_##name(void *argument, size_t part, size_t worker)                       \
+    {                                                                                         \
+        (void)worker;                                                                         \
+        const rows *r = argument;                                                             \
+        for (size_t i = part * r->share; i < end_of_part(r, part); i++)                       \
+            r->kernels->name(r->length, r->from + i * r->length, r->to + i * r->length);      \
+    }
+#define BACKWARD(name)                                                                        \
+    static void some_##name(void *argument, size_t part, size_t worker)                       \
+    {                                                                                         \
+        (void)worker;                                                                         \
+        const rows *r = argument;                                                             \
+        for (size_t i = part * r->share; i < end_of_part(r, part); i++)                       \
+            r->kernels->name(r->length, r->record + i % r->recorded * r->length,              \
+                             r->from + i * r->length, r->to + i * r->length);                 \
+    }
+
+FORWARD(softmax_forward)
+BACKWARD(softmax_backward)
+FORWARD(sigmoid_forward)
+BACKWARD(sigmoid_backward)
+
 static void softmax_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     (void)layer;
-    const size_t size = gc_values(step->out);
-    for (size_t n = 0; n < step->count; n++)
-        step->engine.kernels->softmax_forward(size, step->x[0] + n * size, step->y + n * size);
-    if (step->record != NULL)
-        memcpy(step->record, step->x[0], step->count * size * sizeof(float));
+    forward_by(some_softmax_forward, step);
 }
 
 static void softmax_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     (void)layer;
-    const size_t size = gc_values(step->out);
-    for (size_t n = 0; n < step->count; n++)
-        step->engine.kernels->softmax_backward(
-            size, (const float *)step->record + n % step->batch * size, step->dy + n * size,
-            step->dx[0] + n * size);
+    backward_by(some_softmax_backward, step);
 }
 
 const gc_layer_type gc_softmax_layer = {
@@ -99,20 +174,13 @@ const gc_layer_type gc_softmax_layer = {
 static void sigmoid_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     (void)layer;
-    const size_t size = step->count * gc_values(step->out);
-    step->engine.kernels->sigmoid_forward(size, step->x[0], step->y);
-    if (step->record != NULL)
-        memcpy(step->record, step->x[0], size * sizeof(float));
+    forward_by(some_sigmoid_forward, step);
 }
 
 static void sigmoid_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     (void)layer;
-    const size_t size = gc_values(step->out);
-    for (size_t n = 0; n < step->count; n++)
-        step->engine.kernels->sigmoid_backward(
-            size, (const float *)step->record + n % step->batch * size, step->dy + n * size,
-            step->dx[0] + n * size);
+    backward_by(some_sigmoid_backward, step);
 }
 
 const gc_layer_type gc_sigmoid_layer = {

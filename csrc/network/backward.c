@@ -13,7 +13,9 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/watch.h"
 #include "layers/blocked.h"
+#include "layers/copy.h"
 #include "network/network.h"
 
 typedef struct pass {
@@ -36,6 +38,7 @@ typedef struct pass {
     float **gradients;      /* [layers] of the outputs, so far summed, or NULL */
     float **dx;             /* of the layer being run */
     gc_shape *in;
+    double cost;            /* of all active layers, for one gradient */
     gc_arena arena;         /* of gradients and scratch */
 } pass;
 
@@ -140,8 +143,8 @@ static void merge(pass *p, size_t number, gc_layout layout, float *dx)
         return;
     }
     if (!p->arena.rehearsing)
-        p->engine.kernels->accumulate(gradient_floats(p, number, wants), dx,
-                                      p->gradients[number]);
+        gc_accumulate_floats(p->engine, gradient_floats(p, number, wants), dx,
+                             p->gradients[number]);
     gc_arena_give(&p->arena, dx);
 }
 
@@ -248,7 +251,7 @@ static void load_seeds(pass *p)
     if (p->arena.rehearsing)
         return;
     if (layout == GC_PLAIN)
-        memcpy(loaded, seeds, gradient_floats(p, p->seed, layout) * sizeof(float));
+        gc_copy_floats(p->engine, gradient_floats(p, p->seed, layout), seeds, loaded);
     else
         gc_convert_maps(p->engine, p->count, shape, GC_PLAIN, seeds, loaded);
 }
@@ -262,23 +265,31 @@ static void copy_results(const pass *p, size_t number)
     for (; w != 0; w = p->next_result[w - 1]) {
         float *result = p->results[w - 1] + p->first * gc_values(shape);
         if (layout == GC_PLAIN)
-            memcpy(result, p->gradients[number],
-                   gradient_floats(p, number, layout) * sizeof(float));
+            gc_copy_floats(p->engine, gradient_floats(p, number, layout), p->gradients[number],
+                           result);
         else
             gc_convert_maps(p->engine, p->count, shape, layout, p->gradients[number], result);
     }
 }
 
-/* All layers, in rehearsal or performance. */
+/* All layers, in rehearsal or performance, unless the call is to end early. */
 static void run_layers(pass *p)
 {
     mark_active(p);
     if (!p->active[p->seed])
         return;
     load_seeds(p);
+    double cost = 0.0; /* of the layers before */
     for (size_t i = p->seed + 1; i-- > 0;) {
+        const double cost_before = cost;
         if (!p->active[i])
             continue;
+        cost += gc_layer_cost(p->tape, i);
+        if (!p->arena.rehearsing)
+            gc_set_share(((double)p->first + (double)p->count * cost_before / p->cost)
+                         / (double)(p->sets * p->tape->batch));
+        if (gc_should_stop())
+            return;
         copy_results(p, i);
         const double start = gc_seconds();
         if (has_active_input(p, i)) {
@@ -310,9 +321,9 @@ static void write_zeros(const pass *p)
         p->seconds[i] = 0.0;
     for (size_t w = 0; w < p->wanted_count; w++)
         if (!p->active[p->wanted[w]])
-            memset(p->results[w], 0,
-                   p->sets * p->tape->batch * gc_values(p->tape->shapes[p->wanted[w]])
-                       * sizeof(float));
+            gc_zero_floats(p->engine,
+                           p->sets * p->tape->batch * gc_values(p->tape->shapes[p->wanted[w]]),
+                           p->results[w]);
 }
 
 /* Several whole sets of gradients at a time, or some of the images of one. */
@@ -344,7 +355,7 @@ static size_t result_bytes(const pass *p)
     return floats * sizeof(float);
 }
 
-/* The pass itself; 0: no memory. */
+/* The pass itself; 0: no memory, or the call is to end early. */
 static int run(pass *p)
 {
     if (!allocate_pass(p))
@@ -352,14 +363,17 @@ static int run(pass *p)
     list_results(p);
     mark_active(p);
     choose_count(p);
+    for (size_t i = 0; i <= p->seed; i++)
+        p->cost += p->active[i] ? gc_layer_cost(p->tape, i) : 0.0;
     run_layers(p);
-    if (!gc_arena_perform(&p->arena, result_bytes(p)))
+    if (gc_stopped() || !gc_arena_perform(&p->arena, result_bytes(p)))
         return 0;
     mark_active(p);
     if (!prepare_layers(p))
         return 0;
     write_zeros(p);
-    for (const size_t at_a_time = p->count; go_on(p, at_a_time); p->first += p->count) {
+    const size_t at_a_time = p->count;
+    for (; !gc_stopped() && go_on(p, at_a_time); p->first += p->count) {
         gc_arena_again(&p->arena);
         run_layers(p);
     }
@@ -425,6 +439,8 @@ gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, siz
     const int done = run(&p);
     const uint64_t needed = (uint64_t)p.arena.bytes + result_bytes(&p);
     free_pass(&p);
+    if (gc_stopped())
+        return gc_fail_interrupted(error);
     return done ? GC_OK
                 : gc_fail_memory(error, needed, "the gradients of %zu maps", sets * tape->batch);
 }

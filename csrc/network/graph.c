@@ -331,6 +331,19 @@ size_t gc_record_bytes(const gc_tape *tape, size_t layer, gc_engine engine, gc_s
     return l->type->record_bytes(l, in, tape->shapes[layer], tape->layouts[layer].writes, engine);
 }
 
+double gc_layer_cost(const gc_tape *tape, size_t layer)
+{
+    const gc_layer *l = &tape->network->layers[layer];
+    const double values = (double)gc_values(tape->shapes[layer]);
+    if (l->type == &gc_linear_layer)
+        return values * (double)l->linear.in;
+    if (l->type == &gc_conv_layer)
+        return values
+               * (double)(l->conv.in_channels / l->conv.groups * l->conv.kernel[0]
+                          * l->conv.kernel[1]);
+    return values;
+}
+
 gc_fusion gc_fuses(const gc_layer *layer, gc_engine engine)
 {
     return layer->type->fuses == NULL ? GC_FUSES_NOTHING : layer->type->fuses(layer, engine);

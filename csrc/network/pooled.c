@@ -10,6 +10,7 @@
  * and W_k, made once, is smaller than W by the number of positions. */
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/watch.h"
 #include "layers/linear.h"
 #include "network/network.h"
 
@@ -86,9 +87,11 @@ static gc_status gradient_of(const question *q, size_t wanted, float **gradient,
 static gc_status mean_of_maps(const question *q, float *means, gc_error *error)
 {
     float *maps;
-    const gc_status status = gradient_of(q, q->top, &maps, error);
-    if (status == GC_OK)
+    gc_status status = gradient_of(q, q->top, &maps, error);
+    if (status == GC_OK) {
         gc_channel_mean(q->sets * q->tape->batch * q->channels, q->positions, maps, means);
+        status = gc_stopped() ? gc_fail_interrupted(error) : GC_OK;
+    }
     gc_free(maps);
     return status;
 }
@@ -107,10 +110,12 @@ static gc_status mean_of_weights(const question *q, size_t linear, float *means,
     gc_status status = gradient_of(q, linear, &dy, error);
     if (status == GC_OK) {
         const float *sums = gc_weight_sums_of(layer, q->positions, engine);
-        if (sums == NULL)
-            status = gc_fail(error, GC_NO_MEMORY, "no memory for the sums of weights");
-        else
+        if (sums != NULL)
             gc_dense_gradient(engine, &dense, sums, dy, means);
+        if (gc_stopped())
+            status = gc_fail_interrupted(error);
+        else if (sums == NULL)
+            status = gc_fail(error, GC_NO_MEMORY, "no memory for the sums of weights");
     }
     gc_free(dy);
     const float share = 1.0f / (float)q->positions;

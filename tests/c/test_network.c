@@ -381,6 +381,7 @@ static int check_packs(void)
     gc_tape *tapes[2] = {NULL, NULL};
     gc_error error;
     size_t layer = 0;
+    int taken = 0;
     int good = gc_network_new(IN, &first, &error) == GC_OK
                && gc_network_new(IN, &second, &error) == GC_OK
                && gc_add_conv(first, 0, &conv, weight, NULL, &layer, &error) == GC_OK
@@ -391,8 +392,8 @@ static int check_packs(void)
         good = good && gc_network_pack(second, layer, floats + 1, pack, &error) == GC_BAD_ARGUMENT
                && gc_network_pack(second, layer, floats, pack, &error) == GC_OK
                && gc_network_pack_key(first, layer) == gc_network_pack_key(second, layer)
-               && gc_network_lend_pack(second, layer, floats, pack, &error) == GC_OK
-               && gc_network_lend_pack(second, 0, floats, pack, &error) == GC_BAD_ARGUMENT;
+               && gc_network_lend_pack(second, layer, floats, pack, &taken, &error) == GC_OK
+               && gc_network_lend_pack(second, 0, floats, pack, &taken, &error) == GC_BAD_ARGUMENT;
     }
     good = good
            && gc_forward(first, 0, x, 1, SIDE, SIDE, NULL, layer, 0, &tapes[0],
@@ -409,7 +410,7 @@ static int check_packs(void)
         weight[i] += 1.0f;
     good = good
            && (floats == 0
-               || gc_network_lend_pack(first, layer, floats, pack, &error) == GC_BAD_ARGUMENT);
+               || gc_network_lend_pack(first, layer, floats, pack, &taken, &error) == GC_BAD_ARGUMENT);
     gc_tape_free(tapes[0]), gc_tape_free(tapes[1]);
     gc_network_free(first), gc_network_free(second);
     free(weight), free(x), free(own), free(out), free(pack);
