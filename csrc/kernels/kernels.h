@@ -81,6 +81,7 @@ typedef struct gc_direct {
 typedef struct gc_dense {
     gc_storage storage;
     size_t in, out, sets, batch;
+    size_t stride; /* backward: vectors from a set to the next, of which `batch` take part */
 } gc_dense;
 
 /* What the kernel `peak` works on: a multiple of what each level holds in its registers. */

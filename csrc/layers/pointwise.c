@@ -40,6 +40,32 @@ static size_t end_of_part(const rows *r, size_t part)
     return gc_least((part + 1) * r->share, r->count);
 }
 
+/* A part of one row: where it begins in the rows, and its length. */
+static size_t piece_of_row(const rows *r, size_t part, size_t *count)
+{
+    const size_t pieces = gc_divide_up(r->length, PART), first = part % pieces * PART;
+    *count = gc_least(r->length - first, PART);
+    return part / pieces * r->length + first;
+}
+
+static rows forward_rows(const gc_forward_step *step)
+{
+    return (rows){.count = step->count,
+                  .length = gc_values(step->out),
+                  .from = step->x[0],
+                  .to = step->y};
+}
+
+static rows backward_rows(const gc_backward_step *step)
+{
+    return (rows){.count = step->count,
+                  .length = gc_values(step->out),
+                  .recorded = step->batch,
+                  .from = step->dy,
+                  .record = step->record,
+                  .to = step->dx[0]};
+}
+
 static void some_affine(void *argument, size_t part, size_t worker)
 {
     (void)worker;
@@ -104,61 +130,36 @@ static size_t input_record_bytes(const gc_layer *layer, const gc_shape *in, gc_s
     return gc_values(out) * sizeof(float);
 }
 
-/* `some` of the images; and the record. */
-static void forward_by(gc_part some, const gc_forward_step *step)
+static void some_softmax_forward(void *argument, size_t part, size_t worker)
 {
-    const size_t size = gc_values(step->out);
-    share_out(step->engine, some,
-              (rows){.count = step->count, .length = size, .from = step->x[0], .to = step->y});
-    if (step->record != NULL)
-        gc_copy_floats(step->engine, step->count * size, step->x[0], step->record);
+    (void)worker;
+    const rows *r = argument;
+    for (size_t i = part * r->share; i < end_of_part(r, part); i++)
+        r->kernels->softmax_forward(r->length, r->from + i * r->length, r->to + i * r->length);
 }
 
-static void backward_by(gc_part some, const gc_backward_step *step)
+static void some_softmax_backward(void *argument, size_t part, size_t worker)
 {
-    share_out(step->engine, some,
-              (rows){.count = step->count,
-                     .length = gc_values(step->out),
-                     .recorded = step->batch,
-                     .from = step->dy,
-                     .record = step->record,
-                     .to = step->dx[0]});
+    (void)worker;
+    const rows *r = argument;
+    for (size_t i = part * r->share; i < end_of_part(r, part); i++)
+        r->kernels->softmax_backward(r->length, r->record + i % r->recorded * r->length,
+                                     r->from + i * r->length, r->to + i * r->length);
 }
-
-/* Parts that run a kernel on each row of theirs. */
-#define FORWARD(name)                                                                         \
-    static void some_##name(void *argument, size_t part, size_t worker)                       \
-    {                                                                                         \
-        (void)worker;                                                                         \
-        const rows *r = argument;                                                             \
-        for (size_t i = part * r->share; i < end_of_part(r, part); i++)                       \
-            r->kernels->name(r->length, r->from + i * r->length, r->to + i * r->length);      \
-    }
-#define BACKWARD(name)                                                                        \
-    static void some_##name(void *argument, size_t part, size_t worker)                       \
-    {                                                                                         \
-        (void)worker;                                                                         \
-        const rows *r = argument;                                                             \
-        for (size_t i = part * r->share; i < end_of_part(r, part); i++)                       \
-            r->kernels->name(r->length, r->record + i % r->recorded * r->length,              \
-                             r->from + i * r->length, r->to + i * r->length);                 \
-    }
-
-FORWARD(softmax_forward)
-BACKWARD(softmax_backward)
-FORWARD(sigmoid_forward)
-BACKWARD(sigmoid_backward)
 
 static void softmax_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     (void)layer;
-    forward_by(some_softmax_forward, step);
+    const rows r = forward_rows(step);
+    share_out(step->engine, some_softmax_forward, r);
+    if (step->record != NULL)
+        gc_copy_floats(step->engine, r.count * r.length, r.from, step->record);
 }
 
 static void softmax_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     (void)layer;
-    backward_by(some_softmax_backward, step);
+    share_out(step->engine, some_softmax_backward, backward_rows(step));
 }
 
 const gc_layer_type gc_softmax_layer = {
@@ -171,16 +172,44 @@ const gc_layer_type gc_softmax_layer = {
     .backward = softmax_backward,
 };
 
+/* Some values of one image, which may be many. */
+static void some_sigmoid_forward(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const rows *r = argument;
+    size_t count;
+    const size_t offset = piece_of_row(r, part, &count);
+    r->kernels->sigmoid_forward(count, r->from + offset, r->to + offset);
+}
+
+static void some_sigmoid_backward(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const rows *r = argument;
+    size_t count;
+    const size_t offset = piece_of_row(r, part, &count);
+    r->kernels->sigmoid_backward(count, r->record + offset % (r->recorded * r->length),
+                                 r->from + offset, r->to + offset);
+}
+
 static void sigmoid_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     (void)layer;
-    forward_by(some_sigmoid_forward, step);
+    rows r = forward_rows(step);
+    r.kernels = step->engine.kernels;
+    gc_parallel(step->engine.workers, r.count * gc_divide_up(r.length, PART),
+                some_sigmoid_forward, &r);
+    if (step->record != NULL)
+        gc_copy_floats(step->engine, r.count * r.length, r.from, step->record);
 }
 
 static void sigmoid_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     (void)layer;
-    backward_by(some_sigmoid_backward, step);
+    rows r = backward_rows(step);
+    r.kernels = step->engine.kernels;
+    gc_parallel(step->engine.workers, r.count * gc_divide_up(r.length, PART),
+                some_sigmoid_backward, &r);
 }
 
 const gc_layer_type gc_sigmoid_layer = {

@@ -105,7 +105,8 @@ static gc_status mean_of_weights(const question *q, size_t linear, float *means,
                             .in = q->channels,
                             .out = layer->linear.out,
                             .sets = q->sets,
-                            .batch = q->tape->batch};
+                            .batch = q->tape->batch,
+                            .stride = q->tape->batch};
     float *dy;
     gc_status status = gradient_of(q, linear, &dy, error);
     if (status == GC_OK) {

@@ -596,13 +596,15 @@ void gc_dense_forward_reference(const gc_dense *dense, size_t first, size_t rows
 void gc_dense_backward_reference(const gc_dense *dense, size_t first, size_t columns,
                                  const void *w, const float *dy, float *dx)
 {
-    for (size_t n = 0; n < dense->sets * dense->batch; n++)
+    for (size_t i = 0; i < dense->sets * dense->batch; i++) {
+        const size_t n = i / dense->batch * dense->stride + i % dense->batch;
         for (size_t c = first; c < first + columns; c++) {
             double sum = 0.0;
             for (size_t r = 0; r < dense->out; r++)
                 sum += dy[n * dense->out + r] * weight_at(dense->storage, w, r * dense->in + c);
             dx[n * dense->in + c] = (float)sum;
         }
+    }
 }
 
 void gc_dense_sums_reference(gc_storage storage, size_t count, size_t positions, const void *w,
