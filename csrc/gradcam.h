@@ -79,13 +79,14 @@ typedef enum gc_answer {
     GC_ASK_NO_MORE /* go on to the end */
 } gc_answer;
 
-/* What long calls ask, at most every 50 ms, on the thread that made the call. A call ends within a
- * few pieces of its work after the answer GC_STOP, and leaves nothing behind. */
+/* What long calls ask, on the thread that made the call. A call ends within a few pieces of its work
+ * after the answer GC_STOP, and leaves nothing behind. */
 typedef struct gc_watch {
     /* share: of the call's work that is done, 0 to 1, as far as is known. It may make other calls,
      * with a watch of their own or with none. */
     gc_answer (*ask)(void *argument, double share);
     void *argument;
+    double interval; /* seconds from one question to the next, at least */
     /* The rest is the core's. */
     double asked, share;
     int closed;

@@ -3,8 +3,6 @@
 #include "base/clock.h"
 #include "base/status.h"
 
-static const double INTERVAL = 0.05; /* seconds between two questions */
-
 static _Thread_local gc_watch *current; /* of the call that this thread makes, or helps with */
 static _Thread_local int helping;
 
@@ -29,7 +27,7 @@ int gc_watch_end(void)
 /* Ask, if it is time to. What is called meanwhile on this thread is another call. */
 static int ask(gc_watch *watch)
 {
-    if (watch->closed || gc_seconds() - watch->asked < INTERVAL)
+    if (watch->closed || gc_seconds() - watch->asked < watch->interval)
         return 0;
     current = NULL;
     const gc_answer answer = watch->ask(watch->argument, watch->share);

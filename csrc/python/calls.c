@@ -4,6 +4,8 @@
  * signals: on any other, without a callback, it asks once. */
 #include "python/common.h"
 
+static const double INTERVAL = 0.05; /* seconds: an interactive program seems to answer at once */
+
 /* Whether this is the thread on which Python runs signal handlers; -1 with an exception set, perhaps
  * that of a handler, which may run here too. */
 static int on_main_thread(void)
@@ -40,7 +42,8 @@ static gc_answer ask(void *argument, double share)
 
 void gc_begin_call(core_call *call, PyObject *progress)
 {
-    *call = (core_call){.watch = {.ask = ask, .argument = call}, .progress = progress};
+    *call = (core_call){.watch = {.ask = ask, .argument = call, .interval = INTERVAL},
+                        .progress = progress};
     gc_watch_begin(&call->watch);
     call->thread = PyEval_SaveThread();
 }

@@ -9,15 +9,14 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#if defined(__linux__)
 #include <sched.h>
-#endif
 
 #include "base/arena.h"
 #include "base/available.h"
 #include "base/memory.h"
 #include "base/processors.h"
 #include "base/threads.h"
+#include "base/watch.h"
 #include "check.h"
 #include "layers/sgemm.h"
 
@@ -327,6 +326,47 @@ static int check_fork(void)
     return good;
 }
 
+/* ---- Waiting for a lock -------------------------------------------------------------------- */
+
+static atomic_int holding, released;
+
+static void *hold_lock(void *unused)
+{
+    (void)unused;
+    gc_lock(GC_LOCK_WEIGHTS);
+    atomic_store(&holding, 1);
+    while (!atomic_load(&released))
+        sched_yield();
+    gc_unlock(GC_LOCK_WEIGHTS);
+    return NULL;
+}
+
+static gc_answer stop_at_third(void *argument, double share)
+{
+    (void)share;
+    return ++*(int *)argument == 3 ? GC_STOP : GC_GO_ON;
+}
+
+/* A thread that waits for a lock goes on asking, and a thread may take its lock again. */
+static int check_lock(void)
+{
+    int questions = 0;
+    gc_watch watch = {.ask = stop_at_third, .argument = &questions};
+    pthread_t thread;
+    pthread_create(&thread, NULL, hold_lock, NULL);
+    while (!atomic_load(&holding))
+        sched_yield();
+    gc_watch_begin(&watch);
+    int good = !gc_lock_or_stop(GC_LOCK_WEIGHTS) && questions == 3;
+    good &= gc_watch_end();
+    atomic_store(&released, 1);
+    good &= gc_lock_or_stop(GC_LOCK_WEIGHTS) && gc_lock_or_stop(GC_LOCK_WEIGHTS);
+    gc_unlock(GC_LOCK_WEIGHTS);
+    gc_unlock(GC_LOCK_WEIGHTS);
+    pthread_join(thread, NULL);
+    return good;
+}
+
 int main(void)
 {
     gc_set_threads(2);
@@ -339,6 +379,7 @@ int main(void)
 #if defined(__linux__)
     report("threads", "a caller bound to one processor binds no worker", check_affinity());
 #endif
+    report("locks", "a thread that waits can be stopped", check_lock());
     report("fork", "OpenBLAS's threads in the child", check_fork());
     return closing_line();
 }
