@@ -20,6 +20,7 @@
 #ifndef GRADCAM_H
 #define GRADCAM_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,7 +28,8 @@ typedef enum gc_status {
     GC_OK = 0,
     GC_NO_MEMORY,    /* an allocation failed, or a size does not fit this machine */
     GC_BAD_ARGUMENT, /* shapes that do not fit, numbers out of range */
-    GC_NOT_KEPT      /* the tape holds no such activation */
+    GC_NOT_KEPT,     /* the tape holds no such activation */
+    GC_INTERRUPTED   /* the caller's watch ended the call */
 } gc_status;
 
 typedef struct gc_error {
@@ -69,6 +71,34 @@ typedef enum gc_resize_method { GC_HALF_PIXEL, GC_ALIGN_CORNERS, GC_NEAREST } gc
 typedef struct gc_network gc_network;
 typedef struct gc_tape gc_tape;
 
+/* ---- Interruption and progress ---------------------------------------------------------- */
+
+typedef enum gc_answer {
+    GC_GO_ON,
+    GC_STOP,       /* end the call: GC_INTERRUPTED */
+    GC_ASK_NO_MORE /* go on to the end */
+} gc_answer;
+
+/* What long calls ask, on the thread that made the call. A call ends within a few pieces of its work
+ * after the answer GC_STOP, and leaves nothing behind. */
+typedef struct gc_watch {
+    /* share: of the call's work that is done, 0 to 1, as far as is known. It may make other calls,
+     * with a watch of their own or with none. */
+    gc_answer (*ask)(void *argument, double share);
+    void *argument;
+    double interval; /* seconds from one question to the next, at least */
+    /* The rest is the core's. */
+    double asked, share;
+    int closed;
+    atomic_int stopped;
+} gc_watch;
+
+/* The calls that this thread makes from here to gc_watch_end, ask this watch (NULL: none). */
+void gc_watch_begin(gc_watch *watch);
+/* Whether it answered GC_STOP; then the outputs of the calls since gc_watch_begin mean nothing, even
+ * of those that return no status. */
+int gc_watch_end(void);
+
 /* ---- Networks ------------------------------------------------------------------------- */
 
 /* A network with nothing but its input layer, number 0, a map of `channels` channels.
@@ -108,6 +138,8 @@ gc_status gc_add_affine(gc_network *network, size_t input, size_t channels,
                         const float *scale, const float *shift, size_t *layer,
                         gc_error *error);
 gc_status gc_add_softmax(gc_network *network, size_t input, size_t *layer, gc_error *error);
+/* y = 1 / (1 + exp(-x)), each value by itself, of a vector or a map. */
+gc_status gc_add_sigmoid(gc_network *network, size_t input, size_t *layer, gc_error *error);
 /* [c][h][w] as a vector, in that order. */
 gc_status gc_add_flatten(gc_network *network, size_t input, size_t *layer, gc_error *error);
 /* Identity: dropout at inference. */
@@ -142,10 +174,11 @@ uint64_t gc_network_pack_key(const gc_network *network, size_t layer);
 /* Make them in pack[floats], aligned to 64 bytes. GC_BAD_ARGUMENT (they are not as many). */
 gc_status gc_network_pack(const gc_network *network, size_t layer, size_t floats, float *pack,
                           gc_error *error);
-/* Let the network use the caller's, which must outlive it unchanged. A sample is checked.
- * GC_BAD_ARGUMENT (they are not this layer's), GC_NO_MEMORY. */
+/* Let the network use the caller's, unless it has some. *taken: whether it does, and they must
+ * outlive it unchanged. A sample is checked. GC_BAD_ARGUMENT (they are not this layer's),
+ * GC_NO_MEMORY. */
 gc_status gc_network_lend_pack(const gc_network *network, size_t layer, size_t floats,
-                               const float *pack, gc_error *error);
+                               const float *pack, int *taken, gc_error *error);
 
 /* ---- Forward and backward ------------------------------------------------------------- */
 

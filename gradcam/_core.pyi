@@ -1,12 +1,13 @@
 """The C core: networks, tapes and the few array operations that explanations need.
 
 All arrays are C-contiguous float32 unless said otherwise; other real dtypes and strides
-are converted. Forward and backward passes and array operations release the GIL. Layers are
+are converted. Forward and backward passes and array operations release the GIL; a signal handler
+that raises, such as that of Ctrl-C, ends them within a fraction of a second. Layers are
 numbered in the order in which they were added; layer 0 is the input. Weights are read in place:
 do not change or resize an array that a network was built from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, final
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 _F32 = NDArray[np.float32]
 _Pair = int | tuple[int, int]
+_Progress = Callable[[float], object] | None
 Rule = Literal["gradient", "guided", "deconvnet"]
 Method = Literal["half_pixel", "align_corners", "nearest"]
 
@@ -72,6 +74,8 @@ class NetworkBuilder:
     def affine(self, input: int, scale: ArrayLike, shift: ArrayLike) -> int:
         """Per-channel ``scale * x + shift``: batch normalisation at inference."""
     def softmax(self, input: int) -> int: ...
+    def sigmoid(self, input: int) -> int:
+        """Each value by itself, of a vector or a map: heads with one output, or several labels."""
     def flatten(self, input: int) -> int: ...
     def dropout(self, input: int) -> int:
         """Identity: dropout does nothing at inference, but keeps its name in the network."""
@@ -99,6 +103,7 @@ class Network:
         record: bool = True,
         start: int = 0,
         size: _Pair | None = None,
+        progress: _Progress = None,
     ) -> Tape:
         """Run the network on ``input`` (N, C, H, W) and record what backward passes need.
 
@@ -111,6 +116,9 @@ class Network:
         computed: it can be kept, and gradients with respect to it can be wanted; the layers below
         it do not. size: (height, width) of the pictures, or an int if both are equal. It is
         required if ``start`` is above 0; with ``start=0`` it must agree with ``input``.
+
+        progress: called in this thread, at most every 50 ms, with the share of the work that is
+        done, 0 to 1. An exception that it raises ends the pass.
 
         ValueError if ``input`` is not finite or does not have the shape of layer ``start`` for
         pictures of this size, if ``until`` or a layer of ``keep`` is below ``start``, or if a
@@ -126,6 +134,7 @@ class Network:
     def lend_pack(self, layer: int, pack: _F32) -> None:
         """Let passes use these transformed weights in place; they must not change any more.
 
+        They are not used, and not kept alive, if the network has some for this level already.
         ValueError where a sample of them is not what the layer's weights give.
         """
 
@@ -144,15 +153,26 @@ class Tape:
         KeyError if it was not kept, ValueError if it was not computed.
         """
     def backward(
-        self, layer: int, seeds: ArrayLike, wanted: Sequence[int], rule: Rule = "gradient"
+        self,
+        layer: int,
+        seeds: ArrayLike,
+        wanted: Sequence[int],
+        rule: Rule = "gradient",
+        progress: _Progress = None,
     ) -> list[_F32]:
         """Gradients of sum(seeds[s, n] * output of ``layer``[n]), one array for each layer wanted.
 
         seeds: (S, N, C, H, W) or (S, N, F). Returns arrays (S, N, *shape of the wanted layer).
-        A wanted layer that does not feed ``layer`` has gradient zero.
+        A wanted layer that does not feed ``layer`` has gradient zero. progress: as of
+        :meth:`Network.forward`.
         """
     def pooled_gradient(
-        self, layer: int, seeds: ArrayLike, wanted: int, rule: Rule = "gradient"
+        self,
+        layer: int,
+        seeds: ArrayLike,
+        wanted: int,
+        rule: Rule = "gradient",
+        progress: _Progress = None,
     ) -> _F32:
         """The mean over positions of the gradient by one layer, (S, N, C).
 
@@ -163,7 +183,12 @@ class Tape:
     def seconds(self) -> list[float]:
         """What each layer took forward; 0 where it ran in the step of the layer before it."""
     def backward_seconds(
-        self, layer: int, seeds: ArrayLike, wanted: Sequence[int], rule: Rule = "gradient"
+        self,
+        layer: int,
+        seeds: ArrayLike,
+        wanted: Sequence[int],
+        rule: Rule = "gradient",
+        progress: _Progress = None,
     ) -> list[float]:
         """What each layer takes in :meth:`backward`; 0 where another ran it."""
 

@@ -270,6 +270,19 @@ class Softmax:
 
 
 @dataclass(frozen=True)
+class Sigmoid:
+    """y = 1 / (1 + exp(-x)). dx = g p (1 - p), where 1 - p is the sigmoid of -x."""
+
+    def forward(self, inputs, seen):
+        (x,) = inputs
+        e = np.exp(-np.abs(x))
+        return np.where(x < 0, e, 1) / (1 + e), e / (1 + e) ** 2
+
+    def backward(self, dy, state, rule):
+        return [dy * state]
+
+
+@dataclass(frozen=True)
 class Flatten:
     def forward(self, inputs, decision_map):
         (x,) = inputs
@@ -352,6 +365,9 @@ class Builder:
 
     def softmax(self, input):
         return self._append(Softmax(), [input])
+
+    def sigmoid(self, input):
+        return self._append(Sigmoid(), [input])
 
     def flatten(self, input):
         return self._append(Flatten(), [input])

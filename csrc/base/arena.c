@@ -1,4 +1,8 @@
-/* arena.c: the working memory of one pass. Few pieces are out at a time: their list is searched. */
+/* arena.c: the working memory of one pass.
+ *
+ * In the rehearsal, the pieces that are out form a list by their offsets. A search for a gap starts
+ * behind all gaps that are known to be too small, so that thousands of pieces, the gradients of a
+ * concatenation's inputs, take time that grows with their number alone. */
 #include "base/arena.h"
 
 #include <stdint.h>
@@ -49,44 +53,88 @@ static int reserve(gc_arena *arena)
     return 1;
 }
 
-/* The piece that is out and was taken before this one, or the last one; NULL: none. */
-static gc_piece *next_out(const gc_arena *arena, size_t number)
+/* The piece with this number + 1; not for 0. */
+static gc_piece *piece_of(const gc_arena *arena, size_t number)
 {
-    return number == 0 ? NULL : &arena->pieces[number - 1];
+    return &arena->pieces[number - 1];
 }
 
-/* Whether no piece that is out overlaps `bytes` from `offset` on. */
-static int is_free(const gc_arena *arena, size_t offset, size_t bytes)
+/* The piece above another in memory, or, for 0, the lowest one. */
+static size_t above(const gc_arena *arena, size_t number)
 {
-    for (const gc_piece *p = next_out(arena, arena->out); p != NULL; p = next_out(arena, p->below))
-        if (p->offset < offset + bytes && offset < p->offset + p->bytes)
-            return 0;
-    return 1;
+    return number == 0 ? arena->first : piece_of(arena, number)->after;
 }
 
-/* The lowest place of that size that is free: at the start, or right behind some piece. */
-static size_t lowest_place(const gc_arena *arena, size_t bytes)
+/* Where the gap above a piece begins, and its size. */
+static size_t gap_above(const gc_arena *arena, size_t number, size_t *begin)
 {
-    size_t best = SIZE_MAX;
-    if (is_free(arena, 0, bytes))
-        return 0;
-    const gc_piece *p = next_out(arena, arena->out);
-    for (; p != NULL; p = next_out(arena, p->below)) {
-        const size_t behind = p->offset + p->bytes;
-        if (behind < best && is_free(arena, behind, bytes))
-            best = behind;
+    const size_t next = above(arena, number);
+    *begin = number == 0 ? 0 : piece_of(arena, number)->offset + piece_of(arena, number)->bytes;
+    return next == 0 ? SIZE_MAX : piece_of(arena, next)->offset - *begin;
+}
+
+/* The largest i with 2^i <= bytes; bytes > 0. */
+static size_t size_class(size_t bytes)
+{
+    size_t class = 0;
+    while (bytes >>= 1)
+        class++;
+    return class;
+}
+
+/* The piece above which the lowest gap of that size is, or 0 for the start of the memory. */
+static size_t find_gap(gc_arena *arena, size_t bytes, size_t *offset)
+{
+    const size_t class = size_class(bytes);
+    size_t number = arena->full[class];
+    int all_full = 1; /* no gap that was passed has 2^class bytes */
+    for (size_t gap; (gap = gap_above(arena, number, offset)) < bytes;) {
+        number = above(arena, number); /* there is one: the last gap has no end */
+        all_full = all_full && gap >> class == 0;
+        if (all_full)
+            arena->full[class] = number;
     }
-    return best;
+    return number;
 }
 
-/* Offsets become addresses behind this one in the rehearsal, so that none is NULL. */
-static char *const nowhere = (char *)GC_ALIGNMENT;
-
-static void *address(const gc_arena *arena, const gc_piece *piece)
+static void link_piece(gc_arena *arena, size_t number, size_t below)
 {
-    if (arena->rehearsing)
-        return (void *)((uintptr_t)nowhere + piece->offset);
-    return arena->memory + piece->offset;
+    gc_piece *piece = piece_of(arena, number);
+    piece->before = below;
+    piece->after = above(arena, below);
+    piece->out = 1;
+    if (piece->after != 0)
+        piece_of(arena, piece->after)->before = number;
+    if (below == 0)
+        arena->first = number;
+    else
+        piece_of(arena, below)->after = number;
+}
+
+static void unlink_piece(gc_arena *arena, size_t number)
+{
+    gc_piece *piece = piece_of(arena, number);
+    piece->out = 0;
+    if (piece->after != 0)
+        piece_of(arena, piece->after)->before = piece->before;
+    if (piece->before == 0)
+        arena->first = piece->after;
+    else
+        piece_of(arena, piece->before)->after = piece->after;
+    size_t begin;
+    const size_t gap = gap_above(arena, piece->before, &begin);
+    for (size_t i = 0; i < GC_ARENA_SIZES; i++) {
+        const size_t full = arena->full[i];
+        if (full == number || (full != 0 && gap >> i > 0 && piece_of(arena, full)->offset > begin))
+            arena->full[i] = piece->before;
+    }
+}
+
+/* In the rehearsal, a piece's number takes the place of its address. */
+static void *address(const gc_arena *arena, size_t number)
+{
+    return arena->rehearsing ? (void *)(uintptr_t)(number * GC_ALIGNMENT)
+                             : arena->memory + piece_of(arena, number)->offset;
 }
 
 void *gc_arena_take(gc_arena *arena, size_t bytes)
@@ -96,27 +144,29 @@ void *gc_arena_take(gc_arena *arena, size_t bytes)
         /* Not what was rehearsed: an error of the program, and writing on would be worse. */
         if (arena->next >= arena->count || bytes > arena->pieces[arena->next].bytes)
             abort();
-        return address(arena, &arena->pieces[arena->next++]);
+        return address(arena, ++arena->next);
     }
     if (arena->failed || !reserve(arena)) {
         arena->failed = 1;
-        return nowhere;
+        return address(arena, arena->capacity + 1); /* of no piece */
     }
-    gc_piece *piece = &arena->pieces[arena->count++];
-    *piece = (gc_piece){.offset = lowest_place(arena, bytes), .bytes = bytes, .below = arena->out};
-    arena->out = arena->count;
-    if (piece->offset + bytes > arena->bytes)
+    const size_t number = ++arena->count;
+    gc_piece *piece = piece_of(arena, number);
+    *piece = (gc_piece){.bytes = bytes};
+    const size_t below = find_gap(arena, bytes, &piece->offset);
+    link_piece(arena, number, below);
+    if (bytes > SIZE_MAX - piece->offset) /* more than can be addressed */
+        arena->failed = 1;
+    else if (piece->offset + bytes > arena->bytes)
         arena->bytes = piece->offset + bytes;
-    return address(arena, piece);
+    return address(arena, number);
 }
 
 void gc_arena_give(gc_arena *arena, const void *piece)
 {
     if (piece == NULL || !arena->rehearsing)
         return;
-    for (size_t *link = &arena->out; *link != 0; link = &arena->pieces[*link - 1].below)
-        if (address(arena, &arena->pieces[*link - 1]) == piece) {
-            *link = arena->pieces[*link - 1].below;
-            return;
-        }
+    const size_t number = (size_t)((uintptr_t)piece / GC_ALIGNMENT);
+    if (number <= arena->count && piece_of(arena, number)->out)
+        unlink_piece(arena, number);
 }

@@ -11,15 +11,20 @@
 
 typedef struct gc_piece {
     size_t offset, bytes;
-    size_t below; /* rehearsing: the piece before it that is still out, by number + 1 */
+    size_t before, after; /* rehearsing: its neighbours in memory, by number + 1, or 0 */
+    int out;              /* rehearsing: whether it is taken and not yet given back */
 } gc_piece;
+
+enum { GC_ARENA_SIZES = 64 }; /* powers of two */
 
 typedef struct gc_arena {
     int rehearsing;
     int failed;              /* no memory for the list of pieces */
     gc_piece *pieces;        /* in the order in which they are taken */
     size_t count, capacity;
-    size_t out;              /* rehearsing: the last taken of those that are out, by number + 1 */
+    size_t first;            /* rehearsing: the piece at the lowest offset, by number + 1, or 0 */
+    /* Rehearsing: the piece before which no gap has 2^i bytes, by number + 1, or 0. */
+    size_t full[GC_ARENA_SIZES];
     size_t next;             /* performing: the piece to be taken next */
     size_t bytes;            /* that all of them need */
     char *memory;
@@ -34,8 +39,8 @@ int gc_arena_perform(gc_arena *arena, size_t besides);
 void gc_arena_again(gc_arena *arena);
 void gc_arena_end(gc_arena *arena);
 
-/* A piece, aligned to GC_ALIGNMENT; never NULL. In the rehearsal an address that tells pieces
- * apart, and not to be read or written. */
+/* A piece, aligned to GC_ALIGNMENT; never NULL. In the rehearsal an address that identifies the
+ * piece, and must not be read or written. */
 void *gc_arena_take(gc_arena *arena, size_t bytes);
 void gc_arena_give(gc_arena *arena, const void *piece); /* NULL is fine */
 

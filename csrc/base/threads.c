@@ -3,15 +3,17 @@
  *
  * A fork copies the calling thread alone: the child starts with no workers, and makes its own
  * when it needs them. */
-#define _POSIX_C_SOURCE 200112L /* sigset_t */
+#define _POSIX_C_SOURCE 200809L /* sigset_t, recursive mutexes */
 #include "base/threads.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/processors.h"
+#include "base/watch.h"
 #include "gradcam.h"
 
 enum { MOST_THREADS = 256 };
@@ -28,24 +30,33 @@ static struct {
     gc_part run;
     void *work;
     size_t parts;
+    gc_watch *watch;         /* of the caller */
 } pool = {.busy = PTHREAD_MUTEX_INITIALIZER,
           .mutex = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
           .done = PTHREAD_COND_INITIALIZER};
 
-static pthread_mutex_t locks[GC_LOCKS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER,
-                                          PTHREAD_MUTEX_INITIALIZER};
+static pthread_mutex_t locks[GC_LOCKS];
 
 static atomic_size_t next_part;
 static atomic_int threads_wanted; /* 0: not decided yet */
 
 /* ---- Locks, and a fork ------------------------------------------------------------------- */
 
+static void make_locks(void)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+    for (int i = 0; i < GC_LOCKS; i++)
+        pthread_mutex_init(&locks[i], &attributes);
+    pthread_mutexattr_destroy(&attributes);
+}
+
 /* In the child of a fork. */
 static void start_anew(void)
 {
-    for (int i = 0; i < GC_LOCKS; i++)
-        pthread_mutex_init(&locks[i], NULL);
+    make_locks();
     pool.started = pool.running = 0;
     gc_forget_processors();
     pthread_mutex_init(&pool.busy, NULL);
@@ -72,6 +83,7 @@ static void after_fork(void)
 
 static void prepare_for_fork_once(void)
 {
+    make_locks();
     pthread_atfork(before_fork, after_fork, start_anew);
 }
 
@@ -85,6 +97,33 @@ void gc_lock(gc_lock_name name)
 {
     prepare_for_fork();
     pthread_mutex_lock(&locks[name]);
+}
+
+/* Wait for a lock, but not for long; whether it was taken. */
+static int wait_for(pthread_mutex_t *lock)
+{
+#if defined(__APPLE__) /* which has no pthread_mutex_timedlock */
+    const struct timespec pause = {.tv_nsec = 1000000};
+    nanosleep(&pause, NULL);
+    return pthread_mutex_trylock(lock) == 0;
+#else
+    const long wait = 20000000, second = 1000000000;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += wait;
+    until.tv_sec += until.tv_nsec / second;
+    until.tv_nsec %= second;
+    return pthread_mutex_timedlock(lock, &until) == 0;
+#endif
+}
+
+int gc_lock_or_stop(gc_lock_name name)
+{
+    prepare_for_fork();
+    while (pthread_mutex_trylock(&locks[name]) != 0 && !wait_for(&locks[name]))
+        if (gc_should_stop())
+            return 0;
+    return 1;
 }
 
 void gc_unlock(gc_lock_name name)
@@ -134,7 +173,7 @@ void gc_set_threads(int threads)
 
 static void take_parts(gc_part run, void *work, size_t parts, size_t worker)
 {
-    for (;;) {
+    while (!gc_should_stop()) {
         const size_t part = atomic_fetch_add_explicit(&next_part, 1, memory_order_relaxed);
         if (part >= parts)
             return;
@@ -158,8 +197,10 @@ static void *worker_main(void *argument)
         const gc_part run = pool.run;
         void *work = pool.work;
         const size_t parts = pool.parts;
+        gc_help(pool.watch);
         pthread_mutex_unlock(&pool.mutex);
         take_parts(run, work, parts, worker);
+        gc_help(NULL); /* the caller's watch may be gone after this round */
         pthread_mutex_lock(&pool.mutex);
         if (--pool.running == 0)
             pthread_cond_signal(&pool.done);
@@ -194,7 +235,7 @@ static void start_workers(size_t wanted)
 
 static void run_alone(size_t parts, gc_part run, void *work)
 {
-    for (size_t part = 0; part < parts; part++)
+    for (size_t part = 0; part < parts && !gc_should_stop(); part++)
         run(work, part, 0);
 }
 
@@ -209,6 +250,7 @@ void gc_parallel(size_t workers, size_t parts, gc_part run, void *work)
     pool.run = run;
     pool.work = work;
     pool.parts = parts;
+    pool.watch = gc_current_watch();
     pool.round++;
     start_workers(useful - 1);
     pool.invited = pool.started < useful - 1 ? pool.started : useful - 1;
@@ -220,7 +262,7 @@ void gc_parallel(size_t workers, size_t parts, gc_part run, void *work)
 
     take_parts(run, work, parts, 0);
 
-    /* All parts are taken: wait for those that others have begun, but for no one to wake up. */
+    /* All parts are taken, or no more are to be: wait for those that others have begun, but for no one to wake up. */
     pthread_mutex_lock(&pool.mutex);
     pool.open = 0;
     while (pool.running > 0)

@@ -12,9 +12,9 @@
  * allowed, by which it finds scratch memory of its own. */
 typedef void (*gc_part)(void *work, size_t part, size_t worker);
 
-/* Run parts 0 .. parts - 1 on at most `workers` threads and return when all are done. The calling
- * thread is worker 0. While the pool is busy with another caller's work, this one's runs on its
- * own thread alone. */
+/* Run parts 0 .. parts - 1 on at most `workers` threads and return when all are done, or, if the
+ * call is to end early (base/watch.h), when none is running. The calling thread is worker 0. While
+ * the pool is busy with another caller's work, this one's runs on its own thread alone. */
 void gc_parallel(size_t workers, size_t parts, gc_part run, void *work);
 
 /* The locks of the core. A child process finds them open, whoever held them in its parent. */
@@ -25,7 +25,10 @@ typedef enum gc_lock_name {
     GC_LOCKS
 } gc_lock_name;
 
+/* A thread that holds a lock may take it again: a watch (base/watch.h) may make other calls. */
 void gc_lock(gc_lock_name name);
+/* 0, without the lock, if the call is to end early while another thread holds it. */
+int gc_lock_or_stop(gc_lock_name name);
 void gc_unlock(gc_lock_name name);
 
 #endif

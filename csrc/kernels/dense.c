@@ -305,15 +305,15 @@ GC_INLINE void add_groups(const gc_dense *d, gc_storage storage, tile *t, size_t
     const int single = d->batch == 1 && d->sets <= VECTORS;
     const size_t rows = single ? MOST_ROWS : FEW_ROWS;
     t->w = weight_at(storage, w, first);
-    t->dy_stride = d->batch * d->out;
+    t->dy_stride = d->stride * d->out;
     for (size_t r = 0; r < d->out; r += rows)
         for (size_t i = 0; i < d->batch; i++)
             for (size_t set = 0; set < d->sets; set += t->vectors) {
-                const size_t vector = set * d->batch + i;
+                const size_t vector = set * d->stride + i;
                 t->vectors = group_size(d->sets - set);
                 t->dy = dy + vector * d->out;
                 add_tile(d, storage, t, r, d->out - r < rows ? d->out : r + rows,
-                         d->batch * d->in, dx + vector * d->in + first);
+                         d->stride * d->in, dx + vector * d->in + first);
             }
 }
 

@@ -81,6 +81,7 @@ typedef struct gc_direct {
 typedef struct gc_dense {
     gc_storage storage;
     size_t in, out, sets, batch;
+    size_t stride; /* backward: vectors from a set to the next, of which `batch` take part */
 } gc_dense;
 
 /* What the kernel `peak` works on: a multiple of what each level holds in its registers. */
@@ -106,7 +107,10 @@ typedef struct gc_winograd_kernels {
  * average_pool_forward, average_pool_backward: one plane; the latter adds to dx.
  * accumulate: y += x.
  * affine: y = scale * x + shift; y may be x.
- * softmax_forward, softmax_backward: over one vector; dx_i = y_i (dy_i - sum_j dy_j y_j).
+ * softmax_forward, softmax_backward: over one vector; dx_i = y_i (dy_i - sum_j dy_j y_j), y from x;
+ *   dx may be dy.
+ * sigmoid_forward, sigmoid_backward: y = 1 / (1 + exp(-x)); dx = dy y (1 - y), y from x; dx may be
+ *   dy.
  * channel_mean: out[i] = mean of maps[i][0 .. positions).
  * weighted_sum: out[p] = sum over channels of weights[c] * maps[c][p].
  * resize: one plane through the taps of its rows and columns; 0 where both weights of a tap are.
@@ -155,7 +159,9 @@ typedef struct gc_winograd_kernels {
     X(accumulate, (size_t count, const float *x, float *y))                                   \
     X(affine, (size_t count, float scale, float shift, const float *x, float *y))             \
     X(softmax_forward, (size_t count, const float *x, float *y))                              \
-    X(softmax_backward, (size_t count, const float *y, const float *dy, float *dx))           \
+    X(softmax_backward, (size_t count, const float *x, const float *dy, float *dx))           \
+    X(sigmoid_forward, (size_t count, const float *x, float *y))                              \
+    X(sigmoid_backward, (size_t count, const float *x, const float *dy, float *dx))           \
     X(channel_mean, (size_t count, size_t positions, const float *maps, float *out))          \
     X(weighted_sum, (size_t channels, size_t positions, const float *weights,                 \
                      const float *maps, float *out))                                          \

@@ -1,4 +1,5 @@
-/* pointwise.c: sums, per-channel affine maps, the softmax, and the test for finite values. */
+/* pointwise.c: sums, per-channel affine maps, the softmax, the sigmoid, and the test for finite
+ * values. */
 #include <math.h>
 #include <string.h>
 
@@ -32,14 +33,42 @@ void GC_KERNEL(softmax_forward)(size_t count, const float *x, float *y)
         y[i] *= scale;
 }
 
-/* dx_i = y_i (dy_i - sum_j dy_j y_j). */
-void GC_KERNEL(softmax_backward)(size_t count, const float *y, const float *dy, float *dx)
+/* dx_i = y_i (dy_i - sum_j dy_j y_j). If one y_k is close to 1, dy_k and the sum are nearly equal,
+ * and y_k may be rounded to 1. So dy_k is subtracted from every dy first, which changes no dx_i; the
+ * sum then consists of the small terms alone, and y is computed from x in double. */
+void GC_KERNEL(softmax_backward)(size_t count, const float *x, const float *dy, float *dx)
 {
-    double dot = 0.0;
+    size_t top = 0;
+    for (size_t i = 1; i < count; i++)
+        top = x[i] > x[top] ? i : top;
+    const double maximum = x[top], shift = dy[top];
+    double sum = 0.0, dot = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        const double e = exp(x[i] - maximum);
+        sum += e;
+        dot += e * (dy[i] - shift);
+    }
+    const double mean = dot / sum;
     for (size_t i = 0; i < count; i++)
-        dot += (double)y[i] * dy[i];
-    for (size_t i = 0; i < count; i++)
-        dx[i] = (float)(y[i] * (dy[i] - dot));
+        dx[i] = (float)(exp(x[i] - maximum) / sum * (dy[i] - shift - mean));
+}
+
+/* y = 1 / (1 + exp(-x)), with an exponential that cannot overflow: of -|x|. */
+void GC_KERNEL(sigmoid_forward)(size_t count, const float *x, float *y)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double e = exp(-fabs((double)x[i]));
+        y[i] = (float)((x[i] < 0.0f ? e : 1.0) / (1.0 + e));
+    }
+}
+
+/* dx = dy y (1 - y) = dy e / (1 + e)^2, e = exp(-|x|), where nothing is subtracted. */
+void GC_KERNEL(sigmoid_backward)(size_t count, const float *x, const float *dy, float *dx)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double e = exp(-fabs((double)x[i]));
+        dx[i] = (float)(dy[i] * (e / ((1.0 + e) * (1.0 + e))));
+    }
 }
 
 /* A float is NaN or infinite when all its exponent bits are set. */

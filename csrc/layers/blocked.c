@@ -5,7 +5,7 @@
 
 #include "base/threads.h"
 
-enum { TILE = 4, PLANES = 16 }; /* side of a tile; planes that a thread zeroes at a time */
+enum { TILE = 4 }; /* side of a tile */
 
 gc_blocked gc_blocked_of(gc_shape shape, gc_engine engine)
 {
@@ -39,7 +39,7 @@ typedef struct work {
     gc_engine engine;
     gc_blocked shape;
     size_t channels, height, width; /* height, width: of what lies inside the border */
-    size_t planes;
+    size_t planes, share; /* share: rows of a part */
     const float *from;
     float *to;
 } work;
@@ -49,26 +49,39 @@ static size_t floats_of_plane(const work *w)
     return w->shape.rows * w->shape.columns * w->engine.kernels->width;
 }
 
-static void zero_border(const work *w, float *plane)
+/* What lies outside the map in row y of a plane, border included. */
+static void zero_outside(const work *w, size_t y, float *row)
 {
-    const size_t lanes = w->engine.kernels->width, row = w->shape.columns * lanes;
+    const size_t lanes = w->engine.kernels->width, floats = w->shape.columns * lanes;
     const size_t right = (w->width + 1) * lanes;
-    memset(plane, 0, row * sizeof *plane);
-    for (size_t y = 1; y <= w->height; y++) {
-        memset(plane + y * row, 0, lanes * sizeof *plane);
-        memset(plane + y * row + right, 0, (row - right) * sizeof *plane);
+    if (y == 0 || y > w->height) {
+        memset(row, 0, floats * sizeof *row);
+        return;
     }
-    memset(plane + (w->height + 1) * row, 0,
-           (w->shape.rows - w->height - 1) * row * sizeof *plane);
+    memset(row, 0, lanes * sizeof *row);
+    memset(row + right, 0, (floats - right) * sizeof *row);
 }
 
+static void zero_border(const work *w, float *plane)
+{
+    for (size_t y = 0; y < w->shape.rows; y++)
+        zero_outside(w, y, plane + y * w->shape.columns * w->engine.kernels->width);
+}
+
+/* Some rows of all planes. */
 static void zero_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const work *w = argument;
-    for (size_t i = part * PLANES; i < (part + 1) * PLANES && i < w->planes; i++)
-        zero_border(w, w->to + i * floats_of_plane(w));
+    const size_t end = gc_least((part + 1) * w->share, w->planes * w->shape.rows);
+    for (size_t row = part * w->share; row < end; row++)
+        zero_outside(w, row % w->shape.rows,
+                     w->to + row * w->shape.columns * w->engine.kernels->width);
 }
+
+/* The first to write to fresh memory waits for its pages to be cleared: parts are rows of about so
+ * many floats. */
+enum { PART = 1 << 20 };
 
 void gc_zero_borders(gc_engine engine, size_t count, const gc_blocked *shape, size_t height,
                      size_t width, float *maps)
@@ -78,8 +91,9 @@ void gc_zero_borders(gc_engine engine, size_t count, const gc_blocked *shape, si
               .height = height,
               .width = width,
               .planes = count * shape->blocks,
+              .share = PART / (shape->columns * engine.kernels->width) + 1,
               .to = maps};
-    gc_parallel(engine.workers, gc_divide_up(w.planes, PLANES), zero_part, &w);
+    gc_parallel(engine.workers, gc_divide_up(w.planes * shape->rows, w.share), zero_part, &w);
 }
 
 /* Where a block's planes lie in plain maps, and how many there are. */

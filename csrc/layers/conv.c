@@ -11,11 +11,11 @@
  * follows, the ReLU and its bits while the block is there. Backward, pixels belong to several
  * blocks, so threads share out the product and then the channels of one block after the other.
  * A 1x1 kernel of stride 1 without padding needs no columns: its map is the matrix already. */
-#include <string.h>
-
 #include "base/status.h"
 #include "base/threads.h"
+#include "base/watch.h"
 #include "kernels/kernels.h"
+#include "layers/copy.h"
 #include "layers/direct.h"
 #include "layers/layer.h"
 #include "layers/sgemm.h"
@@ -252,9 +252,9 @@ static void product_forward(const gc_layer *layer, const gc_forward_step *step)
     r.relu = step->fused.relu;
     r.bits = step->fused.bits;
     const size_t blocks = gc_divide_up(r.positions, r.block);
-    const size_t workers = gc_blas_begin(step->engine);
-    gc_parallel(workers, step->count * c->groups * blocks, forward_part, &r);
-    gc_blas_end();
+    const gc_blas blas = gc_blas_begin(step->engine);
+    gc_parallel(blas.workers, step->count * c->groups * blocks, forward_part, &r);
+    gc_blas_end(blas);
 }
 
 /* The columns of one channel of a block, back to the pixels of that channel. */
@@ -277,9 +277,8 @@ static void backward_group(run *r, const float *weight)
                  r->positions, r->to, r->positions);
         return;
     }
-    memset(r->to, 0,
-           r->window.channels * r->window.height * r->window.width * sizeof *r->to);
-    for (r->first = 0; r->first < r->positions; r->first += r->block) {
+    gc_zero_floats(r->engine, r->window.channels * r->window.height * r->window.width, r->to);
+    for (r->first = 0; r->first < r->positions && !gc_should_stop(); r->first += r->block) {
         r->count = gc_least(r->positions - r->first, r->block);
         gc_sgemm(r->engine, 1, 0, r->rows, r->count, r->channels, weight, r->rows,
                  r->from + r->first, r->positions, r->columns, r->count);
@@ -294,7 +293,8 @@ static void product_backward(const gc_layer *layer, const gc_backward_step *step
     r.block = backward_block(c, step->out);
     r.from = step->dy;
     r.to = step->dx[0];
-    for (size_t group = 0; group < step->count * c->groups; group++) {
+    const size_t groups = step->count * c->groups;
+    for (size_t group = 0; group < groups && !gc_should_stop(); group++) {
         backward_group(&r, weight_of(&r, group));
         r.from += r.channels * r.positions;
         r.to += r.window.channels * r.window.height * r.window.width;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/threads.h"
+#include "base/watch.h"
 #include "layers/blocked.h"
 
 enum { FEW_CHANNELS = 8, LEAST_OUTPUTS = 8, MOST_TAPS = 1024, STRIP = 8 };
@@ -174,7 +175,7 @@ static void forward_strip(void *argument, size_t part, size_t worker)
     const size_t map = out->blocks * out->rows * out->columns * p->engine.kernels->width;
     float *rows = r->rows + worker * p->rows;
     copy_rows(r, image, first, rows);
-    for (size_t y = first; y < end; y++)
+    for (size_t y = first; y < end && !gc_should_stop(); y++)
         forward_row(r, image, y, rows + (y - first) * p->conv->stride[0] * p->padded_width,
                     r->to + image * map, y + 1, out->rows, r->bits);
 }
@@ -322,7 +323,7 @@ static void backward_strip(void *argument, size_t part, size_t worker)
     float *taps = r->rows + worker * p->rows, *sums = r->sums + worker * p->sums;
     size_t begin, end;
     touching_rows(p, first, &begin, &end);
-    for (size_t y = begin; y < end; y++)
+    for (size_t y = begin; y < end && !gc_should_stop(); y++)
         p->engine.kernels->direct_backward(
             out->width, out->blocks, out->rows * out->columns * lanes, p->tap_pairs,
             r->from + ((image * out->blocks * out->rows + y + 1) * out->columns + 1) * lanes,

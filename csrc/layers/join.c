@@ -1,10 +1,8 @@
 /* join.c: the layers that only pass values on: the input, flatten, dropout at inference, the
  * sum of maps, and their concatenation along the channels. */
-#include <string.h>
-
 #include "base/status.h"
-#include "kernels/kernels.h"
 #include "layers/blocked.h"
+#include "layers/copy.h"
 
 size_t gc_no_record(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_layout writes,
                     gc_engine engine)
@@ -56,18 +54,18 @@ static gc_layouts layouts_as_given(const gc_layer *layer, const gc_shape *in, gc
 static void pass_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     (void)layer;
-    memcpy(step->y, step->x[0],
-           step->count * gc_map_floats(step->out, step->layouts.writes, step->engine)
-               * sizeof(float));
+    gc_copy_floats(step->engine,
+                   step->count * gc_map_floats(step->out, step->layouts.writes, step->engine),
+                   step->x[0], step->y);
 }
 
 static void pass_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     (void)layer;
     if (step->dx[0] != step->dy)
-        memcpy(step->dx[0], step->dy,
-               step->count * gc_map_floats(step->out, step->layouts.writes, step->engine)
-                   * sizeof(float));
+        gc_copy_floats(step->engine,
+                       step->count * gc_map_floats(step->out, step->layouts.writes, step->engine),
+                       step->dy, step->dx[0]);
 }
 
 static gc_status sum_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
@@ -87,17 +85,15 @@ static gc_status sum_shape(const gc_layer *layer, const gc_shape *in, gc_shape *
 
 static void sum_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    const size_t size = step->count * gc_values(step->out);
-    memcpy(step->y, step->x[0], size * sizeof(float));
-    for (size_t i = 1; i < layer->input_count; i++)
-        step->engine.kernels->accumulate(size, step->x[i], step->y);
+    gc_add_floats(step->engine, step->count * gc_values(step->out), layer->input_count, step->x,
+                  step->y);
 }
 
 static void sum_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     for (size_t i = 0; i < layer->input_count; i++)
         if (step->dx[i] != NULL)
-            memcpy(step->dx[i], step->dy, step->count * gc_values(step->out) * sizeof(float));
+            gc_copy_floats(step->engine, step->count * gc_values(step->out), step->dy, step->dx[i]);
 }
 
 static gc_status concatenation_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
@@ -122,7 +118,7 @@ static void concatenation_forward(const gc_layer *layer, const gc_forward_step *
     for (size_t n = 0; n < step->count; n++)
         for (size_t i = 0; i < layer->input_count; i++) {
             const size_t size = gc_values(step->in[i]);
-            memcpy(y, step->x[i] + n * size, size * sizeof(float));
+            gc_copy_floats(step->engine, size, step->x[i] + n * size, y);
             y += size;
         }
 }
@@ -134,7 +130,7 @@ static void concatenation_backward(const gc_layer *layer, const gc_backward_step
         for (size_t i = 0; i < layer->input_count; i++) {
             const size_t size = gc_values(step->in[i]);
             if (step->dx[i] != NULL)
-                memcpy(step->dx[i] + n * size, dy, size * sizeof(float));
+                gc_copy_floats(step->engine, size, dy, step->dx[i] + n * size);
             dy += size;
         }
 }

@@ -105,8 +105,8 @@ typedef struct gc_layer_type {
     /* Bytes for `count` images, forward or backward; never more for fewer images. */
     size_t (*scratch_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out,
                             size_t count, int backward, gc_engine engine);
-    /* Make what a direction needs besides scratch, at its first use; 0: no memory. May be
-     * NULL. Several threads may call it at once. */
+    /* Make what a direction needs besides scratch, at its first use; 0: no memory, or the call is
+     * to end early. May be NULL. Several threads may call it at once. */
     int (*prepare)(const gc_layer *layer, gc_engine engine, int backward);
     void (*forward)(const gc_layer *layer, const gc_forward_step *step);
     void (*backward)(const gc_layer *layer, const gc_backward_step *step);
@@ -135,7 +135,7 @@ struct gc_layer {
 
 extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_relu_layer,
     gc_max_pool_layer, gc_average_pool_layer, gc_adaptive_average_pool_layer, gc_affine_layer,
-    gc_softmax_layer, gc_flatten_layer, gc_dropout_layer, gc_sum_layer,
+    gc_softmax_layer, gc_sigmoid_layer, gc_flatten_layer, gc_dropout_layer, gc_sum_layer,
     gc_concatenation_layer;
 
 /* For layers that record nothing, or need no scratch. */

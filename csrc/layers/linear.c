@@ -6,9 +6,12 @@
 
 #include "base/status.h"
 #include "base/threads.h"
+#include "base/watch.h"
 
 /* What one thread takes at a time. */
 enum { ROWS = 32, SHARES = 8, LEAST_COLUMNS = 1024 };
+enum { MIN_VECTORS = 48 };
+static const double MAX_PRODUCTS = 5e8; /* between two questions whether to stop */
 
 static gc_status linear_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                               gc_error *error)
@@ -86,13 +89,34 @@ typedef struct backward_run {
     size_t columns; /* of a part */
 } backward_run;
 
+/* Vectors between two questions whether to stop; so many that weights are seldom read again. */
+static size_t vectors_at_a_time(const backward_run *b)
+{
+    const double most = MAX_PRODUCTS / ((double)b->dense->out * (double)b->columns);
+    return most < MIN_VECTORS ? MIN_VECTORS : most < 1e9 ? (size_t)most : (size_t)1000000000;
+}
+
+/* Some columns of some images of some sets. */
+static void some_vectors(const backward_run *b, size_t first, const gc_dense *part, size_t vector)
+{
+    b->kernels->dense_backward(part, first, gc_least(b->dense->in - first, b->columns), b->weight,
+                               b->dy + vector * part->out, b->dx + vector * part->in);
+}
+
 static void some_columns(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const backward_run *b = argument;
-    const size_t first = part * b->columns;
-    b->kernels->dense_backward(b->dense, first, gc_least(b->dense->in - first, b->columns),
-                               b->weight, b->dy, b->dx);
+    const gc_dense *d = b->dense;
+    const size_t most = vectors_at_a_time(b);
+    const size_t images = gc_least(d->batch, most), sets = gc_least(d->sets, most / images);
+    gc_dense some = *d;
+    for (size_t set = 0; set < d->sets; set += sets)
+        for (size_t image = 0; image < d->batch && !gc_should_stop(); image += images) {
+            some.sets = gc_least(d->sets - set, sets);
+            some.batch = gc_least(d->batch - image, images);
+            some_vectors(b, part * b->columns, &some, set * d->stride + image);
+        }
 }
 
 /* Long pieces of rows, which memory gives faster, but enough of them to share out. */
@@ -122,7 +146,8 @@ static void linear_backward(const gc_layer *layer, const gc_backward_step *step)
                             .in = layer->linear.in,
                             .out = layer->linear.out,
                             .sets = one_each ? step->batch : step->count / step->batch,
-                            .batch = one_each ? 1 : step->batch};
+                            .batch = one_each ? 1 : step->batch,
+                            .stride = one_each ? 1 : step->batch};
     gc_dense_gradient(step->engine, &dense, layer->linear.weight, step->dy, step->dx[0]);
 }
 

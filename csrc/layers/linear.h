@@ -16,7 +16,8 @@ typedef struct gc_weight_sums gc_weight_sums;
 gc_weight_sums *gc_weight_sums_new(void); /* NULL: no memory */
 void gc_weight_sums_free(gc_weight_sums *sums);
 
-/* S [out][in / positions], made at its first use; NULL: no memory. `positions` divides the
+/* S [out][in / positions], made at its first use; NULL: no memory, or the call is to end early.
+ * `positions` divides the
  * layer's inputs. Several threads may call it at once. */
 const float *gc_weight_sums_of(const gc_layer *layer, size_t positions, gc_engine engine);
 

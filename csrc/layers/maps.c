@@ -5,23 +5,59 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/threads.h"
+#include "base/watch.h"
 #include "kernels/kernels.h"
 #include "layers/layer.h"
 
-enum { SEARCH_PART = 1 << 18 }; /* values: 1 MB */
+enum { PART = 1 << 18 }; /* values that a thread takes at a time: 1 MB */
+
+/* Maps shared out among threads. */
+typedef struct maps_work {
+    const gc_kernels *kernels;
+    size_t count, share; /* maps; maps of a part */
+    size_t channels, positions;
+    const float *weights, *maps;
+    float *out;
+} maps_work;
+
+static void some_means(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const maps_work *w = argument;
+    const size_t first = part * w->share;
+    w->kernels->channel_mean(gc_least(w->count - first, w->share), w->positions,
+                             w->maps + first * w->positions, w->out + first);
+}
 
 void gc_channel_mean(size_t count, size_t positions, const float *maps, float *out)
 {
-    gc_kernels_active()->channel_mean(count, positions, maps, out);
+    maps_work w = {.kernels = gc_kernels_active(),
+                   .count = count,
+                   .share = positions < PART ? PART / positions : 1,
+                   .positions = positions,
+                   .maps = maps,
+                   .out = out};
+    gc_parallel((size_t)gc_threads(), gc_divide_up(count, w.share), some_means, &w);
+}
+
+static void one_weighted_sum(void *argument, size_t n, size_t worker)
+{
+    (void)worker;
+    const maps_work *w = argument;
+    w->kernels->weighted_sum(w->channels, w->positions, w->weights + n * w->channels,
+                             w->maps + n * w->channels * w->positions, w->out + n * w->positions);
 }
 
 void gc_weighted_sum(size_t batch, size_t channels, size_t positions, const float *weights,
                      const float *maps, float *out)
 {
-    for (size_t n = 0; n < batch; n++)
-        gc_kernels_active()->weighted_sum(channels, positions, weights + n * channels,
-                                          maps + n * channels * positions,
-                                          out + n * positions);
+    maps_work w = {.kernels = gc_kernels_active(),
+                   .channels = channels,
+                   .positions = positions,
+                   .weights = weights,
+                   .maps = maps,
+                   .out = out};
+    gc_parallel((size_t)gc_threads(), batch, one_weighted_sum, &w);
 }
 
 typedef struct search {
@@ -35,11 +71,11 @@ static void search_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     search *s = argument;
-    const size_t first = part * SEARCH_PART, left = s->count - first;
+    const size_t first = part * PART, left = s->count - first;
     int finite;
     if (!atomic_load_explicit(&s->finite, memory_order_relaxed))
         return;
-    s->kernels->all_finite(gc_least(left, SEARCH_PART), s->values + first * sizeof(float),
+    s->kernels->all_finite(gc_least(left, PART), s->values + first * sizeof(float),
                            &finite);
     if (!finite)
         atomic_store_explicit(&s->finite, 0, memory_order_relaxed);
@@ -49,7 +85,7 @@ int gc_all_finite(size_t count, const void *values)
 {
     search s = {.kernels = gc_kernels_active(), .count = count, .values = values};
     atomic_init(&s.finite, 1);
-    gc_parallel((size_t)gc_threads(), gc_divide_up(count, SEARCH_PART), search_part, &s);
+    gc_parallel((size_t)gc_threads(), gc_divide_up(count, PART), search_part, &s);
     return atomic_load(&s.finite);
 }
 
@@ -99,6 +135,25 @@ static gc_status check_resize(size_t height, size_t width, size_t out_height, si
     return GC_OK;
 }
 
+typedef struct resizing {
+    const gc_kernels *kernels;
+    size_t height, width, out_height, out_width, band; /* band: output rows of a part */
+    const gc_tap *rows, *columns;
+    const float *maps;
+    float *out;
+} resizing;
+
+static void resize_rows(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const resizing *r = argument;
+    const size_t bands = gc_divide_up(r->out_height, r->band);
+    const size_t map = part / bands, first = part % bands * r->band;
+    r->kernels->resize(r->width, gc_least(r->out_height - first, r->band), r->out_width,
+                       r->rows + first, r->columns, r->maps + map * r->height * r->width,
+                       r->out + (map * r->out_height + first) * r->out_width);
+}
+
 gc_status gc_resize(size_t count, size_t height, size_t width, const float *maps,
                     size_t out_height, size_t out_width, gc_resize_method method,
                     const double *region, float *out, gc_error *error)
@@ -120,10 +175,17 @@ gc_status gc_resize(size_t count, size_t height, size_t width, const float *maps
         rows[i] = make_tap(i, height, region[0], region[2], method);
     for (size_t j = 0; j < out_width; j++)
         columns[j] = make_tap(j, width, region[1], region[3], method);
-    for (size_t i = 0; i < count; i++)
-        gc_kernels_active()->resize(width, out_height, out_width, rows, columns,
-                                    maps + i * height * width,
-                                    out + i * out_height * out_width);
+    resizing r = {.kernels = gc_kernels_active(),
+                  .height = height,
+                  .width = width,
+                  .out_height = out_height,
+                  .out_width = out_width,
+                  .band = gc_divide_up(PART, out_width),
+                  .rows = rows,
+                  .columns = columns,
+                  .maps = maps,
+                  .out = out};
+    gc_parallel((size_t)gc_threads(), count * gc_divide_up(out_height, r.band), resize_rows, &r);
     gc_free(rows);
-    return GC_OK;
+    return gc_stopped() ? gc_fail_interrupted(error) : GC_OK;
 }

@@ -1,10 +1,8 @@
 /* pointwise.c: the layers that work on one value, or one vector, at a time: the per-channel
- * affine map that batch normalisation is at inference, and the softmax. */
-#include <string.h>
-
+ * affine map that batch normalisation is at inference, the softmax, and the sigmoid. */
 #include "base/status.h"
-#include "kernels/kernels.h"
-#include "layers/layer.h"
+#include "base/threads.h"
+#include "layers/copy.h"
 
 static gc_status affine_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                               gc_error *error)
@@ -17,22 +15,88 @@ static gc_status affine_shape(const gc_layer *layer, const gc_shape *in, gc_shap
     return GC_OK;
 }
 
+/* The vectors, or planes, of a step, shared out among threads. */
+typedef struct rows {
+    const gc_kernels *kernels;
+    const gc_layer *layer;
+    size_t count, length;
+    size_t recorded; /* row i belongs to row i % recorded of the record */
+    size_t share;    /* rows of a part */
+    const float *from, *shift, *record;
+    float *to;
+} rows;
+
+enum { PART = 1 << 14 }; /* values of a part, about */
+
+static void share_out(gc_engine engine, gc_part some, rows r)
+{
+    r.kernels = engine.kernels;
+    r.share = r.length < PART ? PART / r.length : 1;
+    gc_parallel(engine.workers, gc_divide_up(r.count, r.share), some, &r);
+}
+
+static size_t end_of_part(const rows *r, size_t part)
+{
+    return gc_least((part + 1) * r->share, r->count);
+}
+
+/* A part of one row: where it begins in the rows, and its length. */
+static size_t piece_of_row(const rows *r, size_t part, size_t *count)
+{
+    const size_t pieces = gc_divide_up(r->length, PART), first = part % pieces * PART;
+    *count = gc_least(r->length - first, PART);
+    return part / pieces * r->length + first;
+}
+
+static rows forward_rows(const gc_forward_step *step)
+{
+    return (rows){.count = step->count,
+                  .length = gc_values(step->out),
+                  .from = step->x[0],
+                  .to = step->y};
+}
+
+static rows backward_rows(const gc_backward_step *step)
+{
+    return (rows){.count = step->count,
+                  .length = gc_values(step->out),
+                  .recorded = step->batch,
+                  .from = step->dy,
+                  .record = step->record,
+                  .to = step->dx[0]};
+}
+
+static void some_affine(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const rows *r = argument;
+    for (size_t i = part * r->share; i < end_of_part(r, part); i++) {
+        const size_t c = i % r->layer->channels;
+        r->kernels->affine(r->length, r->layer->weight[c],
+                           r->shift == NULL ? 0.0f : r->shift[c], r->from + i * r->length,
+                           r->to + i * r->length);
+    }
+}
+
 static void affine_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    const size_t positions = gc_positions(step->out);
-    for (size_t i = 0; i < step->count * layer->channels; i++) {
-        const size_t c = i % layer->channels;
-        step->engine.kernels->affine(positions, layer->weight[c], layer->bias[c],
-                                    step->x[0] + i * positions, step->y + i * positions);
-    }
+    share_out(step->engine, some_affine,
+              (rows){.layer = layer,
+                     .count = step->count * layer->channels,
+                     .length = gc_positions(step->out),
+                     .from = step->x[0],
+                     .shift = layer->bias,
+                     .to = step->y});
 }
 
 static void affine_backward(const gc_layer *layer, const gc_backward_step *step)
 {
-    const size_t positions = gc_positions(step->out);
-    for (size_t i = 0; i < step->count * layer->channels; i++)
-        step->engine.kernels->affine(positions, layer->weight[i % layer->channels], 0.0f,
-                                    step->dy + i * positions, step->dx[0] + i * positions);
+    share_out(step->engine, some_affine,
+              (rows){.layer = layer,
+                     .count = step->count * layer->channels,
+                     .length = gc_positions(step->out),
+                     .from = step->dy,
+                     .to = step->dx[0]});
 }
 
 const gc_layer_type gc_affine_layer = {
@@ -54,9 +118,10 @@ static gc_status softmax_shape(const gc_layer *layer, const gc_shape *in, gc_sha
     return gc_same_shape(layer, in, out, error);
 }
 
-/* Its record is its output. */
-static size_t softmax_record_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
-                                   gc_layout writes, gc_engine engine)
+/* The record of a softmax or sigmoid is its input: from a probability that is rounded to 1, no
+ * gradient can be computed. */
+static size_t input_record_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
+                                 gc_layout writes, gc_engine engine)
 {
     (void)layer;
     (void)in;
@@ -65,32 +130,94 @@ static size_t softmax_record_bytes(const gc_layer *layer, const gc_shape *in, gc
     return gc_values(out) * sizeof(float);
 }
 
+static void some_softmax_forward(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const rows *r = argument;
+    for (size_t i = part * r->share; i < end_of_part(r, part); i++)
+        r->kernels->softmax_forward(r->length, r->from + i * r->length, r->to + i * r->length);
+}
+
+static void some_softmax_backward(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const rows *r = argument;
+    for (size_t i = part * r->share; i < end_of_part(r, part); i++)
+        r->kernels->softmax_backward(r->length, r->record + i % r->recorded * r->length,
+                                     r->from + i * r->length, r->to + i * r->length);
+}
+
 static void softmax_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     (void)layer;
-    const size_t size = gc_values(step->out);
-    for (size_t n = 0; n < step->count; n++)
-        step->engine.kernels->softmax_forward(size, step->x[0] + n * size, step->y + n * size);
+    const rows r = forward_rows(step);
+    share_out(step->engine, some_softmax_forward, r);
     if (step->record != NULL)
-        memcpy(step->record, step->y, step->count * size * sizeof(float));
+        gc_copy_floats(step->engine, r.count * r.length, r.from, step->record);
 }
 
 static void softmax_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     (void)layer;
-    const size_t size = gc_values(step->out);
-    for (size_t n = 0; n < step->count; n++)
-        step->engine.kernels->softmax_backward(
-            size, (const float *)step->record + n % step->batch * size, step->dy + n * size,
-            step->dx[0] + n * size);
+    share_out(step->engine, some_softmax_backward, backward_rows(step));
 }
 
 const gc_layer_type gc_softmax_layer = {
     .name = "softmax",
     .backward_in_place = 1,
     .shape = softmax_shape,
-    .record_bytes = softmax_record_bytes,
+    .record_bytes = input_record_bytes,
     .scratch_bytes = gc_no_scratch,
     .forward = softmax_forward,
     .backward = softmax_backward,
+};
+
+/* Some values of one image, which may be many. */
+static void some_sigmoid_forward(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const rows *r = argument;
+    size_t count;
+    const size_t offset = piece_of_row(r, part, &count);
+    r->kernels->sigmoid_forward(count, r->from + offset, r->to + offset);
+}
+
+static void some_sigmoid_backward(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const rows *r = argument;
+    size_t count;
+    const size_t offset = piece_of_row(r, part, &count);
+    r->kernels->sigmoid_backward(count, r->record + offset % (r->recorded * r->length),
+                                 r->from + offset, r->to + offset);
+}
+
+static void sigmoid_forward(const gc_layer *layer, const gc_forward_step *step)
+{
+    (void)layer;
+    rows r = forward_rows(step);
+    r.kernels = step->engine.kernels;
+    gc_parallel(step->engine.workers, r.count * gc_divide_up(r.length, PART),
+                some_sigmoid_forward, &r);
+    if (step->record != NULL)
+        gc_copy_floats(step->engine, r.count * r.length, r.from, step->record);
+}
+
+static void sigmoid_backward(const gc_layer *layer, const gc_backward_step *step)
+{
+    (void)layer;
+    rows r = backward_rows(step);
+    r.kernels = step->engine.kernels;
+    gc_parallel(step->engine.workers, r.count * gc_divide_up(r.length, PART),
+                some_sigmoid_backward, &r);
+}
+
+const gc_layer_type gc_sigmoid_layer = {
+    .name = "sigmoid",
+    .backward_in_place = 1,
+    .shape = gc_same_shape,
+    .record_bytes = input_record_bytes,
+    .scratch_bytes = gc_no_scratch,
+    .forward = sigmoid_forward,
+    .backward = sigmoid_backward,
 };

@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "base/threads.h"
+#include "base/watch.h"
 #include "layers/blocked.h"
 
 static gc_status needs_map(const gc_shape *in, gc_error *error)
@@ -140,6 +141,7 @@ typedef struct planes {
     gc_pool_plane plane;
     const gc_kernels *kernels;
     size_t count, recorded; /* plane i belongs to plane i % recorded of the record */
+    size_t band;            /* output rows between two questions whether to stop */
     const float *from;      /* x, or dy */
     float *to;              /* y, or dx */
     uint32_t *positions;    /* of max pooling, or NULL */
@@ -147,11 +149,30 @@ typedef struct planes {
 
 enum { PLANES = 8 }; /* what one thread takes at a time */
 
+static size_t longest(const gc_span *spans, size_t count)
+{
+    size_t most = 1;
+    for (size_t i = 0; i < count; i++)
+        most = spans[i].end - spans[i].begin > most ? spans[i].end - spans[i].begin : most;
+    return most;
+}
+
+/* All rows, unless windows are so large that a plane takes long. */
+static size_t rows_at_a_time(const gc_pool_plane *p)
+{
+    enum { SMALL = 16, MAX_READS = 1 << 24 };
+    const size_t window = longest(p->rows, p->out_height) * longest(p->columns, p->out_width);
+    const size_t rows = MAX_READS / window / p->out_width;
+    return window <= SMALL ? p->out_height : rows == 0 ? 1 : rows;
+}
+
 static planes forward_planes(const gc_layer *layer, const gc_forward_step *step)
 {
-    return (planes){.plane = make_plane(layer, step->in[0], step->out, step->scratch),
+    const gc_pool_plane plane = make_plane(layer, step->in[0], step->out, step->scratch);
+    return (planes){.plane = plane,
                     .kernels = step->engine.kernels,
                     .count = step->count * step->out.channels,
+                    .band = rows_at_a_time(&plane),
                     .from = step->x[0],
                     .to = step->y,
                     .positions = step->record};
@@ -159,10 +180,12 @@ static planes forward_planes(const gc_layer *layer, const gc_forward_step *step)
 
 static planes backward_planes(const gc_layer *layer, const gc_backward_step *step)
 {
-    return (planes){.plane = make_plane(layer, step->in[0], step->out, step->scratch),
+    const gc_pool_plane plane = make_plane(layer, step->in[0], step->out, step->scratch);
+    return (planes){.plane = plane,
                     .kernels = step->engine.kernels,
                     .count = step->count * step->out.channels,
                     .recorded = step->batch * step->out.channels,
+                    .band = rows_at_a_time(&plane),
                     .from = step->dy,
                     .to = step->dx[0],
                     .positions = (uint32_t *)step->record};
@@ -183,14 +206,57 @@ static size_t end_of_part(const planes *p, size_t part)
     return gc_least((part + 1) * PLANES, p->count);
 }
 
+/* Some output rows of a plane, from row `first` on. */
+static gc_pool_plane rows_of_plane(const planes *p, size_t first)
+{
+    gc_pool_plane rows = p->plane;
+    rows.rows += first;
+    rows.out_height = gc_least(rows.out_height - first, p->band);
+    return rows;
+}
+
+/* The planes of a part, and their rows a band at a time. */
+static void some_planes(const planes *p, size_t part,
+                        void (*run)(const planes *p, size_t plane, size_t row))
+{
+    for (size_t i = part * PLANES; i < end_of_part(p, part); i++)
+        for (size_t row = 0; row < p->plane.out_height; row += p->band) {
+            if (gc_should_stop())
+                return;
+            run(p, i, row);
+        }
+}
+
+static void max_forward_rows(const planes *p, size_t plane, size_t row)
+{
+    const gc_pool_plane rows = rows_of_plane(p, row);
+    const size_t offset = plane * out_positions(p) + row * p->plane.out_width;
+    p->kernels->max_pool_forward(&rows, p->from + plane * in_positions(p), p->to + offset,
+                                 p->positions == NULL ? NULL : p->positions + offset);
+}
+
+static void average_forward_rows(const planes *p, size_t plane, size_t row)
+{
+    const gc_pool_plane rows = rows_of_plane(p, row);
+    p->kernels->average_pool_forward(
+        &rows, p->from + plane * in_positions(p),
+        p->to + plane * out_positions(p) + row * p->plane.out_width);
+}
+
+static void average_backward_rows(const planes *p, size_t plane, size_t row)
+{
+    const gc_pool_plane rows = rows_of_plane(p, row);
+    const size_t in = in_positions(p);
+    if (row == 0)
+        memset(p->to + plane * in, 0, in * sizeof(float));
+    p->kernels->average_pool_backward(
+        &rows, p->from + plane * out_positions(p) + row * p->plane.out_width, p->to + plane * in);
+}
+
 static void some_max_forward(void *argument, size_t part, size_t worker)
 {
     (void)worker;
-    const planes *p = argument;
-    const size_t in = in_positions(p), out = out_positions(p);
-    for (size_t i = part * PLANES; i < end_of_part(p, part); i++)
-        p->kernels->max_pool_forward(&p->plane, p->from + i * in, p->to + i * out,
-                                     p->positions == NULL ? NULL : p->positions + i * out);
+    some_planes(argument, part, max_forward_rows);
 }
 
 static void some_max_backward(void *argument, size_t part, size_t worker)
@@ -208,21 +274,13 @@ static void some_max_backward(void *argument, size_t part, size_t worker)
 static void some_average_forward(void *argument, size_t part, size_t worker)
 {
     (void)worker;
-    const planes *p = argument;
-    const size_t in = in_positions(p), out = out_positions(p);
-    for (size_t i = part * PLANES; i < end_of_part(p, part); i++)
-        p->kernels->average_pool_forward(&p->plane, p->from + i * in, p->to + i * out);
+    some_planes(argument, part, average_forward_rows);
 }
 
 static void some_average_backward(void *argument, size_t part, size_t worker)
 {
     (void)worker;
-    const planes *p = argument;
-    const size_t in = in_positions(p), out = out_positions(p);
-    for (size_t i = part * PLANES; i < end_of_part(p, part); i++) {
-        memset(p->to + i * in, 0, in * sizeof(float));
-        p->kernels->average_pool_backward(&p->plane, p->from + i * out, p->to + i * in);
-    }
+    some_planes(argument, part, average_backward_rows);
 }
 
 static void share_out(gc_engine engine, gc_part some, planes p)

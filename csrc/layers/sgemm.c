@@ -5,6 +5,7 @@
 #include "layers/sgemm.h"
 
 #include "base/threads.h"
+#include "base/watch.h"
 
 enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112 };
 
@@ -21,28 +22,30 @@ extern void GC_BLAS(openblas_set_num_threads)(int threads);
  * would start a team for each of our threads: there its threads do the work, called from one of
  * ours. Its count of threads is the whole process's, where others may use it too: it is put back
  * after each use. */
-static int threads_before; /* guarded by the lock */
-
-size_t gc_blas_begin(gc_engine engine)
+gc_blas gc_blas_begin(gc_engine engine)
 {
     const int openmp = GC_BLAS(openblas_get_parallel)() == 2;
     const int threads = openmp ? (int)engine.workers : 1;
-    gc_lock(GC_LOCK_BLAS);
-    threads_before = GC_BLAS(openblas_get_num_threads)();
-    if (threads_before != threads)
+    if (!gc_lock_or_stop(GC_LOCK_BLAS))
+        return (gc_blas){0};
+    const gc_blas blas = {.workers = openmp ? 1 : engine.workers,
+                          .threads = GC_BLAS(openblas_get_num_threads)()};
+    if (blas.threads != threads)
         GC_BLAS(openblas_set_num_threads)(threads);
-    return openmp ? 1 : engine.workers;
+    return blas;
 }
 
-void gc_blas_end(void)
+void gc_blas_end(gc_blas blas)
 {
-    GC_BLAS(openblas_set_num_threads)(threads_before);
+    if (blas.workers == 0)
+        return;
+    GC_BLAS(openblas_set_num_threads)(blas.threads);
     gc_unlock(GC_LOCK_BLAS);
 }
 
-void gc_sgemm_alone(gc_engine engine, int transpose_a, int transpose_b, size_t m, size_t n,
-                    size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
-                    size_t ldc)
+static void multiply(gc_engine engine, int transpose_a, int transpose_b, size_t m, size_t n,
+                     size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+                     size_t ldc)
 {
     if (engine.kernels->width == 1) /* the reference level */
         gc_gemm_reference(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc);
@@ -50,6 +53,30 @@ void gc_sgemm_alone(gc_engine engine, int transpose_a, int transpose_b, size_t m
         GC_BLAS(cblas_sgemm)(ROW_MAJOR, transpose_a ? TRANSPOSE : NO_TRANSPOSE,
                              transpose_b ? TRANSPOSE : NO_TRANSPOSE, (int)m, (int)n, (int)k,
                              1.0f, a, (int)lda, b, (int)ldb, 0.0f, c, (int)ldc);
+}
+
+/* Multiplications between two questions whether to stop. Rows are cut by whole blocks of OpenBLAS's,
+ * so that every value has the same sums, in the same order. */
+static const double MAX_PRODUCTS = 1e9, MAX_REFERENCE_PRODUCTS = 5e7;
+enum { ROW_BLOCK = 256 };
+
+static size_t rows_at_a_time(gc_engine engine, size_t m, size_t n, size_t k)
+{
+    const int reference = engine.kernels->width == 1;
+    const size_t block = reference ? 1 : ROW_BLOCK;
+    const double blocks = (reference ? MAX_REFERENCE_PRODUCTS : MAX_PRODUCTS)
+                          / ((double)n * (double)k * (double)block);
+    return blocks * (double)block >= (double)m ? m : blocks < 1.0 ? block : (size_t)blocks * block;
+}
+
+void gc_sgemm_alone(gc_engine engine, int transpose_a, int transpose_b, size_t m, size_t n,
+                    size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+                    size_t ldc)
+{
+    const size_t rows = rows_at_a_time(engine, m, n, k);
+    for (size_t first = 0; first < m && !gc_should_stop(); first += rows)
+        multiply(engine, transpose_a, transpose_b, gc_least(m - first, rows), n, k,
+                 a + first * (transpose_a ? 1 : lda), lda, b, ldb, c + first * ldc, ldc);
 }
 
 /* Multiplications that a thread takes at a time, and the fewest columns of C. */
@@ -94,9 +121,9 @@ void gc_sgemm(gc_engine engine, int transpose_a, int transpose_b, size_t m, size
     p.columns = columns < LEAST_COLUMNS ? LEAST_COLUMNS
                 : columns < (double)n   ? (size_t)columns / LEAST_COLUMNS * LEAST_COLUMNS
                                         : n;
-    const size_t workers = gc_blas_begin(engine);
-    gc_parallel(workers, gc_divide_up(n, p.columns), some_columns, &p);
-    gc_blas_end();
+    const gc_blas blas = gc_blas_begin(engine);
+    gc_parallel(blas.workers, gc_divide_up(n, p.columns), some_columns, &p);
+    gc_blas_end(blas);
 }
 
 const char *gc_blas_config(void)

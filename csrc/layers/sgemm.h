@@ -23,8 +23,13 @@ void gc_sgemm(gc_engine engine, int transpose_a, int transpose_b, size_t m, size
 void gc_sgemm_alone(gc_engine engine, int transpose_a, int transpose_b, size_t m, size_t n,
                     size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
                     size_t ldc);
-/* Gives the number of threads that may call it at once. */
-size_t gc_blas_begin(gc_engine engine);
-void gc_blas_end(void);
+
+typedef struct gc_blas {
+    size_t workers; /* threads that may call gc_sgemm_alone at once; 0: the call is to end early */
+    int threads;    /* of OpenBLAS, before */
+} gc_blas;
+
+gc_blas gc_blas_begin(gc_engine engine);
+void gc_blas_end(gc_blas blas);
 
 #endif

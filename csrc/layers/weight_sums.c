@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/threads.h"
+#include "base/watch.h"
 #include "layers/linear.h"
 
 enum { ROWS = 32 }; /* that one thread takes at a time */
@@ -81,6 +82,11 @@ static table *make_table(const gc_layer *layer, size_t positions, gc_engine engi
     *made = (table){.positions = positions, .sums = sums};
     summing s = {.kernels = engine.kernels, .layer = layer, .table = made};
     gc_parallel(engine.workers, gc_divide_up(layer->linear.out, ROWS), some_rows, &s);
+    if (gc_stopped()) {
+        gc_free(made);
+        gc_free(sums);
+        return NULL;
+    }
     return made;
 }
 
@@ -90,7 +96,8 @@ const float *gc_weight_sums_of(const gc_layer *layer, size_t positions, gc_engin
     const table *found = find_table(sums, positions);
     if (found != NULL)
         return found->sums;
-    gc_lock(GC_LOCK_WEIGHTS);
+    if (!gc_lock_or_stop(GC_LOCK_WEIGHTS))
+        return NULL;
     found = find_table(sums, positions); /* made while this thread waited? */
     if (found == NULL) {
         table *made = make_table(layer, positions, engine);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/threads.h"
+#include "base/watch.h"
 #include "layers/blocked.h"
 #include "layers/direct.h"
 
@@ -279,7 +280,7 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
     } else if (!r.plan.by_output) {
         gc_parallel(engine.workers, gc_divide_up(r.plan.tiles, r.plan.block), tiles_part, &r);
     } else {
-        for (r.first = 0; r.first < r.plan.tiles; r.first += r.plan.block) {
+        for (; r.first < r.plan.tiles && !gc_should_stop(); r.first += r.plan.block) {
             r.count = gc_least(r.plan.tiles - r.first, r.plan.block);
             gc_parallel(engine.workers, gc_divide_up(r.count, INPUT_PART), input_part, &r);
             gc_parallel(engine.workers, w->out_pairs * r.plan.cuts, output_part, &r);

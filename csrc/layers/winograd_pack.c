@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/threads.h"
+#include "base/watch.h"
 
 enum {
     PRODUCTS = 36, /* values of a transformed kernel */
@@ -143,7 +144,7 @@ static int make_pack(gc_winograd_packs *packs, const gc_conv *conv, const float 
     float *u = gc_alloc(gc_winograd_pack_floats(conv, engine, backward) * sizeof *u);
     if (u != NULL) {
         gc_winograd_pack(conv, weight, engine, backward, u);
-        if (add_pack(packs, engine, backward, u, u))
+        if (!gc_stopped() && add_pack(packs, engine, backward, u, u))
             return 1;
     }
     gc_free(u);
@@ -156,20 +157,24 @@ int gc_winograd_prepare(gc_winograd_packs *packs, const gc_conv *conv, const flo
     const size_t width = engine.kernels->width;
     if (find_pack(packs, backward, width) != NULL)
         return 1;
-    gc_lock(GC_LOCK_WEIGHTS);
+    if (!gc_lock_or_stop(GC_LOCK_WEIGHTS))
+        return 0;
     const int there = find_pack(packs, backward, width) != NULL /* made while this thread waited */
                       || make_pack(packs, conv, weight, engine, backward);
     gc_unlock(GC_LOCK_WEIGHTS);
     return there;
 }
 
-int gc_winograd_lend(gc_winograd_packs *packs, gc_engine engine, int backward, const float *u)
+int gc_winograd_lend(gc_winograd_packs *packs, gc_engine engine, int backward, const float *u,
+                     int *taken)
 {
-    gc_lock(GC_LOCK_WEIGHTS);
-    const int there = find_pack(packs, backward, engine.kernels->width) != NULL
-                      || add_pack(packs, engine, backward, NULL, u);
+    *taken = 0;
+    if (!gc_lock_or_stop(GC_LOCK_WEIGHTS))
+        return 0;
+    const int there = find_pack(packs, backward, engine.kernels->width) != NULL;
+    *taken = !there && add_pack(packs, engine, backward, NULL, u);
     gc_unlock(GC_LOCK_WEIGHTS);
-    return there;
+    return there || *taken;
 }
 
 /* One kernel's row of each block is made again, of another input channel in each. */

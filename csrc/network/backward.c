@@ -13,7 +13,9 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/watch.h"
 #include "layers/blocked.h"
+#include "layers/copy.h"
 #include "network/network.h"
 
 typedef struct pass {
@@ -25,6 +27,8 @@ typedef struct pass {
     const size_t *wanted;   /* [wanted_count] layers */
     size_t wanted_count;
     float *const *results;  /* [wanted_count] the caller's */
+    size_t *results_of;     /* [layers] the last of a layer's results, by number + 1, or 0 */
+    size_t *next_result;    /* [wanted_count] of the same layer, likewise */
     double *seconds;        /* the caller's, or NULL */
     size_t sets;
     size_t first, count;    /* gradients that go through the layers now, of sets * batch */
@@ -34,12 +38,15 @@ typedef struct pass {
     float **gradients;      /* [layers] of the outputs, so far summed, or NULL */
     float **dx;             /* of the layer being run */
     gc_shape *in;
+    double cost;            /* of all active layers, for one gradient */
     gc_arena arena;         /* of gradients and scratch */
 } pass;
 
 static void free_pass(pass *p)
 {
     gc_free(p->active);
+    gc_free(p->results_of);
+    gc_free(p->next_result);
     gc_free(p->readers);
     gc_free(p->gradients);
     gc_free(p->dx);
@@ -49,10 +56,7 @@ static void free_pass(pass *p)
 
 static int is_wanted(const pass *p, size_t layer)
 {
-    for (size_t w = 0; w < p->wanted_count; w++)
-        if (p->wanted[w] == layer)
-            return 1;
-    return 0;
+    return p->results_of[layer] != 0;
 }
 
 /* Active: feeds the seed's layer, and is fed by (or is) a layer wanted. */
@@ -88,8 +92,19 @@ static int allocate_pass(pass *p)
     p->gradients = gc_alloc_zeroed(count, sizeof *p->gradients);
     p->dx = gc_alloc_zeroed(most_inputs, sizeof *p->dx);
     p->in = gc_alloc_zeroed(most_inputs, sizeof *p->in);
+    p->results_of = gc_alloc_zeroed(count, sizeof *p->results_of);
+    p->next_result = gc_alloc_zeroed(p->wanted_count, sizeof *p->next_result);
     return p->active != NULL && p->readers != NULL && p->gradients != NULL && p->dx != NULL
-           && p->in != NULL;
+           && p->in != NULL && p->results_of != NULL && p->next_result != NULL;
+}
+
+/* Which results a layer has, so that none has to be searched for. */
+static void list_results(pass *p)
+{
+    for (size_t w = 0; w < p->wanted_count; w++) {
+        p->next_result[w] = p->results_of[p->wanted[w]];
+        p->results_of[p->wanted[w]] = w + 1;
+    }
 }
 
 /* Values of the gradients of one map; sizes were checked when the pass began. */
@@ -128,8 +143,8 @@ static void merge(pass *p, size_t number, gc_layout layout, float *dx)
         return;
     }
     if (!p->arena.rehearsing)
-        p->engine.kernels->accumulate(gradient_floats(p, number, wants), dx,
-                                      p->gradients[number]);
+        gc_accumulate_floats(p->engine, gradient_floats(p, number, wants), dx,
+                             p->gradients[number]);
     gc_arena_give(&p->arena, dx);
 }
 
@@ -227,48 +242,55 @@ static int has_active_input(const pass *p, size_t number)
 }
 
 /* The seeds, in the layout of their layer. */
-static void plant(pass *p)
+static void load_seeds(pass *p)
 {
     const gc_layout layout = p->tape->layouts[p->seed].writes;
     const gc_shape shape = p->tape->shapes[p->seed];
     const float *seeds = p->seeds + p->first * gc_values(shape);
-    float *planted = p->gradients[p->seed] = take_gradient(p, p->seed, layout);
+    float *loaded = p->gradients[p->seed] = take_gradient(p, p->seed, layout);
     if (p->arena.rehearsing)
         return;
     if (layout == GC_PLAIN)
-        memcpy(planted, seeds, gradient_floats(p, p->seed, layout) * sizeof(float));
+        gc_copy_floats(p->engine, gradient_floats(p, p->seed, layout), seeds, loaded);
     else
-        gc_convert_maps(p->engine, p->count, shape, GC_PLAIN, seeds, planted);
+        gc_convert_maps(p->engine, p->count, shape, GC_PLAIN, seeds, loaded);
 }
 
-/* The gradient of a map, to the caller where it is wanted. */
-static void harvest(const pass *p, size_t number)
+/* Copy the gradient of a map to the caller, if it is wanted. */
+static void copy_results(const pass *p, size_t number)
 {
     const gc_layout layout = p->tape->layouts[number].writes;
     const gc_shape shape = p->tape->shapes[number];
-    for (size_t w = 0; w < p->wanted_count && !p->arena.rehearsing; w++) {
-        if (p->wanted[w] != number)
-            continue;
-        float *result = p->results[w] + p->first * gc_values(shape);
+    size_t w = p->arena.rehearsing ? 0 : p->results_of[number];
+    for (; w != 0; w = p->next_result[w - 1]) {
+        float *result = p->results[w - 1] + p->first * gc_values(shape);
         if (layout == GC_PLAIN)
-            memcpy(result, p->gradients[number],
-                   gradient_floats(p, number, layout) * sizeof(float));
+            gc_copy_floats(p->engine, gradient_floats(p, number, layout), p->gradients[number],
+                           result);
         else
             gc_convert_maps(p->engine, p->count, shape, layout, p->gradients[number], result);
     }
 }
 
-/* All layers, in rehearsal or performance. */
+/* All layers, in rehearsal or performance, unless the call is to end early. */
 static void run_layers(pass *p)
 {
     mark_active(p);
     if (!p->active[p->seed])
         return;
-    plant(p);
+    load_seeds(p);
+    double cost = 0.0; /* of the layers before */
     for (size_t i = p->seed + 1; i-- > 0;) {
+        const double cost_before = cost;
         if (!p->active[i])
             continue;
-        harvest(p, i);
+        cost += gc_layer_cost(p->tape, i);
+        if (!p->arena.rehearsing)
+            gc_set_share(((double)p->first + (double)p->count * cost_before / p->cost)
+                         / (double)(p->sets * p->tape->batch));
+        if (gc_should_stop())
+            return;
+        copy_results(p, i);
         const double start = gc_seconds();
         if (has_active_input(p, i)) {
             run_layer(p, i);
@@ -299,9 +321,9 @@ static void write_zeros(const pass *p)
         p->seconds[i] = 0.0;
     for (size_t w = 0; w < p->wanted_count; w++)
         if (!p->active[p->wanted[w]])
-            memset(p->results[w], 0,
-                   p->sets * p->tape->batch * gc_values(p->tape->shapes[p->wanted[w]])
-                       * sizeof(float));
+            gc_zero_floats(p->engine,
+                           p->sets * p->tape->batch * gc_values(p->tape->shapes[p->wanted[w]]),
+                           p->results[w]);
 }
 
 /* Several whole sets of gradients at a time, or some of the images of one. */
@@ -333,21 +355,25 @@ static size_t result_bytes(const pass *p)
     return floats * sizeof(float);
 }
 
-/* The pass itself; 0: no memory. */
+/* The pass itself; 0: no memory, or the call is to end early. */
 static int run(pass *p)
 {
     if (!allocate_pass(p))
         return 0;
+    list_results(p);
     mark_active(p);
     choose_count(p);
+    for (size_t i = 0; i <= p->seed; i++)
+        p->cost += p->active[i] ? gc_layer_cost(p->tape, i) : 0.0;
     run_layers(p);
-    if (!gc_arena_perform(&p->arena, result_bytes(p)))
+    if (gc_stopped() || !gc_arena_perform(&p->arena, result_bytes(p)))
         return 0;
     mark_active(p);
     if (!prepare_layers(p))
         return 0;
     write_zeros(p);
-    for (const size_t at_a_time = p->count; go_on(p, at_a_time); p->first += p->count) {
+    const size_t at_a_time = p->count;
+    for (; !gc_stopped() && go_on(p, at_a_time); p->first += p->count) {
         gc_arena_again(&p->arena);
         run_layers(p);
     }
@@ -413,6 +439,8 @@ gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, siz
     const int done = run(&p);
     const uint64_t needed = (uint64_t)p.arena.bytes + result_bytes(&p);
     free_pass(&p);
+    if (gc_stopped())
+        return gc_fail_interrupted(error);
     return done ? GC_OK
                 : gc_fail_memory(error, needed, "the gradients of %zu maps", sets * tape->batch);
 }

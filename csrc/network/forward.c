@@ -15,7 +15,9 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/watch.h"
 #include "layers/blocked.h"
+#include "layers/copy.h"
 #include "network/network.h"
 
 /* ---- The tape ------------------------------------------------------------------------- */
@@ -86,12 +88,12 @@ gc_status gc_tape_read(const gc_tape *tape, size_t layer, float *out, gc_error *
     if (!gc_tape_kept(tape, layer))
         return gc_fail(error, GC_NOT_KEPT, "the activation of layer %zu was not kept", layer);
     const gc_shape shape = tape->shapes[layer];
+    const gc_engine engine = {.kernels = tape->kernels, .workers = (size_t)gc_threads()};
     if (tape->layouts[layer].writes == GC_PLAIN)
-        memcpy(out, tape->maps[layer], tape->batch * gc_values(shape) * sizeof(float));
+        gc_copy_floats(engine, tape->batch * gc_values(shape), tape->maps[layer], out);
     else
-        gc_convert_maps((gc_engine){.kernels = tape->kernels, .workers = (size_t)gc_threads()},
-                        tape->batch, shape, GC_BLOCKED, tape->maps[layer], out);
-    return GC_OK;
+        gc_convert_maps(engine, tape->batch, shape, GC_BLOCKED, tape->maps[layer], out);
+    return gc_stopped() ? gc_fail_interrupted(error) : GC_OK;
 }
 
 double gc_tape_seconds(const gc_tape *tape, size_t layer)
@@ -108,13 +110,15 @@ typedef struct plan {
     size_t start;         /* the layer whose map is given, */
     const float *input;   /* and that map, the caller's */
     float **maps;         /* [count of layers] of these images, or NULL */
-    size_t *readers;      /* [count] needed layers that read a map, plus 1 if it is kept */
+    size_t *readers;      /* [count] needed layers that read a map, plus 1 if it is kept, */
+    size_t *reader;       /* [count] and the last of these layers, or 0 */
     size_t *relu, *pool;  /* [count] the layers that a layer runs in its own step, or 0 */
     size_t *drawn;        /* [count] the layer before its ReLU that it runs too, or 0 */
     unsigned char *fused; /* [count] whether another layer runs this one */
     const float **inputs; /* maps of the layer being run, */
     float **converted;    /* those that had to be converted for it, or NULL, */
     gc_shape *in;         /* and their shapes */
+    double cost;          /* of all layers, for one image */
     gc_arena arena;       /* of the maps that are not kept, and of scratch */
 } plan;
 
@@ -122,6 +126,7 @@ static void free_plan(plan *p)
 {
     gc_free(p->maps);
     gc_free(p->readers);
+    gc_free(p->reader);
     gc_free(p->relu);
     gc_free(p->pool);
     gc_free(p->drawn);
@@ -163,8 +168,10 @@ static void count_readers(const gc_tape *tape, const plan *p, const unsigned cha
     memset(readers, 0, tape->network->count * sizeof *readers);
     for (size_t i = 0; i < tape->network->count; i++) {
         const gc_layer *layer = &tape->network->layers[i];
-        for (size_t k = 0; tape->computed[i] && k < layer->input_count; k++)
+        for (size_t k = 0; tape->computed[i] && k < layer->input_count; k++) {
             readers[layer->inputs[k]]++;
+            p->reader[layer->inputs[k]] = i;
+        }
         if (is_kept(keep, i, until))
             readers[i]++;
     }
@@ -193,14 +200,10 @@ static void decide_layouts(gc_tape *tape, const plan *p)
 static size_t only_reader(const gc_tape *tape, const plan *p, size_t layer,
                           const gc_layer_type *type)
 {
-    if (p->readers[layer] != 1)
-        return 0;
-    for (size_t i = layer + 1; i < tape->network->count; i++) {
-        const gc_layer *reader = &tape->network->layers[i];
-        if (tape->computed[i] && reader->type == type && reader->inputs[0] == layer)
-            return i;
-    }
-    return 0;
+    const size_t reader = p->reader[layer];
+    return p->readers[layer] == 1 && reader != 0 && tape->network->layers[reader].type == type
+               ? reader
+               : 0;
 }
 
 static void find_fusions(const gc_tape *tape, const plan *p)
@@ -255,6 +258,7 @@ static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, pla
     const size_t most_inputs = gc_most_inputs(network);
     p->maps = gc_alloc_zeroed(network->count, sizeof *p->maps);
     p->readers = gc_alloc_zeroed(network->count, sizeof *p->readers);
+    p->reader = gc_alloc_zeroed(network->count, sizeof *p->reader);
     p->relu = gc_alloc_zeroed(network->count, sizeof *p->relu);
     p->pool = gc_alloc_zeroed(network->count, sizeof *p->pool);
     p->drawn = gc_alloc_zeroed(network->count, sizeof *p->drawn);
@@ -262,14 +266,16 @@ static int make_plan(gc_tape *tape, const unsigned char *keep, size_t until, pla
     p->inputs = gc_alloc_zeroed(most_inputs, sizeof *p->inputs);
     p->converted = gc_alloc_zeroed(most_inputs, sizeof *p->converted);
     p->in = gc_alloc_zeroed(most_inputs, sizeof *p->in);
-    if (p->maps == NULL || p->readers == NULL || p->relu == NULL || p->pool == NULL
-        || p->drawn == NULL || p->fused == NULL || p->inputs == NULL || p->converted == NULL
-        || p->in == NULL)
+    if (p->maps == NULL || p->readers == NULL || p->reader == NULL || p->relu == NULL
+        || p->pool == NULL || p->drawn == NULL || p->fused == NULL || p->inputs == NULL
+        || p->converted == NULL || p->in == NULL)
         return 0;
     count_readers(tape, p, keep, until);
     decide_layouts(tape, p);
     find_fusions(tape, p);
     find_drawn(tape, p);
+    for (size_t i = p->start + 1; i < network->count; i++)
+        p->cost += tape->computed[i] ? gc_layer_cost(tape, i) : 0.0;
     p->count = gc_even_share(tape->batch, gc_most_at_a_time(tape, tape->computed, p->engine));
     return 1;
 }
@@ -453,16 +459,24 @@ static float *kept_map(const gc_tape *tape, const plan *p, const unsigned char *
 }
 
 /* All layers, in rehearsal or performance, for images first .. first + count. Every map that is
- * not kept has been given back then. */
+ * not kept has been given back then, unless the call is to end early. */
 static void run_layers(gc_tape *tape, plan *p, const unsigned char *keep, size_t until)
 {
     count_readers(tape, p, keep, until);
     for (size_t i = 0; i < tape->network->count; i++)
         p->maps[i] = kept_map(tape, p, keep, until, i);
     p->maps[p->start] = (float *)p->input + p->first * gc_values(tape->shapes[p->start]);
+    double cost = 0.0; /* of the layers before */
     for (size_t i = p->start + 1; i < tape->network->count; i++) {
+        const double cost_before = cost;
+        cost += tape->computed[i] ? gc_layer_cost(tape, i) : 0.0;
         if (!tape->computed[i] || p->fused[i])
             continue;
+        if (!p->arena.rehearsing)
+            gc_set_share(((double)p->first + (double)p->count * cost_before / p->cost)
+                         / (double)tape->batch);
+        if (gc_should_stop())
+            return;
         const double before = gc_seconds();
         run_layer(tape, p, i);
         tape->seconds[i] += p->arena.rehearsing ? 0.0 : gc_seconds() - before;
@@ -484,20 +498,22 @@ static gc_status run(gc_tape *tape, size_t start, const float *input, const unsi
     if (done) {
         run_layers(tape, &p, keep, until);
         kept = tape_bytes(tape, &p, keep, until);
-        done = gc_arena_perform(&p.arena, kept) && allocate_tape(tape, &p, keep, until)
-               && prepare_layers(tape, &p);
+        done = !gc_stopped() && gc_arena_perform(&p.arena, kept)
+               && allocate_tape(tape, &p, keep, until) && prepare_layers(tape, &p);
     }
     const size_t at_a_time = p.count;
-    for (; done && p.first < tape->batch; p.first += at_a_time) {
+    for (; done && p.first < tape->batch && !gc_stopped(); p.first += at_a_time) {
         p.count = gc_least(tape->batch - p.first, at_a_time);
         gc_arena_again(&p.arena);
         run_layers(tape, &p, keep, until);
     }
     if (done && tape->maps[start] != NULL)
-        memcpy(tape->maps[start], input,
-               tape->batch * gc_values(tape->shapes[start]) * sizeof(float));
+        gc_copy_floats(p.engine, tape->batch * gc_values(tape->shapes[start]), input,
+                       tape->maps[start]);
     const uint64_t needed = (uint64_t)p.arena.bytes + kept;
     free_plan(&p);
+    if (gc_stopped())
+        return gc_fail_interrupted(error);
     return done ? GC_OK
                 : gc_fail_memory(error, needed, "the maps of %zu pictures of %zu x %zu",
                                  tape->batch, tape->shapes[0].height, tape->shapes[0].width);

@@ -266,6 +266,11 @@ gc_status gc_add_softmax(gc_network *network, size_t input, size_t *layer, gc_er
     return append(network, (gc_layer){.type = &gc_softmax_layer}, &input, 1, layer, error);
 }
 
+gc_status gc_add_sigmoid(gc_network *network, size_t input, size_t *layer, gc_error *error)
+{
+    return append(network, (gc_layer){.type = &gc_sigmoid_layer}, &input, 1, layer, error);
+}
+
 gc_status gc_add_flatten(gc_network *network, size_t input, size_t *layer, gc_error *error)
 {
     return append(network, (gc_layer){.type = &gc_flatten_layer}, &input, 1, layer, error);
@@ -324,6 +329,19 @@ size_t gc_record_bytes(const gc_tape *tape, size_t layer, gc_engine engine, gc_s
     const gc_layer *l = &tape->network->layers[layer];
     gc_input_shapes(l, tape->shapes, in);
     return l->type->record_bytes(l, in, tape->shapes[layer], tape->layouts[layer].writes, engine);
+}
+
+double gc_layer_cost(const gc_tape *tape, size_t layer)
+{
+    const gc_layer *l = &tape->network->layers[layer];
+    const double values = (double)gc_values(tape->shapes[layer]);
+    if (l->type == &gc_linear_layer)
+        return values * (double)l->linear.in;
+    if (l->type == &gc_conv_layer)
+        return values
+               * (double)(l->conv.in_channels / l->conv.groups * l->conv.kernel[0]
+                          * l->conv.kernel[1]);
+    return values;
 }
 
 gc_fusion gc_fuses(const gc_layer *layer, gc_engine engine)

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/threads.h"
+#include "base/watch.h"
 #include "network/network.h"
 
 enum {
@@ -38,7 +39,7 @@ double gc_measure_peak(size_t workers)
     peak_work p = {.kernels = gc_kernels_active(), .rounds = 64};
     const size_t parts = workers * PARTS_A_WORKER;
     double best = 0.0;
-    for (int round = 0; round < ROUNDS;) {
+    for (int round = 0; round < ROUNDS && !gc_should_stop();) {
         const double start = gc_seconds();
         gc_parallel(workers, parts, run_peak, &p);
         const double seconds = gc_seconds() - start;
@@ -90,12 +91,12 @@ gc_status gc_measure_bandwidth(size_t workers, double *rate, gc_error *error)
         return gc_fail(error, GC_NO_MEMORY, "no memory for %zu bytes to be read", bytes);
     gc_parallel(workers, PARTS, write_part, &r); /* pages that were never written are not there */
     *rate = 0.0;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS && !gc_should_stop(); round++) {
         const double start = gc_seconds();
         gc_parallel(workers, PARTS, read_part, &r);
         const double seconds = gc_seconds() - start;
         *rate = (double)bytes / seconds > *rate ? (double)bytes / seconds : *rate;
     }
     gc_free(r.values);
-    return GC_OK;
+    return gc_stopped() ? gc_fail_interrupted(error) : GC_OK;
 }

@@ -48,6 +48,9 @@ size_t gc_most_inputs(const gc_network *network);
  * maps stay in a memory that the next pass finds again. 1 or more. */
 size_t gc_most_at_a_time(const gc_tape *tape, const unsigned char *computed, gc_engine engine);
 
+/* About how long a layer takes, in multiplications of one image: for the share that is done. */
+double gc_layer_cost(const gc_tape *tape, size_t layer);
+
 /* Bytes that a layer records for one image. */
 size_t gc_record_bytes(const gc_tape *tape, size_t layer, gc_engine engine, gc_shape *in);
 

@@ -4,6 +4,7 @@
  * of the width of the level's vectors. */
 #include "base/fingerprint.h"
 #include "base/status.h"
+#include "base/watch.h"
 #include "layers/winograd.h"
 #include "network/network.h"
 
@@ -59,12 +60,13 @@ gc_status gc_network_pack(const gc_network *network, size_t layer, size_t floats
     if (packed == NULL)
         return GC_BAD_ARGUMENT;
     gc_winograd_pack(&packed->conv, packed->weight, engine, 0, pack);
-    return GC_OK;
+    return gc_stopped() ? gc_fail_interrupted(error) : GC_OK;
 }
 
 gc_status gc_network_lend_pack(const gc_network *network, size_t layer, size_t floats,
-                               const float *pack, gc_error *error)
+                               const float *pack, int *taken, gc_error *error)
 {
+    *taken = 0;
     const gc_engine engine = gc_engine_now();
     const gc_layer *packed = checked_layer(network, layer, engine, floats, error);
     if (packed == NULL)
@@ -72,7 +74,8 @@ gc_status gc_network_lend_pack(const gc_network *network, size_t layer, size_t f
     if (!gc_winograd_pack_fits(&packed->conv, packed->weight, engine, 0, pack))
         return gc_fail(error, GC_BAD_ARGUMENT,
                        "these are not the transformed weights of layer %zu", layer);
-    if (!gc_winograd_lend(packed->packs, engine, 0, pack))
-        return gc_fail(error, GC_NO_MEMORY, "no memory for another pack");
+    if (!gc_winograd_lend(packed->packs, engine, 0, pack, taken))
+        return gc_stopped() ? gc_fail_interrupted(error)
+                            : gc_fail(error, GC_NO_MEMORY, "no memory for another pack");
     return GC_OK;
 }

@@ -8,14 +8,13 @@
  *     sum over p of dS/dA[k][p] = sum over j of g[j] W_k[j],   W_k[j] = sum over p of W[j][(k, p)]
  *
  * and W_k, made once, is smaller than W by the number of positions. */
-#include <string.h>
-
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/watch.h"
 #include "layers/linear.h"
 #include "network/network.h"
 
-enum { NONE = 0 }; /* the input, layer 0, reads nothing */
+static const size_t NONE = 0, SEVERAL = SIZE_MAX; /* the input, layer 0, reads nothing */
 
 /* Whether a map's sum of gradients over its positions is that of the layer's output. */
 static int keeps_sums(const gc_layer *layer)
@@ -27,29 +26,36 @@ static int keeps_sums(const gc_layer *layer)
            || layer->type == &gc_adaptive_average_pool_layer;
 }
 
-/* The one reader of `number` through which it feeds a layer; feeds[i]: layer i does. */
-static size_t only_reader(const gc_network *network, const unsigned char *feeds, size_t number)
+/* The only reader of each layer's map among the layers that feed `layer`, itself included, or NONE,
+ * in a new block; NULL: no memory. */
+static size_t *only_readers(const gc_network *network, size_t layer)
 {
-    size_t reader = NONE;
-    for (size_t i = number + 1; i < network->count; i++)
-        for (size_t k = 0; feeds[i] && k < network->layers[i].input_count; k++)
-            if (network->layers[i].inputs[k] == number) {
-                if (reader != NONE)
-                    return NONE;
-                reader = i;
-            }
-    return reader;
+    size_t *readers = gc_alloc_zeroed(network->count, sizeof *readers);
+    unsigned char *feeds = gc_alloc_zeroed(network->count, sizeof *feeds);
+    if (readers == NULL || feeds == NULL) {
+        gc_free(readers);
+        gc_free(feeds);
+        return NULL;
+    }
+    feeds[layer] = 1;
+    gc_mark_feeding(network, feeds);
+    for (size_t i = layer + 1; i-- > 0;)
+        for (size_t k = 0; feeds[i] && k < network->layers[i].input_count; k++) {
+            size_t *reader = &readers[network->layers[i].inputs[k]];
+            *reader = *reader == NONE ? i : SEVERAL;
+        }
+    for (size_t i = 0; i < network->count; i++)
+        readers[i] = readers[i] == SEVERAL ? NONE : readers[i];
+    gc_free(feeds);
+    return readers;
 }
 
 /* From `*top` to the highest layer with the same sums; gives the one reader of that, or NONE. */
-static size_t climb(const gc_network *network, const unsigned char *feeds, size_t *top)
+static size_t climb(const gc_network *network, const size_t *readers, size_t *top)
 {
-    size_t reader = only_reader(network, feeds, *top);
-    while (reader != NONE && keeps_sums(&network->layers[reader])) {
-        *top = reader;
-        reader = only_reader(network, feeds, *top);
-    }
-    return reader;
+    while (readers[*top] != NONE && keeps_sums(&network->layers[readers[*top]]))
+        *top = readers[*top];
+    return readers[*top];
 }
 
 /* The question, and where it is answered. */
@@ -81,9 +87,11 @@ static gc_status gradient_of(const question *q, size_t wanted, float **gradient,
 static gc_status mean_of_maps(const question *q, float *means, gc_error *error)
 {
     float *maps;
-    const gc_status status = gradient_of(q, q->top, &maps, error);
-    if (status == GC_OK)
+    gc_status status = gradient_of(q, q->top, &maps, error);
+    if (status == GC_OK) {
         gc_channel_mean(q->sets * q->tape->batch * q->channels, q->positions, maps, means);
+        status = gc_stopped() ? gc_fail_interrupted(error) : GC_OK;
+    }
     gc_free(maps);
     return status;
 }
@@ -97,33 +105,24 @@ static gc_status mean_of_weights(const question *q, size_t linear, float *means,
                             .in = q->channels,
                             .out = layer->linear.out,
                             .sets = q->sets,
-                            .batch = q->tape->batch};
+                            .batch = q->tape->batch,
+                            .stride = q->tape->batch};
     float *dy;
     gc_status status = gradient_of(q, linear, &dy, error);
     if (status == GC_OK) {
         const float *sums = gc_weight_sums_of(layer, q->positions, engine);
-        if (sums == NULL)
-            status = gc_fail(error, GC_NO_MEMORY, "no memory for the sums of weights");
-        else
+        if (sums != NULL)
             gc_dense_gradient(engine, &dense, sums, dy, means);
+        if (gc_stopped())
+            status = gc_fail_interrupted(error);
+        else if (sums == NULL)
+            status = gc_fail(error, GC_NO_MEMORY, "no memory for the sums of weights");
     }
     gc_free(dy);
     const float share = 1.0f / (float)q->positions;
     for (size_t i = 0; status == GC_OK && i < q->sets * q->tape->batch * q->channels; i++)
         means[i] *= share;
     return status;
-}
-
-/* Flags of the layers that feed `layer`, itself included, in a new block; NULL: no memory. */
-static unsigned char *feeding(const gc_network *network, size_t layer)
-{
-    unsigned char *feeds = gc_alloc(network->count);
-    if (feeds == NULL)
-        return NULL;
-    memset(feeds, 0, network->count);
-    feeds[layer] = 1;
-    gc_mark_feeding(network, feeds);
-    return feeds;
 }
 
 gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
@@ -133,8 +132,8 @@ gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *see
     if (from == NULL || to == NULL)
         return gc_fail(error, GC_BAD_ARGUMENT, "layer %zu was not computed in this forward pass",
                        from == NULL ? layer : wanted);
-    unsigned char *feeds = feeding(tape->network, layer);
-    if (feeds == NULL)
+    size_t *readers = only_readers(tape->network, layer);
+    if (readers == NULL)
         return gc_fail(error, GC_NO_MEMORY, "no memory for a backward pass");
     question q = {.tape = tape,
                   .layer = layer,
@@ -143,8 +142,8 @@ gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *see
                   .rule = rule,
                   .channels = to->channels,
                   .top = wanted};
-    const size_t reader = climb(tape->network, feeds, &q.top);
-    gc_free(feeds);
+    const size_t reader = climb(tape->network, readers, &q.top);
+    gc_free(readers);
     q.positions = gc_values(tape->shapes[q.top]) / q.channels;
     const int linear = reader != NONE && q.positions > 1
                        && tape->network->layers[reader].type == &gc_linear_layer;

@@ -94,9 +94,11 @@ int gc_require_finite(PyArrayObject *array, const char *name)
     const float *values = gc_floats(array);
     const size_t count = (size_t)PyArray_SIZE(array);
     int finite;
-    Py_BEGIN_ALLOW_THREADS
+    core_call call;
+    gc_begin_call(&call, NULL);
     finite = gc_all_finite(count, values);
-    Py_END_ALLOW_THREADS
+    if (gc_end_call(&call, GC_OK) != GC_OK)
+        return -1;
     if (!finite)
         PyErr_Format(PyExc_ValueError, "%s holds NaN or infinite values", name);
     return finite ? 0 : -1;

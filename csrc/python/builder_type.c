@@ -72,6 +72,7 @@ typedef enum operation {
     ADAPTIVE_AVERAGE_POOL,
     RELU,
     SOFTMAX,
+    SIGMOID,
     FLATTEN,
     DROPOUT,
     SUM,
@@ -121,6 +122,8 @@ static gc_status add(gc_network *network, const request *r, size_t *layer, gc_er
         return gc_add_relu(network, r->input, layer, error);
     case SOFTMAX:
         return gc_add_softmax(network, r->input, layer, error);
+    case SIGMOID:
+        return gc_add_sigmoid(network, r->input, layer, error);
     case FLATTEN:
         return gc_add_flatten(network, r->input, layer, error);
     case DROPOUT:
@@ -138,6 +141,16 @@ static int keep(PyObject *arrays, PyArrayObject *array)
     return array == NULL ? 0 : PyList_Append(arrays, (PyObject *)array);
 }
 
+/* Remove all arrays from number `before` on; an exception that is set stays set. */
+static void forget(PyObject *arrays, Py_ssize_t before)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (PyList_SetSlice(arrays, before, PyList_GET_SIZE(arrays), NULL) < 0)
+        PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+}
+
 /* The one place where a builder changes. It comes after all arguments are converted, for that
  * may run Python code which calls build(), and it has the builder to itself. The arrays are
  * kept before the layer is added, and let go again where it is refused. */
@@ -151,15 +164,13 @@ static PyObject *add_locked(builder_object *self, const request *r)
         return NULL;
     }
     const Py_ssize_t before = PyList_GET_SIZE(self->arrays);
-    if (keep(self->arrays, r->parameters.weight) < 0
-        || keep(self->arrays, r->parameters.bias) < 0)
-        return NULL;
-    const gc_status status = add(self->network, r, &layer, &error);
+    const int kept = keep(self->arrays, r->parameters.weight) == 0
+                     && keep(self->arrays, r->parameters.bias) == 0;
+    const gc_status status = kept ? add(self->network, r, &layer, &error) : GC_NO_MEMORY;
     if (status == GC_OK)
         return PyLong_FromSize_t(layer);
-    if (PyList_SetSlice(self->arrays, before, PyList_GET_SIZE(self->arrays), NULL) < 0)
-        return NULL;
-    return gc_raise(status, &error);
+    forget(self->arrays, before);
+    return kept ? gc_raise(status, &error) : NULL;
 }
 
 static PyObject *add_layer(PyObject *object, const request *r)
@@ -378,6 +389,7 @@ static PyObject *add_join(PyObject *self, PyObject *sequence, operation operatio
 
 WITHOUT_OPTIONS(relu, add_reader, RELU)
 WITHOUT_OPTIONS(softmax, add_reader, SOFTMAX)
+WITHOUT_OPTIONS(sigmoid, add_reader, SIGMOID)
 WITHOUT_OPTIONS(flatten, add_reader, FLATTEN)
 WITHOUT_OPTIONS(dropout, add_reader, DROPOUT)
 WITHOUT_OPTIONS(add, add_join, SUM)
@@ -424,6 +436,7 @@ static PyMethodDef methods[] = {
     WITH_KEYWORDS("adaptive_average_pool", builder_adaptive_average_pool),
     {"relu", builder_relu, METH_O, NULL},
     {"softmax", builder_softmax, METH_O, NULL},
+    {"sigmoid", builder_sigmoid, METH_O, NULL},
     {"flatten", builder_flatten, METH_O, NULL},
     {"dropout", builder_dropout, METH_O, NULL},
     {"add", builder_add, METH_O, NULL},

@@ -51,9 +51,26 @@ PyObject *gc_wrap_tape(PyTypeObject *type, gc_tape *tape, network_object *networ
 /* The methods that the module itself offers. */
 extern PyMethodDef gc_module_methods[];
 
+/* ---- calls.c: calls of the core without the GIL ------------------------------------------ */
+
+typedef struct core_call {
+    gc_watch watch;
+    PyThreadState *thread;
+    PyObject *progress; /* borrowed, or NULL */
+} core_call;
+
+/* Release the GIL for the calls of the core from here to gc_end_call. A signal handler or progress
+ * callback (NULL: none) that raises ends them early. */
+void gc_begin_call(core_call *call, PyObject *progress);
+/* Take the GIL again; `status`, or GC_INTERRUPTED with the exception set. */
+gc_status gc_end_call(core_call *call, gc_status status);
+
+/* Converter for PyArg_Parse's O&, PyObject **: a function or None, which becomes NULL. */
+int gc_parse_progress(PyObject *object, void *progress);
+
 /* ---- errors.c: a status becomes an exception -------------------------------------------- */
 
-/* Sets the exception for a failure and returns NULL. */
+/* Sets the exception for a failure, unless it is set already (GC_INTERRUPTED), and returns NULL. */
 PyObject *gc_raise(gc_status status, const gc_error *error);
 
 /* ---- environment.c: GRADCAM_CPU_LEVEL and GRADCAM_NUM_THREADS ---------------------------- */

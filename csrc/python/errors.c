@@ -5,6 +5,8 @@
 
 PyObject *gc_raise(gc_status status, const gc_error *error)
 {
+    if (status == GC_INTERRUPTED)
+        return NULL;
     PyObject *type = status == GC_NO_MEMORY  ? PyExc_MemoryError
                      : status == GC_NOT_KEPT ? PyExc_KeyError
                                              : PyExc_ValueError;

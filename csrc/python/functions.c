@@ -84,10 +84,11 @@ static PyObject *resize(PyObject *module, PyObject *args, PyObject *kwargs)
         const size_t count = (size_t)PyArray_SIZE(maps) / height / width;
         gc_error error;
         gc_status status;
-        Py_BEGIN_ALLOW_THREADS
+        core_call call;
+        gc_begin_call(&call, NULL);
         status = gc_resize(count, height, width, gc_floats(maps), size[0], size[1], method,
                            has_region ? region : NULL, gc_floats(out), &error);
-        Py_END_ALLOW_THREADS
+        status = gc_end_call(&call, status);
         if (status != GC_OK) {
             Py_CLEAR(out);
             gc_raise(status, &error);
@@ -109,9 +110,11 @@ static PyObject *channel_mean(PyObject *module, PyObject *object)
     if (out != NULL) {
         const size_t count = (size_t)PyArray_SIZE(out);
         const size_t positions = (size_t)PyArray_SIZE(maps) / count;
-        Py_BEGIN_ALLOW_THREADS
+        core_call call;
+        gc_begin_call(&call, NULL);
         gc_channel_mean(count, positions, gc_floats(maps), gc_floats(out));
-        Py_END_ALLOW_THREADS
+        if (gc_end_call(&call, GC_OK) != GC_OK)
+            Py_CLEAR(out);
     }
     Py_DECREF(maps);
     return (PyObject *)out;
@@ -142,10 +145,12 @@ static PyObject *weighted_sum(PyObject *module, PyObject *args, PyObject *kwargs
         out = (PyArrayObject *)PyArray_SimpleNew(3, dims, NPY_FLOAT32);
         if (out != NULL) {
             const size_t channels = (size_t)PyArray_DIM(maps, 1);
-            Py_BEGIN_ALLOW_THREADS
+            core_call call;
+            gc_begin_call(&call, NULL);
             gc_weighted_sum((size_t)dims[0], channels, (size_t)(dims[1] * dims[2]),
                             gc_floats(weights), gc_floats(maps), gc_floats(out));
-            Py_END_ALLOW_THREADS
+            if (gc_end_call(&call, GC_OK) != GC_OK)
+                Py_CLEAR(out);
         }
     }
     Py_XDECREF(weights);
@@ -162,11 +167,12 @@ static PyObject *all_finite(PyObject *module, PyObject *object)
     int finite;
     const void *values = PyArray_DATA(array);
     const size_t count = (size_t)PyArray_SIZE(array);
-    Py_BEGIN_ALLOW_THREADS
+    core_call call;
+    gc_begin_call(&call, NULL);
     finite = gc_all_finite(count, values);
-    Py_END_ALLOW_THREADS
+    const gc_status status = gc_end_call(&call, GC_OK);
     Py_DECREF(array);
-    return PyBool_FromLong(finite);
+    return status == GC_OK ? PyBool_FromLong(finite) : NULL;
 }
 
 /* ---- The machine ------------------------------------------------------------------------- */
@@ -254,10 +260,10 @@ static PyObject *measure_peak(PyObject *module, PyObject *object)
     double rate;
     if (parse_threads(object, &threads) < 0)
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
+    core_call call;
+    gc_begin_call(&call, NULL);
     rate = gc_measure_peak(threads);
-    Py_END_ALLOW_THREADS
-    return PyFloat_FromDouble(rate * 1e-9);
+    return gc_end_call(&call, GC_OK) == GC_OK ? PyFloat_FromDouble(rate * 1e-9) : NULL;
 }
 
 static PyObject *measure_bandwidth(PyObject *module, PyObject *object)
@@ -269,9 +275,10 @@ static PyObject *measure_bandwidth(PyObject *module, PyObject *object)
     gc_status status;
     if (parse_threads(object, &threads) < 0)
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
+    core_call call;
+    gc_begin_call(&call, NULL);
     status = gc_measure_bandwidth(threads, &rate, &error);
-    Py_END_ALLOW_THREADS
+    status = gc_end_call(&call, status);
     return status == GC_OK ? PyFloat_FromDouble(rate * 1e-9) : gc_raise(status, &error);
 }
 

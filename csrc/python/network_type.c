@@ -191,16 +191,16 @@ static PyArrayObject *parse_input(PyObject *object, const gc_network *network, s
 
 static PyObject *network_forward(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"input", "keep", "until", "record", "start", "size", NULL};
+    static char *names[] = {"input", "keep", "until", "record", "start", "size", "progress", NULL};
     network_object *self = (network_object *)object;
     const gc_network *network = self->network;
     PyObject *input_object, *keep_object = NULL, *until_object = Py_None;
-    PyObject *size_object = Py_None;
+    PyObject *size_object = Py_None, *progress = NULL;
     size_t start = 0, size[2], until = gc_network_size(network) - 1;
     int record = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOpO&O:forward", names, &input_object,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOpO&OO&:forward", names, &input_object,
                                      &keep_object, &until_object, &record, gc_parse_layer,
-                                     &start, &size_object)
+                                     &start, &size_object, gc_parse_progress, &progress)
         || (until_object != Py_None && gc_parse_size(until_object, "until", &until) < 0))
         return NULL;
     const module_state *state = PyType_GetModuleState(Py_TYPE(object));
@@ -216,10 +216,11 @@ static PyObject *network_forward(PyObject *object, PyObject *args, PyObject *kwa
     gc_error error;
     gc_status status;
     const size_t batch = (size_t)PyArray_DIM(input, 0);
-    Py_BEGIN_ALLOW_THREADS
+    core_call call;
+    gc_begin_call(&call, progress);
     status = gc_forward(network, start, gc_floats(input), batch, size[0], size[1], keep, until,
                         record, &tape, &error);
-    Py_END_ALLOW_THREADS
+    status = gc_end_call(&call, status);
     Py_DECREF(input);
     PyMem_Free(keep);
     return status == GC_OK ? gc_wrap_tape(state->tape_type, tape, self)
@@ -283,12 +284,29 @@ static PyObject *network_pack(PyObject *object, PyObject *args)
     PyArrayObject *pack = parse_pack(network, layer, given);
     if (pack == NULL || PyArray_FailUnlessWriteable(pack, "pack") < 0)
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
+    core_call call;
+    gc_begin_call(&call, NULL);
     status = gc_network_pack(network, layer, (size_t)PyArray_SIZE(pack), gc_floats(pack), &error);
-    Py_END_ALLOW_THREADS
+    status = gc_end_call(&call, status);
     if (status != GC_OK)
         return gc_raise(status, &error);
     Py_RETURN_NONE;
+}
+
+/* Remove an array that was appended to a list; an exception that is set stays set. */
+static void forget(PyObject *arrays, const PyObject *array)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_BEGIN_CRITICAL_SECTION(arrays);
+    for (Py_ssize_t i = PyList_GET_SIZE(arrays); i-- > 0;)
+        if (PyList_GET_ITEM(arrays, i) == array) {
+            if (PyList_SetSlice(arrays, i, i + 1, NULL) < 0)
+                PyErr_Clear();
+            break;
+        }
+    Py_END_CRITICAL_SECTION();
+    PyErr_Restore(type, value, traceback);
 }
 
 static PyObject *network_lend_pack(PyObject *object, PyObject *args)
@@ -296,6 +314,7 @@ static PyObject *network_lend_pack(PyObject *object, PyObject *args)
     network_object *self = (network_object *)object;
     PyObject *given;
     size_t layer;
+    int taken = 0;
     gc_error error;
     gc_status status;
     if (!PyArg_ParseTuple(args, "O&O:lend_pack", gc_parse_layer, &layer, &given))
@@ -303,10 +322,13 @@ static PyObject *network_lend_pack(PyObject *object, PyObject *args)
     PyArrayObject *pack = parse_pack(self->network, layer, given);
     if (pack == NULL || PyList_Append(self->arrays, given) < 0)
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
+    core_call call;
+    gc_begin_call(&call, NULL);
     status = gc_network_lend_pack(self->network, layer, (size_t)PyArray_SIZE(pack),
-                                  gc_floats(pack), &error);
-    Py_END_ALLOW_THREADS
+                                  gc_floats(pack), &taken, &error);
+    status = gc_end_call(&call, status);
+    if (!taken)
+        forget(self->arrays, given);
     if (status != GC_OK)
         return gc_raise(status, &error);
     Py_RETURN_NONE;
@@ -324,7 +346,8 @@ static PyMethodDef methods[] = {
     {"shapes", (PyCFunction)(void (*)(void))network_shapes, METH_VARARGS | METH_KEYWORDS,
      "shapes(height, width)\n--\n\nShape of each layer's output, without the batch axis."},
     {"forward", (PyCFunction)(void (*)(void))network_forward, METH_VARARGS | METH_KEYWORDS,
-     "forward(input, keep=(), until=None, record=True, start=0, size=None)\n--\n\n"
+     "forward(input, keep=(), until=None, record=True, start=0, size=None, progress=None)\n"
+     "--\n\n"
      "Run the network on pictures (N, C, H, W), or on the output of layer `start` for pictures of\n"
      "`size`, and return the Tape; without a record it has activations but no way back."},
     {NULL, NULL, 0, NULL},

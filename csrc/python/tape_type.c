@@ -85,9 +85,10 @@ static PyObject *tape_activation(PyObject *object, PyObject *layer_object)
         return NULL;
     gc_error error;
     gc_status status;
-    Py_BEGIN_ALLOW_THREADS
+    core_call call;
+    gc_begin_call(&call, NULL);
     status = gc_tape_read(self->tape, layer, gc_floats(array), &error);
-    Py_END_ALLOW_THREADS
+    status = gc_end_call(&call, status);
     if (status != GC_OK) {
         Py_DECREF(array);
         return gc_raise(status, &error);
@@ -161,7 +162,7 @@ static PyObject *new_gradients(const tape_object *self, npy_intp sets, const siz
  * seconds of each layer to `seconds`, or to nowhere where it is NULL. */
 static PyObject *run_backward(const tape_object *self, size_t layer, PyArrayObject *seeds,
                               const size_t *wanted, Py_ssize_t count, gc_rule rule,
-                              double *seconds)
+                              double *seconds, PyObject *progress)
 {
     const size_t sets = (size_t)PyArray_DIM(seeds, 0);
     float **buffers = PyMem_Malloc(sizeof *buffers * (size_t)(count + 1));
@@ -171,10 +172,11 @@ static PyObject *run_backward(const tape_object *self, size_t layer, PyArrayObje
     if (gradients != NULL) {
         gc_error error;
         gc_status status;
-        Py_BEGIN_ALLOW_THREADS
+        core_call call;
+        gc_begin_call(&call, progress);
         status = gc_backward(self->tape, layer, gc_floats(seeds), sets, rule, wanted,
                              (size_t)count, buffers, seconds, &error);
-        Py_END_ALLOW_THREADS
+        status = gc_end_call(&call, status);
         if (status != GC_OK) {
             Py_CLEAR(gradients);
             gc_raise(status, &error);
@@ -187,14 +189,15 @@ static PyObject *run_backward(const tape_object *self, size_t layer, PyArrayObje
 static PyObject *parse_and_run_backward(PyObject *object, PyObject *args, PyObject *kwargs,
                                         const char *format, double *seconds)
 {
-    static char *names[] = {"layer", "seeds", "wanted", "rule", NULL};
+    static char *names[] = {"layer", "seeds", "wanted", "rule", "progress", NULL};
     const tape_object *self = (tape_object *)object;
     size_t layer;
-    PyObject *seeds_object, *wanted_object;
+    PyObject *seeds_object, *wanted_object, *progress = NULL;
     const char *rule_name = "gradient";
     gc_rule rule;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, format, names, gc_parse_layer, &layer,
-                                     &seeds_object, &wanted_object, &rule_name)
+                                     &seeds_object, &wanted_object, &rule_name,
+                                     gc_parse_progress, &progress)
         || parse_rule(rule_name, &rule) < 0)
         return NULL;
     const gc_shape *shape = shape_of(self, layer);
@@ -206,7 +209,9 @@ static PyObject *parse_and_run_backward(PyObject *object, PyObject *args, PyObje
         return NULL;
     PyArrayObject *seeds = parse_seeds(seeds_object, self, shape);
     PyObject *gradients =
-        seeds == NULL ? NULL : run_backward(self, layer, seeds, wanted, count, rule, seconds);
+        seeds == NULL
+            ? NULL
+            : run_backward(self, layer, seeds, wanted, count, rule, seconds, progress);
     Py_XDECREF(seeds);
     PyMem_Free(wanted);
     return gradients;
@@ -214,20 +219,20 @@ static PyObject *parse_and_run_backward(PyObject *object, PyObject *args, PyObje
 
 static PyObject *tape_backward(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    return parse_and_run_backward(object, args, kwargs, "O&OO|s:backward", NULL);
+    return parse_and_run_backward(object, args, kwargs, "O&OO|sO&:backward", NULL);
 }
 
 static PyObject *tape_pooled_gradient(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"layer", "seeds", "wanted", "rule", NULL};
+    static char *names[] = {"layer", "seeds", "wanted", "rule", "progress", NULL};
     const tape_object *self = (tape_object *)object;
     size_t layer, wanted;
-    PyObject *seeds_object;
+    PyObject *seeds_object, *progress = NULL;
     const char *rule_name = "gradient";
     gc_rule rule;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO&|s:pooled_gradient", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO&|sO&:pooled_gradient", names,
                                      gc_parse_layer, &layer, &seeds_object, gc_parse_layer,
-                                     &wanted, &rule_name)
+                                     &wanted, &rule_name, gc_parse_progress, &progress)
         || parse_rule(rule_name, &rule) < 0)
         return NULL;
     const gc_shape *from = shape_of(self, layer);
@@ -241,10 +246,11 @@ static PyObject *tape_pooled_gradient(PyObject *object, PyObject *args, PyObject
     if (means != NULL) {
         gc_error error;
         gc_status status;
-        Py_BEGIN_ALLOW_THREADS
+        core_call call;
+        gc_begin_call(&call, progress);
         status = gc_pooled_gradient(self->tape, layer, gc_floats(seeds), (size_t)sets, rule,
                                     wanted, gc_floats(means), &error);
-        Py_END_ALLOW_THREADS
+        status = gc_end_call(&call, status);
         if (status != GC_OK) {
             Py_CLEAR(means);
             gc_raise(status, &error);
@@ -291,7 +297,7 @@ static PyObject *tape_backward_seconds(PyObject *object, PyObject *args, PyObjec
     if (seconds == NULL)
         return PyErr_NoMemory();
     PyObject *gradients =
-        parse_and_run_backward(object, args, kwargs, "O&OO|s:backward_seconds", seconds);
+        parse_and_run_backward(object, args, kwargs, "O&OO|sO&:backward_seconds", seconds);
     PyObject *list = gradients == NULL ? NULL : list_of_seconds(seconds, count);
     Py_XDECREF(gradients);
     PyMem_Free(seconds);
@@ -304,17 +310,17 @@ static PyMethodDef methods[] = {
     {"activation", tape_activation, METH_O,
      "activation(layer)\n--\n\nA copy of a kept activation. KeyError if it was not kept."},
     {"backward", (PyCFunction)(void (*)(void))tape_backward, METH_VARARGS | METH_KEYWORDS,
-     "backward(layer, seeds, wanted, rule='gradient')\n--\n\n"
+     "backward(layer, seeds, wanted, rule='gradient', progress=None)\n--\n\n"
      "Gradients of sum(seeds * output of layer), one array for each layer wanted."},
     {"pooled_gradient", (PyCFunction)(void (*)(void))tape_pooled_gradient,
      METH_VARARGS | METH_KEYWORDS,
-     "pooled_gradient(layer, seeds, wanted, rule='gradient')\n--\n\n"
+     "pooled_gradient(layer, seeds, wanted, rule='gradient', progress=None)\n--\n\n"
      "The mean over positions of the gradient by one layer, (S, N, C)."},
     {"seconds", tape_seconds, METH_NOARGS,
      "seconds()\n--\n\nWhat each layer took forward; 0 where it ran in the step of another."},
     {"backward_seconds", (PyCFunction)(void (*)(void))tape_backward_seconds,
      METH_VARARGS | METH_KEYWORDS,
-     "backward_seconds(layer, seeds, wanted, rule='gradient')\n--\n\n"
+     "backward_seconds(layer, seeds, wanted, rule='gradient', progress=None)\n--\n\n"
      "What each layer takes in backward() with these arguments."},
     {NULL, NULL, 0, NULL},
 };

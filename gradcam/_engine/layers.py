@@ -22,7 +22,7 @@ SEVERAL_INPUTS = ("add", "concatenate")
 WEIGHTED = ("conv", "linear")
 OPS = (
     *(*WEIGHTED, "batch_norm", "affine", "relu", *POOLS),
-    *("softmax", "flatten", "dropout", *SEVERAL_INPUTS),
+    *("softmax", "sigmoid", "flatten", "dropout", *SEVERAL_INPUTS),
 )
 """The operations of layers; arguments as in :class:`gradcam._core.NetworkBuilder`."""
 

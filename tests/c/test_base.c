@@ -9,14 +9,14 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#if defined(__linux__)
 #include <sched.h>
-#endif
 
+#include "base/arena.h"
 #include "base/available.h"
 #include "base/memory.h"
 #include "base/processors.h"
 #include "base/threads.h"
+#include "base/watch.h"
 #include "check.h"
 #include "layers/sgemm.h"
 
@@ -161,6 +161,76 @@ static int check_refusal(void)
     return good;
 }
 
+/* ---- Arenas ------------------------------------------------------------------------------ */
+
+enum { PIECES = 300 };
+
+typedef struct place {
+    size_t begin, end;
+    int out;
+} place;
+
+/* Whether `bytes` from `begin` on overlap none of the pieces that are out. */
+static int is_free(const place *places, size_t count, size_t begin, size_t bytes)
+{
+    for (size_t i = 0; i < count; i++)
+        if (places[i].out && places[i].begin < begin + bytes && begin < places[i].end)
+            return 0;
+    return 1;
+}
+
+/* The lowest free offset, found by trying all ends of pieces. */
+static size_t lowest(const place *places, size_t count, size_t bytes)
+{
+    size_t best = is_free(places, count, 0, bytes) ? 0 : SIZE_MAX;
+    for (size_t i = 0; i < count; i++)
+        if (places[i].out && places[i].end < best
+            && is_free(places, count, places[i].end, bytes))
+            best = places[i].end;
+    return best;
+}
+
+/* Pieces of random sizes, taken and given back in a random order, lie as low as they can, in the
+ * performance too. */
+static int check_arena(void)
+{
+    gc_arena arena = gc_arena_begin();
+    place places[PIECES];
+    void *pieces[PIECES];
+    size_t bytes = 0, given[PIECES], steps[PIECES];
+    int good = 1;
+    for (size_t i = 0; i < PIECES; i++) {
+        given[i] = PIECES; /* none */
+        if (i > 0 && random_bits() % 2 == 0) {
+            given[i] = random_size(0, i - 1); /* perhaps once more */
+            gc_arena_give(&arena, pieces[given[i]]);
+            places[given[i]].out = 0;
+        }
+        steps[i] = 64 * random_size(1, random_bits() % 4 == 0 ? 40 : 3);
+        pieces[i] = gc_arena_take(&arena, steps[i] - random_bits() % 64);
+        places[i].begin = lowest(places, i, steps[i]);
+        places[i].end = places[i].begin + steps[i];
+        places[i].out = 1;
+        bytes = places[i].end > bytes ? places[i].end : bytes;
+    }
+    good &= gc_arena_perform(&arena, 0) && arena.bytes == bytes;
+    for (size_t i = 0; i < PIECES && good; i++)
+        good = (char *)gc_arena_take(&arena, steps[i]) == arena.memory + places[i].begin;
+    gc_arena_end(&arena);
+    return good;
+}
+
+static int check_arena_too_large(void)
+{
+    gc_arena arena = gc_arena_begin();
+    gc_arena_take(&arena, SIZE_MAX / 2);
+    gc_arena_take(&arena, SIZE_MAX / 2);
+    gc_arena_take(&arena, SIZE_MAX / 2);
+    const int good = !gc_arena_perform(&arena, 0);
+    gc_arena_end(&arena);
+    return good;
+}
+
 /* ---- The processors of threads ------------------------------------------------------------ */
 
 #if defined(__linux__)
@@ -256,15 +326,60 @@ static int check_fork(void)
     return good;
 }
 
+/* ---- Waiting for a lock -------------------------------------------------------------------- */
+
+static atomic_int holding, released;
+
+static void *hold_lock(void *unused)
+{
+    (void)unused;
+    gc_lock(GC_LOCK_WEIGHTS);
+    atomic_store(&holding, 1);
+    while (!atomic_load(&released))
+        sched_yield();
+    gc_unlock(GC_LOCK_WEIGHTS);
+    return NULL;
+}
+
+static gc_answer stop_at_third(void *argument, double share)
+{
+    (void)share;
+    return ++*(int *)argument == 3 ? GC_STOP : GC_GO_ON;
+}
+
+/* A thread that waits for a lock goes on asking, and a thread may take its lock again. */
+static int check_lock(void)
+{
+    int questions = 0;
+    gc_watch watch = {.ask = stop_at_third, .argument = &questions};
+    pthread_t thread;
+    pthread_create(&thread, NULL, hold_lock, NULL);
+    while (!atomic_load(&holding))
+        sched_yield();
+    gc_watch_begin(&watch);
+    int good = !gc_lock_or_stop(GC_LOCK_WEIGHTS) && questions == 3;
+    good &= gc_watch_end();
+    atomic_store(&released, 1);
+    good &= gc_lock_or_stop(GC_LOCK_WEIGHTS) && gc_lock_or_stop(GC_LOCK_WEIGHTS);
+    gc_unlock(GC_LOCK_WEIGHTS);
+    gc_unlock(GC_LOCK_WEIGHTS);
+    pthread_join(thread, NULL);
+    return good;
+}
+
 int main(void)
 {
     gc_set_threads(2);
     check_cgroups();
     check_available();
     report("memory", "what does not fit is refused", check_refusal());
+    for (int round = 0; round < 50; round++)
+        report("arena", "the lowest places", check_arena());
+    report("arena", "more than can be addressed", check_arena_too_large());
 #if defined(__linux__)
     report("threads", "a caller bound to one processor binds no worker", check_affinity());
 #endif
+    report("locks", "a thread that waits can be stopped", check_lock());
     report("fork", "OpenBLAS's threads in the child", check_fork());
     return closing_line();
 }

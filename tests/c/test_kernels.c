@@ -783,16 +783,73 @@ static int check_softmax_forward(const gc_kernels *fast, const gc_kernels *plain
     return good;
 }
 
+/* Without cancellation, in n^2 steps: dx_i = sum over j of y_i y_j (dy_i - dy_j). */
+static void softmax_gradient(size_t count, const float *x, const float *dy, float *dx)
+{
+    double maximum = x[0], sum = 0.0;
+    for (size_t i = 0; i < count; i++)
+        maximum = x[i] > maximum ? x[i] : maximum;
+    for (size_t i = 0; i < count; i++)
+        sum += exp(x[i] - maximum);
+    for (size_t i = 0; i < count; i++) {
+        double total = 0.0;
+        for (size_t j = 0; j < count; j++)
+            total += exp(x[j] - maximum) / sum * ((double)dy[i] - dy[j]);
+        dx[i] = (float)(exp(x[i] - maximum) / sum * total);
+    }
+}
+
+/* Also where the largest probability is 1 in float, or the smallest are none at all. */
 static int check_softmax_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
+    const size_t count = random_size(1, 70), one = random_size(0, count - 1);
+    const float scale = powf(10.0f, 1.0f + random_float());
+    float *x = random_floats(count), *dy = random_floats(count);
+    for (size_t i = 0; i < count; i++) {
+        x[i] *= scale;
+        if (random_bits() % 2 != 0)
+            dy[i] = i == one;
+    }
+    x[one] += 2.0f * scale * (float)(random_bits() % 2);
+    float *actual = copy_floats(dy, count), *expected = nan_floats(count); /* dx may be dy */
+    softmax_gradient(count, x, dy, expected);
+    fast->softmax_backward(count, x, actual, actual);
+    int good = close_floats("softmax_backward", count, actual, expected, 1e-44, 3e-7);
+    plain->softmax_backward(count, x, dy, actual);
+    good &= close_floats("softmax_backward, reference", count, actual, expected, 1e-44, 3e-7);
+    free(x), free(dy), free(actual), free(expected);
+    return good;
+}
+
+/* The sigmoid of x, or of a million times that. */
+static float *sigmoid_inputs(size_t count)
+{
+    float *x = random_floats(count);
+    for (size_t i = 0; i < count; i++)
+        x[i] *= powf(10.0f, 6.0f * fabsf(random_float()));
+    return x;
+}
+
+static int check_sigmoid_forward(const gc_kernels *fast, const gc_kernels *plain)
+{
     const size_t count = random_size(1, 70);
-    float *x = random_floats(count), *dy = random_floats(count), *y = nan_floats(count);
-    plain->softmax_forward(count, x, y);
-    float *actual = nan_floats(count), *expected = nan_floats(count);
-    fast->softmax_backward(count, y, dy, actual);
-    plain->softmax_backward(count, y, dy, expected);
-    const int good = close_floats("softmax_backward", count, actual, expected, 1e-7, 1e-6);
-    free(x), free(dy), free(y), free(actual), free(expected);
+    float *x = sigmoid_inputs(count), *actual = nan_floats(count), *expected = nan_floats(count);
+    fast->sigmoid_forward(count, x, actual);
+    plain->sigmoid_forward(count, x, expected);
+    const int good = close_floats("sigmoid_forward", count, actual, expected, 1e-44, 2e-7);
+    free(x), free(actual), free(expected);
+    return good;
+}
+
+static int check_sigmoid_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = random_size(1, 70);
+    float *x = sigmoid_inputs(count), *dy = random_floats(count);
+    float *actual = copy_floats(dy, count), *expected = nan_floats(count);
+    plain->sigmoid_backward(count, x, dy, expected);
+    fast->sigmoid_backward(count, x, actual, actual); /* dx may be dy */
+    const int good = close_floats("sigmoid_backward", count, actual, expected, 1e-44, 2e-7);
+    free(x), free(dy), free(actual), free(expected);
     return good;
 }
 
@@ -821,11 +878,13 @@ static void free_weights(void *weights)
 
 static gc_dense random_dense(void)
 {
-    return (gc_dense){.storage = (gc_storage)random_size(0, 2),
-                      .in = random_size(1, 3) == 1 ? random_size(2000, 4200) : random_size(1, 100),
-                      .out = random_size(1, 80),
-                      .sets = random_size(1, 14),
-                      .batch = random_size(1, 3)};
+    gc_dense d = {.storage = (gc_storage)random_size(0, 2),
+                  .in = random_size(1, 3) == 1 ? random_size(2000, 4200) : random_size(1, 100),
+                  .out = random_size(1, 80),
+                  .sets = random_size(1, 14),
+                  .batch = random_size(1, 3)};
+    d.stride = d.batch;
+    return d;
 }
 
 static int check_dense_forward(const gc_kernels *fast, const gc_kernels *plain)
@@ -850,11 +909,12 @@ static int check_dense_forward(const gc_kernels *fast, const gc_kernels *plain)
     return good;
 }
 
-/* Half of the units of an image are zero in all sets, others in some. */
+/* Half of the units of an image are zero in all sets, others in some; some images of each set are left out. */
 static int check_dense_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const gc_dense d = random_dense();
-    const size_t count = d.sets * d.batch;
+    gc_dense d = random_dense();
+    d.stride += random_size(0, 2);
+    const size_t count = d.sets * d.stride;
     const size_t first = random_size(0, d.in - 1), columns = random_size(1, d.in - first);
     float *dy = random_floats(count * d.out);
     float *actual = nan_floats(count * d.in), *expected = copy_floats(actual, count * d.in);
@@ -864,14 +924,14 @@ static int check_dense_backward(const gc_kernels *fast, const gc_kernels *plain)
             const int dead = random_bits() % 2;
             for (size_t s = 0; s < d.sets; s++)
                 if (dead || random_bits() % 8 == 0)
-                    dy[(s * d.batch + i) * d.out + r] = 0.0f;
+                    dy[(s * d.stride + i) * d.out + r] = 0.0f;
         }
     fast->dense_backward(&d, first, columns, w, dy, actual);
     plain->dense_backward(&d, first, columns, w, dy, expected);
     int good = 1;
     for (size_t n = 0; n < count && good; n++)
         for (size_t c = 0; c < d.in && good; c++)
-            if (c < first || c >= first + columns)
+            if (n % d.stride >= d.batch || c < first || c >= first + columns)
                 good = isnan(actual[n * d.in + c]);
             else
                 good = close_floats("dense_backward", 1, &actual[n * d.in + c],
@@ -910,7 +970,8 @@ static int check_widening(const gc_kernels *fast, gc_storage storage)
                              (exponent ? exponent : 1) - bias - digits);
         value = bits & 0x8000 ? -value : value;
         const size_t c = bits % RUN;
-        const gc_dense d = {.storage = storage, .in = RUN, .out = 1, .sets = 1, .batch = 1};
+        const gc_dense d = {.storage = storage, .in = RUN, .out = 1, .sets = 1, .batch = 1,
+                            .stride = 1};
         for (size_t i = 0; i < RUN; i++)
             x[i] = i == c ? 1.0f : 0.0f;
         w[c] = (uint16_t)bits;
@@ -931,7 +992,7 @@ static int check_dense_alone(const gc_kernels *fast)
 {
     const gc_dense all = random_dense();
     gc_dense one = all;
-    one.sets = one.batch = 1;
+    one.sets = one.batch = one.stride = 1;
     const size_t count = all.sets * all.batch, n = random_size(0, count - 1);
     const size_t row = random_size(0, all.out - 1), column = random_size(1, all.in);
     float *x = random_floats(count * all.in), *dy = random_floats(count * all.out);

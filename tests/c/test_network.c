@@ -5,6 +5,7 @@
  * Forward and backward themselves are compared with float64 twins from Python; here it is
  * the sanitizers' and valgrind's turn. */
 #include "base/memory.h"
+#include "base/watch.h"
 #include "check.h"
 #include "gradcam.h"
 
@@ -129,6 +130,18 @@ static int check_gradient(const gc_network *network, size_t layer, size_t count)
     return good;
 }
 
+static int check_sigmoid_gradient(void)
+{
+    gc_network *network = NULL;
+    gc_error error;
+    size_t layer = 0;
+    const int good = gc_network_new(CHANNELS, &network, &error) == GC_OK
+                     && gc_add_sigmoid(network, 0, &layer, &error) == GC_OK
+                     && check_gradient(network, layer, BATCH * CHANNELS * HEIGHT * WIDTH);
+    gc_network_free(network);
+    return good;
+}
+
 /* Several seeds at once give what each gives alone, under every rule. */
 static int check_several_seeds(const gc_network *network, size_t layer)
 {
@@ -166,6 +179,13 @@ static int check_several_seeds(const gc_network *network, size_t layer)
 
 /* ---- No memory ------------------------------------------------------------------------- */
 
+/* gc_all_finite has no status: after an interruption its answer means nothing. */
+static gc_status check_finite(size_t count, const float *values)
+{
+    const int finite = gc_all_finite(count, values);
+    return gc_stopped() ? GC_INTERRUPTED : finite ? GC_OK : GC_BAD_ARGUMENT;
+}
+
 /* Everything once: build, forward, read, backward, means of it in both ways, resize. */
 static gc_status everything(const fixture *f)
 {
@@ -188,6 +208,7 @@ static gc_status everything(const fixture *f)
                                            &error);
     if (s == GC_OK) s = gc_pooled_gradient(tape, scores, seeds, 2, GC_GRADIENT, scores - 3, means,
                                            &error);
+    if (s == GC_OK) s = check_finite(2 * BATCH * 12, means);
     if (s == GC_OK) s = gc_resize(1, HEIGHT, WIDTH, input, 50, 40, GC_HALF_PIXEL, NULL, resized,
                                   &error);
     gc_tape_free(tape);
@@ -212,6 +233,134 @@ static int check_no_memory(const fixture *f)
         if (status != GC_NO_MEMORY)
             return 0;
     }
+}
+
+/* ---- Interrupted ----------------------------------------------------------------------- */
+
+/* Stops at question number `last`. */
+typedef struct patience {
+    size_t questions, last;
+    double share;
+    int good;
+} patience;
+
+static gc_answer lose_patience(void *argument, double share)
+{
+    patience *p = argument;
+    p->good = p->good && share >= 0.0 && share <= 1.0;
+    p->share = share;
+    return p->questions++ == p->last ? GC_STOP : GC_GO_ON;
+}
+
+/* Whether every call of `everything` can be stopped at every question, and leaves nothing. */
+static int check_interrupted(const fixture *f)
+{
+    const long before = gc_alloc_live();
+    for (size_t last = 0;; last++) {
+        patience p = {.last = last, .good = 1};
+        gc_watch watch = {.ask = lose_patience, .argument = &p};
+        gc_watch_begin(&watch);
+        const gc_status status = everything(f);
+        const int stopped = gc_watch_end();
+        if (gc_alloc_live() != before || !p.good || stopped != (status == GC_INTERRUPTED)
+            || stopped != (p.questions == last + 1)) {
+            printf("question %zu: status %d, %ld blocks\n", last, (int)status,
+                   gc_alloc_live() - before);
+            return 0;
+        }
+        if (status == GC_OK)
+            return last > 30; /* it did ask */
+    }
+}
+
+/* A network and a tape give the same results after passes that were stopped at every question. */
+static int check_usable(const gc_network *network, size_t scores)
+{
+    const size_t inputs = BATCH * CHANNELS * HEIGHT * WIDTH, wanted = 0;
+    float *input = random_floats(inputs), *seeds = random_floats(BATCH * CLASSES);
+    float *gradient[2] = {nan_floats(inputs), nan_floats(inputs)};
+    gc_tape *tape = NULL, *other = NULL;
+    gc_error error;
+    gc_status status = GC_INTERRUPTED;
+    int good = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error)
+                   == GC_OK
+               && gc_backward(tape, scores, seeds, 1, GC_GRADIENT, &wanted, 1, &gradient[0], NULL,
+                              &error)
+                      == GC_OK;
+    for (size_t last = 0; good && status == GC_INTERRUPTED; last++) {
+        patience p = {.last = last, .good = 1};
+        gc_watch watch = {.ask = lose_patience, .argument = &p};
+        gc_watch_begin(&watch);
+        status = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, NULL, scores, 1, &other,
+                            &error);
+        if (status == GC_OK)
+            status = gc_backward(tape, scores, seeds, 1, GC_GRADIENT, &wanted, 1, &gradient[1],
+                                 NULL, &error);
+        gc_tape_free(other);
+        other = NULL;
+        gc_watch_end();
+    }
+    good = good && status == GC_OK
+           && memcmp(gradient[0], gradient[1], inputs * sizeof(float)) == 0;
+    gc_tape_free(tape);
+    free(input), free(seeds), free(gradient[0]), free(gradient[1]);
+    return good;
+}
+
+/* What is asked may make calls itself, even while its caller holds a lock. */
+typedef struct visit {
+    const gc_network *network;
+    const float *input;
+    size_t layer, calls;
+    int good;
+} visit;
+
+static gc_answer call_again(void *argument, double share)
+{
+    (void)share;
+    visit *v = argument;
+    gc_tape *tape = NULL;
+    gc_error error;
+    v->good = v->good
+              && gc_forward(v->network, 0, v->input, 1, HEIGHT, WIDTH, NULL, v->layer, 0, &tape,
+                            &error)
+                     == GC_OK;
+    v->calls++;
+    gc_tape_free(tape);
+    return GC_GO_ON;
+}
+
+static int check_nested(const gc_network *network, size_t scores)
+{
+    float *input = random_floats(CHANNELS * HEIGHT * WIDTH);
+    visit v = {.network = network, .input = input, .layer = scores, .good = 1};
+    gc_watch watch = {.ask = call_again, .argument = &v};
+    gc_tape *tape = NULL;
+    gc_error error;
+    gc_watch_begin(&watch);
+    const gc_status status =
+        gc_forward(network, 0, input, 1, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error);
+    const int good = !gc_watch_end() && status == GC_OK && v.good && v.calls > 5;
+    gc_tape_free(tape);
+    free(input);
+    return good;
+}
+
+/* After GC_ASK_NO_MORE nobody asks. */
+static gc_answer close_up(void *argument, double share)
+{
+    (void)share;
+    ++*(int *)argument;
+    return GC_ASK_NO_MORE;
+}
+
+static int check_closed(const fixture *f)
+{
+    int questions = 0;
+    gc_watch watch = {.ask = close_up, .argument = &questions};
+    gc_watch_begin(&watch);
+    const gc_status status = everything(f);
+    return !gc_watch_end() && status == GC_OK && questions == 1;
 }
 
 /* A large block that was freed comes back for a size that it fits, and for no other. */
@@ -381,6 +530,7 @@ static int check_packs(void)
     gc_tape *tapes[2] = {NULL, NULL};
     gc_error error;
     size_t layer = 0;
+    int taken = 0;
     int good = gc_network_new(IN, &first, &error) == GC_OK
                && gc_network_new(IN, &second, &error) == GC_OK
                && gc_add_conv(first, 0, &conv, weight, NULL, &layer, &error) == GC_OK
@@ -391,8 +541,8 @@ static int check_packs(void)
         good = good && gc_network_pack(second, layer, floats + 1, pack, &error) == GC_BAD_ARGUMENT
                && gc_network_pack(second, layer, floats, pack, &error) == GC_OK
                && gc_network_pack_key(first, layer) == gc_network_pack_key(second, layer)
-               && gc_network_lend_pack(second, layer, floats, pack, &error) == GC_OK
-               && gc_network_lend_pack(second, 0, floats, pack, &error) == GC_BAD_ARGUMENT;
+               && gc_network_lend_pack(second, layer, floats, pack, &taken, &error) == GC_OK
+               && gc_network_lend_pack(second, 0, floats, pack, &taken, &error) == GC_BAD_ARGUMENT;
     }
     good = good
            && gc_forward(first, 0, x, 1, SIDE, SIDE, NULL, layer, 0, &tapes[0],
@@ -409,7 +559,7 @@ static int check_packs(void)
         weight[i] += 1.0f;
     good = good
            && (floats == 0
-               || gc_network_lend_pack(first, layer, floats, pack, &error) == GC_BAD_ARGUMENT);
+               || gc_network_lend_pack(first, layer, floats, pack, &taken, &error) == GC_BAD_ARGUMENT);
     gc_tape_free(tapes[0]), gc_tape_free(tapes[1]);
     gc_network_free(first), gc_network_free(second);
     free(weight), free(x), free(own), free(out), free(pack);
@@ -436,13 +586,26 @@ static gc_status pass_drawn(const gc_network *network, const float *x, const flo
     return s;
 }
 
-static int check_drawn(void)
+/* input -> convolution -> ReLU -> convolution -> ReLU; w1 and w2 outlive it. */
+static gc_status build_drawn(const float *w1, const float *w2, gc_network **network,
+                             gc_error *error)
 {
     const gc_conv first = {.in_channels = CHANNELS, .out_channels = FIRST, .kernel = {3, 3},
                            .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .groups = 1};
     gc_conv second = first;
     second.in_channels = FIRST;
     second.out_channels = SECOND;
+    size_t layer;
+    gc_status s = gc_network_new(CHANNELS, network, error);
+    if (s == GC_OK) s = gc_add_conv(*network, 0, &first, w1, NULL, &layer, error);
+    if (s == GC_OK) s = gc_add_relu(*network, layer, &layer, error);
+    if (s == GC_OK) s = gc_add_conv(*network, layer, &second, w2, NULL, &layer, error);
+    if (s == GC_OK) s = gc_add_relu(*network, layer, &layer, error);
+    return s;
+}
+
+static int check_drawn(void)
+{
     const size_t inputs = BATCH * CHANNELS * LOW * WIDE, outputs = BATCH * SECOND * LOW * WIDE;
     float *w1 = random_floats(FIRST * CHANNELS * 9), *w2 = random_floats(SECOND * FIRST * 9);
     float *x = random_floats(inputs), *seeds = random_floats(outputs);
@@ -450,17 +613,43 @@ static int check_drawn(void)
     float *gradient[2] = {nan_floats(inputs), nan_floats(inputs)};
     gc_network *network = NULL;
     gc_error error;
-    size_t layer;
-    gc_status s = gc_network_new(CHANNELS, &network, &error);
-    if (s == GC_OK) s = gc_add_conv(network, 0, &first, w1, NULL, &layer, &error);
-    if (s == GC_OK) s = gc_add_relu(network, layer, &layer, &error);
-    if (s == GC_OK) s = gc_add_conv(network, layer, &second, w2, NULL, &layer, &error);
-    if (s == GC_OK) s = gc_add_relu(network, layer, &layer, &error);
+    gc_status s = build_drawn(w1, w2, &network, &error);
     for (int kept = 0; kept < 2; kept++)
         if (s == GC_OK) s = pass_drawn(network, x, seeds, kept, out[kept], gradient[kept]);
     const int good = s == GC_OK && memcmp(out[0], out[1], outputs * sizeof(float)) == 0
                      && memcmp(gradient[0], gradient[1], inputs * sizeof(float)) == 0;
     gc_network_free(network);
+    free(w1), free(w2), free(x), free(seeds);
+    free(out[0]), free(out[1]), free(gradient[0]), free(gradient[1]);
+    return good;
+}
+
+/* Passes that make transformed weights, stopped at every question; nothing half made is kept. */
+static int check_interrupted_packs(void)
+{
+    const size_t inputs = BATCH * CHANNELS * LOW * WIDE, outputs = BATCH * SECOND * LOW * WIDE;
+    float *w1 = random_floats(FIRST * CHANNELS * 9), *w2 = random_floats(SECOND * FIRST * 9);
+    float *x = random_floats(inputs), *seeds = random_floats(outputs);
+    float *out[2] = {nan_floats(outputs), nan_floats(outputs)};
+    float *gradient[2] = {nan_floats(inputs), nan_floats(inputs)};
+    const long before = gc_alloc_live();
+    int good = 1, finished = 0;
+    gc_error error;
+    for (size_t last = 0; good && !finished; last++) {
+        gc_network *network = NULL;
+        patience p = {.last = last, .good = 1};
+        gc_watch watch = {.ask = lose_patience, .argument = &p};
+        good = build_drawn(w1, w2, &network, &error) == GC_OK;
+        gc_watch_begin(&watch);
+        const gc_status status = pass_drawn(network, x, seeds, 1, out[0], gradient[0]);
+        finished = !gc_watch_end();
+        good = good && status == (finished ? GC_OK : GC_INTERRUPTED)
+               && pass_drawn(network, x, seeds, 1, out[1], gradient[1]) == GC_OK;
+        gc_network_free(network);
+        good = good && gc_alloc_live() == before;
+    }
+    good = good && memcmp(out[0], out[1], outputs * sizeof(float)) == 0
+           && memcmp(gradient[0], gradient[1], inputs * sizeof(float)) == 0;
     free(w1), free(w2), free(x), free(seeds);
     free(out[0]), free(out[1]), free(gradient[0]), free(gradient[1]);
     return good;
@@ -485,12 +674,18 @@ int main(void)
                check_gradient(network, sum, BATCH * 6 * HEIGHT * WIDTH));
         report(name, "gradient of the probabilities",
                check_gradient(network, gc_network_size(network) - 1, BATCH * CLASSES));
+        report(name, "gradient of a sigmoid", check_sigmoid_gradient());
         report(name, "several seeds", check_several_seeds(network, scores));
         report(name, "a pass that starts in the middle", check_start(network, scores, sum));
         report(name, "transformed weights that are lent", check_packs());
+        report(name, "usable after interrupted passes", check_usable(network, scores));
+        report(name, "calls of what is asked", check_nested(network, scores));
         report(name, "a convolution that draws its input", check_drawn());
+        report(name, "transformed weights of interrupted passes", check_interrupted_packs());
     }
     report("memory", "every allocation fails once", check_no_memory(&f));
+    report("interruption", "at every question", check_interrupted(&f));
+    report("interruption", "no more questions", check_closed(&f));
     report("arguments", "refused", check_refused(network, scores));
     report("arguments", "refused where a pass starts in the middle",
            check_start_refused(network, scores, sum));

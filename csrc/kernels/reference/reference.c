@@ -161,13 +161,33 @@ void gc_softmax_forward_reference(size_t count, const float *x, float *y)
         y[i] = (float)(exp(x[i] - maximum) / sum);
 }
 
-void gc_softmax_backward_reference(size_t count, const float *y, const float *dy, float *dx)
+/* Every dy less that of the largest x, which keeps the sum free of cancellation. */
+void gc_softmax_backward_reference(size_t count, const float *x, const float *dy, float *dx)
 {
-    double dot = 0.0;
-    for (size_t j = 0; j < count; j++)
-        dot += (double)dy[j] * y[j];
+    size_t top = 0;
+    double sum = 0.0, dot = 0.0;
     for (size_t i = 0; i < count; i++)
-        dx[i] = (float)(y[i] * (dy[i] - dot));
+        top = x[i] > x[top] ? i : top;
+    const double maximum = x[top], shift = dy[top];
+    for (size_t j = 0; j < count; j++)
+        sum += exp(x[j] - maximum);
+    for (size_t j = 0; j < count; j++)
+        dot += exp(x[j] - maximum) / sum * (dy[j] - shift);
+    for (size_t i = 0; i < count; i++)
+        dx[i] = (float)(exp(x[i] - maximum) / sum * (dy[i] - shift - dot));
+}
+
+void gc_sigmoid_forward_reference(size_t count, const float *x, float *y)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = (float)(1.0 / (1.0 + exp(-(double)x[i])));
+}
+
+/* 1 - y is the sigmoid of -x. */
+void gc_sigmoid_backward_reference(size_t count, const float *x, const float *dy, float *dx)
+{
+    for (size_t i = 0; i < count; i++)
+        dx[i] = (float)(dy[i] / (1.0 + exp(-(double)x[i])) / (1.0 + exp((double)x[i])));
 }
 
 void gc_channel_mean_reference(size_t count, size_t positions, const float *maps, float *out)
@@ -576,13 +596,15 @@ void gc_dense_forward_reference(const gc_dense *dense, size_t first, size_t rows
 void gc_dense_backward_reference(const gc_dense *dense, size_t first, size_t columns,
                                  const void *w, const float *dy, float *dx)
 {
-    for (size_t n = 0; n < dense->sets * dense->batch; n++)
+    for (size_t i = 0; i < dense->sets * dense->batch; i++) {
+        const size_t n = i / dense->batch * dense->stride + i % dense->batch;
         for (size_t c = first; c < first + columns; c++) {
             double sum = 0.0;
             for (size_t r = 0; r < dense->out; r++)
                 sum += dy[n * dense->out + r] * weight_at(dense->storage, w, r * dense->in + c);
             dx[n * dense->in + c] = (float)sum;
         }
+    }
 }
 
 void gc_dense_sums_reference(gc_storage storage, size_t count, size_t positions, const void *w,

@@ -1,0 +1,59 @@
+#include "layers/copy.h"
+
+#include <string.h>
+
+#include "base/threads.h"
+
+enum { PART = 1 << 18 }; /* floats of a part: 1 MB */
+
+typedef struct copying {
+    const gc_kernels *kernels;
+    size_t count, input_count;   /* without an input, zeros are written, */
+    int accumulates;             /* unless the inputs are added to what is there */
+    const float *const *inputs;
+    float *to;
+} copying;
+
+static void copy_part(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const copying *c = argument;
+    const size_t first = part * PART, count = gc_least(c->count - first, PART);
+    float *to = c->to + first;
+    size_t i = 0;
+    if (c->input_count == 0)
+        memset(to, 0, count * sizeof *to);
+    else if (!c->accumulates)
+        memcpy(to, c->inputs[i++] + first, count * sizeof *to);
+    for (; i < c->input_count; i++)
+        c->kernels->accumulate(count, c->inputs[i] + first, to);
+}
+
+static void run(gc_engine engine, copying c)
+{
+    c.kernels = engine.kernels;
+    gc_parallel(engine.workers, gc_divide_up(c.count, PART), copy_part, &c);
+}
+
+void gc_copy_floats(gc_engine engine, size_t count, const float *from, float *to)
+{
+    run(engine, (copying){.count = count, .input_count = 1, .inputs = &from, .to = to});
+}
+
+void gc_zero_floats(gc_engine engine, size_t count, float *to)
+{
+    run(engine, (copying){.count = count, .to = to});
+}
+
+void gc_accumulate_floats(gc_engine engine, size_t count, const float *x, float *y)
+{
+    run(engine, (copying){.count = count, .input_count = 1, .accumulates = 1, .inputs = &x,
+                          .to = y});
+}
+
+void gc_add_floats(gc_engine engine, size_t count, size_t input_count,
+                   const float *const *inputs, float *y)
+{
+    run(engine,
+        (copying){.count = count, .input_count = input_count, .inputs = inputs, .to = y});
+}
