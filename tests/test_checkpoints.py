@@ -745,4 +745,5 @@ def normalised(state_dict, biases):
 def test_batch_normalisation_of_keras_is_refused(biases):
     check_error(normalised(tensors(), biases), "whether it comes before or after the ReLU", "ONNX")
     incomplete = without(normalised(tensors(), biases), "conv2d_3", "batch_normalization_3")
-    assert "ONNX" not in check_error(incomplete, "an unknown network: 12 convolutions and 3 fully connected layers")
+    words = "an unknown network: 12 convolutions and 3 fully connected layers"
+    assert "ONNX" not in check_error(incomplete, words)

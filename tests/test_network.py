@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import zipfile
 
 import nets
@@ -761,3 +762,37 @@ def test_a_pass_on_other_input():
     found = tape.run(other, keep=["relu1_1"])
     np.testing.assert_array_equal(found.scores, net.forward(other).scores)
     assert len(found) == 4 and net.index("relu1_1") in found.core.kept
+
+
+# --- heads ---
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
+
+
+def test_one_output_says_yes_or_no():
+    net = gradcam.vgg11(vggs.tensors("vgg11", classes=1))
+    x = np.random.default_rng(0).standard_normal((3, 3, 48, 64))
+    tape = net.forward(x)
+    assert_close(tape.probabilities, sigmoid(tape.scores), "network")
+    assert tape.probabilities.max() < 1
+    slope = tape.gradient(0, on="probability") / tape.gradient(0)
+    p = sigmoid(tape.scores)[:, 0]
+    np.testing.assert_allclose(np.nanmedian(slope, (1, 2, 3)), p * (1 - p), rtol=1e-4)
+    assert [len(each) for each in tape.present(0.5)] == [int(each >= 0.5) for each in p]
+
+
+def test_several_labels_at_once(tmp_path):
+    tensors = vggs.tensors("vgg11")
+    weights.save(tensors, tmp_path / "w.safetensors")
+    net = gradcam.load(tmp_path / "w.safetensors", head="sigmoid")
+    tape = net.forward(np.random.default_rng(0).standard_normal((3, 48, 64)))
+    assert_close(tape.probabilities, sigmoid(tape.scores), "network")
+    found = tape.present(0.5)
+    assert [label for _, label, _ in found] == [label for _, label, p in tape.top(10) if p >= 0.5]
+    again = pickle.loads(pickle.dumps(net))
+    assert again.layers["prob"].op == "sigmoid"
+    assert gradcam.vgg11(tensors, head="softmax").layers["prob"].op == "softmax"
+    with pytest.raises(ValueError, match="head"):
+        gradcam.load(tensors, head="tanh")

@@ -12,6 +12,7 @@ import numpy as np
 
 from gradcam import _core
 from gradcam._engine.layers import (
+    HEADS,
     INPUT,
     POOLS,
     SEVERAL_INPUTS,
@@ -117,9 +118,9 @@ class Assembled:
     layers : tuple of Layer
         By number, ``"input"`` first: as they run, with batch normalisation folded.
     score_layer : str
-        The layer of the class scores: the last one, or the input of a last softmax.
+        The layer of the class scores: the last one, or the input of a last softmax or sigmoid.
     probability_layer : str or None
-        The last layer if it is a softmax.
+        The last layer if it is a softmax or sigmoid.
     classes : int or None
         The number of scores; None if it depends on the size of the input.
     target_layer : str
@@ -161,13 +162,13 @@ def assemble(layers: Sequence[Layer], channels: int, conv: Convolution = "winogr
         before = layer.inputs[0] if layer.op == "batch_norm" else None
         assembly.add(as_run(layer, by_name[before] if before in folds else None))
     last = layers[-1]
-    softmax = last.op == "softmax"
+    head = last.op in HEADS
     return Assembled(
         core=assembly.builder.build(),
         names=assembly.names,
         layers=tuple(assembly.layers),
-        score_layer=last.inputs[0] if softmax else last.name,
-        probability_layer=last.name if softmax else None,
+        score_layer=last.inputs[0] if head else last.name,
+        probability_layer=last.name if head else None,
         classes=assembly.outputs[last.name].channels,
         target_layer=assembly.target,
     )

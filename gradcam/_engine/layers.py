@@ -20,9 +20,10 @@ INPUT = "input"
 POOLS = ("max_pool", "average_pool", "adaptive_average_pool", "global_average_pool")
 SEVERAL_INPUTS = ("add", "concatenate")
 WEIGHTED = ("conv", "linear")
+HEADS = ("softmax", "sigmoid")
 OPS = (
     *(*WEIGHTED, "batch_norm", "affine", "relu", *POOLS),
-    *("softmax", "sigmoid", "flatten", "dropout", *SEVERAL_INPUTS),
+    *(*HEADS, "flatten", "dropout", *SEVERAL_INPUTS),
 )
 """The operations of layers; arguments as in :class:`gradcam._core.NetworkBuilder`."""
 

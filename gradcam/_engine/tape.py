@@ -18,7 +18,7 @@ from gradcam import _core
 from gradcam._engine import rule_pass
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT, OPS
-from gradcam._labels.classes import Decoded, Labels
+from gradcam._labels.classes import Decoded, Labels, top_indices
 from gradcam._pictures.image import Geometry, render
 from gradcam._registry import METHODS, Method
 from gradcam._results.explanation import Evidence, Explanation, Resize, check_resize
@@ -137,7 +137,7 @@ class ForwardPass:
         Raises
         ------
         ValueError
-            If the network does not end in a softmax.
+            If the network does not end in a softmax or sigmoid.
         """
         probabilities = self.activation(probability_layer(self))
         probabilities.flags.writeable = False
@@ -480,6 +480,14 @@ class Tape(_Explaining):
         """
         return self.labels.decode(self.probabilities[0], k, scores=self.scores[0])
 
+    def present(self, threshold: float = 0.5) -> Decoded:
+        """Return all classes with at least this probability, the highest first.
+
+        It is for networks that end in a sigmoid, whose classes are independent: any number of
+        them can be present in a picture, or none. Each is (synset, label, probability).
+        """
+        return _present(self, 0, threshold)
+
     @overload
     def explain(  # type: ignore[overload-overlap]
         self,
@@ -585,6 +593,10 @@ class BatchTape(_Explaining):
             for probabilities, scores in zip(self.probabilities, self.scores, strict=True)
         ]
 
+    def present(self, threshold: float = 0.5) -> list[Decoded]:
+        """Return all classes of each picture with at least this probability, as Tape.present."""
+        return [_present(self, n, threshold) for n in range(len(self))]
+
     @overload
     def explain(  # type: ignore[overload-overlap]
         self,
@@ -643,6 +655,15 @@ class BatchTape(_Explaining):
     def ask(self, target: object, on: On = "score") -> Objectives:
         """Return the objectives that `target` stands for, for each picture."""
         return ask_batch(target, self, on)
+
+
+def _present(forward: ForwardPass, n: int, threshold: float) -> Decoded:
+    """Return the classes of picture `n` with at least this probability."""
+    probabilities = forward.probabilities[n]
+    count = int((probabilities >= threshold).sum())
+    best = top_indices(forward.scores[n], count)
+    targets = [forward.labels[index] for index in best]
+    return [(each.synset, each.label, float(probabilities[each.index])) for each in targets]
 
 
 def _evidence(method: Method, given: object, leading: tuple[int, int]) -> Evidence:

@@ -12,7 +12,7 @@ from gradcam._engine.assembly import Convolution
 from gradcam._engine.network import Network
 from gradcam._labels.classes import Labels
 from gradcam._models.architecture import Architecture, registered
-from gradcam._models.loading import load_as
+from gradcam._models.loading import Head, load_as
 from gradcam._pictures.presets import Preset
 from gradcam._weights.reading import is_published
 from gradcam._weights.storage import Storage
@@ -42,6 +42,7 @@ class Constructor:
         preset: str | Preset | None = None,
         conv: Convolution | None = None,
         fc_dtype: Storage = "float32",
+        head: Head | None = None,
         seed: int = 0,
         name: str | None = None,
     ) -> Network:
@@ -55,7 +56,7 @@ class Constructor:
             "IMAGENET1K_V1"), "imagenet-caffe" for those of VGG's authors, as converted by Keras; if
             there is a file of that name, the file is used. None: random weights, an untrained
             network for trying things out.
-        labels, preset, conv, fc_dtype, name
+        labels, preset, conv, fc_dtype, head, name
             As for :func:`gradcam.load`.
         seed : int
             Of the random weights.
@@ -85,6 +86,7 @@ class Constructor:
             preset=preset,
             conv=conv,
             fc_dtype=fc_dtype,
+            head=head,
             name=name,
         )
 

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import imagenet
 from gradcam._engine.assembly import Convolution, check_convolution
-from gradcam._engine.layers import Layer
+from gradcam._engine.layers import HEADS, Layer
 from gradcam._engine.network import Network
 from gradcam._engine.transformed import TransformedWeights
 from gradcam._files import expanded, file_state, sampled_digest
@@ -36,6 +36,9 @@ from gradcam._weights.tensors import Weights, WeightsError
 if TYPE_CHECKING:
     from gradcam._models.converted import Copy
 
+Head = Literal["softmax", "sigmoid"]
+"""How scores become probabilities."""
+
 _MAX_DEPTH = 16
 """Levels of nested dicts in which arrays are looked for."""
 
@@ -50,6 +53,7 @@ def load(
     preset: str | Preset | None = None,
     conv: Convolution | None = None,
     fc_dtype: Storage = "float32",
+    head: Head | None = None,
     name: str | None = None,
 ) -> Network:
     """Return the network whose weights these are; its architecture is recognised from them.
@@ -85,6 +89,10 @@ def load(
         float32; rounding the weights changes the scores by up to 4e-4 (float16) or 3e-3
         (bfloat16) of the largest one (full VGG-16, random weights; ``tests/bench/settings.py``
         measures this).
+    head : "softmax" or "sigmoid", optional
+        How scores become probabilities: of classes that exclude each other, or each by itself, for
+        networks of several labels. Weight files do not say it. By default "sigmoid" if there is
+        one output, which says yes or no, else "softmax".
     name : str, optional
         For messages; by default the architecture's.
 
@@ -106,7 +114,14 @@ def load(
         published weights, which ``gradcam.vgg16("imagenet")`` downloads.
     """
     return load_as(
-        None, weights, labels=labels, preset=preset, conv=conv, fc_dtype=fc_dtype, name=name
+        None,
+        weights,
+        labels=labels,
+        preset=preset,
+        conv=conv,
+        fc_dtype=fc_dtype,
+        head=head,
+        name=name,
     )
 
 
@@ -118,6 +133,7 @@ def load_as(
     preset: str | Preset | None,
     conv: Convolution | None,
     fc_dtype: Storage,
+    head: Head | None,
     name: str | None,
 ) -> Network:
     """Return the network whose weights these are, as :func:`load`.
@@ -125,6 +141,8 @@ def load_as(
     Raises WeightsError if `expected` is not None and they are those of another architecture.
     """
     check_storage(fc_dtype, "fc_dtype")
+    if head is not None and head not in HEADS:
+        raise ValueError(f"head={head!r}: the heads are {', '.join(HEADS)}")
     if isinstance(weights, (str, os.PathLike)):
         weights = expanded(os.fsdecode(weights))
     copy = _copy(weights)
@@ -137,6 +155,9 @@ def load_as(
         if copy is not None and not checkpoint.in_place:
             tensors = copy.write(tensors, checkpoint, checkpoint.metadata) or tensors
         layers = architecture.layers(tensors, fc_dtype, checkpoint.eps)
+        if layers[-1].op in HEADS:
+            default = "sigmoid" if checkpoint.classes == 1 else "softmax"
+            layers[-1] = replace(layers[-1], op=head or default)
         found_labels = find_labels(labels, content.metadata, checkpoint.classes)
         if found_labels is None and checkpoint.classes == 1000:
             found_labels = imagenet.labels()
@@ -173,7 +194,9 @@ class _File:
         if self.state is None or file_state(self.path) != self.state:
             return None
         digest = sampled_digest(self.path)
-        options = (network.labels, network.preset, self.conv, self.fc_dtype, network.name)
+        last = network.probability_layer
+        head = network.layers[last].op if last else None
+        options = (network.labels, network.preset, self.conv, self.fc_dtype, head, network.name)
         return _load_again, (self.path, digest, *options)
 
 
@@ -184,6 +207,7 @@ def _load_again(
     preset: Preset,
     conv: Convolution,
     fc_dtype: Storage,
+    head: Head | None,
     name: str,
 ) -> Network:
     """Load a network that was pickled.
@@ -202,7 +226,15 @@ def _load_again(
         ) from error
     if not same:
         raise WeightsError(f"{path}: the file has changed since the network was pickled")
-    return load(path, labels=labels, preset=preset, conv=conv, fc_dtype=fc_dtype, name=name)
+    return load(
+        path,
+        labels=labels,
+        preset=preset,
+        conv=conv,
+        fc_dtype=fc_dtype,
+        head=head,
+        name=name,
+    )
 
 
 def find_labels(

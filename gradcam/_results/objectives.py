@@ -379,12 +379,12 @@ def probability_layer(forward: Forward) -> str:
     Raises
     ------
     ValueError
-        If the network does not end in a softmax.
+        If the network does not end in a softmax or sigmoid.
     """
     if forward.probability_layer is None:
         raise ValueError(
-            "the network does not end in a softmax, so it has scores and no probabilities: use "
-            "tape.scores and on='score', or add a softmax layer"
+            "the network does not end in a softmax or sigmoid, so it has scores and no "
+            "probabilities: use tape.scores and on='score', or add a softmax layer"
         )
     return forward.probability_layer
 
