@@ -214,7 +214,7 @@ FAULTS = [
     Fault(
         "blocked maps: the border to the right is not zero",
         "layers/blocked.c",
-        "memset(plane + y * row + right, 0, (row - right) * sizeof *plane);",
+        "memset(row + right, 0, (floats - right) * sizeof *row);",
         "",
     ),
     Fault(
@@ -237,10 +237,10 @@ FAULTS = [
         "gc_parallel(engine.workers, 1, some_columns, &b);",
     ),
     Fault(
-        "softmax: the gradient uses the probabilities of the first picture",
+        "softmax: the gradient uses the scores of the first picture",
         "layers/pointwise.c",
-        "(const float *)step->record + n % step->batch * size",
-        "(const float *)step->record",
+        "r->kernels->softmax_backward(r->length, r->record + i % r->recorded * r->length,",
+        "r->kernels->softmax_backward(r->length, r->record,",
     ),
     # --- sums and concatenations ---
     Fault(
@@ -251,16 +251,16 @@ FAULTS = [
     ),
     Fault(
         "sum: the third input and later ones are not added",
-        "layers/join.c",
-        "        step->engine.kernels->accumulate(size, step->x[i], step->y);",
-        "        if (i < 2) step->engine.kernels->accumulate(size, step->x[i], step->y);",
+        "layers/copy.c",
+        "for (; i < c->input_count; i++)",
+        "for (; i < gc_least(c->input_count, 2); i++)",
     ),
     # --- a pass forward ---
     Fault(
         "forward: a layer is fused with a ReLU though others read it",
         "network/forward.c",
-        "if (p->readers[layer] != 1)",
-        "if (p->readers[layer] == 0)",
+        "return p->readers[layer] == 1 && reader != 0",
+        "return reader != 0",
     ),
     Fault(
         "forward: a kept layer is fused",
@@ -283,8 +283,8 @@ FAULTS = [
     Fault(
         "forward: a layer overwrites a map that others read",
         "network/forward.c",
-        "layer->inputs[0] != 0 && p->readers[layer->inputs[0]] == 1",
-        "layer->inputs[0] != 0",
+        "layer->type->identity && p->readers[layer->inputs[0]] == 1",
+        "layer->type->identity",
     ),
     # --- a pass backward ---
     Fault(
@@ -302,9 +302,8 @@ FAULTS = [
     Fault(
         "backward: the gradient of the last reader replaces those of the others",
         "network/backward.c",
-        "p->engine.kernels->accumulate(gradient_floats(p, number, wants), dx,",
-        "memcpy(p->gradients[number], dx, gradient_floats(p, number, wants) * 4); if (0)"
-        " p->engine.kernels->accumulate(gradient_floats(p, number, wants), dx,",
+        "gc_accumulate_floats(p->engine, gradient_floats(p, number, wants), dx,",
+        "gc_copy_floats(p->engine, gradient_floats(p, number, wants), dx,",
     ),
     Fault(
         "backward: a second group of pictures is masked by the first's ReLUs",
@@ -334,8 +333,8 @@ FAULTS = [
     Fault(
         "pooled gradient: of a map with two readers, only the last one is used",
         "network/pooled.c",
-        "if (reader != NONE)\n                    return NONE;",
-        "",
+        "*reader = *reader == NONE ? i : SEVERAL;",
+        "*reader = i;",
     ),
     # --- the rest ---
     Fault(
@@ -345,10 +344,10 @@ FAULTS = [
         "source = centre * (double)size / extent - 0.5;",
     ),
     Fault(
-        "working memory: the place after a block is used without a check that it is free",
+        "working memory: a gap is used without a check that it is large enough",
         "base/arena.c",
-        "if (behind < best && is_free(arena, behind, bytes))",
-        "if (behind < best)",
+        "(gap = gap_above(arena, number, offset)) < bytes;",
+        "(gap = gap_above(arena, number, offset)) == 0;",
     ),
     Fault(
         "threads: the last part of the work is omitted",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import types
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,6 @@ def test_public_objects_have_docstrings():
         if isinstance(item, type):
             members = {f"{name}.{k}": v for k, v in vars(item).items() if k[0] != "_"}
             undocumented += [k for k, v in members.items() if callable(v) and not v.__doc__]
-        if callable(item) and not item.__doc__:
+        if isinstance(item, (type, types.FunctionType)) and not item.__doc__:
             undocumented.append(name)
     assert not undocumented
