@@ -294,7 +294,7 @@ def _row(shown: _Shown, row: _Row) -> str:
             _file(shown.name, explanation),
             f"{explanation.title} for {label}",
         )
-        + f"<figcaption>{explanation.title}</figcaption></figure>"
+        + f"<figcaption>{html.escape(explanation.title)}</figcaption></figure>"
         for explanation in row.explanations
     )
     name = html.escape(label)

@@ -583,7 +583,7 @@ def test_nothing_done(command):
         (("--model", "pictograms", "--weights", "w.npz"), "--model vgg16"),
         (("--weights", "none.npz"), "No such file"),
         (("--weights", "a.png"), "Error: a.png: a picture (PNG), not weights"),
-        (("--labels", "names.txt"), "its own weights, preset and labels"),
+        (("--labels", "names.txt"), "its own weights, preset, labels and head"),
         (("--out", "a.png"), "a.png"),
         (("--nonsense",), "--nonsense"),
     ],
@@ -760,6 +760,30 @@ def test_info_of_a_model_without_weights():
     content = json.loads(run("info", "--model", "vgg19_bn", "--json"))
     assert all(set(layer) == {"name", "aliases"} for layer in content["layers"])
     assert len(content["classes"]) == 1000
+
+
+def test_captions(network):
+    draw("a.png", 100, 300)
+    (record,) = json_lines(
+        "explain", "a.png", "-c", 0, "-m", "saliency", "-m", "grad_cam", "--caption"
+    )
+    for made, name in zip(record["explanations"], ("saliency", "grad_cam"), strict=True):
+        expected = network.forward("a.png").explain(name, 0).render("inferno", caption=True)
+        with Image.open(made["file"]) as image:
+            assert len(expected) > 150
+            np.testing.assert_array_equal(np.asarray(image), expected)
+
+
+def test_heads(weight_file):
+    draw("a.png")
+    sums = {}
+    for head in ("softmax", "sigmoid"):
+        (record,) = json_lines("predict", "a.png", "--weights", weight_file, "--head", head)
+        sums[head] = sum(p["probability"] for p in record["predictions"])
+    assert sums["softmax"] == pytest.approx(1, abs=1e-5)
+    assert sums["sigmoid"] != pytest.approx(1, abs=1e-2)
+    run("predict", "a.png", "--head", "sigmoid", code=2)
+    assert "--head go with --weights" in " ".join(run.errors.split())
 
 
 def test_the_file_tells_the_architecture():
@@ -969,7 +993,7 @@ def test_the_demo_shows_a_miss_and_a_class_that_is_not_there(tmp_path, monkeypat
 @pytest.mark.parametrize("command", ["info", "demo"])
 def test_settings_that_cannot_be_followed_are_one_sentence(variable, command):
     done = subprocess.run(
-        [sys.executable, "-m", "gradcam", command],
+        [sys.executable, "-m", "grad_cam", command],
         cwd=Path(__file__).parent,
         env=os.environ | {variable: "foo"},
         capture_output=True,

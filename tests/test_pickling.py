@@ -42,6 +42,16 @@ def test_a_network_is_loaded_again_from_its_file(file, monkeypatch):
     assert found.layers["fc6"].weights["weight"].dtype == np.float16
 
 
+@pytest.mark.parametrize("fc_dtype", ["float32", "float16"])
+def test_weights_in_memory_need_their_file_no_longer(file, fc_dtype):
+    expected = gradcam.load(file, fc_dtype=fc_dtype).forward(X).scores
+    network = gradcam.load(file, fc_dtype=fc_dtype, mmap=False)
+    found, _ = again(network)
+    file.write_bytes(b"")  # with mapped weights, the system would stop this process
+    np.testing.assert_array_equal(network.forward(X).scores, expected)
+    np.testing.assert_array_equal(found.forward(X).scores, expected)
+
+
 def test_a_network_of_arrays_is_pickled_with_its_weights():
     for name, options in (("vgg11", {}), ("vgg11_bn", {"fc_dtype": "bfloat16", "conv": "direct"})):
         network = getattr(gradcam, name)(vggs.tensors(name), preset="keras", **options)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 import gradcam
+from gradcam._engine.layers import HEADS
 from gradcam._files import sampled_digest
 from gradcam._models.constructors import CONSTRUCTORS
 from gradcam._weights.reading import is_published
 
 if TYPE_CHECKING:
     from gradcam._engine.network import Network
+    from gradcam._models.loading import Head
 
 DEFAULT_OUT = Path("gradcam-out")
 
@@ -46,15 +48,18 @@ class Choice:
     preset : str or None
     labels : path or None
         A file of the classes' names.
+    head : "softmax", "sigmoid" or None
+        How scores become probabilities.
     """
 
     model: str | None = None
     weights: str | None = None
     preset: str | None = None
     labels: Path | None = None
+    head: Head | None = None
 
     def __bool__(self) -> bool:
-        return any((self.model, self.weights, self.preset, self.labels))
+        return any((self.model, self.weights, self.preset, self.labels, self.head))
 
     @property
     def is_built_in(self) -> bool:
@@ -70,10 +75,10 @@ class Choice:
             If the options contradict each other, or weights are missing.
         """
         if self.is_built_in:
-            if self.weights is not None or self.preset is not None or self.labels is not None:
+            if any((self.weights, self.preset, self.labels, self.head)):
                 raise click.UsageError(
-                    "the pictograms model has its own weights, preset and labels; "
-                    "--preset and --labels go with --weights, or --model vgg16 and its family."
+                    "the pictograms model has its own weights, preset, labels and head; --preset, "
+                    "--labels and --head go with --weights, or --model vgg16 and its family."
                 )
             return gradcam.pictograms.model()
         if self.weights is None:
@@ -82,7 +87,7 @@ class Choice:
         if model is None and is_published(self.weights):
             model = "vgg16"
         make: Callable[..., Network] = getattr(gradcam, model or "load")
-        return make(self.weights, preset=self.preset, labels=self.labels)
+        return make(self.weights, preset=self.preset, labels=self.labels, head=self.head)
 
     def digest(self) -> dict[str, object]:
         """Return what identifies the network: its options, and digests of its files."""
@@ -96,6 +101,7 @@ class Choice:
             "gradcam": gradcam.__version__,
             "--model": self.model,
             "--preset": self.preset,
+            "--head": self.head,
             **{name: None if file is None else Path(file).name for name, file in files.items()},
             **digests,
         }
@@ -128,6 +134,12 @@ _CHOICE = (
         help="The names of the classes: text, JSON or TSV.  Default: what the weight file says, "
         "ImageNet's if there are 1000, else numbers.",
     ),
+    click.option(
+        "--head",
+        type=click.Choice(HEADS),
+        help="How scores become probabilities: softmax, of classes that exclude each other, or "
+        "sigmoid, of each class by itself.  Default: sigmoid for a single output, else softmax.",
+    ),
 )
 
 
@@ -141,9 +153,10 @@ def choice(command: Callable[..., object]) -> Callable[..., object]:
         weights: str | None,
         preset: str | None,
         labels: Path | None,
+        head: Head | None,
         **kwargs: object,
     ) -> object:
-        return command(*args, choice=Choice(model, weights, preset, labels), **kwargs)
+        return command(*args, choice=Choice(model, weights, preset, labels, head), **kwargs)
 
     for option in reversed(_CHOICE):
         with_choice = option(with_choice)
@@ -250,6 +263,12 @@ formats = click.option(
     default=("png",),
     show_default=True,
     help="The kind of files: pictures, or npz for the raw map and its weights; may be repeated.",
+)
+caption = click.option(
+    "--caption",
+    is_flag=True,
+    help="Write the class, its probability, the method, the layer and the colour scale below "
+    "each picture.",
 )
 batch = click.option(
     "--batch",

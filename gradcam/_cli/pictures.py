@@ -83,6 +83,7 @@ def _return(record: Record) -> Saved:
 @options.resume
 @options.formats
 @options.cmap("inferno")
+@options.caption
 @options.batch
 @options.table
 @options.as_json
@@ -98,6 +99,7 @@ def explain(
     resume: bool,
     formats: tuple[Format, ...],
     cmap: str,
+    caption: bool,
     batch: int,
     table_file: Path | None,
     as_json: bool,
@@ -116,7 +118,7 @@ def explain(
     asked = tuple(records.asked(network.labels, classes))
     terminal.note(network.about, pictures)
     count = top if top is not None else 0 if asked else 1
-    job = Explaining(network, asked, count, methods, layer, on, out, formats, cmap)
+    job = Explaining(network, asked, count, methods, layer, on, out, formats, cmap, caption)
     made_with = {**choice.digest(), **job.options()}
     command = Command(
         *(network, job.work, _show_explanations, as_json, batch, out, resume, made_with),

@@ -48,6 +48,7 @@ class Explaining:
     out: Path
     formats: tuple[Format, ...]
     cmap: str
+    caption: bool
 
     def options(self) -> dict[str, object]:
         """Return everything that the outputs depend on, besides the network."""
@@ -60,6 +61,7 @@ class Explaining:
             "--on": self.on,
             "--format": self.formats,
             "--cmap": self.cmap,
+            "--caption": self.caption,
         }
 
     def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
@@ -105,7 +107,9 @@ class Explaining:
         files = {
             kind: path.with_name(fitting(path.name + _SUFFIXES[kind])) for kind in self.formats
         }
-        pixels = None if self.formats == ("npz",) else found.render(self.cmap)
+        pixels = None
+        if self.formats != ("npz",):
+            pixels = found.render(self.cmap, caption=self.caption)
         for kind, file in files.items():
             file.parent.mkdir(parents=True, exist_ok=True)
             if kind == "npz" or pixels is None:

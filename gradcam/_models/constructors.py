@@ -43,6 +43,7 @@ class Constructor:
         conv: Convolution | None = None,
         fc_dtype: Storage = "float32",
         head: Head | None = None,
+        mmap: bool = True,
         seed: int = 0,
         name: str | None = None,
     ) -> Network:
@@ -56,7 +57,7 @@ class Constructor:
             "IMAGENET1K_V1"), "imagenet-caffe" for those of VGG's authors, as converted by Keras; if
             there is a file of that name, the file is used. None: random weights, an untrained
             network for trying things out.
-        labels, preset, conv, fc_dtype, head, name
+        labels, preset, conv, fc_dtype, head, mmap, name
             As for :func:`gradcam.load`.
         seed : int
             Of the random weights.
@@ -87,6 +88,7 @@ class Constructor:
             conv=conv,
             fc_dtype=fc_dtype,
             head=head,
+            mmap=mmap,
             name=name,
         )
 

@@ -54,6 +54,7 @@ def load(
     conv: Convolution | None = None,
     fc_dtype: Storage = "float32",
     head: Head | None = None,
+    mmap: bool = True,
     name: str | None = None,
 ) -> Network:
     """Return the network whose weights these are; its architecture is recognised from them.
@@ -93,6 +94,11 @@ def load(
         How scores become probabilities: of classes that exclude each other, or each by itself, for
         networks of several labels. Weight files do not say it. By default "sigmoid" if there is
         one output, which says yes or no, else "softmax".
+    mmap : bool
+        Whether weights stay where they are in a file, mapped into memory: they are read when they
+        are first used, and processes share them. If such a file is truncated or overwritten later,
+        or its disk is removed, the operating system stops the process (SIGBUS), which no program
+        can turn into an exception. With False, all weights are copied into memory now.
     name : str, optional
         For messages; by default the architecture's.
 
@@ -121,6 +127,7 @@ def load(
         conv=conv,
         fc_dtype=fc_dtype,
         head=head,
+        mmap=mmap,
         name=name,
     )
 
@@ -134,6 +141,7 @@ def load_as(
     conv: Convolution | None,
     fc_dtype: Storage,
     head: Head | None,
+    mmap: bool,
     name: str | None,
 ) -> Network:
     """Return the network whose weights these are, as :func:`load`.
@@ -158,6 +166,8 @@ def load_as(
         if layers[-1].op in HEADS:
             default = "sigmoid" if checkpoint.classes == 1 else "softmax"
             layers[-1] = replace(layers[-1], op=head or default)
+        if not mmap:
+            layers = [_in_memory(layer) for layer in layers]
         found_labels = find_labels(labels, content.metadata, checkpoint.classes)
         if found_labels is None and checkpoint.classes == 1000:
             found_labels = imagenet.labels()
@@ -173,7 +183,7 @@ def load_as(
     if copy is not None:
         network.transformed = _transformed(network, layers, source)
         network.origin = _File(
-            os.path.abspath(source), copy.state, fc_dtype, check_convolution(conv)
+            os.path.abspath(source), copy.state, fc_dtype, check_convolution(conv), mmap
         )
     return network
 
@@ -186,6 +196,7 @@ class _File:
     state: tuple[int, ...] | None
     fc_dtype: Storage
     conv: Convolution
+    mmap: bool
 
     def __call__(
         self, network: Network
@@ -196,8 +207,8 @@ class _File:
         digest = sampled_digest(self.path)
         last = network.probability_layer
         head = network.layers[last].op if last else None
-        options = (network.labels, network.preset, self.conv, self.fc_dtype, head, network.name)
-        return _load_again, (self.path, digest, *options)
+        options = (network.labels, network.preset, self.conv, self.fc_dtype, head, self.mmap)
+        return _load_again, (self.path, digest, *options, network.name)
 
 
 def _load_again(
@@ -208,6 +219,7 @@ def _load_again(
     conv: Convolution,
     fc_dtype: Storage,
     head: Head | None,
+    mmap: bool,
     name: str,
 ) -> Network:
     """Load a network that was pickled.
@@ -233,8 +245,14 @@ def _load_again(
         conv=conv,
         fc_dtype=fc_dtype,
         head=head,
+        mmap=mmap,
         name=name,
     )
+
+
+def _in_memory(layer: Layer) -> Layer:
+    """Return the layer with copies of its weights."""
+    return replace(layer, weights={name: np.array(w) for name, w in layer.weights.items()})
 
 
 def find_labels(

@@ -179,14 +179,18 @@ class Explanation:
         """
         return self.render()
 
-    def render(self, cmap: str | None = None) -> NDArray[np.uint8]:
+    def render(self, cmap: str | None = None, *, caption: bool = False) -> NDArray[np.uint8]:
         """Return :attr:`image`, with another colour map for the overlay of the view "map".
 
         Parameters
         ----------
         cmap : str, optional
             As of :meth:`overlay`. The other views have their own colours.
+        caption : bool
+            Write :attr:`caption` and the colour scale below it.
         """
+        if caption:
+            return captions.draw(self._captioned(cmap or "inferno"))
         if self.view == "map":
             return self.overlay() if cmap is None else self.overlay(cmap)
         pixels = self._signed_pixels() if self._is_signed else self._grey_pixels()
@@ -421,8 +425,7 @@ class Explanation:
             (np.savez_compressed if map else np.savez)(buffer, **self._arrays(map))
             content = buffer.getvalue()
         elif suffix in ENCODERS:
-            picture = captions.draw(self._captioned(cmap or "inferno")) if caption else None
-            content = ENCODERS[suffix](self.render(cmap) if picture is None else picture)
+            content = ENCODERS[suffix](self.render(cmap, caption=caption))
         else:
             known = ", ".join((*ENCODERS, ".npz"))
             raise ValueError(f"{os.fspath(path)}: an explanation is saved as one of {known}")
