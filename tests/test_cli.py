@@ -993,7 +993,7 @@ def test_the_demo_shows_a_miss_and_a_class_that_is_not_there(tmp_path, monkeypat
 @pytest.mark.parametrize("command", ["info", "demo"])
 def test_settings_that_cannot_be_followed_are_one_sentence(variable, command):
     done = subprocess.run(
-        [sys.executable, "-m", "grad_cam", command],
+        [sys.executable, "-m", "gradcam", command],
         cwd=Path(__file__).parent,
         env=os.environ | {variable: "foo"},
         capture_output=True,
