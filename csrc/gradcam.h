@@ -79,8 +79,8 @@ typedef enum gc_answer {
     GC_ASK_NO_MORE /* go on to the end */
 } gc_answer;
 
-/* What long calls ask, on the thread that made the call. A call ends within a few pieces of its work
- * after the answer GC_STOP, and leaves nothing behind. */
+/* What long calls ask, on the thread that made the call. A call ends within a few pieces of its
+ * work after the answer GC_STOP, and leaves nothing behind. */
 typedef struct gc_watch {
     /* share: of the call's work that is done, 0 to 1, as far as is known. It may make other calls,
      * with a watch of their own or with none. */
@@ -95,8 +95,8 @@ typedef struct gc_watch {
 
 /* The calls that this thread makes from here to gc_watch_end, ask this watch (NULL: none). */
 void gc_watch_begin(gc_watch *watch);
-/* Whether it answered GC_STOP; then the outputs of the calls since gc_watch_begin mean nothing, even
- * of those that return no status. */
+/* Whether it answered GC_STOP; then the outputs of the calls since gc_watch_begin mean nothing,
+ * even of those that return no status. */
 int gc_watch_end(void);
 
 /* ---- Networks ------------------------------------------------------------------------- */

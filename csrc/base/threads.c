@@ -262,7 +262,8 @@ void gc_parallel(size_t workers, size_t parts, gc_part run, void *work)
 
     take_parts(run, work, parts, 0);
 
-    /* All parts are taken, or no more are to be: wait for those that others have begun, but for no one to wake up. */
+    /* All parts are taken, or no more are to be: wait for those that others have begun, but for no
+     * one to wake up. */
     pthread_mutex_lock(&pool.mutex);
     pool.open = 0;
     while (pool.running > 0)

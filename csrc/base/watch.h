@@ -1,7 +1,7 @@
 /* watch.h: whether a call is to end early, and how far it has come: see gc_watch in gradcam.h.
  *
- * Work that takes long asks gc_should_stop between pieces of a few milliseconds, and returns without
- * a result where it is to stop. gc_parallel does so before each part. */
+ * Work that takes long asks gc_should_stop between pieces of a few milliseconds, and returns
+ * without a result if it is to stop. gc_parallel does so before each part. */
 #ifndef GC_BASE_WATCH_H
 #define GC_BASE_WATCH_H
 

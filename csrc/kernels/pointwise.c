@@ -34,8 +34,8 @@ void GC_KERNEL(softmax_forward)(size_t count, const float *x, float *y)
 }
 
 /* dx_i = y_i (dy_i - sum_j dy_j y_j). If one y_k is close to 1, dy_k and the sum are nearly equal,
- * and y_k may be rounded to 1. So dy_k is subtracted from every dy first, which changes no dx_i; the
- * sum then consists of the small terms alone, and y is computed from x in double. */
+ * and y_k may be rounded to 1. So dy_k is subtracted from every dy first, which changes no dx_i;
+ * the sum then consists of the small terms alone, and y is computed from x in double. */
 void GC_KERNEL(softmax_backward)(size_t count, const float *x, const float *dy, float *dx)
 {
     size_t top = 0;

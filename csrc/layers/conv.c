@@ -236,6 +236,8 @@ static void forward_part(void *argument, size_t part, size_t worker)
     float *y = r->to + group * r->channels * r->positions;
     gc_sgemm_alone(r->engine, 0, 0, r->channels, count, r->rows, weight_of(r, group), r->rows,
                    matrix, stride, y + first, r->positions);
+    if (gc_stopped())
+        return;
     finish_block(r->engine.kernels, r->channels, r->positions, first, count,
                  bias == NULL ? NULL : bias + group % r->conv->groups * r->channels, y, r->relu,
                  r->bits == NULL ? NULL : r->bits + group * r->channels * r->bit_row_bytes,

@@ -55,8 +55,8 @@ static void multiply(gc_engine engine, int transpose_a, int transpose_b, size_t 
                              1.0f, a, (int)lda, b, (int)ldb, 0.0f, c, (int)ldc);
 }
 
-/* Multiplications between two questions whether to stop. Rows are cut by whole blocks of OpenBLAS's,
- * so that every value has the same sums, in the same order. */
+/* Multiplications between two questions whether to stop. Rows are cut by whole blocks of
+ * OpenBLAS's, so that every value has the same sums, in the same order. */
 static const double MAX_PRODUCTS = 1e9, MAX_REFERENCE_PRODUCTS = 5e7;
 enum { ROW_BLOCK = 256 };
 

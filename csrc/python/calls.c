@@ -6,8 +6,8 @@
 
 static const double INTERVAL = 0.05; /* seconds: an interactive program seems to answer at once */
 
-/* Whether this is the thread on which Python runs signal handlers; -1 with an exception set, perhaps
- * that of a handler, which may run here too. */
+/* Whether this is the thread on which Python runs signal handlers; -1 with an exception set,
+ * perhaps that of a handler, which may run here too. */
 static int on_main_thread(void)
 {
     PyObject *threading = PyImport_ImportModule("threading");
