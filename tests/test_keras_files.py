@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import os
 import re
 import signal
@@ -56,6 +57,21 @@ def test_files_of_keras(name):
 )
 def test_epsilon_of_the_configuration_or_the_default_of_keras(name, eps):
     assert float(keras.read(DATA / name).metadata["eps"]) == eps
+
+
+@pytest.mark.parametrize("head", ["softmax", "sigmoid", "linear"])
+def test_the_head_is_in_the_configuration(head):
+    def layer(kind, **config):
+        return {"class_name": kind, "config": config}
+
+    dense = [layer("Dense", name=f"fc{i}", activation="relu") for i in (1, 2)]
+    ends = [[layer("Dense", activation=head)], [layer("Dense", activation="linear")]]
+    ends[1].append(layer("Activation", activation=head))
+    ends += [[layer("Dense"), layer(head.capitalize())]] if head == "softmax" else []
+    for end in ends:
+        model = layer("Functional", layers=[layer("Conv2D", activation="relu"), *dense, *end])
+        assert keras._parse_model(json.dumps(model), "x").head == head
+    assert keras._parse_model("{}", "x").head == "linear"
 
 
 def test_h5py_is_not_imported_in_this_process():

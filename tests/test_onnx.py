@@ -387,6 +387,20 @@ def test_epsilon_is_kept_by_a_conversion(tmp_path):
     assert gradcam.vgg11_bn(load(source)).name == "vgg11_bn"
 
 
+@pytest.mark.parametrize("end", ["Sigmoid", "Softmax", None])
+@pytest.mark.parametrize("classes", [1, 10])
+def test_the_head_is_that_of_the_graph(tmp_path, end, classes):
+    ops = onnx_files.layers("vgg11", vggs.tensors("vgg11", classes=classes))
+    ops += [Op(end)] if end else []
+    (tmp_path / "net").write_bytes(onnx_files.model(ops))
+    default = "sigmoid" if classes == 1 else "softmax"
+    head = end.lower() if end else default
+    assert gradcam.load(tmp_path / "net").layers["prob"].op == head
+    assert gradcam.load(tmp_path / "net", head="sigmoid").layers["prob"].op == "sigmoid"
+    convert(tmp_path / "net", tmp_path / "copy.safetensors")
+    assert gradcam.load(tmp_path / "copy.safetensors").layers["prob"].op == head
+
+
 # --- graphs that are not a VGG -------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._engine.layers import HEADS
 from gradcam._models import (
     graphs,
     vgg,  # noqa: F401  registers its architectures
@@ -41,6 +42,7 @@ from gradcam._models.axes import (
 from gradcam._models.layouts import LAYOUTS, Layout
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
+from gradcam._text import printable
 from gradcam._weights.tensors import Weights, WeightsError, listed
 
 MAX_NAME = 500
@@ -77,6 +79,8 @@ class Checkpoint:
     classes : int
     eps : float
         Added to the variance by batch normalisations.
+    head : str or None
+        "softmax" or "sigmoid", if the file says how scores become probabilities.
     ignored : tuple of str
         Tensors that the network does not use: the state of a training run, averaged copies.
     in_place : bool
@@ -93,6 +97,7 @@ class Checkpoint:
     preset: Preset
     classes: int
     eps: float
+    head: str | None
     ignored: tuple[str, ...]
     in_place: bool
     layout_preset: str
@@ -121,7 +126,7 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
     WeightsError
         If they are not the weights of a registered architecture. The message says which is the
         closest, and which tensors are missing, unexpected or misshapen, by their names in the file.
-        Also if the preset or eps in the metadata is invalid.
+        Also if the preset, eps or head in the metadata is invalid.
     ValueError, TypeError
         If the given preset is invalid.
     """
@@ -140,6 +145,7 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
         preset=_preset(weights.metadata, layout) if preset is None else presets.find(preset),
         classes=classes,
         eps=_eps(weights.metadata, match.architecture),
+        head=_head(weights.metadata),
         ignored=tuple(name for name in weights.tensors if name not in used),
         in_place=not layout.outputs_last and all(tensor.in_place for tensor in tensors),
         layout_preset=layout.preset,
@@ -420,6 +426,16 @@ def _eps(metadata: Mapping[str, str], architecture: Architecture) -> float:
             f"metadata: eps of batch normalisation must be a positive number, got {text!r}"
         )
     return eps
+
+
+def _head(metadata: Mapping[str, str]) -> str | None:
+    head = metadata.get("head")
+    if head is not None and head not in HEADS:
+        raise WeightsError(
+            f"the network ends in the activation {printable(head):.40}, expected "
+            f"{', '.join(HEADS)} or none"
+        )
+    return head
 
 
 # ------------------------------------------------------------------------ shapes

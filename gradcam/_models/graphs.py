@@ -36,6 +36,7 @@ _STEPS = {
     "MatMul": "linear",
     "Add": "add",
     "Softmax": "softmax",
+    "Sigmoid": "sigmoid",
 }
 """ONNX's operations and their names in :data:`_FOLLOWERS`."""
 
@@ -53,10 +54,11 @@ _FOLLOWERS = {
     "pool": ("conv", "average", "flatten"),
     "average": ("flatten",),
     "flatten": ("flatten", "linear"),
-    "linear": ("add", "linear relu", "softmax", "the end"),
-    "add": ("linear relu", "softmax", "the end"),
+    "linear": ("add", "linear relu", "softmax", "sigmoid", "the end"),
+    "add": ("linear relu", "softmax", "sigmoid", "the end"),
     "linear relu": ("flatten", "linear"),
     "softmax": ("the end",),
+    "sigmoid": ("the end",),
 }
 """The operations that may follow each operation in a VGG, whatever the number of layers."""
 
@@ -81,8 +83,8 @@ def name_tensors(weights: Weights) -> Weights:
 
     "conv1.weight" (out, in, 3, 3), "conv1.bias", "bn1.weight", "bn1.bias", "bn1.running_mean",
     "bn1.running_var", "linear1.weight" (out, in), "linear1.bias", each kind numbered from 1; the
-    metadata's "eps" is that of batch normalisation if it is not 1e-5. Biases that the graph does
-    not have are zeros.
+    metadata's "eps" is that of batch normalisation if it is not 1e-5, and its "head" is "softmax"
+    or "sigmoid" if the graph ends in one. Biases that the graph does not have are zeros.
 
     Parameters
     ----------
@@ -301,7 +303,7 @@ def _dtypes(layers: list[_Step], dtypes: dict[str, str]) -> dict[str, str]:
 
 
 def _metadata(layers: list[_Step]) -> dict[str, str]:
-    """Return the epsilon of batch normalisation, the same in all layers, if it is not 1e-5."""
+    """Return the head, and the batch normalisations' one epsilon if it is not 1e-5."""
     epsilons = [_attribute(node, "epsilon", EPS) for step, node in layers if step == "bn"]
     convolutions = [step for step, _ in layers].count("conv")
     if len(epsilons) not in (0, convolutions) or len(set(epsilons)) > 1:
@@ -309,7 +311,9 @@ def _metadata(layers: list[_Step]) -> dict[str, str]:
             f"{len(epsilons)} batch normalisations for {convolutions} convolutions, with epsilons "
             f"{listed(map(str, sorted(set(epsilons))))}; expected one for each, with one epsilon"
         )
-    return {"eps": str(epsilons[0])} if epsilons and epsilons[0] != EPS else {}
+    metadata = {"eps": str(epsilons[0])} if epsilons and epsilons[0] != EPS else {}
+    last, _ = layers[-1]
+    return metadata | ({"head": last} if last in ("softmax", "sigmoid") else {})
 
 
 def _convolution(node: Node, tensors: _Tensors, name: str) -> _Tensors:

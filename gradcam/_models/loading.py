@@ -92,8 +92,9 @@ def load(
         measures this).
     head : "softmax" or "sigmoid", optional
         How scores become probabilities: of classes that exclude each other, or each by itself, for
-        networks of several labels. Weight files do not say it. By default "sigmoid" if there is
-        one output, which says yes or no, else "softmax".
+        networks of several labels. By default what the file says (Keras's with a configuration
+        and ONNX's do); else "sigmoid" if there is one output, which says yes or no, and "softmax"
+        if there are more.
     mmap : bool
         Whether weights stay where they are in a file, mapped into memory: they are read when they
         are first used, and processes share them. If such a file is truncated or overwritten later,
@@ -165,7 +166,7 @@ def load_as(
         layers = architecture.layers(tensors, fc_dtype, checkpoint.eps)
         if layers[-1].op in HEADS:
             default = "sigmoid" if checkpoint.classes == 1 else "softmax"
-            layers[-1] = replace(layers[-1], op=head or default)
+            layers[-1] = replace(layers[-1], op=head or checkpoint.head or default)
         if not mmap:
             layers = [_in_memory(layer) for layer in layers]
         found_labels = find_labels(labels, content.metadata, checkpoint.classes)

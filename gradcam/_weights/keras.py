@@ -215,10 +215,22 @@ def _theano(path: str | os.PathLike[str]) -> WeightsError:
 
 @dataclass
 class _Model:
-    """Layers' names by their groups, in the model's order, and epsilons, from a configuration."""
+    """What a configuration says of a model.
+
+    Attributes
+    ----------
+    names : dict of str to str
+        The layers' names by their groups, in the model's order.
+    epsilons : set of float
+        Of batch normalisations.
+    head : str
+        The activation after the last fully connected layer, such as "softmax"; "linear" if there is
+        none.
+    """
 
     names: dict[str, str] = field(default_factory=dict)
     epsilons: set[float] = field(default_factory=set)
+    head: str = "linear"
 
 
 def _parse_model(text: Any, path: str | os.PathLike[str]) -> _Model:
@@ -250,6 +262,10 @@ def _collect(entry: Any, group: str, model: _Model) -> None:
                 model.names[path] = inner["name"]
             if kind == "batch_normalization" and isinstance(inner.get("epsilon"), float):
                 model.epsilons.add(inner["epsilon"])
+            if kind in ("dense", "activation"):
+                model.head = str(inner.get("activation") or "linear")
+            elif kind in ("softmax", "sigmoid"):
+                model.head = kind
         _collect(layer, path, model)
 
 
@@ -372,7 +388,7 @@ def _weights(
 
 
 def _metadata(paths: Iterable[str], model: _Model, attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Return the version, the backend, and the epsilon of batch normalisation."""
+    """Return the version, the backend, the head, and the epsilon of batch normalisation."""
     known = ("keras_version", "backend")
     metadata = {k: v for k, v in attributes.items() if k in known and isinstance(v, str)}
     if any(_leaf(name) == "moving_variance" for name in paths):
@@ -381,6 +397,8 @@ def _metadata(paths: Iterable[str], model: _Model, attributes: Mapping[str, Any]
                 f"batch normalisation with different epsilons: {sorted(model.epsilons)}"
             )
         metadata["eps"] = str(next(iter(model.epsilons), _EPSILON))
+    if model.head != "linear":
+        metadata["head"] = model.head
     return metadata
 
 

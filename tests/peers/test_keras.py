@@ -91,6 +91,23 @@ def make_model(name: str):
     return model
 
 
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+@pytest.mark.parametrize("head", ["sigmoid", "softmax"])
+def test_heads(tmp_path, name, head):
+    keras.utils.set_random_seed(3)
+    base = vgg16(2, 8, 5)
+    model = keras.Model(base.inputs, layers.Activation(head)(base.outputs[0]))
+    SAVED[name](model, tmp_path / name)
+    picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    tape = gradcam.load(tmp_path / name).forward(picture)
+    theirs = model.predict(tape.input.transpose(0, 2, 3, 1), verbose=0)
+    assert largest_difference(tape.probabilities, theirs) < 1e-5
+    refused = keras.Model(base.inputs, layers.Activation("tanh")(base.outputs[0]))
+    SAVED[name](refused, tmp_path / f"tanh-{name}")
+    with pytest.raises(gradcam.WeightsError, match="ends in the activation tanh"):
+        gradcam.load(tmp_path / f"tanh-{name}")
+
+
 def own_tensors(model) -> dict[str, np.ndarray]:
     """Return weights by LAYER/kind, in the order of the model, with nested models."""
     found = {}
