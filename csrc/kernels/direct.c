@@ -14,9 +14,9 @@
 #include "kernels/level.h"
 #include "kernels/product.h"
 
-/* y of `count` outputs (a constant where it is inlined). */
-GC_INLINE void forward(size_t count, const gc_direct *d, const float *rows, const float *w,
-                       const float *bias, gc_vec sum[GC_TILES][2])
+/* y of `count` outputs; `count` and `stride` are constants where it is inlined. */
+GC_INLINE void forward(size_t count, size_t stride, const gc_direct *d, const float *rows,
+                       const float *w, const float *bias, gc_vec sum[GC_TILES][2])
 {
     GC_UNROLL
     for (size_t p = 0; p < count; p++) {
@@ -28,9 +28,9 @@ GC_INLINE void forward(size_t count, const gc_direct *d, const float *rows, cons
         const float *x = rows + d->offsets[t];
         GC_UNROLL
         for (size_t p = 0; p < count; p++) {
-            const gc_vec value = gc_broadcast(x[p * d->stride]);
-            sum[p][0] += w0 * value;
-            sum[p][1] += w1 * value;
+            const gc_vec value = gc_broadcast(x[p * stride]);
+            gc_add_product(&sum[p][0], w0, value);
+            gc_add_product(&sum[p][1], w1, value);
         }
     }
 }
@@ -45,29 +45,54 @@ GC_INLINE void store(size_t count, gc_vec sum[GC_TILES][2], size_t half, float *
                       : sum[p][half]);
 }
 
-/* `count` outputs (a constant where it is inlined) from here on. */
-GC_INLINE void outputs(size_t count, const gc_direct *d, const float *rows, const float *w,
-                       const float *bias, float *y, size_t second, int relu, uint8_t *bits,
-                       size_t second_bits)
+/* One row of outputs, as direct_forward gets it. */
+typedef struct row {
+    const gc_direct *direct;
+    const float *rows, *w, *bias;
+    float *y;
+    size_t second;
+    int relu;
+    uint8_t *bits;
+    size_t second_bits;
+} row;
+
+/* `count` outputs from output `p` on; `count` and `stride` are constants where it is inlined. */
+GC_INLINE void outputs(size_t count, size_t stride, const row *r, size_t p)
 {
     gc_vec sum[GC_TILES][2];
-    forward(count, d, rows, w, bias, sum);
-    store(count, sum, 0, y, relu, bits);
-    if (second != 0)
-        store(count, sum, 1, y + second, relu, bits == NULL ? NULL : bits + second_bits);
+    float *y = r->y + p * GC_WIDTH;
+    uint8_t *bits = r->bits == NULL ? NULL : r->bits + p * GC_BIT_BYTES;
+    forward(count, stride, r->direct, r->rows + p * stride, r->w, r->bias, sum);
+    store(count, sum, 0, y, r->relu, bits);
+    if (r->second != 0)
+        store(count, sum, 1, y + r->second, r->relu, bits == NULL ? NULL : bits + r->second_bits);
+}
+
+/* The last group overlaps the one before it, unless there are fewer outputs than a group has. */
+GC_INLINE void all_outputs(size_t count, size_t stride, const row *r)
+{
+    size_t p = 0;
+    for (; p + GC_TILES <= count; p += GC_TILES)
+        outputs(GC_TILES, stride, r, p);
+    if (p < count && count >= GC_TILES) {
+        outputs(GC_TILES, stride, r, count - GC_TILES);
+        return;
+    }
+    for (; p < count; p++)
+        outputs(1, stride, r, p);
 }
 
 void GC_KERNEL(direct_forward)(const gc_direct *d, size_t count, const float *rows,
                                const float *w, const float *bias, float *y, size_t second,
                                int relu, uint8_t *bits, size_t second_bits)
 {
-    size_t p = 0;
-    for (; p + GC_TILES <= count; p += GC_TILES)
-        outputs(GC_TILES, d, rows + p * d->stride, w, bias, y + p * GC_WIDTH, second, relu,
-                bits == NULL ? NULL : bits + p * GC_BIT_BYTES, second_bits);
-    for (; p < count; p++)
-        outputs(1, d, rows + p * d->stride, w, bias, y + p * GC_WIDTH, second, relu,
-                bits == NULL ? NULL : bits + p * GC_BIT_BYTES, second_bits);
+    const row r = {d, rows, w, bias, y, second, relu, bits, second_bits};
+    if (d->stride == 1)
+        all_outputs(count, 1, &r);
+    else if (d->stride == 2)
+        all_outputs(count, 2, &r);
+    else
+        all_outputs(count, d->stride, &r);
 }
 
 /* The taps of `count` outputs (a constant where it is inlined), two vectors of them. */
@@ -75,6 +100,7 @@ GC_INLINE void backward(size_t count, size_t blocks, size_t block, size_t pairs,
                         const float *w, float *taps)
 {
     gc_vec sum[GC_TILES][2];
+    gc_clear_sums(count, sum);
     gc_product(count, blocks, block, dy, w, (gc_ahead){0}, sum);
     GC_UNROLL
     for (size_t p = 0; p < count; p++) {

@@ -22,10 +22,10 @@ GC_KERNELS(X)
 #undef X
 
 #define X(name, parameters) .name = gc_##name##_reference,
-static const gc_kernels reference_table = {.level = "reference", .width = 1, GC_KERNELS(X)};
+static const gc_kernels reference_table = {.level = "reference", .width = 1, .tiles = 4, GC_KERNELS(X)};
 #undef X
 #define X(name, parameters) .name = gc_##name##_baseline,
-static const gc_kernels baseline_table = {.level = "baseline", .width = 4, GC_KERNELS(X)};
+static const gc_kernels baseline_table = {.level = "baseline", .width = 4, .tiles = 6, GC_KERNELS(X)};
 #undef X
 
 static int always(void)
@@ -35,7 +35,7 @@ static int always(void)
 
 #ifdef GC_HAVE_AVX2
 #define X(name, parameters) .name = gc_##name##_avx2,
-static const gc_kernels avx2_table = {.level = "avx2", .width = 8, GC_KERNELS(X)};
+static const gc_kernels avx2_table = {.level = "avx2", .width = 8, .tiles = 6, GC_KERNELS(X)};
 #undef X
 static int runs_avx2(void)
 {
@@ -47,7 +47,7 @@ static int runs_avx2(void)
 
 #ifdef GC_HAVE_AVX512
 #define X(name, parameters) .name = gc_##name##_avx512,
-static const gc_kernels avx512_table = {.level = "avx512", .width = 16, GC_KERNELS(X)};
+static const gc_kernels avx512_table = {.level = "avx512", .width = 16, .tiles = 14, GC_KERNELS(X)};
 #undef X
 static int runs_avx512(void)
 {
@@ -59,7 +59,7 @@ static int runs_avx512(void)
 
 #ifdef GC_HAVE_NEON /* part of every arm64 */
 #define X(name, parameters) .name = gc_##name##_neon,
-static const gc_kernels neon_table = {.level = "neon", .width = 4, GC_KERNELS(X)};
+static const gc_kernels neon_table = {.level = "neon", .width = 4, .tiles = 8, GC_KERNELS(X)};
 #undef X
 #endif
 

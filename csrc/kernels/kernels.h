@@ -52,9 +52,23 @@ typedef struct gc_winograd {
     gc_blocked in;
     size_t out_pairs;                /* blocks of two vectors of output channels */
     size_t tiles_down, tiles_across; /* of one image */
-    size_t tile_room;                /* tiles that V and M have room for */
-    size_t v_plane, m_plane;         /* floats from one xi to the next */
+    size_t group;                    /* tiles of a group, at most: gc_kernels.tiles */
+    size_t v_plane, m_tile;          /* floats of V from one xi to the next, of M from one tile */
 } gc_winograd;
+
+/* Some groups of a block of tiles. The block has tiles first .. first + count of all images, in
+ * groups of as many tiles as fill the registers, or a little fewer: shares that differ by one at
+ * most. Groups from .. to of them. */
+typedef struct gc_tiles {
+    size_t first, count, groups, from, to;
+} gc_tiles;
+
+/* The first tile of a group, counted from the block's first. */
+static inline size_t gc_group_start(const gc_tiles *t, size_t group)
+{
+    const size_t share = t->count / t->groups, larger = t->count % t->groups;
+    return group * share + (group < larger ? group : larger);
+}
 
 /* What becomes of a convolution's tiles, forward or backward: where they go, and the records of
  * the ReLU and pooling layers that run in the same step. Bits lie [image][block][y][x], each
@@ -119,8 +133,8 @@ typedef struct gc_winograd_kernels {
  * blocked_relu_forward, blocked_relu_backward: relu_... over `count` vectors.
  * blocked_pool_forward: the maxima of `count` 2x2 windows side by side, and their positions; the
  *   winner as in max_pool_forward. blocked_pool_backward: writes all four values of each window.
- * winograd_input: V of tiles first .. first + count, from blocked maps.
- * winograd_product: M of `count` tiles and one pair of output blocks.
+ * winograd_input: V of some groups of tiles, from blocked maps.
+ * winograd_product: M of these groups and one pair of output blocks.
  * winograd_store, _relu, _relu_pool: from M to maps: with the bias; and rectified, with bits; and
  *   the maxima of 2x2 windows, with positions.
  * winograd_mask, winograd_unpool: from M, gradients of the output of a ReLU, or of 2x2 pooling
@@ -178,9 +192,9 @@ typedef struct gc_winograd_kernels {
                              uint8_t *positions))                                             \
     X(blocked_pool_backward, (size_t count, const uint8_t *positions, const float *dy,        \
                               float *upper, float *lower))                                    \
-    X(winograd_input, (const gc_winograd *winograd, size_t first, size_t count,               \
-                       const float *maps, float *v))                                          \
-    X(winograd_product, (const gc_winograd *winograd, size_t count, size_t pair,              \
+    X(winograd_input, (const gc_winograd *winograd, gc_tiles tiles, const float *maps,        \
+                       float *v))                                                             \
+    X(winograd_product, (const gc_winograd *winograd, gc_tiles tiles, size_t pair,            \
                          const float *u, const float *v, float *m))                           \
     X(winograd_store, (const gc_winograd *winograd, size_t first, size_t count, size_t pair,  \
                        const float *m, const gc_finish *finish))                              \
@@ -212,6 +226,7 @@ typedef struct gc_winograd_kernels {
 typedef struct gc_kernels {
     const char *level;
     size_t width; /* floats in a vector */
+    size_t tiles; /* of Winograd convolutions that the registers hold at a time */
 #define X(name, parameters) void(*name) parameters;
     GC_KERNELS(X)
 #undef X

@@ -133,6 +133,18 @@ GC_INLINE gc_vec gc_broadcast(float value)
     return v;
 }
 
+/* sum += x * y, in one rounding where the level has such an instruction. There are three forms of
+ * it; the one that overwrites the addend is stated here, because compilers choose others and then
+ * copy registers. */
+GC_INLINE void gc_add_product(gc_vec *sum, gc_vec x, gc_vec y)
+{
+#if defined(__FMA__)
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(y));
+#else
+    *sum += x * y;
+#endif
+}
+
 /* GC_WIDTH values in a row, each of which multiplies several vectors. NEON multiplies by one lane
  * of a register, so they are loaded together; elsewhere each is broadcast from memory. */
 #if defined(GC_NEON)
@@ -149,6 +161,11 @@ GC_INLINE gc_factor gc_factor_of(gc_factors x, size_t lane)
 {
     return x[lane];
 }
+
+GC_INLINE void gc_add_scaled(gc_vec *sum, gc_vec x, gc_factor factor)
+{
+    *sum += x * factor;
+}
 #else
 typedef const float *gc_factors;
 typedef gc_vec gc_factor;
@@ -160,6 +177,11 @@ GC_INLINE gc_factors gc_load_factors(const float *x)
 GC_INLINE gc_factor gc_factor_of(gc_factors x, size_t lane)
 {
     return gc_broadcast(x[lane]);
+}
+
+GC_INLINE void gc_add_scaled(gc_vec *sum, gc_vec x, gc_factor factor)
+{
+    gc_add_product(sum, x, factor);
 }
 #endif
 

@@ -23,15 +23,22 @@
  *
  * The vector runs over channels. Layouts, W = GC_WIDTH:
  *     maps  gc_blocked, whose border of zeros is the convolution's padding
- *     V     [xi][c / W][tile][W]
+ *     V     [xi][group][c / W][tile of the group][W]
  *     U     [k / 2W][xi][c][2W]
- *     M     [xi][tile][2W]
- * U is made by winograd_weights.c. This file goes from maps to M;
+ *     M     [tile][xi][2W], of one pair of vectors of output channels k
+ * A block's tiles are multiplied in groups that fill the registers. V is contiguous for each group,
+ * in the order in which the product reads it. Groups are GC_TILES tiles apart in V, also where they
+ * are smaller. U is made by winograd_weights.c. This file goes from maps to M;
  * kernels/winograd_output.c from M to maps. */
 #include "kernels/level.h"
 #include "kernels/product.h"
 
-enum { SIDE = 6, STEP = 4, PRODUCTS = SIDE * SIDE };
+enum {
+    SIDE = 6,
+    STEP = 4,
+    PRODUCTS = SIDE * SIDE,
+    BLOCKS_AHEAD = 8 /* of V, that are prefetched into the first cache */
+};
 
 static const float A = 0.70710678118654752f, B = 1.41421356237309505f;
 static const float A2 = 0.5f, B2 = 2.0f;
@@ -72,43 +79,73 @@ static void input_tile(const float *in, size_t row, float *v, size_t plane)
     }
 }
 
-void GC_KERNEL(winograd_input)(const gc_winograd *w, size_t first, size_t count,
-                               const float *maps, float *v)
+/* The map rows of the next block of channels, towards the first cache. The first columns are in
+ * lines that the tile on the left shares. */
+GC_INLINE void prefetch_tile(const float *in, size_t row)
+{
+    GC_UNROLL
+    for (size_t y = 0; y < SIDE; y++)
+        GC_UNROLL
+        for (size_t x = 2 * GC_WIDTH; x < SIDE * GC_WIDTH; x += GC_LINE)
+            __builtin_prefetch(in + y * row + x, 0, 3);
+}
+
+/* One group; `maps` is the first block of channels of the first image. */
+static void input_group(const gc_winograd *w, size_t first, size_t count, const float *maps,
+                        float *v)
 {
     const gc_blocked *in = &w->in;
     const size_t row = in->columns * GC_WIDTH, block = in->rows * row;
     const size_t of_image = w->tiles_down * w->tiles_across;
-    for (size_t c = 0; c < in->blocks; c++)
+    const float *tiles[GC_TILES];
+    for (size_t t = 0; t < count; t++) {
+        const size_t image = (first + t) / of_image, tile = (first + t) % of_image;
+        tiles[t] = maps + image * in->blocks * block + tile / w->tiles_across * STEP * row
+                   + tile % w->tiles_across * STEP * GC_WIDTH;
+    }
+    for (size_t c = 0; c < in->blocks; c++, v += GC_TILES * GC_WIDTH)
         for (size_t t = 0; t < count; t++) {
-            const size_t image = (first + t) / of_image, tile = (first + t) % of_image;
-            input_tile(maps + (image * in->blocks + c) * block
-                           + tile / w->tiles_across * STEP * row
-                           + tile % w->tiles_across * STEP * GC_WIDTH,
-                       row, v + (c * w->tile_room + t) * GC_WIDTH, w->v_plane);
+            if (c + 1 < in->blocks)
+                prefetch_tile(tiles[t] + block, row);
+            input_tile(tiles[t], row, v + t * GC_WIDTH, w->v_plane);
+            tiles[t] += block;
         }
 }
 
-/* M for `tiles` tiles (a constant where it is inlined) and two vectors of outputs. */
-GC_INLINE void multiply(size_t tiles, size_t in_blocks, size_t v_block, const float *v,
-                        const float *u, gc_ahead ahead, float *m)
+void GC_KERNEL(winograd_input)(const gc_winograd *w, gc_tiles tiles, const float *maps, float *v)
+{
+    for (size_t g = tiles.from; g < tiles.to; g++) {
+        const size_t start = gc_group_start(&tiles, g);
+        input_group(w, tiles.first + start, gc_group_start(&tiles, g + 1) - start, maps,
+                    v + g * w->in.blocks * GC_TILES * GC_WIDTH);
+    }
+}
+
+/* M for `tiles` tiles (a constant where it is inlined), `m_tile` floats apart. */
+GC_INLINE void multiply(size_t tiles, size_t in_blocks, const float *v, const float *u,
+                        gc_ahead ahead, float *m, size_t m_tile)
 {
     gc_vec sum[GC_TILES][2];
-    gc_product(tiles, in_blocks, v_block, v, u, ahead, sum);
+    GC_UNROLL
+    for (size_t t = 0; t < tiles; t++)
+        __builtin_prefetch(m + t * m_tile, 1, 3);
+    gc_clear_sums(tiles, sum);
+    gc_product(tiles, in_blocks, GC_TILES * GC_WIDTH, v, u, ahead, sum);
     GC_UNROLL
     for (size_t t = 0; t < tiles; t++) {
-        gc_store(m + 2 * t * GC_WIDTH, sum[t][0]);
-        gc_store(m + (2 * t + 1) * GC_WIDTH, sum[t][1]);
+        gc_store(m + t * m_tile, sum[t][0]);
+        gc_store(m + t * m_tile + GC_WIDTH, sum[t][1]);
     }
 }
 
 /* Up to GC_TILES tiles: each number has code of its own, so that sums stay in registers. */
-static void multiply_some(size_t tiles, size_t in_blocks, size_t v_block, const float *v,
-                          const float *u, gc_ahead ahead, float *m)
+static void multiply_some(size_t tiles, size_t in_blocks, const float *v, const float *u,
+                          gc_ahead ahead, float *m, size_t m_tile)
 {
 #define CASE(n)                                                                               \
     case n:                                                                                   \
         if (n <= GC_TILES)                                                                    \
-            multiply(n <= GC_TILES ? n : 1, in_blocks, v_block, v, u, ahead, m);              \
+            multiply(n <= GC_TILES ? n : 1, in_blocks, v, u, ahead, m, m_tile);               \
         break
     switch (tiles) {
         CASE(1);
@@ -131,22 +168,25 @@ static void multiply_some(size_t tiles, size_t in_blocks, size_t v_block, const 
 #undef CASE
 }
 
-void GC_KERNEL(winograd_product)(const gc_winograd *w, size_t count, size_t pair,
+void GC_KERNEL(winograd_product)(const gc_winograd *w, gc_tiles tiles, size_t pair,
                                  const float *u, const float *v, float *m)
 {
-    const size_t groups = (count + GC_TILES - 1) / GC_TILES;
-    const size_t panel = w->in.blocks * GC_WIDTH * 2 * GC_WIDTH; /* U of one xi */
+    const size_t blocks = w->in.blocks, groups = tiles.to - tiles.from;
+    const size_t panel = blocks * GC_BLOCK_WEIGHTS; /* U of one xi */
+    /* While one panel of U is multiplied, the next one is fetched from memory: for each block of
+     * channels some of its lines by the first group, the next ones by the second, and so on. */
+    const size_t block_lines = GC_BLOCK_WEIGHTS / GC_LINE;
+    const size_t lines = (block_lines + groups - 1) / groups;
+    const size_t origin = gc_group_start(&tiles, tiles.from);
     u += pair * PRODUCTS * panel;
     for (size_t xi = 0; xi < PRODUCTS; xi++, u += panel)
-        for (size_t g = 0, t = 0; g < groups; g++) {
-            const size_t tiles = (count - t + groups - g - 1) / (groups - g); /* even shares */
-            /* U comes from memory, once a block of tiles: while one panel is multiplied, the next
-             * one is fetched, a share by each group, so that memory is never idle. */
-            multiply_some(tiles, w->in.blocks, w->tile_room * GC_WIDTH,
-                          v + xi * w->v_plane + t * GC_WIDTH, u,
-                          (gc_ahead){.next = u + panel + g * panel / groups,
-                                     .step = 2 * GC_WIDTH / groups},
-                          m + xi * w->m_plane + 2 * t * GC_WIDTH);
-            t += tiles;
+        for (size_t g = tiles.from; g < tiles.to; g++) {
+            const size_t start = gc_group_start(&tiles, g), done = (g - tiles.from) * lines;
+            const gc_ahead ahead = {.next = u + panel + done * blocks * GC_LINE,
+                                    .lines = done < block_lines ? lines : 0,
+                                    .blocks = BLOCKS_AHEAD};
+            multiply_some(gc_group_start(&tiles, g + 1) - start, blocks,
+                          v + xi * w->v_plane + g * blocks * GC_TILES * GC_WIDTH, u, ahead,
+                          m + (start - origin) * w->m_tile + xi * 2 * GC_WIDTH, w->m_tile);
         }
 }

@@ -6,6 +6,7 @@
  * through the pooling. Tiles begin at even rows and columns: windows never straddle them. */
 #include "kernels/blocked.h"
 #include "kernels/level.h"
+#include "kernels/product.h"
 
 enum { SIDE = 6, STEP = 4 };
 
@@ -33,8 +34,7 @@ GC_INLINE void transform(const gc_vec *m, size_t step, gc_vec *o)
 
 /* In one copy for all that may follow: a compiler may fuse A a + B b with either product first, and
  * each copy another way, but the bits must not depend on what follows. */
-static __attribute__((noinline)) void transform_tile(const float *m, size_t plane,
-                                                     gc_vec y[STEP][STEP])
+static __attribute__((noinline)) void transform_tile(const float *m, gc_vec y[STEP][STEP])
 {
     gc_vec half[SIDE][STEP];
     GC_UNROLL
@@ -42,7 +42,7 @@ static __attribute__((noinline)) void transform_tile(const float *m, size_t plan
         gc_vec column[SIDE];
         GC_UNROLL
         for (size_t i = 0; i < SIDE; i++)
-            column[i] = gc_load(m + (i * SIDE + x) * plane);
+            column[i] = gc_load(m + (i * SIDE + x) * 2 * GC_WIDTH);
         transform(column, 1, half[x]);
     }
     GC_UNROLL
@@ -187,30 +187,50 @@ GC_INLINE void finish_tile(action act, const gc_winograd *w, const gc_finish *f,
     }
 }
 
+/* The lines that the tile will be stored to, towards the first cache. */
+GC_INLINE void prefetch_output(action act, const gc_finish *f, tile t)
+{
+    const size_t side = act == UNPOOL ? 2 * STEP : act == RELU_POOL ? STEP / 2 : STEP;
+    const float *out = f->maps
+                       + gc_offset(&f->out, t.image, t.block, t.y / STEP * side,
+                                   t.x / STEP * side);
+    GC_UNROLL
+    for (size_t i = 0; i < side; i++)
+        GC_UNROLL
+        for (size_t j = 0; j < side * GC_WIDTH; j += GC_LINE)
+            __builtin_prefetch(out + i * f->out.columns * GC_WIDTH + j, 1, 3);
+}
+
+/* One tile and one vector of output channels. */
+GC_INLINE void finish_half(action act, const gc_winograd *w, const gc_finish *f, tile t,
+                           const float *m)
+{
+    const gc_vec bias = f->bias == NULL ? (gc_vec){0} : gc_load(f->bias + t.block * GC_WIDTH);
+    gc_vec y[STEP][STEP];
+    prefetch_output(act, f, t);
+    transform_tile(m, y);
+    if (t.height == STEP && t.width == STEP) {
+        t.height = t.width = STEP; /* constants, for whole tiles' own code */
+        finish_tile(act, w, f, t, y, bias);
+    } else {
+        finish_tile(act, w, f, t, y, bias);
+    }
+}
+
 GC_INLINE void finish(action act, const gc_winograd *w, size_t first, size_t count, size_t pair,
                       const float *m, const gc_finish *f)
 {
     const size_t of_image = w->tiles_down * w->tiles_across;
-    for (size_t half = 0; half < 2 && 2 * pair + half < f->out.blocks; half++) {
-        const size_t block = 2 * pair + half;
-        const gc_vec bias =
-            f->bias == NULL ? (gc_vec){0} : gc_load(f->bias + block * GC_WIDTH);
-        for (size_t i = 0; i < count; i++) {
-            const size_t number = (first + i) % of_image;
-            tile t = {.image = (first + i) / of_image,
-                      .block = block,
-                      .y = number / w->tiles_across * STEP,
-                      .x = number % w->tiles_across * STEP};
-            t.height = w->in.height - t.y < STEP ? w->in.height - t.y : STEP;
-            t.width = w->in.width - t.x < STEP ? w->in.width - t.x : STEP;
-            gc_vec y[STEP][STEP];
-            transform_tile(m + (2 * i + half) * GC_WIDTH, w->m_plane, y);
-            if (t.height == STEP && t.width == STEP) {
-                t.height = t.width = STEP; /* constants, for whole tiles' own code */
-                finish_tile(act, w, f, t, y, bias);
-            } else {
-                finish_tile(act, w, f, t, y, bias);
-            }
+    for (size_t i = 0; i < count; i++, m += w->m_tile) {
+        const size_t number = (first + i) % of_image;
+        tile t = {.image = (first + i) / of_image,
+                  .y = number / w->tiles_across * STEP,
+                  .x = number % w->tiles_across * STEP};
+        t.height = w->in.height - t.y < STEP ? w->in.height - t.y : STEP;
+        t.width = w->in.width - t.x < STEP ? w->in.width - t.x : STEP;
+        for (size_t half = 0; half < 2 && 2 * pair + half < f->out.blocks; half++) {
+            t.block = 2 * pair + half;
+            finish_half(act, w, f, t, m + half * GC_WIDTH);
         }
     }
 }

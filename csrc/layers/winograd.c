@@ -30,7 +30,6 @@ enum {
     FEW_CHANNELS = 128,
     SMALL_BLOCK = 28,
     LEAST_TILES = 14,             /* of a piece, about, so that each weight serves several */
-    INPUT_PART = 4,               /* tiles of a part of its input transform */
     DRAWN_TILES = 2,              /* rows of tiles that a thread draws in one go, and the */
     STRIP_ROWS = DRAWN_TILES * STEP + 2 /* rows of the map that they depend on */
 };
@@ -106,12 +105,12 @@ static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t cou
     /* Fewer tiles may make larger blocks, but none larger than this: memory never grows when
      * images get fewer. */
     const size_t room = gc_least(p.tiles, most);
-    w->tile_room = room;
-    w->v_plane = plane_stride(channels * room);
-    w->m_plane = plane_stride(2 * lanes * room);
+    w->group = engine.kernels->tiles;
+    w->v_plane = plane_stride(channels * gc_divide_up(room, w->group) * w->group);
+    w->m_tile = plane_stride(PRODUCTS * 2 * lanes);
     p.bias_floats = outputs;
     p.v_floats = PRODUCTS * w->v_plane;
-    p.m_floats = PRODUCTS * w->m_plane;
+    p.m_floats = room * w->m_tile;
     return p;
 }
 
@@ -155,6 +154,13 @@ typedef struct run {
     float *strips;                  /* their rows; scratch */
 } run;
 
+/* All groups of a block. */
+static gc_tiles tiles_of_block(const gc_winograd *w, size_t first, size_t count)
+{
+    const size_t groups = gc_divide_up(count, w->group);
+    return (gc_tiles){.first = first, .count = count, .groups = groups, .to = groups};
+}
+
 /* Tiles first .. first + count, from V to maps, with V and M of the worker's own. */
 static void finish_block(const run *r, size_t first, size_t count, size_t worker)
 {
@@ -162,7 +168,7 @@ static void finish_block(const run *r, size_t first, size_t count, size_t worker
     const float *v = r->v + worker * r->plan.v_floats;
     float *m = r->m + worker * r->plan.m_floats;
     for (size_t pair = 0; pair < w->out_pairs; pair++) {
-        r->kernels->winograd_product(w, count, pair, r->u, v, m);
+        r->kernels->winograd_product(w, tiles_of_block(w, first, count), pair, r->u, v, m);
         r->finish_tiles(w, first, count, pair, m, &r->finish);
     }
 }
@@ -172,8 +178,8 @@ static void tiles_part(void *argument, size_t part, size_t worker)
     const run *r = argument;
     const size_t first = part * r->plan.block;
     const size_t count = gc_least(r->plan.tiles - first, r->plan.block);
-    r->kernels->winograd_input(&r->plan.winograd, first, count, r->x,
-                               r->v + worker * r->plan.v_floats);
+    r->kernels->winograd_input(&r->plan.winograd, tiles_of_block(&r->plan.winograd, first, count),
+                               r->x, r->v + worker * r->plan.v_floats);
     finish_block(r, first, count, worker);
 }
 
@@ -195,8 +201,9 @@ static void drawn_part(void *argument, size_t part, size_t worker)
         gc_direct_rows(r->source, worker, image, (ptrdiff_t)(first * STEP + there) - 1,
                        needed - there, first * STEP, end * STEP, STRIP_ROWS, strip + there * row);
         there = needed;
-        r->kernels->winograd_input(&of_strip, (down - first) * across, across, strip,
-                                   r->v + worker * r->plan.v_floats);
+        r->kernels->winograd_input(&of_strip,
+                                   tiles_of_block(&of_strip, (down - first) * across, across),
+                                   strip, r->v + worker * r->plan.v_floats);
         finish_block(r, (image * w->tiles_down + down) * across, across, worker);
     }
 }
@@ -205,24 +212,27 @@ static void input_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const run *r = argument;
-    const size_t from = part * INPUT_PART;
-    const size_t count = gc_least(r->count - from, INPUT_PART);
-    r->kernels->winograd_input(&r->plan.winograd, r->first + from, count, r->x,
-                               r->v + from * r->kernels->width);
+    gc_tiles tiles = tiles_of_block(&r->plan.winograd, r->first, r->count);
+    tiles.from = part;
+    tiles.to = part + 1;
+    r->kernels->winograd_input(&r->plan.winograd, tiles, r->x, r->v);
 }
 
 static void output_part(void *argument, size_t part, size_t worker)
 {
     const run *r = argument;
     const gc_winograd *w = &r->plan.winograd;
-    const size_t share = gc_divide_up(r->count, r->plan.cuts);
-    const size_t pair = part / r->plan.cuts, from = part % r->plan.cuts * share;
-    if (from >= r->count)
+    gc_tiles tiles = tiles_of_block(w, r->first, r->count);
+    const size_t share = gc_divide_up(tiles.groups, r->plan.cuts), pair = part / r->plan.cuts;
+    tiles.from = part % r->plan.cuts * share;
+    if (tiles.from >= tiles.groups)
         return;
-    const size_t count = gc_least(r->count - from, share);
+    tiles.to = gc_least(tiles.groups, tiles.from + share);
+    const size_t start = gc_group_start(&tiles, tiles.from);
     float *m = r->m + worker * r->plan.m_floats;
-    r->kernels->winograd_product(w, count, pair, r->u, r->v + from * r->kernels->width, m);
-    r->finish_tiles(w, r->first + from, count, pair, m, &r->finish);
+    r->kernels->winograd_product(w, tiles, pair, r->u, r->v, m);
+    r->finish_tiles(w, r->first + start, gc_group_start(&tiles, tiles.to) - start, pair, m,
+                    &r->finish);
 }
 
 static finish_kernel find_finish(const gc_kernels *kernels, const gc_winograd_step *step)
@@ -282,7 +292,7 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
     } else {
         for (; r.first < r.plan.tiles && !gc_should_stop(); r.first += r.plan.block) {
             r.count = gc_least(r.plan.tiles - r.first, r.plan.block);
-            gc_parallel(engine.workers, gc_divide_up(r.count, INPUT_PART), input_part, &r);
+            gc_parallel(engine.workers, gc_divide_up(r.count, w->group), input_part, &r);
             gc_parallel(engine.workers, w->out_pairs * r.plan.cuts, output_part, &r);
         }
     }

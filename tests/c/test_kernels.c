@@ -95,15 +95,16 @@ static size_t blocked_floats(const gc_blocked *b, size_t images, size_t lanes)
     return images * b->blocks * b->rows * b->columns * lanes;
 }
 
-static gc_winograd geometry(const tiled *t, size_t lanes, size_t room)
+static gc_winograd geometry(const tiled *t, const gc_kernels *kernels, size_t room)
 {
+    const size_t lanes = kernels->width, groups = divide_up(room, kernels->tiles);
     gc_winograd w = {.in = blocked_of(t->in, t->height, t->width, lanes),
                      .out_pairs = divide_up(t->out, 2 * lanes),
                      .tiles_down = divide_up(t->height, 4),
                      .tiles_across = divide_up(t->width, 4),
-                     .tile_room = room};
-    w.v_plane = (w.in.blocks * lanes * room + 15) / 16 * 16;
-    w.m_plane = (2 * lanes * room + 15) / 16 * 16;
+                     .group = kernels->tiles};
+    w.v_plane = (w.in.blocks * lanes * groups * w.group + 15) / 16 * 16;
+    w.m_tile = (36 * 2 * lanes + 15) / 16 * 16;
     return w;
 }
 
@@ -166,10 +167,10 @@ static void run_winograd(const tiled *t, const gc_kernels *kernels, size_t block
                          finish_kernel finish_tiles, gc_finish finish)
 {
     const size_t lanes = kernels->width;
-    const gc_winograd w = geometry(t, lanes, block);
+    const gc_winograd w = geometry(t, kernels, block);
     const size_t tiles = w.tiles_down * w.tiles_across;
     float *in = aligned_floats(blocked_floats(&w.in, t->images, lanes), 0.0f);
-    float *v = aligned_floats(36 * w.v_plane, NAN), *m = aligned_floats(36 * w.m_plane, NAN);
+    float *v = aligned_floats(36 * w.v_plane, NAN), *m = aligned_floats(block * w.m_tile, NAN);
     float *u = weights_for(t, &w, lanes);
     float *bias = aligned_floats(w.out_pairs * 2 * lanes, 0.0f);
     for (size_t k = 0; t->bias != NULL && k < t->out; k++)
@@ -178,11 +179,18 @@ static void run_winograd(const tiled *t, const gc_kernels *kernels, size_t block
     to_blocks(kernels, &w.in, t->images, t->in, t->x, in);
     for (size_t first = 0; first < t->images * tiles; first += block) {
         const size_t left = t->images * tiles - first, count = left < block ? left : block;
-        kernels->winograd_input(&w, first, count, in, v);
-        for (size_t pair = 0; pair < w.out_pairs; pair++) {
-            kernels->winograd_product(&w, count, pair, u, v, m);
-            finish_tiles(&w, first, count, pair, m, &finish);
-        }
+        const size_t groups = divide_up(count, w.group), cut = random_size(0, groups);
+        gc_tiles parts[2] = {{first, count, groups, 0, cut}, {first, count, groups, cut, groups}};
+        for (int part = 0; part < 2; part++)
+            kernels->winograd_input(&w, parts[part], in, v);
+        for (size_t pair = 0; pair < w.out_pairs; pair++)
+            for (int part = 0; part < 2; part++) {
+                const size_t start = gc_group_start(&parts[part], parts[part].from);
+                const size_t end = gc_group_start(&parts[part], parts[part].to);
+                if (start < end)
+                    kernels->winograd_product(&w, parts[part], pair, u, v, m);
+                finish_tiles(&w, first + start, end - start, pair, m, &finish);
+            }
     }
     free(in), free(v), free(m), free(u), free(bias);
 }

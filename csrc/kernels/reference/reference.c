@@ -336,16 +336,27 @@ static double matrix_a(int i, int j)
     return power;
 }
 
-void gc_winograd_input_reference(const gc_winograd *winograd, size_t first, size_t count,
-                                 const float *maps, float *v)
+/* Where V has a tile's channel c, for one xi. */
+static size_t v_offset(const gc_winograd *w, const gc_tiles *tiles, size_t tile, size_t c)
+{
+    size_t group = 0;
+    while (gc_group_start(tiles, group + 1) <= tile)
+        group++;
+    return (group * w->in.blocks + c) * w->group + tile - gc_group_start(tiles, group);
+}
+
+void gc_winograd_input_reference(const gc_winograd *winograd, gc_tiles tiles, const float *maps,
+                                 float *v)
 {
     const gc_winograd *w = winograd;
     const size_t of_image = w->tiles_down * w->tiles_across;
     double b[6][6];
     matrix_b(b);
     for (size_t c = 0; c < w->in.blocks; c++)
-        for (size_t t = 0; t < count; t++) {
-            const size_t image = (first + t) / of_image, tile = (first + t) % of_image;
+        for (size_t t = gc_group_start(&tiles, tiles.from); t < gc_group_start(&tiles, tiles.to);
+             t++) {
+            const size_t image = (tiles.first + t) / of_image;
+            const size_t tile = (tiles.first + t) % of_image;
             const float *d = maps + (image * w->in.blocks + c) * w->in.rows * w->in.columns
                              + tile / w->tiles_across * 4 * w->in.columns
                              + tile % w->tiles_across * 4;
@@ -355,23 +366,25 @@ void gc_winograd_input_reference(const gc_winograd *winograd, size_t first, size
                     for (int x = 0; x < 6; x++)
                         sum += b[xi / 6][y] * d[(size_t)y * w->in.columns + (size_t)x]
                                * b[xi % 6][x];
-                v[(size_t)xi * w->v_plane + c * w->tile_room + t] = (float)sum;
+                v[(size_t)xi * w->v_plane + v_offset(w, &tiles, t, c)] = (float)sum;
             }
         }
 }
 
-void gc_winograd_product_reference(const gc_winograd *winograd, size_t count, size_t pair,
+void gc_winograd_product_reference(const gc_winograd *winograd, gc_tiles tiles, size_t pair,
                                    const float *u, const float *v, float *m)
 {
     const gc_winograd *w = winograd;
+    const size_t start = gc_group_start(&tiles, tiles.from);
+    const size_t count = gc_group_start(&tiles, tiles.to) - start;
     u += pair * 36 * w->in.blocks * 2;
     for (size_t xi = 0; xi < 36; xi++)
         for (size_t i = 0; i < 2 * count; i++) {
             double sum = 0.0;
             for (size_t c = 0; c < w->in.blocks; c++)
-                sum += (double)v[xi * w->v_plane + c * w->tile_room + i / 2]
+                sum += (double)v[xi * w->v_plane + v_offset(w, &tiles, start + i / 2, c)]
                        * u[(xi * w->in.blocks + c) * 2 + i % 2];
-            m[xi * w->m_plane + i] = (float)sum;
+            m[i / 2 * w->m_tile + xi * 2 + i % 2] = (float)sum;
         }
 }
 
@@ -409,7 +422,8 @@ static void take_tiles(const gc_winograd *w, size_t first, size_t count, size_t 
                             .x = tile % w->tiles_across * 4 + p % 4};
             double sum = f->bias == NULL ? 0.0 : f->bias[block];
             for (int xi = 0; xi < 36; xi++)
-                sum += a[p / 4][xi / 6] * m[(size_t)xi * w->m_plane + i] * a[p % 4][xi % 6];
+                sum += a[p / 4][xi / 6] * m[i / 2 * w->m_tile + (size_t)xi * 2 + i % 2]
+                       * a[p % 4][xi % 6];
             if (s.y < w->in.height && s.x < w->in.width)
                 take(w, f, s, (float)sum);
         }
