@@ -88,8 +88,8 @@ FAULTS = [
     Fault(
         "Winograd: threads that divide the outputs omit the last tiles",
         "layers/winograd.c",
-        "share = gc_divide_up(tiles.groups, r->plan.cuts)",
-        "share = tiles.groups / r->plan.cuts",
+        "share = gc_divide_up(tiles.to, r->plan.cuts)",
+        "share = tiles.to / r->plan.cuts",
     ),
     Fault(
         "Winograd: rows of the previous convolution begin one row too low",

@@ -56,18 +56,31 @@ typedef struct gc_winograd {
     size_t v_plane, m_tile;          /* floats of V from one xi to the next, of M from one tile */
 } gc_winograd;
 
-/* Some groups of a block of tiles. The block has tiles first .. first + count of all images, in
- * groups of as many tiles as fill the registers, or a little fewer: shares that differ by one at
- * most. Groups from .. to of them. */
+/* Some groups of a block of tiles. The block begins with tile `first` of all images. Its groups
+ * have `share` tiles, the first `larger` of them one more. Groups from .. to take part. */
 typedef struct gc_tiles {
-    size_t first, count, groups, from, to;
+    size_t first, share, larger, from, to;
 } gc_tiles;
 
-/* The first tile of a group, counted from the block's first. */
+/* All of a block of `count` tiles, in groups of at most `group`. */
+static inline gc_tiles gc_tiles_of(size_t first, size_t count, size_t group)
+{
+    const size_t groups = (count + group - 1) / group;
+    return (gc_tiles){.first = first,
+                      .share = groups == 0 ? 0 : count / groups,
+                      .larger = groups == 0 ? 0 : count % groups,
+                      .to = groups};
+}
+
+/* The first tile of a group, counted from the block's first; and its number of tiles. */
 static inline size_t gc_group_start(const gc_tiles *t, size_t group)
 {
-    const size_t share = t->count / t->groups, larger = t->count % t->groups;
-    return group * share + (group < larger ? group : larger);
+    return group * t->share + (group < t->larger ? group : t->larger);
+}
+
+static inline size_t gc_group_size(const gc_tiles *t, size_t group)
+{
+    return t->share + (group < t->larger);
 }
 
 /* What becomes of a convolution's tiles, forward or backward: where they go, and the records of

@@ -115,8 +115,7 @@ static void input_group(const gc_winograd *w, size_t first, size_t count, const 
 void GC_KERNEL(winograd_input)(const gc_winograd *w, gc_tiles tiles, const float *maps, float *v)
 {
     for (size_t g = tiles.from; g < tiles.to; g++) {
-        const size_t start = gc_group_start(&tiles, g);
-        input_group(w, tiles.first + start, gc_group_start(&tiles, g + 1) - start, maps,
+        input_group(w, tiles.first + gc_group_start(&tiles, g), gc_group_size(&tiles, g), maps,
                     v + g * w->in.blocks * GC_TILES * GC_WIDTH);
     }
 }
@@ -185,7 +184,7 @@ void GC_KERNEL(winograd_product)(const gc_winograd *w, gc_tiles tiles, size_t pa
             const gc_ahead ahead = {.next = u + panel + done * blocks * GC_LINE,
                                     .lines = done < block_lines ? lines : 0,
                                     .blocks = BLOCKS_AHEAD};
-            multiply_some(gc_group_start(&tiles, g + 1) - start, blocks,
+            multiply_some(gc_group_size(&tiles, g), blocks,
                           v + xi * w->v_plane + g * blocks * GC_TILES * GC_WIDTH, u, ahead,
                           m + (start - origin) * w->m_tile + xi * 2 * GC_WIDTH, w->m_tile);
         }

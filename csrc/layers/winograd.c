@@ -154,13 +154,6 @@ typedef struct run {
     float *strips;                  /* their rows; scratch */
 } run;
 
-/* All groups of a block. */
-static gc_tiles tiles_of_block(const gc_winograd *w, size_t first, size_t count)
-{
-    const size_t groups = gc_divide_up(count, w->group);
-    return (gc_tiles){.first = first, .count = count, .groups = groups, .to = groups};
-}
-
 /* Tiles first .. first + count, from V to maps, with V and M of the worker's own. */
 static void finish_block(const run *r, size_t first, size_t count, size_t worker)
 {
@@ -168,7 +161,7 @@ static void finish_block(const run *r, size_t first, size_t count, size_t worker
     const float *v = r->v + worker * r->plan.v_floats;
     float *m = r->m + worker * r->plan.m_floats;
     for (size_t pair = 0; pair < w->out_pairs; pair++) {
-        r->kernels->winograd_product(w, tiles_of_block(w, first, count), pair, r->u, v, m);
+        r->kernels->winograd_product(w, gc_tiles_of(first, count, w->group), pair, r->u, v, m);
         r->finish_tiles(w, first, count, pair, m, &r->finish);
     }
 }
@@ -178,8 +171,9 @@ static void tiles_part(void *argument, size_t part, size_t worker)
     const run *r = argument;
     const size_t first = part * r->plan.block;
     const size_t count = gc_least(r->plan.tiles - first, r->plan.block);
-    r->kernels->winograd_input(&r->plan.winograd, tiles_of_block(&r->plan.winograd, first, count),
-                               r->x, r->v + worker * r->plan.v_floats);
+    r->kernels->winograd_input(&r->plan.winograd,
+                               gc_tiles_of(first, count, r->plan.winograd.group), r->x,
+                               r->v + worker * r->plan.v_floats);
     finish_block(r, first, count, worker);
 }
 
@@ -202,7 +196,7 @@ static void drawn_part(void *argument, size_t part, size_t worker)
                        needed - there, first * STEP, end * STEP, STRIP_ROWS, strip + there * row);
         there = needed;
         r->kernels->winograd_input(&of_strip,
-                                   tiles_of_block(&of_strip, (down - first) * across, across),
+                                   gc_tiles_of((down - first) * across, across, w->group),
                                    strip, r->v + worker * r->plan.v_floats);
         finish_block(r, (image * w->tiles_down + down) * across, across, worker);
     }
@@ -212,7 +206,7 @@ static void input_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const run *r = argument;
-    gc_tiles tiles = tiles_of_block(&r->plan.winograd, r->first, r->count);
+    gc_tiles tiles = gc_tiles_of(r->first, r->count, r->plan.winograd.group);
     tiles.from = part;
     tiles.to = part + 1;
     r->kernels->winograd_input(&r->plan.winograd, tiles, r->x, r->v);
@@ -222,12 +216,12 @@ static void output_part(void *argument, size_t part, size_t worker)
 {
     const run *r = argument;
     const gc_winograd *w = &r->plan.winograd;
-    gc_tiles tiles = tiles_of_block(w, r->first, r->count);
-    const size_t share = gc_divide_up(tiles.groups, r->plan.cuts), pair = part / r->plan.cuts;
+    gc_tiles tiles = gc_tiles_of(r->first, r->count, w->group);
+    const size_t share = gc_divide_up(tiles.to, r->plan.cuts), pair = part / r->plan.cuts;
     tiles.from = part % r->plan.cuts * share;
-    if (tiles.from >= tiles.groups)
+    if (tiles.from >= tiles.to)
         return;
-    tiles.to = gc_least(tiles.groups, tiles.from + share);
+    tiles.to = gc_least(tiles.to, tiles.from + share);
     const size_t start = gc_group_start(&tiles, tiles.from);
     float *m = r->m + worker * r->plan.m_floats;
     r->kernels->winograd_product(w, tiles, pair, r->u, r->v, m);

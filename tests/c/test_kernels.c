@@ -179,8 +179,9 @@ static void run_winograd(const tiled *t, const gc_kernels *kernels, size_t block
     to_blocks(kernels, &w.in, t->images, t->in, t->x, in);
     for (size_t first = 0; first < t->images * tiles; first += block) {
         const size_t left = t->images * tiles - first, count = left < block ? left : block;
-        const size_t groups = divide_up(count, w.group), cut = random_size(0, groups);
-        gc_tiles parts[2] = {{first, count, groups, 0, cut}, {first, count, groups, cut, groups}};
+        const gc_tiles all = gc_tiles_of(first, count, w.group);
+        gc_tiles parts[2] = {all, all};
+        parts[0].to = parts[1].from = random_size(0, all.to);
         for (int part = 0; part < 2; part++)
             kernels->winograd_input(&w, parts[part], in, v);
         for (size_t pair = 0; pair < w.out_pairs; pair++)
