@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -42,25 +43,33 @@ if IS_MACOS:
     # Only one architecture, even for a universal2 Python: each architecture has its own kernels.
     os.environ["ARCHFLAGS"] = os.environ.get("ARCHFLAGS") or f"-arch {platform.machine()}"
 MACHINE = os.environ["ARCHFLAGS"].split()[-1] if IS_MACOS else platform.machine()
-IS_X86 = MACHINE.lower() in ("x86_64", "amd64")
-IS_ARM64 = MACHINE.lower() in ("aarch64", "arm64")
+ARCHITECTURE = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(
+    MACHINE.lower(), "other"
+)
 
 C_FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"]
 # No -ffast-math: it would make NumPy flush subnormals to zero, and NaN must remain NaN.
 KERNEL_FLAGS = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-LEVELS: dict[str, list[str]] = {"baseline": []}
-WIDTHS = {"baseline": 4, "avx2": 8, "avx512": 16, "neon": 4}  # floats in a vector
-if IS_X86:
-    # -march is set first, because CFLAGS may select a higher architecture.
-    LEVELS["baseline"] = ["-march=x86-64"]
-    LEVELS["avx2"] = ["-march=x86-64", "-mavx2", "-mfma", "-mf16c"]
-    LEVELS["avx512"] = [
-        *LEVELS["avx2"],
-        *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"),
-        "-mprefer-vector-width=512",
-    ]
-elif IS_ARM64:
-    LEVELS["neon"] = ["-DGC_NEON"]  # compilers need no flag; csrc/kernels/vec.h does
+
+
+@dataclass
+class Level:
+    """A level of csrc/kernels/levels.h: its vectors and the compiler flags of its kernels."""
+
+    width: int  # floats in a vector
+    flags: list[str]
+
+
+def levels() -> dict[str, Level]:
+    """Return the levels of this architecture by name, from csrc/kernels/levels.h."""
+    entry = re.compile(r'^GC_LEVEL_ENTRY\((\w+), (\w+), (\d+), "(.*)"\)$', re.MULTILINE)
+    text = (ROOT / "csrc/kernels/levels.h").read_text()
+    return {
+        name: Level(int(width), flags.split())
+        for architecture, name, width, flags in entry.findall(text)
+        if architecture == ARCHITECTURE
+    }
+
 
 NO_OPENBLAS = """
 gradcam needs OpenBLAS, which was not found. Install one of these and try again:
@@ -180,22 +189,21 @@ class BuildExt(build_ext):
     def compile_kernels(self) -> list[str]:
         """Compile the kernels for all levels, and the dispatch; return the object files."""
         objects = []
-        for level, flags in LEVELS.items():
+        for name, level in levels().items():
             objects += self.compiler.compile(
                 [
                     str(path)
                     for path in sorted(Path("csrc/kernels").glob("*.c"))
                     if path.name != "dispatch.c"
                 ],
-                output_dir=str(Path(self.build_temp) / level),
-                macros=[("GC_LEVEL", level), ("GC_LEVEL_WIDTH", str(WIDTHS[level]))],
+                output_dir=str(Path(self.build_temp) / name),
+                macros=[("GC_LEVEL", name), ("GC_LEVEL_WIDTH", str(level.width))],
                 include_dirs=["csrc"],
-                extra_postargs=[*C_FLAGS, *KERNEL_FLAGS, *flags],
+                extra_postargs=[*C_FLAGS, *KERNEL_FLAGS, *level.flags],
             )
         objects += self.compiler.compile(
             ["csrc/kernels/dispatch.c", "csrc/kernels/reference/reference.c"],
             output_dir=self.build_temp,
-            macros=[(f"GC_HAVE_{level.upper()}", None) for level in LEVELS],
             include_dirs=["csrc"],
             extra_postargs=C_FLAGS,
         )

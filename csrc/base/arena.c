@@ -1,8 +1,8 @@
 /* arena.c: the working memory of one pass.
  *
- * In the rehearsal, the pieces that are out form a list by their offsets. A search for a gap starts
- * behind all gaps that are known to be too small, so that thousands of pieces, the gradients of a
- * concatenation's inputs, take time that grows with their number alone. */
+ * In the planning run, the pieces that are taken form a list ordered by offset. A search for a gap
+ * starts after all gaps that are known to be too small, so the time for thousands of pieces, as the
+ * gradients of a concatenation's inputs, is proportional to their number. */
 #include "base/arena.h"
 
 #include <stdint.h>
@@ -13,20 +13,20 @@
 
 gc_arena gc_arena_begin(void)
 {
-    return (gc_arena){.rehearsing = 1};
+    return (gc_arena){.planning = 1};
 }
 
-int gc_arena_perform(gc_arena *arena, size_t besides)
+int gc_arena_allocate(gc_arena *arena, size_t besides)
 {
     if (arena->failed || besides > SIZE_MAX - arena->bytes
         || !gc_has_memory(arena->bytes + besides))
         return 0;
     arena->memory = gc_alloc(arena->bytes);
-    arena->rehearsing = 0;
+    arena->planning = 0;
     return arena->memory != NULL;
 }
 
-void gc_arena_again(gc_arena *arena)
+void gc_arena_restart(gc_arena *arena)
 {
     arena->next = 0;
 }
@@ -130,18 +130,18 @@ static void unlink_piece(gc_arena *arena, size_t number)
     }
 }
 
-/* In the rehearsal, a piece's number takes the place of its address. */
+/* In the planning run, a piece's number stands for its address. */
 static void *address(const gc_arena *arena, size_t number)
 {
-    return arena->rehearsing ? (void *)(uintptr_t)(number * GC_ALIGNMENT)
+    return arena->planning ? (void *)(uintptr_t)(number * GC_ALIGNMENT)
                              : arena->memory + piece_of(arena, number)->offset;
 }
 
 void *gc_arena_take(gc_arena *arena, size_t bytes)
 {
     bytes = bytes == 0 ? GC_ALIGNMENT : (bytes + GC_ALIGNMENT - 1) / GC_ALIGNMENT * GC_ALIGNMENT;
-    if (!arena->rehearsing) {
-        /* Not what was rehearsed: an error of the program, and writing on would be worse. */
+    if (!arena->planning) {
+        /* Not what was planned: a programming error. Going on would write to wrong memory. */
         if (arena->next >= arena->count || bytes > arena->pieces[arena->next].bytes)
             abort();
         return address(arena, ++arena->next);
@@ -164,7 +164,7 @@ void *gc_arena_take(gc_arena *arena, size_t bytes)
 
 void gc_arena_give(gc_arena *arena, const void *piece)
 {
-    if (piece == NULL || !arena->rehearsing)
+    if (piece == NULL || !arena->planning)
         return;
     const size_t number = (size_t)((uintptr_t)piece / GC_ALIGNMENT);
     if (number <= arena->count && piece_of(arena, number)->out)

@@ -1,17 +1,17 @@
-/* blocked.c: maps in blocks of GC_WIDTH channels (gc_blocked in kernels.h), to and fro, and the
- * ReLU and 2x2 max pooling on them.
+/* blocked.c: conversion between plain and blocked maps (gc_blocked in kernels.h), and the ReLU and
+ * 2x2 max pooling of blocked maps.
  *
- * Where one position's channels fill a vector, what is decided for each unit is a mask of the
- * vector: one bit a unit for a ReLU, two for the place of a maximum among four. */
+ * The channels of one position fill a vector. So a record is made of masks of the vector: one bit
+ * per value for a ReLU, two for the position of a maximum among four. */
 #include "kernels/blocked.h"
 #include "kernels/level.h"
 
-/* GC_WIDTH planes to vectors and back, in squares that stay in the first cache. */
+/* GC_WIDTH planes to vectors and back, in squares that stay in the first-level cache. */
 void GC_KERNEL(block_map)(const gc_blocked *b, size_t channels, const float *map, float *block)
 {
     const size_t plane = b->height * b->width;
     for (size_t y = 0; y < b->height; y++) {
-        float *out = block + ((y + 1) * b->columns + 1) * GC_WIDTH;
+        float *out = block + gc_blocked_offset(b, GC_WIDTH, 0, y, 0);
         for (size_t x = 0; x < b->width; x += GC_WIDTH) {
             const size_t count = b->width - x < GC_WIDTH ? b->width - x : GC_WIDTH;
             float square[GC_WIDTH][GC_WIDTH];
@@ -31,7 +31,7 @@ void GC_KERNEL(unblock_map)(const gc_blocked *b, size_t channels, const float *b
 {
     const size_t plane = b->height * b->width;
     for (size_t y = 0; y < b->height; y++) {
-        const float *in = block + ((y + 1) * b->columns + 1) * GC_WIDTH;
+        const float *in = block + gc_blocked_offset(b, GC_WIDTH, 0, y, 0);
         for (size_t x = 0; x < b->width; x += GC_WIDTH) {
             const size_t count = b->width - x < GC_WIDTH ? b->width - x : GC_WIDTH;
             for (size_t c = 0; c < channels; c++)

@@ -1,5 +1,5 @@
-/* blocked.h: what the kernels on blocked maps share: where things lie, and the ReLU and 2x2 max
- * pooling of one position's vectors. */
+/* blocked.h: what the kernels on blocked maps share: offsets, and the ReLU and 2x2 max pooling of
+ * the vectors of one position. */
 #ifndef GC_KERNELS_BLOCKED_H
 #define GC_KERNELS_BLOCKED_H
 
@@ -9,7 +9,7 @@
 /* Floats from the start of the maps to the vector of position (y, x). */
 GC_INLINE size_t gc_offset(const gc_blocked *b, size_t image, size_t block, size_t y, size_t x)
 {
-    return (((image * b->blocks + block) * b->rows + y + 1) * b->columns + x + 1) * GC_WIDTH;
+    return gc_blocked_offset(b, GC_WIDTH, image * b->blocks + block, y, x);
 }
 
 /* The number of a vector among those of a record of maps of this size, which have no border. */
@@ -19,7 +19,7 @@ GC_INLINE size_t gc_record_index(size_t blocks, size_t height, size_t width, siz
     return ((image * blocks + block) * height + y) * width + x;
 }
 
-/* max(x, 0), and whether x > 0 (to nowhere where bits is NULL). */
+/* max(x, 0), and whether x > 0 (bits NULL: not recorded). */
 GC_INLINE gc_vec gc_relu(gc_vec x, uint8_t *bits)
 {
     if (bits != NULL)
@@ -27,7 +27,7 @@ GC_INLINE gc_vec gc_relu(gc_vec x, uint8_t *bits)
     return gc_rectify(x);
 }
 
-/* What the ReLU passes back of g under a rule; see relu.c. */
+/* The gradient that a ReLU passes on of g under a rule; see relu.c. */
 GC_INLINE gc_vec gc_relu_back(gc_vec g, gc_rule rule, const uint8_t *bits)
 {
     if (rule != GC_GRADIENT)
@@ -35,8 +35,8 @@ GC_INLINE gc_vec gc_relu_back(gc_vec g, gc_rule rule, const uint8_t *bits)
     return rule == GC_DECONVNET ? g : gc_keep(gc_load_bits(bits), g);
 }
 
-/* The maximum of a window, a and b above c and d, the first of equals; and which it is: in two
- * masks, whether it lies on the right, and whether below (to nowhere where positions is NULL). */
+/* The maximum of a window of a and b above c and d, the first of equal ones; and its position in two
+ * masks: whether it is on the right, and whether it is below (positions NULL: not recorded). */
 GC_INLINE gc_vec gc_largest(gc_vec a, gc_vec b, gc_vec c, gc_vec d, uint8_t *positions)
 {
     const gc_mask take_b = gc_takes(b, a);
@@ -51,7 +51,7 @@ GC_INLINE gc_vec gc_largest(gc_vec a, gc_vec b, gc_vec c, gc_vec d, uint8_t *pos
     return gc_select(take_d, d, abc);
 }
 
-/* g[i] = what each of a window's four values is given: g where the maximum was, else 0. */
+/* The gradients of the four values of a window: `value` at the position of the maximum, else 0. */
 GC_INLINE void gc_place(gc_vec value, const uint8_t *positions, gc_vec g[4])
 {
     const gc_mask right = gc_load_bits(positions);

@@ -1,84 +1,73 @@
 /* dispatch.c: the levels, and which of them is active.
  *
- * Each level brings a complete table. A level is there when it was compiled in
- * (GC_HAVE_...) and the processor, and its operating system, can run it. */
+ * A level can be used if the processor and its operating system can run it. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef GC_HAVE_AVX2
+#if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
 #include "base/status.h"
 #include "kernels/kernels.h"
+#include "kernels/reference/reference.h"
 
-#define X(name, parameters)                                                                  \
-    void gc_##name##_reference parameters;                                                   \
-    void gc_##name##_baseline parameters;                                                    \
-    void gc_##name##_avx2 parameters;                                                        \
-    void gc_##name##_avx512 parameters;                                                      \
-    void gc_##name##_neon parameters;
-GC_KERNELS(X)
-#undef X
+/* The entries of levels.h for this architecture expand to their last argument. */
+#define NOTHING(...)
+#define ITSELF(...) __VA_ARGS__
+#define ON_x86_64 NOTHING
+#define ON_arm64 NOTHING
+#define ON_other NOTHING
+#if defined(__x86_64__)
+#undef ON_x86_64
+#define ON_x86_64 ITSELF
+#elif defined(__aarch64__)
+#undef ON_arm64
+#define ON_arm64 ITSELF
+#else
+#undef ON_other
+#define ON_other ITSELF
+#endif
 
-#define X(name, parameters) .name = gc_##name##_reference,
-static const gc_kernels reference_table = {.level = "reference", .width = 1, .tiles = 4, GC_KERNELS(X)};
-#undef X
-#define X(name, parameters) .name = gc_##name##_baseline,
-static const gc_kernels baseline_table = {.level = "baseline", .width = 4, .tiles = 6, GC_KERNELS(X)};
-#undef X
+#define GC_LEVEL_ENTRY(architecture, name, width, flags)                                      \
+    ON_##architecture(extern const gc_kernels gc_kernels_##name;)
+#include "kernels/levels.h"
 
-static int always(void)
+static int runs_baseline(void)
 {
     return 1;
 }
 
-#ifdef GC_HAVE_AVX2
-#define X(name, parameters) .name = gc_##name##_avx2,
-static const gc_kernels avx2_table = {.level = "avx2", .width = 8, .tiles = 6, GC_KERNELS(X)};
-#undef X
+#if defined(__x86_64__)
 static int runs_avx2(void)
 {
     unsigned a, b, c, d;
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
            && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
-#endif
 
-#ifdef GC_HAVE_AVX512
-#define X(name, parameters) .name = gc_##name##_avx512,
-static const gc_kernels avx512_table = {.level = "avx512", .width = 16, .tiles = 14, GC_KERNELS(X)};
-#undef X
 static int runs_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
            && runs_avx2();
 }
+#elif defined(__aarch64__)
+static int runs_neon(void) /* part of every arm64 */
+{
+    return 1;
+}
 #endif
 
-#ifdef GC_HAVE_NEON /* part of every arm64 */
-#define X(name, parameters) .name = gc_##name##_neon,
-static const gc_kernels neon_table = {.level = "neon", .width = 4, .tiles = 8, GC_KERNELS(X)};
-#undef X
-#endif
-
-/* Slowest first. Every machine that runs a level runs those before it. */
+/* Slowest first. */
 static const struct {
     const gc_kernels *table;
     int (*runs)(void);
 } levels[] = {
-    {&reference_table, always},
-    {&baseline_table, always},
-#ifdef GC_HAVE_AVX2
-    {&avx2_table, runs_avx2},
-#endif
-#ifdef GC_HAVE_AVX512
-    {&avx512_table, runs_avx512},
-#endif
-#ifdef GC_HAVE_NEON
-    {&neon_table, always},
-#endif
+    {&gc_kernels_reference, runs_baseline},
+#define GC_LEVEL_ENTRY(architecture, name, width, flags)                                      \
+    ON_##architecture({&gc_kernels_##name, runs_##name}, )
+#include "kernels/levels.h"
 };
 
 size_t gc_level_count(void)
@@ -115,8 +104,8 @@ const gc_kernels *gc_kernels_active(void)
     const gc_kernels *table = atomic_load_explicit(&active, memory_order_acquire);
     if (table != NULL)
         return table;
-    /* First use. Threads that race here find the same table. An unknown name in the
-     * environment is reported by the Python module before it builds a network. */
+    /* First use. If several threads come here at once, they find the same table. An unknown name in
+     * the environment is reported by the Python module before it builds a network. */
     const char *wanted = getenv("GRADCAM_CPU_LEVEL");
     if (wanted != NULL)
         table = find(wanted);

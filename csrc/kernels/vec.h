@@ -1,5 +1,5 @@
-/* vec.h: the vector of the level being compiled, and the few operations that compilers do not
- * find by themselves.
+/* vec.h: the vector of the level that is being compiled, and the few operations that compilers do
+ * not find by themselves.
  *
  * Vectors are the compiler's own extension (gcc and clang): +, -, * work on them as on floats.
  * Everything else in the kernels is plain C that the compiler vectorises for its level. */
@@ -34,8 +34,8 @@ enum { GC_WIDTH = 4, GC_TILES = 8 };
 enum { GC_WIDTH = 4, GC_TILES = 6 };
 #endif
 
-/* The build says how wide the level's vectors are, and the table in dispatch.c relies on it: flags
- * from elsewhere (-march=native in CFLAGS) must not make them wider. */
+/* The width that levels.h states: flags from elsewhere (-march=native in CFLAGS) must not change
+ * it. */
 _Static_assert((int)GC_WIDTH == GC_LEVEL_WIDTH, "compiler flags do not fit the level");
 
 typedef float gc_vec __attribute__((vector_size(GC_WIDTH * sizeof(float))));

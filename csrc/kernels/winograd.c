@@ -32,16 +32,17 @@
  * kernels/winograd_output.c from M to maps. */
 #include "kernels/level.h"
 #include "kernels/product.h"
+#include "kernels/winograd.h"
 
 enum {
-    SIDE = 6,
-    STEP = 4,
-    PRODUCTS = SIDE * SIDE,
+    SIDE = GC_WINOGRAD_SIDE,
+    STEP = GC_WINOGRAD_STEP,
+    PRODUCTS = GC_WINOGRAD_PRODUCTS,
     BLOCKS_AHEAD = 8 /* of V, that are prefetched into the first cache */
 };
 
-static const float A = 0.70710678118654752f, B = 1.41421356237309505f;
-static const float A2 = 0.5f, B2 = 2.0f;
+static const float A = (float)GC_WINOGRAD_A, B = (float)GC_WINOGRAD_B;
+static const float A2 = 0.5f, B2 = 2.0f; /* their squares */
 
 /* o = B^T d for six values `step` apart. */
 GC_INLINE void transform_input(const gc_vec *d, size_t step, gc_vec *o, size_t out_step)

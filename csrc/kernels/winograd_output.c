@@ -7,11 +7,13 @@
 #include "kernels/blocked.h"
 #include "kernels/level.h"
 #include "kernels/product.h"
+#include "kernels/winograd.h"
 
-enum { SIDE = 6, STEP = 4 };
+enum { SIDE = GC_WINOGRAD_SIDE, STEP = GC_WINOGRAD_STEP };
 
-static const float A = 0.70710678118654752f, B = 1.41421356237309505f;
-static const float A2 = 0.5f, B2 = 2.0f, A3 = 0.35355339059327376f, B3 = 2.82842712474619010f;
+static const float A = (float)GC_WINOGRAD_A, B = (float)GC_WINOGRAD_B;
+static const float A2 = 0.5f, B2 = 2.0f; /* their squares, and third powers */
+static const float A3 = (float)(GC_WINOGRAD_A / 2), B3 = (float)(GC_WINOGRAD_B * 2);
 
 typedef enum action { STORE, RELU, RELU_POOL, MASK, UNPOOL } action;
 

@@ -1,22 +1,21 @@
 /* winograd_weights.c: the transformed weights U = G g G^T of kernels/winograd.c, from kernels g
  * as a layer holds them to vectors of output channels.
  *
- * Rows of G belong to the points of interpolation p = 0, +-sqrt(1/2), +-sqrt(2) and infinity:
+ * The rows of G belong to the points of interpolation p = 0, +-A, +-B and infinity:
  * (1, p, p^2) / product of (p - q) over the other points q, and (0, 0, 1). All is computed in
- * double and rounded once, product by product, so that every level makes the same bits.
+ * double, product by product, and rounded once, so every level computes the same bits.
  *
- * A few channels at a time are transposed into a buffer in the first cache, where the kernels of
- * one input channel lie side by side, and transformed into another. From there each of the 36
- * planes gets whole lines, past the caches: planes lie a power of two apart, and would push one
- * another's lines out half written. */
-#include <math.h>
-
+ * A few channels at a time are transposed into a buffer in the first-level cache, in which the
+ * kernels of one input channel are side by side, and transformed into another buffer. From there
+ * whole cache lines are written to each of the 36 planes, past the caches: the planes are a power
+ * of two apart, so their lines would evict each other half written. */
 #include "kernels/level.h"
 #include "kernels/vec.h"
+#include "kernels/winograd.h"
 
 enum {
-    SIDE = 6,
-    TAPS = 9,
+    SIDE = GC_WINOGRAD_SIDE,
+    TAPS = GC_WINOGRAD_TAPS,
     LANES = 2 * GC_WIDTH, /* output channels of a block */
     HALF = GC_WIDTH / 2,  /* doubles in a vector */
     TILE = 4              /* input channels in the buffers */
@@ -27,7 +26,8 @@ typedef double wide_vec __attribute__((vector_size(HALF * sizeof(double))));
 
 static void matrix_g(double g[SIDE][3])
 {
-    const double points[SIDE - 1] = {0.0, sqrt(0.5), -sqrt(0.5), sqrt(2.0), -sqrt(2.0)};
+    const double points[SIDE - 1] = {0.0, GC_WINOGRAD_A, -GC_WINOGRAD_A, GC_WINOGRAD_B,
+                                     -GC_WINOGRAD_B};
     for (int i = 0; i < SIDE - 1; i++) {
         double scale = 1.0;
         for (int j = 0; j < SIDE - 1; j++)

@@ -1,11 +1,13 @@
-/* blocked.c: what blocked maps need besides the kernels that work on them. */
+/* blocked.c: sizes of blocked maps, their borders, and copies between the two layouts. */
 #include "layers/blocked.h"
 
 #include <string.h>
 
 #include "base/threads.h"
+#include "kernels/winograd.h"
+#include "layers/copy.h"
 
-enum { TILE = 4 }; /* side of a tile */
+enum { TILE = GC_WINOGRAD_STEP }; /* maps extend to whole tiles of the convolutions on them */
 
 gc_blocked gc_blocked_of(gc_shape shape, gc_engine engine)
 {
@@ -21,7 +23,7 @@ size_t gc_map_floats(gc_shape shape, gc_layout layout, gc_engine engine)
     if (layout == GC_PLAIN)
         return gc_values(shape);
     const gc_blocked b = gc_blocked_of(shape, engine);
-    return b.blocks * b.rows * b.columns * engine.kernels->width;
+    return b.blocks * gc_blocked_plane(&b, engine.kernels->width);
 }
 
 size_t gc_mask_bytes(gc_engine engine)
@@ -35,22 +37,22 @@ size_t gc_record_mask_bytes(gc_shape shape, gc_engine engine)
            * gc_mask_bytes(engine);
 }
 
-typedef struct work {
+typedef struct blocked_maps {
     gc_engine engine;
     gc_blocked shape;
-    size_t channels, height, width; /* height, width: of what lies inside the border */
-    size_t planes, share; /* share: rows of a part */
+    size_t channels, height, width; /* height, width: of what is inside the border */
+    size_t planes, share;           /* share: rows of a part */
     const float *from;
     float *to;
-} work;
+} blocked_maps;
 
-static size_t floats_of_plane(const work *w)
+static size_t floats_of_plane(const blocked_maps *w)
 {
-    return w->shape.rows * w->shape.columns * w->engine.kernels->width;
+    return gc_blocked_plane(&w->shape, w->engine.kernels->width);
 }
 
-/* What lies outside the map in row y of a plane, border included. */
-static void zero_outside(const work *w, size_t y, float *row)
+/* The zeros in row y of a plane: the border, and what is outside the map. */
+static void zero_outside(const blocked_maps *w, size_t y, float *row)
 {
     const size_t lanes = w->engine.kernels->width, floats = w->shape.columns * lanes;
     const size_t right = (w->width + 1) * lanes;
@@ -62,7 +64,7 @@ static void zero_outside(const work *w, size_t y, float *row)
     memset(row + right, 0, (floats - right) * sizeof *row);
 }
 
-static void zero_border(const work *w, float *plane)
+static void zero_border(const blocked_maps *w, float *plane)
 {
     for (size_t y = 0; y < w->shape.rows; y++)
         zero_outside(w, y, plane + y * w->shape.columns * w->engine.kernels->width);
@@ -72,32 +74,32 @@ static void zero_border(const work *w, float *plane)
 static void zero_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
-    const work *w = argument;
+    const blocked_maps *w = argument;
     const size_t end = gc_least((part + 1) * w->share, w->planes * w->shape.rows);
     for (size_t row = part * w->share; row < end; row++)
         zero_outside(w, row % w->shape.rows,
                      w->to + row * w->shape.columns * w->engine.kernels->width);
 }
 
-/* The first to write to fresh memory waits for its pages to be cleared: parts are rows of about so
- * many floats. */
+/* Floats of a part, about. The first write to new memory waits until its pages are cleared, so the
+ * threads share this out. */
 enum { PART = 1 << 20 };
 
 void gc_zero_borders(gc_engine engine, size_t count, const gc_blocked *shape, size_t height,
                      size_t width, float *maps)
 {
-    work w = {.engine = engine,
-              .shape = *shape,
-              .height = height,
-              .width = width,
-              .planes = count * shape->blocks,
-              .share = PART / (shape->columns * engine.kernels->width) + 1,
-              .to = maps};
+    blocked_maps w = {.engine = engine,
+                      .shape = *shape,
+                      .height = height,
+                      .width = width,
+                      .planes = count * shape->blocks,
+                      .share = PART / (shape->columns * engine.kernels->width) + 1,
+                      .to = maps};
     gc_parallel(engine.workers, gc_divide_up(w.planes * shape->rows, w.share), zero_part, &w);
 }
 
-/* Where a block's planes lie in plain maps, and how many there are. */
-static size_t plain_offset(const work *w, size_t part, size_t *channels)
+/* Where the planes of a block begin in plain maps, and how many there are. */
+static size_t plain_offset(const blocked_maps *w, size_t part, size_t *channels)
 {
     const size_t width = w->engine.kernels->width;
     const size_t image = part / w->shape.blocks, first = part % w->shape.blocks * width;
@@ -108,7 +110,7 @@ static size_t plain_offset(const work *w, size_t part, size_t *channels)
 static void block_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
-    const work *w = argument;
+    const blocked_maps *w = argument;
     size_t channels;
     const float *from = w->from + plain_offset(w, part, &channels);
     float *to = w->to + part * floats_of_plane(w);
@@ -119,22 +121,26 @@ static void block_part(void *argument, size_t part, size_t worker)
 static void unblock_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
-    const work *w = argument;
+    const blocked_maps *w = argument;
     size_t channels;
     float *to = w->to + plain_offset(w, part, &channels);
     w->engine.kernels->unblock_map(&w->shape, channels, w->from + part * floats_of_plane(w), to);
 }
 
-void gc_convert_maps(gc_engine engine, size_t count, gc_shape shape, gc_layout from,
-                     const float *source, float *target)
+void gc_copy_maps(gc_engine engine, size_t count, gc_shape shape, gc_layout from,
+                  const float *source, gc_layout to, float *target)
 {
-    work w = {.engine = engine,
-              .shape = gc_blocked_of(shape, engine),
-              .channels = shape.channels,
-              .height = shape.height,
-              .width = shape.width,
-              .from = source,
-              .to = target};
+    if (from == to) {
+        gc_copy_floats(engine, count * gc_map_floats(shape, from, engine), source, target);
+        return;
+    }
+    blocked_maps w = {.engine = engine,
+                      .shape = gc_blocked_of(shape, engine),
+                      .channels = shape.channels,
+                      .height = shape.height,
+                      .width = shape.width,
+                      .from = source,
+                      .to = target};
     gc_parallel(engine.workers, count * w.shape.blocks,
                 from == GC_PLAIN ? block_part : unblock_part, &w);
 }

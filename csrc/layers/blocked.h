@@ -1,4 +1,4 @@
-/* blocked.h: blocked maps (gc_blocked in kernels.h): their sizes, and to and from plain ones. */
+/* blocked.h: blocked maps (gc_blocked in kernels.h): sizes, borders, and copies between layouts. */
 #ifndef GC_LAYERS_BLOCKED_H
 #define GC_LAYERS_BLOCKED_H
 
@@ -14,11 +14,11 @@ size_t gc_map_floats(gc_shape shape, gc_layout layout, gc_engine engine);
 size_t gc_mask_bytes(gc_engine engine);
 size_t gc_record_mask_bytes(gc_shape shape, gc_engine engine);
 
-/* Copy `count` images' maps from one layout to the other. */
-void gc_convert_maps(gc_engine engine, size_t count, gc_shape shape, gc_layout from,
-                     const float *source, float *target);
+/* Copy the maps of `count` images from `source` in layout `from` to `target` in layout `to`. */
+void gc_copy_maps(gc_engine engine, size_t count, gc_shape shape, gc_layout from,
+                  const float *source, gc_layout to, float *target);
 
-/* Zeros around the first `height` rows and `width` columns of `count` images' maps. */
+/* Write zeros around the first `height` rows and `width` columns of the maps of `count` images. */
 void gc_zero_borders(gc_engine engine, size_t count, const gc_blocked *shape, size_t height,
                      size_t width, float *maps);
 

@@ -1,16 +1,17 @@
 /* conv.c: convolution of any kernel, stride, padding, dilation and groups.
  *
- * The 3x3 convolutions that VGG is made of go to winograd.c, and its first, of a picture's three
- * channels, to direct.c. All others are a matrix product over plain maps:
+ * 3x3 convolutions of enough channels are computed by winograd.c, convolutions of a picture's few
+ * channels by direct.c. All others are a matrix product over plain maps:
  *
  *     forward   y[k][p] = b[k] + sum_r w[k][r] columns[r][p]        columns = im2col(x)
  *     backward  columns = w^T dy,  dx = col2im(columns)
  *
  * for blocks of output positions p, so that the columns stay in the cache. Forward, each thread
- * takes whole blocks, each with columns of its own, and applies the bias and, where a ReLU
- * follows, the ReLU and its bits while the block is there. Backward, pixels belong to several
- * blocks, so threads share out the product and then the channels of one block after the other.
- * A 1x1 kernel of stride 1 without padding needs no columns: its map is the matrix already. */
+ * computes whole blocks with columns of its own, and applies the bias and a fused ReLU while the
+ * block is in the cache. Backward, a pixel belongs to several blocks, so the threads share out the
+ * product, and then the channels, of one block after another. A 1x1 kernel of stride 1 without
+ * padding needs no columns: its map is the matrix.
+ */
 #include "base/status.h"
 #include "base/threads.h"
 #include "base/watch.h"
@@ -21,15 +22,15 @@
 #include "layers/sgemm.h"
 #include "layers/winograd.h"
 
-/* Positions of a block: as many as fill the columns' share of the cache, within limits that keep
- * the product large enough for BLAS to reach its speed and leave several blocks to share out.
- * They come in multiples of 8, so that blocks begin at whole bytes of the ReLU's bits. */
+/* Positions of a block: as many as fill the columns' share of the cache, within limits, so that the
+ * product is large enough for BLAS to be fast and there are several blocks to share out. Multiples
+ * of 8, so that blocks begin at whole bytes of the ReLU's bits. */
 enum {
     FORWARD_FLOATS = 1 << 20,
-    FORWARD_MOST = 4096,
+    MAX_FORWARD = 4096,
     BACKWARD_FLOATS = 4 << 20,
-    BACKWARD_MOST = 16384,
-    LEAST = 64
+    MAX_BACKWARD = 16384,
+    MIN_BLOCK = 64
 };
 
 static gc_window window_of_group(const gc_conv *c, gc_shape in, gc_shape out)
@@ -52,21 +53,21 @@ static size_t column_rows(const gc_conv *c)
     return c->in_channels / c->groups * c->kernel[0] * c->kernel[1];
 }
 
-static size_t block_positions(const gc_conv *c, gc_shape out, size_t floats, size_t most)
+static size_t block_positions(const gc_conv *c, gc_shape out, size_t floats, size_t maximum)
 {
-    size_t block = floats / column_rows(c) / LEAST * LEAST;
-    block = block < LEAST ? LEAST : block > most ? most : block;
+    size_t block = floats / column_rows(c) / MIN_BLOCK * MIN_BLOCK;
+    block = block < MIN_BLOCK ? MIN_BLOCK : block > maximum ? maximum : block;
     return gc_least(block, gc_positions(out));
 }
 
 static size_t forward_block(const gc_conv *c, gc_shape out)
 {
-    return block_positions(c, out, FORWARD_FLOATS, FORWARD_MOST);
+    return block_positions(c, out, FORWARD_FLOATS, MAX_FORWARD);
 }
 
 static size_t backward_block(const gc_conv *c, gc_shape out)
 {
-    return block_positions(c, out, BACKWARD_FLOATS, BACKWARD_MOST);
+    return block_positions(c, out, BACKWARD_FLOATS, MAX_BACKWARD);
 }
 
 static int is_pointwise(const gc_conv *c)
@@ -103,65 +104,66 @@ static gc_status conv_shape(const gc_layer *layer, const gc_shape *in, gc_shape 
     return GC_OK;
 }
 
-typedef enum way { WINOGRAD, DIRECT, PRODUCT } way;
+typedef enum algorithm { WINOGRAD, DIRECT, PRODUCT } algorithm;
 
-static way way_of(const gc_conv *c, gc_engine engine)
+static algorithm algorithm_of(const gc_conv *c, gc_engine engine)
 {
     return gc_winograd_applies(c, engine) ? WINOGRAD
            : gc_direct_applies(c, engine) ? DIRECT
                                           : PRODUCT;
 }
 
-static gc_layouts conv_layouts(const gc_layer *layer, const gc_shape *in, gc_layout given,
-                               gc_engine engine)
+static gc_layouts conv_layouts(const gc_layer_query *query, gc_layout given)
 {
-    (void)in;
     (void)given;
-    const way w = way_of(&layer->conv, engine);
-    return (gc_layouts){.reads = w == WINOGRAD ? GC_BLOCKED : GC_PLAIN,
-                        .writes = w == PRODUCT ? GC_PLAIN : GC_BLOCKED};
+    const algorithm a = algorithm_of(&query->layer->conv, query->engine);
+    return (gc_layouts){.reads = a == WINOGRAD ? GC_BLOCKED : GC_PLAIN,
+                        .writes = a == PRODUCT ? GC_PLAIN : GC_BLOCKED};
 }
 
-static gc_fusion conv_fuses(const gc_layer *layer, gc_engine engine)
+static gc_fusion conv_fuses(const gc_layer_query *query)
 {
-    return way_of(&layer->conv, engine) == WINOGRAD ? GC_FUSES_RELU_AND_POOL : GC_FUSES_RELU;
+    return algorithm_of(&query->layer->conv, query->engine) == WINOGRAD ? GC_FUSES_RELU_AND_POOL
+                                                                        : GC_FUSES_RELU;
 }
 
-static size_t conv_drawing_bytes(const gc_layer *layer, const gc_layer *source,
-                                 gc_shape source_in, gc_shape in, gc_engine engine)
+/* Forward, a Winograd convolution can stream a direct one. */
+static size_t conv_streaming_bytes(const gc_layer_query *query, const gc_layer *source,
+                                   gc_shape source_in)
 {
-    if (source->type != &gc_conv_layer || way_of(&source->conv, engine) != DIRECT
-        || way_of(&layer->conv, engine) != WINOGRAD
-        || !gc_winograd_draws(&layer->conv, in, engine))
+    const gc_conv *c = &query->layer->conv;
+    const gc_engine engine = query->engine;
+    if (query->backward || source->type != &gc_conv_layer
+        || algorithm_of(&source->conv, engine) != DIRECT || algorithm_of(c, engine) != WINOGRAD
+        || !gc_winograd_draws(c, *query->in, engine))
         return 0;
-    return gc_winograd_strip_bytes(&layer->conv, in, engine)
-           + gc_direct_source_bytes(&source->conv, source_in, in, engine);
+    return gc_winograd_strip_bytes(c, *query->in, engine)
+           + gc_direct_source_bytes(&source->conv, source_in, *query->in, engine);
 }
 
 static int conv_prepare(const gc_layer *layer, gc_engine engine, int backward)
 {
-    return way_of(&layer->conv, engine) != WINOGRAD
+    return algorithm_of(&layer->conv, engine) != WINOGRAD
            || gc_winograd_prepare(layer->packs, &layer->conv, layer->weight, engine, backward);
 }
 
-static size_t conv_scratch_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
-                                 size_t count, int backward, gc_engine engine)
+static size_t conv_scratch_bytes(const gc_layer_query *q)
 {
-    const gc_conv *c = &layer->conv;
-    switch (way_of(c, engine)) {
+    const gc_conv *c = &q->layer->conv;
+    switch (algorithm_of(c, q->engine)) {
     case WINOGRAD:
-        return gc_winograd_scratch_bytes(c, backward, *in, count, engine);
+        return gc_winograd_scratch_bytes(c, q->backward, *q->in, q->count, q->engine);
     case DIRECT:
-        return gc_direct_scratch_bytes(c, backward, *in, out, engine);
+        return gc_direct_scratch_bytes(c, q->backward, *q->in, q->out, q->engine);
     case PRODUCT:
         break;
     }
     const size_t block =
-        backward ? backward_block(c, out) : engine.workers * forward_block(c, out);
+        q->backward ? backward_block(c, q->out) : q->engine.workers * forward_block(c, q->out);
     return is_pointwise(c) ? 0 : column_rows(c) * block * sizeof(float);
 }
 
-/* Bias, and ReLU with its bits (NULL: to nowhere), on positions first .. first + count of
+/* Bias, and ReLU with its bits (NULL: not recorded), on positions first .. first + count of
  * `channels` planes of y. */
 static void finish_block(const gc_kernels *kernels, size_t channels, size_t positions,
                          size_t first, size_t count, const float *bias, float *y, int relu,
@@ -178,7 +180,7 @@ static void finish_block(const gc_kernels *kernels, size_t channels, size_t posi
 }
 
 /* A convolution as products: of each image, each group by itself. */
-typedef struct run {
+typedef struct conv_run {
     const gc_layer *layer;
     const gc_conv *conv;
     gc_engine engine;
@@ -193,25 +195,25 @@ typedef struct run {
     float *columns;
     size_t count;      /* positions of the block that is shared out, backward */
     size_t first;
-} run;
+} conv_run;
 
 /* What both directions share. */
-static run make_run(const gc_layer *layer, gc_engine engine, gc_shape in, gc_shape out,
+static conv_run make_run(const gc_layer *layer, gc_engine engine, gc_shape in, gc_shape out,
                     void *scratch)
 {
     const gc_conv *c = &layer->conv;
-    return (run){.layer = layer,
-                 .conv = c,
-                 .engine = engine,
-                 .window = window_of_group(c, in, out),
-                 .positions = gc_positions(out),
-                 .channels = c->out_channels / c->groups,
-                 .rows = column_rows(c),
-                 .bit_row_bytes = gc_bit_row_bytes(out),
-                 .columns = scratch};
+    return (conv_run){.layer = layer,
+                      .conv = c,
+                      .engine = engine,
+                      .window = window_of_group(c, in, out),
+                      .positions = gc_positions(out),
+                      .channels = c->out_channels / c->groups,
+                      .rows = column_rows(c),
+                      .bit_row_bytes = gc_bit_row_bytes(out),
+                      .columns = scratch};
 }
 
-static const float *weight_of(const run *r, size_t group)
+static const float *weight_of(const conv_run *r, size_t group)
 {
     return r->layer->weight + group % r->conv->groups * r->channels * r->rows;
 }
@@ -219,7 +221,7 @@ static const float *weight_of(const run *r, size_t group)
 /* One block of positions of one group of one image. */
 static void forward_part(void *argument, size_t part, size_t worker)
 {
-    const run *r = argument;
+    const conv_run *r = argument;
     const size_t blocks = gc_divide_up(r->positions, r->block);
     const size_t group = part / blocks, first = part % blocks * r->block;
     const size_t count = gc_least(r->positions - first, r->block);
@@ -247,7 +249,7 @@ static void forward_part(void *argument, size_t part, size_t worker)
 static void product_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     const gc_conv *c = &layer->conv;
-    run r = make_run(layer, step->engine, step->in[0], step->out, step->scratch);
+    conv_run r = make_run(layer, step->engine, step->in[0], step->out, step->scratch);
     r.block = forward_block(c, step->out);
     r.from = step->x[0];
     r.to = step->y;
@@ -263,7 +265,7 @@ static void product_forward(const gc_layer *layer, const gc_forward_step *step)
 static void scatter_part(void *argument, size_t channel, size_t worker)
 {
     (void)worker;
-    const run *r = argument;
+    const conv_run *r = argument;
     gc_window one = r->window;
     one.channels = 1;
     r->engine.kernels->col2im(
@@ -272,7 +274,7 @@ static void scatter_part(void *argument, size_t channel, size_t worker)
 }
 
 /* One group of one image: dy at r->from, dx at r->to. */
-static void backward_group(run *r, const float *weight)
+static void backward_group(conv_run *r, const float *weight)
 {
     if (is_pointwise(r->conv)) {
         gc_sgemm(r->engine, 1, 0, r->rows, r->positions, r->channels, weight, r->rows, r->from,
@@ -291,7 +293,7 @@ static void backward_group(run *r, const float *weight)
 static void product_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     const gc_conv *c = &layer->conv;
-    run r = make_run(layer, step->engine, step->in[0], step->out, step->scratch);
+    conv_run r = make_run(layer, step->engine, step->in[0], step->out, step->scratch);
     r.block = backward_block(c, step->out);
     r.from = step->dy;
     r.to = step->dx[0];
@@ -305,8 +307,8 @@ static void product_backward(const gc_layer *layer, const gc_backward_step *step
 
 static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    const way w = way_of(&layer->conv, step->engine);
-    if (w == WINOGRAD)
+    const algorithm a = algorithm_of(&layer->conv, step->engine);
+    if (a == WINOGRAD)
         gc_winograd_run(layer->packs, &layer->conv,
                         &(gc_winograd_step){.engine = step->engine,
                                             .count = step->count,
@@ -317,7 +319,7 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
                                             .bias = layer->bias,
                                             .fused = step->fused,
                                             .scratch = step->scratch});
-    else if (w == DIRECT)
+    else if (a == DIRECT)
         gc_direct_forward(layer, step);
     else
         product_forward(layer, step);
@@ -325,8 +327,8 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
 
 static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
 {
-    const way w = way_of(&layer->conv, step->engine);
-    if (w == WINOGRAD)
+    const algorithm a = algorithm_of(&layer->conv, step->engine);
+    if (a == WINOGRAD)
         gc_winograd_run(layer->packs, &layer->conv,
                         &(gc_winograd_step){.engine = step->engine,
                                             .backward = 1,
@@ -339,7 +341,7 @@ static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
                                             .fused = step->fused,
                                             .rule = step->rule,
                                             .scratch = step->scratch});
-    else if (w == DIRECT)
+    else if (a == DIRECT)
         gc_direct_backward(layer, step);
     else
         product_backward(layer, step);
@@ -350,8 +352,7 @@ const gc_layer_type gc_conv_layer = {
     .shape = conv_shape,
     .layouts = conv_layouts,
     .fuses = conv_fuses,
-    .drawing_bytes = conv_drawing_bytes,
-    .record_bytes = gc_no_record,
+    .streaming_bytes = conv_streaming_bytes,
     .scratch_bytes = conv_scratch_bytes,
     .prepare = conv_prepare,
     .forward = conv_forward,

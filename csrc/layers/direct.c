@@ -22,7 +22,7 @@ int gc_direct_applies(const gc_conv *c, gc_engine engine)
 {
     return c->groups == 1 && c->in_channels < FEW_CHANNELS && c->out_channels >= LEAST_OUTPUTS
            && c->in_channels * c->kernel[0] * c->kernel[1] <= MOST_TAPS
-           && engine.kernels->width > 1;
+           && !engine.kernels->is_reference;
 }
 
 /* The layout of the scratch memory, in floats; one of a kind for each worker where it says so. */

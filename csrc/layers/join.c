@@ -4,25 +4,6 @@
 #include "layers/blocked.h"
 #include "layers/copy.h"
 
-size_t gc_no_record(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_layout writes,
-                    gc_engine engine)
-{
-    (void)layer;
-    (void)in;
-    (void)out;
-    (void)writes;
-    (void)engine;
-    return 0;
-}
-
-size_t gc_no_scratch(const gc_layer *layer, const gc_shape *in, gc_shape out, size_t count,
-                     int backward, gc_engine engine)
-{
-    (void)count;
-    (void)backward;
-    return gc_no_record(layer, in, out, GC_PLAIN, engine);
-}
-
 gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                         gc_error *error)
 {
@@ -41,13 +22,10 @@ static gc_status flatten_shape(const gc_layer *layer, const gc_shape *in, gc_sha
     return GC_OK;
 }
 
-/* For identities that do not mind how a map lies. */
-static gc_layouts layouts_as_given(const gc_layer *layer, const gc_shape *in, gc_layout given,
-                                   gc_engine engine)
+/* For identities that work on both layouts. */
+static gc_layouts layouts_as_given(const gc_layer_query *query, gc_layout given)
 {
-    (void)layer;
-    (void)in;
-    (void)engine;
+    (void)query;
     return (gc_layouts){.reads = given, .writes = given};
 }
 
@@ -135,12 +113,10 @@ static void concatenation_backward(const gc_layer *layer, const gc_backward_step
         }
 }
 
-/* The network fills it by itself: no forward or backward. */
+/* Its map is given: no forward or backward. */
 const gc_layer_type gc_input_layer = {
     .name = "input",
     .shape = gc_same_shape,
-    .record_bytes = gc_no_record,
-    .scratch_bytes = gc_no_scratch,
 };
 
 const gc_layer_type gc_flatten_layer = {
@@ -148,8 +124,6 @@ const gc_layer_type gc_flatten_layer = {
     .identity = 1,
     .backward_in_place = 1,
     .shape = flatten_shape,
-    .record_bytes = gc_no_record,
-    .scratch_bytes = gc_no_scratch,
     .forward = pass_forward,
     .backward = pass_backward,
 };
@@ -160,8 +134,6 @@ const gc_layer_type gc_dropout_layer = {
     .backward_in_place = 1,
     .shape = gc_same_shape,
     .layouts = layouts_as_given,
-    .record_bytes = gc_no_record,
-    .scratch_bytes = gc_no_scratch,
     .forward = pass_forward,
     .backward = pass_backward,
 };
@@ -169,8 +141,6 @@ const gc_layer_type gc_dropout_layer = {
 const gc_layer_type gc_sum_layer = {
     .name = "add",
     .shape = sum_shape,
-    .record_bytes = gc_no_record,
-    .scratch_bytes = gc_no_scratch,
     .forward = sum_forward,
     .backward = sum_backward,
 };
@@ -178,8 +148,6 @@ const gc_layer_type gc_sum_layer = {
 const gc_layer_type gc_concatenation_layer = {
     .name = "concatenate",
     .shape = concatenation_shape,
-    .record_bytes = gc_no_record,
-    .scratch_bytes = gc_no_scratch,
     .forward = concatenation_forward,
     .backward = concatenation_backward,
 };

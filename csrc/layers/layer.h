@@ -1,14 +1,14 @@
-/* layer.h: what every kind of layer offers to the network.
+/* layer.h: what every kind of layer provides for the network.
  *
- * A layer is a function of shapes, its gradient with respect to its inputs, and two sizes:
- * what it writes on the tape for the way back (its record) and what it needs while it runs.
- * Layers check shapes; when forward and backward run, everything has been checked and
- * allocated, and nothing can fail.
+ * A layer is a function of shapes, a forward function and the gradient with respect to its inputs.
+ * It also says how much memory it needs: for its record, which its forward function writes and its
+ * backward function reads, and for its scratch memory. Shapes are checked when they are inferred;
+ * when forward and backward run, all memory is there and nothing can fail.
  *
  * A map is plain, [n][c][h][w], or blocked, [n] times the gc_blocked of kernels.h. A layer says
- * in which of the two it reads its inputs and writes its output, and its record is in the layout
- * of its output; the network converts where a reader wants what the writer did not write. The
- * gradient of a map is in the map's layout. */
+ * in which of the two layouts it reads its inputs and writes its output; its record is in the
+ * layout of its output. The network converts a map for a reader that needs the other layout. The
+ * gradient of a map has the map's layout. */
 #ifndef GC_LAYERS_LAYER_H
 #define GC_LAYERS_LAYER_H
 
@@ -17,10 +17,10 @@
 #include "gradcam.h"
 #include "kernels/kernels.h"
 
-/* What a pass runs on, decided once when it begins. */
+/* The level and the threads of a pass, decided once when it begins. */
 typedef struct gc_engine {
     const gc_kernels *kernels; /* the active level */
-    size_t workers;            /* threads that may take part */
+    size_t workers;            /* the number of threads, the calling one included */
 } gc_engine;
 
 /* Sizes beyond these have no meaning here and would overflow index arithmetic or BLAS. */
@@ -34,25 +34,28 @@ typedef struct gc_layouts {
     gc_layout reads, writes;
 } gc_layouts;
 
-/* What else of its neighbours a layer can do in its own step: forward the ReLU behind it, and
- * 2x2 max pooling behind that; backward the same way back, for those before it. */
+/* The neighbours that a layer can run in its own step: forward the ReLU after it, and 2x2 max
+ * pooling after that; backward the ReLU before it, and 2x2 max pooling between the two. A layer
+ * that fuses only a ReLU does so only forward. */
 typedef enum gc_fusion { GC_FUSES_NOTHING, GC_FUSES_RELU, GC_FUSES_RELU_AND_POOL } gc_fusion;
 
 typedef struct gc_layer gc_layer;
 
-/* A layer, and the ReLU behind it, that the only reader of the ReLU computes in its own step. */
+/* A layer before a ReLU that is streamed: the layer after the ReLU computes it in its own step, a
+ * few rows at a time, and its output, or the gradient of that, is never stored. */
 typedef struct gc_drawn {
     const gc_layer *layer; /* NULL: there is none */
     gc_shape in;           /* of its input, which is the step's then */
-    uint8_t *bits;         /* the ReLU's record, or NULL */
+    uint8_t *bits;         /* forward: the record of the ReLU, or NULL: not recorded */
 } gc_drawn;
 
 /* The neighbours that run in a step. */
 typedef struct gc_fused {
     int relu, pool;               /* whether they are there; no pool without ReLU */
-    uint8_t *bits, *positions;    /* their records; forward NULL where nothing is recorded */
-    gc_shape shape;               /* of the last one's output; backward, of the ReLU's input */
-    gc_drawn drawn;               /* forward */
+    uint8_t *bits, *positions;    /* their records; forward NULL: not recorded */
+    gc_shape shape;               /* forward of the output of the last one; backward of the ReLU's
+                                   * input */
+    gc_drawn drawn;
 } gc_fused;
 
 typedef struct gc_forward_step {
@@ -61,9 +64,10 @@ typedef struct gc_forward_step {
     const gc_shape *in;      /* [input_count] */
     gc_shape out;
     gc_layouts layouts;
-    const float *const *x;   /* [input_count] maps of `count` images; of what is drawn, its */
+    const float *const *x;   /* [input_count] maps of `count` images; if a layer is streamed, the
+                              * map that it reads */
     float *y;                /* of the last layer that is fused */
-    void *record;            /* count * record_bytes, to be written; or NULL */
+    void *record;            /* of `count` images, to be written; or NULL: not recorded */
     gc_fused fused;
     void *scratch;
 } gc_forward_step;
@@ -77,36 +81,47 @@ typedef struct gc_backward_step {
     gc_layouts layouts;
     gc_rule rule;
     const float *dy;
-    float *const *dx;        /* [input_count], to be written; NULL where not wanted */
+    float *const *dx;        /* [input_count], to be written; NULL if not needed. With a fused
+                              * ReLU, of the ReLU's input; with a streamed layer, of its input */
     const void *record;
-    gc_fused fused;          /* then dx is the gradient of the ReLU's input */
+    gc_fused fused;
     void *scratch;
 } gc_backward_step;
 
+/* What the sizes of a layer depend on. */
+typedef struct gc_layer_query {
+    const gc_layer *layer;
+    gc_engine engine;
+    const gc_shape *in; /* [input_count] */
+    gc_shape out;
+    gc_layout writes;   /* the layout of the output */
+    size_t count;       /* images, or gradients */
+    int backward;       /* the direction of the pass */
+} gc_layer_query;
+
+/* A kind of layer. The functions that may be NULL say so, and what that means. */
 typedef struct gc_layer_type {
     const char *name;
-    /* The output is the input, value for value, in another shape at most. */
+    /* The output has the values of the input, in the same order; only the shape may differ. */
     int identity;
-    /* dx may be dy: it has one input, and reads and writes one layout. */
+    /* dx may be dy: the layer has one input, and reads and writes the same layout. */
     int backward_in_place;
     gc_status (*shape)(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                        gc_error *error);
-    /* The layouts where the first input comes as `given`. NULL: plain ones. */
-    gc_layouts (*layouts)(const gc_layer *layer, const gc_shape *in, gc_layout given,
-                          gc_engine engine);
-    gc_fusion (*fuses)(const gc_layer *layer, gc_engine engine); /* NULL: nothing */
-    /* Bytes of scratch that it needs besides its own to draw from `source`, the only layer that
-     * feeds it but for a ReLU; `in` is that layer's. 0: it cannot. May be NULL. */
-    size_t (*drawing_bytes)(const gc_layer *layer, const gc_layer *source, gc_shape source_in,
-                            gc_shape in, gc_engine engine);
-    /* Bytes for one image. */
-    size_t (*record_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out,
-                           gc_layout writes, gc_engine engine);
-    /* Bytes for `count` images, forward or backward; never more for fewer images. */
-    size_t (*scratch_bytes)(const gc_layer *layer, const gc_shape *in, gc_shape out,
-                            size_t count, int backward, gc_engine engine);
-    /* Make what a direction needs besides scratch, at its first use; 0: no memory, or the call is
-     * to end early. May be NULL. Several threads may call it at once. */
+    /* The layouts if the first input comes as `given`; `writes` is not known. NULL: plain ones. */
+    gc_layouts (*layouts)(const gc_layer_query *query, gc_layout given);
+    gc_fusion (*fuses)(const gc_layer_query *query); /* NULL: nothing */
+    /* Bytes of scratch memory that it needs in addition to stream `source`, which alone feeds it
+     * through a ReLU and whose input has the shape source_in. 0, or NULL: it cannot. */
+    size_t (*streaming_bytes)(const gc_layer_query *query, const gc_layer *source,
+                              gc_shape source_in);
+    /* Bytes of the record of one image. NULL: nothing is recorded. */
+    size_t (*record_bytes)(const gc_layer_query *query);
+    /* Bytes of scratch memory for `count` images in one direction; never more for fewer images.
+     * NULL: none. */
+    size_t (*scratch_bytes)(const gc_layer_query *query);
+    /* Make what a direction needs besides scratch memory, at its first use; 0: no memory, or the
+     * call is to end early. Several threads may call it at once. NULL: nothing. */
     int (*prepare)(const gc_layer *layer, gc_engine engine, int backward);
     void (*forward)(const gc_layer *layer, const gc_forward_step *step);
     void (*backward)(const gc_layer *layer, const gc_backward_step *step);
@@ -138,11 +153,6 @@ extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_re
     gc_softmax_layer, gc_sigmoid_layer, gc_flatten_layer, gc_dropout_layer, gc_sum_layer,
     gc_concatenation_layer;
 
-/* For layers that record nothing, or need no scratch. */
-size_t gc_no_record(const gc_layer *layer, const gc_shape *in, gc_shape out, gc_layout writes,
-                    gc_engine engine);
-size_t gc_no_scratch(const gc_layer *layer, const gc_shape *in, gc_shape out, size_t count,
-                     int backward, gc_engine engine);
 /* For layers whose output has the shape of their (only) input. */
 gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                         gc_error *error);
@@ -157,10 +167,10 @@ static inline size_t gc_least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* At most `most` at a time, and about as many each time. */
-static inline size_t gc_even_share(size_t all, size_t most)
+/* At most `maximum` at a time, and about as many each time. */
+static inline size_t gc_even_share(size_t all, size_t maximum)
 {
-    return gc_divide_up(all, gc_divide_up(all, most));
+    return gc_divide_up(all, gc_divide_up(all, maximum));
 }
 
 static inline size_t gc_positions(gc_shape shape)
@@ -174,8 +184,8 @@ static inline size_t gc_values(gc_shape shape)
     return shape.channels * gc_positions(shape);
 }
 
-/* The bits of a ReLU lie in rows that start at whole bytes: one row a channel of a map, a
- * single row for a vector. */
+/* The bits of a ReLU on plain maps are in rows that start at whole bytes: one row for each channel
+ * of a map, a single row for a vector. */
 static inline size_t gc_bit_rows(gc_shape shape)
 {
     return shape.flat ? 1 : shape.channels;

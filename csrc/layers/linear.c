@@ -151,10 +151,9 @@ static void linear_backward(const gc_layer *layer, const gc_backward_step *step)
     gc_dense_gradient(step->engine, &dense, layer->linear.weight, step->dy, step->dx[0]);
 }
 
-static gc_fusion linear_fuses(const gc_layer *layer, gc_engine engine)
+static gc_fusion linear_fuses(const gc_layer_query *query)
 {
-    (void)layer;
-    (void)engine;
+    (void)query;
     return GC_FUSES_RELU;
 }
 
@@ -162,8 +161,6 @@ const gc_layer_type gc_linear_layer = {
     .name = "linear",
     .shape = linear_shape,
     .fuses = linear_fuses,
-    .record_bytes = gc_no_record,
-    .scratch_bytes = gc_no_scratch,
     .forward = linear_forward,
     .backward = linear_backward,
 };

@@ -103,8 +103,6 @@ const gc_layer_type gc_affine_layer = {
     .name = "affine",
     .backward_in_place = 1,
     .shape = affine_shape,
-    .record_bytes = gc_no_record,
-    .scratch_bytes = gc_no_scratch,
     .forward = affine_forward,
     .backward = affine_backward,
 };
@@ -120,14 +118,9 @@ static gc_status softmax_shape(const gc_layer *layer, const gc_shape *in, gc_sha
 
 /* The record of a softmax or sigmoid is its input: from a probability that is rounded to 1, no
  * gradient can be computed. */
-static size_t input_record_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
-                                 gc_layout writes, gc_engine engine)
+static size_t input_record_bytes(const gc_layer_query *query)
 {
-    (void)layer;
-    (void)in;
-    (void)writes;
-    (void)engine;
-    return gc_values(out) * sizeof(float);
+    return gc_values(query->out) * sizeof(float);
 }
 
 static void some_softmax_forward(void *argument, size_t part, size_t worker)
@@ -167,7 +160,6 @@ const gc_layer_type gc_softmax_layer = {
     .backward_in_place = 1,
     .shape = softmax_shape,
     .record_bytes = input_record_bytes,
-    .scratch_bytes = gc_no_scratch,
     .forward = softmax_forward,
     .backward = softmax_backward,
 };
@@ -217,7 +209,6 @@ const gc_layer_type gc_sigmoid_layer = {
     .backward_in_place = 1,
     .shape = gc_same_shape,
     .record_bytes = input_record_bytes,
-    .scratch_bytes = gc_no_scratch,
     .forward = sigmoid_forward,
     .backward = sigmoid_backward,
 };

@@ -99,15 +99,9 @@ static gc_pool_plane make_plane(const gc_layer *layer, gc_shape in, gc_shape out
                            .columns = columns};
 }
 
-static size_t spans_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out, size_t count,
-                          int backward, gc_engine engine)
+static size_t spans_bytes(const gc_layer_query *query)
 {
-    (void)count;
-    (void)backward;
-    (void)layer;
-    (void)in;
-    (void)engine;
-    return (out.height + out.width) * sizeof(gc_span);
+    return (query->out.height + query->out.width) * sizeof(gc_span);
 }
 
 /* 2x2 windows side by side, none of which hangs over the end. */
@@ -119,21 +113,16 @@ static int is_2x2(const gc_pool *p, const gc_shape *in)
     return !p->ceil_mode || (in->height % 2 == 0 && in->width % 2 == 0);
 }
 
-static gc_layouts max_layouts(const gc_layer *layer, const gc_shape *in, gc_layout given,
-                              gc_engine engine)
+static gc_layouts max_layouts(const gc_layer_query *query, gc_layout given)
 {
-    (void)engine;
-    const gc_layout layout = is_2x2(&layer->pool, in) ? given : GC_PLAIN;
+    const gc_layout layout = is_2x2(&query->layer->pool, query->in) ? given : GC_PLAIN;
     return (gc_layouts){.reads = layout, .writes = layout};
 }
 
-static size_t max_record_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
-                               gc_layout writes, gc_engine engine)
+static size_t max_record_bytes(const gc_layer_query *query)
 {
-    (void)layer;
-    (void)in;
-    return writes == GC_BLOCKED ? 2 * gc_record_mask_bytes(out, engine)
-                                : gc_values(out) * sizeof(uint32_t);
+    return query->writes == GC_BLOCKED ? 2 * gc_record_mask_bytes(query->out, query->engine)
+                                       : gc_values(query->out) * sizeof(uint32_t);
 }
 
 /* The planes of a step, shared out among threads. */
@@ -313,7 +302,7 @@ static blocked_planes make_blocked(gc_engine engine, gc_shape in, gc_shape out, 
 /* Floats to the beginning of row y inside a plane. */
 static size_t row_offset(const blocked_planes *p, const gc_blocked *shape, size_t plane, size_t y)
 {
-    return ((plane * shape->rows + y + 1) * shape->columns + 1) * p->kernels->width;
+    return gc_blocked_offset(shape, p->kernels->width, plane, y, 0);
 }
 
 static void blocked_max_forward(void *argument, size_t plane, size_t worker)
@@ -394,7 +383,6 @@ const gc_layer_type gc_max_pool_layer = {
 const gc_layer_type gc_average_pool_layer = {
     .name = "average_pool",
     .shape = pool_shape,
-    .record_bytes = gc_no_record,
     .scratch_bytes = spans_bytes,
     .forward = average_forward,
     .backward = average_backward,
@@ -403,7 +391,6 @@ const gc_layer_type gc_average_pool_layer = {
 const gc_layer_type gc_adaptive_average_pool_layer = {
     .name = "adaptive_average_pool",
     .shape = adaptive_shape,
-    .record_bytes = gc_no_record,
     .scratch_bytes = spans_bytes,
     .forward = average_forward,
     .backward = average_backward,

@@ -5,22 +5,16 @@
 #include "base/threads.h"
 #include "layers/blocked.h"
 
-static gc_layouts relu_layouts(const gc_layer *layer, const gc_shape *in, gc_layout given,
-                               gc_engine engine)
+static gc_layouts relu_layouts(const gc_layer_query *query, gc_layout given)
 {
-    (void)layer;
-    (void)in;
-    (void)engine;
+    (void)query;
     return (gc_layouts){.reads = given, .writes = given};
 }
 
-static size_t relu_record_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
-                                gc_layout writes, gc_engine engine)
+static size_t relu_record_bytes(const gc_layer_query *query)
 {
-    (void)layer;
-    (void)in;
-    return writes == GC_BLOCKED ? gc_record_mask_bytes(out, engine)
-                                : gc_bit_rows(out) * gc_bit_row_bytes(out);
+    return query->writes == GC_BLOCKED ? gc_record_mask_bytes(query->out, query->engine)
+                                       : gc_bit_rows(query->out) * gc_bit_row_bytes(query->out);
 }
 
 /* The rows of a step, shared out among threads: plain rows, or those of blocked planes. */
@@ -63,8 +57,7 @@ static size_t offset_of(const rows *r, size_t row)
     const gc_blocked *b = &r->shape;
     if (r->layout == GC_PLAIN)
         return row * r->length;
-    return ((row / b->height * b->rows + row % b->height + 1) * b->columns + 1)
-           * r->kernels->width;
+    return gc_blocked_offset(b, r->kernels->width, row / b->height, row % b->height, 0);
 }
 
 static size_t end_of_part(const rows *r, size_t part)
@@ -136,7 +129,6 @@ const gc_layer_type gc_relu_layer = {
     .shape = gc_same_shape,
     .layouts = relu_layouts,
     .record_bytes = relu_record_bytes,
-    .scratch_bytes = gc_no_scratch,
     .forward = relu_forward,
     .backward = relu_backward,
 };

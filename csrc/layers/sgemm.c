@@ -47,7 +47,7 @@ static void multiply(gc_engine engine, int transpose_a, int transpose_b, size_t 
                      size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
                      size_t ldc)
 {
-    if (engine.kernels->width == 1) /* the reference level */
+    if (engine.kernels->is_reference)
         gc_gemm_reference(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc);
     else
         GC_BLAS(cblas_sgemm)(ROW_MAJOR, transpose_a ? TRANSPOSE : NO_TRANSPOSE,
@@ -62,7 +62,7 @@ enum { ROW_BLOCK = 256 };
 
 static size_t rows_at_a_time(gc_engine engine, size_t m, size_t n, size_t k)
 {
-    const int reference = engine.kernels->width == 1;
+    const int reference = engine.kernels->is_reference;
     const size_t block = reference ? 1 : ROW_BLOCK;
     const double blocks = (reference ? MAX_REFERENCE_PRODUCTS : MAX_PRODUCTS)
                           / ((double)n * (double)k * (double)block);

@@ -16,13 +16,14 @@
 
 #include "base/threads.h"
 #include "base/watch.h"
+#include "kernels/winograd.h"
 #include "layers/blocked.h"
 #include "layers/direct.h"
 
 enum {
-    STEP = 4,
-    SIDE = 6,
-    PRODUCTS = SIDE * SIDE,
+    STEP = GC_WINOGRAD_STEP,
+    SIDE = GC_WINOGRAD_SIDE,
+    PRODUCTS = GC_WINOGRAD_PRODUCTS,
     LEAST_CHANNELS = 8,           /* fewer leave most of a vector empty */
     LARGE_WEIGHTS = 8 << 20,      /* bytes of U from which on outputs are shared out */
     WIDE_BLOCK = 112,             /* tiles of a block then; else so many that V, of these or */
@@ -40,7 +41,7 @@ int gc_winograd_applies(const gc_conv *c, gc_engine engine)
         if (c->kernel[d] != 3 || c->stride[d] != 1 || c->padding[d] != 1 || c->dilation[d] != 1)
             return 0;
     return !c->exact && c->groups == 1 && c->in_channels >= LEAST_CHANNELS
-           && c->out_channels >= LEAST_CHANNELS && engine.kernels->width > 1;
+           && c->out_channels >= LEAST_CHANNELS && !engine.kernels->is_reference;
 }
 
 /* How one direction runs over maps of one size, and the scratch memory that it needs. */

@@ -11,12 +11,13 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "base/watch.h"
+#include "kernels/winograd.h"
 
 enum {
-    PRODUCTS = 36, /* values of a transformed kernel */
-    TAPS = 9,      /* and of one as it is */
-    SHARE = 64,    /* input channels of a part, a multiple of every width */
-    WIDEST = 16    /* vector, in floats */
+    PRODUCTS = GC_WINOGRAD_PRODUCTS,
+    TAPS = GC_WINOGRAD_TAPS,
+    SHARE = 64, /* input channels of a part, a multiple of every width */
+    WIDEST = 16 /* vector, in floats */
 };
 
 typedef struct pack {

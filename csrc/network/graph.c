@@ -1,4 +1,4 @@
-/* graph.c: building a network, and the shapes of its maps.
+/* graph.c: building a network, relations between its layers, and the shapes of its maps.
  *
  * Layers are appended one by one and may only read from earlier ones: the order in which
  * they were added is a topological order, and there can be no cycle. */
@@ -114,15 +114,47 @@ void gc_mark_feeding(const gc_network *network, unsigned char *flags)
             flags[network->layers[i].inputs[k]] = 1;
 }
 
+void gc_mark_fed(const gc_network *network, unsigned char *flags)
+{
+    for (size_t i = 0; i < network->count; i++)
+        for (size_t k = 0; !flags[i] && k < network->layers[i].input_count; k++)
+            flags[i] = flags[network->layers[i].inputs[k]];
+}
+
+void gc_find_readers(const gc_network *network, const unsigned char *flags, gc_readers *readers)
+{
+    memset(readers, 0, network->count * sizeof *readers);
+    for (size_t i = 0; i < network->count; i++)
+        for (size_t k = 0; flags[i] && k < network->layers[i].input_count; k++) {
+            gc_readers *r = &readers[network->layers[i].inputs[k]];
+            r->count++;
+            r->last = i;
+        }
+}
+
+size_t gc_max_inputs(const gc_network *network)
+{
+    size_t maximum = 1;
+    for (size_t i = 0; i < network->count; i++)
+        if (network->layers[i].input_count > maximum)
+            maximum = network->layers[i].input_count;
+    return maximum;
+}
+
+gc_engine gc_engine_now(void)
+{
+    return (gc_engine){.kernels = gc_kernels_active(), .workers = (size_t)gc_threads()};
+}
+
 /* ---- Layers --------------------------------------------------------------------------- */
 
-static gc_status check_extent(const char *what, const size_t value[2], size_t least,
+static gc_status check_extent(const char *what, const size_t value[2], size_t minimum,
                               gc_error *error)
 {
     for (int d = 0; d < 2; d++)
-        if (value[d] < least || value[d] > GC_MAX_EXTENT)
+        if (value[d] < minimum || value[d] > GC_MAX_EXTENT)
             return gc_fail(error, GC_BAD_ARGUMENT, "%s must be %zu to %zu, not %zu", what,
-                           least, GC_MAX_EXTENT, value[d]);
+                           minimum, GC_MAX_EXTENT, value[d]);
     return GC_OK;
 }
 
@@ -303,67 +335,6 @@ gc_status gc_add_concatenation(gc_network *network, const size_t *inputs, size_t
 
 /* ---- Shapes --------------------------------------------------------------------------- */
 
-gc_engine gc_engine_now(void)
-{
-    return (gc_engine){.kernels = gc_kernels_active(), .workers = (size_t)gc_threads()};
-}
-
-/* Of the largest maps, or gradients, that go through the layers at a time, unless a single one
- * takes more: eight of VGG-16's at the usual size. */
-static const size_t MOST_BYTES = (size_t)112 << 20;
-
-size_t gc_most_at_a_time(const gc_tape *tape, const unsigned char *computed, gc_engine engine)
-{
-    size_t largest = 1;
-    for (size_t i = 0; i < tape->network->count; i++) {
-        const size_t floats =
-            computed[i] ? gc_map_floats(tape->shapes[i], tape->layouts[i].writes, engine) : 0;
-        largest = floats > largest ? floats : largest;
-    }
-    const size_t most = MOST_BYTES / sizeof(float) / largest;
-    return most == 0 ? 1 : most;
-}
-
-size_t gc_record_bytes(const gc_tape *tape, size_t layer, gc_engine engine, gc_shape *in)
-{
-    const gc_layer *l = &tape->network->layers[layer];
-    gc_input_shapes(l, tape->shapes, in);
-    return l->type->record_bytes(l, in, tape->shapes[layer], tape->layouts[layer].writes, engine);
-}
-
-double gc_layer_cost(const gc_tape *tape, size_t layer)
-{
-    const gc_layer *l = &tape->network->layers[layer];
-    const double values = (double)gc_values(tape->shapes[layer]);
-    if (l->type == &gc_linear_layer)
-        return values * (double)l->linear.in;
-    if (l->type == &gc_conv_layer)
-        return values
-               * (double)(l->conv.in_channels / l->conv.groups * l->conv.kernel[0]
-                          * l->conv.kernel[1]);
-    return values;
-}
-
-gc_fusion gc_fuses(const gc_layer *layer, gc_engine engine)
-{
-    return layer->type->fuses == NULL ? GC_FUSES_NOTHING : layer->type->fuses(layer, engine);
-}
-
-size_t gc_most_inputs(const gc_network *network)
-{
-    size_t most = 1;
-    for (size_t i = 0; i < network->count; i++)
-        if (network->layers[i].input_count > most)
-            most = network->layers[i].input_count;
-    return most;
-}
-
-void gc_input_shapes(const gc_layer *layer, const gc_shape *shapes, gc_shape *in)
-{
-    for (size_t i = 0; i < layer->input_count; i++)
-        in[i] = shapes[layer->inputs[i]];
-}
-
 /* Whether `batch` maps of this shape can be addressed, and one be handed to BLAS. */
 static gc_status check_shape(gc_shape shape, size_t batch, gc_error *error)
 {
@@ -385,7 +356,8 @@ static gc_status infer_shape(const gc_network *network, size_t number, gc_shape 
     gc_shape *in = gc_alloc(layer->input_count * sizeof *in);
     if (in == NULL)
         return gc_fail(error, GC_NO_MEMORY, "no memory for its inputs");
-    gc_input_shapes(layer, shapes, in);
+    for (size_t k = 0; k < layer->input_count; k++)
+        in[k] = shapes[layer->inputs[k]];
     const gc_status status = layer->type->shape(layer, in, &shapes[number], error);
     gc_free(in);
     return status;

@@ -14,14 +14,20 @@ struct gc_tape {
     const gc_network *network;
     const gc_kernels *kernels; /* the level that ran: maps and records are in its layouts */
     size_t batch;
-    int recorded;            /* whether there are records, so that a way back can start */
+    int recorded;            /* whether there are records, so that a backward pass can start */
     unsigned char *computed; /* [count of layers] flags */
+    unsigned char *kept;     /* [count] flags of the computed layers whose activation is kept */
     gc_shape *shapes;        /* [count]; valid where computed, as is what follows */
+    gc_shape **in;           /* [count] the shapes of each layer's inputs, */
+    gc_shape *in_shapes;     /* and the memory of all of these */
     gc_layouts *layouts;     /* [count] */
     float **maps;            /* [count] the activations that are kept, else NULL */
-    void **records;          /* [count] what layers wrote for the way back, or NULL */
-    double *seconds;         /* [count] that each layer took; 0 where another ran it */
+    void **records;          /* [count] what layers recorded for the backward pass, or NULL */
+    size_t *record_bytes;    /* [count] of one image's record, if records are written */
+    double *seconds;         /* [count] of each layer; 0 where another layer's step ran it */
 };
+
+/* ---- graph.c ------------------------------------------------------------------------------ */
 
 /* Shapes of the layers whose flag in `needed` is set (NULL: all), for pictures of height x
  * width. Also checks that no map has more values than can be addressed for `batch` images. */
@@ -34,27 +40,39 @@ gc_status gc_check_layer(const gc_network *network, size_t layer, gc_error *erro
 /* Set the flag of every layer that feeds one whose flag is set. */
 void gc_mark_feeding(const gc_network *network, unsigned char *flags);
 
-/* The active level and the threads there are, for one pass. */
+/* Set the flag of every layer that is fed by one whose flag is set. */
+void gc_mark_fed(const gc_network *network, unsigned char *flags);
+
+/* The layers that read a map: how many, and the last of them (0: none). */
+typedef struct gc_readers {
+    size_t count, last;
+} gc_readers;
+
+/* For each layer its readers among the layers whose flag is set, into readers[count]. A layer that
+ * reads a map twice counts twice. */
+void gc_find_readers(const gc_network *network, const unsigned char *flags, gc_readers *readers);
+
+/* The largest number of inputs of any layer; 1 or more. */
+size_t gc_max_inputs(const gc_network *network);
+
+/* The active level and the number of threads, for one pass. */
 gc_engine gc_engine_now(void);
 
-/* The shapes of a layer's inputs, gathered into in[input_count]. */
-void gc_input_shapes(const gc_layer *layer, const gc_shape *shapes, gc_shape *in);
+/* ---- tape.c ------------------------------------------------------------------------------- */
 
-/* Of any layer; 1 or more. */
-size_t gc_most_inputs(const gc_network *network);
+/* A tape with room for all layers, and nothing computed or kept; NULL: no memory. */
+gc_tape *gc_tape_new(const gc_network *network, size_t batch, int record);
 
-/* How many images, or gradients, go through the layers at a time (`computed`: flags of the layers
- * whose maps count): so many that the fully connected weights serve several, so few that their
- * maps stay in a memory that the next pass finds again. 1 or more. */
-size_t gc_most_at_a_time(const gc_tape *tape, const unsigned char *computed, gc_engine engine);
+/* Fill in the shapes of inputs from tape->shapes. */
+void gc_tape_set_inputs(gc_tape *tape);
 
-/* About how long a layer takes, in multiplications of one image: for the share that is done. */
-double gc_layer_cost(const gc_tape *tape, size_t layer);
+/* The level of the tape and the present number of threads, for one pass over it. */
+gc_engine gc_tape_engine(const gc_tape *tape);
 
-/* Bytes that a layer records for one image. */
-size_t gc_record_bytes(const gc_tape *tape, size_t layer, gc_engine engine, gc_shape *in);
+/* Where the record of a layer begins for this image and those after it; NULL if it has none. */
+void *gc_tape_record(const gc_tape *tape, size_t layer, size_t image);
 
-/* What a layer fuses; GC_FUSES_NOTHING for those that have nothing to say. */
-gc_fusion gc_fuses(const gc_layer *layer, gc_engine engine);
+/* The question about the sizes of one layer of a pass. */
+gc_layer_query gc_tape_query(const gc_tape *tape, size_t layer, gc_engine engine);
 
 #endif

@@ -1,20 +1,19 @@
-/* pooled.c: the gradient by a layer's maps, averaged over their positions: Grad-CAM's alpha_k.
+/* pooled.c: the gradient with respect to a layer's maps, averaged over their positions: Grad-CAM's
+ * alpha_k.
  *
- * Every pooling shares out the gradient of each output among its inputs: the sum over a map's
- * positions stays what it was, whatever the windows. So where only poolings, each the one reader
- * of the other, lie between the maps wanted and a layer above them, the sums are read there. And
- * where that layer's map goes into a linear layer, with the gradient g at its output,
+ * A pooling layer divides the gradient of each output among its inputs, so the sum over all
+ * positions of a map stays the same. If only pooling layers, each the only reader of the one before
+ * it, are between the maps wanted and a layer above them, the sums are computed there. If that
+ * layer's map is read by a linear layer alone, with the gradient g of its output,
  *
  *     sum over p of dS/dA[k][p] = sum over j of g[j] W_k[j],   W_k[j] = sum over p of W[j][(k, p)]
  *
- * and W_k, made once, is smaller than W by the number of positions. */
+ * and W_k, computed once, is smaller than W by the number of positions. */
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/watch.h"
 #include "layers/linear.h"
 #include "network/network.h"
-
-static const size_t NONE = 0, SEVERAL = SIZE_MAX; /* the input, layer 0, reads nothing */
 
 /* Whether a map's sum of gradients over its positions is that of the layer's output. */
 static int keeps_sums(const gc_layer *layer)
@@ -26,11 +25,11 @@ static int keeps_sums(const gc_layer *layer)
            || layer->type == &gc_adaptive_average_pool_layer;
 }
 
-/* The only reader of each layer's map among the layers that feed `layer`, itself included, or NONE,
- * in a new block; NULL: no memory. */
-static size_t *only_readers(const gc_network *network, size_t layer)
+/* The readers of each layer's map among the layers that feed `layer`, itself included, in a new
+ * block; NULL: no memory. */
+static gc_readers *readers_below(const gc_network *network, size_t layer)
 {
-    size_t *readers = gc_alloc_zeroed(network->count, sizeof *readers);
+    gc_readers *readers = gc_alloc_zeroed(network->count, sizeof *readers);
     unsigned char *feeds = gc_alloc_zeroed(network->count, sizeof *feeds);
     if (readers == NULL || feeds == NULL) {
         gc_free(readers);
@@ -39,27 +38,27 @@ static size_t *only_readers(const gc_network *network, size_t layer)
     }
     feeds[layer] = 1;
     gc_mark_feeding(network, feeds);
-    for (size_t i = layer + 1; i-- > 0;)
-        for (size_t k = 0; feeds[i] && k < network->layers[i].input_count; k++) {
-            size_t *reader = &readers[network->layers[i].inputs[k]];
-            *reader = *reader == NONE ? i : SEVERAL;
-        }
-    for (size_t i = 0; i < network->count; i++)
-        readers[i] = readers[i] == SEVERAL ? NONE : readers[i];
+    gc_find_readers(network, feeds, readers);
     gc_free(feeds);
     return readers;
 }
 
-/* From `*top` to the highest layer with the same sums; gives the one reader of that, or NONE. */
-static size_t climb(const gc_network *network, const size_t *readers, size_t *top)
+/* From `*top` to the highest layer with the same sums; returns the only reader of that layer, or
+ * 0. */
+static size_t climb(const gc_network *network, const gc_readers *readers, size_t *top)
 {
-    while (readers[*top] != NONE && keeps_sums(&network->layers[readers[*top]]))
-        *top = readers[*top];
-    return readers[*top];
+    for (;;) {
+        const gc_readers r = readers[*top];
+        if (r.count != 1)
+            return 0;
+        if (!keeps_sums(&network->layers[r.last]))
+            return r.last;
+        *top = r.last;
+    }
 }
 
-/* The question, and where it is answered. */
-typedef struct question {
+/* The arguments, and the layer at which the sums are computed. */
+typedef struct pooled {
     const gc_tape *tape;
     size_t layer, sets;
     const float *seeds;
@@ -67,10 +66,10 @@ typedef struct question {
     size_t channels;  /* of the maps wanted */
     size_t top;       /* the layer with the same sums */
     size_t positions; /* of each channel there */
-} question;
+} pooled;
 
 /* gc_backward to one layer, into a new block. */
-static gc_status gradient_of(const question *q, size_t wanted, float **gradient, gc_error *error)
+static gc_status gradient_of(const pooled *q, size_t wanted, float **gradient, gc_error *error)
 {
     size_t size = gc_values(q->tape->shapes[wanted]);
     *gradient = NULL;
@@ -84,7 +83,7 @@ static gc_status gradient_of(const question *q, size_t wanted, float **gradient,
 }
 
 /* Means over the positions at the top. */
-static gc_status mean_of_maps(const question *q, float *means, gc_error *error)
+static gc_status mean_of_maps(const pooled *q, float *means, gc_error *error)
 {
     float *maps;
     gc_status status = gradient_of(q, q->top, &maps, error);
@@ -97,10 +96,10 @@ static gc_status mean_of_maps(const question *q, float *means, gc_error *error)
 }
 
 /* The same from the gradient at the output of the linear layer that reads the top. */
-static gc_status mean_of_weights(const question *q, size_t linear, float *means, gc_error *error)
+static gc_status mean_of_weights(const pooled *q, size_t linear, float *means, gc_error *error)
 {
     const gc_layer *layer = &q->tape->network->layers[linear];
-    const gc_engine engine = {.kernels = q->tape->kernels, .workers = (size_t)gc_threads()};
+    const gc_engine engine = gc_tape_engine(q->tape);
     const gc_dense dense = {.storage = GC_FLOAT32,
                             .in = q->channels,
                             .out = layer->linear.out,
@@ -132,20 +131,20 @@ gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *see
     if (from == NULL || to == NULL)
         return gc_fail(error, GC_BAD_ARGUMENT, "layer %zu was not computed in this forward pass",
                        from == NULL ? layer : wanted);
-    size_t *readers = only_readers(tape->network, layer);
+    gc_readers *readers = readers_below(tape->network, layer);
     if (readers == NULL)
         return gc_fail(error, GC_NO_MEMORY, "no memory for a backward pass");
-    question q = {.tape = tape,
-                  .layer = layer,
-                  .sets = sets,
-                  .seeds = seeds,
-                  .rule = rule,
-                  .channels = to->channels,
-                  .top = wanted};
+    pooled q = {.tape = tape,
+                .layer = layer,
+                .sets = sets,
+                .seeds = seeds,
+                .rule = rule,
+                .channels = to->channels,
+                .top = wanted};
     const size_t reader = climb(tape->network, readers, &q.top);
     gc_free(readers);
     q.positions = gc_values(tape->shapes[q.top]) / q.channels;
-    const int linear = reader != NONE && q.positions > 1
+    const int linear = reader != 0 && q.positions > 1
                        && tape->network->layers[reader].type == &gc_linear_layer;
     const gc_status status = linear ? mean_of_weights(&q, reader, means, error)
                                     : mean_of_maps(&q, means, error);

@@ -213,7 +213,7 @@ static int check_arena(void)
         places[i].out = 1;
         bytes = places[i].end > bytes ? places[i].end : bytes;
     }
-    good &= gc_arena_perform(&arena, 0) && arena.bytes == bytes;
+    good &= gc_arena_allocate(&arena, 0) && arena.bytes == bytes;
     for (size_t i = 0; i < PIECES && good; i++)
         good = (char *)gc_arena_take(&arena, steps[i]) == arena.memory + places[i].begin;
     gc_arena_end(&arena);
@@ -226,7 +226,7 @@ static int check_arena_too_large(void)
     gc_arena_take(&arena, SIZE_MAX / 2);
     gc_arena_take(&arena, SIZE_MAX / 2);
     gc_arena_take(&arena, SIZE_MAX / 2);
-    const int good = !gc_arena_perform(&arena, 0);
+    const int good = !gc_arena_allocate(&arena, 0);
     gc_arena_end(&arena);
     return good;
 }

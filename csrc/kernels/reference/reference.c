@@ -1,15 +1,20 @@
 /* reference.c: every kernel again, as plainly as its definition, summed in double.
  *
- * The oracle of the tests, and a level of its own: GRADCAM_CPU_LEVEL=reference runs whole
- * networks on it. Nothing here is shared with the fast kernels, and nothing is clever. */
+ * The tests compare the kernels of other levels with these, and it is a level too:
+ * GRADCAM_CPU_LEVEL=reference runs whole networks on it. It shares no code with the fast kernels. */
 #include <math.h>
 #include <string.h>
 
-#include "kernels/kernels.h"
+#include "kernels/reference/reference.h"
 
-#define X(name, parameters) void gc_##name##_reference parameters;
-GC_KERNELS(X)
-#undef X
+const gc_kernels gc_kernels_reference = {
+    .level = "reference",
+    .width = 1,
+    .tiles = 4,
+    .is_reference = 1,
+#define GC_KERNEL_ENTRY(name, parameters) .name = gc_##name##_reference,
+#include "kernels/list.h"
+};
 
 /* Offset in the map of the pixel that column entry (r, position) stands for; -1: padding. */
 static ptrdiff_t pixel(const gc_window *w, size_t r, size_t position)

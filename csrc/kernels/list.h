@@ -1,0 +1,187 @@
+/* list.h: the list of all kernels, each with its parameters. The table (kernels.h), the prototypes
+ * (level.h), the tests and the timings are made of it.
+ *
+ *     #define GC_KERNEL_ENTRY(name, parameters) ...
+ *     #include "kernels/list.h"
+ *
+ * It may be included several times; each time it undefines GC_KERNEL_ENTRY at its end.
+ *
+ * A kernel is a pure function on float buffers: it never allocates, logs or fails, and its caller
+ * has checked everything. W is the number of floats in a vector of the level. */
+
+/* ---- Convolution as a matrix product -------------------------------------------------------- */
+
+/* columns[(c, ky, kx)][p - first] = map[c][y][x], the pixel under kernel element (ky, kx) at output
+ * position p = first .. first + count; 0 in the padding. */
+GC_KERNEL_ENTRY(im2col, (const gc_window *window, const float *map, size_t first, size_t count,
+                         float *columns))
+
+/* The transpose: adds every entry of the columns to its pixel of map. */
+GC_KERNEL_ENTRY(col2im, (const gc_window *window, const float *columns, size_t first, size_t count,
+                         float *map))
+
+/* row[p] += bias, p < count. */
+GC_KERNEL_ENTRY(bias, (size_t count, float bias, float *row))
+
+/* row[p] = max(row[p] + bias, 0); bit p of bits = (row[p] + bias > 0). bits NULL: not recorded. */
+GC_KERNEL_ENTRY(bias_relu, (size_t count, float bias, float *row, uint8_t *bits))
+
+/* ---- Layers on plain maps ------------------------------------------------------------------- */
+
+/* y = max(x, 0); bit i of bits = (x[i] > 0). bits NULL: not recorded. y may be x. */
+GC_KERNEL_ENTRY(relu_forward, (size_t count, const float *x, float *y, uint8_t *bits))
+
+/* dx from dy and the bits under a rule (gc_rule). dx may be dy. */
+GC_KERNEL_ENTRY(relu_backward, (size_t count, gc_rule rule, const uint8_t *bits, const float *dy,
+                                float *dx))
+
+/* One plane; position[i] (NULL: not recorded) is the offset of the maximum in the input plane: the
+ * first of equal maxima; a NaN is larger than all numbers. */
+GC_KERNEL_ENTRY(max_pool_forward, (const gc_pool_plane *plane, const float *x, float *y,
+                                   uint32_t *position))
+
+/* dx[position[i]] += dy[i] over `count` outputs. */
+GC_KERNEL_ENTRY(max_pool_backward, (size_t count, const uint32_t *position, const float *dy,
+                                    float *dx))
+
+/* One plane. */
+GC_KERNEL_ENTRY(average_pool_forward, (const gc_pool_plane *plane, const float *x, float *y))
+
+/* One plane; adds to dx. */
+GC_KERNEL_ENTRY(average_pool_backward, (const gc_pool_plane *plane, const float *dy, float *dx))
+
+/* y += x. */
+GC_KERNEL_ENTRY(accumulate, (size_t count, const float *x, float *y))
+
+/* y = scale * x + shift. y may be x. */
+GC_KERNEL_ENTRY(affine, (size_t count, float scale, float shift, const float *x, float *y))
+
+/* The softmax of one vector. */
+GC_KERNEL_ENTRY(softmax_forward, (size_t count, const float *x, float *y))
+
+/* dx_i = y_i (dy_i - sum_j dy_j y_j), y computed from x. dx may be dy. */
+GC_KERNEL_ENTRY(softmax_backward, (size_t count, const float *x, const float *dy, float *dx))
+
+/* y = 1 / (1 + exp(-x)). */
+GC_KERNEL_ENTRY(sigmoid_forward, (size_t count, const float *x, float *y))
+
+/* dx = dy y (1 - y), y computed from x. dx may be dy. */
+GC_KERNEL_ENTRY(sigmoid_backward, (size_t count, const float *x, const float *dy, float *dx))
+
+/* ---- Explanations --------------------------------------------------------------------------- */
+
+/* out[i] = mean of maps[i][0 .. positions). */
+GC_KERNEL_ENTRY(channel_mean, (size_t count, size_t positions, const float *maps, float *out))
+
+/* out[p] = sum over channels of weights[c] * maps[c][p]. */
+GC_KERNEL_ENTRY(weighted_sum, (size_t channels, size_t positions, const float *weights,
+                               const float *maps, float *out))
+
+/* One plane through the taps of its rows and columns; 0 where both weights of a tap are 0. */
+GC_KERNEL_ENTRY(resize, (size_t width, size_t out_height, size_t out_width, const gc_tap *rows,
+                         const gc_tap *columns, const float *map, float *out))
+
+/* ---- Blocked maps --------------------------------------------------------------------------- */
+
+/* Up to W planes, missing ones taken as 0, into the inside of one block of a blocked map. */
+GC_KERNEL_ENTRY(block_map, (const gc_blocked *shape, size_t channels, const float *map,
+                            float *block))
+
+/* One block back to up to W planes. */
+GC_KERNEL_ENTRY(unblock_map, (const gc_blocked *shape, size_t channels, const float *block,
+                              float *map))
+
+/* relu_forward over `count` vectors; a mask for each vector begins at a whole byte. */
+GC_KERNEL_ENTRY(blocked_relu_forward, (size_t count, const float *x, float *y, uint8_t *bits))
+
+/* relu_backward over `count` vectors. */
+GC_KERNEL_ENTRY(blocked_relu_backward, (size_t count, gc_rule rule, const uint8_t *bits,
+                                        const float *dy, float *dx))
+
+/* The maxima of `count` 2x2 windows side by side, and their positions (NULL: not recorded); the
+ * same maximum as in max_pool_forward. */
+GC_KERNEL_ENTRY(blocked_pool_forward, (size_t count, const float *upper, const float *lower,
+                                       float *y, uint8_t *positions))
+
+/* Writes all four values of each of `count` windows: dy at the position of the maximum, else 0. */
+GC_KERNEL_ENTRY(blocked_pool_backward, (size_t count, const uint8_t *positions, const float *dy,
+                                        float *upper, float *lower))
+
+/* ---- 3x3 convolution by Winograd's algorithm (kernels/winograd.c) --------------------------- */
+
+/* V of some groups of tiles, from blocked maps. */
+GC_KERNEL_ENTRY(winograd_input, (const gc_winograd *winograd, gc_tiles tiles, const float *maps,
+                                 float *v))
+
+/* M of some groups of tiles and one pair of output blocks. */
+GC_KERNEL_ENTRY(winograd_product, (const gc_winograd *winograd, gc_tiles tiles, size_t pair,
+                                   const float *u, const float *v, float *m))
+
+/* From M to maps: with the bias. */
+GC_KERNEL_ENTRY(winograd_store, (const gc_winograd *winograd, size_t first, size_t count,
+                                 size_t pair, const float *m, const gc_finish *finish))
+
+/* From M to maps: with the bias and a ReLU, and its bits. */
+GC_KERNEL_ENTRY(winograd_relu, (const gc_winograd *winograd, size_t first, size_t count,
+                                size_t pair, const float *m, const gc_finish *finish))
+
+/* From M to maps: with the bias, a ReLU and its bits, and the maxima of 2x2 windows and their
+ * positions. */
+GC_KERNEL_ENTRY(winograd_relu_pool, (const gc_winograd *winograd, size_t first, size_t count,
+                                     size_t pair, const float *m, const gc_finish *finish))
+
+/* From M, the gradients of the output of a ReLU, to those of its input. */
+GC_KERNEL_ENTRY(winograd_mask, (const gc_winograd *winograd, size_t first, size_t count,
+                                size_t pair, const float *m, const gc_finish *finish))
+
+/* From M, the gradients of the output of 2x2 max pooling after a ReLU, to those of the ReLU's
+ * input. */
+GC_KERNEL_ENTRY(winograd_unpool, (const gc_winograd *winograd, size_t first, size_t count,
+                                  size_t pair, const float *m, const gc_finish *finish))
+
+/* u[xi * plane + c * 2W + k], the transformed kernels of `channels` input channels and the outputs k
+ * of a block; 0 if the block has no such output. u and its planes are aligned to a vector. */
+GC_KERNEL_ENTRY(winograd_weights, (const gc_winograd_kernels *kernels, size_t channels,
+                                   const float *weight, size_t plane, float *u))
+
+/* ---- Convolution of few channels (kernels/direct.c) ----------------------------------------- */
+
+/* `count` outputs side by side of one pair of output blocks: the first at y, the second at
+ * y + second (0: there is no second); with or without a ReLU, and its bits (NULL: not recorded). */
+GC_KERNEL_ENTRY(direct_forward, (const gc_direct *direct, size_t count, const float *rows,
+                                 const float *w, const float *bias, float *y, size_t second,
+                                 int relu, uint8_t *bits, size_t second_bits))
+
+/* taps[p][pair][2W] = sum over channels of w[pair][channel][2W] dy[p][channel] of `count` outputs
+ * side by side, with channels in blocks that are `block` floats apart. */
+GC_KERNEL_ENTRY(direct_backward, (size_t count, size_t blocks, size_t block, size_t pairs,
+                                  const float *dy, const float *w, float *taps))
+
+/* ---- Linear layers -------------------------------------------------------------------------- */
+
+/* y[n][r] = sum over c of w[r][c] x[n][c] of every vector n, for the rows r = first ..
+ * first + rows. */
+GC_KERNEL_ENTRY(dense_forward, (const gc_dense *dense, size_t first, size_t rows, const void *w,
+                                const float *x, float *y))
+
+/* dx[n][c] = sum over r of dy[n][r] w[r][c] of every vector n, for the columns c = first ..
+ * first + columns; rows that are zero for a whole image need not be read. */
+GC_KERNEL_ENTRY(dense_backward, (const gc_dense *dense, size_t first, size_t columns,
+                                 const void *w, const float *dy, float *dx))
+
+/* sums[i] = sum over p of w[i * positions + p], i < count, in double. */
+GC_KERNEL_ENTRY(dense_sums, (gc_storage storage, size_t count, size_t positions, const void *w,
+                             float *sums))
+
+/* ---- The rest ------------------------------------------------------------------------------- */
+
+/* *finite = 1 if no value is NaN or infinite, else 0; floats of any alignment. */
+GC_KERNEL_ENTRY(all_finite, (size_t count, const void *values, int *finite))
+
+/* values[i] = factor * values[i] + term, `rounds` times, i < GC_PEAK_VALUES. */
+GC_KERNEL_ENTRY(peak, (size_t rounds, float factor, float term, float *values))
+
+/* *sum = sum of values[i], i < count. */
+GC_KERNEL_ENTRY(sum, (size_t count, const float *values, float *sum))
+
+#undef GC_KERNEL_ENTRY

@@ -1,0 +1,351 @@
+/* schedule.c: which layers take part in a pass, the layouts of their maps, which layers run in one
+ * step, and how many images go through the layers at a time. */
+#include "network/schedule.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "layers/blocked.h"
+
+static int allocate(gc_schedule *s)
+{
+    const size_t count = s->tape->network->count;
+    s->active = gc_alloc_zeroed(count, sizeof *s->active);
+    s->held = gc_alloc_zeroed(count, sizeof *s->held);
+    s->readers = gc_alloc_zeroed(count, sizeof *s->readers);
+    s->placed = gc_alloc_zeroed(count, sizeof *s->placed);
+    s->streams = gc_alloc_zeroed(count, sizeof *s->streams);
+    s->boundary = gc_alloc_zeroed(count, sizeof *s->boundary);
+    s->steps = gc_alloc_zeroed(count, sizeof *s->steps);
+    return s->active != NULL && s->held != NULL && s->readers != NULL && s->placed != NULL
+           && s->streams != NULL && s->boundary != NULL && s->steps != NULL;
+}
+
+void gc_schedule_free(gc_schedule *s)
+{
+    gc_free(s->active);
+    gc_free(s->held);
+    gc_free(s->readers);
+    gc_free(s->placed);
+    gc_free(s->streams);
+    gc_free(s->boundary);
+    gc_free(s->steps);
+}
+
+static const gc_layer *layer_of(const gc_schedule *s, size_t number)
+{
+    return &s->tape->network->layers[number];
+}
+
+static gc_layout layout_of(const gc_schedule *s, size_t number)
+{
+    return s->tape->layouts[number].writes;
+}
+
+static gc_layer_query query_of(const gc_schedule *s, size_t number)
+{
+    gc_layer_query query = gc_tape_query(s->tape, number, s->engine);
+    query.count = s->at_a_time;
+    query.backward = s->backward;
+    return query;
+}
+
+/* ---- Both directions ---------------------------------------------------------------------- */
+
+static gc_fusion fusion_of(const gc_schedule *s, size_t number)
+{
+    const gc_layer_query query = query_of(s, number);
+    return query.layer->type->fuses == NULL ? GC_FUSES_NOTHING : query.layer->type->fuses(&query);
+}
+
+/* Bytes of scratch memory that a layer needs to stream another one; 0: it cannot. */
+static size_t streaming_bytes(const gc_schedule *s, size_t number, size_t source)
+{
+    const gc_layer_query query = query_of(s, number);
+    return source == 0 || query.layer->type->streaming_bytes == NULL
+               ? 0
+               : query.layer->type->streaming_bytes(&query, layer_of(s, source),
+                                                    s->tape->in[source][0]);
+}
+
+/* Whether one layer alone needs a layer's map, or gives it a gradient. */
+static int is_internal(const gc_schedule *s, size_t number)
+{
+    return !s->held[number] && s->readers[number].count == 1;
+}
+
+/* About how long a layer takes, in multiplications for one image. */
+static double cost_of(const gc_schedule *s, size_t number)
+{
+    const gc_layer *layer = layer_of(s, number);
+    const double values = (double)gc_values(s->tape->shapes[number]);
+    if (layer->type == &gc_linear_layer)
+        return values * (double)layer->linear.in;
+    if (layer->type == &gc_conv_layer)
+        return values
+               * (double)(layer->conv.in_channels / layer->conv.groups * layer->conv.kernel[0]
+                          * layer->conv.kernel[1]);
+    return values;
+}
+
+/* Append a step, of which the layers are decided. */
+static void append_step(gc_schedule *s, gc_step step)
+{
+    const gc_layer_query query = query_of(s, step.layer);
+    const size_t layers[4] = {step.layer, step.relu, step.pool, step.streamed};
+    for (size_t i = 0; i < 4; i++) {
+        if (i > 0 && layers[i] != 0)
+            s->placed[layers[i]] = 1;
+        step.cost += layers[i] == 0 ? 0.0 : cost_of(s, layers[i]);
+    }
+    if (!step.is_end && query.layer->type->scratch_bytes != NULL)
+        step.scratch_bytes = query.layer->type->scratch_bytes(&query);
+    step.scratch_bytes += streaming_bytes(s, step.layer, step.streamed);
+    s->cost += step.cost;
+    s->steps[s->step_count++] = step;
+}
+
+/* Find the boundary of each map's life, then the steps that work in place: those whose input's
+ * boundary they are. */
+static void place_maps(gc_schedule *s)
+{
+    for (size_t i = 0; i < s->tape->network->count; i++)
+        s->boundary[i] = GC_NO_STEP;
+    for (size_t n = 0; n < s->step_count; n++) {
+        const gc_layer *first = layer_of(s, s->steps[n].first);
+        for (size_t k = 0; k < first->input_count; k++) {
+            const size_t input = first->inputs[k];
+            if (s->backward ? s->boundary[input] == GC_NO_STEP : !s->held[input])
+                s->boundary[input] = n;
+        }
+    }
+    for (size_t n = 0; n < s->step_count; n++) {
+        gc_step *step = &s->steps[n];
+        const gc_layer *layer = layer_of(s, step->layer);
+        const int can = s->backward ? layer->type->backward_in_place && !step->is_end
+                                    : layer->type->identity && !s->held[step->layer];
+        step->in_place = can && s->boundary[layer->inputs[0]] == n
+                         && layout_of(s, layer->inputs[0]) == s->tape->layouts[step->layer].reads;
+    }
+}
+
+/* Of the largest maps, or gradients, that go through the layers at a time, unless a single one
+ * takes more: eight of VGG-16's at the usual size. */
+static const size_t MAX_BYTES = (size_t)112 << 20;
+
+/* The most images, or gradients, that go through the layers at a time, so that the weights of linear
+ * layers are read for several, and the maps fit into memory that the next pass reuses. 1 or more. */
+static size_t max_at_a_time(const gc_schedule *s)
+{
+    size_t largest = 1;
+    for (size_t i = 0; i < s->tape->network->count; i++) {
+        const size_t floats =
+            s->active[i] ? gc_map_floats(s->tape->shapes[i], layout_of(s, i), s->engine) : 0;
+        largest = floats > largest ? floats : largest;
+    }
+    const size_t maximum = MAX_BYTES / sizeof(float) / largest;
+    return maximum == 0 ? 1 : maximum;
+}
+
+int gc_schedule_prepare(const gc_schedule *s)
+{
+    for (size_t n = 0; n < s->step_count; n++) {
+        const size_t layers[2] = {s->steps[n].layer, s->steps[n].streamed};
+        for (size_t i = 0; i < 2; i++) {
+            const gc_layer *layer = layer_of(s, layers[i]);
+            if (!s->steps[n].is_end && layer->type->prepare != NULL
+                && !layer->type->prepare(layer, s->engine, s->backward))
+                return 0;
+        }
+    }
+    return 1;
+}
+
+gc_fused gc_step_fused(const gc_schedule *s, const gc_step *step, size_t image)
+{
+    const gc_tape *tape = s->tape;
+    const gc_layer *streamed = layer_of(s, step->streamed);
+    const size_t ends = !s->backward      ? step->last
+                        : step->relu != 0 ? layer_of(s, step->relu)->inputs[0]
+                                          : step->first;
+    gc_fused fused = {.relu = step->relu != 0,
+                      .pool = step->pool != 0,
+                      .bits = gc_tape_record(tape, step->relu, image),
+                      .positions = gc_tape_record(tape, step->pool, image),
+                      .shape = tape->shapes[ends]};
+    if (step->streamed != 0) {
+        const size_t relu = layer_of(s, step->layer)->inputs[0];
+        fused.drawn = (gc_drawn){.layer = streamed,
+                                 .in = tape->in[step->streamed][0],
+                                 .bits = s->backward ? NULL : gc_tape_record(tape, relu, image)};
+    }
+    return fused;
+}
+
+/* ---- Forward ------------------------------------------------------------------------------ */
+
+static void decide_layouts(gc_schedule *s, gc_tape *tape, size_t start)
+{
+    for (size_t i = start + 1; i < tape->network->count; i++) {
+        const gc_layer_query query = query_of(s, i);
+        if (s->active[i] && query.layer->type->layouts != NULL)
+            tape->layouts[i] =
+                query.layer->type->layouts(&query, layout_of(s, query.layer->inputs[0]));
+    }
+}
+
+static void decide_records(gc_schedule *s, gc_tape *tape, size_t start)
+{
+    for (size_t i = start + 1; i < tape->network->count; i++) {
+        const gc_layer_query query = query_of(s, i);
+        if (s->active[i] && tape->recorded && query.layer->type->record_bytes != NULL)
+            tape->record_bytes[i] = query.layer->type->record_bytes(&query);
+    }
+}
+
+/* The layer of this type that alone reads another one; or 0. */
+static size_t only_reader(const gc_schedule *s, size_t number, const gc_layer_type *type)
+{
+    const size_t reader = s->readers[number].last;
+    return is_internal(s, number) && layer_of(s, reader)->type == type ? reader : 0;
+}
+
+static gc_step forward_step(const gc_schedule *s, size_t number)
+{
+    gc_step step = {.layer = number, .last = number, .streamed = s->streams[number]};
+    const gc_fusion fusion = fusion_of(s, number);
+    step.first = step.streamed != 0 ? step.streamed : number;
+    if (fusion != GC_FUSES_NOTHING)
+        step.relu = only_reader(s, number, &gc_relu_layer);
+    if (step.relu != 0 && fusion == GC_FUSES_RELU_AND_POOL) {
+        const size_t pool = only_reader(s, step.relu, &gc_max_pool_layer);
+        if (pool != 0 && layout_of(s, pool) == GC_BLOCKED) /* 2x2 */
+            step.pool = pool;
+    }
+    step.last = step.pool != 0 ? step.pool : step.relu != 0 ? step.relu : number;
+    return step;
+}
+
+/* The convolution that can stream this step's layer, as the only reader of its ReLU; or 0. */
+static size_t find_streaming(const gc_schedule *s, const gc_step *step)
+{
+    if (step->relu == 0 || step->pool != 0 || step->streamed != 0)
+        return 0;
+    const size_t reader = only_reader(s, step->relu, &gc_conv_layer);
+    return reader != 0 && streaming_bytes(s, reader, step->layer) > 0 ? reader : 0;
+}
+
+int gc_schedule_forward(gc_schedule *s, gc_engine engine, gc_tape *tape, size_t start)
+{
+    const gc_network *network = tape->network;
+    *s = (gc_schedule){.engine = engine, .tape = tape};
+    if (!allocate(s))
+        return 0;
+    memcpy(s->active, tape->computed, network->count);
+    for (size_t i = 0; i < network->count; i++)
+        s->held[i] = tape->kept[i] || i == start;
+    gc_find_readers(network, s->active, s->readers);
+    decide_layouts(s, tape, start);
+    decide_records(s, tape, start);
+    s->at_a_time = gc_even_share(tape->batch, max_at_a_time(s));
+    for (size_t i = start + 1; i < network->count; i++) {
+        if (!s->active[i] || s->placed[i])
+            continue;
+        const gc_step step = forward_step(s, i);
+        const size_t streaming = find_streaming(s, &step);
+        if (streaming != 0) {
+            s->streams[streaming] = i;
+            s->placed[step.relu] = 1;
+        } else {
+            append_step(s, step);
+        }
+    }
+    place_maps(s);
+    return 1;
+}
+
+/* ---- Backward ----------------------------------------------------------------------------- */
+
+/* Mark the layers that feed the seed's layer, and are fed by, or are, a layer wanted. 0: no
+ * memory. */
+static int mark_active(gc_schedule *s, size_t seed)
+{
+    const gc_network *network = s->tape->network;
+    unsigned char *feeds = gc_alloc_zeroed(network->count, sizeof *feeds);
+    if (feeds == NULL)
+        return 0;
+    feeds[seed] = 1;
+    gc_mark_feeding(network, feeds);
+    memcpy(s->active, s->held, network->count); /* the layers wanted */
+    gc_mark_fed(network, s->active);
+    for (size_t i = 0; i < network->count; i++)
+        s->active[i] = s->active[i] && feeds[i];
+    gc_free(feeds);
+    return 1;
+}
+
+static int has_active_input(const gc_schedule *s, size_t number)
+{
+    const gc_layer *layer = layer_of(s, number);
+    for (size_t k = 0; k < layer->input_count; k++)
+        if (s->active[layer->inputs[k]])
+            return 1;
+    return 0;
+}
+
+/* Whether a layer of this type can run in the step of the one that reads it. */
+static int is_passed(const gc_schedule *s, size_t number, const gc_layer_type *type)
+{
+    const gc_layer *layer = layer_of(s, number);
+    return s->active[number] && layer->type == type && is_internal(s, number)
+           && s->active[layer->inputs[0]];
+}
+
+static void fuse_backward(const gc_schedule *s, gc_step *step)
+{
+    size_t relu = layer_of(s, step->layer)->inputs[0], pool = 0;
+    if (is_passed(s, relu, &gc_max_pool_layer) && layout_of(s, relu) == GC_BLOCKED) {
+        pool = relu;
+        relu = layer_of(s, pool)->inputs[0];
+    }
+    if (!is_passed(s, relu, &gc_relu_layer) || layout_of(s, relu) != GC_BLOCKED)
+        return;
+    step->relu = step->first = relu;
+    step->pool = pool;
+    const size_t source = layer_of(s, relu)->inputs[0];
+    if (is_passed(s, source, &gc_conv_layer) && streaming_bytes(s, step->layer, source) > 0)
+        step->streamed = step->first = source;
+}
+
+static gc_step backward_step(const gc_schedule *s, size_t number)
+{
+    gc_step step = {.layer = number,
+                    .first = number,
+                    .last = number,
+                    .is_end = !has_active_input(s, number)};
+    if (!step.is_end && fusion_of(s, number) == GC_FUSES_RELU_AND_POOL)
+        fuse_backward(s, &step);
+    return step;
+}
+
+int gc_schedule_backward(gc_schedule *s, gc_engine engine, const gc_tape *tape, size_t seed,
+                         const size_t *wanted, size_t wanted_count, size_t sets)
+{
+    *s = (gc_schedule){.engine = engine, .tape = tape, .backward = 1};
+    if (!allocate(s))
+        return 0;
+    for (size_t w = 0; w < wanted_count; w++)
+        s->held[wanted[w]] = 1;
+    if (!mark_active(s, seed))
+        return 0;
+    gc_find_readers(tape->network, s->active, s->readers);
+    /* Several whole sets of gradients at a time, or some of the images of one. */
+    const size_t maximum = max_at_a_time(s), batch = tape->batch;
+    s->at_a_time = maximum < batch ? gc_even_share(batch, maximum)
+                                   : gc_even_share(sets, maximum / batch) * batch;
+    for (size_t i = seed + 1; i-- > 0;)
+        if (s->active[i] && !s->placed[i])
+            append_step(s, backward_step(s, i));
+    place_maps(s);
+    return 1;
+}

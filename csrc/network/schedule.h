@@ -1,0 +1,68 @@
+/* schedule.h: the steps of a pass, decided before it begins.
+ *
+ * A step is one call of a layer's forward or backward function. The function may also run
+ * neighbours of its layer. All layers of a step form a chain, in which nothing else needs the map,
+ * or its gradient, between two of them:
+ *
+ *     forward    [streamed, ReLU,] layer [, ReLU [, max pooling]]
+ *     backward   [streamed,] [ReLU, [max pooling,]] layer              run from right to left
+ *
+ * The neighbours that run while the values are in registers are fused. A streamed layer is computed
+ * a few rows at a time. `first` and `last` are the ends of the chain. Forward, a step reads the
+ * inputs of `first` and writes the output of `last`; backward, it reads the gradient of the output
+ * of `last` and writes the gradients of the inputs of `first`. */
+#ifndef GC_NETWORK_SCHEDULE_H
+#define GC_NETWORK_SCHEDULE_H
+
+#include "network/network.h"
+
+typedef struct gc_step {
+    size_t layer;         /* whose function is called */
+    size_t first, last;
+    size_t relu, pool;    /* the fused layers, or 0 */
+    size_t streamed;      /* the streamed layer, or 0 */
+    int in_place;         /* forward: the output is the input's memory, and nothing is called;
+                           * backward: the input's gradient replaces that of the output */
+    int is_end;           /* backward: no input needs a gradient, and nothing is called */
+    size_t scratch_bytes;
+    double cost;          /* of one image */
+} gc_step;
+
+typedef struct gc_schedule {
+    gc_engine engine;
+    const gc_tape *tape;
+    int backward;
+    unsigned char *active; /* [layers] flags of those that take part */
+    unsigned char *held;   /* [layers] flags of maps, or gradients, that the caller gets or gave */
+    gc_readers *readers;   /* [layers] among the active ones */
+    unsigned char *placed; /* [layers] flags of those that a step of another layer runs */
+    size_t *streams;       /* [layers] the layer that this one streams, or 0 */
+    size_t *boundary;      /* [layers] the number of a step: forward of the last one that reads the
+                            * map; backward of the first one that writes the gradient */
+    gc_step *steps;        /* [step_count] in the order in which they run */
+    size_t step_count;
+    size_t at_a_time;      /* images, or gradients, that go through all steps together */
+    double cost;           /* of all steps, for one image */
+} gc_schedule;
+
+/* For schedule->boundary: no step. */
+#define GC_NO_STEP SIZE_MAX
+
+/* The schedule of a forward pass from the layer `start`. Needs tape->computed, kept, shapes and in;
+ * sets tape->layouts and record_bytes. 0: no memory; to be freed in any case. */
+int gc_schedule_forward(gc_schedule *schedule, gc_engine engine, gc_tape *tape, size_t start);
+
+/* The schedule of a backward pass of `sets` gradients for each image, from the layer `seed` to the
+ * layers wanted. 0: no memory; to be freed in any case. */
+int gc_schedule_backward(gc_schedule *schedule, gc_engine engine, const gc_tape *tape, size_t seed,
+                         const size_t *wanted, size_t wanted_count, size_t sets);
+void gc_schedule_free(gc_schedule *schedule);
+
+/* Let all layers make what they need besides scratch memory. 0: no memory, or the call is to end
+ * early. */
+int gc_schedule_prepare(const gc_schedule *schedule);
+
+/* The neighbours that run in a step, with their records of this image and those after it. */
+gc_fused gc_step_fused(const gc_schedule *schedule, const gc_step *step, size_t image);
+
+#endif
