@@ -97,6 +97,24 @@ FAULTS = [
         "(ptrdiff_t)(first * STEP + there) - 1",
         "(ptrdiff_t)(first * STEP + there)",
     ),
+    Fault(
+        "streamed gradient: a last column that no pooling window covers is not zeroed",
+        "layers/unpool.c",
+        "u->pooled.width * 2, to + i * floats);",
+        "u->shape.width, to + i * floats);",
+    ),
+    Fault(
+        "streamed gradient: the second image uses the bits of the first",
+        "layers/unpool.c",
+        "+ ((image * u->shape.blocks + block) * u->shape.height + 2 * y)",
+        "+ (block * u->shape.height + 2 * y)",
+    ),
+    Fault(
+        "streamed gradient: a strip that begins between the rows of a window omits its first row",
+        "layers/unpool.c",
+        "from = first < 0 ? 0 : (size_t)first / 2;",
+        "from = first < 0 ? 0 : (size_t)(first + 1) / 2;",
+    ),
     # --- direct convolutions ---
     Fault(
         "direct: the gradient of a strip ignores the dilation",

@@ -51,23 +51,28 @@ static size_t floats_of_plane(const blocked_maps *w)
     return gc_blocked_plane(&w->shape, w->engine.kernels->width);
 }
 
-/* The zeros in row y of a plane: the border, and what is outside the map. */
-static void zero_outside(const blocked_maps *w, size_t y, float *row)
+void gc_zero_outside(const gc_blocked *shape, size_t lanes, size_t row, size_t height, size_t width,
+                     float *to)
 {
-    const size_t lanes = w->engine.kernels->width, floats = w->shape.columns * lanes;
-    const size_t right = (w->width + 1) * lanes;
-    if (y == 0 || y > w->height) {
-        memset(row, 0, floats * sizeof *row);
+    const size_t floats = shape->columns * lanes, right = (width + 1) * lanes;
+    if (row == 0 || row > height) {
+        memset(to, 0, floats * sizeof *to);
         return;
     }
-    memset(row, 0, lanes * sizeof *row);
-    memset(row + right, 0, (floats - right) * sizeof *row);
+    memset(to, 0, lanes * sizeof *to);
+    memset(to + right, 0, (floats - right) * sizeof *to);
+}
+
+/* The zeros in a row of a plane: the border, and what is outside the map. */
+static void zero_row(const blocked_maps *w, size_t row, float *to)
+{
+    gc_zero_outside(&w->shape, w->engine.kernels->width, row, w->height, w->width, to);
 }
 
 static void zero_border(const blocked_maps *w, float *plane)
 {
-    for (size_t y = 0; y < w->shape.rows; y++)
-        zero_outside(w, y, plane + y * w->shape.columns * w->engine.kernels->width);
+    for (size_t row = 0; row < w->shape.rows; row++)
+        zero_row(w, row, plane + row * w->shape.columns * w->engine.kernels->width);
 }
 
 /* Some rows of all planes. */
@@ -77,8 +82,8 @@ static void zero_part(void *argument, size_t part, size_t worker)
     const blocked_maps *w = argument;
     const size_t end = gc_least((part + 1) * w->share, w->planes * w->shape.rows);
     for (size_t row = part * w->share; row < end; row++)
-        zero_outside(w, row % w->shape.rows,
-                     w->to + row * w->shape.columns * w->engine.kernels->width);
+        zero_row(w, row % w->shape.rows,
+                 w->to + row * w->shape.columns * w->engine.kernels->width);
 }
 
 /* Floats of a part, about. The first write to new memory waits until its pages are cleared, so the

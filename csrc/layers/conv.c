@@ -20,6 +20,7 @@
 #include "layers/direct.h"
 #include "layers/layer.h"
 #include "layers/sgemm.h"
+#include "layers/unpool.h"
 #include "layers/winograd.h"
 
 /* Positions of a block: as many as fill the columns' share of the cache, within limits, so that the
@@ -128,17 +129,23 @@ static gc_fusion conv_fuses(const gc_layer_query *query)
 }
 
 /* Forward, a Winograd convolution can stream a direct one. */
-static size_t conv_streaming_bytes(const gc_layer_query *query, const gc_layer *source,
-                                   gc_shape source_in)
+static size_t conv_streaming_bytes(const gc_layer_query *query, const gc_layer *streamed,
+                                   gc_shape from)
 {
     const gc_conv *c = &query->layer->conv;
     const gc_engine engine = query->engine;
-    if (query->backward || source->type != &gc_conv_layer
-        || algorithm_of(&source->conv, engine) != DIRECT || algorithm_of(c, engine) != WINOGRAD
-        || !gc_winograd_draws(c, *query->in, engine))
+    const gc_shape reads = query->backward ? query->out : *query->in;
+    if (algorithm_of(c, engine) != WINOGRAD
+        || !gc_winograd_streams(c, query->backward, reads, engine))
         return 0;
-    return gc_winograd_strip_bytes(c, *query->in, engine)
-           + gc_direct_source_bytes(&source->conv, source_in, *query->in, engine);
+    const size_t strips = gc_winograd_strip_bytes(c, query->backward, reads, engine);
+    if (query->backward)
+        return streamed->type == &gc_max_pool_layer
+                   ? strips + gc_unpool_spare_floats(reads, engine) * sizeof(float)
+                   : 0;
+    return streamed->type == &gc_conv_layer && algorithm_of(&streamed->conv, engine) == DIRECT
+               ? strips + gc_direct_source_bytes(&streamed->conv, from, reads, engine)
+               : 0;
 }
 
 static int conv_prepare(const gc_layer *layer, gc_engine engine, int backward)

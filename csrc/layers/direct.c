@@ -195,7 +195,7 @@ void gc_direct_forward(const gc_layer *layer, const gc_forward_step *step)
     gc_parallel(step->engine.workers, step->count * r.strips, forward_strip, &r);
 }
 
-/* ---- Drawn by another layer ---------------------------------------------------------------- */
+/* ---- Streamed by another layer -------------------------------------------------------------- */
 
 struct gc_direct_source {
     run run;
@@ -203,32 +203,22 @@ struct gc_direct_source {
 
 size_t gc_direct_source_bytes(const gc_conv *conv, gc_shape in, gc_shape out, gc_engine engine)
 {
-    const plan p = make_plan(conv, 0, in, out, GC_DRAWN_ROWS, engine);
+    const plan p = make_plan(conv, 0, in, out, GC_STREAMED_ROWS, engine);
     return sizeof(gc_direct_source) + plan_bytes(&p);
 }
 
-gc_direct_source *gc_direct_draw(const gc_drawn *drawn, gc_shape out, const float *x,
+gc_direct_source *gc_direct_stream(const gc_streamed *streamed, gc_shape out, const float *x,
                                  gc_engine engine, void *memory)
 {
     gc_direct_source *source = memory;
     source->run =
-        make_run(make_plan(&drawn->layer->conv, 0, drawn->in, out, GC_DRAWN_ROWS, engine),
+        make_run(make_plan(&streamed->layer->conv, 0, streamed->from, out, GC_STREAMED_ROWS, engine),
                  source + 1);
-    lay_out_forward(&source->run, drawn->layer);
+    lay_out_forward(&source->run, streamed->layer);
     source->run.from = x;
     source->run.relu = 1;
-    source->run.bits = drawn->bits;
+    source->run.bits = streamed->bits;
     return source;
-}
-
-/* What lies outside the map in one row of a block: the columns of the border, or all. */
-static void zero_outside(const plan *p, int whole, float *row)
-{
-    const size_t lanes = p->engine.kernels->width;
-    const size_t right = p->out.width + 1, columns = p->out.columns;
-    memset(row, 0, (whole ? columns : 1) * lanes * sizeof *row);
-    if (!whole)
-        memset(row + right * lanes, 0, (columns - right) * lanes * sizeof *row);
 }
 
 void gc_direct_rows(const gc_direct_source *source, size_t worker, size_t image, ptrdiff_t first,
@@ -244,7 +234,8 @@ void gc_direct_rows(const gc_direct_source *source, size_t worker, size_t image,
         const size_t y = begin + i - above;
         const int outside = i < above || y >= p->out.height;
         for (size_t block = 0; block < p->out.blocks; block++)
-            zero_outside(p, outside, to + (block * rows + i) * row_floats);
+            gc_zero_outside(&p->out, p->engine.kernels->width, outside ? 0 : y + 1,
+                            p->out.height, p->out.width, to + (block * rows + i) * row_floats);
         if (!outside)
             forward_row(r, image, y, taken + (y - begin) * p->conv->stride[0] * p->padded_width,
                         to, i, rows, y >= bits_from && y < bits_to ? r->bits : NULL);

@@ -19,13 +19,13 @@ void gc_direct_backward(const gc_layer *layer, const gc_backward_step *step);
 
 typedef struct gc_direct_source gc_direct_source;
 
-/* Rows that are drawn at a time, at most. */
-enum { GC_DRAWN_ROWS = 6 };
+/* The maximum number of rows that are computed at a time. */
+enum { GC_STREAMED_ROWS = 6 };
 
 size_t gc_direct_source_bytes(const gc_conv *conv, gc_shape in, gc_shape out, gc_engine engine);
 
 /* Made in `memory` of that many bytes, and no longer valid than this. */
-gc_direct_source *gc_direct_draw(const gc_drawn *drawn, gc_shape out, const float *x,
+gc_direct_source *gc_direct_stream(const gc_streamed *streamed, gc_shape out, const float *x,
                                  gc_engine engine, void *memory);
 
 /* Rows first .. first + count of one image's output, in blocks of `rows` rows of which these begin

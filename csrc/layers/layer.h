@@ -41,13 +41,15 @@ typedef enum gc_fusion { GC_FUSES_NOTHING, GC_FUSES_RELU, GC_FUSES_RELU_AND_POOL
 
 typedef struct gc_layer gc_layer;
 
-/* A layer before a ReLU that is streamed: the layer after the ReLU computes it in its own step, a
- * few rows at a time, and its output, or the gradient of that, is never stored. */
-typedef struct gc_drawn {
-    const gc_layer *layer; /* NULL: there is none */
-    gc_shape in;           /* of its input, which is the step's then */
-    uint8_t *bits;         /* forward: the record of the ReLU, or NULL: not recorded */
-} gc_drawn;
+/* A layer that is streamed: a neighbour beyond a ReLU computes it and the ReLU in its own step, a
+ * few rows at a time, so that the map, or the gradient, between them is never stored. Forward it is
+ * the convolution before that ReLU, backward the 2x2 max pooling after it. */
+typedef struct gc_streamed {
+    const gc_layer *layer;     /* NULL: there is none */
+    gc_shape from;             /* forward of its input, backward of its output: the step reads them */
+    uint8_t *bits, *positions; /* the records of the ReLU and, backward, of the pooling; forward
+                                * NULL: not recorded */
+} gc_streamed;
 
 /* The neighbours that run in a step. */
 typedef struct gc_fused {
@@ -55,7 +57,7 @@ typedef struct gc_fused {
     uint8_t *bits, *positions;    /* their records; forward NULL: not recorded */
     gc_shape shape;               /* forward of the output of the last one; backward of the ReLU's
                                    * input */
-    gc_drawn drawn;
+    gc_streamed streamed;
 } gc_fused;
 
 typedef struct gc_forward_step {
@@ -80,9 +82,9 @@ typedef struct gc_backward_step {
     gc_shape out;
     gc_layouts layouts;
     gc_rule rule;
-    const float *dy;
+    const float *dy;         /* if a layer is streamed, of its output */
     float *const *dx;        /* [input_count], to be written; NULL if not needed. With a fused
-                              * ReLU, of the ReLU's input; with a streamed layer, of its input */
+                              * ReLU, of the ReLU's input */
     const void *record;
     gc_fused fused;
     void *scratch;
@@ -111,10 +113,10 @@ typedef struct gc_layer_type {
     /* The layouts if the first input comes as `given`; `writes` is not known. NULL: plain ones. */
     gc_layouts (*layouts)(const gc_layer_query *query, gc_layout given);
     gc_fusion (*fuses)(const gc_layer_query *query); /* NULL: nothing */
-    /* Bytes of scratch memory that it needs in addition to stream `source`, which alone feeds it
-     * through a ReLU and whose input has the shape source_in. 0, or NULL: it cannot. */
-    size_t (*streaming_bytes)(const gc_layer_query *query, const gc_layer *source,
-                              gc_shape source_in);
+    /* Bytes of scratch memory that it needs in addition to stream another layer, see gc_streamed,
+     * that reads or, backward, writes maps of shape `from`. 0, or NULL: it cannot. */
+    size_t (*streaming_bytes)(const gc_layer_query *query, const gc_layer *streamed,
+                              gc_shape from);
     /* Bytes of the record of one image. NULL: nothing is recorded. */
     size_t (*record_bytes)(const gc_layer_query *query);
     /* Bytes of scratch memory for `count` images in one direction; never more for fewer images.

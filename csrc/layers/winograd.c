@@ -7,9 +7,10 @@
  * read once. Where that makes too few pieces of work for all threads, these are cut smaller: a tile
  * has the same sums, in the same order, in a piece of any size.
  *
- * A map that comes from a convolution of a picture's few channels is large, and quicker made than
- * fetched: it is drawn. Each thread has the rows of one row of tiles computed into a strip of its
- * own, in the cache, where it transforms them; the last two rows serve the next row of tiles. */
+ * Some maps are large and faster to compute than to read from memory: forward those of a
+ * convolution of a picture's few channels, backward the unpooled gradients. These are streamed: each
+ * thread computes the map rows of one row of tiles into a strip of its own, in the cache, and
+ * transforms them there; the next row of tiles uses the last two of these rows again. */
 #include "layers/winograd.h"
 
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "kernels/winograd.h"
 #include "layers/blocked.h"
 #include "layers/direct.h"
+#include "layers/unpool.h"
 
 enum {
     STEP = GC_WINOGRAD_STEP,
@@ -31,8 +33,8 @@ enum {
     FEW_CHANNELS = 128,
     SMALL_BLOCK = 28,
     LEAST_TILES = 14,             /* of a piece, about, so that each weight serves several */
-    DRAWN_TILES = 2,              /* rows of tiles that a thread draws in one go, and the */
-    STRIP_ROWS = DRAWN_TILES * STEP + 2 /* rows of the map that they depend on */
+    STREAMED_TILES = 2,           /* rows of tiles of a part that is streamed, and the rows of */
+    STRIP_ROWS = STREAMED_TILES * STEP + 2 /* the map that they depend on */
 };
 
 int gc_winograd_applies(const gc_conv *c, gc_engine engine)
@@ -51,7 +53,7 @@ typedef struct plan {
     size_t block;               /* tiles of a block */
     int by_output;              /* threads share out output channels, not blocks of tiles, */
     size_t cuts;                /* and of a block's tiles so many pieces */
-    int draws;                  /* whether a row of tiles is a good block */
+    int streams;                /* whether a row of tiles is a good block */
     size_t bias_floats;
     size_t v_floats, m_floats;  /* of V and M of one worker */
 } plan;
@@ -97,7 +99,7 @@ static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t cou
     const size_t most = p.by_output                  ? WIDE_BLOCK
                         : channels <= FEW_CHANNELS ? BLOCK
                                                    : SMALL_BLOCK;
-    p.draws = !p.by_output && w->tiles_across <= most && 2 * w->tiles_across > most;
+    p.streams = !p.by_output && w->tiles_across <= most && 2 * w->tiles_across > most;
     p.block = gc_even_share(p.tiles, most);
     p.cuts = cuts_for(p.by_output ? w->out_pairs : gc_divide_up(p.tiles, p.block),
                       p.block / LEAST_TILES, engine.workers);
@@ -124,9 +126,9 @@ size_t gc_winograd_scratch_bytes(const gc_conv *conv, int backward, gc_shape in,
            * sizeof(float);
 }
 
-int gc_winograd_draws(const gc_conv *conv, gc_shape in, gc_engine engine)
+int gc_winograd_streams(const gc_conv *conv, int backward, gc_shape in, gc_engine engine)
 {
-    return gc_winograd_applies(conv, engine) && make_plan(conv, 0, in, 1, engine).draws;
+    return gc_winograd_applies(conv, engine) && make_plan(conv, backward, in, 1, engine).streams;
 }
 
 static size_t strip_floats(const gc_blocked *in, gc_engine engine)
@@ -134,9 +136,9 @@ static size_t strip_floats(const gc_blocked *in, gc_engine engine)
     return in->blocks * STRIP_ROWS * in->columns * engine.kernels->width;
 }
 
-size_t gc_winograd_strip_bytes(const gc_conv *conv, gc_shape in, gc_engine engine)
+size_t gc_winograd_strip_bytes(const gc_conv *conv, int backward, gc_shape in, gc_engine engine)
 {
-    const plan p = make_plan(conv, 0, in, 1, engine);
+    const plan p = make_plan(conv, backward, in, 1, engine);
     return engine.workers * strip_floats(&p.winograd.in, engine) * sizeof(float);
 }
 
@@ -151,8 +153,9 @@ typedef struct run {
     size_t first, count; /* tiles of the block shared out by output */
     finish_kernel finish_tiles;
     gc_finish finish;
-    const gc_direct_source *source; /* from which the maps are drawn, or NULL */
-    float *strips;                  /* their rows; scratch */
+    const gc_direct_source *source; /* what is streamed forward, */
+    gc_unpooling unpooling;         /* and backward */
+    float *strips;                  /* its rows; scratch */
 } run;
 
 /* Tiles first .. first + count, from V to maps, with V and M of the worker's own. */
@@ -178,23 +181,34 @@ static void tiles_part(void *argument, size_t part, size_t worker)
     finish_block(r, first, count, worker);
 }
 
-/* Some rows of tiles of one image, their maps drawn. */
-static void drawn_part(void *argument, size_t part, size_t worker)
+/* Rows y .. y + count of one image's maps into `to`; of those of the output rows first .. end the
+ * ReLU's bits are recorded forward. */
+static void stream_rows(const run *r, size_t worker, size_t image, ptrdiff_t y, size_t count,
+                        size_t first, size_t end, float *to)
+{
+    if (r->source != NULL)
+        gc_direct_rows(r->source, worker, image, y, count, first, end, STRIP_ROWS, to);
+    else
+        gc_unpool_rows(&r->unpooling, worker, image, y, count, STRIP_ROWS, to);
+}
+
+/* Some rows of tiles of one image, whose maps are streamed. */
+static void streamed_part(void *argument, size_t part, size_t worker)
 {
     const run *r = argument;
     const gc_winograd *w = &r->plan.winograd;
-    const size_t parts = gc_divide_up(w->tiles_down, DRAWN_TILES), across = w->tiles_across;
-    const size_t image = part / parts, first = part % parts * DRAWN_TILES;
-    const size_t end = gc_least(first + DRAWN_TILES, w->tiles_down);
+    const size_t parts = gc_divide_up(w->tiles_down, STREAMED_TILES), across = w->tiles_across;
+    const size_t image = part / parts, first = part % parts * STREAMED_TILES;
+    const size_t end = gc_least(first + STREAMED_TILES, w->tiles_down);
     const size_t row = w->in.columns * r->kernels->width;
     float *strip = r->strips + worker * w->in.blocks * STRIP_ROWS * row;
     gc_winograd of_strip = *w; /* whose maps are the strip */
     of_strip.in.rows = STRIP_ROWS;
-    of_strip.tiles_down = DRAWN_TILES;
+    of_strip.tiles_down = STREAMED_TILES;
     for (size_t down = first, there = 0; down < end; down++) {
         const size_t needed = (down - first) * STEP + SIDE;
-        gc_direct_rows(r->source, worker, image, (ptrdiff_t)(first * STEP + there) - 1,
-                       needed - there, first * STEP, end * STEP, STRIP_ROWS, strip + there * row);
+        stream_rows(r, worker, image, (ptrdiff_t)(first * STEP + there) - 1, needed - there,
+                    first * STEP, end * STEP, strip + there * row);
         there = needed;
         r->kernels->winograd_input(&of_strip,
                                    gc_tiles_of((down - first) * across, across, w->group),
@@ -248,6 +262,27 @@ static void zero_borders(const gc_winograd_step *step, const gc_blocked *out)
                     unpools ? out->width / 2 * 2 : out->width, step->to);
 }
 
+static void begin_streaming(run *r, const gc_winograd_step *step)
+{
+    const gc_engine engine = step->engine;
+    const gc_streamed *streamed = &step->fused.streamed;
+    const gc_blocked *in = &r->plan.winograd.in;
+    r->strips = r->v + engine.workers * r->plan.v_floats;
+    float *scratch = r->strips + engine.workers * strip_floats(in, engine);
+    if (step->backward)
+        r->unpooling = (gc_unpooling){.engine = engine,
+                                      .shape = *in,
+                                      .pooled = gc_blocked_of(streamed->from, engine),
+                                      .dy = step->from,
+                                      .bits = streamed->bits,
+                                      .positions = streamed->positions,
+                                      .recorded = step->recorded,
+                                      .rule = step->rule,
+                                      .spare = scratch};
+    else
+        r->source = gc_direct_stream(streamed, step->in, step->from, engine, scratch);
+}
+
 void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
                      const gc_winograd_step *step)
 {
@@ -265,7 +300,6 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
                         .recorded = step->recorded,
                         .rule = step->rule}};
     const gc_winograd *w = &r.plan.winograd;
-    const gc_drawn *drawn = &step->fused.drawn;
     float *bias = step->scratch;
     r.m = bias + r.plan.bias_floats;
     r.v = r.m + engine.workers * r.plan.m_floats;
@@ -276,12 +310,10 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
         r.finish.bias = bias;
     }
     zero_borders(step, &r.finish.out);
-    if (drawn->layer != NULL) {
-        r.strips = r.v + engine.workers * r.plan.v_floats;
-        r.source = gc_direct_draw(drawn, step->in, step->from, engine,
-                                  r.strips + engine.workers * strip_floats(&w->in, engine));
-        gc_parallel(engine.workers, step->count * gc_divide_up(w->tiles_down, DRAWN_TILES),
-                    drawn_part, &r);
+    if (step->fused.streamed.layer != NULL) {
+        begin_streaming(&r, step);
+        gc_parallel(engine.workers, step->count * gc_divide_up(w->tiles_down, STREAMED_TILES),
+                    streamed_part, &r);
     } else if (!r.plan.by_output) {
         gc_parallel(engine.workers, gc_divide_up(r.plan.tiles, r.plan.block), tiles_part, &r);
     } else {

@@ -109,8 +109,7 @@ static void run_step(backward_pass *p, const gc_step *step)
     const gc_tape *tape = p->tape;
     const gc_layer *layer = &tape->network->layers[step->layer];
     const gc_layer *first = &tape->network->layers[step->first];
-    const gc_layout writes =
-        tape->layouts[step->streamed != 0 ? step->streamed : step->layer].reads;
+    const gc_layout writes = tape->layouts[step->layer].reads;
     const size_t image = p->first % tape->batch;
     float *dy = p->gradients[step->last];
     for (size_t k = 0; k < first->input_count; k++) {

@@ -14,11 +14,11 @@ static int allocate(gc_schedule *s)
     s->held = gc_alloc_zeroed(count, sizeof *s->held);
     s->readers = gc_alloc_zeroed(count, sizeof *s->readers);
     s->placed = gc_alloc_zeroed(count, sizeof *s->placed);
-    s->streams = gc_alloc_zeroed(count, sizeof *s->streams);
+    s->streamed = gc_alloc_zeroed(count, sizeof *s->streamed);
     s->boundary = gc_alloc_zeroed(count, sizeof *s->boundary);
     s->steps = gc_alloc_zeroed(count, sizeof *s->steps);
     return s->active != NULL && s->held != NULL && s->readers != NULL && s->placed != NULL
-           && s->streams != NULL && s->boundary != NULL && s->steps != NULL;
+           && s->streamed != NULL && s->boundary != NULL && s->steps != NULL;
 }
 
 void gc_schedule_free(gc_schedule *s)
@@ -27,7 +27,7 @@ void gc_schedule_free(gc_schedule *s)
     gc_free(s->held);
     gc_free(s->readers);
     gc_free(s->placed);
-    gc_free(s->streams);
+    gc_free(s->streamed);
     gc_free(s->boundary);
     gc_free(s->steps);
 }
@@ -58,14 +58,20 @@ static gc_fusion fusion_of(const gc_schedule *s, size_t number)
     return query.layer->type->fuses == NULL ? GC_FUSES_NOTHING : query.layer->type->fuses(&query);
 }
 
+/* The shape of the maps that a streamed layer reads or, backward, writes. */
+static gc_shape streamed_from(const gc_schedule *s, size_t streamed)
+{
+    return s->backward ? s->tape->shapes[streamed] : s->tape->in[streamed][0];
+}
+
 /* Bytes of scratch memory that a layer needs to stream another one; 0: it cannot. */
-static size_t streaming_bytes(const gc_schedule *s, size_t number, size_t source)
+static size_t streaming_bytes(const gc_schedule *s, size_t number, size_t streamed)
 {
     const gc_layer_query query = query_of(s, number);
-    return source == 0 || query.layer->type->streaming_bytes == NULL
+    return streamed == 0 || query.layer->type->streaming_bytes == NULL
                ? 0
-               : query.layer->type->streaming_bytes(&query, layer_of(s, source),
-                                                    s->tape->in[source][0]);
+               : query.layer->type->streaming_bytes(&query, layer_of(s, streamed),
+                                                    streamed_from(s, streamed));
 }
 
 /* Whether one layer alone needs a layer's map, or gives it a gradient. */
@@ -164,7 +170,6 @@ int gc_schedule_prepare(const gc_schedule *s)
 gc_fused gc_step_fused(const gc_schedule *s, const gc_step *step, size_t image)
 {
     const gc_tape *tape = s->tape;
-    const gc_layer *streamed = layer_of(s, step->streamed);
     const size_t ends = !s->backward      ? step->last
                         : step->relu != 0 ? layer_of(s, step->relu)->inputs[0]
                                           : step->first;
@@ -174,10 +179,12 @@ gc_fused gc_step_fused(const gc_schedule *s, const gc_step *step, size_t image)
                       .positions = gc_tape_record(tape, step->pool, image),
                       .shape = tape->shapes[ends]};
     if (step->streamed != 0) {
-        const size_t relu = layer_of(s, step->layer)->inputs[0];
-        fused.drawn = (gc_drawn){.layer = streamed,
-                                 .in = tape->in[step->streamed][0],
-                                 .bits = s->backward ? NULL : gc_tape_record(tape, relu, image)};
+        const size_t relu = layer_of(s, s->backward ? step->streamed : step->layer)->inputs[0];
+        fused.streamed =
+            (gc_streamed){.layer = layer_of(s, step->streamed),
+                          .from = streamed_from(s, step->streamed),
+                          .bits = gc_tape_record(tape, relu, image),
+                          .positions = gc_tape_record(tape, step->streamed, image)};
     }
     return fused;
 }
@@ -212,7 +219,7 @@ static size_t only_reader(const gc_schedule *s, size_t number, const gc_layer_ty
 
 static gc_step forward_step(const gc_schedule *s, size_t number)
 {
-    gc_step step = {.layer = number, .last = number, .streamed = s->streams[number]};
+    gc_step step = {.layer = number, .last = number, .streamed = s->streamed[number]};
     const gc_fusion fusion = fusion_of(s, number);
     step.first = step.streamed != 0 ? step.streamed : number;
     if (fusion != GC_FUSES_NOTHING)
@@ -254,7 +261,7 @@ int gc_schedule_forward(gc_schedule *s, gc_engine engine, gc_tape *tape, size_t 
         const gc_step step = forward_step(s, i);
         const size_t streaming = find_streaming(s, &step);
         if (streaming != 0) {
-            s->streams[streaming] = i;
+            s->streamed[streaming] = i;
             s->placed[step.relu] = 1;
         } else {
             append_step(s, step);
@@ -293,35 +300,49 @@ static int has_active_input(const gc_schedule *s, size_t number)
     return 0;
 }
 
+/* Let convolutions stream the max pooling after their ReLU. The gradient of the pooled maps is
+ * then stored, not that of the larger maps before. */
+static void find_streamed_poolings(gc_schedule *s)
+{
+    for (size_t i = 1; i < s->tape->network->count; i++) {
+        const size_t relu =
+            s->active[i] && has_active_input(s, i) ? only_reader(s, i, &gc_relu_layer) : 0;
+        const size_t pool = relu != 0 ? only_reader(s, relu, &gc_max_pool_layer) : 0;
+        if (pool != 0 && layout_of(s, pool) == GC_BLOCKED && streaming_bytes(s, i, pool) > 0) {
+            s->streamed[i] = pool;
+            s->placed[relu] = s->placed[pool] = 1;
+        }
+    }
+}
+
 /* Whether a layer of this type can run in the step of the one that reads it. */
 static int is_passed(const gc_schedule *s, size_t number, const gc_layer_type *type)
 {
     const gc_layer *layer = layer_of(s, number);
-    return s->active[number] && layer->type == type && is_internal(s, number)
+    return s->active[number] && !s->placed[number] && layer->type == type
+           && is_internal(s, number) && layout_of(s, number) == GC_BLOCKED
            && s->active[layer->inputs[0]];
 }
 
 static void fuse_backward(const gc_schedule *s, gc_step *step)
 {
     size_t relu = layer_of(s, step->layer)->inputs[0], pool = 0;
-    if (is_passed(s, relu, &gc_max_pool_layer) && layout_of(s, relu) == GC_BLOCKED) {
+    if (is_passed(s, relu, &gc_max_pool_layer)) {
         pool = relu;
         relu = layer_of(s, pool)->inputs[0];
     }
-    if (!is_passed(s, relu, &gc_relu_layer) || layout_of(s, relu) != GC_BLOCKED)
-        return;
-    step->relu = step->first = relu;
-    step->pool = pool;
-    const size_t source = layer_of(s, relu)->inputs[0];
-    if (is_passed(s, source, &gc_conv_layer) && streaming_bytes(s, step->layer, source) > 0)
-        step->streamed = step->first = source;
+    if (is_passed(s, relu, &gc_relu_layer)) {
+        step->relu = step->first = relu;
+        step->pool = pool;
+    }
 }
 
 static gc_step backward_step(const gc_schedule *s, size_t number)
 {
     gc_step step = {.layer = number,
                     .first = number,
-                    .last = number,
+                    .last = s->streamed[number] != 0 ? s->streamed[number] : number,
+                    .streamed = s->streamed[number],
                     .is_end = !has_active_input(s, number)};
     if (!step.is_end && fusion_of(s, number) == GC_FUSES_RELU_AND_POOL)
         fuse_backward(s, &step);
@@ -339,6 +360,7 @@ int gc_schedule_backward(gc_schedule *s, gc_engine engine, const gc_tape *tape, 
     if (!mark_active(s, seed))
         return 0;
     gc_find_readers(tape->network, s->active, s->readers);
+    find_streamed_poolings(s);
     /* Several whole sets of gradients at a time, or some of the images of one. */
     const size_t maximum = max_at_a_time(s), batch = tape->batch;
     s->at_a_time = maximum < batch ? gc_even_share(batch, maximum)

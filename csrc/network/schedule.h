@@ -5,10 +5,10 @@
  * or its gradient, between two of them:
  *
  *     forward    [streamed, ReLU,] layer [, ReLU [, max pooling]]
- *     backward   [streamed,] [ReLU, [max pooling,]] layer              run from right to left
+ *     backward   [ReLU, [max pooling,]] layer [, ReLU, streamed]       run from right to left
  *
- * The neighbours that run while the values are in registers are fused. A streamed layer is computed
- * a few rows at a time. `first` and `last` are the ends of the chain. Forward, a step reads the
+ * The neighbours that run while the values are in registers are fused. A streamed layer, see
+ * gc_streamed, and the ReLU beside it are computed a few rows at a time. `first` and `last` are the ends of the chain. Forward, a step reads the
  * inputs of `first` and writes the output of `last`; backward, it reads the gradient of the output
  * of `last` and writes the gradients of the inputs of `first`. */
 #ifndef GC_NETWORK_SCHEDULE_H
@@ -36,7 +36,7 @@ typedef struct gc_schedule {
     unsigned char *held;   /* [layers] flags of maps, or gradients, that the caller gets or gave */
     gc_readers *readers;   /* [layers] among the active ones */
     unsigned char *placed; /* [layers] flags of those that a step of another layer runs */
-    size_t *streams;       /* [layers] the layer that this one streams, or 0 */
+    size_t *streamed;      /* [layers] the layer that this one streams, or 0 */
     size_t *boundary;      /* [layers] the number of a step: forward of the last one that reads the
                             * map; backward of the first one that writes the gradient */
     gc_step *steps;        /* [step_count] in the order in which they run */
