@@ -8,22 +8,22 @@
  * dilation and groups 1, padding 1, channels enough for whole vectors, and not exact. */
 int gc_winograd_applies(const gc_conv *conv, gc_engine engine);
 
-/* Whether it can draw its input, tile row by tile row; and the scratch memory that this needs, the
- * source's not counted. */
+/* Whether it can stream its input, one row of tiles at a time; and the scratch memory that this
+ * needs in addition to that of the streamed layer. */
 int gc_winograd_draws(const gc_conv *conv, gc_shape in, gc_engine engine);
 size_t gc_winograd_strip_bytes(const gc_conv *conv, gc_shape in, gc_engine engine);
 
 size_t gc_winograd_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, size_t count,
                                  gc_engine engine);
 
-/* A convolution, or the way back through one, over blocked maps. Prepared for that direction. */
+/* A convolution, or its gradient, over blocked maps. It must be prepared for that direction. */
 typedef struct gc_winograd_step {
     gc_engine engine;
     int backward;
     size_t count;       /* images, or gradients */
     size_t recorded;    /* backward: images of the records */
     gc_shape in, out;   /* of the maps that are read (x, or dy) and written (y, or dx) */
-    const float *from;  /* of what is drawn, its input */
+    const float *from;  /* if a layer is streamed, its input */
     float *to;
     const float *bias;  /* [out channels] or NULL */
     gc_fused fused;
