@@ -1,10 +1,9 @@
 /* gradcam.h: the whole public C interface of the core.
  *
- * Two objects. A gc_network is a directed acyclic graph of layers; once its last layer has
- * been added it does not change (what its kernels want of the weights is made at first use, under
- * a lock) and any number of threads may use it. A gc_tape is
- * what one forward pass of one batch recorded; it is never written after gc_forward returns,
- * so any number of backward passes may read it at once.
+ * Two objects. A gc_network is a directed acyclic graph of layers. It does not change after its
+ * last layer has been added (transformed weights are made at their first use, under a lock), and
+ * any number of threads may use it. A gc_tape is the record of one forward pass of one batch. It is
+ * never written after gc_forward returns, so any number of backward passes may read it at once.
  *
  *     image --gc_forward--> tape --gc_backward(layer, seeds, rule)--> gradients
  *
@@ -12,10 +11,10 @@
  *   - Maps are float32, C-contiguous, [n][c][h][w]; vectors are [n][f].
  *   - Layers are numbered from 0, the input, in the order in which they were added; a layer
  *     may only read from layers with smaller numbers.
- *   - Every function that can fail returns a gc_status and, if `error` is not NULL, leaves a
- *     sentence for people in it. After a failure nothing leaks and outputs mean nothing.
- *   - Weights are not copied: they stay the caller's, are read in place, and must outlive the
- *     network unchanged.
+ *   - Every function that can fail returns a gc_status and, if `error` is not NULL, writes one
+ *     sentence for the user into it. After a failure no memory is leaked and outputs are undefined.
+ *   - Weights are not copied: the network reads the caller's arrays in place. They must not change,
+ *     and must not be freed before the network.
  */
 #ifndef GRADCAM_H
 #define GRADCAM_H
@@ -27,7 +26,7 @@
 typedef enum gc_status {
     GC_OK = 0,
     GC_NO_MEMORY,    /* an allocation failed, or a size does not fit this machine */
-    GC_BAD_ARGUMENT, /* shapes that do not fit, numbers out of range */
+    GC_BAD_ARGUMENT, /* shapes that do not match, numbers out of range */
     GC_NOT_KEPT,     /* the tape holds no such activation */
     GC_INTERRUPTED   /* the caller's watch ended the call */
 } gc_status;
@@ -47,7 +46,7 @@ typedef struct gc_conv {
     size_t in_channels, out_channels;
     size_t kernel[2], stride[2], padding[2], dilation[2];
     size_t groups; /* weight is [out_channels][in_channels / groups][kernel 0][kernel 1] */
-    int exact;     /* never by Winograd's algorithm, whose rounding is coarser: a matrix product */
+    int exact;     /* never by Winograd's algorithm, whose rounding errors are larger */
 } gc_conv;
 
 typedef struct gc_pool {
@@ -56,14 +55,15 @@ typedef struct gc_pool {
     int include_pad; /* average pooling: padding counts in the divisor */
 } gc_pool;
 
-/* What a ReLU y = max(x, 0) passes back of the gradient g of its output:
+/* The gradient of the input of a ReLU y = max(x, 0), from the gradient g of its output:
  *   GC_GRADIENT   g * (x > 0)               the derivative
  *   GC_GUIDED     g * (x > 0) * (g > 0)     Springenberg et al. 2014
  *   GC_DECONVNET  g * (g > 0)               Zeiler & Fergus 2014 */
 typedef enum gc_rule { GC_GRADIENT, GC_GUIDED, GC_DECONVNET } gc_rule;
 
-/* How a linear layer's weights lie in memory. All arithmetic is in float32: the two types of 16
- * bits, IEEE's and the upper half of a float32, halve what is read and cost their rounding. */
+/* How the weights of a linear layer are stored. All arithmetic is in float32. The two types of 16
+ * bits, IEEE's half precision and the upper half of a float32, need half the memory and have larger
+ * rounding errors. */
 typedef enum gc_storage { GC_FLOAT32, GC_FLOAT16, GC_BFLOAT16 } gc_storage;
 
 typedef enum gc_resize_method { GC_HALF_PIXEL, GC_ALIGN_CORNERS, GC_NEAREST } gc_resize_method;
@@ -79,29 +79,29 @@ typedef enum gc_answer {
     GC_ASK_NO_MORE /* go on to the end */
 } gc_answer;
 
-/* What long calls ask, on the thread that made the call. A call ends within a few pieces of its
- * work after the answer GC_STOP, and leaves nothing behind. */
+/* The function that long calls call now and then, on the thread that made the call. After the
+ * answer GC_STOP, the call ends within a few pieces of its work, and all its memory is freed. */
 typedef struct gc_watch {
-    /* share: of the call's work that is done, 0 to 1, as far as is known. It may make other calls,
-     * with a watch of their own or with none. */
+    /* share: the share of the call's work that is done, 0 to 1, estimated. The function may make
+     * other calls, with a watch of their own or with none. */
     gc_answer (*ask)(void *argument, double share);
     void *argument;
-    double interval; /* seconds from one question to the next, at least */
-    /* The rest is the core's. */
+    double interval; /* the minimum number of seconds from one call of `ask` to the next */
+    /* The rest is for the core. */
     double asked, share;
     int closed;
     atomic_int stopped;
 } gc_watch;
 
-/* The calls that this thread makes from here to gc_watch_end, ask this watch (NULL: none). */
+/* All calls that this thread makes until gc_watch_end ask this watch (NULL: none). */
 void gc_watch_begin(gc_watch *watch);
-/* Whether it answered GC_STOP; then the outputs of the calls since gc_watch_begin mean nothing,
- * even of those that return no status. */
+/* Whether it answered GC_STOP. Then the outputs of all calls since gc_watch_begin are undefined,
+ * also of those that return no status. */
 int gc_watch_end(void);
 
 /* ---- Networks ------------------------------------------------------------------------- */
 
-/* A network with nothing but its input layer, number 0, a map of `channels` channels.
+/* A network with only its input layer, number 0, a map of `channels` channels.
  * The caller frees it with gc_network_free. GC_NO_MEMORY, GC_BAD_ARGUMENT (no channels). */
 gc_status gc_network_new(size_t channels, gc_network **network, gc_error *error);
 void gc_network_free(gc_network *network); /* NULL is fine */
@@ -110,16 +110,16 @@ void gc_network_free(gc_network *network); /* NULL is fine */
 size_t gc_network_size(const gc_network *network);
 size_t gc_network_channels(const gc_network *network);
 
-/* Each of the following appends a layer that reads from `input` and stores its number in
- * `*layer`. They check what can be known without a picture's size: GC_BAD_ARGUMENT where
- * numbers are out of range or the layer `input` does not exist, GC_NO_MEMORY. */
+/* Each of the following appends a layer that reads from `input` and stores its number in `*layer`.
+ * They check what does not depend on the size of a picture. GC_BAD_ARGUMENT if numbers are out of
+ * range or the layer `input` does not exist; GC_NO_MEMORY. */
 
 /* weight [out][in / groups][kh][kw]; bias [out] or NULL.
  * out size = floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1. */
 gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
                       const float *weight, const float *bias, size_t *layer, gc_error *error);
 /* y = W x + b for a vector x; weight [out][in], finite, in `storage`,
- * aligned to nothing; bias [out] or NULL. */
+ * of any alignment; bias [out] or NULL. */
 gc_status gc_add_linear(gc_network *network, size_t input, size_t in, size_t out,
                         gc_storage storage, const void *weight, const float *bias,
                         size_t *layer, gc_error *error);
@@ -147,36 +147,37 @@ gc_status gc_add_dropout(gc_network *network, size_t input, size_t *layer, gc_er
 /* Element-wise sum of two or more maps of one shape. */
 gc_status gc_add_sum(gc_network *network, const size_t *inputs, size_t count, size_t *layer,
                      gc_error *error);
-/* Maps of one height and width (or vectors) behind one another along the channels. */
+/* Maps of one height and width (or vectors), concatenated along the channels. */
 gc_status gc_add_concatenation(gc_network *network, const size_t *inputs, size_t count,
                                size_t *layer, gc_error *error);
 
 /* Shapes of all layers for pictures of height x width, into shapes[gc_network_size].
- * GC_BAD_ARGUMENT, naming the layer, where the picture is too small or shapes do not fit. */
+ * GC_BAD_ARGUMENT, naming the layer, if the picture is too small or shapes do not match. */
 gc_status gc_network_shapes(const gc_network *network, size_t height, size_t width,
                             gc_shape *shapes, gc_error *error);
-/* Shape of one layer; only the layers that feed it must fit. GC_BAD_ARGUMENT as above, or if
- * there is no such layer; GC_NO_MEMORY. */
+/* Shape of one layer; only the shapes of layers that feed it must match. GC_BAD_ARGUMENT as above,
+ * or if there is no such layer; GC_NO_MEMORY. */
 gc_status gc_network_shape(const gc_network *network, size_t layer, size_t height, size_t width,
                            gc_shape *shape, gc_error *error);
 
 /* ---- Transformed weights --------------------------------------------------------------- */
 
-/* 3x3 convolutions of stride 1 run on transformed weights, four times as large as the weights,
- * which a network makes at their first use (gc_network_pack_floats says which). They can also be
- * kept from one process to the next and lent: those of the forward direction, for the level that
- * is active. */
+/* 3x3 convolutions of stride 1 use transformed weights, four times as large as the weights, which a
+ * network computes at their first use (gc_network_pack_floats tells for which layers). Those of the
+ * forward direction, for the active level, can also be stored and lent to a network of another
+ * process. */
 
 /* Floats of a layer's transformed weights; 0 if it has none. */
 size_t gc_network_pack_floats(const gc_network *network, size_t layer);
-/* A number that is another one for other weights, shapes, and levels of another layout. */
+/* A number that differs for other weights, other shapes and levels with another layout. */
 uint64_t gc_network_pack_key(const gc_network *network, size_t layer);
-/* Make them in pack[floats], aligned to 64 bytes. GC_BAD_ARGUMENT (they are not as many). */
+/* Compute them into pack[floats], aligned to 64 bytes. GC_BAD_ARGUMENT (another number of floats).
+ * */
 gc_status gc_network_pack(const gc_network *network, size_t layer, size_t floats, float *pack,
                           gc_error *error);
-/* Let the network use the caller's, unless it has some. *taken: whether it does, and they must
- * outlive it unchanged. A sample is checked. GC_BAD_ARGUMENT (they are not this layer's),
- * GC_NO_MEMORY. */
+/* Let the network use pack[floats], unless it has computed its own. *taken: whether it uses them;
+ * then they must not change, and must not be freed before the network. A sample is checked.
+ * GC_BAD_ARGUMENT (not the transformed weights of this layer), GC_NO_MEMORY. */
 gc_status gc_network_lend_pack(const gc_network *network, size_t layer, size_t floats,
                                const float *pack, int *taken, gc_error *error);
 
@@ -189,7 +190,7 @@ gc_status gc_network_lend_pack(const gc_network *network, size_t layer, size_t f
  *   keep    one flag a layer: nonzero keeps its activation on the tape (NULL: none)
  *   until   the last layer that is needed; it is always kept. Only the layers that feed it,
  *           or feed a layer to be kept, are computed.
- *   record  nonzero: what gc_backward needs; 0: activations alone, a little faster
+ *   record  nonzero: record what gc_backward needs; 0: activations only, a little faster
  * The input is read during the call only. The caller frees *tape with gc_tape_free; the
  * network must outlive the tape. GC_NO_MEMORY; GC_BAD_ARGUMENT, also if `until` or a layer to be
  * kept is below `start`, or if a needed layer reads one that `start` neither is nor feeds. */
@@ -206,26 +207,27 @@ int gc_tape_kept(const gc_tape *tape, size_t layer);
 /* Copy a kept activation to out[batch][c][h][w] (or [batch][f]). GC_NOT_KEPT. */
 gc_status gc_tape_read(const gc_tape *tape, size_t layer, float *out, gc_error *error);
 
-/* Seconds that a layer took; 0 where it ran in the step of the layer before it. */
+/* Seconds that a layer took; 0 if it ran in the step of another layer. */
 double gc_tape_seconds(const gc_tape *tape, size_t layer);
 
 /* Gradients of sum_i seeds[s][n][i] * y[n][i], y the output of `layer`, for each s and n,
  * with respect to the outputs of `wanted[0 .. wanted_count)`.
  *   seeds       [sets][batch][shape of layer]
- *   rule        what every ReLU passes back
- *   gradients   gradients[w] is the caller's, [sets][batch][shape of wanted[w]]; zero where
- *               the layer wanted does not feed `layer`
- *   seconds     NULL, or [gc_network_size] to be written: what each layer took, 0 where it ran in
- *               the step of a layer behind it
+ *   rule        of every ReLU
+ *   gradients   gradients[w], [sets][batch][shape of wanted[w]], an array of the caller, is
+ *               written; zero if the layer wanted does not feed `layer`
+ *   seconds     NULL, or [gc_network_size] to be written: the time of each layer, 0 if it ran in
+ *               the step of another layer
  * Nothing below the lowest layers wanted is computed. GC_NO_MEMORY, GC_BAD_ARGUMENT (layers
  * that were not computed, a tape without records). */
 gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
                       gc_rule rule, const size_t *wanted, size_t wanted_count,
                       float *const *gradients, double *seconds, gc_error *error);
 
-/* The same gradient's mean over the positions of one layer wanted: the weights of Grad-CAM's
- * maps. Where a linear layer is all that reads `wanted`, but for poolings, it is had from sums
- * of that layer's weights, which are made at their first use, and no map's gradient is computed.
+/* The mean of the same gradient over the positions of one layer wanted: the weights of Grad-CAM's
+ * maps. If only pooling layers and a linear layer read `wanted`, it is computed from sums of the
+ * linear layer's weights, which are computed at their first use, and no gradient of a map is
+ * needed.
  *   means       [sets][batch][channels of wanted]
  * GC_NO_MEMORY and GC_BAD_ARGUMENT as gc_backward. */
 gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
@@ -238,11 +240,11 @@ void gc_channel_mean(size_t count, size_t positions, const float *maps, float *o
 /* out[n][p] = sum over c of weights[n][c] * maps[n][c][p]. */
 void gc_weighted_sum(size_t batch, size_t channels, size_t positions, const float *weights,
                      const float *maps, float *out);
-/* 1 if none of `count` floats, which need not be aligned, is NaN or infinite. */
+/* 1 if none of `count` floats, of any alignment, is NaN or infinite; else 0. */
 int gc_all_finite(size_t count, const void *values);
 /* Resize count planes maps[count][height][width] to out[count][out_height][out_width].
  * The maps cover region = (top, left, bottom, right) of the output, in output pixels (NULL:
- * all of it); pixels whose centres lie outside become 0.
+ * all of it); pixels whose centres are outside become 0.
  *   GC_HALF_PIXEL     bilinear, source = (pixel + 0.5) * scale - 0.5, clamped
  *   GC_ALIGN_CORNERS  bilinear, source = pixel * (size - 1) / (out size - 1)
  *   GC_NEAREST        the source pixel under the output pixel's centre
@@ -259,22 +261,23 @@ gc_status gc_resize(size_t count, size_t height, size_t width, const float *maps
 size_t gc_level_count(void);
 const char *gc_level_name(size_t index);
 const char *gc_level_active(void);
-/* Whether there is a level of that name: GC_OK, or GC_BAD_ARGUMENT, naming those there are. */
+/* GC_OK if there is a level of that name; else GC_BAD_ARGUMENT, with the names of all levels. */
 gc_status gc_level_find(const char *name, gc_error *error);
 /* Make a level active for all passes that begin later. GC_BAD_ARGUMENT as above. */
 gc_status gc_level_set(const char *name, gc_error *error);
 
-/* Description of the BLAS in use, for people. */
+/* Description of the BLAS in use, for the user. */
 const char *gc_blas_config(void);
-/* Threads that a pass may use: those set, else the environment variable GRADCAM_NUM_THREADS, else
- * the processors that the process may use, within the limits of its control groups. */
+/* The number of threads that a pass may use: the number set, else the environment variable
+ * GRADCAM_NUM_THREADS, else the number of processors that the process may use, within the limits of
+ * its control groups. */
 int gc_threads(void);
-void gc_set_threads(int threads); /* 1 to 256; what lies outside is taken as the nearest */
+void gc_set_threads(int threads); /* clamped to 1 .. 256 */
 
-/* What the machine can do at best, over `workers` threads (1 to 256), measured anew at each call,
- * in a fraction of a second. A time is worth stating as a share of these.
- *   peak        multiplications and additions a second, on registers, at the active level
- *   bandwidth   bytes a second read from memory; into *rate. GC_NO_MEMORY */
+/* The maximum speed of the machine with `workers` threads (1 to 256), measured at each call in a
+ * fraction of a second. Profiles state times as a share of these.
+ *   peak        multiplications and additions per second, on registers, at the active level
+ *   bandwidth   bytes per second read from memory, into *rate. GC_NO_MEMORY */
 double gc_measure_peak(size_t workers);
 gc_status gc_measure_bandwidth(size_t workers, double *rate, gc_error *error);
 

@@ -1,9 +1,9 @@
 /* arena.h: the working memory of one pass, in one block.
  *
  * A pass runs twice through the same code. In the planning run nothing is computed: each piece that
- * is taken gets the lowest place that is free from when it is taken until it is given back. Then the
- * arena allocates memory for all pieces, or the pass ends before it computes anything. In the real
- * run the pieces are taken in the same order, and get the places that were planned. */
+ * is taken gets the lowest place that is free from when it is taken until it is given back. Then
+ * the arena allocates memory for all pieces, or the pass ends before it computes anything. In the
+ * real run the pieces are taken in the same order, and get the places that were planned. */
 #ifndef GC_BASE_ARENA_H
 #define GC_BASE_ARENA_H
 
@@ -39,8 +39,8 @@ int gc_arena_allocate(gc_arena *arena, size_t besides);
 void gc_arena_restart(gc_arena *arena);
 void gc_arena_end(gc_arena *arena);
 
-/* A piece, aligned to GC_ALIGNMENT; never NULL. In the planning run it is an address that identifies
- * the piece, and must not be read or written. */
+/* A piece, aligned to GC_ALIGNMENT; never NULL. In the planning run it is an address that
+ * identifies the piece, and must not be read or written. */
 void *gc_arena_take(gc_arena *arena, size_t bytes);
 void gc_arena_give(gc_arena *arena, const void *piece); /* NULL is fine */
 

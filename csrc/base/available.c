@@ -1,5 +1,5 @@
-/* available.c: what Linux says of its memory. It gives more than it has, and kills who uses it; so
- * whoever wants much must ask before. */
+/* available.c: the memory that is available on Linux. Linux overcommits memory and may kill a
+ * process that touches it, so large allocations check this first. */
 #include "base/available.h"
 
 #include <inttypes.h>
@@ -31,10 +31,10 @@ static int sum_of_lines(const char *path, int count, const char *const *names, u
     return found;
 }
 
-/* Version 1 has no word for none, but a number that no machine reaches. */
+/* Version 1 states no limit as a number that no machine reaches. */
 static const int64_t NONE_FROM = INT64_C(1) << 60;
 
-/* What one group's limit leaves: version 1 counts the groups below in under names of their own. */
+/* The memory that one group's limit leaves. In version 1, other names include the groups below. */
 static uint64_t left_in_group(const char *folder)
 {
     static const char *const caches[2][2] = {{"inactive_file", "active_file"},
@@ -52,9 +52,9 @@ static uint64_t left_in_group(const char *folder)
     uint64_t cached;
     snprintf(path, sizeof path, "%s/memory.stat", folder);
     sum_of_lines(path, 2, caches[is_version_1], &cached);
-    const uint64_t most = (uint64_t)limit[0], taken = (uint64_t)used[0];
+    const uint64_t maximum = (uint64_t)limit[0], taken = (uint64_t)used[0];
     const uint64_t fixed = taken > cached ? taken - cached : 0;
-    return most > fixed ? most - fixed : 0;
+    return maximum > fixed ? maximum - fixed : 0;
 }
 
 uint64_t gc_available_memory(const char *root)
@@ -65,6 +65,6 @@ uint64_t gc_available_memory(const char *root)
     snprintf(path, sizeof path, "%s/proc/meminfo", root);
     const uint64_t machine =
         sum_of_lines(path, 1, &name, &kilobytes) ? kilobytes * 1024 : UINT64_MAX;
-    const uint64_t groups = gc_cgroup_least(root, "memory", left_in_group);
+    const uint64_t groups = gc_cgroup_minimum(root, "memory", left_in_group);
     return groups < machine ? groups : machine;
 }

@@ -19,20 +19,20 @@ int gc_cgroup_numbers(const char *folder, const char *name, int64_t numbers[2])
     return count > 0 ? count : 0; /* "max": none */
 }
 
-/* The least of a group and those above it. In a container the path may be the host's, whose
+/* The minimum of a group and those above it. In a container the path may be the host's, whose
  * files are not there; what is mounted at the top is then the container's own group. */
-static uint64_t least_of_branch(const char *root, const char *mount, char *group,
+static uint64_t minimum_of_branch(const char *root, const char *mount, char *group,
                                 gc_cgroup_reader *read)
 {
     char folder[2 * PATH_ROOM];
-    uint64_t least = GC_NO_LIMIT;
+    uint64_t minimum = GC_NO_LIMIT;
     for (;;) {
         snprintf(folder, sizeof folder, "%s%s%s", root, mount, group);
         const uint64_t limit = read(folder);
-        least = limit < least ? limit : least;
+        minimum = limit < minimum ? limit : minimum;
         char *parent = strrchr(group, '/');
         if (parent == NULL)
-            return least;
+            return minimum;
         *parent = '\0';
     }
 }
@@ -50,13 +50,13 @@ static int is_among(const char *name, const char *names)
     }
 }
 
-uint64_t gc_cgroup_least(const char *root, const char *controller, gc_cgroup_reader *read)
+uint64_t gc_cgroup_minimum(const char *root, const char *controller, gc_cgroup_reader *read)
 {
     char line[PATH_ROOM], path[PATH_ROOM], mount[64] = "/sys/fs/cgroup";
     const size_t top = strlen(mount);
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
     FILE *file = fopen(path, "r");
-    uint64_t least = GC_NO_LIMIT;
+    uint64_t minimum = GC_NO_LIMIT;
     /* A line is number:controllers:path; version 2 has one, 0::path. */
     while (file != NULL && fgets(line, sizeof line, file) != NULL) {
         line[strcspn(line, "\n")] = '\0';
@@ -70,10 +70,10 @@ uint64_t gc_cgroup_least(const char *root, const char *controller, gc_cgroup_rea
             continue;
         snprintf(mount + top, sizeof mount - top, "%s%s", is_version_2 ? "" : "/",
                  is_version_2 ? "" : controller);
-        const uint64_t limit = least_of_branch(root, mount, group, read);
-        least = limit < least ? limit : least;
+        const uint64_t limit = minimum_of_branch(root, mount, group, read);
+        minimum = limit < minimum ? limit : minimum;
     }
     if (file != NULL)
         fclose(file);
-    return least;
+    return minimum;
 }

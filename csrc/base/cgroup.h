@@ -6,13 +6,13 @@
 
 #define GC_NO_LIMIT UINT64_MAX
 
-/* What a group's files, which lie in `folder`, allow; GC_NO_LIMIT where they say nothing. */
+/* What a group's files, in `folder`, allow; GC_NO_LIMIT if they state no limit. */
 typedef uint64_t gc_cgroup_reader(const char *folder);
 
-/* The least that `read` finds for the process's groups and those above them, in version 2 and in
+/* The minimum that `read` finds for the process's groups and those above them, in version 2 and in
  * version 1's groups of `controller`. `root` goes before the paths that are read: "" but in
  * tests. */
-uint64_t gc_cgroup_least(const char *root, const char *controller, gc_cgroup_reader *read);
+uint64_t gc_cgroup_minimum(const char *root, const char *controller, gc_cgroup_reader *read);
 
 /* Up to two numbers from the start of the file folder/name; how many were read. */
 int gc_cgroup_numbers(const char *folder, const char *name, int64_t numbers[2]);

@@ -1,12 +1,11 @@
-/* memory.c: allocation. Large blocks are kept when they are freed, and given out again.
+/* memory.c: allocation, with a cache of large freed blocks.
  *
- * A pass allocates the same few large blocks as the one before it. From the system they come as
- * fresh pages, each zeroed at its first touch, which for VGG-16 costs a good part of a
- * forward pass. So blocks of LARGE bytes and more go to a shelf when they are freed, as long as all
- * that lies there is at most SHELF_BYTES.
+ * A pass allocates the same few large blocks as the one before it. The system's pages are
+ * new and each is zeroed at its first touch, which for VGG-16 takes a large part of a forward pass.
+ * So blocks of LARGE bytes and more are cached when they are freed, up to CACHE_BYTES in all.
  *
- * Linux gives more memory than there is, and kills who writes to it; so before a block of ASK_FROM
- * bytes or more comes from the system, the system is asked what it has. */
+ * Linux overcommits memory and may kill a process that touches it. So before a block of ASK_FROM
+ * bytes or more is taken from the system, the available memory is checked. */
 #define _POSIX_C_SOURCE 200112L /* posix_memalign: aligned_alloc needs a newer macOS */
 #if defined(__linux__)
 #define _DEFAULT_SOURCE /* madvise */
@@ -27,10 +26,10 @@
 #include "base/available.h"
 #include "base/threads.h"
 
-enum { LARGE = 1 << 18, HUGE_PAGE = 1 << 21, SHELF_PLACES = 64 };
-static const size_t SHELF_BYTES = (size_t)512 << 20;
+enum { LARGE = 1 << 18, HUGE_PAGE = 1 << 21, CACHE_PLACES = 64 };
+static const size_t CACHE_BYTES = (size_t)512 << 20;
 static const size_t ASK_FROM = (size_t)32 << 20;
-static const size_t RESERVE = (size_t)32 << 20; /* that is left to others, and to small blocks */
+static const size_t RESERVE = (size_t)32 << 20; /* for other processes and small blocks */
 
 /* Before every block, an alignment long, so that the block is aligned as well. */
 typedef union header {
@@ -44,46 +43,46 @@ static _Atomic uint64_t pretended = UINT64_MAX;
 
 /* Guarded by GC_LOCK_MEMORY. */
 static struct {
-    header *blocks[SHELF_PLACES]; /* the oldest first */
+    header *blocks[CACHE_PLACES]; /* the oldest first */
     size_t count, bytes;
-} shelf;
+} cache;
 
-/* The smallest block on the shelf that holds `bytes` and wastes at most a quarter; or NULL. */
-static header *take_from_shelf(size_t bytes)
+/* The smallest block in the cache that holds `bytes` and wastes at most a quarter; or NULL. */
+static header *take_from_cache(size_t bytes)
 {
-    size_t best = SHELF_PLACES;
+    size_t best = CACHE_PLACES;
     gc_lock(GC_LOCK_MEMORY);
-    for (size_t i = 0; i < shelf.count; i++) {
-        const size_t size = shelf.blocks[i]->bytes;
+    for (size_t i = 0; i < cache.count; i++) {
+        const size_t size = cache.blocks[i]->bytes;
         if (size >= bytes && size - bytes <= size / 4
-            && (best == SHELF_PLACES || size < shelf.blocks[best]->bytes))
+            && (best == CACHE_PLACES || size < cache.blocks[best]->bytes))
             best = i;
     }
     header *found = NULL;
-    if (best < SHELF_PLACES) {
-        found = shelf.blocks[best];
-        shelf.bytes -= found->bytes;
-        shelf.count--;
-        memmove(shelf.blocks + best, shelf.blocks + best + 1,
-                (shelf.count - best) * sizeof *shelf.blocks);
+    if (best < CACHE_PLACES) {
+        found = cache.blocks[best];
+        cache.bytes -= found->bytes;
+        cache.count--;
+        memmove(cache.blocks + best, cache.blocks + best + 1,
+                (cache.count - best) * sizeof *cache.blocks);
     }
     gc_unlock(GC_LOCK_MEMORY);
     return found;
 }
 
-/* Put a block on the shelf, in place of the oldest ones if need be; 0 if it is too large. */
-static int put_on_shelf(header *block)
+/* Put a block in the cache, and free the oldest ones if necessary; 0 if it is too large. */
+static int put_in_cache(header *block)
 {
-    if (block->bytes > SHELF_BYTES)
+    if (block->bytes > CACHE_BYTES)
         return 0;
     gc_lock(GC_LOCK_MEMORY);
-    while (shelf.count == SHELF_PLACES || shelf.bytes + block->bytes > SHELF_BYTES) {
-        shelf.bytes -= shelf.blocks[0]->bytes;
-        free(shelf.blocks[0]);
-        memmove(shelf.blocks, shelf.blocks + 1, --shelf.count * sizeof *shelf.blocks);
+    while (cache.count == CACHE_PLACES || cache.bytes + block->bytes > CACHE_BYTES) {
+        cache.bytes -= cache.blocks[0]->bytes;
+        free(cache.blocks[0]);
+        memmove(cache.blocks, cache.blocks + 1, --cache.count * sizeof *cache.blocks);
     }
-    shelf.blocks[shelf.count++] = block;
-    shelf.bytes += block->bytes;
+    cache.blocks[cache.count++] = block;
+    cache.bytes += block->bytes;
     gc_unlock(GC_LOCK_MEMORY);
     return 1;
 }
@@ -91,20 +90,20 @@ static int put_on_shelf(header *block)
 void gc_release_memory(void)
 {
     gc_lock(GC_LOCK_MEMORY);
-    for (size_t i = 0; i < shelf.count; i++)
-        free(shelf.blocks[i]);
-    shelf.count = shelf.bytes = 0;
+    for (size_t i = 0; i < cache.count; i++)
+        free(cache.blocks[i]);
+    cache.count = cache.bytes = 0;
     gc_unlock(GC_LOCK_MEMORY);
 #if defined(__GLIBC__)
-    malloc_trim(0); /* it has a shelf of its own */
+    malloc_trim(0); /* glibc caches freed blocks too */
 #endif
 }
 
 uint64_t gc_spare_memory(void)
 {
-    const uint64_t available = gc_available_memory(""), most = atomic_load(&pretended);
-    const uint64_t least = available < most ? available : most;
-    return least == UINT64_MAX ? least : least > RESERVE ? least - RESERVE : 0;
+    const uint64_t available = gc_available_memory(""), pretence = atomic_load(&pretended);
+    const uint64_t spare = available < pretence ? available : pretence;
+    return spare == UINT64_MAX ? spare : spare > RESERVE ? spare - RESERVE : 0;
 }
 
 int gc_has_memory(size_t bytes)
@@ -115,8 +114,8 @@ int gc_has_memory(size_t bytes)
     return bytes <= gc_spare_memory();
 }
 
-/* A large block on huge pages, where the system has them: fewer faults at its first touch, and
- * fewer misses of the table of pages when weights stream through. */
+/* Large blocks use huge pages if the system has them: fewer page faults at the first touch, and
+ * fewer misses of the translation buffer when weights are read. */
 static void *from_system(size_t bytes)
 {
     void *block;
@@ -134,7 +133,7 @@ void *gc_alloc(size_t bytes)
 {
     if (successes_left == 0 || bytes > SIZE_MAX - sizeof(header))
         return NULL;
-    void *block = bytes >= LARGE ? take_from_shelf(bytes) : NULL;
+    void *block = bytes >= LARGE ? take_from_cache(bytes) : NULL;
     if (block == NULL && gc_has_memory(bytes)) {
         block = from_system(sizeof(header) + bytes);
         if (block != NULL)
@@ -163,7 +162,7 @@ void gc_free(void *memory)
         return;
     header *block = (header *)memory - 1;
     atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
-    if (block->bytes < LARGE || !put_on_shelf(block))
+    if (block->bytes < LARGE || !put_in_cache(block))
         free(block);
 }
 

@@ -9,31 +9,30 @@
 
 #define GC_ALIGNMENT 64
 
-/* `bytes` of uninitialised memory, or NULL, also where the system would promise what it does not
- * have; 0 bytes give a block that may be freed. */
+/* `bytes` of uninitialised memory; NULL if there is too little, even if the system would
+ * overcommit. A block of 0 bytes can be freed too. */
 void *gc_alloc(size_t bytes);
 /* The same, `count` blocks of `size` bytes in one, all zero. */
 void *gc_alloc_zeroed(size_t count, size_t size);
 void gc_free(void *block); /* NULL is fine */
 
-/* Give back to the system what freed blocks are kept for reuse: at most 512 MB. */
+/* Free the cache of freed blocks, at most 512 MB. */
 void gc_release_memory(void);
 
-/* Bytes that this process can still take, a small reserve left; UINT64_MAX where that cannot be
- * known. */
+/* Bytes that this process can still take, less a small reserve; UINT64_MAX if unknown. */
 uint64_t gc_spare_memory(void);
 
-/* Whether there are `bytes` to spare, if need be after gc_release_memory. Few bytes there always
- * are. For blocks that are not written one by one as they are allocated: only their sum tells. */
+/* Whether `bytes` can be taken, if necessary after gc_release_memory; always true for few bytes.
+ * For several blocks that are allocated before any is written, ask for their sum. */
 int gc_has_memory(size_t bytes);
 
-/* *out = a * b; returns 0, leaving *out alone, where size_t cannot hold it. */
+/* *out = a * b; returns 0, leaving *out unchanged, if size_t cannot hold it. */
 int gc_multiply(size_t a, size_t b, size_t *out);
 
 /* For tests of what happens when memory runs out: let the next `successes` allocations of
  * this thread succeed and all later ones fail; a negative number ends that. */
 void gc_alloc_fail_after(long successes);
-/* As if no more than `bytes` were available, to all threads; UINT64_MAX ends that. */
+/* For tests: as if no more than `bytes` were available, in all threads; UINT64_MAX ends that. */
 void gc_pretend_memory(uint64_t bytes);
 /* Blocks that are allocated and not yet freed, over all threads. */
 long gc_alloc_live(void);

@@ -33,7 +33,7 @@ void gc_forget_processors(void)
 void gc_spread_thread(void)
 {
     if (is_noted)
-        sched_setaffinity(0, sizeof noted, &noted); /* if refused, it stays where it is */
+        sched_setaffinity(0, sizeof noted, &noted); /* may be refused */
 }
 
 static int count_noted(void)
@@ -87,6 +87,6 @@ static uint64_t limit_of_group(const char *folder)
 
 int gc_cgroup_limit(const char *root)
 {
-    const uint64_t least = gc_cgroup_least(root, "cpu", limit_of_group);
-    return least < INT_MAX ? (int)least : INT_MAX;
+    const uint64_t minimum = gc_cgroup_minimum(root, "cpu", limit_of_group);
+    return minimum < INT_MAX ? (int)minimum : INT_MAX;
 }

@@ -9,13 +9,13 @@ void gc_note_processors(void);
 /* In the child of a fork, whose only thread may be bound to others. */
 void gc_forget_processors(void);
 
-/* Let the calling thread run on those noted, wherever the thread that started it is bound. */
+/* Let the calling thread run on those noted, even if the thread that started it is bound to one. */
 void gc_spread_thread(void);
 
 /* How many were noted, within the limits of the control groups; at least 1. */
 int gc_processors(void);
 
-/* The least limit of the process's control groups, rounded up to whole processors; INT_MAX where
+/* The minimum limit of the process's control groups, rounded up to whole processors; INT_MAX where
  * there is none. `root` goes before the paths that are read: "" but in tests. */
 int gc_cgroup_limit(const char *root);
 

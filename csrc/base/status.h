@@ -6,7 +6,7 @@
 
 #include "gradcam.h"
 
-/* Write the printf-style sentence to `error` (NULL: nowhere) and return `status`, so that a
+/* Write the printf-style sentence to `error` (may be NULL) and return `status`, so that a
  * check reads `return gc_fail(error, GC_BAD_ARGUMENT, "...")`. Over-long text is cut. */
 gc_status gc_fail(gc_error *error, gc_status status, const char *format, ...);
 

@@ -1,8 +1,8 @@
-/* threads.c: the pool. Workers are started when they are first needed and then wait; they take
- * parts from one counter until it runs out.
+/* threads.c: the pool. Workers are started when they are first needed and then wait for work; they
+ * take the numbers of parts from one counter until all parts are taken.
  *
- * A fork copies the calling thread alone: the child starts with no workers, and makes its own
- * when it needs them. */
+ * A fork copies the calling thread alone: the child has no workers, and starts its own when it
+ * needs them. */
 #define _POSIX_C_SOURCE 200809L /* sigset_t, recursive mutexes */
 #include "base/threads.h"
 
@@ -16,7 +16,7 @@
 #include "base/watch.h"
 #include "gradcam.h"
 
-enum { MOST_THREADS = 256 };
+enum { MAX_THREADS = 256 };
 
 static struct {
     pthread_mutex_t busy;    /* held by the caller whose work is running */
@@ -65,10 +65,9 @@ static void start_anew(void)
     pthread_cond_init(&pool.done, NULL);
 }
 
-/* The kept blocks of memory go on in the child, so no one may be changing them meanwhile; and a
- * product that is running is waited for, so that the child finds OpenBLAS as others left it, not
- * on the one thread that it is given here. The weights' lock guards nothing that a child could
- * find half done. */
+/* The child inherits the cache of memory, so no thread may be changing it; and a product that runs
+ * is waited for, so that the child does not inherit OpenBLAS limited to one thread. The weights'
+ * lock guards nothing that could be incomplete in a child. */
 static void before_fork(void)
 {
     pthread_mutex_lock(&locks[GC_LOCK_BLAS]);
@@ -99,7 +98,7 @@ void gc_lock(gc_lock_name name)
     pthread_mutex_lock(&locks[name]);
 }
 
-/* Wait for a lock, but not for long; whether it was taken. */
+/* Wait for a lock for a short time; whether it was taken. */
 static int wait_for(pthread_mutex_t *lock)
 {
 #if defined(__APPLE__) /* which has no pthread_mutex_timedlock */
@@ -135,11 +134,11 @@ void gc_unlock(gc_lock_name name)
 
 static int clamp_threads(long threads)
 {
-    return threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : (int)threads;
+    return threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : (int)threads;
 }
 
-/* Workers may use the processors of the process as they are when their number is decided, even if
- * the thread that starts them has been bound to one since. */
+/* Workers may use the processors that the process may use when the number of threads is decided,
+ * even if the thread that starts them has been bound to one of them since. */
 static void note_processors(void)
 {
     prepare_for_fork();
@@ -208,8 +207,8 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* Start workers up to number `wanted`, as far as the system lets. Called with the mutex. Signals
- * are the application's affair: workers take none but those of their own faults. */
+/* Start workers up to number `wanted`, or fewer if the system refuses. Called with the mutex.
+ * Workers block all signals but those of their own faults: signals are for the application. */
 static void start_workers(size_t wanted)
 {
     if (pool.started >= wanted)
@@ -262,8 +261,8 @@ void gc_parallel(size_t workers, size_t parts, gc_part run, void *work)
 
     take_parts(run, work, parts, 0);
 
-    /* All parts are taken, or no more are to be: wait for those that others have begun, but for no
-     * one to wake up. */
+    /* All parts are taken, or the call is to end: wait for parts that workers have begun, but not
+     * for workers to wake up. */
     pthread_mutex_lock(&pool.mutex);
     pool.open = 0;
     while (pool.running > 0)

@@ -1,8 +1,8 @@
 /* threads.h: a pool of threads that share out the parts of one piece of work.
  *
  * Each part writes what no other does. Parts are cut by sizes alone, or else where a value has the
- * same sums, in the same order, in a part of any size: results are the same bits whatever the number
- * of threads. */
+ * same sums, in the same order, in a part of any size: results are the same bits whatever the
+ * number of threads. */
 #ifndef GC_BASE_THREADS_H
 #define GC_BASE_THREADS_H
 
@@ -14,10 +14,10 @@ typedef void (*gc_part)(void *work, size_t part, size_t worker);
 
 /* Run parts 0 .. parts - 1 on at most `workers` threads and return when all are done, or, if the
  * call is to end early (base/watch.h), when none is running. The calling thread is worker 0. While
- * the pool is busy with another caller's work, this one's runs on its own thread alone. */
+ * the pool is busy with another call, all parts run on the calling thread. */
 void gc_parallel(size_t workers, size_t parts, gc_part run, void *work);
 
-/* The locks of the core. A child process finds them open, whoever held them in its parent. */
+/* The locks of the core. In a child process they are unlocked, even if the parent held them. */
 typedef enum gc_lock_name {
     GC_LOCK_BLAS,    /* OpenBLAS and its count of threads */
     GC_LOCK_WEIGHTS, /* making transformed weights at their first use */

@@ -35,8 +35,8 @@ GC_INLINE gc_vec gc_relu_back(gc_vec g, gc_rule rule, const uint8_t *bits)
     return rule == GC_DECONVNET ? g : gc_keep(gc_load_bits(bits), g);
 }
 
-/* The maximum of a window of a and b above c and d, the first of equal ones; and its position in two
- * masks: whether it is on the right, and whether it is below (positions NULL: not recorded). */
+/* The maximum of a window of a and b above c and d, the first of equal ones; and its position in
+ * two masks: whether it is on the right, and whether it is below (positions NULL: not recorded). */
 GC_INLINE gc_vec gc_largest(gc_vec a, gc_vec b, gc_vec c, gc_vec d, uint8_t *positions)
 {
     const gc_mask take_b = gc_takes(b, a);

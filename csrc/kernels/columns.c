@@ -1,7 +1,7 @@
 /* columns.c: im2col and its transpose, col2im.
  *
- * A convolution is a matrix product once every patch that the kernel meets stands in a
- * column (Chellapilla et al. 2006):
+ * A convolution is a matrix product if every patch under the kernel is copied to a column
+ * (Chellapilla et al. 2006):
  *
  *     y[k][p] = sum over r = (c, ky, kx) of w[k][r] * columns[r][p]
  *     columns[r][p] = x[c][oy * stride + ky * dilation - padding][ox * ... + kx * ...]
@@ -12,8 +12,8 @@
 
 #include "kernels/level.h"
 
-/* Where one kernel row or column meets an axis: output o meets input o * stride + shift;
- * the outputs [begin, end) meet it inside. */
+/* One kernel row or column along an axis: output o reads input o * stride + shift, which is inside
+ * the map for the outputs [begin, end). */
 typedef struct axis {
     ptrdiff_t stride, shift;
     size_t begin, end;

@@ -11,7 +11,7 @@
  * The order in which a vector's products are summed depends on the layer's sizes alone, not on how
  * many vectors there are: forward in lanes over a block of columns, then the lanes, then the
  * blocks; backward over the rows, where leaving out a zero changes nothing. Weights need not be
- * aligned, not even to a float: they lie where the caller, or a mapped file, has them. */
+ * aligned, not even to a float: they may be in a mapped file. */
 #include <string.h>
 
 #include "kernels/level.h"
@@ -25,7 +25,7 @@ enum {
     COLUMNS = 2048,     /* whose products are summed before those of the next */
     AHEAD = 1024,       /* weights that are fetched before their turn */
     STRIDE = 1024 + 16, /* columns of a tile; not a power of two */
-    MOST_ROWS = 1024,   /* of a tile */
+    MAX_ROWS = 1024,   /* of a tile */
     FEW_ROWS = 32       /* that stay in the cache while several tiles use them */
 };
 
@@ -191,7 +191,7 @@ typedef struct tile {
     const float *dy;
     const void *w; /* [out][in], from the first column on */
     size_t count;  /* rows of which some vector's factor is not zero */
-    size_t rows[MOST_ROWS + 2 * ROWS]; /* their numbers, and some that stand in at the end */
+    size_t rows[MAX_ROWS + 2 * ROWS]; /* their numbers, and some that stand in at the end */
     _Alignas(64) float dx[VECTORS * STRIDE]; /* [vectors][STRIDE] */
 } tile;
 
@@ -303,7 +303,7 @@ GC_INLINE void add_groups(const gc_dense *d, gc_storage storage, tile *t, size_t
                           const void *w, const float *dy, float *dx)
 {
     const int single = d->batch == 1 && d->sets <= VECTORS;
-    const size_t rows = single ? MOST_ROWS : FEW_ROWS;
+    const size_t rows = single ? MAX_ROWS : FEW_ROWS;
     t->w = weight_at(storage, w, first);
     t->dy_stride = d->stride * d->out;
     for (size_t r = 0; r < d->out; r += rows)
@@ -320,8 +320,8 @@ GC_INLINE void add_groups(const gc_dense *d, gc_storage storage, tile *t, size_t
 GC_INLINE void backward(const gc_dense *d, gc_storage storage, size_t first, size_t columns,
                         const void *w, const float *dy, float *dx)
 {
-    const size_t most = d->sets == 1 ? VECTORS * STRIDE : STRIDE;
-    const size_t pieces = (columns + most - 1) / most;
+    const size_t maximum = d->sets == 1 ? VECTORS * STRIDE : STRIDE;
+    const size_t pieces = (columns + maximum - 1) / maximum;
     const size_t piece = (columns / pieces + GC_WIDTH - 1) / GC_WIDTH * GC_WIDTH;
     tile t;
     for (size_t c = 0; c < columns; c += piece) {

@@ -94,14 +94,14 @@ static inline size_t gc_group_size(const gc_tiles *t, size_t group)
     return t->share + (group < t->larger);
 }
 
-/* What becomes of a convolution's tiles, forward or backward: where they go, and the records of
- * the ReLU and pooling layers that run in the same step. Bits lie [image][block][y][x], each
- * vector's from a whole byte on; positions [image][block][y][x][right, below], likewise. */
+/* The output of a convolution's tiles, forward or backward: the maps, and the records of the fused
+ * ReLU and pooling layers. Bits are [image][block][y][x], those of each vector from a whole byte
+ * on; positions [image][block][y][x][right, below], likewise. */
 typedef struct gc_finish {
     gc_blocked out;
     float *maps;
     const float *bias;  /* forward: [2 W out_pairs] */
-    uint8_t *bits;      /* of the ReLU: forward written, or NULL; backward read */
+    uint8_t *bits;      /* of the ReLU: forward written (NULL: not recorded); backward read */
     uint8_t *positions; /* of the maxima among the 2x2 windows; likewise */
     size_t recorded;    /* backward: image i belongs to image i % recorded of the records */
     gc_rule rule;       /* backward: of the ReLU */

@@ -1,7 +1,7 @@
 /* level.h: the names of kernels in the level that is being compiled.
  *
- * The build compiles each kernel source once for each level of levels.h, with that level's flags and
- * with GC_LEVEL defined as its name: GC_KERNEL(resize) is gc_resize_avx2 in level avx2.
+ * The build compiles each kernel source once for each level of levels.h, with that level's flags
+ * and with GC_LEVEL defined as its name: GC_KERNEL(resize) is gc_resize_avx2 in level avx2.
  * GC_LEVEL_WIDTH is the number of floats in a vector of the level. */
 #ifndef GC_KERNELS_LEVEL_H
 #define GC_KERNELS_LEVEL_H

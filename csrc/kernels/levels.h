@@ -1,11 +1,12 @@
-/* levels.h: the list of the levels for which the kernels are compiled, slowest first. A machine that
- * runs a level also runs those before it.
+/* levels.h: the levels for which the kernels are compiled, slowest first. A machine that runs a
+ * level also runs those before it.
  *
  *     GC_LEVEL_ENTRY(architecture, name, floats in a vector, compiler flags)
  *
- * dispatch.c includes it with GC_LEVEL_ENTRY defined; setup.py and tests/c/Makefile read it line by
- * line, so each entry is one line. -march is set because CFLAGS may select a higher one. Compilers
- * need no flag for NEON; vec.h does. `other` is every other architecture. */
+ * dispatch.c includes it with GC_LEVEL_ENTRY defined, and has a function runs_<name> for each level.
+ * setup.py and tests/c/Makefile read it line by line, so each entry is one line. -march is set
+ * because CFLAGS may select a higher architecture. Compilers need no flag for NEON; vec.h does.
+ * `other` is every other architecture. */
 GC_LEVEL_ENTRY(x86_64, baseline, 4, "-march=x86-64")
 GC_LEVEL_ENTRY(x86_64, avx2, 8, "-march=x86-64 -mavx2 -mfma -mf16c")
 GC_LEVEL_ENTRY(x86_64, avx512, 16, "-march=x86-64 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512")

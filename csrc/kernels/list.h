@@ -139,8 +139,8 @@ GC_KERNEL_ENTRY(winograd_mask, (const gc_winograd *winograd, size_t first, size_
 GC_KERNEL_ENTRY(winograd_unpool, (const gc_winograd *winograd, size_t first, size_t count,
                                   size_t pair, const float *m, const gc_finish *finish))
 
-/* u[xi * plane + c * 2W + k], the transformed kernels of `channels` input channels and the outputs k
- * of a block; 0 if the block has no such output. u and its planes are aligned to a vector. */
+/* u[xi * plane + c * 2W + k], the transformed kernels of `channels` input channels and the outputs
+ * k of a block; 0 if the block has no such output. u and its planes are aligned to a vector. */
 GC_KERNEL_ENTRY(winograd_weights, (const gc_winograd_kernels *kernels, size_t channels,
                                    const float *weight, size_t plane, float *u))
 

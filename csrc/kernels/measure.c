@@ -1,5 +1,5 @@
-/* measure.c: the two things that limit every other kernel, arithmetic and reading, and nothing
- * else, so that a time can be stated as a share of what the machine can do. */
+/* measure.c: arithmetic alone and reading alone, the limits of all other kernels, so that a time
+ * can be stated as a share of the maximum speed of the machine. */
 #include "kernels/level.h"
 #include "kernels/vec.h"
 

@@ -1,7 +1,7 @@
 /* pool.c: max and average pooling of one plane.
  *
  * Output (i, j) covers the input rows rows[i] and columns columns[j]; how these spans follow
- * from kernel, stride, padding or a fixed output size is the layer's business. */
+ * from kernel, stride, padding or a fixed output size is computed in layers/pool.c. */
 #include "kernels/level.h"
 
 /* Whether `value` takes the place of `best`: greater, or the first NaN. Without a branch. */
@@ -10,7 +10,7 @@ static int takes(float value, float best)
     return !(value <= best) & (best == best);
 }
 
-/* Offset of the largest value of a window; the first of equals, and NaN before all. */
+/* Offset of the maximum of a window: the first of equal values; NaN is larger than all numbers. */
 static uint32_t largest(const gc_pool_plane *plane, gc_span rows, gc_span columns,
                         const float *x)
 {

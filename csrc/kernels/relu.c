@@ -1,12 +1,12 @@
-/* relu.c: y = max(x, 0), with one bit a unit for the way back, and the bias before it.
+/* relu.c: y = max(x, 0), with one bit per value for the backward pass, and the bias before it.
  *
- * The way back needs nothing of x but whether it was positive. Under the three rules
+ * The backward pass needs to know whether x was positive. Under the three rules
  *
  *     gradient   dx = dy [x > 0]
  *     guided     dx = dy [x > 0] [dy > 0]      Springenberg et al. 2014
  *     deconvnet  dx = dy [dy > 0]              Zeiler & Fergus 2014
  *
- * Bit p % 8 of byte p / 8 is unit p; the bits behind the last unit are zero. A NaN is not
+ * Bit p % 8 of byte p / 8 is value p; the bits after the last value are zero. A NaN is not
  * positive: its bit is 0, but it is passed on forward. */
 #include "kernels/level.h"
 #include "kernels/vec.h"

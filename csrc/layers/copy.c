@@ -29,7 +29,7 @@ static void copy_part(void *argument, size_t part, size_t worker)
         c->kernels->accumulate(count, c->inputs[i] + first, to);
 }
 
-static void run(gc_engine engine, copying c)
+static void share_out(gc_engine engine, copying c)
 {
     c.kernels = engine.kernels;
     gc_parallel(engine.workers, gc_divide_up(c.count, PART), copy_part, &c);
@@ -37,23 +37,23 @@ static void run(gc_engine engine, copying c)
 
 void gc_copy_floats(gc_engine engine, size_t count, const float *from, float *to)
 {
-    run(engine, (copying){.count = count, .input_count = 1, .inputs = &from, .to = to});
+    share_out(engine, (copying){.count = count, .input_count = 1, .inputs = &from, .to = to});
 }
 
 void gc_zero_floats(gc_engine engine, size_t count, float *to)
 {
-    run(engine, (copying){.count = count, .to = to});
+    share_out(engine, (copying){.count = count, .to = to});
 }
 
 void gc_accumulate_floats(gc_engine engine, size_t count, const float *x, float *y)
 {
-    run(engine, (copying){.count = count, .input_count = 1, .accumulates = 1, .inputs = &x,
-                          .to = y});
+    share_out(engine, (copying){.count = count, .input_count = 1, .accumulates = 1, .inputs = &x,
+                                .to = y});
 }
 
 void gc_add_floats(gc_engine engine, size_t count, size_t input_count,
                    const float *const *inputs, float *y)
 {
-    run(engine,
+    share_out(engine,
         (copying){.count = count, .input_count = input_count, .inputs = inputs, .to = y});
 }

@@ -1,13 +1,13 @@
 /* direct.c: running the kernels of kernels/direct.c over maps, in parallel.
  *
- * A thread takes a strip of rows. Forward it copies the input rows of its strip, with the padding
- * around them, and then works on whole rows of output. Backward it spreads the output rows that
- * touch its strip of the input over their taps, and adds up what falls on each of its pixels:
- * strips share some output rows, whose taps are computed twice, so that no two threads write one
- * pixel. The weights are few: they are laid out for the kernels at each run.
+ * A thread computes a strip of rows. Forward it copies the input rows of its strip, with the
+ * padding around them, and then computes whole rows of output. Backward it computes the taps of the
+ * output rows that touch its strip of the input, and adds those of each pixel. The taps of output
+ * rows that touch two strips are computed twice, so that no two threads write one pixel. The
+ * weights are few: they are rearranged for the kernels at each run.
  *
- * Where a Winograd convolution is the only reader, it draws the rows that it needs from here, tile
- * row by tile row, and the map is never stored. */
+ * If a Winograd convolution alone reads the output, through a ReLU, it can stream this layer: it
+ * computes the rows that it needs, one row of tiles at a time, and the map is never stored. */
 #include "layers/direct.h"
 
 #include <string.h>
@@ -16,17 +16,17 @@
 #include "base/watch.h"
 #include "layers/blocked.h"
 
-enum { FEW_CHANNELS = 8, LEAST_OUTPUTS = 8, MOST_TAPS = 1024, STRIP = 8 };
+enum { FEW_CHANNELS = 8, MIN_OUTPUTS = 8, MAX_TAPS = 1024, STRIP = 8 };
 
 int gc_direct_applies(const gc_conv *c, gc_engine engine)
 {
-    return c->groups == 1 && c->in_channels < FEW_CHANNELS && c->out_channels >= LEAST_OUTPUTS
-           && c->in_channels * c->kernel[0] * c->kernel[1] <= MOST_TAPS
+    return c->groups == 1 && c->in_channels < FEW_CHANNELS && c->out_channels >= MIN_OUTPUTS
+           && c->in_channels * c->kernel[0] * c->kernel[1] <= MAX_TAPS
            && !engine.kernels->is_reference;
 }
 
-/* The layout of the scratch memory, in floats; one of a kind for each worker where it says so. */
-typedef struct plan {
+/* The sizes of the scratch memory, in floats; `rows` and `sums` are per worker. */
+typedef struct direct_plan {
     const gc_conv *conv;
     gc_engine engine;
     gc_shape in;
@@ -38,19 +38,19 @@ typedef struct plan {
     size_t weights, bias;
     size_t rows;               /* a worker: the strip's rows, or their taps */
     size_t sums;               /* a worker, backward: one input row of each channel */
-} plan;
+} direct_plan;
 
-static plan make_plan(const gc_conv *c, int backward, gc_shape in, gc_shape out, size_t strip,
-                      gc_engine engine)
+static direct_plan make_plan(const gc_conv *c, int backward, gc_shape in, gc_shape out,
+                             size_t strip, gc_engine engine)
 {
     const size_t lanes = engine.kernels->width;
-    plan p = {.conv = c,
-              .engine = engine,
-              .in = in,
-              .out = gc_blocked_of(out, engine),
-              .taps = c->in_channels * c->kernel[0] * c->kernel[1],
-              .pairs = gc_divide_up(c->out_channels, 2 * lanes),
-              .padded_width = in.width + 2 * c->padding[1]};
+    direct_plan p = {.conv = c,
+                     .engine = engine,
+                     .in = in,
+                     .out = gc_blocked_of(out, engine),
+                     .taps = c->in_channels * c->kernel[0] * c->kernel[1],
+                     .pairs = gc_divide_up(c->out_channels, 2 * lanes),
+                     .padded_width = in.width + 2 * c->padding[1]};
     const size_t covered = (c->kernel[0] - 1) * c->dilation[0] + 1;
     p.tap_pairs = gc_divide_up(p.taps, 2 * lanes);
     if (backward) {
@@ -67,7 +67,7 @@ static plan make_plan(const gc_conv *c, int backward, gc_shape in, gc_shape out,
     return p;
 }
 
-static size_t plan_bytes(const plan *p)
+static size_t plan_bytes(const direct_plan *p)
 {
     return p->taps * sizeof(size_t)
            + (p->weights + p->bias + p->engine.workers * (p->rows + p->sums)) * sizeof(float);
@@ -76,12 +76,12 @@ static size_t plan_bytes(const plan *p)
 size_t gc_direct_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,
                                gc_engine engine)
 {
-    const plan p = make_plan(conv, backward, in, out, STRIP, engine);
+    const direct_plan p = make_plan(conv, backward, in, out, STRIP, engine);
     return plan_bytes(&p);
 }
 
-typedef struct run {
-    plan plan;
+typedef struct direct_run {
+    direct_plan plan;
     size_t strips; /* of one image */
     size_t *offsets;
     float *weights, *bias, *rows, *sums;
@@ -89,11 +89,11 @@ typedef struct run {
     float *to;
     int relu;
     uint8_t *bits;
-} run;
+} direct_run;
 
-static run make_run(plan p, void *scratch)
+static direct_run make_run(direct_plan p, void *scratch)
 {
-    run r = {.plan = p, .offsets = scratch};
+    direct_run r = {.plan = p, .offsets = scratch};
     r.weights = (float *)(r.offsets + p.taps);
     r.bias = r.weights + p.weights;
     r.rows = r.bias + p.bias;
@@ -104,9 +104,9 @@ static run make_run(plan p, void *scratch)
 /* ---- Forward ----------------------------------------------------------------------------- */
 
 /* [pair][tap][2W], and the bias likewise, filled up with zeros. */
-static void lay_out_forward(const run *r, const gc_layer *layer)
+static void lay_out_forward(const direct_run *r, const gc_layer *layer)
 {
-    const plan *p = &r->plan;
+    const direct_plan *p = &r->plan;
     const gc_conv *c = p->conv;
     const size_t lanes = 2 * p->engine.kernels->width;
     memset(r->weights, 0, (p->weights + p->bias) * sizeof(float));
@@ -125,9 +125,9 @@ static void lay_out_forward(const run *r, const gc_layer *layer)
 }
 
 /* The input rows of a strip that begins with output row `first`, with their padding. */
-static void copy_rows(const run *r, size_t image, size_t first, float *rows)
+static void copy_rows(const direct_run *r, size_t image, size_t first, float *rows)
 {
-    const plan *p = &r->plan;
+    const direct_plan *p = &r->plan;
     const size_t left = p->conv->padding[1], width = p->in.width;
     const size_t plane = p->in.height * width;
     for (size_t c = 0; c < p->in.channels; c++)
@@ -143,10 +143,10 @@ static void copy_rows(const run *r, size_t image, size_t first, float *rows)
 }
 
 /* One row of output from the input rows that it needs: to row `row` of blocks of `block_rows`. */
-static void forward_row(const run *r, size_t image, size_t y, const float *rows, float *to,
+static void forward_row(const direct_run *r, size_t image, size_t y, const float *rows, float *to,
                         size_t row, size_t block_rows, uint8_t *bits)
 {
-    const plan *p = &r->plan;
+    const direct_plan *p = &r->plan;
     const gc_blocked *out = &p->out;
     const size_t lanes = p->engine.kernels->width, mask_bytes = gc_mask_bytes(p->engine);
     const gc_direct direct = {.taps = p->taps, .stride = p->conv->stride[1], .offsets = r->offsets};
@@ -167,12 +167,12 @@ static void forward_row(const run *r, size_t image, size_t y, const float *rows,
 
 static void forward_strip(void *argument, size_t part, size_t worker)
 {
-    const run *r = argument;
-    const plan *p = &r->plan;
+    const direct_run *r = argument;
+    const direct_plan *p = &r->plan;
     const gc_blocked *out = &p->out;
     const size_t image = part / r->strips, first = part % r->strips * STRIP;
     const size_t end = gc_least(first + STRIP, out->height);
-    const size_t map = out->blocks * out->rows * out->columns * p->engine.kernels->width;
+    const size_t map = out->blocks * gc_blocked_plane(out, p->engine.kernels->width);
     float *rows = r->rows + worker * p->rows;
     copy_rows(r, image, first, rows);
     for (size_t y = first; y < end && !gc_should_stop(); y++)
@@ -182,8 +182,9 @@ static void forward_strip(void *argument, size_t part, size_t worker)
 
 void gc_direct_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    run r = make_run(make_plan(&layer->conv, 0, step->in[0], step->out, STRIP, step->engine),
-                     step->scratch);
+    direct_run r =
+        make_run(make_plan(&layer->conv, 0, step->in[0], step->out, STRIP, step->engine),
+                 step->scratch);
     const gc_blocked *out = &r.plan.out;
     lay_out_forward(&r, layer);
     r.from = step->x[0];
@@ -198,12 +199,12 @@ void gc_direct_forward(const gc_layer *layer, const gc_forward_step *step)
 /* ---- Streamed by another layer -------------------------------------------------------------- */
 
 struct gc_direct_source {
-    run run;
+    direct_run run;
 };
 
 size_t gc_direct_source_bytes(const gc_conv *conv, gc_shape in, gc_shape out, gc_engine engine)
 {
-    const plan p = make_plan(conv, 0, in, out, GC_STREAMED_ROWS, engine);
+    const direct_plan p = make_plan(conv, 0, in, out, GC_STREAMED_ROWS, engine);
     return sizeof(gc_direct_source) + plan_bytes(&p);
 }
 
@@ -224,8 +225,8 @@ gc_direct_source *gc_direct_stream(const gc_streamed *streamed, gc_shape out, co
 void gc_direct_rows(const gc_direct_source *source, size_t worker, size_t image, ptrdiff_t first,
                     size_t count, size_t bits_from, size_t bits_to, size_t rows, float *to)
 {
-    const run *r = &source->run;
-    const plan *p = &r->plan;
+    const direct_run *r = &source->run;
+    const direct_plan *p = &r->plan;
     const size_t row_floats = p->out.columns * p->engine.kernels->width;
     const size_t begin = first < 0 ? 0 : (size_t)first, above = first < 0 ? (size_t)-first : 0;
     float *taken = r->rows + worker * p->rows;
@@ -245,9 +246,9 @@ void gc_direct_rows(const gc_direct_source *source, size_t worker, size_t image,
 /* ---- Backward ---------------------------------------------------------------------------- */
 
 /* [pair of taps][channel][2W], filled up with zeros. */
-static void lay_out_backward(const run *r, const gc_layer *layer)
+static void lay_out_backward(const direct_run *r, const gc_layer *layer)
 {
-    const plan *p = &r->plan;
+    const direct_plan *p = &r->plan;
     const size_t lanes = 2 * p->engine.kernels->width;
     const size_t channels = p->out.blocks * p->engine.kernels->width;
     memset(r->weights, 0, p->weights * sizeof(float));
@@ -258,7 +259,7 @@ static void lay_out_backward(const run *r, const gc_layer *layer)
 }
 
 /* The output rows [*begin, *end) that touch input rows first .. first + STRIP - 1. */
-static void touching_rows(const plan *p, size_t first, size_t *begin, size_t *end)
+static void touching_rows(const direct_plan *p, size_t first, size_t *begin, size_t *end)
 {
     const gc_conv *c = p->conv;
     const size_t before = (c->kernel[0] - 1) * c->dilation[0]; /* rows above that a tap reaches */
@@ -270,8 +271,8 @@ static void touching_rows(const plan *p, size_t first, size_t *begin, size_t *en
     *begin = *begin < *end ? *begin : *end;
 }
 
-/* Add what one output row's taps in kernel row ky give to the sums of an input row. */
-static void add_taps(const plan *p, const float *taps, size_t ky, float *sums)
+/* Add the taps of one output row in kernel row ky to the sums of an input row. */
+static void add_taps(const direct_plan *p, const float *taps, size_t ky, float *sums)
 {
     const gc_conv *c = p->conv;
     const size_t stride = p->tap_pairs * 2 * p->engine.kernels->width;
@@ -285,8 +286,8 @@ static void add_taps(const plan *p, const float *taps, size_t ky, float *sums)
 }
 
 /* One row of dx from the taps of output rows begin .. end - 1. */
-static void gather_row(const plan *p, size_t row, size_t begin, size_t end, const float *taps,
-                       float *sums, float *dx)
+static void gather_row(const direct_plan *p, size_t row, size_t begin, size_t end,
+                       const float *taps, float *sums, float *dx)
 {
     const gc_conv *c = p->conv;
     const size_t row_floats = p->out.width * p->tap_pairs * 2 * p->engine.kernels->width;
@@ -306,8 +307,8 @@ static void gather_row(const plan *p, size_t row, size_t begin, size_t end, cons
 
 static void backward_strip(void *argument, size_t part, size_t worker)
 {
-    const run *r = argument;
-    const plan *p = &r->plan;
+    const direct_run *r = argument;
+    const direct_plan *p = &r->plan;
     const gc_blocked *out = &p->out;
     const size_t lanes = p->engine.kernels->width;
     const size_t image = part / r->strips, first = part % r->strips * STRIP;
@@ -316,8 +317,8 @@ static void backward_strip(void *argument, size_t part, size_t worker)
     touching_rows(p, first, &begin, &end);
     for (size_t y = begin; y < end && !gc_should_stop(); y++)
         p->engine.kernels->direct_backward(
-            out->width, out->blocks, out->rows * out->columns * lanes, p->tap_pairs,
-            r->from + ((image * out->blocks * out->rows + y + 1) * out->columns + 1) * lanes,
+            out->width, out->blocks, gc_blocked_plane(out, lanes), p->tap_pairs,
+            r->from + gc_blocked_offset(out, lanes, image * out->blocks, y, 0),
             r->weights, taps + (y - begin) * out->width * p->tap_pairs * 2 * lanes);
     for (size_t row = first; row < first + STRIP && row < p->in.height; row++)
         gather_row(p, row, begin, end, taps, sums,
@@ -326,8 +327,9 @@ static void backward_strip(void *argument, size_t part, size_t worker)
 
 void gc_direct_backward(const gc_layer *layer, const gc_backward_step *step)
 {
-    run r = make_run(make_plan(&layer->conv, 1, step->in[0], step->out, STRIP, step->engine),
-                     step->scratch);
+    direct_run r =
+        make_run(make_plan(&layer->conv, 1, step->in[0], step->out, STRIP, step->engine),
+                 step->scratch);
     lay_out_backward(&r, layer);
     r.from = step->dy;
     r.to = step->dx[0];

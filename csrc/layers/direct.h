@@ -1,11 +1,11 @@
-/* direct.h: convolution of a picture's few channels by kernels/direct.c: from plain maps to
- * blocked ones, and back. */
+/* direct.h: convolution of a picture's few channels by kernels/direct.c, from plain maps to blocked
+ * ones. */
 #ifndef GC_LAYERS_DIRECT_H
 #define GC_LAYERS_DIRECT_H
 
 #include "layers/layer.h"
 
-/* Whether the level has the kernels, and the convolution too few channels for winograd.c. */
+/* Whether the level has the kernels and the convolution has too few channels for winograd.c. */
 int gc_direct_applies(const gc_conv *conv, gc_engine engine);
 
 size_t gc_direct_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,
@@ -15,7 +15,7 @@ size_t gc_direct_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, g
 void gc_direct_forward(const gc_layer *layer, const gc_forward_step *step);
 void gc_direct_backward(const gc_layer *layer, const gc_backward_step *step);
 
-/* ---- Drawn by another layer, which reads the rectified output a few rows at a time ---- */
+/* ---- Streamed by another layer, which reads the output of the ReLU a few rows at a time ---- */
 
 typedef struct gc_direct_source gc_direct_source;
 
@@ -24,13 +24,13 @@ enum { GC_STREAMED_ROWS = 6 };
 
 size_t gc_direct_source_bytes(const gc_conv *conv, gc_shape in, gc_shape out, gc_engine engine);
 
-/* Made in `memory` of that many bytes, and no longer valid than this. */
+/* Made in `memory` of that many bytes, and valid as long as this. */
 gc_direct_source *gc_direct_stream(const gc_streamed *streamed, gc_shape out, const float *x,
                                  gc_engine engine, void *memory);
 
-/* Rows first .. first + count of one image's output, in blocks of `rows` rows of which these begin
- * with row 0 of `to`; columns as in gc_blocked, borders included; outside the map, zeros. Of rows
- * bits_from .. bits_to the ReLU's bits are recorded. */
+/* Compute rows first .. first + count of one image's output into rows 0 .. count of `to`, whose
+ * blocks have `rows` rows; columns as in gc_blocked, borders included; zeros outside the map. The
+ * ReLU's bits of rows bits_from .. bits_to are recorded. */
 void gc_direct_rows(const gc_direct_source *source, size_t worker, size_t image, ptrdiff_t first,
                     size_t count, size_t bits_from, size_t bits_to, size_t rows, float *to);
 

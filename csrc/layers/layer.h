@@ -133,8 +133,8 @@ struct gc_layer {
     const gc_layer_type *type;
     size_t input_count;
     size_t *inputs; /* numbers of layers, owned */
-    const float *weight, *bias; /* the caller's, or NULL; scale and shift of an affine layer;
-                                 * a linear layer's weight is below */
+    const float *weight, *bias; /* arrays of the caller, or NULL; scale and shift of an affine
+                                 * layer; a linear layer's weight is below */
     struct gc_winograd_packs *packs; /* of a convolution; owned */
     union {
         gc_conv conv;
@@ -142,7 +142,7 @@ struct gc_layer {
         struct {
             size_t in, out;
             gc_storage storage;
-            const void *weight;      /* the caller's */
+            const void *weight;      /* an array of the caller */
             struct gc_weight_sums *sums; /* owned */
         } linear;
         size_t channels;     /* affine */

@@ -1,11 +1,11 @@
 /* pool.c: max, average and adaptive average pooling.
  *
- * Windows are the product of a span of rows and a span of columns, so each axis is worked
- * out once. Sizes follow PyTorch: with ceil_mode the last window may hang over the end, but
- * must not begin in the padding behind it.
+ * Windows are the product of a span of rows and a span of columns, so the spans of each axis are
+ * computed once. Sizes are those of PyTorch: with ceil_mode the last window may extend beyond the
+ * end, but must not begin in the padding after it.
  *
- * Max pooling records where each maximum was: of plain maps its offset in the plane, of blocked
- * maps, which 2x2 windows side by side take as they are, two masks for each position of a block.
+ * Max pooling records the position of each maximum: of plain maps its offset in the plane; of
+ * blocked maps, which 2x2 pooling of stride 2 reads, two masks for each position of a block.
  * Average pooling records nothing. */
 #include <string.h>
 
@@ -104,7 +104,7 @@ static size_t spans_bytes(const gc_layer_query *query)
     return (query->out.height + query->out.width) * sizeof(gc_span);
 }
 
-/* 2x2 windows side by side, none of which hangs over the end. */
+/* 2x2 windows of stride 2, none of which extends beyond the end. */
 static int is_2x2(const gc_pool *p, const gc_shape *in)
 {
     for (int d = 0; d < 2; d++)
@@ -130,7 +130,7 @@ typedef struct planes {
     gc_pool_plane plane;
     const gc_kernels *kernels;
     size_t count, recorded; /* plane i belongs to plane i % recorded of the record */
-    size_t band;            /* output rows between two questions whether to stop */
+    size_t band;            /* output rows between two calls of gc_should_stop */
     const float *from;      /* x, or dy */
     float *to;              /* y, or dx */
     uint32_t *positions;    /* of max pooling, or NULL */
@@ -138,19 +138,21 @@ typedef struct planes {
 
 enum { PLANES = 8 }; /* what one thread takes at a time */
 
-static size_t longest(const gc_span *spans, size_t count)
+static size_t longest_span(const gc_span *spans, size_t count)
 {
-    size_t most = 1;
+    size_t longest = 1;
     for (size_t i = 0; i < count; i++)
-        most = spans[i].end - spans[i].begin > most ? spans[i].end - spans[i].begin : most;
-    return most;
+        if (spans[i].end - spans[i].begin > longest)
+            longest = spans[i].end - spans[i].begin;
+    return longest;
 }
 
 /* All rows, unless windows are so large that a plane takes long. */
 static size_t rows_at_a_time(const gc_pool_plane *p)
 {
     enum { SMALL = 16, MAX_READS = 1 << 24 };
-    const size_t window = longest(p->rows, p->out_height) * longest(p->columns, p->out_width);
+    const size_t window = longest_span(p->rows, p->out_height)
+                          * longest_span(p->columns, p->out_width);
     const size_t rows = MAX_READS / window / p->out_width;
     return window <= SMALL ? p->out_height : rows == 0 ? 1 : rows;
 }
@@ -206,13 +208,13 @@ static gc_pool_plane rows_of_plane(const planes *p, size_t first)
 
 /* The planes of a part, and their rows a band at a time. */
 static void some_planes(const planes *p, size_t part,
-                        void (*run)(const planes *p, size_t plane, size_t row))
+                        void (*pool_rows)(const planes *p, size_t plane, size_t row))
 {
     for (size_t i = part * PLANES; i < end_of_part(p, part); i++)
         for (size_t row = 0; row < p->plane.out_height; row += p->band) {
             if (gc_should_stop())
                 return;
-            run(p, i, row);
+            pool_rows(p, i, row);
         }
 }
 

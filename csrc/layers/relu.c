@@ -1,7 +1,7 @@
-/* relu.c: y = max(x, 0), and the three rules of what it passes back (see gc_rule).
+/* relu.c: y = max(x, 0), and the three rules of its gradient (see gc_rule).
  *
- * It works on maps as they come. Its record is one bit a unit, x > 0: of plain maps in rows of a
- * channel (a vector is one row), of blocked ones a mask for each position of a block. */
+ * It works on both layouts. Its record is one bit per value, x > 0: of plain maps in one row per
+ * channel (a vector is one row), of blocked maps a mask for each position of a block. */
 #include "base/threads.h"
 #include "layers/blocked.h"
 

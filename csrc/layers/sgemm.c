@@ -1,7 +1,7 @@
 /* sgemm.c: the only caller of OpenBLAS.
  *
- * CBLAS is declared here instead of included: its few functions that are needed are the same
- * in every OpenBLAS. */
+ * The few functions of CBLAS are declared here instead of included: they are the same in every
+ * OpenBLAS. */
 #include "layers/sgemm.h"
 
 #include "base/threads.h"
@@ -17,10 +17,10 @@ extern int GC_BLAS(openblas_get_parallel)(void); /* 2: built with OpenMP */
 extern int GC_BLAS(openblas_get_num_threads)(void);
 extern void GC_BLAS(openblas_set_num_threads)(int threads);
 
-/* OpenBLAS's own threads, once woken, spin for a while and take the processors from ours. So it
- * runs on one thread, and ours share out the work. Not where it was built with OpenMP, which
- * would start a team for each of our threads: there its threads do the work, called from one of
- * ours. Its count of threads is the whole process's, where others may use it too: it is put back
+/* OpenBLAS's threads spin for a while after their work and slow down the threads of the pool. So
+ * OpenBLAS runs on one thread, and the pool shares out the work. If OpenBLAS was built with OpenMP,
+ * which would start a team for each thread of the pool, its own threads share out the work. Its
+ * number of threads is that of the whole process, which may use OpenBLAS elsewhere: it is restored
  * after each use. */
 gc_blas gc_blas_begin(gc_engine engine)
 {
@@ -55,8 +55,8 @@ static void multiply(gc_engine engine, int transpose_a, int transpose_b, size_t 
                              1.0f, a, (int)lda, b, (int)ldb, 0.0f, c, (int)ldc);
 }
 
-/* Multiplications between two questions whether to stop. Rows are cut by whole blocks of
- * OpenBLAS's, so that every value has the same sums, in the same order. */
+/* Multiplications between two calls of gc_should_stop. Rows are divided by whole blocks of
+ * OpenBLAS, so that every value has the same sums, in the same order. */
 static const double MAX_PRODUCTS = 1e9, MAX_REFERENCE_PRODUCTS = 5e7;
 enum { ROW_BLOCK = 256 };
 
@@ -79,9 +79,9 @@ void gc_sgemm_alone(gc_engine engine, int transpose_a, int transpose_b, size_t m
                  a + first * (transpose_a ? 1 : lda), lda, b, ldb, c + first * ldc, ldc);
 }
 
-/* Multiplications that a thread takes at a time, and the fewest columns of C. */
+/* Multiplications of a part, and the minimum number of columns of C. */
 static const double PART = 8e6;
-enum { LEAST_COLUMNS = 64 };
+enum { MIN_COLUMNS = 64 };
 
 typedef struct product {
     gc_engine engine;
@@ -118,9 +118,9 @@ void gc_sgemm(gc_engine engine, int transpose_a, int transpose_b, size_t m, size
                  .b = b,
                  .c = c};
     const double columns = PART / ((double)m * (double)k);
-    p.columns = columns < LEAST_COLUMNS ? LEAST_COLUMNS
-                : columns < (double)n   ? (size_t)columns / LEAST_COLUMNS * LEAST_COLUMNS
-                                        : n;
+    p.columns = columns < MIN_COLUMNS ? MIN_COLUMNS
+                : columns < (double)n ? (size_t)columns / MIN_COLUMNS * MIN_COLUMNS
+                                      : n;
     const gc_blas blas = gc_blas_begin(engine);
     gc_parallel(blas.workers, gc_divide_up(n, p.columns), some_columns, &p);
     gc_blas_end(blas);

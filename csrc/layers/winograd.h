@@ -16,7 +16,7 @@ size_t gc_winograd_strip_bytes(const gc_conv *conv, int backward, gc_shape in, g
 size_t gc_winograd_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, size_t count,
                                  gc_engine engine);
 
-/* A convolution, or its gradient, over blocked maps. Prepared for that direction. */
+/* A convolution, or its gradient, over blocked maps. It must be prepared for that direction. */
 typedef struct gc_winograd_step {
     gc_engine engine;
     int backward;

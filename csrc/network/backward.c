@@ -1,8 +1,8 @@
 /* backward.c: gradients from any layer to any layers below it, by any rule, over one tape.
  *
  * Reverse mode: in reverse topological order each step turns the gradient of its output into those
- * of its inputs. If a map feeds several layers, its gradients are added. Only layers between a layer
- * wanted and the seed take part. Several seeds run as one larger batch over the same records.
+ * of its inputs. If a map feeds several layers, its gradients are added. Only layers between a
+ * layer wanted and the seed take part. Several seeds run as one larger batch over the same records.
  * Nothing is written to the tape. */
 #include <string.h>
 
@@ -23,10 +23,10 @@ typedef struct backward_pass {
     const float *seeds;     /* and the gradients of its output */
     const size_t *wanted;   /* [wanted_count] layers */
     size_t wanted_count;
-    float *const *results;  /* [wanted_count] the caller's */
+    float *const *results;  /* [wanted_count] arrays of the caller */
     size_t *results_of;     /* [layers] the last of a layer's results, by number + 1, or 0 */
     size_t *next_result;    /* [wanted_count] of the same layer, likewise */
-    double *seconds;        /* the caller's, or NULL */
+    double *seconds;        /* [layers] an array of the caller, or NULL */
     size_t sets;
     size_t first, count;    /* gradients that go through the layers now, of sets * batch */
     float **gradients;      /* [layers] of the outputs, added so far, or NULL */

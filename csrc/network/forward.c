@@ -20,7 +20,7 @@ typedef struct forward_pass {
     gc_schedule schedule;
     gc_tape *tape;
     size_t start;         /* the layer whose map is given, */
-    const float *input;   /* and that map, the caller's */
+    const float *input;   /* and that map, an array of the caller */
     size_t first, count;  /* the images that go through the layers now */
     float **maps;         /* [layers] of these images, or NULL */
     const float **inputs; /* the maps that the step reads, */
@@ -236,8 +236,8 @@ static int is_kept(const unsigned char *keep, size_t layer, size_t until)
     return layer == until || (keep != NULL && keep[layer]);
 }
 
-/* Set the flags tape->computed of the layers that feed `until`, `start` or a layer to be kept, these
- * included; and tape->kept. */
+/* Set the flags tape->computed of the layers that feed `until`, `start` or a layer to be kept,
+ * these included; and tape->kept. */
 static gc_status mark_layers(gc_tape *tape, size_t start, const unsigned char *keep, size_t until,
                              gc_error *error)
 {

@@ -1,6 +1,6 @@
-/* measure.c: what the machine can do at best, the yardsticks of profiles and benchmarks.
+/* measure.c: the maximum speed of the machine, to which profiles and benchmarks compare.
  *
- * Each is the best of a few short rounds: others on the machine can only slow a round down. */
+ * Each is the best of a few short rounds: other processes can only make a round slower. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -11,10 +11,10 @@
 #include "network/network.h"
 
 enum {
-    PARTS_A_WORKER = 8, /* few enough to cost nothing, enough to balance unequal cores */
+    PARTS_A_WORKER = 8, /* few, so that they cost little; enough to balance unequal cores */
     ROUNDS = 6
 };
-static const double SHORTEST = 10e-3; /* seconds of a round that can be trusted */
+static const double SHORTEST = 10e-3; /* seconds of a round that is measured well enough */
 
 /* ---- Arithmetic ------------------------------------------------------------------------- */
 
@@ -23,9 +23,9 @@ typedef struct peak_work {
     size_t rounds;
 } peak_work;
 
-static void run_peak(void *work, size_t part, size_t worker)
+static void peak_part(void *argument, size_t part, size_t worker)
 {
-    const peak_work *p = work;
+    const peak_work *p = argument;
     float values[GC_PEAK_VALUES] = {0};
     volatile float sink;
     (void)worker;
@@ -41,7 +41,7 @@ double gc_measure_peak(size_t workers)
     double best = 0.0;
     for (int round = 0; round < ROUNDS && !gc_should_stop();) {
         const double start = gc_seconds();
-        gc_parallel(workers, parts, run_peak, &p);
+        gc_parallel(workers, parts, peak_part, &p);
         const double seconds = gc_seconds() - start;
         if (seconds < SHORTEST) {
             p.rounds *= 2;
@@ -56,7 +56,7 @@ double gc_measure_peak(size_t workers)
 
 /* ---- Reading ---------------------------------------------------------------------------- */
 
-/* Of the buffer: more than caches hold, in parts that are long streams. */
+/* The buffer: larger than the caches, in long parts. */
 static const size_t PART_VALUES = (size_t)1 << 20;
 static const size_t PARTS = 64;
 
@@ -65,16 +65,16 @@ typedef struct read_work {
     float *values;
 } read_work;
 
-static void write_part(void *work, size_t part, size_t worker)
+static void write_part(void *argument, size_t part, size_t worker)
 {
-    const read_work *r = work;
+    const read_work *r = argument;
     (void)worker;
     memset(r->values + part * PART_VALUES, 0, PART_VALUES * sizeof *r->values);
 }
 
-static void read_part(void *work, size_t part, size_t worker)
+static void read_part(void *argument, size_t part, size_t worker)
 {
-    const read_work *r = work;
+    const read_work *r = argument;
     volatile float sink;
     float sum;
     (void)worker;
@@ -89,7 +89,7 @@ gc_status gc_measure_bandwidth(size_t workers, double *rate, gc_error *error)
     read_work r = {.kernels = gc_kernels_active(), .values = gc_alloc(bytes)};
     if (r.values == NULL)
         return gc_fail(error, GC_NO_MEMORY, "no memory for %zu bytes to be read", bytes);
-    gc_parallel(workers, PARTS, write_part, &r); /* pages that were never written are not there */
+    gc_parallel(workers, PARTS, write_part, &r); /* so that all pages exist */
     *rate = 0.0;
     for (int round = 0; round < ROUNDS && !gc_should_stop(); round++) {
         const double start = gc_seconds();

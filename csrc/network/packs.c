@@ -37,7 +37,9 @@ uint64_t gc_network_pack_key(const gc_network *network, size_t layer)
     const uint64_t shape[4] = {LAYOUT, engine.kernels->width, c->in_channels, c->out_channels};
     const uint64_t start = gc_fingerprint(shape, sizeof shape, 0);
     return gc_fingerprint(packed->weight,
-                          c->in_channels * c->out_channels * GC_WINOGRAD_TAPS * sizeof *packed->weight, start);
+                          c->in_channels * c->out_channels * GC_WINOGRAD_TAPS
+                              * sizeof *packed->weight,
+                          start);
 }
 
 /* The layer, where it has a pack of so many floats; NULL and the error where it has not. */

@@ -139,8 +139,9 @@ static void place_maps(gc_schedule *s)
  * takes more: eight of VGG-16's at the usual size. */
 static const size_t MAX_BYTES = (size_t)112 << 20;
 
-/* The most images, or gradients, that go through the layers at a time, so that the weights of linear
- * layers are read for several, and the maps fit into memory that the next pass reuses. 1 or more. */
+/* The maximum number of images, or gradients, that go through the layers at a time: so many that
+ * the weights of linear layers are read for several, so few that the next pass can reuse the memory
+ * of their maps. 1 or more. */
 static size_t max_at_a_time(const gc_schedule *s)
 {
     size_t largest = 1;

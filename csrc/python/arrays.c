@@ -15,15 +15,16 @@ static int check_dtype(PyArrayObject *array, const char *name)
     return -1;
 }
 
-static int check_rank(PyArrayObject *array, int least, int most, const char *name)
+static int check_rank(PyArrayObject *array, int min_rank, int max_rank, const char *name)
 {
     const int rank = PyArray_NDIM(array);
-    if (rank < least || rank > most) {
-        if (least == most)
-            PyErr_Format(PyExc_ValueError, "%s must have %d axes, not %d", name, least, rank);
+    if (rank < min_rank || rank > max_rank) {
+        if (min_rank == max_rank)
+            PyErr_Format(PyExc_ValueError, "%s must have %d axes, not %d", name, min_rank,
+                         rank);
         else
-            PyErr_Format(PyExc_ValueError, "%s must have %d to %d axes, not %d", name, least,
-                         most, rank);
+            PyErr_Format(PyExc_ValueError, "%s must have %d to %d axes, not %d", name,
+                         min_rank, max_rank, rank);
         return -1;
     }
     if (PyArray_SIZE(array) == 0) {
@@ -38,7 +39,7 @@ static PyArrayObject *as_type(PyArrayObject *given, int type, int aligned)
 {
     PyArrayObject *array = (PyArrayObject *)PyArray_FROM_OTF(
         (PyObject *)given, type, NPY_ARRAY_C_CONTIGUOUS | aligned | NPY_ARRAY_FORCECAST);
-    if (array == given) { /* the caller's own, whose shape another thread can set: take a view */
+    if (array == given) { /* its shape can be set by another thread: take a view */
         array = (PyArrayObject *)PyArray_View(given, NULL, &PyArray_Type);
         Py_DECREF(given); /* of PyArray_FROM_OTF */
     }
@@ -46,27 +47,28 @@ static PyArrayObject *as_type(PyArrayObject *given, int type, int aligned)
     return array;
 }
 
-static PyArrayObject *float_array(PyObject *object, int least, int most, const char *name,
+static PyArrayObject *float_array(PyObject *object, int min_rank, int max_rank, const char *name,
                                   int aligned)
 {
     PyArrayObject *given = (PyArrayObject *)PyArray_FROM_O(object);
     if (given == NULL)
         return NULL;
-    if (check_dtype(given, name) < 0 || check_rank(given, least, most, name) < 0) {
+    if (check_dtype(given, name) < 0 || check_rank(given, min_rank, max_rank, name) < 0) {
         Py_DECREF(given);
         return NULL;
     }
     return as_type(given, NPY_FLOAT32, aligned);
 }
 
-PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char *name)
+PyArrayObject *gc_float_array(PyObject *object, int min_rank, int max_rank, const char *name)
 {
-    return float_array(object, least, most, name, NPY_ARRAY_ALIGNED);
+    return float_array(object, min_rank, max_rank, name, NPY_ARRAY_ALIGNED);
 }
 
-PyArrayObject *gc_unaligned_float_array(PyObject *object, int least, int most, const char *name)
+PyArrayObject *gc_unaligned_float_array(PyObject *object, int min_rank, int max_rank,
+                                        const char *name)
 {
-    return float_array(object, least, most, name, 0);
+    return float_array(object, min_rank, max_rank, name, 0);
 }
 
 PyArrayObject *gc_array_as_is(PyObject *object, int type, int rank, const char *name)

@@ -1,4 +1,4 @@
-/* builder_type.c: NetworkBuilder, which adds layers one by one and hands out a Network.
+/* builder_type.c: NetworkBuilder, which adds layers one by one and builds a Network.
  *
  * It keeps a reference to every array that a layer reads in place. */
 #include <string.h>
@@ -7,7 +7,7 @@
 
 typedef struct builder_object {
     PyObject_HEAD
-    gc_network *network; /* NULL once build() has handed it out */
+    gc_network *network; /* NULL after build() */
     PyObject *arrays;    /* list */
 } builder_object;
 
@@ -70,14 +70,13 @@ typedef enum operation {
     MAX_POOL,
     AVERAGE_POOL,
     ADAPTIVE_AVERAGE_POOL,
-    RELU,
-    SOFTMAX,
-    SIGMOID,
-    FLATTEN,
-    DROPOUT,
-    SUM,
-    CONCATENATION
+    ONE_INPUT,     /* any layer without options that reads one layer, */
+    SEVERAL_INPUTS /* or several */
 } operation;
+
+typedef gc_status one_input(gc_network *network, size_t input, size_t *layer, gc_error *error);
+typedef gc_status several_inputs(gc_network *network, const size_t *inputs, size_t count,
+                                 size_t *layer, gc_error *error);
 
 /* A layer that is ready to be added: all its arguments are C values. */
 typedef struct request {
@@ -89,10 +88,12 @@ typedef struct request {
         gc_pool pool;
         size_t size[2];
         gc_storage storage;
+        one_input *add_reader;
         struct {
-            const size_t *numbers;
+            several_inputs *add;
+            const size_t *inputs;
             size_t count;
-        } inputs;
+        } join;
     };
 } request;
 
@@ -118,20 +119,10 @@ static gc_status add(gc_network *network, const request *r, size_t *layer, gc_er
     case ADAPTIVE_AVERAGE_POOL:
         return gc_add_adaptive_average_pool(network, r->input, r->size[0], r->size[1], layer,
                                             error);
-    case RELU:
-        return gc_add_relu(network, r->input, layer, error);
-    case SOFTMAX:
-        return gc_add_softmax(network, r->input, layer, error);
-    case SIGMOID:
-        return gc_add_sigmoid(network, r->input, layer, error);
-    case FLATTEN:
-        return gc_add_flatten(network, r->input, layer, error);
-    case DROPOUT:
-        return gc_add_dropout(network, r->input, layer, error);
-    case SUM:
-        return gc_add_sum(network, r->inputs.numbers, r->inputs.count, layer, error);
-    case CONCATENATION:
-        return gc_add_concatenation(network, r->inputs.numbers, r->inputs.count, layer, error);
+    case ONE_INPUT:
+        return r->add_reader(network, r->input, layer, error);
+    case SEVERAL_INPUTS:
+        return r->join.add(network, r->join.inputs, r->join.count, layer, error);
     }
     Py_UNREACHABLE();
 }
@@ -151,9 +142,9 @@ static void forget(PyObject *arrays, Py_ssize_t before)
     PyErr_Restore(type, value, traceback);
 }
 
-/* The one place where a builder changes. It comes after all arguments are converted, for that
- * may run Python code which calls build(), and it has the builder to itself. The arrays are
- * kept before the layer is added, and let go again where it is refused. */
+/* The only function that changes a builder, called while no other thread can use the builder. All
+ * arguments have been converted before, because that may run Python code which calls build(). The
+ * arrays are kept before the layer is added, and removed again if it is refused. */
 static PyObject *add_locked(builder_object *self, const request *r)
 {
     gc_error error;
@@ -312,7 +303,7 @@ static PyObject *builder_affine(PyObject *self, PyObject *args, PyObject *kwargs
 
 /* ---- Layers without ----------------------------------------------------------------------- */
 
-/* A stride that is not given is the window's size, as everywhere. */
+/* The default stride is the size of the window. */
 static int parse_stride(PyObject *stride, gc_pool *pool)
 {
     if (stride != Py_None)
@@ -361,39 +352,43 @@ static PyObject *builder_adaptive_average_pool(PyObject *self, PyObject *args,
     return add_layer(self, &r);
 }
 
-static PyObject *add_reader(PyObject *self, PyObject *input, operation operation)
+static PyObject *add_reader(PyObject *self, PyObject *input, one_input *add)
 {
-    request r = {.operation = operation};
+    request r = {.operation = ONE_INPUT, .add_reader = add};
     return gc_parse_layer(input, &r.input) ? add_layer(self, &r) : NULL;
 }
 
-static PyObject *add_join(PyObject *self, PyObject *sequence, operation operation)
+static PyObject *add_join(PyObject *self, PyObject *sequence, several_inputs *add)
 {
     Py_ssize_t count;
     size_t *inputs = gc_parse_layers(sequence, "inputs", &count);
     if (inputs == NULL)
         return NULL;
-    const request r = {.operation = operation,
-                       .inputs = {.numbers = inputs, .count = (size_t)count}};
+    const request r = {.operation = SEVERAL_INPUTS,
+                       .join = {.add = add, .inputs = inputs, .count = (size_t)count}};
     PyObject *number = add_layer(self, &r);
     PyMem_Free(inputs);
     return number;
 }
 
-/* Methods whose only argument is the layer, or the layers, that they read. */
-#define WITHOUT_OPTIONS(name, add_layers, operation)                                          \
-    static PyObject *builder_##name(PyObject *self, PyObject *input)                           \
-    {                                                                                         \
-        return add_layers(self, input, operation);                                            \
-    }
+/* Methods whose only argument is the layer, or the layers, that they read. X(name, how the argument
+ * is parsed, function of the core). */
+#define WITHOUT_OPTIONS(X)                                                                    \
+    X(relu, add_reader, gc_add_relu)                                                          \
+    X(softmax, add_reader, gc_add_softmax)                                                    \
+    X(sigmoid, add_reader, gc_add_sigmoid)                                                    \
+    X(flatten, add_reader, gc_add_flatten)                                                    \
+    X(dropout, add_reader, gc_add_dropout)                                                    \
+    X(add, add_join, gc_add_sum)                                                              \
+    X(concatenate, add_join, gc_add_concatenation)
 
-WITHOUT_OPTIONS(relu, add_reader, RELU)
-WITHOUT_OPTIONS(softmax, add_reader, SOFTMAX)
-WITHOUT_OPTIONS(sigmoid, add_reader, SIGMOID)
-WITHOUT_OPTIONS(flatten, add_reader, FLATTEN)
-WITHOUT_OPTIONS(dropout, add_reader, DROPOUT)
-WITHOUT_OPTIONS(add, add_join, SUM)
-WITHOUT_OPTIONS(concatenate, add_join, CONCATENATION)
+#define X(name, add_layer_of, add)                                                            \
+    static PyObject *builder_##name(PyObject *self, PyObject *argument)                        \
+    {                                                                                         \
+        return add_layer_of(self, argument, add);                                             \
+    }
+WITHOUT_OPTIONS(X)
+#undef X
 
 /* ---- Done ------------------------------------------------------------------------------ */
 
@@ -434,13 +429,9 @@ static PyMethodDef methods[] = {
     WITH_KEYWORDS("max_pool", builder_max_pool),
     WITH_KEYWORDS("average_pool", builder_average_pool),
     WITH_KEYWORDS("adaptive_average_pool", builder_adaptive_average_pool),
-    {"relu", builder_relu, METH_O, NULL},
-    {"softmax", builder_softmax, METH_O, NULL},
-    {"sigmoid", builder_sigmoid, METH_O, NULL},
-    {"flatten", builder_flatten, METH_O, NULL},
-    {"dropout", builder_dropout, METH_O, NULL},
-    {"add", builder_add, METH_O, NULL},
-    {"concatenate", builder_concatenate, METH_O, NULL},
+#define X(name, add_layer_of, add) {#name, builder_##name, METH_O, NULL},
+    WITHOUT_OPTIONS(X)
+#undef X
     {"build", builder_build, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -80,13 +80,14 @@ int gc_check_environment(void);
 
 /* ---- arrays.c: objects become arrays and numbers ---------------------------------------- */
 
-/* `object` as a C-contiguous, aligned float32 array of least to most dimensions, copied only
+/* `object` as a C-contiguous, aligned float32 array of min_rank to max_rank dimensions, copied only
  * where it is not one already: a new array object in any case, whose shape no one else can
  * change while the GIL is released. TypeError where its values are not
  * real numbers, ValueError where its rank is wrong or it is empty; `name` is for the message. */
-PyArrayObject *gc_float_array(PyObject *object, int least, int most, const char *name);
+PyArrayObject *gc_float_array(PyObject *object, int min_rank, int max_rank, const char *name);
 /* The same, not copied where its address is no multiple of four either. */
-PyArrayObject *gc_unaligned_float_array(PyObject *object, int least, int most, const char *name);
+PyArrayObject *gc_unaligned_float_array(PyObject *object, int min_rank, int max_rank,
+                                        const char *name);
 
 /* `object` as a C-contiguous, aligned array of that type, which it must have, and rank. */
 PyArrayObject *gc_array_as_is(PyObject *object, int type, int rank, const char *name);

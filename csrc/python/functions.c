@@ -361,9 +361,9 @@ PyMethodDef gc_module_methods[] = {
     {"release_memory", release_memory, METH_NOARGS,
      "release_memory()\n--\n\n"
      "Give back to the system what is kept between passes.\n\n"
-     "The working memory of a pass, at most 512 MB, is kept for the next one, which then need\n"
-     "not wait for the system to clear fresh pages. This gives it back, from all threads; what\n"
-     "networks and tapes hold stays, and the next pass takes its memory anew."},
+     "The working memory of a pass, at most 512 MB, is kept for the next one, which is faster on\n"
+     "memory that was used before. This frees it, for all threads. The memory of networks and\n"
+     "tapes is not freed. The next pass allocates working memory again."},
     {"_pretend_memory", pretend_memory, METH_O, NULL},
     {"_fail_allocations_after", fail_allocations_after, METH_O, NULL},
     {"_live_allocations", live_allocations, METH_NOARGS, NULL},

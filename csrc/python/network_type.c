@@ -349,7 +349,8 @@ static PyMethodDef methods[] = {
      "forward(input, keep=(), until=None, record=True, start=0, size=None, progress=None)\n"
      "--\n\n"
      "Run the network on pictures (N, C, H, W), or on the output of layer `start` for pictures of\n"
-     "`size`, and return the Tape; without a record it has activations but no way back."},
+     "`size`, and return the Tape; without a record it has activations but runs no backward\n"
+     "passes."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,4 +1,4 @@
-/* tape_type.c: Tape, which gives activations and runs backward passes. */
+/* tape_type.c: Tape, which copies activations and runs backward passes. */
 #include <string.h>
 
 #include "python/common.h"
@@ -159,7 +159,7 @@ static PyObject *new_gradients(const tape_object *self, npy_intp sets, const siz
 }
 
 /* With seeds and wanted layers parsed: allocate, run, and return the list of gradients; with the
- * seconds of each layer to `seconds`, or to nowhere where it is NULL. */
+ * seconds of each layer into `seconds`, unless it is NULL. */
 static PyObject *run_backward(const tape_object *self, size_t layer, PyArrayObject *seeds,
                               const size_t *wanted, Py_ssize_t count, gc_rule rule,
                               double *seconds, PyObject *progress)

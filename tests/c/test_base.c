@@ -191,7 +191,7 @@ static size_t lowest(const place *places, size_t count, size_t bytes)
 }
 
 /* Pieces of random sizes, taken and given back in a random order, lie as low as they can, in the
- * performance too. */
+ * real run too. */
 static int check_arena(void)
 {
     gc_arena arena = gc_arena_begin();

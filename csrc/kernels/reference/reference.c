@@ -1,7 +1,8 @@
 /* reference.c: every kernel again, as plainly as its definition, summed in double.
  *
  * The tests compare the kernels of other levels with these, and it is a level too:
- * GRADCAM_CPU_LEVEL=reference runs whole networks on it. It shares no code with the fast kernels. */
+ * GRADCAM_CPU_LEVEL=reference runs whole networks on it. It shares no code with the fast kernels.
+ * */
 #include <math.h>
 #include <string.h>
 
