@@ -213,7 +213,8 @@ gc_direct_source *gc_direct_stream(const gc_streamed *streamed, gc_shape out, co
 {
     gc_direct_source *source = memory;
     source->run =
-        make_run(make_plan(&streamed->layer->conv, 0, streamed->from, out, GC_STREAMED_ROWS, engine),
+        make_run(make_plan(&streamed->layer->conv, 0, streamed->from, out, GC_STREAMED_ROWS,
+                           engine),
                  source + 1);
     lay_out_forward(&source->run, streamed->layer);
     source->run.from = x;

@@ -46,7 +46,8 @@ typedef struct gc_layer gc_layer;
  * the convolution before that ReLU, backward the 2x2 max pooling after it. */
 typedef struct gc_streamed {
     const gc_layer *layer;     /* NULL: there is none */
-    gc_shape from;             /* forward of its input, backward of its output: the step reads them */
+    gc_shape from;             /* of the maps that the step then reads: forward its input,
+                                * backward the gradient of its output */
     uint8_t *bits, *positions; /* the records of the ReLU and, backward, of the pooling; forward
                                 * NULL: not recorded */
 } gc_streamed;

@@ -1,15 +1,15 @@
 /* winograd.c: running the kernels of kernels/winograd.c over maps, in parallel.
  *
- * The tiles of all images are numbered in a row and taken in blocks. A block is transformed,
- * multiplied and transformed back, with the layers that are fused, by one thread in one go where
- * the weights are small enough to be read once for each block. Where they are large, a wider block
- * is transformed by all threads, which then share out the output channels, so that each weight is
- * read once. Where that makes too few pieces of work for all threads, these are cut smaller: a tile
- * has the same sums, in the same order, in a piece of any size.
+ * The tiles of all images are numbered and processed in blocks. If the weights are small enough to
+ * be read once for each block, one thread transforms, multiplies and transforms back a whole block,
+ * with the layers that are fused. If they are large, all threads transform the input of a larger
+ * block and then share out the output channels, so that each weight is read once. If there are too
+ * few parts for all threads, the parts are cut: a tile has the same sums, in the same order, in a
+ * part of any size.
  *
  * Some maps are large and faster to compute than to read from memory: forward those of a
- * convolution of a picture's few channels, backward the unpooled gradients. These are streamed: each
- * thread computes the map rows of one row of tiles into a strip of its own, in the cache, and
+ * convolution of a picture's few channels, backward the unpooled gradients. These are streamed:
+ * each thread computes the map rows of one row of tiles into a strip of its own, in the cache, and
  * transforms them there; the next row of tiles uses the last two of these rows again. */
 #include "layers/winograd.h"
 
@@ -26,15 +26,15 @@ enum {
     STEP = GC_WINOGRAD_STEP,
     SIDE = GC_WINOGRAD_SIDE,
     PRODUCTS = GC_WINOGRAD_PRODUCTS,
-    LEAST_CHANNELS = 8,           /* fewer leave most of a vector empty */
-    LARGE_WEIGHTS = 8 << 20,      /* bytes of U from which on outputs are shared out */
-    WIDE_BLOCK = 112,             /* tiles of a block then; else so many that V, of these or */
-    BLOCK = 56,                   /* of more channels, stays in the second cache */
+    MIN_CHANNELS = 8,        /* fewer leave most of a vector empty */
+    LARGE_WEIGHTS = 8 << 20, /* bytes of U; threads share out the outputs of larger ones */
+    LARGE_BLOCK = 112,       /* tiles of a block if outputs are shared out */
+    BLOCK = 56,              /* otherwise, up to FEW_CHANNELS: V about fits the second cache */
     FEW_CHANNELS = 128,
-    SMALL_BLOCK = 28,
-    LEAST_TILES = 14,             /* of a piece, about, so that each weight serves several */
-    STREAMED_TILES = 2,           /* rows of tiles of a part that is streamed, and the rows of */
-    STRIP_ROWS = STREAMED_TILES * STEP + 2 /* the map that they depend on */
+    SMALL_BLOCK = 28,        /* and for more channels */
+    MIN_TILES = 14,          /* of a part that is cut, about, so that each weight serves several */
+    STREAMED_TILES = 2,      /* rows of tiles of a part that is streamed */
+    STRIP_ROWS = STREAMED_TILES * STEP + 2 /* rows of the map that these read */
 };
 
 int gc_winograd_applies(const gc_conv *c, gc_engine engine)
@@ -42,21 +42,21 @@ int gc_winograd_applies(const gc_conv *c, gc_engine engine)
     for (int d = 0; d < 2; d++)
         if (c->kernel[d] != 3 || c->stride[d] != 1 || c->padding[d] != 1 || c->dilation[d] != 1)
             return 0;
-    return !c->exact && c->groups == 1 && c->in_channels >= LEAST_CHANNELS
-           && c->out_channels >= LEAST_CHANNELS && !engine.kernels->is_reference;
+    return !c->exact && c->groups == 1 && c->in_channels >= MIN_CHANNELS
+           && c->out_channels >= MIN_CHANNELS && !engine.kernels->is_reference;
 }
 
 /* How one direction runs over maps of one size, and the scratch memory that it needs. */
-typedef struct plan {
+typedef struct winograd_plan {
     gc_winograd winograd;
     size_t tiles;               /* of all images */
     size_t block;               /* tiles of a block */
-    int by_output;              /* threads share out output channels, not blocks of tiles, */
-    size_t cuts;                /* and of a block's tiles so many pieces */
+    int by_output;              /* whether threads share out output channels, or blocks of tiles */
+    size_t cuts;                /* parts into which a block's tiles are cut */
     int streams;                /* whether a row of tiles is a good block */
     size_t bias_floats;
     size_t v_floats, m_floats;  /* of V and M of one worker */
-} plan;
+} winograd_plan;
 
 /* Floats from one xi to the next: an odd number of cache lines, so that the 36 of them do not
  * fall into the same cache sets. */
@@ -66,12 +66,12 @@ static size_t plane_stride(size_t floats)
     return (gc_divide_up(floats, line) | 1) * line;
 }
 
-/* How often each of `pieces` is cut, `most` times at most, so that of all workers' time about
- * an eighth at most passes idle; or as little as can be. */
-static size_t cuts_for(size_t pieces, size_t most, size_t workers)
+/* Into how many parts each of `pieces` is cut, at most `max_cuts`: so few that the workers wait for
+ * about an eighth of the time or less, or as little as possible. */
+static size_t cuts_for(size_t pieces, size_t max_cuts, size_t workers)
 {
     size_t best = 1, best_parts = 0, best_places = 1;
-    for (size_t cuts = 1; cuts <= most && 8 * best_parts < 7 * best_places; cuts++) {
+    for (size_t cuts = 1; cuts <= max_cuts && 8 * best_parts < 7 * best_places; cuts++) {
         const size_t parts = pieces * cuts, places = gc_divide_up(parts, workers) * workers;
         if (parts * best_places > best_parts * places) {
             best = cuts;
@@ -82,12 +82,12 @@ static size_t cuts_for(size_t pieces, size_t most, size_t workers)
     return best;
 }
 
-static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t count,
-                      gc_engine engine)
+static winograd_plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t count,
+                               gc_engine engine)
 {
     const size_t lanes = engine.kernels->width;
     in.channels = gc_winograd_inputs(conv, backward);
-    plan p = {0};
+    winograd_plan p = {0};
     gc_winograd *w = &p.winograd;
     w->in = gc_blocked_of(in, engine);
     w->out_pairs = gc_divide_up(gc_winograd_outputs(conv, backward), 2 * lanes);
@@ -96,18 +96,18 @@ static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t cou
     const size_t channels = w->in.blocks * lanes, outputs = w->out_pairs * 2 * lanes;
     p.by_output = PRODUCTS * channels * outputs * sizeof(float) > LARGE_WEIGHTS;
     p.tiles = count * w->tiles_down * w->tiles_across;
-    const size_t most = p.by_output                  ? WIDE_BLOCK
-                        : channels <= FEW_CHANNELS ? BLOCK
-                                                   : SMALL_BLOCK;
-    p.streams = !p.by_output && w->tiles_across <= most && 2 * w->tiles_across > most;
-    p.block = gc_even_share(p.tiles, most);
+    const size_t max_block = p.by_output                ? LARGE_BLOCK
+                             : channels <= FEW_CHANNELS ? BLOCK
+                                                        : SMALL_BLOCK;
+    p.streams = !p.by_output && w->tiles_across <= max_block && 2 * w->tiles_across > max_block;
+    p.block = gc_even_share(p.tiles, max_block);
     p.cuts = cuts_for(p.by_output ? w->out_pairs : gc_divide_up(p.tiles, p.block),
-                      p.block / LEAST_TILES, engine.workers);
+                      p.block / MIN_TILES, engine.workers);
     if (!p.by_output)
         p.block = gc_divide_up(p.block, p.cuts);
-    /* Fewer tiles may make larger blocks, but none larger than this: memory never grows when
-     * images get fewer. */
-    const size_t room = gc_least(p.tiles, most);
+    /* Fewer tiles may have larger blocks, so there is memory for the largest: fewer images never
+     * need more memory. */
+    const size_t room = gc_least(p.tiles, max_block);
     w->group = engine.kernels->tiles;
     w->v_plane = plane_stride(channels * gc_divide_up(room, w->group) * w->group);
     w->m_tile = plane_stride(PRODUCTS * 2 * lanes);
@@ -120,7 +120,7 @@ static plan make_plan(const gc_conv *conv, int backward, gc_shape in, size_t cou
 size_t gc_winograd_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, size_t count,
                                  gc_engine engine)
 {
-    const plan p = make_plan(conv, backward, in, count, engine);
+    const winograd_plan p = make_plan(conv, backward, in, count, engine);
     return (p.bias_floats + (p.by_output ? 1 : engine.workers) * p.v_floats
             + engine.workers * p.m_floats)
            * sizeof(float);
@@ -138,15 +138,15 @@ static size_t strip_floats(const gc_blocked *in, gc_engine engine)
 
 size_t gc_winograd_strip_bytes(const gc_conv *conv, int backward, gc_shape in, gc_engine engine)
 {
-    const plan p = make_plan(conv, backward, in, 1, engine);
+    const winograd_plan p = make_plan(conv, backward, in, 1, engine);
     return engine.workers * strip_floats(&p.winograd.in, engine) * sizeof(float);
 }
 
 typedef void (*finish_kernel)(const gc_winograd *winograd, size_t first, size_t count, size_t pair,
                               const float *m, const gc_finish *finish);
 
-typedef struct run {
-    plan plan;
+typedef struct winograd_run {
+    winograd_plan plan;
     const gc_kernels *kernels;
     const float *x, *u;
     float *v, *m;        /* scratch */
@@ -156,10 +156,10 @@ typedef struct run {
     const gc_direct_source *source; /* what is streamed forward, */
     gc_unpooling unpooling;         /* and backward */
     float *strips;                  /* its rows; scratch */
-} run;
+} winograd_run;
 
 /* Tiles first .. first + count, from V to maps, with V and M of the worker's own. */
-static void finish_block(const run *r, size_t first, size_t count, size_t worker)
+static void finish_block(const winograd_run *r, size_t first, size_t count, size_t worker)
 {
     const gc_winograd *w = &r->plan.winograd;
     const float *v = r->v + worker * r->plan.v_floats;
@@ -172,7 +172,7 @@ static void finish_block(const run *r, size_t first, size_t count, size_t worker
 
 static void tiles_part(void *argument, size_t part, size_t worker)
 {
-    const run *r = argument;
+    const winograd_run *r = argument;
     const size_t first = part * r->plan.block;
     const size_t count = gc_least(r->plan.tiles - first, r->plan.block);
     r->kernels->winograd_input(&r->plan.winograd,
@@ -181,9 +181,9 @@ static void tiles_part(void *argument, size_t part, size_t worker)
     finish_block(r, first, count, worker);
 }
 
-/* Rows y .. y + count of one image's maps into `to`; of those of the output rows first .. end the
- * ReLU's bits are recorded forward. */
-static void stream_rows(const run *r, size_t worker, size_t image, ptrdiff_t y, size_t count,
+/* Compute rows y .. y + count of one image's maps into `to`. Forward, the ReLU's bits of rows
+ * first .. end are recorded. */
+static void stream_rows(const winograd_run *r, size_t worker, size_t image, ptrdiff_t y, size_t count,
                         size_t first, size_t end, float *to)
 {
     if (r->source != NULL)
@@ -195,7 +195,7 @@ static void stream_rows(const run *r, size_t worker, size_t image, ptrdiff_t y, 
 /* Some rows of tiles of one image, whose maps are streamed. */
 static void streamed_part(void *argument, size_t part, size_t worker)
 {
-    const run *r = argument;
+    const winograd_run *r = argument;
     const gc_winograd *w = &r->plan.winograd;
     const size_t parts = gc_divide_up(w->tiles_down, STREAMED_TILES), across = w->tiles_across;
     const size_t image = part / parts, first = part % parts * STREAMED_TILES;
@@ -220,7 +220,7 @@ static void streamed_part(void *argument, size_t part, size_t worker)
 static void input_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
-    const run *r = argument;
+    const winograd_run *r = argument;
     gc_tiles tiles = gc_tiles_of(r->first, r->count, r->plan.winograd.group);
     tiles.from = part;
     tiles.to = part + 1;
@@ -229,7 +229,7 @@ static void input_part(void *argument, size_t part, size_t worker)
 
 static void output_part(void *argument, size_t part, size_t worker)
 {
-    const run *r = argument;
+    const winograd_run *r = argument;
     const gc_winograd *w = &r->plan.winograd;
     gc_tiles tiles = gc_tiles_of(r->first, r->count, w->group);
     const size_t share = gc_divide_up(tiles.to, r->plan.cuts), pair = part / r->plan.cuts;
@@ -262,7 +262,7 @@ static void zero_borders(const gc_winograd_step *step, const gc_blocked *out)
                     unpools ? out->width / 2 * 2 : out->width, step->to);
 }
 
-static void begin_streaming(run *r, const gc_winograd_step *step)
+static void begin_streaming(winograd_run *r, const gc_winograd_step *step)
 {
     const gc_engine engine = step->engine;
     const gc_streamed *streamed = &step->fused.streamed;
@@ -287,18 +287,18 @@ void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
                      const gc_winograd_step *step)
 {
     const gc_engine engine = step->engine;
-    run r = {.plan = make_plan(conv, step->backward, step->in, step->count, engine),
-             .kernels = engine.kernels,
-             .x = step->from,
-             .u = gc_winograd_u(packs, step->backward, engine),
-             .finish_tiles = find_finish(engine.kernels, step),
-             .finish = {.out = gc_blocked_of(step->fused.relu ? step->fused.shape : step->out,
-                                             engine),
-                        .maps = step->to,
-                        .bits = step->fused.bits,
-                        .positions = step->fused.positions,
-                        .recorded = step->recorded,
-                        .rule = step->rule}};
+    const gc_shape out = step->fused.relu ? step->fused.shape : step->out;
+    winograd_run r = {.plan = make_plan(conv, step->backward, step->in, step->count, engine),
+                      .kernels = engine.kernels,
+                      .x = step->from,
+                      .u = gc_winograd_u(packs, step->backward, engine),
+                      .finish_tiles = find_finish(engine.kernels, step),
+                      .finish = {.out = gc_blocked_of(out, engine),
+                                 .maps = step->to,
+                                 .bits = step->fused.bits,
+                                 .positions = step->fused.positions,
+                                 .recorded = step->recorded,
+                                 .rule = step->rule}};
     const gc_winograd *w = &r.plan.winograd;
     float *bias = step->scratch;
     r.m = bias + r.plan.bias_floats;
