@@ -183,8 +183,8 @@ static void tiles_part(void *argument, size_t part, size_t worker)
 
 /* Compute rows y .. y + count of one image's maps into `to`. Forward, the ReLU's bits of rows
  * first .. end are recorded. */
-static void stream_rows(const winograd_run *r, size_t worker, size_t image, ptrdiff_t y, size_t count,
-                        size_t first, size_t end, float *to)
+static void stream_rows(const winograd_run *r, size_t worker, size_t image, ptrdiff_t y,
+                        size_t count, size_t first, size_t end, float *to)
 {
     if (r->source != NULL)
         gc_direct_rows(r->source, worker, image, y, count, first, end, STRIP_ROWS, to);
