@@ -301,6 +301,16 @@ def _reused_before_relu(b: Any, rng: Rng) -> None:
     b.linear(b.flatten(both), kernel(rng, 4, 48))
 
 
+def _read_first_by_others(b: Any, rng: Rng) -> None:
+    """A convolution and a ReLU whose last readers, a ReLU and a pooling, may not be fused."""
+    z = b.conv(0, kernel(rng, 8, 3, 3, 3), normal(rng, 8), padding=1)
+    x = b.add([b.sigmoid(z), b.relu(z)])
+    x = b.relu(b.conv(x, kernel(rng, 8, 8, 3, 3), padding=1))
+    one = b.adaptive_average_pool(x, 2)
+    both = b.concatenate([one, b.adaptive_average_pool(b.max_pool(x, 2), 2)])
+    b.linear(b.flatten(both), kernel(rng, 4, 64))
+
+
 def _read_by_two_convolutions(b: Any, rng: Rng) -> None:
     """A ReLU and a pooled map with two 3x3 convolutions as readers: neither may be fused."""
     x = b.relu(b.conv(0, kernel(rng, 9, 3, 3, 3), normal(rng, 9), padding=1))
@@ -366,6 +376,7 @@ SMALL_GRAPHS = [
     Case("residual", (2, 3, 9, 12), _residual),
     Case("inception", (2, 3, 8, 9), _inception),
     Case("reused-before-relu", (2, 3, 8, 6), _reused_before_relu),
+    Case("read-first-by-others", (2, 3, 8, 6), _read_first_by_others),
     Case("read-by-two-convolutions", (2, 3, 9, 14), _read_by_two_convolutions),
     Case("two-heads", (3, 3, 6, 5), _two_heads),
     Case("mobile", (2, 3, 17, 15), _mobile),

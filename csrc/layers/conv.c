@@ -206,7 +206,7 @@ typedef struct conv_run {
 
 /* What both directions share. */
 static conv_run make_run(const gc_layer *layer, gc_engine engine, gc_shape in, gc_shape out,
-                    void *scratch)
+                         void *scratch)
 {
     const gc_conv *c = &layer->conv;
     return (conv_run){.layer = layer,

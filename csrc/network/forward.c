@@ -125,7 +125,7 @@ static void release_inputs(forward_pass *p, size_t number, size_t step)
     for (size_t k = 0; k < layer->input_count; k++) {
         const size_t input = layer->inputs[k];
         gc_arena_give(&p->arena, p->converted[k]);
-        if (p->schedule.boundary[input] == step) {
+        if (p->schedule.last_reader[input] == step) {
             gc_arena_give(&p->arena, p->maps[input]);
             p->maps[input] = NULL;
         }

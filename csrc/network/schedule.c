@@ -15,10 +15,10 @@ static int allocate(gc_schedule *s)
     s->readers = gc_alloc_zeroed(count, sizeof *s->readers);
     s->placed = gc_alloc_zeroed(count, sizeof *s->placed);
     s->streamed = gc_alloc_zeroed(count, sizeof *s->streamed);
-    s->boundary = gc_alloc_zeroed(count, sizeof *s->boundary);
+    s->last_reader = gc_alloc_zeroed(count, sizeof *s->last_reader);
     s->steps = gc_alloc_zeroed(count, sizeof *s->steps);
     return s->active != NULL && s->held != NULL && s->readers != NULL && s->placed != NULL
-           && s->streamed != NULL && s->boundary != NULL && s->steps != NULL;
+           && s->streamed != NULL && s->last_reader != NULL && s->steps != NULL;
 }
 
 void gc_schedule_free(gc_schedule *s)
@@ -28,7 +28,7 @@ void gc_schedule_free(gc_schedule *s)
     gc_free(s->readers);
     gc_free(s->placed);
     gc_free(s->streamed);
-    gc_free(s->boundary);
+    gc_free(s->last_reader);
     gc_free(s->steps);
 }
 
@@ -111,28 +111,10 @@ static void append_step(gc_schedule *s, gc_step step)
     s->steps[s->step_count++] = step;
 }
 
-/* Find the boundary of each map's life, then the steps that work in place: those whose input's
- * boundary they are. */
-static void place_maps(gc_schedule *s)
+/* Whether input and output of a layer can share memory, if nothing else needs that of the input. */
+static int keeps_layout(const gc_schedule *s, size_t number)
 {
-    for (size_t i = 0; i < s->tape->network->count; i++)
-        s->boundary[i] = GC_NO_STEP;
-    for (size_t n = 0; n < s->step_count; n++) {
-        const gc_layer *first = layer_of(s, s->steps[n].first);
-        for (size_t k = 0; k < first->input_count; k++) {
-            const size_t input = first->inputs[k];
-            if (s->backward ? s->boundary[input] == GC_NO_STEP : !s->held[input])
-                s->boundary[input] = n;
-        }
-    }
-    for (size_t n = 0; n < s->step_count; n++) {
-        gc_step *step = &s->steps[n];
-        const gc_layer *layer = layer_of(s, step->layer);
-        const int can = s->backward ? layer->type->backward_in_place && !step->is_end
-                                    : layer->type->identity && !s->held[step->layer];
-        step->in_place = can && s->boundary[layer->inputs[0]] == n
-                         && layout_of(s, layer->inputs[0]) == s->tape->layouts[step->layer].reads;
-    }
+    return layout_of(s, layer_of(s, number)->inputs[0]) == s->tape->layouts[number].reads;
 }
 
 /* Of the largest maps, or gradients, that go through the layers at a time, unless a single one
@@ -243,6 +225,25 @@ static size_t find_streaming(const gc_schedule *s, const gc_step *step)
     return reader != 0 && streaming_bytes(s, reader, step->layer) > 0 ? reader : 0;
 }
 
+/* Find the last step that reads each map. An identity that is this step takes over the map. */
+static void find_last_readers(gc_schedule *s)
+{
+    for (size_t i = 0; i < s->tape->network->count; i++)
+        s->last_reader[i] = GC_NO_STEP;
+    for (size_t n = 0; n < s->step_count; n++) {
+        const gc_layer *first = layer_of(s, s->steps[n].first);
+        for (size_t k = 0; k < first->input_count; k++)
+            if (!s->held[first->inputs[k]])
+                s->last_reader[first->inputs[k]] = n;
+    }
+    for (size_t n = 0; n < s->step_count; n++) {
+        const size_t number = s->steps[n].layer;
+        const gc_layer *layer = layer_of(s, number);
+        s->steps[n].in_place = layer->type->identity && s->last_reader[layer->inputs[0]] == n
+                               && !s->held[number] && keeps_layout(s, number);
+    }
+}
+
 int gc_schedule_forward(gc_schedule *s, gc_engine engine, gc_tape *tape, size_t start)
 {
     const gc_network *network = tape->network;
@@ -268,7 +269,7 @@ int gc_schedule_forward(gc_schedule *s, gc_engine engine, gc_tape *tape, size_t 
             append_step(s, step);
         }
     }
-    place_maps(s);
+    find_last_readers(s);
     return 1;
 }
 
@@ -345,7 +346,10 @@ static gc_step backward_step(const gc_schedule *s, size_t number)
                     .last = s->streamed[number] != 0 ? s->streamed[number] : number,
                     .streamed = s->streamed[number],
                     .is_end = !has_active_input(s, number)};
-    if (!step.is_end && fusion_of(s, number) == GC_FUSES_RELU_AND_POOL)
+    if (step.is_end)
+        return step;
+    step.in_place = layer_of(s, number)->type->backward_in_place && keeps_layout(s, number);
+    if (fusion_of(s, number) == GC_FUSES_RELU_AND_POOL)
         fuse_backward(s, &step);
     return step;
 }
@@ -369,6 +373,5 @@ int gc_schedule_backward(gc_schedule *s, gc_engine engine, const gc_tape *tape, 
     for (size_t i = seed + 1; i-- > 0;)
         if (s->active[i] && !s->placed[i])
             append_step(s, backward_step(s, i));
-    place_maps(s);
     return 1;
 }

@@ -22,8 +22,8 @@ typedef struct gc_step {
     size_t first, last;
     size_t relu, pool;    /* the fused layers, or 0 */
     size_t streamed;      /* the streamed layer, or 0 */
-    int in_place;         /* forward: the output is the input's memory, and nothing is called;
-                           * backward: the input's gradient replaces that of the output */
+    int in_place;         /* forward: the output takes over the input's memory, and nothing is called;
+                           * backward: the input's gradient is written over that of the output */
     int is_end;           /* backward: no input needs a gradient, and nothing is called */
     size_t scratch_bytes;
     double cost;          /* of one image */
@@ -38,15 +38,14 @@ typedef struct gc_schedule {
     gc_readers *readers;   /* [layers] among the active ones */
     unsigned char *placed; /* [layers] flags of those that a step of another layer runs */
     size_t *streamed;      /* [layers] the layer that this one streams, or 0 */
-    size_t *boundary;      /* [layers] the number of a step: forward of the last one that reads the
-                            * map; backward of the first one that writes the gradient */
+    size_t *last_reader;   /* [layers] forward: the number of the last step that reads the map;
+                            * GC_NO_STEP if none does, or the map is held */
     gc_step *steps;        /* [step_count] in the order in which they run */
     size_t step_count;
     size_t at_a_time;      /* images, or gradients, that go through all steps together */
     double cost;           /* of all steps, for one image */
 } gc_schedule;
 
-/* For schedule->boundary: no step. */
 #define GC_NO_STEP SIZE_MAX
 
 /* The schedule of a forward pass from the layer `start`. Needs tape->computed, kept, shapes and in;

@@ -1,5 +1,8 @@
-/* check.h: the little that the C tests share: numbers that are always the same, comparison,
- * and the closing line. */
+/* check.h: what the C tests share: random numbers from a seed, comparison, and the last line of the
+ * output.
+ *
+ * The environment variable SEED sets the seed: a number, or `random`. The seed is printed, so that
+ * a failure can be repeated. The default is always the same. */
 #ifndef GC_TESTS_CHECK_H
 #define GC_TESTS_CHECK_H
 
@@ -8,11 +11,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static int checks_passed, checks_failed;
+static int quiet; /* whether differences are not printed */
 
-/* xorshift32: the same sequence everywhere. */
+/* xorshift32: the same sequence everywhere; never 0. */
 static uint32_t random_state = 2463534242u;
+
+static inline void set_seed(void)
+{
+    const char *text = getenv("SEED");
+    if (text != NULL)
+        random_state = strcmp(text, "random") == 0 ? (uint32_t)time(NULL) * 2654435761u
+                                                   : (uint32_t)strtoul(text, NULL, 10);
+    if (random_state == 0)
+        random_state = 1;
+    printf("SEED=%lu\n", (unsigned long)random_state);
+}
 
 static inline uint32_t random_bits(void)
 {
@@ -27,9 +43,9 @@ static inline float random_float(void) /* in [-1, 1) */
     return (float)((int32_t)random_bits()) * 0x1p-31f;
 }
 
-static inline size_t random_size(size_t least, size_t most)
+static inline size_t random_size(size_t minimum, size_t maximum)
 {
-    return least + random_bits() % (most - least + 1);
+    return minimum + random_bits() % (maximum - minimum + 1);
 }
 
 static inline float *random_floats(size_t count)
@@ -40,7 +56,7 @@ static inline float *random_floats(size_t count)
     return values;
 }
 
-/* An output before it is written: a kernel that forgets an element leaves NaN behind. */
+/* An output before it is written: elements that a kernel does not write are NaN. */
 static inline float *nan_floats(size_t count)
 {
     float *values = malloc((count + 1) * sizeof *values);
@@ -65,7 +81,8 @@ static inline int close_floats(const char *what, size_t count, const float *actu
         if (a == e || (isnan(a) && isnan(e)))
             continue;
         if (!(fabs(a - e) <= atol + rtol * fabs(e))) {
-            printf("%s: element %zu of %zu is %.9g, expected %.9g\n", what, i, count, a, e);
+            if (!quiet)
+                printf("%s: element %zu of %zu is %.9g, expected %.9g\n", what, i, count, a, e);
             return 0;
         }
     }

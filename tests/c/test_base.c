@@ -369,6 +369,7 @@ static int check_lock(void)
 
 int main(void)
 {
+    set_seed();
     gc_set_threads(2);
     check_cgroups();
     check_available();

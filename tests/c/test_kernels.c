@@ -1,10 +1,70 @@
 /* test_kernels.c: every kernel of every level that this machine runs against its twin in
  * plain double loops. The kernels are those of kernels/list.h: one without a check here does not
  * compile. Sizes are drawn so that whole vectors, tails and single elements all occur. */
+#include "base/clock.h"
 #include "check.h"
 #include "kernels/kernels.h"
 
 typedef int (*check)(const gc_kernels *fast, const gc_kernels *plain);
+
+/* ---- Timing ----------------------------------------------------------------------------- */
+
+/* `test_kernels time` runs each check once, on larger sizes, and prints the time of its kernel, on
+ * each level and in plain loops: the sum over the calls that the check makes. */
+static int timing;
+
+/* A size of a test, or the size that is timed. */
+static size_t size_or(size_t minimum, size_t maximum, size_t timed)
+{
+    return timing ? timed : random_size(minimum, maximum);
+}
+
+typedef void (*any_kernel)(void);
+
+static struct {
+    any_kernel kernel;
+    double seconds;
+} times[400];
+static size_t time_count;
+
+static double *time_of(any_kernel kernel)
+{
+    size_t i = 0;
+    while (i < time_count && times[i].kernel != kernel)
+        i++;
+    if (i == time_count)
+        times[time_count++].kernel = kernel;
+    return &times[i].seconds;
+}
+
+/* Call a kernel, or time it: the best of several rounds of as many calls as take SHORTEST. The
+ * arguments are evaluated for each call, and outputs that are also inputs change. */
+static const double SHORTEST = 20e-6;
+#define CALL(kernel, ...)                                                                     \
+    do {                                                                                      \
+        if (!timing)                                                                          \
+            kernel(__VA_ARGS__);                                                              \
+        double best = INFINITY;                                                               \
+        for (int round = 0, calls = 1; timing && round < 5;) {                                \
+            const double start = gc_seconds();                                                \
+            for (int i_ = 0; i_ < calls; i_++)                                                \
+                kernel(__VA_ARGS__);                                                          \
+            const double taken = gc_seconds() - start;                                        \
+            best = taken / calls < best ? taken / calls : best;                               \
+            if (taken < SHORTEST)                                                             \
+                calls *= 2;                                                                   \
+            else                                                                              \
+                round++;                                                                      \
+        }                                                                                     \
+        if (timing)                                                                           \
+            *time_of((any_kernel)(kernel)) += best;                                           \
+    } while (0)
+
+/* Some twins are tested on one channel, the same for all lanes: for the same work as the kernel
+ * they run once for each lane. */
+#define FOR_LANES(lanes) for (size_t lane_ = 0; lane_ < (timing ? (lanes) : 1); lane_++)
+
+enum { TIMED = 4096 }; /* values */
 
 /* ---- Columns --------------------------------------------------------------------------- */
 
@@ -19,14 +79,14 @@ static gc_window random_window(void)
 {
     gc_window w;
     do {
-        w = (gc_window){.channels = random_size(1, 4),
-                        .height = random_size(1, 20),
-                        .width = random_size(1, 20)};
+        w = (gc_window){.channels = size_or(1, 4, 16),
+                        .height = size_or(1, 20, 28),
+                        .width = size_or(1, 20, 28)};
         for (int d = 0; d < 2; d++) {
-            w.kernel[d] = random_size(1, 5);
-            w.stride[d] = random_size(1, 3);
-            w.padding[d] = random_size(0, 6); /* wider than the kernel too */
-            w.dilation[d] = random_size(1, 3);
+            w.kernel[d] = size_or(1, 5, 3);
+            w.stride[d] = size_or(1, 3, 1);
+            w.padding[d] = size_or(0, 6, 1); /* wider than the kernel too */
+            w.dilation[d] = size_or(1, 3, 1);
         }
         w.out_height = out_size(w.height, w.kernel[0], w.stride[0], w.padding[0], w.dilation[0]);
         w.out_width = out_size(w.width, w.kernel[1], w.stride[1], w.padding[1], w.dilation[1]);
@@ -38,13 +98,13 @@ static int check_im2col(const gc_kernels *fast, const gc_kernels *plain)
 {
     const gc_window w = random_window();
     const size_t positions = w.out_height * w.out_width;
-    const size_t first = random_size(0, positions - 1);
-    const size_t count = random_size(1, positions - first);
+    const size_t first = size_or(0, positions - 1, 0);
+    const size_t count = size_or(1, positions - first, positions);
     const size_t size = w.channels * w.kernel[0] * w.kernel[1] * count;
     float *map = random_floats(w.channels * w.height * w.width);
     float *actual = nan_floats(size), *expected = nan_floats(size);
-    fast->im2col(&w, map, first, count, actual);
-    plain->im2col(&w, map, first, count, expected);
+    CALL(fast->im2col, &w, map, first, count, actual);
+    CALL(plain->im2col, &w, map, first, count, expected);
     const int good = close_floats("im2col", size, actual, expected, 0.0, 0.0);
     free(map), free(actual), free(expected);
     return good;
@@ -54,13 +114,13 @@ static int check_col2im(const gc_kernels *fast, const gc_kernels *plain)
 {
     const gc_window w = random_window();
     const size_t positions = w.out_height * w.out_width;
-    const size_t first = random_size(0, positions - 1);
-    const size_t count = random_size(1, positions - first);
+    const size_t first = size_or(0, positions - 1, 0);
+    const size_t count = size_or(1, positions - first, positions);
     const size_t size = w.channels * w.height * w.width;
     float *columns = random_floats(w.channels * w.kernel[0] * w.kernel[1] * count);
     float *actual = random_floats(size), *expected = copy_floats(actual, size);
-    fast->col2im(&w, columns, first, count, actual);
-    plain->col2im(&w, columns, first, count, expected);
+    CALL(fast->col2im, &w, columns, first, count, actual);
+    CALL(plain->col2im, &w, columns, first, count, expected);
     const int good = close_floats("col2im", size, actual, expected, 1e-6, 1e-6);
     free(columns), free(actual), free(expected);
     return good;
@@ -142,9 +202,9 @@ static void to_blocks(const gc_kernels *kernels, const gc_blocked *b, size_t ima
     const size_t lanes = kernels->width, plane = blocked_floats(b, 1, lanes) / b->blocks;
     for (size_t i = 0; i < images * b->blocks; i++) {
         const size_t from = i % b->blocks * lanes, left = channels - from;
-        kernels->block_map(b, left < lanes ? left : lanes,
-                           maps + (i / b->blocks * channels + from) * b->height * b->width,
-                           blocked + i * plane);
+        CALL(kernels->block_map, b, left < lanes ? left : lanes,
+             maps + (i / b->blocks * channels + from) * b->height * b->width,
+             blocked + i * plane);
     }
 }
 
@@ -154,8 +214,8 @@ static void from_blocks(const gc_kernels *kernels, const gc_blocked *b, size_t i
     const size_t lanes = kernels->width, plane = blocked_floats(b, 1, lanes) / b->blocks;
     for (size_t i = 0; i < images * b->blocks; i++) {
         const size_t from = i % b->blocks * lanes, left = channels - from;
-        kernels->unblock_map(b, left < lanes ? left : lanes, blocked + i * plane,
-                             maps + (i / b->blocks * channels + from) * b->height * b->width);
+        CALL(kernels->unblock_map, b, left < lanes ? left : lanes, blocked + i * plane,
+             maps + (i / b->blocks * channels + from) * b->height * b->width);
     }
 }
 
@@ -183,14 +243,14 @@ static void run_winograd(const tiled *t, const gc_kernels *kernels, size_t block
         gc_tiles parts[2] = {all, all};
         parts[0].to = parts[1].from = random_size(0, all.to);
         for (int part = 0; part < 2; part++)
-            kernels->winograd_input(&w, parts[part], in, v);
+            CALL(kernels->winograd_input, &w, parts[part], in, v);
         for (size_t pair = 0; pair < w.out_pairs; pair++)
             for (int part = 0; part < 2; part++) {
                 const size_t start = gc_group_start(&parts[part], parts[part].from);
                 const size_t end = gc_group_start(&parts[part], parts[part].to);
                 if (start < end)
-                    kernels->winograd_product(&w, parts[part], pair, u, v, m);
-                finish_tiles(&w, first + start, end - start, pair, m, &finish);
+                    CALL(kernels->winograd_product, &w, parts[part], pair, u, v, m);
+                CALL(finish_tiles, &w, first + start, end - start, pair, m, &finish);
             }
     }
     free(in), free(v), free(m), free(u), free(bias);
@@ -223,10 +283,10 @@ static void each_row(const gc_kernels *kernels, const gc_blocked *b, size_t imag
         float *row =
             maps + ((i / b->height * b->rows + i % b->height + 1) * b->columns + 1) * lanes;
         if (backward)
-            kernels->blocked_relu_backward(b->width, r->rule,
-                                           r->bits + i % (r->recorded * rows) * bytes, row, row);
+            CALL(kernels->blocked_relu_backward, b->width, r->rule,
+                 r->bits + i % (r->recorded * rows) * bytes, row, row);
         else
-            kernels->blocked_relu_forward(b->width, row, row, r->bits + i * bytes);
+            CALL(kernels->blocked_relu_forward, b->width, row, row, r->bits + i * bytes);
     }
 }
 
@@ -242,11 +302,12 @@ static void each_window(const gc_kernels *kernels, const gc_blocked *f, const gc
         float *lower = upper + f->columns * lanes;
         float *row = half + ((plane * h->rows + y + 1) * h->columns + 1) * lanes;
         if (backward)
-            kernels->blocked_pool_backward(h->width,
-                                           r->positions + i % (r->recorded * rows) * bytes, row,
-                                           upper, lower);
+            CALL(kernels->blocked_pool_backward, h->width,
+                 r->positions + i % (r->recorded * rows) * bytes, row,
+                 upper, lower);
         else
-            kernels->blocked_pool_forward(h->width, upper, lower, row, r->positions + i * bytes);
+            CALL(kernels->blocked_pool_forward, h->width, upper, lower, row,
+                 r->positions + i * bytes);
     }
 }
 
@@ -254,7 +315,8 @@ static int same(const char *what, const void *a, const void *b, size_t bytes)
 {
     if (memcmp(a, b, bytes) == 0)
         return 1;
-    fprintf(stderr, "%s: fused and step by step differ\n", what);
+    if (!quiet)
+        fprintf(stderr, "%s: fused and step by step differ\n", what);
     return 0;
 }
 
@@ -341,11 +403,11 @@ static int check_fused_backward(const tiled *t, const gc_kernels *kernels, size_
 
 static tiled random_tiled(void)
 {
-    tiled t = {.images = random_size(1, 2),
-               .in = random_size(1, 20),
-               .out = random_size(1, 40),
-               .height = random_size(1, 13),
-               .width = random_size(1, 13)};
+    tiled t = {.images = size_or(1, 2, 1),
+               .in = size_or(1, 20, 64),
+               .out = size_or(1, 40, 64),
+               .height = size_or(1, 13, 28),
+               .width = size_or(1, 13, 28)};
     t.x = random_floats(t.images * t.in * t.height * t.width);
     t.u = random_floats(36 * t.in * t.out);
     t.bias = random_floats(t.out);
@@ -363,9 +425,9 @@ static int check_stored(const gc_kernels *fast, const gc_kernels *plain)
     const size_t size = t.images * t.out * t.height * t.width;
     float *actual = nan_floats(size), *expected = nan_floats(size);
     t.y = actual;
-    run_tiled(&t, fast, random_size(1, 30));
+    run_tiled(&t, fast, size_or(1, 30, 28));
     t.y = expected;
-    run_tiled(&t, plain, random_size(1, 30));
+    run_tiled(&t, plain, size_or(1, 30, 28));
     /* Values of some hundreds: 36 * in products of terms up to 30. */
     const int good = close_floats("winograd", size, actual, expected, 2e-3, 1e-5);
     free(actual), free(expected);
@@ -376,7 +438,7 @@ static int check_stored(const gc_kernels *fast, const gc_kernels *plain)
 static int check_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
     const tiled t = random_tiled();
-    const size_t block = random_size(1, 30);
+    const size_t block = size_or(1, 30, 28);
     const int good = check_fused_forward(&t, fast, block) & check_fused_forward(&t, plain, block);
     free_tiled(t);
     return good;
@@ -384,7 +446,7 @@ static int check_forward(const gc_kernels *fast, const gc_kernels *plain)
 
 static int check_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t block = random_size(1, 30);
+    const size_t block = size_or(1, 30, 28);
     const tiled t = random_tiled();
     tiled without = t;
     without.bias = NULL; /* there is none on the way back */
@@ -397,18 +459,19 @@ static int check_backward(const gc_kernels *fast, const gc_kernels *plain)
 /* U of one level, for a block of its own two vectors of outputs, against blocks of two. */
 static int check_winograd_weights(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t lanes = 2 * fast->width, in = random_size(1, 40), plane = in + random_size(0, 3);
-    gc_winograd_kernels k = {.outputs = random_size(1, lanes), .turned = (int)random_size(0, 1)};
+    const size_t lanes = 2 * fast->width, in = size_or(1, 40, 64), plane = in + random_size(0, 3);
+    gc_winograd_kernels k = {.outputs = size_or(1, lanes, lanes), .turned = (int)random_size(0, 1)};
     k.output_step = k.turned ? 9 : in * 9;
     k.channel_step = k.turned ? lanes * 9 : 9;
     float *weight = random_floats(in * lanes * 9);
     float *actual = aligned_floats(36 * plane * lanes, NAN), *expected = nan_floats(36 * plane * 2);
-    fast->winograd_weights(&k, in, weight, plane * lanes, actual);
+    CALL(fast->winograd_weights, &k, in, weight, plane * lanes, actual);
     int good = 1;
     for (size_t pair = 0; pair < lanes / 2; pair++) {
         gc_winograd_kernels two = k;
         two.outputs = k.outputs <= 2 * pair ? 0 : k.outputs - 2 * pair;
-        plain->winograd_weights(&two, in, weight + 2 * pair * k.output_step, plane * 2, expected);
+        CALL(plain->winograd_weights, &two, in, weight + 2 * pair * k.output_step, plane * 2,
+             expected);
         for (size_t i = 0; i < 36 * in * 2; i++) { /* the same bits */
             const size_t row = i / (in * 2) * plane + i / 2 % in;
             good &= actual[row * lanes + 2 * pair + i % 2] == expected[row * 2 + i % 2];
@@ -459,7 +522,8 @@ static int same_masks(const char *what, size_t count, size_t lanes, const uint8_
     for (size_t i = 0; i < count * lanes; i++)
         if ((actual[i / lanes * bytes + i % lanes / 8] >> (i % lanes % 8) & 1)
             != expected[i / lanes]) {
-            fprintf(stderr, "%s: mask %zu differs\n", what, i / lanes);
+            if (!quiet)
+                fprintf(stderr, "%s: mask %zu differs\n", what, i / lanes);
             return 0;
         }
     return 1;
@@ -467,17 +531,19 @@ static int same_masks(const char *what, size_t count, size_t lanes, const uint8_
 
 static int check_blocked_relu(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 20), lanes = fast->width;
+    const size_t count = size_or(1, 20, 224), lanes = fast->width;
     const gc_rule rule = (gc_rule)random_size(0, 2);
     float *x = relu_inputs(count), *wide = in_lanes(count, x, lanes);
     float *g = relu_inputs(count), *wide_g = in_lanes(count, g, lanes);
     uint8_t *bits = calloc(count * divide_up(lanes, 8), 1), *expected_bits = calloc(count, 1);
-    fast->blocked_relu_forward(count, wide, wide, bits);
-    plain->blocked_relu_forward(count, x, x, expected_bits);
+    CALL(fast->blocked_relu_forward, count, wide, wide, bits);
+    FOR_LANES(lanes)
+        CALL(plain->blocked_relu_forward, count, x, x, expected_bits);
     int good = same_lanes("blocked_relu_forward", count, lanes, wide, x)
                & same_masks("blocked_relu_forward", count, lanes, bits, expected_bits);
-    fast->blocked_relu_backward(count, rule, bits, wide_g, wide_g);
-    plain->blocked_relu_backward(count, rule, expected_bits, g, g);
+    CALL(fast->blocked_relu_backward, count, rule, bits, wide_g, wide_g);
+    FOR_LANES(lanes)
+        CALL(plain->blocked_relu_backward, count, rule, expected_bits, g, g);
     good &= same_lanes("blocked_relu_backward", count, lanes, wide_g, g);
     free(x), free(wide), free(g), free(wide_g), free(bits), free(expected_bits);
     return good;
@@ -488,7 +554,7 @@ static int check_blocked_relu(const gc_kernels *fast, const gc_kernels *plain)
 
 static int check_blocked_pool(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 20), lanes = fast->width;
+    const size_t count = size_or(1, 20, 224), lanes = fast->width;
     float *x = relu_inputs(4 * count), *wide = in_lanes(4 * count, x, lanes);
     for (size_t i = 0; i < 4 * count; i++) /* equal values too */
         if (random_bits() % 2) {
@@ -499,12 +565,14 @@ static int check_blocked_pool(const gc_kernels *fast, const gc_kernels *plain)
     float *y = nan_floats(count), *wide_y = in_lanes(count, y, lanes);
     float *g = random_floats(count), *wide_g = in_lanes(count, g, lanes);
     uint8_t *p = calloc(2 * count * divide_up(lanes, 8), 1), *expected_p = calloc(2 * count, 1);
-    fast->blocked_pool_forward(count, wide, wide + 2 * count * lanes, wide_y, p);
-    plain->blocked_pool_forward(count, x, x + 2 * count, y, expected_p);
+    CALL(fast->blocked_pool_forward, count, wide, wide + 2 * count * lanes, wide_y, p);
+    FOR_LANES(lanes)
+        CALL(plain->blocked_pool_forward, count, x, x + 2 * count, y, expected_p);
     int good = same_lanes("blocked_pool_forward", count, lanes, wide_y, y)
                & same_masks("blocked_pool_forward", 2 * count, lanes, p, expected_p);
-    fast->blocked_pool_backward(count, p, wide_g, wide, wide + 2 * count * lanes);
-    plain->blocked_pool_backward(count, expected_p, g, x, x + 2 * count);
+    CALL(fast->blocked_pool_backward, count, p, wide_g, wide, wide + 2 * count * lanes);
+    FOR_LANES(lanes)
+        CALL(plain->blocked_pool_backward, count, expected_p, g, x, x + 2 * count);
     good &= same_lanes("blocked_pool_backward", 4 * count, lanes, wide, x);
     free(x), free(wide), free(y), free(wide_y), free(g), free(wide_g), free(p), free(expected_p);
     return good;
@@ -517,9 +585,9 @@ static int check_blocked_pool(const gc_kernels *fast, const gc_kernels *plain)
 
 static int check_direct_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t lanes = fast->width, taps = random_size(1, 30), count = random_size(1, 40);
+    const size_t lanes = fast->width, taps = size_or(1, 30, 27), count = size_or(1, 40, 224);
     const size_t length = 100, channel = random_size(0, lanes - 1);
-    const int relu = random_bits() % 2;
+    const int relu = timing || random_bits() % 2;
     size_t offsets[30];
     for (size_t t = 0; t < taps; t++)
         offsets[t] = random_size(0, length - 1);
@@ -534,9 +602,10 @@ static int check_direct_forward(const gc_kernels *fast, const gc_kernels *plain)
     }
     float *y = nan_floats(2 * count), *wide_y = aligned_floats(2 * count * lanes, NAN);
     uint8_t *bits = calloc(2 * count * divide_up(lanes, 8), 1);
-    fast->direct_forward(&d, count, rows, wide_w, wide_bias, wide_y, count * lanes, relu, bits,
-                         count * divide_up(lanes, 8));
-    plain->direct_forward(&d, count, rows, w, bias, y, count, relu, NULL, 0);
+    CALL(fast->direct_forward, &d, count, rows, wide_w, wide_bias, wide_y, count * lanes, relu,
+         bits, count * divide_up(lanes, 8));
+    FOR_LANES(lanes)
+        CALL(plain->direct_forward, &d, count, rows, w, bias, y, count, relu, NULL, 0);
     float *actual = nan_floats(2 * count);
     int good = 1;
     for (size_t i = 0; i < 2 * count; i++) {
@@ -552,8 +621,8 @@ static int check_direct_forward(const gc_kernels *fast, const gc_kernels *plain)
 
 static int check_direct_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t lanes = fast->width, blocks = random_size(1, 3), pairs = random_size(1, 2);
-    const size_t count = random_size(1, 40), channels = blocks * lanes;
+    const size_t lanes = fast->width, blocks = size_or(1, 3, 8), pairs = size_or(1, 2, 2);
+    const size_t count = size_or(1, 40, 224), channels = blocks * lanes;
     const size_t tap_count = 2 * lanes * pairs;
     float *dy = random_floats(channels * count), *w = random_floats(channels * tap_count);
     float *actual = nan_floats(count * tap_count), *expected = nan_floats(count * tap_count);
@@ -566,8 +635,9 @@ static int check_direct_backward(const gc_kernels *fast, const gc_kernels *plain
             plain_w[(t / 2 * channels + c) * 2 + t % 2] =
                 w[(t / (2 * lanes) * channels + c) * 2 * lanes + t % (2 * lanes)];
     }
-    fast->direct_backward(count, blocks, count * lanes, pairs, dy, w, actual);
-    plain->direct_backward(count, channels, count, tap_count / 2, plain_dy, plain_w, expected);
+    CALL(fast->direct_backward, count, blocks, count * lanes, pairs, dy, w, actual);
+    CALL(plain->direct_backward, count, channels, count, tap_count / 2, plain_dy, plain_w,
+         expected);
     const int good =
         close_floats("direct_backward", count * tap_count, actual, expected, 1e-5, 1e-5);
     free(dy), free(w), free(actual), free(expected), free(plain_dy), free(plain_w);
@@ -578,11 +648,11 @@ static int check_direct_backward(const gc_kernels *fast, const gc_kernels *plain
 
 static int check_bias(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 70);
+    const size_t count = size_or(1, 70, TIMED);
     const float bias = random_float();
     float *actual = random_floats(count), *expected = copy_floats(actual, count);
-    fast->bias(count, bias, actual);
-    plain->bias(count, bias, expected);
+    CALL(fast->bias, count, bias, actual);
+    CALL(plain->bias, count, bias, expected);
     const int good = close_floats("bias", count, actual, expected, 0.0, 0.0);
     free(actual), free(expected);
     return good;
@@ -601,13 +671,13 @@ static float *relu_inputs(size_t count)
 
 static int check_bias_relu(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 70), bytes = (count + 7) / 8;
+    const size_t count = size_or(1, 70, TIMED), bytes = (count + 7) / 8;
     const float bias = random_float();
     float *actual = relu_inputs(count), *expected = copy_floats(actual, count);
-    uint8_t fast_bits[9], plain_bits[9];
+    uint8_t fast_bits[TIMED / 8 + 9], plain_bits[TIMED / 8 + 9];
     memset(fast_bits, 0xA5, sizeof fast_bits);
-    fast->bias_relu(count, bias, actual, fast_bits);
-    plain->bias_relu(count, bias, expected, plain_bits);
+    CALL(fast->bias_relu, count, bias, actual, fast_bits);
+    CALL(plain->bias_relu, count, bias, expected, plain_bits);
     const int good = close_floats("bias_relu", count, actual, expected, 0.0, 0.0)
                      && memcmp(fast_bits, plain_bits, bytes) == 0;
     free(actual), free(expected);
@@ -616,13 +686,13 @@ static int check_bias_relu(const gc_kernels *fast, const gc_kernels *plain)
 
 static int check_relu_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 70), bytes = (count + 7) / 8;
+    const size_t count = size_or(1, 70, TIMED), bytes = (count + 7) / 8;
     float *x = relu_inputs(count);
     float *actual = nan_floats(count), *expected = nan_floats(count);
-    uint8_t fast_bits[9], plain_bits[9];
+    uint8_t fast_bits[TIMED / 8 + 9], plain_bits[TIMED / 8 + 9];
     memset(fast_bits, 0xA5, sizeof fast_bits);
-    fast->relu_forward(count, x, actual, fast_bits);
-    plain->relu_forward(count, x, expected, plain_bits);
+    CALL(fast->relu_forward, count, x, actual, fast_bits);
+    CALL(plain->relu_forward, count, x, expected, plain_bits);
     const int good = close_floats("relu_forward", count, actual, expected, 0.0, 0.0)
                      && memcmp(fast_bits, plain_bits, bytes) == 0;
     free(x), free(actual), free(expected);
@@ -631,18 +701,18 @@ static int check_relu_forward(const gc_kernels *fast, const gc_kernels *plain)
 
 static int check_relu_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 70);
+    const size_t count = size_or(1, 70, TIMED);
     int good = 1;
     for (gc_rule rule = GC_GRADIENT; rule <= GC_DECONVNET && good; rule++) {
         float *dy = random_floats(count);
         float *actual = nan_floats(count), *expected = nan_floats(count);
-        uint8_t bits[9];
+        uint8_t bits[TIMED / 8 + 9];
         for (size_t i = 0; i < sizeof bits; i++)
             bits[i] = (uint8_t)random_bits();
-        fast->relu_backward(count, rule, bits, dy, actual);
-        plain->relu_backward(count, rule, bits, dy, expected);
+        CALL(fast->relu_backward, count, rule, bits, dy, actual);
+        CALL(plain->relu_backward, count, rule, bits, dy, expected);
         good = close_floats("relu_backward", count, actual, expected, 0.0, 0.0);
-        fast->relu_backward(count, rule, bits, dy, dy); /* in place */
+        CALL(fast->relu_backward, count, rule, bits, dy, dy); /* in place */
         good = good && close_floats("relu_backward in place", count, dy, expected, 0.0, 0.0);
         free(dy), free(actual), free(expected);
     }
@@ -651,7 +721,7 @@ static int check_relu_backward(const gc_kernels *fast, const gc_kernels *plain)
 
 /* ---- Pooling --------------------------------------------------------------------------- */
 
-enum { MOST_SPANS = 40 };
+enum { MAX_SPANS = 40 };
 
 static void random_spans(size_t size, size_t count, gc_span *spans)
 {
@@ -666,8 +736,8 @@ static gc_pool_plane random_plane(gc_span *rows, gc_span *columns)
 {
     const gc_pool_plane p = {.height = random_size(1, 12),
                              .width = random_size(1, 12),
-                             .out_height = random_size(1, MOST_SPANS),
-                             .out_width = random_size(1, MOST_SPANS),
+                             .out_height = size_or(1, MAX_SPANS, MAX_SPANS),
+                             .out_width = size_or(1, MAX_SPANS, MAX_SPANS),
                              .rows = rows,
                              .columns = columns};
     random_spans(p.height, p.out_height, rows);
@@ -678,30 +748,30 @@ static gc_pool_plane random_plane(gc_span *rows, gc_span *columns)
 /* VGG's own: 2x2 windows side by side, the last odd row or column left out. */
 static gc_pool_plane plane_2x2(gc_span *rows, gc_span *columns)
 {
-    gc_pool_plane plane = {.height = random_size(2, 2 * MOST_SPANS + 1),
-                           .width = random_size(2, 2 * MOST_SPANS + 1),
+    gc_pool_plane plane = {.height = size_or(2, 2 * MAX_SPANS + 1, 2 * MAX_SPANS),
+                           .width = size_or(2, 2 * MAX_SPANS + 1, 2 * MAX_SPANS),
                            .rows = rows,
                            .columns = columns};
     plane.out_height = plane.height / 2;
     plane.out_width = plane.width / 2;
-    for (size_t i = 0; i < MOST_SPANS; i++)
+    for (size_t i = 0; i < MAX_SPANS; i++)
         rows[i] = columns[i] = (gc_span){.begin = 2 * i, .end = 2 * i + 2, .divisor = 2};
     return plane;
 }
 
 static int check_max_pool_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    gc_span rows[MOST_SPANS], columns[MOST_SPANS];
+    gc_span rows[MAX_SPANS], columns[MAX_SPANS];
     const gc_pool_plane p =
-        random_bits() % 2 ? plane_2x2(rows, columns) : random_plane(rows, columns);
+        timing || random_bits() % 2 ? plane_2x2(rows, columns) : random_plane(rows, columns);
     const size_t out = p.out_height * p.out_width;
     float *x = relu_inputs(p.height * p.width); /* ties and NaN among them */
     float *actual = nan_floats(out), *expected = nan_floats(out);
     uint32_t *fast_position = malloc(out * sizeof *fast_position);
     uint32_t *plain_position = malloc(out * sizeof *plain_position);
     memset(fast_position, 0xA5, out * sizeof *fast_position);
-    fast->max_pool_forward(&p, x, actual, fast_position);
-    plain->max_pool_forward(&p, x, expected, plain_position);
+    CALL(fast->max_pool_forward, &p, x, actual, fast_position);
+    CALL(plain->max_pool_forward, &p, x, expected, plain_position);
     const int good = close_floats("max_pool_forward", out, actual, expected, 0.0, 0.0)
                      && memcmp(fast_position, plain_position, out * sizeof *plain_position) == 0;
     free(x), free(actual), free(expected), free(fast_position), free(plain_position);
@@ -710,14 +780,14 @@ static int check_max_pool_forward(const gc_kernels *fast, const gc_kernels *plai
 
 static int check_max_pool_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t in = random_size(1, 50), out = random_size(1, 60);
+    const size_t in = size_or(1, 50, 50), out = size_or(1, 60, 60);
     float *dy = random_floats(out);
     float *actual = random_floats(in), *expected = copy_floats(actual, in);
     uint32_t position[60];
     for (size_t i = 0; i < out; i++)
         position[i] = (uint32_t)random_size(0, in - 1);
-    fast->max_pool_backward(out, position, dy, actual);
-    plain->max_pool_backward(out, position, dy, expected);
+    CALL(fast->max_pool_backward, out, position, dy, actual);
+    CALL(plain->max_pool_backward, out, position, dy, expected);
     const int good = close_floats("max_pool_backward", in, actual, expected, 0.0, 0.0);
     free(dy), free(actual), free(expected);
     return good;
@@ -725,13 +795,13 @@ static int check_max_pool_backward(const gc_kernels *fast, const gc_kernels *pla
 
 static int check_average_pool_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    gc_span rows[MOST_SPANS], columns[MOST_SPANS];
+    gc_span rows[MAX_SPANS], columns[MAX_SPANS];
     const gc_pool_plane p = random_plane(rows, columns);
     const size_t out = p.out_height * p.out_width;
     float *x = random_floats(p.height * p.width);
     float *actual = nan_floats(out), *expected = nan_floats(out);
-    fast->average_pool_forward(&p, x, actual);
-    plain->average_pool_forward(&p, x, expected);
+    CALL(fast->average_pool_forward, &p, x, actual);
+    CALL(plain->average_pool_forward, &p, x, expected);
     const int good = close_floats("average_pool_forward", out, actual, expected, 1e-5, 1e-5);
     free(x), free(actual), free(expected);
     return good;
@@ -739,13 +809,13 @@ static int check_average_pool_forward(const gc_kernels *fast, const gc_kernels *
 
 static int check_average_pool_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    gc_span rows[MOST_SPANS], columns[MOST_SPANS];
+    gc_span rows[MAX_SPANS], columns[MAX_SPANS];
     const gc_pool_plane p = random_plane(rows, columns);
     const size_t in = p.height * p.width;
     float *dy = random_floats(p.out_height * p.out_width);
     float *actual = random_floats(in), *expected = copy_floats(actual, in);
-    fast->average_pool_backward(&p, dy, actual);
-    plain->average_pool_backward(&p, dy, expected);
+    CALL(fast->average_pool_backward, &p, dy, actual);
+    CALL(plain->average_pool_backward, &p, dy, expected);
     const int good = close_floats("average_pool_backward", in, actual, expected, 1e-4, 1e-5);
     free(dy), free(actual), free(expected);
     return good;
@@ -755,11 +825,11 @@ static int check_average_pool_backward(const gc_kernels *fast, const gc_kernels 
 
 static int check_accumulate(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 70);
+    const size_t count = size_or(1, 70, TIMED);
     float *x = random_floats(count);
     float *actual = random_floats(count), *expected = copy_floats(actual, count);
-    fast->accumulate(count, x, actual);
-    plain->accumulate(count, x, expected);
+    CALL(fast->accumulate, count, x, actual);
+    CALL(plain->accumulate, count, x, expected);
     const int good = close_floats("accumulate", count, actual, expected, 0.0, 0.0);
     free(x), free(actual), free(expected);
     return good;
@@ -767,12 +837,12 @@ static int check_accumulate(const gc_kernels *fast, const gc_kernels *plain)
 
 static int check_affine(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 70);
+    const size_t count = size_or(1, 70, TIMED);
     const float scale = random_float(), shift = random_float();
     float *x = random_floats(count);
     float *actual = nan_floats(count), *expected = nan_floats(count);
-    fast->affine(count, scale, shift, x, actual);
-    plain->affine(count, scale, shift, x, expected);
+    CALL(fast->affine, count, scale, shift, x, actual);
+    CALL(plain->affine, count, scale, shift, x, expected);
     const int good = close_floats("affine", count, actual, expected, 1e-7, 1e-6);
     free(x), free(actual), free(expected);
     return good;
@@ -780,13 +850,13 @@ static int check_affine(const gc_kernels *fast, const gc_kernels *plain)
 
 static int check_softmax_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 70);
+    const size_t count = size_or(1, 70, TIMED);
     float *x = random_floats(count);
     for (size_t i = 0; i < count; i++)
         x[i] *= 200.0f; /* exp(200) is no float: the maximum must be taken off */
     float *actual = nan_floats(count), *expected = nan_floats(count);
-    fast->softmax_forward(count, x, actual);
-    plain->softmax_forward(count, x, expected);
+    CALL(fast->softmax_forward, count, x, actual);
+    CALL(plain->softmax_forward, count, x, expected);
     const int good = close_floats("softmax_forward", count, actual, expected, 1e-7, 1e-5);
     free(x), free(actual), free(expected);
     return good;
@@ -811,7 +881,7 @@ static void softmax_gradient(size_t count, const float *x, const float *dy, floa
 /* Also where the largest probability is 1 in float, or the smallest are none at all. */
 static int check_softmax_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 70), one = random_size(0, count - 1);
+    const size_t count = size_or(1, 70, TIMED), one = random_size(0, count - 1);
     const float scale = powf(10.0f, 1.0f + random_float());
     float *x = random_floats(count), *dy = random_floats(count);
     for (size_t i = 0; i < count; i++) {
@@ -822,9 +892,9 @@ static int check_softmax_backward(const gc_kernels *fast, const gc_kernels *plai
     x[one] += 2.0f * scale * (float)(random_bits() % 2);
     float *actual = copy_floats(dy, count), *expected = nan_floats(count); /* dx may be dy */
     softmax_gradient(count, x, dy, expected);
-    fast->softmax_backward(count, x, actual, actual);
+    CALL(fast->softmax_backward, count, x, actual, actual);
     int good = close_floats("softmax_backward", count, actual, expected, 1e-44, 3e-7);
-    plain->softmax_backward(count, x, dy, actual);
+    CALL(plain->softmax_backward, count, x, dy, actual);
     good &= close_floats("softmax_backward, reference", count, actual, expected, 1e-44, 3e-7);
     free(x), free(dy), free(actual), free(expected);
     return good;
@@ -841,10 +911,10 @@ static float *sigmoid_inputs(size_t count)
 
 static int check_sigmoid_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 70);
+    const size_t count = size_or(1, 70, TIMED);
     float *x = sigmoid_inputs(count), *actual = nan_floats(count), *expected = nan_floats(count);
-    fast->sigmoid_forward(count, x, actual);
-    plain->sigmoid_forward(count, x, expected);
+    CALL(fast->sigmoid_forward, count, x, actual);
+    CALL(plain->sigmoid_forward, count, x, expected);
     const int good = close_floats("sigmoid_forward", count, actual, expected, 1e-44, 2e-7);
     free(x), free(actual), free(expected);
     return good;
@@ -852,11 +922,11 @@ static int check_sigmoid_forward(const gc_kernels *fast, const gc_kernels *plain
 
 static int check_sigmoid_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 70);
+    const size_t count = size_or(1, 70, TIMED);
     float *x = sigmoid_inputs(count), *dy = random_floats(count);
     float *actual = copy_floats(dy, count), *expected = nan_floats(count);
-    plain->sigmoid_backward(count, x, dy, expected);
-    fast->sigmoid_backward(count, x, actual, actual); /* dx may be dy */
+    CALL(plain->sigmoid_backward, count, x, dy, expected);
+    CALL(fast->sigmoid_backward, count, x, actual, actual); /* dx may be dy */
     const int good = close_floats("sigmoid_backward", count, actual, expected, 1e-44, 2e-7);
     free(x), free(dy), free(actual), free(expected);
     return good;
@@ -887,11 +957,11 @@ static void free_weights(void *weights)
 
 static gc_dense random_dense(void)
 {
-    gc_dense d = {.storage = (gc_storage)random_size(0, 2),
-                  .in = random_size(1, 3) == 1 ? random_size(2000, 4200) : random_size(1, 100),
-                  .out = random_size(1, 80),
-                  .sets = random_size(1, 14),
-                  .batch = random_size(1, 3)};
+    gc_dense d = {.storage = (gc_storage)size_or(0, 2, GC_FLOAT32),
+                  .in = size_or(1, 3, 1) == 1 ? size_or(2000, 4200, 4096) : random_size(1, 100),
+                  .out = size_or(1, 80, 80),
+                  .sets = size_or(1, 14, 1),
+                  .batch = size_or(1, 3, 1)};
     d.stride = d.batch;
     return d;
 }
@@ -900,12 +970,12 @@ static int check_dense_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
     const gc_dense d = random_dense();
     const size_t count = d.sets * d.batch;
-    const size_t first = random_size(0, d.out - 1), rows = random_size(1, d.out - first);
+    const size_t first = size_or(0, d.out - 1, 0), rows = size_or(1, d.out - first, d.out);
     float *x = random_floats(count * d.in);
     float *actual = nan_floats(count * d.out), *expected = copy_floats(actual, count * d.out);
     void *w = random_weights(d.storage, d.in * d.out);
-    fast->dense_forward(&d, first, rows, w, x, actual);
-    plain->dense_forward(&d, first, rows, w, x, expected);
+    CALL(fast->dense_forward, &d, first, rows, w, x, actual);
+    CALL(plain->dense_forward, &d, first, rows, w, x, expected);
     int good = 1;
     for (size_t n = 0; n < count && good; n++)
         for (size_t r = 0; r < d.out && good; r++)
@@ -918,13 +988,14 @@ static int check_dense_forward(const gc_kernels *fast, const gc_kernels *plain)
     return good;
 }
 
-/* Half of the units of an image are zero in all sets, others in some; some images of each set are left out. */
+/* Half of the units of an image are zero in all sets, others in some; some images of each set are
+ * left out. */
 static int check_dense_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
     gc_dense d = random_dense();
     d.stride += random_size(0, 2);
     const size_t count = d.sets * d.stride;
-    const size_t first = random_size(0, d.in - 1), columns = random_size(1, d.in - first);
+    const size_t first = size_or(0, d.in - 1, 0), columns = size_or(1, d.in - first, d.in);
     float *dy = random_floats(count * d.out);
     float *actual = nan_floats(count * d.in), *expected = copy_floats(actual, count * d.in);
     void *w = random_weights(d.storage, d.in * d.out);
@@ -935,8 +1006,8 @@ static int check_dense_backward(const gc_kernels *fast, const gc_kernels *plain)
                 if (dead || random_bits() % 8 == 0)
                     dy[(s * d.stride + i) * d.out + r] = 0.0f;
         }
-    fast->dense_backward(&d, first, columns, w, dy, actual);
-    plain->dense_backward(&d, first, columns, w, dy, expected);
+    CALL(fast->dense_backward, &d, first, columns, w, dy, actual);
+    CALL(plain->dense_backward, &d, first, columns, w, dy, expected);
     int good = 1;
     for (size_t n = 0; n < count && good; n++)
         for (size_t c = 0; c < d.in && good; c++)
@@ -952,11 +1023,11 @@ static int check_dense_backward(const gc_kernels *fast, const gc_kernels *plain)
 static int check_dense_sums(const gc_kernels *fast, const gc_kernels *plain)
 {
     const gc_storage storage = (gc_storage)random_size(0, 2);
-    const size_t count = random_size(1, 20), positions = random_size(1, 70);
+    const size_t count = size_or(1, 20, 512), positions = size_or(1, 70, 49);
     void *w = random_weights(storage, count * positions);
     float *actual = nan_floats(count), *expected = nan_floats(count);
-    fast->dense_sums(storage, count, positions, w, actual);
-    plain->dense_sums(storage, count, positions, w, expected);
+    CALL(fast->dense_sums, storage, count, positions, w, actual);
+    CALL(plain->dense_sums, storage, count, positions, w, expected);
     const int good = close_floats("dense_sums", count, actual, expected, 1e-12, 1.2e-7);
     free_weights(w), free(actual), free(expected);
     return good;
@@ -984,8 +1055,8 @@ static int check_widening(const gc_kernels *fast, gc_storage storage)
         for (size_t i = 0; i < RUN; i++)
             x[i] = i == c ? 1.0f : 0.0f;
         w[c] = (uint16_t)bits;
-        fast->dense_forward(&d, 0, 1, w, x, y);
-        fast->dense_backward(&d, 0, RUN, w, x + c, dx);
+        CALL(fast->dense_forward, &d, 0, 1, w, x, y);
+        CALL(fast->dense_backward, &d, 0, RUN, w, x + c, dx);
         w[c] = 0;
         if (y[0] != value || dx[c] != value) {
             printf("%s widens %#x to %g and %g, not to %g\n", fast->level, bits, (double)y[0],
@@ -1011,13 +1082,13 @@ static int check_dense_alone(const gc_kernels *fast)
     for (size_t i = 0; i < count * all.out; i++)
         if (random_bits() % 2)
             dy[i] = 0.0f;
-    fast->dense_forward(&all, 0, all.out, w, x, y);
-    fast->dense_backward(&all, 0, all.in, w, dy, dx);
-    fast->dense_forward(&one, 0, row, w, x + n * all.in, y1);
-    fast->dense_forward(&one, row, all.out - row, w, x + n * all.in, y1);
-    fast->dense_backward(&one, 0, column, w, dy + n * all.out, dx1);
+    CALL(fast->dense_forward, &all, 0, all.out, w, x, y);
+    CALL(fast->dense_backward, &all, 0, all.in, w, dy, dx);
+    CALL(fast->dense_forward, &one, 0, row, w, x + n * all.in, y1);
+    CALL(fast->dense_forward, &one, row, all.out - row, w, x + n * all.in, y1);
+    CALL(fast->dense_backward, &one, 0, column, w, dy + n * all.out, dx1);
     if (column < all.in)
-        fast->dense_backward(&one, column, all.in - column, w, dy + n * all.out, dx1);
+        CALL(fast->dense_backward, &one, column, all.in - column, w, dy + n * all.out, dx1);
     const int good = close_floats("dense_forward alone", all.out, y + n * all.out, y1, 0.0, 0.0)
                      && close_floats("dense_backward alone", all.in, dx + n * all.in, dx1, 0.0,
                                      0.0);
@@ -1028,27 +1099,27 @@ static int check_dense_alone(const gc_kernels *fast)
 static int check_all_finite(const gc_kernels *fast, const gc_kernels *plain)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY, 1e-45f, 3.4028235e38f};
-    const size_t count = random_size(1, 10000);
+    const size_t count = size_or(1, 10000, 10000);
     float *x = random_floats(count);
     if (random_bits() % 2)
         x[random_size(0, count - 1)] = bad[random_bits() % 5];
     int actual = -1, expected = -1;
     char *block = malloc(count * sizeof *x + 1); /* one byte off */
     memcpy(block + 1, x, count * sizeof *x);
-    fast->all_finite(count, block + 1, &actual);
-    plain->all_finite(count, block + 1, &expected);
+    CALL(fast->all_finite, count, block + 1, &actual);
+    CALL(plain->all_finite, count, block + 1, &expected);
     free(x), free(block);
     return actual == expected;
 }
 
 static int check_peak(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t rounds = random_size(0, 50);
+    const size_t rounds = size_or(0, 50, 50);
     const float factor = random_float(), term = random_float();
     float *actual = random_floats(GC_PEAK_VALUES);
     float *expected = copy_floats(actual, GC_PEAK_VALUES);
-    fast->peak(rounds, factor, term, actual);
-    plain->peak(rounds, factor, term, expected);
+    CALL(fast->peak, rounds, factor, term, actual);
+    CALL(plain->peak, rounds, factor, term, expected);
     /* A factor close to 1 in magnitude adds up the rounding of all rounds. */
     const int good = close_floats("peak", GC_PEAK_VALUES, actual, expected, 1e-4, 1e-5);
     free(actual), free(expected);
@@ -1057,11 +1128,11 @@ static int check_peak(const gc_kernels *fast, const gc_kernels *plain)
 
 static int check_sum(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(0, 5000);
+    const size_t count = size_or(0, 5000, 5000);
     float *values = random_floats(count);
     float actual = NAN, expected = NAN;
-    fast->sum(count, values, &actual);
-    plain->sum(count, values, &expected);
+    CALL(fast->sum, count, values, &actual);
+    CALL(plain->sum, count, values, &expected);
     free(values);
     return close_floats("sum", 1, &actual, &expected, 1e-4, 1e-5);
 }
@@ -1070,11 +1141,11 @@ static int check_sum(const gc_kernels *fast, const gc_kernels *plain)
 
 static int check_channel_mean(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t count = random_size(1, 9), positions = random_size(1, 200);
+    const size_t count = size_or(1, 9, 64), positions = size_or(1, 200, 196);
     float *maps = random_floats(count * positions);
     float *actual = nan_floats(count), *expected = nan_floats(count);
-    fast->channel_mean(count, positions, maps, actual);
-    plain->channel_mean(count, positions, maps, expected);
+    CALL(fast->channel_mean, count, positions, maps, actual);
+    CALL(plain->channel_mean, count, positions, maps, expected);
     const int good = close_floats("channel_mean", count, actual, expected, 1e-8, 1e-6);
     free(maps), free(actual), free(expected);
     return good;
@@ -1082,11 +1153,11 @@ static int check_channel_mean(const gc_kernels *fast, const gc_kernels *plain)
 
 static int check_weighted_sum(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t channels = random_size(1, 40), positions = random_size(1, 60);
+    const size_t channels = size_or(1, 40, 512), positions = size_or(1, 60, 196);
     float *maps = random_floats(channels * positions), *weights = random_floats(channels);
     float *actual = nan_floats(positions), *expected = nan_floats(positions);
-    fast->weighted_sum(channels, positions, weights, maps, actual);
-    plain->weighted_sum(channels, positions, weights, maps, expected);
+    CALL(fast->weighted_sum, channels, positions, weights, maps, actual);
+    CALL(plain->weighted_sum, channels, positions, weights, maps, expected);
     const int good = close_floats("weighted_sum", positions, actual, expected, 1e-5, 1e-6);
     free(maps), free(weights), free(actual), free(expected);
     return good;
@@ -1103,35 +1174,72 @@ static void random_taps(size_t size, size_t count, gc_tap *taps)
 
 static int check_resize(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const size_t height = random_size(1, 15), width = random_size(1, 15);
-    const size_t out_height = random_size(1, MOST_SPANS), out_width = random_size(1, MOST_SPANS);
-    gc_tap rows[MOST_SPANS], columns[MOST_SPANS];
+    const size_t height = size_or(1, 15, 15), width = size_or(1, 15, 15);
+    const size_t out_height = size_or(1, MAX_SPANS, MAX_SPANS);
+    const size_t out_width = size_or(1, MAX_SPANS, MAX_SPANS);
+    gc_tap rows[MAX_SPANS], columns[MAX_SPANS];
     random_taps(height, out_height, rows);
     random_taps(width, out_width, columns);
     float *map = random_floats(height * width);
     float *actual = nan_floats(out_height * out_width);
     float *expected = nan_floats(out_height * out_width);
-    fast->resize(width, out_height, out_width, rows, columns, map, actual);
-    plain->resize(width, out_height, out_width, rows, columns, map, expected);
+    CALL(fast->resize, width, out_height, out_width, rows, columns, map, actual);
+    CALL(plain->resize, width, out_height, out_width, rows, columns, map, expected);
     const int good =
         close_floats("resize", out_height * out_width, actual, expected, 1e-6, 1e-6);
     free(map), free(actual), free(expected);
     return good;
 }
 
-int main(void)
-{
-    static const struct {
-        const char *name;
-        check run;
-    } checks[] = {
+static const struct {
+    const char *name;
+    check run;
+} checks[] = {
 #define GC_KERNEL_ENTRY(name, parameters) {#name, check_##name},
 #include "kernels/list.h"
+};
+enum { CHECKS = sizeof checks / sizeof *checks, ROUNDS = 100 };
+
+static any_kernel kernel_of(const gc_kernels *table, size_t number)
+{
+    const any_kernel kernels[CHECKS] = {
+#define GC_KERNEL_ENTRY(name, parameters) (any_kernel)table->name,
+#include "kernels/list.h"
     };
-    enum { ROUNDS = 100 };
+    return kernels[number];
+}
+
+/* Each check once, on the same random numbers on every level. */
+static void print_times(void)
+{
+    const gc_kernels *plain = gc_kernels_of_level(0);
+    const uint32_t seed = random_state;
+    timing = quiet = 1; /* kernels run several times on their own outputs */
+    printf("%-22s %-9s %12s %14s %8s\n", "kernel", "level", "us", "reference us", "ratio");
+    for (size_t i = 0; i < CHECKS; i++)
+        for (size_t level = 1; level < gc_level_count(); level++) {
+            const gc_kernels *fast = gc_kernels_of_level(level);
+            time_count = 0;
+            memset(times, 0, sizeof times);
+            random_state = seed;
+            checks[i].run(fast, plain);
+            const double taken = *time_of(kernel_of(fast, i));
+            const double reference = *time_of(kernel_of(plain, i));
+            printf("%-22s %-9s %12.3f %14.3f %8.1f\n", checks[i].name, fast->level, 1e6 * taken,
+                   1e6 * reference, reference / taken);
+        }
+}
+
+int main(int count, char **arguments)
+{
+    set_seed();
+    if (count > 1 && strcmp(arguments[1], "time") == 0) {
+        print_times();
+        return EXIT_SUCCESS;
+    }
     const gc_kernels *plain = gc_kernels_of_level(0);
     for (size_t level = 1; level < gc_level_count(); level++)
-        for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        for (size_t i = 0; i < CHECKS; i++) {
             int good = 1;
             for (int round = 0; round < ROUNDS && good; round++)
                 good = checks[i].run(gc_kernels_of_level(level), plain);

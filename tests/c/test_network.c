@@ -657,6 +657,7 @@ static int check_interrupted_packs(void)
 
 int main(void)
 {
+    set_seed();
     static fixture f;
     gc_network *network = NULL;
     size_t scores = 0, sum = 0;
