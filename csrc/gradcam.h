@@ -271,8 +271,9 @@ const char *gc_blas_config(void);
 int gc_threads(void);
 void gc_set_threads(int threads); /* 1 to 256; what lies outside is taken as the nearest */
 
-/* What the machine can do at best, over `workers` threads (1 to 256), measured anew at each call,
- * in a fraction of a second. A time is worth stating as a share of these.
+/* The maximum speed of the machine with `workers` threads (1 to 256), measured anew at each call:
+ * the sum of the speeds of the threads, each in its own processor time, so that other processes do
+ * not lower it.
  *   peak        multiplications and additions a second, on registers, at the active level
  *   bandwidth   bytes a second read from memory; into *rate. GC_NO_MEMORY */
 double gc_measure_peak(size_t workers);
