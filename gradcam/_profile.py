@@ -3,9 +3,10 @@
 Arithmetic is counted as in a direct convolution or product: one multiplication and one addition for
 each weight and output position. Winograd's F(4x4, 3x3) needs a quarter of the multiplications, so a
 layer can exceed the peak. The peak is measured between the passes, in the processor time of the
-threads, so that other processes do not lower it; they can only make a layer look slower. Bytes are those that must be moved at least once: the weights, and the
-maps that a layer reads and writes. Maps may already be in a cache, and a fully connected layer
-skips the weights of units whose gradient is zero, so this share can exceed 1 too.
+threads, so that other processes do not lower it; they can only make a layer look slower. Bytes are
+those that must be moved at least once: the weights, and the maps that a layer reads and writes.
+Maps may already be in a cache, and a fully connected layer skips the weights of units whose
+gradient is zero, so this share can exceed 1 too.
 """
 
 from __future__ import annotations

@@ -172,16 +172,16 @@ class Options:
 @click.option(
     "--neighbour",
     is_flag=True,
-    help="Also time the convolutions while another process reads memory on a processor that gradcam "
-    "does not use, in turn with rounds without it.",
+    help="Also time the convolutions while another process reads memory on a processor that "
+    "gradcam does not use, in turn with runs without it.",
 )
 @click.option(
     "--network",
     type=click.Choice([RANDOM, REAL]),
     default=RANDOM,
     show_default=True,
-    help=f"{RANDOM}: random weights, with as many zeros after each ReLU as in the published network.  "
-    f"{REAL}: the convolutions of --real-weights, and random fully connected layers.",
+    help=f"{RANDOM}: random weights, with as many zeros after each ReLU as in the published "
+    f"network.  {REAL}: the convolutions of --real-weights, and random fully connected layers.",
 )
 @click.option(
     "--real-weights",
@@ -291,14 +291,18 @@ def _write_weights(path: Path, options: Options) -> Work:
     click.echo("making the network ...", err=True)
     if options.real_weights is None:
         tensors = random_network(options.width)
-        text = "random weights (He); biases set for the shares of units above zero of the published "
-        text += f"VGG-16 on photographs: {describe_shares(SHARES)} (relu6, relu7: assumed)"
+        text = (
+            "random weights (He); biases set for the shares of units above zero of the published "
+            f"VGG-16 on photographs: {describe_shares(SHARES)} (relu6, relu7: assumed)"
+        )
     else:
         try:
             tensors = real_network(options.real_weights, path.parent)
         except (WeightsError, OSError) as error:
             raise click.ClickException(str(error)) from None
-        text = f"the convolutions of {options.real_weights.name}; random fully connected layers (He)"
+        text = (
+            f"the convolutions of {options.real_weights.name}; random fully connected layers (He)"
+        )
     gradcam.weights.save(tensors, path)
     network = gradcam.vgg16(tensors)
     shares = measure_shares(network, make_input(min(options.batch[0], 4), options.size))

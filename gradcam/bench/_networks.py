@@ -43,8 +43,7 @@ SHARES = {
 
 Convolutions and poolings: means of the published VGG-16 over six photographs (astronaut, chelsea,
 coffee, rocket and motorcycle of scikit-image, Grace Hopper of Matplotlib; shorter side 256, centre
-of 224 x 224). relu6 and relu7: an assumption, since the published fully connected layers were not at
-hand.
+of 224 x 224). relu6 and relu7 are assumed: the published fully connected layers were not at hand.
 """
 
 SMOOTHED = {"conv3_3": 0.15, "conv4_3": 0.55, "conv5_3": 1.0}
@@ -244,4 +243,5 @@ def _biases(x: NDArray[np.float32], share: float) -> NDArray[np.float32]:
     """Return the bias of each channel that makes this share of its values positive."""
     step = max(1, x.shape[0] * x.shape[2] * x.shape[3] // SAMPLES)
     values = x.reshape(*x.shape[:2], -1)[:, :, ::step].transpose(1, 0, 2).reshape(x.shape[1], -1)
-    return -np.quantile(values, 1 - share, axis=1).astype(np.float32)
+    biases: NDArray[np.float32] = -np.quantile(values, 1 - share, axis=1).astype(np.float32)
+    return biases

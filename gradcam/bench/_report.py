@@ -1,7 +1,8 @@
 """The results of a benchmark: times, ratios, verdicts and tables.
 
-All statistics are taken over the rounds of one task. The *spread* of times or speeds is the distance
-between their quartiles, divided by their median. A ratio gets a verdict, "faster" or "slower", if
+All statistics are taken over the rounds of one task. The *spread* of times or speeds is the
+distance between their quartiles, divided by their median. A ratio gets a verdict, "faster" or
+"slower", if
 
 - there are at least :data:`MIN_ROUNDS` rounds,
 - in nine of ten rounds the ratio is on the same side of 1 as the median ratio,

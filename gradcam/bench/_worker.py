@@ -115,9 +115,7 @@ def _speed() -> dict[str, object]:
     return asdict(Machine.measure())
 
 
-def main(
-    name: str, engine: str, tuned: str, threads: str, weights: str, processors: str
-) -> None:
+def main(name: str, engine: str, tuned: str, threads: str, weights: str, processors: str) -> None:
     """Execute commands until standard input ends."""
     if processors:
         bind([int(number) for number in processors.split(",")])

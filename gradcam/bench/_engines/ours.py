@@ -53,7 +53,8 @@ class Engine:
             return np.empty(0, np.float32)
 
         def backward() -> NDArray[np.float32]:
-            return tape.backward(pool5, seeds, [0])[0][0, 0]
+            gradient: NDArray[np.float32] = tape.backward(pool5, seeds, [0])[0][0, 0]
+            return gradient
 
         def fc() -> NDArray[np.float32]:
             core.forward(maps, start=pool5, size=size)
