@@ -257,13 +257,11 @@ def _check(options: Options) -> None:
     """Refuse combinations of options that are impossible."""
     if (options.network == REAL) != (options.real_weights is not None):
         raise click.UsageError(f"--network {REAL} and --real-weights FILE belong together")
-    if options.network == REAL and options.width != 64:
-        raise click.UsageError(f"--network {REAL} has 64 channels in its first block: no --width")
     processors = len(list_processors())
     if options.neighbour and max(options.threads) >= processors:
         raise click.UsageError(
-            f"--neighbour needs a processor that gradcam does not use, but gradcam has "
-            f"{max(options.threads)} threads on {processors} processors: give a lower --threads"
+            "--neighbour needs a processor that gradcam does not use: --threads must be less than "
+            f"the number of processors, which is {processors}"
         )
 
 
@@ -297,7 +295,7 @@ def _write_weights(path: Path, options: Options) -> Work:
         )
     else:
         try:
-            tensors = real_network(options.real_weights, path.parent)
+            tensors = real_network(options.real_weights, path.parent, options.width)
         except (WeightsError, OSError) as error:
             raise click.ClickException(str(error)) from None
         text = (

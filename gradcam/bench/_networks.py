@@ -96,7 +96,7 @@ def random_network(width: int = 64) -> Tensors:
     return tensors
 
 
-def real_network(file: Path, folder: Path) -> Tensors:
+def real_network(file: Path, folder: Path, width: int = 64) -> Tensors:
     """Return VGG-16 with the convolutions of a file, and random fully connected layers.
 
     Parameters
@@ -106,6 +106,8 @@ def real_network(file: Path, folder: Path) -> Tensors:
         minus means), or a zip file (also a wheel) with one such file.
     folder : Path
         The ONNX file of a zip file is written there.
+    width : int
+        Channels of the first block.
 
     Raises
     ------
@@ -113,13 +115,14 @@ def real_network(file: Path, folder: Path) -> Tensors:
         If the file is not that.
     """
     found = _read_convolutions(file, folder)
-    tensors = gradcam.vgg16.random_tensors()
+    tensors = gradcam.vgg16.random_tensors(width=width, fc=64 * width)
     for (layer, weight, bias), values in zip(_convolutions(), found, strict=True):
         for name, value in zip((weight, bias), values, strict=True):
             if value.shape != tensors[name].shape:
                 raise WeightsError(
                     f"{file}: {layer} has the shape {value.shape} instead of "
-                    f"{tensors[name].shape}: these are not the convolutions of VGG-16"
+                    f"{tensors[name].shape}: these are not the convolutions of VGG-16, or not "
+                    f"with {width} channels in the first block"
                 )
             tensors[name] = np.array(value, np.float32)
     _accept_rgb(tensors, *next(_convolutions())[1:])
