@@ -87,9 +87,9 @@ static const size_t BUFFER_VALUES = (size_t)1 << 26; /* more than caches hold */
 static void write_part(void *work, size_t part, size_t worker)
 {
     const measurement *m = work;
-    const size_t values = PIECES * m->count;
     (void)worker;
-    memset(m->values + part * values, 0, values * sizeof *m->values);
+    for (size_t i = 0; i < PIECES && !gc_should_stop(); i++)
+        memset(m->values + (part * PIECES + i) * m->count, 0, m->count * sizeof *m->values);
 }
 
 static void read_part(void *work, size_t part, size_t worker)
