@@ -274,10 +274,11 @@ const char *gc_blas_config(void);
 int gc_threads(void);
 void gc_set_threads(int threads); /* clamped to 1 .. 256 */
 
-/* The maximum speed of the machine with `workers` threads (1 to 256), measured at each call in a
- * fraction of a second. Profiles state times as a share of these.
- *   peak        multiplications and additions per second, on registers, at the active level
- *   bandwidth   bytes per second read from memory, into *rate. GC_NO_MEMORY */
+/* The maximum speed of the machine with `workers` threads (1 to 256), measured at each call:
+ * the sum of the speeds of the threads, each in its own processor time, so that other processes do
+ * not lower it.
+ *   peak        multiplications and additions a second, on registers, at the active level
+ *   bandwidth   bytes a second read from memory; into *rate. GC_NO_MEMORY */
 double gc_measure_peak(size_t workers);
 gc_status gc_measure_bandwidth(size_t workers, double *rate, gc_error *error);
 

@@ -231,11 +231,12 @@ def set_num_threads(threads: int) -> None:
 def measure_peak(threads: int) -> float:
     """GFLOP/s of multiplications and additions on registers, at the active level.
 
-    Like :func:`measure_bandwidth` the best of a few short rounds, a fraction of a second in all.
+    The sum of the speeds of the threads, each in its own processor time: time that other processes
+    take does not count. Takes about 20 ms.
     """
 
 def measure_bandwidth(threads: int) -> float:
-    """GB/s read from memory, from a buffer that no cache holds."""
+    """GB/s read from memory, from a buffer that no cache holds; measured like the peak."""
 
 def available_memory() -> int | None:
     """Bytes that this process can still take; None where that cannot be known.

@@ -2,9 +2,11 @@
 
 Arithmetic is counted as in a direct convolution or product: one multiplication and one addition for
 each weight and output position. Winograd's F(4x4, 3x3) needs a quarter of the multiplications, so a
-layer can exceed the peak. Bytes are those that must be moved at least once: the weights, and the
-maps that a layer reads and writes. Maps may already be in a cache, and a fully connected layer
-skips the weights of units whose gradient is zero, so this share can exceed 1 too.
+layer can exceed the peak. The peak is measured between the passes, in the processor time of the
+threads, so that other processes do not lower it; they can only make a layer look slower. Bytes are
+those that must be moved at least once: the weights, and the maps that a layer reads and writes.
+Maps may already be in a cache, and a fully connected layer skips the weights of units whose
+gradient is zero, so this share can exceed 1 too.
 """
 
 from __future__ import annotations
@@ -42,9 +44,9 @@ class Machine:
         The level of the kernels.
     threads : int
     peak : float
-        GFLOP/s, with operands in registers.
+        GFLOP/s, with operands in registers: the sum over the threads, each in its processor time.
     bandwidth : float
-        GB/s, reading from memory.
+        GB/s, reading from memory, measured in the same way.
     """
 
     level: str
@@ -62,11 +64,6 @@ class Machine:
             _core.measure_peak(threads),
             _core.measure_bandwidth(threads),
         )
-
-    def __or__(self, other: Machine) -> Machine:
-        """Return the maximum of two measurements, for the peak and for the bandwidth."""
-        peak, bandwidth = max(self.peak, other.peak), max(self.bandwidth, other.bandwidth)
-        return replace(self, peak=peak, bandwidth=bandwidth)
 
 
 @dataclass(frozen=True)
@@ -191,7 +188,7 @@ class Profile:
         m = self.machine
         return (
             f"{self.title}; {m.level}, {m.threads} thread{'s' if m.threads > 1 else ''}: at most "
-            f"{m.peak:.0f} GFLOP/s, {m.bandwidth:.1f} GB/s"
+            f"{m.peak:.0f} GFLOP/s, {m.bandwidth:.1f} GB/s, measured in processor time"
         )
 
     def _of(self, phase: Phase) -> list[Row]:
@@ -270,14 +267,16 @@ def profile(
     def backward() -> list[float]:
         return core.backward_seconds(start, seeds, [end], rule)
 
-    before = Machine.measure()
     batch, _, height, width = tape.input.shape
-    forward_seconds, backward_seconds = _medians(forward, repeat), _medians(backward, repeat)
+    machine = Machine.measure()
+    peaks = [machine.peak]
+    forward_seconds = _medians(forward, repeat, peaks)
+    backward_seconds = _medians(backward, repeat, peaks)
     return from_seconds(
         graph,
         f"{graph.name}, {batch} x {height} x {width}",
         tape.input.shape,
-        before | Machine.measure(),
+        replace(machine, peak=statistics.median(peaks)),
         forward_seconds,
         backward_seconds,
         sets=len(seeds),
@@ -337,10 +336,16 @@ def direct_gflop(graph: Graph, height: int, width: int, until: str) -> float:
     return 2e-9 * sum(layer.products * size for layer, size in zip(layers, sizes, strict=False))
 
 
-def _medians(run: Callable[[], list[float]], repeat: int) -> list[float]:
-    """Return the median time of each layer over `repeat` passes, after a first one."""
+def _medians(run: Callable[[], list[float]], repeat: int, peaks: list[float]) -> list[float]:
+    """Return the median time of each layer over `repeat` passes, after a first one.
+
+    The peak is measured after each pass, and added to `peaks`.
+    """
     run()
-    passes = [run() for _ in range(repeat)]
+    passes = []
+    for _ in range(repeat):
+        passes.append(run())
+        peaks.append(_core.measure_peak(_core.get_num_threads()))
     return [statistics.median(times) for times in zip(*passes, strict=True)]
 
 

@@ -1,19 +1,24 @@
-"""The benchmark: ratios, tables, rounds, options, and a tiny run."""
+"""The benchmark: statistics, tables, networks, rounds, options, and tiny runs."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import numpy as np
+import onnx_files
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from gradcam._profile import Machine
+import gradcam
+from gradcam import _core
 from gradcam.bench import _comparison as comparison
-from gradcam.bench import _pictures
+from gradcam.bench import _machine, _pictures, _process
+from gradcam.bench import _networks as networks
 from gradcam.bench import _report as report
 from gradcam.bench.__main__ import main
 from gradcam.bench._process import Unavailable
@@ -41,9 +46,60 @@ def times(label, milliseconds, peer="", **more):
 
 def test_ratios_are_taken_round_by_round():
     # The ratio of the medians would be 3 / 8.
-    assert report.ratio([1, 3, 10], [2, 12, 8]) == (0.5, 0.25, 1.25)
+    assert report.ratio([1, 3, 10], [2, 12, 8]) == (0.5, 0.25, 1.25, report.NO_VERDICT)
     with pytest.raises(ValueError):
         report.ratio([1.0], [])
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [
+        ([0.5, 0.5, 0.5, 0.5], report.NO_VERDICT),  # too few rounds
+        ([0.5, 0.5, 0.5, 0.5, 0.5], report.FASTER),
+        ([2.0, 2.1, 2.2, 2.3, 2.4], report.SLOWER),
+        ([1.0] * 9, report.NO_VERDICT),
+        ([0.9] * 9 + [1.1], report.FASTER),  # one of ten on the other side
+        ([0.9] * 8 + [1.1, 1.1], report.NO_VERDICT),
+        ([0.9] * 4 + [1.1], report.NO_VERDICT),
+        ([0.5, 0.6, 0.8, 0.95, 0.99], report.NO_VERDICT),  # quartiles 0.35 apart, 0.8 is 0.2 from 1
+        ([0.7, 0.75, 0.8, 0.85, 0.99], report.FASTER),
+    ],
+)
+def test_verdicts(ratios, verdict):
+    assert report.verdict(ratios) == verdict
+    assert report.verdict(ratios[::-1]) == verdict
+
+
+def test_spread():
+    assert report.spread([5.0, 1.0, 4.0, 2.0, 3.0]) == pytest.approx(2 / 3)
+    assert report.spread([7.0]) == report.spread([7.0, 7.0]) == 0
+
+
+def yardsticks(*peaks, bandwidth=10.0, **more):
+    load = {"seconds": 0.1, "others": 0.05, "stolen": 0.01} | more
+    return [report.Yardstick("avx2", 2, peak, bandwidth, **load) for peak in peaks]
+
+
+def test_limits_use_the_yardstick_of_their_round():
+    settings = comparison.Settings(
+        Path(), 2, 224, 2, None, (), (), pictures=1, layers=False, limit=30.0, reading=0.5
+    )
+    limits = comparison.Comparison(settings, print)._limits
+    found = yardsticks(100.0, 50.0)
+    (direct,) = limits("convs", found)
+    assert direct.milliseconds == [600.0, 1200.0]
+    # gradcam took twice the time at half the peak: the ratios are equal.
+    assert report.ratio([300.0, 600.0], direct.milliseconds)[:3] == (0.5, 0.5, 0.5)
+    (reading,) = limits("fc", found)
+    assert reading.milliseconds == [50.0, 50.0]
+    assert limits("forward", found) == []
+
+
+def test_processor_time_of_others():
+    usage = _machine.parse_usage("cpu  100 20 30 4000 50 6 7 8 9 10\n", ticks=10)
+    assert usage == (17.1, 0.8)  # neither idle nor waiting, and guests are part of `user`
+    found = _machine.read_usage()
+    assert found is None or found.busy > found.stolen >= 0
 
 
 def test_the_table():
@@ -56,21 +112,41 @@ def test_the_table():
             times("OpenVINO", [30.0, 30.0, 30.0], "openvino"),
         ],
         ["ONNX Runtime: onnxruntime is not installed"],
+        yardsticks=yardsticks(100.0, 90.0, 110.0),
     )
     assert result.best() == {1}
-    table = report.Table(1, Machine("avx2", 2, 100.0, 10.0), 30.0, [result])
+    table = report.Table(1, 2, 30.0, [result])
     lines = str(table).splitlines()
-    assert lines[0].startswith("batch 1, 2 threads, avx2; peak 100 GFLOP/s, 10.0 GB/s;")
-    assert lines[0].endswith("direct limit 30.0 GFLOP, 300.0 ms")
-    assert lines[2].split() == ["forward", "gradcam", "11.0", "3"]
-    assert lines[3].split() == ["PyTorch", "40.0", "0.25", "0.25", "0.50", "1.5e-06"]
-    assert "*  PyTorch, tuned (channels last)" in lines[4]
-    assert "*" not in lines[5]
-    assert lines[6] == "forward: ONNX Runtime: onnxruntime is not installed"
+    assert lines[0] == "batch 1, 2 threads, avx2; direct limit 30.0 GFLOP, 300.0 ms"
+    assert lines[1].startswith("the machine: peak 100 GFLOP/s (spread 10%), reading 10.0 GB/s")
+    assert lines[1].endswith(
+        "medians of 3 measurements, each after a run of gradcam, in processor time"
+    )
+    assert "used 0.50 processors on average, of which other virtual machines 0.10" in lines[2]
+    assert lines[4].split() == ["forward", "gradcam", "11.0", "9%", "3"]
+    cells = ["PyTorch", "40.0", "32%", "0.25", "0.25", "0.50", "no", "verdict", "1.5e-06"]
+    assert lines[5].split() == cells
+    assert "*  PyTorch, tuned (channels last)" in lines[6]
+    assert "*" not in lines[7]
+    assert lines[8] == "forward: ONNX Runtime: onnxruntime is not installed"
     content = result.as_dict()
     assert [other["best"] for other in content["others"]] == [False, True, True]
-    assert content["others"][0]["ratio"] == {"median": 0.25, "minimum": 0.25, "maximum": 0.5}
+    assert content["others"][0]["ratio"] == {
+        **{"median": 0.25, "minimum": 0.25, "maximum": 0.5},
+        "verdict": "no verdict",
+    }
     assert content["gradcam"]["milliseconds"] == [10.0, 12.0, 11.0]
+    assert [each["peak"] for each in content["yardsticks"]] == [100.0, 90.0, 110.0]
+
+
+def test_a_table_without_yardsticks():
+    result = report.Result("start", times("gradcam explain", [1.0]), [])
+    table = report.Table(1, 1, 30.0, [result])
+    assert str(table).splitlines()[0] == "batch 1, 1 thread"
+    assert table.as_dict()["peak"] is None
+    (unknown,) = yardsticks(100.0, others=None, stolen=None)
+    result.yardsticks.append(unknown)
+    assert "noise" not in str(table)
 
 
 def test_pictures_a_second():
@@ -90,6 +166,101 @@ def test_the_pictures_are_the_same_every_time(tmp_path):
     assert all(40_000 < len(content) < 160_000 for content in contents[0])
     with Image.open(tmp_path / "a" / "0000.jpg") as image:
         assert image.size == (500, 375)
+
+
+def test_calibrated_networks_have_the_shares_of_trained_ones():
+    tensors, again = networks.random_network(width=4), networks.random_network(width=4)
+    assert all(np.array_equal(values, again[name]) for name, values in tensors.items())
+    shares = networks.measure_shares(gradcam.vgg16(tensors), networks.make_input(4, 224))
+    for layer, share in networks.SHARES.items():
+        if layer.startswith("relu"):  # what pooling makes of it depends on the width
+            assert shares[layer] == pytest.approx(share, abs=0.02), layer
+
+
+@pytest.mark.slow
+def test_the_full_network_has_the_shares_of_the_trained_one():
+    network = gradcam.vgg16(networks.random_network())
+    for number in (1, 4):
+        shares = networks.measure_shares(network, networks.make_input(number, 224))
+        assert shares == pytest.approx(networks.SHARES, abs=0.02)
+
+
+def test_the_input_is_turned_scenes():
+    batch = networks.make_input(9, 96)
+    assert batch.shape == (9, 3, 96, 96) and batch.dtype == np.float32
+    assert np.array_equal(batch[1], batch[0][:, :, ::-1])
+    assert len({picture.tobytes() for picture in batch}) == 9
+    assert np.allclose(batch[:8].mean((1, 2, 3)), batch[0].mean(), atol=1e-6)
+    assert networks.make_input(1, 32).shape == (1, 3, 32, 32)
+
+
+@pytest.fixture(scope="module")
+def convolutions():
+    """The tensors of a VGG-16 with two channels in the first block, and its ONNX operations."""
+    rng = np.random.default_rng(5)
+    tensors = gradcam.vgg16.random_tensors(width=2, fc=8, classes=3)
+    for name, values in tensors.items():
+        if name.endswith("bias"):
+            values[:] = rng.standard_normal(values.shape)
+    return tensors, onnx_files.layers("vgg16", tensors)
+
+
+def test_real_convolutions_are_read(convolutions, tmp_path):
+    tensors, ops = convolutions
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(ops))
+    with zipfile.ZipFile(tmp_path / "a.whl", "w") as archive:
+        archive.write(tmp_path / "a.onnx", "package/model.onnx")
+        archive.writestr("package/__init__.py", "")
+    found = networks.real_network(tmp_path / "a.whl", tmp_path, width=2)
+    for name, values in tensors.items():
+        if name.startswith("features") and not name.startswith("features.0."):
+            assert np.array_equal(found[name], values)
+    plain = networks.real_network(tmp_path / "a.onnx", tmp_path, width=2)
+    assert all(np.array_equal(plain[name], values) for name, values in found.items())
+    shares = networks.measure_shares(gradcam.vgg16(found), networks.make_input(4, 224))
+    assert shares["relu6"] == pytest.approx(0.5, abs=0.02)
+    assert shares["relu7"] == pytest.approx(0.5, abs=0.02)
+
+
+def first_layer(tensors, x):
+    builder = _core.NetworkBuilder(3)
+    conv = builder.conv(0, tensors["features.0.weight"], tensors["features.0.bias"])
+    return builder.build().forward(x).activation(conv)
+
+
+def test_the_first_real_convolution_accepts_the_input_of_the_others(convolutions):
+    tensors = {name: values.copy() for name, values in convolutions[0].items()}
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, 9, 9))
+    caffe = pixels[:, ::-1] - np.reshape([103.939, 116.779, 123.68], (3, 1, 1))
+    mean, std = np.reshape([0.485, 0.456, 0.406], (3, 1, 1)), [0.229, 0.224, 0.225]
+    torchvision = (pixels / 255 - mean) / np.reshape(std, (3, 1, 1))
+    expected = first_layer(tensors, caffe)
+    networks._accept_rgb(tensors, "features.0.weight", "features.0.bias")
+    assert np.allclose(first_layer(tensors, torchvision), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_files_without_the_real_convolutions_are_refused(convolutions, tmp_path):
+    _, ops = convolutions
+    file = tmp_path / "a.onnx"
+
+    def message(content, path=file):
+        file.write_bytes(content)
+        options = ["--network", "vgg16-real", "--real-weights", str(path), "--width", "2"]
+        result = CliRunner().invoke(main, [*options, "--tasks", "convs", "--against", "none"])
+        assert result.exit_code == 1 and str(path) in result.output
+        return " ".join(result.output.split())
+
+    assert "ONNX" in message(b"no weights")
+    assert "3 convolutions instead of VGG-16's 13" in message(onnx_files.model(ops[:7]))
+    wide = onnx_files.layers("vgg16", gradcam.vgg16.random_tensors(width=3, fc=8, classes=3))
+    assert "conv1_1 has the shape (3, 3, 3, 3) instead of (2, 3, 3, 3)" in message(
+        onnx_files.model(wide)
+    )
+    without = [onnx_files.Op(each.op, each.parameters[:1], each.attributes) for each in ops]
+    assert "expected a weight and a bias" in message(onnx_files.model(without))
+    empty = tmp_path / "a.zip"
+    zipfile.ZipFile(empty, "w").close()
+    assert "expected one .onnx file in it, found 0" in message(b"", empty)
 
 
 def candidates(*labels):
@@ -138,7 +309,10 @@ def test_rounds_fit_into_the_time(rounds, seconds, round_seconds, count):
     ("arguments", "message"),
     [
         (["--against", "torch,tensorflow"], "unknown name 'tensorflow'; expected torch,"),
-        (["--tasks", "backward"], "unknown name 'backward'; expected convs, forward,"),
+        (["--tasks", "convolve"], "unknown name 'convolve'; expected convs, backward,"),
+        (["--network", "vgg16-real"], "--real-weights FILE belong together"),
+        (["--real-weights", __file__], "--real-weights FILE belong together"),
+        (["--threads", "256", "--neighbour"], "--threads must be less than the number of"),
         (["--batch", "1,none"], "'none': expected integers of 1 or more"),
         (["--batch", "0"], "'0': expected integers of 1 or more"),
         (["--threads", "1,many"], "'many'"),
@@ -162,14 +336,54 @@ def test_help_names_the_tasks():
 
 def test_a_tiny_run(tmp_path):
     file = tmp_path / "bench.json"
-    tasks = ["convs", "grad_cam5"]
+    tasks = ["convs", "backward", "fc", "grad_cam5"]
     text = command(
         *TINY, *("--against", "none", "--batch", "1", "--tasks", ",".join(tasks), "--json", file)
     )
     assert text.count("gradcam, five classes") == 1
-    (table,) = json.loads(file.read_text())["tables"]
+    content = json.loads(file.read_text())
+    (table,) = content["tables"]
+    assert content["network"] == "vgg16" and content["shares"].keys() == networks.SHARES.keys()
     assert [result["task"] for result in table["results"]] == tasks
-    assert all(len(result["gradcam"]["milliseconds"]) == 2 for result in table["results"])
+    for result in table["results"]:
+        assert len(result["gradcam"]["milliseconds"]) == 2
+        assert all(each["peak"] > 0 and each["bandwidth"] > 0 for each in result["yardsticks"])
+        assert len(result["yardsticks"]) == 2
+    convs = table["results"][0]
+    (limit,) = convs["others"]
+    assert limit["label"] == "direct limit"
+    assert limit["milliseconds"] == pytest.approx(
+        [1e3 * table["direct_limit_gflop"] / each["peak"] for each in convs["yardsticks"]]
+    )
+
+
+def test_a_busy_neighbour(tmp_path, monkeypatch):
+    processor = _machine.list_processors()[0]  # also used by gradcam, if there is only one
+    for module in (_process, sys.modules["gradcam.bench.__main__"]):
+        monkeypatch.setattr(module, "list_processors", lambda: [processor, processor])
+    file = tmp_path / "bench.json"
+    options = [*TINY, "--batch", "1", "--tasks", "convs", "--against", "none", "--json", str(file)]
+    result = CliRunner().invoke(main, [*options, "--neighbour"])
+    assert result.exit_code == 0, result.output
+    last = json.loads(file.read_text())["tables"][0]["results"][-1]
+    assert last["gradcam"]["label"] == "gradcam, busy neighbour"
+    (alone,) = last["others"]
+    assert alone["label"] == "gradcam, alone" and len(alone["milliseconds"]) == 2
+
+
+def test_the_neighbour_ends_with_its_run(monkeypatch):
+    started = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    with pytest.raises(KeyError), _process.busy_neighbour():
+        assert started[0].poll() is None
+        raise KeyError
+    assert started[0].poll() is not None
 
 
 @pytest.mark.slow

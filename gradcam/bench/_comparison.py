@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gradcam import pictograms
-from gradcam._profile import Machine
-from gradcam.bench._process import Process, Unavailable, time_process
+from gradcam.bench._process import Process, Unavailable, busy_neighbour, time_process
 from gradcam.bench._programs import OURS, Candidate, find_candidates
-from gradcam.bench._report import Layers, Result, Table, Times
+from gradcam.bench._report import Layers, Result, Table, Times, Yardstick
 from gradcam.bench._worker import MAX_REPEATED
 
 PAUSE = 0.1
@@ -44,6 +43,8 @@ class Settings:
         Whether to time the layers of gradcam, too.
     limit : float
         GFLOP of the direct limit, for one picture.
+    reading : float
+        GB of the fully connected weights.
     """
 
     weights: Path
@@ -56,6 +57,7 @@ class Settings:
     pictures: int
     layers: bool
     limit: float
+    reading: float
 
 
 class Comparison:
@@ -75,20 +77,14 @@ class Comparison:
         results: list[Result] = []
         with ExitStack() as stack:
             self._start_processes(stack)
-            machine = self._measure_machine()
             for i, task in enumerate(tasks):
                 self.progress(task)
                 share = (end - time.monotonic()) / (len(tasks) - i)
                 run_task = self._run_start if task == "start" else self._run_task
                 results.append(run_task(task, rounds, share))
             layers = self._time_layers() if self.settings.layers else None
-            machine |= self._measure_machine()
         limit = self.settings.batch * self.settings.limit
-        for result in results:
-            if result.task == "convs":
-                times = [limit / machine.peak * 1e3] * len(result.ours.milliseconds)
-                result.others.append(Times("direct limit", "", times))
-        return Table(self.settings.batch, machine, limit, results, layers)
+        return Table(self.settings.batch, self.settings.threads, limit, results, layers)
 
     def _start_processes(self, stack: ExitStack) -> None:
         """Start all programs that are needed, then wait until they are ready."""
@@ -109,10 +105,6 @@ class Comparison:
                     raise
                 self._unavailable[name] = str(error)
 
-    def _measure_machine(self) -> Machine:
-        answer = self._processes[OURS].request("measure")
-        return Machine(answer["level"], self.settings.threads, answer["peak"], answer["bandwidth"])
-
     def _time_layers(self) -> Layers:
         self.progress("layers")
         settings = self.settings
@@ -126,9 +118,17 @@ class Comparison:
         warm_up = max(first) < MAX_REPEATED  # for all candidates or for none
         round_seconds = (1 + warm_up) * sum(first) + PAUSE * len(first)
 
+        yardsticks: list[Yardstick] = []
+        ours = next(iter(times))
+
         def run(candidate: Candidate) -> float:
-            process = self._processes[candidate.program]
-            answer = process.request("run", task=candidate.task, warm_up=warm_up)
+            process, measure = self._processes[candidate.program], candidate is ours
+            with busy_neighbour() if candidate.neighbour else nullcontext():
+                answer = process.request(
+                    "run", task=candidate.task, warm_up=warm_up, measure=measure
+                )
+            if measure:
+                yardsticks.append(Yardstick(**answer["yardstick"]))
             return 1e3 * float(answer["seconds"])
 
         count = limit_rounds(rounds, end - time.monotonic(), round_seconds)
@@ -136,9 +136,21 @@ class Comparison:
         for name in {candidate.program for candidate in times}:
             with suppress(Unavailable):  # it ended; the next request reports that
                 self._processes[name].request("clear")
-        ours, *others = times.values()
+        first_times, *others = times.values()
+        others += self._limits(task, yardsticks)
         pictures = self.settings.pictures if task == "stream" else None
-        return Result(task, ours, others, unavailable, pictures)
+        return Result(task, first_times, others, unavailable, pictures, yardsticks)
+
+    def _limits(self, task: str, yardsticks: Sequence[Yardstick]) -> list[Times]:
+        """Return the time that the machine's speed in each round allows, for some tasks."""
+        settings = self.settings
+        if task == "convs":
+            limits = [settings.batch * settings.limit / each.peak for each in yardsticks]
+            return [Times("direct limit", "", [1e3 * seconds for seconds in limits])]
+        if task == "fc":
+            limits = [settings.reading / each.bandwidth for each in yardsticks]
+            return [Times("reading limit", "", [1e3 * seconds for seconds in limits])]
+        return []
 
     def _prepare(self, task: str) -> tuple[dict[Candidate, Times], list[float], list[str]]:
         """Prepare a task in every program.
@@ -160,7 +172,7 @@ class Comparison:
                     size=self.settings.size,
                 )
             except Unavailable as error:
-                if candidate.program == OURS:
+                if candidate.is_ours:
                     raise
                 unavailable.append(f"{candidate.label}: {error}")
                 continue
@@ -179,7 +191,7 @@ class Comparison:
     ) -> float | None:
         """Return the difference of a candidate's result from that of gradcam, the first one."""
         ours = next(iter(previous), None)
-        if ours is None or candidate.program == OURS:
+        if ours is None or candidate.is_ours:
             return None
         expected, found = (
             np.load(self.settings.weights.with_name(f"{each.program}-{each.task}.npy"))
@@ -198,7 +210,7 @@ class Comparison:
                 commands[candidate] = self._start_command(candidate)
                 first.append(self._time_process(commands[candidate]))
             except Unavailable as error:
-                if candidate.program == OURS:
+                if candidate.is_ours:
                     raise
                 unavailable.append(f"{candidate.label}: {error}")
                 commands.pop(candidate, None)
@@ -216,7 +228,7 @@ class Comparison:
         """Return the arguments of Python that explain one picture, and write what they need."""
         weights, folder = self.settings.weights, self.settings.weights.parent
         picture = pictograms.example("cat_and_dog")
-        if candidate.program == OURS:
+        if candidate.is_ours:
             options = ["--weights", weights, "--out", folder / "out"]
             return ["-m", "gradcam", "explain", picture, *options]
         saved = folder / "weights.pt"
@@ -248,7 +260,7 @@ def run_rounds(
             try:
                 times[candidate].milliseconds.append(run(candidate))
             except Unavailable as error:
-                if candidate.program == OURS:
+                if candidate.is_ours:
                     raise
                 failed.append(f"{candidate.label}: {error}")
                 del times[candidate]

@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from gradcam.bench._machine import list_processors
 from gradcam.bench._programs import MALLOC, PROGRAMS, environment
 
 _MAX_MESSAGE = 160
@@ -27,7 +29,9 @@ class Process:
     def __init__(self, name: str, weights: Path, threads: int, level: str | None) -> None:
         program = PROGRAMS[name]
         self._log = open(weights.with_name(f"{name}.log"), "w+")  # noqa: SIM115
+        processors = list_processors()[:-1] if program.apart else []
         arguments = [program.engine, "tuned" if program.tuned else "", str(threads), str(weights)]
+        arguments.append(",".join(map(str, processors)))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gradcam.bench._worker", name, *arguments],
             stdin=subprocess.PIPE,
@@ -74,6 +78,23 @@ class Process:
         if "error" in answer:
             raise Unavailable(f"failed: {_first_line(answer['error'])}")
         return answer
+
+
+@contextmanager
+def busy_neighbour() -> Iterator[None]:
+    """Run a process that reads memory all the time, on the last processor."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gradcam.bench._neighbour", str(list_processors()[-1])],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        if not process.stdout.readline():  # it prints a line when it begins
+            raise Unavailable(f"the neighbour ended with exit status {process.wait()}")
+        yield
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def time_process(arguments: Sequence[object], threads: int, level: str | None) -> float:

@@ -32,15 +32,27 @@ LEVELS: dict[str, dict[str, str]] = {
 
 
 class Program(NamedTuple):
-    """A process: its module in ``_engines``, and whether it runs with tuned settings."""
+    """A process: its module in ``_engines``, and how it runs.
+
+    Attributes
+    ----------
+    engine : str
+    tuned : bool
+        Whether it runs with tuned settings.
+    apart : bool
+        Whether it leaves the last processor to the busy neighbour.
+    """
 
     engine: str
     tuned: bool = False
+    apart: bool = False
 
 
 OURS = "gradcam"
+APART = "gradcam-apart"
 PROGRAMS = {
     OURS: Program("ours"),
+    APART: Program("ours", apart=True),
     "torch": Program("pytorch"),
     "torch-tuned": Program("pytorch", tuned=True),
     "onnxruntime": Program("onnx_runtime"),
@@ -62,22 +74,34 @@ class Candidate:
         A key of :data:`PROGRAMS`.
     task : str
         The name of the task in that program's engine.
+    neighbour : bool
+        Whether another process is busy on the last processor meanwhile.
     """
 
     label: str
     peer: str
     program: str
     task: str
+    neighbour: bool = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the program is gradcam."""
+        return self.program in (OURS, APART)
 
 
 PEERS = ("torch", "pytorch-grad-cam", "captum", "onnxruntime", "openvino")
-TASKS = ("convs", "forward", "grad_cam", "grad_cam5", "guided", "stream", "start")
+TASKS = ("convs", "backward", "fc", "forward", "grad_cam", "grad_cam5", "guided", "stream", "start")
+NEIGHBOUR = "neighbour"
+"""The task of the option ``--neighbour``."""
 
 OWN_BATCH = ("stream", "start")
 """Tasks whose number of pictures does not depend on ``--batch``; they run once."""
 
 _OTHERS: dict[str, list[Candidate]] = {
     "convs": [],
+    "backward": [Candidate("gradcam, forward", "", OURS, "convs")],
+    "fc": [],
     "forward": [
         Candidate("PyTorch", "torch", "torch", "forward"),
         Candidate("PyTorch, tuned", "torch", "torch-tuned", "forward"),
@@ -100,14 +124,20 @@ _OTHERS: dict[str, list[Candidate]] = {
         Candidate("pytorch-grad-cam, tuned", "pytorch-grad-cam", "torch-tuned", "stream"),
     ],
     "start": [Candidate("PyTorch, a script", "torch", "torch", "start")],
+    NEIGHBOUR: [Candidate("gradcam, alone", "", APART, "convs")],
 }
 
-_OUR_LABELS = {"grad_cam5": "gradcam, five classes", "start": "gradcam explain"}
+_OURS = {
+    "backward": Candidate("gradcam, backward", "", OURS, "backward"),
+    "grad_cam5": Candidate("gradcam, five classes", "", OURS, "grad_cam5"),
+    "start": Candidate("gradcam explain", "", OURS, "start"),
+    NEIGHBOUR: Candidate("gradcam, busy neighbour", "", APART, "convs", neighbour=True),
+}
 
 
 def find_candidates(task: str, against: Collection[str]) -> list[Candidate]:
     """Return the candidates for a task, gradcam first, then those of the peers in `against`."""
-    ours = Candidate(_OUR_LABELS.get(task, OURS), "", OURS, task)
+    ours = _OURS.get(task, Candidate(OURS, "", OURS, task))
     return [ours, *(each for each in _OTHERS[task] if not each.peer or each.peer in against)]
 
 

@@ -4,9 +4,9 @@ Commands and answers are JSON, one per line:
 
     {"command": "prepare", "task": T, "batch": N, "size": S}
                                        ->  {"setting": ..., "seconds": ..., "tried": ...}
-    {"command": "run", "task": T, "warm_up": W}     ->  {"seconds": ...}
+    {"command": "run", "task": T, "warm_up": W, "measure": M}
+                                       ->  {"seconds": ..., "yardstick": ...}
     {"command": "layers", "batch": N, "size": S}    ->  {"text": ..., "profile": ...}
-    {"command": "measure"}                          ->  {"level", "peak", "bandwidth": ...}
     {"command": "clear"}                            ->  {}
 
 The first answer, before any command, is {"versions": {...}}. If a command fails, the answer is
@@ -20,22 +20,18 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gradcam.bench._engines import Batch, Engine, Run, Setup, load
+from gradcam.bench._engines import Engine, Run, Setup, load
+from gradcam.bench._machine import bind, read_usage
+from gradcam.bench._networks import make_input
 
-SEED = 1
 MAX_REPEATED = 1.0
 """Runs that take this many seconds or more are not repeated."""
-
-
-def make_input(batch: int, size: int) -> Batch:
-    """Return the input of every program."""
-    shape = (batch, 3, size, size)
-    return np.random.default_rng(SEED).standard_normal(shape, np.float32)
 
 
 def time_run(run: Run) -> float:
@@ -68,14 +64,24 @@ class Worker:
         self.runs[task] = variants[best]
         return {"setting": best, "seconds": times[best], "tried": times}
 
-    def run(self, task: str, warm_up: bool) -> dict[str, object]:
-        """Time one run.
+    def run(self, task: str, warm_up: bool, measure: bool) -> dict[str, object]:
+        """Time one run, and measure the machine if that is asked for.
 
         The warm-up run wakes the processors and replaces other programs' data in the caches.
         """
         if warm_up:
             self.runs[task]()
-        return {"seconds": time_run(self.runs[task])}
+        usage, own, start = read_usage(), time.process_time(), time.perf_counter()
+        self.runs[task]()
+        seconds = time.perf_counter() - start
+        own, later = time.process_time() - own, read_usage()
+        if not measure:
+            return {"seconds": seconds}
+        others = stolen = None
+        if usage is not None and later is not None:
+            others, stolen = later.busy - usage.busy - own, later.stolen - usage.stolen
+        load = {"seconds": seconds, "others": others, "stolen": stolen}
+        return {"seconds": seconds, "yardstick": load | _speed()}
 
     def layers(self, batch: int, size: int) -> dict[str, object]:
         """Time gradcam's layers, forward and back to the pixels."""
@@ -86,13 +92,6 @@ class Worker:
         tape = self.engine.network.forward(make_input(batch, size))
         found = profile(tape, rule="guided", to="input")
         return {"text": str(found), "profile": found.as_dict()}
-
-    def measure(self) -> dict[str, object]:
-        """Measure the machine."""
-        from gradcam._profile import Machine
-
-        machine = Machine.measure()
-        return {"level": machine.level, "peak": machine.peak, "bandwidth": machine.bandwidth}
 
     def clear(self) -> dict[str, object]:
         """Free the memory of all tasks."""
@@ -105,14 +104,21 @@ class Worker:
             "prepare": self.prepare,
             "run": self.run,
             "layers": self.layers,
-            "measure": self.measure,
             "clear": self.clear,
         }
         return commands[command](**arguments)
 
 
-def main(name: str, engine: str, tuned: str, threads: str, weights: str) -> None:
+def _speed() -> dict[str, object]:
+    from gradcam._profile import Machine
+
+    return asdict(Machine.measure())
+
+
+def main(name: str, engine: str, tuned: str, threads: str, weights: str, processors: str) -> None:
     """Execute commands until standard input ends."""
+    if processors:
+        bind([int(number) for number in processors.split(",")])
     # Answers are written to the original standard output. Output of libraries is redirected to
     # standard error.
     answers = os.fdopen(os.dup(1), "w", buffering=1)

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/available.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/processors.h"
 #include "base/threads.h"
@@ -367,10 +368,26 @@ static int check_lock(void)
     return good;
 }
 
+/* A thread's processor time stands still while the thread sleeps, and passes while it computes. */
+static int check_clocks(void)
+{
+    const struct timespec pause = {.tv_nsec = 50000000};
+    double all = gc_seconds(), own = gc_thread_seconds();
+    nanosleep(&pause, NULL);
+    all = gc_seconds() - all;
+    own = gc_thread_seconds() - own;
+    const int stood_still = all >= 0.05 && own < 0.5 * all;
+    own = gc_thread_seconds();
+    while (gc_thread_seconds() - own < 1e-3)
+        ;
+    return stood_still;
+}
+
 int main(void)
 {
     set_seed();
     gc_set_threads(2);
+    report("clock", "processor time leaves out sleep", check_clocks());
     check_cgroups();
     check_available();
     report("memory", "what does not fit is refused", check_refusal());

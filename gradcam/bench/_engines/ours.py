@@ -40,13 +40,32 @@ class Engine:
                 each.result()
         return scores[0]
 
-    def variants(self, task: str, x: Batch) -> dict[str, Run]:
-        network = self.network
-        pool5 = network.index("pool5")
+    def _part(self, task: str, x: Batch) -> Run:
+        """Return a run of the convolutions, forward or backward, or of the layers above them."""
+        core, size = self.network.core, x.shape[2:]
+        pool5 = self.network.index("pool5")
+        tape = core.forward(x, [], pool5)
+        maps = tape.activation(pool5)
+        seeds = np.random.default_rng(0).standard_normal((1, *maps.shape), np.float32)
 
         def convs() -> NDArray[np.float32]:
-            network.core.forward(x, [], pool5)
+            core.forward(x, [], pool5)
             return np.empty(0, np.float32)
+
+        def backward() -> NDArray[np.float32]:
+            gradient: NDArray[np.float32] = tape.backward(pool5, seeds, [0])[0][0, 0]
+            return gradient
+
+        def fc() -> NDArray[np.float32]:
+            core.forward(maps, start=pool5, size=size)
+            return np.empty(0, np.float32)
+
+        return {"convs": convs, "backward": backward, "fc": fc}[task]
+
+    def variants(self, task: str, x: Batch) -> dict[str, Run]:
+        if task in ("convs", "backward", "fc"):
+            return {"": self._part(task, x)}
+        network = self.network
 
         def forward() -> NDArray[np.float32]:
             scores: NDArray[np.float32] = network.forward(x).scores[0]
@@ -66,7 +85,6 @@ class Engine:
             return network.forward(x).guided_backprop()[0].raw
 
         tasks: dict[str, Run] = {
-            "convs": convs,
             "forward": forward,
             "grad_cam": grad_cam,
             "grad_cam5": grad_cam5,
