@@ -17,9 +17,10 @@
 #include "kernels/kernels.h"
 #include "layers/copy.h"
 #include "layers/direct.h"
-#include "layers/layer.h"
+#include "layers/pack.h"
 #include "layers/sgemm.h"
 #include "layers/winograd.h"
+#include "layers/winograd_pack.h"
 
 /* Positions of a block: as many as fill the columns' share of the cache, within limits that keep
  * the product large enough for BLAS to reach its speed and leave several blocks to share out.
@@ -138,10 +139,43 @@ static size_t conv_drawing_bytes(const gc_layer *layer, const gc_layer *source,
            + gc_direct_source_bytes(&source->conv, source_in, in, engine);
 }
 
+static gc_pack_id pack_id(gc_engine engine, int backward)
+{
+    return (gc_pack_id){.kind = backward ? GC_PACK_BACKWARD : GC_PACK_FORWARD,
+                        .variant = engine.kernels->width};
+}
+
 static int conv_prepare(const gc_layer *layer, gc_engine engine, int backward)
 {
     return way_of(&layer->conv, engine) != WINOGRAD
-           || gc_winograd_prepare(layer->packs, &layer->conv, layer->weight, engine, backward);
+           || gc_pack_prepare(layer, pack_id(engine, backward), engine) != NULL;
+}
+
+/* Those of a direction that was prepared. */
+static const float *transformed(const gc_layer *layer, gc_engine engine, int backward)
+{
+    return gc_pack_find(layer, pack_id(engine, backward))->data;
+}
+
+static size_t conv_pack_bytes(const gc_layer *layer, gc_pack_id id, gc_engine engine)
+{
+    if ((id.kind != GC_PACK_FORWARD && id.kind != GC_PACK_BACKWARD)
+        || id.variant != engine.kernels->width || way_of(&layer->conv, engine) != WINOGRAD)
+        return 0;
+    return gc_winograd_pack_floats(&layer->conv, engine, id.kind == GC_PACK_BACKWARD)
+           * sizeof(float);
+}
+
+static void conv_make_pack(const gc_layer *layer, gc_pack_id id, gc_engine engine, void *pack)
+{
+    gc_winograd_pack(&layer->conv, layer->weight, engine, id.kind == GC_PACK_BACKWARD, pack);
+}
+
+static int conv_pack_fits(const gc_layer *layer, gc_pack_id id, gc_engine engine,
+                          const void *pack)
+{
+    return gc_winograd_pack_fits(&layer->conv, layer->weight, engine,
+                                 id.kind == GC_PACK_BACKWARD, pack);
 }
 
 static size_t conv_scratch_bytes(const gc_layer *layer, const gc_shape *in, gc_shape out,
@@ -307,8 +341,9 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     const way w = way_of(&layer->conv, step->engine);
     if (w == WINOGRAD)
-        gc_winograd_run(layer->packs, &layer->conv,
+        gc_winograd_run(&layer->conv,
                         &(gc_winograd_step){.engine = step->engine,
+                                            .u = transformed(layer, step->engine, 0),
                                             .count = step->count,
                                             .in = step->in[0],
                                             .out = step->out,
@@ -327,8 +362,9 @@ static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     const way w = way_of(&layer->conv, step->engine);
     if (w == WINOGRAD)
-        gc_winograd_run(layer->packs, &layer->conv,
+        gc_winograd_run(&layer->conv,
                         &(gc_winograd_step){.engine = step->engine,
+                                            .u = transformed(layer, step->engine, 1),
                                             .backward = 1,
                                             .count = step->count,
                                             .recorded = step->batch,
@@ -354,6 +390,9 @@ const gc_layer_type gc_conv_layer = {
     .record_bytes = gc_no_record,
     .scratch_bytes = conv_scratch_bytes,
     .prepare = conv_prepare,
+    .pack_bytes = conv_pack_bytes,
+    .make_pack = conv_make_pack,
+    .pack_fits = conv_pack_fits,
     .forward = conv_forward,
     .backward = conv_backward,
 };

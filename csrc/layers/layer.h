@@ -39,6 +39,14 @@ typedef struct gc_layouts {
 typedef enum gc_fusion { GC_FUSES_NOTHING, GC_FUSES_RELU, GC_FUSES_RELU_AND_POOL } gc_fusion;
 
 typedef struct gc_layer gc_layer;
+typedef struct gc_packs gc_packs; /* layers/pack.h */
+
+/* Which of a layer's transformed weights. The variant: of a convolution's, the width of the
+ * level's vectors; of sums, the positions of a channel; else 0. */
+typedef struct gc_pack_id {
+    gc_pack_kind kind;
+    size_t variant;
+} gc_pack_id;
 
 /* A layer, and the ReLU behind it, that the only reader of the ReLU computes in its own step. */
 typedef struct gc_drawn {
@@ -108,6 +116,11 @@ typedef struct gc_layer_type {
     /* Make what a direction needs besides scratch, at its first use; 0: no memory, or the call is
      * to end early. May be NULL. Several threads may call it at once. */
     int (*prepare)(const gc_layer *layer, gc_engine engine, int backward);
+    /* Transformed weights; all three NULL: there are none of any kind. Their size, 0: none of this
+     * kind; make them, aligned to 64 bytes; and whether a sample looks like those of this layer. */
+    size_t (*pack_bytes)(const gc_layer *layer, gc_pack_id id, gc_engine engine);
+    void (*make_pack)(const gc_layer *layer, gc_pack_id id, gc_engine engine, void *pack);
+    int (*pack_fits)(const gc_layer *layer, gc_pack_id id, gc_engine engine, const void *pack);
     void (*forward)(const gc_layer *layer, const gc_forward_step *step);
     void (*backward)(const gc_layer *layer, const gc_backward_step *step);
 } gc_layer_type;
@@ -118,15 +131,14 @@ struct gc_layer {
     size_t *inputs; /* numbers of layers, owned */
     const float *weight, *bias; /* the caller's, or NULL; scale and shift of an affine layer;
                                  * a linear layer's weight is below */
-    struct gc_winograd_packs *packs; /* of a convolution; owned */
+    gc_packs *packs; /* of a convolution or a linear layer, else NULL; owned */
     union {
         gc_conv conv;
         gc_pool pool;
         struct {
             size_t in, out;
             gc_storage storage;
-            const void *weight;      /* the caller's */
-            struct gc_weight_sums *sums; /* owned */
+            const void *weight; /* the caller's */
         } linear;
         size_t channels;     /* affine */
         size_t out_size[2];  /* adaptive pooling */

@@ -18,6 +18,7 @@
 #include "base/watch.h"
 #include "layers/blocked.h"
 #include "layers/direct.h"
+#include "layers/winograd_pack.h"
 
 enum {
     STEP = 4,
@@ -243,14 +244,13 @@ static void zero_borders(const gc_winograd_step *step, const gc_blocked *out)
                     unpools ? out->width / 2 * 2 : out->width, step->to);
 }
 
-void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
-                     const gc_winograd_step *step)
+void gc_winograd_run(const gc_conv *conv, const gc_winograd_step *step)
 {
     const gc_engine engine = step->engine;
     run r = {.plan = make_plan(conv, step->backward, step->in, step->count, engine),
              .kernels = engine.kernels,
              .x = step->from,
-             .u = gc_winograd_u(packs, step->backward, engine),
+             .u = step->u,
              .finish_tiles = find_finish(engine.kernels, step),
              .finish = {.out = gc_blocked_of(step->fused.relu ? step->fused.shape : step->out,
                                              engine),
