@@ -130,7 +130,7 @@ def test_bits_do_not_depend_on_the_batch_or_the_threads(cpu_level):
 
 
 def test_which_images_use_them():
-    """Weights that are not the layer's, but have the right fingerprints, are seen in the results."""
+    """Rows that are not the layer's, with fingerprints that are right, show in the results."""
     shares = (0.05, 0.3, SPARSE - 0.01, SPARSE + 0.01, 0.7, 1.0)
     case = Case()
     other = Case()
@@ -148,32 +148,33 @@ def test_which_images_use_them():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite(value):
-    """They can only come from a layer before, here from a product that overflows."""
+def test_inputs_that_are_not_finite(value):
+    """A layer before overflows; the values count as not zero, and pass on as without."""
     large = np.float32(3e38)
-    rows = np.zeros((IN, 2), np.float32)
-    rows[7] = {np.inf: (large, large), -np.inf: (-large, -large)}.get(value, (large, large))
-    rows[8] = (1.0, 0.0)
-    case = Case()
+    before = np.zeros((IN, 2), np.float32)
+    before[7] = {np.inf: (large, large), -np.inf: (-large, -large)}.get(value, 0.0)
+    before[8] = 1.0
+    if np.isnan(value):
+        before = np.concatenate([before, np.full((1, 2), large, np.float32)])
+    case = Case(inputs=len(before))
     builder = _core.NetworkBuilder(2)
-    first = builder.linear(builder.flatten(0), rows)
-    weight = case.weight.copy()
-    if np.isnan(value):  # inf - inf
-        weight[:, 9] = 0.0
-        rows[9] = (large, large)
-    layer = builder.linear(first, weight, case.bias)
-    for lend in (False, True):
-        core = builder.build() if not lend else core
-        if lend:
-            pack = aligned(core.pack_bytes(layer, "input-major"))
-            core.pack(layer, "input-major", pack)
-            core.lend_pack(layer, "input-major", pack)
-        y = core.forward(np.full((1, 2, 1, 1), 2.0, np.float32)).activation(layer)
-        if not lend:
-            expected = y
-    assert not np.isfinite(expected).all()
-    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
-    np.testing.assert_array_equal(y[~np.isnan(y)], expected[~np.isnan(expected)])
+    first = builder.linear(builder.flatten(0), before)
+    if np.isnan(value):  # inf * 0 in the affine layer
+        scale = np.ones(len(before), np.float32)
+        scale[-1] = 0.0
+        first = builder.affine(first, scale, np.zeros_like(scale))
+    layer = builder.linear(first, case.stored, case.bias)
+    core = builder.build()
+    x = np.full((1, 2, 1, 1), 2.0, np.float32)
+    expected = core.forward(x, [first, layer])
+    assert np.count_nonzero(expected.activation(first)) == 2
+    assert np.isnan(expected.activation(first)).any() == np.isnan(value)
+    pack = aligned(core.pack_bytes(layer, "input-major"))
+    core.pack(layer, "input-major", pack)
+    core.lend_pack(layer, "input-major", pack)
+    found = core.forward(x, [layer]).activation(layer)
+    assert not np.isfinite(found).any()
+    np.testing.assert_array_equal(found, expected.activation(layer))
 
 
 @pytest.mark.parametrize("dtype", STORAGES)

@@ -492,8 +492,11 @@ def test_the_core_takes_no_others_transformed_weights(cpu_level):
         return
     assert network.pack_bytes(0, "forward") == network.pack_bytes(99, "forward") == 0
     assert network.pack_bytes(layer, "sums") == network.pack_bytes(layer, "input-major") == 0
-    keys = {net.pack_key(layer, kind) for net in (network, core_network(seed=1)[0])
-            for kind in ("forward", "backward")}
+    keys = {
+        net.pack_key(layer, kind)
+        for net in (network, core_network(seed=1)[0])
+        for kind in ("forward", "backward")
+    }
     assert len(keys) == 4
     pack = aligned(count)
     network.pack(layer, "forward", pack)

@@ -42,7 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _cache, _core
-from gradcam._container import Container
+from gradcam._container import Container, Key
 from gradcam._files import file_state
 
 MIN_BYTES = 32 << 20
@@ -168,7 +168,7 @@ class TransformedWeights:
         if kind != "input-major":
             self._lend(kind, sections, wanted)
 
-    def _key(self, kind: _core.PackKind, sizes: Mapping[int, int]) -> tuple[str, _cache.Key]:
+    def _key(self, kind: _core.PackKind, sizes: Mapping[int, int]) -> tuple[str, Key]:
         """Return the digest and the key of a file."""
         keys = {layer: self._core.pack_key(layer, kind) for layer in sizes}
         state = list(self._state or ()) if kind in _OF_FILE else []
@@ -184,9 +184,7 @@ class TransformedWeights:
                 _advise(section, "MADV_RANDOM")  # rows that are not used are not read
         return found
 
-    def _store(
-        self, kind: _core.PackKind, sizes: Mapping[int, int], sections: _Sections
-    ) -> bool:
+    def _store(self, kind: _core.PackKind, sizes: Mapping[int, int], sections: _Sections) -> bool:
         """Write a file, unless the weight file changed after it was opened."""
         if _cache.folder() is None:
             return False
