@@ -70,7 +70,7 @@ def load(
         number of classes are accepted. The fully connected weights are used where they are, in the
         memory-mapped file or in the array: do not change them. Those of a large file with another
         layout are converted once and stored in the user's cache folder, and so are the transformed
-        weights of the convolutions of a file (:mod:`gradcam._models.converted`,
+        weights of a large file (:mod:`gradcam._models.converted`,
         :mod:`gradcam._engine.transformed`).
     labels : Labels, sequence of str or path, optional
         The classes, or a file that lists them (:meth:`gradcam.Labels.read`). By default those in
