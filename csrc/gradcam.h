@@ -162,24 +162,42 @@ gc_status gc_network_shape(const gc_network *network, size_t layer, size_t heigh
 
 /* ---- Transformed weights --------------------------------------------------------------- */
 
-/* 3x3 convolutions of stride 1 use transformed weights, four times as large as the weights, which a
- * network computes at their first use (gc_network_pack_floats tells for which layers). Those of the
- * forward direction, for the active level, can also be stored and lent to a network of another
- * process. */
+/* The weights of some layers in other forms, "packs" for short, for the level that is active:
+ *   GC_PACK_FORWARD      of a 3x3 convolution of stride 1, four times as large as the weights
+ *   GC_PACK_BACKWARD     the same for the gradient of its input
+ *   GC_PACK_INPUT_MAJOR  of a linear layer, [in][out] in their storage, so that a pass need not
+ *                        read those of inputs that are zero; and behind them a fingerprint of each
+ *                        row
+ *   GC_PACK_SUMS         of a linear layer that reads maps, summed over the positions: what
+ *                        gc_pooled_gradient needs
+ * A network makes its own at their first use, except input-major ones, which it only uses if they
+ * are lent. The caller can store any of them for later processes. */
+typedef enum gc_pack_kind {
+    GC_PACK_FORWARD,
+    GC_PACK_BACKWARD,
+    GC_PACK_INPUT_MAJOR,
+    GC_PACK_SUMS,
+    GC_PACK_KINDS /* how many there are */
+} gc_pack_kind;
 
-/* Floats of a layer's transformed weights; 0 if it has none. */
-size_t gc_network_pack_floats(const gc_network *network, size_t layer);
-/* A number that differs for other weights, other shapes and levels with another layout. */
-uint64_t gc_network_pack_key(const gc_network *network, size_t layer);
-/* Compute them into pack[floats], aligned to 64 bytes. GC_BAD_ARGUMENT (another number of floats).
- * */
-gc_status gc_network_pack(const gc_network *network, size_t layer, size_t floats, float *pack,
-                          gc_error *error);
-/* Let the network use pack[floats], unless it has computed its own. *taken: whether it uses them;
- * then they must not change, and must not be freed before the network. A sample is checked.
- * GC_BAD_ARGUMENT (not the transformed weights of this layer), GC_NO_MEMORY. */
-gc_status gc_network_lend_pack(const gc_network *network, size_t layer, size_t floats,
-                               const float *pack, int *taken, gc_error *error);
+/* Bytes of a layer's transformed weights of one kind; 0 if it has none. */
+size_t gc_network_pack_bytes(const gc_network *network, size_t layer, gc_pack_kind kind);
+/* A number that is another one for other shapes, storages, and levels of another layout, and for
+ * other weights: of a convolution's, all count; of a linear layer's only a sample, so that the rest
+ * need not be read. */
+uint64_t gc_network_pack_key(const gc_network *network, size_t layer, gc_pack_kind kind);
+/* Make them in pack[bytes], aligned to 64 bytes. GC_BAD_ARGUMENT (they are not as many). */
+gc_status gc_network_pack(const gc_network *network, size_t layer, gc_pack_kind kind,
+                          size_t bytes, void *pack, gc_error *error);
+/* Let the network use the caller's, aligned to 64 bytes, unless it has some. *taken: whether it
+ * does, and they must outlive it unchanged. A sample is checked. GC_BAD_ARGUMENT (they are not this
+ * layer's), GC_NO_MEMORY. */
+gc_status gc_network_lend_pack(const gc_network *network, size_t layer, gc_pack_kind kind,
+                               size_t bytes, const void *pack, int *taken, gc_error *error);
+/* Whether a pass found a row of lent input-major weights whose fingerprint is wrong. Each row is
+ * compared at its first use; where one is wrong, that pass and all later ones use the weights
+ * themselves. */
+int gc_network_pack_damaged(const gc_network *network, size_t layer);
 
 /* ---- Forward and backward ------------------------------------------------------------- */
 

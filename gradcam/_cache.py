@@ -35,7 +35,8 @@ from gradcam._container import Container, DamagedError, ForeignError, Key
 from gradcam._files import free_bytes, temporary_target
 
 MAX_BYTES = 4 << 30
-"""The maximum size of all files together: enough for two VGG-16, which take about 970 MB each."""
+"""The maximum size of all files together: enough for two VGG-16, which take about 970 MB each, or
+1.5 GB if their weights had to be converted."""
 
 MAX_AGE = 24 * 3600.0
 """Seconds after which a temporary file is considered abandoned."""
@@ -43,8 +44,9 @@ MAX_AGE = 24 * 3600.0
 _FOLDER = f"gradcam-cache-{_container.VERSION}"
 """The subfolder. Versions with another file format have another one."""
 
-Kind = Literal["transformed", "converted"]
-"""What a file contains: transformed weights of convolutions, or reordered weights of a file."""
+Kind = Literal["forward", "backward", "input-major", "sums", "converted"]
+"""What a file contains: transformed weights of one kind (:mod:`gradcam._engine.transformed`), or
+the weights of a file in another order (:mod:`gradcam._models.converted`)."""
 
 _NAME = re.compile(rf"({'|'.join(get_args(Kind))})-[0-9a-f]{{32}}\.gradcam")
 
@@ -62,7 +64,8 @@ class Entry:
     Attributes
     ----------
     path : pathlib.Path
-    kind : "transformed" or "converted"
+    kind : str
+        See :data:`Kind`.
     size : int
         In bytes.
     last_used : float
@@ -160,7 +163,8 @@ def find(kind: Kind, digest: str, key: Key) -> Container | None:
 
     Parameters
     ----------
-    kind : "transformed" or "converted"
+    kind : str
+        See :data:`Kind`.
     digest : str
         32 hexadecimal digits, which depend on `key`.
     key : mapping of str to object
@@ -213,6 +217,8 @@ def store(
     sections: Mapping[str, NDArray[Any]],
     source: str = "",
     metadata: Mapping[str, str] | None = None,
+    *,
+    scattered: bool = False,
 ) -> bool:
     """Write a file if there is space for it; return whether it was written.
 
@@ -224,6 +230,8 @@ def store(
     source : str
         The path of the weight file.
     metadata : mapping of str to str, optional
+    scattered : bool
+        Whether readers will use parts of sections here and there.
     """
     path = _place(kind, digest, create=True)
     if path is None or (os.path.lexists(path) and _status(path) is None):  # not gradcam's
@@ -232,10 +240,21 @@ def store(
         _remove_abandoned(path.parent)
         if not _make_room(path, _container.min_file_size(sections)):
             return False
-        _container.write(path, kind, key, sections, source, metadata)
+        _container.write(path, kind, key, sections, source, metadata, scattered=scattered)
     except (OSError, ValueError):
         return False
     return True
+
+
+def has_room(size: int) -> bool:
+    """Return whether a file of `size` bytes can probably be written."""
+    try:
+        own = _own_folder(create=True)
+        if own is None or size > MAX_BYTES or not os.access(own, os.W_OK):
+            return False
+        return free_bytes(own) >= 4 * size
+    except OSError:
+        return False
 
 
 def _place(kind: Kind, digest: str, create: bool = False) -> Path | None:

@@ -53,7 +53,7 @@ _MAX_HEADER = 64 << 20
 _MAX_THREADS = 8
 """The maximum number of threads that compute digests."""
 
-_DTYPES = ("<f4", "<f8", "<f2", "<u2")
+_DTYPES = ("<f4", "<f8", "<f2", "<u2", "|u1")
 """The types of sections."""
 
 Key = Mapping[str, object]
@@ -158,8 +158,14 @@ def write(
     sections: Mapping[str, NDArray[Any]],
     source: str = "",
     metadata: Mapping[str, str] | None = None,
+    *,
+    scattered: bool = False,
 ) -> None:
     """Write a file that only this user can read and write; if that fails, leave no file behind.
+
+    With `scattered`, readers will use parts here and there. Linux keeps what is written at once in
+    one large page, up to 2 MB, and whoever touches a byte of it has all of it in its memory; so the
+    sections are written in pieces of 64 KB then.
 
     Raises
     ------
@@ -182,7 +188,9 @@ def write(
     with atomic_write(path, 0o600) as file:
         file.write(header)
         for content in contents:
-            file.write(content.data)
+            step = PIECE if scattered else max(content.size, 1)
+            for begin in range(0, content.size, step):
+                file.write(content.data[begin : begin + step])
             file.write(bytes(_padded(content.size) - content.size))
 
 

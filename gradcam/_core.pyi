@@ -17,6 +17,9 @@ _F32 = NDArray[np.float32]
 _Pair = int | tuple[int, int]
 _Progress = Callable[[float], object] | None
 Rule = Literal["gradient", "guided", "deconvnet"]
+PackKind = Literal["forward", "backward", "input-major", "sums"]
+"""Transformed weights: of a 3x3 convolution, for each direction; of a linear layer."""
+
 Method = Literal["half_pixel", "align_corners", "nearest"]
 
 @final
@@ -125,17 +128,25 @@ class Network:
         layer that is needed reads a layer that ``start`` neither is nor feeds.
         """
 
-    def pack_floats(self, layer: int) -> int:
-        """Floats of a layer's transformed weights at the active level; 0 if it has none."""
-    def pack_key(self, layer: int) -> int:
-        """A number, 64 bits, that is another one for other weights or another layout."""
-    def pack(self, layer: int, out: _F32) -> None:
-        """Make a layer's transformed weights in `out`: pack_floats values, aligned to 64 bytes."""
-    def lend_pack(self, layer: int, pack: _F32) -> None:
+    def pack_bytes(self, layer: int, kind: PackKind) -> int:
+        """Bytes of a layer's transformed weights at the active level; 0 if it has none."""
+    def pack_key(self, layer: int, kind: PackKind) -> int:
+        """A number, 64 bits, that is another one for other weights or another layout.
+
+        Of a linear layer's weights, only a sample is read.
+        """
+    def pack(self, layer: int, kind: PackKind, out: NDArray[np.uint8]) -> None:
+        """Make a layer's transformed weights in `out`: pack_bytes of them, aligned to 64 bytes."""
+    def lend_pack(self, layer: int, kind: PackKind, pack: NDArray[np.uint8]) -> None:
         """Let passes use these transformed weights in place; they must not change any more.
 
         They are not used, and not kept alive, if the network has some for this level already.
         ValueError where a sample of them is not what the layer's weights give.
+        """
+    def pack_damaged(self, layer: int) -> bool:
+        """Whether a pass found a row of lent input-major weights that has changed.
+
+        Its results are right: it used the layer's own weights, and so do all later passes.
         """
 
 @final

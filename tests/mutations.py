@@ -26,6 +26,7 @@ TIMEOUT = 300
 """Seconds for the tests of one fault; a fault that makes them hang counts as found."""
 
 CORE = ("tests/test_core.py", "tests/test_pooled.py", "tests/test_reproducible.py")
+INPUT_MAJOR = ("tests/test_input_major.py",)
 KERNELS = ("C",)
 """Run tests/c/test_kernels.c instead of pytest."""
 
@@ -245,8 +246,50 @@ FAULTS = [
     Fault(
         "linear: each part of the outputs writes the ReLU's bits of the first",
         "layers/linear.c",
-        "f->bits + n * f->bit_bytes + first / 8",
+        "f->bits + f->images[n] * f->bit_bytes + first / 8",
+        "f->bits + f->images[n] * f->bit_bytes",
+    ),
+    Fault(
+        "input-major weights: the ReLU's bits of a divided batch go to other images",
+        "layers/linear.c",
+        "f->bits + f->images[n] * f->bit_bytes",
         "f->bits + n * f->bit_bytes",
+        INPUT_MAJOR,
+    ),
+    Fault(
+        "input-major weights: they are used for every image",
+        "layers/linear.c",
+        "return (double)active <= SPARSE * (double)count;",
+        "return 1;",
+        INPUT_MAJOR,
+    ),
+    Fault(
+        "input-major weights: small inputs count as zero",
+        "kernels/dense.c",
+        "if (t->dy[n * t->dy_stride + row] != 0.0f)",
+        "if (t->dy[n * t->dy_stride + row] > 0.1f || t->dy[n * t->dy_stride + row] < -0.1f)",
+        INPUT_MAJOR,
+    ),
+    Fault(
+        "input-major weights: no fingerprint is compared",
+        "layers/linear_packs.c",
+        "if (row_fingerprint(c->layer, data, row) == expected)",
+        "if (1)",
+        INPUT_MAJOR,
+    ),
+    Fault(
+        "input-major weights: only rows of the first image are compared",
+        "layers/linear_packs.c",
+        "if (c->x[c->images[n] * c->layer->linear.in + row] != 0.0f)",
+        "if (c->x[c->images[0] * c->layer->linear.in + row] != 0.0f)",
+        INPUT_MAJOR,
+    ),
+    Fault(
+        "input-major weights: a row's fingerprint does not depend on its number",
+        "layers/linear_packs.c",
+        "row_bytes(layer), row + 1);",
+        "row_bytes(layer), 1);",
+        INPUT_MAJOR,
     ),
     Fault(
         "linear: columns of the gradient after the first part are omitted",

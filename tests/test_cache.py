@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -41,18 +42,18 @@ def own(named):
     return named / "gradcam-cache-1"
 
 
-def store(digest: str = DIGEST, kind: str = "transformed", count: int = 0) -> bool:
+def store(digest: str = DIGEST, kind: str = "forward", count: int = 0) -> bool:
     sections = {"a": VALUES[:count]} if count else SECTIONS
     return _cache.store(kind, digest, KEY, sections, "/weights.npz", METADATA)
 
 
 def find() -> Container | None:
     """The stored file, if it can be used as a whole."""
-    found = _cache.find("transformed", DIGEST, KEY)
+    found = _cache.find("forward", DIGEST, KEY)
     return found if found is not None and _cache.usable(found) else None
 
 
-def name(digest: str = DIGEST, kind: str = "transformed") -> str:
+def name(digest: str = DIGEST, kind: str = "forward") -> str:
     return f"{kind}-{digest}.gradcam"
 
 
@@ -80,7 +81,7 @@ def test_what_was_stored_is_found(named, own, quiet, threads):
         found = find()
     finally:
         _core.set_num_threads(before)
-    assert (found.kind, found.key, found.metadata) == ("transformed", KEY, METADATA)
+    assert (found.kind, found.key, found.metadata) == ("forward", KEY, METADATA)
     assert found.source == "/weights.npz" and found.path == own / name()
     assert list(found.sections) == list(SECTIONS)
     for each, values in SECTIONS.items():
@@ -101,7 +102,7 @@ def test_a_file_without_sections(named, quiet):
     "sections", [{"a": np.arange(3)}, {"a": np.ones(2, ">f4")}, {"a": np.array(["x"])}]
 )
 def test_types_that_are_not_supported(named, own, sections):
-    assert not _cache.store("transformed", DIGEST, KEY, sections)
+    assert not _cache.store("forward", DIGEST, KEY, sections)
     assert list(own.iterdir()) == []
 
 
@@ -118,7 +119,7 @@ def test_pieces_are_checked_when_their_section_is_used(named, own):
     content = bytearray((own / name()).read_bytes())
     content[PIECE + 2 * PIECE] ^= 1  # the third piece of "a"
     (own / name()).write_bytes(content)
-    found = _cache.find("transformed", DIGEST, KEY)
+    found = _cache.find("forward", DIGEST, KEY)
     found.check(["b", "c"])
     found.check([])
     with pytest.raises(DamagedError, match="1 of its pieces"):
@@ -130,7 +131,7 @@ def test_pieces_are_checked_when_their_section_is_used(named, own):
 
 def test_a_piece_is_compared_once(named, monkeypatch):
     store()
-    found = _cache.find("transformed", DIGEST, KEY)
+    found = _cache.find("forward", DIGEST, KEY)
     compared = []
     digests = _container._digests
 
@@ -212,7 +213,7 @@ def test_another_kind_or_key_under_this_name(named, own, quiet):
     """It is intact: replaced by the next file of that name, without a warning."""
     store()
     assert _cache.find("converted", DIGEST, KEY) is None
-    assert _cache.find("transformed", DIGEST, KEY | {"version": "2"}) is None
+    assert _cache.find("forward", DIGEST, KEY | {"version": "2"}) is None
     store(kind="converted")
     os.replace(own / name(kind="converted"), own / name())
     assert find() is None and (own / name()).exists()
@@ -499,10 +500,10 @@ def test_off(named, monkeypatch, quiet):
 
 def test_the_least_recently_used_are_removed_first(named, own, monkeypatch, quiet):
     """All kinds have one limit; a use counts, and files that are replaced do not count."""
-    for i, kind in enumerate(("transformed", "converted", "converted")):
+    for i, kind in enumerate(("forward", "converted", "converted")):
         assert store(number(i), kind, count=10)
         os.utime(own / name(number(i), kind), (1000 + i, 1000 + i))
-    assert _cache.find("transformed", number(0), KEY) is not None
+    assert _cache.find("forward", number(0), KEY) is not None
     monkeypatch.setattr(_cache, "MAX_BYTES", 6 * PIECE)
     assert store(number(2), "converted", count=20)
     assert len(_cache.entries()) == 3
@@ -520,7 +521,16 @@ def test_a_file_that_is_larger_than_the_limit(named, own, monkeypatch):
 
 
 def test_the_limit_holds_two_vgg16():
-    assert _cache.MAX_BYTES >= 2 * 970e6
+    """With transformed weights of all kinds, and copies of converted weights."""
+    channels = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+    kernels = sum(a * b for a, b in pairwise(channels))
+    forward = backward = 36 * 4 * kernels
+    matrices = ((25088, 4096), (4096, 4096), (4096, 1000))
+    input_major = sum(4 * rows * columns + 8 * rows for rows, columns in matrices)
+    sums = 4 * 512 * 4096
+    transformed = forward + backward + input_major + sums
+    assert 970e6 < transformed < 975e6
+    assert 2 * (transformed + 554e6) < _cache.MAX_BYTES
 
 
 def test_three_times_the_size_remains_free(named, own, monkeypatch):
@@ -567,7 +577,7 @@ def test_a_process_that_is_killed_while_it_writes(named, own):
         "import os, signal, numpy as np\n"
         "from gradcam import _cache\n"
         "os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"_cache.store('transformed', {DIGEST!r}, {KEY!r}, {{'a': np.ones(10, 'f4')}})\n"
+        f"_cache.store('forward', {DIGEST!r}, {KEY!r}, {{'a': np.ones(10, 'f4')}})\n"
     )
     with pytest.raises(AssertionError, match="exit status -9"):
         run_python(program)
@@ -580,7 +590,7 @@ def test_a_process_that_is_killed_while_it_writes(named, own):
 def test_a_file_that_was_replaced_is_not_removed(named, own):
     """Another process has already removed and rewritten the damaged file."""
     store()
-    damaged = _cache.find("transformed", DIGEST, KEY)
+    damaged = _cache.find("forward", DIGEST, KEY)
     (own / name()).unlink()
     store()
     _cache.discard(damaged, "wrong")
@@ -592,7 +602,7 @@ def test_a_file_that_was_replaced_is_not_removed(named, own):
 
 def test_a_file_that_is_used_while_it_is_removed(named, own):
     store()
-    found = _cache.find("transformed", DIGEST, KEY)
+    found = _cache.find("forward", DIGEST, KEY)
     assert _cache.clear() == 8 * PIECE and _cache.entries() == []
     assert _cache.usable(found)
     np.testing.assert_array_equal(found.sections["a"], VALUES)
@@ -609,7 +619,7 @@ def test_entries(named, own):
     first, second = _cache.entries()
     assert (first.kind, first.size, first.source) == ("converted", 2 * PIECE, "/weights.npz")
     assert first.last_used > 1e9
-    assert second == _cache.Entry(own / name(), "transformed", 8 * PIECE, 1000.0, "/weights.npz")
+    assert second == _cache.Entry(own / name(), "forward", 8 * PIECE, 1000.0, "/weights.npz")
     (own / name()).write_bytes(MAGIC)
     assert _cache.entries()[0].source == "", "a damaged file is listed too"
     assert _cache.clear() == 2 * PIECE + len(MAGIC) and list(own.iterdir()) == []

@@ -753,6 +753,38 @@ def test_info_of_the_model(network):
     assert all(f"{index} {synset} {label}" in text for index, synset, label in names)
 
 
+def test_info_of_the_cache(tmp_path, monkeypatch):
+    from gradcam import _cache
+
+    monkeypatch.setenv("GRADCAM_CACHE", str(tmp_path / "cache"))
+    assert "0.0 MB in 0 files" in run("info", "--cache")
+    values = {"1": np.zeros(100_000, np.float32)}
+    for kind, digest in (("sums", "1"), ("converted", "2")):
+        assert _cache.store(kind, digest * 32, {}, values, "/weights/vgg.pth")
+    content = json.loads(run("info", "--cache", "--json"))
+    assert content["folder"] == str(tmp_path / "cache")
+    assert content["limit"] == _cache.MAX_BYTES
+    assert {each["kind"] for each in content["files"]} == {"sums", "converted"}
+    assert content["total"] == sum(Path(f["path"]).stat().st_size for f in content["files"])
+    text = run("info", "--cache")
+    for part in (
+        str(tmp_path / "cache"),
+        "1.0 MB in 2 files",
+        "4,295.0 MB",
+        "/weights/vgg.pth",
+        f"sums-{'1' * 32}.gradcam",
+        "gradcam info --clear-cache",
+    ):
+        assert part in text
+    assert "removed 1.0 MB" in run("info", "--clear-cache")
+    assert json.loads(run("info", "--clear-cache", "--json"))["files"] == []
+    run("info", "weights.npz", "--cache", code=2)
+    run("info", "--model", "vgg16", "--cache", code=2)
+    monkeypatch.setenv("GRADCAM_CACHE", "off")
+    assert "caching is off" in run("info", "--cache")
+    assert json.loads(run("info", "--cache", "--json"))["folder"] is None
+
+
 def test_info_of_a_model_without_weights():
     text = run("info", "--model", "vgg19_bn")
     assert "282 n02123159 tiger_cat" in text and "block5_conv4" in text

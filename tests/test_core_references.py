@@ -16,8 +16,8 @@ def normal(*shape: int) -> np.ndarray:
 
 def aligned(count: int) -> np.ndarray:
     """Zeros, aligned to 64 bytes."""
-    values = np.zeros(count + 16, np.float32)
-    return values[-values.ctypes.data // 4 % 16 :][:count]
+    values = np.zeros(count + 64, np.uint8)
+    return values[-values.ctypes.data % 64 :][:count]
 
 
 @pytest.fixture
@@ -40,31 +40,31 @@ def gained(call, array: np.ndarray) -> int:
 def test_refused_transformed_weights(convolution):
     def lend(pack):
         with pytest.raises(ValueError, match="not the transformed weights of layer 1"):
-            convolution.lend_pack(1, pack)
+            convolution.lend_pack(1, "forward", pack)
 
-    assert gained(lend, aligned(convolution.pack_floats(1))) == 0
+    assert gained(lend, aligned(convolution.pack_bytes(1, "forward"))) == 0
 
 
 def test_transformed_weights_of_the_wrong_size(convolution):
     def lend(pack):
         with pytest.raises(ValueError, match="pack must be"):
-            convolution.lend_pack(1, pack)
+            convolution.lend_pack(1, "forward", pack)
 
     assert gained(lend, aligned(7)) == 0
 
 
 def test_transformed_weights_that_are_not_needed(convolution):
     """The network has some already: those lent first, or those that it made."""
-    pack = aligned(convolution.pack_floats(1))
-    convolution.pack(1, pack)
-    assert gained(lambda array: convolution.lend_pack(1, array), pack) == 1
+    pack = aligned(convolution.pack_bytes(1, "forward"))
+    convolution.pack(1, "forward", pack)
+    assert gained(lambda array: convolution.lend_pack(1, "forward", array), pack) == 1
     x = normal(1, 8, 6, 6)
     output = convolution.forward(x).activation(1)
     builder = _core.NetworkBuilder(8)
     builder.conv(0, normal(8, 8, 3, 3), padding=1)
     own = builder.build()
     assert np.array_equal(own.forward(x).activation(1), output)
-    assert gained(lambda array: own.lend_pack(1, array), pack) == 0
+    assert gained(lambda array: own.lend_pack(1, "forward", array), pack) == 0
 
 
 def test_refused_layers():

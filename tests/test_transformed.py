@@ -24,8 +24,23 @@ PICTURE = vggs.picture(40, 50)
 @pytest.fixture
 def source(tmp_path):
     """A weight file whose convolutions have transformed weights at every level."""
-    path = tmp_path / "vgg11.safetensors"
-    weights.save(vggs.tensors("vgg11", divide=8), path)
+    return saved(tmp_path, active=0.8)
+
+
+def saved(folder: Path, active: float) -> Path:
+    """A weight file with which this share of the inputs of the linear layers is not zero.
+
+    Few of them are when input-major weights are used, which round in another way.
+    """
+    tensors = vggs.tensors("vgg11", divide=8)
+    biases = ("features.18.bias", "classifier.0.bias", "classifier.3.bias")
+    for layer, bias in zip(("conv5_2", "fc6", "fc7"), biases, strict=True):
+        network = gradcam.vgg11(tensors)
+        values = network.forward(PICTURE, keep=layer, size=64).activation(layer)
+        maxima = values.reshape(*values.shape[:2], -1).max(-1) if values.ndim == 4 else values
+        tensors[bias] = tensors[bias] - np.float32(np.quantile(maxima, 1 - active))
+    path = folder / "vgg11.safetensors"
+    weights.save(tensors, path)
     return path
 
 
@@ -38,45 +53,67 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "gradcam"
 
 
+def results(network: gradcam.Network) -> bytes:
+    """Everything that a pass gives; it uses transformed weights of every kind."""
+    tape = network.forward(PICTURE, size=64)
+    maps = [tape.grad_cam(3, layer=layer).raw for layer in ("relu4_2", "relu5_2")]
+    arrays = [tape.scores, *maps, tape.gradient(3)]
+    return b"".join(array.tobytes() for array in arrays)
+
+
 def run(source: Path) -> bytes:
-    """Everything that a pass gives, from a network of its own."""
-    tape = gradcam.vgg11(source).forward(PICTURE, size=64)
-    raw = tape.grad_cam(3, layer="relu4_2").raw
-    return tape.scores.tobytes() + raw.tobytes() + tape.gradient(3).tobytes()
+    """The same, from a network of its own."""
+    return results(gradcam.vgg11(source))
 
 
 def without(source: Path) -> bytes:
     """The same, of arrays: these have no cache."""
     tensors = {name: np.array(values) for name, values in weights.load(source).tensors.items()}
-    tape = gradcam.vgg11(tensors).forward(PICTURE, size=64)
-    raw = tape.grad_cam(3, layer="relu4_2").raw
-    return tape.scores.tobytes() + raw.tobytes() + tape.gradient(3).tobytes()
+    return results(gradcam.vgg11(tensors))
 
 
-def files(cache: Path) -> list[Path]:
-    """The files that gradcam wrote; there are no others in the cache folder."""
+KINDS = ("backward", "forward", "input-major", "sums")
+
+
+def files(cache: Path, kind: str = "*") -> list[Path]:
+    """The files of a kind that gradcam wrote; there are no others in the cache folder."""
     assert not cache.exists() or [each.name for each in cache.iterdir()] == ["gradcam-cache-1"]
-    return sorted(cache.glob("gradcam-cache-1/*"))
+    return sorted(cache.glob(f"gradcam-cache-1/{kind}-{'?' * 32}.gradcam"))
 
 
-def test_a_file_is_written_and_then_used(source, cache, monkeypatch, cpu_level):
+def kinds(cache: Path) -> list[str]:
+    return [file.name.rpartition("-")[0] for file in files(cache)]
+
+
+def test_files_are_written_and_then_used(source, cache, monkeypatch, cpu_level):
     expected = without(source)
     assert run(source) == expected
     if cpu_level == "reference":
-        assert files(cache) == []
-        return
-    (file,) = files(cache)
-    os.utime(file, (1, 1))
+        assert kinds(cache) == ["input-major", "sums"]
+    else:
+        assert kinds(cache) == [*KINDS]
+    for file in files(cache):
+        os.utime(file, (1, 1))
     monkeypatch.setattr(_cache, "store", None)
     assert run(source) == expected
-    assert file.stat().st_mtime > 1, "a use is noted"
+    for file in files(cache):
+        assert file.stat().st_mtime > 1, "a use is noted"
+
+
+def test_each_kind_is_made_when_it_is_first_needed(source, cache):
+    tape = gradcam.vgg11(source).forward(PICTURE, size=64)
+    assert kinds(cache) == ["forward", "input-major"]
+    tape.grad_cam(3)
+    assert kinds(cache) == ["forward", "input-major", "sums"]
+    tape.grad_cam(3, layer="relu5_1")
+    assert kinds(cache) == [*KINDS]
 
 
 def test_a_network_with_batch_normalisation(tmp_path, cache):
     path = tmp_path / "bn.safetensors"
     weights.save(vggs.tensors("vgg11_bn", divide=8), path)
     scores = [gradcam.vgg11_bn(path).forward(PICTURE, size=64).scores.tobytes() for _ in range(2)]
-    assert scores[0] == scores[1] and len(files(cache)) == 1
+    assert scores[0] == scores[1] and kinds(cache) == ["forward", "input-major"]
 
 
 def test_levels_have_files_of_their_own(source, cache):
@@ -87,14 +124,18 @@ def test_levels_have_files_of_their_own(source, cache):
             assert run(source) == run(source) == without(source)
     finally:
         _core.set_cpu_level(before)
-    assert len(files(cache)) == len(_core.cpu_levels()) - 1
+    widths = len(_core.cpu_levels()) - 1
+    assert len(files(cache, "forward")) == len(files(cache, "backward")) == widths
+    assert len(files(cache, "input-major")) == 1, "they do not depend on the level"
 
 
-def test_a_file_that_was_only_touched_is_the_same(source, cache):
-    run(source)
+def test_a_weight_file_that_was_only_touched(source, cache):
+    """Convolutions are known by all their values, linear layers by the state of the file."""
+    expected = run(source)
     os.utime(source, (1e9, 1e9))
-    run(source)
-    assert len(files(cache)) == 1
+    assert run(source) == expected
+    assert len(files(cache, "forward")) == len(files(cache, "backward")) == 1
+    assert len(files(cache, "input-major")) == len(files(cache, "sums")) == 2
 
 
 def test_other_weights_of_the_same_size_and_date_are_others(source, cache):
@@ -105,7 +146,8 @@ def test_other_weights_of_the_same_size_and_date_are_others(source, cache):
     os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert source.stat().st_size == status.st_size
     assert run(source) == without(source) != before
-    assert len(files(cache)) == 2
+    for kind in KINDS:
+        assert len(files(cache, kind)) == 2
 
 
 def flip(content: bytes, at: int) -> bytes:
@@ -136,23 +178,32 @@ DAMAGES = {
 }
 
 
+UNSEEN = ("a bit of the first", "a bit of the last", "two pieces")
+"""What is not noticed in input-major weights before their rows are used; tested further below."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_removed_and_computed_again(source, cache, damage):
+def test_a_damaged_file_is_removed_and_computed_again(source, cache, damage, kind):
+    if kind == "input-major" and damage.startswith(UNSEEN):
+        pytest.skip("its rows are compared when they are used")
     expected = run(source)
-    (file,) = files(cache)
+    (file,) = files(cache, kind)
     good = file.read_bytes()
     file.write_bytes(DAMAGES[damage](good))
-    assert file.read_bytes() != good
+    if file.read_bytes() == good:
+        pytest.skip("this file has no such place")
     with pytest.warns(RuntimeWarning, match=f"{file.name} is damaged") as caught:
         assert run(source) == expected
     assert len(caught) == 1
-    assert files(cache) == [file] and file.read_bytes() == good
+    assert files(cache, kind) == [file] and file.read_bytes() == good
 
 
-def test_each_section_is_checked(source, cache, monkeypatch):
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "input-major"])
+def test_each_section_is_checked(source, cache, monkeypatch, kind):
     """One bit of a float in the middle of each section, which no sample compares."""
     expected = run(source)
-    (file,) = files(cache)
+    (file,) = files(cache, kind)
     good = file.read_bytes()
     with open(file, "rb") as opened:
         sections = Container(opened).sections
@@ -166,16 +217,17 @@ def test_each_section_is_checked(source, cache, monkeypatch):
         assert file.read_bytes() == good
 
 
-def test_values_of_other_weights_are_not_used(source, cache, monkeypatch):
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_of_other_weights_are_not_used(source, cache, monkeypatch, kind):
     """A file that is intact, and whose key is right, but not its values."""
     expected = run(source)
-    (file,) = files(cache)
+    (file,) = files(cache, kind)
     good = file.read_bytes()
     with open(file, "rb") as opened:
         content = Container(opened)
         sections = {name: values[::-1] for name, values in content.sections.items()}
         digest = file.stem.rpartition("-")[2]
-        assert _cache.store("transformed", digest, content.key, sections, content.source)
+        assert _cache.store(kind, digest, content.key, sections, content.source)
     assert file.read_bytes() != good
     with pytest.warns(RuntimeWarning, match="do not belong to the weights"):
         assert run(source) == expected
@@ -184,9 +236,9 @@ def test_values_of_other_weights_are_not_used(source, cache, monkeypatch):
 
 def test_the_header_says_what_is_inside(source, cache):
     run(source)
-    with open(files(cache)[0], "rb") as file:
+    with open(files(cache, "forward")[0], "rb") as file:
         content = Container(file)
-    assert content.kind == "transformed" and content.source == str(source)
+    assert content.kind == "forward" and content.source == str(source)
     names = list(gradcam.vgg11(source).layers)
     layers = [names[number] for number, _, _ in content.key["layers"]]
     assert layers == [names[int(section)] for section in content.sections]
@@ -220,7 +272,7 @@ def test_a_write_that_fails_leaves_nothing(source, cache, monkeypatch):
 def test_a_cache_that_others_can_write_is_not_used(source, cache, monkeypatch):
     """Neither read nor written: the weights are computed in memory."""
     expected = run(source)
-    (file,) = files(cache)
+    (file,) = files(cache, "forward")
     before = file.read_bytes()
     file.write_bytes(flip(before, 3 * PIECE))
     cache.chmod(0o770)
@@ -275,7 +327,7 @@ def test_two_processes_at_once(source, cache):
     ]
     said = [process.communicate(timeout=120)[0].decode().strip() for process in both]
     assert all(process.returncode == 0 for process in both)
-    assert len(files(cache)) == 1
+    assert kinds(cache) == ["forward", "input-major"]
     assert {*said, run_python(program)} == {said[0]}
 
 
@@ -284,7 +336,7 @@ def test_two_threads_at_once(source, cache):
     with ThreadPoolExecutor(4) as pool:
         tapes = list(pool.map(lambda _: network.forward(PICTURE, size=64), range(8)))
     assert len({tape.scores.tobytes() for tape in tapes}) == 1
-    assert len(files(cache)) == 1
+    assert kinds(cache) == ["forward", "input-major"]
 
 
 def test_what_was_given_back_is_read_again(source, cache):
@@ -299,13 +351,130 @@ def test_what_was_given_back_is_read_again(source, cache):
     transformed._free(np.ones(10_000, np.float32))
 
 
+# --- linear layers whose inputs are mostly zeros ---
+
+
+@pytest.fixture
+def sparse(tmp_path):
+    return saved(tmp_path, active=0.2)
+
+
+def test_the_weights_of_zeros_are_not_needed(sparse, cache):
+    """Every row of an input that is zero is damaged: nobody notices, and results are the same."""
+    expected = run(sparse)
+    tape = gradcam.vgg11(sparse).forward(PICTURE, keep=["avgpool", "relu6"], size=64)
+    (file,) = files(cache, "input-major")
+    with open(file, "rb") as opened:
+        sections = Container(opened).sections
+    content = file.read_bytes()
+    damaged = bytearray(content)
+    for linear, layer in (("fc6", "avgpool"), ("fc7", "relu6")):
+        inputs = tape.activation(layer).reshape(-1)
+        zeros = np.flatnonzero(inputs == 0)
+        network = gradcam.vgg11(sparse)
+        section = sections[str(network.index(linear))].tobytes()
+        row = 4 * len(network.layers[linear].weights["weight"])
+        begin = content.index(section)
+        sampled = [i * (inputs.size - 1) // 16 for i in range(17)]
+        assert len(zeros) > 0.6 * inputs.size
+        for each in np.setdiff1d(zeros, sampled):
+            damaged[begin + each * row + 8] ^= 1
+    file.write_bytes(damaged)
+    assert run(sparse) == expected
+    assert file.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("part", ["weight", "fingerprint"])
+def test_a_damaged_row_that_is_used(sparse, cache, part):
+    """The pass that finds it has the right results, as have all others."""
+    expected = run(sparse)
+    tape = gradcam.vgg11(sparse).forward(PICTURE, keep="avgpool", size=64)
+    active = np.flatnonzero(tape.activation("avgpool").reshape(-1))
+    (file,) = files(cache, "input-major")
+    good = file.read_bytes()
+    network = gradcam.vgg11(sparse)
+    with open(file, "rb") as opened:
+        section = Container(opened).sections[str(network.index("fc6"))].tobytes()
+    out, width = network.layers["fc6"].weights["weight"].shape
+    row = active[len(active) // 2]
+    place = row * out * 4 + 9 if part == "weight" else out * width * 4 + row * 8 + 3
+    file.write_bytes(flip(good, good.index(section) + int(place)))
+    with pytest.warns(RuntimeWarning, match=f"{file.name} is damaged .a row of layer") as caught:
+        tape = network.forward(PICTURE, size=64)
+    assert len(caught) == 1 and not file.exists()
+    scores = tape.scores.reshape(-1)
+    right = np.frombuffer(expected, np.float32)[: scores.size]
+    np.testing.assert_allclose(scores, right, rtol=1e-4, atol=1e-5)
+    assert network.forward(PICTURE, size=64).scores.tobytes() == tape.scores.tobytes()
+    assert run(sparse) == expected
+    assert file.read_bytes() == good
+
+
+def test_results_with_and_without(sparse, cache):
+    with_cache, without_cache = (np.frombuffer(f(sparse), np.float32) for f in (run, without))
+    scale = np.abs(without_cache).max()
+    np.testing.assert_allclose(with_cache, without_cache, rtol=1e-3, atol=1e-5 * scale)
+
+
+def test_a_weight_file_is_checked_once(source, cache, monkeypatch):
+    """Later loads do not read the linear weights; without the cache they do."""
+    from gradcam._engine import layers
+
+    checked = []
+    real = _core.all_finite
+    monkeypatch.setattr(
+        layers._core, "all_finite", lambda array: checked.append(array.shape) or real(array)
+    )
+    matrix = gradcam.vgg11(source).layers["fc6"].weights["weight"].shape
+    assert matrix in checked
+    run(source)
+    checked.clear()
+    gradcam.vgg11(source)
+    assert matrix not in checked
+    monkeypatch.setenv("GRADCAM_CACHE", "off")
+    gradcam.vgg11(source)
+    assert matrix in checked
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_weights_that_are_not_finite(tmp_path, cache, cached):
+    path = tmp_path / "weights.safetensors"
+    tensors = vggs.tensors("vgg11", divide=8)
+    weights.save(tensors, path)
+    if cached:
+        run(path)
+    tensors["classifier.0.weight"][5, 6] = np.nan
+    path.unlink()
+    save_as_it_is(path, tensors)
+    with pytest.raises(gradcam.WeightsError, match=r"'fc6'.*its weight holds NaN"):
+        gradcam.vgg11(path)
+
+
+def save_as_it_is(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    np.savez(path.with_suffix(".npz"), **tensors)
+    path.with_suffix(".npz").rename(path)
+
+
+def test_a_weight_file_that_changes_in_place(sparse, cache):
+    """Its weights are read in place: nothing is cached of it any more."""
+    network = gradcam.vgg11(sparse)
+    os.utime(sparse, (1e9, 1e9))
+    network.forward(PICTURE, size=64).grad_cam(3)
+    assert kinds(cache) == ["forward"]
+
+
+def test_no_room(sparse, cache, monkeypatch):
+    monkeypatch.setattr(_cache, "free_bytes", lambda folder: 0)
+    assert run(sparse) == without(sparse)
+    assert files(cache) == []
+
+
 # --- the core's side ---
 
 
 def aligned(count: int) -> np.ndarray:
-    whole = np.zeros(count + 16, np.float32)
-    start = -whole.__array_interface__["data"][0] // 4 % 16
-    return whole[start : start + count]
+    whole = np.zeros(count + 64, np.uint8)
+    return whole[-whole.ctypes.data % 64 :][:count]
 
 
 def core_network(seed: int = 0) -> tuple[_core.Network, int]:
@@ -317,30 +486,54 @@ def core_network(seed: int = 0) -> tuple[_core.Network, int]:
 
 def test_the_core_takes_no_others_transformed_weights(cpu_level):
     network, layer = core_network()
-    count = network.pack_floats(layer)
+    count = network.pack_bytes(layer, "forward")
     if cpu_level == "reference":
         assert count == 0
         return
-    assert network.pack_floats(0) == network.pack_floats(99) == 0
-    assert network.pack_key(layer) != core_network(seed=1)[0].pack_key(layer)
+    assert network.pack_bytes(0, "forward") == network.pack_bytes(99, "forward") == 0
+    assert network.pack_bytes(layer, "sums") == network.pack_bytes(layer, "input-major") == 0
+    keys = {
+        net.pack_key(layer, kind)
+        for net in (network, core_network(seed=1)[0])
+        for kind in ("forward", "backward")
+    }
+    assert len(keys) == 4
     pack = aligned(count)
-    network.pack(layer, pack)
+    network.pack(layer, "forward", pack)
     with pytest.raises(ValueError, match="not the transformed weights"):
-        core_network(seed=1)[0].lend_pack(layer, pack)
+        core_network(seed=1)[0].lend_pack(layer, "forward", pack)
     with pytest.raises(ValueError):
-        network.lend_pack(0, pack[:0])  # the input has none
-    for bad in (pack[:-1], pack.astype(np.float64), pack[None], pack.astype(">f4")):
-        with pytest.raises(ValueError, match=f"{count} values of float32"):
-            network.lend_pack(layer, bad)
+        network.lend_pack(0, "forward", pack[:0])  # the input has none
+    with pytest.raises(ValueError, match="'backward', 'input-major' or 'sums', not 'other'"):
+        network.lend_pack(layer, "other", pack)
+    for bad in (pack[:-1], pack.astype(np.int8), pack[None], np.repeat(pack, 2)[::2]):
+        with pytest.raises(ValueError, match=f"{count} values of uint8"):
+            network.lend_pack(layer, "forward", bad)
     with pytest.raises(TypeError, match="array"):
-        network.lend_pack(layer, list(pack))
+        network.lend_pack(layer, "forward", list(pack))
     pack.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        network.pack(layer, pack)
+        network.pack(layer, "forward", pack)
     x = np.random.default_rng(2).standard_normal((1, 8, 9, 9)).astype(np.float32)
     lent, _ = core_network()
-    lent.lend_pack(layer, pack)
+    lent.lend_pack(layer, "forward", pack)
     del pack
     np.testing.assert_array_equal(
         lent.forward(x).activation(layer), network.forward(x).activation(layer)
     )
+
+
+def test_backward_weights_that_are_lent(cpu_level):
+    network, layer = core_network()
+    x = np.random.default_rng(2).standard_normal((1, 8, 9, 9)).astype(np.float32)
+    tape = network.forward(x)
+    seeds = np.ones((1, *tape.activation(layer).shape), np.float32)
+    (expected,) = tape.backward(layer, seeds, [0])
+    if cpu_level == "reference":
+        return
+    lent, _ = core_network()
+    pack = aligned(network.pack_bytes(layer, "backward"))
+    network.pack(layer, "backward", pack)
+    lent.lend_pack(layer, "backward", pack)
+    (found,) = lent.forward(x).backward(layer, seeds, [0])
+    np.testing.assert_array_equal(found, expected)

@@ -16,9 +16,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__linux__)
 #include <sys/mman.h>
-#endif
+#include <unistd.h>
 #if defined(__GLIBC__)
 #include <malloc.h> /* malloc_trim */
 #endif
@@ -164,6 +163,12 @@ void gc_free(void *memory)
     atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
     if (block->bytes < LARGE || !put_in_cache(block))
         free(block);
+}
+
+void gc_will_need(const void *start, size_t bytes)
+{
+    const size_t before = (uintptr_t)start % (size_t)sysconf(_SC_PAGESIZE);
+    (void)posix_madvise((char *)start - before, bytes + before, POSIX_MADV_WILLNEED);
 }
 
 int gc_multiply(size_t a, size_t b, size_t *out)

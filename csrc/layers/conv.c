@@ -18,10 +18,11 @@
 #include "kernels/kernels.h"
 #include "layers/copy.h"
 #include "layers/direct.h"
-#include "layers/layer.h"
+#include "layers/pack.h"
 #include "layers/sgemm.h"
 #include "layers/unpool.h"
 #include "layers/winograd.h"
+#include "layers/winograd_pack.h"
 
 /* Positions of a block: as many as fill the columns' share of the cache, within limits, so that the
  * product is large enough for BLAS to be fast and there are several blocks to share out. Multiples
@@ -148,10 +149,43 @@ static size_t conv_streaming_bytes(const gc_layer_query *query, const gc_layer *
                : 0;
 }
 
+static gc_pack_id pack_id(gc_engine engine, int backward)
+{
+    return (gc_pack_id){.kind = backward ? GC_PACK_BACKWARD : GC_PACK_FORWARD,
+                        .variant = engine.kernels->width};
+}
+
 static int conv_prepare(const gc_layer *layer, gc_engine engine, int backward)
 {
     return algorithm_of(&layer->conv, engine) != WINOGRAD
-           || gc_winograd_prepare(layer->packs, &layer->conv, layer->weight, engine, backward);
+           || gc_pack_prepare(layer, pack_id(engine, backward), engine) != NULL;
+}
+
+/* Those of a direction that was prepared. */
+static const float *transformed(const gc_layer *layer, gc_engine engine, int backward)
+{
+    return gc_pack_find(layer, pack_id(engine, backward))->data;
+}
+
+static size_t conv_pack_bytes(const gc_layer *layer, gc_pack_id id, gc_engine engine)
+{
+    if ((id.kind != GC_PACK_FORWARD && id.kind != GC_PACK_BACKWARD)
+        || id.variant != engine.kernels->width || algorithm_of(&layer->conv, engine) != WINOGRAD)
+        return 0;
+    return gc_winograd_pack_floats(&layer->conv, engine, id.kind == GC_PACK_BACKWARD)
+           * sizeof(float);
+}
+
+static void conv_make_pack(const gc_layer *layer, gc_pack_id id, gc_engine engine, void *pack)
+{
+    gc_winograd_pack(&layer->conv, layer->weight, engine, id.kind == GC_PACK_BACKWARD, pack);
+}
+
+static int conv_pack_fits(const gc_layer *layer, gc_pack_id id, gc_engine engine,
+                          const void *pack)
+{
+    return gc_winograd_pack_fits(&layer->conv, layer->weight, engine,
+                                 id.kind == GC_PACK_BACKWARD, pack);
 }
 
 static size_t conv_scratch_bytes(const gc_layer_query *q)
@@ -316,8 +350,9 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     const algorithm a = algorithm_of(&layer->conv, step->engine);
     if (a == WINOGRAD)
-        gc_winograd_run(layer->packs, &layer->conv,
+        gc_winograd_run(&layer->conv,
                         &(gc_winograd_step){.engine = step->engine,
+                                            .u = transformed(layer, step->engine, 0),
                                             .count = step->count,
                                             .in = step->in[0],
                                             .out = step->out,
@@ -336,8 +371,9 @@ static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     const algorithm a = algorithm_of(&layer->conv, step->engine);
     if (a == WINOGRAD)
-        gc_winograd_run(layer->packs, &layer->conv,
+        gc_winograd_run(&layer->conv,
                         &(gc_winograd_step){.engine = step->engine,
+                                            .u = transformed(layer, step->engine, 1),
                                             .backward = 1,
                                             .count = step->count,
                                             .recorded = step->batch,
@@ -362,6 +398,9 @@ const gc_layer_type gc_conv_layer = {
     .streaming_bytes = conv_streaming_bytes,
     .scratch_bytes = conv_scratch_bytes,
     .prepare = conv_prepare,
+    .pack_bytes = conv_pack_bytes,
+    .make_pack = conv_make_pack,
+    .pack_fits = conv_pack_fits,
     .forward = conv_forward,
     .backward = conv_backward,
 };

@@ -40,6 +40,14 @@ typedef struct gc_layouts {
 typedef enum gc_fusion { GC_FUSES_NOTHING, GC_FUSES_RELU, GC_FUSES_RELU_AND_POOL } gc_fusion;
 
 typedef struct gc_layer gc_layer;
+typedef struct gc_packs gc_packs; /* layers/pack.h */
+
+/* Which of a layer's transformed weights. The variant: of a convolution's, the width of the
+ * level's vectors; of sums, the positions of a channel; else 0. */
+typedef struct gc_pack_id {
+    gc_pack_kind kind;
+    size_t variant;
+} gc_pack_id;
 
 /* A layer that is streamed: a neighbour beyond a ReLU computes it and the ReLU in its own step, a
  * few rows at a time, so that the map, or the gradient, between them is never stored. Forward it is
@@ -126,6 +134,11 @@ typedef struct gc_layer_type {
     /* Make what a direction needs besides scratch memory, at its first use; 0: no memory, or the
      * call is to end early. Several threads may call it at once. NULL: nothing. */
     int (*prepare)(const gc_layer *layer, gc_engine engine, int backward);
+    /* Transformed weights; all three NULL: there are none of any kind. Their size, 0: none of this
+     * kind; make them, aligned to 64 bytes; and whether a sample looks like those of this layer. */
+    size_t (*pack_bytes)(const gc_layer *layer, gc_pack_id id, gc_engine engine);
+    void (*make_pack)(const gc_layer *layer, gc_pack_id id, gc_engine engine, void *pack);
+    int (*pack_fits)(const gc_layer *layer, gc_pack_id id, gc_engine engine, const void *pack);
     void (*forward)(const gc_layer *layer, const gc_forward_step *step);
     void (*backward)(const gc_layer *layer, const gc_backward_step *step);
 } gc_layer_type;
@@ -136,15 +149,14 @@ struct gc_layer {
     size_t *inputs; /* numbers of layers, owned */
     const float *weight, *bias; /* arrays of the caller, or NULL; scale and shift of an affine
                                  * layer; a linear layer's weight is below */
-    struct gc_winograd_packs *packs; /* of a convolution; owned */
+    gc_packs *packs; /* of a convolution or a linear layer, else NULL; owned */
     union {
         gc_conv conv;
         gc_pool pool;
         struct {
             size_t in, out;
             gc_storage storage;
-            const void *weight;      /* an array of the caller */
-            struct gc_weight_sums *sums; /* owned */
+            const void *weight; /* an array of the caller */
         } linear;
         size_t channels;     /* affine */
         size_t out_size[2];  /* adaptive pooling */

@@ -1,24 +1,37 @@
 /* linear.h: what a linear layer offers besides gc_linear_layer: its gradient on other weights, and
- * its weights summed over the positions of a map. */
+ * its transformed weights. */
 #ifndef GC_LAYERS_LINEAR_H
 #define GC_LAYERS_LINEAR_H
 
-#include "layers/layer.h"
+#include "layers/pack.h"
 
 /* dx = W^T dy of every vector, threads sharing out the columns. */
 void gc_dense_gradient(gc_engine engine, const gc_dense *dense, const void *weight,
                        const float *dy, float *dx);
 
 /* For a linear layer that reads maps of `positions` positions: S[j][k], the sum over positions of
- * weight [j][(k, position)]. The layer keeps them, for each number of positions. */
-typedef struct gc_weight_sums gc_weight_sums;
-
-gc_weight_sums *gc_weight_sums_new(void); /* NULL: no memory */
-void gc_weight_sums_free(gc_weight_sums *sums);
-
-/* S [out][in / positions], made at its first use; NULL: no memory, or the call is to end early.
- * `positions` divides the
- * layer's inputs. Several threads may call it at once. */
+ * weight [j][(k, position)]; [out][in / positions], made at its first use. NULL: no memory, or the
+ * call is to end early. `positions` divides the layer's inputs. Several threads may call it at
+ * once. */
 const float *gc_weight_sums_of(const gc_layer *layer, size_t positions, gc_engine engine);
+
+/* Whether the rows of input-major weights that these images of x [][in] need are as they were made:
+ * each is compared with its fingerprint at its first use. If not, the pack is marked as damaged. It
+ * means nothing if the call is to end early. Several threads may call it at once. */
+int gc_input_major_is_good(const gc_layer *layer, gc_pack *pack, gc_engine engine, const float *x,
+                           const size_t *images, size_t count);
+
+/* A fingerprint of a sample of the weights. */
+uint64_t gc_linear_sample(const gc_layer *layer, uint64_t start);
+
+/* As pack_bytes, make_pack and pack_fits of gc_layer_type. */
+size_t gc_linear_pack_bytes(const gc_layer *layer, gc_pack_id id, gc_engine engine);
+void gc_linear_make_pack(const gc_layer *layer, gc_pack_id id, gc_engine engine, void *pack);
+int gc_linear_pack_fits(const gc_layer *layer, gc_pack_id id, gc_engine engine, const void *pack);
+
+static inline size_t gc_storage_bytes(gc_storage storage)
+{
+    return storage == GC_FLOAT32 ? 4 : 2;
+}
 
 #endif

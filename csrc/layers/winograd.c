@@ -21,6 +21,7 @@
 #include "layers/blocked.h"
 #include "layers/direct.h"
 #include "layers/unpool.h"
+#include "layers/winograd_pack.h"
 
 enum {
     STEP = GC_WINOGRAD_STEP,
@@ -283,15 +284,14 @@ static void begin_streaming(winograd_run *r, const gc_winograd_step *step)
         r->source = gc_direct_stream(streamed, step->in, step->from, engine, scratch);
 }
 
-void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
-                     const gc_winograd_step *step)
+void gc_winograd_run(const gc_conv *conv, const gc_winograd_step *step)
 {
     const gc_engine engine = step->engine;
     const gc_shape out = step->fused.relu ? step->fused.shape : step->out;
     winograd_run r = {.plan = make_plan(conv, step->backward, step->in, step->count, engine),
                       .kernels = engine.kernels,
                       .x = step->from,
-                      .u = gc_winograd_u(packs, step->backward, engine),
+                      .u = step->u,
                       .finish_tiles = find_finish(engine.kernels, step),
                       .finish = {.out = gc_blocked_of(out, engine),
                                  .maps = step->to,

@@ -2,7 +2,7 @@
 #ifndef GC_LAYERS_WINOGRAD_H
 #define GC_LAYERS_WINOGRAD_H
 
-#include "layers/winograd_pack.h"
+#include "layers/layer.h"
 
 /* Whether the level has the kernels and the convolution the shape: 3x3, stride,
  * dilation and groups 1, padding 1, channels enough for whole vectors, and not exact. */
@@ -16,10 +16,11 @@ size_t gc_winograd_strip_bytes(const gc_conv *conv, int backward, gc_shape in, g
 size_t gc_winograd_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, size_t count,
                                  gc_engine engine);
 
-/* A convolution, or its gradient, over blocked maps. It must be prepared for that direction. */
+/* A convolution, or its gradient, over blocked maps. */
 typedef struct gc_winograd_step {
     gc_engine engine;
     int backward;
+    const float *u;     /* the transformed weights of the direction */
     size_t count;       /* images, or gradients */
     size_t recorded;    /* backward: images of the records */
     gc_shape in, out;   /* of the maps that are read (x, or dy) and written (y, or dx) */
@@ -31,7 +32,6 @@ typedef struct gc_winograd_step {
     void *scratch;
 } gc_winograd_step;
 
-void gc_winograd_run(const gc_winograd_packs *packs, const gc_conv *conv,
-                     const gc_winograd_step *step);
+void gc_winograd_run(const gc_conv *conv, const gc_winograd_step *step);
 
 #endif

@@ -1,16 +1,15 @@
-/* winograd_pack.c: the transformed weights U of a 3x3 convolution, made at their first use.
+/* winograd_pack.c: the transformed weights U of a 3x3 convolution, [k / 2W][xi][c][2W], where c and
+ * k are filled up with zeros.
  *
- * Each direction, and each width of vector, has a pack of its own: the gradient with respect to
- * the input is a convolution too, of the output's gradient with the kernels rotated by half a
- * turn and the roles of the channels exchanged. */
+ * Each direction, and each width of vector, has its own: the gradient with respect to the input is
+ * a convolution too, of the output's gradient with the kernels rotated by half a turn and the roles
+ * of the channels exchanged. */
 #include "layers/winograd_pack.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/threads.h"
-#include "base/watch.h"
 #include "kernels/winograd.h"
 
 enum {
@@ -19,47 +18,6 @@ enum {
     SHARE = 64, /* input channels of a part, a multiple of every width */
     WIDEST = 16 /* vector, in floats */
 };
-
-typedef struct pack {
-    struct pack *next;
-    int backward;
-    size_t width;
-    float *owned;   /* or NULL: lent */
-    const float *u; /* [k / 2W][xi][c][2W], c and k filled up with zeros */
-} pack;
-
-struct gc_winograd_packs {
-    _Atomic(pack *) first;
-};
-
-gc_winograd_packs *gc_winograd_packs_new(void)
-{
-    gc_winograd_packs *packs = gc_alloc(sizeof *packs);
-    if (packs == NULL)
-        return NULL;
-    atomic_init(&packs->first, NULL);
-    return packs;
-}
-
-void gc_winograd_packs_free(gc_winograd_packs *packs)
-{
-    if (packs == NULL)
-        return;
-    for (pack *p = atomic_load(&packs->first), *next; p != NULL; p = next) {
-        next = p->next;
-        gc_free(p->owned);
-        gc_free(p);
-    }
-    gc_free(packs);
-}
-
-static const pack *find_pack(const gc_winograd_packs *packs, int backward, size_t width)
-{
-    pack *p = atomic_load_explicit(&packs->first, memory_order_acquire);
-    while (p != NULL && (p->backward != backward || p->width != width))
-        p = p->next;
-    return p;
-}
 
 typedef struct packing {
     const gc_kernels *kernels;
@@ -123,61 +81,6 @@ void gc_winograd_pack(const gc_conv *conv, const float *weight, gc_engine engine
     gc_parallel(engine.workers, gc_divide_up(p.out, p.lanes) * p.shares, pack_part, &p);
 }
 
-/* Put u, which is `owned` or not, among the packs; 0: no memory. Called with the lock. */
-static int add_pack(gc_winograd_packs *packs, gc_engine engine, int backward, float *owned,
-                    const float *u)
-{
-    pack *made = gc_alloc(sizeof *made);
-    if (made == NULL)
-        return 0;
-    *made = (pack){.next = atomic_load(&packs->first),
-                   .backward = backward,
-                   .width = engine.kernels->width,
-                   .owned = owned,
-                   .u = u};
-    atomic_store_explicit(&packs->first, made, memory_order_release);
-    return 1;
-}
-
-static int make_pack(gc_winograd_packs *packs, const gc_conv *conv, const float *weight,
-                     gc_engine engine, int backward)
-{
-    float *u = gc_alloc(gc_winograd_pack_floats(conv, engine, backward) * sizeof *u);
-    if (u != NULL) {
-        gc_winograd_pack(conv, weight, engine, backward, u);
-        if (!gc_stopped() && add_pack(packs, engine, backward, u, u))
-            return 1;
-    }
-    gc_free(u);
-    return 0;
-}
-
-int gc_winograd_prepare(gc_winograd_packs *packs, const gc_conv *conv, const float *weight,
-                        gc_engine engine, int backward)
-{
-    const size_t width = engine.kernels->width;
-    if (find_pack(packs, backward, width) != NULL)
-        return 1;
-    if (!gc_lock_or_stop(GC_LOCK_WEIGHTS))
-        return 0;
-    const int there = find_pack(packs, backward, width) != NULL /* made while this thread waited */
-                      || make_pack(packs, conv, weight, engine, backward);
-    gc_unlock(GC_LOCK_WEIGHTS);
-    return there;
-}
-
-int gc_winograd_lend(gc_winograd_packs *packs, gc_engine engine, int backward, const float *u,
-                     int *taken)
-{
-    *taken = 0;
-    if (!gc_lock_or_stop(GC_LOCK_WEIGHTS))
-        return 0;
-    const int there = find_pack(packs, backward, engine.kernels->width) != NULL;
-    *taken = !there && add_pack(packs, engine, backward, NULL, u);
-    gc_unlock(GC_LOCK_WEIGHTS);
-    return there || *taken;
-}
-
 /* One kernel's row of each block is made again, of another input channel in each. */
 int gc_winograd_pack_fits(const gc_conv *conv, const float *weight, gc_engine engine,
                           int backward, const float *u)
@@ -197,9 +100,4 @@ int gc_winograd_pack_fits(const gc_conv *conv, const float *weight, gc_engine en
                 return 0;
     }
     return 1;
-}
-
-const float *gc_winograd_u(const gc_winograd_packs *packs, int backward, gc_engine engine)
-{
-    return find_pack(packs, backward, engine.kernels->width)->u;
 }

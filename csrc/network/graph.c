@@ -6,9 +6,8 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "layers/linear.h"
 #include "layers/blocked.h"
-#include "layers/winograd_pack.h"
+#include "layers/pack.h"
 #include "network/network.h"
 
 /* ---- Growing -------------------------------------------------------------------------- */
@@ -80,9 +79,7 @@ void gc_network_free(gc_network *network)
         return;
     for (size_t i = 0; i < network->count; i++) {
         gc_free(network->layers[i].inputs);
-        gc_winograd_packs_free(network->layers[i].packs);
-        if (network->layers[i].type == &gc_linear_layer)
-            gc_weight_sums_free(network->layers[i].linear.sums);
+        gc_packs_free(network->layers[i].packs);
     }
     gc_free(network->layers);
     gc_free(network);
@@ -194,13 +191,13 @@ gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
     gc_layer made = {.type = &gc_conv_layer,
                      .weight = weight,
                      .bias = bias,
-                     .packs = gc_winograd_packs_new(),
+                     .packs = gc_packs_new(),
                      .conv = *conv};
     if (made.packs == NULL)
         return gc_fail(error, GC_NO_MEMORY, "no memory for another layer");
     status = append(network, made, &input, 1, layer, error);
     if (status != GC_OK)
-        gc_winograd_packs_free(made.packs);
+        gc_packs_free(made.packs);
     return status;
 }
 
@@ -217,16 +214,16 @@ gc_status gc_add_linear(gc_network *network, size_t input, size_t in, size_t out
         return gc_fail(error, GC_BAD_ARGUMENT, "there is no type %d of weights", (int)storage);
     gc_layer made = {.type = &gc_linear_layer,
                      .bias = bias,
+                     .packs = gc_packs_new(),
                      .linear = {.in = in,
                                 .out = out,
                                 .storage = storage,
-                                .weight = weight,
-                                .sums = gc_weight_sums_new()}};
-    if (made.linear.sums == NULL)
+                                .weight = weight}};
+    if (made.packs == NULL)
         return gc_fail(error, GC_NO_MEMORY, "no memory for another layer");
     status = append(network, made, &input, 1, layer, error);
     if (status != GC_OK)
-        gc_weight_sums_free(made.linear.sums);
+        gc_packs_free(made.packs);
     return status;
 }
 

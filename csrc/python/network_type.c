@@ -229,64 +229,105 @@ static PyObject *network_forward(PyObject *object, PyObject *args, PyObject *kwa
 
 /* ---- Transformed weights ---------------------------------------------------------------- */
 
-static PyObject *network_pack_floats(PyObject *object, PyObject *number)
+static const char *const kinds[GC_PACK_KINDS] = {
+    [GC_PACK_FORWARD] = "forward",
+    [GC_PACK_BACKWARD] = "backward",
+    [GC_PACK_INPUT_MAJOR] = "input-major",
+    [GC_PACK_SUMS] = "sums",
+};
+
+/* For PyArg_ParseTuple. */
+static int parse_kind(PyObject *object, void *kind)
 {
-    size_t layer;
-    if (!gc_parse_layer(number, &layer))
-        return NULL;
-    return PyLong_FromSize_t(
-        gc_network_pack_floats(((network_object *)object)->network, layer));
+    for (int i = 0; i < GC_PACK_KINDS && PyUnicode_Check(object); i++)
+        if (PyUnicode_CompareWithASCIIString(object, kinds[i]) == 0) {
+            *(gc_pack_kind *)kind = (gc_pack_kind)i;
+            return 1;
+        }
+    PyErr_Format(PyExc_ValueError,
+                 "transformed weights are 'forward', 'backward', 'input-major' or 'sums', not %R",
+                 object);
+    return 0;
 }
 
-static PyObject *network_pack_key(PyObject *object, PyObject *number)
+static PyObject *network_pack_bytes(PyObject *object, PyObject *args)
 {
     size_t layer;
+    gc_pack_kind kind;
+    if (!PyArg_ParseTuple(args, "O&O&:pack_bytes", gc_parse_layer, &layer, parse_kind, &kind))
+        return NULL;
+    return PyLong_FromSize_t(
+        gc_network_pack_bytes(((network_object *)object)->network, layer, kind));
+}
+
+static PyObject *network_pack_key(PyObject *object, PyObject *args)
+{
+    size_t layer;
+    gc_pack_kind kind;
     uint64_t key;
-    if (!gc_parse_layer(number, &layer))
+    if (!PyArg_ParseTuple(args, "O&O&:pack_key", gc_parse_layer, &layer, parse_kind, &kind))
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    key = gc_network_pack_key(((network_object *)object)->network, layer);
+    key = gc_network_pack_key(((network_object *)object)->network, layer, kind);
     Py_END_ALLOW_THREADS
     return PyLong_FromUnsignedLongLong(key);
 }
 
-/* The array as it is, of float32, one axis, aligned and of the layer's size; NULL with an
- * exception set. */
-static PyArrayObject *parse_pack(const gc_network *network, size_t layer, PyObject *object)
+static PyObject *network_pack_damaged(PyObject *object, PyObject *number)
 {
-    const size_t floats = gc_network_pack_floats(network, layer);
-    if (!PyArray_Check(object)) {
+    size_t layer;
+    if (!gc_parse_layer(number, &layer))
+        return NULL;
+    return PyBool_FromLong(
+        gc_network_pack_damaged(((network_object *)object)->network, layer));
+}
+
+/* Which transformed weights, and the array that holds them. */
+typedef struct pack_arguments {
+    size_t layer;
+    gc_pack_kind kind;
+    PyObject *given;
+    void *data;
+    size_t bytes;
+} pack_arguments;
+
+/* The array is used as it is: of uint8, one axis, aligned and of the right size. 0 with an
+ * exception set. */
+static int parse_pack(const gc_network *network, PyObject *args, const char *format,
+                      pack_arguments *p)
+{
+    if (!PyArg_ParseTuple(args, format, gc_parse_layer, &p->layer, parse_kind, &p->kind,
+                          &p->given))
+        return 0;
+    if (!PyArray_Check(p->given)) {
         PyErr_SetString(PyExc_TypeError, "pack must be an array");
-        return NULL;
+        return 0;
     }
-    PyArrayObject *array = (PyArrayObject *)object;
-    if (PyArray_TYPE(array) != NPY_FLOAT32 || PyArray_NDIM(array) != 1
-        || !PyArray_IS_C_CONTIGUOUS(array) || PyArray_ISBYTESWAPPED(array)
-        || (uintptr_t)PyArray_DATA(array) % GC_ALIGNMENT != 0
-        || (size_t)PyArray_SIZE(array) != floats) {
-        PyErr_Format(PyExc_ValueError,
-                     "pack must be %zu values of float32 in a row, aligned to %d bytes", floats,
-                     GC_ALIGNMENT);
-        return NULL;
-    }
-    return array;
+    PyArrayObject *array = (PyArrayObject *)p->given;
+    p->bytes = gc_network_pack_bytes(network, p->layer, p->kind);
+    p->data = PyArray_DATA(array);
+    if (PyArray_TYPE(array) == NPY_UINT8 && PyArray_NDIM(array) == 1
+        && PyArray_IS_C_CONTIGUOUS(array) && (uintptr_t)p->data % GC_ALIGNMENT == 0
+        && (size_t)PyArray_SIZE(array) == p->bytes)
+        return 1;
+    PyErr_Format(PyExc_ValueError,
+                 "pack must be %zu values of uint8 in a row, aligned to %d bytes", p->bytes,
+                 GC_ALIGNMENT);
+    return 0;
 }
 
 static PyObject *network_pack(PyObject *object, PyObject *args)
 {
     const gc_network *network = ((network_object *)object)->network;
-    PyObject *given;
-    size_t layer;
+    pack_arguments p;
     gc_error error;
     gc_status status;
-    if (!PyArg_ParseTuple(args, "O&O:pack", gc_parse_layer, &layer, &given))
-        return NULL;
-    PyArrayObject *pack = parse_pack(network, layer, given);
-    if (pack == NULL || PyArray_FailUnlessWriteable(pack, "pack") < 0)
+    if (!parse_pack(network, args, "O&O&O:pack", &p)
+        || PyArray_FailUnlessWriteable((PyArrayObject *)p.given, "pack") < 0)
         return NULL;
     core_call call;
     gc_begin_call(&call, NULL);
-    status = gc_network_pack(network, layer, (size_t)PyArray_SIZE(pack), gc_floats(pack), &error);
+    status = gc_network_pack(network, p.layer, p.kind, p.bytes, p.data, &error);
     status = gc_end_call(&call, status);
     if (status != GC_OK)
         return gc_raise(status, &error);
@@ -312,37 +353,37 @@ static void forget(PyObject *arrays, const PyObject *array)
 static PyObject *network_lend_pack(PyObject *object, PyObject *args)
 {
     network_object *self = (network_object *)object;
-    PyObject *given;
-    size_t layer;
+    pack_arguments p;
     int taken = 0;
     gc_error error;
     gc_status status;
-    if (!PyArg_ParseTuple(args, "O&O:lend_pack", gc_parse_layer, &layer, &given))
-        return NULL;
-    PyArrayObject *pack = parse_pack(self->network, layer, given);
-    if (pack == NULL || PyList_Append(self->arrays, given) < 0)
+    if (!parse_pack(self->network, args, "O&O&O:lend_pack", &p)
+        || PyList_Append(self->arrays, p.given) < 0)
         return NULL;
     core_call call;
     gc_begin_call(&call, NULL);
-    status = gc_network_lend_pack(self->network, layer, (size_t)PyArray_SIZE(pack),
-                                  gc_floats(pack), &taken, &error);
+    status =
+        gc_network_lend_pack(self->network, p.layer, p.kind, p.bytes, p.data, &taken, &error);
     status = gc_end_call(&call, status);
     if (!taken)
-        forget(self->arrays, given);
+        forget(self->arrays, p.given);
     if (status != GC_OK)
         return gc_raise(status, &error);
     Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
-    {"pack_floats", network_pack_floats, METH_O,
-     "pack_floats(layer)\n--\n\nFloats of a layer's transformed weights, 0 if it has none."},
-    {"pack_key", network_pack_key, METH_O,
-     "pack_key(layer)\n--\n\nA number that tells transformed weights apart, by their source."},
+    {"pack_bytes", network_pack_bytes, METH_VARARGS,
+     "pack_bytes(layer, kind)\n--\n\nBytes of a layer's transformed weights, 0 if it has none."},
+    {"pack_key", network_pack_key, METH_VARARGS,
+     "pack_key(layer, kind)\n--\n\nA number that tells transformed weights apart, by their "
+     "source."},
     {"pack", network_pack, METH_VARARGS,
-     "pack(layer, out)\n--\n\nMake a layer's transformed weights in `out`."},
+     "pack(layer, kind, out)\n--\n\nMake a layer's transformed weights in `out`."},
     {"lend_pack", network_lend_pack, METH_VARARGS,
-     "lend_pack(layer, pack)\n--\n\nUse these transformed weights, in place."},
+     "lend_pack(layer, kind, pack)\n--\n\nUse these transformed weights, in place."},
+    {"pack_damaged", network_pack_damaged, METH_O,
+     "pack_damaged(layer)\n--\n\nWhether a row of its input-major weights was found damaged."},
     {"shapes", (PyCFunction)(void (*)(void))network_shapes, METH_VARARGS | METH_KEYWORDS,
      "shapes(height, width)\n--\n\nShape of each layer's output, without the batch axis."},
     {"forward", (PyCFunction)(void (*)(void))network_forward, METH_VARARGS | METH_KEYWORDS,

@@ -1,9 +1,10 @@
-"""``gradcam info`` and ``convert``: the installation, models and weight files."""
+"""``gradcam info`` and ``convert``: the installation, models, weight files and the cache."""
 
 from __future__ import annotations
 
 import json
 import math
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
@@ -40,12 +41,43 @@ class ModelRecord(TypedDict):
     layers: list[LayerRecord]
 
 
-@click.command(short_help="Show the installation, a model's classes and layers, or a weight file.")
+class CacheFile(TypedDict):
+    """A file of the cache; `size` is in bytes, `last_used` in seconds since 1970."""
+
+    path: str
+    kind: str
+    size: int
+    last_used: float
+    source: str
+
+
+class CacheRecord(TypedDict):
+    """What the cache holds; sizes are in bytes, and `folder` is null if caching is off."""
+
+    folder: str | None
+    limit: int
+    total: int
+    files: list[CacheFile]
+
+
+@click.command(short_help="Show the installation, a model, a weight file, or the cache.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @options.choice
+@click.option("--cache", "show_cache", is_flag=True, help="Show what the cache holds.")
+@click.option("--clear-cache", is_flag=True, help="Remove the cache's files, but no downloads.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def info(file: Path | None, choice: Choice, as_json: bool) -> int:
-    """Show the installation, a model's classes and layers, or what the weight file FILE holds."""
+def info(
+    file: Path | None, choice: Choice, show_cache: bool, clear_cache: bool, as_json: bool
+) -> int:
+    """Show the installation, a model's classes and layers, or what the weight file FILE holds.
+
+    With --cache, show the files of the cache: transformed and converted weights, which make later
+    starts faster.
+    """
+    if show_cache or clear_cache:
+        if file is not None or choice:
+            raise click.UsageError("--cache and --clear-cache are used without a file or a model.")
+        return _info_cache(clear_cache, as_json)
     if file is not None:
         if choice:
             raise click.UsageError("FILE is shown alone: leave out --model, --weights and others.")
@@ -112,6 +144,73 @@ def convert(
             f"out"
         )
     return 0
+
+
+def _info_cache(clear: bool, as_json: bool) -> int:
+    """Show the cache, or remove its files first."""
+    from gradcam import _cache
+
+    removed = _cache.clear() if clear else 0
+    if clear and not as_json:
+        terminal.echo(f"removed {_megabytes(removed)}")
+    folder = _cache.folder()
+    files: list[CacheFile] = [
+        {
+            "path": str(entry.path),
+            "kind": entry.kind,
+            "size": entry.size,
+            "last_used": entry.last_used,
+            "source": entry.source,
+        }
+        for entry in _cache.entries()
+    ]
+    content: CacheRecord = {
+        "folder": None if folder is None else str(folder),
+        "limit": _cache.MAX_BYTES,
+        "total": sum(each["size"] for each in files),
+        "files": files,
+    }
+    if as_json:
+        click.echo(json.dumps(content))
+    else:
+        _show_cache(content)
+    return 0
+
+
+_CONTENTS = {
+    "forward": "convolutions, for forward passes",
+    "backward": "convolutions, for backward passes",
+    "input-major": "fully connected, for inputs with zeros",
+    "sums": "fully connected, summed over positions",
+    "converted": "weights in another order",
+}
+
+
+def _show_cache(content: CacheRecord) -> None:
+    """Print what the cache holds."""
+    console = terminal.console()
+    facts = terminal.table()
+    facts.add_row("folder", content["folder"] or "none: caching is off")
+    facts.add_row("total", f"{_megabytes(content['total'])} in {len(content['files'])} files")
+    limit = f"{_megabytes(content['limit'])}; the least recently used files are removed first"
+    facts.add_row("limit", limit)
+    facts.add_row("another folder", "environment variable GRADCAM_CACHE=FOLDER, or =off")
+    facts.add_row("to clear it", "gradcam info --clear-cache")
+    terminal.show(console, facts)
+    if not content["files"]:
+        return
+    rows = terminal.table("Kind", "Content", ">Size", "Last used", "Weight file", "File")
+    for each in content["files"]:
+        used = datetime.fromtimestamp(each["last_used"]).strftime("%Y-%m-%d %H:%M")
+        size, name = _megabytes(each["size"]), Path(each["path"]).name
+        contents = _CONTENTS.get(each["kind"], "")
+        rows.add_row(each["kind"], contents, size, used, each["source"] or "?", name)
+    terminal.show(console, "")
+    terminal.show(console, rows)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def _model_record(choice: Choice) -> ModelRecord:

@@ -136,11 +136,20 @@ class Assembled:
     target_layer: str
 
 
-def assemble(layers: Sequence[Layer], channels: int, conv: Convolution = "winograd") -> Assembled:
+def assemble(
+    layers: Sequence[Layer],
+    channels: int,
+    conv: Convolution = "winograd",
+    *,
+    check_linear: bool = True,
+) -> Assembled:
     """Build the network that `layers` describe, for pictures of `channels` channels.
 
     A batch normalisation whose input is a convolution or linear layer that feeds nothing else is
     folded into that layer: scaled weights and one bias, computed in float64 and rounded once.
+
+    Without `check_linear` the caller calls :func:`gradcam._engine.layers.require_finite` for the
+    linear layers, or knows that their weights are finite.
 
     Raises
     ------
@@ -160,7 +169,8 @@ def assemble(layers: Sequence[Layer], channels: int, conv: Convolution = "winogr
             assembly.names.fold(layer, into=folds[layer.name].name)
             continue
         before = layer.inputs[0] if layer.op == "batch_norm" else None
-        assembly.add(as_run(layer, by_name[before] if before in folds else None))
+        check = check_linear or layer.op != "linear"
+        assembly.add(as_run(layer, by_name[before] if before in folds else None, check=check))
     last = layers[-1]
     head = last.op in HEADS
     return Assembled(

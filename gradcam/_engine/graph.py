@@ -63,6 +63,8 @@ class Graph:
         self.probability_layer = assembled.probability_layer
         self.target_layer = assembled.target_layer
         self.transformed: TransformedWeights | None = None
+        operations = enumerate(layer.op for layer in assembled.layers)
+        self._convolutions = [number for number, op in operations if op == "conv"]
         self._names = assembled.names
 
     def index(self, layer: str) -> int:
@@ -127,13 +129,37 @@ class Graph:
             Of the network's input, if `start` is another layer.
         """
         if self.transformed is not None:
-            self.transformed.attach()
+            self.transformed.before_forward()
         numbers = sorted({self.index(layer) for layer in keep})
         last = None if until is None else self.index(until)
         with self.named_errors():
-            return self.core.forward(
+            tape = self.core.forward(
                 input, numbers, last, record=record, start=self.index(start), size=size
             )
+        if self.transformed is not None:
+            self.transformed.after_forward()
+        return tape
+
+    def prepare_backward(self, start: str, ends: Sequence[str], *, pooled: bool = False) -> None:
+        """Let a backward pass of the core use cached weights.
+
+        Parameters
+        ----------
+        start : str
+            The layer that the pass starts from.
+        ends : sequence of str
+            The layers wanted.
+        pooled : bool
+            Whether the gradient is averaged over the positions of the layer wanted.
+        """
+        if self.transformed is None or not ends:
+            return
+        first, last = min(self.index(end) for end in ends), self.index(start)
+        passed = [n for n in self._convolutions if first < n <= last]
+        if passed:
+            self.transformed.before_backward(passed)
+        elif pooled:
+            self.transformed.before_sums()
 
     @contextmanager
     def named_errors(self) -> Iterator[None]:

@@ -138,7 +138,7 @@ def foldable(layers: Sequence[Layer]) -> dict[str, Layer]:
     return found
 
 
-def as_run(layer: Layer, before: Layer | None) -> Layer:
+def as_run(layer: Layer, before: Layer | None, *, check: bool = True) -> Layer:
     """Return the layer as the core runs it, with weights that the core reads in place.
 
     Parameters
@@ -147,13 +147,16 @@ def as_run(layer: Layer, before: Layer | None) -> Layer:
         Batch normalisation becomes ``scale * x + shift``, or a part of the layer before it.
     before : Layer or None
         The convolution or fully connected layer that a batch normalisation is folded into.
+    check : bool
+        Whether the weights of the layer itself are checked.
 
     Raises
     ------
     WeightsError
         If a weight is not finite, also after folding or rounding.
     """
-    require_finite(layer)
+    if check:
+        require_finite(layer)
     if layer.op == "batch_norm":
         layer = _affine(layer) if before is None else _folded(before, layer)
         require_finite(layer)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
-from gradcam._engine.assembly import Convolution, assemble, check_convolution
+from gradcam._engine.assembly import Assembled, Convolution, assemble, check_convolution
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import Layer
 from gradcam._engine.stream import OnError, Stream
@@ -129,6 +129,17 @@ class Network(Graph):
         True
         """
         assembled = assemble(layers, channels, check_convolution(conv))
+        return cls.from_assembled(assembled, labels, preset, name)
+
+    @classmethod
+    def from_assembled(
+        cls,
+        assembled: Assembled,
+        labels: Labels | Sequence[str] | None,
+        preset: str | Preset | None,
+        name: str,
+    ) -> Network:
+        """The same from layers that are assembled already."""
         if labels is None:
             if assembled.classes is None:
                 raise ValueError("cannot infer the number of classes; pass labels=")

@@ -193,6 +193,7 @@ class ForwardPass:
         numbers = [self.graph.index(name) for name in names]
         found = find_rule(rule)
         if found.core is not None:
+            self.graph.prepare_backward(layer, names)
             with self.graph.named_errors():
                 return self.core.backward(self.graph.index(layer), seeds, numbers, found.core)
         unknown = ", ".join(op for op in found.steps if op not in OPS)
@@ -236,6 +237,7 @@ class ForwardPass:
             The layer of the map.
         """
         index = self.graph.index
+        self.graph.prepare_backward(layer, [wanted], pooled=True)
         with self.graph.named_errors():
             return self.core.pooled_gradient(index(layer), seeds, index(wanted))
 

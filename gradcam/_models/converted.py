@@ -8,9 +8,9 @@ folder, and later ones map that file.
 
 The name of a copy is a digest of the state of the original (device, inode, size, times of change)
 and of the versions of the code that wrote it. It is used only if samples of the original's bytes
-have not changed, and the copy's pieces have their digests: loading a network reads all weights in
-any case, because it checks that they are finite. A copy belongs to exactly one original file:
-readers that open further files return tensors that need no reordering.
+have not changed, and the copy's pieces have their digests, for which all of it is read. A copy
+belongs to exactly one original file: readers that open further files return tensors that need no
+reordering.
 
 None of this raises errors: without a copy, the weights are converted again.
 """

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import imagenet
-from gradcam._engine.assembly import Convolution, check_convolution
-from gradcam._engine.layers import HEADS, Layer
+from gradcam._engine.assembly import Assembled, Convolution, assemble, check_convolution
+from gradcam._engine.layers import HEADS, Layer, require_finite
 from gradcam._engine.network import Network
 from gradcam._engine.transformed import TransformedWeights
 from gradcam._files import expanded, file_state, sampled_digest
@@ -70,7 +70,7 @@ def load(
         number of classes are accepted. The fully connected weights are used where they are, in the
         memory-mapped file or in the array: do not change them. Those of a large file with another
         layout are converted once and stored in the user's cache folder, and so are the transformed
-        weights of the convolutions of a file (:mod:`gradcam._models.converted`,
+        weights of a large file (:mod:`gradcam._models.converted`,
         :mod:`gradcam._engine.transformed`).
     labels : Labels, sequence of str or path, optional
         The classes, or a file that lists them (:meth:`gradcam.Labels.read`). By default those in
@@ -172,17 +172,21 @@ def load_as(
         found_labels = find_labels(labels, content.metadata, checkpoint.classes)
         if found_labels is None and checkpoint.classes == 1000:
             found_labels = imagenet.labels()
-        network = Network.from_layers(
-            layers,
-            labels=found_labels,
-            preset=checkpoint.preset,
-            conv=conv,
-            name=name or architecture.name,
+        assembled = assemble(layers, 3, check_convolution(conv), check_linear=False)
+        transformed = None
+        if copy is not None:
+            transformed = _transformed(assembled, source, copy.state)
+        if transformed is None or not transformed.linear_is_finite():
+            for layer in layers:
+                if layer.op == "linear":
+                    require_finite(layer)
+        network = Network.from_assembled(
+            assembled, found_labels, checkpoint.preset, name or architecture.name
         )
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     if copy is not None:
-        network.transformed = _transformed(network, layers, source)
+        network.transformed = transformed
         network.origin = _File(
             os.path.abspath(source), copy.state, fc_dtype, check_convolution(conv), mmap
         )
@@ -317,11 +321,17 @@ def _copy(weights: object) -> Copy | None:
     return Copy(weights)
 
 
-def _transformed(network: Network, layers: Sequence[Layer], source: str) -> TransformedWeights:
-    """Return the transformed weights of the network's convolutions, whose file is `source`."""
-    convolutions = [layer for layer in layers if layer.op == "conv"]
-    kernels = [np.asarray(layer.weights["weight"]) for layer in convolutions]
-    return TransformedWeights(network.core, kernels, os.path.abspath(source))
+def _transformed(
+    assembled: Assembled, source: str, state: tuple[int, ...] | None
+) -> TransformedWeights:
+    """Return the transformed weights of layers whose file is `source`."""
+    tensors = {
+        op: [np.asarray(layer.weights["weight"]) for layer in assembled.layers if layer.op == op]
+        for op in ("conv", "linear")
+    }
+    return TransformedWeights(
+        assembled.core, tensors["conv"], tensors["linear"], os.path.abspath(source), state
+    )
 
 
 def _read(weights: str | os.PathLike[str] | Mapping[str, object] | Weights) -> Weights:

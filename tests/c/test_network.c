@@ -535,14 +535,17 @@ static int check_packs(void)
                && gc_network_new(IN, &second, &error) == GC_OK
                && gc_add_conv(first, 0, &conv, weight, NULL, &layer, &error) == GC_OK
                && gc_add_conv(second, 0, &conv, weight, NULL, &layer, &error) == GC_OK;
-    const size_t floats = gc_network_pack_floats(second, layer);
-    float *pack = aligned_alloc(64, floats * sizeof *pack + 64);
-    if (floats > 0) { /* not on the reference level */
-        good = good && gc_network_pack(second, layer, floats + 1, pack, &error) == GC_BAD_ARGUMENT
-               && gc_network_pack(second, layer, floats, pack, &error) == GC_OK
-               && gc_network_pack_key(first, layer) == gc_network_pack_key(second, layer)
-               && gc_network_lend_pack(second, layer, floats, pack, &taken, &error) == GC_OK
-               && gc_network_lend_pack(second, 0, floats, pack, &taken, &error) == GC_BAD_ARGUMENT;
+    const size_t bytes = gc_network_pack_bytes(second, layer, GC_PACK_FORWARD);
+    float *pack = aligned_alloc(64, bytes / 64 * 64 + 64);
+    if (bytes > 0) { /* not on the reference level */
+        good = good && gc_network_pack(second, layer, GC_PACK_FORWARD, bytes + 4, pack, &error) == GC_BAD_ARGUMENT
+               && gc_network_pack(second, layer, GC_PACK_FORWARD, bytes, pack, &error) == GC_OK
+               && gc_network_pack_key(first, layer, GC_PACK_FORWARD)
+                      == gc_network_pack_key(second, layer, GC_PACK_FORWARD)
+               && gc_network_lend_pack(second, layer, GC_PACK_FORWARD, bytes, pack, &taken,
+                                       &error) == GC_OK
+               && gc_network_lend_pack(second, 0, GC_PACK_FORWARD, bytes, pack, &taken, &error)
+                      == GC_BAD_ARGUMENT;
     }
     good = good
            && gc_forward(first, 0, x, 1, SIDE, SIDE, NULL, layer, 0, &tapes[0],
@@ -552,17 +555,82 @@ static int check_packs(void)
            && gc_tape_read(tapes[0], layer, own, &error) == GC_OK
            && gc_tape_read(tapes[1], layer, out, &error) == GC_OK
            && memcmp(own, out, OUT * SIDE * SIDE * sizeof *out) == 0;
-    const uint64_t key = gc_network_pack_key(first, layer);
+    const uint64_t key = gc_network_pack_key(first, layer, GC_PACK_FORWARD);
     weight[100] += 1.0f; /* the networks read it in place */
-    good = good && (floats == 0 || gc_network_pack_key(first, layer) != key);
+    good = good && (bytes == 0 || gc_network_pack_key(first, layer, GC_PACK_FORWARD) != key);
     for (size_t i = 0; i < OUT * IN * 9; i++)
         weight[i] += 1.0f;
     good = good
-           && (floats == 0
-               || gc_network_lend_pack(first, layer, floats, pack, &taken, &error) == GC_BAD_ARGUMENT);
+           && (bytes == 0
+               || gc_network_lend_pack(first, layer, GC_PACK_FORWARD, bytes, pack, &taken, &error)
+                      == GC_BAD_ARGUMENT);
     gc_tape_free(tapes[0]), gc_tape_free(tapes[1]);
     gc_network_free(first), gc_network_free(second);
     free(weight), free(x), free(own), free(out), free(pack);
+    return good;
+}
+
+/* A linear layer behind a ReLU, with lent input-major weights: two images, of which one has few
+ * inputs that are not zero, give the same as without, but for rounding, and as one by one, to the
+ * bit. A row that has changed is found when it is used. */
+static int run_linear(const gc_network *network, size_t layer, const float *x, size_t batch,
+                      float *out)
+{
+    gc_tape *tape = NULL;
+    gc_error error;
+    const int good =
+        gc_forward(network, 0, x, batch, 1, 1, NULL, layer, 1, &tape, &error) == GC_OK
+        && gc_tape_read(tape, layer, out, &error) == GC_OK;
+    gc_tape_free(tape);
+    return good;
+}
+
+static int is_close(const float *found, const float *expected, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!(fabsf(found[i] - expected[i]) <= 1e-4f))
+            return 0;
+    return 1;
+}
+
+static int check_input_major(void)
+{
+    enum { IN = 70, OUT = 35, ACTIVE = 20 };
+    float *weight = random_floats(OUT * IN), *bias = random_floats(OUT);
+    float *x = random_floats(2 * IN), *own = nan_floats(2 * OUT), *out = nan_floats(2 * OUT);
+    gc_network *network = NULL;
+    gc_error error;
+    size_t layer = 0;
+    int taken = 0;
+    for (size_t c = ACTIVE; c < IN; c++)
+        x[c] = 0.0f;
+    int good = gc_network_new(IN, &network, &error) == GC_OK
+               && gc_add_flatten(network, 0, &layer, &error) == GC_OK
+               && gc_add_linear(network, layer, IN, OUT, GC_FLOAT32, weight, bias, &layer, &error)
+                      == GC_OK
+               && gc_add_relu(network, layer, &layer, &error) == GC_OK
+               && run_linear(network, layer, x, 2, own);
+    const size_t linear = layer - 1;
+    const size_t bytes = gc_network_pack_bytes(network, linear, GC_PACK_INPUT_MAJOR);
+    float *pack = aligned_alloc(64, bytes / 64 * 64 + 64);
+    good = good
+           && gc_network_pack(network, linear, GC_PACK_INPUT_MAJOR, bytes, pack, &error) == GC_OK
+           && pack[3 * OUT + 1] == weight[IN + 3];
+    pack[(ACTIVE + 1) * OUT + 1] += 1.0f; /* of an input that only the second image has */
+    good = good
+           && gc_network_lend_pack(network, linear, GC_PACK_INPUT_MAJOR, bytes, pack, &taken,
+                                   &error) == GC_OK
+           && taken && run_linear(network, layer, x, 2, out) && is_close(out, own, 2 * OUT)
+           && !gc_network_pack_damaged(network, linear);
+    float alone[OUT];
+    for (size_t n = 0; n < 2; n++)
+        good = good && run_linear(network, layer, x + n * IN, 1, alone)
+               && memcmp(alone, out + n * OUT, sizeof alone) == 0;
+    x[ACTIVE + 1] = 1e-20f; /* now the first image uses the row that has changed */
+    good = good && run_linear(network, layer, x, 2, out) && memcmp(out, own, 2 * OUT * sizeof *out) == 0
+           && gc_network_pack_damaged(network, linear);
+    gc_network_free(network);
+    free(weight), free(bias), free(x), free(own), free(out), free(pack);
     return good;
 }
 
@@ -679,6 +747,7 @@ int main(void)
         report(name, "several seeds", check_several_seeds(network, scores));
         report(name, "a pass that starts in the middle", check_start(network, scores, sum));
         report(name, "transformed weights that are lent", check_packs());
+        report(name, "input-major weights", check_input_major());
         report(name, "usable after interrupted passes", check_usable(network, scores));
         report(name, "calls of what is asked", check_nested(network, scores));
         report(name, "a convolution that draws its input", check_drawn());
