@@ -258,6 +258,11 @@ void gc_channel_mean(size_t count, size_t positions, const float *maps, float *o
 /* out[n][p] = sum over c of weights[n][c] * maps[n][c][p]. */
 void gc_weighted_sum(size_t batch, size_t channels, size_t positions, const float *weights,
                      const float *maps, float *out);
+/* Fingerprints of pieces of data, `piece` bytes each: fingerprints[i] of piece numbers[i], counted
+ * from 0. A fingerprint is a number that changes with the content; it finds accidental changes, and
+ * differs between machines of different byte order. */
+void gc_fingerprint_pieces(const void *data, size_t piece, size_t count, const size_t *numbers,
+                           uint64_t *fingerprints);
 /* 1 if none of `count` floats, of any alignment, is NaN or infinite; else 0. */
 int gc_all_finite(size_t count, const void *values);
 /* Resize count planes maps[count][height][width] to out[count][out_height][out_width].

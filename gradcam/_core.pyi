@@ -222,6 +222,14 @@ def channel_mean(maps: ArrayLike) -> _F32:
 def weighted_sum(weights: ArrayLike, maps: ArrayLike) -> _F32:
     """(N, C), (N, C, H, W) -> (N, H, W): sum over channels of weight times map, signed."""
 
+def fingerprints(
+    data: NDArray[np.uint8], piece: int, numbers: NDArray[np.intp]
+) -> NDArray[np.uint64]:
+    """Fingerprints of pieces of `data`, `piece` bytes each, computed by all threads.
+
+    A fingerprint is a number that changes with the content; it finds accidental changes.
+    """
+
 def all_finite(array: ArrayLike) -> bool: ...
 def cpu_levels() -> tuple[str, ...]:
     """Kernel levels that this machine runs, slowest first: reference, baseline, ..."""

@@ -259,7 +259,7 @@ FAULTS = [
     Fault(
         "input-major weights: they are used for every image",
         "layers/linear.c",
-        "return (double)active <= SPARSE * (double)count;",
+        "return (double)active <= max_share(d) * (double)d->in;",
         "return 1;",
         INPUT_MAJOR,
     ),

@@ -39,7 +39,7 @@ def named(tmp_path, monkeypatch):
 
 @pytest.fixture
 def own(named):
-    return named / "gradcam-cache-1"
+    return named / "gradcam-cache-2"
 
 
 def store(digest: str = DIGEST, kind: str = "forward", count: int = 0) -> bool:
@@ -223,7 +223,7 @@ def test_another_kind_or_key_under_this_name(named, own, quiet):
 def test_an_older_format_in_the_same_folder(named, own):
     """Nothing of another version is removed."""
     own.mkdir(parents=True, mode=0o700)
-    content = MAGIC.replace(b"1", b"0") + bytes(PIECE)
+    content = MAGIC.replace(b"2", b"1") + bytes(PIECE)
     (own / name()).write_bytes(content)
     with pytest.warns(RuntimeWarning, match="did not write"):
         assert find() is None
@@ -233,9 +233,9 @@ def test_an_older_format_in_the_same_folder(named, own):
 
 def test_versions_have_folders_side_by_side(named, monkeypatch):
     store()
-    monkeypatch.setattr(_cache, "_FOLDER", "gradcam-cache-2")
+    monkeypatch.setattr(_cache, "_FOLDER", "gradcam-cache-3")
     assert find() is None and store()
-    assert sorted(each.name for each in named.iterdir()) == ["gradcam-cache-1", "gradcam-cache-2"]
+    assert sorted(each.name for each in named.iterdir()) == ["gradcam-cache-2", "gradcam-cache-3"]
 
 
 # --- what is not gradcam's is never touched ---

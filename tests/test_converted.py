@@ -38,8 +38,8 @@ def cache(tmp_path, monkeypatch):
 
 def files(cache):
     """The files that gradcam wrote; there are no others in the cache folder."""
-    assert not cache.is_dir() or [each.name for each in cache.iterdir()] == ["gradcam-cache-1"]
-    return sorted(cache.glob("gradcam-cache-1/*"))
+    assert not cache.is_dir() or [each.name for each in cache.iterdir()] == ["gradcam-cache-2"]
+    return sorted(cache.glob("gradcam-cache-2/*"))
 
 
 def scores(source):

@@ -1031,6 +1031,33 @@ def test_all_finite(bad, place, fast_level):
 # --- settings ---
 
 
+def test_fingerprints_change_with_the_content():
+    data = np.random.default_rng(1).integers(0, 256, 1000, np.uint8)
+    found = _core.fingerprints(data, 100, np.array([0, 9, 3]))
+    assert found.dtype == np.uint64 and len(set(found.tolist())) == 3
+    assert found[2] == _core.fingerprints(data[300:400], 100, np.array([0]))[0]
+    for byte, bit in [(300, 0), (355, 7), (399, 3)]:
+        changed = data.copy()
+        changed[byte] ^= 1 << bit
+        again = _core.fingerprints(changed, 100, np.array([0, 9, 3]))
+        assert (again == found).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("data", "piece", "numbers", "error", "message"),
+    [
+        (np.zeros(10, np.uint8), 5, [2], ValueError, "there is no piece 2; there are 2"),
+        (np.zeros(10, np.uint8), 5, [-1], ValueError, "there is no piece -1"),
+        (np.zeros(10, np.uint8), 0, [0], ValueError, "1 byte or more"),
+        (np.zeros(10, np.int16), 5, [0], TypeError, "data must be an array of uint8"),
+        (np.zeros(10, np.uint8), 5, [0.0], TypeError, "numbers must be an array of int64"),
+    ],
+)
+def test_bad_fingerprint_arguments_are_refused(data, piece, numbers, error, message):
+    with pytest.raises(error, match=message):
+        _core.fingerprints(data, piece, np.array(numbers))
+
+
 def test_cpu_levels(cpu_level):
     assert _core.cpu_level() == cpu_level
     assert _core.cpu_levels()[:2] == ("reference", "baseline")

@@ -77,8 +77,8 @@ KINDS = ("backward", "forward", "input-major", "sums")
 
 def files(cache: Path, kind: str = "*") -> list[Path]:
     """The files of a kind that gradcam wrote; there are no others in the cache folder."""
-    assert not cache.exists() or [each.name for each in cache.iterdir()] == ["gradcam-cache-1"]
-    return sorted(cache.glob(f"gradcam-cache-1/{kind}-{'?' * 32}.gradcam"))
+    assert not cache.exists() or [each.name for each in cache.iterdir()] == ["gradcam-cache-2"]
+    return sorted(cache.glob(f"gradcam-cache-2/{kind}-{'?' * 32}.gradcam"))
 
 
 def kinds(cache: Path) -> list[str]:

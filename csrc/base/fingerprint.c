@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "base/threads.h"
+#include "gradcam.h"
+
 enum { STREAMS = 4 };
 
 static uint64_t rotate(uint64_t x, int by)
@@ -33,4 +36,33 @@ uint64_t gc_fingerprint(const void *data, size_t bytes, uint64_t start)
     for (int i = 0; i < STREAMS; i++)
         all = mix(all, mix(state[i], words[i]));
     return all ^ all >> 29;
+}
+
+typedef struct pieces {
+    const unsigned char *data;
+    size_t piece, count, share; /* share: pieces of a part */
+    const size_t *numbers;
+    uint64_t *fingerprints;
+} pieces;
+
+static void some_pieces(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const pieces *p = argument;
+    const size_t first = part * p->share, left = p->count - first;
+    for (size_t i = first; i < first + (left < p->share ? left : p->share); i++)
+        p->fingerprints[i] = gc_fingerprint(p->data + p->numbers[i] * p->piece, p->piece, 0);
+}
+
+void gc_fingerprint_pieces(const void *data, size_t piece, size_t count, const size_t *numbers,
+                           uint64_t *fingerprints)
+{
+    enum { PART = 1 << 20 }; /* bytes of a part, about */
+    pieces p = {.data = data,
+                .piece = piece,
+                .count = count,
+                .share = piece < PART ? PART / piece : 1,
+                .numbers = numbers,
+                .fingerprints = fingerprints};
+    gc_parallel((size_t)gc_threads(), (count + p.share - 1) / p.share, some_pieces, &p);
 }

@@ -1,4 +1,4 @@
-/* fingerprint.h: a number that tells contents apart. */
+/* fingerprint.h: a number that changes with the content of some memory. */
 #ifndef GC_BASE_FINGERPRINT_H
 #define GC_BASE_FINGERPRINT_H
 

@@ -4,7 +4,7 @@
  * Threads share out its rows forward, and its columns backward.
  *
  * With input-major weights P = W^T (linear_packs.c), y = P^T x is the gradient's product, which does
- * not read the rows of zeros. It is used for the images of which at most SPARSE of the inputs are
+ * not read the rows of zeros. It is used for the images of which at most max_share of the inputs are
  * not zero. Each image is judged by itself, so its bits do not depend on the batch. */
 #include "layers/linear.h"
 
@@ -19,8 +19,8 @@ enum { ROWS = 32, SHARES = 8, LEAST_COLUMNS = 1024 };
 enum { MIN_VECTORS = 48 };
 static const double MAX_PRODUCTS = 5e8; /* between two questions whether to stop */
 
-/* The largest share of inputs that are not zero with which input-major weights are used. Measured
- * on Zen 3, one thread, as the time of a layer divided by its time on its own weights:
+/* The maximum share of inputs that are not zero with which input-major weights are used. Measured on
+ * Zen 3, one thread, as the time of a layer divided by its time on its own weights:
  *
  *     share of inputs            0.1    0.25   0.4    0.5    0.6
  *     25088 x 4096, 1 image      0.16   0.37   0.57   0.77   0.86
@@ -29,8 +29,17 @@ static const double MAX_PRODUCTS = 5e8; /* between two questions whether to stop
  *     4096 x 4096,  1 image      0.12   0.31   0.50   0.62   0.68
  *                   8 images     0.45   0.74   0.91   0.96   0.98
  *     4096 x 1000,  1 image      0.18   0.43   0.64   0.72   0.89
- *                   8 images     0.50   0.75   0.86   0.87   0.92 */
-static const double SPARSE = 0.4;
+ *                   8 images     0.50   0.75   0.86   0.87   0.92
+ *
+ * It depends on the size of the layer alone: the same image has the same bits in any batch. */
+static const double MAX_SHARE = 0.6, MAX_SHARE_OF_LARGE = 0.4;
+static const size_t LARGE = (size_t)128 << 20; /* bytes of the weights */
+
+static double max_share(const gc_dense *d)
+{
+    const size_t bytes = d->in * d->out * gc_storage_bytes(d->storage);
+    return bytes > LARGE ? MAX_SHARE_OF_LARGE : MAX_SHARE;
+}
 
 static gc_status linear_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                               gc_error *error)
@@ -103,20 +112,20 @@ static void multiply_sparse(const forward_run *f, gc_engine engine)
         finish_rows(f, n, 0, f->dense.out);
 }
 
-static int is_sparse(const float *x, size_t count)
+static int is_sparse(const gc_dense *d, const float *x)
 {
     size_t active = 0; /* NaN is */
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < d->in; i++)
         active += x[i] != 0.0f;
-    return (double)active <= SPARSE * (double)count;
+    return (double)active <= max_share(d) * (double)d->in;
 }
 
 /* The numbers of the images, the sparse ones first; gives how many these are. */
-static size_t sort_images(const float *x, size_t in, size_t count, size_t *images)
+static size_t sort_images(const gc_dense *d, const float *x, size_t *images)
 {
-    size_t sparse = 0, dense = count;
-    for (size_t n = 0; n < count; n++)
-        if (is_sparse(x + n * in, in))
+    size_t sparse = 0, dense = d->batch;
+    for (size_t n = 0; n < d->batch; n++)
+        if (is_sparse(d, x + n * d->in))
             images[sparse++] = n;
         else
             images[--dense] = n;
@@ -174,7 +183,7 @@ static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
     float *room = (float *)(images + step->count);
     gc_pack *pack = gc_pack_find(layer, (gc_pack_id){.kind = GC_PACK_INPUT_MAJOR});
     if (pack != NULL)
-        sparse = sort_images(f.x, f.dense.in, step->count, images);
+        sparse = sort_images(&f.dense, f.x, images);
     if (sparse > 0 && !gc_input_major_is_good(layer, pack, step->engine, f.x, images, sparse))
         sparse = 0;
     if (sparse == 0)

@@ -158,6 +158,66 @@ static PyObject *weighted_sum(PyObject *module, PyObject *args, PyObject *kwargs
     return (PyObject *)out;
 }
 
+/* The piece numbers as sizes, each of them one of `pieces`. NULL: exception. */
+static size_t *parse_numbers(PyArrayObject *numbers, size_t pieces)
+{
+    const size_t count = (size_t)PyArray_SIZE(numbers);
+    const npy_intp *values = PyArray_DATA(numbers);
+    size_t *parsed = PyMem_Calloc(count + 1, sizeof *parsed);
+    if (parsed == NULL)
+        return (size_t *)(void *)PyErr_NoMemory();
+    for (size_t i = 0; i < count; i++) {
+        if (values[i] < 0 || (size_t)values[i] >= pieces) {
+            PyErr_Format(PyExc_ValueError, "there is no piece %zd; there are %zu",
+                         (Py_ssize_t)values[i], pieces);
+            PyMem_Free(parsed);
+            return NULL;
+        }
+        parsed[i] = (size_t)values[i];
+    }
+    return parsed;
+}
+
+static PyObject *compute_fingerprints(PyArrayObject *data, size_t piece, PyArrayObject *numbers)
+{
+    size_t *parsed = parse_numbers(numbers, (size_t)PyArray_SIZE(data) / piece);
+    if (parsed == NULL)
+        return NULL;
+    PyArrayObject *made =
+        (PyArrayObject *)PyArray_SimpleNew(1, PyArray_DIMS(numbers), NPY_UINT64);
+    gc_status status = GC_OK;
+    if (made != NULL) {
+        core_call call;
+        gc_begin_call(&call, NULL);
+        gc_fingerprint_pieces(PyArray_DATA(data), piece, (size_t)PyArray_SIZE(numbers), parsed,
+                              PyArray_DATA(made));
+        status = gc_end_call(&call, GC_OK);
+    }
+    PyMem_Free(parsed);
+    if (status != GC_OK)
+        Py_CLEAR(made);
+    return (PyObject *)made;
+}
+
+static PyObject *fingerprints(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyObject *data_object, *numbers_object;
+    Py_ssize_t piece;
+    if (!PyArg_ParseTuple(args, "OnO:fingerprints", &data_object, &piece, &numbers_object))
+        return NULL;
+    if (piece <= 0)
+        return PyErr_Format(PyExc_ValueError, "a piece needs 1 byte or more, not %zd", piece);
+    PyArrayObject *data = gc_array_as_is(data_object, NPY_UINT8, 1, "data");
+    PyArrayObject *numbers =
+        data == NULL ? NULL : gc_array_as_is(numbers_object, NPY_INTP, 1, "numbers");
+    PyObject *made =
+        numbers == NULL ? NULL : compute_fingerprints(data, (size_t)piece, numbers);
+    Py_XDECREF(data);
+    Py_XDECREF(numbers);
+    return made;
+}
+
 static PyObject *all_finite(PyObject *module, PyObject *object)
 {
     (void)module;
@@ -342,6 +402,8 @@ PyMethodDef gc_module_methods[] = {
      "channel_mean(maps)\n--\n\n(..., C, H, W) -> (..., C): the mean over positions."},
     {"weighted_sum", (PyCFunction)(void (*)(void))weighted_sum, METH_VARARGS | METH_KEYWORDS,
      "weighted_sum(weights, maps)\n--\n\n(N, C), (N, C, H, W) -> (N, H, W)."},
+    {"fingerprints", fingerprints, METH_VARARGS,
+     "fingerprints(data, piece, numbers)\n--\n\nFingerprints of pieces of `data`."},
     {"all_finite", all_finite, METH_O,
      "all_finite(array)\n--\n\nWhether no value is NaN or infinite."},
     {"cpu_levels", cpu_levels, METH_NOARGS,
