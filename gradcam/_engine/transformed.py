@@ -34,8 +34,8 @@ from __future__ import annotations
 
 import mmap
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import numpy as np
@@ -173,7 +173,8 @@ class TransformedWeights:
 
     def _key(self, kind: _core.PackKind, sizes: Mapping[int, int]) -> tuple[str, Key]:
         """Return the digest and the key of a file."""
-        keys = {layer: self._core.pack_key(layer, kind) for layer in sizes}
+        with self._sampling(kind):
+            keys = {layer: self._core.pack_key(layer, kind) for layer in sizes}
         state = list(self._state or ()) if kind in _OF_FILE else []
         layers = [[layer, sizes[layer], f"{keys[layer]:016x}"] for layer in sizes]
         return _digest([*keys.values(), *state]), {"layers": layers, "state": state}
@@ -234,11 +235,24 @@ class TransformedWeights:
     def _lend(self, kind: _core.PackKind, sections: _Sections, wanted: Collection[int]) -> bool:
         """Let the network use these; False if a sample of them does not fit its weights."""
         try:
-            for layer in sorted(wanted):
-                self._core.lend_pack(layer, kind, sections[str(layer)])
+            with self._sampling(kind):
+                for layer in sorted(wanted):
+                    self._core.lend_pack(layer, kind, sections[str(layer)])
         except ValueError:
             return False
         return True
+
+    @contextmanager
+    def _sampling(self, kind: _core.PackKind) -> Iterator[None]:
+        """Keep the system from reading ahead where samples of the linear weights are read."""
+        matrices = self._matrices if kind in _OF_FILE else ()
+        for matrix in matrices:
+            _advise(matrix, "MADV_RANDOM")
+        try:
+            yield
+        finally:
+            for matrix in matrices:
+                _advise(matrix, "MADV_NORMAL")
 
 
 def _digest(keys: Iterable[int]) -> str:

@@ -6,7 +6,6 @@ the forms. An ambiguous file is refused, not guessed.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -188,6 +187,8 @@ def _role(field: str) -> str | None:
 
 
 def _from_table(text: str, delimiter: str) -> list[_Entry]:
+    import csv
+
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     rows = []
     try:

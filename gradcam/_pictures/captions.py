@@ -6,7 +6,6 @@ A caption is a text of two lines, a heading and details.
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,7 +137,7 @@ def _figure(picture: Captioned, longer: int) -> str:
     wide = max(1, round(width * longer / max(height, width)))
     source = colour.png(picture.pixels, 2 * longer if longer < MIN_SHOWN else MAX_SHOWN)
     image = _image(source, picture.heading, f"width: {wide}px; max-width: 100%")
-    heading, details = html.escape(picture.heading), html.escape(picture.details)
+    heading, details = _escaped(picture.heading), _escaped(picture.details)
     return (
         f'<figure style="margin: 0; width: {max(wide, _MIN_WIDTH)}px; max-width: 100%">{image}'
         f"{'' if picture.scale is None else _bar(picture.scale)}"
@@ -158,10 +157,16 @@ def _bar(scale: figures.Scale) -> str:
     )
 
 
+def _escaped(text: str) -> str:
+    from html import escape  # slow to import
+
+    return escape(text)
+
+
 def _image(source: bytes, text: str, style: str) -> str:
     data = base64.b64encode(source).decode()
     return (
-        f'<img src="data:image/png;base64,{data}" alt="{html.escape(text)}" '
+        f'<img src="data:image/png;base64,{data}" alt="{_escaped(text)}" '
         f'style="display: block; {style}">'
     )
 

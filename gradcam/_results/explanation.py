@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import warnings
-import zipfile
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -451,11 +450,13 @@ class Explanation:
         OSError
             If the file cannot be opened.
         """
+        from zipfile import BadZipFile  # slow to import
+
         with open(path, "rb") as file:
             try:
                 with np.load(file, allow_pickle=False) as saved:
                     found = _from_arrays({name: saved[name] for name in saved.files}, picture)
-            except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            except (ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
                 raise ValueError(
                     f"{os.fspath(path)}: not an explanation that was saved as .npz ({error})"
                 ) from error
