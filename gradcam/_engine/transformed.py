@@ -87,9 +87,6 @@ class TransformedWeights:
         self._lock = threading.Lock()
         self._done: dict[tuple[str, str], set[int]] = {}  # layers, by kind and level
         self._input_major: Container | None = None
-        if self._is_cached("input-major", self._sizes("input-major")):
-            for tensor in matrices:  # a sample is read: without large pages, little around it
-                _advise(tensor, "MADV_NOHUGEPAGE")
 
     def linear_is_finite(self) -> bool:
         """Return whether the linear weights are known to be finite without reading them.
