@@ -38,7 +38,8 @@ direct limit, reading limit
             the least time for direct convolutions, or the time for reading all fully connected
             weights once (a program may leave out those of inputs that are zero), at the peak or the
             bandwidth that was measured right after gradcam's run of the same round, in processor
-            time; gradcam's time is wall time, so other processes can only make gradcam look slower"""
+            time; gradcam's time is wall time, so other processes can only make gradcam look
+            slower"""
 
 
 class Ratio(NamedTuple):
