@@ -29,7 +29,7 @@ convs       the 13 convolutions with ReLU and pooling, compared with the *direct
             which is the minimum for any program that computes them directly
 backward    the gradient of these convolutions, from pool5 to the pixels, compared with convs
 fc          the three fully connected layers, compared with the *reading limit*: the time of
-            reading their weights once at the machine's bandwidth
+            reading all their weights once at the machine's bandwidth
 forward     all layers: PyTorch, ONNX Runtime, OpenVINO
 grad_cam    forward, and the Grad-CAM map of the top class at relu5_3: pytorch-grad-cam, and PyTorch
             with autograd only

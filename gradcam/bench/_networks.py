@@ -73,9 +73,15 @@ def make_input(batch: int, size: int) -> Batch:
     return np.ascontiguousarray((values / _INPUT.scale - mean) / std, np.float32)
 
 
-def _picture(number: int, side: int) -> NDArray[np.uint8]:
-    """Return the scene of `number` // 8, in one of its eight positions."""
-    picture = pictograms.scene(number // 8, size=(side, side)).picture
+def _picture(number: int, side: int) -> NDArray[np.float32]:
+    """Return the scene of `number` // 8, in one of its eight positions, values 0 to 255.
+
+    It gets noise of one grey level, like a photograph: in areas of one colour, poolings would find
+    several equal maxima, and programs that choose different ones have different gradients.
+    """
+    scene = number // 8
+    noise = np.random.default_rng(scene).standard_normal((side, side, 3), np.float32)
+    picture = pictograms.scene(scene, size=(side, side)).picture + noise
     if number % 2:
         picture = picture[:, ::-1]
     return np.rot90(picture, number % 8 // 2)
@@ -243,8 +249,13 @@ def _convolve(
 
 
 def _biases(x: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """Return the bias of each channel that makes this share of its values positive."""
+    """Return the bias of each channel that makes this share of its values positive.
+
+    Zero is then halfway between two values, so that rounding does not decide about a unit.
+    """
     step = max(1, x.shape[0] * x.shape[2] * x.shape[3] // SAMPLES)
     values = x.reshape(*x.shape[:2], -1)[:, :, ::step].transpose(1, 0, 2).reshape(x.shape[1], -1)
-    biases: NDArray[np.float32] = -np.quantile(values, 1 - share, axis=1).astype(np.float32)
-    return biases
+    first = min(max(1, round((1 - share) * values.shape[1])), values.shape[1] - 1)
+    ordered = np.partition(values, (first - 1, first), axis=1)
+    middle: NDArray[np.float32] = ordered[:, first - 1 : first + 1].mean(axis=1)
+    return -middle

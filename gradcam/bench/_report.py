@@ -35,10 +35,11 @@ verdict     on gradcam's row; "no verdict": fewer than 5 rounds, or more than on
 difference  from gradcam's result: maximum, relative to the largest value
 *           the fastest setting of a program with several settings
 direct limit, reading limit
-            the least time for direct convolutions, or for reading the fully connected weights once,
-            at the peak or the bandwidth that was measured right after gradcam's run of the same
-            round, in processor time; gradcam's time is wall time, so other processes can only make
-            gradcam look slower"""
+            the least time for direct convolutions, or the time for reading all fully connected
+            weights once (a program may leave out those of inputs that are zero), at the peak or the
+            bandwidth that was measured right after gradcam's run of the same round, in processor
+            time; gradcam's time is wall time, so other processes can only make gradcam look
+            slower"""
 
 
 class Ratio(NamedTuple):
