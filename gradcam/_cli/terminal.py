@@ -32,9 +32,7 @@ def echo(text: str, *, err: bool = False, keep: str = "") -> None:
 
 def note(about: str, pictures: Iterable[Path]) -> None:
     """Say on standard error what a network knows, unless its pictures ship with the package."""
-    from gradcam import pictograms
-
-    folder = Path(pictograms.__file__).resolve().parent
+    folder = Path(__file__).resolve().parent.parent / "pictograms"
     if about and not all(folder in path.resolve().parents for path in pictures):
         echo(f"Note: {about}; --weights names another network.", err=True)
 
