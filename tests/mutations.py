@@ -259,8 +259,8 @@ FAULTS = [
     Fault(
         "input-major weights: they are used for every image",
         "layers/linear.c",
-        "return (double)active <= max_share(d) * (double)d->in;",
-        "return 1;",
+        "return (double)active <= share * (double)in;",
+        "return share > 0.0 || active == in;",
         INPUT_MAJOR,
     ),
     Fault(
@@ -268,6 +268,27 @@ FAULTS = [
         "kernels/dense.c",
         "if (t->dy[n * t->dy_stride + row] != 0.0f)",
         "if (t->dy[n * t->dy_stride + row] > 0.1f || t->dy[n * t->dy_stride + row] < -0.1f)",
+        INPUT_MAJOR,
+    ),
+    Fault(
+        "input-major weights: the gradient of zero inputs is omitted though it is wanted",
+        "network/schedule.c",
+        "while (s->active[below] && is_internal(s, below)) {",
+        "while (s->active[below]) {",
+        INPUT_MAJOR,
+    ),
+    Fault(
+        "input-major weights: the gradient of zero inputs is omitted for deconvnet's rule",
+        "network/backward.c",
+        "&& p->rule != GC_DECONVNET,",
+        "&& p->rule <= GC_DECONVNET,",
+        INPUT_MAJOR,
+    ),
+    Fault(
+        "input-major weights: a gradient uses the active inputs of another image",
+        "layers/linear_gradient.c",
+        "r->active + vector % r->images * gc_active_bytes(r->dense.out)",
+        "r->active + (vector + 1) % r->images * gc_active_bytes(r->dense.out)",
         INPUT_MAJOR,
     ),
     Fault(

@@ -225,6 +225,121 @@ def test_a_row_is_checked_at_its_first_use_only():
     assert not case.core.pack_damaged(case.layer)
 
 
+# --- backward ---
+
+
+class Chain:
+    """A convolution, ReLU, max pooling, and two linear layers with a ReLU and dropout between."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(5)
+        conv = rng.standard_normal((8, 3, 3, 3)).astype(np.float32)
+        self.bias = np.full(8, -6.0, np.float32)
+        self.first = rng.standard_normal((64, 8 * 12)).astype(np.float32)
+        self.second = rng.standard_normal((5, 64)).astype(np.float32)
+        shift = np.full(64, -4.0, np.float32)
+        b = _core.NetworkBuilder(3)
+        self.relu = b.relu(b.conv(0, conv, self.bias, padding=1))
+        flat = b.flatten(b.max_pool(self.relu, 2))
+        self.layers = [b.linear(flat, self.first, shift)]
+        self.hidden = b.dropout(b.relu(self.layers[0]))
+        self.layers.append(b.linear(self.hidden, self.second))
+        self.core = b.build()
+        self.x = rng.standard_normal((3, 3, 6, 8)).astype(np.float32)
+        self.seeds = rng.standard_normal((2, 3, 5)).astype(np.float32)
+
+    def lent(self, change=lambda layer, pack: None) -> Chain:
+        for layer in self.layers:
+            pack = aligned(self.core.pack_bytes(layer, "input-major"))
+            self.core.pack(layer, "input-major", pack)
+            change(layer, pack)
+            self.core.lend_pack(layer, "input-major", pack)
+        return self
+
+    def gradient(self, rule="gradient", *, images=slice(None), sets=slice(None), wanted=0):
+        tape = self.core.forward(self.x[images])
+        seeds = self.seeds[sets, images]
+        return tape.backward(self.layers[1], seeds, [wanted], rule)[0]
+
+
+@pytest.mark.parametrize("rule", ["gradient", "guided", "deconvnet"])
+def test_gradients_are_those_of_the_own_weights(cpu_level, rule):
+    chain = Chain()
+    share = np.mean(chain.core.forward(chain.x, [chain.hidden]).activation(chain.hidden) > 0)
+    assert 0.05 < share < 0.5  # else the test shows little
+    for wanted in (0, chain.relu, chain.layers[0]):
+        expected = chain.gradient(rule, wanted=wanted)
+        assert np.count_nonzero(expected)
+        close(Chain().lent().gradient(rule, wanted=wanted), expected)
+
+
+def test_gradients_that_no_relu_masks_are_complete(cpu_level):
+    """Those of zero inputs, too: wanted themselves, or by deconvnet's rule."""
+    chain, lent = Chain(), Chain().lent()
+    tape = lent.core.forward(chain.x, [lent.hidden])
+    zeros = tape.activation(lent.hidden) == 0
+    found = lent.gradient(wanted=lent.hidden)
+    assert np.count_nonzero(found[:, zeros]) == 2 * np.count_nonzero(zeros)
+    assert found.tobytes() == chain.gradient(wanted=chain.hidden).tobytes()
+
+
+def test_rows_of_zero_inputs_are_not_read_backward():
+    """Wrong rows with fingerprints that are right show in the gradient only if they are used."""
+    chain = Chain()
+    active = chain.core.forward(chain.x[:1], [chain.hidden]).activation(chain.hidden)[0] > 0
+    rows = {True: int(np.flatnonzero(active)[1]), False: int(np.flatnonzero(~active)[1])}
+    found = {}
+    for used, row in rows.items():
+        other = Chain()
+        other.second[2, row] += 1.0  # read in place, and of no sample
+
+        pack = aligned(other.core.pack_bytes(other.layers[1], "input-major"))
+        other.core.pack(other.layers[1], "input-major", pack)
+
+        def exchange(layer, own, pack=pack, number=other.layers[1]):
+            if layer == number:
+                own[:] = pack
+
+        found[used] = Chain().lent(exchange).gradient(images=slice(0, 1)).tobytes()
+    right = Chain().lent().gradient(images=slice(0, 1)).tobytes()
+    assert found[False] == right != found[True]
+
+
+def test_gradients_do_not_depend_on_the_batch_the_sets_or_the_threads(cpu_level):
+    before = _core.get_num_threads()
+    chain = Chain().lent()
+    together = chain.gradient()
+    try:
+        for threads in range(1, 4):
+            _core.set_num_threads(threads)
+            assert chain.gradient().tobytes() == together.tobytes()
+            for image in range(3):
+                one = chain.gradient(images=slice(image, image + 1))
+                assert one.tobytes() == together[:, image : image + 1].tobytes()
+            for number in range(2):
+                one = chain.gradient(sets=slice(number, number + 1))
+                assert one.tobytes() == together[number : number + 1].tobytes()
+    finally:
+        _core.set_num_threads(before)
+
+
+def test_a_row_that_is_damaged_before_the_backward_pass():
+    """The level of the forward pass had no such weights; backward, its rows are checked."""
+    chain = Chain()
+    expected = chain.gradient()
+    tape = chain.core.forward(chain.x)
+
+    def damage(layer, pack):
+        if layer == chain.layers[0]:
+            width = 4 * len(chain.first)
+            pack[: 96 * width].reshape(96, width)[:, 17] ^= 1
+
+    chain.lent(damage)
+    (found,) = tape.backward(chain.layers[1], chain.seeds, [0], "gradient")
+    assert chain.core.pack_damaged(chain.layers[0])
+    close(found, expected)
+
+
 def test_weights_of_another_layer_are_refused():
     case, other = Case(), Case()
     other.stored += 1.0

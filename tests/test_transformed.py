@@ -24,7 +24,7 @@ PICTURE = vggs.picture(40, 50)
 @pytest.fixture
 def source(tmp_path):
     """A weight file whose convolutions have transformed weights at every level."""
-    return saved(tmp_path, active=0.8)
+    return saved(tmp_path, active=0.95)
 
 
 def saved(folder: Path, active: float) -> Path:

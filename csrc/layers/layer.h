@@ -91,6 +91,8 @@ typedef struct gc_backward_step {
     gc_shape out;
     gc_layouts layouts;
     gc_rule rule;
+    int zeros_are_masked;    /* whether a ReLU masks the gradients of all inputs that are zero: they
+                              * need not be computed, and dx may be 0 there */
     const float *dy;         /* if a layer is streamed, of its output */
     float *const *dx;        /* [input_count], to be written; NULL if not needed. With a fused
                               * ReLU, of the ReLU's input */

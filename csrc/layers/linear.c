@@ -1,11 +1,11 @@
-/* linear.c: the fully connected layer, y = W x + b and dx = W^T dy.
+/* linear.c: the fully connected layer, y = W x + b; linear_gradient.c: its gradient.
  *
- * W [out][in] is read where the caller has it, be that a memory-mapped file, and as it is stored.
- * Threads share out its rows forward, and its columns backward.
+ * W [out][in] is used in the memory of the caller, for example a mapped file, and in its storage.
+ * The threads share out its rows.
  *
- * With input-major weights P = W^T (linear_packs.c), y = P^T x is the gradient's product, which does
- * not read the rows of zeros. It is used for the images of which at most max_share of the inputs are
- * not zero. Each image is judged by itself, so its bits do not depend on the batch. */
+ * With input-major weights P = W^T (linear_packs.c), y = P^T x is the product of the gradient, which
+ * does not read the rows of inputs that are zero. It is used for an image if few of its inputs
+ * are not zero. Other images do not matter, so its bits do not depend on the batch. */
 #include "layers/linear.h"
 
 #include <string.h>
@@ -14,10 +14,7 @@
 #include "base/threads.h"
 #include "base/watch.h"
 
-/* What one thread takes at a time. */
-enum { ROWS = 32, SHARES = 8, LEAST_COLUMNS = 1024 };
-enum { MIN_VECTORS = 48 };
-static const double MAX_PRODUCTS = 5e8; /* between two questions whether to stop */
+enum { ROWS = 32 }; /* that one thread takes at a time */
 
 /* The maximum share of inputs that are not zero with which input-major weights are used. Measured on
  * Zen 3, one thread, as the time of a layer divided by its time on its own weights:
@@ -35,10 +32,12 @@ static const double MAX_PRODUCTS = 5e8; /* between two questions whether to stop
 static const double MAX_SHARE = 0.6, MAX_SHARE_OF_LARGE = 0.4;
 static const size_t LARGE = (size_t)128 << 20; /* bytes of the weights */
 
-static double max_share(const gc_dense *d)
+int gc_uses_input_major(const gc_layer *layer, size_t active)
 {
-    const size_t bytes = d->in * d->out * gc_storage_bytes(d->storage);
-    return bytes > LARGE ? MAX_SHARE_OF_LARGE : MAX_SHARE;
+    const size_t in = layer->linear.in;
+    const size_t bytes = in * layer->linear.out * gc_storage_bytes(layer->linear.storage);
+    const double share = bytes > LARGE ? MAX_SHARE_OF_LARGE : MAX_SHARE;
+    return (double)active <= share * (double)in;
 }
 
 static gc_status linear_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
@@ -112,32 +111,51 @@ static void multiply_sparse(const forward_run *f, gc_engine engine)
         finish_rows(f, n, 0, f->dense.out);
 }
 
-static int is_sparse(const gc_dense *d, const float *x)
+/* Write the record of one image: bit c is set if input c is not zero, or NaN. Returns the number of
+ * these inputs. */
+static size_t record_active(const float *x, size_t in, uint8_t *active)
 {
-    size_t active = 0; /* NaN is */
-    for (size_t i = 0; i < d->in; i++)
-        active += x[i] != 0.0f;
-    return (double)active <= max_share(d) * (double)d->in;
+    size_t count = 0;
+    for (size_t c = 0; c < in; c += 8) {
+        unsigned bits = 0;
+        for (size_t i = 0; i < 8 && c + i < in; i++)
+            bits |= (unsigned)(x[c + i] != 0.0f) << i;
+        for (unsigned rest = bits; rest != 0; rest &= rest - 1)
+            count++;
+        active[c / 8] = (uint8_t)bits;
+    }
+    return count;
 }
 
-/* The numbers of the images, the sparse ones first; gives how many these are. */
-static size_t sort_images(const gc_dense *d, const float *x, size_t *images)
+/* Write the records of all images, and their numbers: first those for input-major weights. Returns
+ * the number of these. */
+static size_t sort_images(const gc_layer *layer, size_t batch, const float *x, uint8_t *active,
+                          size_t *images)
 {
-    size_t sparse = 0, dense = d->batch;
-    for (size_t n = 0; n < d->batch; n++)
-        if (is_sparse(d, x + n * d->in))
+    const size_t in = layer->linear.in;
+    size_t sparse = 0, dense = batch;
+    for (size_t n = 0; n < batch; n++) {
+        const size_t count = record_active(x + n * in, in, active + n * gc_active_bytes(in));
+        if (gc_uses_input_major(layer, count))
             images[sparse++] = n;
         else
             images[--dense] = n;
+    }
     return sparse;
 }
 
-/* Scratch: a number for each image, and, where a batch is divided, the vectors of a part. */
+static size_t linear_record_bytes(const gc_layer_query *query)
+{
+    return gc_active_bytes(query->layer->linear.in);
+}
+
+/* A number for each vector; if there are several, room for some of them; and, forward, records. */
 static size_t linear_scratch_bytes(const gc_layer_query *q)
 {
     const size_t values = q->layer->linear.in + q->layer->linear.out;
     const size_t vectors = q->count > 1 ? q->count * values : 0;
-    return q->backward ? 0 : q->count * sizeof(size_t) + vectors * sizeof(float);
+    const size_t records = q->backward ? 0 : q->count * gc_active_bytes(q->layer->linear.in);
+    return q->count * sizeof(size_t) + vectors * sizeof(float) + records;
 }
 
 typedef void (*product)(const forward_run *f, gc_engine engine);
@@ -181,10 +199,17 @@ static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
                            .bit_bytes = gc_bit_row_bytes(step->out)};
     size_t *images = step->scratch, sparse = 0;
     float *room = (float *)(images + step->count);
+    uint8_t *active = step->record;
+    if (active == NULL)
+        active = (uint8_t *)(step->count > 1 ? room + step->count * (f.dense.in + f.dense.out)
+                                             : room);
     gc_pack *pack = gc_pack_find(layer, (gc_pack_id){.kind = GC_PACK_INPUT_MAJOR});
-    if (pack != NULL)
-        sparse = sort_images(&f.dense, f.x, images);
-    if (sparse > 0 && !gc_input_major_is_good(layer, pack, step->engine, f.x, images, sparse))
+    if (pack != NULL || step->record != NULL)
+        sparse = sort_images(layer, step->count, f.x, active, images);
+    if (pack == NULL
+        || (sparse > 0
+            && !gc_input_major_is_good(layer, pack, step->engine, active, step->count, images,
+                                       sparse)))
         sparse = 0;
     if (sparse == 0)
         for (size_t n = 0; n < step->count; n++)
@@ -193,79 +218,6 @@ static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
                   sparse, room);
     multiply_some(&f, step->engine, multiply_dense, layer->linear.weight, images + sparse,
                   step->count - sparse, room);
-}
-
-/* ---- Backward --------------------------------------------------------------------------- */
-
-typedef struct backward_run {
-    const gc_kernels *kernels;
-    const gc_dense *dense;
-    const void *weight;
-    const float *dy;
-    float *dx;
-    size_t columns; /* of a part */
-} backward_run;
-
-/* Vectors between two questions whether to stop; so many that weights are seldom read again. */
-static size_t vectors_at_a_time(const backward_run *b)
-{
-    const double most = MAX_PRODUCTS / ((double)b->dense->out * (double)b->columns);
-    return most < MIN_VECTORS ? MIN_VECTORS : most < 1e9 ? (size_t)most : (size_t)1000000000;
-}
-
-/* Some columns of some images of some sets. */
-static void some_vectors(const backward_run *b, size_t first, const gc_dense *part, size_t vector)
-{
-    b->kernels->dense_backward(part, first, gc_least(b->dense->in - first, b->columns), b->weight,
-                               b->dy + vector * part->out, b->dx + vector * part->in);
-}
-
-static void some_columns(void *argument, size_t part, size_t worker)
-{
-    (void)worker;
-    const backward_run *b = argument;
-    const gc_dense *d = b->dense;
-    const size_t most = vectors_at_a_time(b);
-    const size_t images = gc_least(d->batch, most), sets = gc_least(d->sets, most / images);
-    gc_dense some = *d;
-    for (size_t set = 0; set < d->sets; set += sets)
-        for (size_t image = 0; image < d->batch && !gc_should_stop(); image += images) {
-            some.sets = gc_least(d->sets - set, sets);
-            some.batch = gc_least(d->batch - image, images);
-            some_vectors(b, part * b->columns, &some, set * d->stride + image);
-        }
-}
-
-/* Long pieces of rows, which memory gives faster, but enough of them to share out. */
-static size_t columns_of_part(size_t in)
-{
-    const size_t columns = gc_divide_up(in, SHARES * 16) * 16;
-    return columns < LEAST_COLUMNS ? LEAST_COLUMNS : columns;
-}
-
-void gc_dense_gradient(gc_engine engine, const gc_dense *dense, const void *weight,
-                       const float *dy, float *dx)
-{
-    backward_run b = {.kernels = engine.kernels,
-                      .dense = dense,
-                      .weight = weight,
-                      .dy = dy,
-                      .dx = dx,
-                      .columns = columns_of_part(dense->in)};
-    gc_parallel(engine.workers, gc_divide_up(dense->in, b.columns), some_columns, &b);
-}
-
-static void linear_backward(const gc_layer *layer, const gc_backward_step *step)
-{
-    /* One gradient an image: the images go together, though they share fewer zeros. */
-    const int one_each = step->count == step->batch;
-    const gc_dense dense = {.storage = layer->linear.storage,
-                            .in = layer->linear.in,
-                            .out = layer->linear.out,
-                            .sets = one_each ? step->batch : step->count / step->batch,
-                            .batch = one_each ? 1 : step->batch,
-                            .stride = one_each ? 1 : step->batch};
-    gc_dense_gradient(step->engine, &dense, layer->linear.weight, step->dy, step->dx[0]);
 }
 
 static gc_fusion linear_fuses(const gc_layer_query *query)
@@ -278,10 +230,11 @@ const gc_layer_type gc_linear_layer = {
     .name = "linear",
     .shape = linear_shape,
     .fuses = linear_fuses,
+    .record_bytes = linear_record_bytes,
     .scratch_bytes = linear_scratch_bytes,
     .pack_bytes = gc_linear_pack_bytes,
     .make_pack = gc_linear_make_pack,
     .pack_fits = gc_linear_pack_fits,
     .forward = linear_forward,
-    .backward = linear_backward,
+    .backward = gc_linear_backward,
 };

@@ -127,8 +127,9 @@ uint64_t gc_linear_sample(const gc_layer *layer, uint64_t start)
 typedef struct checking {
     const gc_layer *layer;
     gc_pack *pack;
-    const float *x;
-    const size_t *images;
+    const uint8_t *active; /* records of `images` images */
+    size_t images;
+    const size_t *vectors; /* [count] */
     size_t count;
 } checking;
 
@@ -137,8 +138,9 @@ static int is_new(const checking *c, size_t row)
 {
     if (atomic_load_explicit(&c->pack->verified[row], memory_order_relaxed))
         return 0;
+    const size_t bytes = gc_active_bytes(c->layer->linear.in);
     for (size_t n = 0; n < c->count; n++)
-        if (c->x[c->images[n] * c->layer->linear.in + row] != 0.0f)
+        if (gc_is_active(c->active + c->vectors[n] % c->images * bytes, row))
             return 1;
     return 0;
 }
@@ -176,10 +178,16 @@ static void check_part(void *argument, size_t part, size_t worker)
     }
 }
 
-int gc_input_major_is_good(const gc_layer *layer, gc_pack *pack, gc_engine engine, const float *x,
-                           const size_t *images, size_t count)
+int gc_input_major_is_good(const gc_layer *layer, gc_pack *pack, gc_engine engine,
+                           const uint8_t *active, size_t images, const size_t *vectors,
+                           size_t count)
 {
-    checking c = {.layer = layer, .pack = pack, .x = x, .images = images, .count = count};
+    checking c = {.layer = layer,
+                  .pack = pack,
+                  .active = active,
+                  .images = images,
+                  .vectors = vectors,
+                  .count = count};
     const size_t parts = gc_divide_up(layer->linear.in, INPUTS);
     if (atomic_load_explicit(&pack->damaged, memory_order_relaxed))
         return 0;

@@ -128,6 +128,8 @@ static void run_step(backward_pass *p, const gc_step *step)
                                          .out = tape->shapes[step->layer],
                                          .layouts = tape->layouts[step->layer],
                                          .rule = p->rule,
+                                         .zeros_are_masked = step->zeros_are_masked
+                                                             && p->rule != GC_DECONVNET,
                                          .dy = dy,
                                          .dx = p->dx,
                                          .record = gc_tape_record(tape, step->layer, image),

@@ -339,6 +339,27 @@ static void fuse_backward(const gc_schedule *s, gc_step *step)
     }
 }
 
+/* Whether a ReLU masks the gradients of a layer's inputs that are zero, and nothing else needs them:
+ * the layers in between do not change values, or take maxima. Where their output is zero, the inputs
+ * that get its gradient are zero, too. */
+static int zeros_are_masked(const gc_schedule *s, size_t number)
+{
+    size_t below = layer_of(s, number)->inputs[0];
+    while (s->active[below] && is_internal(s, below)) {
+        const gc_layer_type *type = layer_of(s, below)->type;
+        const gc_shape in = s->tape->in[below][0], out = s->tape->shapes[below];
+        const int copies = type->identity
+                           || (type == &gc_adaptive_average_pool_layer && in.height == out.height
+                               && in.width == out.width);
+        if (type == &gc_relu_layer)
+            return 1;
+        if (!copies && type != &gc_max_pool_layer)
+            return 0;
+        below = layer_of(s, below)->inputs[0];
+    }
+    return 0;
+}
+
 static gc_step backward_step(const gc_schedule *s, size_t number)
 {
     gc_step step = {.layer = number,
@@ -349,6 +370,8 @@ static gc_step backward_step(const gc_schedule *s, size_t number)
     if (step.is_end)
         return step;
     step.in_place = layer_of(s, number)->type->backward_in_place && keeps_layout(s, number);
+    step.zeros_are_masked =
+        layer_of(s, number)->type == &gc_linear_layer && zeros_are_masked(s, number);
     if (fusion_of(s, number) == GC_FUSES_RELU_AND_POOL)
         fuse_backward(s, &step);
     return step;

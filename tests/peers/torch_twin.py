@@ -89,6 +89,9 @@ class Builder:
     def softmax(self, input):
         return self._append(lambda x: F.softmax(x, dim=1), [input])
 
+    def sigmoid(self, input):
+        return self._append(torch.sigmoid, [input])
+
     def flatten(self, input):
         return self._append(lambda x: x.flatten(1), [input])
 
