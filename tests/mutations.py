@@ -233,7 +233,7 @@ FAULTS = [
     Fault(
         "blocked maps: the border to the right is not zero",
         "layers/blocked.c",
-        "memset(row + right, 0, (floats - right) * sizeof *row);",
+        "memset(to + right, 0, (floats - right) * sizeof *to);",
         "",
     ),
     Fault(
@@ -301,8 +301,8 @@ FAULTS = [
     Fault(
         "input-major weights: only rows of the first image are compared",
         "layers/linear_packs.c",
-        "if (c->x[c->images[n] * c->layer->linear.in + row] != 0.0f)",
-        "if (c->x[c->images[0] * c->layer->linear.in + row] != 0.0f)",
+        "gc_is_active(c->active + c->vectors[n] % c->images * bytes, row)",
+        "gc_is_active(c->active + c->vectors[0] % c->images * bytes, row)",
         INPUT_MAJOR,
     ),
     Fault(
@@ -314,9 +314,9 @@ FAULTS = [
     ),
     Fault(
         "linear: columns of the gradient after the first part are omitted",
-        "layers/linear.c",
-        "gc_parallel(engine.workers, gc_divide_up(dense->in, b.columns), some_columns, &b);",
-        "gc_parallel(engine.workers, 1, some_columns, &b);",
+        "layers/linear_gradient.c",
+        "gc_parallel(engine.workers, gc_divide_up(dense->in, r.columns), some_columns, &r);",
+        "gc_parallel(engine.workers, 1, some_columns, &r);",
     ),
     Fault(
         "softmax: the gradient uses the scores of the first picture",
@@ -372,14 +372,14 @@ FAULTS = [
     Fault(
         "backward: a ReLU that two layers read is fused with one of them",
         "network/schedule.c",
-        "layer->type == type && is_internal(s, number)",
-        "layer->type == type && !s->held[number]",
+        "&& is_internal(s, number) && layout_of",
+        "&& !s->held[number] && layout_of",
     ),
     Fault(
         "backward: a ReLU whose gradient is wanted is fused",
         "network/schedule.c",
-        "layer->type == type && is_internal(s, number)",
-        "layer->type == type && s->readers[number].count == 1",
+        "&& is_internal(s, number) && layout_of",
+        "&& s->readers[number].count == 1 && layout_of",
     ),
     Fault(
         "backward: the gradient of the last reader replaces those of the others",
