@@ -231,7 +231,7 @@ def store(
         The path of the weight file.
     metadata : mapping of str to str, optional
     scattered : bool
-        Whether readers will use parts of sections here and there.
+        Whether readers use only some parts of the sections.
     """
     path = _place(kind, digest, create=True)
     if path is None or (os.path.lexists(path) and _status(path) is None):  # not gradcam's
