@@ -17,8 +17,8 @@ kind           content                                        for VGG-16        
 ============== ============================================== ================= =================
 
 Later processes map the files: they read what they use, share it, and the system can free the memory
-when it needs it. If a file is missing, damaged or cannot be written, the core computes what it
-needs in memory; input-major weights are then not used.
+when it needs it. A file that is missing or damaged is written again. If it cannot be written, the
+core computes what it needs in memory, but uses no input-major weights.
 
 A file of convolutions is found by the fingerprints of all weights that it was computed from. To
 read all fully connected weights at each start would take longer than what is saved, so files of
@@ -68,7 +68,8 @@ class TransformedWeights:
     source : str
         The path of the weight file.
     state : tuple of int or None
-        Its state before it was read, see `gradcam._files.file_state`.
+        Its state before it was read, see `gradcam._files.file_state`; None if there is no such
+        file, or if some of the weights are in other files.
     """
 
     def __init__(
@@ -84,8 +85,8 @@ class TransformedWeights:
         self._matrices = matrices
         self._source = source
         self._state = state
-        self._lock = threading.Lock()
-        self._done: dict[tuple[str, str], set[int]] = {}  # layers, by kind and level
+        self._lock = threading.RLock()  # signal handlers may start another pass
+        self._done: dict[tuple[str, str], frozenset[int]] = {}  # layers, by kind and level
         self._input_major: Container | None = None
 
     def linear_is_finite(self) -> bool:
@@ -122,18 +123,23 @@ class TransformedWeights:
         self._attach("sums")
 
     def _attach(self, kind: _core.PackKind, layers: Collection[int] | None = None) -> None:
-        done = self._done.get((kind, _core.cpu_level()))
-        if done is not None and (done.issuperset(layers) if layers is not None else True):
+        if self._is_done(kind, layers):
             return
         with self._lock:
+            if self._is_done(kind, layers):  # another thread was faster
+                return
             sizes = self._sizes(kind)
-            done = self._done.setdefault((kind, _core.cpu_level()), set())
+            done = self._done.get((kind, _core.cpu_level()), frozenset())
             wanted = (sizes.keys() if layers is None else set(layers) & sizes.keys()) - done
             if wanted and self._is_cached(kind, sizes):
                 self._find_or_make(kind, sizes, wanted)
                 for tensor in self._matrices if kind in _OF_FILE else self._kernels:
                     _free(tensor)
-            done.update(sizes if layers is None else layers)
+            self._done[kind, _core.cpu_level()] = done.union(sizes if layers is None else layers)
+
+    def _is_done(self, kind: _core.PackKind, layers: Collection[int] | None) -> bool:
+        done = self._done.get((kind, _core.cpu_level()))
+        return done is not None and (layers is None or done.issuperset(layers))
 
     def _sizes(self, kind: _core.PackKind) -> dict[int, int]:
         """Return the bytes of this kind by the layers' numbers."""
@@ -198,7 +204,7 @@ class TransformedWeights:
     def _make(self, kind: _core.PackKind, sizes: Mapping[int, int]) -> _Sections | None:
         """Compute the transformed weights of all layers in memory.
 
-        Returns None if there is not enough memory, or another thread changes the kernels.
+        Returns None if there is not enough memory, or another thread changes the level.
         """
         sections = {}
         places = {layer: -(-size // 64) * 64 for layer, size in sizes.items()}
@@ -288,7 +294,8 @@ def _advise(tensor: NDArray[Any], advice: str) -> None:
     first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
     end = (start + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     if first < end:
-        memory.madvise(getattr(mmap, advice), first, end - first)
+        with suppress(OSError):  # for example of memory that is locked
+            memory.madvise(getattr(mmap, advice), first, end - first)
 
 
 def _address(array: NDArray[Any]) -> int:
