@@ -12,9 +12,9 @@ Numbers are little-endian; offsets are counted from the end of the header. So ea
 one section, and sections can be used where they are, in the mapped file. Opening a file reads its
 header only; the digests of a section are compared by :meth:`Container.check`.
 
-CRC-32 and the fingerprints of the core, which are several times as fast, detect accidents: a damaged
-disk, an interrupted write, a program that writes to the wrong file. An attacker can compute them too;
-against attackers, :mod:`gradcam._cache` uses only files that no other user can write.
+CRC-32 and the fingerprints of the core, which are several times as fast, detect accidents: a
+damaged disk, an interrupted write, a program that writes to the wrong file. An attacker can compute
+them too; against attackers, :mod:`gradcam._cache` uses only files that no other user can write.
 """
 
 from __future__ import annotations

@@ -248,7 +248,8 @@ def _wide_vgg(b: Any, rng: Rng) -> None:
 def _narrow_vgg(b: Any, rng: Rng) -> None:
     """Two convolutions that run in one step, with incomplete blocks of channels.
 
-    Backward, the second one and the pooling run in one step; no window covers the last row and column.
+    Backward, the second one and the pooling run in one step; no window covers the last row and
+    column.
     """
     x = b.relu(b.conv(0, kernel(rng, 20, 3, 3, 3), normal(rng, 20, scale=0.1), padding=1))
     x = b.relu(b.conv(x, kernel(rng, 18, 20, 3, 3), normal(rng, 18, scale=0.1), padding=1))
