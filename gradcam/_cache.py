@@ -295,13 +295,20 @@ def entries() -> list[Entry]:
     return sorted(found, key=lambda entry: -entry.last_used)
 
 
-def clear() -> int:
-    """Remove all files of the cache, but no downloads; return the size of the removed files."""
+def clear(source: str | None = None) -> int:
+    """Remove files of the cache, but no downloads; return the size of the removed files.
+
+    Parameters
+    ----------
+    source : str, optional
+        Remove only the files that were first computed for this weight file.
+    """
     removed = 0
-    for path, status in _own_files():
-        with suppress(OSError):
-            path.unlink()
-            removed += status.st_size
+    for entry in entries():
+        if source in (None, entry.source):
+            with suppress(OSError):
+                entry.path.unlink()
+                removed += entry.size
     return removed
 
 
