@@ -11,7 +11,7 @@ kind           content                                        for VGG-16        
 "backward"     the same for the gradients of their inputs     235 MB            the first backward
                                                                                 pass through one
 "input-major"  fully connected weights in an order in which   495 MB            the first forward
-               those that meet zeros need not be read                           pass
+               the weights of zeros need not be read                            pass
 "sums"         fully connected weights, summed over the       8 MB              the first Grad-CAM
                positions of the map that the layer reads                        at the last maps
 ============== ============================================== ================= =================
@@ -20,9 +20,9 @@ Later processes map the files: they read what they use, share it, and the system
 when it needs it. A file that is missing or damaged is written again. If it cannot be written, the
 core computes what it needs in memory, but uses no input-major weights.
 
-A file of convolutions is found by the fingerprints of all weights that it was computed from. To
-read all fully connected weights at each start would take longer than what is saved, so files of
-these are found by the state of the weight file (device, inode, size, times of change) and by
+A file of convolutions is found by the fingerprints of all weights that it was computed from.
+Reading all fully connected weights at each start would take more time than the cache saves: files
+of these are found by the state of the weight file (device, inode, size, times of change) and by
 samples of the weights. Both also depend on the layout that the kernels need.
 
 The digests of a file are compared before it is used, on several threads. Input-major weights are
@@ -152,6 +152,7 @@ class TransformedWeights:
             return False
         if kind in _OF_FILE and self._state is None:
             return False
+        # Sums are small, but all weights are read to make them.
         read = self._sizes("input-major") if kind == "sums" else sizes
         return sum(read.values()) >= MIN_BYTES
 
