@@ -12,6 +12,7 @@ import numpy as np
 import onnx_files
 import pytest
 from click.testing import CliRunner
+from helpers import aligned
 from PIL import Image
 
 import gradcam
@@ -377,8 +378,7 @@ def test_parts_of_the_network_use_cached_weights(cache, tmp_path):
     (fc,) = engine.variants("fc", x).values()
     fc()
     layer = engine.network.index("fc6")
-    pack = np.zeros(engine.network.core.pack_bytes(layer, "input-major") + 64, np.uint8)
-    pack = pack[-pack.ctypes.data % 64 :][: len(pack) - 64]
+    pack = aligned(engine.network.core.pack_bytes(layer, "input-major"))
     references = sys.getrefcount(pack)
     engine.network.core.pack(layer, "input-major", pack)
     engine.network.core.lend_pack(layer, "input-major", pack)

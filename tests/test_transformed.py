@@ -14,7 +14,7 @@ import numpy as np
 import onnx_files
 import pytest
 import vggs
-from helpers import run_python
+from helpers import aligned, run_python
 
 import gradcam
 from gradcam import _cache, _core, weights
@@ -543,11 +543,6 @@ def test_no_room(sparse, cache, monkeypatch):
 
 
 # --- the core's side ---
-
-
-def aligned(count: int) -> np.ndarray:
-    whole = np.zeros(count + 64, np.uint8)
-    return whole[-whole.ctypes.data % 64 :][:count]
 
 
 def core_network(seed: int = 0) -> tuple[_core.Network, int]:
