@@ -231,7 +231,7 @@ def store(
         The path of the weight file.
     metadata : mapping of str to str, optional
     scattered : bool
-        Whether readers will use parts of sections here and there.
+        Whether readers use only some parts of the sections.
     """
     path = _place(kind, digest, create=True)
     if path is None or (os.path.lexists(path) and _status(path) is None):  # not gradcam's
@@ -295,13 +295,20 @@ def entries() -> list[Entry]:
     return sorted(found, key=lambda entry: -entry.last_used)
 
 
-def clear() -> int:
-    """Remove all files of the cache, but no downloads; return the size of the removed files."""
+def clear(source: str | None = None) -> int:
+    """Remove files of the cache, but no downloads; return the size of the removed files.
+
+    Parameters
+    ----------
+    source : str, optional
+        Remove only the files that were first computed for this weight file.
+    """
     removed = 0
-    for path, status in _own_files():
-        with suppress(OSError):
-            path.unlink()
-            removed += status.st_size
+    for entry in entries():
+        if source in (None, entry.source):
+            with suppress(OSError):
+                entry.path.unlink()
+                removed += entry.size
     return removed
 
 

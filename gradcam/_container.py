@@ -47,7 +47,7 @@ _FIXED = len(MAGIC) + 12
 """Bytes before the description."""
 
 _MAX_HEADER = 64 << 20
-"""The maximum size of a header, in bytes; that of VGG-16 has 64 KB."""
+"""The maximum size of a header, in bytes; those of VGG-16 have 64 or 128 KB."""
 
 _DTYPES = ("<f4", "<f8", "<f2", "<u2", "|u1")
 """The types of sections."""
@@ -159,9 +159,9 @@ def write(
 ) -> None:
     """Write a file that only this user can read and write; if that fails, leave no file behind.
 
-    With `scattered`, readers will use parts here and there. Linux keeps what is written at once in
-    one large page, up to 2 MB, and whoever touches a byte of it has all of it in its memory; so the
-    sections are written in pieces of 64 KB then.
+    With `scattered`, readers use only some parts of the sections. Linux stores what is written at
+    once in large pages, of up to 2 MB, and a process that reads one byte of a page has all of it in
+    its memory. Therefore the sections are then written in pieces of 64 KB.
 
     Raises
     ------

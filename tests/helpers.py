@@ -166,3 +166,9 @@ print(sum(v.nbytes for v in tensors.values()), private_bytes() - before, seconds
     )
     size, memory, seconds = map(float, output.split())
     return size, memory, seconds
+
+
+def aligned(count: int) -> np.ndarray:
+    """Return `count` bytes of zeros, aligned to 64 bytes, as the core needs transformed weights."""
+    whole = np.zeros(count + 64, np.uint8)
+    return whole[-whole.ctypes.data % 64 :][:count]

@@ -12,15 +12,19 @@ import numpy as np
 import onnx_files
 import pytest
 from click.testing import CliRunner
+from helpers import aligned
 from PIL import Image
 
 import gradcam
-from gradcam import _core
+from gradcam import _cache, _core
+from gradcam._engine import transformed
+from gradcam.bench import __main__ as main_module
 from gradcam.bench import _comparison as comparison
 from gradcam.bench import _machine, _pictures, _process
 from gradcam.bench import _networks as networks
 from gradcam.bench import _report as report
 from gradcam.bench.__main__ import main
+from gradcam.bench._engines import Setup, ours
 from gradcam.bench._process import Unavailable
 from gradcam.bench._programs import PEERS, TASKS, Candidate
 
@@ -357,9 +361,45 @@ def test_a_tiny_run(tmp_path):
     )
 
 
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache in which small networks have files too."""
+    monkeypatch.setenv("GRADCAM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(transformed, "MIN_BYTES", 1)
+
+
+def test_parts_of_the_network_use_cached_weights(cache, tmp_path):
+    """As the passes of users do."""
+    path = tmp_path / "weights.safetensors"
+    gradcam.weights.save(gradcam.vgg16.random_tensors(width=8, fc=32), path)
+    threads = _core.get_num_threads()
+    engine = ours.Engine(Setup(path, threads, False))
+    x = networks.make_input(1, 64)
+    (fc,) = engine.variants("fc", x).values()
+    fc()
+    layer = engine.network.index("fc6")
+    pack = aligned(engine.network.core.pack_bytes(layer, "input-major"))
+    references = sys.getrefcount(pack)
+    engine.network.core.pack(layer, "input-major", pack)
+    engine.network.core.lend_pack(layer, "input-major", pack)
+    assert sys.getrefcount(pack) == references, "it has some already"
+    engine.variants("backward", x)
+    assert {"forward", "backward"} < {entry.kind for entry in _cache.entries()}
+
+
+def test_nothing_of_the_benchmark_stays_in_the_cache(cache):
+    assert _cache.store("sums", "1" * 32, {}, {"1": np.zeros(10, np.float32)}, "/weights.pth")
+    with main_module._weights_file() as path:
+        gradcam.weights.save(gradcam.vgg16.random_tensors(width=8, fc=32), path)
+        gradcam.vgg16(path).forward(networks.make_input(1, 64))
+        assert str(path) in {entry.source for entry in _cache.entries()}
+    assert [entry.source for entry in _cache.entries()] == ["/weights.pth"]
+    assert not path.parent.exists()
+
+
 def test_a_busy_neighbour(tmp_path, monkeypatch):
     processor = _machine.list_processors()[0]  # also used by gradcam, if there is only one
-    for module in (_process, sys.modules["gradcam.bench.__main__"]):
+    for module in (_process, main_module):
         monkeypatch.setattr(module, "list_processors", lambda: [processor, processor])
     file = tmp_path / "bench.json"
     options = [*TINY, "--batch", "1", "--tasks", "convs", "--against", "none", "--json", str(file)]

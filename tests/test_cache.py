@@ -600,6 +600,14 @@ def test_a_file_that_was_replaced_is_not_removed(named, own):
     _cache.discard(damaged, "wrong")
 
 
+def test_files_of_one_weight_file_are_removed(named, own):
+    store()
+    assert _cache.store("sums", DIGEST, KEY, SECTIONS, "/other.npz")
+    assert _cache.clear("/missing.npz") == 0
+    assert _cache.clear("/other.npz") == 8 * PIECE
+    assert [entry.source for entry in _cache.entries()] == ["/weights.npz"]
+
+
 def test_a_file_that_is_used_while_it_is_removed(named, own):
     store()
     found = _cache.find("forward", DIGEST, KEY)

@@ -761,6 +761,7 @@ def test_info_of_the_cache(tmp_path, monkeypatch):
     values = {"1": np.zeros(100_000, np.float32)}
     for kind, digest in (("sums", "1"), ("converted", "2")):
         assert _cache.store(kind, digest * 32, {}, values, "/weights/vgg.pth")
+        assert f"in {digest} file{'s' * (digest != '1')}\n" in run("info", "--cache")
     content = json.loads(run("info", "--cache", "--json"))
     assert content["folder"] == str(tmp_path / "cache")
     assert content["limit"] == _cache.MAX_BYTES

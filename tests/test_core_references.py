@@ -6,18 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import aligned
 
 from gradcam import _core
 
 
 def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-
-
-def aligned(count: int) -> np.ndarray:
-    """Zeros, aligned to 64 bytes."""
-    values = np.zeros(count + 64, np.uint8)
-    return values[-values.ctypes.data % 64 :][:count]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from helpers import aligned
 
 from gradcam import _core
 from gradcam._weights.tensors import from_bfloat16
@@ -13,11 +14,6 @@ from gradcam._weights.tensors import from_bfloat16
 IN, OUT = 203, 77
 STORAGES = ("float32", "float16", "bfloat16")
 SPARSE = 0.6  # of layers of this size, as in csrc/layers/linear.c
-
-
-def aligned(count: int) -> np.ndarray:
-    whole = np.zeros(count + 64, np.uint8)
-    return whole[-whole.ctypes.data % 64 :][:count]
 
 
 def close(found: np.ndarray, expected: np.ndarray) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
+import onnx_files
 import pytest
 import vggs
-from helpers import run_python
+from helpers import aligned, run_python
 
 import gradcam
 from gradcam import _cache, _core, weights
@@ -23,7 +26,10 @@ PICTURE = vggs.picture(40, 50)
 
 @pytest.fixture
 def source(tmp_path):
-    """A weight file whose convolutions have transformed weights at every level."""
+    """A weight file whose convolutions have transformed weights at every level.
+
+    So many inputs of its linear layers are active that no pass uses input-major weights.
+    """
     return saved(tmp_path, active=0.95)
 
 
@@ -384,6 +390,42 @@ def test_the_weights_of_zeros_are_not_needed(sparse, cache):
     assert file.read_bytes() == damaged
 
 
+def test_a_thread_waits_while_another_makes_the_weights(sparse, cache, monkeypatch):
+    """It would compute without them, and round in another way."""
+    begun, proceed = threading.Event(), threading.Event()
+    make = transformed.TransformedWeights._make
+
+    def delayed(self, kind, sizes):
+        if kind == "input-major":
+            begun.set()
+            assert proceed.wait(60)
+        return make(self, kind, sizes)
+
+    monkeypatch.setattr(transformed.TransformedWeights, "_make", delayed)
+    network = gradcam.vgg11(sparse)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(network.forward, PICTURE, size=64)
+        assert begun.wait(60)
+        second = pool.submit(network.forward, PICTURE, size=64)
+        wait([second], timeout=0.5)
+        proceed.set()
+    assert first.result().scores.tobytes() == second.result().scores.tobytes()
+
+
+def test_weights_that_could_not_be_made_are_made_by_the_next_pass(source, cache, monkeypatch):
+    def fail(self, kind, sizes):
+        raise KeyboardInterrupt
+
+    network = gradcam.vgg11(source)
+    with monkeypatch.context() as patch:
+        patch.setattr(transformed.TransformedWeights, "_make", fail)
+        with pytest.raises(KeyboardInterrupt):
+            network.forward(PICTURE, size=64)
+    assert kinds(cache) == []
+    network.forward(PICTURE, size=64)
+    assert kinds(cache) == ["forward", "input-major"]
+
+
 @pytest.mark.parametrize("part", ["weight", "fingerprint"])
 def test_a_damaged_row_that_is_used(sparse, cache, part):
     """The pass that finds it has the right results, as have all others."""
@@ -463,6 +505,37 @@ def test_a_weight_file_that_changes_in_place(sparse, cache):
     assert kinds(cache) == ["forward"]
 
 
+def test_linear_weights_in_a_file_beside_the_model(tmp_path, cache):
+    """It can change while the model's own file stays the same: nothing is cached of them."""
+    path, data = tmp_path / "m.onnx", tmp_path / "m.onnx.data"
+    ops = onnx_files.layers("vgg11", vggs.tensors("vgg11", divide=8))
+    op = next(each for each in ops if each.op == "Gemm")
+    values = np.array(op.parameters[0])
+    op.parameters[0] = "w"
+    written = onnx_files.external("w", values, location=data.name)
+    path.write_bytes(onnx_files.model(ops, tensors={"w": written}))
+    data.write_bytes(values.tobytes())
+    gradcam.vgg11(path).forward(PICTURE, size=64).grad_cam(3)
+    assert kinds(cache) == ["forward"]
+    values[5, 6] = np.nan
+    data.write_bytes(values.tobytes())
+    with pytest.raises(gradcam.WeightsError, match=r"'fc6'.*its weight holds NaN"):
+        gradcam.vgg11(path)
+
+
+def test_advice_that_the_system_refuses(source, cache, monkeypatch):
+    """As of memory that is locked; advice changes no result."""
+
+    class Refused:
+        PAGESIZE, MADV_RANDOM, MADV_NORMAL, MADV_DONTNEED = mmap.PAGESIZE, -1, -1, -1
+        mmap, MAP_PRIVATE, MAP_ANONYMOUS = mmap.mmap, mmap.MAP_PRIVATE, mmap.MAP_ANONYMOUS
+
+    expected = without(source)
+    monkeypatch.setattr(transformed, "mmap", Refused)
+    assert run(source) == run(source) == expected
+    assert kinds(cache) == [*KINDS]
+
+
 def test_no_room(sparse, cache, monkeypatch):
     monkeypatch.setattr(_cache, "free_bytes", lambda folder: 0)
     assert run(sparse) == without(sparse)
@@ -470,11 +543,6 @@ def test_no_room(sparse, cache, monkeypatch):
 
 
 # --- the core's side ---
-
-
-def aligned(count: int) -> np.ndarray:
-    whole = np.zeros(count + 64, np.uint8)
-    return whole[-whole.ctypes.data % 64 :][:count]
 
 
 def core_network(seed: int = 0) -> tuple[_core.Network, int]:

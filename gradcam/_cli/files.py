@@ -191,7 +191,9 @@ def _show_cache(content: CacheRecord) -> None:
     console = terminal.console()
     facts = terminal.table()
     facts.add_row("folder", content["folder"] or "none: caching is off")
-    facts.add_row("total", f"{_megabytes(content['total'])} in {len(content['files'])} files")
+    count = len(content["files"])
+    files = f"{count} file{'s' * (count != 1)}"
+    facts.add_row("total", f"{_megabytes(content['total'])} in {files}")
     limit = f"{_megabytes(content['limit'])}; the least recently used files are removed first"
     facts.add_row("limit", limit)
     facts.add_row("another folder", "environment variable GRADCAM_CACHE=FOLDER, or =off")

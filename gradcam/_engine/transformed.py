@@ -11,18 +11,18 @@ kind           content                                        for VGG-16        
 "backward"     the same for the gradients of their inputs     235 MB            the first backward
                                                                                 pass through one
 "input-major"  fully connected weights in an order in which   495 MB            the first forward
-               those that meet zeros need not be read                           pass
+               the weights of zeros need not be read                            pass
 "sums"         fully connected weights, summed over the       8 MB              the first Grad-CAM
                positions of the map that the layer reads                        at the last maps
 ============== ============================================== ================= =================
 
 Later processes map the files: they read what they use, share it, and the system can free the memory
-when it needs it. If a file is missing, damaged or cannot be written, the core computes what it
-needs in memory; input-major weights are then not used.
+when it needs it. A file that is missing or damaged is written again. If it cannot be written, the
+core computes what it needs in memory, but uses no input-major weights.
 
-A file of convolutions is found by the fingerprints of all weights that it was computed from. To
-read all fully connected weights at each start would take longer than what is saved, so files of
-these are found by the state of the weight file (device, inode, size, times of change) and by
+A file of convolutions is found by the fingerprints of all weights that it was computed from.
+Reading all fully connected weights at each start would take more time than the cache saves: files
+of these are found by the state of the weight file (device, inode, size, times of change) and by
 samples of the weights. Both also depend on the layout that the kernels need.
 
 The digests of a file are compared before it is used, on several threads. Input-major weights are
@@ -68,7 +68,8 @@ class TransformedWeights:
     source : str
         The path of the weight file.
     state : tuple of int or None
-        Its state before it was read, see `gradcam._files.file_state`.
+        Its state before it was read, see `gradcam._files.file_state`; None if there is no such
+        file, or if some of the weights are in other files.
     """
 
     def __init__(
@@ -84,8 +85,8 @@ class TransformedWeights:
         self._matrices = matrices
         self._source = source
         self._state = state
-        self._lock = threading.Lock()
-        self._done: dict[tuple[str, str], set[int]] = {}  # layers, by kind and level
+        self._lock = threading.RLock()  # signal handlers may start another pass
+        self._done: dict[tuple[str, str], frozenset[int]] = {}  # layers, by kind and level
         self._input_major: Container | None = None
 
     def linear_is_finite(self) -> bool:
@@ -122,18 +123,23 @@ class TransformedWeights:
         self._attach("sums")
 
     def _attach(self, kind: _core.PackKind, layers: Collection[int] | None = None) -> None:
-        done = self._done.get((kind, _core.cpu_level()))
-        if done is not None and (done.issuperset(layers) if layers is not None else True):
+        if self._is_done(kind, layers):
             return
         with self._lock:
+            if self._is_done(kind, layers):  # another thread was faster
+                return
             sizes = self._sizes(kind)
-            done = self._done.setdefault((kind, _core.cpu_level()), set())
+            done = self._done.get((kind, _core.cpu_level()), frozenset())
             wanted = (sizes.keys() if layers is None else set(layers) & sizes.keys()) - done
             if wanted and self._is_cached(kind, sizes):
                 self._find_or_make(kind, sizes, wanted)
                 for tensor in self._matrices if kind in _OF_FILE else self._kernels:
                     _free(tensor)
-            done.update(sizes if layers is None else layers)
+            self._done[kind, _core.cpu_level()] = done.union(sizes if layers is None else layers)
+
+    def _is_done(self, kind: _core.PackKind, layers: Collection[int] | None) -> bool:
+        done = self._done.get((kind, _core.cpu_level()))
+        return done is not None and (layers is None or done.issuperset(layers))
 
     def _sizes(self, kind: _core.PackKind) -> dict[int, int]:
         """Return the bytes of this kind by the layers' numbers."""
@@ -146,6 +152,7 @@ class TransformedWeights:
             return False
         if kind in _OF_FILE and self._state is None:
             return False
+        # Sums are small, but all weights are read to make them.
         read = self._sizes("input-major") if kind == "sums" else sizes
         return sum(read.values()) >= MIN_BYTES
 
@@ -198,7 +205,7 @@ class TransformedWeights:
     def _make(self, kind: _core.PackKind, sizes: Mapping[int, int]) -> _Sections | None:
         """Compute the transformed weights of all layers in memory.
 
-        Returns None if there is not enough memory, or another thread changes the kernels.
+        Returns None if there is not enough memory, or another thread changes the level.
         """
         sections = {}
         places = {layer: -(-size // 64) * 64 for layer, size in sizes.items()}
@@ -288,7 +295,8 @@ def _advise(tensor: NDArray[Any], advice: str) -> None:
     first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
     end = (start + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     if first < end:
-        memory.madvise(getattr(mmap, advice), first, end - first)
+        with suppress(OSError):  # for example of memory that is locked
+            memory.madvise(getattr(mmap, advice), first, end - first)
 
 
 def _address(array: NDArray[Any]) -> int:

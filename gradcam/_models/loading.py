@@ -172,14 +172,7 @@ def load_as(
         found_labels = find_labels(labels, content.metadata, checkpoint.classes)
         if found_labels is None and checkpoint.classes == 1000:
             found_labels = imagenet.labels()
-        assembled = assemble(layers, 3, check_convolution(conv), check_linear=False)
-        transformed = None
-        if copy is not None:
-            transformed = _transformed(assembled, source, copy.state)
-        if transformed is None or not transformed.linear_is_finite():
-            for layer in layers:
-                if layer.op == "linear":
-                    require_finite(layer)
+        assembled, transformed = _assemble(layers, conv, source, copy, content)
         network = Network.from_assembled(
             assembled, found_labels, checkpoint.preset, name or architecture.name
         )
@@ -319,6 +312,30 @@ def _copy(weights: object) -> Copy | None:
     from gradcam._models.converted import Copy  # it imports hashlib, which is slow
 
     return Copy(weights)
+
+
+def _assemble(
+    layers: Sequence[Layer],
+    conv: Convolution | None,
+    source: str,
+    copy: Copy | None,
+    content: Weights,
+) -> tuple[Assembled, TransformedWeights | None]:
+    """Assemble the layers; return them, and their transformed weights if they come from a file.
+
+    The weights of linear layers are checked unless the cache shows that they are finite.
+    """
+    assembled = assemble(layers, 3, check_convolution(conv), check_linear=False)
+    transformed = None
+    if copy is not None:
+        # The state of one file says nothing about the others that tensors are stored in.
+        several = content.graph is not None and content.graph.external
+        transformed = _transformed(assembled, source, None if several else copy.state)
+    if transformed is None or not transformed.linear_is_finite():
+        for layer in layers:
+            if layer.op == "linear":
+                require_finite(layer)
+    return assembled, transformed
 
 
 def _transformed(

@@ -1,7 +1,7 @@
 """Benchmarks: ``python -m gradcam.bench`` times gradcam and other programs in turn.
 
 All programs run the same VGG-16 on the same pictures. Its weights are random, with biases for
-which the share of units above zero after each ReLU is that of the published network on
+which the share of units above zero after each convolution is that of the published network on
 photographs; or its convolutions are the published ones (``--network vgg16-real``). Each program
 has its own process, which is idle while another one is timed. In each round every program runs
 once, in an order that rotates, so that slow periods of the machine affect all programs. Before
@@ -44,7 +44,8 @@ start       from the start of the process to a heat map on the disk, for one pic
 ==========  ======================================================================================
 
 ``--neighbour`` adds a task: convs while another process reads 200 MB again and again on a
-processor that gradcam does not use, compared with convs without it.
+processor that gradcam does not use, compared with convs without it. Systems that cannot bind a
+process to a processor, such as macOS, choose the processors themselves.
 
     python -m gradcam.bench
     python -m gradcam.bench --against torch --batch 8 --tasks forward,grad_cam --rounds 20

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import click
 
 import gradcam
 import gradcam.bench
-from gradcam import _core
+from gradcam import _cache, _core
 from gradcam._files import atomic_write
 from gradcam._profile import direct_gflop
 from gradcam._weights.tensors import WeightsError
@@ -217,8 +218,7 @@ def run(options: Options) -> None:
     versions: dict[str, str] = {}
     tables: list[Table] = []
     comparisons = [(batch, threads) for threads in options.threads for batch in options.batch]
-    with tempfile.TemporaryDirectory(prefix="gradcam-bench-") as folder:
-        weights = Path(folder) / "weights.safetensors"
+    with _weights_file() as weights:
         work = _write_weights(weights, options)
         if "stream" in options.tasks:
             write_pictures(weights.with_name(PICTURES), options.pictures)
@@ -247,6 +247,17 @@ def run(options: Options) -> None:
         }
         with atomic_write(options.json_file) as file:
             file.write(json.dumps(content, indent=1).encode())
+
+
+@contextmanager
+def _weights_file() -> Iterator[Path]:
+    """Yield a path in a temporary folder; then remove the folder, and what is cached of it."""
+    with tempfile.TemporaryDirectory(prefix="gradcam-bench-") as folder:
+        path = Path(folder).absolute() / "weights.safetensors"
+        try:
+            yield path
+        finally:
+            _cache.clear(str(path))
 
 
 def _print_entries(entries: dict[str, str] | dict[str, str | int]) -> None:

@@ -22,18 +22,8 @@ pytestmark = pytest.mark.peers
 @pytest.fixture(scope="module")
 def content(tmp_path_factory):
     file = tmp_path_factory.mktemp("bench") / "bench.json"
-    arguments = [
-        "--width",
-        "4",
-        "--batch",
-        "2",
-        "--threads",
-        "1",
-        "--rounds",
-        "2",
-        "--pictures",
-        "16",
-    ]
+    arguments = ["--width", "4", "--batch", "2", "--threads", "1", "--rounds", "2"]
+    arguments += ["--pictures", "16"]
     command(*arguments, "--json", str(file))
     return json.loads(file.read_text())
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import gradcam
 from gradcam import _core
+from gradcam._engine.layers import INPUT
 from gradcam._labels.classes import top_indices
 from gradcam.bench._engines import STREAM_BATCH, Batch, Run, Setup
 
@@ -42,14 +43,15 @@ class Engine:
 
     def _part(self, task: str, x: Batch) -> Run:
         """Return a run of the convolutions, forward or backward, or of the layers above them."""
-        core, size = self.network.core, x.shape[2:]
-        pool5 = self.network.index("pool5")
-        tape = core.forward(x, [], pool5)
+        network, size = self.network, (x.shape[2], x.shape[3])
+        pool5 = network.index("pool5")
+        tape = network.run_core(x, until="pool5")
         maps = tape.activation(pool5)
         seeds = np.random.default_rng(0).standard_normal((1, *maps.shape), np.float32)
+        network.prepare_backward("pool5", [INPUT])
 
         def convs() -> NDArray[np.float32]:
-            core.forward(x, [], pool5)
+            network.run_core(x, until="pool5")
             return np.empty(0, np.float32)
 
         def backward() -> NDArray[np.float32]:
@@ -57,7 +59,7 @@ class Engine:
             return gradient
 
         def fc() -> NDArray[np.float32]:
-            core.forward(maps, start=pool5, size=size)
+            network.run_core(maps, start="pool5", size=size)
             return np.empty(0, np.float32)
 
         return {"convs": convs, "backward": backward, "fc": fc}[task]
