@@ -59,7 +59,7 @@ FAULTS = [
     Fault(
         "Winograd: the kernels of the gradient are not rotated",
         "kernels/winograd_weights.c",
-        "from[k->turned ? TAPS - 1 - tap : tap]",
+        "from[k->rotated ? TAPS - 1 - tap : tap]",
         "from[tap]",
     ),
     Fault(
@@ -95,8 +95,8 @@ FAULTS = [
     Fault(
         "Winograd: rows of the previous convolution begin one row too low",
         "layers/winograd.c",
-        "(ptrdiff_t)(first * STEP + there) - 1",
-        "(ptrdiff_t)(first * STEP + there)",
+        "(ptrdiff_t)(first * STEP + ready) - 1",
+        "(ptrdiff_t)(first * STEP + ready)",
     ),
     Fault(
         "streamed gradient: a last column that no pooling window covers is not zeroed",
@@ -233,7 +233,7 @@ FAULTS = [
     Fault(
         "blocked maps: the border to the right is not zero",
         "layers/blocked.c",
-        "memset(row + right, 0, (floats - right) * sizeof *row);",
+        "memset(to + right, 0, (floats - right) * sizeof *to);",
         "",
     ),
     Fault(
@@ -351,14 +351,14 @@ FAULTS = [
     Fault(
         "backward: a ReLU that two layers read is fused with one of them",
         "network/schedule.c",
-        "layer->type == type && is_internal(s, number)",
-        "layer->type == type && !s->held[number]",
+        "is_internal(s, number) && layout_of(s, number) == GC_BLOCKED",
+        "!s->held[number] && layout_of(s, number) == GC_BLOCKED",
     ),
     Fault(
         "backward: a ReLU whose gradient is wanted is fused",
         "network/schedule.c",
-        "layer->type == type && is_internal(s, number)",
-        "layer->type == type && s->readers[number].count == 1",
+        "is_internal(s, number) && layout_of(s, number) == GC_BLOCKED",
+        "s->readers[number].count == 1 && layout_of(s, number) == GC_BLOCKED",
     ),
     Fault(
         "backward: the gradient of the last reader replaces those of the others",
