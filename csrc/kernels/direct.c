@@ -2,8 +2,8 @@
  *
  *     y[k][p] = b[k] + sum over the taps t = (c, ky, kx) of w[k][t] x[t][p]
  *
- * The vector runs over output channels k; one value of x serves two vectors of them. The sums of
- * GC_TILES outputs side by side stay in registers, as in winograd.c.
+ * The vector runs over output channels k; one value of x multiplies two vectors of weights.
+ * The sums of GC_TILES outputs side by side stay in registers, as in winograd.c.
  *
  * Backward, the gradient of each output is computed for each of its taps,
  *

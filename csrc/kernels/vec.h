@@ -42,8 +42,8 @@ typedef float gc_vec __attribute__((vector_size(GC_WIDTH * sizeof(float))));
 
 #define GC_INLINE static inline __attribute__((always_inline))
 
-/* Before a loop of a constant number of rounds, up to 16: unroll all of it. clang reads gcc's
- * pragma as so many rounds at a time, and keeps sums in memory where a loop is left. */
+/* Before a loop with a constant number of rounds, up to 16: unroll all of it. With gcc's pragma,
+ * clang may leave a loop, and then keeps sums in memory. */
 #if defined(__clang__)
 #define GC_UNROLL _Pragma("clang loop unroll(full)")
 #else

@@ -33,7 +33,7 @@ enum {
     BLOCK = 56,              /* otherwise, up to FEW_CHANNELS: V about fits the second cache */
     FEW_CHANNELS = 128,
     SMALL_BLOCK = 28,        /* and for more channels */
-    MIN_TILES = 14,          /* of a part that is cut, about, so that each weight serves several */
+    MIN_TILES = 14,          /* of a part that is cut, about; they share each weight that is read */
     STREAMED_TILES = 2,      /* rows of tiles of a part that is streamed */
     STRIP_ROWS = STREAMED_TILES * STEP + 2 /* rows of the map that these read */
 };

@@ -22,7 +22,7 @@ enum {
 typedef struct packing {
     const gc_kernels *kernels;
     const float *weight;
-    gc_winograd_kernels source; /* but for the outputs of the last block */
+    gc_winograd_kernels source; /* except the outputs of the last block */
     size_t in, out;             /* channels */
     size_t channels, lanes;     /* input channels, filled up to whole vectors; outputs of a block */
     size_t shares;              /* parts of a block */
