@@ -166,8 +166,7 @@ gc_status gc_network_shape(const gc_network *network, size_t layer, size_t heigh
  *   GC_PACK_FORWARD      of a 3x3 convolution of stride 1, four times as large as the weights
  *   GC_PACK_BACKWARD     the same for the gradient of its input
  *   GC_PACK_INPUT_MAJOR  of a linear layer, [in][out] in their storage, so that a pass need not
- *                        read those of inputs that are zero; and behind them a fingerprint of each
- *                        row
+ *                        read those of inputs that are zero; then a fingerprint of each row
  *   GC_PACK_SUMS         of a linear layer that reads maps, summed over the positions: what
  *                        gc_pooled_gradient needs
  * A network makes its own at their first use, except input-major ones, which it only uses if they
@@ -182,16 +181,16 @@ typedef enum gc_pack_kind {
 
 /* Bytes of a layer's transformed weights of one kind; 0 if it has none. */
 size_t gc_network_pack_bytes(const gc_network *network, size_t layer, gc_pack_kind kind);
-/* A number that is another one for other shapes, storages, and levels of another layout, and for
- * other weights: of a convolution's, all count; of a linear layer's only a sample, so that the rest
- * need not be read. */
+/* A number that differs for other shapes, storages, levels of another layout, and other weights. It
+ * depends on all weights of a convolution, but only on a sample of those of a linear layer, so that
+ * the others need not be read. */
 uint64_t gc_network_pack_key(const gc_network *network, size_t layer, gc_pack_kind kind);
-/* Make them in pack[bytes], aligned to 64 bytes. GC_BAD_ARGUMENT (they are not as many). */
+/* Make them in pack[bytes], aligned to 64 bytes. GC_BAD_ARGUMENT (`bytes` is not their size). */
 gc_status gc_network_pack(const gc_network *network, size_t layer, gc_pack_kind kind,
                           size_t bytes, void *pack, gc_error *error);
-/* Let the network use the caller's, aligned to 64 bytes, unless it has some. *taken: whether it
- * does, and they must outlive it unchanged. A sample is checked. GC_BAD_ARGUMENT (they are not this
- * layer's), GC_NO_MEMORY. */
+/* Let the network use the caller's, aligned to 64 bytes, unless it has its own. *taken: whether it
+ * uses them; then they must outlive the network and not change. A sample is checked.
+ * GC_BAD_ARGUMENT (they are not this layer's), GC_NO_MEMORY. */
 gc_status gc_network_lend_pack(const gc_network *network, size_t layer, gc_pack_kind kind,
                                size_t bytes, const void *pack, int *taken, gc_error *error);
 /* Whether a pass found a row of lent input-major weights whose fingerprint is wrong. Each row is

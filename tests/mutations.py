@@ -59,7 +59,7 @@ FAULTS = [
     Fault(
         "Winograd: the kernels of the gradient are not rotated",
         "kernels/winograd_weights.c",
-        "from[k->turned ? TAPS - 1 - tap : tap]",
+        "from[k->rotated ? TAPS - 1 - tap : tap]",
         "from[tap]",
     ),
     Fault(
@@ -95,8 +95,8 @@ FAULTS = [
     Fault(
         "Winograd: rows of the previous convolution begin one row too low",
         "layers/winograd.c",
-        "(ptrdiff_t)(first * STEP + there) - 1",
-        "(ptrdiff_t)(first * STEP + there)",
+        "(ptrdiff_t)(first * STEP + ready) - 1",
+        "(ptrdiff_t)(first * STEP + ready)",
     ),
     Fault(
         "streamed gradient: a last column that no pooling window covers is not zeroed",

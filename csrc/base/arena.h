@@ -1,9 +1,9 @@
 /* arena.h: the working memory of one pass, in one block.
  *
- * A pass runs twice through the same code. In the planning run nothing is computed: each piece that
- * is taken gets the lowest place that is free from when it is taken until it is given back. Then
- * the arena allocates memory for all pieces, or the pass ends before it computes anything. In the
- * real run the pieces are taken in the same order, and get the places that were planned. */
+ * A pass runs twice through the same code. In the planning run nothing is computed: each piece is
+ * planned at the lowest offset that is free when it is taken, and its memory is free again when it
+ * is given back. Then the arena allocates memory for all pieces, or the pass ends before it computes
+ * anything. In the real run the pieces are taken in the same order, at the planned offsets. */
 #ifndef GC_BASE_ARENA_H
 #define GC_BASE_ARENA_H
 
@@ -15,7 +15,7 @@ typedef struct gc_piece {
     int out;              /* planning run: whether it is taken and not yet given back */
 } gc_piece;
 
-enum { GC_ARENA_SIZES = 64 }; /* powers of two */
+enum { GC_ARENA_SIZES = 8 * sizeof(size_t) }; /* powers of two that a size can have */
 
 typedef struct gc_arena {
     int planning;

@@ -8,8 +8,8 @@
 
 #include "base/cgroup.h"
 
-/* The sum of the numbers behind those of the `count` names that begin a line; 0 if the file lacks
- * them all. */
+/* The sum of the numbers after `count` names, each at the beginning of a line. Returns how many of
+ * the names were found. */
 static int sum_of_lines(const char *path, int count, const char *const *names, uint64_t *sum)
 {
     char line[256], name[128];

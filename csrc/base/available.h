@@ -6,7 +6,7 @@
 
 /* Bytes that the machine has available without swapping and that the limits of control groups
  * leave, files that the system has cached counted as free; UINT64_MAX where that cannot be known.
- * `root` goes before the paths that are read: "" but in tests. */
+ * `root` is a prefix of all paths that are read: "", except in tests. */
 uint64_t gc_available_memory(const char *root);
 
 #endif

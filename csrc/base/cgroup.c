@@ -1,15 +1,15 @@
-/* cgroup.c: the walk through the control groups of this process, whichever limit is looked for. */
+/* cgroup.c: the minimum of any limit over the control groups of this process. */
 #include "base/cgroup.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PATH_ROOM = 4096 };
+enum { PATH_SIZE = 4096 };
 
 int gc_cgroup_numbers(const char *folder, const char *name, int64_t numbers[2])
 {
-    char path[3 * PATH_ROOM];
+    char path[3 * PATH_SIZE];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "r");
     if (file == NULL)
@@ -19,12 +19,12 @@ int gc_cgroup_numbers(const char *folder, const char *name, int64_t numbers[2])
     return count > 0 ? count : 0; /* "max": none */
 }
 
-/* The minimum of a group and those above it. In a container the path may be the host's, whose
- * files are not there; what is mounted at the top is then the container's own group. */
+/* The minimum of a group and those above it. In a container the path may be the host's, which
+ * does not exist; the group that is mounted at the top is then the container's own. */
 static uint64_t minimum_of_branch(const char *root, const char *mount, char *group,
-                                gc_cgroup_reader *read)
+                                  gc_cgroup_reader *read)
 {
-    char folder[2 * PATH_ROOM];
+    char folder[2 * PATH_SIZE];
     uint64_t minimum = GC_NO_LIMIT;
     for (;;) {
         snprintf(folder, sizeof folder, "%s%s%s", root, mount, group);
@@ -52,7 +52,7 @@ static int is_among(const char *name, const char *names)
 
 uint64_t gc_cgroup_minimum(const char *root, const char *controller, gc_cgroup_reader *read)
 {
-    char line[PATH_ROOM], path[PATH_ROOM], mount[64] = "/sys/fs/cgroup";
+    char line[PATH_SIZE], path[PATH_SIZE], mount[64] = "/sys/fs/cgroup";
     const size_t top = strlen(mount);
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
     FILE *file = fopen(path, "r");

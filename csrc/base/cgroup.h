@@ -10,7 +10,7 @@
 typedef uint64_t gc_cgroup_reader(const char *folder);
 
 /* The minimum that `read` finds for the process's groups and those above them, in version 2 and in
- * version 1's groups of `controller`. `root` goes before the paths that are read: "" but in
+ * version 1's groups of `controller`. `root` is a prefix of all paths that are read: "", except in
  * tests. */
 uint64_t gc_cgroup_minimum(const char *root, const char *controller, gc_cgroup_reader *read);
 

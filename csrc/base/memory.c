@@ -1,8 +1,8 @@
 /* memory.c: allocation, with a cache of large freed blocks.
  *
- * A pass allocates the same few large blocks as the one before it. The system's pages are
- * new and each is zeroed at its first touch, which for VGG-16 takes a large part of a forward pass.
- * So blocks of LARGE bytes and more are cached when they are freed, up to CACHE_BYTES in all.
+ * A pass allocates the same few large blocks as the one before it. The system zeroes each new page
+ * at its first use, which for VGG-16 takes a large part of a forward pass. So blocks of LARGE bytes
+ * and more are cached when they are freed, up to CACHE_BYTES in all.
  *
  * Linux overcommits memory and may kill a process that touches it. So before a block of ASK_FROM
  * bytes or more is taken from the system, the available memory is checked. */
@@ -30,10 +30,10 @@ static const size_t CACHE_BYTES = (size_t)512 << 20;
 static const size_t ASK_FROM = (size_t)32 << 20;
 static const size_t RESERVE = (size_t)32 << 20; /* for other processes and small blocks */
 
-/* Before every block, an alignment long, so that the block is aligned as well. */
+/* Before every block; as long as the alignment, so that the block is aligned too. */
 typedef union header {
-    size_t bytes; /* of the block behind it */
-    char room[GC_ALIGNMENT];
+    size_t bytes; /* of the block */
+    char padding[GC_ALIGNMENT];
 } header;
 
 static _Thread_local long successes_left = -1;

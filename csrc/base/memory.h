@@ -19,7 +19,7 @@ void gc_free(void *block); /* NULL is fine */
 /* Free the cache of freed blocks, at most 512 MB. */
 void gc_release_memory(void);
 
-/* Of a mapped file: ask the disk for these bytes, which are to be read soon. */
+/* These bytes of a mapped file will be read soon: ask the disk for them. */
 void gc_will_need(const void *start, size_t bytes);
 
 /* Bytes that this process can still take, less a small reserve; UINT64_MAX if unknown. */

@@ -15,8 +15,8 @@ void gc_spread_thread(void);
 /* How many were noted, within the limits of the control groups; at least 1. */
 int gc_processors(void);
 
-/* The minimum limit of the process's control groups, rounded up to whole processors; INT_MAX where
- * there is none. `root` goes before the paths that are read: "" but in tests. */
+/* The minimum limit of the process's control groups, rounded up to whole processors; INT_MAX:
+ * none. `root` is a prefix of all paths that are read: "", except in tests. */
 int gc_cgroup_limit(const char *root);
 
 #endif

@@ -22,7 +22,7 @@ static struct {
     pthread_mutex_t busy;    /* held by the caller whose work is running */
     pthread_mutex_t mutex;   /* guards what follows */
     pthread_cond_t wake, done;
-    size_t started;          /* workers there are, numbered 1 .. started */
+    size_t started;          /* workers that exist, numbered 1 .. started */
     size_t invited;          /* workers 1 .. invited may take part in this work */
     size_t running;          /* of these, the ones that have begun and are not yet done */
     int open;                /* whether more may begin */
@@ -54,7 +54,7 @@ static void make_locks(void)
 }
 
 /* In the child of a fork. */
-static void start_anew(void)
+static void reset_in_child(void)
 {
     make_locks();
     pool.started = pool.running = 0;
@@ -83,7 +83,7 @@ static void after_fork(void)
 static void prepare_for_fork_once(void)
 {
     make_locks();
-    pthread_atfork(before_fork, after_fork, start_anew);
+    pthread_atfork(before_fork, after_fork, reset_in_child);
 }
 
 static void prepare_for_fork(void)
@@ -213,7 +213,7 @@ static void start_workers(size_t wanted)
 {
     if (pool.started >= wanted)
         return;
-    gc_note_processors(); /* anew in the child of a fork */
+    gc_note_processors(); /* in the child of a fork they were forgotten */
     sigset_t all, before;
     sigfillset(&all);
     sigdelset(&all, SIGSEGV);

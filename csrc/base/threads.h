@@ -1,15 +1,15 @@
 /* threads.h: a pool of threads that share out the parts of one piece of work.
  *
- * Each part writes what no other does. Parts are cut by sizes alone, or else where a value has the
- * same sums, in the same order, in a part of any size: results are the same bits whatever the
- * number of threads. */
+ * Each part writes memory that no other part writes. How work is divided depends on sizes alone, or
+ * the order of additions of every value is the same in parts of any size: results are the same bits
+ * for every number of threads. */
 #ifndef GC_BASE_THREADS_H
 #define GC_BASE_THREADS_H
 
 #include <stddef.h>
 
-/* Part `part` of some work, run by thread `worker`: the number, below the `workers` that were
- * allowed, by which it finds scratch memory of its own. */
+/* Part `part` of some work, run by thread number `worker`, which is less than the `workers` of
+ * gc_parallel: a part may use the scratch memory of that number. */
 typedef void (*gc_part)(void *work, size_t part, size_t worker);
 
 /* Run parts 0 .. parts - 1 on at most `workers` threads and return when all are done, or, if the

@@ -26,8 +26,8 @@ static axis make_axis(const gc_window *w, int direction, size_t tap, size_t size
               .shift = (ptrdiff_t)(tap * w->dilation[direction])
                        - (ptrdiff_t)w->padding[direction]};
     const ptrdiff_t first = a.shift >= 0 ? 0 : (-a.shift + a.stride - 1) / a.stride;
-    const ptrdiff_t room = (ptrdiff_t)size - a.shift; /* o * stride < room */
-    const ptrdiff_t last = room <= 0 ? 0 : (room + a.stride - 1) / a.stride;
+    const ptrdiff_t limit = (ptrdiff_t)size - a.shift; /* o * stride < limit */
+    const ptrdiff_t last = limit <= 0 ? 0 : (limit + a.stride - 1) / a.stride;
     a.end = (size_t)last < out_size ? (size_t)last : out_size;
     a.begin = (size_t)first < a.end ? (size_t)first : a.end;
     return a;
@@ -38,13 +38,13 @@ static size_t clamp(size_t value, size_t low, size_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* A piece of one output row: outputs [begin, end) of row `row`, the first of which is entry
- * number `entry` of the block. Start from all zero. */
+/* A piece of one output row: outputs [begin, end) of row `row`; output `begin` is entry number
+ * `entry` of the block. All zero before the first piece. */
 typedef struct segment {
     size_t row, begin, end, entry;
 } segment;
 
-/* Step to the next piece of the positions first .. first + count; 0 when there is none. */
+/* Step to the next piece of the positions first .. first + count; 0: there is none. */
 static int next_segment(const gc_window *w, size_t first, size_t count, segment *s)
 {
     s->entry += s->end - s->begin;

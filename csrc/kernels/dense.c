@@ -5,8 +5,8 @@
  *
  * A single vector uses each weight once, so the speed is that of memory: weights are read as
  * streams of four rows, each weight once for up to VECTORS vectors, whose sums fill the registers.
- * Rows for which dy is zero (half of the units behind a ReLU) are not read, so weights must be
- * finite. Weights of 16 bits are widened in registers; all sums are of floats.
+ * Rows for which dy is zero (half of them, before a ReLU) are not read, so weights must be finite.
+ * Weights of 16 bits are widened in registers; all sums are of floats.
  *
  * The order in which a vector's products are summed depends on the layer's sizes alone, not on how
  * many vectors there are: forward in lanes over a block of columns, then the lanes, then the
@@ -23,13 +23,13 @@ enum {
     ROWS = 4,
     VECTORS = GC_REGISTERS >= 32 ? 6 : 3,
     COLUMNS = 2048,     /* whose products are summed before those of the next */
-    AHEAD = 1024,       /* weights that are fetched before their turn */
+    AHEAD = 1024,       /* weights from a load to its prefetch */
     STRIDE = 1024 + 16, /* columns of a tile; not a power of two */
-    MAX_ROWS = 1024,   /* of a tile */
+    MAX_ROWS = 1024,    /* of a tile */
     FEW_ROWS = 32       /* that stay in the cache while several tiles use them */
 };
 
-/* Of so many vectors, how many to take at once: even shares. */
+/* How many of `count` vectors to take at a time: about the same number each time. */
 static size_t group_size(size_t count)
 {
     const size_t groups = (count + VECTORS - 1) / VECTORS;
@@ -184,14 +184,14 @@ void GC_KERNEL(dense_forward)(const gc_dense *dense, size_t first, size_t rows, 
 
 /* ---- Backward --------------------------------------------------------------------------- */
 
-/* Some columns of dx of some vectors, which lie close together here: their places in dx, often a
- * power of two apart, would meet in the same few lines of the cache. */
+/* Some columns of dx of some vectors, side by side: in dx they are often a power of two apart, in
+ * the same few lines of the cache. */
 typedef struct tile {
     size_t vectors, columns, dy_stride;
     const float *dy;
     const void *w; /* [out][in], from the first column on */
-    size_t count;  /* rows of which some vector's factor is not zero */
-    size_t rows[MAX_ROWS + 2 * ROWS]; /* their numbers, and some that stand in at the end */
+    size_t count;  /* rows that have a factor other than zero for some vector */
+    size_t rows[MAX_ROWS + 2 * ROWS]; /* their numbers, and the last one repeated */
     _Alignas(64) float dx[VECTORS * STRIDE]; /* [vectors][STRIDE] */
 } tile;
 
@@ -203,8 +203,8 @@ static int is_zero(const tile *t, size_t row)
     return 1;
 }
 
-/* Those of the rows r .. end that are not zero. The last of them stands in for what is missing to
- * four, and for the four that would come next. */
+/* Those of the rows r .. end that are not zero. The last one is repeated to complete its four rows,
+ * and as the next four. */
 static void list_rows(tile *t, size_t r, size_t end)
 {
     t->count = 0;
@@ -215,7 +215,7 @@ static void list_rows(tile *t, size_t r, size_t end)
         t->rows[i] = t->rows[t->count - 1];
 }
 
-/* Of vector n and the i-th row listed; 0 where that stands in. */
+/* Of vector n and the i-th row listed; 0 for repeated rows. */
 static float factor_of(const tile *t, size_t n, size_t i)
 {
     return i < t->count ? t->dy[n * t->dy_stride + t->rows[i]] : 0.0f;
@@ -231,9 +231,9 @@ static void add_last_columns(tile *t, gc_storage storage, size_t in, size_t i, s
                     factor_of(t, n, r) * load_weight(storage, t->w, t->rows[r] * in + c);
 }
 
-/* The four rows listed from the i-th on, while the next ones are on their way from memory.
- * `storage` and `vectors` are constants where it is inlined; what the loop reads is copied out of
- * the tile: for all the compiler knows, dx might cover it. */
+/* The four rows listed from the i-th on, while the next ones are prefetched. `storage` and
+ * `vectors` are constants where it is inlined. All that the loop reads is copied from the tile,
+ * because the compiler cannot know that stores to dx do not change it. */
 GC_INLINE void add_rows(tile *t, gc_storage storage, size_t in, size_t i, size_t vectors)
 {
     const void *rows[ROWS], *later[ROWS];
@@ -282,7 +282,7 @@ GC_INLINE void add_four(tile *t, gc_storage storage, size_t in, size_t i)
     }
 }
 
-/* dx, `dx_stride` apart, += the rows r .. end; = those, where r is 0. */
+/* dx, `dx_stride` apart, += the rows r .. end; if r is 0, = those rows. */
 GC_INLINE void add_tile(const gc_dense *d, gc_storage storage, tile *t, size_t r, size_t end,
                         size_t dx_stride, float *dx)
 {
@@ -298,7 +298,7 @@ GC_INLINE void add_tile(const gc_dense *d, gc_storage storage, tile *t, size_t r
         memcpy(dx + n * dx_stride, t->dx + n * STRIDE, t->columns * sizeof *dx);
 }
 
-/* The tile's columns of all vectors: several groups take turns at rows that stay in the cache. */
+/* The tile's columns of all vectors: rows stay in the cache while several groups use them. */
 GC_INLINE void add_groups(const gc_dense *d, gc_storage storage, tile *t, size_t first,
                           const void *w, const float *dy, float *dx)
 {

@@ -2,14 +2,14 @@
  *
  *     y[k][p] = b[k] + sum over the taps t = (c, ky, kx) of w[k][t] x[t][p]
  *
- * The vector runs over output channels k; one value of x serves two vectors of them. The sums of
- * GC_TILES outputs side by side stay in registers, as in winograd.c.
+ * The vector runs over output channels k; one value of x multiplies two vectors of weights.
+ * The sums of GC_TILES outputs side by side stay in registers, as in winograd.c.
  *
- * Backward each output's gradient is spread over its taps,
+ * Backward, the gradient of each output is computed for each of its taps,
  *
  *     taps[p][t] = sum over k of w[k][t] dy[k][p]
  *
- * the vector running over taps; layers/direct.c adds them up where they meet in a pixel. */
+ * the vector running over taps; layers/direct.c adds up those of each pixel. */
 #include "kernels/blocked.h"
 #include "kernels/level.h"
 #include "kernels/product.h"
@@ -45,7 +45,7 @@ GC_INLINE void store(size_t count, gc_vec sum[GC_TILES][2], size_t half, float *
                       : sum[p][half]);
 }
 
-/* One row of outputs, as direct_forward gets it. */
+/* One row of outputs: the arguments of direct_forward. */
 typedef struct row {
     const gc_direct *direct;
     const float *rows, *w, *bias;
@@ -68,7 +68,7 @@ GC_INLINE void outputs(size_t count, size_t stride, const row *r, size_t p)
         store(count, sum, 1, y + r->second, r->relu, bits == NULL ? NULL : bits + r->second_bits);
 }
 
-/* The last group overlaps the one before it, unless there are fewer outputs than a group has. */
+/* The last group overlaps the one before it, unless the outputs are fewer than a group. */
 GC_INLINE void all_outputs(size_t count, size_t stride, const row *r)
 {
     size_t p = 0;

@@ -119,7 +119,7 @@ typedef struct gc_direct {
 typedef struct gc_dense {
     gc_storage storage;
     size_t in, out, sets, batch;
-    size_t stride; /* backward: vectors from a set to the next, of which `batch` take part */
+    size_t stride; /* backward: vectors from a set to the next; the first `batch` take part */
 } gc_dense;
 
 /* The number of values of the kernel `peak`: a multiple of what each level holds in registers. */
@@ -129,7 +129,7 @@ enum { GC_PEAK_VALUES = 768 };
 typedef struct gc_winograd_kernels {
     size_t outputs;                   /* of the block: up to two vectors */
     size_t output_step, channel_step; /* floats from a kernel to the next output's, channel's */
-    int turned;                       /* whether each is rotated by half a turn, for the gradient */
+    int rotated;                      /* whether each is rotated by half a turn, for the gradient */
 } gc_winograd_kernels;
 
 typedef struct gc_kernels {

@@ -11,7 +11,7 @@
 #include "kernels/vec.h"
 
 /* What to prefetch during a product: into the second cache `lines` cache lines for each block of
- * channels, from `next` on; into the first one x of so many blocks later. Zeros: nothing. */
+ * channels, from `next` on; into the first cache x of `blocks` blocks later. Zeros: nothing. */
 typedef struct gc_ahead {
     const float *next;
     size_t lines, blocks;

@@ -42,8 +42,8 @@ typedef float gc_vec __attribute__((vector_size(GC_WIDTH * sizeof(float))));
 
 #define GC_INLINE static inline __attribute__((always_inline))
 
-/* Before a loop of a constant number of rounds, up to 16: unroll all of it. clang reads gcc's
- * pragma as so many rounds at a time, and keeps sums in memory where a loop is left. */
+/* Before a loop with a constant number of rounds, up to 16: unroll all of it. With gcc's pragma,
+ * clang may leave a loop, and then keeps sums in memory. */
 #if defined(__clang__)
 #define GC_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -111,11 +111,11 @@ GC_INLINE gc_vec gc_widen_float16(const uint16_t *x)
     return (gc_vec)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(x)));
 #else
     /* The exponent is moved to float's bias. A subnormal is the difference of two normal floats,
-     * which have the least exponent in common. */
+     * both with the minimum exponent. */
     const gc_uvec bits = gc_load_halves(x);
     const gc_uvec size = (bits & 0x7fffu) << 13, sign = (bits & 0x8000u) << 16;
-    const gc_vec least = (gc_vec)((gc_uvec){0} + (113u << 23)); /* 2^-14 */
-    const gc_uvec small = (gc_uvec)((gc_vec)(size + (113u << 23)) - least);
+    const gc_vec minimum = (gc_vec)((gc_uvec){0} + (113u << 23)); /* 2^-14 */
+    const gc_uvec small = (gc_uvec)((gc_vec)(size + (113u << 23)) - minimum);
     const gc_uvec is_small = (gc_uvec)(size < (1u << 23));
     return (gc_vec)((is_small & small) | (~is_small & (size + (112u << 23))) | sign);
 #endif

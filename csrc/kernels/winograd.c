@@ -80,8 +80,8 @@ static void input_tile(const float *in, size_t row, float *v, size_t plane)
     }
 }
 
-/* The map rows of the next block of channels, towards the first cache. The first columns are in
- * lines that the tile on the left shares. */
+/* Into the first cache: the map rows of the next block of channels. The first columns are in lines
+ * that the tile on the left shares. */
 GC_INLINE void prefetch_tile(const float *in, size_t row)
 {
     GC_UNROLL

@@ -1,9 +1,9 @@
 /* winograd_output.c: from M back to maps, y = A^T M A (see winograd.c), and what follows it.
  *
- * A tile's sixteen outputs are in registers, or close by, only here. So what comes next in the
- * network runs here too, before they are stored: forward the bias, the ReLU and the 2x2 max
- * pooling, whose input is then never stored; backward the ReLU's rule, and before it the way back
- * through the pooling. Tiles begin at even rows and columns: windows never straddle them. */
+ * The sixteen outputs of a tile are in registers, or in the first cache. So the layers that follow
+ * run here too, before the outputs are stored: forward the bias, the ReLU and the 2x2 max pooling,
+ * whose input is then never stored; backward the gradient of the pooling and the ReLU's rule. Tiles
+ * begin at even rows and columns, so each window is inside one tile. */
 #include "kernels/blocked.h"
 #include "kernels/level.h"
 #include "kernels/product.h"
@@ -17,8 +17,8 @@ static const float A3 = (float)(GC_WINOGRAD_A / 2), B3 = (float)(GC_WINOGRAD_B *
 
 typedef enum action { STORE, RELU, RELU_POOL, MASK, UNPOOL } action;
 
-/* A tile that is being finished: where it lies in the maps of the convolution, and how much of it
- * is inside. */
+/* A tile that is being finished: its position in the maps of the convolution, and the size of the
+ * part of it that is inside them. */
 typedef struct tile {
     size_t image, block, y, x, height, width;
 } tile;
@@ -34,8 +34,8 @@ GC_INLINE void transform(const gc_vec *m, size_t step, gc_vec *o)
     o[3] = A3 * difference_a + B3 * difference_b + m[5 * step];
 }
 
-/* In one copy for all that may follow: a compiler may fuse A a + B b with either product first, and
- * each copy another way, but the bits must not depend on what follows. */
+/* Not inlined: a compiler may fuse A a + B b with either product first, and differently in each
+ * copy, but the bits must not depend on what follows. */
 static __attribute__((noinline)) void transform_tile(const float *m, gc_vec y[STEP][STEP])
 {
     gc_vec half[SIDE][STEP];
@@ -127,7 +127,7 @@ GC_INLINE void mask(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
                          gc_relu_back(y[i][j], f->rule, bits + (i * o->width + j) * GC_BIT_BYTES));
 }
 
-/* One value to its place among four, and through the ReLU there. */
+/* One value: the gradients of the four values of its window, through the ReLU. */
 GC_INLINE void unpool_one(const gc_finish *f, gc_vec value, const uint8_t *positions,
                           const uint8_t *bits, float *out)
 {
@@ -189,7 +189,7 @@ GC_INLINE void finish_tile(action act, const gc_winograd *w, const gc_finish *f,
     }
 }
 
-/* The lines that the tile will be stored to, towards the first cache. */
+/* Into the first cache: the lines that the tile will be stored to. */
 GC_INLINE void prefetch_output(action act, const gc_finish *f, tile t)
 {
     const size_t side = act == UNPOOL ? 2 * STEP : act == RELU_POOL ? STEP / 2 : STEP;

@@ -6,9 +6,9 @@
  * double, product by product, and rounded once, so every level computes the same bits.
  *
  * A few channels at a time are transposed into a buffer in the first-level cache, in which the
- * kernels of one input channel are side by side, and transformed into another buffer. From there
+ * kernels of one input channel are side by side, and transformed into another buffer. From it,
  * whole cache lines are written to each of the 36 planes, past the caches: the planes are a power
- * of two apart, so their lines would evict each other half written. */
+ * of two apart, so their lines would evict each other before they are complete. */
 #include "kernels/level.h"
 #include "kernels/vec.h"
 #include "kernels/winograd.h"
@@ -86,7 +86,8 @@ GC_INLINE void transform(const double g[SIDE][3], const float *taps, size_t plan
         }
 }
 
-/* buffer[c][tap][lane] from the kernels of `channels` channels; lanes without one stay. */
+/* buffer[c][tap][lane] from the kernels of `channels` channels; lanes without an output are not
+ * written. */
 static void gather(const gc_winograd_kernels *k, size_t channels, const float *weight,
                    float *buffer)
 {
@@ -95,7 +96,7 @@ static void gather(const gc_winograd_kernels *k, size_t channels, const float *w
             const float *from = weight + lane * k->output_step + c * k->channel_step;
             float *to = buffer + c * TAPS * LANES + lane;
             for (size_t tap = 0; tap < TAPS; tap++)
-                to[tap * LANES] = from[k->turned ? TAPS - 1 - tap : tap];
+                to[tap * LANES] = from[k->rotated ? TAPS - 1 - tap : tap];
         }
 }
 

@@ -103,7 +103,7 @@ void gc_zero_borders(gc_engine engine, size_t count, const gc_blocked *shape, si
     gc_parallel(engine.workers, gc_divide_up(w.planes * shape->rows, w.share), zero_part, &w);
 }
 
-/* Where the planes of a block begin in plain maps, and how many there are. */
+/* Floats to the planes of a block in plain maps; *channels: their number. */
 static size_t plain_offset(const blocked_maps *w, size_t part, size_t *channels)
 {
     const size_t width = w->engine.kernels->width;

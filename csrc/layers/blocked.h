@@ -18,13 +18,8 @@ size_t gc_record_mask_bytes(gc_shape shape, gc_engine engine);
 void gc_copy_maps(gc_engine engine, size_t count, gc_shape shape, gc_layout from,
                   const float *source, gc_layout to, float *target);
 
-/* Write zeros into row y of a block, its border included, except where it is inside the first
- * `height` rows and `width` columns of the map. y is -1 for the border above. */
-void gc_zero_row(gc_engine engine, const gc_blocked *shape, ptrdiff_t y, size_t height,
-                 size_t width, float *row);
-
 /* Write zeros into a row of a block, except where it is inside the first `height` rows and `width`
- * columns of the map. Row 0 is the border above; rows may also be below the block. */
+ * columns of the map. Row 0 is the border above; all rows after the map count as border. */
 void gc_zero_outside(const gc_blocked *shape, size_t lanes, size_t row, size_t height, size_t width,
                      float *to);
 

@@ -25,7 +25,7 @@
 #include "layers/winograd_pack.h"
 
 /* Positions of a block: as many as fill the columns' share of the cache, within limits, so that the
- * product is large enough for BLAS to be fast and there are several blocks to share out. Multiples
+ * product is large enough for BLAS to be fast and several blocks can be shared out. Multiples
  * of 8, so that blocks begin at whole bytes of the ReLU's bits. */
 enum {
     FORWARD_FLOATS = 1 << 20,
@@ -161,7 +161,7 @@ static int conv_prepare(const gc_layer *layer, gc_engine engine, int backward)
            || gc_pack_prepare(layer, pack_id(engine, backward), engine) != NULL;
 }
 
-/* Those of a direction that was prepared. */
+/* The transformed weights of a direction that was prepared. */
 static const float *transformed(const gc_layer *layer, gc_engine engine, int backward)
 {
     return gc_pack_find(layer, pack_id(engine, backward))->data;

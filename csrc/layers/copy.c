@@ -8,8 +8,8 @@ enum { PART = 1 << 18 }; /* floats of a part: 1 MB */
 
 typedef struct copying {
     const gc_kernels *kernels;
-    size_t count, input_count;   /* without an input, zeros are written, */
-    int accumulates;             /* unless the inputs are added to what is there */
+    size_t count, input_count;   /* without an input, zeros are written */
+    int accumulates;             /* whether the inputs are added to the values of `to` */
     const float *const *inputs;
     float *to;
 } copying;

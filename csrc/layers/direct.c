@@ -209,7 +209,7 @@ size_t gc_direct_source_bytes(const gc_conv *conv, gc_shape in, gc_shape out, gc
 }
 
 gc_direct_source *gc_direct_stream(const gc_streamed *streamed, gc_shape out, const float *x,
-                                 gc_engine engine, void *memory)
+                                   gc_engine engine, void *memory)
 {
     gc_direct_source *source = memory;
     source->run =

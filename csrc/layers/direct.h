@@ -26,11 +26,11 @@ size_t gc_direct_source_bytes(const gc_conv *conv, gc_shape in, gc_shape out, gc
 
 /* Made in `memory` of that many bytes, and valid as long as this. */
 gc_direct_source *gc_direct_stream(const gc_streamed *streamed, gc_shape out, const float *x,
-                                 gc_engine engine, void *memory);
+                                   gc_engine engine, void *memory);
 
 /* Compute rows first .. first + count of one image's output into rows 0 .. count of `to`, whose
- * blocks have `rows` rows; columns as in gc_blocked, borders included; zeros outside the map. The
- * ReLU's bits of rows bits_from .. bits_to are recorded. */
+ * blocks have `rows` rows. Rows have the columns of gc_blocked, with the border; values outside the
+ * map are zero. `first` may be -1. The ReLU's bits of rows bits_from .. bits_to are recorded. */
 void gc_direct_rows(const gc_direct_source *source, size_t worker, size_t image, ptrdiff_t first,
                     size_t count, size_t bits_from, size_t bits_to, size_t rows, float *to);
 

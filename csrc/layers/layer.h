@@ -3,7 +3,7 @@
  * A layer is a function of shapes, a forward function and the gradient with respect to its inputs.
  * It also says how much memory it needs: for its record, which its forward function writes and its
  * backward function reads, and for its scratch memory. Shapes are checked when they are inferred;
- * when forward and backward run, all memory is there and nothing can fail.
+ * when forward and backward run, all memory is allocated and nothing can fail.
  *
  * A map is plain, [n][c][h][w], or blocked, [n] times the gc_blocked of kernels.h. A layer says
  * in which of the two layouts it reads its inputs and writes its output; its record is in the
@@ -53,7 +53,7 @@ typedef struct gc_pack_id {
  * few rows at a time, so that the map, or the gradient, between them is never stored. Forward it is
  * the convolution before that ReLU, backward the 2x2 max pooling after it. */
 typedef struct gc_streamed {
-    const gc_layer *layer;     /* NULL: there is none */
+    const gc_layer *layer;     /* NULL: none */
     gc_shape from;             /* of the maps that the step then reads: forward its input,
                                 * backward the gradient of its output */
     uint8_t *bits, *positions; /* the records of the ReLU and, backward, of the pooling; forward
@@ -62,7 +62,7 @@ typedef struct gc_streamed {
 
 /* The neighbours that run in a step. */
 typedef struct gc_fused {
-    int relu, pool;               /* whether they are there; no pool without ReLU */
+    int relu, pool;               /* whether the step runs them; no pool without ReLU */
     uint8_t *bits, *positions;    /* their records; forward NULL: not recorded */
     gc_shape shape;               /* forward of the output of the last one; backward of the ReLU's
                                    * input */
@@ -136,8 +136,8 @@ typedef struct gc_layer_type {
     /* Make what a direction needs besides scratch memory, at its first use; 0: no memory, or the
      * call is to end early. Several threads may call it at once. NULL: nothing. */
     int (*prepare)(const gc_layer *layer, gc_engine engine, int backward);
-    /* Transformed weights; all three NULL: there are none of any kind. Their size, 0: none of this
-     * kind; make them, aligned to 64 bytes; and whether a sample looks like those of this layer. */
+    /* Transformed weights; all three NULL: none of any kind. Their size, 0: none of this kind; make
+     * them, aligned to 64 bytes; and whether a sample of them equals those of this layer. */
     size_t (*pack_bytes)(const gc_layer *layer, gc_pack_id id, gc_engine engine);
     void (*make_pack)(const gc_layer *layer, gc_pack_id id, gc_engine engine, void *pack);
     int (*pack_fits)(const gc_layer *layer, gc_pack_id id, gc_engine engine, const void *pack);
@@ -184,7 +184,7 @@ static inline size_t gc_least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* At most `maximum` at a time, and about as many each time. */
+/* How many at a time: `maximum` or fewer, about the same number each time. */
 static inline size_t gc_even_share(size_t all, size_t maximum)
 {
     return gc_divide_up(all, gc_divide_up(all, maximum));

@@ -12,20 +12,20 @@ typedef struct gc_pack {
     gc_pack_id id;
     void *owned; /* or NULL: lent */
     const void *data;
-    atomic_uchar *verified; /* [rows] of an input-major one: whose fingerprint was right; or NULL */
-    atomic_int damaged;     /* one was wrong: not to be used any more */
+    atomic_uchar *verified; /* [rows] of an input-major one: fingerprint was correct; or NULL */
+    atomic_int damaged;     /* one was wrong: the pack is no longer used */
 } gc_pack;
 
 gc_packs *gc_packs_new(void); /* NULL: no memory */
 void gc_packs_free(gc_packs *packs);
 
-/* NULL: it is not there. */
+/* NULL: there is none of this kind. */
 gc_pack *gc_pack_find(const gc_layer *layer, gc_pack_id id);
 /* Find it, or make it. NULL: no memory, or the call is to end early. Several threads may call it
  * at once. */
 gc_pack *gc_pack_prepare(const gc_layer *layer, gc_pack_id id, gc_engine engine);
-/* Use the caller's, which must outlive the layer then, if there is none yet; *taken: whether it is
- * used. 0: no memory, or the call is to end early. */
+/* Use the caller's pack unless the layer has one of this kind; *taken: whether it is used, and must
+ * outlive the layer. 0: no memory, or the call is to end early. */
 int gc_pack_lend(const gc_layer *layer, gc_pack_id id, const void *data, int *taken);
 
 #endif

@@ -104,7 +104,7 @@ static size_t spans_bytes(const gc_layer_query *query)
     return (query->out.height + query->out.width) * sizeof(gc_span);
 }
 
-/* 2x2 windows of stride 2, none of which extends beyond the end. */
+/* Whether windows are 2x2 of stride 2, and none extends beyond the end. */
 static int is_2x2(const gc_pool *p, const gc_shape *in)
 {
     for (int d = 0; d < 2; d++)
@@ -276,7 +276,7 @@ static void some_average_backward(void *argument, size_t part, size_t worker)
 
 static void share_out(gc_engine engine, gc_part some, planes p)
 {
-    gc_parallel(engine.workers, (p.count + PLANES - 1) / PLANES, some, &p);
+    gc_parallel(engine.workers, gc_divide_up(p.count, PLANES), some, &p);
 }
 
 /* ---- Max pooling of blocked maps: a part is one plane of a block ---------------------------- */

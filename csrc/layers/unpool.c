@@ -1,5 +1,5 @@
 /* unpool.c: rows of an unpooled gradient, by the kernels of blocked maps. A window of the pooling
- * gives two rows; if only one of them is asked for, the other one is computed into a spare row. */
+ * gives two rows; if only one of them is needed, the other one is computed into a spare row. */
 #include "layers/unpool.h"
 
 #include <string.h>
@@ -11,8 +11,8 @@ size_t gc_unpool_spare_floats(gc_shape shape, gc_engine engine)
     return engine.workers * gc_blocked_of(shape, engine).columns * engine.kernels->width;
 }
 
-/* Where row y of a block goes, its border included: to `to`, if it is one of rows first ..
- * first + count, or to the spare row. */
+/* The memory for row y of a block, with its border: in `to`, if it is one of rows first ..
+ * first + count, else the spare row. */
 static float *row_for(const gc_unpooling *u, size_t worker, ptrdiff_t first, size_t count, size_t y,
                       float *to)
 {

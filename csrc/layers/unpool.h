@@ -19,8 +19,8 @@ typedef struct gc_unpooling {
 size_t gc_unpool_spare_floats(gc_shape shape, gc_engine engine);
 
 /* Compute rows first .. first + count of gradient `number` into rows 0 .. count of `to`, whose
- * blocks have `rows` rows; columns as in gc_blocked, borders included; zeros outside the map and
- * where no window of the pooling is. */
+ * blocks have `rows` rows. Rows have the columns of gc_blocked, with the border. Values outside the
+ * map, or in no window of the pooling, are zero. `first` may be -1. */
 void gc_unpool_rows(const gc_unpooling *unpooling, size_t worker, size_t number, ptrdiff_t first,
                     size_t count, size_t rows, float *to);
 

@@ -3,9 +3,9 @@
  * The tiles of all images are numbered and processed in blocks. If the weights are small enough to
  * be read once for each block, one thread transforms, multiplies and transforms back a whole block,
  * with the layers that are fused. If they are large, all threads transform the input of a larger
- * block and then share out the output channels, so that each weight is read once. If there are too
- * few parts for all threads, the parts are cut: a tile has the same sums, in the same order, in a
- * part of any size.
+ * block and then share out the output channels, so that each weight is read once. If the parts are
+ * too few for all threads, they are cut: a tile has the same sums, in the same order, in a part of
+ * any size.
  *
  * Some maps are large and faster to compute than to read from memory: forward those of a
  * convolution of a picture's few channels, backward the unpooled gradients. These are streamed:
@@ -33,7 +33,7 @@ enum {
     BLOCK = 56,              /* otherwise, up to FEW_CHANNELS: V about fits the second cache */
     FEW_CHANNELS = 128,
     SMALL_BLOCK = 28,        /* and for more channels */
-    MIN_TILES = 14,          /* of a part that is cut, about, so that each weight serves several */
+    MIN_TILES = 14,          /* of a part that is cut, about; they share each weight that is read */
     STREAMED_TILES = 2,      /* rows of tiles of a part that is streamed */
     STRIP_ROWS = STREAMED_TILES * STEP + 2 /* rows of the map that these read */
 };
@@ -67,8 +67,8 @@ static size_t plane_stride(size_t floats)
     return (gc_divide_up(floats, line) | 1) * line;
 }
 
-/* Into how many parts each of `pieces` is cut, at most `max_cuts`: so few that the workers wait for
- * about an eighth of the time or less, or as little as possible. */
+/* The number of parts into which each of `pieces` is cut, 1 to `max_cuts`: the smallest with which
+ * the workers wait for an eighth of the time or less, or else the one with the shortest wait. */
 static size_t cuts_for(size_t pieces, size_t max_cuts, size_t workers)
 {
     size_t best = 1, best_parts = 0, best_places = 1;
@@ -106,15 +106,15 @@ static winograd_plan make_plan(const gc_conv *conv, int backward, gc_shape in, s
                       p.block / MIN_TILES, engine.workers);
     if (!p.by_output)
         p.block = gc_divide_up(p.block, p.cuts);
-    /* Fewer tiles may have larger blocks, so there is memory for the largest: fewer images never
-     * need more memory. */
-    const size_t room = gc_least(p.tiles, max_block);
+    /* Fewer tiles may have larger blocks, so memory is for the largest block: fewer images never
+     * need more. */
+    const size_t largest = gc_least(p.tiles, max_block);
     w->group = engine.kernels->tiles;
-    w->v_plane = plane_stride(channels * gc_divide_up(room, w->group) * w->group);
+    w->v_plane = plane_stride(channels * gc_divide_up(largest, w->group) * w->group);
     w->m_tile = plane_stride(PRODUCTS * 2 * lanes);
     p.bias_floats = outputs;
     p.v_floats = PRODUCTS * w->v_plane;
-    p.m_floats = room * w->m_tile;
+    p.m_floats = largest * w->m_tile;
     return p;
 }
 
@@ -154,9 +154,9 @@ typedef struct winograd_run {
     size_t first, count; /* tiles of the block shared out by output */
     finish_kernel finish_tiles;
     gc_finish finish;
-    const gc_direct_source *source; /* what is streamed forward, */
-    gc_unpooling unpooling;         /* and backward */
-    float *strips;                  /* its rows; scratch */
+    const gc_direct_source *source; /* forward: the streamed layer, or NULL */
+    gc_unpooling unpooling;         /* backward: likewise */
+    float *strips;                  /* scratch: rows of the streamed maps */
 } winograd_run;
 
 /* Tiles first .. first + count, from V to maps, with V and M of the worker's own. */
@@ -206,11 +206,11 @@ static void streamed_part(void *argument, size_t part, size_t worker)
     gc_winograd of_strip = *w; /* whose maps are the strip */
     of_strip.in.rows = STRIP_ROWS;
     of_strip.tiles_down = STREAMED_TILES;
-    for (size_t down = first, there = 0; down < end; down++) {
+    for (size_t down = first, ready = 0; down < end; down++) { /* ready: rows of the strip */
         const size_t needed = (down - first) * STEP + SIDE;
-        stream_rows(r, worker, image, (ptrdiff_t)(first * STEP + there) - 1, needed - there,
-                    first * STEP, end * STEP, strip + there * row);
-        there = needed;
+        stream_rows(r, worker, image, (ptrdiff_t)(first * STEP + ready) - 1, needed - ready,
+                    first * STEP, end * STEP, strip + ready * row);
+        ready = needed;
         r->kernels->winograd_input(&of_strip,
                                    gc_tiles_of((down - first) * across, across, w->group),
                                    strip, r->v + worker * r->plan.v_floats);
@@ -254,7 +254,7 @@ static finish_kernel find_finish(const gc_kernels *kernels, const gc_winograd_st
     return step->fused.pool ? kernels->winograd_relu_pool : kernels->winograd_relu;
 }
 
-/* The border of what is written, and where pooling leaves out a last row or column, that too. */
+/* The border of the maps that are written, and a last row or column outside all pooling windows. */
 static void zero_borders(const gc_winograd_step *step, const gc_blocked *out)
 {
     const int unpools = step->backward && step->fused.pool;

@@ -4,12 +4,12 @@
 
 #include "layers/layer.h"
 
-/* Whether the level has the kernels and the convolution the shape: 3x3, stride,
- * dilation and groups 1, padding 1, channels enough for whole vectors, and not exact. */
+/* Whether it can run the convolution: 3x3 of stride, dilation, groups and padding 1, with channels
+ * for whole vectors, not exact; and not on the reference level. */
 int gc_winograd_applies(const gc_conv *conv, gc_engine engine);
 
 /* Whether it can read maps of this shape that are computed one row of tiles at a time; and the
- * scratch memory for these rows. */
+ * bytes of scratch memory for these rows. */
 int gc_winograd_streams(const gc_conv *conv, int backward, gc_shape in, gc_engine engine);
 size_t gc_winograd_strip_bytes(const gc_conv *conv, int backward, gc_shape in, gc_engine engine);
 

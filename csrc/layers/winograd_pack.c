@@ -22,9 +22,9 @@ enum {
 typedef struct packing {
     const gc_kernels *kernels;
     const float *weight;
-    gc_winograd_kernels source; /* but for the outputs of the last block */
-    size_t in, out;             /* channels that there are */
-    size_t channels, lanes;     /* those of the input in whole vectors; outputs of a block */
+    gc_winograd_kernels source; /* except the outputs of the last block */
+    size_t in, out;             /* channels */
+    size_t channels, lanes;     /* input channels, filled up to whole vectors; outputs of a block */
     size_t shares;              /* parts of a block */
     float *u;
 } packing;
@@ -36,8 +36,8 @@ static void pack_part(void *argument, size_t part, size_t worker)
     const packing *p = argument;
     const size_t block = part / p->shares, first = part % p->shares * SHARE;
     const size_t left = p->out - block * p->lanes, plane = p->channels * p->lanes;
-    const size_t end = first + SHARE < p->channels ? first + SHARE : p->channels;
-    const size_t last = end < p->in ? end : p->in; /* from there on, zeros fill up a vector */
+    const size_t end = gc_least(first + SHARE, p->channels);
+    const size_t last = gc_least(end, p->in); /* zeros from this channel to the end of a vector */
     gc_winograd_kernels source = p->source;
     source.outputs = gc_least(left, p->lanes);
     float *u = p->u + block * PRODUCTS * plane;
@@ -59,7 +59,7 @@ static packing make_packing(const gc_conv *conv, const float *weight, gc_engine 
                      .weight = weight,
                      .source = {.output_step = backward ? of_row : of_column,
                                 .channel_step = backward ? of_column : of_row,
-                                .turned = backward},
+                                .rotated = backward},
                      .in = in,
                      .out = gc_winograd_outputs(conv, backward),
                      .channels = channels,
@@ -81,7 +81,7 @@ void gc_winograd_pack(const gc_conv *conv, const float *weight, gc_engine engine
     gc_parallel(engine.workers, gc_divide_up(p.out, p.lanes) * p.shares, pack_part, &p);
 }
 
-/* One kernel's row of each block is made again, of another input channel in each. */
+/* The sample is the transformed kernels of one input channel of each block. */
 int gc_winograd_pack_fits(const gc_conv *conv, const float *weight, gc_engine engine,
                           int backward, const float *u)
 {

@@ -4,11 +4,11 @@
 
 #include "layers/layer.h"
 
-/* Floats of a pack; make one in memory of the caller's, aligned to GC_ALIGNMENT. */
+/* Floats of a pack; and make one in u, aligned to GC_ALIGNMENT. */
 size_t gc_winograd_pack_floats(const gc_conv *conv, gc_engine engine, int backward);
 void gc_winograd_pack(const gc_conv *conv, const float *weight, gc_engine engine, int backward,
                       float *u);
-/* Whether u looks like the pack of these weights: a sample of it is made again. */
+/* Whether a sample of u has the bits of the pack of these weights. */
 int gc_winograd_pack_fits(const gc_conv *conv, const float *weight, gc_engine engine,
                           int backward, const float *u);
 

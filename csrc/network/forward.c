@@ -163,8 +163,8 @@ static void run_step(forward_pass *p, size_t number)
     release_inputs(p, step->first, number);
 }
 
-/* Where a kept map begins for the images that go through the layers now; NULL if it is not kept. In
- * the planning run, which has no tape yet, any address that is not NULL. */
+/* A kept map of the images that go through the layers now; NULL if it is not kept. In the planning
+ * run, in which the tape has no maps, any address that is not NULL. */
 static float *kept_map(const forward_pass *p, size_t layer)
 {
     const size_t floats = kept_floats(p, layer);

@@ -28,7 +28,7 @@ static gc_status reserve(gc_network *network, gc_error *error)
     return GC_OK;
 }
 
-/* Append `layer`, of which type and parameters are set, as a reader of inputs[count]. */
+/* Append `layer`, whose type and parameters are set, as a reader of inputs[count]. */
 static gc_status append(gc_network *network, gc_layer layer, const size_t *inputs,
                         size_t count, size_t *number, gc_error *error)
 {

@@ -60,7 +60,7 @@ gc_engine gc_engine_now(void);
 
 /* ---- tape.c ------------------------------------------------------------------------------- */
 
-/* A tape with room for all layers, and nothing computed or kept; NULL: no memory. */
+/* A tape for all layers, with nothing computed or kept; NULL: no memory. */
 gc_tape *gc_tape_new(const gc_network *network, size_t batch, int record);
 
 /* Fill in the shapes of inputs from tape->shapes. */
@@ -69,7 +69,7 @@ void gc_tape_set_inputs(gc_tape *tape);
 /* The level of the tape and the present number of threads, for one pass over it. */
 gc_engine gc_tape_engine(const gc_tape *tape);
 
-/* Where the record of a layer begins for this image and those after it; NULL if it has none. */
+/* The record of a layer for this image and those after it; NULL if it has none. */
 void *gc_tape_record(const gc_tape *tape, size_t layer, size_t image);
 
 /* The question about the sizes of one layer of a pass. */

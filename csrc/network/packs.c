@@ -1,4 +1,4 @@
-/* packs.c: transformed weights in memory of the caller's: see gradcam.h. */
+/* packs.c: transformed weights that the caller stores: see gradcam.h. */
 #include "base/fingerprint.h"
 #include "base/status.h"
 #include "base/watch.h"
@@ -6,10 +6,10 @@
 #include "layers/linear.h"
 #include "network/network.h"
 
-enum { LAYOUT = 2 }; /* counts changes of what transformed weights hold */
+enum { LAYOUT = 2 }; /* the version of the layout and the bits of transformed weights */
 
-/* Channels of the map that a layer gives to the layers that read it, if they are the same for all
- * sizes of pictures and no linear layer comes before; else 0. */
+/* Channels of a layer's map, if they are the same for all sizes of pictures and no linear layer is
+ * between the map and the last convolution or the input; else 0. */
 static size_t channels_before(const gc_network *network, size_t number)
 {
     while (number != 0 && network->layers[number].input_count == 1) {
@@ -81,7 +81,7 @@ uint64_t gc_network_pack_key(const gc_network *network, size_t layer, gc_pack_ki
                           start);
 }
 
-/* The place, where it is of so many bytes; else the error. */
+/* *p, if the layer has transformed weights of this kind and of so many bytes; else an error. */
 static gc_status check_place(const gc_network *network, size_t layer, gc_pack_kind kind,
                              size_t bytes, place *p, gc_error *error)
 {

@@ -3,8 +3,8 @@
  *
  * A pooling layer divides the gradient of each output among its inputs, so the sum over all
  * positions of a map stays the same. If only pooling layers, each the only reader of the one before
- * it, are between the maps wanted and a layer above them, the sums are computed there. If that
- * layer's map is read by a linear layer alone, with the gradient g of its output,
+ * it, are between the maps wanted and a layer above them, the sums are computed at that layer. If
+ * its map is read by a linear layer alone, with the gradient g of its output,
  *
  *     sum over p of dS/dA[k][p] = sum over j of g[j] W_k[j],   W_k[j] = sum over p of W[j][(k, p)]
  *
@@ -65,7 +65,7 @@ typedef struct pooled {
     gc_rule rule;
     size_t channels;  /* of the maps wanted */
     size_t top;       /* the layer with the same sums */
-    size_t positions; /* of each channel there */
+    size_t positions; /* of each of its channels */
 } pooled;
 
 /* gc_backward to one layer, into a new block. */

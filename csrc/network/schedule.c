@@ -94,7 +94,7 @@ static double cost_of(const gc_schedule *s, size_t number)
     return values;
 }
 
-/* Append a step, of which the layers are decided. */
+/* Append a step whose layers are decided. */
 static void append_step(gc_schedule *s, gc_step step)
 {
     const gc_layer_query query = query_of(s, step.layer);
@@ -111,19 +111,19 @@ static void append_step(gc_schedule *s, gc_step step)
     s->steps[s->step_count++] = step;
 }
 
-/* Whether input and output of a layer can share memory, if nothing else needs that of the input. */
+/* Whether a layer reads its input in the layout in which it was written, without a copy. */
 static int keeps_layout(const gc_schedule *s, size_t number)
 {
     return layout_of(s, layer_of(s, number)->inputs[0]) == s->tape->layouts[number].reads;
 }
 
-/* Of the largest maps, or gradients, that go through the layers at a time, unless a single one
- * takes more: eight of VGG-16's at the usual size. */
+/* The maximum size of all copies of the largest map, or gradient, that go through the layers at a
+ * time, unless a single one is larger: eight of VGG-16's at the usual size. */
 static const size_t MAX_BYTES = (size_t)112 << 20;
 
-/* The maximum number of images, or gradients, that go through the layers at a time: so many that
- * the weights of linear layers are read for several, so few that the next pass can reuse the memory
- * of their maps. 1 or more. */
+/* The maximum number of images, or gradients, that go through the layers at a time, 1 or more:
+ * enough to read the weights of linear layers once for several, but so few that the next pass can
+ * reuse the memory of their maps. */
 static size_t max_at_a_time(const gc_schedule *s)
 {
     size_t largest = 1;

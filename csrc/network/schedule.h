@@ -22,7 +22,7 @@ typedef struct gc_step {
     size_t first, last;
     size_t relu, pool;    /* the fused layers, or 0 */
     size_t streamed;      /* the streamed layer, or 0 */
-    int in_place;         /* forward: the output takes over the input's memory, and nothing is called;
+    int in_place;         /* forward: the output is the input's memory, and nothing is called;
                            * backward: the input's gradient is written over that of the output */
     int zeros_are_masked; /* backward: as in gc_backward_step, if the rule uses the ReLU's bits */
     int is_end;           /* backward: no input needs a gradient, and nothing is called */
@@ -35,7 +35,7 @@ typedef struct gc_schedule {
     const gc_tape *tape;
     int backward;
     unsigned char *active; /* [layers] flags of those that take part */
-    unsigned char *held;   /* [layers] flags of maps, or gradients, that the caller gets or gave */
+    unsigned char *held;   /* [layers] flags of maps, or gradients, that belong to the caller */
     gc_readers *readers;   /* [layers] among the active ones */
     unsigned char *placed; /* [layers] flags of those that a step of another layer runs */
     size_t *streamed;      /* [layers] the layer that this one streams, or 0 */

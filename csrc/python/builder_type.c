@@ -181,7 +181,7 @@ static void release_parameters(parameters *p)
     Py_CLEAR(p->bias);
 }
 
-/* The bias, or None, beside the weight that is there, or NULL with an exception set. */
+/* The bias, or None; p->weight is set, or NULL with an exception set. 0 or -1. */
 static int parse_bias(PyObject *bias, const char *bias_name, const char *weight_name,
                       parameters *p)
 {

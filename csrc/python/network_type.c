@@ -376,8 +376,7 @@ static PyMethodDef methods[] = {
     {"pack_bytes", network_pack_bytes, METH_VARARGS,
      "pack_bytes(layer, kind)\n--\n\nBytes of a layer's transformed weights, 0 if it has none."},
     {"pack_key", network_pack_key, METH_VARARGS,
-     "pack_key(layer, kind)\n--\n\nA number that tells transformed weights apart, by their "
-     "source."},
+     "pack_key(layer, kind)\n--\n\nA number that identifies transformed weights by their source."},
     {"pack", network_pack, METH_VARARGS,
      "pack(layer, kind, out)\n--\n\nMake a layer's transformed weights in `out`."},
     {"lend_pack", network_lend_pack, METH_VARARGS,

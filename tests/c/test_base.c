@@ -23,7 +23,7 @@
 
 /* ---- Control groups ---------------------------------------------------------------------- */
 
-/* Writes a file and the folders that it lies in. */
+/* Writes a file and makes its folders. */
 static void write_file(const char *root, const char *name, const char *text)
 {
     char path[512];
@@ -47,7 +47,7 @@ static uint64_t processors(const char *root)
     return (uint64_t)gc_cgroup_limit(root);
 }
 
-/* What a function finds where there are these files and no others. */
+/* The result of a function if these files exist and no others. */
 static uint64_t find(uint64_t (*function)(const char *root), size_t count,
                      const group_file *files)
 {

@@ -155,9 +155,9 @@ static size_t blocked_floats(const gc_blocked *b, size_t images, size_t lanes)
     return images * b->blocks * b->rows * b->columns * lanes;
 }
 
-static gc_winograd geometry(const tiled *t, const gc_kernels *kernels, size_t room)
+static gc_winograd geometry(const tiled *t, const gc_kernels *kernels, size_t block)
 {
-    const size_t lanes = kernels->width, groups = divide_up(room, kernels->tiles);
+    const size_t lanes = kernels->width, groups = divide_up(block, kernels->tiles);
     gc_winograd w = {.in = blocked_of(t->in, t->height, t->width, lanes),
                      .out_pairs = divide_up(t->out, 2 * lanes),
                      .tiles_down = divide_up(t->height, 4),
@@ -266,8 +266,8 @@ static void run_tiled(const tiled *t, const gc_kernels *kernels, size_t block)
     free(maps);
 }
 
-/* Blocked maps and their records, through a step of their own for each layer: what the fused
- * kernels must give to the last bit. */
+/* Blocked maps and their records, computed by a step for each layer: the fused kernels must compute
+ * the same bits. */
 typedef struct records {
     uint8_t *bits, *positions;
     size_t recorded; /* images */
@@ -449,7 +449,7 @@ static int check_backward(const gc_kernels *fast, const gc_kernels *plain)
     const size_t block = size_or(1, 30, 28);
     const tiled t = random_tiled();
     tiled without = t;
-    without.bias = NULL; /* there is none on the way back */
+    without.bias = NULL; /* a backward pass has none */
     const int good =
         check_fused_backward(&without, fast, block) & check_fused_backward(&without, plain, block);
     free_tiled(t);
@@ -460,9 +460,10 @@ static int check_backward(const gc_kernels *fast, const gc_kernels *plain)
 static int check_winograd_weights(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t lanes = 2 * fast->width, in = size_or(1, 40, 64), plane = in + random_size(0, 3);
-    gc_winograd_kernels k = {.outputs = size_or(1, lanes, lanes), .turned = (int)random_size(0, 1)};
-    k.output_step = k.turned ? 9 : in * 9;
-    k.channel_step = k.turned ? lanes * 9 : 9;
+    gc_winograd_kernels k = {.outputs = size_or(1, lanes, lanes),
+                             .rotated = (int)random_size(0, 1)};
+    k.output_step = k.rotated ? 9 : in * 9;
+    k.channel_step = k.rotated ? lanes * 9 : 9;
     float *weight = random_floats(in * lanes * 9);
     float *actual = aligned_floats(36 * plane * lanes, NAN), *expected = nan_floats(36 * plane * 2);
     CALL(fast->winograd_weights, &k, in, weight, plane * lanes, actual);

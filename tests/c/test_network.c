@@ -433,8 +433,8 @@ static int check_refused(const gc_network *network, size_t scores)
 
 /* ---- A pass that starts in the middle ---------------------------------------------------- */
 
-/* The scores, and their gradient at `start`, of a pass that starts there, compared with those of
- * the whole pass, bit for bit. */
+/* Whether a pass from `start` has the scores of the whole pass, and their gradient at `start`, to
+ * the last bit. */
 static int same_from(const gc_network *network, const gc_tape *whole, size_t start, size_t scores)
 {
     const gc_shape *shape = gc_tape_shape(whole, start);
@@ -517,8 +517,8 @@ static int check_start_refused(const gc_network *network, size_t scores, size_t 
 
 /* ---- Transformed weights ----------------------------------------------------------------- */
 
-/* A network with a pack that it was lent computes what one computes that makes its own, and no
- * level takes what was made of other weights. */
+/* A network with a lent pack computes the same bits as one that makes its own, and no level
+ * accepts a pack of other weights. */
 static int check_packs(void)
 {
     enum { IN = 9, OUT = 35, SIDE = 7 };
@@ -538,7 +538,9 @@ static int check_packs(void)
     const size_t bytes = gc_network_pack_bytes(second, layer, GC_PACK_FORWARD);
     float *pack = aligned_alloc(64, bytes / 64 * 64 + 64);
     if (bytes > 0) { /* not on the reference level */
-        good = good && gc_network_pack(second, layer, GC_PACK_FORWARD, bytes + 4, pack, &error) == GC_BAD_ARGUMENT
+        good = good
+               && gc_network_pack(second, layer, GC_PACK_FORWARD, bytes + 4, pack, &error)
+                      == GC_BAD_ARGUMENT
                && gc_network_pack(second, layer, GC_PACK_FORWARD, bytes, pack, &error) == GC_OK
                && gc_network_pack_key(first, layer, GC_PACK_FORWARD)
                       == gc_network_pack_key(second, layer, GC_PACK_FORWARD)
@@ -570,9 +572,9 @@ static int check_packs(void)
     return good;
 }
 
-/* A linear layer behind a ReLU, with lent input-major weights: two images, of which one has few
- * inputs that are not zero, give the same as without, but for rounding, and as one by one, to the
- * bit. A row that has changed is found when it is used. */
+/* A linear layer and a ReLU, with lent input-major weights. Two images, one of them with few inputs
+ * that are not zero, have the results of the layer's own weights, except for rounding, and the bits
+ * of each image alone. A row that has changed is found when it is used. */
 static int run_linear(const gc_network *network, size_t layer, const float *x, size_t batch,
                       float *out)
 {
@@ -627,7 +629,8 @@ static int check_input_major(void)
         good = good && run_linear(network, layer, x + n * IN, 1, alone)
                && memcmp(alone, out + n * OUT, sizeof alone) == 0;
     x[ACTIVE + 1] = 1e-20f; /* now the first image uses the row that has changed */
-    good = good && run_linear(network, layer, x, 2, out) && memcmp(out, own, 2 * OUT * sizeof *out) == 0
+    good = good && run_linear(network, layer, x, 2, out)
+           && memcmp(out, own, 2 * OUT * sizeof *out) == 0
            && gc_network_pack_damaged(network, linear);
     gc_network_free(network);
     free(weight), free(bias), free(x), free(own), free(out), free(pack);

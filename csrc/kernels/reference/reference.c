@@ -1,8 +1,8 @@
 /* reference.c: every kernel again, as plainly as its definition, summed in double.
  *
  * The tests compare the kernels of other levels with these, and it is a level too:
- * GRADCAM_CPU_LEVEL=reference runs whole networks on it. It shares no code with the fast kernels.
- * */
+ * GRADCAM_CPU_LEVEL=reference runs whole networks on it. It shares no code with the fast
+ * kernels. */
 #include <math.h>
 #include <string.h>
 
@@ -342,7 +342,7 @@ static double matrix_a(int i, int j)
     return power;
 }
 
-/* Where V has a tile's channel c, for one xi. */
+/* Floats to channel c of a tile in V, for one xi. */
 static size_t v_offset(const gc_winograd *w, const gc_tiles *tiles, size_t tile, size_t c)
 {
     size_t group = 0;
@@ -394,7 +394,7 @@ void gc_winograd_product_reference(const gc_winograd *winograd, gc_tiles tiles, 
         }
 }
 
-/* One output position of one block, of which `image`, `y` and `x` say where it lies. */
+/* One output position of one block of one image. */
 typedef struct spot {
     size_t image, block, y, x;
 } spot;
@@ -569,7 +569,7 @@ void gc_winograd_weights_reference(const gc_winograd_kernels *kernels, size_t ch
             double g[9] = {0.0}, half[18];
             for (size_t tap = 0; lane < k->outputs && tap < 9; tap++)
                 g[tap] = weight[lane * k->output_step + c * k->channel_step
-                                + (k->turned ? 8 - tap : tap)];
+                                + (k->rotated ? 8 - tap : tap)];
             for (int i = 0; i < 18; i++)
                 half[i] = sum_of_products(i / 3, g[i % 3], g[3 + i % 3], g[6 + i % 3]);
             for (int xi = 0; xi < 36; xi++) {
