@@ -87,7 +87,10 @@ class Choice:
         if model is None and is_published(self.weights):
             model = "vgg16"
         make: Callable[..., Network] = getattr(gradcam, model or "load")
-        return make(self.weights, preset=self.preset, labels=self.labels, head=self.head)
+        network = make(self.weights, preset=self.preset, labels=self.labels, head=self.head)
+        if network.transformed is not None:
+            network.transformed.begin()  # while the first picture is decoded
+        return network
 
     def digest(self) -> dict[str, object]:
         """Return what identifies the network: its options, and digests of its files."""

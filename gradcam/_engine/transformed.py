@@ -99,6 +99,19 @@ class TransformedWeights:
             self._find("input-major", sizes) is not None
         )
 
+    def begin(self) -> None:
+        """Start :meth:`before_forward` on another thread; passes wait for it.
+
+        If it fails there, the first pass does it again.
+        """
+
+        def prepare() -> None:
+            with suppress(Exception):
+                self.before_forward()
+
+        with suppress(RuntimeError):  # the system allows no further thread
+            threading.Thread(target=prepare, daemon=True).start()
+
     def before_forward(self) -> None:
         """Let a forward pass use the cached weights; compute and cache them if necessary."""
         self._attach("forward")
