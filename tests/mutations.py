@@ -176,7 +176,7 @@ FAULTS = [
     Fault(
         "pooling: windows beyond the end divide by their full size",
         "layers/pool.c",
-        "end = gc_least(start + p->kernel[axis], size + 2 * padding)",
+        "end = gc_min(start + p->kernel[axis], size + 2 * padding)",
         "end = start + p->kernel[axis]",
     ),
     Fault(
@@ -239,8 +239,8 @@ FAULTS = [
     Fault(
         "blocked maps: one channel of an incomplete last block is not converted",
         "layers/blocked.c",
-        "*channels = gc_least(w->channels - first, width);",
-        "*channels = gc_least(w->channels - first, width - 1);",
+        "*channels = gc_min(w->channels - first, width);",
+        "*channels = gc_min(w->channels - first, width - 1);",
     ),
     # --- linear layers and softmax ---
     Fault(
@@ -335,7 +335,7 @@ FAULTS = [
         "sum: the third input and later ones are not added",
         "layers/copy.c",
         "for (; i < c->input_count; i++)",
-        "for (; i < gc_least(c->input_count, 2); i++)",
+        "for (; i < gc_min(c->input_count, 2); i++)",
     ),
     # --- a pass forward ---
     Fault(

@@ -2,8 +2,9 @@
  *
  * A pass runs twice through the same code. In the planning run nothing is computed: each piece is
  * planned at the lowest offset that is free when it is taken, and its memory is free again when it
- * is given back. Then the arena allocates memory for all pieces, or the pass ends before it computes
- * anything. In the real run the pieces are taken in the same order, at the planned offsets. */
+ * is given back. Then the arena allocates memory for all pieces, or the pass ends before it
+ * computes anything. In the real run the pieces are taken in the same order, at the planned
+ * offsets. */
 #ifndef GC_BASE_ARENA_H
 #define GC_BASE_ARENA_H
 

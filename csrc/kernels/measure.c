@@ -3,8 +3,8 @@
 #include "kernels/vec.h"
 
 /* Independent chains of multiplications and additions, in registers. Their number is at least the
- * latency of one (4 cycles) times those that begin in a cycle (2; on some arm64 4). With AVX2 a round
- * is 12 of them and the loop's counter, and begins 2 in each cycle: no register is spilled. */
+ * latency of one (4 cycles) times those that begin in a cycle (2; on some arm64 4). With AVX2 a
+ * round has 12, and begins 2 in each cycle: no register is spilled. */
 enum { CHAINS = 2 * GC_TILES < 16 ? 2 * GC_TILES : 16, CHAINED = CHAINS * GC_WIDTH };
 
 _Static_assert(GC_PEAK_VALUES % CHAINED == 0, "GC_PEAK_VALUES does not fit the level");

@@ -80,7 +80,7 @@ static void zero_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const blocked_maps *w = argument;
-    const size_t end = gc_least((part + 1) * w->share, w->planes * w->shape.rows);
+    const size_t end = gc_min((part + 1) * w->share, w->planes * w->shape.rows);
     for (size_t row = part * w->share; row < end; row++)
         zero_row(w, row % w->shape.rows,
                  w->to + row * w->shape.columns * w->engine.kernels->width);
@@ -108,7 +108,7 @@ static size_t plain_offset(const blocked_maps *w, size_t part, size_t *channels)
 {
     const size_t width = w->engine.kernels->width;
     const size_t image = part / w->shape.blocks, first = part % w->shape.blocks * width;
-    *channels = gc_least(w->channels - first, width);
+    *channels = gc_min(w->channels - first, width);
     return (image * w->channels + first) * w->shape.height * w->shape.width;
 }
 

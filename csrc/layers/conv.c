@@ -59,7 +59,7 @@ static size_t block_positions(const gc_conv *c, gc_shape out, size_t floats, siz
 {
     size_t block = floats / column_rows(c) / MIN_BLOCK * MIN_BLOCK;
     block = block < MIN_BLOCK ? MIN_BLOCK : block > maximum ? maximum : block;
-    return gc_least(block, gc_positions(out));
+    return gc_min(block, gc_positions(out));
 }
 
 static size_t forward_block(const gc_conv *c, gc_shape out)
@@ -265,7 +265,7 @@ static void forward_part(void *argument, size_t part, size_t worker)
     const conv_run *r = argument;
     const size_t blocks = gc_divide_up(r->positions, r->block);
     const size_t group = part / blocks, first = part % blocks * r->block;
-    const size_t count = gc_least(r->positions - first, r->block);
+    const size_t count = gc_min(r->positions - first, r->block);
     const float *x = r->from + group * r->window.channels * r->window.height * r->window.width;
     const float *matrix = x + first; /* of a pointwise convolution */
     size_t stride = r->positions;
@@ -324,7 +324,7 @@ static void backward_group(conv_run *r, const float *weight)
     }
     gc_zero_floats(r->engine, r->window.channels * r->window.height * r->window.width, r->to);
     for (r->first = 0; r->first < r->positions && !gc_should_stop(); r->first += r->block) {
-        r->count = gc_least(r->positions - r->first, r->block);
+        r->count = gc_min(r->positions - r->first, r->block);
         gc_sgemm(r->engine, 1, 0, r->rows, r->count, r->channels, weight, r->rows,
                  r->from + r->first, r->positions, r->columns, r->count);
         gc_parallel(r->engine.workers, r->window.channels, scatter_part, r);

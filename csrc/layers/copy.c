@@ -18,7 +18,7 @@ static void copy_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const copying *c = argument;
-    const size_t first = part * PART, count = gc_least(c->count - first, PART);
+    const size_t first = part * PART, count = gc_min(c->count - first, PART);
     float *to = c->to + first;
     size_t i = 0;
     if (c->input_count == 0)

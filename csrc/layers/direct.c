@@ -171,7 +171,7 @@ static void forward_strip(void *argument, size_t part, size_t worker)
     const direct_plan *p = &r->plan;
     const gc_blocked *out = &p->out;
     const size_t image = part / r->strips, first = part % r->strips * STRIP;
-    const size_t end = gc_least(first + STRIP, out->height);
+    const size_t end = gc_min(first + STRIP, out->height);
     const size_t map = out->blocks * gc_blocked_plane(out, p->engine.kernels->width);
     float *rows = r->rows + worker * p->rows;
     copy_rows(r, image, first, rows);

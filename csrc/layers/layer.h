@@ -179,7 +179,7 @@ static inline size_t gc_divide_up(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
-static inline size_t gc_least(size_t a, size_t b)
+static inline size_t gc_min(size_t a, size_t b)
 {
     return a < b ? a : b;
 }

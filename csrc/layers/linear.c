@@ -3,9 +3,9 @@
  * W [out][in] is used in the memory of the caller, for example a mapped file, and in its storage.
  * The threads share out its rows.
  *
- * With input-major weights P = W^T (linear_packs.c), y = P^T x is the product of the gradient, which
- * does not read the rows of inputs that are zero. It is used for an image if few of its inputs
- * are not zero. Other images do not matter, so its bits do not depend on the batch. */
+ * With input-major weights P = W^T (linear_packs.c), y = P^T x is the product of the gradient,
+ * which does not read the rows of inputs that are zero. It is used for an image if few of its
+ * inputs are not zero. Other images do not matter, so its bits do not depend on the batch. */
 #include "layers/linear.h"
 
 #include <string.h>
@@ -16,8 +16,9 @@
 
 enum { ROWS = 32 }; /* that one thread takes at a time */
 
-/* The maximum share of inputs that are not zero with which input-major weights are used. Measured on
- * Zen 3, one thread, as the time of a layer divided by its time on its own weights:
+/* The maximum share of active inputs, those that are not zero, with which input-major weights are
+ * used. Measured on Zen 3, one thread, as the time of a layer divided by its time on its own
+ * weights:
  *
  *     share of inputs            0.1    0.25   0.4    0.5    0.6
  *     25088 x 4096, 1 image      0.16   0.37   0.57   0.77   0.86
@@ -64,7 +65,7 @@ typedef struct forward_run {
     const void *weight;
     const float *bias, *x;
     float *y;
-    int relu;         /* behind it */
+    int relu;         /* after it */
     uint8_t *bits;    /* of the ReLU, or NULL */
     size_t bit_bytes; /* of one vector */
     const size_t *images; /* [batch] to which the vectors belong */
@@ -87,7 +88,7 @@ static void some_rows(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const forward_run *f = argument;
-    const size_t first = part * ROWS, rows = gc_least(f->dense.out - first, ROWS);
+    const size_t first = part * ROWS, rows = gc_min(f->dense.out - first, ROWS);
     f->kernels->dense_forward(&f->dense, first, rows, f->weight, f->x, f->y);
     for (size_t n = 0; n < f->dense.batch; n++)
         finish_rows(f, n, first, rows);
@@ -100,13 +101,13 @@ static void multiply_dense(const forward_run *f, gc_engine engine)
 
 static void multiply_sparse(const forward_run *f, gc_engine engine)
 {
-    const gc_dense turned = {.storage = f->dense.storage,
-                             .in = f->dense.out,
-                             .out = f->dense.in,
-                             .sets = f->dense.batch,
-                             .batch = 1,
-                             .stride = 1};
-    gc_dense_gradient(engine, &turned, f->weight, f->x, f->y);
+    const gc_dense transposed = {.storage = f->dense.storage,
+                                 .in = f->dense.out,
+                                 .out = f->dense.in,
+                                 .sets = f->dense.batch,
+                                 .batch = 1,
+                                 .stride = 1};
+    gc_dense_gradient(engine, &transposed, f->weight, f->x, f->y);
     for (size_t n = 0; n < f->dense.batch; n++)
         finish_rows(f, n, 0, f->dense.out);
 }
@@ -149,7 +150,7 @@ static size_t linear_record_bytes(const gc_layer_query *query)
     return gc_active_bytes(query->layer->linear.in);
 }
 
-/* A number for each vector; if there are several, room for some of them; and, forward, records. */
+/* A number for each vector; if there are several, copies of some; and, forward, the records. */
 static size_t linear_scratch_bytes(const gc_layer_query *q)
 {
     const size_t values = q->layer->linear.in + q->layer->linear.out;
@@ -160,9 +161,9 @@ static size_t linear_scratch_bytes(const gc_layer_query *q)
 
 typedef void (*product)(const forward_run *f, gc_engine engine);
 
-/* Multiply some of the images, which are gathered in `room` first if they are not all. */
+/* Multiply some of the images, which are copied to `gathered` first if they are not all. */
 static void multiply_some(const forward_run *all, gc_engine engine, product multiply,
-                          const void *weight, const size_t *images, size_t count, float *room)
+                          const void *weight, const size_t *images, size_t count, float *gathered)
 {
     const size_t in = all->dense.in, out = all->dense.out;
     forward_run some = *all;
@@ -174,13 +175,13 @@ static void multiply_some(const forward_run *all, gc_engine engine, product mult
             multiply(&some, engine);
         return;
     }
-    some.x = room;
-    some.y = room + count * in;
+    some.x = gathered;
+    some.y = gathered + count * in;
     for (size_t n = 0; n < count; n++)
-        memcpy(room + n * in, all->x + images[n] * in, in * sizeof *room);
+        memcpy(gathered + n * in, all->x + images[n] * in, in * sizeof *gathered);
     multiply(&some, engine);
     for (size_t n = 0; n < count; n++)
-        memcpy(all->y + images[n] * out, some.y + n * out, out * sizeof *room);
+        memcpy(all->y + images[n] * out, some.y + n * out, out * sizeof *gathered);
 }
 
 static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
@@ -198,11 +199,12 @@ static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
                            .bits = step->fused.bits,
                            .bit_bytes = gc_bit_row_bytes(step->out)};
     size_t *images = step->scratch, sparse = 0;
-    float *room = (float *)(images + step->count);
+    float *gathered = (float *)(images + step->count);
     uint8_t *active = step->record;
-    if (active == NULL)
-        active = (uint8_t *)(step->count > 1 ? room + step->count * (f.dense.in + f.dense.out)
-                                             : room);
+    if (active == NULL) {
+        const size_t values = step->count > 1 ? f.dense.in + f.dense.out : 0;
+        active = (uint8_t *)(gathered + step->count * values);
+    }
     gc_pack *pack = gc_pack_find(layer, (gc_pack_id){.kind = GC_PACK_INPUT_MAJOR});
     if (pack != NULL || step->record != NULL)
         sparse = sort_images(layer, step->count, f.x, active, images);
@@ -215,9 +217,9 @@ static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
         for (size_t n = 0; n < step->count; n++)
             images[n] = n;
     multiply_some(&f, step->engine, multiply_sparse, pack == NULL ? NULL : pack->data, images,
-                  sparse, room);
+                  sparse, gathered);
     multiply_some(&f, step->engine, multiply_dense, layer->linear.weight, images + sparse,
-                  step->count - sparse, room);
+                  step->count - sparse, gathered);
 }
 
 static gc_fusion linear_fuses(const gc_layer_query *query)

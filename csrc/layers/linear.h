@@ -33,8 +33,8 @@ const float *gc_weight_sums_of(const gc_layer *layer, size_t positions, gc_engin
 
 /* Whether the rows of input-major weights that these vectors need are as they were made: those of
  * the active inputs, from the layer's records of `images` images; vector v is of image v % images.
- * Each row is compared with its fingerprint at its first use; if one is wrong, the pack is marked as
- * damaged. The result means nothing if the call is to end early. Several threads may call it at
+ * Each row is compared with its fingerprint at its first use; if one is wrong, the pack is marked
+ * as damaged. The result means nothing if the call is to end early. Several threads may call it at
  * once. */
 int gc_input_major_is_good(const gc_layer *layer, gc_pack *pack, gc_engine engine,
                            const uint8_t *active, size_t images, const size_t *vectors,

@@ -6,8 +6,8 @@
  * If a ReLU masks the gradients of all inputs that are zero, only those of the active inputs are
  * computed, which the layer has recorded: dx[c] = P[c] . dy, with input-major weights P = W^T
  * (linear_packs.c). The rows of P are those that the forward pass has read. For each gradient the
- * product is chosen that reads less; other gradients do not matter, so its bits do not depend on the
- * batch. */
+ * product is chosen that reads less; other gradients do not matter, so its bits do not depend on
+ * the batch. */
 #include <string.h>
 
 #include "base/threads.h"
@@ -40,7 +40,7 @@ static size_t vectors_at_a_time(const column_run *r)
 /* Some columns of some images of some sets. */
 static void some_vectors(const column_run *r, size_t first, const gc_dense *part, size_t vector)
 {
-    r->kernels->dense_backward(part, first, gc_least(r->dense->in - first, r->columns), r->weight,
+    r->kernels->dense_backward(part, first, gc_min(r->dense->in - first, r->columns), r->weight,
                                r->dy + vector * part->out, r->dx + vector * part->in);
 }
 
@@ -50,12 +50,12 @@ static void some_columns(void *argument, size_t part, size_t worker)
     const column_run *r = argument;
     const gc_dense *d = r->dense;
     const size_t maximum = vectors_at_a_time(r);
-    const size_t images = gc_least(d->batch, maximum), sets = gc_least(d->sets, maximum / images);
+    const size_t images = gc_min(d->batch, maximum), sets = gc_min(d->sets, maximum / images);
     gc_dense some = *d;
     for (size_t set = 0; set < d->sets; set += sets)
         for (size_t image = 0; image < d->batch && !gc_should_stop(); image += images) {
-            some.sets = gc_least(d->sets - set, sets);
-            some.batch = gc_least(d->batch - image, images);
+            some.sets = gc_min(d->sets - set, sets);
+            some.batch = gc_min(d->batch - image, images);
             some_vectors(r, part * r->columns, &some, set * d->stride + image);
         }
 }
@@ -105,7 +105,7 @@ static void some_inputs(void *argument, size_t part, size_t worker)
     (void)worker;
     const input_run *r = argument;
     const size_t in = r->dense.out, out = r->dense.in; /* of the layer */
-    const size_t end = gc_least((part + 1) * INPUTS, in);
+    const size_t end = gc_min((part + 1) * INPUTS, in);
     for (size_t c = part * INPUTS; c < end && !gc_should_stop(); c++)
         for (size_t i = 0; i < r->count; i++) {
             const size_t v = r->vectors[i];
@@ -166,9 +166,9 @@ static void all_by_column(const gc_layer *layer, const gc_backward_step *step)
     gc_dense_gradient(step->engine, &dense, layer->linear.weight, step->dy, step->dx[0]);
 }
 
-/* Some vectors, through copies in `room`. */
+/* Some vectors, through copies in `gathered`. */
 static void some_by_column(const gc_layer *layer, const gc_backward_step *step,
-                           const size_t *vectors, size_t count, float *room)
+                           const size_t *vectors, size_t count, float *gathered)
 {
     const size_t in = layer->linear.in, out = layer->linear.out;
     const gc_dense dense = {.storage = layer->linear.storage,
@@ -177,10 +177,10 @@ static void some_by_column(const gc_layer *layer, const gc_backward_step *step,
                             .sets = count,
                             .batch = 1,
                             .stride = 1};
-    float *dx = room + count * out;
+    float *dx = gathered + count * out;
     for (size_t i = 0; i < count; i++)
-        memcpy(room + i * out, step->dy + vectors[i] * out, out * sizeof *room);
-    gc_dense_gradient(step->engine, &dense, layer->linear.weight, room, dx);
+        memcpy(gathered + i * out, step->dy + vectors[i] * out, out * sizeof *gathered);
+    gc_dense_gradient(step->engine, &dense, layer->linear.weight, gathered, dx);
     for (size_t i = 0; i < count; i++)
         memcpy(step->dx[0] + vectors[i] * in, dx + i * in, in * sizeof *dx);
 }

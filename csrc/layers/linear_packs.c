@@ -1,8 +1,8 @@
 /* linear_packs.c: the transformed weights of a linear layer: input-major ones, and sums.
  *
- * Input-major, P[c][r] = W[r][c], the weights of one input are a row, which is not read where the
- * input is zero. Behind the rows, aligned to GC_ALIGNMENT, lies a fingerprint of each, so that
- * those that are used can be checked without the others.
+ * Input-major weights P[c][r] = W[r][c] have the weights of one input in a row, which is not read
+ * if the input is zero. A fingerprint of each row follows the rows, aligned to GC_ALIGNMENT, so
+ * that the rows that are used can be checked without the others.
  *
  * The sums S[r][k] of W[r][(k, p)] over the positions p of a map give the gradient of that map,
  * summed over its positions, for a fraction of what reading W costs. They are summed in double and
@@ -46,7 +46,7 @@ typedef struct packing {
 
 /* `count` rows of P from the first on, of them the columns r .. r + rows. The tile goes through a
  * buffer: the rows of W and P often lie a power of two apart, in the same few lines of a cache. */
-static void turn_tile(const gc_layer *layer, size_t first, size_t count, size_t r, size_t rows,
+static void transpose_tile(const gc_layer *layer, size_t first, size_t count, size_t r, size_t rows,
                       char *pack)
 {
     enum { STRIDE = (INPUTS + 1) * sizeof(float) };
@@ -72,9 +72,9 @@ static void pack_part(void *argument, size_t part, size_t worker)
     (void)worker;
     const packing *p = argument;
     const size_t in = p->layer->linear.in, out = p->layer->linear.out;
-    const size_t first = part * INPUTS, count = gc_least(in - first, INPUTS);
+    const size_t first = part * INPUTS, count = gc_min(in - first, INPUTS);
     for (size_t r = 0; r < out; r += TILE)
-        turn_tile(p->layer, first, count, r, gc_least(out - r, TILE), p->pack);
+        transpose_tile(p->layer, first, count, r, gc_min(out - r, TILE), p->pack);
     char *fingerprints = p->pack + fingerprints_at(p->layer);
     for (size_t c = first; c < first + count; c++) {
         const uint64_t fingerprint = row_fingerprint(p->layer, p->pack, c);
@@ -112,12 +112,12 @@ static int input_major_fits(const gc_layer *layer, const char *pack)
 
 uint64_t gc_linear_sample(const gc_layer *layer, uint64_t start)
 {
-    enum { MOST = 64 };
+    enum { MAX_ELEMENTS = 64 };
     const size_t in = layer->linear.in, size = gc_storage_bytes(layer->linear.storage);
     for (size_t i = 0, r, c; i < SAMPLES; i++) {
         sample_element(layer, i, &r, &c);
         start = gc_fingerprint((const char *)layer->linear.weight + (r * in + c) * size,
-                               gc_least(in - c, MOST) * size, start);
+                               gc_min(in - c, MAX_ELEMENTS) * size, start);
     }
     return start;
 }
@@ -150,7 +150,7 @@ static void announce_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const checking *c = argument;
-    const size_t first = part * INPUTS, end = gc_least(first + INPUTS, c->layer->linear.in);
+    const size_t first = part * INPUTS, end = gc_min(first + INPUTS, c->layer->linear.in);
     const size_t bytes = row_bytes(c->layer);
     for (size_t row = first, rows; row < end; row += rows + 1) {
         for (rows = 0; row + rows < end && is_new(c, row + rows);)
@@ -165,7 +165,7 @@ static void check_part(void *argument, size_t part, size_t worker)
     (void)worker;
     const checking *c = argument;
     const char *data = c->pack->data, *fingerprints = data + fingerprints_at(c->layer);
-    const size_t first = part * INPUTS, end = gc_least(first + INPUTS, c->layer->linear.in);
+    const size_t first = part * INPUTS, end = gc_min(first + INPUTS, c->layer->linear.in);
     for (size_t row = first; row < end; row++) {
         if (!is_new(c, row))
             continue;
@@ -221,7 +221,7 @@ static void some_rows(void *argument, size_t part, size_t worker)
     (void)worker;
     const summing *s = argument;
     const size_t channels = s->layer->linear.in / s->positions, first = part * ROWS;
-    const size_t rows = gc_least(s->layer->linear.out - first, ROWS);
+    const size_t rows = gc_min(s->layer->linear.out - first, ROWS);
     sum_channels(s, first, 0, rows * channels, s->sums + first * channels);
 }
 

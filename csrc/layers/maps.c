@@ -25,7 +25,7 @@ static void some_means(void *argument, size_t part, size_t worker)
     (void)worker;
     const maps_work *w = argument;
     const size_t first = part * w->share;
-    w->kernels->channel_mean(gc_least(w->count - first, w->share), w->positions,
+    w->kernels->channel_mean(gc_min(w->count - first, w->share), w->positions,
                              w->maps + first * w->positions, w->out + first);
 }
 
@@ -75,7 +75,7 @@ static void search_part(void *argument, size_t part, size_t worker)
     int finite;
     if (!atomic_load_explicit(&s->finite, memory_order_relaxed))
         return;
-    s->kernels->all_finite(gc_least(left, PART), s->values + first * sizeof(float),
+    s->kernels->all_finite(gc_min(left, PART), s->values + first * sizeof(float),
                            &finite);
     if (!finite)
         atomic_store_explicit(&s->finite, 0, memory_order_relaxed);
@@ -149,7 +149,7 @@ static void resize_rows(void *argument, size_t part, size_t worker)
     const resizing *r = argument;
     const size_t bands = gc_divide_up(r->out_height, r->band);
     const size_t map = part / bands, first = part % bands * r->band;
-    r->kernels->resize(r->width, gc_least(r->out_height - first, r->band), r->out_width,
+    r->kernels->resize(r->width, gc_min(r->out_height - first, r->band), r->out_width,
                        r->rows + first, r->columns, r->maps + map * r->height * r->width,
                        r->out + (map * r->out_height + first) * r->out_width);
 }

@@ -37,14 +37,14 @@ static void share_out(gc_engine engine, gc_part some, rows r)
 
 static size_t end_of_part(const rows *r, size_t part)
 {
-    return gc_least((part + 1) * r->share, r->count);
+    return gc_min((part + 1) * r->share, r->count);
 }
 
 /* A part of one row: where it begins in the rows, and its length. */
 static size_t piece_of_row(const rows *r, size_t part, size_t *count)
 {
     const size_t pieces = gc_divide_up(r->length, PART), first = part % pieces * PART;
-    *count = gc_least(r->length - first, PART);
+    *count = gc_min(r->length - first, PART);
     return part / pieces * r->length + first;
 }
 

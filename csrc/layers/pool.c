@@ -63,9 +63,9 @@ static void window_spans(const gc_pool *p, int axis, size_t size, size_t count, 
 {
     for (size_t i = 0; i < count; i++) {
         const size_t start = i * p->stride[axis], padding = p->padding[axis];
-        const size_t end = gc_least(start + p->kernel[axis], size + 2 * padding);
+        const size_t end = gc_min(start + p->kernel[axis], size + 2 * padding);
         spans[i].begin = start > padding ? start - padding : 0;
-        spans[i].end = gc_least(end > padding ? end - padding : 0, size);
+        spans[i].end = gc_min(end > padding ? end - padding : 0, size);
         spans[i].divisor = p->include_pad ? end - start : spans[i].end - spans[i].begin;
     }
 }
@@ -194,7 +194,7 @@ static size_t out_positions(const planes *p)
 
 static size_t end_of_part(const planes *p, size_t part)
 {
-    return gc_least((part + 1) * PLANES, p->count);
+    return gc_min((part + 1) * PLANES, p->count);
 }
 
 /* Some output rows of a plane, from row `first` on. */
@@ -202,7 +202,7 @@ static gc_pool_plane rows_of_plane(const planes *p, size_t first)
 {
     gc_pool_plane rows = p->plane;
     rows.rows += first;
-    rows.out_height = gc_least(rows.out_height - first, p->band);
+    rows.out_height = gc_min(rows.out_height - first, p->band);
     return rows;
 }
 

@@ -62,7 +62,7 @@ static size_t offset_of(const rows *r, size_t row)
 
 static size_t end_of_part(const rows *r, size_t part)
 {
-    return gc_least((part + 1) * ROWS, r->count);
+    return gc_min((part + 1) * ROWS, r->count);
 }
 
 static void some_forward(void *argument, size_t part, size_t worker)

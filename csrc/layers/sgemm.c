@@ -75,7 +75,7 @@ void gc_sgemm_alone(gc_engine engine, int transpose_a, int transpose_b, size_t m
 {
     const size_t rows = rows_at_a_time(engine, m, n, k);
     for (size_t first = 0; first < m && !gc_should_stop(); first += rows)
-        multiply(engine, transpose_a, transpose_b, gc_least(m - first, rows), n, k,
+        multiply(engine, transpose_a, transpose_b, gc_min(m - first, rows), n, k,
                  a + first * (transpose_a ? 1 : lda), lda, b, ldb, c + first * ldc, ldc);
 }
 
@@ -98,7 +98,7 @@ static void some_columns(void *argument, size_t part, size_t worker)
     const product *p = argument;
     const size_t first = part * p->columns, left = p->n - first;
     gc_sgemm_alone(p->engine, p->transpose_a, p->transpose_b, p->m,
-                   gc_least(left, p->columns), p->k, p->a, p->lda,
+                   gc_min(left, p->columns), p->k, p->a, p->lda,
                    p->b + first * (p->transpose_b ? p->ldb : 1), p->ldb, p->c + first, p->ldc);
 }
 

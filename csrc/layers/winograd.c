@@ -108,7 +108,7 @@ static winograd_plan make_plan(const gc_conv *conv, int backward, gc_shape in, s
         p.block = gc_divide_up(p.block, p.cuts);
     /* Fewer tiles may have larger blocks, so memory is for the largest block: fewer images never
      * need more. */
-    const size_t largest = gc_least(p.tiles, max_block);
+    const size_t largest = gc_min(p.tiles, max_block);
     w->group = engine.kernels->tiles;
     w->v_plane = plane_stride(channels * gc_divide_up(largest, w->group) * w->group);
     w->m_tile = plane_stride(PRODUCTS * 2 * lanes);
@@ -175,7 +175,7 @@ static void tiles_part(void *argument, size_t part, size_t worker)
 {
     const winograd_run *r = argument;
     const size_t first = part * r->plan.block;
-    const size_t count = gc_least(r->plan.tiles - first, r->plan.block);
+    const size_t count = gc_min(r->plan.tiles - first, r->plan.block);
     r->kernels->winograd_input(&r->plan.winograd,
                                gc_tiles_of(first, count, r->plan.winograd.group), r->x,
                                r->v + worker * r->plan.v_floats);
@@ -200,7 +200,7 @@ static void streamed_part(void *argument, size_t part, size_t worker)
     const gc_winograd *w = &r->plan.winograd;
     const size_t parts = gc_divide_up(w->tiles_down, STREAMED_TILES), across = w->tiles_across;
     const size_t image = part / parts, first = part % parts * STREAMED_TILES;
-    const size_t end = gc_least(first + STREAMED_TILES, w->tiles_down);
+    const size_t end = gc_min(first + STREAMED_TILES, w->tiles_down);
     const size_t row = w->in.columns * r->kernels->width;
     float *strip = r->strips + worker * w->in.blocks * STRIP_ROWS * row;
     gc_winograd of_strip = *w; /* whose maps are the strip */
@@ -237,7 +237,7 @@ static void output_part(void *argument, size_t part, size_t worker)
     tiles.from = part % r->plan.cuts * share;
     if (tiles.from >= tiles.to)
         return;
-    tiles.to = gc_least(tiles.to, tiles.from + share);
+    tiles.to = gc_min(tiles.to, tiles.from + share);
     const size_t start = gc_group_start(&tiles, tiles.from);
     float *m = r->m + worker * r->plan.m_floats;
     r->kernels->winograd_product(w, tiles, pair, r->u, r->v, m);
@@ -318,7 +318,7 @@ void gc_winograd_run(const gc_conv *conv, const gc_winograd_step *step)
         gc_parallel(engine.workers, gc_divide_up(r.plan.tiles, r.plan.block), tiles_part, &r);
     } else {
         for (; r.first < r.plan.tiles && !gc_should_stop(); r.first += r.plan.block) {
-            r.count = gc_least(r.plan.tiles - r.first, r.plan.block);
+            r.count = gc_min(r.plan.tiles - r.first, r.plan.block);
             gc_parallel(engine.workers, gc_divide_up(r.count, w->group), input_part, &r);
             gc_parallel(engine.workers, w->out_pairs * r.plan.cuts, output_part, &r);
         }

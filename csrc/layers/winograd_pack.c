@@ -36,10 +36,10 @@ static void pack_part(void *argument, size_t part, size_t worker)
     const packing *p = argument;
     const size_t block = part / p->shares, first = part % p->shares * SHARE;
     const size_t left = p->out - block * p->lanes, plane = p->channels * p->lanes;
-    const size_t end = gc_least(first + SHARE, p->channels);
-    const size_t last = gc_least(end, p->in); /* zeros from this channel to the end of a vector */
+    const size_t end = gc_min(first + SHARE, p->channels);
+    const size_t last = gc_min(end, p->in); /* zeros from this channel to the end of a vector */
     gc_winograd_kernels source = p->source;
-    source.outputs = gc_least(left, p->lanes);
+    source.outputs = gc_min(left, p->lanes);
     float *u = p->u + block * PRODUCTS * plane;
     p->kernels->winograd_weights(
         &source, last - first,
@@ -91,7 +91,7 @@ int gc_winograd_pack_fits(const gc_conv *conv, const float *weight, gc_engine en
     for (size_t block = 0; block * p.lanes < p.out; block++, u += PRODUCTS * plane) {
         const size_t c = (block + 1) * 61 % p.in, left = p.out - block * p.lanes;
         gc_winograd_kernels source = p.source;
-        source.outputs = gc_least(left, p.lanes);
+        source.outputs = gc_min(left, p.lanes);
         const float *first =
             p.weight + block * p.lanes * source.output_step + c * source.channel_step;
         p.kernels->winograd_weights(&source, 1, first, p.lanes, row);

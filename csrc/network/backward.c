@@ -123,7 +123,7 @@ static void run_step(backward_pass *p, const gc_step *step)
         layer->type->backward(layer, &(gc_backward_step){
                                          .engine = p->schedule.engine,
                                          .count = p->count,
-                                         .batch = gc_least(p->count, tape->batch),
+                                         .batch = gc_min(p->count, tape->batch),
                                          .in = tape->in[step->layer],
                                          .out = tape->shapes[step->layer],
                                          .layouts = tape->layouts[step->layer],
@@ -217,7 +217,7 @@ static int choose_next(backward_pass *p)
     const size_t at_a_time = p->schedule.at_a_time;
     const size_t batch = p->tape->batch, all = p->sets * batch;
     const size_t left = at_a_time < batch ? batch - p->first % batch : all - p->first;
-    p->count = gc_least(left, at_a_time);
+    p->count = gc_min(left, at_a_time);
     return p->first < all;
 }
 

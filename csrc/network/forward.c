@@ -215,7 +215,7 @@ static gc_status run_pass(gc_tape *tape, size_t start, const float *input, gc_er
                && gc_schedule_prepare(&p.schedule);
     }
     for (; done && p.first < tape->batch && !gc_stopped(); p.first += p.count) {
-        p.count = gc_least(tape->batch - p.first, p.schedule.at_a_time);
+        p.count = gc_min(tape->batch - p.first, p.schedule.at_a_time);
         gc_arena_restart(&p.arena);
         run_steps(&p);
     }

@@ -339,9 +339,9 @@ static void fuse_backward(const gc_schedule *s, gc_step *step)
     }
 }
 
-/* Whether a ReLU masks the gradients of a layer's inputs that are zero, and nothing else needs them:
- * the layers in between do not change values, or take maxima. Where their output is zero, the inputs
- * that get its gradient are zero, too. */
+/* Whether a ReLU masks the gradients of a layer's inputs that are zero, and nothing else needs
+ * them: the layers in between do not change values, or take maxima. Where their output is zero, the
+ * inputs that get its gradient are zero, too. */
 static int zeros_are_masked(const gc_schedule *s, size_t number)
 {
     size_t below = layer_of(s, number)->inputs[0];
