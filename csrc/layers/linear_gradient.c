@@ -133,8 +133,8 @@ static size_t count_nonzero(const float *dy, size_t out)
     return count;
 }
 
-/* Write the numbers of all vectors: first those for which less of P than of W is read. Returns the
- * number of these. */
+/* Write the numbers of all vectors: first those for which less of P than of W is read, or up to a
+ * quarter more, because the forward pass has already read it. Returns the number of these. */
 static size_t sort_vectors(const gc_layer *layer, const input_run *r, size_t count,
                            size_t *vectors)
 {
@@ -143,7 +143,7 @@ static size_t sort_vectors(const gc_layer *layer, const input_run *r, size_t cou
     for (size_t v = 0; v < count; v++) {
         const size_t active = count_active(active_inputs(r, v), in);
         if (gc_uses_input_major(layer, active)
-            && active * out <= count_nonzero(r->dy + v * out, out) * in)
+            && active * out * 4 <= count_nonzero(r->dy + v * out, out) * in * 5)
             vectors[by_input++] = v;
         else
             vectors[--by_column] = v;

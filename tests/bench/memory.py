@@ -3,8 +3,9 @@
     python tests/bench/memory.py [CASE ...]
 
 Each case runs in its own process, with a file of random weights of full size (553 MB, in a
-temporary folder). The cache of transformed weights exists, as after a first use. Mapped pages of
-the two files are included in the resident set, once each.
+temporary folder) and biases for which as many units are zero as after training. The cache of
+transformed weights exists, as after a first use. Mapped pages of all files are included in the
+resident set, once each.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 import gradcam
+from gradcam.bench._networks import make_input, random_network
 
 CASES = {  # method, batch, side of the pictures in pixels
     "forward": ("forward", 1, 224),
@@ -32,8 +32,7 @@ CASES = {  # method, batch, side of the pictures in pixels
 
 def run(weights: str, method: str, batch: str, side: str) -> None:
     """Explain once and print the maximum in MB."""
-    shape = (int(batch), 3, int(side), int(side))
-    x = np.random.default_rng(1).standard_normal(shape, np.float32)
+    x = make_input(int(batch), int(side))
     tape = gradcam.vgg16(weights).forward(x, record=method != "forward")
     if method != "forward":
         tape.explain(method)
@@ -44,7 +43,8 @@ def run(weights: str, method: str, batch: str, side: str) -> None:
 def main(*names: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights = str(Path(folder) / "vgg16.safetensors")
-        gradcam.weights.save(gradcam.vgg16.random_tensors(), weights)
+        # In another process, because its resident memory would be inherited by the others.
+        subprocess.run([sys.executable, __file__, "--prepare", weights], check=True)
         environment = os.environ | {"GRADCAM_CACHE": folder}
         for name in ("grad_cam", *(names or CASES)):  # the first one fills the cache
             command = [sys.executable, __file__, "--run", weights, *map(str, CASES[name])]
@@ -57,5 +57,7 @@ def main(*names: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
         run(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--prepare"]:
+        gradcam.weights.save(random_network(), sys.argv[2])
     else:
         main(*sys.argv[1:])

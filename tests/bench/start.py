@@ -2,8 +2,9 @@
 
     python tests/bench/start.py [ROUNDS]
 
-Writes a picture and a full-size random VGG-16 (553 MB, once for gradcam and once for PyTorch) to a
-temporary folder, and runs in turn, with the files in the disk cache:
+Writes a picture and a full-size VGG-16 to a temporary folder (553 MB, once for gradcam and once for
+PyTorch; random weights, with as many zeros after ReLUs as in a trained network), and runs in turn,
+with the files in the disk cache:
 
     gradcam, no cache    gradcam explain, without its cache of transformed weights
     gradcam              gradcam explain, with that cache
@@ -74,8 +75,9 @@ def prepare(folder: Path) -> None:
     import torch
 
     import gradcam
+    from gradcam.bench._networks import random_network
 
-    tensors = gradcam.vgg16.random_tensors()
+    tensors = random_network()
     gradcam.weights.save(tensors, folder / "vgg16.safetensors")
     torch.save({k: torch.from_numpy(v) for k, v in tensors.items()}, folder / "vgg16.pth")
     scene = gradcam.pictograms.scene(seed=1)
