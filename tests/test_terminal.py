@@ -168,7 +168,7 @@ def test_styled_text_and_progress_bars(monkeypatch, capsys):
     table = terminal.table("Name")
     table.add_row(f"cell{ESCAPES}\u202e")
     terminal.show(console, table)
-    with terminal.progress(2, console, False) as advance:
+    with terminal.progress(2, False) as advance:
         advance(f"file{ESCAPES}\u202e")
         advance("last")
     written = "".join(capsys.readouterr())

@@ -29,7 +29,7 @@ def demo(out: Path, open_: bool, as_json: bool) -> int:
     from gradcam import _demo, pictograms
 
     count = len(pictograms.examples())
-    with terminal.progress(count, terminal.console(), as_json) as advance:
+    with terminal.progress(count, as_json) as advance:
         index = _demo.write(out, progress=advance)
     if as_json:
         click.echo(json.dumps({"index": str(index), "pictures": count}))

@@ -130,9 +130,11 @@ class _Run:
         self._jobs = [replace(job, number=number) for number, job in enumerate(left)]
         threads = min(MAX_WORKERS, gradcam.get_num_threads())
         pool = ThreadPoolExecutor(threads, thread_name_prefix="gradcam-save")
-        console, as_json = terminal.console(), self.command.as_json
+        as_json = self.command.as_json
+        if not as_json:
+            pool.submit(terminal.preload)
         with (
-            terminal.progress(len(left), console, as_json) as self._advance,
+            terminal.progress(len(left), as_json) as self._advance,
             _warnings_with_pictures(),
         ):
             try:

@@ -62,6 +62,14 @@ def _console_type() -> type[Console]:
     return SafeConsole
 
 
+def preload() -> None:
+    """Import what tables need, which is slow; another thread does it during the first pass."""
+    import rich.table
+    import rich.text  # noqa: F401
+
+    _console_type()
+
+
 def console(stderr: bool = False) -> Console:
     """Return a console on standard output or standard error."""
     made = _console_type()(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -111,14 +119,17 @@ def bar(share: float) -> ProgressBar:
 
 
 @contextmanager
-def progress(total: int, where: Console, as_json: bool) -> Iterator[Callable[[str], None]]:
+def progress(total: int, as_json: bool) -> Iterator[Callable[[str], None]]:
     """Show a progress bar if someone can see it; yield the function that advances it.
 
-    `where` is standard output: what is printed there appears above the bar.
+    What is printed on standard output appears above the bar.
     """
-    errors = console(stderr=True)
+    if total == 1:
+        yield lambda name: None
+        return
+    where, errors = console(), console(stderr=True)
     shown_on = where if where.is_terminal else errors
-    if total == 1 or not shown_on.is_terminal or (as_json and where.is_terminal):
+    if not shown_on.is_terminal or (as_json and where.is_terminal):
         yield lambda name: None
         return
     with progress_bar(total, shown_on, redirect_stderr=errors.is_terminal) as advance:
