@@ -605,3 +605,29 @@ def test_backward_weights_that_are_lent(cpu_level):
     lent.lend_pack(layer, "backward", pack)
     (found,) = lent.forward(x).backward(layer, seeds, [0])
     np.testing.assert_array_equal(found, expected)
+
+
+def test_begin_attaches_on_another_thread(source, cache):
+    """The command line calls it; the first pass waits for it."""
+    expected = without(source)
+    network = gradcam.vgg11(source)
+    assert network.transformed is not None
+    network.transformed.begin()
+    assert results(network) == expected
+    assert len(files(cache, "forward")) == 1
+
+
+def test_a_failure_on_that_thread_shows_in_the_first_pass(source, monkeypatch):
+    network = gradcam.vgg11(source)
+    failed = []
+
+    def fail(self):
+        failed.append(threading.current_thread() is threading.main_thread())
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(transformed.TransformedWeights, "before_forward", fail)
+    assert network.transformed is not None
+    network.transformed.begin()
+    with pytest.raises(RuntimeError, match="no luck"):
+        network.forward(PICTURE, size=64)
+    assert True in failed
