@@ -445,6 +445,7 @@ def test_a_tiny_run_of_all_tasks(tmp_path):
     assert text.count("conv2_1") == 4
 
 
+@pytest.mark.slow
 def test_programs_that_are_not_installed_are_listed(tmp_path, monkeypatch):
     for name in ("torch", "onnxruntime", "openvino"):
         (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError(name={name!r})")

@@ -161,6 +161,7 @@ def test_truncated_files(tmp_path):
                 gradcam.vgg11(path)
 
 
+@pytest.mark.slow
 def test_bit_flips(tmp_path):
     """Files are read or refused; the format has no checksum of the numbers."""
     data = (DATA / "vgg11_new.caffemodel").read_bytes()

@@ -159,6 +159,7 @@ def test_a_list_of_explanations_can_be_pickled(tape):
     assert type(again) is type(found) and len(again) == 2
 
 
+@pytest.mark.slow
 def test_a_sheet_is_a_picture(tape, tmp_path):
     explanations = tape.grad_cam([0, 1, 2, 0, 1])
     pixels = plot.sheet(explanations)

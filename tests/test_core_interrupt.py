@@ -112,6 +112,7 @@ def test_a_signal_handler_that_returns_lets_the_pass_go_on(deep):
     assert np.isfinite(tape.activation(LAST)).all()
 
 
+@pytest.mark.slow
 def test_a_signal_handler_may_run_another_pass(deep):
     """Also while the interrupted pass holds the lock of the matrix products."""
     exact, results = network(CONVOLUTIONS, exact=True), []
@@ -136,6 +137,7 @@ def test_a_signal_ends_other_calls(which):
             calls[which]()
 
 
+@pytest.mark.slow
 def test_another_thread_is_not_stopped(deep):
     """Signals are handled by the main thread, which waits here; the pass of another goes on."""
     found, done = [], threading.Event()
@@ -155,6 +157,7 @@ def test_another_thread_is_not_stopped(deep):
 # --- progress ---
 
 
+@pytest.mark.slow
 def test_progress_is_reported_often(deep, recorded, threads):
     """Measured in time of the processor: others may use the machine too."""
     _core.set_num_threads(1)
@@ -215,6 +218,7 @@ def test_progress_must_be_a_function(deep, recorded):
         tape.backward(last, seeds, [0], progress="yes")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_progress_callback_may_fork(deep):
     """As multiprocessing does; the child ends without returning into the pass."""

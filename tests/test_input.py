@@ -473,6 +473,7 @@ def test_a_target_of_another_network_is_refused(net):
         assert other[index] not in net.labels
 
 
+@pytest.mark.slow
 def test_long_arguments_are_not_repeated(net):
     tape = net.forward(PICTURE)
     long = "x" * 10_000_000

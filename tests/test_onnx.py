@@ -553,6 +553,7 @@ def test_truncated_files(tmp_path):
             onnx.read(path)
 
 
+@pytest.mark.slow
 def test_bit_flips(tmp_path):
     """Files are read or refused; the format has no checksum of the numbers."""
     data = (DATA / "vgg11_torchscript.onnx").read_bytes()
@@ -635,6 +636,7 @@ def test_deep_nesting_is_not_followed(read):
         read(plain(), nodes=nodes)
 
 
+@pytest.mark.slow
 def test_number_of_fields_is_limited(read):
     many = (protobuf.MAX_FIELDS // 4) * message((1, message((4, "Relu"))))
     with pytest.raises(WeightsError, match=f"more than {protobuf.MAX_FIELDS} fields"):

@@ -219,6 +219,7 @@ def test_the_model_is_loaded_once():
     assert pictograms.model() is pictograms.model()
 
 
+@pytest.mark.slow
 def test_a_short_evaluation_reaches_the_expected_figures():
     figures = evaluate(20, methods=("grad_cam", "saliency"))
     one, two = figures["one"], figures["two"]

@@ -95,6 +95,7 @@ def pixels_of(figure, dpi=60):
     return np.asarray(Image.open(buffer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", FIGURES)
 def test_figures_look_the_same(figure, tape, tmp_path):
     expected = pixels_of(FIGURES[figure](tape))

@@ -130,6 +130,7 @@ def test_pictures_are_decoded_during_the_pass(network, pictures, monkeypatch):
     assert all(name.startswith("gradcam-decode") for name in decoded)
 
 
+@pytest.mark.slow
 def test_earlier_batches_are_freed(network, pictures, monkeypatch):
     monkeypatch.setattr(module, "MAX_WORKERS", 1)
     tapes, alive = [], []
