@@ -121,10 +121,12 @@ void GC_KERNEL(winograd_input)(const gc_winograd *w, gc_tiles tiles, const float
     }
 }
 
-/* M for `tiles` tiles (a constant where it is inlined), `m_tile` floats apart. */
+/* M for `tiles` tiles (a constant where it is inlined), `m_tile` floats apart, while `lines` cache
+ * lines for each block of channels are fetched from `next` on. */
 GC_INLINE void multiply(size_t tiles, size_t in_blocks, const float *v, const float *u,
-                        gc_ahead ahead, float *m, size_t m_tile)
+                        const float *next, size_t lines, float *m, size_t m_tile)
 {
+    const gc_ahead ahead = {.next = next, .lines = lines, .blocks = BLOCKS_AHEAD};
     gc_vec sum[GC_TILES][2];
     GC_UNROLL
     for (size_t t = 0; t < tiles; t++)
@@ -138,14 +140,16 @@ GC_INLINE void multiply(size_t tiles, size_t in_blocks, const float *v, const fl
     }
 }
 
-/* Up to GC_TILES tiles: each number has code of its own, so that sums stay in registers. */
+/* Up to GC_TILES tiles: each number has code of its own, so that sums stay in registers. The
+ * arguments are scalars, because a struct that is passed on the stack right after its members were
+ * written stalls the call. */
 static void multiply_some(size_t tiles, size_t in_blocks, const float *v, const float *u,
-                          gc_ahead ahead, float *m, size_t m_tile)
+                          const float *next, size_t lines, float *m, size_t m_tile)
 {
 #define CASE(n)                                                                               \
     case n:                                                                                   \
         if (n <= GC_TILES)                                                                    \
-            multiply(n <= GC_TILES ? n : 1, in_blocks, v, u, ahead, m, m_tile);               \
+            multiply(n <= GC_TILES ? n : 1, in_blocks, v, u, next, lines, m, m_tile);         \
         break
     switch (tiles) {
         CASE(1);
@@ -177,16 +181,19 @@ void GC_KERNEL(winograd_product)(const gc_winograd *w, gc_tiles tiles, size_t pa
      * channels some of its lines by the first group, the next ones by the second, and so on. */
     const size_t block_lines = GC_BLOCK_WEIGHTS / GC_LINE;
     const size_t lines = (block_lines + groups - 1) / groups;
-    const size_t origin = gc_group_start(&tiles, tiles.from);
+    const size_t group = blocks * GC_TILES * GC_WIDTH; /* floats of V of one xi */
     u += pair * PRODUCTS * panel;
-    for (size_t xi = 0; xi < PRODUCTS; xi++, u += panel)
+    v += tiles.from * group;
+    for (size_t xi = 0; xi < PRODUCTS; xi++, u += panel, v += w->v_plane, m += 2 * GC_WIDTH) {
+        const float *v_group = v, *next = u + panel;
+        float *m_group = m;
         for (size_t g = tiles.from; g < tiles.to; g++) {
-            const size_t start = gc_group_start(&tiles, g), done = (g - tiles.from) * lines;
-            const gc_ahead ahead = {.next = u + panel + done * blocks * GC_LINE,
-                                    .lines = done < block_lines ? lines : 0,
-                                    .blocks = BLOCKS_AHEAD};
-            multiply_some(gc_group_size(&tiles, g), blocks,
-                          v + xi * w->v_plane + g * blocks * GC_TILES * GC_WIDTH, u, ahead,
-                          m + (start - origin) * w->m_tile + xi * 2 * GC_WIDTH, w->m_tile);
+            const size_t count = gc_group_size(&tiles, g);
+            const size_t fetched = next < u + 2 * panel ? lines : 0;
+            multiply_some(count, blocks, v_group, u, next, fetched, m_group, w->m_tile);
+            v_group += group;
+            m_group += count * w->m_tile;
+            next += lines * blocks * GC_LINE;
         }
+    }
 }
