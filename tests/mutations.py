@@ -107,8 +107,8 @@ FAULTS = [
     Fault(
         "streamed gradient: the second image uses the bits of the first",
         "layers/unpool.c",
-        "+ ((image * u->shape.blocks + block) * u->shape.height + 2 * y)",
-        "+ (block * u->shape.height + 2 * y)",
+        "image, block, 2 * y, 0)",
+        "0, block, 2 * y, 0)",
     ),
     Fault(
         "streamed gradient: a strip that begins between the rows of a window omits its first row",

@@ -12,13 +12,6 @@ GC_INLINE size_t gc_offset(const gc_blocked *b, size_t image, size_t block, size
     return gc_blocked_offset(b, GC_WIDTH, image * b->blocks + block, y, x);
 }
 
-/* The number of a vector among those of a record of maps of this size, which have no border. */
-GC_INLINE size_t gc_record_index(size_t blocks, size_t height, size_t width, size_t image,
-                                 size_t block, size_t y, size_t x)
-{
-    return ((image * blocks + block) * height + y) * width + x;
-}
-
 /* max(x, 0), and whether x > 0 (bits NULL: not recorded). */
 GC_INLINE gc_vec gc_relu(gc_vec x, uint8_t *bits)
 {

@@ -58,6 +58,13 @@ static inline size_t gc_blocked_offset(const gc_blocked *b, size_t width, size_t
     return ((block * b->rows + y + 1) * b->columns + x + 1) * width;
 }
 
+/* The number of a vector among those of a record of maps of this size, which have no border. */
+static inline size_t gc_record_index(size_t blocks, size_t height, size_t width, size_t image,
+                                     size_t block, size_t y, size_t x)
+{
+    return ((image * blocks + block) * height + y) * width + x;
+}
+
 /* A 3x3 convolution of stride 1 and padding 1, as kernels/winograd.c runs it. */
 typedef struct gc_winograd {
     gc_blocked in;

@@ -159,7 +159,8 @@ static void forward_row(const direct_run *r, size_t image, size_t y, const float
             to + ((block * block_rows + row) * out->columns + 1) * lanes,
             second ? block_rows * out->columns * lanes : 0, r->relu,
             bits == NULL ? NULL
-                         : bits + ((image * out->blocks + block) * out->height + y) * out->width
+                         : bits + gc_record_index(out->blocks, out->height, out->width, image,
+                                                  block, y, 0)
                                       * mask_bytes,
             out->height * out->width * mask_bytes);
     }

@@ -29,11 +29,12 @@ static void unpool_pair(const gc_unpooling *u, size_t number, size_t block, size
     const gc_kernels *kernels = u->engine.kernels;
     const size_t lanes = kernels->width, mask_bytes = gc_mask_bytes(u->engine);
     const size_t image = number % u->recorded;
-    const size_t windows =
-        ((image * u->pooled.blocks + block) * u->pooled.height + y) * u->pooled.width;
+    const size_t windows = gc_record_index(u->pooled.blocks, u->pooled.height, u->pooled.width,
+                                           image, block, y, 0);
     const uint8_t *bits = u->bits
-                          + ((image * u->shape.blocks + block) * u->shape.height + 2 * y)
-                                * u->shape.width * mask_bytes;
+                          + gc_record_index(u->shape.blocks, u->shape.height, u->shape.width,
+                                            image, block, 2 * y, 0)
+                                * mask_bytes;
     kernels->blocked_pool_backward(
         u->pooled.width, u->positions + windows * 2 * mask_bytes,
         u->dy + gc_blocked_offset(&u->pooled, lanes, number * u->pooled.blocks + block, y, 0),
