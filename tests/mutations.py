@@ -353,7 +353,7 @@ FAULTS = [
     Fault(
         "forward: pooling of any size is run as 2x2 pooling",
         "network/schedule.c",
-        "if (pool != 0 && layout_of(s, pool) == GC_BLOCKED)",
+        "if (pool != 0 && is_blocked_2x2(s, pool))",
         "if (pool != 0)",
     ),
     Fault(

@@ -7,6 +7,8 @@
  * Max pooling records the position of each maximum: of plain maps its offset in the plane; of
  * blocked maps, which 2x2 pooling of stride 2 reads, two masks for each position of a block.
  * Average pooling records nothing. */
+#include "layers/pool.h"
+
 #include <string.h>
 
 #include "base/status.h"
@@ -104,9 +106,11 @@ static size_t spans_bytes(const gc_layer_query *query)
     return (query->out.height + query->out.width) * sizeof(gc_span);
 }
 
-/* Whether windows are 2x2 of stride 2, and none extends beyond the end. */
-static int is_2x2(const gc_pool *p, const gc_shape *in)
+int gc_pool_is_2x2(const gc_layer *layer, const gc_shape *in)
 {
+    const gc_pool *p = &layer->pool;
+    if (layer->type != &gc_max_pool_layer)
+        return 0;
     for (int d = 0; d < 2; d++)
         if (p->kernel[d] != 2 || p->stride[d] != 2 || p->padding[d] != 0)
             return 0;
@@ -115,7 +119,7 @@ static int is_2x2(const gc_pool *p, const gc_shape *in)
 
 static gc_layouts max_layouts(const gc_layer_query *query, gc_layout given)
 {
-    const gc_layout layout = is_2x2(&query->layer->pool, query->in) ? given : GC_PLAIN;
+    const gc_layout layout = gc_pool_is_2x2(query->layer, query->in) ? given : GC_PLAIN;
     return (gc_layouts){.reads = layout, .writes = layout};
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "layers/blocked.h"
+#include "layers/pool.h"
 
 static int allocate(gc_schedule *s)
 {
@@ -78,6 +79,13 @@ static size_t streaming_bytes(const gc_schedule *s, size_t number, size_t stream
 static int is_internal(const gc_schedule *s, size_t number)
 {
     return !s->held[number] && s->readers[number].count == 1;
+}
+
+/* Whether a layer is 2x2 max pooling of blocked maps, which other layers can run. */
+static int is_blocked_2x2(const gc_schedule *s, size_t number)
+{
+    return layout_of(s, number) == GC_BLOCKED
+           && gc_pool_is_2x2(layer_of(s, number), s->tape->in[number]);
 }
 
 /* About how long a layer takes, in multiplications for one image. */
@@ -209,7 +217,7 @@ static gc_step forward_step(const gc_schedule *s, size_t number)
         step.relu = only_reader(s, number, &gc_relu_layer);
     if (step.relu != 0 && fusion == GC_FUSES_RELU_AND_POOL) {
         const size_t pool = only_reader(s, step.relu, &gc_max_pool_layer);
-        if (pool != 0 && layout_of(s, pool) == GC_BLOCKED) /* 2x2 */
+        if (pool != 0 && is_blocked_2x2(s, pool))
             step.pool = pool;
     }
     step.last = step.pool != 0 ? step.pool : step.relu != 0 ? step.relu : number;
@@ -310,7 +318,7 @@ static void find_streamed_poolings(gc_schedule *s)
         const size_t relu =
             s->active[i] && has_active_input(s, i) ? only_reader(s, i, &gc_relu_layer) : 0;
         const size_t pool = relu != 0 ? only_reader(s, relu, &gc_max_pool_layer) : 0;
-        if (pool != 0 && layout_of(s, pool) == GC_BLOCKED && streaming_bytes(s, i, pool) > 0) {
+        if (pool != 0 && is_blocked_2x2(s, pool) && streaming_bytes(s, i, pool) > 0) {
             s->streamed[i] = pool;
             s->placed[relu] = s->placed[pool] = 1;
         }
@@ -329,7 +337,7 @@ static int is_passed(const gc_schedule *s, size_t number, const gc_layer_type *t
 static void fuse_backward(const gc_schedule *s, gc_step *step)
 {
     size_t relu = layer_of(s, step->layer)->inputs[0], pool = 0;
-    if (is_passed(s, relu, &gc_max_pool_layer)) {
+    if (is_passed(s, relu, &gc_max_pool_layer) && is_blocked_2x2(s, relu)) {
         pool = relu;
         relu = layer_of(s, pool)->inputs[0];
     }
