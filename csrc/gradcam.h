@@ -41,16 +41,17 @@ typedef struct gc_shape {
     int flat;
 } gc_shape;
 
-/* Two-dimensional geometry; index 0 is vertical, 1 horizontal. */
+/* Two-dimensional geometry; index 0 is vertical, 1 horizontal. Padding has a second index: 0 is before
+ * the map (above, left), 1 after it (below, right). */
 typedef struct gc_conv {
     size_t in_channels, out_channels;
-    size_t kernel[2], stride[2], padding[2], dilation[2];
+    size_t kernel[2], stride[2], padding[2][2], dilation[2];
     size_t groups; /* weight is [out_channels][in_channels / groups][kernel 0][kernel 1] */
     int exact;     /* never by Winograd's algorithm, whose rounding errors are larger */
 } gc_conv;
 
 typedef struct gc_pool {
-    size_t kernel[2], stride[2], padding[2];
+    size_t kernel[2], stride[2], padding[2][2];
     int ceil_mode;   /* round the output size up; a window never starts in the far padding */
     int include_pad; /* average pooling: padding counts in the divisor */
 } gc_pool;
@@ -115,7 +116,7 @@ size_t gc_network_channels(const gc_network *network);
  * range or the layer `input` does not exist; GC_NO_MEMORY. */
 
 /* weight [out][in / groups][kh][kw]; bias [out] or NULL.
- * out size = floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1. */
+ * out size = floor((in + paddings - dilation (kernel - 1) - 1) / stride) + 1. */
 gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
                       const float *weight, const float *bias, size_t *layer, gc_error *error);
 /* y = W x + b for a vector x; weight [out][in], finite, in `storage`,
@@ -124,7 +125,7 @@ gc_status gc_add_linear(gc_network *network, size_t input, size_t in, size_t out
                         gc_storage storage, const void *weight, const float *bias,
                         size_t *layer, gc_error *error);
 gc_status gc_add_relu(gc_network *network, size_t input, size_t *layer, gc_error *error);
-/* out size = floor or ceil((in + 2 padding - kernel) / stride) + 1; padding <= kernel / 2. */
+/* out size = floor or ceil((in + paddings - kernel) / stride) + 1; each padding <= kernel / 2. */
 gc_status gc_add_max_pool(gc_network *network, size_t input, const gc_pool *pool,
                           size_t *layer, gc_error *error);
 gc_status gc_add_average_pool(gc_network *network, size_t input, const gc_pool *pool,

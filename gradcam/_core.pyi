@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 _F32 = NDArray[np.float32]
 _Pair = int | tuple[int, int]
+_Padding = _Pair | tuple[int, int, int, int]
+"""On all sides; (vertical, horizontal); or (top, left, bottom, right)."""
 _Progress = Callable[[float], object] | None
 Rule = Literal["gradient", "guided", "deconvnet"]
 PackKind = Literal["forward", "backward", "input-major", "sums"]
@@ -34,7 +36,7 @@ class NetworkBuilder:
         bias: ArrayLike | None = None,
         *,
         stride: _Pair = 1,
-        padding: _Pair = 0,
+        padding: _Padding = 0,
         dilation: _Pair = 1,
         groups: int = 1,
         exact: bool = False,
@@ -60,7 +62,7 @@ class NetworkBuilder:
         kernel: _Pair,
         *,
         stride: _Pair | None = None,
-        padding: _Pair = 0,
+        padding: _Padding = 0,
         ceil_mode: bool = False,
     ) -> int: ...
     def average_pool(
@@ -69,7 +71,7 @@ class NetworkBuilder:
         kernel: _Pair,
         *,
         stride: _Pair | None = None,
-        padding: _Pair = 0,
+        padding: _Padding = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> int: ...

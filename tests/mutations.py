@@ -138,7 +138,7 @@ FAULTS = [
     Fault(
         "direct: the last rows of the picture are treated as padding",
         "layers/direct.c",
-        "padded - p->conv->padding[0] < p->in.height",
+        "padded - p->conv->padding[0][0] < p->in.height",
         "padded < p->in.height",
     ),
     # --- convolutions as products ---
@@ -151,8 +151,8 @@ FAULTS = [
     Fault(
         "products: a padded 1x1 convolution uses its map as the matrix",
         "layers/conv.c",
-        "c->kernel[d] != 1 || c->stride[d] != 1 || c->padding[d] != 0",
-        "c->kernel[d] != 1 || c->stride[d] != 1",
+        "return !gc_is_padded(c->padding);",
+        "return 1;",
     ),
     Fault(
         "products: each block of positions writes the ReLU's bits of the first",
@@ -170,13 +170,13 @@ FAULTS = [
     Fault(
         "pooling: in ceil mode a window may begin in the padding after the map",
         "layers/pool.c",
-        "(windows - 1) * p->stride[d] >= size[d] + p->padding[d]",
-        "(windows - 1) * p->stride[d] > size[d] + p->padding[d]",
+        "(windows - 1) * p->stride[d] >= size[d] + p->padding[d][0]",
+        "(windows - 1) * p->stride[d] > size[d] + p->padding[d][0]",
     ),
     Fault(
         "pooling: windows beyond the end divide by their full size",
         "layers/pool.c",
-        "end = gc_min(start + p->kernel[axis], size + 2 * padding)",
+        "end = gc_min(start + p->kernel[axis], size + padding + p->padding[axis][1])",
         "end = start + p->kernel[axis]",
     ),
     Fault(
@@ -403,7 +403,7 @@ FAULTS = [
     Fault(
         "pooled gradient: a padded average is assumed to preserve sums",
         "network/pooled.c",
-        "return !pool->include_pad || (pool->padding[0] == 0 && pool->padding[1] == 0);",
+        "return !pool->include_pad || !gc_is_padded(pool->padding);",
         "return 1;",
     ),
     Fault(

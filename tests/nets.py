@@ -90,6 +90,9 @@ PRODUCTS = [
     conv_case((2, 6, 9, 8), 6, (3, 3), groups=6, padding=1),
     conv_case((1, 6, 9, 8), 12, (5, 3), groups=6, padding=(2, 1), stride=2),
     conv_case((1, 8, 9, 8), 4, (3, 3), groups=2, dilation=2, padding=2, bias=False),
+    conv_case((1, 4, 12, 9), 5, (3, 4), padding=(0, 1, 2, 3)),
+    conv_case((1, 6, 12, 10), 4, (3, 3), stride=2, padding=(0, 0, 1, 1)),
+    conv_case((1, 8, 9, 8), 6, (1, 1), padding=(0, 0, 0, 1)),
 ]
 # Fewer than 8 input and at least 8 output channels: directly, in strips of 8 rows; with dilation
 # the kernel of a strip reaches into the next strips.
@@ -100,6 +103,8 @@ DIRECT = [
     conv_case((2, 3, 21, 17), 9, (3, 3), padding=2, dilation=2),
     conv_case((1, 4, 23, 20), 8, (3, 2), padding=(2, 1), dilation=(3, 2), stride=(2, 1)),
     conv_case((2, 7, 10, 31), 35, (3, 3), bias=False),
+    conv_case((1, 3, 22, 18), 8, (3, 3), stride=2, padding=(0, 0, 1, 1)),
+    conv_case((1, 3, 13, 12), 9, (5, 4), padding=(3, 0, 1, 2)),
 ]
 # 3x3 with padding 1 and at least 8 channels: Winograd's algorithm. Tiles of 4x4 and blocks of
 # channels are incomplete at every edge; several pictures in a group of tiles, and several groups;
@@ -118,6 +123,7 @@ WINOGRAD = [
     conv_case((2, 24, 3, 200), 16, (3, 3), padding=1),
     conv_case((3, 130, 6, 7), 70, (3, 3), padding=1),
     conv_case((2, 256, 7, 6), 256, (3, 3), padding=1),
+    conv_case((1, 9, 7, 6), 10, (3, 3), padding=(1, 1, 1, 0)),
 ]
 CONVOLUTIONS = [*PRODUCTS, *DIRECT, *WINOGRAD]
 
@@ -145,6 +151,11 @@ POOLINGS = [
     pool_case("max_pool", (1, 3, 10, 12), 2, stride=3),
     pool_case("max_pool", (1, 3, 10, 12), 3, stride=1, padding=1),
     pool_case("max_pool", (1, 2, 5, 5), 2, stride=3, padding=1, ceil_mode=True),
+    pool_case("max_pool", (1, 3, 10, 12), 3, stride=2, padding=(0, 0, 1, 1)),
+    pool_case("average_pool", (1, 3, 10, 12), 3, stride=2, padding=(0, 1, 1, 0)),
+    pool_case(
+        "average_pool", (1, 3, 10, 12), 3, stride=2, padding=(1, 0, 0, 1), count_include_pad=False
+    ),
     pool_case("average_pool", (2, 3, 8, 6), 2),
     pool_case("average_pool", (1, 3, 7, 5), 2),
     pool_case("average_pool", (1, 3, 7, 5), 2, ceil_mode=True),

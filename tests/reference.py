@@ -28,22 +28,35 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 Array = np.ndarray
 Pair = int | tuple[int, int]
+Padding = Pair | tuple[int, int, int, int]
+Sides = tuple[tuple[int, int], tuple[int, int]]
 
 
 def pair(value: Pair) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
-def conv_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+def sides(padding: Padding) -> Sides:
+    """Padding (before, after) of each axis, from one, two or four numbers."""
+    if isinstance(padding, int) or len(padding) == 2:
+        vertical, horizontal = pair(padding)
+        return (vertical, vertical), (horizontal, horizontal)
+    top, left, bottom, right = padding
+    return (top, bottom), (left, right)
 
 
-def pool_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:
+def conv_size(size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> int:
+    return (size + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def pool_size(
+    size: int, kernel: int, stride: int, padding: tuple[int, int], ceil_mode: bool
+) -> int:
     """PyTorch's rule: in ceil mode no window may start beyond the picture and its left padding."""
     if not ceil_mode:
-        return (size + 2 * padding - kernel) // stride + 1
-    count = -(-(size + 2 * padding - kernel) // stride) + 1
-    if (count - 1) * stride >= size + padding:
+        return (size + sum(padding) - kernel) // stride + 1
+    count = -(-(size + sum(padding) - kernel) // stride) + 1
+    if (count - 1) * stride >= size + padding[0]:
         count -= 1
     return count
 
@@ -60,7 +73,7 @@ class Conv:
     weight: Array
     bias: Array | None
     stride: tuple[int, int]
-    padding: tuple[int, int]
+    padding: Sides
     dilation: tuple[int, int]
     groups: int
 
@@ -78,10 +91,10 @@ class Conv:
     def forward(self, inputs, decision_map):
         (x,) = inputs
         n, c, h, w = x.shape
-        (ph, pw), (kh, kw) = self.padding, self.weight.shape[2:]
-        oh = conv_size(h, kh, self.stride[0], ph, self.dilation[0])
-        ow = conv_size(w, kw, self.stride[1], pw, self.dilation[1])
-        padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+        kh, kw = self.weight.shape[2:]
+        oh = conv_size(h, kh, self.stride[0], self.padding[0], self.dilation[0])
+        ow = conv_size(w, kw, self.stride[1], self.padding[1], self.dilation[1])
+        padded = np.pad(x, ((0, 0), (0, 0), *self.padding))
         y = np.zeros((n, self.groups, self.weight.shape[0] // self.groups, oh * ow))
         for weight, rows, columns in self._taps(oh, ow):
             pixels = padded[:, :, rows, columns].reshape(n, self.groups, c // self.groups, oh * ow)
@@ -93,13 +106,14 @@ class Conv:
 
     def backward(self, dy, state, rule):
         n, c, h, w = state
-        (ph, pw), (oh, ow) = self.padding, dy.shape[2:]
+        (top, bottom), (left, right) = self.padding
+        oh, ow = dy.shape[2:]
         dy = dy.reshape(n, self.groups, -1, oh * ow)
-        padded = np.zeros((n, c, h + 2 * ph, w + 2 * pw))
+        padded = np.zeros((n, c, top + h + bottom, left + w + right))
         for weight, rows, columns in self._taps(oh, ow):
             part = weight.transpose(0, 2, 1) @ dy
             padded[:, :, rows, columns] += part.reshape(n, c, oh, ow)
-        return [padded[:, :, ph : ph + h, pw : pw + w]]
+        return [padded[:, :, top : top + h, left : left + w]]
 
 
 @dataclass(frozen=True)
@@ -141,18 +155,19 @@ class MaxPool:
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
-    padding: tuple[int, int]
+    padding: Sides
     ceil_mode: bool
 
     def windows(self, x: Array) -> Array:
         """(N, C, OH, OW, kernel height * kernel width), -inf outside the picture."""
-        (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
+        (kh, kw), (sh, sw) = self.kernel, self.stride
+        (top, bottom), (left, right) = self.padding
         n, c, h, w = x.shape
-        oh = pool_size(h, kh, sh, ph, self.ceil_mode)
-        ow = pool_size(w, kw, sw, pw, self.ceil_mode)
-        below = max(ph, (oh - 1) * sh + kh - h - ph)
-        right = max(pw, (ow - 1) * sw + kw - w - pw)
-        border = ((0, 0), (0, 0), (ph, below), (pw, right))
+        oh = pool_size(h, kh, sh, self.padding[0], self.ceil_mode)
+        ow = pool_size(w, kw, sw, self.padding[1], self.ceil_mode)
+        bottom = max(bottom, (oh - 1) * sh + kh - h - top)
+        right = max(right, (ow - 1) * sw + kw - w - left)
+        border = ((0, 0), (0, 0), (top, bottom), (left, right))
         padded = np.pad(x, border, constant_values=-np.inf)
         windows = sliding_window_view(padded, self.kernel, axis=(2, 3))[:, :, ::sh, ::sw]
         return windows[:, :, :oh, :ow].reshape(n, c, oh, ow, kh * kw)
@@ -165,25 +180,31 @@ class MaxPool:
 
     def backward(self, dy, state, rule):
         (n, c, h, w), first = state
-        (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
+        (kh, kw), (sh, sw) = self.kernel, self.stride
+        top, left = self.padding[0][0], self.padding[1][0]
         oh, ow = dy.shape[2:]
         rows, columns = (oh - 1) * sh + 1, (ow - 1) * sw + 1
-        padded = np.zeros((n, c, max(h + 2 * ph, rows + kh), max(w + 2 * pw, columns + kw)))
+        padded = np.zeros((n, c, max(top + h, rows + kh), max(left + w, columns + kw)))
         for u in range(kh):
             for v in range(kw):
                 part = padded[:, :, u : u + rows : sh, v : v + columns : sw]
                 part += np.where(first == u * kw + v, dy, 0.0)
-        return [padded[:, :, ph : ph + h, pw : pw + w]]
+        return [padded[:, :, top : top + h, left : left + w]]
 
 
 def average_matrix(
-    size: int, kernel: int, stride: int, padding: int, ceil_mode: bool, include_pad: bool
+    size: int,
+    kernel: int,
+    stride: int,
+    padding: tuple[int, int],
+    ceil_mode: bool,
+    include_pad: bool,
 ) -> Array:
     """(out, in): each row averages one window; padding counts in the divisor if include_pad."""
     matrix = np.zeros((pool_size(size, kernel, stride, padding, ceil_mode), size))
     for i, row in enumerate(matrix):
-        start = i * stride - padding
-        end = min(start + kernel, size + padding)
+        start = i * stride - padding[0]
+        end = min(start + kernel, size + padding[1])
         inside = range(max(start, 0), min(end, size))
         row[inside.start : inside.stop] = 1 / (end - start if include_pad else len(inside))
     return matrix
@@ -202,7 +223,7 @@ def adaptive_matrix(size: int, out: int) -> Array:
 class AveragePool:
     kernel: tuple[int, int]
     stride: tuple[int, int]
-    padding: tuple[int, int]
+    padding: Sides
     ceil_mode: bool
     count_include_pad: bool
 
@@ -337,7 +358,7 @@ class Builder:
         return len(self.nodes) - 1
 
     def conv(self, input, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
-        sizes = pair(stride), pair(padding), pair(dilation)
+        sizes = pair(stride), sides(padding), pair(dilation)
         return self._append(Conv(double(weight), double(bias), *sizes, groups), [input])
 
     def linear(self, input, weight, bias=None):
@@ -348,13 +369,13 @@ class Builder:
 
     def max_pool(self, input, kernel, *, stride=None, padding=0, ceil_mode=False):
         stride = kernel if stride is None else stride
-        return self._append(MaxPool(pair(kernel), pair(stride), pair(padding), ceil_mode), [input])
+        return self._append(MaxPool(pair(kernel), pair(stride), sides(padding), ceil_mode), [input])
 
     def average_pool(
         self, input, kernel, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True
     ):
         stride = kernel if stride is None else stride
-        sizes = pair(kernel), pair(stride), pair(padding)
+        sizes = pair(kernel), pair(stride), sides(padding)
         return self._append(AveragePool(*sizes, ceil_mode, count_include_pad), [input])
 
     def adaptive_average_pool(self, input, size):

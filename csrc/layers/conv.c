@@ -43,7 +43,7 @@ static gc_window window_of_group(const gc_conv *c, gc_shape in, gc_shape out)
         .width = in.width,
         .kernel = {c->kernel[0], c->kernel[1]},
         .stride = {c->stride[0], c->stride[1]},
-        .padding = {c->padding[0], c->padding[1]},
+        .padding = {c->padding[0][0], c->padding[1][0]},
         .dilation = {c->dilation[0], c->dilation[1]},
         .out_height = out.height,
         .out_width = out.width,
@@ -75,9 +75,9 @@ static size_t backward_block(const gc_conv *c, gc_shape out)
 static int is_pointwise(const gc_conv *c)
 {
     for (int d = 0; d < 2; d++)
-        if (c->kernel[d] != 1 || c->stride[d] != 1 || c->padding[d] != 0)
+        if (c->kernel[d] != 1 || c->stride[d] != 1)
             return 0;
-    return 1;
+    return !gc_is_padded(c->padding);
 }
 
 static gc_status conv_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
@@ -94,7 +94,7 @@ static gc_status conv_shape(const gc_layer *layer, const gc_shape *in, gc_shape 
     size_t size[2] = {in->height, in->width};
     for (int d = 0; d < 2; d++) {
         const size_t covered = c->dilation[d] * (c->kernel[d] - 1) + 1;
-        const size_t padded = size[d] + 2 * c->padding[d];
+        const size_t padded = size[d] + c->padding[d][0] + c->padding[d][1];
         if (padded < covered)
             return gc_fail(error, GC_BAD_ARGUMENT,
                            "the input of %zu x %zu is smaller than the kernel; the picture is "

@@ -50,7 +50,7 @@ static direct_plan make_plan(const gc_conv *c, int backward, gc_shape in, gc_sha
                      .out = gc_blocked_of(out, engine),
                      .taps = c->in_channels * c->kernel[0] * c->kernel[1],
                      .pairs = gc_divide_up(c->out_channels, 2 * lanes),
-                     .padded_width = in.width + 2 * c->padding[1]};
+                     .padded_width = in.width + c->padding[1][0] + c->padding[1][1]};
     const size_t covered = (c->kernel[0] - 1) * c->dilation[0] + 1;
     p.tap_pairs = gc_divide_up(p.taps, 2 * lanes);
     if (backward) {
@@ -128,16 +128,16 @@ static void lay_out_forward(const direct_run *r, const gc_layer *layer)
 static void copy_rows(const direct_run *r, size_t image, size_t first, float *rows)
 {
     const direct_plan *p = &r->plan;
-    const size_t left = p->conv->padding[1], width = p->in.width;
+    const size_t left = p->conv->padding[1][0], width = p->in.width;
     const size_t plane = p->in.height * width;
     for (size_t c = 0; c < p->in.channels; c++)
         for (size_t i = 0; i < p->strip_rows; i++, rows += p->padded_width) {
             const size_t padded = first * p->conv->stride[0] + i;
             memset(rows, 0, p->padded_width * sizeof *rows);
-            if (padded >= p->conv->padding[0] && padded - p->conv->padding[0] < p->in.height)
+            if (padded >= p->conv->padding[0][0] && padded - p->conv->padding[0][0] < p->in.height)
                 memcpy(rows + left,
                        r->from + (image * p->in.channels + c) * plane
-                           + (padded - p->conv->padding[0]) * width,
+                           + (padded - p->conv->padding[0][0]) * width,
                        width * sizeof *rows);
         }
 }
@@ -265,7 +265,7 @@ static void touching_rows(const direct_plan *p, size_t first, size_t *begin, siz
 {
     const gc_conv *c = p->conv;
     const size_t before = (c->kernel[0] - 1) * c->dilation[0]; /* rows above that a tap reaches */
-    const size_t top = first + c->padding[0];
+    const size_t top = first + c->padding[0][0];
     const size_t last = top + STRIP - 1;
     *begin = top > before ? gc_divide_up(top - before, c->stride[0]) : 0;
     *end = last / c->stride[0] + 1;
@@ -295,7 +295,7 @@ static void gather_row(const direct_plan *p, size_t row, size_t begin, size_t en
     const size_t row_floats = p->out.width * p->tap_pairs * 2 * p->engine.kernels->width;
     memset(sums, 0, p->sums * sizeof *sums);
     for (size_t ky = 0; ky < c->kernel[0]; ky++) {
-        const size_t padded = row + c->padding[0], down = ky * c->dilation[0];
+        const size_t padded = row + c->padding[0][0], down = ky * c->dilation[0];
         if (padded < down || (padded - down) % c->stride[0] != 0)
             continue;
         const size_t y = (padded - down) / c->stride[0];
@@ -304,7 +304,7 @@ static void gather_row(const direct_plan *p, size_t row, size_t begin, size_t en
     }
     for (size_t channel = 0; channel < c->in_channels; channel++)
         memcpy(dx + channel * p->in.height * p->in.width,
-               sums + channel * p->padded_width + c->padding[1], p->in.width * sizeof *dx);
+               sums + channel * p->padded_width + c->padding[1][0], p->in.width * sizeof *dx);
 }
 
 static void backward_strip(void *argument, size_t part, size_t worker)

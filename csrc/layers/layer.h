@@ -170,6 +170,12 @@ extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_re
     gc_softmax_layer, gc_sigmoid_layer, gc_flatten_layer, gc_dropout_layer, gc_sum_layer,
     gc_concatenation_layer;
 
+/* Whether a window is padded on any side. */
+static inline int gc_is_padded(const size_t padding[2][2])
+{
+    return padding[0][0] > 0 || padding[0][1] > 0 || padding[1][0] > 0 || padding[1][1] > 0;
+}
+
 /* For layers whose output has the shape of their (only) input. */
 gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                         gc_error *error);

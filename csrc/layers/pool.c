@@ -32,7 +32,7 @@ static gc_status pool_shape(const gc_layer *layer, const gc_shape *in, gc_shape 
         return status;
     size_t size[2] = {in->height, in->width};
     for (int d = 0; d < 2; d++) {
-        const size_t padded = size[d] + 2 * p->padding[d];
+        const size_t padded = size[d] + p->padding[d][0] + p->padding[d][1];
         const size_t up = p->ceil_mode ? p->stride[d] - 1 : 0;
         if (padded + up < p->kernel[d])
             return gc_fail(error, GC_BAD_ARGUMENT,
@@ -40,7 +40,7 @@ static gc_status pool_shape(const gc_layer *layer, const gc_shape *in, gc_shape 
                            "picture is too small for this network",
                            in->height, in->width);
         size_t windows = (padded + up - p->kernel[d]) / p->stride[d] + 1;
-        if (p->ceil_mode && (windows - 1) * p->stride[d] >= size[d] + p->padding[d])
+        if (p->ceil_mode && (windows - 1) * p->stride[d] >= size[d] + p->padding[d][0])
             windows--;
         size[d] = windows;
     }
@@ -64,8 +64,8 @@ static gc_status adaptive_shape(const gc_layer *layer, const gc_shape *in, gc_sh
 static void window_spans(const gc_pool *p, int axis, size_t size, size_t count, gc_span *spans)
 {
     for (size_t i = 0; i < count; i++) {
-        const size_t start = i * p->stride[axis], padding = p->padding[axis];
-        const size_t end = gc_min(start + p->kernel[axis], size + 2 * padding);
+        const size_t start = i * p->stride[axis], padding = p->padding[axis][0];
+        const size_t end = gc_min(start + p->kernel[axis], size + padding + p->padding[axis][1]);
         spans[i].begin = start > padding ? start - padding : 0;
         spans[i].end = gc_min(end > padding ? end - padding : 0, size);
         spans[i].divisor = p->include_pad ? end - start : spans[i].end - spans[i].begin;
@@ -112,9 +112,9 @@ int gc_pool_is_2x2(const gc_layer *layer, const gc_shape *in)
     if (layer->type != &gc_max_pool_layer)
         return 0;
     for (int d = 0; d < 2; d++)
-        if (p->kernel[d] != 2 || p->stride[d] != 2 || p->padding[d] != 0)
+        if (p->kernel[d] != 2 || p->stride[d] != 2)
             return 0;
-    return !p->ceil_mode || (in->height % 2 == 0 && in->width % 2 == 0);
+    return !gc_is_padded(p->padding) && (!p->ceil_mode || (in->height % 2 == 0 && in->width % 2 == 0));
 }
 
 static gc_layouts max_layouts(const gc_layer_query *query, gc_layout given)

@@ -41,7 +41,8 @@ enum {
 int gc_winograd_applies(const gc_conv *c, gc_engine engine)
 {
     for (int d = 0; d < 2; d++)
-        if (c->kernel[d] != 3 || c->stride[d] != 1 || c->padding[d] != 1 || c->dilation[d] != 1)
+        if (c->kernel[d] != 3 || c->stride[d] != 1 || c->padding[d][0] != 1 || c->padding[d][1] != 1
+            || c->dilation[d] != 1)
             return 0;
     return !c->exact && c->groups == 1 && c->in_channels >= MIN_CHANNELS
            && c->out_channels >= MIN_CHANNELS && !engine.kernels->is_reference;

@@ -155,6 +155,12 @@ static gc_status check_extent(const char *what, const size_t value[2], size_t mi
     return GC_OK;
 }
 
+static gc_status check_padding(const size_t padding[2][2], gc_error *error)
+{
+    const gc_status status = check_extent("the padding", padding[0], 0, error);
+    return status == GC_OK ? check_extent("the padding", padding[1], 0, error) : status;
+}
+
 static gc_status check_count(const char *what, size_t value, gc_error *error)
 {
     if (value == 0 || value > GC_MAX_POSITIONS)
@@ -174,7 +180,7 @@ gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
     if (status == GC_OK)
         status = check_extent("the stride", conv->stride, 1, error);
     if (status == GC_OK)
-        status = check_extent("the padding", conv->padding, 0, error);
+        status = check_padding(conv->padding, error);
     if (status == GC_OK)
         status = check_extent("the dilation", conv->dilation, 1, error);
     if (status != GC_OK)
@@ -234,15 +240,17 @@ static gc_status add_pool(gc_network *network, const gc_layer_type *type, size_t
     if (status == GC_OK)
         status = check_extent("the stride", pool->stride, 1, error);
     if (status == GC_OK)
-        status = check_extent("the padding", pool->padding, 0, error);
+        status = check_padding(pool->padding, error);
     if (status != GC_OK)
         return status;
-    for (int d = 0; d < 2; d++)
-        if (pool->padding[d] > pool->kernel[d] / 2)
+    for (int d = 0; d < 4; d++) {
+        const size_t padding = pool->padding[d / 2][d % 2], kernel = pool->kernel[d / 2];
+        if (padding > kernel / 2)
             return gc_fail(error, GC_BAD_ARGUMENT,
                            "the padding of a pooling layer must be at most half its window, "
                            "but %zu is more than half of %zu",
-                           pool->padding[d], pool->kernel[d]);
+                           padding, kernel);
+    }
     return append(network, (gc_layer){.type = type, .pool = *pool}, &input, 1, layer, error);
 }
 

@@ -20,7 +20,7 @@ static int keeps_sums(const gc_layer *layer)
 {
     const gc_pool *pool = &layer->pool;
     if (layer->type == &gc_average_pool_layer) /* padding takes its share of an average */
-        return !pool->include_pad || (pool->padding[0] == 0 && pool->padding[1] == 0);
+        return !pool->include_pad || !gc_is_padded(pool->padding);
     return layer->type->identity || layer->type == &gc_max_pool_layer
            || layer->type == &gc_adaptive_average_pool_layer;
 }

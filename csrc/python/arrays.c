@@ -217,6 +217,33 @@ int gc_parse_pair(PyObject *object, void *pair)
     return good;
 }
 
+int gc_parse_padding(PyObject *object, void *padding)
+{
+    size_t(*values)[2] = padding;
+    if (PyIndex_Check(object) && !PyArray_Check(object)) {
+        if (gc_parse_size(object, "a padding", &values[0][0]) < 0)
+            return 0;
+        values[0][1] = values[1][0] = values[1][1] = values[0][0];
+        return 1;
+    }
+    PyObject *tuple = own_tuple(object, "an int, a pair or four ints");
+    if (tuple == NULL)
+        return 0;
+    const Py_ssize_t count = PyTuple_GET_SIZE(tuple);
+    int good = count == 2 || count == 4;
+    if (!good)
+        PyErr_Format(PyExc_ValueError,
+                     "padding is an int, a pair (vertical, horizontal) or four ints (top, left, "
+                     "bottom, right), not %zd values",
+                     count);
+    for (Py_ssize_t i = 0; good && i < 4; i++)
+        good = gc_parse_size(PyTuple_GET_ITEM(tuple, i % count), "a padding",
+                             &values[i % 2][i / 2])
+               == 0;
+    Py_DECREF(tuple);
+    return good;
+}
+
 size_t *gc_parse_layers(PyObject *object, const char *name, Py_ssize_t *count)
 {
     PyObject *tuple = own_tuple(object, "a sequence of layer numbers");

@@ -222,7 +222,7 @@ static PyObject *builder_conv(PyObject *self, PyObject *args, PyObject *kwargs)
     gc_conv *conv = &r.conv;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O$O&O&O&Op:conv", names, gc_parse_layer,
                                      &r.input, &weight, &bias, gc_parse_pair, conv->stride,
-                                     gc_parse_pair, conv->padding, gc_parse_pair,
+                                     gc_parse_padding, conv->padding, gc_parse_pair,
                                      conv->dilation, &groups, &conv->exact)
         || (groups != NULL && gc_parse_size(groups, "groups", &conv->groups) < 0)
         || parse_parameters(weight, 4, "weight", bias, "bias", &r.parameters) < 0)
@@ -320,7 +320,7 @@ static PyObject *builder_max_pool(PyObject *self, PyObject *args, PyObject *kwar
     request r = {.operation = MAX_POOL};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&p:max_pool", names, gc_parse_layer,
                                      &r.input, gc_parse_pair, r.pool.kernel, &stride,
-                                     gc_parse_pair, r.pool.padding, &r.pool.ceil_mode)
+                                     gc_parse_padding, r.pool.padding, &r.pool.ceil_mode)
         || !parse_stride(stride, &r.pool))
         return NULL;
     return add_layer(self, &r);
@@ -334,7 +334,7 @@ static PyObject *builder_average_pool(PyObject *self, PyObject *args, PyObject *
     request r = {.operation = AVERAGE_POOL, .pool = {.include_pad = 1}};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&pp:average_pool", names,
                                      gc_parse_layer, &r.input, gc_parse_pair, r.pool.kernel,
-                                     &stride, gc_parse_pair, r.pool.padding,
+                                     &stride, gc_parse_padding, r.pool.padding,
                                      &r.pool.ceil_mode, &r.pool.include_pad)
         || !parse_stride(stride, &r.pool))
         return NULL;

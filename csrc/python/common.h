@@ -98,6 +98,8 @@ int gc_require_finite(PyArrayObject *array, const char *name);
 /* Converters for PyArg_Parse's O&: 1, or 0 with an exception set. */
 int gc_parse_layer(PyObject *object, void *number);  /* size_t *: an int >= 0 */
 int gc_parse_pair(PyObject *object, void *pair);     /* size_t [2]: an int or a pair of ints */
+/* size_t [2][2], as in gc_conv: an int, (vertical, horizontal), or (top, left, bottom, right) */
+int gc_parse_padding(PyObject *object, void *padding);
 
 /* An int >= 0 as size_t; 0, or -1 with an exception set. */
 int gc_parse_size(PyObject *object, const char *name, size_t *value);

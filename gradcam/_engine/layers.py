@@ -48,7 +48,8 @@ class Layer:
         linear: (out, in)); ``scale`` and ``shift`` (affine); ``weight``, ``bias``,
         ``running_mean`` and ``running_var`` (batch_norm), each (C,).
     attributes : mapping of str to number, string or pair
-        ``stride``, ``padding``, ``dilation``, ``groups``, ``kernel``, ``ceil_mode``,
+        ``stride``, ``padding`` (on all sides; vertical and horizontal; or top, left, bottom and
+        right), ``dilation``, ``groups``, ``kernel``, ``ceil_mode``,
         ``count_include_pad``, ``size``; ``eps`` of batch_norm (default 1e-5); ``exact`` of conv,
         True for one that is computed by its definition whatever the network's `conv` says;
         ``dtype`` of linear, in which its weight is stored: "float32", "float16" or "bfloat16",

@@ -36,14 +36,14 @@ static gc_status build(const fixture *f, gc_network **network, size_t *scores, s
                        gc_error *error)
 {
     const gc_conv first = {.in_channels = 3, .out_channels = 6, .kernel = {3, 3},
-                           .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .groups = 1};
+                           .stride = {1, 1}, .padding = {{1, 1}, {1, 1}}, .dilation = {1, 1}, .groups = 1};
     const gc_conv second = {.in_channels = 6, .out_channels = 6, .kernel = {3, 3},
-                            .stride = {1, 1}, .padding = {2, 2}, .dilation = {2, 2},
+                            .stride = {1, 1}, .padding = {{2, 2}, {2, 2}}, .dilation = {2, 2},
                             .groups = 2};
     const gc_conv point = {.in_channels = 6, .out_channels = 6, .kernel = {1, 1},
                            .stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
     const gc_pool max = {.kernel = {2, 2}, .stride = {2, 2}, .ceil_mode = 1};
-    const gc_pool average = {.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1},
+    const gc_pool average = {.kernel = {3, 3}, .stride = {1, 1}, .padding = {{1, 1}, {1, 1}},
                              .include_pad = 1};
     gc_network *n = NULL;
     size_t x, relu, a, b, join[2];
@@ -523,7 +523,7 @@ static int check_packs(void)
 {
     enum { IN = 9, OUT = 35, SIDE = 7 };
     const gc_conv conv = {.in_channels = IN, .out_channels = OUT, .kernel = {3, 3},
-                          .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .groups = 1};
+                          .stride = {1, 1}, .padding = {{1, 1}, {1, 1}}, .dilation = {1, 1}, .groups = 1};
     float *weight = random_floats(OUT * IN * 9), *x = random_floats(IN * SIDE * SIDE);
     float *own = nan_floats(OUT * SIDE * SIDE), *out = nan_floats(OUT * SIDE * SIDE);
     gc_network *first = NULL, *second = NULL;
@@ -662,7 +662,7 @@ static gc_status build_drawn(const float *w1, const float *w2, gc_network **netw
                              gc_error *error)
 {
     const gc_conv first = {.in_channels = CHANNELS, .out_channels = FIRST, .kernel = {3, 3},
-                           .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .groups = 1};
+                           .stride = {1, 1}, .padding = {{1, 1}, {1, 1}}, .dilation = {1, 1}, .groups = 1};
     gc_conv second = first;
     second.in_channels = FIRST;
     second.out_channels = SECOND;

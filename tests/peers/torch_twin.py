@@ -7,12 +7,21 @@ that two correct programs can be compared although rounding may change these.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+
+def pad(x: torch.Tensor, padding: Any, value: float) -> torch.Tensor:
+    """Pad a map; `padding` as the builder takes it."""
+    if isinstance(padding, int):
+        padding = (padding, padding)
+    top, left, bottom, right = padding if len(padding) == 4 else (*padding, *padding)
+    return F.pad(x, (left, right, top, bottom), value=value)
 
 
 class RuleRelu(torch.autograd.Function):
@@ -51,7 +60,11 @@ class Builder:
 
     def conv(self, input, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
         w, b = self._tensor(weight), self._tensor(bias)
-        return self._append(lambda x: F.conv2d(x, w, b, stride, padding, dilation, groups), [input])
+
+        def convolve(x):
+            return F.conv2d(pad(x, padding, 0.0), w, b, stride, 0, dilation, groups)
+
+        return self._append(convolve, [input])
 
     def linear(self, input, weight, bias=None):
         w, b = self._tensor(weight), self._tensor(bias)
@@ -61,11 +74,17 @@ class Builder:
         return self._append(RuleRelu.apply, [input], "relu")
 
     def max_pool(self, input, kernel, *, stride=None, padding=0, ceil_mode=False):
+        four = not isinstance(padding, int) and len(padding) == 4
+        inside = 0 if four else padding
+
         def pool(x, decisions):
+            if four:
+                x = pad(x, padding, -math.inf)
             if decisions is None:
-                return F.max_pool2d(x, kernel, stride, padding, ceil_mode=ceil_mode)
+                return F.max_pool2d(x, kernel, stride, inside, ceil_mode=ceil_mode)
+            decisions = pad(decisions, padding, -math.inf) if four else decisions
             _, indices = F.max_pool2d(
-                decisions, kernel, stride, padding, ceil_mode=ceil_mode, return_indices=True
+                decisions, kernel, stride, inside, ceil_mode=ceil_mode, return_indices=True
             )
             return x.flatten(2).gather(2, indices.flatten(2)).view(indices.shape)
 
@@ -74,10 +93,16 @@ class Builder:
     def average_pool(
         self, input, kernel, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True
     ):
-        return self._append(
-            lambda x: F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad),
-            [input],
-        )
+        def pool(x):
+            if isinstance(padding, int) or len(padding) == 2:
+                return F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad)
+            y = F.avg_pool2d(pad(x, padding, 0.0), kernel, stride, 0, ceil_mode)
+            inside = pad(torch.ones_like(x), padding, 0.0)
+            return (
+                y if count_include_pad else y / F.avg_pool2d(inside, kernel, stride, 0, ceil_mode)
+            )
+
+        return self._append(pool, [input])
 
     def adaptive_average_pool(self, input, size):
         return self._append(lambda x: F.adaptive_avg_pool2d(x, size), [input])
