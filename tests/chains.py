@@ -70,6 +70,15 @@ def frossard(picture: np.ndarray) -> np.ndarray:
     return (bilinear(picture).astype(np.float32) - mean).transpose(2, 0, 1)
 
 
+def efficientnet_lite(picture: np.ndarray) -> np.ndarray:
+    """The shorter side to 256, bicubic, the longer one rounded; the centre; (v - 127) / 128."""
+    height, width = (round(256 * side / min(picture.shape[:2])) for side in picture.shape[:2])
+    image = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+    left, top = crop_offset(width), crop_offset(height)
+    pixels = np.asarray(image.crop((left, top, left + 224, top + 224)), np.float32)
+    return ((pixels - np.float32(127)) / np.float32(128)).transpose(2, 0, 1)
+
+
 def bilinear(picture: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize((224, 224), Image.Resampling.BILINEAR))
 
@@ -92,5 +101,6 @@ CHAINS: dict[str, Chain] = {
     "keras": keras,
     "caffe": caffe,
     "frossard": frossard,
+    "efficientnet-lite": efficientnet_lite,
 }
 """Chains by the name of the equal preset."""

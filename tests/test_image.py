@@ -515,11 +515,11 @@ def test_every_preset_has_its_chain():
 
 @pytest.mark.parametrize("preset", chains.CHAINS)
 def test_every_value_of_a_pixel(preset):
-    """A picture of the input's size is not resized, but torchvision's chain enlarges it."""
+    """A picture of the input's size is not resized, but a chain that crops enlarges it."""
     picture = np.arange(224 * 224 * 3).astype(np.uint8).reshape(224, 224, 3)
     values, _ = prepare(picture, PRESETS[preset], (224, 224))
     np.testing.assert_array_equal(values, chains.CHAINS[preset](picture))
-    assert all(len(np.unique(plane)) == 256 for plane in values) or preset == "torchvision"
+    assert all(len(np.unique(plane)) == 256 for plane in values) or PRESETS[preset].shorter_side
 
 
 def test_sizes_are_rounded_as_torchvision_rounds_them():
@@ -527,6 +527,14 @@ def test_sizes_are_rounded_as_torchvision_rounds_them():
         for width in range(1, 601):
             scaled = _covering((height, width), (224, 224), 256 / 224)
             assert scaled == chains.resized_size(height, width)
+
+
+def test_sizes_are_rounded_to_the_nearest_if_the_preset_says_so():
+    for width in range(257, 600):
+        rounded = int(256 * width / 300 + 0.5)
+        assert _covering((300, width), (224, 224), 256 / 224, nearest=True) == (
+            (256, rounded) if width >= 300 else (int(256 * 300 / width + 0.5), 256)
+        )
 
 
 @pytest.mark.parametrize("length", range(257, 265))
@@ -549,6 +557,12 @@ def test_straight_presets_never_crop():
 def test_an_unknown_interpolation_is_refused(interpolation):
     with pytest.raises(ValueError, match="preset"):
         Preset("mine", interpolation=interpolation)
+
+
+@pytest.mark.parametrize("rounding", ["up", "", None, 1])
+def test_an_unknown_rounding_is_refused(rounding):
+    with pytest.raises(ValueError, match="preset"):
+        Preset("mine", shorter_side=256, longer_side=rounding)
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
@@ -654,7 +668,7 @@ def test_what_the_input_shows_is_what_is_seen(preset, size):
         begin, end = region[:, axis]
         centres = np.arange(size[axis]) + 0.5
         np.testing.assert_array_equal(inside, np.flatnonzero((begin <= centres) & (centres <= end)))
-    if preset != "torchvision":
+    if PRESETS[preset].shorter_side is None:
         assert seen.all()
     else:
         assert 0.7 < seen.any(1).mean() * size[0] / min(size) < 0.9

@@ -301,7 +301,8 @@ def _resized_size(
     """Return the size that a picture is resized to before an input of `size` is cropped from it."""
     if preset.shorter_side is None:
         return size
-    height, width = _covering(picture, size, preset.shorter_side / preset.size)
+    margin = preset.shorter_side / preset.size
+    height, width = _covering(picture, size, margin, nearest=preset.longer_side == "nearest")
     if height * width > MAX_PIXELS:
         raise PictureError(
             f"the aspect ratio of a {picture[0]} x {picture[1]} picture is too large to crop it: "
@@ -311,17 +312,24 @@ def _resized_size(
     return height, width
 
 
-def _covering(picture: tuple[int, int], size: tuple[int, int], margin: float) -> tuple[int, int]:
+def _covering(
+    picture: tuple[int, int], size: tuple[int, int], margin: float, *, nearest: bool = False
+) -> tuple[int, int]:
     """Return the smallest size with the picture's aspect ratio that covers `margin` times `size`.
 
-    For a square `size` this is torchvision's ``Resize(shorter_side)``: the longer side is
-    rounded down.
+    The longer side is rounded to the nearest integer, or down: for a square `size` this is
+    torchvision's ``Resize(shorter_side)``.
     """
     height, width = picture
     minimum = (round(size[0] * margin), round(size[1] * margin))
     if minimum[0] * width >= minimum[1] * height:
-        return minimum[0], max(minimum[1], minimum[0] * width // height)
-    return max(minimum[0], minimum[1] * height // width), minimum[1]
+        return minimum[0], max(minimum[1], _divided(minimum[0] * width, height, nearest))
+    return max(minimum[0], _divided(minimum[1] * height, width, nearest)), minimum[1]
+
+
+def _divided(length: int, by: int, nearest: bool) -> int:
+    """Return a quotient, rounded to the nearest integer or down."""
+    return (2 * length + by) // (2 * by) if nearest else length // by
 
 
 def _widen_to_one_pixel(begin: float, end: float) -> tuple[float, float]:

@@ -37,8 +37,11 @@ class Preset:
     shorter_side : int or None
         The picture's shorter side is resized to this many pixels, with its aspect ratio kept, and
         the centre is cropped to `size`. None: the picture is resized to `size` directly.
-    interpolation : "bilinear" or "nearest"
-        Pillow's filter: bilinear, which averages when it reduces a picture, or the nearest pixel.
+    interpolation : "bilinear", "bicubic" or "nearest"
+        Pillow's filter: bilinear or bicubic, which average when they reduce a picture, or the
+        nearest pixel.
+    longer_side : "down" or "nearest"
+        How the length of the longer side is rounded, if `shorter_side` is given.
     """
 
     name: str
@@ -48,7 +51,8 @@ class Preset:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     size: int = 224
     shorter_side: int | None = None
-    interpolation: Literal["bilinear", "nearest"] = "bilinear"
+    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    longer_side: Literal["down", "nearest"] = "down"
 
     def __post_init__(self) -> None:
         # The fields may come from a weight file: tuples may be lists, and any value may be invalid.
@@ -62,7 +66,8 @@ class Preset:
             or max(sizes) > MAX_SIZE
             or not all(map(math.isfinite, (*self.mean, *self.std, self.scale)))
             or self.channel_order not in ("RGB", "BGR")
-            or self.interpolation not in ("bilinear", "nearest")
+            or self.interpolation not in ("bilinear", "bicubic", "nearest")
+            or self.longer_side not in ("down", "nearest")
             or len(self.mean) != 3
             or len(self.std) != 3
             or not min(self.std) > 0
@@ -122,7 +127,8 @@ def misread(values: NDArray[np.float32], preset: Preset) -> str | None:
     size, limit = max(-low, high), float(max(-black.min(), white.max()))
     if not low < high < math.inf:
         return None
-    if low >= 0 and high <= 1 and span > 1.5:
+    # A preset whose white is 1 makes such values of bright pictures, too.
+    if low >= 0 and high <= 1 and span > 1.5 and (white.max() > 1 or low < _SHADOW):
         return "0..1"
     above = bool((values.max(axis=(0, 2, 3)) > white + span / 100).any())
     if low >= 0 and 1 < high <= 255:
@@ -135,6 +141,8 @@ def misread(values: NDArray[np.float32], preset: Preset) -> str | None:
 
 _DARK = 16
 """No picture of 0 to 255 is darker than this."""
+_SHADOW = 0.1
+"""Pictures of 0 to 1 have pixels darker than this."""
 _WIDE, _NARROW = 50, 3
 """Ranges of values: of presets that keep the scale of the pixels; of all others."""
 
@@ -149,9 +157,13 @@ PRESETS: dict[str, Preset] = {
         Preset("caffe", "BGR", 1.0, _CAFFE_MEAN, (1.0, 1.0, 1.0)),
         Preset("keras", "BGR", 1.0, _CAFFE_MEAN, (1.0, 1.0, 1.0), interpolation="nearest"),
         Preset("frossard", "RGB", 1.0, _CAFFE_MEAN[::-1], (1.0, 1.0, 1.0)),
+        Preset(
+            *("efficientnet-lite", "RGB", 1.0, (127.0,) * 3, (128.0,) * 3, 224, 256, "bicubic"),
+            longer_side="nearest",
+        ),
     )
 }
-"""The conventions of the published VGGs, equal to the last bit to their authors' code.
+"""The conventions of published weights, equal to the last bit to their authors' code.
 
 For the same upright RGB pixels (`read_picture` lists where these differ):
 
@@ -172,6 +184,10 @@ caffe
 frossard
     ``scipy.misc.imresize(picture, (224, 224))`` and the mean in the first layer of Frossard's
     VGG-16 for TensorFlow.
+efficientnet-lite
+    ``(pixel - 127) / 128`` of the centre of a picture whose shorter side is 256, as for torchvision,
+    but resized by Pillow's bicubic filter. The authors' code in TensorFlow has the same values; it
+    crops before it resizes, with TensorFlow's bicubic filter.
 """
 
 
