@@ -381,8 +381,16 @@ class Builder:
     def adaptive_average_pool(self, input, size):
         return self._append(AdaptiveAveragePool(pair(size)), [input])
 
+    def global_average_pool(self, input):
+        return self.adaptive_average_pool(input, 1)
+
     def affine(self, input, scale, shift):
         return self._append(Affine(double(scale), double(shift)), [input])
+
+    def batch_norm(self, input, running_mean, running_var, weight=1.0, bias=0.0, *, eps=1e-5):
+        """Not of the core: there it is an affine layer, or a part of the layer before."""
+        scale = double(weight) / np.sqrt(double(running_var) + eps)
+        return self.affine(input, scale, double(bias) - double(running_mean) * scale)
 
     def softmax(self, input):
         return self._append(Softmax(), [input])

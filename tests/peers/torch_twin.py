@@ -107,9 +107,22 @@ class Builder:
     def adaptive_average_pool(self, input, size):
         return self._append(lambda x: F.adaptive_avg_pool2d(x, size), [input])
 
+    def global_average_pool(self, input):
+        return self._append(lambda x: x.mean((2, 3), keepdim=True), [input])
+
     def affine(self, input, scale, shift):
         a, b = self._tensor(scale), self._tensor(shift)
-        return self._append(lambda x: a[:, None, None] * x + b[:, None, None], [input])
+
+        def scaled(x):
+            shape = (-1, *[1] * (x.ndim - 2))
+            return a.reshape(shape) * x + b.reshape(shape)
+
+        return self._append(scaled, [input])
+
+    def batch_norm(self, input, running_mean, running_var, weight=None, bias=None, *, eps=1e-5):
+        """Not of the core: there it is an affine layer, or a part of the layer before."""
+        given = [self._tensor(each) for each in (running_mean, running_var, weight, bias)]
+        return self._append(lambda x: F.batch_norm(x, *given, eps=eps), [input])
 
     def softmax(self, input):
         return self._append(lambda x: F.softmax(x, dim=1), [input])
