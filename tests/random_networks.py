@@ -189,7 +189,7 @@ def conv(d: Draft, x: Map) -> Map:
     if kind == "strided":
         size = d.choose([3, 5, 7, 11])
         return conv_of(
-            d, x, out, (size, size), stride=d.choose([2, 2, 3, 4]), padding=random_same(d, size)
+            d, x, out, (size, size), stride=d.choose([2, 2, 3, 4]), padding=random_same(d, x, size)
         )
     groups = d.choose([g for g in (2, 3, 4, 8) if x.channels % g == 0] or [1])
     if kind == "grouped":
@@ -197,9 +197,9 @@ def conv(d: Draft, x: Map) -> Map:
     return any_conv(d, x, groups if d.maybe(0.3) else 1)
 
 
-def random_same(d: Draft, size: int) -> Any:
+def random_same(d: Draft, x: Map, size: int) -> Any:
     """Padding as "same" makes it: half of the kernel, or one less before than after."""
-    if FOUR_SIDES and size > 2 and d.maybe():
+    if FOUR_SIDES and min(x.size) > 1 and d.maybe():
         before, after = size // 2 - 1, size // 2
         return (before, before, after, after)
     return size // 2

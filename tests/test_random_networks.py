@@ -8,7 +8,7 @@ from helpers import TOLERANCES
 
 from gradcam._engine.layers import OPS
 
-SEEDS = range(60)
+SEEDS = range(45)
 CASES = [random_networks.random_case(seed) for seed in SEEDS]
 
 

@@ -17,6 +17,15 @@ import torch_twin  # noqa: E402
 pytestmark = pytest.mark.peers
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Many small operations: PyTorch's threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("first", range(1000, 1300, 50))
 def test_outputs_and_gradients_of_every_layer(first):
     """The tolerance is that of a network, or ten times the error of PyTorch in float32."""

@@ -44,6 +44,13 @@ class RuleRelu(torch.autograd.Function):
 Node = tuple[Callable[..., torch.Tensor], tuple[int, ...], str]
 
 
+def without_late_windows(pooled, size, padding, stride):
+    """Windows of a padded map without those that begin beyond the map and its first padding."""
+    strides = (stride, stride) if isinstance(stride, int) else stride
+    counts = [-(-(size[i] + padding[i]) // strides[i]) for i in (0, 1)]
+    return pooled[:, :, : counts[0], : counts[1]]
+
+
 class Builder:
     """Like `reference.Builder`. dtype: of all computations."""
 
@@ -74,18 +81,19 @@ class Builder:
         return self._append(RuleRelu.apply, [input], "relu")
 
     def max_pool(self, input, kernel, *, stride=None, padding=0, ceil_mode=False):
+        """With padding on four sides, of the padded map, without windows that begin beyond it."""
         four = not isinstance(padding, int) and len(padding) == 4
         inside = 0 if four else padding
+        options = {"ceil_mode": ceil_mode, "return_indices": True}
 
         def pool(x, decisions):
+            decisions = x if decisions is None else decisions
+            size = x.shape[2:]
             if four:
-                x = pad(x, padding, -math.inf)
-            if decisions is None:
-                return F.max_pool2d(x, kernel, stride, inside, ceil_mode=ceil_mode)
-            decisions = pad(decisions, padding, -math.inf) if four else decisions
-            _, indices = F.max_pool2d(
-                decisions, kernel, stride, inside, ceil_mode=ceil_mode, return_indices=True
-            )
+                x, decisions = (pad(each, padding, -math.inf) for each in (x, decisions))
+            _, indices = F.max_pool2d(decisions, kernel, stride, inside, **options)
+            if four:
+                indices = without_late_windows(indices, size, padding, stride or kernel)
             return x.flatten(2).gather(2, indices.flatten(2)).view(indices.shape)
 
         return self._append(pool, [input], "max_pool")
@@ -97,10 +105,10 @@ class Builder:
             if isinstance(padding, int) or len(padding) == 2:
                 return F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad)
             y = F.avg_pool2d(pad(x, padding, 0.0), kernel, stride, 0, ceil_mode)
-            inside = pad(torch.ones_like(x), padding, 0.0)
-            return (
-                y if count_include_pad else y / F.avg_pool2d(inside, kernel, stride, 0, ceil_mode)
-            )
+            if not count_include_pad:
+                inside = pad(torch.ones_like(x), padding, 0.0)
+                y = y / F.avg_pool2d(inside, kernel, stride, 0, ceil_mode)
+            return without_late_windows(y, x.shape[2:], padding, stride or kernel)
 
         return self._append(pool, [input])
 
