@@ -151,6 +151,16 @@ gc_status gc_add_sum(gc_network *network, const size_t *inputs, size_t count, si
 /* Maps of one height and width (or vectors), concatenated along the channels. */
 gc_status gc_add_concatenation(gc_network *network, const size_t *inputs, size_t count,
                                size_t *layer, gc_error *error);
+/* Product of two inputs of one shape, or of a map and one factor for each of its channels, in any
+ * order: the factors are a vector or a map of one position. count: 2. */
+gc_status gc_add_multiply(gc_network *network, const size_t *inputs, size_t count, size_t *layer,
+                          gc_error *error);
+/* Channels start .. stop - 1. */
+gc_status gc_add_slice(gc_network *network, size_t input, size_t start, size_t stop,
+                       size_t *layer, gc_error *error);
+/* The channels as a matrix of `groups` rows, transposed (ShuffleNet, Zhang et al. 2018). */
+gc_status gc_add_channel_shuffle(gc_network *network, size_t input, size_t groups, size_t *layer,
+                                 gc_error *error);
 
 /* Shapes of all layers for pictures of height x width, into shapes[gc_network_size].
  * GC_BAD_ARGUMENT, naming the layer, if the picture is too small or shapes do not match. */

@@ -86,6 +86,15 @@ class NetworkBuilder:
         """Identity: dropout does nothing at inference, but keeps its name in the network."""
     def add(self, inputs: Sequence[int]) -> int: ...
     def concatenate(self, inputs: Sequence[int]) -> int: ...
+    def multiply(self, inputs: Sequence[int]) -> int:
+        """Product of two inputs of one shape, or of a map and one factor for each channel.
+
+        The factors are a vector or a map of one position; they may come first or second.
+        """
+    def slice(self, input: int, start: int, stop: int) -> int:
+        """The channels from start up to, but not including, stop."""
+    def channel_shuffle(self, input: int, groups: int) -> int:
+        """The channels as a matrix of `groups` rows, transposed."""
     def build(self) -> Network: ...
 
 @final

@@ -326,10 +326,34 @@ FAULTS = [
     ),
     # --- sums and concatenations ---
     Fault(
-        "concatenation: inputs that need no gradient are not skipped in it",
+        "concatenation: the gradient of every input is that of the first",
         "layers/join.c",
-        "            dy += size;",
-        "            dy += step->dx[i] != NULL ? size : 0;",
+        "for (size_t i = 0; i < s->input; i++)",
+        "for (size_t i = 0; i < 0; i++)",
+    ),
+    Fault(
+        "concatenation: a block is copied although it begins in the middle of another",
+        "layers/channels.c",
+        "if (map == GC_NO_MAP || origins[0].channel % width != 0)",
+        "if (map == GC_NO_MAP)",
+    ),
+    Fault(
+        "slice: channels that were cut off stay in the last block",
+        "layers/channels.c",
+        "if (origins[l].map == GC_NO_MAP ? channel < w->s->from[map].channels",
+        "if (origins[l].map == GC_NO_MAP ? 0",
+    ),
+    Fault(
+        "affine: the channels that fill up the last block are shifted",
+        "layers/affine.c",
+        "values != NULL && first + l < channels && l",
+        "values != NULL && l",
+    ),
+    Fault(
+        "product: the gradient uses the factors of the first picture",
+        "layers/join.c",
+        ".images = step->batch,",
+        ".images = 1,",
     ),
     Fault(
         "sum: the third input and later ones are not added",

@@ -210,6 +210,35 @@ def _affine(b: Any, rng: Rng) -> None:
     b.affine(0, normal(rng, 3), normal(rng, 3))
 
 
+def _flat_affine(b: Any, rng: Rng) -> None:
+    b.affine(b.flatten(0), normal(rng, 60), normal(rng, 60))
+
+
+def _multiply(b: Any, rng: Rng) -> None:
+    b.multiply([0, b.affine(0, normal(rng, 3), normal(rng, 3))])
+
+
+def _flat_multiply(b: Any, rng: Rng) -> None:
+    x = b.flatten(0)
+    b.multiply([x, b.relu(x)])
+
+
+def _slice(b: Any, rng: Rng) -> None:
+    b.slice(0, 1, 4)
+
+
+def _flat_slice(b: Any, rng: Rng) -> None:
+    b.slice(b.flatten(0), 7, 50)
+
+
+def _channel_shuffle(b: Any, rng: Rng) -> None:
+    b.channel_shuffle(0, 3)
+
+
+def _flat_shuffle(b: Any, rng: Rng) -> None:
+    b.channel_shuffle(b.flatten(0), 4)
+
+
 def _softmax(b: Any, rng: Rng) -> None:
     b.softmax(b.flatten(0))
 
@@ -225,6 +254,13 @@ SINGLES = [
     single("relu", (2, 3, 5, 7), _relu),
     single("relu-flat", (2, 3, 5, 7), _flat_relu),
     single("affine", (2, 3, 5, 4), _affine),
+    single("affine-flat", (2, 3, 5, 4), _flat_affine),
+    single("multiply", (2, 3, 5, 4), _multiply),
+    single("multiply-flat", (2, 3, 5, 4), _flat_multiply),
+    single("slice", (2, 5, 5, 4), _slice),
+    single("slice-flat", (2, 3, 5, 4), _flat_slice),
+    single("channel-shuffle", (2, 6, 5, 4), _channel_shuffle),
+    single("channel-shuffle-flat", (2, 3, 5, 4), _flat_shuffle),
     single("softmax", (3, 3, 3, 2), _softmax),
     single("dropout", (2, 3, 5, 4), _dropout),
 ]
@@ -373,6 +409,38 @@ def _stem(b: Any, rng: Rng) -> None:
     b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 36))
 
 
+def _squeeze(b: Any, x: int, channels: int, rng: Rng) -> int:
+    """Factors of the channels from the mean of each: a map of one position."""
+    x = b.adaptive_average_pool(x, 1)
+    return b.sigmoid(b.conv(x, kernel(rng, channels, channels, 1, 1), normal(rng, channels)))
+
+
+def _squeeze_and_excitation(b: Any, rng: Rng) -> None:
+    """Factors before and after what they scale, as a map and as a vector, and of several readers.
+
+    After 3x3 convolutions the maps that are scaled are blocked, and the factors plain.
+    """
+    x = b.relu(b.conv(0, kernel(rng, 12, 3, 3, 3), normal(rng, 12), padding=1))
+    x = b.multiply([_squeeze(b, x, 12, rng), x])
+    x = b.conv(x, kernel(rng, 20, 12, 3, 3), normal(rng, 20), padding=1)
+    x = b.multiply([x, b.flatten(_squeeze(b, x, 20, rng))])
+    x = b.multiply([x, b.affine(x, normal(rng, 20), normal(rng, 20))])
+    flat = b.flatten(b.adaptive_average_pool(x, 1))
+    x = b.multiply([flat, b.adaptive_average_pool(x, 1)])
+    b.linear(b.flatten(x), kernel(rng, 5, 20))
+
+
+def _moved_channels(b: Any, rng: Rng) -> None:
+    """Blocked maps whose channels are cut, joined and shuffled within and across vectors."""
+    one = b.relu(b.conv(0, kernel(rng, 16, 3, 3, 3), normal(rng, 16), padding=1))
+    two = b.relu(b.conv(one, kernel(rng, 19, 16, 3, 3), normal(rng, 19), padding=1))
+    x = b.concatenate([one, two, b.affine(two, normal(rng, 19), normal(rng, 19)), one])
+    x = b.add([b.channel_shuffle(x, 2), x, b.channel_shuffle(x, 14)])
+    x = b.concatenate([b.slice(x, 32, 64), b.slice(x, 3, 36), b.slice(x, 69, 70)])
+    x = b.conv(b.affine(x, normal(rng, 66), normal(rng, 66)), kernel(rng, 9, 66, 3, 3), padding=1)
+    b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 36))
+
+
 # The maps are so wide that the first two convolutions run in one step if the maps between them are
 # not kept.
 FUSED_CONVOLUTIONS = [
@@ -393,6 +461,8 @@ SMALL_GRAPHS = [
     Case("two-heads", (3, 3, 6, 5), _two_heads),
     Case("mobile", (2, 3, 17, 15), _mobile),
     Case("hidden-layer", (3, 3, 4, 5), _hidden_layer),
+    Case("squeeze-and-excitation", (2, 3, 7, 10), _squeeze_and_excitation),
+    Case("moved-channels", (2, 3, 6, 9), _moved_channels),
     Case("relu-twice", (1, 2, 7, 7), _relu_twice),
 ]
 GRAPHS = [*SMALL_GRAPHS, *FUSED_CONVOLUTIONS]

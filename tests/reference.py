@@ -340,6 +340,63 @@ class Concatenate:
         return np.split(dy, np.cumsum(state)[:-1], axis=1)
 
 
+@dataclass(frozen=True)
+class Multiply:
+    """One input may have one position: the factors of the other's channels."""
+
+    def forward(self, inputs, decision_map):
+        a, b = inputs
+        rank = max(a.ndim, b.ndim)
+        wide = [x.reshape(*x.shape, *[1] * (rank - x.ndim)) for x in inputs]
+        return wide[0] * wide[1], (wide, a.shape, b.shape)
+
+    def backward(self, dy, state, rule):
+        (a, b), *shapes = state
+        return [
+            (dy * other)
+            .sum(
+                axis=tuple(i for i in range(2, dy.ndim) if own.shape[i] != dy.shape[i]),
+                keepdims=True,
+            )
+            .reshape(shape)
+            for own, other, shape in zip((a, b), (b, a), shapes, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Slice:
+    start: int
+    stop: int
+
+    def forward(self, inputs, decision_map):
+        (x,) = inputs
+        return x[:, self.start : self.stop], x.shape
+
+    def backward(self, dy, state, rule):
+        dx = np.zeros(state)
+        dx[:, self.start : self.stop] = dy
+        return [dx]
+
+
+@dataclass(frozen=True)
+class ChannelShuffle:
+    """The channels as a matrix of `groups` rows, transposed."""
+
+    groups: int
+
+    def _order(self, channels: int) -> Array:
+        return np.arange(channels).reshape(self.groups, -1).T.ravel()
+
+    def forward(self, inputs, decision_map):
+        (x,) = inputs
+        return x[:, self._order(x.shape[1])], None
+
+    def backward(self, dy, state, rule):
+        dx = np.zeros_like(dy)
+        dx[:, self._order(dy.shape[1])] = dy
+        return [dx]
+
+
 # --- the graph ---
 
 
@@ -409,6 +466,15 @@ class Builder:
 
     def concatenate(self, inputs):
         return self._append(Concatenate(), inputs)
+
+    def multiply(self, inputs):
+        return self._append(Multiply(), inputs)
+
+    def slice(self, input, start, stop):
+        return self._append(Slice(start, stop), [input])
+
+    def channel_shuffle(self, input, groups):
+        return self._append(ChannelShuffle(groups), [input])
 
     def build(self) -> Network:
         return Network(list(self.nodes))

@@ -227,3 +227,27 @@ def test_error_names_the_invalid_layer(place):
 def test_wrong_number_of_labels_is_refused():
     with pytest.raises(ValueError, match="4"):
         Network.from_layers(residual(), labels=["a", "b"])
+
+
+def test_products_and_moved_channels():
+    """The factors may come first; the number of channels follows the layers."""
+    layers = [
+        conv("conv1"),
+        Layer("mean", "global_average_pool"),
+        Layer("scaled", "multiply", ("mean", "conv1")),
+        Layer("shuffled", "channel_shuffle", attributes={"groups": 2}),
+        Layer("part", "slice", attributes={"start": 1, "stop": 4}),
+        Layer("mean2", "global_average_pool"),
+        Layer("scores", "flatten"),
+    ]
+    net = Network.from_layers(layers)
+    assert net.target_layer == "part"
+    x = nets.normal(np.random.default_rng(1), 2, 3, 7, 9)
+    builder = reference.Builder(3)
+    y = builder.conv(0, KERNEL, BIAS, padding=1)
+    y = builder.multiply([builder.adaptive_average_pool(y, 1), y])
+    y = builder.slice(builder.channel_shuffle(y, 2), 1, 4)
+    builder.flatten(builder.adaptive_average_pool(y, 1))
+    expected = builder.build().forward(x).outputs[-1]
+    assert_close(net.forward(x).scores, expected, "network")
+    assert len(net.labels) == 3

@@ -38,13 +38,34 @@ def joined() -> list[Layer]:
     ]
 
 
+def scaled() -> list[Layer]:
+    """Squeeze and excitation with the factors first, a product of vectors, moved channels."""
+    mix = nets.kernel(RNG, 8, 8, 1, 1)
+    return [
+        Layer("stem", "conv", weights={"weight": nets.kernel(RNG, 8, 3, 3, 3)}),
+        Layer("mean", "global_average_pool", ("stem",)),
+        Layer("mix", "conv", weights={"weight": mix}),
+        Layer("factors", "sigmoid"),
+        Layer("scaled", "multiply", ("factors", "stem")),
+        Layer("shuffled", "channel_shuffle", attributes={"groups": 2}),
+        Layer("part", "slice", attributes={"start": 1, "stop": 7}),
+        Layer("last", "global_average_pool"),
+        Layer("flat", "flatten"),
+        Layer("shares", "sigmoid"),
+        Layer("both", "multiply", ("flat", "shares")),
+        Layer("scores", "linear", weights={"weight": nets.kernel(RNG, 5, 6)}),
+        Layer("prob", "softmax"),
+    ]
+
+
 NETWORKS = {
     "a chain": lambda: gradcam.vgg11(vggs.tensors("vgg11")),
     "a chain with batch norm": lambda: gradcam.vgg11_bn(vggs.tensors("vgg11_bn")),
     "residual": lambda: Network.from_layers(residual()),
     "joined": lambda: Network.from_layers(joined()),
+    "scaled": lambda: Network.from_layers(scaled()),
 }
-SHAPES = {"residual": (2, 3, 7, 9), "joined": (2, 3, 18, 26)}
+SHAPES = {"residual": (2, 3, 7, 9), "joined": (2, 3, 18, 26), "scaled": (2, 3, 7, 9)}
 
 
 @pytest.fixture(scope="module", params=NETWORKS)

@@ -65,6 +65,16 @@ static inline size_t gc_record_index(size_t blocks, size_t height, size_t width,
     return ((image * blocks + block) * height + y) * width + x;
 }
 
+enum { GC_MAX_WIDTH = 16, GC_NO_SOURCE = GC_MAX_WIDTH };
+
+/* Where the lanes of a block come from: lane l of every vector is lane from_lane[l] of the vector at
+ * the same place of sources[from[l]]; 0 if from[l] is GC_NO_SOURCE. */
+typedef struct gc_lanes {
+    size_t source_count;
+    const float *sources[GC_MAX_WIDTH]; /* blocks */
+    uint8_t from[GC_MAX_WIDTH], from_lane[GC_MAX_WIDTH];
+} gc_lanes;
+
 /* A 3x3 convolution of stride 1 and padding 1, as kernels/winograd.c runs it. */
 typedef struct gc_winograd {
     gc_blocked in;

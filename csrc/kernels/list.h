@@ -53,6 +53,15 @@ GC_KERNEL_ENTRY(average_pool_backward, (const gc_pool_plane *plane, const float 
 /* y += x. */
 GC_KERNEL_ENTRY(accumulate, (size_t count, const float *x, float *y))
 
+/* y = a + b. */
+GC_KERNEL_ENTRY(add, (size_t count, const float *a, const float *b, float *y))
+
+/* y = a * b. */
+GC_KERNEL_ENTRY(multiply, (size_t count, const float *a, const float *b, float *y))
+
+/* *sum = sum of a[i] * b[i], i < count. */
+GC_KERNEL_ENTRY(dot, (size_t count, const float *a, const float *b, float *sum))
+
 /* y = scale * x + shift. y may be x. */
 GC_KERNEL_ENTRY(affine, (size_t count, float scale, float shift, const float *x, float *y))
 
@@ -106,6 +115,17 @@ GC_KERNEL_ENTRY(blocked_pool_forward, (size_t count, const float *upper, const f
 /* Writes all four values of each of `count` windows: dy at the position of the maximum, else 0. */
 GC_KERNEL_ENTRY(blocked_pool_backward, (size_t count, const uint8_t *positions, const float *dy,
                                         float *upper, float *lower))
+
+/* y = scale * x + shift, scale and shift [W], of `rows` rows of `count` vectors, `stride` floats from
+ * one to the next. y may be x. */
+GC_KERNEL_ENTRY(blocked_affine, (size_t rows, size_t count, size_t stride, const float *scale,
+                                 const float *shift, const float *x, float *y))
+
+/* sums[W] = sum over p of a[p] * b[p], of the vectors p < count. */
+GC_KERNEL_ENTRY(blocked_dot, (size_t count, const float *a, const float *b, float *sums))
+
+/* Vectors `first` .. first + count of a block, from those of other blocks lane by lane. */
+GC_KERNEL_ENTRY(blocked_gather, (const gc_lanes *lanes, size_t first, size_t count, float *y))
 
 /* ---- 3x3 convolution by Winograd's algorithm (kernels/winograd.c) --------------------------- */
 

@@ -234,6 +234,22 @@ GC_INLINE gc_vec gc_keep(gc_mask mask, gc_vec a)
 #endif
 }
 
+/* Lane i of the result is lane index[i] of x. */
+GC_INLINE gc_vec gc_permute(gc_vec x, gc_uvec index)
+{
+#if defined(__AVX512VL__)
+    return (gc_vec)_mm512_permutexvar_ps((__m512i)index, (__m512)x);
+#elif defined(__AVX2__)
+    return (gc_vec)_mm256_permutevar8x32_ps((__m256)x, (__m256i)index);
+#elif defined(GC_NEON)
+    const uint8x16_t bytes = vreinterpretq_u8_u32((uint32x4_t)(index * 0x04040404u + 0x03020100u));
+    return (gc_vec)vreinterpretq_f32_u8(
+        vqtbl1q_u8(vreinterpretq_u8_f32((float32x4_t)x), bytes));
+#else
+    return (gc_vec){x[index[0]], x[index[1]], x[index[2]], x[index[3]]};
+#endif
+}
+
 /* max(x, 0); a NaN stays one. */
 GC_INLINE gc_vec gc_rectify(gc_vec x)
 {

@@ -149,3 +149,50 @@ void gc_copy_maps(gc_engine engine, size_t count, gc_shape shape, gc_layout from
     gc_parallel(engine.workers, count * w.shape.blocks,
                 from == GC_PLAIN ? block_part : unblock_part, &w);
 }
+
+/* ---- Pieces ------------------------------------------------------------------------------- */
+
+enum { PIECE = 1 << 14 }; /* floats of a part, about: several maps of this size fit into the caches */
+
+typedef struct pieces {
+    size_t count, height;
+    size_t rows;      /* of a piece, at most */
+    size_t per_block; /* pieces */
+    size_t share;     /* pieces of a part */
+    gc_rows_part run;
+    void *work;
+} pieces;
+
+static void some_pieces(void *argument, size_t part, size_t worker)
+{
+    const pieces *p = argument;
+    for (size_t i = part * p->share; i < gc_min((part + 1) * p->share, p->count); i++) {
+        const size_t row = i % p->per_block * p->rows;
+        const gc_rows piece = {.block = i / p->per_block,
+                                .row = row,
+                                .rows = gc_min(p->rows, p->height - row)};
+        p->run(p->work, piece, worker);
+    }
+}
+
+void gc_parallel_rows(gc_engine engine, size_t blocks, size_t height, size_t floats,
+                      gc_rows_part run, void *work)
+{
+    pieces p = {.height = height, .run = run, .work = work};
+    p.rows = gc_even_share(height, floats < PIECE ? PIECE / floats : 1);
+    p.per_block = gc_divide_up(height, p.rows);
+    p.count = blocks * p.per_block;
+    p.share = p.rows * floats < PIECE ? PIECE / (p.rows * floats) : 1;
+    gc_parallel(engine.workers, gc_divide_up(p.count, p.share), some_pieces, &p);
+}
+
+void gc_zero_around(const gc_blocked *shape, size_t lanes, gc_rows piece, float *maps)
+{
+    const size_t floats = shape->columns * lanes;
+    float *block = maps + piece.block * gc_blocked_plane(shape, lanes);
+    const size_t first = piece.row == 0 ? 0 : piece.row + 1;
+    const int is_last = piece.row + piece.rows == shape->height;
+    const size_t end = is_last ? shape->rows : piece.row + piece.rows + 1;
+    for (size_t row = first; row < end; row++)
+        gc_zero_outside(shape, lanes, row, shape->height, shape->width, block + row * floats);
+}

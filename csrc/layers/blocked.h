@@ -27,4 +27,20 @@ void gc_zero_outside(const gc_blocked *shape, size_t lanes, size_t row, size_t h
 void gc_zero_borders(gc_engine engine, size_t count, const gc_blocked *shape, size_t height,
                      size_t width, float *maps);
 
+/* Some rows of one block of blocked maps. */
+typedef struct gc_rows {
+    size_t block; /* number, the blocks of all images counted */
+    size_t row, rows;
+} gc_rows;
+
+typedef void (*gc_rows_part)(void *work, gc_rows piece, size_t worker);
+
+/* Run all pieces of `blocks` blocks with `height` rows of `floats` floats, shared out among threads
+ * like the parts of gc_parallel. */
+void gc_parallel_rows(gc_engine engine, size_t blocks, size_t height, size_t floats,
+                      gc_rows_part run, void *work);
+
+/* Write zeros around the rows of a piece, and above the first and below the last row of the map. */
+void gc_zero_around(const gc_blocked *shape, size_t lanes, gc_rows piece, float *maps);
+
 #endif

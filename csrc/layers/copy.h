@@ -1,4 +1,4 @@
-/* copy.h: copies and zeros of large arrays, by all threads. */
+/* copy.h: copies, zeros, sums and products of large arrays, by all threads. */
 #ifndef GC_LAYERS_COPY_H
 #define GC_LAYERS_COPY_H
 
@@ -11,5 +11,7 @@ void gc_accumulate_floats(gc_engine engine, size_t count, const float *x, float 
 /* y = sum of inputs[i], i < input_count, in this order. */
 void gc_add_floats(gc_engine engine, size_t count, size_t input_count,
                    const float *const *inputs, float *y);
+/* y = a * b. */
+void gc_multiply_floats(gc_engine engine, size_t count, const float *a, const float *b, float *y);
 
 #endif

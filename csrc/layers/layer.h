@@ -121,7 +121,11 @@ typedef struct gc_layer_type {
     int backward_in_place;
     gc_status (*shape)(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                        gc_error *error);
-    /* The layouts if the first input comes as `given`; `writes` is not known. NULL: plain ones. */
+    /* An input with one position is read plain, and its gradient written so, whatever `layouts` says
+     * of the others. */
+    int plain_vectors;
+    /* The layouts if most values of the inputs come as `given`; `writes` is not known. NULL: plain
+     * ones. */
     gc_layouts (*layouts)(const gc_layer_query *query, gc_layout given);
     gc_fusion (*fuses)(const gc_layer_query *query); /* NULL: nothing */
     /* Bytes of scratch memory that it needs in addition to stream another layer, see gc_streamed,
@@ -161,6 +165,8 @@ struct gc_layer {
             const void *weight; /* an array of the caller */
         } linear;
         size_t channels;     /* affine */
+        size_t range[2];     /* of channels, slice: first, one past the last */
+        size_t groups;       /* channel shuffle */
         size_t out_size[2];  /* adaptive pooling */
     };
 };
@@ -168,7 +174,7 @@ struct gc_layer {
 extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_relu_layer,
     gc_max_pool_layer, gc_average_pool_layer, gc_adaptive_average_pool_layer, gc_affine_layer,
     gc_softmax_layer, gc_sigmoid_layer, gc_flatten_layer, gc_dropout_layer, gc_sum_layer,
-    gc_concatenation_layer;
+    gc_concatenation_layer, gc_product_layer, gc_slice_layer, gc_shuffle_layer;
 
 /* Whether a window is padded on any side. */
 static inline int gc_is_padded(const size_t padding[2][2])
@@ -179,6 +185,9 @@ static inline int gc_is_padded(const size_t padding[2][2])
 /* For layers whose output has the shape of their (only) input. */
 gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                         gc_error *error);
+
+/* For layers that write the layout that they read, whichever is given. */
+gc_layouts gc_as_given(const gc_layer_query *query, gc_layout given);
 
 static inline size_t gc_divide_up(size_t a, size_t b)
 {

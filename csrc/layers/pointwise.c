@@ -1,28 +1,15 @@
-/* pointwise.c: the layers that work on one value, or one vector, at a time: the per-channel
- * affine map that batch normalisation is at inference, the softmax, and the sigmoid. */
+/* pointwise.c: the softmax and the sigmoid. */
 #include "base/status.h"
 #include "base/threads.h"
 #include "layers/copy.h"
 
-static gc_status affine_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
-                              gc_error *error)
-{
-    if (in->channels != layer->channels)
-        return gc_fail(error, GC_BAD_ARGUMENT,
-                       "scale and shift are for %zu channels, but the input has %zu",
-                       layer->channels, in->channels);
-    *out = *in;
-    return GC_OK;
-}
-
-/* The vectors, or planes, of a step, shared out among threads. */
+/* The vectors of a step, shared out among threads. */
 typedef struct rows {
     const gc_kernels *kernels;
-    const gc_layer *layer;
     size_t count, length;
     size_t recorded; /* row i belongs to row i % recorded of the record */
     size_t share;    /* rows of a part */
-    const float *from, *shift, *record;
+    const float *from, *record;
     float *to;
 } rows;
 
@@ -65,47 +52,6 @@ static rows backward_rows(const gc_backward_step *step)
                   .record = step->record,
                   .to = step->dx[0]};
 }
-
-static void some_affine(void *argument, size_t part, size_t worker)
-{
-    (void)worker;
-    const rows *r = argument;
-    for (size_t i = part * r->share; i < end_of_part(r, part); i++) {
-        const size_t c = i % r->layer->channels;
-        r->kernels->affine(r->length, r->layer->weight[c],
-                           r->shift == NULL ? 0.0f : r->shift[c], r->from + i * r->length,
-                           r->to + i * r->length);
-    }
-}
-
-static void affine_forward(const gc_layer *layer, const gc_forward_step *step)
-{
-    share_out(step->engine, some_affine,
-              (rows){.layer = layer,
-                     .count = step->count * layer->channels,
-                     .length = gc_positions(step->out),
-                     .from = step->x[0],
-                     .shift = layer->bias,
-                     .to = step->y});
-}
-
-static void affine_backward(const gc_layer *layer, const gc_backward_step *step)
-{
-    share_out(step->engine, some_affine,
-              (rows){.layer = layer,
-                     .count = step->count * layer->channels,
-                     .length = gc_positions(step->out),
-                     .from = step->dy,
-                     .to = step->dx[0]});
-}
-
-const gc_layer_type gc_affine_layer = {
-    .name = "affine",
-    .backward_in_place = 1,
-    .shape = affine_shape,
-    .forward = affine_forward,
-    .backward = affine_backward,
-};
 
 static gc_status softmax_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                                gc_error *error)

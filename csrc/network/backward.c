@@ -109,14 +109,14 @@ static void run_step(backward_pass *p, const gc_step *step)
     const gc_tape *tape = p->tape;
     const gc_layer *layer = &tape->network->layers[step->layer];
     const gc_layer *first = &tape->network->layers[step->first];
-    const gc_layout writes = tape->layouts[step->layer].reads;
     const size_t image = p->first % tape->batch;
     float *dy = p->gradients[step->last];
     for (size_t k = 0; k < first->input_count; k++) {
         const size_t input = first->inputs[k];
         p->dx[k] = !p->schedule.active[input] ? NULL
                    : step->in_place           ? dy
-                                              : take_gradient(p, input, writes);
+                                              : take_gradient(p, input,
+                                                             gc_tape_reads(tape, step->first, k));
     }
     void *scratch = gc_arena_take(&p->arena, step->scratch_bytes);
     if (!p->arena.planning)
@@ -142,7 +142,7 @@ static void run_step(backward_pass *p, const gc_step *step)
         gc_arena_give(&p->arena, dy);
     for (size_t k = 0; k < first->input_count; k++)
         if (p->dx[k] != NULL)
-            merge(p, first->inputs[k], writes, p->dx[k]);
+            merge(p, first->inputs[k], gc_tape_reads(tape, step->first, k), p->dx[k]);
 }
 
 /* The seeds, in the layout of their layer. */

@@ -102,9 +102,9 @@ static void gather_inputs(forward_pass *p, size_t number)
 {
     const gc_tape *tape = p->tape;
     const gc_layer *layer = &tape->network->layers[number];
-    const gc_layout reads = tape->layouts[number].reads;
     for (size_t k = 0; k < layer->input_count; k++) {
         const size_t input = layer->inputs[k];
+        const gc_layout reads = gc_tape_reads(tape, number, k);
         const gc_layout given = tape->layouts[input].writes;
         p->converted[k] = NULL;
         p->inputs[k] = p->maps[input];

@@ -338,6 +338,36 @@ gc_status gc_add_concatenation(gc_network *network, const size_t *inputs, size_t
     return add_join(network, &gc_concatenation_layer, inputs, count, layer, error);
 }
 
+gc_status gc_add_multiply(gc_network *network, const size_t *inputs, size_t count, size_t *layer,
+                          gc_error *error)
+{
+    if (count != 2)
+        return gc_fail(error, GC_BAD_ARGUMENT, "a product needs two inputs, not %zu", count);
+    return append(network, (gc_layer){.type = &gc_product_layer}, inputs, count, layer, error);
+}
+
+gc_status gc_add_slice(gc_network *network, size_t input, size_t start, size_t stop,
+                       size_t *layer, gc_error *error)
+{
+    if (start >= stop || stop > GC_MAX_POSITIONS)
+        return gc_fail(error, GC_BAD_ARGUMENT,
+                       "a slice takes the channels from start up to, but not including, stop; "
+                       "start must be less than stop, but they are %zu and %zu",
+                       start, stop);
+    return append(network, (gc_layer){.type = &gc_slice_layer, .range = {start, stop}}, &input, 1,
+                  layer, error);
+}
+
+gc_status gc_add_channel_shuffle(gc_network *network, size_t input, size_t groups, size_t *layer,
+                                 gc_error *error)
+{
+    const gc_status status = check_count("the number of groups", groups, error);
+    if (status != GC_OK)
+        return status;
+    return append(network, (gc_layer){.type = &gc_shuffle_layer, .groups = groups}, &input, 1,
+                  layer, error);
+}
+
 /* ---- Shapes --------------------------------------------------------------------------- */
 
 /* Whether `batch` maps of this shape can be addressed, and one be handed to BLAS. */

@@ -63,6 +63,9 @@ gc_engine gc_engine_now(void);
 /* A tape for all layers, with nothing computed or kept; NULL: no memory. */
 gc_tape *gc_tape_new(const gc_network *network, size_t batch, int record);
 
+/* The layout in which a layer reads its input number k. */
+gc_layout gc_tape_reads(const gc_tape *tape, size_t layer, size_t k);
+
 /* Fill in the shapes of inputs from tape->shapes. */
 void gc_tape_set_inputs(gc_tape *tape);
 

@@ -182,13 +182,22 @@ gc_fused gc_step_fused(const gc_schedule *s, const gc_step *step, size_t image)
 
 /* ---- Forward ------------------------------------------------------------------------------ */
 
+/* The layout in which most values of a layer's inputs come. */
+static gc_layout given_layout(const gc_schedule *s, const gc_layer_query *query)
+{
+    size_t values[2] = {0, 0};
+    for (size_t k = 0; k < query->layer->input_count; k++)
+        values[layout_of(s, query->layer->inputs[k])] += gc_values(query->in[k]);
+    return values[GC_BLOCKED] >= values[GC_PLAIN] ? GC_BLOCKED : GC_PLAIN;
+}
+
 static void decide_layouts(gc_schedule *s, gc_tape *tape, size_t start)
 {
     for (size_t i = start + 1; i < tape->network->count; i++) {
         const gc_layer_query query = query_of(s, i);
         if (s->active[i] && query.layer->type->layouts != NULL)
             tape->layouts[i] =
-                query.layer->type->layouts(&query, layout_of(s, query.layer->inputs[0]));
+                query.layer->type->layouts(&query, given_layout(s, &query));
     }
 }
 

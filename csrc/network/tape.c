@@ -74,6 +74,14 @@ void gc_tape_set_inputs(gc_tape *tape)
     }
 }
 
+gc_layout gc_tape_reads(const gc_tape *tape, size_t layer, size_t k)
+{
+    const gc_layer_type *type = tape->network->layers[layer].type;
+    return type->plain_vectors && gc_positions(tape->in[layer][k]) == 1
+               ? GC_PLAIN
+               : tape->layouts[layer].reads;
+}
+
 gc_engine gc_tape_engine(const gc_tape *tape)
 {
     return (gc_engine){.kernels = tape->kernels, .workers = (size_t)gc_threads()};

@@ -70,6 +70,8 @@ typedef enum operation {
     MAX_POOL,
     AVERAGE_POOL,
     ADAPTIVE_AVERAGE_POOL,
+    SLICE,
+    CHANNEL_SHUFFLE,
     ONE_INPUT,     /* any layer without options that reads one layer, */
     SEVERAL_INPUTS /* or several */
 } operation;
@@ -87,6 +89,8 @@ typedef struct request {
         gc_conv conv;
         gc_pool pool;
         size_t size[2];
+        size_t range[2]; /* of channels */
+        size_t groups;
         gc_storage storage;
         one_input *add_reader;
         struct {
@@ -119,6 +123,10 @@ static gc_status add(gc_network *network, const request *r, size_t *layer, gc_er
     case ADAPTIVE_AVERAGE_POOL:
         return gc_add_adaptive_average_pool(network, r->input, r->size[0], r->size[1], layer,
                                             error);
+    case SLICE:
+        return gc_add_slice(network, r->input, r->range[0], r->range[1], layer, error);
+    case CHANNEL_SHUFFLE:
+        return gc_add_channel_shuffle(network, r->input, r->groups, layer, error);
     case ONE_INPUT:
         return r->add_reader(network, r->input, layer, error);
     case SEVERAL_INPUTS:
@@ -352,6 +360,31 @@ static PyObject *builder_adaptive_average_pool(PyObject *self, PyObject *args,
     return add_layer(self, &r);
 }
 
+static PyObject *builder_slice(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"input", "start", "stop", NULL};
+    PyObject *start, *stop;
+    request r = {.operation = SLICE};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO:slice", names, gc_parse_layer, &r.input,
+                                     &start, &stop)
+        || gc_parse_size(start, "start", &r.range[0]) < 0
+        || gc_parse_size(stop, "stop", &r.range[1]) < 0)
+        return NULL;
+    return add_layer(self, &r);
+}
+
+static PyObject *builder_channel_shuffle(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"input", "groups", NULL};
+    PyObject *groups;
+    request r = {.operation = CHANNEL_SHUFFLE};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O:channel_shuffle", names, gc_parse_layer,
+                                     &r.input, &groups)
+        || gc_parse_size(groups, "groups", &r.groups) < 0)
+        return NULL;
+    return add_layer(self, &r);
+}
+
 static PyObject *add_reader(PyObject *self, PyObject *input, one_input *add)
 {
     request r = {.operation = ONE_INPUT, .add_reader = add};
@@ -380,7 +413,8 @@ static PyObject *add_join(PyObject *self, PyObject *sequence, several_inputs *ad
     X(flatten, add_reader, gc_add_flatten)                                                    \
     X(dropout, add_reader, gc_add_dropout)                                                    \
     X(add, add_join, gc_add_sum)                                                              \
-    X(concatenate, add_join, gc_add_concatenation)
+    X(concatenate, add_join, gc_add_concatenation)                                            \
+    X(multiply, add_join, gc_add_multiply)
 
 #define X(name, add_layer_of, add)                                                            \
     static PyObject *builder_##name(PyObject *self, PyObject *argument)                        \
@@ -429,6 +463,8 @@ static PyMethodDef methods[] = {
     WITH_KEYWORDS("max_pool", builder_max_pool),
     WITH_KEYWORDS("average_pool", builder_average_pool),
     WITH_KEYWORDS("adaptive_average_pool", builder_adaptive_average_pool),
+    WITH_KEYWORDS("slice", builder_slice),
+    WITH_KEYWORDS("channel_shuffle", builder_channel_shuffle),
 #define X(name, add_layer_of, add) {#name, builder_##name, METH_O, NULL},
     WITHOUT_OPTIONS(X)
 #undef X

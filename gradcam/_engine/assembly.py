@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import operator
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast, get_args
+from typing import Literal, SupportsIndex, cast, get_args
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from gradcam._engine.layers import (
     POOLS,
     SEVERAL_INPUTS,
     WEIGHTED,
+    Attribute,
     Layer,
     as_run,
     complete,
@@ -228,7 +230,7 @@ class _Assembly:
         number = add_to(self.builder, layer, [each.number for each in inputs])
         self.layers.append(layer)
         self.names.add(layer)
-        spatial = inputs[0].spatial and not _ends_space(layer)
+        spatial = any(each.spatial for each in inputs) and not _ends_space(layer)
         self.outputs[layer.name] = _Output(number, _channels(layer, inputs), spatial)
         if spatial and layer.op not in (*POOLS, "dropout"):
             self.target = layer.name
@@ -261,9 +263,17 @@ def _channels(layer: Layer, inputs: Sequence[_Output]) -> int | None:
     if layer.op == "concatenate":
         known = [each.channels for each in inputs if each.channels is not None]
         return sum(known) if len(known) == len(inputs) else None
+    if layer.op == "slice":
+        start, stop = (_integer(layer.attributes[name]) for name in ("start", "stop"))
+        return stop - start
     if layer.op == "flatten" and inputs[0].spatial:
         return None
     return inputs[0].channels
+
+
+def _integer(value: Attribute) -> int:
+    """Return an attribute that the core has accepted as an int."""
+    return operator.index(cast(SupportsIndex, value))
 
 
 def _ends_space(layer: Layer) -> bool:

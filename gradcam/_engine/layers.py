@@ -18,12 +18,12 @@ INPUT = "input"
 """The name and the operation of layer 0."""
 
 POOLS = ("max_pool", "average_pool", "adaptive_average_pool", "global_average_pool")
-SEVERAL_INPUTS = ("add", "concatenate")
+SEVERAL_INPUTS = ("add", "multiply", "concatenate")
 WEIGHTED = ("conv", "linear")
 HEADS = ("softmax", "sigmoid")
 OPS = (
     *(*WEIGHTED, "batch_norm", "affine", "relu", *POOLS),
-    *(*HEADS, "flatten", "dropout", *SEVERAL_INPUTS),
+    *(*HEADS, "flatten", "dropout", *SEVERAL_INPUTS, "slice", "channel_shuffle"),
 )
 """The operations of layers; arguments as in :class:`gradcam._core.NetworkBuilder`."""
 
@@ -49,9 +49,10 @@ class Layer:
         ``running_mean`` and ``running_var`` (batch_norm), each (C,).
     attributes : mapping of str to number, string or pair
         ``stride``, ``padding`` (on all sides; vertical and horizontal; or top, left, bottom and
-        right), ``dilation``, ``groups``, ``kernel``, ``ceil_mode``,
-        ``count_include_pad``, ``size``; ``eps`` of batch_norm (default 1e-5); ``exact`` of conv,
-        True for one that is computed by its definition whatever the network's `conv` says;
+        right), ``dilation``, ``groups``, ``kernel``, ``ceil_mode``, ``count_include_pad``,
+        ``size``; ``start`` and ``stop`` of slice: the channels from the one up to, but not
+        including, the other; ``eps`` of batch_norm (default 1e-5); ``exact`` of conv, True for one
+        that is computed by its definition whatever the network's `conv` says;
         ``dtype`` of linear, in which its weight is stored: "float32", "float16" or "bfloat16",
         whose bits are an array of uint16.
     aliases : tuple of str

@@ -6,6 +6,7 @@ layer's arithmetic, use this. The core runs each layer as a network with one lay
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -78,6 +79,9 @@ class OneLayer:
         if self.op == "add":
             total: _F32 = np.sum(np.stack(given), axis=0, dtype=np.float32)
             return total
+        if self.op == "multiply":
+            one, other = _alike(given)
+            return one * other
         if self.op == "concatenate":
             return np.concatenate(given, axis=1)
         tape, top = self._run(given[0], weights, record=False)
@@ -108,6 +112,9 @@ class OneLayer:
         gradient = np.asarray(dy, np.float32)
         if self.op == "add":
             return [gradient] * len(given)
+        if self.op == "multiply":
+            one, other = _alike(given)
+            return [_summed(gradient * other, given[0]), _summed(gradient * one, given[1])]
         if self.op == "concatenate":
             edges = np.cumsum([each.shape[1] for each in given])[:-1]
             return list(np.split(gradient, edges, axis=2))
@@ -138,6 +145,21 @@ class OneLayer:
         top = add_to(builder, layer, [number])
         maps = x if x.ndim == 4 else x[:, :, None, None]
         return builder.build().forward(maps, [top], record=record), top
+
+
+def _alike(inputs: Sequence[_F32]) -> list[_F32]:
+    """Return the inputs of a product with as many axes each."""
+    rank = max(each.ndim for each in inputs)
+    return [each.reshape(*each.shape, *[1] * (rank - each.ndim)) for each in inputs]
+
+
+def _summed(gradients: _F32, values: _F32) -> _F32:
+    """Return (S, N, ...) gradients summed over the positions that `values` do not have."""
+    shape = (len(gradients), *values.shape)
+    if math.prod(shape) == gradients.size:
+        return gradients.reshape(shape)
+    total: _F32 = gradients.sum(axis=(-2, -1), dtype=np.float64).astype(np.float32)
+    return total.reshape(shape)
 
 
 def _as_float32(values: NDArray[np.generic]) -> _F32:

@@ -849,6 +849,129 @@ static int check_affine(const gc_kernels *fast, const gc_kernels *plain)
     return good;
 }
 
+static int check_add(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = size_or(1, 70, TIMED);
+    float *a = random_floats(count), *b = random_floats(count);
+    float *actual = nan_floats(count), *expected = nan_floats(count);
+    CALL(fast->add, count, a, b, actual);
+    CALL(plain->add, count, a, b, expected);
+    const int good = close_floats("add", count, actual, expected, 0.0, 0.0);
+    free(a), free(b), free(actual), free(expected);
+    return good;
+}
+
+static int check_multiply(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = size_or(1, 70, TIMED);
+    float *a = random_floats(count), *b = random_floats(count);
+    float *actual = nan_floats(count), *expected = nan_floats(count);
+    CALL(fast->multiply, count, a, b, actual);
+    CALL(plain->multiply, count, a, b, expected);
+    const int good = close_floats("multiply", count, actual, expected, 0.0, 0.0);
+    free(a), free(b), free(actual), free(expected);
+    return good;
+}
+
+static int check_dot(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = size_or(1, 70, TIMED);
+    float *a = random_floats(count), *b = random_floats(count);
+    float actual = NAN, expected = NAN;
+    CALL(fast->dot, count, a, b, &actual);
+    CALL(plain->dot, count, a, b, &expected);
+    const int good = close_floats("dot", 1, &actual, &expected, 1e-6, 1e-6);
+    free(a), free(b);
+    return good;
+}
+
+/* ---- Blocked maps lane by lane ---------------------------------------------------------------- */
+
+/* One lane of some vectors. */
+static float *lane_of(size_t count, const float *vectors, size_t lanes, size_t lane)
+{
+    float *values = malloc((count + 1) * sizeof *values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = vectors[i * lanes + lane];
+    return values;
+}
+
+static int same_lane(const char *what, size_t count, const float *vectors, size_t lanes,
+                     size_t lane, const float *expected, double tolerance)
+{
+    float *actual = lane_of(count, vectors, lanes, lane);
+    const int good = close_floats(what, count, actual, expected, tolerance, tolerance);
+    free(actual);
+    return good;
+}
+
+static int check_blocked_affine(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t lanes = fast->width, rows = size_or(1, 5, 28), count = size_or(1, 9, 28);
+    const size_t stride = count + 2, all = rows * stride;
+    float *x = random_floats(all * lanes), *actual = nan_floats(all * lanes);
+    float *scale = random_floats(lanes), *shift = random_floats(lanes);
+    CALL(fast->blocked_affine, rows, count, stride * lanes, scale, shift, x, actual);
+    int good = 1;
+    for (size_t l = 0; l < lanes; l++) {
+        float *from = lane_of(all, x, lanes, l), *expected = nan_floats(all);
+        CALL(plain->blocked_affine, rows, count, stride, scale + l, shift + l, from, expected);
+        good &= same_lane("blocked_affine", all, actual, lanes, l, expected, 1e-6);
+        free(from), free(expected);
+    }
+    free(x), free(actual), free(scale), free(shift);
+    return good;
+}
+
+static int check_blocked_dot(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t lanes = fast->width, count = size_or(1, 300, 784);
+    float *a = random_floats(count * lanes), *b = random_floats(count * lanes);
+    float *actual = nan_floats(lanes);
+    CALL(fast->blocked_dot, count, a, b, actual);
+    int good = 1;
+    for (size_t l = 0; l < lanes; l++) {
+        float *x = lane_of(count, a, lanes, l), *y = lane_of(count, b, lanes, l), expected = NAN;
+        CALL(plain->blocked_dot, count, x, y, &expected);
+        good &= close_floats("blocked_dot", 1, actual + l, &expected, 1e-5, 1e-6);
+        free(x), free(y);
+    }
+    free(a), free(b), free(actual);
+    return good;
+}
+
+static int check_blocked_gather(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t lanes = fast->width, count = size_or(1, 20, 784), first = size_or(0, 3, 0);
+    const size_t all = first + count;
+    gc_lanes wide = {.source_count = size_or(1, lanes, 2)};
+    float *sources[GC_MAX_WIDTH], *actual = nan_floats(all * lanes);
+    for (size_t i = 0; i < wide.source_count; i++)
+        wide.sources[i] = sources[i] = random_floats(all * lanes);
+    for (size_t l = 0; l < lanes; l++) {
+        const size_t from = random_size(0, wide.source_count);
+        wide.from[l] = (uint8_t)(from == wide.source_count ? GC_NO_SOURCE : from);
+        wide.from_lane[l] = (uint8_t)random_size(0, lanes - 1);
+    }
+    CALL(fast->blocked_gather, &wide, first, count, actual);
+    int good = 1;
+    for (size_t l = 0; l < lanes; l++) {
+        const size_t from = wide.from[l] == GC_NO_SOURCE ? 0 : wide.from[l];
+        float *source = lane_of(all, sources[from], lanes, wide.from_lane[l]);
+        float *expected = nan_floats(all);
+        const gc_lanes lane = {.source_count = 1,
+                               .sources = {source},
+                               .from = {wide.from[l] == GC_NO_SOURCE ? GC_NO_SOURCE : 0}};
+        CALL(plain->blocked_gather, &lane, first, count, expected);
+        good &= same_lane("blocked_gather", all, actual, lanes, l, expected, 0.0);
+        free(source), free(expected);
+    }
+    for (size_t i = 0; i < wide.source_count; i++)
+        free(sources[i]);
+    free(actual);
+    return good;
+}
+
 static int check_softmax_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t count = size_or(1, 70, TIMED);

@@ -150,6 +150,24 @@ class Builder:
     def concatenate(self, inputs):
         return self._append(lambda *xs: torch.cat(xs, dim=1), inputs)
 
+    def multiply(self, inputs):
+        def product(a, b):
+            rank = max(a.ndim, b.ndim)
+            wide = (x.reshape(*x.shape, *[1] * (rank - x.ndim)) for x in (a, b))
+            return torch.mul(*wide)
+
+        return self._append(product, inputs)
+
+    def slice(self, input, start, stop):
+        return self._append(lambda x: x[:, start:stop], [input])
+
+    def channel_shuffle(self, input, groups):
+        def shuffle(x):
+            y = F.channel_shuffle(x if x.ndim == 4 else x[..., None, None], groups)
+            return y.reshape(x.shape)
+
+        return self._append(shuffle, [input])
+
     def build(self) -> Network:
         return Network(self.nodes, self.dtype)
 

@@ -156,6 +156,26 @@ void gc_affine_reference(size_t count, float scale, float shift, const float *x,
         y[i] = (float)((double)scale * x[i] + shift);
 }
 
+void gc_add_reference(size_t count, const float *a, const float *b, float *y)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = a[i] + b[i];
+}
+
+void gc_multiply_reference(size_t count, const float *a, const float *b, float *y)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = a[i] * b[i];
+}
+
+void gc_dot_reference(size_t count, const float *a, const float *b, float *sum)
+{
+    double total = 0.0;
+    for (size_t i = 0; i < count; i++)
+        total += (double)a[i] * b[i];
+    *sum = (float)total;
+}
+
 void gc_softmax_forward_reference(size_t count, const float *x, float *y)
 {
     double maximum = x[0], sum = 0.0;
@@ -311,6 +331,24 @@ void gc_blocked_pool_backward_reference(size_t count, const uint8_t *positions, 
         upper[2 * i] = upper[2 * i + 1] = lower[2 * i] = lower[2 * i + 1] = 0.0f;
         (positions[2 * i + 1] ? lower : upper)[2 * i + positions[2 * i]] = dy[i];
     }
+}
+
+void gc_blocked_affine_reference(size_t rows, size_t count, size_t stride, const float *scale,
+                                 const float *shift, const float *x, float *y)
+{
+    for (size_t r = 0; r < rows; r++)
+        gc_affine_reference(count, scale[0], shift[0], x + r * stride, y + r * stride);
+}
+
+void gc_blocked_dot_reference(size_t count, const float *a, const float *b, float *sums)
+{
+    gc_dot_reference(count, a, b, sums);
+}
+
+void gc_blocked_gather_reference(const gc_lanes *lanes, size_t first, size_t count, float *y)
+{
+    for (size_t p = first; p < first + count; p++)
+        y[p] = lanes->from[0] == GC_NO_SOURCE ? 0.0f : lanes->sources[lanes->from[0]][p];
 }
 
 /* Row i of B^T: the coefficients of the polynomial that vanishes at all points but point i

@@ -1,0 +1,22 @@
+/* affine.h: maps whose channels are scaled and shifted. */
+#ifndef GC_LAYERS_AFFINE_H
+#define GC_LAYERS_AFFINE_H
+
+#include "layers/blocked.h"
+
+/* to = scale[c] from + shift[c], c the channel, of the maps of `count` images. `to` may be `from`.
+ * Image i uses the scales of image i % images. */
+typedef struct gc_scaling {
+    size_t count;
+    gc_shape shape;
+    gc_layout layout;
+    const float *scale; /* [images], `stride` floats apart, of [channels] */
+    size_t images, stride;
+    const float *shift; /* [channels], or NULL: 0 */
+    const float *from;
+    float *to;
+} gc_scaling;
+
+void gc_scale_maps(gc_engine engine, gc_scaling scaling);
+
+#endif
