@@ -59,7 +59,8 @@ typedef struct gc_pool {
 /* The gradient of the input of a ReLU y = max(x, 0), from the gradient g of its output:
  *   GC_GRADIENT   g * (x > 0)               the derivative
  *   GC_GUIDED     g * (x > 0) * (g > 0)     Springenberg et al. 2014
- *   GC_DECONVNET  g * (g > 0)               Zeiler & Fergus 2014 */
+ *   GC_DECONVNET  g * (g > 0)               Zeiler & Fergus 2014
+ * Of a ReLU with an upper limit, y = min(max(x, 0), limit), (x > 0) becomes (0 < x < limit). */
 typedef enum gc_rule { GC_GRADIENT, GC_GUIDED, GC_DECONVNET } gc_rule;
 
 /* How the weights of a linear layer are stored. All arithmetic is in float32. The two types of 16
@@ -125,6 +126,8 @@ gc_status gc_add_linear(gc_network *network, size_t input, size_t in, size_t out
                         gc_storage storage, const void *weight, const float *bias,
                         size_t *layer, gc_error *error);
 gc_status gc_add_relu(gc_network *network, size_t input, size_t *layer, gc_error *error);
+/* y = min(max(x, 0), 6). */
+gc_status gc_add_relu6(gc_network *network, size_t input, size_t *layer, gc_error *error);
 /* out size = floor or ceil((in + paddings - kernel) / stride) + 1; each padding <= kernel / 2. */
 gc_status gc_add_max_pool(gc_network *network, size_t input, const gc_pool *pool,
                           size_t *layer, gc_error *error);
@@ -174,7 +177,7 @@ gc_status gc_network_shape(const gc_network *network, size_t layer, size_t heigh
 /* ---- Transformed weights --------------------------------------------------------------- */
 
 /* The weights of some layers in other forms, "packs" for short, for the level that is active:
- *   GC_PACK_FORWARD      of a 3x3 convolution of stride 1, four times as large as the weights
+ *   GC_PACK_FORWARD      of a convolution by Winograd's algorithm, four times as large as the weights
  *   GC_PACK_BACKWARD     the same for the gradient of its input
  *   GC_PACK_INPUT_MAJOR  of a linear layer, [in][out] in their storage, so that a pass need not
  *                        read those of inputs that are zero; then a fingerprint of each row

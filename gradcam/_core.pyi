@@ -56,6 +56,8 @@ class NetworkBuilder:
         converted. All values must be finite.
         """
     def relu(self, input: int) -> int: ...
+    def relu6(self, input: int) -> int:
+        """``min(max(x, 0), 6)``."""
     def max_pool(
         self,
         input: int,

@@ -166,6 +166,37 @@ FAULTS = [
         "(-a.shift + a.stride - 1) / a.stride",
         "-a.shift / a.stride",
     ),
+    # --- products over packed inputs ---
+    Fault(
+        "packed: backward, the first tap of each remainder is the first of all",
+        "layers/packed.c",
+        "start % stride != f->first[d] * dilation % stride",
+        "0 && start % stride != f->first[d] * dilation % stride",
+    ),
+    Fault(
+        "packed: inputs below the map are read",
+        "kernels/packed.c",
+        "(size_t)y < g->in.height && (size_t)x < g->in.width",
+        "(size_t)x < g->in.width",
+    ),
+    Fault(
+        "packed: a group's outputs read the inputs of the first group",
+        "layers/packed.c",
+        "*from = first / p->outs * p->ins / p->lanes;",
+        "*from = 0;",
+    ),
+    Fault(
+        "schedule: a fused sum adds the layer's own input",
+        "network/schedule.c",
+        "const size_t added = inputs[inputs[0] == step->layer];",
+        "const size_t added = inputs[0];",
+    ),
+    Fault(
+        "ReLU6: bits ignore the limit",
+        "kernels/blocked.h",
+        "gc_greater(x, (gc_vec){0}) & gc_greater(limits, x)",
+        "gc_greater(x, (gc_vec){0})",
+    ),
     # --- pooling ---
     Fault(
         "pooling: in ceil mode a window may begin in the padding after the map",
@@ -188,8 +219,8 @@ FAULTS = [
     Fault(
         "pooling: incomplete windows of a blocked map are omitted in ceil mode",
         "layers/pool.c",
-        "return !p->ceil_mode || (in->height % 2 == 0 && in->width % 2 == 0);",
-        "return 1;",
+        "&& (!p->ceil_mode || (in->height % 2 == 0 && in->width % 2 == 0));",
+        ";",
     ),
     Fault(
         "pooling: the position of a maximum on the right is recorded as on the left",
@@ -225,8 +256,8 @@ FAULTS = [
     Fault(
         "ReLU: NaN becomes zero",
         "kernels/relu.c",
-        "return x < 0.0f ? 0.0f : x;",
-        "return x > 0.0f ? x : 0.0f;",
+        "const float y = x < 0.0f ? 0.0f : x;",
+        "const float y = x > 0.0f ? x : 0.0f;",
         KERNELS,
     ),
     # --- blocked maps ---

@@ -125,7 +125,27 @@ WINOGRAD = [
     conv_case((2, 256, 7, 6), 256, (3, 3), padding=1),
     conv_case((1, 9, 7, 6), 10, (3, 3), padding=(1, 1, 1, 0)),
 ]
-CONVOLUTIONS = [*PRODUCTS, *DIRECT, *WINOGRAD]
+# Other convolutions of at least 8 channels: products over packed inputs. Strides with and without
+# taps for each remainder, groups whose channels share a vector or fill several, and so few or so
+# many positions that threads share out outputs, or blocks of positions.
+PACKED = [
+    conv_case((1, 8, 5, 6), 8, (1, 1)),
+    conv_case((2, 33, 7, 9), 18, (1, 1)),
+    conv_case((1, 16, 9, 10), 24, (1, 1), stride=2, bias=False),
+    conv_case((1, 17, 12, 9), 20, (3, 3), stride=2, padding=1),
+    conv_case((2, 9, 13, 10), 12, (3, 3), stride=(2, 3), padding=(0, 0, 1, 1)),
+    conv_case((1, 12, 11, 14), 9, (5, 4), padding=(2, 1)),
+    conv_case((1, 8, 13, 14), 11, (3, 2), dilation=(2, 3), stride=(1, 2), padding=(3, 1)),
+    conv_case((1, 8, 14, 13), 8, (3, 3), dilation=2, stride=4, padding=2),
+    conv_case((1, 10, 3, 3), 9, (7, 7), padding=3),
+    conv_case((1, 24, 9, 8), 36, (3, 3), groups=12, padding=1),
+    conv_case((1, 24, 9, 8), 40, (3, 3), groups=2, padding=1, stride=2),
+    conv_case((2, 32, 6, 7), 64, (3, 3), groups=8, padding=1, bias=False),
+    conv_case((1, 512, 4, 4), 70, (1, 1)),
+    conv_case((1, 8, 60, 70), 9, (1, 3), padding=(0, 1)),
+    conv_case((3, 40, 16, 17), 24, (3, 3), padding=(1, 1, 0, 2)),
+]
+CONVOLUTIONS = [*PRODUCTS, *DIRECT, *WINOGRAD, *PACKED]
 
 
 def pool_case(kind: str, shape: tuple[int, int, int, int], size: Any, **options: Any) -> Case:
@@ -206,6 +226,10 @@ def _flat_relu(b: Any, rng: Rng) -> None:
     b.relu(b.flatten(0))
 
 
+def _relu6(b: Any, rng: Rng) -> None:
+    b.relu6(b.affine(0, 5 * normal(rng, 3), normal(rng, 3)))
+
+
 def _affine(b: Any, rng: Rng) -> None:
     b.affine(0, normal(rng, 3), normal(rng, 3))
 
@@ -253,6 +277,7 @@ SINGLES = [
     single("linear-wide", (9, 21, 7, 7), _wide_linear),
     single("relu", (2, 3, 5, 7), _relu),
     single("relu-flat", (2, 3, 5, 7), _flat_relu),
+    single("relu6", (2, 3, 5, 7), _relu6),
     single("affine", (2, 3, 5, 4), _affine),
     single("affine-flat", (2, 3, 5, 4), _flat_affine),
     single("multiply", (2, 3, 5, 4), _multiply),
@@ -325,6 +350,32 @@ def _residual(b: Any, rng: Rng) -> None:
     x = b.conv(x, kernel(rng, 10, 8, 1, 1), stride=2)
     x = b.relu(b.add([x, y]))
     b.linear(b.flatten(b.adaptive_average_pool(x, 1)), kernel(rng, 5, 10), normal(rng, 5))
+
+
+def _bottlenecks(b: Any, rng: Rng) -> None:
+    """Residual blocks as in ResNet-50 and -34, whose sums run in the step of a convolution."""
+    x = b.relu(b.conv(0, kernel(rng, 9, 3, 3, 3), normal(rng, 9, scale=0.1), padding=1))
+    y = b.relu(b.conv(x, kernel(rng, 10, 9, 1, 1), normal(rng, 10, scale=0.1)))
+    y = b.relu(b.conv(y, kernel(rng, 12, 10, 3, 3), normal(rng, 12), stride=2, padding=1))
+    y = b.conv(y, kernel(rng, 18, 12, 1, 1), normal(rng, 18, scale=0.1))
+    x = b.relu(b.add([y, b.conv(x, kernel(rng, 18, 9, 1, 1), stride=2)]))
+    y = b.relu(b.conv(x, kernel(rng, 8, 18, 1, 1), normal(rng, 8, scale=0.1)))
+    x = b.relu(b.add([b.conv(y, kernel(rng, 18, 8, 1, 1)), x]))
+    y = b.relu(b.conv(x, kernel(rng, 18, 18, 3, 3), normal(rng, 18, scale=0.1), padding=1))
+    x = b.relu(b.add([b.conv(y, kernel(rng, 18, 18, 3, 3), padding=1), x]))
+    b.linear(b.flatten(b.adaptive_average_pool(x, 1)), kernel(rng, 5, 18), normal(rng, 5))
+
+
+def _linear_bottlenecks(b: Any, rng: Rng) -> None:
+    """Inverted residual blocks as in MobileNetV2: ReLU6, and a sum that no ReLU follows."""
+    x = b.relu6(b.conv(0, 5 * kernel(rng, 9, 3, 3, 3), normal(rng, 9), stride=2, padding=1))
+    x = b.relu6(b.conv(x, 3 * kernel(rng, 9, 1, 3, 3), normal(rng, 9), padding=1, groups=9))
+    x = b.conv(x, kernel(rng, 8, 9, 1, 1), normal(rng, 8))
+    y = b.relu6(b.conv(x, kernel(rng, 20, 8, 1, 1), normal(rng, 20)))
+    y = b.relu6(b.conv(y, kernel(rng, 20, 20, 3, 3), normal(rng, 20), padding=1))
+    x = b.add([x, b.conv(y, kernel(rng, 8, 20, 1, 1), normal(rng, 8))])
+    x = b.flatten(b.adaptive_average_pool(b.relu6(x), 1))
+    b.linear(b.relu6(b.linear(x, 4 * kernel(rng, 6, 8))), kernel(rng, 5, 6), normal(rng, 5))
 
 
 def _inception(b: Any, rng: Rng) -> None:
@@ -454,6 +505,8 @@ SMALL_GRAPHS = [
     Case("vgg-wide", (2, 3, 15, 22), _wide_vgg),
     Case("other-pools", (2, 3, 25, 19), _other_pools),
     Case("residual", (2, 3, 9, 12), _residual),
+    Case("bottlenecks", (2, 3, 13, 10), _bottlenecks),
+    Case("linear-bottlenecks", (2, 3, 15, 12), _linear_bottlenecks),
     Case("inception", (2, 3, 8, 9), _inception),
     Case("reused-before-relu", (2, 3, 8, 6), _reused_before_relu),
     Case("read-first-by-others", (2, 3, 8, 6), _read_first_by_others),

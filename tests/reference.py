@@ -132,12 +132,18 @@ class Linear:
 
 @dataclass(frozen=True)
 class Relu:
-    """y = max(x, 0). The gradient is g times (x > 0), (g > 0) or both, depending on the rule."""
+    """y = min(max(x, 0), limit).
+
+    The gradient is g times (0 < x < limit), (g > 0) or both, depending on the rule.
+    """
+
+    limit: float = np.inf
 
     def forward(self, inputs, decision_map):
         (x,) = inputs
-        positive = (x if decision_map is None else decision_map) > 0
-        return np.where(positive, x, 0.0), positive
+        decisive = x if decision_map is None else decision_map
+        passes = (decisive > 0) & (decisive < self.limit)
+        return np.where(passes, x, np.where(decisive > 0, self.limit, 0.0)), passes
 
     def backward(self, dy, state, rule):
         if rule == "gradient":
@@ -423,6 +429,9 @@ class Builder:
 
     def relu(self, input):
         return self._append(Relu(), [input])
+
+    def relu6(self, input):
+        return self._append(Relu(6.0), [input])
 
     def max_pool(self, input, kernel, *, stride=None, padding=0, ceil_mode=False):
         stride = kernel if stride is None else stride

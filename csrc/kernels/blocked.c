@@ -41,11 +41,13 @@ void GC_KERNEL(unblock_map)(const gc_blocked *b, size_t channels, const float *b
     }
 }
 
-void GC_KERNEL(blocked_relu_forward)(size_t count, const float *x, float *y, uint8_t *bits)
+void GC_KERNEL(blocked_relu_forward)(size_t count, float limit, const float *x, float *y,
+                                     uint8_t *bits)
 {
     for (size_t i = 0; i < count; i++)
-        gc_store(y + i * GC_WIDTH, gc_relu(gc_load(x + i * GC_WIDTH),
-                                           bits == NULL ? NULL : bits + i * GC_BIT_BYTES));
+        gc_store(y + i * GC_WIDTH,
+                 gc_limited_relu(gc_load(x + i * GC_WIDTH), limit,
+                                 bits == NULL ? NULL : bits + i * GC_BIT_BYTES));
 }
 
 void GC_KERNEL(blocked_relu_backward)(size_t count, gc_rule rule, const uint8_t *bits,

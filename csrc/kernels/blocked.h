@@ -3,6 +3,8 @@
 #ifndef GC_KERNELS_BLOCKED_H
 #define GC_KERNELS_BLOCKED_H
 
+#include <math.h>
+
 #include "kernels/kernels.h"
 #include "kernels/vec.h"
 
@@ -18,6 +20,17 @@ GC_INLINE gc_vec gc_relu(gc_vec x, uint8_t *bits)
     if (bits != NULL)
         gc_store_bits(bits, gc_greater(x, (gc_vec){0}));
     return gc_rectify(x);
+}
+
+/* min(max(x, 0), limit), and whether 0 < x < limit. INFINITY: no limit. */
+GC_INLINE gc_vec gc_limited_relu(gc_vec x, float limit, uint8_t *bits)
+{
+    if (limit == INFINITY)
+        return gc_relu(x, bits);
+    const gc_vec limits = limit - (gc_vec){0}, y = gc_rectify(x);
+    if (bits != NULL)
+        gc_store_bits(bits, (gc_mask)(gc_greater(x, (gc_vec){0}) & gc_greater(limits, x)));
+    return gc_select(gc_greater(y, limits), limits, y); /* keeps NaN */
 }
 
 /* The gradient that a ReLU passes on of g under a rule; see relu.c. */

@@ -36,12 +36,13 @@ GC_INLINE void forward(size_t count, size_t stride, const gc_direct *d, const fl
 }
 
 GC_INLINE void store(size_t count, gc_vec sum[GC_TILES][2], size_t half, float *y, int relu,
-                     uint8_t *bits)
+                     float limit, uint8_t *bits)
 {
     GC_UNROLL
     for (size_t p = 0; p < count; p++)
         gc_store(y + p * GC_WIDTH,
-                 relu ? gc_relu(sum[p][half], bits == NULL ? NULL : bits + p * GC_BIT_BYTES)
+                 relu ? gc_limited_relu(sum[p][half], limit,
+                                        bits == NULL ? NULL : bits + p * GC_BIT_BYTES)
                       : sum[p][half]);
 }
 
@@ -52,6 +53,7 @@ typedef struct row {
     float *y;
     size_t second;
     int relu;
+    float limit;
     uint8_t *bits;
     size_t second_bits;
 } row;
@@ -63,9 +65,10 @@ GC_INLINE void outputs(size_t count, size_t stride, const row *r, size_t p)
     float *y = r->y + p * GC_WIDTH;
     uint8_t *bits = r->bits == NULL ? NULL : r->bits + p * GC_BIT_BYTES;
     forward(count, stride, r->direct, r->rows + p * stride, r->w, r->bias, sum);
-    store(count, sum, 0, y, r->relu, bits);
+    store(count, sum, 0, y, r->relu, r->limit, bits);
     if (r->second != 0)
-        store(count, sum, 1, y + r->second, r->relu, bits == NULL ? NULL : bits + r->second_bits);
+        store(count, sum, 1, y + r->second, r->relu, r->limit,
+              bits == NULL ? NULL : bits + r->second_bits);
 }
 
 /* The last group overlaps the one before it, unless the outputs are fewer than a group. */
@@ -84,9 +87,9 @@ GC_INLINE void all_outputs(size_t count, size_t stride, const row *r)
 
 void GC_KERNEL(direct_forward)(const gc_direct *d, size_t count, const float *rows,
                                const float *w, const float *bias, float *y, size_t second,
-                               int relu, uint8_t *bits, size_t second_bits)
+                               int relu, float limit, uint8_t *bits, size_t second_bits)
 {
-    const row r = {d, rows, w, bias, y, second, relu, bits, second_bits};
+    const row r = {d, rows, w, bias, y, second, relu, limit, bits, second_bits};
     if (d->stride == 1)
         all_outputs(count, 1, &r);
     else if (d->stride == 2)

@@ -118,11 +118,43 @@ typedef struct gc_finish {
     gc_blocked out;
     float *maps;
     const float *bias;  /* forward: [2 W out_pairs] */
+    const float *add;   /* maps like those written, to be added before the ReLU; or NULL. May be
+                         * `maps` */
+    float limit;        /* forward: of the ReLU */
     uint8_t *bits;      /* of the ReLU: forward written (NULL: not recorded); backward read */
     uint8_t *positions; /* of the maxima among the 2x2 windows; likewise */
     size_t recorded;    /* backward: image i belongs to image i % recorded of the records */
     gc_rule rule;       /* backward: of the ReLU */
 } gc_finish;
+
+/* Which inputs a convolution reads for each position of a grid, as kernels/packed.c packs them. The
+ * taps of a position are the inputs under the kernel. */
+typedef struct gc_gather {
+    gc_blocked in;
+    size_t width;                   /* positions of a row of the grid */
+    size_t step[2];                 /* rows, columns of the input from one position to the next */
+    size_t taps;
+    const ptrdiff_t (*offsets)[2];  /* [taps] rows, columns from `step` times the position */
+} gc_gather;
+
+/* Where a position of the grid is in one block of maps, and of their record, in vectors. */
+typedef struct gc_position {
+    size_t map, record;
+} gc_position;
+
+/* What follows a product over packed inputs. */
+typedef enum gc_after { GC_AFTER_STORE, GC_AFTER_RELU, GC_AFTER_MASK } gc_after;
+
+/* A product over packed inputs, of one image. */
+typedef struct gc_packed {
+    size_t image, record;    /* number of the image, and in the records */
+    const gc_position *places;  /* of the block's positions */
+    size_t group;            /* floats from the packed inputs of a group to the next ones */
+    size_t skip, depth;      /* of these, blocks of W values before those of the pair, and of it */
+    size_t lines;            /* prefetched for each block from `next` on, by each group; or 0 */
+    const float *next;       /* what is multiplied next */
+    gc_after after;
+} gc_packed;
 
 /* A convolution of few input channels, as kernels/direct.c runs it: one row of its output. */
 typedef struct gc_direct {

@@ -23,13 +23,15 @@ GC_KERNEL_ENTRY(col2im, (const gc_window *window, const float *columns, size_t f
 /* row[p] += bias, p < count. */
 GC_KERNEL_ENTRY(bias, (size_t count, float bias, float *row))
 
-/* row[p] = max(row[p] + bias, 0); bit p of bits = (row[p] + bias > 0). bits NULL: not recorded. */
-GC_KERNEL_ENTRY(bias_relu, (size_t count, float bias, float *row, uint8_t *bits))
+/* relu_forward of row[p] + bias. */
+GC_KERNEL_ENTRY(bias_relu, (size_t count, float bias, float limit, float *row, uint8_t *bits))
 
 /* ---- Layers on plain maps ------------------------------------------------------------------- */
 
-/* y = max(x, 0); bit i of bits = (x[i] > 0). bits NULL: not recorded. y may be x. */
-GC_KERNEL_ENTRY(relu_forward, (size_t count, const float *x, float *y, uint8_t *bits))
+/* y = min(max(x, 0), limit); bit i of bits = (0 < x[i] < limit), or (0 < x[i]) if the limit
+ * is INFINITY. bits NULL: not recorded. y may be x. */
+GC_KERNEL_ENTRY(relu_forward, (size_t count, float limit, const float *x, float *y,
+                               uint8_t *bits))
 
 /* dx from dy and the bits under a rule (gc_rule). dx may be dy. */
 GC_KERNEL_ENTRY(relu_backward, (size_t count, gc_rule rule, const uint8_t *bits, const float *dy,
@@ -101,7 +103,8 @@ GC_KERNEL_ENTRY(unblock_map, (const gc_blocked *shape, size_t channels, const fl
                               float *map))
 
 /* relu_forward over `count` vectors; a mask for each vector begins at a whole byte. */
-GC_KERNEL_ENTRY(blocked_relu_forward, (size_t count, const float *x, float *y, uint8_t *bits))
+GC_KERNEL_ENTRY(blocked_relu_forward, (size_t count, float limit, const float *x, float *y,
+                                       uint8_t *bits))
 
 /* relu_backward over `count` vectors. */
 GC_KERNEL_ENTRY(blocked_relu_backward, (size_t count, gc_rule rule, const uint8_t *bits,
@@ -137,11 +140,11 @@ GC_KERNEL_ENTRY(winograd_input, (const gc_winograd *winograd, gc_tiles tiles, co
 GC_KERNEL_ENTRY(winograd_product, (const gc_winograd *winograd, gc_tiles tiles, size_t pair,
                                    const float *u, const float *v, float *m))
 
-/* From M to maps: with the bias. */
+/* From M to maps: with the bias and finish->add. */
 GC_KERNEL_ENTRY(winograd_store, (const gc_winograd *winograd, size_t first, size_t count,
                                  size_t pair, const float *m, const gc_finish *finish))
 
-/* From M to maps: with the bias and a ReLU, and its bits. */
+/* From M to maps: with the bias, finish->add and a ReLU, and its bits. */
 GC_KERNEL_ENTRY(winograd_relu, (const gc_winograd *winograd, size_t first, size_t count,
                                 size_t pair, const float *m, const gc_finish *finish))
 
@@ -164,13 +167,26 @@ GC_KERNEL_ENTRY(winograd_unpool, (const gc_winograd *winograd, size_t first, siz
 GC_KERNEL_ENTRY(winograd_weights, (const gc_winograd_kernels *kernels, size_t channels,
                                    const float *weight, size_t plane, float *u))
 
+/* ---- Convolution of blocked maps as a product (kernels/packed.c) ------------------------------- */
+
+/* The inputs of a group of `count` positions of one image, from position `first` of the grid on:
+ * v[block][tap][position][W], 0 for those outside the map. */
+GC_KERNEL_ENTRY(pack_inputs, (const gc_gather *gather, size_t first, size_t count,
+                              const float *map, float *v))
+
+/* Some groups and one pair of output blocks: the sums of w[depth][W][2W] times the packed inputs,
+ * with finish->bias and finish->add, and what follows them, to finish->maps. */
+GC_KERNEL_ENTRY(packed_product, (const gc_packed *packed, gc_tiles positions, size_t pair,
+                                 const float *w, const float *v, const gc_finish *finish))
+
 /* ---- Convolution of few channels (kernels/direct.c) ----------------------------------------- */
 
 /* `count` outputs side by side of one pair of output blocks: the first at y, the second at
- * y + second (0: there is no second); with or without a ReLU, and its bits (NULL: not recorded). */
+ * y + second (0: there is no second); with or without a ReLU, its limit, and its bits (NULL: not
+ * recorded). */
 GC_KERNEL_ENTRY(direct_forward, (const gc_direct *direct, size_t count, const float *rows,
                                  const float *w, const float *bias, float *y, size_t second,
-                                 int relu, uint8_t *bits, size_t second_bits))
+                                 int relu, float limit, uint8_t *bits, size_t second_bits))
 
 /* taps[p][pair][2W] = sum over channels of w[pair][channel][2W] dy[p][channel] of `count` outputs
  * side by side, with channels in blocks that are `block` floats apart. */

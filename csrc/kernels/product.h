@@ -18,6 +18,7 @@ typedef struct gc_ahead {
 } gc_ahead;
 
 enum {
+    GC_BLOCKS_AHEAD = 8,                       /* of x, that are prefetched into the first cache */
     GC_LINE = 16,                              /* floats of a cache line */
     GC_BLOCK_WEIGHTS = GC_WIDTH * 2 * GC_WIDTH /* floats of w of one block of channels */
 };
@@ -57,6 +58,59 @@ GC_INLINE void gc_product(size_t count, size_t blocks, size_t block, const float
             }
         }
     }
+}
+
+/* The sums of `count` positions (a constant where it is inlined), `m_step` floats apart, while
+ * `lines` cache lines for each block of channels are fetched from `next` on. x is packed: a block of
+ * it has GC_TILES positions. */
+GC_INLINE void gc_multiply_exactly(size_t count, size_t blocks, const float *x, const float *w,
+                                   const float *next, size_t lines, float *m, size_t m_step)
+{
+    const gc_ahead ahead = {.next = next, .lines = lines, .blocks = GC_BLOCKS_AHEAD};
+    gc_vec sum[GC_TILES][2];
+    GC_UNROLL
+    for (size_t p = 0; p < count; p++)
+        __builtin_prefetch(m + p * m_step, 1, 3);
+    gc_clear_sums(count, sum);
+    gc_product(count, blocks, GC_TILES * GC_WIDTH, x, w, ahead, sum);
+    GC_UNROLL
+    for (size_t p = 0; p < count; p++) {
+        gc_store(m + p * m_step, sum[p][0]);
+        gc_store(m + p * m_step + GC_WIDTH, sum[p][1]);
+    }
+}
+
+/* Up to GC_TILES positions: each number has code of its own, so that sums stay in registers. The
+ * arguments are scalars, because a struct that is passed on the stack right after its members were
+ * written stalls the call. */
+static inline void
+gc_multiply(size_t count, size_t blocks, const float *x, const float *w, const float *next,
+            size_t lines, float *m, size_t m_step)
+{
+#define CASE(n)                                                                               \
+    case n:                                                                                   \
+        if (n <= GC_TILES)                                                                    \
+            gc_multiply_exactly(n <= GC_TILES ? n : 1, blocks, x, w, next, lines, m, m_step); \
+        break
+    switch (count) {
+        CASE(1);
+        CASE(2);
+        CASE(3);
+        CASE(4);
+        CASE(5);
+        CASE(6);
+        CASE(7);
+        CASE(8);
+        CASE(9);
+        CASE(10);
+        CASE(11);
+        CASE(12);
+        CASE(13);
+        CASE(14);
+    default:
+        break;
+    }
+#undef CASE
 }
 
 #endif

@@ -1,26 +1,30 @@
-/* relu.c: y = max(x, 0), with one bit per value for the backward pass, and the bias before it.
+/* relu.c: y = min(max(x, 0), limit), with one bit per value for the backward pass, and the bias before it.
  *
- * The backward pass needs to know whether x was positive. Under the three rules
+ * The backward pass needs to know whether x was between 0 and the limit. Under the three rules
  *
- *     gradient   dx = dy [x > 0]
- *     guided     dx = dy [x > 0] [dy > 0]      Springenberg et al. 2014
- *     deconvnet  dx = dy [dy > 0]              Zeiler & Fergus 2014
+ *     gradient   dx = dy [0 < x < limit]
+ *     guided     dx = dy [0 < x < limit] [dy > 0]      Springenberg et al. 2014
+ *     deconvnet  dx = dy [dy > 0]                      Zeiler & Fergus 2014
  *
  * Bit p % 8 of byte p / 8 is value p; the bits after the last value are zero. A NaN is not
  * positive: its bit is 0, but it is passed on forward. */
+#include <math.h>
+
 #include "kernels/level.h"
 #include "kernels/vec.h"
 
-static float rectify(float x)
+static float rectify(float x, float limit)
 {
-    return x < 0.0f ? 0.0f : x; /* keeps NaN, unlike x > 0 ? x : 0 */
+    const float y = x < 0.0f ? 0.0f : x; /* keeps NaN, unlike x > 0 ? x : 0 */
+    return y > limit ? limit : y;
 }
 
-static uint8_t tail_bits(const float *x, size_t count)
+/* Of up to eight values. */
+static uint8_t some_bits(const float *x, size_t count, float limit)
 {
     unsigned bits = 0;
     for (size_t i = 0; i < count; i++)
-        bits |= (unsigned)(x[i] > 0.0f) << i;
+        bits |= (unsigned)(x[i] > 0.0f && (x[i] < limit || limit == INFINITY)) << i;
     return (uint8_t)bits;
 }
 
@@ -30,21 +34,21 @@ void GC_KERNEL(bias)(size_t count, float bias, float *row)
         row[i] += bias;
 }
 
-void GC_KERNEL(relu_forward)(size_t count, const float *x, float *y, uint8_t *bits)
+void GC_KERNEL(relu_forward)(size_t count, float limit, const float *x, float *y, uint8_t *bits)
 {
     const size_t whole = bits == NULL ? 0 : count / 8 * 8;
     for (size_t i = 0; i < whole; i += 8)
-        bits[i / 8] = gc_positive_bits(x + i);
+        bits[i / 8] = limit < INFINITY ? some_bits(x + i, 8, limit) : gc_positive_bits(x + i);
     if (bits != NULL && whole < count)
-        bits[whole / 8] = tail_bits(x + whole, count - whole);
+        bits[whole / 8] = some_bits(x + whole, count - whole, limit);
     for (size_t i = 0; i < count; i++)
-        y[i] = rectify(x[i]);
+        y[i] = rectify(x[i], limit);
 }
 
-void GC_KERNEL(bias_relu)(size_t count, float bias, float *row, uint8_t *bits)
+void GC_KERNEL(bias_relu)(size_t count, float bias, float limit, float *row, uint8_t *bits)
 {
     GC_KERNEL(bias)(count, bias, row);
-    GC_KERNEL(relu_forward)(count, row, row, bits);
+    GC_KERNEL(relu_forward)(count, limit, row, row, bits);
 }
 
 void GC_KERNEL(relu_backward)(size_t count, gc_rule rule, const uint8_t *bits, const float *dy,

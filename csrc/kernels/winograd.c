@@ -37,8 +37,7 @@
 enum {
     SIDE = GC_WINOGRAD_SIDE,
     STEP = GC_WINOGRAD_STEP,
-    PRODUCTS = GC_WINOGRAD_PRODUCTS,
-    BLOCKS_AHEAD = 8 /* of V, that are prefetched into the first cache */
+    PRODUCTS = GC_WINOGRAD_PRODUCTS
 };
 
 static const float A = (float)GC_WINOGRAD_A, B = (float)GC_WINOGRAD_B;
@@ -121,57 +120,6 @@ void GC_KERNEL(winograd_input)(const gc_winograd *w, gc_tiles tiles, const float
     }
 }
 
-/* M for `tiles` tiles (a constant where it is inlined), `m_tile` floats apart, while `lines` cache
- * lines for each block of channels are fetched from `next` on. */
-GC_INLINE void multiply(size_t tiles, size_t in_blocks, const float *v, const float *u,
-                        const float *next, size_t lines, float *m, size_t m_tile)
-{
-    const gc_ahead ahead = {.next = next, .lines = lines, .blocks = BLOCKS_AHEAD};
-    gc_vec sum[GC_TILES][2];
-    GC_UNROLL
-    for (size_t t = 0; t < tiles; t++)
-        __builtin_prefetch(m + t * m_tile, 1, 3);
-    gc_clear_sums(tiles, sum);
-    gc_product(tiles, in_blocks, GC_TILES * GC_WIDTH, v, u, ahead, sum);
-    GC_UNROLL
-    for (size_t t = 0; t < tiles; t++) {
-        gc_store(m + t * m_tile, sum[t][0]);
-        gc_store(m + t * m_tile + GC_WIDTH, sum[t][1]);
-    }
-}
-
-/* Up to GC_TILES tiles: each number has code of its own, so that sums stay in registers. The
- * arguments are scalars, because a struct that is passed on the stack right after its members were
- * written stalls the call. */
-static void multiply_some(size_t tiles, size_t in_blocks, const float *v, const float *u,
-                          const float *next, size_t lines, float *m, size_t m_tile)
-{
-#define CASE(n)                                                                               \
-    case n:                                                                                   \
-        if (n <= GC_TILES)                                                                    \
-            multiply(n <= GC_TILES ? n : 1, in_blocks, v, u, next, lines, m, m_tile);         \
-        break
-    switch (tiles) {
-        CASE(1);
-        CASE(2);
-        CASE(3);
-        CASE(4);
-        CASE(5);
-        CASE(6);
-        CASE(7);
-        CASE(8);
-        CASE(9);
-        CASE(10);
-        CASE(11);
-        CASE(12);
-        CASE(13);
-        CASE(14);
-    default:
-        break;
-    }
-#undef CASE
-}
-
 void GC_KERNEL(winograd_product)(const gc_winograd *w, gc_tiles tiles, size_t pair,
                                  const float *u, const float *v, float *m)
 {
@@ -190,7 +138,7 @@ void GC_KERNEL(winograd_product)(const gc_winograd *w, gc_tiles tiles, size_t pa
         for (size_t g = tiles.from; g < tiles.to; g++) {
             const size_t count = gc_group_size(&tiles, g);
             const size_t fetched = next < u + 2 * panel ? lines : 0;
-            multiply_some(count, blocks, v_group, u, next, fetched, m_group, w->m_tile);
+            gc_multiply(count, blocks, v_group, u, next, fetched, m_group, w->m_tile);
             v_group += group;
             m_group += count * w->m_tile;
             next += lines * blocks * GC_LINE;

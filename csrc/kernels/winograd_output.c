@@ -61,6 +61,18 @@ GC_INLINE void add_bias(gc_vec y[STEP][STEP], gc_vec bias)
             y[i][j] += bias;
 }
 
+/* The values of other maps at the same positions. */
+GC_INLINE void add_maps(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
+{
+    const float *other = f->add + gc_offset(&f->out, t.image, t.block, t.y, t.x);
+    GC_UNROLL
+    for (size_t i = 0; i < STEP; i++)
+        GC_UNROLL
+        for (size_t j = 0; j < STEP; j++)
+            if (i < t.height && j < t.width)
+                y[i][j] += gc_load(other + (i * f->out.columns + j) * GC_WIDTH);
+}
+
 GC_INLINE void store(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
 {
     float *out = f->maps + gc_offset(&f->out, t.image, t.block, t.y, t.x);
@@ -72,9 +84,9 @@ GC_INLINE void store(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
                 gc_store(out + (i * f->out.columns + j) * GC_WIDTH, y[i][j]);
 }
 
-/* With the bias, rectified, in place; `height` and `width` are those of the convolution's maps. */
+/* Rectified, in place; `height` and `width` are those of the convolution's maps. */
 GC_INLINE void rectify_tile(const gc_finish *f, tile t, size_t height, size_t width,
-                            gc_vec y[STEP][STEP], gc_vec bias)
+                            gc_vec y[STEP][STEP])
 {
     uint8_t *bits = f->bits;
     if (bits != NULL)
@@ -85,8 +97,9 @@ GC_INLINE void rectify_tile(const gc_finish *f, tile t, size_t height, size_t wi
         GC_UNROLL
         for (size_t j = 0; j < STEP; j++)
             if (i < t.height && j < t.width)
-                y[i][j] = gc_relu(y[i][j] + bias,
-                                  bits == NULL ? NULL : bits + (i * width + j) * GC_BIT_BYTES);
+                y[i][j] = gc_limited_relu(
+                    y[i][j], f->limit,
+                    bits == NULL ? NULL : bits + (i * width + j) * GC_BIT_BYTES);
 }
 
 GC_INLINE void pool(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
@@ -169,15 +182,17 @@ GC_INLINE void finish_tile(action act, const gc_winograd *w, const gc_finish *f,
 {
     switch (act) {
     case STORE:
-        add_bias(y, bias);
-        store(f, t, y);
-        break;
     case RELU:
-        rectify_tile(f, t, w->in.height, w->in.width, y, bias);
+        add_bias(y, bias);
+        if (f->add != NULL)
+            add_maps(f, t, y);
+        if (act == RELU)
+            rectify_tile(f, t, w->in.height, w->in.width, y);
         store(f, t, y);
         break;
     case RELU_POOL:
-        rectify_tile(f, t, w->in.height, w->in.width, y, bias);
+        add_bias(y, bias);
+        rectify_tile(f, t, w->in.height, w->in.width, y);
         pool(f, t, y);
         break;
     case MASK:

@@ -1,7 +1,8 @@
 /* conv.c: convolution of any kernel, stride, padding, dilation and groups.
  *
  * 3x3 convolutions of enough channels are computed by winograd.c, convolutions of a picture's few
- * channels by direct.c. All others are a matrix product over plain maps:
+ * channels by direct.c, all others of enough channels by packed.c. The rest are a matrix product
+ * over plain maps:
  *
  *     forward   y[k][p] = b[k] + sum_r w[k][r] columns[r][p]        columns = im2col(x)
  *     backward  columns = w^T dy,  dx = col2im(columns)
@@ -19,6 +20,7 @@
 #include "layers/copy.h"
 #include "layers/direct.h"
 #include "layers/pack.h"
+#include "layers/packed.h"
 #include "layers/sgemm.h"
 #include "layers/unpool.h"
 #include "layers/winograd.h"
@@ -106,12 +108,13 @@ static gc_status conv_shape(const gc_layer *layer, const gc_shape *in, gc_shape 
     return GC_OK;
 }
 
-typedef enum algorithm { WINOGRAD, DIRECT, PRODUCT } algorithm;
+typedef enum algorithm { WINOGRAD, DIRECT, PACKED, PRODUCT } algorithm;
 
 static algorithm algorithm_of(const gc_conv *c, gc_engine engine)
 {
     return gc_winograd_applies(c, engine) ? WINOGRAD
            : gc_direct_applies(c, engine) ? DIRECT
+           : gc_packed_applies(c, engine) ? PACKED
                                           : PRODUCT;
 }
 
@@ -119,14 +122,21 @@ static gc_layouts conv_layouts(const gc_layer_query *query, gc_layout given)
 {
     (void)given;
     const algorithm a = algorithm_of(&query->layer->conv, query->engine);
-    return (gc_layouts){.reads = a == WINOGRAD ? GC_BLOCKED : GC_PLAIN,
+    return (gc_layouts){.reads = a == WINOGRAD || a == PACKED ? GC_BLOCKED : GC_PLAIN,
                         .writes = a == PRODUCT ? GC_PLAIN : GC_BLOCKED};
 }
 
-static gc_fusion conv_fuses(const gc_layer_query *query)
+static unsigned conv_fuses(const gc_layer_query *query)
 {
-    return algorithm_of(&query->layer->conv, query->engine) == WINOGRAD ? GC_FUSES_RELU_AND_POOL
-                                                                        : GC_FUSES_RELU;
+    const unsigned sum = query->backward ? 0 : GC_FUSES_SUM;
+    switch (algorithm_of(&query->layer->conv, query->engine)) {
+    case WINOGRAD:
+        return sum | GC_FUSES_RELU | GC_FUSES_POOL;
+    case PACKED:
+        return sum | GC_FUSES_RELU;
+    default:
+        return query->backward ? 0 : GC_FUSES_RELU;
+    }
 }
 
 /* Forward, a Winograd convolution can stream a direct one. */
@@ -155,9 +165,16 @@ static gc_pack_id pack_id(gc_engine engine, int backward)
                         .variant = engine.kernels->width};
 }
 
+/* Whether the weights are transformed. */
+static int has_pack(const gc_conv *c, gc_engine engine)
+{
+    const algorithm a = algorithm_of(c, engine);
+    return a == WINOGRAD || a == PACKED;
+}
+
 static int conv_prepare(const gc_layer *layer, gc_engine engine, int backward)
 {
-    return algorithm_of(&layer->conv, engine) != WINOGRAD
+    return !has_pack(&layer->conv, engine)
            || gc_pack_prepare(layer, pack_id(engine, backward), engine) != NULL;
 }
 
@@ -169,16 +186,23 @@ static const float *transformed(const gc_layer *layer, gc_engine engine, int bac
 
 static size_t conv_pack_bytes(const gc_layer *layer, gc_pack_id id, gc_engine engine)
 {
-    if ((id.kind != GC_PACK_FORWARD && id.kind != GC_PACK_BACKWARD)
-        || id.variant != engine.kernels->width || algorithm_of(&layer->conv, engine) != WINOGRAD)
+    const int backward = id.kind == GC_PACK_BACKWARD;
+    if ((id.kind != GC_PACK_FORWARD && !backward) || id.variant != engine.kernels->width
+        || !has_pack(&layer->conv, engine))
         return 0;
-    return gc_winograd_pack_floats(&layer->conv, engine, id.kind == GC_PACK_BACKWARD)
-           * sizeof(float);
+    return sizeof(float)
+           * (algorithm_of(&layer->conv, engine) == PACKED
+                  ? gc_packed_floats(&layer->conv, backward, engine)
+                  : gc_winograd_pack_floats(&layer->conv, engine, backward));
 }
 
 static void conv_make_pack(const gc_layer *layer, gc_pack_id id, gc_engine engine, void *pack)
 {
-    gc_winograd_pack(&layer->conv, layer->weight, engine, id.kind == GC_PACK_BACKWARD, pack);
+    const int backward = id.kind == GC_PACK_BACKWARD;
+    if (algorithm_of(&layer->conv, engine) == PACKED)
+        gc_packed_weights(&layer->conv, layer->weight, backward, engine, pack);
+    else
+        gc_winograd_pack(&layer->conv, layer->weight, engine, backward, pack);
 }
 
 static int conv_pack_fits(const gc_layer *layer, gc_pack_id id, gc_engine engine,
@@ -196,6 +220,8 @@ static size_t conv_scratch_bytes(const gc_layer_query *q)
         return gc_winograd_scratch_bytes(c, q->backward, *q->in, q->count, q->engine);
     case DIRECT:
         return gc_direct_scratch_bytes(c, q->backward, *q->in, q->out, q->engine);
+    case PACKED:
+        return gc_packed_scratch_bytes(c, q->backward, *q->in, q->out, q->count, q->engine);
     case PRODUCT:
         break;
     }
@@ -208,12 +234,12 @@ static size_t conv_scratch_bytes(const gc_layer_query *q)
  * `channels` planes of y. */
 static void finish_block(const gc_kernels *kernels, size_t channels, size_t positions,
                          size_t first, size_t count, const float *bias, float *y, int relu,
-                         uint8_t *bits, size_t row_bytes)
+                         float limit, uint8_t *bits, size_t row_bytes)
 {
     for (size_t k = 0; k < channels; k++) {
         float *row = y + k * positions + first;
         if (relu)
-            kernels->bias_relu(count, bias == NULL ? 0.0f : bias[k], row,
+            kernels->bias_relu(count, bias == NULL ? 0.0f : bias[k], limit, row,
                                bits == NULL ? NULL : bits + k * row_bytes + first / 8);
         else if (bias != NULL)
             kernels->bias(count, bias[k], row);
@@ -232,6 +258,7 @@ typedef struct conv_run {
     const float *from; /* x, or dy */
     float *to;         /* y, or dx */
     int relu;
+    float limit;       /* of the ReLU */
     uint8_t *bits;     /* or NULL */
     float *columns;
     size_t count;      /* positions of the block that is shared out, backward */
@@ -283,7 +310,7 @@ static void forward_part(void *argument, size_t part, size_t worker)
         return;
     finish_block(r->engine.kernels, r->channels, r->positions, first, count,
                  bias == NULL ? NULL : bias + group % r->conv->groups * r->channels, y, r->relu,
-                 r->bits == NULL ? NULL : r->bits + group * r->channels * r->bit_row_bytes,
+                 r->limit, r->bits == NULL ? NULL : r->bits + group * r->channels * r->bit_row_bytes,
                  r->bit_row_bytes);
 }
 
@@ -295,6 +322,7 @@ static void product_forward(const gc_layer *layer, const gc_forward_step *step)
     r.from = step->x[0];
     r.to = step->y;
     r.relu = step->fused.relu;
+    r.limit = step->fused.limit;
     r.bits = step->fused.bits;
     const size_t blocks = gc_divide_up(r.positions, r.block);
     const gc_blas blas = gc_blas_begin(step->engine);
@@ -363,6 +391,8 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
                                             .scratch = step->scratch});
     else if (a == DIRECT)
         gc_direct_forward(layer, step);
+    else if (a == PACKED)
+        gc_packed_forward(layer, step, transformed(layer, step->engine, 0));
     else
         product_forward(layer, step);
 }
@@ -386,6 +416,8 @@ static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
                                             .scratch = step->scratch});
     else if (a == DIRECT)
         gc_direct_backward(layer, step);
+    else if (a == PACKED)
+        gc_packed_backward(layer, step, transformed(layer, step->engine, 1));
     else
         product_backward(layer, step);
 }

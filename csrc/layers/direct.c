@@ -88,6 +88,7 @@ typedef struct direct_run {
     const float *from;
     float *to;
     int relu;
+    float limit;
     uint8_t *bits;
 } direct_run;
 
@@ -157,7 +158,7 @@ static void forward_row(const direct_run *r, size_t image, size_t y, const float
             &direct, out->width, rows, r->weights + pair * p->taps * 2 * lanes,
             r->bias + pair * 2 * lanes,
             to + ((block * block_rows + row) * out->columns + 1) * lanes,
-            second ? block_rows * out->columns * lanes : 0, r->relu,
+            second ? block_rows * out->columns * lanes : 0, r->relu, r->limit,
             bits == NULL ? NULL
                          : bits + gc_record_index(out->blocks, out->height, out->width, image,
                                                   block, y, 0)
@@ -191,6 +192,7 @@ void gc_direct_forward(const gc_layer *layer, const gc_forward_step *step)
     r.from = step->x[0];
     r.to = step->y;
     r.relu = step->fused.relu;
+    r.limit = step->fused.limit;
     r.bits = step->fused.bits;
     r.strips = gc_divide_up(out->height, STRIP);
     gc_zero_borders(step->engine, step->count, out, out->height, out->width, step->y);
@@ -220,6 +222,7 @@ gc_direct_source *gc_direct_stream(const gc_streamed *streamed, gc_shape out, co
     lay_out_forward(&source->run, streamed->layer);
     source->run.from = x;
     source->run.relu = 1;
+    source->run.limit = streamed->limit;
     source->run.bits = streamed->bits;
     return source;
 }

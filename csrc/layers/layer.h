@@ -34,10 +34,10 @@ typedef struct gc_layouts {
     gc_layout reads, writes;
 } gc_layouts;
 
-/* The neighbours that a layer can run in its own step: forward the ReLU after it, and 2x2 max
- * pooling after that; backward the ReLU before it, and 2x2 max pooling between the two. A layer
- * that fuses only a ReLU does so only forward. */
-typedef enum gc_fusion { GC_FUSES_NOTHING, GC_FUSES_RELU, GC_FUSES_RELU_AND_POOL } gc_fusion;
+/* The neighbours that a layer can run in its own step, as flags. Forward, after it: a sum with
+ * blocked maps, a ReLU, and 2x2 max pooling after a ReLU without a sum. Backward, before it: a ReLU
+ * of blocked maps, and 2x2 max pooling between the two. */
+enum { GC_FUSES_SUM = 1, GC_FUSES_RELU = 2, GC_FUSES_POOL = 4 };
 
 typedef struct gc_layer gc_layer;
 typedef struct gc_packs gc_packs; /* layers/pack.h */
@@ -58,11 +58,14 @@ typedef struct gc_streamed {
                                 * backward the gradient of its output */
     uint8_t *bits, *positions; /* the records of the ReLU and, backward, of the pooling; forward
                                 * NULL: not recorded */
+    float limit;               /* forward: of the ReLU */
 } gc_streamed;
 
 /* The neighbours that run in a step. */
 typedef struct gc_fused {
+    const float *add;             /* forward: the other maps of a sum of two; or NULL: no sum */
     int relu, pool;               /* whether the step runs them; no pool without ReLU */
+    float limit;                  /* forward: of the ReLU, INFINITY if it has none */
     uint8_t *bits, *positions;    /* their records; forward NULL: not recorded */
     gc_shape shape;               /* forward of the output of the last one; backward of the ReLU's
                                    * input */
@@ -127,7 +130,7 @@ typedef struct gc_layer_type {
     /* The layouts if most values of the inputs come as `given`; `writes` is not known. NULL: plain
      * ones. */
     gc_layouts (*layouts)(const gc_layer_query *query, gc_layout given);
-    gc_fusion (*fuses)(const gc_layer_query *query); /* NULL: nothing */
+    unsigned (*fuses)(const gc_layer_query *query); /* flags GC_FUSES_...; NULL: nothing */
     /* Bytes of scratch memory that it needs in addition to stream another layer, see gc_streamed,
      * that reads or, backward, writes maps of shape `from`. 0, or NULL: it cannot. */
     size_t (*streaming_bytes)(const gc_layer_query *query, const gc_layer *streamed,
@@ -164,6 +167,7 @@ struct gc_layer {
             gc_storage storage;
             const void *weight; /* an array of the caller */
         } linear;
+        float limit;         /* ReLU; INFINITY: none */
         size_t channels;     /* affine */
         size_t range[2];     /* of channels, slice: first, one past the last */
         size_t groups;       /* channel shuffle */

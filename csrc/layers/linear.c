@@ -66,6 +66,7 @@ typedef struct forward_run {
     const float *bias, *x;
     float *y;
     int relu;         /* after it */
+    float limit;      /* of the ReLU */
     uint8_t *bits;    /* of the ReLU, or NULL */
     size_t bit_bytes; /* of one vector */
     const size_t *images; /* [batch] to which the vectors belong */
@@ -80,7 +81,7 @@ static void finish_rows(const forward_run *f, size_t n, size_t first, size_t row
         f->kernels->accumulate(rows, f->bias + first, y);
     if (f->relu)
         f->kernels->relu_forward(
-            rows, y, y,
+            rows, f->limit, y, y,
             f->bits == NULL ? NULL : f->bits + f->images[n] * f->bit_bytes + first / 8);
 }
 
@@ -196,6 +197,7 @@ static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
                            .x = step->x[0],
                            .y = step->y,
                            .relu = step->fused.relu,
+                           .limit = step->fused.limit,
                            .bits = step->fused.bits,
                            .bit_bytes = gc_bit_row_bytes(step->out)};
     size_t *images = step->scratch, sparse = 0;
@@ -222,10 +224,9 @@ static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
                   step->count - sparse, gathered);
 }
 
-static gc_fusion linear_fuses(const gc_layer_query *query)
+static unsigned linear_fuses(const gc_layer_query *query)
 {
-    (void)query;
-    return GC_FUSES_RELU;
+    return query->backward ? 0 : GC_FUSES_RELU;
 }
 
 const gc_layer_type gc_linear_layer = {

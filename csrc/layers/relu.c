@@ -1,6 +1,6 @@
-/* relu.c: y = max(x, 0), and the three rules of its gradient (see gc_rule).
+/* relu.c: y = min(max(x, 0), limit), and the three rules of its gradient (see gc_rule).
  *
- * It works on both layouts. Its record is one bit per value, x > 0: of plain maps in one row per
+ * It works on both layouts. Its record is one bit per value, 0 < x < limit: of plain maps in one row per
  * channel (a vector is one row), of blocked maps a mask for each position of a block. */
 #include "base/threads.h"
 #include "layers/blocked.h"
@@ -22,6 +22,7 @@ typedef struct rows {
     const gc_kernels *kernels;
     gc_layout layout;
     gc_rule rule;
+    float limit;
     gc_blocked shape; /* of blocked maps */
     size_t count;     /* of rows */
     size_t length;    /* of a row, in floats, in vectors */
@@ -73,9 +74,10 @@ static void some_forward(void *argument, size_t part, size_t worker)
         const size_t offset = offset_of(r, i);
         uint8_t *bits = r->bits == NULL ? NULL : r->bits + i * r->bytes;
         if (r->layout == GC_PLAIN)
-            r->kernels->relu_forward(r->length, r->from + offset, r->to + offset, bits);
+            r->kernels->relu_forward(r->length, r->limit, r->from + offset, r->to + offset, bits);
         else
-            r->kernels->blocked_relu_forward(r->length, r->from + offset, r->to + offset, bits);
+            r->kernels->blocked_relu_forward(r->length, r->limit, r->from + offset,
+                                             r->to + offset, bits);
     }
 }
 
@@ -102,10 +104,10 @@ static void zero_borders(gc_engine engine, size_t count, const rows *r)
 
 static void relu_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    (void)layer;
     rows r = make_rows(step->engine, step->out, step->layouts.writes, step->count, step->count);
     r.from = step->x[0];
     r.to = step->y;
+    r.limit = layer->limit;
     r.bits = step->record;
     zero_borders(step->engine, step->count, &r);
     gc_parallel(step->engine.workers, gc_divide_up(r.count, ROWS), some_forward, &r);

@@ -296,6 +296,8 @@ void gc_winograd_run(const gc_conv *conv, const gc_winograd_step *step)
                       .finish_tiles = find_finish(engine.kernels, step),
                       .finish = {.out = gc_blocked_of(out, engine),
                                  .maps = step->to,
+                                 .add = step->fused.add,
+                                 .limit = step->fused.limit,
                                  .bits = step->fused.bits,
                                  .positions = step->fused.positions,
                                  .recorded = step->recorded,

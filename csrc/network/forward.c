@@ -118,18 +118,26 @@ static void gather_inputs(forward_pass *p, size_t number)
     }
 }
 
-/* Give back the memory of the inputs that no later step reads. */
-static void release_inputs(forward_pass *p, size_t number, size_t step)
+/* Give back the memory of a map that no later step reads. */
+static void release_map(forward_pass *p, size_t layer, size_t step)
 {
-    const gc_layer *layer = &p->tape->network->layers[number];
+    if (p->schedule.last_reader[layer] != step)
+        return;
+    gc_arena_give(&p->arena, p->maps[layer]);
+    p->maps[layer] = NULL;
+}
+
+/* Give back the memory of what a step read, if no later one reads it. */
+static void release_inputs(forward_pass *p, size_t number)
+{
+    const gc_step *step = &p->schedule.steps[number];
+    const gc_layer *layer = &p->tape->network->layers[step->first];
     for (size_t k = 0; k < layer->input_count; k++) {
-        const size_t input = layer->inputs[k];
         gc_arena_give(&p->arena, p->converted[k]);
-        if (p->schedule.last_reader[input] == step) {
-            gc_arena_give(&p->arena, p->maps[input]);
-            p->maps[input] = NULL;
-        }
+        release_map(p, layer->inputs[k], number);
     }
+    if (step->sum != 0)
+        release_map(p, step->added, number);
 }
 
 static void run_step(forward_pass *p, size_t number)
@@ -146,6 +154,8 @@ static void run_step(forward_pass *p, size_t number)
     if (p->maps[step->last] == NULL)
         p->maps[step->last] = take_map(p, step->last, tape->layouts[step->last].writes);
     void *scratch = gc_arena_take(&p->arena, step->scratch_bytes);
+    gc_fused fused = gc_step_fused(&p->schedule, step, p->first);
+    fused.add = step->sum != 0 ? p->maps[step->added] : NULL;
     if (!p->arena.planning)
         layer->type->forward(layer, &(gc_forward_step){
                                         .engine = p->schedule.engine,
@@ -156,11 +166,11 @@ static void run_step(forward_pass *p, size_t number)
                                         .x = p->inputs,
                                         .y = p->maps[step->last],
                                         .record = gc_tape_record(tape, step->layer, p->first),
-                                        .fused = gc_step_fused(&p->schedule, step, p->first),
+                                        .fused = fused,
                                         .scratch = scratch,
                                     });
     gc_arena_give(&p->arena, scratch);
-    release_inputs(p, step->first, number);
+    release_inputs(p, number);
 }
 
 /* A kept map of the images that go through the layers now; NULL if it is not kept. In the planning

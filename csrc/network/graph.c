@@ -2,6 +2,7 @@
  *
  * Layers are appended one by one and may only read from earlier ones: the order in which
  * they were added is a topological order, and there can be no cycle. */
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -295,7 +296,14 @@ gc_status gc_add_affine(gc_network *network, size_t input, size_t channels,
 
 gc_status gc_add_relu(gc_network *network, size_t input, size_t *layer, gc_error *error)
 {
-    return append(network, (gc_layer){.type = &gc_relu_layer}, &input, 1, layer, error);
+    return append(network, (gc_layer){.type = &gc_relu_layer, .limit = INFINITY}, &input, 1, layer,
+                  error);
+}
+
+gc_status gc_add_relu6(gc_network *network, size_t input, size_t *layer, gc_error *error)
+{
+    return append(network, (gc_layer){.type = &gc_relu_layer, .limit = 6.0f}, &input, 1, layer,
+                  error);
 }
 
 gc_status gc_add_softmax(gc_network *network, size_t input, size_t *layer, gc_error *error)

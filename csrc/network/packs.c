@@ -4,6 +4,7 @@
 #include "base/watch.h"
 #include "kernels/winograd.h"
 #include "layers/linear.h"
+#include "layers/winograd.h"
 #include "network/network.h"
 
 enum { LAYOUT = 2 }; /* the version of the layout and the bits of transformed weights */
@@ -49,7 +50,9 @@ static place find_place(const gc_network *network, size_t number, gc_pack_kind k
         return p;
     p.layer = &network->layers[number];
     p.id = (gc_pack_id){.kind = kind, .variant = variant_of(network, p.layer, kind, p.engine)};
-    p.bytes = p.layer->type->pack_bytes(p.layer, p.id, p.engine);
+    /* Those of other convolutions are only a rearrangement, and quickly made. */
+    if (p.layer->type != &gc_conv_layer || gc_winograd_applies(&p.layer->conv, p.engine))
+        p.bytes = p.layer->type->pack_bytes(p.layer, p.id, p.engine);
     return p;
 }
 

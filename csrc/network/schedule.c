@@ -53,10 +53,10 @@ static gc_layer_query query_of(const gc_schedule *s, size_t number)
 
 /* ---- Both directions ---------------------------------------------------------------------- */
 
-static gc_fusion fusion_of(const gc_schedule *s, size_t number)
+static unsigned fusion_of(const gc_schedule *s, size_t number)
 {
     const gc_layer_query query = query_of(s, number);
-    return query.layer->type->fuses == NULL ? GC_FUSES_NOTHING : query.layer->type->fuses(&query);
+    return query.layer->type->fuses == NULL ? 0 : query.layer->type->fuses(&query);
 }
 
 /* The shape of the maps that a streamed layer reads or, backward, writes. */
@@ -106,8 +106,8 @@ static double cost_of(const gc_schedule *s, size_t number)
 static void append_step(gc_schedule *s, gc_step step)
 {
     const gc_layer_query query = query_of(s, step.layer);
-    const size_t layers[4] = {step.layer, step.relu, step.pool, step.streamed};
-    for (size_t i = 0; i < 4; i++) {
+    const size_t layers[5] = {step.layer, step.sum, step.relu, step.pool, step.streamed};
+    for (size_t i = 0; i < 5; i++) {
         if (i > 0 && layers[i] != 0)
             s->placed[layers[i]] = 1;
         step.cost += layers[i] == 0 ? 0.0 : cost_of(s, layers[i]);
@@ -166,6 +166,7 @@ gc_fused gc_step_fused(const gc_schedule *s, const gc_step *step, size_t image)
                                           : step->first;
     gc_fused fused = {.relu = step->relu != 0,
                       .pool = step->pool != 0,
+                      .limit = layer_of(s, step->relu)->limit,
                       .bits = gc_tape_record(tape, step->relu, image),
                       .positions = gc_tape_record(tape, step->pool, image),
                       .shape = tape->shapes[ends]};
@@ -174,6 +175,7 @@ gc_fused gc_step_fused(const gc_schedule *s, const gc_step *step, size_t image)
         fused.streamed =
             (gc_streamed){.layer = layer_of(s, step->streamed),
                           .from = streamed_from(s, step->streamed),
+                          .limit = layer_of(s, relu)->limit,
                           .bits = gc_tape_record(tape, relu, image),
                           .positions = gc_tape_record(tape, step->streamed, image)};
     }
@@ -217,26 +219,42 @@ static size_t only_reader(const gc_schedule *s, size_t number, const gc_layer_ty
     return is_internal(s, number) && layer_of(s, reader)->type == type ? reader : 0;
 }
 
+/* Fuse the sum of the layer's map and one that was computed before. */
+static void fuse_sum(const gc_schedule *s, gc_step *step)
+{
+    const size_t sum = only_reader(s, step->layer, &gc_sum_layer);
+    if (sum == 0 || layer_of(s, sum)->input_count != 2 || layout_of(s, step->layer) != GC_BLOCKED)
+        return;
+    const size_t *inputs = layer_of(s, sum)->inputs;
+    const size_t added = inputs[inputs[0] == step->layer];
+    if (added > step->layer || layout_of(s, added) != GC_BLOCKED || layout_of(s, sum) != GC_BLOCKED)
+        return;
+    step->sum = step->last = sum;
+    step->added = added;
+}
+
 static gc_step forward_step(const gc_schedule *s, size_t number)
 {
     gc_step step = {.layer = number, .last = number, .streamed = s->streamed[number]};
-    const gc_fusion fusion = fusion_of(s, number);
+    const unsigned fusion = fusion_of(s, number);
     step.first = step.streamed != 0 ? step.streamed : number;
-    if (fusion != GC_FUSES_NOTHING)
-        step.relu = only_reader(s, number, &gc_relu_layer);
-    if (step.relu != 0 && fusion == GC_FUSES_RELU_AND_POOL) {
+    if (fusion & GC_FUSES_SUM)
+        fuse_sum(s, &step);
+    if (fusion & GC_FUSES_RELU)
+        step.relu = only_reader(s, step.last, &gc_relu_layer);
+    if (step.relu != 0 && step.sum == 0 && fusion & GC_FUSES_POOL) {
         const size_t pool = only_reader(s, step.relu, &gc_max_pool_layer);
         if (pool != 0 && is_blocked_2x2(s, pool))
             step.pool = pool;
     }
-    step.last = step.pool != 0 ? step.pool : step.relu != 0 ? step.relu : number;
+    step.last = step.pool != 0 ? step.pool : step.relu != 0 ? step.relu : step.last;
     return step;
 }
 
 /* The convolution that can stream this step's layer, as the only reader of its ReLU; or 0. */
 static size_t find_streaming(const gc_schedule *s, const gc_step *step)
 {
-    if (step->relu == 0 || step->pool != 0 || step->streamed != 0)
+    if (step->relu == 0 || step->sum != 0 || step->pool != 0 || step->streamed != 0)
         return 0;
     const size_t reader = only_reader(s, step->relu, &gc_conv_layer);
     return reader != 0 && streaming_bytes(s, reader, step->layer) > 0 ? reader : 0;
@@ -252,6 +270,8 @@ static void find_last_readers(gc_schedule *s)
         for (size_t k = 0; k < first->input_count; k++)
             if (!s->held[first->inputs[k]])
                 s->last_reader[first->inputs[k]] = n;
+        if (s->steps[n].sum != 0 && !s->held[s->steps[n].added])
+            s->last_reader[s->steps[n].added] = n;
     }
     for (size_t n = 0; n < s->step_count; n++) {
         const size_t number = s->steps[n].layer;
@@ -343,14 +363,14 @@ static int is_passed(const gc_schedule *s, size_t number, const gc_layer_type *t
            && s->active[layer->inputs[0]];
 }
 
-static void fuse_backward(const gc_schedule *s, gc_step *step)
+static void fuse_backward(const gc_schedule *s, gc_step *step, unsigned fusion)
 {
     size_t relu = layer_of(s, step->layer)->inputs[0], pool = 0;
-    if (is_passed(s, relu, &gc_max_pool_layer) && is_blocked_2x2(s, relu)) {
+    if (fusion & GC_FUSES_POOL && is_passed(s, relu, &gc_max_pool_layer) && is_blocked_2x2(s, relu)) {
         pool = relu;
         relu = layer_of(s, pool)->inputs[0];
     }
-    if (is_passed(s, relu, &gc_relu_layer)) {
+    if (fusion & GC_FUSES_RELU && is_passed(s, relu, &gc_relu_layer)) {
         step->relu = step->first = relu;
         step->pool = pool;
     }
@@ -389,8 +409,7 @@ static gc_step backward_step(const gc_schedule *s, size_t number)
     step.in_place = layer_of(s, number)->type->backward_in_place && keeps_layout(s, number);
     step.zeros_are_masked =
         layer_of(s, number)->type == &gc_linear_layer && zeros_are_masked(s, number);
-    if (fusion_of(s, number) == GC_FUSES_RELU_AND_POOL)
-        fuse_backward(s, &step);
+    fuse_backward(s, &step, fusion_of(s, number));
     return step;
 }
 

@@ -4,12 +4,13 @@
  * neighbours of its layer. All layers of a step form a chain, in which nothing else needs the map,
  * or its gradient, between two of them:
  *
- *     forward    [streamed, ReLU,] layer [, ReLU [, max pooling]]
+ *     forward    [streamed, ReLU,] layer [, sum] [, ReLU [, max pooling]]
  *     backward   [ReLU, [max pooling,]] layer [, ReLU, streamed]       run from right to left
  *
  * The neighbours that run while the values are in registers are fused. A streamed layer, see
  * gc_streamed, and the ReLU beside it are computed a few rows at a time. `first` and `last` are the
- * ends of the chain. Forward, a step reads the inputs of `first` and writes the output of `last`;
+ * ends of the chain. Forward, a step reads the inputs of `first`, and the other input of a fused
+ * sum, and writes the output of `last`;
  * backward, it reads the gradient of the output of `last` and writes the gradients of the inputs of
  * `first`. */
 #ifndef GC_NETWORK_SCHEDULE_H
@@ -20,7 +21,8 @@
 typedef struct gc_step {
     size_t layer;         /* whose function is called */
     size_t first, last;
-    size_t relu, pool;    /* the fused layers, or 0 */
+    size_t sum, relu, pool; /* the fused layers, or 0 */
+    size_t added;         /* forward: the layer whose map a fused sum adds, or 0 */
     size_t streamed;      /* the streamed layer, or 0 */
     int in_place;         /* forward: the output is the input's memory, and nothing is called;
                            * backward: the input's gradient is written over that of the output */

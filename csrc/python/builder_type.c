@@ -408,6 +408,7 @@ static PyObject *add_join(PyObject *self, PyObject *sequence, several_inputs *ad
  * is parsed, function of the core). */
 #define WITHOUT_OPTIONS(X)                                                                    \
     X(relu, add_reader, gc_add_relu)                                                          \
+    X(relu6, add_reader, gc_add_relu6)                                                        \
     X(softmax, add_reader, gc_add_softmax)                                                    \
     X(sigmoid, add_reader, gc_add_sigmoid)                                                    \
     X(flatten, add_reader, gc_add_flatten)                                                    \

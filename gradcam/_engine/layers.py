@@ -22,7 +22,7 @@ SEVERAL_INPUTS = ("add", "multiply", "concatenate")
 WEIGHTED = ("conv", "linear")
 HEADS = ("softmax", "sigmoid")
 OPS = (
-    *(*WEIGHTED, "batch_norm", "affine", "relu", *POOLS),
+    *(*WEIGHTED, "batch_norm", "affine", "relu", "relu6", *POOLS),
     *(*HEADS, "flatten", "dropout", *SEVERAL_INPUTS, "slice", "channel_shuffle"),
 )
 """The operations of layers; arguments as in :class:`gradcam._core.NetworkBuilder`."""

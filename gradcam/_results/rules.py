@@ -106,8 +106,14 @@ class Rule:
     core: CoreRule | None = None
 
 
+def _slope(layer: SingleLayer) -> _F32:
+    """Return the derivative of a ReLU, 1 between its limits and 0 elsewhere."""
+    (x,) = layer.inputs
+    return np.asarray((x > 0) & (x < (6 if layer.op == "relu6" else np.inf)), np.float32)
+
+
 def _guided(layer: SingleLayer, gradient: _F32) -> list[_F32]:
-    return [gradient * (gradient > 0) * (layer.inputs[0] > 0)]
+    return [gradient * (gradient > 0) * _slope(layer)]
 
 
 def _deconvnet(layer: SingleLayer, gradient: _F32) -> list[_F32]:
@@ -117,10 +123,10 @@ def _deconvnet(layer: SingleLayer, gradient: _F32) -> list[_F32]:
 GRADIENT = Rule("gradient", {}, "gradient")
 """The derivative of every layer."""
 
-GUIDED = Rule("guided", {"relu": _guided}, "guided")
-"""ReLUs pass back R * (R > 0) * (x > 0) (Springenberg et al. 2014)."""
+GUIDED = Rule("guided", {"relu": _guided, "relu6": _guided}, "guided")
+"""ReLUs pass back R * (R > 0) * (x > 0) (Springenberg et al. 2014); ReLU6 also * (x < 6)."""
 
-DECONVNET = Rule("deconvnet", {"relu": _deconvnet}, "deconvnet")
+DECONVNET = Rule("deconvnet", {"relu": _deconvnet, "relu6": _deconvnet}, "deconvnet")
 """ReLUs pass back R * (R > 0) (Zeiler and Fergus 2014)."""
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in (GRADIENT, GUIDED, DECONVNET)}

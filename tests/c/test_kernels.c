@@ -286,7 +286,7 @@ static void each_row(const gc_kernels *kernels, const gc_blocked *b, size_t imag
             CALL(kernels->blocked_relu_backward, b->width, r->rule,
                  r->bits + i % (r->recorded * rows) * bytes, row, row);
         else
-            CALL(kernels->blocked_relu_forward, b->width, row, row, r->bits + i * bytes);
+            CALL(kernels->blocked_relu_forward, b->width, INFINITY, row, row, r->bits + i * bytes);
     }
 }
 
@@ -339,13 +339,14 @@ static int check_fused_forward(const tiled *t, const gc_kernels *kernels, size_t
     each_row(kernels, &full, t->images, 0, &a, steps);
     each_window(kernels, &full, &half, t->images, 0, &a, steps, steps_half);
     run_winograd(t, kernels, block, kernels->winograd_relu,
-                 (gc_finish){.out = full, .maps = fused, .bits = b.bits});
+                 (gc_finish){.out = full, .maps = fused, .limit = INFINITY, .bits = b.bits});
     int good = same("winograd_relu", steps, fused, floats * sizeof(float))
                & same("its bits", a.bits, b.bits, bits);
     memset(b.bits, 0, bits);
     run_winograd(t, kernels, block, kernels->winograd_relu_pool,
                  (gc_finish){.out = half,
                              .maps = fused_half,
+                             .limit = INFINITY,
                              .bits = b.bits,
                              .positions = b.positions});
     good &= same("winograd_relu_pool", steps_half, fused_half, pooled * sizeof(float))
@@ -496,6 +497,7 @@ static int check_winograd_weights(const gc_kernels *fast, const gc_kernels *plai
 /* ---- ReLU and pooling of blocked maps ------------------------------------------------------- */
 
 static float *relu_inputs(size_t count);
+static float random_limit(void);
 
 /* Positions of one channel each, or the same with that channel in every lane. */
 static float *in_lanes(size_t count, const float *values, size_t lanes)
@@ -534,12 +536,13 @@ static int check_blocked_relu(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t count = size_or(1, 20, 224), lanes = fast->width;
     const gc_rule rule = (gc_rule)random_size(0, 2);
+    const float limit = random_limit();
     float *x = relu_inputs(count), *wide = in_lanes(count, x, lanes);
     float *g = relu_inputs(count), *wide_g = in_lanes(count, g, lanes);
     uint8_t *bits = calloc(count * divide_up(lanes, 8), 1), *expected_bits = calloc(count, 1);
-    CALL(fast->blocked_relu_forward, count, wide, wide, bits);
+    CALL(fast->blocked_relu_forward, count, limit, wide, wide, bits);
     FOR_LANES(lanes)
-        CALL(plain->blocked_relu_forward, count, x, x, expected_bits);
+        CALL(plain->blocked_relu_forward, count, limit, x, x, expected_bits);
     int good = same_lanes("blocked_relu_forward", count, lanes, wide, x)
                & same_masks("blocked_relu_forward", count, lanes, bits, expected_bits);
     CALL(fast->blocked_relu_backward, count, rule, bits, wide_g, wide_g);
@@ -582,6 +585,143 @@ static int check_blocked_pool(const gc_kernels *fast, const gc_kernels *plain)
 #define check_blocked_pool_forward check_blocked_pool
 #define check_blocked_pool_backward check_blocked_pool
 
+/* ---- Products over packed inputs ---------------------------------------------------------------- */
+
+/* A convolution of one image by packed products. */
+typedef struct packed_case {
+    size_t in, out, height, width; /* channels and size of the input */
+    size_t grid[2], taps;
+    ptrdiff_t (*offsets)[2];
+    size_t step[2];
+    const float *x, *w, *bias, *add; /* w [out][in][taps]; bias, add: or NULL */
+    gc_after after;
+    gc_rule rule;
+    float limit;
+    const uint8_t *open; /* [out][grid]: whether the ReLU before passes gradients */
+    float *y;            /* [out][grid] */
+    uint8_t *bits;       /* [out][grid], of the ReLU after; or NULL */
+} packed_case;
+
+static float *packed_weights(const packed_case *t, size_t lanes)
+{
+    const size_t pairs = divide_up(t->out, 2 * lanes), blocks = divide_up(t->in, lanes);
+    float *w = aligned_floats(pairs * blocks * t->taps * lanes * 2 * lanes, 0.0f);
+    for (size_t k = 0; k < t->out; k++)
+        for (size_t c = 0; c < t->in; c++)
+            for (size_t tap = 0; tap < t->taps; tap++)
+                w[(((k / (2 * lanes) * blocks + c / lanes) * t->taps + tap) * lanes + c % lanes)
+                      * 2 * lanes
+                  + k % (2 * lanes)] = t->w[(k * t->in + c) * t->taps + tap];
+    return w;
+}
+
+static size_t bit_index(const packed_case *t, size_t channel, size_t position, size_t lanes)
+{
+    return (channel / lanes * t->grid[0] * t->grid[1] + position) * divide_up(lanes, 8);
+}
+
+static void run_packed(const gc_kernels *kernels, const packed_case *t)
+{
+    const size_t lanes = kernels->width, positions = t->grid[0] * t->grid[1];
+    const gc_blocked in = blocked_of(t->in, t->height, t->width, lanes);
+    const gc_blocked out = blocked_of(t->out, t->grid[0], t->grid[1], lanes);
+    const size_t out_floats = blocked_floats(&out, 1, lanes);
+    const size_t group = in.blocks * t->taps * kernels->tiles * lanes;
+    float *maps = aligned_floats(blocked_floats(&in, 1, lanes), 0.0f);
+    float *y = aligned_floats(out_floats, NAN), *add = aligned_floats(out_floats, 0.0f);
+    float *w = packed_weights(t, lanes);
+    float *bias = aligned_floats(divide_up(t->out, 2 * lanes) * 2 * lanes, 0.0f);
+    gc_position *places = calloc(positions, sizeof *places);
+    uint8_t *bits = calloc(out.blocks * positions * divide_up(lanes, 8), 1);
+    const gc_tiles tiles = gc_tiles_of(0, positions, kernels->tiles);
+    float *v = aligned_floats(tiles.to * group, NAN);
+    to_blocks(kernels, &in, 1, t->in, t->x, maps);
+    if (t->add != NULL)
+        to_blocks(kernels, &out, 1, t->out, t->add, add);
+    for (size_t k = 0; t->bias != NULL && k < t->out; k++)
+        bias[k] = t->bias[k];
+    for (size_t p = 0; p < positions; p++)
+        places[p] = (gc_position){
+            .map = (p / t->grid[1] + 1) * out.columns + p % t->grid[1] + 1, .record = p};
+    for (size_t i = 0; t->after == GC_AFTER_MASK && i < t->out * positions; i++)
+        if (t->open[i])
+            bits[bit_index(t, i / positions, i % positions, lanes) + i / positions % lanes / 8] |=
+                (uint8_t)(1u << (i / positions % lanes % 8));
+    const gc_gather gather = {.in = in,
+                              .width = t->grid[1],
+                              .step = {t->step[0], t->step[1]},
+                              .taps = t->taps,
+                              .offsets = (const ptrdiff_t(*)[2])t->offsets};
+    for (size_t g = 0; g < tiles.to; g++)
+        CALL(kernels->pack_inputs, &gather, gc_group_start(&tiles, g), gc_group_size(&tiles, g),
+             maps, v + g * group);
+    const gc_packed packed = {.places = places,
+                              .group = group,
+                              .depth = in.blocks * t->taps,
+                              .next = w,
+                              .after = t->after};
+    const gc_finish finish = {.out = out,
+                              .maps = y,
+                              .bias = t->bias == NULL ? NULL : bias,
+                              .add = t->add == NULL ? NULL : add,
+                              .limit = t->limit,
+                              .bits = bits,
+                              .rule = t->rule};
+    for (size_t pair = 0; pair < divide_up(t->out, 2 * lanes); pair++)
+        CALL(kernels->packed_product, &packed, tiles, pair,
+             w + pair * packed.depth * lanes * 2 * lanes, v, &finish);
+    from_blocks(kernels, &out, 1, t->out, y, t->y);
+    for (size_t i = 0; i < t->out * positions; i++)
+        t->bits[i] = bits[bit_index(t, i / positions, i % positions, lanes)
+                          + i / positions % lanes / 8]
+                         >> (i / positions % lanes % 8)
+                     & 1;
+    free(maps), free(y), free(add), free(w), free(bias), free(places), free(bits), free(v);
+}
+
+static int check_packed(const gc_kernels *fast, const gc_kernels *plain)
+{
+    packed_case t = {.in = size_or(1, 20, 64), .out = size_or(1, 40, 64),
+                     .height = size_or(1, 9, 28), .width = size_or(1, 9, 28),
+                     .taps = size_or(1, 4, 9), .step = {random_size(1, 2), random_size(1, 2)},
+                     .after = (gc_after)random_size(0, 2), .rule = (gc_rule)random_size(0, 2),
+                     .limit = random_limit()};
+    t.grid[0] = size_or(1, 7, 28), t.grid[1] = size_or(1, 7, 28);
+    const size_t values = t.out * t.grid[0] * t.grid[1];
+    float *x = random_floats(t.in * t.height * t.width), *bias = random_floats(t.out);
+    float *w = random_floats(t.out * t.in * t.taps), *add = random_floats(values);
+    ptrdiff_t offsets[9][2];
+    uint8_t *open = calloc(values, 1);
+    for (size_t i = 0; i < values; i++)
+        open[i] = random_bits() % 2;
+    for (size_t tap = 0; tap < t.taps; tap++)
+        for (int d = 0; d < 2; d++)
+            offsets[tap][d] = (ptrdiff_t)random_size(0, 8) - 3;
+    t.x = x, t.w = w, t.open = open, t.offsets = offsets;
+    t.bias = random_bits() % 2 ? bias : NULL;
+    t.add = random_bits() % 2 ? add : NULL;
+    float *results[2] = {nan_floats(values), nan_floats(values)};
+    uint8_t *bits[2] = {calloc(values, 1), calloc(values, 1)};
+    for (int i = 0; i < 2; i++) {
+        t.y = results[i], t.bits = bits[i];
+        run_packed(i == 0 ? fast : plain, &t);
+    }
+    int good = 1;
+    for (size_t i = 0; i < values; i++)
+        if (fabsf(results[1][i]) < 1e-4f || fabsf(results[1][i] - t.limit) < 1e-4f)
+            results[0][i] = results[1][i]; /* decided by rounding */
+        else
+            good &= bits[0][i] == bits[1][i];
+    good &= close_floats("packed_product", values, results[0], results[1], 1e-5, 1e-5);
+    free(x), free(bias), free(w), free(add), free(open);
+    for (int i = 0; i < 2; i++)
+        free(results[i]), free(bits[i]);
+    return good;
+}
+
+#define check_pack_inputs check_packed
+#define check_packed_product check_packed
+
 /* ---- Few channels ---------------------------------------------------------------------------- */
 
 static int check_direct_forward(const gc_kernels *fast, const gc_kernels *plain)
@@ -589,6 +729,7 @@ static int check_direct_forward(const gc_kernels *fast, const gc_kernels *plain)
     const size_t lanes = fast->width, taps = size_or(1, 30, 27), count = size_or(1, 40, 224);
     const size_t length = 100, channel = random_size(0, lanes - 1);
     const int relu = timing || random_bits() % 2;
+    const float limit = random_limit();
     size_t offsets[30];
     for (size_t t = 0; t < taps; t++)
         offsets[t] = random_size(0, length - 1);
@@ -604,15 +745,15 @@ static int check_direct_forward(const gc_kernels *fast, const gc_kernels *plain)
     float *y = nan_floats(2 * count), *wide_y = aligned_floats(2 * count * lanes, NAN);
     uint8_t *bits = calloc(2 * count * divide_up(lanes, 8), 1);
     CALL(fast->direct_forward, &d, count, rows, wide_w, wide_bias, wide_y, count * lanes, relu,
-         bits, count * divide_up(lanes, 8));
+         limit, bits, count * divide_up(lanes, 8));
     FOR_LANES(lanes)
-        CALL(plain->direct_forward, &d, count, rows, w, bias, y, count, relu, NULL, 0);
+        CALL(plain->direct_forward, &d, count, rows, w, bias, y, count, relu, limit, NULL, 0);
     float *actual = nan_floats(2 * count);
     int good = 1;
     for (size_t i = 0; i < 2 * count; i++) {
         actual[i] = wide_y[i * lanes + channel];
         const int bit = bits[i * divide_up(lanes, 8) + channel / 8] >> (channel % 8) & 1;
-        good &= bit == (relu && actual[i] > 0.0f);
+        good &= bit == (relu && actual[i] > 0.0f && actual[i] < limit);
     }
     good &= close_floats("direct_forward", 2 * count, actual, y, 1e-5, 1e-5);
     free(rows), free(w), free(wide_w), free(bias), free(wide_bias), free(y), free(wide_y);
@@ -659,26 +800,32 @@ static int check_bias(const gc_kernels *fast, const gc_kernels *plain)
     return good;
 }
 
+/* Of a ReLU: none, or one that some inputs equal. */
+static float random_limit(void)
+{
+    return timing || random_bits() % 2 ? INFINITY : 0.5f;
+}
+
 /* Values among which are zeros of both signs and NaN, the corners of a ReLU. */
 static float *relu_inputs(size_t count)
 {
-    static const float corners[] = {0.0f, -0.0f, NAN, INFINITY, -INFINITY};
+    static const float corners[] = {0.0f, -0.0f, NAN, INFINITY, -INFINITY, 0.5f};
     float *x = random_floats(count);
     for (size_t i = 0; i < count; i++)
         if (random_bits() % 8 == 0)
-            x[i] = corners[random_bits() % 5];
+            x[i] = corners[random_bits() % 6];
     return x;
 }
 
 static int check_bias_relu(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t count = size_or(1, 70, TIMED), bytes = (count + 7) / 8;
-    const float bias = random_float();
+    const float bias = random_float(), limit = random_limit();
     float *actual = relu_inputs(count), *expected = copy_floats(actual, count);
     uint8_t fast_bits[TIMED / 8 + 9], plain_bits[TIMED / 8 + 9];
     memset(fast_bits, 0xA5, sizeof fast_bits);
-    CALL(fast->bias_relu, count, bias, actual, fast_bits);
-    CALL(plain->bias_relu, count, bias, expected, plain_bits);
+    CALL(fast->bias_relu, count, bias, limit, actual, fast_bits);
+    CALL(plain->bias_relu, count, bias, limit, expected, plain_bits);
     const int good = close_floats("bias_relu", count, actual, expected, 0.0, 0.0)
                      && memcmp(fast_bits, plain_bits, bytes) == 0;
     free(actual), free(expected);
@@ -688,12 +835,13 @@ static int check_bias_relu(const gc_kernels *fast, const gc_kernels *plain)
 static int check_relu_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t count = size_or(1, 70, TIMED), bytes = (count + 7) / 8;
+    const float limit = random_limit();
     float *x = relu_inputs(count);
     float *actual = nan_floats(count), *expected = nan_floats(count);
     uint8_t fast_bits[TIMED / 8 + 9], plain_bits[TIMED / 8 + 9];
     memset(fast_bits, 0xA5, sizeof fast_bits);
-    CALL(fast->relu_forward, count, x, actual, fast_bits);
-    CALL(plain->relu_forward, count, x, expected, plain_bits);
+    CALL(fast->relu_forward, count, limit, x, actual, fast_bits);
+    CALL(plain->relu_forward, count, limit, x, expected, plain_bits);
     const int good = close_floats("relu_forward", count, actual, expected, 0.0, 0.0)
                      && memcmp(fast_bits, plain_bits, bytes) == 0;
     free(x), free(actual), free(expected);

@@ -26,19 +26,20 @@ def pad(x: torch.Tensor, padding: Any, value: float) -> torch.Tensor:
 
 class RuleRelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, positive, rule):
+    def forward(ctx, x, decisive, rule, limit):
         ctx.rule = rule
-        ctx.save_for_backward(positive)
-        return torch.where(positive, x, torch.zeros_like(x))
+        passes = (decisive > 0) & (decisive < limit)
+        ctx.save_for_backward(passes)
+        return torch.where(passes, x, torch.where(decisive > 0, limit, 0.0).to(x.dtype))
 
     @staticmethod
     def backward(ctx, g):
-        (positive,) = ctx.saved_tensors
+        (passes,) = ctx.saved_tensors
         if ctx.rule != "gradient":
             g = g.clamp(min=0)
         if ctx.rule != "deconvnet":
-            g = g * positive
-        return g, None, None
+            g = g * passes
+        return g, None, None, None
 
 
 Node = tuple[Callable[..., torch.Tensor], tuple[int, ...], str]
@@ -78,7 +79,13 @@ class Builder:
         return self._append(lambda x: F.linear(x, w, b), [input])
 
     def relu(self, input):
-        return self._append(RuleRelu.apply, [input], "relu")
+        return self._relu(input, math.inf)
+
+    def relu6(self, input):
+        return self._relu(input, 6.0)
+
+    def _relu(self, input, limit):
+        return self._append(lambda x, d, rule: RuleRelu.apply(x, d, rule, limit), [input], "relu")
 
     def max_pool(self, input, kernel, *, stride=None, padding=0, ceil_mode=False):
         """With padding on four sides, of the padded map, without windows that begin beyond it."""
@@ -189,7 +196,7 @@ class Network:
         for number, (function, inputs, kind) in enumerate(self.nodes[1:], start=1):
             xs = [outputs[i] for i in inputs]
             if kind == "relu":
-                y = function(xs[0], maps.get(number, xs[0].detach()) > 0, rule)
+                y = function(xs[0], maps.get(number, xs[0].detach()), rule)
             elif kind == "max_pool":
                 y = function(xs[0], maps.get(inputs[0]))
             else:

@@ -63,20 +63,31 @@ void gc_bias_reference(size_t count, float bias, float *row)
         row[i] += bias;
 }
 
-void gc_bias_relu_reference(size_t count, float bias, float *row, uint8_t *bits)
+static float rectify(float x, float limit)
 {
-    gc_bias_reference(count, bias, row);
-    gc_relu_forward_reference(count, row, row, bits);
+    return x < 0.0f ? 0.0f : x > limit ? limit : x;
 }
 
-void gc_relu_forward_reference(size_t count, const float *x, float *y, uint8_t *bits)
+/* Whether the derivative of a ReLU is 1. */
+static int is_open(float x, float limit)
+{
+    return x > 0.0f && (x < limit || limit == INFINITY);
+}
+
+void gc_bias_relu_reference(size_t count, float bias, float limit, float *row, uint8_t *bits)
+{
+    gc_bias_reference(count, bias, row);
+    gc_relu_forward_reference(count, limit, row, row, bits);
+}
+
+void gc_relu_forward_reference(size_t count, float limit, const float *x, float *y, uint8_t *bits)
 {
     for (size_t i = 0; bits != NULL && i < (count + 7) / 8; i++)
         bits[i] = 0;
     for (size_t i = 0; i < count; i++) {
-        if (bits != NULL && x[i] > 0.0f)
+        if (bits != NULL && is_open(x[i], limit))
             bits[i / 8] = (uint8_t)(bits[i / 8] | 1u << (i % 8));
-        y[i] = x[i] < 0.0f ? 0.0f : x[i];
+        y[i] = rectify(x[i], limit);
     }
 }
 
@@ -273,17 +284,13 @@ void gc_unblock_map_reference(const gc_blocked *shape, size_t channels, const fl
             map[y * shape->width + x] = block[(y + 1) * shape->columns + x + 1];
 }
 
-static float rectify(float x)
-{
-    return x < 0.0f ? 0.0f : x;
-}
-
-void gc_blocked_relu_forward_reference(size_t count, const float *x, float *y, uint8_t *bits)
+void gc_blocked_relu_forward_reference(size_t count, float limit, const float *x, float *y,
+                                       uint8_t *bits)
 {
     for (size_t i = 0; i < count; i++) {
         if (bits != NULL)
-            bits[i] = x[i] > 0.0f;
-        y[i] = rectify(x[i]);
+            bits[i] = (uint8_t)is_open(x[i], limit);
+        y[i] = rectify(x[i], limit);
     }
 }
 
@@ -477,19 +484,21 @@ static void take_tiles(const gc_winograd *w, size_t first, size_t count, size_t 
 static void take_store(const gc_winograd *w, const gc_finish *f, spot s, float value)
 {
     (void)w;
-    f->maps[map_offset(&f->out, s)] = value;
+    f->maps[map_offset(&f->out, s)] =
+        value + (f->add == NULL ? 0.0f : f->add[map_offset(&f->out, s)]);
 }
 
 static void record_bit(const gc_winograd *w, const gc_finish *f, spot s, float value)
 {
     if (f->bits != NULL)
-        f->bits[record_offset(f, w->in.height, w->in.width, s)] = value > 0.0f;
+        f->bits[record_offset(f, w->in.height, w->in.width, s)] = (uint8_t)is_open(value, f->limit);
 }
 
 static void take_relu(const gc_winograd *w, const gc_finish *f, spot s, float value)
 {
+    value += f->add == NULL ? 0.0f : f->add[map_offset(&f->out, s)];
     record_bit(w, f, s, value);
-    f->maps[map_offset(&f->out, s)] = rectify(value);
+    f->maps[map_offset(&f->out, s)] = rectify(value, f->limit);
 }
 
 /* Positions come row by row: the first of a window stands until a greater one comes. */
@@ -500,7 +509,7 @@ static void take_relu_pool(const gc_winograd *w, const gc_finish *f, spot s, flo
     if (window.y >= f->out.height || window.x >= f->out.width)
         return;
     float *best = &f->maps[map_offset(&f->out, window)];
-    value = rectify(value);
+    value = rectify(value, f->limit);
     const int is_first = s.y % 2 == 0 && s.x % 2 == 0;
     if (!is_first && (isnan(*best) || !(isnan(value) || value > *best)))
         return;
@@ -549,9 +558,56 @@ FINISH(winograd_relu_pool, take_relu_pool)
 FINISH(winograd_mask, take_mask)
 FINISH(winograd_unpool, take_unpool)
 
+/* Positions are as many apart as the level has tiles. */
+void gc_pack_inputs_reference(const gc_gather *g, size_t first, size_t count, const float *map,
+                              float *v)
+{
+    for (size_t b = 0; b < g->in.blocks; b++)
+        for (size_t t = 0; t < g->taps; t++)
+            for (size_t p = 0; p < count; p++) {
+                const ptrdiff_t y = (ptrdiff_t)((first + p) / g->width * g->step[0])
+                                    + g->offsets[t][0];
+                const ptrdiff_t x = (ptrdiff_t)((first + p) % g->width * g->step[1])
+                                    + g->offsets[t][1];
+                const int inside = y >= 0 && x >= 0 && y < (ptrdiff_t)g->in.height
+                                   && x < (ptrdiff_t)g->in.width;
+                v[(b * g->taps + t) * gc_kernels_reference.tiles + p] =
+                    inside ? map[gc_blocked_offset(&g->in, 1, b, (size_t)y, (size_t)x)] : 0.0f;
+            }
+}
+
+void gc_packed_product_reference(const gc_packed *k, gc_tiles positions, size_t pair,
+                                 const float *w, const float *v, const gc_finish *f)
+{
+    const gc_blocked *out = &f->out;
+    for (size_t g = positions.from; g < positions.to; g++)
+        for (size_t i = 0; i < 2 * gc_group_size(&positions, g); i++) {
+            const size_t block = 2 * pair + i % 2;
+            if (block >= out->blocks)
+                continue;
+            const gc_position place = k->places[gc_group_start(&positions, g) + i / 2];
+            const size_t map = (k->image * out->blocks + block) * out->rows * out->columns
+                               + place.map;
+            const size_t record = (k->record * out->blocks + block) * out->height * out->width
+                                  + place.record;
+            double sum = f->bias == NULL ? 0.0 : f->bias[block];
+            for (size_t c = 0; c < k->depth; c++)
+                sum += (double)w[2 * c + i % 2]
+                       * v[g * k->group + (k->skip + c) * gc_kernels_reference.tiles + i / 2];
+            float y = (float)(f->add == NULL ? sum : sum + f->add[map]);
+            if (k->after == GC_AFTER_RELU && f->bits != NULL)
+                f->bits[record] = (uint8_t)is_open(y, f->limit);
+            if (k->after == GC_AFTER_RELU)
+                y = rectify(y, f->limit);
+            if (k->after == GC_AFTER_MASK)
+                y = back_through_relu(y, f->rule, f->bits[record]);
+            f->maps[map] = y;
+        }
+}
+
 void gc_direct_forward_reference(const gc_direct *direct, size_t count, const float *rows,
                                  const float *w, const float *bias, float *y, size_t second,
-                                 int relu, uint8_t *bits, size_t second_bits)
+                                 int relu, float limit, uint8_t *bits, size_t second_bits)
 {
     for (size_t half = 0; half < (second == 0 ? 1 : 2); half++)
         for (size_t p = 0; p < count; p++) {
@@ -560,8 +616,8 @@ void gc_direct_forward_reference(const gc_direct *direct, size_t count, const fl
                 sum += (double)w[2 * t + half]
                        * rows[p * direct->stride + direct->offsets[t]];
             if (relu && bits != NULL)
-                bits[half * second_bits + p] = sum > 0.0;
-            y[half * second + p] = relu ? rectify((float)sum) : (float)sum;
+                bits[half * second_bits + p] = (uint8_t)is_open((float)sum, limit);
+            y[half * second + p] = relu ? rectify((float)sum, limit) : (float)sum;
         }
 }
 

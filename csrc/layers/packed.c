@@ -1,0 +1,498 @@
+/* packed.c: running the kernels of kernels/packed.c over maps, in parallel.
+ *
+ * Forward, the positions of the output are one grid. Backward with a stride s, the inputs whose
+ * rows and columns have the same remainders modulo s are read by the same taps of the kernel; each
+ * such phase is a grid, with a product of its own over those taps. An input that no tap reads has
+ * the gradient 0.
+ *
+ * Grids are processed in blocks of groups. If there are enough blocks for all threads, a thread
+ * packs the inputs of a block, which then stay in its second cache, and computes all outputs. Else
+ * all threads pack the inputs of a larger block, and then share out the output channels. A position
+ * has the same sums, in the same order, in both ways.
+ *
+ * With groups, a pair of vectors of outputs reads the blocks of channels that hold the inputs of
+ * its groups. The weights of other inputs in these blocks are zero. */
+#include "layers/packed.h"
+
+#include <string.h>
+
+#include "base/threads.h"
+#include "base/watch.h"
+#include "layers/blocked.h"
+
+enum {
+    MIN_CHANNELS = 8,          /* fewer leave most of a vector empty */
+    BLOCK_BYTES = 256 << 10,   /* of the packed inputs of a block, about; or MIN_GROUPS */
+    MIN_GROUPS = 4,            /* share each weight that is read */
+    SHARED_BYTES = 2 << 20     /* of a block for all threads */
+};
+
+int gc_packed_applies(const gc_conv *c, gc_engine engine)
+{
+    return c->in_channels >= MIN_CHANNELS && c->out_channels >= MIN_CHANNELS
+           && !engine.kernels->is_reference;
+}
+
+/* One grid of positions and the kernel elements that it uses: in each direction of the map the
+ * taps first, first + step, ... */
+typedef struct phase {
+    size_t height, width;    /* of the grid */
+    size_t origin[2];        /* of the grid in the maps that are written */
+    size_t first[2], count[2], every[2]; /* taps */
+} phase;
+
+/* How one direction runs. */
+typedef struct packed_plan {
+    const gc_conv *conv;
+    gc_engine engine;
+    int backward;
+    gc_shape in, out;        /* of the maps that are read, and written */
+    size_t ins, outs;        /* their channels, of one group */
+    size_t lanes, pairs;
+    size_t blocks;           /* of channels that a pair reads, at most */
+    size_t phases;
+} packed_plan;
+
+static size_t channel_blocks(const packed_plan *p)
+{
+    return gc_divide_up(p->conv->groups * p->ins, p->lanes);
+}
+
+/* The blocks of channels [*from, *to) that a pair of vectors of outputs reads. */
+static void blocks_of_pair(const packed_plan *p, size_t pair, size_t *from, size_t *to)
+{
+    const size_t first = pair * 2 * p->lanes;
+    const size_t last = gc_min(first + 2 * p->lanes, p->outs * p->conv->groups) - 1;
+    *from = first / p->outs * p->ins / p->lanes;
+    *to = gc_divide_up((last / p->outs + 1) * p->ins, p->lanes);
+}
+
+static packed_plan make_plan(const gc_conv *c, int backward, gc_shape in, gc_shape out,
+                             gc_engine engine)
+{
+    packed_plan p = {.conv = c,
+                     .engine = engine,
+                     .backward = backward,
+                     .in = backward ? out : in,
+                     .out = backward ? in : out,
+                     .ins = (backward ? c->out_channels : c->in_channels) / c->groups,
+                     .outs = (backward ? c->in_channels : c->out_channels) / c->groups,
+                     .lanes = engine.kernels->width,
+                     .phases = backward ? c->stride[0] * c->stride[1] : 1};
+    p.pairs = gc_divide_up(p.outs * c->groups, 2 * p.lanes);
+    for (size_t pair = 0; pair < p.pairs; pair++) {
+        size_t from, to;
+        blocks_of_pair(&p, pair, &from, &to);
+        p.blocks = to - from > p.blocks ? to - from : p.blocks;
+    }
+    return p;
+}
+
+/* The greatest number that divides both. */
+static size_t common_divisor(size_t a, size_t b)
+{
+    while (b != 0) {
+        const size_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Along one direction d of the map: the taps t = first, first + every, ... with
+ * (origin + padding - t dilation) divisible by the stride. */
+static void find_taps(const gc_conv *c, int d, phase *f)
+{
+    const size_t stride = c->stride[d], dilation = c->dilation[d];
+    const size_t start = f->origin[d] + c->padding[d][0];
+    f->every[d] = stride / common_divisor(stride, dilation);
+    f->first[d] = 0;
+    while (f->first[d] < f->every[d] && start % stride != f->first[d] * dilation % stride)
+        f->first[d]++;
+    f->count[d] = f->first[d] == f->every[d] || f->first[d] >= c->kernel[d]
+                      ? 0
+                      : gc_divide_up(c->kernel[d] - f->first[d], f->every[d]);
+}
+
+static phase phase_of(const packed_plan *p, size_t number)
+{
+    const gc_conv *c = p->conv;
+    if (!p->backward)
+        return (phase){.height = p->out.height,
+                       .width = p->out.width,
+                       .count = {c->kernel[0], c->kernel[1]},
+                       .every = {1, 1}};
+    phase f = {.origin = {number / c->stride[1], number % c->stride[1]}};
+    f.height = p->out.height <= f.origin[0]
+                   ? 0
+                   : gc_divide_up(p->out.height - f.origin[0], c->stride[0]);
+    f.width = p->out.width <= f.origin[1]
+                  ? 0
+                  : gc_divide_up(p->out.width - f.origin[1], c->stride[1]);
+    find_taps(c, 0, &f);
+    find_taps(c, 1, &f);
+    return f;
+}
+
+static size_t taps_of(const phase *f)
+{
+    return f->count[0] * f->count[1];
+}
+
+/* The kernel element of a tap. */
+static size_t row_of_tap(const phase *f, size_t tap)
+{
+    return f->first[0] + tap / f->count[1] * f->every[0];
+}
+
+static size_t column_of_tap(const phase *f, size_t tap)
+{
+    return f->first[1] + tap % f->count[1] * f->every[1];
+}
+
+/* ---- Weights ----------------------------------------------------------------------------------- */
+
+/* Floats of the weights of a pair in one phase. */
+static size_t panel_floats(const packed_plan *p, size_t taps)
+{
+    return p->blocks * taps * p->lanes * 2 * p->lanes;
+}
+
+size_t gc_packed_floats(const gc_conv *conv, int backward, gc_engine engine)
+{
+    const gc_shape none = {0};
+    const packed_plan p = make_plan(conv, backward, none, none, engine);
+    return p.pairs * panel_floats(&p, conv->kernel[0] * conv->kernel[1]);
+}
+
+typedef struct packing {
+    packed_plan plan;
+    phase phase;
+    const float *weight;
+    float *w;
+} packing;
+
+/* The weights of one kernel element, of an input channel and the outputs of a pair. */
+static void pack_row(const packing *k, size_t pair, size_t channel, size_t element, float *w)
+{
+    const packed_plan *p = &k->plan;
+    const size_t elements = p->conv->kernel[0] * p->conv->kernel[1];
+    const size_t group = channel / p->ins, c = channel % p->ins;
+    memset(w, 0, 2 * p->lanes * sizeof *w);
+    if (group >= p->conv->groups)
+        return;
+    const size_t first = pair * 2 * p->lanes;
+    const size_t begin = first > group * p->outs ? first : group * p->outs;
+    const size_t end = gc_min(first + 2 * p->lanes, (group + 1) * p->outs);
+    for (size_t o = begin; o < end; o++) {
+        const size_t row = p->backward ? channel * p->outs + o % p->outs : o * p->ins + c;
+        w[o - first] = k->weight[row * elements + element];
+    }
+}
+
+static void pack_part(void *argument, size_t pair, size_t worker)
+{
+    (void)worker;
+    const packing *k = argument;
+    const packed_plan *p = &k->plan;
+    const size_t taps = taps_of(&k->phase);
+    float *w = k->w + pair * panel_floats(p, taps);
+    size_t from, to;
+    blocks_of_pair(p, pair, &from, &to);
+    for (size_t block = from; block < to && !gc_should_stop(); block++)
+        for (size_t tap = 0; tap < taps; tap++)
+            for (size_t lane = 0; lane < p->lanes; lane++, w += 2 * p->lanes)
+                pack_row(k, pair, block * p->lanes + lane,
+                         row_of_tap(&k->phase, tap) * p->conv->kernel[1]
+                             + column_of_tap(&k->phase, tap),
+                         w);
+}
+
+void gc_packed_weights(const gc_conv *conv, const float *weight, int backward, gc_engine engine,
+                       float *w)
+{
+    const gc_shape none = {0};
+    packing k = {.plan = make_plan(conv, backward, none, none, engine), .weight = weight, .w = w};
+    memset(w, 0, gc_packed_floats(conv, backward, engine) * sizeof *w);
+    for (size_t number = 0; number < k.plan.phases; number++) {
+        k.phase = phase_of(&k.plan, number);
+        gc_parallel(engine.workers, k.plan.pairs, pack_part, &k);
+        k.w += k.plan.pairs * panel_floats(&k.plan, taps_of(&k.phase));
+    }
+}
+
+/* ---- Scratch memory ---------------------------------------------------------------------------- */
+
+/* How the grid of a phase is divided. */
+typedef struct division {
+    size_t positions, groups; /* of one image */
+    size_t group_floats;      /* of packed inputs */
+    int by_output;            /* whether threads share out outputs */
+    size_t block;             /* groups of a block */
+    size_t cuts;              /* by output: pieces of a block's groups */
+} division;
+
+static division divide(const packed_plan *p, const phase *f, size_t images)
+{
+    const size_t tiles = p->engine.kernels->tiles, workers = p->engine.workers;
+    division d = {.positions = f->height * f->width,
+                  .group_floats = channel_blocks(p) * taps_of(f) * tiles * p->lanes,
+                  .cuts = 1};
+    d.groups = gc_divide_up(d.positions, tiles);
+    if (d.groups == 0)
+        return d;
+    const size_t bytes = d.group_floats * sizeof(float) + 1;
+    size_t block = BLOCK_BYTES / bytes;
+    block = block < MIN_GROUPS ? MIN_GROUPS : block;
+    d.block = gc_even_share(d.groups, block);
+    if (workers == 1 || images * gc_divide_up(d.groups, d.block) >= 2 * workers)
+        return d;
+    d.block = gc_even_share(d.groups, gc_divide_up(images * d.groups, 2 * workers));
+    if (d.block >= MIN_GROUPS || p->pairs < 2)
+        return d;
+    block = SHARED_BYTES / bytes;
+    d.by_output = 1;
+    d.block = gc_even_share(d.groups, block < MIN_GROUPS ? MIN_GROUPS : block);
+    d.cuts = p->pairs >= 2 * workers ? 1 : gc_min(2 * workers, gc_divide_up(d.block, MIN_GROUPS));
+    return d;
+}
+
+/* Floats of all packed inputs that exist at a time. The number of images only makes blocks
+ * smaller. */
+static size_t input_floats(const packed_plan *p, const phase *f)
+{
+    size_t largest = 0;
+    for (size_t images = 1; images <= 2 * p->engine.workers; images++) {
+        const division d = divide(p, f, images);
+        const size_t floats = (d.by_output ? 1 : p->engine.workers) * d.block * d.group_floats;
+        largest = floats > largest ? floats : largest;
+    }
+    return largest;
+}
+
+/* The parts of the scratch memory, in this order. */
+typedef struct sizes {
+    size_t inputs, bias;    /* floats */
+    size_t places, offsets; /* how many */
+} sizes;
+
+static sizes sizes_of(const packed_plan *p)
+{
+    sizes s = {.bias = p->pairs * 2 * p->lanes};
+    for (size_t number = 0; number < p->phases; number++) {
+        const phase f = phase_of(p, number);
+        const size_t floats = input_floats(p, &f), places = f.height * f.width;
+        s.inputs = floats > s.inputs ? floats : s.inputs;
+        s.places = places > s.places ? places : s.places;
+        s.offsets = taps_of(&f) > s.offsets ? taps_of(&f) : s.offsets;
+    }
+    return s;
+}
+
+size_t gc_packed_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,
+                               size_t count, gc_engine engine)
+{
+    (void)count;
+    const packed_plan p = make_plan(conv, backward, in, out, engine);
+    const sizes s = sizes_of(&p);
+    return (s.inputs + s.bias) * sizeof(float) + s.offsets * sizeof(ptrdiff_t[2])
+           + s.places * sizeof(gc_position);
+}
+
+/* ---- The run ----------------------------------------------------------------------------------- */
+
+typedef struct packed_run {
+    packed_plan plan;
+    phase phase;
+    division division;
+    gc_gather gather;
+    gc_finish finish;
+    gc_after after;
+    const float *from, *w; /* w: of the phase */
+    float *inputs;         /* scratch, as the rest */
+    gc_position *places;
+    ptrdiff_t (*offsets)[2];
+    size_t count;          /* images */
+    size_t image, first, groups; /* by output: the block that is shared out, in positions, groups */
+} packed_run;
+
+/* The inputs of some groups of a block that begins with position `first`. */
+static void pack_groups(const packed_run *r, size_t image, gc_tiles tiles, float *v)
+{
+    const gc_kernels *kernels = r->plan.engine.kernels;
+    const float *map =
+        r->from + image * r->gather.in.blocks * gc_blocked_plane(&r->gather.in, kernels->width);
+    for (size_t g = tiles.from; g < tiles.to; g++)
+        kernels->pack_inputs(&r->gather, tiles.first + gc_group_start(&tiles, g),
+                             gc_group_size(&tiles, g), map, v + g * r->division.group_floats);
+}
+
+/* The outputs of one pair at some groups of a block. */
+static void multiply_groups(const packed_run *r, size_t image, gc_tiles tiles, size_t pair,
+                            const float *v)
+{
+    const packed_plan *p = &r->plan;
+    const size_t taps = taps_of(&r->phase), panel = panel_floats(p, taps);
+    const size_t line = 16, lines = p->lanes * 2 * p->lanes / line;
+    size_t from, to;
+    blocks_of_pair(p, pair, &from, &to);
+    const float *w = r->w + pair * panel;
+    const gc_packed packed = {
+        .image = image,
+        .record = r->finish.recorded == 0 ? image : image % r->finish.recorded,
+        .places = r->places + tiles.first,
+        .group = r->division.group_floats,
+        .skip = from * taps,
+        .depth = (to - from) * taps,
+        .lines = pair + 1 < p->pairs ? gc_divide_up(lines, tiles.to - tiles.from) : 0,
+        .next = w + panel,
+        .after = r->after};
+    p->engine.kernels->packed_product(&packed, tiles, pair, w, v, &r->finish);
+}
+
+/* The groups of block number `block` of an image. */
+static gc_tiles tiles_of_block(const packed_run *r, size_t block)
+{
+    const division *d = &r->division;
+    const size_t tiles = r->plan.engine.kernels->tiles;
+    const gc_tiles all = gc_tiles_of(0, d->positions, tiles);
+    const size_t from = block * d->block, to = gc_min(from + d->block, d->groups);
+    const size_t first = gc_group_start(&all, from);
+    return gc_tiles_of(first, gc_group_start(&all, to) - first, tiles);
+}
+
+static void block_part(void *argument, size_t part, size_t worker)
+{
+    const packed_run *r = argument;
+    const size_t blocks = gc_divide_up(r->division.groups, r->division.block);
+    const gc_tiles tiles = tiles_of_block(r, part % blocks);
+    float *v = r->inputs + worker * r->division.block * r->division.group_floats;
+    pack_groups(r, part / blocks, tiles, v);
+    for (size_t pair = 0; pair < r->plan.pairs && !gc_should_stop(); pair++)
+        multiply_groups(r, part / blocks, tiles, pair, v);
+}
+
+static void input_part(void *argument, size_t group, size_t worker)
+{
+    (void)worker;
+    const packed_run *r = argument;
+    gc_tiles tiles = tiles_of_block(r, r->first);
+    tiles.from = group;
+    tiles.to = group + 1;
+    pack_groups(r, r->image, tiles, r->inputs);
+}
+
+static void output_part(void *argument, size_t part, size_t worker)
+{
+    (void)worker;
+    const packed_run *r = argument;
+    gc_tiles tiles = tiles_of_block(r, r->first);
+    const size_t share = gc_divide_up(tiles.to, r->division.cuts);
+    tiles.from = part % r->division.cuts * share;
+    tiles.to = gc_min(tiles.to, tiles.from + share);
+    if (tiles.from < tiles.to)
+        multiply_groups(r, r->image, tiles, part / r->division.cuts, r->inputs);
+}
+
+/* The offsets of the taps, and the places of the positions. */
+static void prepare_phase(packed_run *r)
+{
+    const packed_plan *p = &r->plan;
+    const gc_conv *c = p->conv;
+    const phase *f = &r->phase;
+    for (size_t t = 0; t < taps_of(f); t++) {
+        const size_t tap[2] = {row_of_tap(f, t), column_of_tap(f, t)};
+        for (int d = 0; d < 2; d++) {
+            const ptrdiff_t shift = (ptrdiff_t)(tap[d] * c->dilation[d]);
+            const ptrdiff_t padding = (ptrdiff_t)c->padding[d][0];
+            r->offsets[t][d] =
+                p->backward
+                    ? ((ptrdiff_t)f->origin[d] + padding - shift) / (ptrdiff_t)c->stride[d]
+                    : shift - padding;
+        }
+    }
+    const size_t step[2] = {p->backward ? c->stride[0] : 1, p->backward ? c->stride[1] : 1};
+    const gc_blocked *out = &r->finish.out;
+    for (size_t i = 0; i < f->height * f->width; i++) {
+        const size_t y = f->origin[0] + i / f->width * step[0];
+        const size_t x = f->origin[1] + i % f->width * step[1];
+        r->places[i] = (gc_position){.map = (y + 1) * out->columns + x + 1,
+                                  .record = y * out->width + x};
+    }
+    r->gather = (gc_gather){.in = gc_blocked_of(p->in, p->engine),
+                            .width = f->width,
+                            .step = {p->backward ? 1 : c->stride[0],
+                                     p->backward ? 1 : c->stride[1]},
+                            .taps = taps_of(f),
+                            .offsets = (const ptrdiff_t(*)[2])r->offsets};
+}
+
+static void run_phase(packed_run *r)
+{
+    const division *d = &r->division;
+    const size_t workers = r->plan.engine.workers, blocks = gc_divide_up(d->groups, d->block);
+    prepare_phase(r);
+    if (!d->by_output) {
+        gc_parallel(workers, r->count * blocks, block_part, r);
+        return;
+    }
+    for (r->image = 0; r->image < r->count; r->image++)
+        for (r->first = 0; r->first < blocks && !gc_should_stop(); r->first++) {
+            gc_parallel(workers, tiles_of_block(r, r->first).to, input_part, r);
+            gc_parallel(workers, r->plan.pairs * d->cuts, output_part, r);
+        }
+}
+
+static void run(packed_run *r, void *scratch, const float *bias)
+{
+    const packed_plan *p = &r->plan;
+    const sizes s = sizes_of(p);
+    const gc_blocked *out = &r->finish.out;
+    r->inputs = scratch;
+    float *filled = r->inputs + s.inputs;
+    r->offsets = (ptrdiff_t(*)[2])(filled + s.bias);
+    r->places = (gc_position *)(r->offsets + s.offsets);
+    if (bias != NULL) {
+        memset(filled, 0, s.bias * sizeof *filled);
+        memcpy(filled, bias, p->out.channels * sizeof *filled);
+        r->finish.bias = filled;
+    }
+    gc_zero_borders(p->engine, r->count, out, out->height, out->width, r->finish.maps);
+    for (size_t number = 0; number < p->phases; number++) {
+        r->phase = phase_of(p, number);
+        r->division = divide(p, &r->phase, r->count);
+        if (r->division.groups > 0)
+            run_phase(r);
+        r->w += p->pairs * panel_floats(p, taps_of(&r->phase));
+    }
+}
+
+void gc_packed_forward(const gc_layer *layer, const gc_forward_step *step, const float *w)
+{
+    packed_run r = {.plan = make_plan(&layer->conv, 0, step->in[0], step->out, step->engine),
+                    .finish = {.out = gc_blocked_of(step->out, step->engine),
+                               .maps = step->y,
+                               .add = step->fused.add,
+                               .limit = step->fused.limit,
+                               .bits = step->fused.bits},
+                    .after = step->fused.relu ? GC_AFTER_RELU : GC_AFTER_STORE,
+                    .from = step->x[0],
+                    .w = w,
+                    .count = step->count};
+    run(&r, step->scratch, layer->bias);
+}
+
+void gc_packed_backward(const gc_layer *layer, const gc_backward_step *step, const float *w)
+{
+    packed_run r = {.plan = make_plan(&layer->conv, 1, step->in[0], step->out, step->engine),
+                    .finish = {.out = gc_blocked_of(step->in[0], step->engine),
+                               .maps = step->dx[0],
+                               .bits = step->fused.bits,
+                               .recorded = step->batch,
+                               .rule = step->rule},
+                    .after = step->fused.relu ? GC_AFTER_MASK : GC_AFTER_STORE,
+                    .from = step->dy,
+                    .w = w,
+                    .count = step->count};
+    run(&r, step->scratch, NULL);
+}
