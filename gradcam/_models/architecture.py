@@ -8,7 +8,7 @@ their shapes (:mod:`gradcam._models.checkpoints`), random weights, and the layer
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,18 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.layers import INPUT, Attribute, Layer
+from gradcam._pictures.presets import Preset
 from gradcam._weights.storage import Storage
 from gradcam._weights.tensors import EPS
 
 CHANNELS = 3
-"""Channels of the input of every architecture: red, green and blue."""
+"""Channels of the input as published: red, green and blue. Weight files may have others."""
+
+ANY_GROUPS = 0
+"""As a convolution's attribute "groups": as many as the shape of its weight says. It is for
+depthwise convolutions, whose groups are their channels, and for authors who disagree."""
 
 _PARAMETERS = {
     "conv": ("weight", "bias"),
     "linear": ("weight", "bias"),
     "batch_norm": ("weight", "bias", "running_mean", "running_var"),
+    "layer_norm": ("weight", "bias"),
+    "affine": ("scale",),
 }
-"""The parameters of each operation that has any, by PyTorch's names."""
+"""The parameters of each operation that has any, by PyTorch's names. The constant shift of an
+affine layer is zero: only ConvNeXt has such layers, which scale alone."""
+
+TENSORS = {"scale": "layer_scale"}
+"""What torchvision calls a parameter if not by the name here."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,8 @@ class Row:
     stored : mapping of str to str
         The names of the layer in weight files, by library ("keras", "timm"), if they differ from
         the names above.
+    also : tuple of str
+        Further names of its output: the modules that end with it ("layer4", "layer4.2").
     """
 
     name: str
@@ -69,29 +82,31 @@ class Row:
     torchvision: str = ""
     keras: str = ""
     stored: Mapping[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
     @cached_property
     def parameters(self) -> dict[str, str]:
         """The tensors of its parameters, by torchvision's names."""
         names = _PARAMETERS.get(self.op, ())
-        if not self.bias and self.op != "batch_norm":
+        if not self.bias and self.op in ("conv", "linear"):
             names = names[:1]
-        return {name: f"{self.torchvision}.{name}" for name in names}
+        prefix = self.stored.get("torchvision", self.torchvision)
+        return {name: f"{prefix}.{TENSORS.get(name, name)}" for name in names}
 
     @property
     def groups(self) -> int:
-        """The groups of a convolution."""
+        """The groups of a convolution; :data:`ANY_GROUPS` if its weight says how many."""
         groups = self.attributes.get("groups", 1)
         assert isinstance(groups, int)
         return groups
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Its names in torchvision and Keras."""
-        return tuple(name for name in (self.torchvision, self.keras) if name)
+        """Its names in torchvision and Keras, and further ones."""
+        return tuple(name for name in (self.torchvision, self.keras, *self.also) if name)
 
     def stored_as(self, library: str) -> str:
-        """Return the layer's name in weight files of "caffe", "torchvision", "timm" or "keras".
+        """Return the layer's name in weight files of a library: "caffe", "torchvision", "timm", ...
 
         It is empty if that library does not have the layer.
         """
@@ -122,6 +137,14 @@ class Extents:
         self._extents = {INPUT: Extent(CHANNELS, 0)}
         self._last = INPUT
 
+    def set_channels(self, channels: int) -> None:
+        """Set the channels of the input."""
+        self._extents[INPUT] = Extent(channels, 0)
+
+    def reads_input(self, row: Row) -> bool:
+        """Whether the row's only input is that of the network."""
+        return (row.inputs or (self._last,)) == (INPUT,)
+
     def input(self, row: Row) -> Extent:
         """Return the extent of the row's input: the first one, or all of a concatenation."""
         inputs = [self._extents[name] for name in row.inputs or (self._last,)]
@@ -138,8 +161,12 @@ class Extents:
             width, positions = units, 0
         elif row.op in ("max_pool", "average_pool"):
             positions = 0
-        elif row.op == "global_average_pool":
+        elif row.op in ("global_average_pool", "global_max_pool"):
             positions = 1
+        elif row.op == "slice":
+            start, stop = row.attributes["start"], row.attributes["stop"]
+            assert isinstance(start, int) and isinstance(stop, int)
+            width = stop - start
         elif row.op == "adaptive_average_pool":
             positions = _area(row.attributes["size"])
         elif row.op == "flatten":
@@ -157,6 +184,27 @@ def _area(size: object) -> int:
     return size * size
 
 
+class Published(NamedTuple):
+    """A file of trained weights that its authors publish.
+
+    Attributes
+    ----------
+    weights : str
+        What users pass: "imagenet", or torchvision's "IMAGENET1K_V2".
+    name : str
+        The file's name, with the first digits of its SHA-256 before the last dot.
+    mebibytes : float
+        Its size in units of 1,048,576 bytes, to three decimals.
+    preset : Preset
+        How pictures become input.
+    """
+
+    weights: str
+    name: str
+    mebibytes: float
+    preset: Preset
+
+
 @dataclass(frozen=True, eq=False)
 class Architecture:
     """A network without its weights.
@@ -171,17 +219,46 @@ class Architecture:
         Returns the rows, each after its inputs. It is called once, when they are needed.
     eps : float
         Added to the variance by its batch normalisations.
+    signs : mapping of str to str
+        For each library whose files are recognised, a layer whose weight's name occurs in no other
+        family's files. So a file is recognised without the tables of all networks. Empty: the file
+        is compared with the table if no sign of another architecture occurs in it.
+    presets : mapping of str to Preset
+        How pictures become input, by library, if not by the layout's preset.
+    eps_of : mapping of str to float
+        By library, if it is not `eps`.
+    unused : str
+        A pattern for the names of tensors that are part of training only: auxiliary classifiers.
+    target_layer : str
+        Grad-CAM's layer, if it is not the last map that is not itself a pooling.
+    published : tuple of Published
+        Trained weights that can be downloaded.
     """
 
     name: str
     title: str
     table: Callable[[], Iterable[Row]] = field(repr=False)
     eps: float = EPS
+    signs: Mapping[str, str] = field(default_factory=dict)
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+    eps_of: Mapping[str, float] = field(default_factory=dict)
+    unused: str = ""
+    target_layer: str = ""
+    published: tuple[Published, ...] = ()
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """All layers in order; the last one holds the class scores or their softmax."""
         return tuple(self.table())
+
+    @cached_property
+    def published_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each weight of a convolution or linear layer, by torchvision's names."""
+        return {
+            row.parameters["weight"]: shape
+            for row, units, inputs in self._sizes(None, None, None)
+            if (shape := _weight_shape(row, units, inputs))
+        }
 
     def layers(
         self,
@@ -204,17 +281,21 @@ class Architecture:
             "linear": {"dtype": fc_dtype},
             "batch_norm": {"eps": self.eps if eps is None else eps},
         }
-        return [
-            Layer(
-                row.name,
-                row.op,
-                inputs=row.inputs,
-                weights={name: tensors[tensor] for name, tensor in row.parameters.items()},
-                attributes={**row.attributes, **added.get(row.op, {})},
-                aliases=row.aliases,
-            )
-            for row in self.rows
-        ]
+        extents = Extents()
+        layers = []
+        for row in self.rows:
+            weights = {name: tensors[tensor] for name, tensor in row.parameters.items()}
+            attributes = {**row.attributes, **added.get(row.op, {})}
+            units = extents.input(row).width
+            if row.op == "affine":
+                weights["shift"] = np.zeros_like(weights["scale"])
+            elif row.op in ("conv", "linear"):
+                if row.op == "conv" and row.groups == ANY_GROUPS:
+                    attributes["groups"] = units // weights["weight"].shape[1]
+                units = len(weights["weight"])
+            layers.append(Layer(row.name, row.op, row.inputs, weights, attributes, row.aliases))
+            extents.add(row, units)
+        return layers
 
     def random_tensors(
         self,
@@ -241,34 +322,55 @@ class Architecture:
                 f"width, fc and classes must be at least 1, got {width}, {fc}, {classes}"
             )
         generator = np.random.default_rng(seed)
-        linear = [row.name for row in self.rows if row.op == "linear"]
-        first = next(row for row in self.rows if row.op == "conv")
-        extents = Extents()
         tensors = {}
-        for row in self.rows:
-            inputs = extents.input(row).width
-            units = inputs
-            if row.op == "conv":
-                units = max(1, row.units * (width or first.units) // first.units)
-            elif row.op == "linear":
-                units = (classes if row.name == linear[-1] else fc) or row.units
+        for row, units, inputs in self._sizes(width, fc, classes):
+            shape = _weight_shape(row, units, inputs)
             for parameter, name in row.parameters.items():
-                if parameter == "weight" and row.op != "batch_norm":
-                    tensors[name] = _he_normal(generator, row, units, inputs)
+                if parameter == "weight" and shape:
+                    tensors[name] = _he_normal(generator, shape)
                 else:
-                    fill = parameter in ("weight", "running_var")
+                    fill = parameter in ("weight", "running_var", "scale")
                     tensors[name] = np.full(units, fill, np.float32)
-            extents.add(row, units)
         return tensors
 
+    def _sizes(
+        self, width: int | None, fc: int | None, classes: int | None
+    ) -> Iterator[tuple[Row, int, int]]:
+        """Yield every row with its units and the width of its input.
 
-def _he_normal(
-    generator: np.random.Generator, row: Row, units: int, inputs: int
-) -> NDArray[np.float32]:
+        The units of a layer without weights are the width of its input.
+        """
+        weighted = [row for row in self.rows if row.op in ("conv", "linear")]
+        last, first = weighted[-1], next(row for row in weighted if row.op == "conv")
+        extents = Extents()
+        for row in self.rows:
+            inputs = units = extents.input(row).width
+            if row.op in ("conv", "linear"):
+                units = row.units or inputs  # a depthwise convolution has as many as its input
+            if row is last:
+                units = classes or units
+            elif row.op == "conv" and row.units and width:
+                units = max(1, row.units * width // first.units)
+            elif row.op == "linear":
+                units = fc or units
+            yield row, units, inputs
+            extents.add(row, units)
+
+
+def _weight_shape(row: Row, units: int, inputs: int) -> tuple[int, ...]:
+    """Return the shape of the weight of a convolution or linear layer, () of others."""
+    if row.op == "linear":
+        return units, inputs
+    if row.op != "conv":
+        return ()
+    groups = inputs if row.groups == ANY_GROUPS and not row.units else max(1, row.groups)
+    return units, inputs // groups, *row.kernel
+
+
+def _he_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return a weight with the variance 2 / (inputs of each unit)."""
-    shape = (units, inputs // row.groups, *row.kernel) if row.op == "conv" else (units, inputs)
     values = generator.standard_normal(shape, np.float32)
-    values *= np.float32(np.sqrt(2 * units / values.size))
+    values *= np.float32(np.sqrt(2 / math.prod(shape[1:])))
     return values
 
 

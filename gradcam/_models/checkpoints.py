@@ -27,11 +27,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.layers import HEADS
-from gradcam._models import (
+from gradcam._models import (  # noqa: F401  the families register their architectures
+    densenet,
     graphs,
-    vgg,  # noqa: F401  registers its architectures
+    resnet,
+    vgg,
 )
-from gradcam._models.architecture import Architecture, Extent, Extents, Row, registered
+from gradcam._models.architecture import (
+    ANY_GROUPS,
+    CHANNELS,
+    Architecture,
+    Extent,
+    Extents,
+    Row,
+    registered,
+)
 from gradcam._models.axes import (
     Conversion,
     flat,
@@ -39,7 +49,7 @@ from gradcam._models.axes import (
     matrix_from_outputs_last,
     reshaped,
 )
-from gradcam._models.layouts import LAYOUTS, Layout
+from gradcam._models.layouts import ANY_PREFIX, LAYOUTS, Layout
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
 from gradcam._text import printable
@@ -74,8 +84,9 @@ class Checkpoint:
     layout : str
         Whose names and order of axes the tensors have, in words.
     preset : Preset
-        How images become input: the caller's preset, else that of the metadata, else that of the
-        layout.
+        How images become input: the caller's preset, else that of the metadata, else the usual one.
+    channels : int
+        Of the input.
     classes : int
     eps : float
         Added to the variance by batch normalisations.
@@ -86,8 +97,8 @@ class Checkpoint:
     in_place : bool
         Whether the core can use the fully connected weights without a copy, in the file or array:
         in torchvision's order, as contiguous float32.
-    layout_preset : str
-        The name of the layout's preset, even if the caller or the metadata give another.
+    usual_preset : Preset
+        Of this architecture in this layout, even if the caller or the metadata give another.
     metadata : mapping of str to str
         The metadata of the weights, with batch normalisation's "eps" if a graph contains it.
     """
@@ -95,12 +106,13 @@ class Checkpoint:
     architecture: str
     layout: str
     preset: Preset
+    channels: int
     classes: int
     eps: float
     head: str | None
     ignored: tuple[str, ...]
     in_place: bool
-    layout_preset: str
+    usual_preset: Preset
     metadata: Mapping[str, str]
     _tensors: tuple[_Tensor, ...] = field(repr=False)
 
@@ -132,23 +144,25 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
     """
     weights = graphs.name_tensors(weights)
     places = _network_tensors(weights.tensors)
-    layout = _find_layout(places)
-    found, unused = _find_network(places, layout)
-    if layout.nameless:
-        found = _count_layers(found if weights.ordered else _sort_by_number(found))
-    match = _find_architecture(found, unused, layout)
-    tensors, classes = _check_tensors(match, layout)
+    searches = [_Search(places, *each, weights.ordered) for each in _find_layouts(places)]
+    search = min(searches, key=_Search.distance)
+    if search.distance():
+        raise WeightsError(search.difference())
+    match, layout = search.match, search.layout
+    tensors, channels, classes = _check_tensors(match, layout)
+    usual = match.architecture.presets.get(layout.library) or presets.find(layout.preset)
     used = {place.name for place in match.found.values()}
     return Checkpoint(
         architecture=match.architecture.name,
         layout=layout.title,
-        preset=_preset(weights.metadata, layout) if preset is None else presets.find(preset),
+        preset=_preset(weights.metadata, usual) if preset is None else presets.find(preset),
+        channels=channels,
         classes=classes,
-        eps=_eps(weights.metadata, match.architecture),
+        eps=_eps(weights.metadata, match.architecture, layout),
         head=_head(weights.metadata),
         ignored=tuple(name for name in weights.tensors if name not in used),
         in_place=not layout.outputs_last and all(tensor.in_place for tensor in tensors),
-        layout_preset=layout.preset,
+        usual_preset=usual,
         metadata=weights.metadata,
         _tensors=tensors,
     )
@@ -192,10 +206,28 @@ def _two_networks(first: str, second: str) -> WeightsError:
     )
 
 
-def _find_layout(places: Mapping[str, _Place]) -> Layout:
+def _find_layouts(
+    places: Mapping[str, _Place],
+) -> list[tuple[Layout, tuple[Architecture, ...]]]:
+    """Return the layouts that the tensors may have, and the architectures that they may be of.
+
+    The signs of families are looked for first: this needs no tables.
+    """
+    known = registered()
+    signs = {sign for architecture in known for sign in architecture.signs.values()}
+    weight = re.compile(rf"(?:.*\.)?({'|'.join(map(re.escape, signs))})\.weight")
+    present = {matched[1] for matched in map(weight.fullmatch, places) if matched} if signs else ()
+    families = [
+        (layout, tuple(each for each in known if each.signs.get(layout.library) in present))
+        for layout in LAYOUTS
+        if not layout.counted
+    ]
+    if any(family for _, family in families):
+        return [(layout, family) for layout, family in families if family]
+    plain = tuple(architecture for architecture in known if not architecture.signs)
     for layout in LAYOUTS:
-        if any(map(layout.sign_pattern().fullmatch, places)):
-            return layout
+        if any(map(layout.sign_pattern(plain).fullmatch, places)):
+            return [(layout, plain)]
     if not places:
         raise WeightsError("the file holds no tensors that could be the weights of a network")
     raise WeightsError(
@@ -204,9 +236,11 @@ def _find_layout(places: Mapping[str, _Place]) -> Layout:
     )
 
 
-def _find_networks(places: Mapping[str, _Place], layout: Layout) -> dict[str, _Found]:
+def _find_networks(
+    places: Mapping[str, _Place], layout: Layout, architectures: tuple[Architecture, ...]
+) -> dict[str, _Found]:
     """Return the tensors whose names the layout knows, by their prefix."""
-    pattern = layout.tensor_pattern()
+    pattern = layout.tensor_pattern(architectures)
     networks: dict[str, _Found] = {}
     for name, place in places.items():
         matched = pattern.fullmatch(name)
@@ -220,11 +254,20 @@ def _find_networks(places: Mapping[str, _Place], layout: Layout) -> dict[str, _F
     return networks
 
 
-def _find_network(places: Mapping[str, _Place], layout: Layout) -> tuple[_Found, list[str]]:
-    """Return the tensors of the only network in the file, and the names of the other tensors."""
-    networks = _find_networks(places, layout)
-    known = (layout.layers(architecture) for architecture in registered())
-    first = {(next(iter(layers)), "weight") for layers in known if layers}
+def _find_network(
+    places: Mapping[str, _Place], layout: Layout, architectures: tuple[Architecture, ...]
+) -> tuple[_Found, list[str]]:
+    """Return the tensors of the only network in the file, and the names of the other tensors.
+
+    Those that belong to training alone are left out.
+    """
+    training = "|".join({each.unused for each in architectures if each.unused})
+    if training:
+        pattern = re.compile(f"{ANY_PREFIX}(?:{training})")
+        places = {name: p for name, p in places.items() if not pattern.fullmatch(name)}
+    networks = _find_networks(places, layout, architectures)
+    tables = (layout.layers(architecture) for architecture in architectures)
+    first = {(next(iter(layers)), "weight") for layers in tables if layers}
     complete = [prefix for prefix, found in networks.items() if first & found.keys()]
     averages = {prefix for prefix in networks if _AVERAGE.search(prefix)}
     if len(complete) > 1:
@@ -340,20 +383,57 @@ class _Match(NamedTuple):
         """Return how many tensors are missing or unexpected."""
         return len(set(self.expected()) ^ self.found.keys())
 
+    def misfits(self) -> int:
+        """Return how many weights have another shape than those that were published."""
+        shapes = self.architecture.published_shapes
+        return sum(
+            self.found[layer, "weight"].values.shape != shapes[row.parameters["weight"]]
+            for layer, row in self.layers.items()
+            if row.op in ("conv", "linear")
+        )
 
-def _find_architecture(found: _Found, unused: list[str], layout: Layout) -> _Match:
-    """Return the architecture that needs exactly these tensors."""
-    convolution = layout.pattern("conv") if layout.renamed_ends else ""
-    matches = []
-    for architecture in registered():
-        layers = layout.layers(architecture)
-        if layers is not None:
-            renamed = _rename_ends(found, layers, convolution) if layout.renamed_ends else found
-            matches.append(_Match(architecture, layers, renamed))
-    match = min(matches, key=_Match.distance)
-    if match.distance() or unused:
-        raise WeightsError(_difference(match, matches, unused, layout))
-    return match
+
+class _Search:
+    """The closest architecture in one layout.
+
+    Attributes
+    ----------
+    layout : Layout
+    match : _Match
+        Of several architectures whose tensors have the same names, that whose shapes are the most
+        similar to the file's.
+    """
+
+    def __init__(
+        self,
+        places: Mapping[str, _Place],
+        layout: Layout,
+        architectures: tuple[Architecture, ...],
+        ordered: bool,
+    ) -> None:
+        self.layout = layout
+        found, self._unused = _find_network(places, layout, architectures)
+        if layout.nameless:
+            found = _count_layers(found if ordered else _sort_by_number(found))
+        convolution = layout.pattern(architectures, "conv") if layout.renamed_ends else ""
+        self._matches = []
+        for architecture in architectures:
+            layers = layout.layers(architecture)
+            if layers is not None:
+                renamed = _rename_ends(found, layers, convolution) if layout.renamed_ends else found
+                self._matches.append(_Match(architecture, layers, renamed))
+        self.match = min(self._matches, key=_Match.distance)
+        same = [each for each in self._matches if not each.distance()]
+        if len(same) > 1:
+            self.match = min(same, key=_Match.misfits)
+
+    def distance(self) -> int:
+        """Return how many tensors are missing or not expected."""
+        return self.match.distance() + len(self._unused)
+
+    def difference(self) -> str:
+        """Say why the tensors are not the weights of the closest architecture."""
+        return _difference(self.match, self._matches, self._unused, self.layout)
 
 
 def _difference(match: _Match, matches: list[_Match], unused: list[str], layout: Layout) -> str:
@@ -408,15 +488,15 @@ def _normalised(found: _Found, unused: list[str], matches: Iterable[_Match]) -> 
 # ------------------------------------------------------------------------ metadata
 
 
-def _preset(metadata: Mapping[str, str], layout: Layout) -> Preset:
+def _preset(metadata: Mapping[str, str], usual: Preset) -> Preset:
     try:
-        return Preset.from_metadata(metadata) or presets.find(layout.preset)
+        return Preset.from_metadata(metadata) or usual
     except ValueError as error:
         raise WeightsError(str(error)) from error
 
 
-def _eps(metadata: Mapping[str, str], architecture: Architecture) -> float:
-    text = metadata.get("eps", str(architecture.eps))
+def _eps(metadata: Mapping[str, str], architecture: Architecture, layout: Layout) -> float:
+    text = metadata.get("eps", str(architecture.eps_of.get(layout.library, architecture.eps)))
     try:
         eps = float(text)
     except ValueError:
@@ -453,10 +533,12 @@ class _Tensor(NamedTuple):
     in_place: bool
 
 
-def _check_tensors(match: _Match, layout: Layout) -> tuple[tuple[_Tensor, ...], int]:
-    """Check every shape against the layers before, and return the tensors and the classes."""
+def _check_tensors(match: _Match, layout: Layout) -> tuple[tuple[_Tensor, ...], int, int]:
+    """Check every shape against the layers before; return tensors, input channels and classes."""
     names = {row.name: layer for layer, row in match.layers.items()}
     extents = Extents()
+    channels = _channels(match, layout)
+    extents.set_channels(channels)
     tensors = []
     for row in match.architecture.rows:
         inputs = extents.input(row)
@@ -469,7 +551,7 @@ def _check_tensors(match: _Match, layout: Layout) -> tuple[tuple[_Tensor, ...], 
                     f"tensor {place.name!r} has type {values.dtype}, expected real numbers"
                 )
             convert: Conversion = flat
-            if parameter != "weight" or row.op == "batch_norm":
+            if parameter != "weight" or row.op not in ("conv", "linear"):
                 _check_shape(place, _without_ones(values.shape), (units,))
             elif row.op == "conv":
                 units, convert = _check_kernel(place, row, inputs, layout)
@@ -479,14 +561,32 @@ def _check_tensors(match: _Match, layout: Layout) -> tuple[tuple[_Tensor, ...], 
             in_place = usable or values.ndim == 1 or row.op != "linear"
             tensors.append(_Tensor(target, values, convert, in_place))
         extents.add(row, units)
-    return tuple(tensors), units
+    return tuple(tensors), channels, units
+
+
+def _channels(match: _Match, layout: Layout) -> int:
+    """Return the channels of the input: those of the first convolution, if it has the right form.
+
+    Else the usual ones; the message about its shape then says what is expected.
+    """
+    layer, row = next(iter(match.layers.items()))
+    shape = match.found[layer, "weight"].values.shape
+    if row.op != "conv" or len(shape) != 4 or row.groups != 1:
+        return CHANNELS
+    kernel, channels = (shape[:2], shape[2]) if layout.outputs_last else (shape[2:], shape[1])
+    return channels if kernel == row.kernel and channels else CHANNELS
 
 
 def _check_kernel(
     place: _Place, row: Row, inputs: Extent, layout: Layout
 ) -> tuple[int, Conversion]:
     """Return the output channels and the conversion to (O, I, H, W)."""
-    width, shape = inputs.width // row.groups, place.values.shape
+    shape = place.values.shape
+    if len(shape) == 2 and row.kernel == (1, 1) and not layout.outputs_last:
+        shape = (*shape, 1, 1)  # stored as a fully connected layer of each position
+    width: int | None = inputs.width // max(1, row.groups)
+    if row.groups == ANY_GROUPS and len(shape) == 4 and shape[1] and not inputs.width % shape[1]:
+        width = None  # as many as the weight has
     if layout.outputs_last:
         _check_shape(place, shape, (*row.kernel, width, None))
         return shape[-1], kernel_from_outputs_last
@@ -509,8 +609,10 @@ def _check_matrix(place: _Place, inputs: Extent, layout: Layout) -> tuple[int, C
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape without the leading ones of Caffe's old vectors, (1, 1, 1, n)."""
-    return shape[3:] if len(shape) == 4 and shape[:3] == (1, 1, 1) else shape
+    """Return the shape of a vector of Caffe's, (1, 1, 1, n), or of ConvNeXt's, (n, 1, 1)."""
+    if len(shape) == 4 and shape[:3] == (1, 1, 1):
+        return shape[3:]
+    return shape[:1] if len(shape) == 3 and shape[1:] == (1, 1) else shape
 
 
 def _check_shape(place: _Place, shape: tuple[int, ...], expected: tuple[int | None, ...]) -> None:

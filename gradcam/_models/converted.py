@@ -32,7 +32,7 @@ from gradcam._weights.tensors import Weights
 MIN_BYTES = 32 << 20
 """Smaller files have no copy; they are converted each time."""
 
-LAYOUT = 1
+LAYOUT = 2
 """The version of the copies' content: increase this with every change of a layout or a preset. The
 version of the package does not change during development."""
 
@@ -104,7 +104,8 @@ class Copy:
             return None
         if self.state is None or file_state(self._path) != self.state:
             return None  # the file changed while it was read
-        stored = {"preset": checkpoint.layout_preset, **metadata, **samples}
+        usual = {**checkpoint.usual_preset.to_metadata(), "eps": str(checkpoint.eps)}
+        stored = {**usual, **metadata, **samples}
         source = os.path.abspath(os.fsdecode(self._path))
         if not _cache.store(_KIND, self._digest(), self._key(), tensors, source, stored):
             return None

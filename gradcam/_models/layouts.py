@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from gradcam._models.architecture import Architecture, Row, registered
+from gradcam._models.architecture import Architecture, Row
 
-ANY_PREFIX = r"(?P<prefix>(?:.*\.)?)"
-"""What may precede the name of a layer in PyTorch; one file may hold networks of several."""
+ANY_PREFIX = r"(?P<prefix>(?:.*?\.)??)"
+"""What may precede the name of a layer in PyTorch, as short as possible, because the name of one
+layer may end that of another ("layer1.0.conv1"). One file may hold networks of several."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,23 +79,26 @@ class Layout:
         """
         return _layers(self, architecture)
 
-    def sign_pattern(self) -> re.Pattern[str]:
+    def sign_pattern(self, architectures: Iterable[Architecture]) -> re.Pattern[str]:
         """Return a pattern for the names of tensors that only files with this layout have."""
-        layers = self.any_name if self.nameless else self.pattern(self.sign, own=True)
+        layers = self.any_name if self.nameless else self.pattern(architectures, self.sign, True)
         ending = re.escape(self.tensor_name("", "weight"))
         return re.compile(f"{self.prefix}(?:{layers}){ending}")
 
-    def tensor_pattern(self) -> re.Pattern[str]:
+    def tensor_pattern(self, architectures: Iterable[Architecture]) -> re.Pattern[str]:
         """Return a pattern with the groups ``layer``, ``ending`` and possibly ``prefix``."""
         endings = "|".join(map(re.escape, self.endings))
-        layers = self.any_name or self.pattern()
+        layers = self.any_name or self.pattern(architectures)
         return re.compile(f"{self.prefix}(?P<layer>{layers})(?P<ending>{endings})")
 
-    def pattern(self, op: str | None = None, *, own: bool = False) -> str:
-        """Return a pattern for the names of layers in all architectures, with any numbers.
+    def pattern(
+        self, architectures: Iterable[Architecture], op: str | None = None, own: bool = False
+    ) -> str:
+        """Return a pattern for the names of layers in these architectures, with any numbers.
 
         Parameters
         ----------
+        architectures : iterable of Architecture
         op : str, optional
             Only layers of this operation.
         own : bool
@@ -102,7 +106,7 @@ class Layout:
         """
         names = {
             name
-            for architecture in registered()
+            for architecture in architectures
             for name, row in (self.layers(architecture) or {}).items()
             if op in (None, row.op)
             and not (own and self.library != "torchvision" and name == row.torchvision)
@@ -133,6 +137,7 @@ def _layers(layout: Layout, architecture: Architecture) -> dict[str, Row] | None
 
 
 _PYTORCH = {f".{name}": name for name in ("weight", "bias", "running_mean", "running_var")}
+_PYTORCH |= {".layer_scale": "scale", ".gamma": "scale"}
 _CAFFE = {".weight": "weight", ".bias": "bias"}
 _FROSSARD = {"_W": "weight", "_b": "bias"}
 _KERAS = {"/kernel": "weight", "/bias": "bias"}
@@ -142,6 +147,8 @@ _INCLUDE_TOP = "a Keras model made with include_top=True has them"
 LAYOUTS = (
     Layout("timm's", "torchvision", "timm", _PYTORCH, sign="linear"),
     Layout("torchvision's", "torchvision", "torchvision", _PYTORCH),
+    Layout("torchvision's of 2017", "torchvision", "torchvision-2017", _PYTORCH),
+    Layout("EfficientNet-PyTorch's", "torchvision", "efficientnet-pytorch", _PYTORCH),
     Layout("Frossard's", "frossard", "caffe", _FROSSARD, prefix="", outputs_last=True),
     Layout(
         "Keras's",

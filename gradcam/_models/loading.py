@@ -172,7 +172,9 @@ def load_as(
         found_labels = find_labels(labels, content.metadata, checkpoint.classes)
         if found_labels is None and checkpoint.classes == 1000:
             found_labels = imagenet.labels()
-        assembled, transformed = _assemble(layers, conv, source, copy, content)
+        assembled, transformed = _assemble(layers, checkpoint.channels, conv, source, copy, content)
+        if architecture.target_layer:
+            assembled = replace(assembled, target_layer=architecture.target_layer)
         network = Network.from_assembled(
             assembled, found_labels, checkpoint.preset, name or architecture.name
         )
@@ -316,6 +318,7 @@ def _copy(weights: object) -> Copy | None:
 
 def _assemble(
     layers: Sequence[Layer],
+    channels: int,
     conv: Convolution | None,
     source: str,
     copy: Copy | None,
@@ -325,7 +328,7 @@ def _assemble(
 
     The weights of linear layers are checked unless the cache shows that they are finite.
     """
-    assembled = assemble(layers, 3, check_convolution(conv), check_linear=False)
+    assembled = assemble(layers, channels, check_convolution(conv), check_linear=False)
     transformed = None
     if copy is not None:
         # The state of one file says nothing about the others that tensors are stored in.
