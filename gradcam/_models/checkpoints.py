@@ -28,10 +28,21 @@ from numpy.typing import NDArray
 
 from gradcam._engine.layers import HEADS
 from gradcam._models import (  # noqa: F401  the families register their architectures
+    alexnet,
+    convnext,
     densenet,
+    efficientnet,
+    googlenet,
     graphs,
+    inception,
+    mnasnet,
+    mobilenet,
+    regnet,
     resnet,
+    shufflenet,
+    squeezenet,
     vgg,
+    vgg_gap,
 )
 from gradcam._models.architecture import (
     ANY_GROUPS,

@@ -30,7 +30,9 @@ def _rows(blocks: tuple[int, ...], bottleneck: bool, groups: int = 1, width: int
         planes = 64 << stage
         for i in range(count):
             name = f"layer{stage + 1}.{i}"
-            also = (f"{name}.relu", f"layer{stage + 1}") if i == count - 1 else (f"{name}.relu",)
+            output, also = name, (f"{name}.relu",)
+            if i == count - 1:
+                output, also = f"layer{stage + 1}", (name, *also)
             stride = 2 if stage and not i else 1
             before, out = table.last, planes * (4 if bottleneck else 1)
             if bottleneck:
@@ -44,7 +46,7 @@ def _rows(blocks: tuple[int, ...], bottleneck: bool, groups: int = 1, width: int
                 table.conv(f"{name}.downsample.0", out, stride=stride, after=before)
                 shortcut = table.norm(f"{name}.downsample.1", also=(f"{name}.downsample",))
             table.add(f"{name}.add", "add", branch, shortcut)
-            table.add(name, "relu", also=also)
+            table.add(output, "relu", also=also)
             channels = out
     table.classifier("fc")
     return table

@@ -79,7 +79,7 @@ class Table:
         bias : bool
         after : str
         also : tuple of str
-            Further names of its output.
+            Modules that end with this layer. The first one is the layer's name.
         stored : dict of str to str, optional
             As in :class:`Row`.
         """
@@ -91,9 +91,10 @@ class Table:
             groups = ANY_GROUPS
         if groups != 1:
             attributes["groups"] = groups
+        row_name = also[0] if also else name
         self._rows.append(
             Row(
-                name,
+                row_name,
                 "conv",
                 (after,) if after else (),
                 attributes,
@@ -105,7 +106,7 @@ class Table:
                 also=also,
             )
         )
-        return name
+        return row_name
 
     def norm(
         self,
@@ -117,12 +118,37 @@ class Table:
         stored: dict[str, str] | None = None,
         **attributes: Attribute,
     ) -> str:
-        """Add a normalisation: "batch_norm" or "layer_norm"."""
-        before = (after,) if after else ()
+        """Add a normalisation: "batch_norm" or "layer_norm". `also` as of :meth:`conv`."""
+        before, row_name = (after,) if after else (), also[0] if also else name
         self._rows.append(
-            Row(name, op, before, attributes, torchvision=name, stored=stored or {}, also=also)
+            Row(row_name, op, before, attributes, torchvision=name, stored=stored or {}, also=also)
         )
-        return name
+        return row_name
+
+    def convolution(
+        self,
+        name: str,
+        units: int | None,
+        kernel: int = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        activation: str = "",
+        timm: tuple[str, str] = ("", ""),
+        after: str = "",
+        also: tuple[str, ...] = (),
+    ) -> str:
+        """Add torchvision's Conv2dNormActivation: a convolution, its normalisation, an activation.
+
+        The output is that of the module `name`, whose parts are numbered. `timm` are the names of
+        the convolution and of the normalisation in timm.
+        """
+        first, second = ({"timm": each} for each in timm)
+        self.conv(f"{name}.0", units, kernel, stride=stride, groups=groups, after=after, stored=first)
+        if not activation:
+            return self.norm(f"{name}.1", stored=second, also=(name, *also))
+        self.norm(f"{name}.1", stored=second)
+        return self.add(name, activation, also=(f"{name}.2", *also))
 
     def linear(self, name: str, units: int = 1000, stored: dict[str, str] | None = None) -> str:
         """Add a fully connected layer."""
@@ -182,6 +208,12 @@ class Table:
             self.add(dropout, "dropout")
         self.linear(name, stored=stored)
         self.add("prob", "softmax")
+
+
+def rounded(channels: float) -> int:
+    """Return the nearest multiple of 8 that is not more than 10 % smaller, at least 8."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest + 8 if nearest < 0.9 * channels else nearest
 
 
 def published(
