@@ -168,17 +168,18 @@ def test_readers_are_imported_only_when_needed():
 @pytest.mark.parametrize("name", KEYWORDS)
 def test_published_weights_are_fetched_for_their_architecture(name, tmp_path, monkeypatch):
     download = pytest.importorskip("gradcam._models.published")
-    path = tmp_path / "vgg11.safetensors"
-    weights.save(gradcam.vgg11.random_tensors(width=2, fc=4, classes=3), path)
+    path = tmp_path / "weights.safetensors"
+    make = gradcam.resnet50 if name == "IMAGENET1K_V2" else gradcam.vgg16
+    weights.save(make.random_tensors(width=2, fc=4, classes=3), path)
     calls = []
     monkeypatch.setattr(download, "fetch", lambda *arguments: calls.append(arguments) or path)
-    assert len(gradcam.vgg11(name).labels) == 3
-    assert calls == [("vgg11", name)]
+    assert len(make(name).labels) == 3
+    assert calls == [(make.name, name)]
     with pytest.raises(ValueError, match=rf"gradcam\.vgg16\('{name}'\) and `--weights"):
         gradcam.load(name)
     monkeypatch.chdir(tmp_path)
     path.rename(name)  # a file of that name has priority
-    assert gradcam.vgg11(name).name == "vgg11" and len(calls) == 1
+    assert make(name).name == make.name and len(calls) == 1
 
 
 # --- describe ---

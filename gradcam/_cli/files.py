@@ -242,9 +242,9 @@ def _model_record(choice: Choice) -> ModelRecord:
 
 
 def _without_weights(choice: Choice) -> Network:
-    """Return a network with the layers of the chosen model and random weights."""
+    """Return a network with the layers of the chosen model and weights of 0."""
     make = getattr(gradcam, str(choice.model))
-    tensors = make.random_tensors(width=1, fc=1)
+    tensors = make.architecture.zero_tensors()
     network: Network = make(tensors, preset=choice.preset, labels=choice.labels)
     return network
 

@@ -184,8 +184,8 @@ def _area(size: object) -> int:
     return size * size
 
 
-class Published(NamedTuple):
-    """A file of trained weights that its authors publish.
+class Trained(NamedTuple):
+    """A file of trained weights that torchvision publishes.
 
     Attributes
     ----------
@@ -231,7 +231,7 @@ class Architecture:
         A pattern for the names of tensors that are part of training only: auxiliary classifiers.
     target_layer : str
         Grad-CAM's layer, if it is not the last map that is not itself a pooling.
-    published : tuple of Published
+    published : tuple of Trained
         Trained weights that can be downloaded.
     """
 
@@ -244,7 +244,7 @@ class Architecture:
     eps_of: Mapping[str, float] = field(default_factory=dict)
     unused: str = ""
     target_layer: str = ""
-    published: tuple[Published, ...] = ()
+    published: tuple[Trained, ...] = ()
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -331,6 +331,17 @@ class Architecture:
                 else:
                     fill = parameter in ("weight", "running_var", "scale")
                     tensors[name] = np.full(units, fill, np.float32)
+        return tensors
+
+    def zero_tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Return weights that are 0, of the published sizes, for what depends on names alone."""
+        tensors = {}
+        for row, units, inputs in self._sizes(None, None, None):
+            shape = _weight_shape(row, units, inputs)
+            for parameter, name in row.parameters.items():
+                full = shape if parameter == "weight" and shape else (units,)
+                make = np.ones if parameter == "running_var" else np.zeros
+                tensors[name] = make(full, np.float32)
         return tensors
 
     def _sizes(

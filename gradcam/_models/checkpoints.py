@@ -225,16 +225,13 @@ def _find_layouts(
     The signs of families are looked for first: this needs no tables.
     """
     known = registered()
-    signs = {sign for architecture in known for sign in architecture.signs.values()}
-    weight = re.compile(rf"(?:.*\.)?({'|'.join(map(re.escape, signs))})\.weight")
-    present = {matched[1] for matched in map(weight.fullmatch, places) if matched} if signs else ()
-    families = [
-        (layout, tuple(each for each in known if each.signs.get(layout.library) in present))
-        for layout in LAYOUTS
-        if not layout.counted
-    ]
-    if any(family for _, family in families):
-        return [(layout, family) for layout, family in families if family]
+    found = []
+    for layout in LAYOUTS:
+        family = () if layout.counted else _signed(places, layout, known)
+        if family:
+            found.append((layout, family))
+    if found:
+        return found
     plain = tuple(architecture for architecture in known if not architecture.signs)
     for layout in LAYOUTS:
         if any(map(layout.sign_pattern(plain).fullmatch, places)):
@@ -245,6 +242,18 @@ def _find_layouts(
         f"the weights of an unknown network, or in an unknown layout: the tensors are "
         f"{listed(places)}"
     )
+
+
+def _signed(
+    places: Mapping[str, _Place], layout: Layout, known: Iterable[Architecture]
+) -> tuple[Architecture, ...]:
+    """Return the architectures whose signs in this layout occur in the file."""
+    signed = {each: each.signs[layout.library] for each in known if layout.library in each.signs}
+    names = "|".join(map(re.escape, set(signed.values())))
+    ending = re.escape(layout.tensor_name("", "weight"))
+    pattern = re.compile(f"{layout.prefix}(?P<sign>{names}){ending}")
+    present = {matched["sign"] for matched in map(pattern.fullmatch, places) if matched}
+    return tuple(each for each, sign in signed.items() if sign in present)
 
 
 def _find_networks(

@@ -57,7 +57,8 @@ def _rows(growth: int, blocks: tuple[int, ...], channels: int) -> Table:
             _norm_relu(table, f"{name}.norm", f"{name}.relu")
             _conv(table, f"{name}.conv", channels)
             table.add(f"{name}.pool", "average_pool", kernel=2, stride=2, also=(name,))
-    table.norm("features.norm5", also=("features.norm5", "features"), stored=_same("features.norm5"))
+    last = "features.norm5"
+    table.norm(last, also=(last, "features"), stored=_same(last))
     table.add("relu5", "relu")
     table.classifier("classifier", stored=_same("classifier"))
     return table

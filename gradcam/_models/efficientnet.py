@@ -19,7 +19,7 @@ from functools import partial
 
 from gradcam._models.architecture import Architecture, register
 from gradcam._models.mobilenet import Inverted, inverted
-from gradcam._models.table import DEPTHWISE, FIRST, Table, published, rounded
+from gradcam._models.table import DEPTHWISE, Table, published, rounded
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
 

@@ -1,7 +1,7 @@
 """MobileNetV2 (Sandler et al., 2018) and V3 (Howard et al., 2019).
 
-Inverted residual blocks: a 1x1 convolution expands the channels, a depthwise one follows, in V3 with
-squeeze and excitation, and a 1x1 convolution reduces them again, without a non-linearity.
+Inverted residual blocks: a 1x1 convolution expands the channels, a depthwise one follows, in V3
+with squeeze and excitation, and a 1x1 convolution reduces them again, without a non-linearity.
 """
 
 from __future__ import annotations
@@ -74,21 +74,33 @@ def inverted(
     before, residual = table.last, block.stride == 1 and channels == block.units
     expands = block.expanded != channels
 
-    def convolution(kind: str, units: int | None, *last: str, **options: str | int) -> None:
-        part = f"{name}.block.{next(parts)}"
-        stored = (f"{timm}.{kind}", f"{timm}.bn{next(timm_norms)}")
-        table.convolution(part, units, timm=stored, also=last, **options)  # type: ignore[arg-type]
+    def convolution(
+        kind: str,
+        units: int | None,
+        kernel: int = 1,
+        stride: int = 1,
+        activation: str = "",
+        also: tuple[str, ...] = (),
+    ) -> None:
+        table.convolution(
+            f"{name}.block.{next(parts)}",
+            units,
+            kernel,
+            stride=stride,
+            activation=activation,
+            timm=(f"{timm}.{kind}", f"{timm}.bn{next(timm_norms)}"),
+            also=also,
+        )
 
     if expands:
         convolution("conv_pw", block.expanded, activation=block.activation)
-    depthwise = {"kernel": block.kernel, "stride": block.stride, "activation": block.activation}
-    convolution("conv_dw", DEPTHWISE, **depthwise)
+    convolution("conv_dw", DEPTHWISE, block.kernel, block.stride, block.activation)
     if block.squeezed:
         stored = {"timm": (f"{timm}.se.conv_reduce", f"{timm}.se.conv_expand")}
         part = f"{name}.block.{next(parts)}"
         table.squeeze(part, block.squeezed, block.expanded, *gates, stored=stored)
     names = (f"{name}.block",) if residual else (name, f"{name}.block", *also)
-    convolution("conv_pwl" if expands else "conv_pw", block.units, *names)
+    convolution("conv_pwl" if expands else "conv_pw", block.units, also=names)
     if residual:
         table.add(name, "add", table.last, before, also=also)
     return block.units
@@ -109,9 +121,7 @@ _V2 = (
 def _rows_v2() -> Table:
     table = Table()
     relu6 = "relu6"
-    table.convolution(
-        "features.0", 32, 3, stride=2, activation=relu6, timm=("conv_stem", "bn1")
-    )
+    table.convolution("features.0", 32, 3, stride=2, activation=relu6, timm=("conv_stem", "bn1"))
     channels, number = 32, count(1)
     for stage, (expansion, units, blocks, stride) in enumerate(_V2):
         for i in range(blocks):

@@ -33,6 +33,8 @@ from urllib.request import url2pathname
 
 from gradcam import _cache
 from gradcam._files import atomic_write, file_digest, free_bytes, temporary_target
+from gradcam._models.architecture import Trained, registered
+from gradcam._pictures.presets import Preset
 from gradcam._weights.tensors import WeightsError
 
 TIMEOUT = 30.0
@@ -64,7 +66,7 @@ class Published:
     architecture : str
         The name of an architecture: "vgg16".
     weights : str
-        What users pass: "imagenet" or "imagenet-caffe".
+        What users pass: "imagenet", "IMAGENET1K_V2" or "imagenet-caffe".
     name : str
         The file's name.
     urls : tuple of str
@@ -75,6 +77,8 @@ class Published:
         Algorithm, colon, and all or the first hexadecimal digits.
     source : str
         Who trained the network, and the licence.
+    preset : Preset or None
+        How pictures become input, if not as the layout or the architecture says.
     """
 
     architecture: str
@@ -84,10 +88,15 @@ class Published:
     size: int
     digest: str
     source: str
+    preset: Preset | None = None
 
     @property
     def megabytes(self) -> str:
         return f"{self.size / 1e6:.0f} MB"
+
+
+_TORCHVISION = "torchvision, BSD-3-Clause"
+_MEBIBYTE = 1 << 20
 
 
 def _torchvision(architecture: str, size: int, digest: str) -> Published:
@@ -100,7 +109,22 @@ def _torchvision(architecture: str, size: int, digest: str) -> Published:
         (f"https://download.pytorch.org/models/{name}",),
         size,
         f"sha256:{digest}",
-        "torchvision, BSD-3-Clause",
+        _TORCHVISION,
+    )
+
+
+def _from_table(architecture: str, file: Trained) -> Published:
+    """Return a file of an architecture's table; the digits of its digest are those in its name."""
+    digits = file.name.rpartition("-")[2].partition(".")[0]
+    return Published(
+        architecture,
+        file.weights,
+        file.name,
+        (f"https://download.pytorch.org/models/{file.name}",),
+        round(file.mebibytes * _MEBIBYTE),
+        f"sha256:{digits}",
+        _TORCHVISION,
+        file.preset,
     )
 
 
@@ -135,10 +159,14 @@ FILES = (
     _torchvision("vgg19_bn", 574_769_405, "c79401a0"),
     _keras("vgg16", 553_467_096, "64373286793e3c8b2b4e3219cbf3544b"),
     _keras("vgg19", 574_710_816, "cbe5617147190e668d6c5d5026f83318"),
+    *(_from_table(each.name, file) for each in registered() for file in each.published),
 )
 
-SYNONYMS = {"IMAGENET1K_V1": "imagenet", "DEFAULT": "imagenet"}
-"""Torchvision's names for the same weights; :data:`gradcam.weights.KEYWORDS` has all names."""
+DEFAULT = "DEFAULT"
+"""Torchvision's name for its best weights, which are its latest."""
+
+SYNONYMS = {"IMAGENET1K_V1": "imagenet"}
+"""Torchvision's names for the same weights."""
 
 
 def fetch(architecture: str, weights: str) -> Path:
@@ -147,10 +175,11 @@ def fetch(architecture: str, weights: str) -> Path:
     Parameters
     ----------
     architecture : str
-        "vgg11", ..., "vgg19_bn".
+        "vgg11", "resnet50", ...
     weights : str
-        "imagenet" (torchvision's; also "IMAGENET1K_V1" or "DEFAULT") or "imagenet-caffe" (the
-        paper's authors', as Keras publishes them; vgg16 and vgg19).
+        "imagenet" (torchvision's first; also "IMAGENET1K_V1"), "IMAGENET1K_V2" (torchvision's with
+        its newer training recipe, where they exist), "DEFAULT" (the latest of these), or
+        "imagenet-caffe" (the paper's authors', as Keras publishes them; vgg16 and vgg19).
 
     Returns
     -------
@@ -186,12 +215,22 @@ def fetch(architecture: str, weights: str) -> Path:
     return folder / file.name
 
 
+def preset(architecture: str, weights: str) -> Preset | None:
+    """Return the preset of published weights; None if it is that of the layout.
+
+    Parameters and errors as of :func:`fetch`.
+    """
+    return _published(architecture, weights).preset
+
+
 def _published(architecture: str, weights: str) -> Published:
     asked = SYNONYMS.get(weights, weights)
-    for file in FILES:
-        if (file.architecture, file.weights) == (architecture, asked):
-            return file
-    known = sorted({file.weights for file in FILES if file.architecture == architecture})
+    files = {file.weights: file for file in FILES if file.architecture == architecture}
+    if asked == DEFAULT:
+        asked = "IMAGENET1K_V2" if "IMAGENET1K_V2" in files else "imagenet"
+    if asked in files:
+        return files[asked]
+    known = sorted(files)
     raise ValueError(
         f"weights={weights!r}: not published for {architecture}; "
         f"expected {' or '.join(map(repr, known)) or 'a file'}"

@@ -1,4 +1,4 @@
-"""ResNet (He et al., 2016), ResNeXt (Xie et al., 2017), Wide ResNet (Zagoruyko and Komodakis, 2016).
+"""ResNet (He et al., 2016), ResNeXt (Xie et al., 2017) and Wide ResNet (Zagoruyko et al., 2016).
 
 Four stages of residual blocks. The blocks of ResNet-18 and -34 have two 3x3 convolutions; those of
 the others reduce the channels, convolve 3x3, and expand them fourfold. A stage halves the size in
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from gradcam._models.architecture import Architecture, Published, Row, register
+from gradcam._models.architecture import Architecture, Trained, register
 from gradcam._models.table import SECOND, Table, published
 
 _SIGNS = {"torchvision": "layer4.0.conv1"}
@@ -30,9 +30,9 @@ def _rows(blocks: tuple[int, ...], bottleneck: bool, groups: int = 1, width: int
         planes = 64 << stage
         for i in range(count):
             name = f"layer{stage + 1}.{i}"
-            output, also = name, (f"{name}.relu",)
+            names = [name, f"{name}.relu"]
             if i == count - 1:
-                output, also = f"layer{stage + 1}", (name, *also)
+                names.insert(0, f"layer{stage + 1}")
             stride = 2 if stage and not i else 1
             before, out = table.last, planes * (4 if bottleneck else 1)
             if bottleneck:
@@ -46,7 +46,7 @@ def _rows(blocks: tuple[int, ...], bottleneck: bool, groups: int = 1, width: int
                 table.conv(f"{name}.downsample.0", out, stride=stride, after=before)
                 shortcut = table.norm(f"{name}.downsample.1", also=(f"{name}.downsample",))
             table.add(f"{name}.add", "add", branch, shortcut)
-            table.add(output, "relu", also=also)
+            table.add(names[0], "relu", also=tuple(names[1:]))
             channels = out
     table.classifier("fc")
     return table
@@ -63,11 +63,11 @@ def _branch(table: Table, name: str, convolutions: list[tuple[int, int, int, int
 
 
 def _register(
-    name: str, title: str, files: Iterable[Published], blocks: tuple[int, ...], *shape: int
+    name: str, title: str, files: Iterable[Trained], blocks: tuple[int, ...], *shape: int
 ) -> None:
     bottleneck = name not in ("resnet18", "resnet34")
-    rows: partial[Iterable[Row]] = partial(_rows, blocks, bottleneck, *shape)
-    register(Architecture(name, title, rows, signs=_SIGNS, published=tuple(files)))
+    table = partial(_rows, blocks, bottleneck, *shape)
+    register(Architecture(name, title, table, signs=_SIGNS, published=tuple(files)))
 
 
 _18, _34, _50 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 6, 3)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradcam._engine.layers import INPUT, Attribute
-from gradcam._models.architecture import ANY_GROUPS, Published, Row
+from gradcam._models.architecture import ANY_GROUPS, Row, Trained
 from gradcam._pictures.presets import Preset
 
 Pair = int | tuple[int, int]
@@ -144,7 +144,9 @@ class Table:
         the convolution and of the normalisation in timm.
         """
         first, second = ({"timm": each} for each in timm)
-        self.conv(f"{name}.0", units, kernel, stride=stride, groups=groups, after=after, stored=first)
+        self.conv(
+            f"{name}.0", units, kernel, stride=stride, groups=groups, after=after, stored=first
+        )
         if not activation:
             return self.norm(f"{name}.1", stored=second, also=(name, *also))
         self.norm(f"{name}.1", stored=second)
@@ -152,7 +154,9 @@ class Table:
 
     def linear(self, name: str, units: int = 1000, stored: dict[str, str] | None = None) -> str:
         """Add a fully connected layer."""
-        self._rows.append(Row(name, "linear", (), units=units, torchvision=name, stored=stored or {}))
+        self._rows.append(
+            Row(name, "linear", (), units=units, torchvision=name, stored=stored or {})
+        )
         return name
 
     def scale(self, name: str, module: str, timm: str) -> str:
@@ -218,7 +222,7 @@ def rounded(channels: float) -> int:
 
 def published(
     *files: tuple[str, float], presets: tuple[Preset, ...] = (), names: tuple[str, ...] = ()
-) -> tuple[Published, ...]:
+) -> tuple[Trained, ...]:
     """Return torchvision's files, in its order: name and size in MiB of each.
 
     Parameters
@@ -232,7 +236,7 @@ def published(
     """
     presets, names = presets or (FIRST, SECOND), names or ("imagenet", "IMAGENET1K_V2")
     return tuple(
-        Published(weights, name, size, preset)
+        Trained(weights, name, size, preset)
         for (name, size), preset, weights in zip(files, presets, names, strict=False)
     )
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol, TypeGuard, cast
 from gradcam._files import expanded
 from gradcam._weights.tensors import Weights, WeightsError, listed
 
-KEYWORDS = ("imagenet", "imagenet-caffe", "DEFAULT", "IMAGENET1K_V1")
+KEYWORDS = ("imagenet", "imagenet-caffe", "DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2")
 """Names of published weights, some of them other libraries'."""
 
 _START = 64

@@ -84,15 +84,11 @@ class _Decisions:
         assert (min_val, max_val) == (0, 6)
         return self.rectify("relu6", x)
 
-    def max_pool2d(
-        self, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, **_
-    ):
+    def max_pool2d(self, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, **_):
         layer = next(self._pools)
         before = torch.tensor(self._tape.activation(layer.inputs[0])).double()
         assert before.shape == x.shape, layer
-        _, indices = F.max_pool2d_with_indices(
-            before, kernel_size, stride, padding, 1, ceil_mode
-        )
+        _, indices = F.max_pool2d_with_indices(before, kernel_size, stride, padding, 1, ceil_mode)
         return x.flatten(2).gather(2, indices.flatten(2)).view(indices.shape)
 
     @contextlib.contextmanager
