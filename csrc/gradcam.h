@@ -241,6 +241,13 @@ gc_status gc_tape_read(const gc_tape *tape, size_t layer, float *out, gc_error *
 /* Seconds that a layer took; 0 if it ran in the step of another layer. */
 double gc_tape_seconds(const gc_tape *tape, size_t layer);
 
+/* The name of the algorithm that a layer runs with, forward or backward; "" if layers of this kind
+ * have only one, or the layer was not computed. */
+const char *gc_tape_algorithm(const gc_tape *tape, size_t layer, int backward);
+/* How many of its inputs a layer reads in another layout than the one that they were written in, so
+ * that they are copied; the backward pass copies their gradients. */
+size_t gc_tape_conversions(const gc_tape *tape, size_t layer);
+
 /* Gradients of sum_i seeds[s][n][i] * y[n][i], y the output of `layer`, for each s and n,
  * with respect to the outputs of `wanted[0 .. wanted_count)`.
  *   seeds       [sets][batch][shape of layer]

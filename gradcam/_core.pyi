@@ -215,6 +215,13 @@ class Tape:
         progress: _Progress = None,
     ) -> list[float]:
         """What each layer takes in :meth:`backward`; 0 where another ran it."""
+    def algorithms(self, backward: bool = False) -> list[str]:
+        """The algorithm that each layer runs with; "" where there is only one."""
+    def conversions(self) -> list[int]:
+        """How many inputs each layer reads in another layout than the one they are written in.
+
+        They are copied; the backward pass copies their gradients.
+        """
 
 def resize(
     maps: ArrayLike,

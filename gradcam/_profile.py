@@ -15,9 +15,9 @@ import html
 import json
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gradcam import _core
 from gradcam._engine.graph import Graph
@@ -29,6 +29,9 @@ from gradcam._results.rules import CoreRule
 from gradcam._tables import as_text
 
 Phase = Literal["forward", "backward"]
+
+CONVERTS = "(converts)"
+"""Said of a layer that has a map copied into another layout."""
 
 _WITHOUT_ARITHMETIC = ("flatten", "dropout")
 """Operations that compute nothing; they are added to the row before them."""
@@ -76,6 +79,9 @@ class Row:
         Its name.
     operation : str
         What was computed, fused layers included: ``"conv + relu"``.
+    algorithm : str
+        How, for layers with several algorithms: ``"Winograd"``. It ends in ``"(converts)"`` if a
+        map that is read, or its gradient, is copied into another layout.
     phase : "forward" or "backward"
     milliseconds : float
     gflop : float
@@ -89,6 +95,7 @@ class Row:
 
     layer: str
     operation: str
+    algorithm: str
     phase: Phase
     milliseconds: float
     gflop: float
@@ -122,6 +129,7 @@ class Profile:
         return _row(
             "total",
             "",
+            "",
             phase,
             1e-3 * math.fsum(row.milliseconds for row in rows),
             1e9 * math.fsum(row.gflop for row in rows),
@@ -150,7 +158,7 @@ class Profile:
     def __str__(self) -> str:
         from rich.table import Table  # slow to import
 
-        table = Table("layer", "operation", box=None, pad_edge=False)
+        table = Table("layer", "operation", "algorithm", box=None, pad_edge=False)
         for title in _TITLES:
             table.add_column(title, justify="right")
         for phase in self.phases:
@@ -166,17 +174,17 @@ class Profile:
 
     def _repr_html_(self) -> str:
         def line(cells: Sequence[str], tag: str = "td", style: str = "") -> str:
-            aligns = ["left", "left", *["right"] * len(_TITLES)]
+            aligns = [*["left"] * 3, *["right"] * len(_TITLES)]
             return "".join(
                 f'<{tag} style="text-align:{align}{style}">{html.escape(cell)}</{tag}>'
                 for cell, align in zip(cells, aligns, strict=True)
             )
 
-        lines = [line(["layer", "operation", *_TITLES], "th")]
+        lines = [line(["layer", "operation", "algorithm", *_TITLES], "th")]
         for phase in self.phases:
             total = self.total(phase)
             lines.append(
-                f'<th colspan="{2 + len(_TITLES)}" style="text-align:left">{phase}</th>',
+                f'<th colspan="{3 + len(_TITLES)}" style="text-align:left">{phase}</th>',
             )
             lines += [line(self._cells(row, total)) for row in self._of(phase)]
             lines.append(line(self._cells(total, total), style=";font-weight:bold"))
@@ -204,6 +212,7 @@ class Profile:
         return [
             row.layer,
             row.operation,
+            row.algorithm,
             f"{row.milliseconds:.3f}",
             _percent(time),
             *arithmetic,
@@ -272,6 +281,7 @@ def profile(
     peaks = [machine.peak]
     forward_seconds = _medians(forward, repeat, peaks)
     backward_seconds = _medians(backward, repeat, peaks)
+    last = graph.core.forward(tape.input, kept)
     return from_seconds(
         graph,
         f"{graph.name}, {batch} x {height} x {width}",
@@ -282,6 +292,8 @@ def profile(
         sets=len(seeds),
         start=start,
         end=end,
+        algorithms={"forward": last.algorithms(), "backward": core.algorithms(backward=True)},
+        conversions=last.conversions(),
     )
 
 
@@ -296,6 +308,8 @@ def from_seconds(
     sets: int = 1,
     start: int = 0,
     end: int = 0,
+    algorithms: Mapping[Phase, Sequence[str]] | None = None,
+    conversions: Sequence[int] = (),
 ) -> Profile:
     """Return the profile of passes from the seconds of their layers.
 
@@ -313,16 +327,21 @@ def from_seconds(
         Gradients for each picture in the backward pass.
     start, end : int
         The layers that the backward pass starts from and ends at.
+    algorithms : mapping of phase to sequence of str, optional
+        The algorithm of each layer, "" where there is only one.
+    conversions : sequence of int
+        How many of its inputs each layer has copied into another layout. Empty: none.
     """
+    how = _How(algorithms or {}, conversions)
     sizes = [math.prod(each) for each in graph.shapes(*shape[2:]).values()]
     layers = range(len(sizes))
     rows = [
-        _of_layer(graph, "forward", group, forward, shape[0], sizes, machine)
+        _of_layer(graph, "forward", group, forward, shape[0], sizes, machine, how)
         for group in _groups(graph, forward, layers)
     ]
     if backward:
         rows += [
-            _of_layer(graph, "backward", group, backward, sets * shape[0], sizes, machine)
+            _of_layer(graph, "backward", group, backward, sets * shape[0], sizes, machine, how)
             for group in _groups(graph, backward, range(start, end, -1))
         ]
     return Profile(title, machine, tuple(rows))
@@ -334,6 +353,20 @@ def direct_gflop(graph: Graph, height: int, width: int, until: str) -> float:
     last = graph.index(until)
     layers = list(graph.layers.values())[: last + 1]
     return 2e-9 * sum(layer.products * size for layer, size in zip(layers, sizes, strict=False))
+
+
+class _How(NamedTuple):
+    """The algorithms of the layers, by phase, and the inputs of each that are converted."""
+
+    algorithms: Mapping[Phase, Sequence[str]]
+    conversions: Sequence[int]
+
+    def describe(self, phase: Phase, group: Sequence[int]) -> str:
+        """Return what is said about the layers of a row."""
+        every = self.algorithms.get(phase, ())
+        names = [every[number] for number in group if every and every[number]]
+        converts = any(self.conversions[n] for n in group) if self.conversions else False
+        return " ".join([*[" + ".join(names)] * bool(names), *[CONVERTS] * converts])
 
 
 def _medians(run: Callable[[], list[float]], repeat: int, peaks: list[float]) -> list[float]:
@@ -384,6 +417,7 @@ def _of_layer(
     count: int,
     sizes: Sequence[int],
     machine: Machine,
+    how: _How,
 ) -> Row:
     """Return the row of a layer and the layers that ran as part of it, for `count` maps."""
     every = list(graph.layers.values())
@@ -398,6 +432,7 @@ def _of_layer(
     return _row(
         layers[0].name,
         " + ".join(operations),
+        how.describe(phase, group),
         phase,
         math.fsum(seconds[number] for number in group),
         2.0 * count * sum(every[n].products * sizes[n] for n in group),
@@ -409,6 +444,7 @@ def _of_layer(
 def _row(
     layer: str,
     operation: str,
+    algorithm: str,
     phase: Phase,
     seconds: float,
     flop: float,
@@ -419,6 +455,7 @@ def _row(
     return Row(
         layer,
         operation,
+        algorithm,
         phase,
         1e3 * seconds,
         1e-9 * flop,

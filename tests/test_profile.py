@@ -101,6 +101,12 @@ class FakeTape:
     def seconds(self):
         return self.times.pop(0)
 
+    def algorithms(self, backward=False):
+        return ["", "backward" if backward else "forward", "", "", "", ""]
+
+    def conversions(self):
+        return [0, 1, 0, 0, 0, 0]
+
     def backward_seconds(self, layer, seeds, wanted, rule):
         self.arguments = layer, seeds, wanted, rule
         return [0.0, 0.0, 0.0, 0.0, 0.0, 2 * MS]
@@ -110,7 +116,7 @@ def test_profile_repeats_and_takes_medians(network, monkeypatch):
     peaks = iter([100.0, 90.0, 1.0, 110.0, 104.0, 102.0, 103.0])  # before, and after each pass
     monkeypatch.setattr(profile._core, "measure_peak", lambda threads: next(peaks))
     monkeypatch.setattr(profile._core, "measure_bandwidth", lambda threads: 10.0)
-    times = [[0.0, ms * MS, 0.0, 0.0, 0.0, MS] for ms in (99, 1, 5, 2)]  # the first is a warm-up
+    times = [[0.0, ms * MS, 0.0, 0.0, 0.0, MS] for ms in (99, 1, 5, 2, 9)]  # the first: warm-up
     tape = network.forward(np.zeros((1, 3, 8, 6), np.float32))
     assert tape.scores.shape == (1, 5)  # before the core is replaced
     fake = FakeTape(times)
@@ -125,6 +131,7 @@ def test_profile_repeats_and_takes_medians(network, monkeypatch):
     monkeypatch.setattr(network, "core", FakeNetwork())
     found = gradcam.profile(tape, [3], rule="guided", to="pool", repeat=3)
     assert found.rows[0].milliseconds == pytest.approx(2)
+    assert found.rows[0].algorithm == "forward (converts)"
     assert (found.machine.peak, found.machine.bandwidth) == (102.0, 10.0)
     layer, seeds, wanted, rule = fake.arguments
     assert (layer, rule, wanted) == (5, "guided", [3])
@@ -141,6 +148,7 @@ def test_a_real_tape():
     layers = {phase: {r.layer for r in found.rows if r.phase == phase} for phase in found.phases}
     weighted = {name for name in network.layers if name.startswith(("conv", "fc"))}
     assert weighted <= layers["forward"] and weighted <= layers["backward"]
+    assert all(row.algorithm for row in found.rows if row.layer.startswith("conv"))
     gflop = profile.direct_gflop(network, 32, 32, "fc8")
     assert found.total("forward").gflop == pytest.approx(2 * gflop)
     assert found.total("backward").gflop == pytest.approx(2 * gflop)

@@ -118,6 +118,13 @@ static algorithm algorithm_of(const gc_conv *c, gc_engine engine)
                                           : PRODUCT;
 }
 
+static const char *conv_algorithm(const gc_layer_query *query)
+{
+    static const char *const names[] = {
+        [WINOGRAD] = "Winograd", [DIRECT] = "direct", [PACKED] = "packed", [PRODUCT] = "product"};
+    return names[algorithm_of(&query->layer->conv, query->engine)];
+}
+
 static gc_layouts conv_layouts(const gc_layer_query *query, gc_layout given)
 {
     (void)given;
@@ -427,6 +434,7 @@ const gc_layer_type gc_conv_layer = {
     .shape = conv_shape,
     .layouts = conv_layouts,
     .fuses = conv_fuses,
+    .algorithm = conv_algorithm,
     .streaming_bytes = conv_streaming_bytes,
     .scratch_bytes = conv_scratch_bytes,
     .prepare = conv_prepare,

@@ -131,6 +131,8 @@ typedef struct gc_layer_type {
      * ones. */
     gc_layouts (*layouts)(const gc_layer_query *query, gc_layout given);
     unsigned (*fuses)(const gc_layer_query *query); /* flags GC_FUSES_...; NULL: nothing */
+    /* The name of the algorithm, for profiles. NULL: there is only one. */
+    const char *(*algorithm)(const gc_layer_query *query);
     /* Bytes of scratch memory that it needs in addition to stream another layer, see gc_streamed,
      * that reads or, backward, writes maps of shape `from`. 0, or NULL: it cannot. */
     size_t (*streaming_bytes)(const gc_layer_query *query, const gc_layer *streamed,

@@ -137,3 +137,25 @@ double gc_tape_seconds(const gc_tape *tape, size_t layer)
 {
     return layer < tape->network->count ? tape->seconds[layer] : 0.0;
 }
+
+const char *gc_tape_algorithm(const gc_tape *tape, size_t layer, int backward)
+{
+    if (gc_tape_shape(tape, layer) == NULL)
+        return "";
+    gc_layer_query query = gc_tape_query(tape, layer, gc_tape_engine(tape));
+    query.count = tape->batch;
+    query.backward = backward;
+    const gc_layer_type *type = query.layer->type;
+    return type->algorithm == NULL ? "" : type->algorithm(&query);
+}
+
+size_t gc_tape_conversions(const gc_tape *tape, size_t layer)
+{
+    size_t sum = 0;
+    if (gc_tape_shape(tape, layer) == NULL)
+        return 0;
+    const gc_layer *reader = &tape->network->layers[layer];
+    for (size_t k = 0; k < reader->input_count; k++)
+        sum += tape->layouts[reader->inputs[k]].writes != tape->layouts[layer].reads;
+    return sum;
+}

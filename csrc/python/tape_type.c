@@ -304,6 +304,41 @@ static PyObject *tape_backward_seconds(PyObject *object, PyObject *args, PyObjec
     return list;
 }
 
+static PyObject *tape_algorithms(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"backward", NULL};
+    const tape_object *self = (tape_object *)object;
+    const size_t count = gc_tape_size(self->tape);
+    int backward = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|p:algorithms", names, &backward))
+        return NULL;
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *name = PyUnicode_FromString(gc_tape_algorithm(self->tape, i, backward));
+        if (name == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, (Py_ssize_t)i, name);
+    }
+    return list;
+}
+
+static PyObject *tape_conversions(PyObject *object, PyObject *unused)
+{
+    const tape_object *self = (tape_object *)object;
+    const size_t count = gc_tape_size(self->tape);
+    (void)unused;
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *number = PyLong_FromSize_t(gc_tape_conversions(self->tape, i));
+        if (number == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, (Py_ssize_t)i, number);
+    }
+    return list;
+}
+
 static PyMethodDef methods[] = {
     {"shape", tape_shape, METH_O,
      "shape(layer)\n--\n\nShape of a layer's output, without the batch axis."},
@@ -322,6 +357,11 @@ static PyMethodDef methods[] = {
      METH_VARARGS | METH_KEYWORDS,
      "backward_seconds(layer, seeds, wanted, rule='gradient', progress=None)\n--\n\n"
      "What each layer takes in backward() with these arguments."},
+    {"algorithms", (PyCFunction)(void (*)(void))tape_algorithms, METH_VARARGS | METH_KEYWORDS,
+     "algorithms(backward=False)\n--\n\n"
+     "The algorithm of each layer; '' where there is only one."},
+    {"conversions", tape_conversions, METH_NOARGS,
+     "conversions()\n--\n\nHow many inputs of each layer are copied into another layout."},
     {NULL, NULL, 0, NULL},
 };
 
