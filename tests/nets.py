@@ -378,6 +378,18 @@ def _linear_bottlenecks(b: Any, rng: Rng) -> None:
     b.linear(b.relu6(b.linear(x, 4 * kernel(rng, 6, 8))), kernel(rng, 5, 6), normal(rng, 5))
 
 
+def _shared_sums(b: Any, rng: Rng) -> None:
+    """Sums of sums, of a map with itself, and of maps that ReLUs and convolutions read, too."""
+    x = b.relu(b.conv(0, kernel(rng, 9, 3, 3, 3), normal(rng, 9, scale=0.1), padding=1))
+    y = b.conv(x, kernel(rng, 9, 9, 1, 1), normal(rng, 9, scale=0.1))
+    z = b.add([x, b.add([y, x]), y])
+    z = b.relu(b.add([z, z]))
+    u = b.relu(b.conv(z, kernel(rng, 9, 9, 3, 3), padding=1))
+    v = b.conv(z, kernel(rng, 9, 9, 1, 1), normal(rng, 9, scale=0.1))
+    z = b.add([b.relu(y), b.add([v, b.add([u, z])])])
+    b.linear(b.flatten(b.add([z, b.relu(z)])), kernel(rng, 5, 9 * 6 * 7), normal(rng, 5))
+
+
 def _inception(b: Any, rng: Rng) -> None:
     """One map feeds four branches, which are concatenated and summed with themselves."""
     x = b.relu(b.conv(0, kernel(rng, 6, 3, 3, 3), padding=1))
@@ -506,6 +518,7 @@ SMALL_GRAPHS = [
     Case("other-pools", (2, 3, 25, 19), _other_pools),
     Case("residual", (2, 3, 9, 12), _residual),
     Case("bottlenecks", (2, 3, 13, 10), _bottlenecks),
+    Case("shared-sums", (2, 3, 6, 7), _shared_sums),
     Case("linear-bottlenecks", (2, 3, 15, 12), _linear_bottlenecks),
     Case("inception", (2, 3, 8, 9), _inception),
     Case("reused-before-relu", (2, 3, 8, 6), _reused_before_relu),

@@ -153,7 +153,7 @@ GC_KERNEL_ENTRY(winograd_relu, (const gc_winograd *winograd, size_t first, size_
 GC_KERNEL_ENTRY(winograd_relu_pool, (const gc_winograd *winograd, size_t first, size_t count,
                                      size_t pair, const float *m, const gc_finish *finish))
 
-/* From M, the gradients of the output of a ReLU, to those of its input. */
+/* From M, the gradients of the output of a ReLU, with finish->add, to those of its input. */
 GC_KERNEL_ENTRY(winograd_mask, (const gc_winograd *winograd, size_t first, size_t count,
                                 size_t pair, const float *m, const gc_finish *finish))
 

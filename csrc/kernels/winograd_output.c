@@ -196,6 +196,8 @@ GC_INLINE void finish_tile(action act, const gc_winograd *w, const gc_finish *f,
         pool(f, t, y);
         break;
     case MASK:
+        if (f->add != NULL)
+            add_maps(f, t, y);
         mask(f, t, y);
         break;
     case UNPOOL:

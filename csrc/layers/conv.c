@@ -135,12 +135,11 @@ static gc_layouts conv_layouts(const gc_layer_query *query, gc_layout given)
 
 static unsigned conv_fuses(const gc_layer_query *query)
 {
-    const unsigned sum = query->backward ? 0 : GC_FUSES_SUM;
     switch (algorithm_of(&query->layer->conv, query->engine)) {
     case WINOGRAD:
-        return sum | GC_FUSES_RELU | GC_FUSES_POOL;
+        return GC_FUSES_SUM | GC_FUSES_RELU | GC_FUSES_POOL;
     case PACKED:
-        return sum | GC_FUSES_RELU;
+        return GC_FUSES_SUM | GC_FUSES_RELU;
     default:
         return query->backward ? 0 : GC_FUSES_RELU;
     }

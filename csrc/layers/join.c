@@ -38,20 +38,11 @@ static void sum_forward(const gc_layer *layer, const gc_forward_step *step)
                   layer->input_count, step->x, step->y);
 }
 
-static void sum_backward(const gc_layer *layer, const gc_backward_step *step)
-{
-    const size_t floats = gc_map_floats(step->out, step->layouts.writes, step->engine);
-    for (size_t i = 0; i < layer->input_count; i++)
-        if (step->dx[i] != NULL)
-            gc_copy_floats(step->engine, step->count * floats, step->dy, step->dx[i]);
-}
-
 const gc_layer_type gc_sum_layer = {
     .name = "add",
     .shape = sum_shape,
     .layouts = gc_as_given,
     .forward = sum_forward,
-    .backward = sum_backward,
 };
 
 /* ---- Concatenation ------------------------------------------------------------------------ */

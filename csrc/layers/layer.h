@@ -35,8 +35,9 @@ typedef struct gc_layouts {
 } gc_layouts;
 
 /* The neighbours that a layer can run in its own step, as flags. Forward, after it: a sum with
- * blocked maps, a ReLU, and 2x2 max pooling after a ReLU without a sum. Backward, before it: a ReLU
- * of blocked maps, and 2x2 max pooling between the two. */
+ * blocked maps, a ReLU, and 2x2 max pooling after a ReLU without a sum. Backward, before it: the sum
+ * with the gradient that other readers of its input gave, a ReLU of blocked maps, or a ReLU and 2x2
+ * max pooling between the two. */
 enum { GC_FUSES_SUM = 1, GC_FUSES_RELU = 2, GC_FUSES_POOL = 4 };
 
 typedef struct gc_layer gc_layer;
@@ -63,7 +64,8 @@ typedef struct gc_streamed {
 
 /* The neighbours that run in a step. */
 typedef struct gc_fused {
-    const float *add;             /* forward: the other maps of a sum of two; or NULL: no sum */
+    const float *add;             /* forward the other maps of a sum, backward the gradient so far;
+                                   * or NULL: no sum. Backward it may be dx */
     int relu, pool;               /* whether the step runs them; no pool without ReLU */
     float limit;                  /* forward: of the ReLU, INFINITY if it has none */
     uint8_t *bits, *positions;    /* their records; forward NULL: not recorded */
@@ -151,6 +153,7 @@ typedef struct gc_layer_type {
     void (*make_pack)(const gc_layer *layer, gc_pack_id id, gc_engine engine, void *pack);
     int (*pack_fits)(const gc_layer *layer, gc_pack_id id, gc_engine engine, const void *pack);
     void (*forward)(const gc_layer *layer, const gc_forward_step *step);
+    /* NULL: the gradient of every input is that of the output. */
     void (*backward)(const gc_layer *layer, const gc_backward_step *step);
 } gc_layer_type;
 

@@ -487,6 +487,7 @@ void gc_packed_backward(const gc_layer *layer, const gc_backward_step *step, con
     packed_run r = {.plan = make_plan(&layer->conv, 1, step->in[0], step->out, step->engine),
                     .finish = {.out = gc_blocked_of(step->in[0], step->engine),
                                .maps = step->dx[0],
+                               .add = step->fused.add,
                                .bits = step->fused.bits,
                                .recorded = step->batch,
                                .rule = step->rule},

@@ -30,6 +30,7 @@ typedef struct backward_pass {
     size_t sets;
     size_t first, count;    /* gradients that go through the layers now, of sets * batch */
     float **gradients;      /* [layers] of the outputs, added so far, or NULL */
+    size_t *next, *previous; /* [layers] that have the same gradient, a ring */
     float **dx;             /* of the inputs of the step that runs */
     gc_arena arena;         /* of gradients and scratch memory */
 } backward_pass;
@@ -40,6 +41,8 @@ static void free_pass(backward_pass *p)
     gc_free(p->results_of);
     gc_free(p->next_result);
     gc_free(p->gradients);
+    gc_free(p->next);
+    gc_free(p->previous);
     gc_free(p->dx);
     gc_arena_end(&p->arena);
 }
@@ -49,13 +52,17 @@ static int make_pass(backward_pass *p)
 {
     const gc_network *network = p->tape->network;
     p->gradients = gc_alloc_zeroed(network->count, sizeof *p->gradients);
+    p->next = gc_alloc_zeroed(network->count, sizeof *p->next);
+    p->previous = gc_alloc_zeroed(network->count, sizeof *p->previous);
+    for (size_t i = 0; p->next != NULL && p->previous != NULL && i < network->count; i++)
+        p->next[i] = p->previous[i] = i;
     p->dx = gc_alloc_zeroed(gc_max_inputs(network), sizeof *p->dx);
     p->results_of = gc_alloc_zeroed(network->count, sizeof *p->results_of);
     p->next_result = gc_alloc_zeroed(p->wanted_count, sizeof *p->next_result);
     return gc_schedule_backward(&p->schedule, gc_tape_engine(p->tape), p->tape, p->seed, p->wanted,
                                 p->wanted_count, p->sets)
-           && p->gradients != NULL && p->dx != NULL && p->results_of != NULL
-           && p->next_result != NULL;
+           && p->gradients != NULL && p->next != NULL && p->previous != NULL && p->dx != NULL
+           && p->results_of != NULL && p->next_result != NULL;
 }
 
 /* Link the results of each layer, so that none has to be searched for. */
@@ -66,8 +73,6 @@ static void list_results(backward_pass *p)
         p->results_of[p->wanted[w]] = w + 1;
     }
 }
-
-/* ---- Steps -------------------------------------------------------------------------------- */
 
 /* Values of the gradients of one map; sizes were checked when the pass began. */
 static size_t gradient_floats(const backward_pass *p, size_t layer, gc_layout layout)
@@ -80,27 +85,119 @@ static float *take_gradient(backward_pass *p, size_t layer, gc_layout layout)
     return gc_arena_take(&p->arena, gradient_floats(p, layer, layout) * sizeof(float));
 }
 
-/* Make dx, which is in `layout`, the gradient of a map, or add it to the gradient that there is.
- * The memory of dx is used up. */
-static void merge(backward_pass *p, size_t number, gc_layout layout, float *dx)
+/* ---- Gradients that layers share ----------------------------------------------------------- */
+
+/* The layers whose gradients are the same memory form a ring. A gradient in a ring of several layers
+ * is only read. */
+static void share(backward_pass *p, size_t from, size_t to)
+{
+    const size_t after = p->next[from];
+    p->gradients[to] = p->gradients[from];
+    p->next[from] = p->previous[after] = to;
+    p->previous[to] = from;
+    p->next[to] = after;
+}
+
+static int is_shared(const backward_pass *p, size_t layer)
+{
+    return p->next[layer] != layer;
+}
+
+/* Take a layer's gradient from it; and give back the memory if no other layer has it. */
+static void release(backward_pass *p, size_t layer)
+{
+    if (!is_shared(p, layer))
+        gc_arena_give(&p->arena, p->gradients[layer]);
+    p->next[p->previous[layer]] = p->next[layer];
+    p->previous[p->next[layer]] = p->previous[layer];
+    p->next[layer] = p->previous[layer] = layer;
+    p->gradients[layer] = NULL;
+}
+
+/* Take the memory of a layer's gradient, which no other layer has, from it. */
+static float *move(backward_pass *p, size_t layer)
+{
+    float *gradient = p->gradients[layer];
+    p->gradients[layer] = NULL;
+    return gradient;
+}
+
+/* ---- Adding gradients ---------------------------------------------------------------------- */
+
+/* A copy of a gradient of a map, in the map's layout. */
+static float *convert(backward_pass *p, size_t number, gc_layout layout, const float *gradient)
 {
     const gc_layout wants = p->tape->layouts[number].writes;
-    if (layout != wants) {
-        float *converted = take_gradient(p, number, wants);
-        if (!p->arena.planning)
-            gc_copy_maps(p->schedule.engine, p->count, p->tape->shapes[number], layout, dx, wants,
-                         converted);
+    float *converted = take_gradient(p, number, wants);
+    if (!p->arena.planning)
+        gc_copy_maps(p->schedule.engine, p->count, p->tape->shapes[number], layout, gradient,
+                     wants, converted);
+    return converted;
+}
+
+/* Make dx, which is in `layout`, the gradient of a map, or add the gradient that there is to it. The
+ * memory of dx is used up. */
+static void merge(backward_pass *p, size_t number, gc_layout layout, float *dx)
+{
+    if (layout != p->tape->layouts[number].writes) {
+        float *converted = convert(p, number, layout, dx);
         gc_arena_give(&p->arena, dx);
         dx = converted;
     }
-    if (p->gradients[number] == NULL) {
-        p->gradients[number] = dx;
+    if (p->gradients[number] != NULL) {
+        if (!p->arena.planning)
+            gc_accumulate_floats(p->schedule.engine,
+                                 gradient_floats(p, number, p->tape->layouts[number].writes),
+                                 p->gradients[number], dx);
+        release(p, number);
+    }
+    p->gradients[number] = dx;
+}
+
+/* The gradient of `from` is one of `to`. */
+static void pass_on(backward_pass *p, size_t from, gc_layout layout, size_t to)
+{
+    const float *dy = p->gradients[from];
+    if (layout != p->tape->layouts[to].writes) {
+        merge(p, to, p->tape->layouts[to].writes, convert(p, to, layout, dy));
         return;
     }
+    if (p->gradients[to] == NULL) {
+        share(p, from, to);
+        return;
+    }
+    float *sum = take_gradient(p, to, layout);
     if (!p->arena.planning)
-        gc_accumulate_floats(p->schedule.engine, gradient_floats(p, number, wants), dx,
-                             p->gradients[number]);
-    gc_arena_give(&p->arena, dx);
+        gc_add_floats(p->schedule.engine, gradient_floats(p, to, layout), 2,
+                      (const float *[2]){p->gradients[to], dy}, sum);
+    release(p, to);
+    p->gradients[to] = sum;
+}
+
+/* ---- Steps -------------------------------------------------------------------------------- */
+
+/* A step of a layer without a backward function. */
+static void run_passing_step(backward_pass *p, const gc_step *step)
+{
+    const gc_layer *layer = &p->tape->network->layers[step->layer];
+    for (size_t k = 0; k < layer->input_count; k++)
+        if (p->schedule.active[layer->inputs[k]])
+            pass_on(p, step->last, p->tape->layouts[step->layer].writes, layer->inputs[k]);
+    release(p, step->last);
+}
+
+/* Memory for the gradients of the inputs of a step, which runs in place or adds to the gradient
+ * `so_far` (NULL: none) of its layer's input. Theirs is used again if no other layer has it. */
+static void take_inputs(backward_pass *p, const gc_step *step, const float *so_far)
+{
+    const gc_layer *first = &p->tape->network->layers[step->first];
+    const size_t added = p->tape->network->layers[step->layer].inputs[0];
+    for (size_t k = 0; k < first->input_count; k++)
+        p->dx[k] = !p->schedule.active[first->inputs[k]]               ? NULL
+                   : step->in_place && !is_shared(p, step->last)       ? move(p, step->last)
+                   : so_far != NULL && !is_shared(p, added)            ? move(p, added)
+                                                                       : take_gradient(
+                         p, first->inputs[k], gc_tape_reads(p->tape, step->first, k));
 }
 
 /* From the gradient of the output to those of the active inputs; its memory is used up. */
@@ -110,14 +207,10 @@ static void run_step(backward_pass *p, const gc_step *step)
     const gc_layer *layer = &tape->network->layers[step->layer];
     const gc_layer *first = &tape->network->layers[step->first];
     const size_t image = p->first % tape->batch;
-    float *dy = p->gradients[step->last];
-    for (size_t k = 0; k < first->input_count; k++) {
-        const size_t input = first->inputs[k];
-        p->dx[k] = !p->schedule.active[input] ? NULL
-                   : step->in_place           ? dy
-                                              : take_gradient(p, input,
-                                                             gc_tape_reads(tape, step->first, k));
-    }
+    const float *dy = p->gradients[step->last];
+    gc_fused fused = gc_step_fused(&p->schedule, step, image);
+    fused.add = step->adds ? p->gradients[layer->inputs[0]] : NULL;
+    take_inputs(p, step, fused.add);
     void *scratch = gc_arena_take(&p->arena, step->scratch_bytes);
     if (!p->arena.planning)
         layer->type->backward(layer, &(gc_backward_step){
@@ -133,13 +226,14 @@ static void run_step(backward_pass *p, const gc_step *step)
                                          .dy = dy,
                                          .dx = p->dx,
                                          .record = gc_tape_record(tape, step->layer, image),
-                                         .fused = gc_step_fused(&p->schedule, step, image),
+                                         .fused = fused,
                                          .scratch = scratch,
                                      });
     gc_arena_give(&p->arena, scratch);
-    p->gradients[step->last] = NULL;
-    if (!step->in_place)
-        gc_arena_give(&p->arena, dy);
+    if (fused.add != NULL && p->gradients[layer->inputs[0]] != NULL)
+        release(p, layer->inputs[0]);
+    if (p->gradients[step->last] != NULL)
+        release(p, step->last);
     for (size_t k = 0; k < first->input_count; k++)
         if (p->dx[k] != NULL)
             merge(p, first->inputs[k], gc_tape_reads(tape, step->first, k), p->dx[k]);
@@ -185,12 +279,12 @@ static void run_steps(backward_pass *p)
         cost += step->cost;
         copy_results(p, step->last);
         const double start = gc_seconds();
-        if (!step->is_end) {
+        if (step->is_end)
+            release(p, step->last);
+        else if (p->tape->network->layers[step->layer].type->backward == NULL)
+            run_passing_step(p, step);
+        else
             run_step(p, step);
-        } else {
-            gc_arena_give(&p->arena, p->gradients[step->last]);
-            p->gradients[step->last] = NULL;
-        }
         if (p->seconds != NULL && !p->arena.planning)
             p->seconds[step->layer] += gc_seconds() - start;
     }

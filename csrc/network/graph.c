@@ -125,7 +125,7 @@ void gc_find_readers(const gc_network *network, const unsigned char *flags, gc_r
     for (size_t i = 0; i < network->count; i++)
         for (size_t k = 0; flags[i] && k < network->layers[i].input_count; k++) {
             gc_readers *r = &readers[network->layers[i].inputs[k]];
-            r->count++;
+            r->first = r->count++ == 0 ? i : r->first;
             r->last = i;
         }
 }

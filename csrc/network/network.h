@@ -43,9 +43,9 @@ void gc_mark_feeding(const gc_network *network, unsigned char *flags);
 /* Set the flag of every layer that is fed by one whose flag is set. */
 void gc_mark_fed(const gc_network *network, unsigned char *flags);
 
-/* The layers that read a map: how many, and the last of them (0: none). */
+/* The layers that read a map: how many, and the first and the last of them (0: none). */
 typedef struct gc_readers {
-    size_t count, last;
+    size_t count, first, last;
 } gc_readers;
 
 /* For each layer its readers among the layers whose flag is set, into readers[count]. A layer that

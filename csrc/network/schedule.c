@@ -363,6 +363,14 @@ static int is_passed(const gc_schedule *s, size_t number, const gc_layer_type *t
            && s->active[layer->inputs[0]];
 }
 
+/* Whether a ReLU's output has all its gradients when those of this layer are added. */
+static int is_completed(const gc_schedule *s, size_t relu, size_t layer)
+{
+    return s->active[relu] && !s->placed[relu] && !s->held[relu]
+           && layer_of(s, relu)->type == &gc_relu_layer && s->readers[relu].first == layer
+           && layout_of(s, relu) == GC_BLOCKED && s->active[layer_of(s, relu)->inputs[0]];
+}
+
 static void fuse_backward(const gc_schedule *s, gc_step *step, unsigned fusion)
 {
     size_t relu = layer_of(s, step->layer)->inputs[0], pool = 0;
@@ -370,7 +378,10 @@ static void fuse_backward(const gc_schedule *s, gc_step *step, unsigned fusion)
         pool = relu;
         relu = layer_of(s, pool)->inputs[0];
     }
-    if (fusion & GC_FUSES_RELU && is_passed(s, relu, &gc_relu_layer)) {
+    step->adds = fusion & GC_FUSES_SUM && pool == 0 && keeps_layout(s, step->layer);
+    if (fusion & GC_FUSES_RELU
+        && (is_passed(s, relu, &gc_relu_layer)
+            || (step->adds && is_completed(s, relu, step->layer)))) {
         step->relu = step->first = relu;
         step->pool = pool;
     }

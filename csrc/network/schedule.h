@@ -27,6 +27,7 @@ typedef struct gc_step {
     int in_place;         /* forward: the output is the input's memory, and nothing is called;
                            * backward: the input's gradient is written over that of the output */
     int zeros_are_masked; /* backward: as in gc_backward_step, if the rule uses the ReLU's bits */
+    int adds;             /* backward: the gradient of the layer's input so far is added */
     int is_end;           /* backward: no input needs a gradient, and nothing is called */
     size_t scratch_bytes;
     double cost;          /* of one image */

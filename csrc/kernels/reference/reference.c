@@ -526,6 +526,7 @@ static void take_mask(const gc_winograd *w, const gc_finish *f, spot s, float va
     spot recorded = s;
     (void)w;
     recorded.image %= f->recorded;
+    value += f->add == NULL ? 0.0f : f->add[map_offset(&f->out, s)];
     f->maps[map_offset(&f->out, s)] = back_through_relu(
         value, f->rule, f->bits[record_offset(f, f->out.height, f->out.width, recorded)]);
 }
