@@ -78,7 +78,7 @@ class Choice:
             if any((self.weights, self.preset, self.labels, self.head)):
                 raise click.UsageError(
                     "the pictograms model has its own weights, preset, labels and head; --preset, "
-                    "--labels and --head go with --weights, or --model vgg16 and its family."
+                    "--labels and --head go with --weights, or --model with the name of a network, as vgg16."
                 )
             return gradcam.pictograms.model()
         if self.weights is None:
@@ -116,8 +116,8 @@ _CHOICE = (
         type=click.Choice(MODELS),
         show_choices=False,
         metavar="MODEL",
-        help="pictograms (built in; the default), or vgg11, vgg13, vgg16, vgg19, or one of these "
-        "with _bn.  With --weights FILE: what the file holds.",
+        help="pictograms (built in; the default), or a network: vgg16, resnet50, densenet121, "
+        "mobilenet_v2, efficientnet_b0, ...  With --weights FILE: what the file holds.",
     ),
     click.option(
         "--weights",

@@ -77,8 +77,9 @@ def load(
         the file's metadata, else ImageNet's if there are 1000 classes, else numbers.
     preset : str or Preset, optional
         A name of :data:`gradcam.PRESETS` or a preset; by default that of the file's metadata, else
-        that of the layout: "torchvision" for torchvision's and timm's names and ONNX graphs,
-        "keras", "caffe" and "frossard" for the others.
+        the usual one of this architecture, else that of the layout: "torchvision" for torchvision's
+        and timm's names and ONNX graphs, "keras", "caffe" and "frossard" for the others. Networks
+        whose input does not have three channels take preprocessed arrays alone.
     conv : "winograd" or "direct", optional
         How 3x3 convolutions are computed: by Winograd's algorithm, or by their definition, which
         takes about four times as long and has smaller rounding errors: relative to the largest

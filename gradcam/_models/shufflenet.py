@@ -18,7 +18,7 @@ def _rows(widths: tuple[int, int, int], last: int) -> Table:
     table = Table()
     table.conv("conv1.0", 24, 3, stride=2)
     table.norm("conv1.1")
-    table.add("conv1.2", "relu", also=("conv1",))
+    table.add("conv1", "relu", also=("conv1.2",))
     table.add("maxpool", "max_pool", kernel=3, stride=2, padding=1)
     for (stage, blocks), units in zip(_BLOCKS.items(), widths, strict=True):
         for i in range(blocks):
@@ -26,7 +26,7 @@ def _rows(widths: tuple[int, int, int], last: int) -> Table:
             _block(table, f"{stage}.{i}", units // 2, 1 if i else 2, also)
     table.conv("conv5.0", last)
     table.norm("conv5.1")
-    table.add("conv5.2", "relu", also=("conv5",))
+    table.add("conv5", "relu", also=("conv5.2",))
     table.classifier("fc")
     return table
 
