@@ -78,7 +78,7 @@ class Choice:
             if any((self.weights, self.preset, self.labels, self.head)):
                 raise click.UsageError(
                     "the pictograms model has its own weights, preset, labels and head; --preset, "
-                    "--labels and --head go with --weights, or --model with the name of a network, as vgg16."
+                    "--labels and --head go with --weights, or --model vgg16 or another network."
                 )
             return gradcam.pictograms.model()
         if self.weights is None:
