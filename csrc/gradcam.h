@@ -56,6 +56,13 @@ typedef struct gc_pool {
     int include_pad; /* average pooling: padding counts in the divisor */
 } gc_pool;
 
+/* Local response normalisation y_c = x_c (k + alpha / size * sum of x_j^2)^-beta over the `size`
+ * channels from c - size / 2 on; missing ones are 0 (Krizhevsky et al. 2012; PyTorch's formula). */
+typedef struct gc_lrn {
+    size_t size;
+    float alpha, beta, k;
+} gc_lrn;
+
 /* The gradient of the input of a ReLU y = max(x, 0), from the gradient g of its output:
  *   GC_GRADIENT   g * (x > 0)               the derivative
  *   GC_GUIDED     g * (x > 0) * (g > 0)     Springenberg et al. 2014
@@ -164,6 +171,15 @@ gc_status gc_add_slice(gc_network *network, size_t input, size_t start, size_t s
 /* The channels as a matrix of `groups` rows, transposed (ShuffleNet, Zhang et al. 2018). */
 gc_status gc_add_channel_shuffle(gc_network *network, size_t input, size_t groups, size_t *layer,
                                  gc_error *error);
+/* Of a map. size > 0, alpha >= 0, beta >= 0, k > 0; finite. */
+gc_status gc_add_lrn(gc_network *network, size_t input, const gc_lrn *lrn, size_t *layer,
+                     gc_error *error);
+/* y = (x - mean) / sqrt(variance + eps) weight[c] + bias[c]: of a map over the channels of each
+ * position, of a vector over all its values (Ba et al. 2016). weight [channels]; bias [channels] or
+ * NULL; eps > 0, finite. */
+gc_status gc_add_layer_norm(gc_network *network, size_t input, size_t channels,
+                            const float *weight, const float *bias, float eps, size_t *layer,
+                            gc_error *error);
 
 /* Shapes of all layers for pictures of height x width, into shapes[gc_network_size].
  * GC_BAD_ARGUMENT, naming the layer, if the picture is too small or shapes do not match. */

@@ -80,6 +80,17 @@ class NetworkBuilder:
     def adaptive_average_pool(self, input: int, size: _Pair) -> int: ...
     def affine(self, input: int, scale: ArrayLike, shift: ArrayLike) -> int:
         """Per-channel ``scale * x + shift``: batch normalisation at inference."""
+    def local_response_norm(
+        self, input: int, size: int, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+    ) -> int:
+        """``x / (k + alpha / size * sum of squares) ** beta`` over `size` neighbouring channels.
+
+        From channel c - size // 2 on, of a map.
+        """
+    def layer_norm(
+        self, input: int, weight: ArrayLike, bias: ArrayLike | None = None, *, eps: float = 1e-6
+    ) -> int:
+        """Of a map over the channels of each position, of a vector over all its values."""
     def softmax(self, input: int) -> int: ...
     def sigmoid(self, input: int) -> int:
         """Each value by itself, of a vector or a map: heads with one output, or several labels."""

@@ -392,6 +392,26 @@ FAULTS = [
         "for (; i < c->input_count; i++)",
         "for (; i < gc_min(c->input_count, 2); i++)",
     ),
+    # --- normalisation over channels ---
+    Fault(
+        "local response: the gradient's windows are those of the forward pass",
+        "kernels/norm.c",
+        "gc_store(p.terms + window->after + b * GC_WIDTH,",
+        "gc_store(p.terms + window->before + b * GC_WIDTH,",
+    ),
+    Fault(
+        "layer normalisation: lanes without a channel count in the variance",
+        "kernels/norm.c",
+        "only_channels(m, b, gc_load(x + b * a->plane + i * GC_WIDTH) - means[i]);",
+        "gc_load(x + b * a->plane + i * GC_WIDTH) - means[i];",
+        KERNELS,
+    ),
+    Fault(
+        "layer normalisation: the gradient uses the inputs of the first pictures",
+        "layers/norm.c",
+        "n->x + part % n->batch * channels,",
+        "n->x,",
+    ),
     # --- a pass forward ---
     Fault(
         "forward: a layer is fused with a ReLU though others read it",

@@ -238,6 +238,41 @@ def _flat_affine(b: Any, rng: Rng) -> None:
     b.affine(b.flatten(0), normal(rng, 60), normal(rng, 60))
 
 
+def response_case(shape: tuple[int, int, int, int], size: int, **options: Any) -> Case:
+    def describe(b: Any, rng: Rng) -> None:
+        b.local_response_norm(0, size, **options)
+
+    parts = [f"{key}{value}" for key, value in options.items()]
+    return Case("-".join(["lrn", "x".join(map(str, shape)), f"n{size}", *parts]), shape, describe)
+
+
+def layer_norm_case(
+    shape: tuple[int, int, int, int], *, flat: bool = False, **options: Any
+) -> Case:
+    def describe(b: Any, rng: Rng) -> None:
+        channels = shape[1] * shape[2] * shape[3] if flat else shape[1]
+        bias = None if options else normal(rng, channels)
+        b.layer_norm(b.flatten(0) if flat else 0, normal(rng, channels), bias, **options)
+
+    parts = [f"{key}{value}-nobias" for key, value in options.items()] + ["flat"] * flat
+    return Case("-".join(["layer_norm", "x".join(map(str, shape)), *parts]), shape, describe)
+
+
+NORMALISATIONS = [
+    response_case((2, 19, 5, 6), 5, alpha=0.5),
+    response_case((1, 8, 3, 4), 4, alpha=2.0, beta=0.75, k=2.0),
+    response_case((1, 20, 3, 4), 3, alpha=1.0, beta=0.6, k=0.5),
+    response_case((2, 3, 2, 3), 1, alpha=1.0),
+    response_case((1, 5, 2, 3), 40, alpha=4.0, beta=1.0),
+    response_case((1, 1, 1, 1), 5),
+    layer_norm_case((2, 21, 5, 7)),
+    layer_norm_case((1, 16, 3, 9), eps=0.01),
+    layer_norm_case((3, 5, 1, 1)),
+    layer_norm_case((1, 1, 2, 2)),
+    layer_norm_case((3, 3, 4, 5), flat=True),
+]
+
+
 def _multiply(b: Any, rng: Rng) -> None:
     b.multiply([0, b.affine(0, normal(rng, 3), normal(rng, 3))])
 
@@ -286,6 +321,7 @@ SINGLES = [
     single("slice-flat", (2, 3, 5, 4), _flat_slice),
     single("channel-shuffle", (2, 6, 5, 4), _channel_shuffle),
     single("channel-shuffle-flat", (2, 3, 5, 4), _flat_shuffle),
+    *NORMALISATIONS,
     single("softmax", (3, 3, 3, 2), _softmax),
     single("dropout", (2, 3, 5, 4), _dropout),
 ]
@@ -504,6 +540,23 @@ def _moved_channels(b: Any, rng: Rng) -> None:
     b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 36))
 
 
+def _normalised(b: Any, rng: Rng) -> None:
+    """Normalisations over channels, after layers that must leave the last block's filling zero.
+
+    A ConvNeXt block: its layer normalisation reads what a scale per channel and a sum wrote.
+    """
+    x = b.conv(0, kernel(rng, 20, 3, 3, 3), normal(rng, 20), padding=1)
+    x = b.local_response_norm(b.relu(x), 5, alpha=0.5)
+    x = b.affine(x, normal(rng, 20), normal(rng, 20))
+    x = b.local_response_norm(x, 7, alpha=1.0, k=2.0)
+    y = b.layer_norm(b.slice(x, 0, 13), normal(rng, 13), normal(rng, 13))
+    y = b.conv(y, kernel(rng, 20, 13, 1, 1), normal(rng, 20))
+    x = b.add([x, b.affine(y, normal(rng, 20), np.zeros(20, np.float32))])
+    x = b.layer_norm(b.affine(x, normal(rng, 20), normal(rng, 20)), normal(rng, 20))
+    x = b.layer_norm(b.adaptive_average_pool(x, 1), normal(rng, 20), normal(rng, 20))
+    b.linear(b.layer_norm(b.flatten(x), normal(rng, 20)), kernel(rng, 5, 20), normal(rng, 5))
+
+
 # The maps are so wide that the first two convolutions run in one step if the maps between them are
 # not kept.
 FUSED_CONVOLUTIONS = [
@@ -528,6 +581,7 @@ SMALL_GRAPHS = [
     Case("mobile", (2, 3, 17, 15), _mobile),
     Case("hidden-layer", (3, 3, 4, 5), _hidden_layer),
     Case("squeeze-and-excitation", (2, 3, 7, 10), _squeeze_and_excitation),
+    Case("normalised", (2, 3, 6, 9), _normalised),
     Case("moved-channels", (2, 3, 6, 9), _moved_channels),
     Case("relu-twice", (1, 2, 7, 7), _relu_twice),
 ]

@@ -283,6 +283,56 @@ class Affine:
 
 
 @dataclass(frozen=True)
+class LocalResponseNorm:
+    """y_c = x_c (k + alpha / size * sum of x_j^2)^-beta, `size` channels from c - size // 2 on."""
+
+    size: int
+    alpha: float
+    beta: float
+    k: float
+
+    def _band(self, channels: int) -> Array:
+        """(C, C): 1 where the second channel is in the window of the first."""
+        distance = np.arange(channels) - np.arange(channels)[:, None]
+        return ((-(self.size // 2) <= distance) & (distance <= (self.size - 1) // 2)).astype(float)
+
+    def forward(self, inputs, decision_map):
+        (x,) = inputs
+        sums = np.einsum("cj,njhw->nchw", self._band(x.shape[1]), x**2)
+        scale = self.k + self.alpha / self.size * sums
+        return x * scale**-self.beta, (x, scale)
+
+    def backward(self, dy, state, rule):
+        x, scale = state
+        terms = dy * x * scale ** (-self.beta - 1)
+        sums = np.einsum("jc,njhw->nchw", self._band(x.shape[1]), terms)
+        return [dy * scale**-self.beta - 2 * self.alpha / self.size * self.beta * x * sums]
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Over the channels (axis 1)."""
+
+    weight: Array
+    bias: Array
+    eps: float
+
+    def forward(self, inputs, decision_map):
+        (x,) = inputs
+        shape = (-1,) + (1,) * (x.ndim - 2)
+        deviation = np.sqrt(x.var(axis=1, keepdims=True) + self.eps)
+        normal = (x - x.mean(axis=1, keepdims=True)) / deviation
+        y = normal * self.weight.reshape(shape)
+        return (y if self.bias is None else y + self.bias.reshape(shape)), (normal, deviation)
+
+    def backward(self, dy, state, rule):
+        normal, deviation = state
+        g = dy * self.weight.reshape(-1, *[1] * (normal.ndim - 2))
+        mean, dot = (each.mean(axis=1, keepdims=True) for each in (g, g * normal))
+        return [(g - mean - normal * dot) / deviation]
+
+
+@dataclass(frozen=True)
 class Softmax:
     """Over the channels (axis 1). dx = p (g - sum of g p)."""
 
@@ -457,6 +507,12 @@ class Builder:
         """Not of the core: there it is an affine layer, or a part of the layer before."""
         scale = double(weight) / np.sqrt(double(running_var) + eps)
         return self.affine(input, scale, double(bias) - double(running_mean) * scale)
+
+    def local_response_norm(self, input, size, *, alpha=1e-4, beta=0.75, k=1.0):
+        return self._append(LocalResponseNorm(size, alpha, beta, k), [input])
+
+    def layer_norm(self, input, weight, bias=None, *, eps=1e-6):
+        return self._append(LayerNorm(double(weight), double(bias), eps), [input])
 
     def softmax(self, input):
         return self._append(Softmax(), [input])

@@ -75,6 +75,24 @@ typedef struct gc_lanes {
     uint8_t from[GC_MAX_WIDTH], from_lane[GC_MAX_WIDTH];
 } gc_lanes;
 
+/* The channels of one position of a blocked map: vectors, `plane` floats from one to the next. */
+typedef struct gc_across {
+    size_t channels, blocks, plane;
+} gc_across;
+
+/* Local response normalisation, as kernels/norm.c computes it. */
+typedef struct gc_lrn_window {
+    size_t before, after; /* channels that count beside the channel itself */
+    float scale, beta, k;
+} gc_lrn_window;
+
+/* Floats of scratch memory of local response normalisation. */
+static inline size_t gc_lrn_scratch(const gc_across *across, const gc_lrn_window *window,
+                                    size_t width)
+{
+    return 4 * across->blocks * width + 2 * (window->before + window->after);
+}
+
 /* A 3x3 convolution of stride 1 and padding 1, as kernels/winograd.c runs it. */
 typedef struct gc_winograd {
     gc_blocked in;

@@ -130,6 +130,35 @@ GC_KERNEL_ENTRY(blocked_dot, (size_t count, const float *a, const float *b, floa
 /* Vectors `first` .. first + count of a block, from those of other blocks lane by lane. */
 GC_KERNEL_ENTRY(blocked_gather, (const gc_lanes *lanes, size_t first, size_t count, float *y))
 
+/* ---- Normalisation over channels (kernels/norm.c) ------------------------------------------- */
+
+/* Of `count` positions side by side of a blocked map. scratch: gc_lrn_scratch. */
+GC_KERNEL_ENTRY(lrn_forward, (const gc_across *across, const gc_lrn_window *window, size_t count,
+                              const float *x, float *y, float *scratch))
+
+/* dx may be dy. */
+GC_KERNEL_ENTRY(lrn_backward, (const gc_across *across, const gc_lrn_window *window, size_t count,
+                               const float *x, const float *dy, float *dx, float *scratch))
+
+/* Of one vector. bias NULL: 0. */
+GC_KERNEL_ENTRY(layer_norm_forward, (size_t count, float eps, const float *weight,
+                                     const float *bias, const float *x, float *y))
+
+/* dx may be dy. */
+GC_KERNEL_ENTRY(layer_norm_backward, (size_t count, float eps, const float *weight, const float *x,
+                                      const float *dy, float *dx))
+
+/* Of `count` positions side by side of a blocked map; weight and bias [blocks * W], 0 in the lanes
+ * without a channel. */
+GC_KERNEL_ENTRY(blocked_layer_norm_forward, (const gc_across *across, float eps,
+                                             const float *weight, const float *bias, size_t count,
+                                             const float *x, float *y))
+
+/* dx may be dy. */
+GC_KERNEL_ENTRY(blocked_layer_norm_backward, (const gc_across *across, float eps,
+                                              const float *weight, size_t count, const float *x,
+                                              const float *dy, float *dx))
+
 /* ---- 3x3 convolution by Winograd's algorithm (kernels/winograd.c) --------------------------- */
 
 /* V of some groups of tiles, from blocked maps. */

@@ -376,6 +376,40 @@ gc_status gc_add_channel_shuffle(gc_network *network, size_t input, size_t group
                   layer, error);
 }
 
+gc_status gc_add_lrn(gc_network *network, size_t input, const gc_lrn *lrn, size_t *layer,
+                     gc_error *error)
+{
+    const gc_status status = check_count("the size of the window", lrn->size, error);
+    if (status != GC_OK)
+        return status;
+    if (!isfinite(lrn->alpha) || !isfinite(lrn->beta) || !isfinite(lrn->k) || lrn->alpha < 0.0f
+        || lrn->beta < 0.0f || lrn->k <= 0.0f)
+        return gc_fail(error, GC_BAD_ARGUMENT,
+                       "alpha and beta must not be negative, k must be greater than 0, and all "
+                       "must be finite, but they are %g, %g and %g",
+                       (double)lrn->alpha, (double)lrn->beta, (double)lrn->k);
+    return append(network, (gc_layer){.type = &gc_lrn_layer, .lrn = *lrn}, &input, 1, layer,
+                  error);
+}
+
+gc_status gc_add_layer_norm(gc_network *network, size_t input, size_t channels,
+                            const float *weight, const float *bias, float eps, size_t *layer,
+                            gc_error *error)
+{
+    const gc_status status = check_count("the number of channels", channels, error);
+    if (status != GC_OK)
+        return status;
+    if (!isfinite(eps) || eps <= 0.0f)
+        return gc_fail(error, GC_BAD_ARGUMENT,
+                       "eps must be finite and greater than 0, not %g", (double)eps);
+    return append(network,
+                  (gc_layer){.type = &gc_layer_norm_layer,
+                             .weight = weight,
+                             .bias = bias,
+                             .layer_norm = {.channels = channels, .eps = eps}},
+                  &input, 1, layer, error);
+}
+
 /* ---- Shapes --------------------------------------------------------------------------- */
 
 /* Whether `batch` maps of this shape can be addressed, and one be handed to BLAS. */

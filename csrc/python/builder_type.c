@@ -72,6 +72,8 @@ typedef enum operation {
     ADAPTIVE_AVERAGE_POOL,
     SLICE,
     CHANNEL_SHUFFLE,
+    LOCAL_RESPONSE_NORM,
+    LAYER_NORM,
     ONE_INPUT,     /* any layer without options that reads one layer, */
     SEVERAL_INPUTS /* or several */
 } operation;
@@ -91,6 +93,8 @@ typedef struct request {
         size_t size[2];
         size_t range[2]; /* of channels */
         size_t groups;
+        gc_lrn lrn;
+        float eps;
         gc_storage storage;
         one_input *add_reader;
         struct {
@@ -127,6 +131,11 @@ static gc_status add(gc_network *network, const request *r, size_t *layer, gc_er
         return gc_add_slice(network, r->input, r->range[0], r->range[1], layer, error);
     case CHANNEL_SHUFFLE:
         return gc_add_channel_shuffle(network, r->input, r->groups, layer, error);
+    case LOCAL_RESPONSE_NORM:
+        return gc_add_lrn(network, r->input, &r->lrn, layer, error);
+    case LAYER_NORM:
+        return gc_add_layer_norm(network, r->input, (size_t)dims[0], gc_floats(weight), offsets,
+                                 r->eps, layer, error);
     case ONE_INPUT:
         return r->add_reader(network, r->input, layer, error);
     case SEVERAL_INPUTS:
@@ -309,6 +318,20 @@ static PyObject *builder_affine(PyObject *self, PyObject *args, PyObject *kwargs
     return number;
 }
 
+static PyObject *builder_layer_norm(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"input", "weight", "bias", "eps", NULL};
+    PyObject *weight, *bias = Py_None;
+    request r = {.operation = LAYER_NORM, .eps = 1e-6f};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|O$f:layer_norm", names, gc_parse_layer,
+                                     &r.input, &weight, &bias, &r.eps)
+        || parse_parameters(weight, 1, "weight", bias, "bias", &r.parameters) < 0)
+        return NULL;
+    PyObject *number = add_layer(self, &r);
+    release_parameters(&r.parameters);
+    return number;
+}
+
 /* ---- Layers without ----------------------------------------------------------------------- */
 
 /* The default stride is the size of the window. */
@@ -381,6 +404,19 @@ static PyObject *builder_channel_shuffle(PyObject *self, PyObject *args, PyObjec
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O:channel_shuffle", names, gc_parse_layer,
                                      &r.input, &groups)
         || gc_parse_size(groups, "groups", &r.groups) < 0)
+        return NULL;
+    return add_layer(self, &r);
+}
+
+static PyObject *builder_local_response_norm(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"input", "size", "alpha", "beta", "k", NULL};
+    PyObject *size;
+    request r = {.operation = LOCAL_RESPONSE_NORM, .lrn = {.alpha = 1e-4f, .beta = 0.75f, .k = 1}};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O|$fff:local_response_norm", names,
+                                     gc_parse_layer, &r.input, &size, &r.lrn.alpha, &r.lrn.beta,
+                                     &r.lrn.k)
+        || gc_parse_size(size, "size", &r.lrn.size) < 0)
         return NULL;
     return add_layer(self, &r);
 }
@@ -464,6 +500,8 @@ static PyMethodDef methods[] = {
     WITH_KEYWORDS("max_pool", builder_max_pool),
     WITH_KEYWORDS("average_pool", builder_average_pool),
     WITH_KEYWORDS("adaptive_average_pool", builder_adaptive_average_pool),
+    WITH_KEYWORDS("layer_norm", builder_layer_norm),
+    WITH_KEYWORDS("local_response_norm", builder_local_response_norm),
     WITH_KEYWORDS("slice", builder_slice),
     WITH_KEYWORDS("channel_shuffle", builder_channel_shuffle),
 #define X(name, add_layer_of, add) {#name, builder_##name, METH_O, NULL},

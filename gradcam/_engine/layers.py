@@ -24,6 +24,7 @@ HEADS = ("softmax", "sigmoid")
 OPS = (
     *(*WEIGHTED, "batch_norm", "affine", "relu", "relu6", *POOLS),
     *(*HEADS, "flatten", "dropout", *SEVERAL_INPUTS, "slice", "channel_shuffle"),
+    *("local_response_norm", "layer_norm"),
 )
 """The operations of layers; arguments as in :class:`gradcam._core.NetworkBuilder`."""
 
@@ -45,13 +46,14 @@ class Layer:
         Names of the layers that feed it. Empty: the layer before, or ``"input"`` for the first.
     weights : mapping of str to array
         By the operation's own names: ``weight`` and ``bias`` (conv: (K, C / groups, R, S),
-        linear: (out, in)); ``scale`` and ``shift`` (affine); ``weight``, ``bias``,
-        ``running_mean`` and ``running_var`` (batch_norm), each (C,).
+        linear: (out, in); layer_norm: (C,)); ``scale`` and ``shift`` (affine); ``weight``,
+        ``bias``, ``running_mean`` and ``running_var`` (batch_norm), each (C,).
     attributes : mapping of str to number, string or pair
         ``stride``, ``padding`` (on all sides; vertical and horizontal; or top, left, bottom and
         right), ``dilation``, ``groups``, ``kernel``, ``ceil_mode``, ``count_include_pad``,
         ``size``; ``start`` and ``stop`` of slice: the channels from the one up to, but not
-        including, the other; ``eps`` of batch_norm (default 1e-5); ``exact`` of conv, True for one
+        including, the other; ``alpha``, ``beta`` and ``k`` of local_response_norm; ``eps`` of
+        batch_norm (default 1e-5) and layer_norm (1e-6); ``exact`` of conv, True for one
         that is computed by its definition whatever the network's `conv` says;
         ``dtype`` of linear, in which its weight is stored: "float32", "float16" or "bfloat16",
         whose bits are an array of uint16.

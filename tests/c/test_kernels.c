@@ -1120,6 +1120,120 @@ static int check_blocked_gather(const gc_kernels *fast, const gc_kernels *plain)
     return good;
 }
 
+/* ---- Normalisation over channels -------------------------------------------------------------- */
+
+/* Positions of a blocked map for a level, from plain values [channels][count]; the rest is `fill`. */
+static float *across_lanes(const gc_across *a, size_t count, size_t lanes, const float *plain,
+                           float fill)
+{
+    float *values = aligned_floats(a->blocks * a->plane, fill);
+    for (size_t c = 0; c < a->blocks * lanes; c++)
+        for (size_t p = 0; p < count; p++)
+            values[c / lanes * a->plane + p * lanes + c % lanes] =
+                c < a->channels ? plain[c * count + p] : 0.0f;
+    return values;
+}
+
+/* Whether the positions are these, and 0 in the lanes without a channel. */
+static int same_across(const char *what, const gc_across *a, size_t count, size_t lanes,
+                       const float *actual, const float *plain, double atol, double rtol)
+{
+    int good = 1;
+    float *expected = across_lanes(a, count, lanes, plain, NAN);
+    for (size_t b = 0; b < a->blocks; b++)
+        good &= close_floats(what, count * lanes, actual + b * a->plane, expected + b * a->plane,
+                             atol, rtol);
+    free(expected);
+    return good;
+}
+
+static gc_across random_across(size_t lanes, size_t count)
+{
+    gc_across a = {.channels = size_or(1, 40, 96)};
+    a.blocks = divide_up(a.channels, lanes);
+    a.plane = (count + random_size(0, 3)) * lanes;
+    return a;
+}
+
+static int check_lrn(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t lanes = fast->width, count = size_or(1, 9, 56);
+    const gc_across wide = random_across(lanes, count);
+    const gc_across one = {.channels = wide.channels, .blocks = wide.channels, .plane = count};
+    const gc_lrn_window w = {.before = size_or(0, wide.channels - 1, 2),
+                             .after = size_or(0, wide.channels - 1, 2),
+                             .scale = 0.5f + 0.5f * random_float(),
+                             .beta = random_size(0, 1) ? 0.75f : 1.0f + 0.5f * random_float(),
+                             .k = 1.5f + random_float()};
+    const size_t size = wide.channels * count;
+    float *x = random_floats(size), *dy = random_floats(size), *scratch = nan_floats(size);
+    float *y = nan_floats(size), *dx = nan_floats(size);
+    float *wide_x = across_lanes(&wide, count, lanes, x, NAN);
+    float *wide_dy = across_lanes(&wide, count, lanes, dy, NAN);
+    float *actual = aligned_floats(wide.blocks * wide.plane, NAN);
+    float *wide_scratch = nan_floats(gc_lrn_scratch(&wide, &w, lanes));
+    CALL(fast->lrn_forward, &wide, &w, count, wide_x, actual, wide_scratch);
+    CALL(plain->lrn_forward, &one, &w, count, x, y, scratch);
+    int good = same_across("lrn_forward", &wide, count, lanes, actual, y, 1e-7, 4e-6);
+    CALL(fast->lrn_backward, &wide, &w, count, wide_x, wide_dy, wide_dy, wide_scratch);
+    CALL(plain->lrn_backward, &one, &w, count, x, dy, dx, scratch);
+    good &= same_across("lrn_backward", &wide, count, lanes, wide_dy, dx, 1e-5, 1e-5);
+    free(x), free(dy), free(scratch), free(y), free(dx), free(wide_x), free(wide_dy), free(actual);
+    free(wide_scratch);
+    return good;
+}
+#define check_lrn_forward check_lrn
+#define check_lrn_backward check_lrn
+
+static int check_layer_norm(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = size_or(2, 70, 768);
+    const float eps = 0.01f;
+    float *x = random_floats(count), *dy = random_floats(count), *w = random_floats(count);
+    float *bias = random_size(0, 1) ? random_floats(count) : NULL;
+    float *actual = nan_floats(count), *expected = nan_floats(count);
+    CALL(fast->layer_norm_forward, count, eps, w, bias, x, actual);
+    CALL(plain->layer_norm_forward, count, eps, w, bias, x, expected);
+    int good = close_floats("layer_norm_forward", count, actual, expected, 1e-6, 1e-6);
+    CALL(plain->layer_norm_backward, count, eps, w, x, dy, expected);
+    CALL(fast->layer_norm_backward, count, eps, w, x, dy, dy);
+    good &= close_floats("layer_norm_backward", count, dy, expected, 1e-6, 1e-5);
+    free(x), free(dy), free(w), free(bias), free(actual), free(expected);
+    return good;
+}
+#define check_layer_norm_forward check_layer_norm
+#define check_layer_norm_backward check_layer_norm
+
+static int check_blocked_layer_norm(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t lanes = fast->width, count = size_or(1, 9, 56);
+    const gc_across wide = random_across(lanes, count);
+    const gc_across one = {.channels = wide.channels, .blocks = wide.channels, .plane = count};
+    const size_t size = wide.channels * count, padded = wide.blocks * lanes;
+    const float eps = 0.01f;
+    float *x = random_floats(size), *dy = random_floats(size);
+    float *y = nan_floats(size), *dx = nan_floats(size);
+    float *weight = random_floats(padded), *bias = random_floats(padded);
+    for (size_t c = wide.channels; c < padded; c++)
+        weight[c] = bias[c] = 0.0f;
+    float *wide_x = across_lanes(&wide, count, lanes, x, NAN);
+    float *wide_dy = across_lanes(&wide, count, lanes, dy, NAN);
+    float *actual = aligned_floats(wide.blocks * wide.plane, NAN);
+    CALL(fast->blocked_layer_norm_forward, &wide, eps, weight, bias, count, wide_x, actual);
+    CALL(plain->blocked_layer_norm_forward, &one, eps, weight, bias, count, x, y);
+    int good = same_across("blocked_layer_norm_forward", &wide, count, lanes, actual, y, 1e-5,
+                           1e-5);
+    CALL(fast->blocked_layer_norm_backward, &wide, eps, weight, count, wide_x, wide_dy, wide_dy);
+    CALL(plain->blocked_layer_norm_backward, &one, eps, weight, count, x, dy, dx);
+    good &= same_across("blocked_layer_norm_backward", &wide, count, lanes, wide_dy, dx, 3e-5,
+                        1e-5);
+    free(x), free(dy), free(y), free(dx), free(weight), free(bias), free(wide_x), free(wide_dy);
+    free(actual);
+    return good;
+}
+#define check_blocked_layer_norm_forward check_blocked_layer_norm
+#define check_blocked_layer_norm_backward check_blocked_layer_norm
+
 static int check_softmax_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t count = size_or(1, 70, TIMED);

@@ -139,6 +139,17 @@ class Builder:
         given = [self._tensor(each) for each in (running_mean, running_var, weight, bias)]
         return self._append(lambda x: F.batch_norm(x, *given, eps=eps), [input])
 
+    def local_response_norm(self, input, size, *, alpha=1e-4, beta=0.75, k=1.0):
+        return self._append(lambda x: F.local_response_norm(x, size, alpha, beta, k), [input])
+
+    def layer_norm(self, input, weight, bias=None, *, eps=1e-6):
+        w, b = self._tensor(weight), self._tensor(bias)
+
+        def norm(x):
+            return F.layer_norm(x.movedim(1, -1), w.shape, w, b, eps).movedim(-1, 1)
+
+        return self._append(norm, [input])
+
     def softmax(self, input):
         return self._append(lambda x: F.softmax(x, dim=1), [input])
 

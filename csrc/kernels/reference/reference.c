@@ -358,6 +358,111 @@ void gc_blocked_gather_reference(const gc_lanes *lanes, size_t first, size_t cou
         y[p] = lanes->from[0] == GC_NO_SOURCE ? 0.0f : lanes->sources[lanes->from[0]][p];
 }
 
+/* s of channel c at one position. */
+static double response(const gc_across *a, const gc_lrn_window *w, size_t c, const float *x)
+{
+    double sum = 0.0;
+    for (size_t j = 0; j < a->channels; j++)
+        if (j + w->before >= c && j <= c + w->after)
+            sum += (double)x[j * a->plane] * x[j * a->plane];
+    return w->k + w->scale * sum;
+}
+
+void gc_lrn_forward_reference(const gc_across *across, const gc_lrn_window *window, size_t count,
+                              const float *x, float *y, float *scratch)
+{
+    (void)scratch;
+    for (size_t p = 0; p < count; p++)
+        for (size_t c = 0; c < across->channels; c++)
+            y[c * across->plane + p] = (float)(x[c * across->plane + p]
+                                               * pow(response(across, window, c, x + p),
+                                                     -(double)window->beta));
+}
+
+void gc_lrn_backward_reference(const gc_across *across, const gc_lrn_window *window, size_t count,
+                               const float *x, const float *dy, float *dx, float *scratch)
+{
+    const double beta = window->beta;
+    for (size_t p = 0; p < count; p++) {
+        for (size_t c = 0; c < across->channels; c++) {
+            const size_t at = c * across->plane + p;
+            double sum = 0.0;
+            for (size_t j = 0; j < across->channels; j++)
+                if (c + window->before >= j && c <= j + window->after)
+                    sum += (double)dy[j * across->plane + p] * x[j * across->plane + p]
+                           * pow(response(across, window, j, x + p), -beta - 1.0);
+            scratch[c] = (float)(dy[at] * pow(response(across, window, c, x + p), -beta)
+                                 - 2.0 * window->scale * beta * x[at] * sum);
+        }
+        for (size_t c = 0; c < across->channels; c++)
+            dx[c * across->plane + p] = scratch[c];
+    }
+}
+
+/* The mean and the standard deviation of values that are `step` apart. */
+static double moments(size_t count, size_t step, float eps, const float *x, double *mean)
+{
+    double sum = 0.0, squares = 0.0;
+    for (size_t i = 0; i < count; i++)
+        sum += x[i * step];
+    *mean = sum / (double)count;
+    for (size_t i = 0; i < count; i++)
+        squares += (x[i * step] - *mean) * (x[i * step] - *mean);
+    return sqrt(squares / (double)count + eps);
+}
+
+static void normalise(size_t count, size_t step, float eps, const float *weight, const float *bias,
+                      const float *x, float *y)
+{
+    double mean;
+    const double deviation = moments(count, step, eps, x, &mean);
+    for (size_t i = 0; i < count; i++)
+        y[i * step] = (float)((x[i * step] - mean) / deviation * weight[i]
+                              + (bias == NULL ? 0.0 : bias[i]));
+}
+
+static void normalise_back(size_t count, size_t step, float eps, const float *weight,
+                           const float *x, const float *dy, float *dx)
+{
+    double mean, sum = 0.0, dot = 0.0;
+    const double deviation = moments(count, step, eps, x, &mean);
+    for (size_t i = 0; i < count; i++) {
+        sum += (double)dy[i * step] * weight[i] / (double)count;
+        dot += (double)dy[i * step] * weight[i] * (x[i * step] - mean) / deviation / (double)count;
+    }
+    for (size_t i = 0; i < count; i++)
+        dx[i * step] = (float)(((double)dy[i * step] * weight[i] - sum
+                                - (x[i * step] - mean) / deviation * dot) / deviation);
+}
+
+void gc_layer_norm_forward_reference(size_t count, float eps, const float *weight,
+                                     const float *bias, const float *x, float *y)
+{
+    normalise(count, 1, eps, weight, bias, x, y);
+}
+
+void gc_layer_norm_backward_reference(size_t count, float eps, const float *weight, const float *x,
+                                      const float *dy, float *dx)
+{
+    normalise_back(count, 1, eps, weight, x, dy, dx);
+}
+
+void gc_blocked_layer_norm_forward_reference(const gc_across *across, float eps,
+                                             const float *weight, const float *bias, size_t count,
+                                             const float *x, float *y)
+{
+    for (size_t p = 0; p < count; p++)
+        normalise(across->channels, across->plane, eps, weight, bias, x + p, y + p);
+}
+
+void gc_blocked_layer_norm_backward_reference(const gc_across *across, float eps,
+                                              const float *weight, size_t count, const float *x,
+                                              const float *dy, float *dx)
+{
+    for (size_t p = 0; p < count; p++)
+        normalise_back(across->channels, across->plane, eps, weight, x + p, dy + p, dx + p);
+}
+
 /* Row i of B^T: the coefficients of the polynomial that vanishes at all points but point i
  * (row 5: at all points), scaled as in kernels/winograd.c. */
 static void matrix_b(double b[6][6])
