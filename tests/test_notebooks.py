@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from gradcam._cli import main
-from gradcam._cli.notebooks import shipped
+from gradcam._cli.copies import shipped
 
 
 def run(*arguments):

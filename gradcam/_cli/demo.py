@@ -12,7 +12,7 @@ from gradcam._cli import terminal
 DEFAULT_DEMO = Path("gradcam-demo")
 
 
-@click.command(short_help="Explain the built-in scenes: a folder and a page.")
+@click.command(short_help="Explain example photographs and scenes: a folder and a page.")
 @click.option(
     "--out",
     "-o",
@@ -25,16 +25,26 @@ DEFAULT_DEMO = Path("gradcam-demo")
 @click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 def demo(out: Path, open_: bool, as_json: bool) -> int:
-    """Explain the built-in scenes with the built-in model: a folder with an index.html."""
-    from gradcam import _demo, pictograms
+    """Explain example pictures: a folder with an index.html.
 
-    count = len(pictograms.examples())
-    with terminal.progress(count, as_json) as advance:
+    The photographs are explained with the ImageNet network, if it is installed, and scenes of
+    pictograms with the network that knows those.
+    """
+    from gradcam import _demo, imagenet, pictograms
+
+    photographs = len(imagenet.examples()) if imagenet.is_installed() else 0
+    scenes = len(pictograms.examples())
+    with terminal.progress(photographs + scenes, as_json) as advance:
         index = _demo.write(out, progress=advance)
     if as_json:
-        click.echo(json.dumps({"index": str(index), "pictures": count}))
+        click.echo(json.dumps({"index": str(index), "pictures": photographs + scenes}))
     else:
-        terminal.echo(f"{count} scenes explained: open {index}")
+        shown = (
+            f"{photographs} photographs and {scenes} scenes" if photographs else f"{scenes} scenes"
+        )
+        terminal.echo(f"{shown} explained: open {index}")
+        if not photographs:
+            terminal.echo(f"To see photographs, too: {imagenet.INSTALL}", err=True)
     if open_:
         import webbrowser
 

@@ -34,6 +34,7 @@ class ModelRecord(TypedDict):
     """What `gradcam info` prints about the installation and a model."""
 
     config: dict[str, str]
+    networks: dict[str, str]
     model: str
     preset: str
     target_layer: str
@@ -218,7 +219,7 @@ def _megabytes(size: int) -> str:
 def _model_record(choice: Choice) -> ModelRecord:
     from gradcam._config import config
 
-    if choice.is_built_in or choice.weights is not None:
+    if choice.trained or choice.weights is not None:
         network = choice.network()
         shapes = records.shapes(network)
     else:  # the names do not depend on the weights; the shapes do
@@ -233,11 +234,23 @@ def _model_record(choice: Choice) -> ModelRecord:
     assert network.preset is not None
     return {
         "config": config(),
+        "networks": _trained(),
         "model": network.name,
         "preset": network.preset.name,
         "target_layer": network.target_layer,
         "classes": [records.of_class(target) for target in network.labels],
         "layers": layers,
+    }
+
+
+def _trained() -> dict[str, str]:
+    """Return what the networks with their own weights know, and which of them is the default."""
+    installed = gradcam.imagenet.is_installed()
+    known = f"photographs of {len(gradcam.imagenet.labels())} classes"
+    drawn = f"drawings of {len(gradcam.pictograms.CLASSES)} classes"
+    return {
+        "imagenet": f"{known}; " + ("the default" if installed else gradcam.imagenet.INSTALL),
+        "pictograms": drawn + ("" if installed else "; the default"),
     }
 
 
@@ -270,6 +283,9 @@ def _show_model(content: ModelRecord) -> None:
     facts = terminal.table()
     for key, value in content["config"].items():
         facts.add_row(key, value)
+    facts.add_row()
+    for name, about in content["networks"].items():
+        facts.add_row(f"--model {name}", about)
     facts.add_row()
     facts.add_row("model", f"{content['model']}, {len(content['classes'])} classes")
     if "shape" not in content["layers"][0]:

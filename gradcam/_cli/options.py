@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 import gradcam
+from gradcam import _default
 from gradcam._engine.layers import HEADS
 from gradcam._files import sampled_digest
 from gradcam._models.constructors import CONSTRUCTORS
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
 
 DEFAULT_OUT = Path("gradcam-out")
 
-BUILT_IN = "pictograms"
-MODELS = (BUILT_IN, *CONSTRUCTORS)
+TRAINED = ("imagenet", "pictograms")
+"""Networks with their own weights: functions ``model`` of the modules of these names."""
+
+MODELS = (*TRAINED, *CONSTRUCTORS)
 
 _NO_WEIGHTS = """\
 {model} needs --weights: no ImageNet weights ship with gradcam.
   --weights imagenet   downloads torchvision's, once (553 MB for vgg16)
   --weights FILE       takes a file of yours: PyTorch, Keras, Caffe, ONNX, safetensors or .npz
-Or leave --model out: the built-in pictograms model needs no download."""
+Or --model imagenet, which has its own: pip install "gradcam[imagenet]"."""
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -62,9 +65,15 @@ class Choice:
         return any((self.model, self.weights, self.preset, self.labels, self.head))
 
     @property
-    def is_built_in(self) -> bool:
-        """Whether the built-in model is chosen."""
-        return self.model == BUILT_IN or (self.model is None and self.weights is None)
+    def is_default(self) -> bool:
+        """Whether no network is named."""
+        return self.model is None and self.weights is None
+
+    @property
+    def trained(self) -> str | None:
+        """One of :data:`TRAINED`, if it is chosen or the default; None for other networks."""
+        name = _default.name() if self.is_default else self.model
+        return name if name in TRAINED else None
 
     def network(self) -> Network:
         """Return the network.
@@ -74,23 +83,29 @@ class Choice:
         click.ClickException
             If the options contradict each other, or weights are missing.
         """
-        if self.is_built_in:
-            if any((self.weights, self.preset, self.labels, self.head)):
-                raise click.UsageError(
-                    "the pictograms model has its own weights, preset, labels and head; --preset, "
-                    "--labels and --head go with --weights, or --model vgg16 or another network."
-                )
-            return gradcam.pictograms.model()
+        network = self._trained() if self.trained else self._loaded()
+        if network.transformed is not None:
+            network.transformed.begin()  # while the first picture is decoded
+        return network
+
+    def _trained(self) -> Network:
+        """Return one of the networks with their own weights."""
+        if any((self.weights, self.preset, self.labels, self.head)):
+            raise click.UsageError(
+                f"the {self.trained} network has its own weights, preset, labels and head; "
+                f"--preset, --labels and --head go with --weights, or --model vgg16 or another network."
+            )
+        return (gradcam.imagenet if self.trained == "imagenet" else gradcam.pictograms).model()
+
+    def _loaded(self) -> Network:
+        """Return a network whose weights are named."""
         if self.weights is None:
             raise click.ClickException(_NO_WEIGHTS.format(model=self.model))
         model = self.model
         if model is None and is_published(self.weights):
             model = "vgg16"
         make: Callable[..., Network] = getattr(gradcam, model or "load")
-        network = make(self.weights, preset=self.preset, labels=self.labels, head=self.head)
-        if network.transformed is not None:
-            network.transformed.begin()  # while the first picture is decoded
-        return network
+        return make(self.weights, preset=self.preset, labels=self.labels, head=self.head)
 
     def digest(self) -> dict[str, object]:
         """Return what identifies the network: its options, and digests of its files."""
@@ -102,7 +117,7 @@ class Choice:
         }
         return {
             "gradcam": gradcam.__version__,
-            "--model": self.model,
+            "--model": self.trained or self.model,
             "--preset": self.preset,
             "--head": self.head,
             **{name: None if file is None else Path(file).name for name, file in files.items()},
@@ -116,8 +131,9 @@ _CHOICE = (
         type=click.Choice(MODELS),
         show_choices=False,
         metavar="MODEL",
-        help="pictograms (built in; the default), or a network: vgg16, resnet50, densenet121, "
-        "mobilenet_v2, efficientnet_b0, ...  With --weights FILE: what the file holds.",
+        help="imagenet (the default if gradcam[imagenet] is installed) or pictograms, which have "
+        "their own weights; or a network: vgg16, resnet50, densenet121, mobilenet_v2, "
+        "efficientnet_b0, ...  With --weights FILE: what the file holds.",
     ),
     click.option(
         "--weights",

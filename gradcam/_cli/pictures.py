@@ -44,7 +44,7 @@ def predict(
 ) -> int:
     """List the most probable classes of pictures (or folders of pictures)."""
     network = choice.network()
-    terminal.note(network.about, pictures)
+    terminal.note(choice, network, pictures)
 
     def work(tape: BatchTape, names: Sequence[str]) -> list[Finish]:
         found = [records.predictions(tape, n, top) for n in range(len(tape))]
@@ -116,7 +116,7 @@ def explain(
     network = choice.network()
     _check_layer(network, layer, methods)
     asked = tuple(records.asked(network.labels, classes))
-    terminal.note(network.about, pictures)
+    terminal.note(choice, network, pictures)
     count = top if top is not None else 0 if asked else 1
     job = Explaining(network, asked, count, methods, layer, on, out, formats, cmap, caption)
     made_with = {**choice.digest(), **job.options()}
@@ -190,7 +190,7 @@ def compare(
     network = choice.network()
     _check_layer(network, layer, methods)
     asked = tuple(records.asked(network.labels, classes))
-    terminal.note(network.about, pictures)
+    terminal.note(choice, network, pictures)
     job = Comparing(asked, top, methods, layer, on, out, cmap, scale, dpi)
     made_with = {**choice.digest(), **job.options()}
     command = Command(network, job.work, _show_figure, as_json, 1, out, resume, made_with)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gradcam import _default
 from gradcam._progress import progress_bar
 from gradcam._text import printable, shortened
 
@@ -24,17 +25,26 @@ if TYPE_CHECKING:
     from rich.style import StyleType
     from rich.table import Table
 
+    from gradcam._cli.options import Choice
+    from gradcam._engine.network import Network
+
 
 def echo(text: str, *, err: bool = False, keep: str = "") -> None:
     """Print a text, shortened if it is very long; `keep` are control characters it may have."""
     click.echo(printable(shortened(text), keep), err=err)
 
 
-def note(about: str, pictures: Iterable[Path]) -> None:
-    """Say on standard error what a network knows, unless its pictures ship with the package."""
+def note(choice: Choice, network: Network, pictures: Iterable[Path]) -> None:
+    """Say on standard error which network is used if none was named.
+
+    If one was, say what it knows, unless its pictures ship with the package.
+    """
+    if choice.is_default:
+        echo(_default.sentence("--model or --weights"), err=True)
+        return
     folder = Path(__file__).resolve().parent.parent / "pictograms"
-    if about and not all(folder in path.resolve().parents for path in pictures):
-        echo(f"Note: {about}; --weights names another network.", err=True)
+    if network.about and not all(folder in path.resolve().parents for path in pictures):
+        echo(f"Note: {network.about}.", err=True)
 
 
 @functools.cache

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam import imagenet
 from gradcam._engine.assembly import Assembled, Convolution, assemble, check_convolution
 from gradcam._engine.layers import HEADS, Layer, require_finite
 from gradcam._engine.network import Network
 from gradcam._engine.transformed import TransformedWeights
 from gradcam._files import expanded, file_state, sampled_digest
+from gradcam._labels import imagenet
 from gradcam._labels.classes import Labels
 from gradcam._models import architecture as architectures
 from gradcam._models import checkpoints

@@ -185,7 +185,7 @@ frossard
     ``scipy.misc.imresize(picture, (224, 224))`` and the mean in the first layer of Frossard's
     VGG-16 for TensorFlow.
 efficientnet-lite
-    ``(pixel - 127) / 128`` of the centre of a picture whose shorter side is 256, as for torchvision,
+    ``(pixel - 127) / 128`` of the centre of a picture whose shorter side is 256, as torchvision,
     but resized by Pillow's bicubic filter. The authors' code in TensorFlow has the same values; it
     crops before it resizes, with TensorFlow's bicubic filter.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gradcam._labels.classes import Labels
 
-_TABLE = Path(__file__).with_name("_labels") / "imagenet_classes.tsv"
+_TABLE = Path(__file__).with_name("imagenet_classes.tsv")
 
 
 @cache
