@@ -8,7 +8,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,6 +73,13 @@ def run_python(program: str, stdin: str = "", **environment: str) -> str:
     )
     assert process.returncode == 0, f"exit status {process.returncode}\n{process.stderr}"
     return process.stdout.strip()
+
+
+def with_a_network(arguments: Sequence[str]) -> list[str]:
+    """Add ``--model pictograms`` to a command that reads pictures, unless it names a network."""
+    needs = {"explain", "predict", "compare"} & set(arguments[:1])
+    named = {"--model", "--weights", "--help"} & set(arguments)
+    return [*arguments, *(("--model", "pictograms") if needs and not named else ())]
 
 
 def resident_bytes() -> int:

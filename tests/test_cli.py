@@ -16,16 +16,17 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import peer, run_python
+from helpers import peer, run_python, with_a_network
 from PIL import Image
 
 import gradcam
 from gradcam import _cli as cli
 from gradcam import _demo as demo
-from gradcam import pictograms, weights
+from gradcam import imagenet, pictograms, weights
 from gradcam._cli.inputs import output_names
 from gradcam._cli.options import MODELS
 from gradcam._engine import stream, tape
+from gradcam._models.constructors import CONSTRUCTORS
 from gradcam._text import percent
 
 LABELS = ["cat", "crane", "crane", "jack-o'-lantern"]
@@ -47,8 +48,9 @@ def network():
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch, network):
-    """Every test runs in a folder of its own, and the built-in model is the small one."""
+    """Every test runs in a folder of its own; the pictograms network is the small one."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(imagenet, "is_installed", lambda: False)
     monkeypatch.setattr(pictograms, "model", lambda: network)
     return tmp_path
 
@@ -64,9 +66,8 @@ def draw(path, height=40, width=60, seed=0):
 
 def run(*arguments, code=0, charset="utf-8"):
     """Run the command; return standard output, having checked the exit status."""
-    result = CliRunner(charset).invoke(
-        cli.main, [str(a) for a in arguments], catch_exceptions=False
-    )
+    command = with_a_network([str(a) for a in arguments])
+    result = CliRunner(charset).invoke(cli.main, command, catch_exceptions=False)
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
     run.errors = result.stderr
@@ -83,11 +84,14 @@ def written(folder="gradcam-out"):
 
 
 def test_every_model_exists():
-    assert all(callable(getattr(gradcam, name)) for name in MODELS[1:])
+    for name in MODELS:
+        make = getattr(gradcam, name)
+        assert callable(make if name in CONSTRUCTORS else make.model)
 
 
 @pytest.mark.parametrize(
-    "command", ["", "explain", "predict", "compare", "demo", "info", "convert"]
+    "command",
+    ["", "explain", "predict", "compare", "demo", "photographs", "notebooks", "info", "convert"],
 )
 def test_help(command):
     text = run(*command.split(), "--help")
@@ -1006,8 +1010,9 @@ def test_the_demo_says_how_often_grad_cam_is_right(tmp_path, scenes):
 
 
 def test_the_demo_shows_a_miss_and_a_class_that_is_not_there(tmp_path, monkeypatch):
-    """With the built-in model itself."""
+    """With the pictograms network itself."""
     monkeypatch.undo()
+    monkeypatch.setattr(imagenet, "is_installed", lambda: False)
     scenes = [pictograms.example("cat_and_dog")]
     monkeypatch.setattr(pictograms, "examples", lambda: scenes)
     page = demo.write(tmp_path / "d").read_text(encoding="utf-8")

@@ -83,7 +83,8 @@ def test_every_colour_made_here_is_matplotlibs(name):
     [
         "plot.colour([0.5])",
         "plot.overlay(np.zeros((1, 1, 3), np.uint8), [[0.5]])",
-        "gradcam.explain(np.zeros((64, 64, 3), np.uint8))._repr_html_()",
+        "network = gradcam.pictograms.model(); "
+        "gradcam.explain(np.zeros((64, 64, 3), np.uint8), network=network)._repr_html_()",
     ],
 )
 def test_a_heat_map_needs_no_matplotlib(work):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers import with_a_network
 from PIL import Image
 
 import gradcam
@@ -126,7 +127,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_nothing_of_a_name_is_obeyed_by_a_terminal(folder, name):
-    written = on_a_terminal(COMMANDS[name], folder)
+    written = on_a_terminal(with_a_network(COMMANDS[name]), folder)
     assert written.strip() and "Traceback" not in written
     for sequence in ("\x1b]", "\x1b[2J", "\x1b\\", "\u202e", "\u200b"):
         assert sequence not in written, written
@@ -149,7 +150,14 @@ def test_labels_on_a_terminal(tmp_path):
 
 def test_json_stays_exact(folder):
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "gradcam", "predict", ODD, "--json"],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "gradcam",
+            *with_a_network(["predict", ODD, "--json"]),
+        ],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(Path(gradcam.__file__).parent.parent)},
         capture_output=True,
@@ -198,7 +206,8 @@ def test_tables_of_a_profile(capsys):
 
 
 def run(*arguments, code=2):
-    result = CliRunner().invoke(cli.main, [str(a) for a in arguments], catch_exceptions=False)
+    command = with_a_network([str(a) for a in arguments])
+    result = CliRunner().invoke(cli.main, command, catch_exceptions=False)
     assert result.exit_code == code, result.output
     return result.stderr
 
@@ -263,24 +272,17 @@ def test_warnings_are_one_line(in_a_folder):
     assert not [each for each in PYTHON if each in written]
 
 
-def test_the_built_in_model_says_what_it_knows(in_a_folder, monkeypatch):
+def test_the_pictograms_network_says_what_it_knows(in_a_folder):
     words = f"Note: the built-in model knows {len(pictograms.CLASSES)} pictograms and was not"
     for command in ("predict", "explain", "compare"):
         written = run(command, "a.png", "a.png", code=0)
-        assert written.count(words) == 1 and "--weights" in written
+        assert written.count(words) == 1
         assert "Note" not in run(command, "a.png", "--weights", "w.safetensors", code=0)
     assert "Note" not in run("predict", pictograms.example("flamingo"), code=0)
     network = pictograms.model()
     assert "pictograms" in network.about
     assert network.forward("a.png").grad_cam().about == network.about
     assert gradcam.load("w.safetensors").about == ""
-
-
-def test_the_help_explains_photographs_with_weights():
-    result = CliRunner().invoke(cli.main, ["--help"])
-    for line in result.output.splitlines():
-        assert "cat.jpg" not in line or "--weights" in line
-    assert "no photographs" in " ".join(result.output.split())
 
 
 def test_very_long_names_of_pictures(in_a_folder):

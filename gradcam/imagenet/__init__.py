@@ -57,9 +57,10 @@ def model() -> Network:
     gradcam.WeightsError
         If its file is missing or is not the published one.
     """
+    weights = _weights()
     from gradcam._models.constructors import efficientnet_lite0  # labels do not need it
 
-    network = efficientnet_lite0(_weights(), preset="efficientnet-lite", name="imagenet")
+    network = efficientnet_lite0(weights, preset="efficientnet-lite", name="imagenet")
     network.origin = lambda network: (model, ())
     return network
 

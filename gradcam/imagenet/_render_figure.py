@@ -1,6 +1,6 @@
 """Draw photographs beside their Grad-CAM maps: the first picture of the README.
 
-    python -m gradcam.imagenet._render_figure notebooks/photographs.png
+python -m gradcam.imagenet._render_figure notebooks/photographs.png
 """
 
 from __future__ import annotations

@@ -44,14 +44,14 @@ SOURCES = {
     ),
     "espresso": Source(
         "coffee.png",
-        "Coffee cup (courtesy of Pikolo Espresso Bar)",
-        "Rachel Michetti",
+        "Coffee cup",
+        "Rachel Michetti, courtesy of Pikolo Espresso Bar",
         "CC0 1.0",
         "https://scikit-image.org/docs/stable/api/skimage.data.html#skimage.data.coffee",
     ),
     "photographer": Source(
         "camera.png",
-        "Photographer with a camera on a tripod",
+        "Camera",
         "Lav Varshney",
         "CC0 1.0",
         "https://scikit-image.org/docs/stable/api/skimage.data.html#skimage.data.camera",
