@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import peer
 from click.testing import CliRunner
+from helpers import peer
 from PIL import Image
 
 from gradcam import _cli as cli

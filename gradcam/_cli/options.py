@@ -95,7 +95,9 @@ class Choice:
                 f"the {self.trained} network has its own weights, preset, labels and head; "
                 f"--preset, --labels and --head go with --weights, or --model vgg16 or another network."
             )
-        return (gradcam.imagenet if self.trained == "imagenet" else gradcam.pictograms).model()
+        if self.trained == "imagenet":
+            return gradcam.imagenet.model()
+        return gradcam.pictograms.model()
 
     def _loaded(self) -> Network:
         """Return a network whose weights are named."""

@@ -84,7 +84,7 @@ def _explain(network: Network, name: str, shown: _Photograph, folder: Path) -> s
     picture = columns[0][0].picture
     save(picture, folder / f"{name}.png")
     size = (picture.shape[0], picture.shape[1])
-    rows = []
+    rows: list[str] = []
     for explanations in map(list, zip(*columns, strict=True)):
         save_maps(name, explanations, folder)
         words = "the most probable class" if not rows else "asked for"
