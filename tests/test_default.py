@@ -63,7 +63,7 @@ def test_nothing_is_said_of_a_network_that_was_named(installed, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("command", ["predict", "explain", "compare"])
+@pytest.mark.parametrize("command", ["predict", "explain"])
 def test_commands_name_their_network(installed, command):
     Image.fromarray(PICTURE).save("a.png")
     result = run(command, "a.png", "a.png")

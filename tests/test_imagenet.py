@@ -92,6 +92,7 @@ def test_it_is_pickled_by_its_name(network):
     assert len(content) < 1000 and pickle.loads(content) is network
 
 
+@pytest.mark.slow
 def test_the_demo_shows_photographs(tmp_path, monkeypatch):
     monkeypatch.setattr(
         pictograms, "examples", lambda: [pictograms._FOLDER / "examples/flamingo.png"]

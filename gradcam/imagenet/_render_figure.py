@@ -6,6 +6,7 @@ python -m gradcam.imagenet._render_figure notebooks/photographs.png
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,8 +36,9 @@ def captions(network: Network) -> list[str]:
 
 
 def render(network: Network, file: Path) -> None:
-    """Draw the part of each photograph that the network sees, and maps over it."""
+    """Draw the part of each photograph that the network sees, and maps over it: a JPEG file."""
     from matplotlib.figure import Figure
+    from PIL import Image
 
     shown = list(_pictures(network))
     rows = len(shown) // COLUMNS
@@ -48,7 +50,10 @@ def render(network: Network, file: Path) -> None:
             figures.bare(ax)
             ax.set_xlabel(text, fontsize=12)
         figure.subplots_adjust(0.01, 0.08, 0.99, 0.99, 0.05, 0.05 + _TEXT / _SIDE)
-        figures.save(figure, file, dpi=100)
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=100)
+    with Image.open(drawn) as image:
+        image.convert("RGB").save(file, "JPEG", quality=88, optimize=True)
 
 
 def _pictures(network: Network) -> Iterator[tuple[NDArray[np.uint8], str]]:
