@@ -187,6 +187,10 @@ def _cell(
     return overlay(picture, values, cmap, region=drawn)
 
 
+_SIZE = 15
+"""Of the characters of labels and titles, in points."""
+
+
 class _Grid:
     """Where the parts of a comparison lie, in inches from the figure's lower left corner.
 
@@ -206,9 +210,10 @@ class _Grid:
     def __init__(self, rows: int, columns: int, aspect: float, labels: Sequence[str]) -> None:
         self.rows, self.columns = rows, columns
         lines = [label.split("\n") for label in labels]
-        longest = max(8, *(width(line) for label in lines for line in label))
+        longest = max(0.135 * max(8, width(line)) for label in lines for line in label)
+        widest = max(figures.text_width(line, _SIZE) for label in lines for line in label)
         highest = 1 + max(len(label) for label in lines)  # with the probability
-        self.left = 0.2 + 0.135 * longest
+        self.left = 0.2 + max(longest, widest)
         room = (self._WIDEST - self.left - self._RIGHT) / columns
         self.width, self.height = figures.fit(aspect, 1, min(room, 3.2), min(9.6 / rows, 3.2))
         # From one cell to the next: more if texts need more room than the pictures.
@@ -264,7 +269,7 @@ def _note(
 ) -> None:
     """Write `text` beside `ax`: `at` in shares of its sides, moved `by` points."""
     text, how = figures.text_style(text)
-    style = {"size": 15, "linespacing": 1.05, **style, **how}
+    style = {"size": _SIZE, "linespacing": 1.05, **style, **how}
     ax.annotate(text, at, by, xycoords="axes fraction", textcoords="offset points", **style)
 
 

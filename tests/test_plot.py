@@ -374,6 +374,18 @@ def test_maps_may_have_a_scale_each(network):
         assert (ax.images[0].get_array() == top).all(-1).any()
 
 
+@pytest.mark.parametrize("label", ["consomme", "WWWWWWWWWWWWW", "mm$_mm"])
+def test_labels_of_wide_letters_stay_in_the_figure(label):
+    labels = [label, *LABELS[1:]]
+    tensors = gradcam.vgg11.random_tensors(width=2, fc=4, classes=len(labels))
+    network = gradcam.vgg11(tensors, labels=labels, preset=gradcam.Preset("small", size=64))
+    figure = gradcam.compare(network.forward(picture(40, 60)), [0], methods=["saliency"])
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    texts = [text for ax in figure.axes for text in ax.texts if text.get_text()]
+    assert min(text.get_window_extent(renderer).x0 for text in texts) >= 0
+
+
 @pytest.mark.filterwarnings("ignore::gradcam.FlatMapWarning")
 @pytest.mark.parametrize(
     ("size", "classes", "methods"),
