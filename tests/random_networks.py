@@ -302,12 +302,16 @@ def hard(op: str) -> Callable[[Draft, Map], Map]:
 
 
 def on_scores(op: str) -> Callable[[Draft, Map], Map]:
-    """Softmax and its logarithm: of a short vector of small values."""
+    """Softmax and its logarithm: of a short vector of small values.
+
+    Of large ones all but one probability is nearly zero, and gradients are differences of rounding.
+    """
 
     def function(d: Draft, x: Map) -> Map:
         if not x.is_vector:
             x = flatten(d, global_pool(d, x))
-        scores = linear_of(d, x, d.choose([2, 5, 10]), scale=0.5)
+        x = d.add("sigmoid", x, x.shape)
+        scores = linear_of(d, x, d.choose([2, 5, 10]))
         return d.add(op, scores, scores.shape)
 
     return function
@@ -427,13 +431,14 @@ def activation(d: Draft, x: Map) -> Map:
 
 
 def multiply(d: Draft, x: Map) -> Map:
-    """Two maps, or squeeze and excitation: each channel times one value of it."""
+    """With a gate of the same shape, or squeeze and excitation: one value for each channel."""
+    gate = d.choose([op for op in ("sigmoid", "hard_sigmoid") if op in OPS])
     if x.is_vector or d.maybe(0.3):
-        return d.add("multiply", [x, path(d, x)], x.shape)
+        y = path(d, x)
+        return d.add("multiply", [x, d.add(gate, y, y.shape)], x.shape)
     y = d.add("global_average_pool", x, (x.channels, 1, 1))
     y = activation(d, same_conv(d, y, max(1, x.channels // 4), 1))
     y = same_conv(d, y, x.channels, 1)
-    gate = d.choose([op for op in ("sigmoid", "hard_sigmoid") if op in OPS])
     if d.maybe(0.2):
         y = flatten(d, y)
     y = d.add(gate, y, y.shape)

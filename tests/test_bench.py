@@ -86,7 +86,7 @@ def yardsticks(*peaks, bandwidth=10.0, **more):
 
 def test_limits_use_the_yardstick_of_their_round():
     settings = comparison.Settings(
-        Path(), 2, 224, 2, None, (), (), pictures=1, layers=False, limit=30.0, reading=0.5
+        "vgg16", Path(), 2, 224, 2, None, (), (), pictures=1, layers=False, limit=30.0, reading=0.5
     )
     limits = comparison.Comparison(settings, print)._limits
     found = yardsticks(100.0, 50.0)
@@ -119,9 +119,9 @@ def test_the_table():
         yardsticks=yardsticks(100.0, 90.0, 110.0),
     )
     assert result.best() == {1}
-    table = report.Table(1, 2, 30.0, [result])
+    table = report.Table("vgg16", 1, 2, 30.0, [result])
     lines = str(table).splitlines()
-    assert lines[0] == "batch 1, 2 threads, avx2; direct limit 30.0 GFLOP, 300.0 ms"
+    assert lines[0] == "vgg16, batch 1, 2 threads, avx2; direct limit 30.0 GFLOP, 300.0 ms"
     assert lines[1].startswith("the machine: peak 100 GFLOP/s (spread 10%), reading 10.0 GB/s")
     assert lines[1].endswith(
         "medians of 3 measurements, each after a run of gradcam, in processor time"
@@ -143,10 +143,71 @@ def test_the_table():
     assert [each["peak"] for each in content["yardsticks"]] == [100.0, 90.0, 110.0]
 
 
+def test_targets_are_those_of_the_fastest_program():
+    result = report.Result(
+        "forward",
+        times("gradcam", [10.0] * 5),
+        [
+            times("PyTorch, tuned", [20.0] * 5, "torch"),
+            times("ONNX Runtime", [12.5] * 5, "onnxruntime"),
+            times("captum", [5.0] * 5, "captum"),  # does not count here
+        ],
+    )
+    lines = {
+        name: report.Table(name, 1, 1, 1.0, [result]).targets()
+        for name in ("resnet18", "resnet50", "vgg16")
+    }
+    assert lines["vgg16"] == []
+    assert lines["resnet18"] == [
+        "target: forward / ONNX Runtime: 0.80; must 0.75 missed, aim 0.55 missed"
+    ]
+    assert lines["resnet50"][0].endswith("0.80; must 1.00 reached, aim 0.85 reached")
+    alone = report.Result("forward", times("gradcam", [10.0]), [])
+    assert report.Table("resnet18", 1, 1, 1.0, [alone]).targets() == []
+
+
+def test_algorithms_and_conversions():
+    def row(layer, operation, algorithm, milliseconds, phase="forward"):
+        return {
+            "layer": layer,
+            "operation": operation,
+            "algorithm": algorithm,
+            "milliseconds": milliseconds,
+            "phase": phase,
+        }
+
+    rows = [
+        row("a", "conv", "packed (converts)", 1.0),
+        row("b", "conv", "packed", 5.0),
+        row("c", "max_pool", "", 2.0),
+        row("d", "add", "(converts)", 2.0),
+        row("b", "conv", "product", 1.0, "backward"),
+    ]
+    assert report.Layers("", {"rows": rows}).algorithms() == [
+        "algorithms, forward: steps (share of time): packed 2 (60%), max_pool 1 (20%), add 1 (20%)",
+        "maps converted, forward: a, d",
+        "algorithms, backward: steps (share of time): product 1 (100%)",
+        "maps converted, backward: none",
+    ]
+
+
+def test_other_networks_have_the_statistics_of_pictures(monkeypatch):
+    monkeypatch.setattr(networks, "SIDE", 64)
+    tensors = networks.other_network("resnet18")
+    x = networks.make_input(networks.CALIBRATION_PICTURES, 64)
+    (shares,) = networks.measure_shares(gradcam.resnet18(tensors), x).values()
+    assert 0.3 < shares < 0.7
+    plain = {**tensors, "bn1.weight": np.ones(64, np.float32), "bn1.bias": np.zeros(64, np.float32)}
+    network = gradcam.resnet18(plain)
+    maps = network.forward(x, keep=["bn1"]).activation("bn1")
+    assert np.allclose(maps.mean((0, 2, 3)), 0, atol=1e-4)
+    assert np.allclose(maps.std((0, 2, 3)), 1, atol=1e-3)
+
+
 def test_a_table_without_yardsticks():
     result = report.Result("start", times("gradcam explain", [1.0]), [])
-    table = report.Table(1, 1, 30.0, [result])
-    assert str(table).splitlines()[0] == "batch 1, 1 thread"
+    table = report.Table("vgg16", 1, 1, 30.0, [result])
+    assert str(table).splitlines()[0] == "vgg16, batch 1, 1 thread"
     assert table.as_dict()["peak"] is None
     (unknown,) = yardsticks(100.0, others=None, stolen=None)
     result.yardsticks.append(unknown)
@@ -316,6 +377,9 @@ def test_rounds_fit_into_the_time(rounds, seconds, round_seconds, count):
         (["--tasks", "convolve"], "unknown name 'convolve'; expected convs, backward,"),
         (["--network", "vgg16-real"], "--real-weights FILE belong together"),
         (["--real-weights", __file__], "--real-weights FILE belong together"),
+        (["--network", "resnet5"], "'resnet5'"),
+        (["--network", "resnet50", "--tasks", "convs,forward"], "convs: only of VGG-16; resnet50"),
+        (["--network", "resnet50", "--width", "8"], "--width are only of VGG-16"),
         (["--threads", "256", "--neighbour"], "--threads must be less than the number of"),
         (["--batch", "1,none"], "'none': expected integers of 1 or more"),
         (["--batch", "0"], "'0': expected integers of 1 or more"),
@@ -361,6 +425,20 @@ def test_a_tiny_run(tmp_path):
     )
 
 
+def test_a_tiny_run_of_another_network(tmp_path):
+    file = tmp_path / "bench.json"
+    options = ["--size", "64", "--threads", "1", "--rounds", "1", "--batch", "1"]
+    text = command("--network", "squeezenet1_1", "--against", "none", *options, "--json", str(file))
+    content = json.loads(file.read_text())
+    (table,) = content["tables"]
+    tasks = ["forward", "grad_cam", "grad_cam5", "guided"]
+    assert [result["task"] for result in table["results"]] == tasks
+    assert content["network"] == table["network"] == "squeezenet1_1"
+    assert content["shares"].keys() == {"rectifiers"}
+    assert "algorithms, forward" in text and "maps converted, backward" in text
+    assert all(row["algorithm"] for row in table["layers"]["rows"] if "conv" in row["operation"])
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """A cache in which small networks have files too."""
@@ -373,7 +451,7 @@ def test_parts_of_the_network_use_cached_weights(cache, tmp_path):
     path = tmp_path / "weights.safetensors"
     gradcam.weights.save(gradcam.vgg16.random_tensors(width=8, fc=32), path)
     threads = _core.get_num_threads()
-    engine = ours.Engine(Setup(path, threads, False))
+    engine = ours.Engine(Setup(path, "vgg16", threads, False))
     x = networks.make_input(1, 64)
     (fc,) = engine.variants("fc", x).values()
     fc()

@@ -2,7 +2,11 @@
 
 All programs run the same VGG-16 on the same pictures. Its weights are random, with biases for
 which the share of units above zero after each convolution is that of the published network on
-photographs; or its convolutions are the published ones (``--network vgg16-real``). Each program
+photographs; or its convolutions are the published ones (``--network vgg16-real``). ``--network
+resnet50`` is the network of that function of gradcam, with random weights and batch normalisations
+that have the statistics of a few pictures; PyTorch runs torchvision's own modules of it. Below the
+table are the targets of the network, the algorithms that gradcam ran, and the layers that had maps
+converted into another layout. Each program
 has its own process, which is idle while another one is timed. In each round every program runs
 once, in an order that rotates, so that slow periods of the machine affect all programs. Before
 each timed run there is an untimed one, so that the processors are awake and the caches contain
@@ -17,7 +21,8 @@ time of the threads, so that other processes do not make the machine look slower
 several threads they are sums over the threads. gradcam's own time is wall time.
 
 The other programs run with the fastest settings: PyTorch runs as installed, and also with a malloc
-that keeps freed memory, without gradients of weights, and in channels-last order if that is faster.
+that keeps freed memory, without gradients of weights, and in channels-last order or with folded
+batch normalisations if that is faster.
 OpenVINO computes in float32, as all programs do. Programs that are not installed are skipped, and
 the table says so.
 
@@ -52,10 +57,12 @@ process to a processor, such as macOS, choose the processors themselves.
     python -m gradcam.bench --threads 1,all --level avx2 --json bench.json
     python -m gradcam.bench --batch 1 --against none --tasks convs --layers
     python -m gradcam.bench --threads 1 --batch 1 --tasks convs --against none --neighbour
+    python -m gradcam.bench --network resnet50 --batch 1,8 --threads 1,all
 
 Modules: ``__main__`` parses the options, ``_programs`` lists the programs and their tasks,
 ``_comparison`` runs the rounds, ``_process`` starts programs and ``_worker`` runs in their
 processes, ``_engines`` has one module per program, ``_networks`` makes the network and its input,
 ``_pictures`` writes a folder of pictures, ``_neighbour`` is the busy process, ``_report`` computes
-ratios and verdicts and prints tables, ``_machine`` describes the machine and its load.
+ratios and verdicts and prints tables, ``_targets`` has the speed that is asked for, ``_machine``
+describes the machine and its load.
 """

@@ -17,27 +17,31 @@ import gradcam
 import gradcam.bench
 from gradcam import _cache, _core
 from gradcam._files import atomic_write
+from gradcam._models.constructors import CONSTRUCTORS
 from gradcam._profile import direct_gflop
 from gradcam._weights.tensors import WeightsError
 from gradcam.bench._comparison import Comparison, Settings
 from gradcam.bench._engines import PICTURES
 from gradcam.bench._machine import describe_machine, is_busy, list_processors
 from gradcam.bench._networks import (
+    CALIBRATION_PICTURES,
     SHARES,
     describe_shares,
     make_input,
     measure_shares,
+    other_network,
     random_network,
     real_network,
 )
 from gradcam.bench._pictures import write_pictures
 from gradcam.bench._process import Unavailable
-from gradcam.bench._programs import NEIGHBOUR, OWN_BATCH, PEERS, TASKS
+from gradcam.bench._programs import GENERAL, NEIGHBOUR, OWN_BATCH, PEERS, TASKS
 from gradcam.bench._report import LEGEND, Table
 
 ALL = "all"
 MAX_THREADS = 256
 RANDOM, REAL = "vgg16", "vgg16-real"
+WIDTH = 64
 
 
 def _names(known: Sequence[str], none: bool = False) -> Callable[..., tuple[str, ...]]:
@@ -113,9 +117,8 @@ class Options:
     "--tasks",
     callback=_names(TASKS),
     default=",".join(TASKS),
-    show_default=True,
     metavar="NAMES",
-    help="The tasks.",
+    help="The tasks; by default all that the network has.",
 )
 @click.option(
     "--batch", callback=_numbers, default="1,8,32", show_default=True, help="Pictures in a batch."
@@ -153,9 +156,9 @@ class Options:
 @click.option(
     "--width",
     type=click.IntRange(1),
-    default=64,
+    default=WIDTH,
     show_default=True,
-    help="Channels of the first block; fc6 and fc7 have 64 times as many.  For quick trials.",
+    help="Channels of VGG-16's first block; fc6 and fc7 have 64 times as many.  For quick trials.",
 )
 @click.option(
     "--pictures",
@@ -178,11 +181,14 @@ class Options:
 )
 @click.option(
     "--network",
-    type=click.Choice([RANDOM, REAL]),
+    type=click.Choice([RANDOM, REAL, *(name for name in CONSTRUCTORS if name != RANDOM)]),
     default=RANDOM,
     show_default=True,
+    metavar="NAME",
     help=f"{RANDOM}: random weights, with as many zeros after each ReLU as in the published "
-    f"network.  {REAL}: the convolutions of --real-weights, and random fully connected layers.",
+    f"network.  {REAL}: the convolutions of --real-weights, and random fully connected layers.  Or "
+    "any other function of gradcam that makes a network, such as resnet50: random weights, and "
+    f"only the tasks {', '.join(GENERAL)}.",
 )
 @click.option(
     "--real-weights",
@@ -220,7 +226,7 @@ def run(options: Options) -> None:
     comparisons = [(batch, threads) for threads in options.threads for batch in options.batch]
     with _weights_file() as weights:
         work = _write_weights(weights, options)
-        if "stream" in options.tasks:
+        if "stream" in _tasks(options):
             write_pictures(weights.with_name(PICTURES), options.pictures)
         for i, (batch, threads) in enumerate(comparisons):
             comparison = Comparison(
@@ -268,6 +274,15 @@ def _check(options: Options) -> None:
     """Refuse combinations of options that are impossible."""
     if (options.network == REAL) != (options.real_weights is not None):
         raise click.UsageError(f"--network {REAL} and --real-weights FILE belong together")
+    general = options.network not in (RANDOM, REAL)
+    special = [task for task in options.tasks if task not in GENERAL]
+    if general and special and options.tasks != TASKS:
+        raise click.UsageError(
+            f"{', '.join(special)}: only of VGG-16; {options.network} has the tasks "
+            f"{', '.join(GENERAL)}"
+        )
+    if general and (options.neighbour or options.width != WIDTH):
+        raise click.UsageError("--neighbour and --width are only of VGG-16")
     processors = len(list_processors())
     if options.neighbour and max(options.threads) >= processors:
         raise click.UsageError(
@@ -298,7 +313,14 @@ class Work:
 def _write_weights(path: Path, options: Options) -> Work:
     """Write the weights of the network, and say what it is."""
     click.echo("making the network ...", err=True)
-    if options.real_weights is None:
+    name = _constructor(options)
+    if options.network not in (RANDOM, REAL):
+        tensors = other_network(name)
+        text = (
+            f"{name}: random weights (He); batch normalisations with the statistics of "
+            f"{CALIBRATION_PICTURES} pictures and random scales and shifts"
+        )
+    elif options.real_weights is None:
         tensors = random_network(options.width)
         text = (
             "random weights (He); biases set for the shares of units above zero of the published "
@@ -313,23 +335,38 @@ def _write_weights(path: Path, options: Options) -> Work:
             f"the convolutions of {options.real_weights.name}; random fully connected layers (He)"
         )
     gradcam.weights.save(tensors, path)
-    network = gradcam.vgg16(tensors)
+    network = CONSTRUCTORS[name](tensors)
     shares = measure_shares(network, make_input(min(options.batch[0], 4), options.size))
     _print_entries({"network": text, "units above zero here": describe_shares(shares)})
-    weights = [values for name, values in tensors.items() if name.startswith("classifier")]
+    linear = [each for each in network.layers.values() if each.op == "linear"]
     return Work(
-        direct_gflop(network, options.size, options.size, "pool5"),
-        1e-9 * sum(values.nbytes for values in weights),
+        direct_gflop(
+            network, options.size, options.size, "pool5" if name == RANDOM else network.score_layer
+        ),
+        1e-9 * sum(4 * layer.weight_count for layer in linear),
         shares,
     )
 
 
+def _tasks(options: Options) -> tuple[str, ...]:
+    """Return the tasks that the network has."""
+    if options.network in (RANDOM, REAL):
+        return options.tasks
+    return tuple(task for task in options.tasks if task in GENERAL)
+
+
+def _constructor(options: Options) -> str:
+    """Return the name of the network's constructor."""
+    return RANDOM if options.network == REAL else options.network
+
+
 def _settings(options: Options, weights: Path, work: Work, batch: int, threads: int) -> Settings:
     is_first = batch == options.batch[0]
-    tasks = [task for task in options.tasks if is_first or task not in OWN_BATCH]
+    tasks = [task for task in _tasks(options) if is_first or task not in OWN_BATCH]
     if options.neighbour:
         tasks.append(NEIGHBOUR)
     return Settings(
+        _constructor(options),
         weights,
         batch=batch,
         size=options.size,

@@ -29,6 +29,8 @@ class Settings:
 
     Attributes
     ----------
+    network : str
+        The name of its constructor.
     weights : Path
         A safetensors file in a temporary folder, which is also used for other files.
     batch, size, threads : int
@@ -40,13 +42,14 @@ class Settings:
     pictures : int
         Pictures of the task ``stream``.
     layers : bool
-        Whether to time the layers of gradcam, too.
+        Whether to show the times of gradcam's layers, too.
     limit : float
         GFLOP of the direct limit, for one picture.
     reading : float
         GB of the fully connected weights.
     """
 
+    network: str
     weights: Path
     batch: int
     size: int
@@ -82,9 +85,10 @@ class Comparison:
                 share = (end - time.monotonic()) / (len(tasks) - i)
                 run_task = self._run_start if task == "start" else self._run_task
                 results.append(run_task(task, rounds, share))
-            layers = self._time_layers() if self.settings.layers else None
-        limit = self.settings.batch * self.settings.limit
-        return Table(self.settings.batch, self.settings.threads, limit, results, layers)
+            layers = self._time_layers()
+        settings = self.settings
+        limit = settings.batch * settings.limit
+        return Table(settings.network, settings.batch, settings.threads, limit, results, layers)
 
     def _start_processes(self, stack: ExitStack) -> None:
         """Start all programs that are needed, then wait until they are ready."""
@@ -95,7 +99,7 @@ class Comparison:
                 names += [each.program for each in find_candidates(task, settings.against)]
         for name in dict.fromkeys(names):
             self._processes[name] = stack.enter_context(
-                Process(name, settings.weights, settings.threads, settings.level)
+                Process(name, settings.network, settings.weights, settings.threads, settings.level)
             )
         for name, process in self._processes.items():
             try:
@@ -108,8 +112,10 @@ class Comparison:
     def _time_layers(self) -> Layers:
         self.progress("layers")
         settings = self.settings
-        answer = self._processes[OURS].request("layers", batch=settings.batch, size=settings.size)
-        return Layers(answer["text"], answer["profile"])
+        answer = self._processes[OURS].request(
+            "layers", batch=settings.batch, size=settings.size, repeat=5 if settings.layers else 1
+        )
+        return Layers(answer["text"] if settings.layers else "", answer["profile"])
 
     def _run_task(self, task: str, rounds: int, seconds: float) -> Result:
         """Run a task in the programs' processes."""

@@ -1,4 +1,4 @@
-"""The networks of the benchmark: VGG-16 with as many zeros as after training.
+"""The networks of the benchmark: VGG-16 with as many zeros as after training, and any other.
 
 Random weights without biases make about half of all units zero. In trained networks it depends on
 the layer, and 88 % are zero after the last pooling. Therefore the biases are set, layer by layer
@@ -7,6 +7,10 @@ published VGG-16 (:data:`SHARES`), on a few pictures. Pooling keeps a unit if on
 zero, so the share after it depends on how alike neighbours are. In trained networks they are more
 alike than after random kernels: the kernels of three convolutions are made smoother
 (:data:`SMOOTHED`).
+
+Other networks have random weights, too. Their batch normalisations have random scales and shifts,
+and the statistics of the maps that they get for a few pictures, as after training: so the values
+neither vanish nor grow from layer to layer, and about half of them are above zero after each ReLU.
 
 The pictures are the scenes of :mod:`gradcam.pictograms`. On them the published convolutions have
 nearly the shares that they have on photographs.
@@ -24,6 +28,9 @@ from numpy.typing import NDArray
 
 import gradcam
 from gradcam import _core, pictograms
+from gradcam._engine.layers import INPUT, Layer, as_run, complete
+from gradcam._engine.one_layer import OneLayer
+from gradcam._models.constructors import CONSTRUCTORS
 from gradcam._pictures import presets
 from gradcam._weights import onnx
 from gradcam._weights.tensors import WeightsError
@@ -100,6 +107,34 @@ def random_network(width: int = 64) -> Tensors:
         weight += np.float32(np.sqrt(common)) * shared
     calibrate(tensors, convolutions=True)
     return tensors
+
+
+def other_network(name: str) -> Tensors:
+    """Return random weights of any network, with the statistics of a few pictures."""
+    table = CONSTRUCTORS[name].architecture
+    tensors = table.random_tensors()
+    generator = np.random.default_rng(1)
+    outputs: dict[str, NDArray[np.float32]] = {INPUT: make_input(CALIBRATION_PICTURES, SIDE)}
+    layers = complete(table.layers(tensors))
+    last_reader = {name: layer.name for layer in layers for name in layer.inputs}
+    for layer in layers:
+        inputs = [outputs[name] for name in layer.inputs]
+        if layer.op == "batch_norm":
+            _set_statistics(layer, inputs[0], generator)
+        outputs[layer.name] = OneLayer(as_run(layer, None), inputs, inputs[0]).forward()
+        for name in layer.inputs:
+            if last_reader[name] == layer.name:
+                outputs.pop(name, None)
+    return tensors
+
+
+def _set_statistics(layer: Layer, x: NDArray[np.float32], generator: np.random.Generator) -> None:
+    """Write the statistics of a map, and a random scale and shift, into a normalisation."""
+    weights = {key: np.asarray(values) for key, values in layer.weights.items()}
+    weights["running_mean"][:] = x.mean((0, 2, 3))
+    weights["running_var"][:] = x.var((0, 2, 3))
+    weights["weight"][:] = generator.uniform(0.5, 1.5, x.shape[1])
+    weights["bias"][:] = generator.normal(0, 0.2, x.shape[1])
 
 
 def real_network(file: Path, folder: Path, width: int = 64) -> Tensors:
@@ -220,9 +255,18 @@ def calibrate(tensors: Tensors, *, convolutions: bool) -> None:
 
 
 def measure_shares(network: gradcam.Network, input: Batch) -> dict[str, float]:
-    """Return the share of units above zero after each layer of :data:`SHARES`."""
-    tape = network.forward(input, keep=tuple(SHARES))
-    return {layer: float(np.mean(tape.activation(layer) > 0)) for layer in SHARES}
+    """Return the share of units above zero after each layer of :data:`SHARES`.
+
+    For other networks: after all rectifiers together, as "rectifiers".
+    """
+    if SHARES.keys() <= network.layers.keys():
+        tape = network.forward(input, keep=tuple(SHARES))
+        return {layer: float(np.mean(tape.activation(layer) > 0)) for layer in SHARES}
+    names = [layer.name for layer in network.layers.values() if layer.op in ("relu", "relu6")]
+    first = network.forward(input[0], keep=names)
+    maps = [first.activation(name) for name in names]
+    above, values = sum(int((each > 0).sum()) for each in maps), sum(each.size for each in maps)
+    return {"rectifiers": above / values} if values else {}
 
 
 def describe_shares(shares: Mapping[str, float]) -> str:

@@ -26,12 +26,14 @@ class Unavailable(Exception):
 class Process:
     """A process that executes commands: see ``_worker``."""
 
-    def __init__(self, name: str, weights: Path, threads: int, level: str | None) -> None:
+    def __init__(
+        self, name: str, network: str, weights: Path, threads: int, level: str | None
+    ) -> None:
         program = PROGRAMS[name]
         self._log = open(weights.with_name(f"{name}.log"), "w+")  # noqa: SIM115
         processors = list_processors()[:-1] if program.apart else []
-        arguments = [program.engine, "tuned" if program.tuned else "", str(threads), str(weights)]
-        arguments.append(",".join(map(str, processors)))
+        arguments = [program.engine, "tuned" if program.tuned else "", str(threads)]
+        arguments += [network, str(weights), ",".join(map(str, processors))]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gradcam.bench._worker", name, *arguments],
             stdin=subprocess.PIPE,

@@ -92,6 +92,9 @@ class Candidate:
 
 PEERS = ("torch", "pytorch-grad-cam", "captum", "onnxruntime", "openvino")
 TASKS = ("convs", "backward", "fc", "forward", "grad_cam", "grad_cam5", "guided", "stream", "start")
+GENERAL = ("forward", "grad_cam", "grad_cam5", "guided")
+"""The tasks of networks other than VGG-16."""
+
 NEIGHBOUR = "neighbour"
 """The task of the option ``--neighbour``."""
 

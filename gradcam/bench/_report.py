@@ -14,9 +14,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from gradcam._profile import CONVERTS
 from gradcam._tables import as_text
+from gradcam.bench import _targets
 
 MIN_ROUNDS = 5
 AGREEMENT = 0.9
@@ -221,10 +223,30 @@ class Result:
 
 
 class Layers(NamedTuple):
-    """The profile of gradcam's layers, as text and as a dict for JSON."""
+    """The profile of gradcam's layers, as text ("": not shown) and as a dict for JSON."""
 
     text: str
-    profile: Mapping[str, object]
+    profile: Mapping[str, Any]
+
+    def algorithms(self) -> list[str]:
+        """Return which algorithms ran in each phase, and which layers converted maps."""
+        rows = self.profile["rows"]
+        lines = []
+        for phase in dict.fromkeys(row["phase"] for row in rows):
+            ran = [row for row in rows if row["phase"] == phase]
+            total = sum(row["milliseconds"] for row in ran)
+            groups: dict[str, list[float]] = {}
+            for row in ran:
+                name = row["algorithm"].removesuffix(CONVERTS).strip() or row["operation"]
+                groups.setdefault(name, []).append(row["milliseconds"])
+            texts = [
+                f"{name} {len(times)} ({sum(times) / total:.0%})"
+                for name, times in sorted(groups.items(), key=lambda item: -sum(item[1]))
+            ]
+            converting = [row["layer"] for row in ran if row["algorithm"].endswith(CONVERTS)]
+            lines.append(f"algorithms, {phase}: steps (share of time): {', '.join(texts)}")
+            lines.append(f"maps converted, {phase}: {', '.join(converting) or 'none'}")
+        return lines
 
 
 @dataclass
@@ -233,6 +255,8 @@ class Table:
 
     Attributes
     ----------
+    network : str
+        The name of its constructor.
     batch : int
     threads : int
     limit : float
@@ -241,6 +265,7 @@ class Table:
     layers : Layers or None
     """
 
+    network: str
     batch: int
     threads: int
     limit: float
@@ -262,14 +287,30 @@ class Table:
             for row in result.rows():
                 table.add_row(*row)
         messages = [text for each in self.results for text in each.messages()]
-        texts = [*self._headlines(), as_text(table), *messages]
+        texts = [*self._headlines(), as_text(table), *messages, *self.targets()]
         if self.layers is not None:
+            texts += self.layers.algorithms()
+        if self.layers is not None and self.layers.text:
             texts += ["", self.layers.text]
         return "\n".join(texts)
 
+    def targets(self) -> list[str]:
+        """Return a line for each task that has a target."""
+        lines = []
+        for result in self.results:
+            ratios = {
+                times.label: ratio(result.ours.milliseconds, times.milliseconds).median
+                for times in result.others
+                if times.peer in _targets.PEERS.get(result.task, ())
+            }
+            lines.append(_targets.describe(self.network, result.task, ratios))
+        return [line for line in lines if line]
+
     def _headlines(self) -> list[str]:
         """Return the lines above the table: settings, speed of the machine, and noise."""
-        title = f"batch {self.batch}, {self.threads} thread{'s' * (self.threads > 1)}"
+        title = (
+            f"{self.network}, batch {self.batch}, {self.threads} thread{'s' * (self.threads > 1)}"
+        )
         found = self.yardsticks
         if not found:
             return [title]
@@ -297,6 +338,7 @@ class Table:
         """Return everything as a dict for JSON; the yardsticks are with the results."""
         found = self.yardsticks
         return {
+            "network": self.network,
             "batch": self.batch,
             "threads": self.threads,
             "level": found[0].level if found else None,
@@ -304,5 +346,6 @@ class Table:
             "bandwidth": statistics.median(y.bandwidth for y in found) if found else None,
             "direct_limit_gflop": self.limit,
             "results": [result.as_dict() for result in self.results],
+            "targets": self.targets(),
             "layers": None if self.layers is None else self.layers.profile,
         }

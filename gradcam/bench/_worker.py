@@ -6,7 +6,8 @@ Commands and answers are JSON, one per line:
                                        ->  {"setting": ..., "seconds": ..., "tried": ...}
     {"command": "run", "task": T, "warm_up": W, "measure": M}
                                        ->  {"seconds": ..., "yardstick": ...}
-    {"command": "layers", "batch": N, "size": S}    ->  {"text": ..., "profile": ...}
+    {"command": "layers", "batch": N, "size": S, "repeat": R}
+                                       ->  {"text": ..., "profile": ...}
     {"command": "clear"}                            ->  {}
 
 The first answer, before any command, is {"versions": {...}}. If a command fails, the answer is
@@ -83,14 +84,14 @@ class Worker:
         load = {"seconds": seconds, "others": others, "stolen": stolen}
         return {"seconds": seconds, "yardstick": load | _speed()}
 
-    def layers(self, batch: int, size: int) -> dict[str, object]:
+    def layers(self, batch: int, size: int, repeat: int) -> dict[str, object]:
         """Time gradcam's layers, forward and back to the pixels."""
         from gradcam._profile import profile
         from gradcam.bench._engines import ours
 
         assert isinstance(self.engine, ours.Engine)
         tape = self.engine.network.forward(make_input(batch, size))
-        found = profile(tape, rule="guided", to="input")
+        found = profile(tape, rule="guided", to="input", repeat=repeat)
         return {"text": str(found), "profile": found.as_dict()}
 
     def clear(self) -> dict[str, object]:
@@ -115,7 +116,15 @@ def _speed() -> dict[str, object]:
     return asdict(Machine.measure())
 
 
-def main(name: str, engine: str, tuned: str, threads: str, weights: str, processors: str) -> None:
+def main(
+    name: str,
+    engine: str,
+    tuned: str,
+    threads: str,
+    network: str,
+    weights: str,
+    processors: str,
+) -> None:
     """Execute commands until standard input ends."""
     if processors:
         bind([int(number) for number in processors.split(",")])
@@ -129,7 +138,7 @@ def main(name: str, engine: str, tuned: str, threads: str, weights: str, process
 
     path = Path(weights)
     try:
-        program = load(engine, Setup(path, int(threads), tuned == "tuned"))
+        program = load(engine, Setup(path, network, int(threads), tuned == "tuned"))
         worker = Worker(name, program, path.parent)
         send({"versions": program.versions()})
     except ModuleNotFoundError as error:

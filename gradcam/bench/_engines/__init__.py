@@ -32,12 +32,15 @@ class Setup:
     ----------
     weights : Path
         A safetensors file.
+    network : str
+        The name of its constructor: "vgg16".
     threads : int
     tuned : bool
         Whether to use the settings with which users can make a program faster.
     """
 
     weights: Path
+    network: str
     threads: int
     tuned: bool
 

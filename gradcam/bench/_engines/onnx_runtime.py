@@ -22,7 +22,7 @@ class Engine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.setup.threads
         session = onnxruntime.InferenceSession(
-            str(onnx_graph.write(self.setup.weights, x.shape)),
+            str(onnx_graph.write(self.setup, x.shape)),
             options,
             providers=["CPUExecutionProvider"],
         )

@@ -20,7 +20,7 @@ class Engine:
 
     def variants(self, task: str, x: Batch) -> dict[str, Run]:
         model = openvino.Core().compile_model(
-            str(onnx_graph.write(self.setup.weights, x.shape)),
+            str(onnx_graph.write(self.setup, x.shape)),
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": "f32",

@@ -14,6 +14,7 @@ import gradcam
 from gradcam import _core
 from gradcam._engine.layers import INPUT
 from gradcam._labels.classes import top_indices
+from gradcam._models.constructors import CONSTRUCTORS
 from gradcam.bench._engines import STREAM_BATCH, Batch, Run, Setup
 
 
@@ -22,7 +23,7 @@ class Engine:
 
     def __init__(self, setup: Setup) -> None:
         _core.set_num_threads(setup.threads)
-        self.network = gradcam.vgg16(setup.weights)
+        self.network = CONSTRUCTORS[setup.network](setup.weights)
         self.setup = setup
 
     def versions(self) -> dict[str, str]:
