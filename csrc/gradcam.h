@@ -67,8 +67,34 @@ typedef struct gc_lrn {
  *   GC_GRADIENT   g * (x > 0)               the derivative
  *   GC_GUIDED     g * (x > 0) * (g > 0)     Springenberg et al. 2014
  *   GC_DECONVNET  g * (g > 0)               Zeiler & Fergus 2014
- * Of a ReLU with an upper limit, y = min(max(x, 0), limit), (x > 0) becomes (0 < x < limit). */
+ * Of a ReLU with an upper limit, y = min(max(x, 0), limit), (x > 0) becomes (0 < x < limit).
+ * At a leaky ReLU or PReLU, a value is multiplied by the slope where the ReLU makes it 0. All other
+ * layers pass back their derivative under every rule. */
 typedef enum gc_rule { GC_GRADIENT, GC_GUIDED, GC_DECONVNET } gc_rule;
+
+/* A function of each value by itself. s is the logistic function 1 / (1 + exp(-x)), F the normal
+ * distribution function. */
+typedef enum gc_activation_kind {
+    GC_CLIP,         /* min(max(x, low), high) */
+    GC_LEAKY_RELU,   /* x > 0 ? x : slope x */
+    GC_PRELU,        /* the same with the slopes of an array */
+    GC_ELU,          /* x > 0 ? x : slope (exp(x) - 1) */
+    GC_SIGMOID,      /* s(x) */
+    GC_HARD_SIGMOID, /* x / 6 + 1 / 2 between 0 and 1 */
+    GC_SILU,         /* x s(x) */
+    GC_HARD_SWISH,   /* x times the hard sigmoid */
+    GC_TANH,
+    GC_GELU,         /* x F(x) */
+    GC_GELU_TANH     /* x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 */
+} gc_activation_kind;
+
+typedef struct gc_activation {
+    gc_activation_kind kind;
+    float low, high;     /* of GC_CLIP */
+    float slope;         /* of GC_LEAKY_RELU; of GC_ELU its alpha */
+    const float *slopes; /* of GC_PRELU: [slope_count], an array of the caller */
+    size_t slope_count;  /* 1, or one for each channel */
+} gc_activation;
 
 /* How the weights of a linear layer are stored. All arithmetic is in float32. The two types of 16
  * bits, IEEE's half precision and the upper half of a float32, need half the memory and have larger
@@ -135,6 +161,9 @@ gc_status gc_add_linear(gc_network *network, size_t input, size_t in, size_t out
 gc_status gc_add_relu(gc_network *network, size_t input, size_t *layer, gc_error *error);
 /* y = min(max(x, 0), 6). */
 gc_status gc_add_relu6(gc_network *network, size_t input, size_t *layer, gc_error *error);
+/* low < high, which may be infinite; the slope finite; slope_count 1 or the input's channels. */
+gc_status gc_add_activation(gc_network *network, size_t input, const gc_activation *activation,
+                            size_t *layer, gc_error *error);
 /* out size = floor or ceil((in + paddings - kernel) / stride) + 1; each padding <= kernel / 2. */
 gc_status gc_add_max_pool(gc_network *network, size_t input, const gc_pool *pool,
                           size_t *layer, gc_error *error);
@@ -148,9 +177,10 @@ gc_status gc_add_adaptive_average_pool(gc_network *network, size_t input, size_t
 gc_status gc_add_affine(gc_network *network, size_t input, size_t channels,
                         const float *scale, const float *shift, size_t *layer,
                         gc_error *error);
+/* Of a vector; of a map, over the channels at each position. */
 gc_status gc_add_softmax(gc_network *network, size_t input, size_t *layer, gc_error *error);
-/* y = 1 / (1 + exp(-x)), each value by itself, of a vector or a map. */
-gc_status gc_add_sigmoid(gc_network *network, size_t input, size_t *layer, gc_error *error);
+/* The logarithm of the softmax. */
+gc_status gc_add_log_softmax(gc_network *network, size_t input, size_t *layer, gc_error *error);
 /* [c][h][w] as a vector, in that order. */
 gc_status gc_add_flatten(gc_network *network, size_t input, size_t *layer, gc_error *error);
 /* Identity: dropout at inference. */
@@ -267,7 +297,7 @@ size_t gc_tape_conversions(const gc_tape *tape, size_t layer);
 /* Gradients of sum_i seeds[s][n][i] * y[n][i], y the output of `layer`, for each s and n,
  * with respect to the outputs of `wanted[0 .. wanted_count)`.
  *   seeds       [sets][batch][shape of layer]
- *   rule        of every ReLU
+ *   rule        of every rectifier
  *   gradients   gradients[w], [sets][batch][shape of wanted[w]], an array of the caller, is
  *               written; zero if the layer wanted does not feed `layer`
  *   seconds     NULL, or [gc_network_size] to be written: the time of each layer, 0 if it ran in

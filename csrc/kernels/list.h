@@ -58,7 +58,7 @@ GC_KERNEL_ENTRY(accumulate, (size_t count, const float *x, float *y))
 /* y = a + b. */
 GC_KERNEL_ENTRY(add, (size_t count, const float *a, const float *b, float *y))
 
-/* y = a * b. */
+/* y = a * b. y may be a or b. */
 GC_KERNEL_ENTRY(multiply, (size_t count, const float *a, const float *b, float *y))
 
 /* *sum = sum of a[i] * b[i], i < count. */
@@ -67,17 +67,39 @@ GC_KERNEL_ENTRY(dot, (size_t count, const float *a, const float *b, float *sum))
 /* y = scale * x + shift. y may be x. */
 GC_KERNEL_ENTRY(affine, (size_t count, float scale, float shift, const float *x, float *y))
 
-/* The softmax of one vector. */
-GC_KERNEL_ENTRY(softmax_forward, (size_t count, const float *x, float *y))
+/* The softmax of one vector, whose values are `stride` floats apart in each array. */
+GC_KERNEL_ENTRY(softmax_forward, (size_t count, size_t stride, const float *x, float *y))
 
-/* dx_i = y_i (dy_i - sum_j dy_j y_j), y computed from x. dx may be dy. */
-GC_KERNEL_ENTRY(softmax_backward, (size_t count, const float *x, const float *dy, float *dx))
+/* dx_i = y_i (dy_i - sum_j dy_j y_j), y the softmax of x. dx may be dy. */
+GC_KERNEL_ENTRY(softmax_backward, (size_t count, size_t stride, const float *x, const float *dy,
+                                   float *dx))
 
-/* y = 1 / (1 + exp(-x)). */
-GC_KERNEL_ENTRY(sigmoid_forward, (size_t count, const float *x, float *y))
+/* The logarithm of the softmax, likewise. */
+GC_KERNEL_ENTRY(log_softmax_forward, (size_t count, size_t stride, const float *x, float *y))
 
-/* dx = dy y (1 - y), y computed from x. dx may be dy. */
-GC_KERNEL_ENTRY(sigmoid_backward, (size_t count, const float *x, const float *dy, float *dx))
+/* dx_i = dy_i - p_i sum_j dy_j, p the softmax of x. dx may be dy. */
+GC_KERNEL_ENTRY(log_softmax_backward, (size_t count, size_t stride, const float *x,
+                                       const float *dy, float *dx))
+
+/* ---- Activations, on values side by side ----------------------------------------------------- */
+
+/* y = f(x), and derivatives = f'(x) (NULL: not recorded), of any kind from GC_ELU on. Errors are
+ * up to about three units in the last place, and of the tail of GC_GELU_TANH up to 1e-8. */
+GC_KERNEL_ENTRY(activation_forward, (const gc_activation *activation, size_t count, const float *x,
+                                     float *y, float *derivatives))
+
+/* y = min(max(x, low), high); bit i of bits = (low < x[i] < high). bits NULL: not recorded. */
+GC_KERNEL_ENTRY(clip_forward, (size_t count, float low, float high, const float *x, float *y,
+                               uint8_t *bits))
+
+/* y[i] = x[i] > 0 ? x[i] : s x[i], s = slopes[i % period]; bit i of bits = (x[i] > 0). bits NULL:
+ * not recorded. The period divides 16, or is `count` or more. */
+GC_KERNEL_ENTRY(leaky_forward, (size_t count, const float *slopes, size_t period, const float *x,
+                                float *y, uint8_t *bits))
+
+/* dx from dy and the bits under a rule (gc_rule). dx may be dy. */
+GC_KERNEL_ENTRY(leaky_backward, (size_t count, const float *slopes, size_t period, gc_rule rule,
+                                 const uint8_t *bits, const float *dy, float *dx))
 
 /* ---- Explanations --------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
-/* pointwise.c: sums, per-channel affine maps, the softmax, the sigmoid, and the test for finite
- * values. */
+/* pointwise.c: sums, per-channel affine maps, the softmax and its logarithm, and the test for
+ * finite values. */
 #include <math.h>
 #include <string.h>
 
@@ -17,58 +17,78 @@ void GC_KERNEL(affine)(size_t count, float scale, float shift, const float *x, f
         y[i] = scale * x[i] + shift;
 }
 
-/* y_i = exp(x_i - max x) / sum_j exp(x_j - max x): the maximum keeps exp within range. */
-void GC_KERNEL(softmax_forward)(size_t count, const float *x, float *y)
+static size_t largest(size_t count, size_t stride, const float *x)
 {
-    float maximum = x[0];
+    size_t top = 0;
     for (size_t i = 1; i < count; i++)
-        maximum = x[i] > maximum ? x[i] : maximum;
+        top = x[i * stride] > x[top * stride] ? i : top;
+    return top;
+}
+
+/* y_i = exp(x_i - max x) / sum_j exp(x_j - max x): the maximum keeps exp within range. */
+void GC_KERNEL(softmax_forward)(size_t count, size_t stride, const float *x, float *y)
+{
+    const float maximum = x[largest(count, stride, x) * stride];
     double sum = 0.0;
     for (size_t i = 0; i < count; i++) {
-        y[i] = expf(x[i] - maximum);
-        sum += y[i];
+        y[i * stride] = expf(x[i * stride] - maximum);
+        sum += y[i * stride];
     }
     const float scale = (float)(1.0 / sum);
     for (size_t i = 0; i < count; i++)
-        y[i] *= scale;
+        y[i * stride] *= scale;
 }
 
 /* dx_i = y_i (dy_i - sum_j dy_j y_j). If one y_k is close to 1, dy_k and the sum are nearly equal,
  * and y_k may be rounded to 1. So dy_k is subtracted from every dy first, which changes no dx_i;
  * the sum then consists of the small terms alone, and y is computed from x in double. */
-void GC_KERNEL(softmax_backward)(size_t count, const float *x, const float *dy, float *dx)
+void GC_KERNEL(softmax_backward)(size_t count, size_t stride, const float *x, const float *dy,
+                                 float *dx)
 {
-    size_t top = 0;
-    for (size_t i = 1; i < count; i++)
-        top = x[i] > x[top] ? i : top;
+    const size_t top = largest(count, stride, x) * stride;
     const double maximum = x[top], shift = dy[top];
     double sum = 0.0, dot = 0.0;
     for (size_t i = 0; i < count; i++) {
-        const double e = exp(x[i] - maximum);
+        const double e = exp(x[i * stride] - maximum);
         sum += e;
-        dot += e * (dy[i] - shift);
+        dot += e * (dy[i * stride] - shift);
     }
     const double mean = dot / sum;
     for (size_t i = 0; i < count; i++)
-        dx[i] = (float)(exp(x[i] - maximum) / sum * (dy[i] - shift - mean));
+        dx[i * stride] =
+            (float)(exp(x[i * stride] - maximum) / sum * (dy[i * stride] - shift - mean));
 }
 
-/* y = 1 / (1 + exp(-x)), with an exponential that cannot overflow: of -|x|. */
-void GC_KERNEL(sigmoid_forward)(size_t count, const float *x, float *y)
+/* y_i = x_i - max x - log(1 + rest), rest the sum over all others than the maximum. */
+void GC_KERNEL(log_softmax_forward)(size_t count, size_t stride, const float *x, float *y)
 {
-    for (size_t i = 0; i < count; i++) {
-        const double e = exp(-fabs((double)x[i]));
-        y[i] = (float)((x[i] < 0.0f ? e : 1.0) / (1.0 + e));
-    }
+    const size_t top = largest(count, stride, x);
+    const double maximum = x[top * stride];
+    double rest = 0.0;
+    for (size_t i = 0; i < count; i++)
+        if (i != top)
+            rest += exp(x[i * stride] - maximum);
+    const double logarithm = log1p(rest);
+    for (size_t i = 0; i < count; i++)
+        y[i * stride] = (float)(x[i * stride] - maximum - logarithm);
 }
 
-/* dx = dy y (1 - y) = dy e / (1 + e)^2, e = exp(-|x|), where nothing is subtracted. */
-void GC_KERNEL(sigmoid_backward)(size_t count, const float *x, const float *dy, float *dx)
+/* dx_i = dy_i - p_i sum_j dy_j. Where p_k may be rounded to 1, 1 - p_k is rest / (1 + rest). */
+void GC_KERNEL(log_softmax_backward)(size_t count, size_t stride, const float *x, const float *dy,
+                                     float *dx)
 {
-    for (size_t i = 0; i < count; i++) {
-        const double e = exp(-fabs((double)x[i]));
-        dx[i] = (float)(dy[i] * (e / ((1.0 + e) * (1.0 + e))));
-    }
+    const size_t top = largest(count, stride, x);
+    const double maximum = x[top * stride], of_top = dy[top * stride];
+    double rest = 0.0, others = 0.0;
+    for (size_t i = 0; i < count; i++)
+        if (i != top) {
+            rest += exp(x[i * stride] - maximum);
+            others += dy[i * stride];
+        }
+    const double share = (of_top + others) / (1.0 + rest);
+    for (size_t i = 0; i < count; i++)
+        dx[i * stride] = (float)(dy[i * stride] - exp(x[i * stride] - maximum) * share);
+    dx[top * stride] = (float)((of_top * rest - others) / (1.0 + rest));
 }
 
 /* A float is NaN or infinite when all its exponent bits are set. */

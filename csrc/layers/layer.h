@@ -173,6 +173,7 @@ struct gc_layer {
             const void *weight; /* an array of the caller */
         } linear;
         float limit;         /* ReLU; INFINITY: none */
+        gc_activation activation;
         size_t channels;     /* affine */
         size_t range[2];     /* of channels, slice: first, one past the last */
         size_t groups;       /* channel shuffle */
@@ -187,8 +188,8 @@ struct gc_layer {
 
 extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_relu_layer,
     gc_max_pool_layer, gc_average_pool_layer, gc_adaptive_average_pool_layer, gc_affine_layer,
-    gc_softmax_layer, gc_sigmoid_layer, gc_flatten_layer, gc_dropout_layer, gc_sum_layer,
-    gc_concatenation_layer, gc_product_layer, gc_slice_layer, gc_shuffle_layer,
+    gc_activation_layer, gc_softmax_layer, gc_log_softmax_layer, gc_flatten_layer, gc_dropout_layer,
+    gc_sum_layer, gc_concatenation_layer, gc_product_layer, gc_slice_layer, gc_shuffle_layer,
     gc_lrn_layer, gc_layer_norm_layer;
 
 /* Whether a window is padded on any side. */

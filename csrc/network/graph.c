@@ -306,14 +306,55 @@ gc_status gc_add_relu6(gc_network *network, size_t input, size_t *layer, gc_erro
                   error);
 }
 
+static gc_status check_activation(const gc_activation *activation, gc_error *error)
+{
+    switch (activation->kind) {
+    case GC_CLIP:
+        return activation->low < activation->high
+                   ? GC_OK
+                   : gc_fail(error, GC_BAD_ARGUMENT, "low must be less than high, but %g is not "
+                                                     "less than %g",
+                             (double)activation->low, (double)activation->high);
+    case GC_LEAKY_RELU:
+    case GC_ELU:
+        return isfinite(activation->slope)
+                   ? GC_OK
+                   : gc_fail(error, GC_BAD_ARGUMENT, "%s must be a finite number, not %g",
+                             activation->kind == GC_ELU ? "alpha" : "the slope",
+                             (double)activation->slope);
+    case GC_PRELU:
+        return check_count("the number of slopes", activation->slope_count, error);
+    case GC_SIGMOID:
+    case GC_HARD_SIGMOID:
+    case GC_SILU:
+    case GC_HARD_SWISH:
+    case GC_TANH:
+    case GC_GELU:
+    case GC_GELU_TANH:
+        return GC_OK;
+    }
+    return gc_fail(error, GC_BAD_ARGUMENT, "there is no activation %d", (int)activation->kind);
+}
+
+gc_status gc_add_activation(gc_network *network, size_t input, const gc_activation *activation,
+                            size_t *layer, gc_error *error)
+{
+    const gc_status status = check_activation(activation, error);
+    if (status != GC_OK)
+        return status;
+    return append(network,
+                  (gc_layer){.type = &gc_activation_layer, .activation = *activation}, &input, 1,
+                  layer, error);
+}
+
 gc_status gc_add_softmax(gc_network *network, size_t input, size_t *layer, gc_error *error)
 {
     return append(network, (gc_layer){.type = &gc_softmax_layer}, &input, 1, layer, error);
 }
 
-gc_status gc_add_sigmoid(gc_network *network, size_t input, size_t *layer, gc_error *error)
+gc_status gc_add_log_softmax(gc_network *network, size_t input, size_t *layer, gc_error *error)
 {
-    return append(network, (gc_layer){.type = &gc_sigmoid_layer}, &input, 1, layer, error);
+    return append(network, (gc_layer){.type = &gc_log_softmax_layer}, &input, 1, layer, error);
 }
 
 gc_status gc_add_flatten(gc_network *network, size_t input, size_t *layer, gc_error *error)

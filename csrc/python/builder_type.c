@@ -58,7 +58,7 @@ static int builder_traverse(PyObject *object, visitproc visit, void *arg)
 
 /* ---- Adding a layer ----------------------------------------------------------------------- */
 
-/* Weight and bias of a layer, or NULL; scale and shift of an affine one. */
+/* Weight and bias of a layer, or NULL; scale and shift of an affine one; the slopes of a PReLU. */
 typedef struct parameters {
     PyArrayObject *weight, *bias;
 } parameters;
@@ -74,6 +74,7 @@ typedef enum operation {
     CHANNEL_SHUFFLE,
     LOCAL_RESPONSE_NORM,
     LAYER_NORM,
+    ACTIVATION,
     ONE_INPUT,     /* any layer without options that reads one layer, */
     SEVERAL_INPUTS /* or several */
 } operation;
@@ -95,6 +96,7 @@ typedef struct request {
         size_t groups;
         gc_lrn lrn;
         float eps;
+        gc_activation activation;
         gc_storage storage;
         one_input *add_reader;
         struct {
@@ -136,6 +138,8 @@ static gc_status add(gc_network *network, const request *r, size_t *layer, gc_er
     case LAYER_NORM:
         return gc_add_layer_norm(network, r->input, (size_t)dims[0], gc_floats(weight), offsets,
                                  r->eps, layer, error);
+    case ACTIVATION:
+        return gc_add_activation(network, r->input, &r->activation, layer, error);
     case ONE_INPUT:
         return r->add_reader(network, r->input, layer, error);
     case SEVERAL_INPUTS:
@@ -332,7 +336,7 @@ static PyObject *builder_layer_norm(PyObject *self, PyObject *args, PyObject *kw
     return number;
 }
 
-/* ---- Layers without ----------------------------------------------------------------------- */
+/* ---- Layers without weights --------------------------------------------------------------- */
 
 /* The default stride is the size of the window. */
 static int parse_stride(PyObject *stride, gc_pool *pool)
@@ -421,6 +425,79 @@ static PyObject *builder_local_response_norm(PyObject *self, PyObject *args, PyO
     return add_layer(self, &r);
 }
 
+/* ---- Activations -------------------------------------------------------------------------- */
+
+static PyObject *builder_clip(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"input", "low", "high", NULL};
+    request r = {.operation = ACTIVATION, .activation = {.kind = GC_CLIP}};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&ff:clip", names, gc_parse_layer, &r.input,
+                                     &r.activation.low, &r.activation.high))
+        return NULL;
+    return add_layer(self, &r);
+}
+
+static PyObject *builder_leaky_relu(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"input", "slope", NULL};
+    request r = {.operation = ACTIVATION, .activation = {.kind = GC_LEAKY_RELU, .slope = 0.01f}};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|f:leaky_relu", names, gc_parse_layer,
+                                     &r.input, &r.activation.slope))
+        return NULL;
+    return add_layer(self, &r);
+}
+
+static PyObject *builder_prelu(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"input", "weight", NULL};
+    PyObject *weight;
+    request r = {.operation = ACTIVATION, .activation = {.kind = GC_PRELU}};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O:prelu", names, gc_parse_layer, &r.input,
+                                     &weight)
+        || parse_parameters(weight, 1, "weight", Py_None, "", &r.parameters) < 0)
+        return NULL;
+    r.activation.slopes = gc_floats(r.parameters.weight);
+    r.activation.slope_count = (size_t)PyArray_DIM(r.parameters.weight, 0);
+    PyObject *number = add_layer(self, &r);
+    release_parameters(&r.parameters);
+    return number;
+}
+
+static PyObject *builder_elu(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"input", "alpha", NULL};
+    request r = {.operation = ACTIVATION, .activation = {.kind = GC_ELU, .slope = 1.0f}};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|f:elu", names, gc_parse_layer, &r.input,
+                                     &r.activation.slope))
+        return NULL;
+    return add_layer(self, &r);
+}
+
+/* PyTorch's argument of this name is a string, "none" too: none is accepted. */
+static PyObject *builder_gelu(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"input", "approximate", NULL};
+    PyObject *approximate = Py_False;
+    request r = {.operation = ACTIVATION};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|O:gelu", names, gc_parse_layer, &r.input,
+                                     &approximate))
+        return NULL;
+    if (!PyBool_Check(approximate)) {
+        PyErr_Format(PyExc_TypeError, "approximate must be True or False, not %R", approximate);
+        return NULL;
+    }
+    r.activation.kind = approximate == Py_True ? GC_GELU_TANH : GC_GELU;
+    return add_layer(self, &r);
+}
+
+static PyObject *add_activation(PyObject *self, PyObject *input, gc_activation_kind kind)
+{
+    request r = {.operation = ACTIVATION, .activation = {.kind = kind}};
+    return gc_parse_layer(input, &r.input) ? add_layer(self, &r) : NULL;
+}
+
+/* ---- Layers without options ---------------------------------------------------------------- */
+
 static PyObject *add_reader(PyObject *self, PyObject *input, one_input *add)
 {
     request r = {.operation = ONE_INPUT, .add_reader = add};
@@ -441,12 +518,17 @@ static PyObject *add_join(PyObject *self, PyObject *sequence, several_inputs *ad
 }
 
 /* Methods whose only argument is the layer, or the layers, that they read. X(name, how the argument
- * is parsed, function of the core). */
+ * is parsed, function of the core or kind of activation). */
 #define WITHOUT_OPTIONS(X)                                                                    \
     X(relu, add_reader, gc_add_relu)                                                          \
     X(relu6, add_reader, gc_add_relu6)                                                        \
     X(softmax, add_reader, gc_add_softmax)                                                    \
-    X(sigmoid, add_reader, gc_add_sigmoid)                                                    \
+    X(log_softmax, add_reader, gc_add_log_softmax)                                            \
+    X(sigmoid, add_activation, GC_SIGMOID)                                                    \
+    X(hard_sigmoid, add_activation, GC_HARD_SIGMOID)                                          \
+    X(silu, add_activation, GC_SILU)                                                          \
+    X(hard_swish, add_activation, GC_HARD_SWISH)                                              \
+    X(tanh, add_activation, GC_TANH)                                                          \
     X(flatten, add_reader, gc_add_flatten)                                                    \
     X(dropout, add_reader, gc_add_dropout)                                                    \
     X(add, add_join, gc_add_sum)                                                              \
@@ -504,6 +586,11 @@ static PyMethodDef methods[] = {
     WITH_KEYWORDS("local_response_norm", builder_local_response_norm),
     WITH_KEYWORDS("slice", builder_slice),
     WITH_KEYWORDS("channel_shuffle", builder_channel_shuffle),
+    WITH_KEYWORDS("clip", builder_clip),
+    WITH_KEYWORDS("leaky_relu", builder_leaky_relu),
+    WITH_KEYWORDS("prelu", builder_prelu),
+    WITH_KEYWORDS("elu", builder_elu),
+    WITH_KEYWORDS("gelu", builder_gelu),
 #define X(name, add_layer_of, add) {#name, builder_##name, METH_O, NULL},
     WITHOUT_OPTIONS(X)
 #undef X

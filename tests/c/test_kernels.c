@@ -1234,87 +1234,242 @@ static int check_blocked_layer_norm(const gc_kernels *fast, const gc_kernels *pl
 #define check_blocked_layer_norm_forward check_blocked_layer_norm
 #define check_blocked_layer_norm_backward check_blocked_layer_norm
 
-static int check_softmax_forward(const gc_kernels *fast, const gc_kernels *plain)
+/* A vector for the softmax and its logarithm, with values `*stride` floats apart. */
+static float *scores(size_t count, size_t *stride, float scale)
 {
-    const size_t count = size_or(1, 70, TIMED);
-    float *x = random_floats(count);
-    for (size_t i = 0; i < count; i++)
-        x[i] *= 200.0f; /* exp(200) is no float: the maximum must be taken off */
-    float *actual = nan_floats(count), *expected = nan_floats(count);
-    CALL(fast->softmax_forward, count, x, actual);
-    CALL(plain->softmax_forward, count, x, expected);
-    const int good = close_floats("softmax_forward", count, actual, expected, 1e-7, 1e-5);
-    free(x), free(actual), free(expected);
-    return good;
-}
-
-/* Without cancellation, in n^2 steps: dx_i = sum over j of y_i y_j (dy_i - dy_j). */
-static void softmax_gradient(size_t count, const float *x, const float *dy, float *dx)
-{
-    double maximum = x[0], sum = 0.0;
-    for (size_t i = 0; i < count; i++)
-        maximum = x[i] > maximum ? x[i] : maximum;
-    for (size_t i = 0; i < count; i++)
-        sum += exp(x[i] - maximum);
-    for (size_t i = 0; i < count; i++) {
-        double total = 0.0;
-        for (size_t j = 0; j < count; j++)
-            total += exp(x[j] - maximum) / sum * ((double)dy[i] - dy[j]);
-        dx[i] = (float)(exp(x[i] - maximum) / sum * total);
-    }
-}
-
-/* Also where the largest probability is 1 in float, or the smallest are none at all. */
-static int check_softmax_backward(const gc_kernels *fast, const gc_kernels *plain)
-{
-    const size_t count = size_or(1, 70, TIMED), one = random_size(0, count - 1);
-    const float scale = powf(10.0f, 1.0f + random_float());
-    float *x = random_floats(count), *dy = random_floats(count);
-    for (size_t i = 0; i < count; i++) {
+    *stride = size_or(1, 3, 1);
+    float *x = random_floats(count * *stride);
+    for (size_t i = 0; i < count * *stride; i++)
         x[i] *= scale;
-        if (random_bits() % 2 != 0)
-            dy[i] = i == one;
-    }
-    x[one] += 2.0f * scale * (float)(random_bits() % 2);
-    float *actual = copy_floats(dy, count), *expected = nan_floats(count); /* dx may be dy */
-    softmax_gradient(count, x, dy, expected);
-    CALL(fast->softmax_backward, count, x, actual, actual);
-    int good = close_floats("softmax_backward", count, actual, expected, 1e-44, 3e-7);
-    CALL(plain->softmax_backward, count, x, dy, actual);
-    good &= close_floats("softmax_backward, reference", count, actual, expected, 1e-44, 3e-7);
-    free(x), free(dy), free(actual), free(expected);
-    return good;
-}
-
-/* The sigmoid of x, or of a million times that. */
-static float *sigmoid_inputs(size_t count)
-{
-    float *x = random_floats(count);
-    for (size_t i = 0; i < count; i++)
-        x[i] *= powf(10.0f, 6.0f * fabsf(random_float()));
     return x;
 }
 
-static int check_sigmoid_forward(const gc_kernels *fast, const gc_kernels *plain)
+static int check_softmax_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t count = size_or(1, 70, TIMED);
-    float *x = sigmoid_inputs(count), *actual = nan_floats(count), *expected = nan_floats(count);
-    CALL(fast->sigmoid_forward, count, x, actual);
-    CALL(plain->sigmoid_forward, count, x, expected);
-    const int good = close_floats("sigmoid_forward", count, actual, expected, 1e-44, 2e-7);
+    size_t stride;
+    float *x = scores(count, &stride, 200.0f); /* exp(200) is no float */
+    const size_t size = count * stride;
+    float *actual = nan_floats(size), *expected = nan_floats(size);
+    CALL(fast->softmax_forward, count, stride, x, actual);
+    CALL(plain->softmax_forward, count, stride, x, expected);
+    const int good = close_floats("softmax_forward", size, actual, expected, 1e-7, 1e-5);
     free(x), free(actual), free(expected);
     return good;
 }
 
-static int check_sigmoid_backward(const gc_kernels *fast, const gc_kernels *plain)
+/* Without cancellation, in n^2 steps: dx_i = sum over j of y_i y_j (dy_i - dy_j) for the softmax,
+ * of y_j dy_i - y_i dy_j without j = i for its logarithm. */
+static void softmax_gradient(int logarithm, size_t count, size_t stride, const float *x,
+                             const float *dy, float *dx)
+{
+    double maximum = x[0], sum = 0.0;
+    for (size_t i = 0; i < count; i++)
+        maximum = x[i * stride] > maximum ? x[i * stride] : maximum;
+    for (size_t i = 0; i < count; i++)
+        sum += exp(x[i * stride] - maximum);
+    for (size_t i = 0; i < count; i++) {
+        const double y = exp(x[i * stride] - maximum) / sum, g = dy[i * stride];
+        double total = 0.0;
+        for (size_t j = 0; j < count; j++) {
+            const double other = exp(x[j * stride] - maximum) / sum;
+            if (logarithm)
+                total += i == j ? 0.0 : other * g - y * dy[j * stride];
+            else
+                total += y * other * (g - dy[j * stride]);
+        }
+        dx[i * stride] = (float)total;
+    }
+}
+
+typedef void softmax_backward(size_t count, size_t stride, const float *x, const float *dy,
+                              float *dx);
+
+/* Also where the largest probability is 1 in float, or the smallest are none at all. */
+static int check_softmax_gradient(const char *name, int logarithm, double atol,
+                                  softmax_backward *fast, softmax_backward *plain)
+{
+    const size_t count = size_or(1, 70, TIMED), one = random_size(0, count - 1);
+    const float scale = powf(10.0f, 1.0f + random_float());
+    size_t stride;
+    float *x = scores(count, &stride, scale);
+    const size_t size = count * stride;
+    float *dy = random_floats(size);
+    for (size_t i = 0; i < count; i++)
+        if (random_bits() % 2 != 0)
+            dy[i * stride] = i == one;
+    x[one * stride] += 2.0f * scale * (float)(random_bits() % 2);
+    float *actual = copy_floats(dy, size), *expected = copy_floats(dy, size); /* dx may be dy */
+    softmax_gradient(logarithm, count, stride, x, dy, expected);
+    CALL(fast, count, stride, x, actual, actual);
+    int good = close_floats(name, size, actual, expected, atol, 3e-7);
+    memcpy(actual, dy, size * sizeof *dy);
+    CALL(plain, count, stride, x, dy, actual);
+    good &= close_floats(name, size, actual, expected, atol, 3e-7);
+    free(x), free(dy), free(actual), free(expected);
+    return good;
+}
+
+static int check_softmax_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    return check_softmax_gradient("softmax_backward", 0, 1e-44, fast->softmax_backward,
+                                  plain->softmax_backward);
+}
+
+static int check_log_softmax_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t count = size_or(1, 70, TIMED);
-    float *x = sigmoid_inputs(count), *dy = random_floats(count);
-    float *actual = copy_floats(dy, count), *expected = nan_floats(count);
-    CALL(plain->sigmoid_backward, count, x, dy, expected);
-    CALL(fast->sigmoid_backward, count, x, actual, actual); /* dx may be dy */
-    const int good = close_floats("sigmoid_backward", count, actual, expected, 1e-44, 2e-7);
-    free(x), free(dy), free(actual), free(expected);
+    size_t stride;
+    float *x = scores(count, &stride, 200.0f);
+    const size_t size = count * stride;
+    float *actual = nan_floats(size), *expected = nan_floats(size);
+    CALL(fast->log_softmax_forward, count, stride, x, actual);
+    CALL(plain->log_softmax_forward, count, stride, x, expected);
+    const int good = close_floats("log_softmax_forward", size, actual, expected, 1e-44, 1e-7);
+    free(x), free(actual), free(expected);
+    return good;
+}
+
+static int check_log_softmax_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    return check_softmax_gradient("log_softmax_backward", 1, 1e-9, fast->log_softmax_backward,
+                                  plain->log_softmax_backward);
+}
+
+/* ---- Activations ----------------------------------------------------------------------- */
+
+/* Numbers of every size, those where an exponential ends, and those where lines meet. */
+static float *activation_inputs(size_t count)
+{
+    static const float special[] = {0.0f,   -0.0f,   3.0f,   -3.0f,   1e-45f, 1e30f,
+                                    -1e30f, 87.4f,   -87.4f, 104.5f,  -104.5f};
+    float *x = random_floats(count);
+    for (size_t i = 0; i < count; i++) {
+        const unsigned choice = random_bits() % 8;
+        if (choice == 0)
+            x[i] = special[random_size(0, sizeof special / sizeof *special - 1)];
+        else if (choice < 4)
+            x[i] *= powf(10.0f, 6.0f * random_float());
+        else
+            x[i] *= 12.0f;
+    }
+    return x;
+}
+
+/* The errors that are allowed: absolute, and relative, of the value and of the derivative. Where a
+ * derivative goes through zero, only its absolute error is small. */
+typedef struct allowed {
+    double value, value_share, derivative, derivative_share;
+} allowed;
+
+static allowed allowed_for(gc_activation_kind kind)
+{
+    switch (kind) {
+    case GC_SILU:
+    case GC_GELU:
+        return (allowed){1e-36, 4e-7, 4e-7, 4e-7};
+    case GC_GELU_TANH:
+        return (allowed){4e-9, 4e-7, 4e-7, 4e-7};
+    case GC_HARD_SWISH:
+        return (allowed){1e-44, 4e-7, 4e-7, 4e-7};
+    default:
+        return (allowed){1e-44, 4e-7, 1e-44, 6e-7};
+    }
+}
+
+static int check_activation_forward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    static const gc_activation_kind kinds[] = {GC_ELU,        GC_SIGMOID, GC_HARD_SIGMOID, GC_SILU,
+                                               GC_HARD_SWISH, GC_TANH,    GC_GELU, GC_GELU_TANH};
+    const size_t count = size_or(1, 70, TIMED);
+    const gc_activation activation = {
+        .kind = timing ? GC_SILU : kinds[random_size(0, sizeof kinds / sizeof *kinds - 1)],
+        .slope = 2.0f * random_float()};
+    const allowed errors = allowed_for(activation.kind);
+    const int recorded = random_bits() % 4 != 0;
+    float *x = activation_inputs(count);
+    float *y[2] = {nan_floats(count), nan_floats(count)};
+    float *derivatives[2] = {nan_floats(count), nan_floats(count)};
+    if (recorded) {
+        CALL(fast->activation_forward, &activation, count, x, y[0], derivatives[0]);
+        CALL(plain->activation_forward, &activation, count, x, y[1], derivatives[1]);
+    } else {
+        CALL(fast->activation_forward, &activation, count, x, y[0], NULL);
+        CALL(plain->activation_forward, &activation, count, x, y[1], NULL);
+    }
+    int good = close_floats("activation_forward", count, y[0], y[1], errors.value,
+                            errors.value_share);
+    if (recorded)
+        good &= close_floats("derivatives", count, derivatives[0], derivatives[1],
+                             errors.derivative, errors.derivative_share);
+    if (!good)
+        fprintf(stderr, "kind %d\n", (int)activation.kind);
+    free(x);
+    for (int i = 0; i < 2; i++)
+        free(y[i]), free(derivatives[i]);
+    return good;
+}
+
+static int check_clip_forward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = size_or(1, 70, TIMED), bytes = (count + 7) / 8;
+    const int recorded = timing || random_bits() % 2 == 0;
+    const float low = random_bits() % 4 == 0 ? -INFINITY : random_float() - 1.0f;
+    const float high = random_bits() % 4 == 0 ? INFINITY : random_float() + 1.0f;
+    float *x = random_floats(count);
+    for (size_t i = 0; i < count; i++)
+        x[i] = i % 5 == 1 && isfinite(low)    ? low
+               : i % 5 == 2 && isfinite(high) ? high
+                                              : 2.0f * x[i];
+    float *actual = nan_floats(count), *expected = nan_floats(count);
+    uint8_t *bits[2] = {calloc(bytes, 1), calloc(bytes, 1)};
+    CALL(fast->clip_forward, count, low, high, x, actual, recorded ? bits[0] : NULL);
+    CALL(plain->clip_forward, count, low, high, x, expected, recorded ? bits[1] : NULL);
+    const int good = close_floats("clip_forward", count, actual, expected, 0.0, 0.0)
+                     && memcmp(bits[0], bits[1], bytes) == 0;
+    free(x), free(actual), free(expected), free(bits[0]), free(bits[1]);
+    return good;
+}
+
+/* Slopes of one of the patterns that leaky_forward reads. */
+static float *random_slopes(size_t count, size_t *period)
+{
+    const size_t periods[] = {1, 4, 8, 16, count, count + 3};
+    *period = timing ? 1 : periods[random_size(0, 5)];
+    return random_floats(*period);
+}
+
+static int check_leaky_forward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = size_or(1, 70, TIMED), bytes = (count + 7) / 8;
+    const int recorded = timing || random_bits() % 2 == 0;
+    size_t period;
+    float *slopes = random_slopes(count, &period), *x = random_floats(count);
+    x[random_size(0, count - 1)] = 0.0f;
+    float *actual = nan_floats(count), *expected = nan_floats(count);
+    uint8_t *bits[2] = {calloc(bytes, 1), calloc(bytes, 1)};
+    CALL(fast->leaky_forward, count, slopes, period, x, actual, recorded ? bits[0] : NULL);
+    CALL(plain->leaky_forward, count, slopes, period, x, expected, recorded ? bits[1] : NULL);
+    const int good = close_floats("leaky_forward", count, actual, expected, 0.0, 0.0)
+                     && memcmp(bits[0], bits[1], bytes) == 0;
+    free(slopes), free(x), free(actual), free(expected), free(bits[0]), free(bits[1]);
+    return good;
+}
+
+static int check_leaky_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = size_or(1, 70, TIMED), bytes = (count + 7) / 8;
+    const gc_rule rule = timing ? GC_GUIDED : (gc_rule)random_size(0, 2);
+    size_t period;
+    float *slopes = random_slopes(count, &period), *dy = random_floats(count);
+    uint8_t *bits = malloc(bytes);
+    for (size_t i = 0; i < bytes; i++)
+        bits[i] = (uint8_t)random_bits();
+    float *actual = copy_floats(dy, count), *expected = nan_floats(count); /* dx may be dy */
+    CALL(fast->leaky_backward, count, slopes, period, rule, bits, actual, actual);
+    CALL(plain->leaky_backward, count, slopes, period, rule, bits, dy, expected);
+    const int good = close_floats("leaky_backward", count, actual, expected, 0.0, 2e-7);
+    free(slopes), free(dy), free(bits), free(actual), free(expected);
     return good;
 }
 

@@ -91,9 +91,11 @@ static double objective(const gc_network *network, const float *input, size_t la
     return sum;
 }
 
+static const float STEP = 1e-3f; /* of a difference */
+
 /* The directional derivative along random directions, from gc_backward and from differences
  * of the objective on the reference level. */
-static int check_gradient(const gc_network *network, size_t layer, size_t count)
+static int check_gradient(const gc_network *network, size_t layer, size_t count, float step)
 {
     const size_t inputs = BATCH * CHANNELS * HEIGHT * WIDTH, wanted = 0;
     float *input = random_floats(inputs), *direction = random_floats(inputs);
@@ -107,7 +109,6 @@ static int check_gradient(const gc_network *network, size_t layer, size_t count)
                               &error)
                       == GC_OK;
     if (good) {
-        const float step = 1e-3f;
         float *moved = malloc(inputs * sizeof *moved);
         double along = 0.0, difference;
         for (size_t i = 0; i < inputs; i++) {
@@ -130,15 +131,30 @@ static int check_gradient(const gc_network *network, size_t layer, size_t count)
     return good;
 }
 
-static int check_sigmoid_gradient(void)
+/* All on the same random numbers. */
+static int check_activation_gradients(void)
 {
-    gc_network *network = NULL;
-    gc_error error;
-    size_t layer = 0;
-    const int good = gc_network_new(CHANNELS, &network, &error) == GC_OK
-                     && gc_add_sigmoid(network, 0, &layer, &error) == GC_OK
-                     && check_gradient(network, layer, BATCH * CHANNELS * HEIGHT * WIDTH);
-    gc_network_free(network);
+    const uint32_t state = random_state;
+    static const float slopes[CHANNELS] = {0.2f};
+    int good = 1;
+    for (gc_activation_kind kind = GC_CLIP; kind <= GC_GELU_TANH && good; kind++) {
+        const gc_activation activation = {.kind = kind,
+                                          .low = -0.5f,
+                                          .high = 0.25f,
+                                          .slope = 0.3f,
+                                          .slopes = slopes,
+                                          .slope_count = CHANNELS};
+        gc_network *network = NULL;
+        gc_error error;
+        size_t layer = 0;
+        random_state = state;
+        good = gc_network_new(CHANNELS, &network, &error) == GC_OK
+               && gc_add_activation(network, 0, &activation, &layer, &error) == GC_OK
+               && check_gradient(network, layer, BATCH * CHANNELS * HEIGHT * WIDTH, 1e-4f);
+        if (!good)
+            printf("activation %d\n", (int)kind);
+        gc_network_free(network);
+    }
     return good;
 }
 
@@ -741,12 +757,13 @@ int main(void)
     for (size_t level = 0; level < gc_level_count(); level++) {
         const char *name = gc_level_name(level);
         gc_level_set(name, &error);
-        report(name, "gradient of the scores", check_gradient(network, scores, BATCH * CLASSES));
+        report(name, "gradient of the scores",
+               check_gradient(network, scores, BATCH * CLASSES, STEP));
         report(name, "gradient of a sum of maps",
-               check_gradient(network, sum, BATCH * 6 * HEIGHT * WIDTH));
+               check_gradient(network, sum, BATCH * 6 * HEIGHT * WIDTH, STEP));
         report(name, "gradient of the probabilities",
-               check_gradient(network, gc_network_size(network) - 1, BATCH * CLASSES));
-        report(name, "gradient of a sigmoid", check_sigmoid_gradient());
+               check_gradient(network, gc_network_size(network) - 1, BATCH * CLASSES, STEP));
+        report(name, "gradients of activations", check_activation_gradients());
         report(name, "several seeds", check_several_seeds(network, scores));
         report(name, "a pass that starts in the middle", check_start(network, scores, sum));
         report(name, "transformed weights that are lent", check_packs());

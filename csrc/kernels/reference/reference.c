@@ -187,44 +187,176 @@ void gc_dot_reference(size_t count, const float *a, const float *b, float *sum)
     *sum = (float)total;
 }
 
-void gc_softmax_forward_reference(size_t count, const float *x, float *y)
+/* The number of the largest value: values are `stride` floats apart. */
+static size_t largest(size_t count, size_t stride, const float *x)
 {
-    double maximum = x[0], sum = 0.0;
+    size_t top = 0;
     for (size_t i = 0; i < count; i++)
-        maximum = x[i] > maximum ? x[i] : maximum;
+        top = x[i * stride] > x[top * stride] ? i : top;
+    return top;
+}
+
+/* The sum of exp(x_i - maximum) of all values but number `without`. */
+static double exponentials(size_t count, size_t stride, const float *x, double maximum,
+                           size_t without)
+{
+    double sum = 0.0;
     for (size_t i = 0; i < count; i++)
-        sum += exp(x[i] - maximum);
+        sum += i == without ? 0.0 : exp(x[i * stride] - maximum);
+    return sum;
+}
+
+void gc_softmax_forward_reference(size_t count, size_t stride, const float *x, float *y)
+{
+    const double maximum = x[largest(count, stride, x) * stride];
+    const double sum = exponentials(count, stride, x, maximum, count);
     for (size_t i = 0; i < count; i++)
-        y[i] = (float)(exp(x[i] - maximum) / sum);
+        y[i * stride] = (float)(exp(x[i * stride] - maximum) / sum);
 }
 
 /* Every dy less that of the largest x, which keeps the sum free of cancellation. */
-void gc_softmax_backward_reference(size_t count, const float *x, const float *dy, float *dx)
+void gc_softmax_backward_reference(size_t count, size_t stride, const float *x, const float *dy,
+                                   float *dx)
 {
-    size_t top = 0;
-    double sum = 0.0, dot = 0.0;
-    for (size_t i = 0; i < count; i++)
-        top = x[i] > x[top] ? i : top;
+    const size_t top = largest(count, stride, x) * stride;
     const double maximum = x[top], shift = dy[top];
+    const double sum = exponentials(count, stride, x, maximum, count);
+    double dot = 0.0;
     for (size_t j = 0; j < count; j++)
-        sum += exp(x[j] - maximum);
-    for (size_t j = 0; j < count; j++)
-        dot += exp(x[j] - maximum) / sum * (dy[j] - shift);
+        dot += exp(x[j * stride] - maximum) / sum * (dy[j * stride] - shift);
     for (size_t i = 0; i < count; i++)
-        dx[i] = (float)(exp(x[i] - maximum) / sum * (dy[i] - shift - dot));
+        dx[i * stride] =
+            (float)(exp(x[i * stride] - maximum) / sum * (dy[i * stride] - shift - dot));
 }
 
-void gc_sigmoid_forward_reference(size_t count, const float *x, float *y)
+void gc_log_softmax_forward_reference(size_t count, size_t stride, const float *x, float *y)
 {
+    const size_t top = largest(count, stride, x);
+    const double maximum = x[top * stride];
+    const double logarithm = log1p(exponentials(count, stride, x, maximum, top));
     for (size_t i = 0; i < count; i++)
-        y[i] = (float)(1.0 / (1.0 + exp(-(double)x[i])));
+        y[i * stride] = (float)(x[i * stride] - maximum - logarithm);
 }
 
-/* 1 - y is the sigmoid of -x. */
-void gc_sigmoid_backward_reference(size_t count, const float *x, const float *dy, float *dx)
+/* dx_top = dy_top (1 - p_top) - p_top (sum of the other dy);
+ * 1 - p_top is the sum of the other p. */
+void gc_log_softmax_backward_reference(size_t count, size_t stride, const float *x,
+                                       const float *dy, float *dx)
 {
+    const size_t top = largest(count, stride, x);
+    const double maximum = x[top * stride], of_top = dy[top * stride];
+    const double rest = exponentials(count, stride, x, maximum, top);
+    double others = 0.0;
     for (size_t i = 0; i < count; i++)
-        dx[i] = (float)(dy[i] / (1.0 + exp(-(double)x[i])) / (1.0 + exp((double)x[i])));
+        others += i == top ? 0.0 : dy[i * stride];
+    for (size_t i = 0; i < count; i++) {
+        const double p = exp(x[i * stride] - maximum) / (1.0 + rest);
+        dx[i * stride] = (float)(dy[i * stride] - p * (of_top + others));
+    }
+    dx[top * stride] = (float)((of_top * rest - others) / (1.0 + rest));
+}
+
+static double normal_distribution(double x)
+{
+    return 0.5 * erfc(-x / sqrt(2.0));
+}
+
+static double logistic(double x)
+{
+    return 1.0 / (1.0 + exp(-x));
+}
+
+/* f(x); its derivative into *derivative. */
+static double activate(const gc_activation *activation, double x, double *derivative)
+{
+    const double pi = 3.14159265358979323846, root = sqrt(2.0 / pi);
+    const double s = logistic(x), rest = logistic(-x), f = normal_distribution(x);
+    const double v = root * (x + 0.044715 * x * x * x), line = x / 6.0 + 0.5;
+    const double hard = line < 0.0 ? 0.0 : line > 1.0 ? 1.0 : line;
+    switch (activation->kind) {
+    case GC_ELU:
+        *derivative = x > 0.0 ? 1.0 : activation->slope * exp(x);
+        return x > 0.0 ? x : activation->slope * expm1(x);
+    case GC_SIGMOID:
+        *derivative = s * rest;
+        return s;
+    case GC_SILU:
+        *derivative = s + x * s * rest;
+        return x * s;
+    case GC_TANH:
+        *derivative = 1.0 / (cosh(x) * cosh(x));
+        return tanh(x);
+    case GC_GELU:
+        *derivative = f + x * exp(-0.5 * x * x) / sqrt(2.0 * pi);
+        return x * f;
+    case GC_GELU_TANH:
+        *derivative = logistic(2.0 * v)
+                      + x * logistic(2.0 * v) * logistic(-2.0 * v) * 2.0 * root
+                            * (1.0 + 3.0 * 0.044715 * x * x);
+        return x * logistic(2.0 * v);
+    case GC_HARD_SIGMOID:
+        *derivative = x > -3.0 && x < 3.0 ? 1.0 / 6.0 : 0.0;
+        return hard;
+    case GC_HARD_SWISH:
+        *derivative = x > -3.0 && x < 3.0 ? x / 3.0 + 0.5 : hard;
+        return x * hard;
+    case GC_CLIP:
+    case GC_LEAKY_RELU:
+    case GC_PRELU:
+        break;
+    }
+    return *derivative = 0.0; /* not by this kernel */
+}
+
+void gc_activation_forward_reference(const gc_activation *activation, size_t count, const float *x,
+                                     float *y, float *derivatives)
+{
+    for (size_t i = 0; i < count; i++) {
+        double derivative;
+        y[i] = (float)activate(activation, x[i], &derivative);
+        if (derivatives != NULL)
+            derivatives[i] = (float)derivative;
+    }
+}
+
+static void write_bit(uint8_t *bits, size_t i, int bit)
+{
+    if (bits != NULL && i % 8 == 0)
+        bits[i / 8] = 0;
+    if (bits != NULL)
+        bits[i / 8] |= (uint8_t)(bit << i % 8);
+}
+
+void gc_clip_forward_reference(size_t count, float low, float high, const float *x, float *y,
+                               uint8_t *bits)
+{
+    for (size_t i = 0; i < count; i++) {
+        write_bit(bits, i, low < x[i] && x[i] < high);
+        y[i] = x[i] < low ? low : x[i] > high ? high : x[i];
+    }
+}
+
+void gc_leaky_forward_reference(size_t count, const float *slopes, size_t period, const float *x,
+                                float *y, uint8_t *bits)
+{
+    for (size_t i = 0; i < count; i++) {
+        write_bit(bits, i, x[i] > 0.0f);
+        y[i] = x[i] > 0.0f ? x[i] : (float)((double)slopes[i % period] * x[i]);
+    }
+}
+
+void gc_leaky_backward_reference(size_t count, const float *slopes, size_t period, gc_rule rule,
+                                 const uint8_t *bits, const float *dy, float *dx)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double slope = slopes[i % period];
+        double g = dy[i];
+        if (rule != GC_DECONVNET && !(bits[i / 8] >> i % 8 & 1))
+            g *= slope;
+        if (rule != GC_GRADIENT && !(dy[i] > 0.0f))
+            g *= slope;
+        dx[i] = (float)g;
+    }
 }
 
 void gc_channel_mean_reference(size_t count, size_t positions, const float *maps, float *out)
