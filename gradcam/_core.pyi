@@ -92,8 +92,25 @@ class NetworkBuilder:
     ) -> int:
         """Of a map over the channels of each position, of a vector over all its values."""
     def softmax(self, input: int) -> int: ...
+    def log_softmax(self, input: int) -> int:
+        """The logarithm of the softmax."""
+    def clip(self, input: int, low: float, high: float) -> int:
+        """min(max(x, low), high); low < high, either may be infinite."""
+    def leaky_relu(self, input: int, slope: float = 0.01) -> int: ...
+    def prelu(self, input: int, weight: ArrayLike) -> int:
+        """weight: the slopes of negative values, (C,) or (1,)."""
+    def elu(self, input: int, alpha: float = 1.0) -> int: ...
     def sigmoid(self, input: int) -> int:
         """Each value by itself, of a vector or a map: heads with one output, or several labels."""
+    def hard_sigmoid(self, input: int) -> int:
+        """x / 6 + 1 / 2, between 0 and 1."""
+    def silu(self, input: int) -> int:
+        """x * sigmoid(x)."""
+    def hard_swish(self, input: int) -> int:
+        """x * hard_sigmoid(x)."""
+    def tanh(self, input: int) -> int: ...
+    def gelu(self, input: int, approximate: bool = False) -> int:
+        """x times the normal distribution function; approximate: by tanh, as in PyTorch."""
     def flatten(self, input: int) -> int: ...
     def dropout(self, input: int) -> int:
         """Identity: dropout does nothing at inference, but keeps its name in the network."""

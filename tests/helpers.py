@@ -114,7 +114,7 @@ def is_robust_to_rounding(record: Any, margin: float = 3e-6) -> bool:
             continue
         x = record.outputs[inputs[0]]
         scale = np.abs(x).max()
-        if isinstance(node, reference.Relu) and np.abs(x).min() < margin * scale:
+        if isinstance(node, reference.RECTIFIERS) and np.abs(x).min() < margin * scale:
             return False
         if isinstance(node, reference.MaxPool):
             best = np.sort(node.windows(x), axis=-1)

@@ -7,6 +7,7 @@ network with each of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -302,8 +303,52 @@ def _softmax(b: Any, rng: Rng) -> None:
     b.softmax(b.flatten(0))
 
 
+def _softmax_of_maps(b: Any, rng: Rng) -> None:
+    b.add([b.softmax(0), b.log_softmax(0)])
+
+
 def _dropout(b: Any, rng: Rng) -> None:
     b.dropout(0)
+
+
+ACTIVATIONS: dict[str, Callable[[Any, int], int]] = {
+    "clip": lambda b, x: b.clip(x, -0.75, 1.5),
+    "clip-above": lambda b, x: b.clip(x, 0.25, math.inf),
+    "leaky-relu": lambda b, x: b.leaky_relu(x),
+    "leaky-relu-steep": lambda b, x: b.leaky_relu(x, slope=-0.5),
+    "prelu-one": lambda b, x: b.prelu(x, np.array([0.25], np.float32)),
+    "elu": lambda b, x: b.elu(x),
+    "elu-alpha": lambda b, x: b.elu(x, alpha=0.5),
+    "sigmoid": lambda b, x: b.sigmoid(x),
+    "hard-sigmoid": lambda b, x: b.hard_sigmoid(x),
+    "silu": lambda b, x: b.silu(x),
+    "hard-swish": lambda b, x: b.hard_swish(x),
+    "tanh": lambda b, x: b.tanh(x),
+    "gelu": lambda b, x: b.gelu(x),
+    "gelu-tanh": lambda b, x: b.gelu(x, approximate=True),
+}
+
+
+def activation_case(name: str) -> Case:
+    """Of larger values than the pictures have, so that each part of the function is reached."""
+
+    def describe(b: Any, rng: Rng) -> None:
+        ACTIVATIONS[name](b, b.affine(0, 2 * normal(rng, 3), normal(rng, 3)))
+
+    return Case(name, (2, 3, 5, 7), describe)
+
+
+def _prelu(b: Any, rng: Rng) -> None:
+    b.prelu(0, normal(rng, 3))
+
+
+def _flat_prelu(b: Any, rng: Rng) -> None:
+    b.prelu(b.flatten(0), normal(rng, 105))
+
+
+def _flat_activations(b: Any, rng: Rng) -> None:
+    x = b.flatten(0)
+    b.add([function(b, x) for function in ACTIVATIONS.values()])
 
 
 SINGLES = [
@@ -323,7 +368,12 @@ SINGLES = [
     single("channel-shuffle-flat", (2, 3, 5, 4), _flat_shuffle),
     *NORMALISATIONS,
     single("softmax", (3, 3, 3, 2), _softmax),
+    single("softmax-maps", (2, 3, 3, 2), _softmax_of_maps),
     single("dropout", (2, 3, 5, 4), _dropout),
+    *map(activation_case, ACTIVATIONS),
+    single("prelu", (2, 3, 5, 7), _prelu),
+    single("prelu-flat", (2, 3, 5, 7), _flat_prelu),
+    single("activations-flat", (2, 3, 5, 7), _flat_activations),
 ]
 
 
@@ -424,6 +474,16 @@ def _shared_sums(b: Any, rng: Rng) -> None:
     v = b.conv(z, kernel(rng, 9, 9, 1, 1), normal(rng, 9, scale=0.1))
     z = b.add([b.relu(y), b.add([v, b.add([u, z])])])
     b.linear(b.flatten(b.add([z, b.relu(z)])), kernel(rng, 5, 9 * 6 * 7), normal(rng, 5))
+
+
+def _activations(b: Any, rng: Rng) -> None:
+    """All activations of one blocked map, whose last block is incomplete."""
+    x = b.conv(0, kernel(rng, 18, 3, 3, 3), normal(rng, 18), padding=1)
+    y = [function(b, x) for function in ACTIVATIONS.values()]
+    x = b.add([*y, b.prelu(x, normal(rng, 18))])
+    x = b.conv(b.tanh(x), kernel(rng, 9, 18, 3, 3), padding=1)
+    scores = b.linear(b.flatten(b.adaptive_average_pool(b.sigmoid(x), 2)), kernel(rng, 5, 36))
+    b.log_softmax(scores)
 
 
 def _inception(b: Any, rng: Rng) -> None:
@@ -573,6 +633,7 @@ SMALL_GRAPHS = [
     Case("bottlenecks", (2, 3, 13, 10), _bottlenecks),
     Case("shared-sums", (2, 3, 6, 7), _shared_sums),
     Case("linear-bottlenecks", (2, 3, 15, 12), _linear_bottlenecks),
+    Case("activations", (2, 3, 7, 9), _activations),
     Case("inception", (2, 3, 8, 9), _inception),
     Case("reused-before-relu", (2, 3, 8, 6), _reused_before_relu),
     Case("read-first-by-others", (2, 3, 8, 6), _read_first_by_others),

@@ -43,6 +43,6 @@ def computed(case: nets.Case, cpu_level: str) -> Pass:
 
 
 def rules_of(case: nets.Case) -> list[str]:
-    """The rules under which a case's gradients differ: all of them if it has a ReLU."""
+    """The rules under which a case's gradients differ: all of them if it has a rectifier."""
     nodes = case.build(reference.Builder).nodes
-    return RULES if any(isinstance(node, reference.Relu) for node, _ in nodes) else RULES[:1]
+    return RULES if any(isinstance(node, reference.RECTIFIERS) for node, _ in nodes) else RULES[:1]

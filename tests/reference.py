@@ -19,7 +19,7 @@ It is not fast, does not compute in float32, and does not check arguments.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -347,16 +347,105 @@ class Softmax:
 
 
 @dataclass(frozen=True)
-class Sigmoid:
-    """y = 1 / (1 + exp(-x)). dx = g p (1 - p), where 1 - p is the sigmoid of -x."""
+class LogSoftmax:
+    """Over the channels. dx = g - p sum of g."""
 
-    def forward(self, inputs, seen):
+    def forward(self, inputs, decision_map):
         (x,) = inputs
-        e = np.exp(-np.abs(x))
-        return np.where(x < 0, e, 1) / (1 + e), e / (1 + e) ** 2
+        shifted = x - x.max(axis=1, keepdims=True)
+        y = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return y, np.exp(y)
+
+    def backward(self, dy, state, rule):
+        return [dy - state * dy.sum(axis=1, keepdims=True)]
+
+
+@dataclass(frozen=True)
+class Leaky:
+    """y = x where x > 0, else slope x; slopes (1,) or (C,).
+
+    With s(v) = 1 where v > 0, else the slope, the gradient is g s(x), g s(g) or g s(x) s(g).
+    """
+
+    slopes: Array
+
+    def forward(self, inputs, decision_map):
+        (x,) = inputs
+        slopes = self.slopes.reshape(-1, *[1] * (x.ndim - 2))
+        factors = np.where((x if decision_map is None else decision_map) > 0, 1.0, slopes)
+        return x * factors, (factors, slopes)
+
+    def backward(self, dy, state, rule):
+        factors, slopes = state
+        signs = np.where(dy > 0, 1.0, slopes)
+        if rule == "gradient":
+            return [dy * factors]
+        return [dy * signs * (factors if rule == "guided" else 1.0)]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """function(x, decisive): the values and the derivatives; `decisive` says which side of a kink
+    each x is on."""
+
+    function: Callable[[Array, Array], tuple[Array, Array]]
+
+    def forward(self, inputs, decision_map):
+        (x,) = inputs
+        return self.function(x, x if decision_map is None else decision_map)
 
     def backward(self, dy, state, rule):
         return [dy * state]
+
+
+def clipped(low: float, high: float, scale: float = 1.0, shift: float = 0.0) -> Any:
+    """low <= scale x + shift <= high, by the side of the limits that `decisive` is on."""
+
+    def function(x, decisive):
+        line = scale * decisive + shift
+        inside = (low < line) & (line < high)
+        y = np.where(inside, scale * x + shift, np.where(line > low, high, low))
+        return y, scale * inside
+
+    return function
+
+
+def sigmoid(x, _):
+    """1 - p is the sigmoid of -x."""
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1) / (1 + e), e / (1 + e) ** 2
+
+
+def gated(gate: Any) -> Any:
+    """x times a function of x."""
+
+    def function(x, decisive):
+        y, slope = gate(x, decisive)
+        return x * y, y + x * slope
+
+    return function
+
+
+def elu(alpha: float) -> Any:
+    def function(x, decisive):
+        low = np.minimum(x, 0)
+        return (
+            np.where(decisive > 0, x, alpha * np.expm1(low)),
+            np.where(decisive > 0, 1.0, alpha * np.exp(low)),
+        )
+
+    return function
+
+
+def normal_distribution(x, _):
+    share = np.vectorize(math.erfc)(-x / math.sqrt(2)) / 2
+    return share, np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+def normal_by_tanh(x, _):
+    root = math.sqrt(2 / math.pi)
+    y, slope = sigmoid(2 * root * (x + 0.044715 * x**3), None)
+    return y, slope * 2 * root * (1 + 3 * 0.044715 * x * x)
 
 
 @dataclass(frozen=True)
@@ -455,6 +544,9 @@ class ChannelShuffle:
 
 # --- the graph ---
 
+RECTIFIERS = (Relu, Leaky)
+DECIDED_BY_INPUT = (MaxPool, Leaky, Activation)
+
 
 def double(array: Any) -> Array | None:
     return None if array is None else np.asarray(array, dtype=np.float64)
@@ -517,8 +609,39 @@ class Builder:
     def softmax(self, input):
         return self._append(Softmax(), [input])
 
+    def log_softmax(self, input):
+        return self._append(LogSoftmax(), [input])
+
+    def clip(self, input, low, high):
+        return self._append(Activation(clipped(low, high)), [input])
+
+    def leaky_relu(self, input, slope=0.01):
+        return self._append(Leaky(double([np.float32(slope)])), [input])
+
+    def prelu(self, input, weight):
+        return self._append(Leaky(double(weight)), [input])
+
+    def elu(self, input, alpha=1.0):
+        return self._append(Activation(elu(float(np.float32(alpha)))), [input])
+
     def sigmoid(self, input):
-        return self._append(Sigmoid(), [input])
+        return self._append(Activation(sigmoid), [input])
+
+    def hard_sigmoid(self, input):
+        return self._append(Activation(clipped(0.0, 1.0, 1 / 6, 0.5)), [input])
+
+    def silu(self, input):
+        return self._append(Activation(gated(sigmoid)), [input])
+
+    def hard_swish(self, input):
+        return self._append(Activation(gated(clipped(0.0, 1.0, 1 / 6, 0.5))), [input])
+
+    def tanh(self, input):
+        return self._append(Activation(lambda x, _: (np.tanh(x), 1 - np.tanh(x) ** 2)), [input])
+
+    def gelu(self, input, approximate=False):
+        gate = normal_by_tanh if approximate else normal_distribution
+        return self._append(Activation(gated(gate)), [input])
 
     def flatten(self, input):
         return self._append(Flatten(), [input])
@@ -553,10 +676,10 @@ class Network:
         return len(self.nodes)
 
     def deciding(self) -> list[int]:
-        """The layers whose maps determine all decisions: ReLUs, and the inputs of max pooling."""
+        """The layers whose maps determine all decisions: ReLUs, and the inputs of the others."""
         numbers = {i for i, (layer, _) in enumerate(self.nodes) if isinstance(layer, Relu)}
         for layer, inputs in self.nodes:
-            if isinstance(layer, MaxPool):
+            if isinstance(layer, DECIDED_BY_INPUT):
                 numbers.add(inputs[0])
         return sorted(numbers)
 
@@ -565,7 +688,7 @@ class Network:
         decision_maps = decisions or {}
         outputs, states = [double(x)], [None]
         for number, (layer, inputs) in enumerate(self.nodes[1:], start=1):
-            source = inputs[0] if isinstance(layer, MaxPool) else number
+            source = inputs[0] if isinstance(layer, DECIDED_BY_INPUT) else number
             y, state = layer.forward([outputs[i] for i in inputs], decision_maps.get(source))
             outputs.append(y)
             states.append(state)

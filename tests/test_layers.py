@@ -160,7 +160,7 @@ BAD_LAYERS = {
     ),
     "no layers": (ValueError, list),
     "not layers": (TypeError, lambda: ["conv", "relu"]),
-    "unknown operation": (ValueError, lambda: replaced(2, Layer("relu1", "gelu"))),
+    "unknown operation": (ValueError, lambda: replaced(2, Layer("relu1", "sine"))),
     "unknown input": (ValueError, lambda: replaced(2, Layer("relu1", "relu", ("conv9",)))),
     "input from a later layer": (
         ValueError,

@@ -120,9 +120,9 @@ class Assembled:
     layers : tuple of Layer
         By number, ``"input"`` first: as they run, with batch normalisation folded.
     score_layer : str
-        The layer of the class scores: the last one, or the input of a last softmax or sigmoid.
+        The layer of the class scores: the last one, or the input of a last head.
     probability_layer : str or None
-        The last layer if it is a softmax or sigmoid.
+        The last layer if it is a head: softmax, log-softmax or sigmoid.
     classes : int or None
         The number of scores; None if it depends on the size of the input.
     target_layer : str

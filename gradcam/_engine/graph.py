@@ -38,7 +38,7 @@ class Graph:
     score_layer : str
         The layer of the class scores.
     probability_layer : str or None
-        The softmax after it, or the sigmoid of each score, if there is one.
+        The softmax after it, its logarithm, or the sigmoid of each score, if there is one.
     target_layer : str
         The layer of Grad-CAM, unless another one is chosen.
     about : str

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam import _core
+from gradcam._results.rules import RECTIFIERS
 from gradcam._weights.storage import Storage, check_storage, stored
 from gradcam._weights.tensors import WeightsError
 
@@ -20,13 +21,19 @@ INPUT = "input"
 POOLS = ("max_pool", "average_pool", "adaptive_average_pool", "global_average_pool")
 SEVERAL_INPUTS = ("add", "multiply", "concatenate")
 WEIGHTED = ("conv", "linear")
-HEADS = ("softmax", "sigmoid")
+HEADS = ("softmax", "log_softmax", "sigmoid")
+SMOOTH = ("clip", "elu", "hard_sigmoid", "silu", "hard_swish", "tanh", "gelu")
+"""Activations that are no rectifiers; a sigmoid is one of :data:`HEADS`."""
+
 OPS = (
-    *(*WEIGHTED, "batch_norm", "affine", "relu", "relu6", *POOLS),
+    *(*WEIGHTED, "batch_norm", "affine", *RECTIFIERS, *SMOOTH, *POOLS),
     *(*HEADS, "flatten", "dropout", *SEVERAL_INPUTS, "slice", "channel_shuffle"),
     *("local_response_norm", "layer_norm"),
 )
 """The operations of layers; arguments as in :class:`gradcam._core.NetworkBuilder`."""
+
+NONLINEAR = (*SMOOTH, *HEADS, "multiply", "local_response_norm", "layer_norm")
+"""Operations that are not linear, whose derivative is taken under every rule of rectifiers."""
 
 Attribute = int | float | bool | str | Sequence[int]
 """The value of a layer's attribute."""
@@ -47,14 +54,16 @@ class Layer:
     weights : mapping of str to array
         By the operation's own names: ``weight`` and ``bias`` (conv: (K, C / groups, R, S),
         linear: (out, in); layer_norm: (C,)); ``scale`` and ``shift`` (affine); ``weight``,
-        ``bias``, ``running_mean`` and ``running_var`` (batch_norm), each (C,).
+        ``bias``, ``running_mean`` and ``running_var`` (batch_norm), each (C,); ``weight`` of
+        prelu: its slopes, (C,) or (1,).
     attributes : mapping of str to number, string or pair
         ``stride``, ``padding`` (on all sides; vertical and horizontal; or top, left, bottom and
         right), ``dilation``, ``groups``, ``kernel``, ``ceil_mode``, ``count_include_pad``,
         ``size``; ``start`` and ``stop`` of slice: the channels from the one up to, but not
-        including, the other; ``alpha``, ``beta`` and ``k`` of local_response_norm; ``eps`` of
-        batch_norm (default 1e-5) and layer_norm (1e-6); ``exact`` of conv, True for one
-        that is computed by its definition whatever the network's `conv` says;
+        including, the other; ``alpha``, ``beta`` and ``k`` of local_response_norm; ``low`` and
+        ``high`` of clip; ``slope`` of leaky_relu; ``alpha`` of elu; ``approximate`` of gelu (True:
+        by tanh); ``eps`` of batch_norm (default 1e-5) and layer_norm (1e-6); ``exact`` of conv,
+        True for one that is computed by its definition whatever the network's `conv` says;
         ``dtype`` of linear, in which its weight is stored: "float32", "float16" or "bfloat16",
         whose bits are an array of uint16.
     aliases : tuple of str
@@ -121,7 +130,7 @@ def _check(layer: Layer) -> None:
             f"layer {layer.name!r}: unknown operation {layer.op!r}; the operations are "
             f"{', '.join(OPS)}"
         )
-    if layer.op in WEIGHTED and "weight" not in layer.weights:
+    if layer.op in (*WEIGHTED, "prelu") and "weight" not in layer.weights:
         raise TypeError(f"layer {layer.name!r}: {layer.op} needs a weight")
 
 

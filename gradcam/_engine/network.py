@@ -93,7 +93,7 @@ class Network(Graph):
         ----------
         layers : sequence of gradcam.Layer
             In an order in which every layer comes after its inputs; the last one holds the class
-            scores, or is the softmax or sigmoid of them.
+            scores, or is the softmax, log-softmax or sigmoid of them.
         channels : int
             Channels of the input.
         labels : Labels or sequence of str, optional

@@ -47,7 +47,7 @@ def backward(
     ValueError
         If the rule returns something that does not have the shape of a layer's input.
     """
-    active = _between(layers, start, wanted)
+    active = between(layers, start, wanted)
     arrived = {start: _read_only(np.array(seeds))}
     for name in reversed([name for name in layers if name in active]):
         layer, gradient = layers[name], arrived[name]
@@ -72,13 +72,13 @@ def backward(
 
 def needed(layers: Mapping[str, Layer], start: str, wanted: Sequence[str]) -> list[str]:
     """Return the layers whose outputs :func:`backward` needs, in the order in which they run."""
-    active = _between(layers, start, wanted)
+    active = between(layers, start, wanted)
     passed = [layers[name].inputs for name in active if active & set(layers[name].inputs)]
     read = {each for inputs in passed for each in inputs}
     return [name for name in layers if name in active or name in read or name in wanted]
 
 
-def _between(layers: Mapping[str, Layer], start: str, wanted: Sequence[str]) -> set[str]:
+def between(layers: Mapping[str, Layer], start: str, wanted: Sequence[str]) -> set[str]:
     """Return the layers that feed `start` and are fed by a layer wanted, both ends included."""
     fed = set(wanted)
     for layer in layers.values():

@@ -17,10 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from gradcam import _core
 from gradcam._engine import rule_pass
 from gradcam._engine.graph import Graph
-from gradcam._engine.layers import INPUT, OPS
+from gradcam._engine.layers import INPUT, NONLINEAR, OPS
 from gradcam._labels.classes import Decoded, Labels, top_indices
 from gradcam._pictures.image import Geometry, render
 from gradcam._registry import METHODS, Method
+from gradcam._results import notes
 from gradcam._results.explanation import Evidence, Explanation, Resize, check_resize
 from gradcam._results.objectives import (
     Objective,
@@ -108,6 +109,12 @@ class ForwardPass:
         """The layer of the probabilities, if there is one."""
         return self.graph.probability_layer
 
+    @property
+    def log_probabilities(self) -> bool:
+        """Whether the output of that layer is the logarithm of the probabilities."""
+        layer = self.probability_layer
+        return layer is not None and self.graph.layers[layer].op == "log_softmax"
+
     @cached_property
     def scores(self) -> _F32:
         """(N, K) class scores, before the softmax; read-only."""
@@ -137,9 +144,11 @@ class ForwardPass:
         Raises
         ------
         ValueError
-            If the network does not end in a softmax or sigmoid.
+            If the network does not end in a softmax, log-softmax or sigmoid.
         """
         probabilities = self.activation(probability_layer(self))
+        if self.log_probabilities:
+            np.exp(probabilities, out=probabilities)
         probabilities.flags.writeable = False
         return probabilities
 
@@ -193,6 +202,7 @@ class ForwardPass:
         numbers = [self.graph.index(name) for name in names]
         found = find_rule(rule)
         if found.core is not None:
+            self._note_derivatives(layer, names, found)
             self.graph.prepare_backward(layer, names)
             with self.graph.named_errors():
                 return self.core.backward(self.graph.index(layer), seeds, numbers, found.core)
@@ -203,6 +213,20 @@ class ForwardPass:
                 f"{', '.join(OPS)}"
             )
         return self._python_backward(layer, seeds, names, found)
+
+    def _note_derivatives(self, layer: str, wanted: Sequence[str], rule: Rule) -> None:
+        """Note at which layers a rule of rectifiers does not apply, besides `layer` itself."""
+        if rule.core == "gradient":
+            return
+        start, *ends = (self.graph.names(name)[0] for name in (layer, *wanted))
+        active = rule_pass.between(self.graph.layers, start, ends) - {start}
+        ops = {self.graph.layers[name].op for name in active if self.graph.layers[name].inputs}
+        taken = [op for op in NONLINEAR if op in ops]
+        if taken:
+            notes.add(
+                f"The rule {rule.name!r} is for rectifiers: at {', '.join(taken)} layers the "
+                f"derivative was taken."
+            )
 
     def _python_backward(
         self, layer: str, seeds: ArrayLike, wanted: Sequence[str], rule: Rule
@@ -378,7 +402,8 @@ class _Explaining(ForwardPass):
         check_resize(resize)
         arguments = self._arguments(found, layer, resize, options)
         asked = self.ask(target, on)
-        evidence = _evidence(found, found(self, asked, **arguments), (asked.count, len(self)))
+        with notes.collected() as collected:
+            evidence = _evidence(found, found(self, asked, **arguments), (asked.count, len(self)))
         at = str(arguments.get("layer", INPUT))
         preset = self.graph.preset
 
@@ -401,6 +426,7 @@ class _Explaining(ForwardPass):
                 resize=resize,
                 channel_order=preset.channel_order if preset else "RGB",
                 about=self.graph.about,
+                notes=tuple(collected),
             )
 
         answers = asked.arrange(explanation)

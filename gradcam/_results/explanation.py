@@ -101,6 +101,9 @@ class Explanation:
         The order of the network's input channels.
     about : str
         What the network knows, if users should be told: see :class:`gradcam.Network`.
+    notes : tuple of str
+        What to know about how it was computed, in sentences: at which layers the derivative was
+        taken although the method has a rule of its own for rectifiers.
     """
 
     method: str
@@ -118,6 +121,7 @@ class Explanation:
     resize: Resize = "half_pixel"
     channel_order: str = "RGB"
     about: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def evidence(self) -> NDArray[np.float32]:
@@ -224,6 +228,7 @@ class Explanation:
             details.append(f"Grey values: {_GREY_SCALE}.")
         if self.region is not None:
             details.append("The network did not see the faded part.")
+        details.extend(self.notes)
         return heading, " ".join(details)
 
     def _captioned(self, cmap: str = "inferno") -> captions.Captioned:
@@ -510,6 +515,7 @@ class Explanation:
             "probability": np.nan if self.probability is None else self.probability,
             "resize": self.resize,
             "about": self.about,
+            "notes": np.array(self.notes, np.str_),
         }
 
     def _repr_html_(self) -> str:
@@ -525,7 +531,7 @@ class Explanation:
         chance = "" if self.probability is None else f", probability {self.probability:.3f}"
         return (
             f"<Explanation: {self.method} of {self.label!r}{number} at {self.layer}, "
-            f"score {self.score:.2f}{chance}>"
+            f"score {self.score:.2f}{chance}{''.join(f'; {note}' for note in self.notes)}>"
         )
 
 
@@ -555,6 +561,7 @@ def _from_arrays(
         {
             **{name: text[name] for name in _TEXTS if name != "synset"},
             "target": None if index < 0 else Target(index, text["synset"], text["label"]),
+            "notes": tuple(str(note) for note in saved["notes"]),
             "score": float(np.asarray(saved["score"])),
             "probability": None if np.isnan(probability) else probability,
             "raw": np.asarray(saved["raw"], np.float32),

@@ -38,6 +38,8 @@ class Forward(Protocol):
     @property
     def probability_layer(self) -> str | None: ...
     @property
+    def log_probabilities(self) -> bool: ...
+    @property
     def scores(self) -> _F32: ...
     @property
     def probabilities(self) -> _F32: ...
@@ -191,8 +193,14 @@ class Probability(Class):
         return float(forward.probabilities[n, self.find(forward.labels).index])
 
     def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
-        """Return 1 at the class, 0 elsewhere, at the layer of the probabilities."""
-        return {probability_layer(forward): self._one_hot(forward)}
+        """Return 1 at the class, 0 elsewhere, at the layer of the probabilities.
+
+        At a layer of log p it is dp / d log p = p.
+        """
+        layer, seeds = probability_layer(forward), self._one_hot(forward)
+        if forward.log_probabilities:
+            seeds *= forward.probabilities[n]
+        return {layer: seeds}
 
 
 @dataclass(frozen=True)
@@ -379,12 +387,12 @@ def probability_layer(forward: Forward) -> str:
     Raises
     ------
     ValueError
-        If the network does not end in a softmax or sigmoid.
+        If the network does not end in a softmax, log-softmax or sigmoid.
     """
     if forward.probability_layer is None:
         raise ValueError(
-            "the network does not end in a softmax or sigmoid, so it has scores and no "
-            "probabilities: use tape.scores and on='score', or add a softmax layer"
+            "the network does not end in a softmax, log-softmax or sigmoid, so it has scores and "
+            "no probabilities: use tape.scores and on='score', or add a softmax layer"
         )
     return forward.probability_layer
 

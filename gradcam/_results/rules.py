@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -106,28 +106,44 @@ class Rule:
     core: CoreRule | None = None
 
 
-def _slope(layer: SingleLayer) -> _F32:
-    """Return the derivative of a ReLU, 1 between its limits and 0 elsewhere."""
-    (x,) = layer.inputs
-    return np.asarray((x > 0) & (x < (6 if layer.op == "relu6" else np.inf)), np.float32)
+RECTIFIERS = ("relu", "relu6", "leaky_relu", "prelu")
+"""The operations for which the guided and the deconvnet rule are defined."""
+
+
+def _rectified(layer: SingleLayer, values: _F32) -> _F32:
+    """Return s(v): 1 where a value is positive, else the rectifier's slope, 0 for a ReLU."""
+    slope: _F32 | float = 0.0
+    if layer.op == "leaky_relu":
+        slope = float(cast(float, layer.attributes.get("slope", 0.01)))
+    elif layer.op == "prelu":
+        slope = layer.weights["weight"].reshape(-1, *[1] * (layer.inputs[0].ndim - 2))
+    return np.where(values > 0, np.float32(1), np.asarray(slope, np.float32))
 
 
 def _guided(layer: SingleLayer, gradient: _F32) -> list[_F32]:
-    return [gradient * (gradient > 0) * _slope(layer)]
+    (x,) = layer.inputs
+    derivative = _rectified(layer, x)
+    if layer.op == "relu6":
+        derivative = derivative * (x < 6)
+    return [gradient * derivative * _rectified(layer, gradient)]
 
 
 def _deconvnet(layer: SingleLayer, gradient: _F32) -> list[_F32]:
-    return [gradient * (gradient > 0)]
+    return [gradient * _rectified(layer, gradient)]
 
 
 GRADIENT = Rule("gradient", {}, "gradient")
 """The derivative of every layer."""
 
-GUIDED = Rule("guided", {"relu": _guided, "relu6": _guided}, "guided")
-"""ReLUs pass back R * (R > 0) * (x > 0) (Springenberg et al. 2014); ReLU6 also * (x < 6)."""
+GUIDED = Rule("guided", dict.fromkeys(RECTIFIERS, _guided), "guided")
+"""ReLUs pass back R * (R > 0) * (x > 0) (Springenberg et al. 2014); ReLU6 also * (x < 6).
 
-DECONVNET = Rule("deconvnet", {"relu": _deconvnet, "relu6": _deconvnet}, "deconvnet")
-"""ReLUs pass back R * (R > 0) (Zeiler and Fergus 2014)."""
+Leaky ReLUs and PReLUs multiply by their slope where a ReLU multiplies by 0. All other layers pass
+back their derivative.
+"""
+
+DECONVNET = Rule("deconvnet", dict.fromkeys(RECTIFIERS, _deconvnet), "deconvnet")
+"""ReLUs pass back R * (R > 0) (Zeiler and Fergus 2014); the rest as under :data:`GUIDED`."""
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in (GRADIENT, GUIDED, DECONVNET)}
 """The rules that can be given by their names."""

@@ -1,8 +1,8 @@
 """The builder's methods with PyTorch autograd, for any dtype.
 
-The rules of the ReLU are one `torch.autograd.Function`. As in reference.py, `decisions` (the maps
-of another program) determine the signs of the ReLUs' inputs and the positions of the maxima, so
-that two correct programs can be compared although rounding may change these.
+The rules of each rectifier are one `torch.autograd.Function`. As in reference.py, `decisions` (the
+maps of another program) determine the signs of the inputs of rectifiers and the positions of the
+maxima, so that two correct programs can be compared although rounding may change these.
 """
 
 from __future__ import annotations
@@ -40,6 +40,25 @@ class RuleRelu(torch.autograd.Function):
         if ctx.rule != "deconvnet":
             g = g * passes
         return g, None, None, None
+
+
+class RuleLeaky(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, decisive, rule, slopes):
+        ctx.rule = rule
+        one = torch.ones_like(x)
+        slope = slopes.reshape(-1, *[1] * (x.ndim - 2)) * one
+        factors = torch.where(decisive > 0, one, slope)
+        ctx.save_for_backward(factors, slope)
+        return x * factors
+
+    @staticmethod
+    def backward(ctx, g):
+        factors, slope = ctx.saved_tensors
+        signs = torch.where(g > 0, torch.ones_like(g), slope)
+        if ctx.rule != "gradient":
+            g = g * signs
+        return (g if ctx.rule == "deconvnet" else g * factors), None, None, None
 
 
 Node = tuple[Callable[..., torch.Tensor], tuple[int, ...], str]
@@ -153,8 +172,44 @@ class Builder:
     def softmax(self, input):
         return self._append(lambda x: F.softmax(x, dim=1), [input])
 
+    def log_softmax(self, input):
+        return self._append(lambda x: F.log_softmax(x, dim=1), [input])
+
+    def clip(self, input, low, high):
+        return self._append(lambda x: F.hardtanh(x, low, high), [input])
+
+    def leaky_relu(self, input, slope=0.01):
+        return self._leaky(input, self._tensor([np.float32(slope)]))
+
+    def prelu(self, input, weight):
+        return self._leaky(input, self._tensor(weight))
+
+    def _leaky(self, input, slopes):
+        return self._append(
+            lambda x, d, rule: RuleLeaky.apply(x, d, rule, slopes), [input], "leaky"
+        )
+
+    def elu(self, input, alpha=1.0):
+        return self._append(lambda x: F.elu(x, float(np.float32(alpha))), [input])
+
     def sigmoid(self, input):
         return self._append(torch.sigmoid, [input])
+
+    def hard_sigmoid(self, input):
+        return self._append(F.hardsigmoid, [input])
+
+    def silu(self, input):
+        return self._append(F.silu, [input])
+
+    def hard_swish(self, input):
+        return self._append(F.hardswish, [input])
+
+    def tanh(self, input):
+        return self._append(torch.tanh, [input])
+
+    def gelu(self, input, approximate=False):
+        form = "tanh" if approximate else "none"
+        return self._append(lambda x: F.gelu(x, approximate=form), [input])
 
     def flatten(self, input):
         return self._append(lambda x: x.flatten(1), [input])
@@ -208,6 +263,8 @@ class Network:
             xs = [outputs[i] for i in inputs]
             if kind == "relu":
                 y = function(xs[0], maps.get(number, xs[0].detach()), rule)
+            elif kind == "leaky":
+                y = function(xs[0], maps.get(inputs[0], xs[0].detach()), rule)
             elif kind == "max_pool":
                 y = function(xs[0], maps.get(inputs[0]))
             else:
