@@ -351,9 +351,42 @@ FAULTS = [
     ),
     Fault(
         "softmax: the gradient uses the scores of the first picture",
-        "layers/pointwise.c",
-        "r->kernels->softmax_backward(r->length, r->record + i % r->recorded * r->length,",
-        "r->kernels->softmax_backward(r->length, r->record,",
+        "layers/softmax.c",
+        "record = offset_of(v, i % v->recorded);",
+        "record = offset_of(v, i % v->stride);",
+    ),
+    # --- activations ---
+    Fault(
+        "activations: channels that fill up the last block are not zero",
+        "layers/activation.c",
+        "(width - used) * sizeof(float));",
+        "0);",
+    ),
+    Fault(
+        "activations: every picture uses the record of the first",
+        "layers/activation.c",
+        "p.row % r->recorded * r->bytes",
+        "p.row % r->of_image * r->bytes",
+    ),
+    Fault(
+        "PReLU: each block has the slopes of the first",
+        "layers/activation.c",
+        "p->row / r->blocked.height % r->blocked.blocks * *period;",
+        "0 * *period;",
+    ),
+    Fault(
+        "leaky ReLU: the deconvnet rule uses the derivative",
+        "kernels/activation.c",
+        "rule == GC_DECONVNET ? sign",
+        "rule == GC_DECONVNET ? derivative",
+        KERNELS,
+    ),
+    Fault(
+        "activations: exp loses the second part of ln 2",
+        "kernels/exponential.h",
+        "- m * 2.12194440e-4f)",
+        "- m * 0.0f)",
+        KERNELS,
     ),
     # --- sums and concatenations ---
     Fault(

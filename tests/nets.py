@@ -481,7 +481,8 @@ def _activations(b: Any, rng: Rng) -> None:
     x = b.conv(0, kernel(rng, 18, 3, 3, 3), normal(rng, 18), padding=1)
     y = [function(b, x) for function in ACTIVATIONS.values()]
     x = b.add([*y, b.prelu(x, normal(rng, 18))])
-    x = b.conv(b.tanh(x), kernel(rng, 9, 18, 3, 3), padding=1)
+    x = b.sigmoid(b.conv(b.tanh(x), kernel(rng, 9, 18, 3, 3), padding=1))
+    x = b.layer_norm(x, normal(rng, 9))  # reads the channels that fill up the block
     scores = b.linear(b.flatten(b.adaptive_average_pool(b.sigmoid(x), 2)), kernel(rng, 5, 36))
     b.log_softmax(scores)
 
