@@ -5,6 +5,7 @@ tests/peers/test_families.py compares their results with their authors' implemen
 
 from __future__ import annotations
 
+import pickle
 import re
 
 import numpy as np
@@ -148,7 +149,7 @@ def test_target_layers(name):
     target, others = TARGETS[name]
     make = getattr(gradcam, name)
     network = make(make.random_tensors(width=8, fc=8, classes=3))
-    assert network.target_layer == target
+    assert network.target_layer == pickle.loads(pickle.dumps(network)).target_layer == target
     assert set(network.names(target)) == {target} | others
 
 
@@ -165,6 +166,16 @@ def test_presets():
     assert (lite.preset.size, lite.preset.mean, lite.eps) == (260, (127.0,) * 3, 1e-3)
     small = identify(Weights(stored(find("mobilenet_v3_small"), layout_of("timm"))))
     assert small.eps == 1e-5 and identify(Weights(torchvisions("mobilenet_v3_small"))).eps == 1e-3
+
+
+def test_converted_files_keep_the_epsilon_of_the_layout(tmp_path):
+    architecture = find("mobilenet_v3_small")
+    source, target = tmp_path / "timm.safetensors", tmp_path / "converted.safetensors"
+    gradcam.weights.save(stored(architecture, layout_of("timm")), source)
+    gradcam.weights.convert(source, target)
+    found = identify(gradcam.weights.load(target))
+    assert (found.layout, found.eps) == ("torchvision's", 1e-5)
+    assert found.preset.interpolation == "bicubic"
 
 
 def test_a_later_file_has_its_own_preset(tmp_path, monkeypatch):

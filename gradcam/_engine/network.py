@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast, overload
 
@@ -161,7 +162,8 @@ class Network(Graph):
         if found is not None:
             return found
         layers = list(self.layers.values())
-        return _from_value, (layers, self.core.channels, self.labels, self.preset, self.name)
+        names = (self.name, self.target_layer)
+        return _from_value, (layers, self.core.channels, self.labels, self.preset, *names)
 
     @overload
     def forward(  # type: ignore[overload-overlap]
@@ -433,13 +435,17 @@ class Network(Graph):
 
 
 def _from_value(
-    layers: list[Layer], channels: int, labels: Labels, preset: Preset | None, name: str
+    layers: list[Layer],
+    channels: int,
+    labels: Labels,
+    preset: Preset | None,
+    name: str,
+    target_layer: str,
 ) -> Network:
     """Return a network that was pickled with its weights."""
     # How each convolution is computed is one of the layer's attributes.
-    return Network.from_layers(
-        layers, channels=channels, labels=labels, preset=preset, conv="winograd", name=name
-    )
+    assembled = replace(assemble(layers, channels, "winograd"), target_layer=target_layer)
+    return Network.from_assembled(assembled, labels, preset, name)
 
 
 def _read(source: object, values: Values | None) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from gradcam._files import expanded
 from gradcam._labels.classes import Labels
+from gradcam._models import architecture as architectures
 from gradcam._models import checkpoints
 from gradcam._models.checkpoints import Checkpoint
 from gradcam._models.loading import find_labels
@@ -73,6 +74,8 @@ def convert(
         found = find_labels(labels, content.metadata, checkpoint.classes)
         tensors = checkpoint.tensors()
         metadata = dict(checkpoint.metadata) | checkpoint.preset.to_metadata()
+        if checkpoint.eps != architectures.find(checkpoint.architecture).eps:
+            metadata["eps"] = str(checkpoint.eps)  # the source's layout says so
         if found is not None:
             metadata |= found.to_metadata()
         safetensors.write(tensors, target, metadata, dtype)
