@@ -138,7 +138,7 @@ def compare(net, model: nn.Module, size: tuple[int, int], target: str = "") -> D
     """Return the differences of a network from the author's, for two random pictures.
 
     net : gradcam.Network with the model's weights. target: the module whose output is that of
-    gradcam's target_layer, if it has another name in the model.
+    gradcam's target_layer, if the model's modules have other names; these are not compared then.
     """
     shape = (2, net.core.channels, *size)
     x = np.random.default_rng(5).standard_normal(shape).astype(np.float32)
@@ -147,7 +147,7 @@ def compare(net, model: nn.Module, size: tuple[int, int], target: str = "") -> D
     cams = np.stack([each.raw for each in tape.grad_cam(class_)])
     kept = net.forward(x, input="normalised", keep=list(net.layers)[1:])
     gradients = np.stack([each.raw for each in kept.explain("saliency", class_)])
-    names = {name for layer in net.layers for name in net.names(layer)}
+    names = set() if target else {name for each in net.layers for name in net.names(each)}
     outputs, hooks = _outputs_of_modules(model.double(), names)
     decisions = _Decisions(kept)
     maps: list[torch.Tensor] = []
