@@ -92,8 +92,8 @@ class Choice:
         """Return one of the networks with their own weights."""
         if any((self.weights, self.preset, self.labels, self.head)):
             raise click.UsageError(
-                f"the {self.trained} network has its own weights, preset, labels and head; --preset, "
-                f"--labels and --head go with --weights, or --model vgg16 or another network."
+                f"the {self.trained} network has its own weights, preset, labels and head; "
+                f"--preset, --labels and --head go with --weights, or --model vgg16, resnet50, ..."
             )
         if self.trained == "imagenet":
             return gradcam.imagenet.model()
