@@ -356,6 +356,19 @@ def test_formats(network):
     assert len(written()) == 4
 
 
+def test_explain_lists_other_probable_classes(monkeypatch):
+    tensors = gradcam.vgg11.random_tensors(width=4, fc=16, classes=4)
+    tensors["classifier.6.weight"] *= 0.01  # no class is certain
+    network = gradcam.vgg11(tensors, labels=gradcam.Labels(LABELS, SYNSETS))
+    monkeypatch.setattr(pictograms, "model", lambda: network)
+    draw("a.png")
+    found = [percent(share) for _, _, share in network.forward("a.png").top(3) if share >= 0.01]
+    lines = [line.split() for line in run("explain", "a.png").splitlines()[1:-1]]
+    assert [" ".join(words[1:3]) for words in lines] == found and len(found) == 3
+    assert [len(words) for words in lines] == [4, 3, 3]  # one file
+    assert len(run("explain", "a.png", "-k", 3).splitlines()) == 1 + 3 + 1
+
+
 # --- resuming, and tables ---
 
 

@@ -61,6 +61,10 @@ def predict(
     return command.over(pictures, _open_table(table_file, records.PREDICTION_COLUMNS))
 
 
+_LISTED, _LEAST = 3, 0.01
+"""How many of the most probable classes are listed, and with what probability at least."""
+
+
 def _return(record: Record) -> Saved:
     return record, []
 
@@ -128,9 +132,21 @@ def explain(
 
 
 def _show_explanations(record: Record) -> Table:
+    """Return the classes that were explained, and others that are among the most probable."""
+    lines = [
+        (each["class"]["label"], percent(each["probability"]), Path(each["file"]).name)
+        for each in record["explanations"]
+    ]
+    explained = {each["class"]["index"] for each in record["explanations"]}
+    lines += [
+        (each["label"], percent(each["probability"]), "")
+        for each in record["predictions"][:_LISTED]
+        if each["index"] not in explained and each["probability"] >= _LEAST
+    ]
+    widest = max(len(share) for _, share, _ in lines)
     rows = terminal.table()
-    for each in record["explanations"]:
-        rows.add_row(each["class"]["label"], percent(each["probability"]), Path(each["file"]).name)
+    for label, share, file in lines:
+        rows.add_row(label, share.rjust(widest), file)
     return rows
 
 

@@ -9,7 +9,8 @@ True
 
 All files ship with the package: nothing is downloaded. The network is a VGG-16 with narrower
 layers (see `_train`), the scenes are drawn from a seed (see `_scenes`), and ``python -m
-gradcam.pictograms evaluate`` measures how well each explanation locates the objects.
+gradcam.pictograms evaluate`` measures how well each explanation locates the objects. The network
+for photographs is that of :mod:`gradcam.imagenet`.
 """
 
 from __future__ import annotations
