@@ -134,6 +134,12 @@ def _outputs_of_modules(model: nn.Module, names) -> tuple[dict[str, np.ndarray],
     return outputs, [modules[name].register_forward_hook(hook(name)) for name in found]
 
 
+def _in_order(output: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a module's output with this shape; ConvNeXt's blocks have the channels last."""
+    last = output.ndim == len(shape) == 4 and output.shape != shape
+    return output.transpose(0, 3, 1, 2) if last else output.reshape(shape)
+
+
 def compare(net, model: nn.Module, size: tuple[int, int], target: str = "") -> Differences:
     """Return the differences of a network from the author's, for two random pictures.
 
@@ -164,7 +170,7 @@ def compare(net, model: nn.Module, size: tuple[int, int], target: str = "") -> D
     pooled, pixels = torch.autograd.grad(scores[:, class_].sum(), (last, inputs))
     cam = (pooled.mean((2, 3), keepdim=True) * last).sum(1)
     modules = [
-        largest_difference(kept.activation(name), output.reshape(kept.activation(name).shape))
+        largest_difference(kept.activation(name), _in_order(output, kept.activation(name).shape))
         for name, output in outputs.items()
     ]
     return Differences(
