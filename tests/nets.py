@@ -88,7 +88,7 @@ PRODUCTS = [
     conv_case((2, 6, 13, 10), 4, (3, 3), dilation=2, padding=2),
     conv_case((1, 6, 13, 14), 4, (3, 2), dilation=(2, 3), stride=(1, 2), padding=(3, 1)),
     conv_case((1, 6, 9, 9), 9, (3, 3), groups=3, padding=1),
-    conv_case((2, 6, 9, 8), 6, (3, 3), groups=6, padding=1),
+    conv_case((2, 6, 9, 8), 12, (3, 3), groups=6, padding=1),
     conv_case((1, 6, 9, 8), 12, (5, 3), groups=6, padding=(2, 1), stride=2),
     conv_case((1, 8, 9, 8), 4, (3, 3), groups=2, dilation=2, padding=2, bias=False),
     conv_case((1, 4, 12, 9), 5, (3, 4), padding=(0, 1, 2, 3)),
@@ -146,7 +146,33 @@ PACKED = [
     conv_case((1, 8, 60, 70), 9, (1, 3), padding=(0, 1)),
     conv_case((3, 40, 16, 17), 24, (3, 3), padding=(1, 1, 0, 2)),
 ]
-CONVOLUTIONS = [*PRODUCTS, *DIRECT, *WINOGRAD, *PACKED]
+
+
+def depthwise_case(shape: tuple[int, int, int, int], size: tuple[int, int], **options: Any) -> Case:
+    return conv_case(shape, shape[1], size, groups=shape[1], **options)
+
+
+# Groups of 1 to 8 outputs, kernels with code of their own and others; kernels that reach beyond the
+# border of the maps, or are larger than the maps; gradients in several phases, some without taps;
+# several bands of a plane, several planes of a part.
+DEPTHWISE = [
+    depthwise_case((2, 17, 15, 13), (3, 3), padding=1),
+    depthwise_case((1, 9, 14, 23), (3, 3), padding=1, stride=2),
+    depthwise_case((1, 9, 15, 12), (3, 3), padding=(0, 0, 1, 1), stride=2, bias=False),
+    depthwise_case((1, 8, 7, 7), (5, 5), padding=2),
+    depthwise_case((1, 9, 13, 14), (5, 5), padding=2, stride=2),
+    depthwise_case((2, 5, 9, 31), (7, 7), padding=3),
+    depthwise_case((1, 5, 3, 2), (7, 5), padding=(3, 2)),
+    depthwise_case((1, 6, 19, 18), (3, 3), padding=2, dilation=2),
+    depthwise_case((1, 10, 12, 11), (3, 3), padding=1, stride=2, dilation=2),
+    depthwise_case((1, 3, 11, 23), (2, 2), stride=4),
+    depthwise_case((1, 2, 4, 9), (3, 3), padding=4),
+    depthwise_case((1, 4, 14, 17), (3, 4), padding=(3, 0, 1, 2), stride=(3, 2), dilation=(2, 3)),
+    depthwise_case((1, 3, 71, 60), (3, 3), padding=1),
+    depthwise_case((2, 300, 5, 4), (3, 3), padding=1, bias=False),
+    depthwise_case((1, 2, 1, 1), (1, 1), stride=3),
+]
+CONVOLUTIONS = [*PRODUCTS, *DIRECT, *WINOGRAD, *PACKED, *DEPTHWISE]
 
 
 def pool_case(kind: str, shape: tuple[int, int, int, int], size: Any, **options: Any) -> Case:
@@ -549,6 +575,18 @@ def _mobile(b: Any, rng: Rng) -> None:
     b.softmax(b.linear(b.flatten(b.adaptive_average_pool(x, (1, 2))), kernel(rng, 5, 24)))
 
 
+def _depthwise(b: Any, rng: Rng) -> None:
+    """Depthwise convolutions before, after and between ReLUs and sums, all on blocked maps."""
+    x = b.relu(b.conv(0, kernel(rng, 9, 3, 3, 3), normal(rng, 9), padding=1))
+    x = b.relu(b.conv(x, kernel(rng, 9, 1, 3, 3), normal(rng, 9), padding=1, groups=9))
+    y = b.conv(x, kernel(rng, 9, 1, 5, 5), normal(rng, 9), padding=2, groups=9)
+    x = b.relu(b.add([x, y]))
+    x = b.relu6(b.conv(x, 9 * kernel(rng, 9, 1, 3, 3), padding=1, stride=2, groups=9))
+    x = b.max_pool(b.relu(b.conv(x, kernel(rng, 8, 9, 3, 3), padding=1)), 2)
+    x = b.conv(x, kernel(rng, 8, 1, 3, 3), padding=1, groups=8)
+    b.linear(b.flatten(b.adaptive_average_pool(x, 1)), kernel(rng, 5, 8))
+
+
 def _hidden_layer(b: Any, rng: Rng) -> None:
     """A linear layer of several parts; a dropout layer and a sum read its ReLU."""
     x = b.relu(b.linear(b.flatten(0), kernel(rng, 75, 60), normal(rng, 75)))
@@ -641,6 +679,7 @@ SMALL_GRAPHS = [
     Case("read-by-two-convolutions", (2, 3, 9, 14), _read_by_two_convolutions),
     Case("two-heads", (3, 3, 6, 5), _two_heads),
     Case("mobile", (2, 3, 17, 15), _mobile),
+    Case("depthwise", (2, 3, 14, 17), _depthwise),
     Case("hidden-layer", (3, 3, 4, 5), _hidden_layer),
     Case("squeeze-and-excitation", (2, 3, 7, 10), _squeeze_and_excitation),
     Case("normalised", (2, 3, 6, 9), _normalised),
@@ -660,12 +699,12 @@ def random_case(seed: int) -> Case:
         return int(rng.integers(low, high + 1)), int(rng.integers(low, high + 1))
 
     size, stride = random_pair(1, 5), random_pair(1, 4)
-    kind = ["conv", "conv3x3", "max_pool", "average_pool"][seed % 4]
+    kind = ["conv", "conv3x3", "depthwise", "max_pool", "average_pool"][seed % 5]
     if kind == "conv3x3":
         shape = (int(rng.integers(1, 6)), int(rng.integers(8, 50)), *random_pair(1, 40))
         case = conv_case(shape, int(rng.integers(8, 50)), (3, 3), padding=1)
         return Case(f"random{seed}-{kind}", shape, case.describe)
-    if kind == "conv":
+    if kind in ("conv", "depthwise"):
         groups, dilation, padding = int(rng.integers(1, 4)), random_pair(1, 3), random_pair(0, 6)
         options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         min_sizes = [dilation[i] * (size[i] - 1) + 1 - 2 * padding[i] for i in (0, 1)]
@@ -677,7 +716,11 @@ def random_case(seed: int) -> Case:
             options["count_include_pad"] = bool(rng.integers(2))
     height, width = (max(min_size, 1) + int(rng.integers(12)) for min_size in min_sizes)
     shape = (int(rng.integers(1, 4)), groups * int(rng.integers(1, 9)), height, width)
-    if kind == "conv":
+    if kind == "depthwise":
+        shape = (shape[0], int(rng.integers(2, 20)), height, width)
+        options["groups"] = shape[1]
+        case = conv_case(shape, shape[1], size, **options)
+    elif kind == "conv":
         case = conv_case(shape, groups * int(rng.integers(1, 9)), size, **options)
     else:
         case = pool_case(kind, shape, size, **options)

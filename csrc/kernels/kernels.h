@@ -181,6 +181,24 @@ typedef struct gc_direct {
     const size_t *offsets; /* [taps] of the first output's inputs in the padded rows */
 } gc_direct;
 
+/* The taps of one axis that reach the outputs of one phase: outputs i * phases + phase. Tap t of its
+ * output i is at the input's row or column first + i * stride + t * dilation, which may be outside
+ * the map. */
+typedef struct gc_taps {
+    size_t count;
+    size_t before; /* taps of the phases before this one */
+    ptrdiff_t first;
+} gc_taps;
+
+/* A depthwise convolution, as kernels/depthwise.c runs it; index 0 is vertical. Forward there is one
+ * phase; the gradient of an input has as many as the convolution's stride. */
+typedef struct gc_depthwise {
+    gc_blocked in, out;     /* the maps that are read and written */
+    size_t kernel_width;    /* taps of all horizontal phases */
+    size_t stride[2], dilation[2], phases[2];
+    const gc_taps *taps[2]; /* of each phase, or of as many as there are outputs */
+} gc_depthwise;
+
 /* A fully connected layer: w [out][in] in its storage, x and dx [sets][batch][in], y and dy
  * [sets][batch][out]. The vectors of one image, a set apart, tend to share their zeros. */
 typedef struct gc_dense {

@@ -244,6 +244,26 @@ GC_KERNEL_ENTRY(direct_forward, (const gc_direct *direct, size_t count, const fl
 GC_KERNEL_ENTRY(direct_backward, (size_t count, size_t blocks, size_t block, size_t pairs,
                                   const float *dy, const float *w, float *taps))
 
+/* ---- Depthwise convolution (kernels/depthwise.c) -------------------------------------------- */
+
+/* to[t][k] = weight[k][order[t]] of `channels` <= W channels k of a block; 0 for the others. */
+GC_KERNEL_ENTRY(depthwise_weights, (size_t taps, const size_t *order, size_t channels,
+                                    const float *weight, float *to))
+
+/* Rows first .. end of one block's output, and the border beside, above and below them. The weights
+ * w[t][W] of a phase follow those of the phases before: rows of phases, in each of them the columns.
+ * With a ReLU, values are limited to 0 .. limit, and the bit is 0 < value < limit (any value > 0 if
+ * the limit is infinite; bits of the block; NULL: not recorded). */
+GC_KERNEL_ENTRY(depthwise_forward, (const gc_depthwise *depthwise, size_t first, size_t end,
+                                    const float *w, const float *bias, const float *x, float *y,
+                                    int relu, float limit, uint8_t *bits))
+
+/* The gradient of the input, likewise: dy is read, dx written. With a ReLU before the convolution,
+ * its rule is applied with its bits. */
+GC_KERNEL_ENTRY(depthwise_backward, (const gc_depthwise *depthwise, size_t first, size_t end,
+                                     const float *w, const float *dy, float *dx, int relu,
+                                     gc_rule rule, const uint8_t *bits))
+
 /* ---- Linear layers -------------------------------------------------------------------------- */
 
 /* y[n][r] = sum over c of w[r][c] x[n][c] of every vector n, for the rows r = first ..

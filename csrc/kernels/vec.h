@@ -262,6 +262,19 @@ GC_INLINE gc_vec gc_rectify(gc_vec x)
 #endif
 }
 
+/* min(max(x, low), high); a NaN stays one. */
+GC_INLINE gc_vec gc_clamp(gc_vec x, gc_vec low, gc_vec high)
+{
+#if defined(__AVX512VL__)
+    return (gc_vec)_mm512_min_ps((__m512)high, _mm512_max_ps((__m512)low, (__m512)x));
+#elif defined(__AVX2__)
+    return (gc_vec)_mm256_min_ps((__m256)high, _mm256_max_ps((__m256)low, (__m256)x));
+#else
+    x = gc_select(gc_greater(low, x), low, x);
+    return gc_select(gc_greater(x, high), high, x);
+#endif
+}
+
 /* The bits of a vector begin at a whole byte; bit i is lane i. */
 enum { GC_BIT_BYTES = (GC_WIDTH + 7) / 8 };
 
@@ -289,7 +302,7 @@ GC_INLINE gc_mask gc_load_bits(const uint8_t *bits)
     return mask;
 #elif defined(__AVX2__)
     const gc_mask lanes = {1, 2, 4, 8, 16, 32, 64, 128};
-    return (gc_mask)((lanes & (int32_t)*bits) == lanes);
+    return (gc_mask)((lanes & (gc_mask)_mm256_set1_epi8((char)*bits)) == lanes);
 #else
     const gc_mask lanes = {1, 2, 4, 8};
     return (gc_mask)((lanes & (int32_t)*bits) == lanes);

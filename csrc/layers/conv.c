@@ -1,8 +1,8 @@
 /* conv.c: convolution of any kernel, stride, padding, dilation and groups.
  *
  * 3x3 convolutions of enough channels are computed by winograd.c, convolutions of a picture's few
- * channels by direct.c, all others of enough channels by packed.c. The rest are a matrix product
- * over plain maps:
+ * channels by direct.c, depthwise ones by depthwise.c, all others of enough channels by packed.c.
+ * The rest are a matrix product over plain maps:
  *
  *     forward   y[k][p] = b[k] + sum_r w[k][r] columns[r][p]        columns = im2col(x)
  *     backward  columns = w^T dy,  dx = col2im(columns)
@@ -18,6 +18,7 @@
 #include "base/watch.h"
 #include "kernels/kernels.h"
 #include "layers/copy.h"
+#include "layers/depthwise.h"
 #include "layers/direct.h"
 #include "layers/pack.h"
 #include "layers/packed.h"
@@ -108,20 +109,24 @@ static gc_status conv_shape(const gc_layer *layer, const gc_shape *in, gc_shape 
     return GC_OK;
 }
 
-typedef enum algorithm { WINOGRAD, DIRECT, PACKED, PRODUCT } algorithm;
+typedef enum algorithm { WINOGRAD, DIRECT, DEPTHWISE, PACKED, PRODUCT } algorithm;
 
 static algorithm algorithm_of(const gc_conv *c, gc_engine engine)
 {
-    return gc_winograd_applies(c, engine) ? WINOGRAD
-           : gc_direct_applies(c, engine) ? DIRECT
-           : gc_packed_applies(c, engine) ? PACKED
-                                          : PRODUCT;
+    return gc_winograd_applies(c, engine)    ? WINOGRAD
+           : gc_direct_applies(c, engine)    ? DIRECT
+           : gc_depthwise_applies(c, engine) ? DEPTHWISE
+           : gc_packed_applies(c, engine)    ? PACKED
+                                             : PRODUCT;
 }
 
 static const char *conv_algorithm(const gc_layer_query *query)
 {
-    static const char *const names[] = {
-        [WINOGRAD] = "Winograd", [DIRECT] = "direct", [PACKED] = "packed", [PRODUCT] = "product"};
+    static const char *const names[] = {[WINOGRAD] = "Winograd",
+                                        [DIRECT] = "direct",
+                                        [DEPTHWISE] = "depthwise",
+                                        [PACKED] = "packed",
+                                        [PRODUCT] = "product"};
     return names[algorithm_of(&query->layer->conv, query->engine)];
 }
 
@@ -129,7 +134,7 @@ static gc_layouts conv_layouts(const gc_layer_query *query, gc_layout given)
 {
     (void)given;
     const algorithm a = algorithm_of(&query->layer->conv, query->engine);
-    return (gc_layouts){.reads = a == WINOGRAD || a == PACKED ? GC_BLOCKED : GC_PLAIN,
+    return (gc_layouts){.reads = a == DIRECT || a == PRODUCT ? GC_PLAIN : GC_BLOCKED,
                         .writes = a == PRODUCT ? GC_PLAIN : GC_BLOCKED};
 }
 
@@ -140,6 +145,8 @@ static unsigned conv_fuses(const gc_layer_query *query)
         return GC_FUSES_SUM | GC_FUSES_RELU | GC_FUSES_POOL;
     case PACKED:
         return GC_FUSES_SUM | GC_FUSES_RELU;
+    case DEPTHWISE:
+        return GC_FUSES_RELU;
     default:
         return query->backward ? 0 : GC_FUSES_RELU;
     }
@@ -226,6 +233,8 @@ static size_t conv_scratch_bytes(const gc_layer_query *q)
         return gc_winograd_scratch_bytes(c, q->backward, *q->in, q->count, q->engine);
     case DIRECT:
         return gc_direct_scratch_bytes(c, q->backward, *q->in, q->out, q->engine);
+    case DEPTHWISE:
+        return gc_depthwise_scratch_bytes(c, q->backward, *q->in, q->out, q->engine);
     case PACKED:
         return gc_packed_scratch_bytes(c, q->backward, *q->in, q->out, q->count, q->engine);
     case PRODUCT:
@@ -397,6 +406,8 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
                                             .scratch = step->scratch});
     else if (a == DIRECT)
         gc_direct_forward(layer, step);
+    else if (a == DEPTHWISE)
+        gc_depthwise_forward(layer, step);
     else if (a == PACKED)
         gc_packed_forward(layer, step, transformed(layer, step->engine, 0));
     else
@@ -422,6 +433,8 @@ static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
                                             .scratch = step->scratch});
     else if (a == DIRECT)
         gc_direct_backward(layer, step);
+    else if (a == DEPTHWISE)
+        gc_depthwise_backward(layer, step);
     else if (a == PACKED)
         gc_packed_backward(layer, step, transformed(layer, step->engine, 1));
     else

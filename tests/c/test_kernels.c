@@ -786,6 +786,154 @@ static int check_direct_backward(const gc_kernels *fast, const gc_kernels *plain
     return good;
 }
 
+/* ---- Depthwise convolution ---------------------------------------------------------------------- */
+
+/* A convolution of one block, and its arrays for vectors and for one of their channels. */
+typedef struct depthwise {
+    gc_depthwise maps;
+    gc_taps taps[2][3];
+    size_t taps_count, channels, channel, first, end;
+    float *weight, *w, *plain_w, *bias, *x, *plain_x, *y, *plain_y;
+    uint8_t *bits, *plain_bits;
+} depthwise;
+
+/* Any phases: usually those that have code of their own. */
+static size_t random_phases(depthwise *d, int axis)
+{
+    static const size_t counts[] = {1, 2, 3, 3, 3, 5, 5, 7, 4, 0};
+    const size_t phases = size_or(1, 3, 1);
+    size_t before = 0;
+    for (size_t i = 0; i < phases; i++) {
+        d->taps[axis][i] = (gc_taps){.count = timing ? 3 : counts[random_size(0, 9)],
+                                     .before = before,
+                                     .first = (ptrdiff_t)size_or(0, 9, 7) - 8};
+        before += d->taps[axis][i].count;
+    }
+    d->maps.phases[axis] = phases;
+    d->maps.stride[axis] = size_or(1, 2, 1);
+    d->maps.dilation[axis] = timing || random_bits() % 4 ? 1 : random_size(2, 3);
+    return before;
+}
+
+static depthwise *random_depthwise(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t lanes = fast->width;
+    depthwise *d = calloc(1, sizeof *d);
+    d->channels = size_or(1, lanes, lanes);
+    d->maps.in = blocked_of(lanes, size_or(1, 20, 28), size_or(1, 30, 28), lanes);
+    d->maps.out = blocked_of(lanes, size_or(1, 20, 28), size_or(1, 30, 28), lanes);
+    d->taps_count = random_phases(d, 0);
+    d->maps.kernel_width = random_phases(d, 1);
+    d->taps_count *= d->maps.kernel_width;
+    d->channel = random_size(0, d->channels - 1);
+    d->first = size_or(0, d->maps.out.height - 1, 0);
+    d->end = random_bits() % 2 || timing ? d->maps.out.height
+                                        : random_size(d->first + 1, d->maps.out.height);
+    const size_t in = blocked_floats(&d->maps.in, 1, lanes) / lanes;
+    const size_t out = blocked_floats(&d->maps.out, 1, lanes) / lanes;
+    size_t *order = malloc((d->taps_count + 1) * sizeof *order);
+    for (size_t t = 0; t < d->taps_count; t++)
+        order[t] = d->taps_count - 1 - t;
+    d->weight = random_floats(d->channels * d->taps_count);
+    d->w = aligned_floats((d->taps_count + 1) * lanes, NAN);
+    d->plain_w = nan_floats(d->taps_count);
+    CALL(fast->depthwise_weights, d->taps_count, order, d->channels, d->weight, d->w);
+    FOR_LANES(lanes)
+        CALL(plain->depthwise_weights, d->taps_count, order, 1,
+             d->weight + d->channel * d->taps_count, d->plain_w);
+    d->bias = random_floats(lanes);
+    d->plain_x = random_floats(in);
+    d->x = aligned_floats(in * lanes, 0.0f);
+    for (size_t i = 0; i < in; i++) {
+        const size_t row = i / d->maps.in.columns, column = i % d->maps.in.columns;
+        const int outside = row == 0 || row > d->maps.in.height || column == 0
+                            || column > d->maps.in.width;
+        for (size_t k = 0; k < d->channels && !outside; k++)
+            d->x[i * lanes + k] = k == d->channel ? d->plain_x[i] : random_float();
+    }
+    for (size_t k = d->channels; k < lanes; k++)
+        d->bias[k] = 0.0f;
+    d->y = aligned_floats(out * lanes, 7.0f);
+    d->plain_y = aligned_floats(out, 7.0f);
+    d->bits = calloc(out * divide_up(lanes, 8), 1);
+    d->plain_bits = calloc(out, 1);
+    free(order);
+    d->maps.taps[0] = d->taps[0];
+    d->maps.taps[1] = d->taps[1];
+    return d;
+}
+
+/* Whether the channel has the twin's values, and the channels that fill up the block are zero in
+ * the rows that were written. */
+static int same_depthwise(const char *what, const depthwise *d, size_t lanes)
+{
+    const size_t vectors = blocked_floats(&d->maps.out, 1, lanes) / lanes;
+    float *actual = nan_floats(vectors);
+    int good = 1;
+    for (size_t i = 0; i < vectors; i++) {
+        actual[i] = d->y[i * lanes + d->channel];
+        const size_t row = i / d->maps.out.columns;
+        if (row > d->first && row <= d->end)
+            for (size_t k = d->channels; k < lanes; k++)
+                good &= d->y[i * lanes + k] == 0.0f;
+    }
+    good &= close_floats(what, vectors, actual, d->plain_y, 2e-5, 1e-5);
+    free(actual);
+    return good;
+}
+
+static void free_depthwise(depthwise *d)
+{
+    free(d->weight), free(d->w), free(d->plain_w), free(d->bias), free(d->x), free(d->plain_x);
+    free(d->y), free(d->plain_y), free(d->bits), free(d->plain_bits), free(d);
+}
+
+static int check_depthwise_forward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t lanes = fast->width, mask = divide_up(lanes, 8);
+    depthwise *d = random_depthwise(fast, plain);
+    const int relu = timing || random_bits() % 4, records = random_bits() % 2;
+    const float limit = random_bits() % 2 ? INFINITY : 1.0f;
+    CALL(fast->depthwise_forward, &d->maps, d->first, d->end, d->w, d->bias, d->x, d->y, relu, limit,
+         records ? d->bits : NULL);
+    FOR_LANES(lanes)
+        CALL(plain->depthwise_forward, &d->maps, d->first, d->end, d->plain_w, d->bias + d->channel,
+             d->plain_x, d->plain_y, relu, limit, records ? d->plain_bits : NULL);
+    int good = same_depthwise("depthwise_forward", d, lanes);
+    const gc_blocked *out = &d->maps.out;
+    for (size_t i = 0; i < out->height * out->width; i++) {
+        const size_t y = i / out->width;
+        const float value = d->y[gc_blocked_offset(out, lanes, 0, y, i % out->width) + d->channel];
+        const int bit = d->bits[i * mask + d->channel / 8] >> (d->channel % 8) & 1;
+        const int written = relu && records && y >= d->first && y < d->end;
+        good &= bit == (written && value > 0.0f && value < limit);
+        good &= (int)d->plain_bits[i] == bit || fabsf(value) < 1e-4f || fabsf(value - 1.0f) < 1e-4f;
+    }
+    free_depthwise(d);
+    return good;
+}
+
+static int check_depthwise_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t lanes = fast->width, mask = divide_up(lanes, 8);
+    depthwise *d = random_depthwise(fast, plain);
+    const int relu = timing || random_bits() % 4;
+    const gc_rule rule = (gc_rule)random_size(0, 2);
+    for (size_t i = 0; i < d->maps.out.height * d->maps.out.width; i++) {
+        d->plain_bits[i] = random_bits() % 2;
+        d->bits[i * mask + d->channel / 8] |= (uint8_t)(d->plain_bits[i] << d->channel % 8);
+    }
+    CALL(fast->depthwise_backward, &d->maps, d->first, d->end, d->w, d->x, d->y, relu, rule, d->bits);
+    FOR_LANES(lanes)
+        CALL(plain->depthwise_backward, &d->maps, d->first, d->end, d->plain_w, d->plain_x, d->plain_y,
+             relu, rule, d->plain_bits);
+    const int good = same_depthwise("depthwise_backward", d, lanes);
+    free_depthwise(d);
+    return good;
+}
+
+#define check_depthwise_weights check_depthwise_forward
+
 /* ---- ReLU ------------------------------------------------------------------------------ */
 
 static int check_bias(const gc_kernels *fast, const gc_kernels *plain)

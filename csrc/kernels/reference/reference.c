@@ -871,6 +871,74 @@ void gc_direct_backward_reference(size_t count, size_t blocks, size_t block, siz
         }
 }
 
+void gc_depthwise_weights_reference(size_t taps, const size_t *order, size_t channels,
+                                    const float *weight, float *to)
+{
+    for (size_t t = 0; t < taps; t++)
+        to[t] = channels == 0 ? 0.0f : weight[order[t]];
+}
+
+/* The sum over the taps of output (y, x), of one channel. */
+static double depthwise_sum(const gc_depthwise *d, size_t y, size_t x, const float *w,
+                            const float *map)
+{
+    const gc_taps *rows = &d->taps[0][y % d->phases[0]];
+    const gc_taps *columns = &d->taps[1][x % d->phases[1]];
+    w += rows->before * d->kernel_width + rows->count * columns->before;
+    double sum = 0.0;
+    for (size_t i = 0; i < rows->count; i++)
+        for (size_t j = 0; j < columns->count; j++, w++) {
+            const ptrdiff_t from_y = rows->first
+                                     + (ptrdiff_t)(y / d->phases[0] * d->stride[0]
+                                                   + i * d->dilation[0]);
+            const ptrdiff_t from_x = columns->first
+                                     + (ptrdiff_t)(x / d->phases[1] * d->stride[1]
+                                                   + j * d->dilation[1]);
+            if (from_y >= 0 && from_y < (ptrdiff_t)d->in.height && from_x >= 0
+                && from_x < (ptrdiff_t)d->in.width)
+                sum += (double)*w
+                       * map[gc_blocked_offset(&d->in, 1, 0, (size_t)from_y, (size_t)from_x)];
+        }
+    return sum;
+}
+
+/* The border beside rows first .. end of a block, and above or below the map. */
+static void zero_depthwise_border(const gc_blocked *out, size_t first, size_t end, float *y)
+{
+    for (size_t i = first == 0 ? 0 : first + 1; i < (end == out->height ? out->rows : end + 1); i++)
+        for (size_t j = 0; j < out->columns; j++)
+            if (i == 0 || i > out->height || j == 0 || j > out->width)
+                y[i * out->columns + j] = 0.0f;
+}
+
+void gc_depthwise_forward_reference(const gc_depthwise *d, size_t first, size_t end,
+                                    const float *w, const float *bias, const float *x, float *y,
+                                    int relu, float limit, uint8_t *bits)
+{
+    zero_depthwise_border(&d->out, first, end, y);
+    for (size_t i = first; i < end; i++)
+        for (size_t j = 0; j < d->out.width; j++) {
+            const double sum = bias[0] + depthwise_sum(d, i, j, w, x);
+            if (relu && bits != NULL)
+                bits[i * d->out.width + j] = (uint8_t)is_open((float)sum, limit);
+            y[gc_blocked_offset(&d->out, 1, 0, i, j)] =
+                relu ? rectify((float)sum, limit) : (float)sum;
+        }
+}
+
+void gc_depthwise_backward_reference(const gc_depthwise *d, size_t first, size_t end,
+                                     const float *w, const float *dy, float *dx, int relu,
+                                     gc_rule rule, const uint8_t *bits)
+{
+    zero_depthwise_border(&d->out, first, end, dx);
+    for (size_t i = first; i < end; i++)
+        for (size_t j = 0; j < d->out.width; j++) {
+            const float sum = (float)depthwise_sum(d, i, j, w, dy);
+            dx[gc_blocked_offset(&d->out, 1, 0, i, j)] =
+                relu ? back_through_relu(sum, rule, bits[i * d->out.width + j]) : sum;
+        }
+}
+
 /* Row `i` of G at its point p: (1, p, p^2) / product of (p - q) over the other points q; the row
  * of infinity is (0, 0, 1). */
 static double matrix_g(int i, int k)
