@@ -7,7 +7,7 @@
 
 or, with a file of weights,
 
->>> network = gradcam.load("vgg16.pth")  # any VGG, of PyTorch, Keras, Caffe, ...
+>>> network = gradcam.load("vgg16.pth")  # or a ResNet, ..., of PyTorch, Keras, Caffe, ...
 >>> tape = network.forward("cat.jpg")  # one forward pass
 >>> tape.top(3)
 >>> tape.grad_cam("tiger cat").map  # (H, W), 0 to 1, on the picture

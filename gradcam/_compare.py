@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ def compare(
     top: int = 3,
     methods: Sequence[str | Method] = COMPARED,
     layer: str | None = None,
+    layers: Sequence[str] | None = None,
     on: On = "score",
     cmap: str = "inferno",
     scale: Literal["column", "map"] = "column",
@@ -74,6 +75,10 @@ def compare(
         The columns.
     layer : str, optional
         For methods for which a layer can be chosen; by default the network's ``target_layer``.
+    layers : list of str, optional
+        Several layers: each of these methods has one column for each of them. So
+        ``methods=["grad_cam"], layers=["layer1", "layer2", "layer3", "layer4"]`` shows Grad-CAM
+        from block to block of a ResNet.
     on : "score" or "probability"
         What a class stands for: its score before the softmax, or its probability.
     cmap : str
@@ -89,8 +94,8 @@ def compare(
     Raises
     ------
     ValueError
-        If a method, class or layer is unknown, a layer is given that no method takes, or the tape
-        is of several pictures.
+        If a method, class or layer is unknown, a layer is given that no method takes, both `layer`
+        and `layers` are given, or the tape is of several pictures.
     TypeError
         If `tape` is not a tape.
     """
@@ -99,7 +104,9 @@ def compare(
     if isinstance(methods, str) or len(methods) == 0:
         raise ValueError(f"methods must be a list of at least one method, not {methods!r}")
     found = [METHODS.find(method) for method in methods]
-    check_layer_is_used(layer, found)
+    chosen = _chosen(layer, layers)
+    for each in chosen:
+        check_layer_is_used(each, found)
     if scale not in ("column", "map"):
         raise ValueError(f"scale must be 'column' or 'map', not {scale!r}")
     if targets is None:
@@ -108,12 +115,42 @@ def compare(
         targets = top_indices(tape.scores[0], top)
     elif isinstance(targets, (str, int)) or len(targets) == 0:
         raise ValueError(f"targets must be a list of at least one class, not {targets!r}")
-    columns = [
-        (method, tape.explain(method, targets, layer=layer if method.takes_layer else None, on=on))
-        for method in found
-    ]
+    columns = []
+    for method in found:
+        for each in chosen if method.takes_layer else (None,):
+            source = method.source if layers is None or each is None else _shortened(each)
+            explanations = tape.explain(method, targets, layer=each, on=on)
+            columns.append(_Column(method, source, explanations))
     with figures.default_settings():
         return _comparison(columns, cmap, scale)
+
+
+class _Column(NamedTuple):
+    """A method with the line below its title, and its explanations."""
+
+    method: Method
+    source: str
+    explanations: list[Explanation]
+
+
+def _chosen(layer: str | None, layers: Sequence[str] | None) -> Sequence[str | None]:
+    """Return the layers of the columns; None is the default one."""
+    if layers is None:
+        return (layer,)
+    if layer is not None:
+        raise ValueError(f"give either layer or layers, not both: {layer!r} and {layers!r}")
+    if isinstance(layers, str) or len(layers) == 0:
+        raise ValueError(f"layers must be a list of at least one layer, not {layers!r}")
+    return layers
+
+
+def _shortened(name: str) -> str:
+    """Return the end of a layer's name that is too long for a column."""
+    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
+
+
+_LONGEST = 24
+"""Characters of a column's second line."""
 
 
 def check_layer_is_used(layer: str | None, methods: Sequence[Method]) -> None:
@@ -136,11 +173,9 @@ def _check_tape(tape: object) -> None:
         )
 
 
-def _comparison(
-    columns: Sequence[tuple[Method, list[Explanation]]], cmap: str, scale: str
-) -> Figure:
+def _comparison(columns: Sequence[_Column], cmap: str, scale: str) -> Figure:
     """Draw the figure of :func:`compare` from its explanations, column by column."""
-    rows = columns[0][1]
+    rows = columns[0].explanations
     first = rows[0]
     picture, region = first.picture, first.region
     labels = ["\n".join(wrap(row.words, 13)) for row in rows]
@@ -152,8 +187,8 @@ def _comparison(
         _note(ax, row.certainty, (0, 0.5), (-8, -1), ha="right", va="top")
     _set_title(axes[0, 0], "Picture", "" if region is None else "dashed: what it saw", grid.roomy)
     small = _drawn(picture)
-    for column, (method, explanations) in enumerate(columns, start=1):
-        _set_title(axes[0, column], method.title, method.source, grid.roomy)
+    for column, (method, source, explanations) in enumerate(columns, start=1):
+        _set_title(axes[0, column], method.title, source, grid.roomy)
         maps = _scaled(explanations, scale)
         for ax, explanation, values in zip(axes[:, column], explanations, maps, strict=True):
             figures.show(ax, _cell(explanation, values, small, cmap), picture.shape[:2])
@@ -161,7 +196,7 @@ def _comparison(
         figures.bare(ax)
         if region is not None:
             figures.draw_region(ax, region, 1.0)
-    grid.draw_scales(figure, _scales([method for method, _ in columns], cmap, scale))
+    grid.draw_scales(figure, _scales([each.method for each in columns], cmap, scale))
     return figure
 
 

@@ -461,9 +461,30 @@ def test_the_usual_picture_does_not_colour_what_was_cut_off(cropping):
     np.testing.assert_array_equal(shown[inside], coloured[inside])
 
 
+def test_comparison_of_several_layers(network):
+    tape = network.forward(picture(), keep=["pool3", "pool4"])
+    methods, layers = ["saliency", "grad_cam"], ["pool3", "pool4"]
+    figure = gradcam.compare(tape, ["dog"], methods=methods, layers=layers)
+    (row,) = cells(figure, 1)
+    sources = [[text.get_text() for text in ax.texts] for ax in row[1:]]
+    assert [("pool3" in texts, "pool4" in texts) for texts in sources] == [
+        (False, False),
+        (True, False),
+        (False, True),
+    ]
+    for ax, layer in zip(row[2:], layers, strict=True):
+        expected = _compare.on_one_scale([tape.grad_cam("dog", layer=layer)])[0]
+        shown = plot.overlay(picture(), expected, "inferno")
+        np.testing.assert_array_equal(ax.images[0].get_array(), shown)
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
+        ({"layers": []}, "at least one layer"),
+        ({"layers": "pool3"}, "list of at least one layer"),
+        ({"layers": ["pool3"], "layer": "pool4"}, "not both"),
+        ({"layers": ["pool3"], "methods": ["saliency"]}, "no effect on saliency"),
         ({"methods": ["gradcam"]}, "did you mean .grad_cam"),
         ({"methods": []}, "at least one method"),
         ({"methods": "saliency"}, "list"),
