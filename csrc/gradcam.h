@@ -54,6 +54,7 @@ typedef struct gc_pool {
     size_t kernel[2], stride[2], padding[2][2];
     int ceil_mode;   /* round the output size up; a window never starts in the far padding */
     int include_pad; /* average pooling: padding counts in the divisor */
+    size_t divisor;  /* average pooling: of every window; 0: the number of its positions */
 } gc_pool;
 
 /* Local response normalisation y_c = x_c (k + alpha / size * sum of x_j^2)^-beta over the `size`
@@ -173,6 +174,9 @@ gc_status gc_add_average_pool(gc_network *network, size_t input, const gc_pool *
  * Height = width = 1 is global average pooling. */
 gc_status gc_add_adaptive_average_pool(gc_network *network, size_t input, size_t height,
                                        size_t width, size_t *layer, gc_error *error);
+/* The maximum of each channel, as a map of one position. */
+gc_status gc_add_global_max_pool(gc_network *network, size_t input, size_t *layer,
+                                 gc_error *error);
 /* y = scale[c] x + shift[c]: batch normalisation at inference. scale, shift [channels]. */
 gc_status gc_add_affine(gc_network *network, size_t input, size_t channels,
                         const float *scale, const float *shift, size_t *layer,

@@ -76,8 +76,15 @@ class NetworkBuilder:
         padding: _Padding = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
-    ) -> int: ...
+        divisor: int | None = None,
+    ) -> int:
+        """A sum is divided by `divisor`, or by the number of positions of its window.
+
+        The padding is counted or not; what lies beyond it, in ceil mode, never is.
+        """
     def adaptive_average_pool(self, input: int, size: _Pair) -> int: ...
+    def global_max_pool(self, input: int) -> int:
+        """The maximum of each channel, as a map of one position."""
     def affine(self, input: int, scale: ArrayLike, shift: ArrayLike) -> int:
         """Per-channel ``scale * x + shift``: batch normalisation at inference."""
     def local_response_norm(

@@ -236,9 +236,39 @@ FAULTS = [
     ),
     Fault(
         "pooling: the second set of gradients goes to wrong maxima",
-        "layers/pool.c",
+        "layers/pool_blocked.c",
         "recorded = plane % p->recorded;",
         "recorded = plane;",
+    ),
+    Fault(
+        "pooling: the second set of gradients goes to wrong maxima, windows of any size",
+        "layers/pool_blocked.c",
+        "plane % (p->recorded * p->in.blocks)",
+        "plane",
+    ),
+    Fault(
+        "pooling: a global maximum is recorded for the wrong image",
+        "layers/pool_blocked.c",
+        "plane / p->in.blocks % images * p->channels",
+        "plane / p->in.blocks * 0 * p->channels",
+    ),
+    Fault(
+        "pooling: the number of a maximum is stored in 8 bits if a window has more positions",
+        "layers/pool.c",
+        "window <= 1u << 8 ? 1",
+        "window <= 1u << 16 ? 1",
+    ),
+    Fault(
+        "pooling: backward, windows at the border count as whole ones",
+        "kernels/blocked_pool.c",
+        "if (p->columns[j].end - p->columns[j].begin != p->window)",
+        "if (p->columns[j].end - p->columns[j].begin > p->window)",
+    ),
+    Fault(
+        "pooling: the border below blocked maps is not zeroed",
+        "layers/pool_blocked.c",
+        "last == shape->height ? shape->rows : last + 1",
+        "last + 1",
     ),
     # --- ReLU ---
     Fault(
@@ -511,8 +541,14 @@ FAULTS = [
     Fault(
         "pooled gradient: a padded average is assumed to preserve sums",
         "network/pooled.c",
-        "return !pool->include_pad || !gc_is_padded(pool->padding);",
-        "return 1;",
+        "(!pool->include_pad || !gc_is_padded(pool->padding))",
+        "1",
+    ),
+    Fault(
+        "pooled gradient: an average with a divisor of its own is assumed to preserve sums",
+        "network/pooled.c",
+        "pool->divisor == 0 && ",
+        "",
     ),
     Fault(
         "pooled gradient: the mean is over the positions of another layer",

@@ -175,13 +175,23 @@ DEPTHWISE = [
 CONVOLUTIONS = [*PRODUCTS, *DIRECT, *WINOGRAD, *PACKED, *DEPTHWISE]
 
 
-def pool_case(kind: str, shape: tuple[int, int, int, int], size: Any, **options: Any) -> Case:
+def pool_case(
+    kind: str,
+    shape: tuple[int, int, int, int],
+    *size: Any,
+    blocked: int = 0,
+    **options: Any,
+) -> Case:
+    """A pooling of the picture or, of blocked maps, of a convolution with `blocked` channels."""
+
     def describe(b: Any, rng: Rng) -> None:
-        getattr(b, kind)(0, size, **options)
+        x = b.conv(0, kernel(rng, blocked, shape[1], 1, 1)) if blocked else 0
+        getattr(b, kind)(x, *size, **options)
 
     parts = [f"{key}{value}" for key, value in options.items()]
-    name = "-".join([kind, "x".join(map(str, shape)), f"k{size}", *parts])
-    return Case(name.replace(" ", ""), shape, describe)
+    name = [kind, "x".join(map(str, shape)), *(f"k{each}" for each in size), *parts]
+    name += [f"blocked{blocked}"] * (blocked > 0)
+    return Case("-".join(name).replace(" ", ""), shape, describe)
 
 
 POOLINGS = [
@@ -226,7 +236,44 @@ POOLINGS = [
     pool_case("adaptive_average_pool", (1, 3, 1, 1), 7),
     pool_case("adaptive_average_pool", (1, 3, 9, 8), (2, 5)),
     pool_case("adaptive_average_pool", (2, 5, 9, 8), 1),
+    pool_case("average_pool", (1, 3, 9, 11), 3, stride=2, padding=1, divisor=7),
+    pool_case("global_max_pool", (2, 5, 9, 8)),
 ]
+# Blocks of channels are incomplete. Inputs in 1, 2, 3 and more windows of an axis, or in none;
+# strides of up to four columns and more; windows of up to 256 and more positions; maps so large
+# that their rows are divided among threads.
+BLOCKED_POOLINGS = [
+    pool_case("max_pool", (2, 3, 13, 12), 3, stride=2, padding=1, blocked=18),
+    pool_case("max_pool", (1, 3, 14, 13), 3, stride=2, ceil_mode=True, blocked=18),
+    pool_case("max_pool", (2, 3, 9, 10), 3, stride=1, padding=1, blocked=9),
+    pool_case("max_pool", (1, 3, 10, 12), (2, 5), stride=(1, 2), padding=(1, 2), blocked=9),
+    pool_case("max_pool", (1, 3, 7, 15), 2, stride=3, blocked=8),
+    pool_case("max_pool", (1, 3, 9, 17), 3, stride=(5, 4), padding=(0, 1, 1, 0), blocked=8),
+    pool_case("max_pool", (1, 3, 8, 6), 2, padding=(0, 0, 1, 1), blocked=8),
+    pool_case("max_pool", (1, 3, 11, 9), 5, stride=1, padding=2, blocked=8),
+    pool_case("max_pool", (1, 3, 24, 20), 17, stride=1, padding=8, blocked=8),
+    pool_case("max_pool", (1, 2, 150, 160), 3, stride=1, padding=1, blocked=8),
+    pool_case("global_max_pool", (3, 3, 5, 7), blocked=18),
+    pool_case("average_pool", (2, 3, 13, 12), 2, blocked=18),
+    pool_case("average_pool", (1, 3, 9, 10), 3, stride=1, padding=1, blocked=9),
+    pool_case(
+        "average_pool",
+        (2, 3, 10, 9),
+        3,
+        stride=(1, 2),
+        padding=(0, 1, 1, 0),
+        ceil_mode=True,
+        count_include_pad=False,
+        blocked=9,
+    ),
+    pool_case("average_pool", (1, 3, 9, 11), 3, stride=2, padding=1, divisor=4, blocked=8),
+    pool_case("average_pool", (1, 3, 12, 13), (4, 5), stride=1, padding=2, blocked=8),
+    pool_case("average_pool", (2, 3, 7, 9), (7, 9), blocked=18),
+    pool_case("adaptive_average_pool", (2, 3, 10, 13), 7, blocked=18),
+    pool_case("adaptive_average_pool", (1, 3, 4, 5), (7, 2), blocked=8),
+    pool_case("adaptive_average_pool", (2, 3, 9, 13), 1, blocked=18),
+]
+POOLINGS += BLOCKED_POOLINGS
 
 
 def single(name: str, shape: tuple[int, int, int, int], describe: Any) -> Case:

@@ -205,6 +205,7 @@ def average_matrix(
     padding: tuple[int, int],
     ceil_mode: bool,
     include_pad: bool,
+    divisor: int | None,
 ) -> Array:
     """(out, in): each row averages one window; padding counts in the divisor if include_pad."""
     matrix = np.zeros((pool_size(size, kernel, stride, padding, ceil_mode), size))
@@ -212,7 +213,8 @@ def average_matrix(
         start = i * stride - padding[0]
         end = min(start + kernel, size + padding[1])
         inside = range(max(start, 0), min(end, size))
-        row[inside.start : inside.stop] = 1 / (end - start if include_pad else len(inside))
+        counted = end - start if include_pad else len(inside)
+        row[inside.start : inside.stop] = 1 / (divisor or counted)
     return matrix
 
 
@@ -232,6 +234,7 @@ class AveragePool:
     padding: Sides
     ceil_mode: bool
     count_include_pad: bool
+    divisor: int | None
 
     def forward(self, inputs, decision_map):
         (x,) = inputs
@@ -243,6 +246,7 @@ class AveragePool:
                 self.padding[axis],
                 self.ceil_mode,
                 self.count_include_pad,
+                self.divisor and (self.divisor if axis == 0 else 1),
             )
             for axis in (0, 1)
         )
@@ -251,6 +255,18 @@ class AveragePool:
     def backward(self, dy, state, rule):
         rows, columns = state
         return [rows.T @ dy @ columns]
+
+
+@dataclass(frozen=True)
+class GlobalMaxPool(MaxPool):
+    """One window: the whole map."""
+
+    def windows(self, x):
+        return x.reshape(*x.shape[:2], 1, 1, -1)
+
+    def backward(self, dy, state, rule):
+        (n, c, h, w), first = state
+        return [np.where(np.arange(h * w) == first[..., 0], dy[..., 0], 0.0).reshape(n, c, h, w)]
 
 
 @dataclass(frozen=True)
@@ -579,12 +595,23 @@ class Builder:
         stride = kernel if stride is None else stride
         return self._append(MaxPool(pair(kernel), pair(stride), sides(padding), ceil_mode), [input])
 
+    def global_max_pool(self, input):
+        return self._append(GlobalMaxPool(pair(0), pair(0), sides(0), False), [input])
+
     def average_pool(
-        self, input, kernel, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True
+        self,
+        input,
+        kernel,
+        *,
+        stride=None,
+        padding=0,
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor=None,
     ):
         stride = kernel if stride is None else stride
         sizes = pair(kernel), pair(stride), sides(padding)
-        return self._append(AveragePool(*sizes, ceil_mode, count_include_pad), [input])
+        return self._append(AveragePool(*sizes, ceil_mode, count_include_pad, divisor), [input])
 
     def adaptive_average_pool(self, input, size):
         return self._append(AdaptiveAveragePool(pair(size)), [input])

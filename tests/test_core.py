@@ -168,19 +168,36 @@ def test_backward_from_the_last_layer_to_all(case, rule, fast_level):
 
 
 @pytest.mark.parametrize("blocked", [False, True])
-@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2)])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2), (3, 1), (None, None)])
 def test_max_pool_gradient_goes_to_the_first_of_equal_maxima(kernel, stride, blocked, fast_level):
-    """In row-major order. After a convolution of few channels, 2x2 pooling uses blocked maps."""
+    """In row-major order. After a convolution of few channels, maps are blocked."""
     rng = np.random.default_rng(5)
     x = rng.integers(0, 3, (2, 3, 11, 14)).astype(np.float32)
     gradients = []
     for builder in (_core.NetworkBuilder(3), reference.Builder(3)):
         before = builder.conv(0, np.eye(8, 3, dtype=np.float32)[..., None, None]) if blocked else 0
-        last = builder.max_pool(before, kernel, stride=stride)
+        last = (
+            builder.global_max_pool(before)
+            if kernel is None
+            else builder.max_pool(before, kernel, stride=stride)
+        )
         run = builder.build().forward(x)
         seeds = random_seeds(2, run.activation(last).shape)
         gradients.append(run.backward(last, seeds, [before])[0])
-    np.testing.assert_allclose(*gradients, rtol=1e-6)  # overlapping windows share a maximum
+    # Overlapping windows share a maximum.
+    np.testing.assert_allclose(*gradients, rtol=1e-6, atol=1e-6)
+
+
+def test_maxima_of_windows_of_more_positions_than_16_bits_can_count(fast_level):
+    builder = _core.NetworkBuilder(1)
+    builder.conv(0, np.ones((8, 1, 1, 1)))
+    builder.max_pool(1, (1, 65540), stride=1)
+    tape = builder.build().forward(np.arange(65600).reshape(1, 1, 1, -1))
+    assert np.array_equal(tape.activation(2)[0, 7, 0], np.arange(65539, 65600))
+    seeds = random_seeds(1, (1, 8, 1, 61))
+    (gradient,) = tape.backward(2, seeds, [1])
+    assert np.array_equal(gradient[..., 65539:], seeds)
+    assert not gradient[..., :65539].any()
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -506,6 +523,11 @@ BAD_LAYERS = {
     "pool stride 0": (ValueError, lambda b: b.average_pool(0, 2, stride=0)),
     "max pool padding too large": (ValueError, lambda b: b.max_pool(0, 2, padding=2)),
     "average pool padding too large": (ValueError, lambda b: b.average_pool(0, 3, padding=2)),
+    "divisor 0": (ValueError, lambda b: b.average_pool(0, 2, divisor=0)),
+    "negative divisor": (ValueError, lambda b: b.average_pool(0, 2, divisor=-4)),
+    "divisor too large": (ValueError, lambda b: b.average_pool(0, 2, divisor=2**32)),
+    "fractional divisor": (TypeError, lambda b: b.average_pool(0, 2, divisor=4.0)),
+    "divisor of a maximum": (TypeError, lambda b: b.max_pool(0, 2, divisor=4)),
     "adaptive pool size 0": (ValueError, lambda b: b.adaptive_average_pool(0, 0)),
     "negative adaptive pool size": (ValueError, lambda b: b.adaptive_average_pool(0, (-1, 2))),
     "affine of different lengths": (ValueError, lambda b: b.affine(0, np.ones(3), np.ones(2))),
@@ -597,6 +619,7 @@ MISMATCHED_LAYERS = {
     "linear with wrong length": lambda b: b.linear(b.flatten(0), np.ones((5, 7))),
     "conv on a vector": lambda b: b.conv(b.flatten(0), np.ones((4, 192, 1, 1))),
     "pool of a vector": lambda b: b.max_pool(b.flatten(0), 1),
+    "global pool of a vector": lambda b: b.global_max_pool(b.flatten(0)),
     "kernel larger than the picture": lambda b: b.conv(0, np.ones((1, 3, 9, 9))),
     "pool larger than the picture": lambda b: b.max_pool(0, 9),
     "dilated kernel larger than the picture": lambda b: b.conv(

@@ -56,12 +56,16 @@ SHORT = [
     chain(
         "padding-not-counted", lambda b, x: b.average_pool(x, 3, padding=1, count_include_pad=False)
     ),
+    chain("blocked-average", lambda b, x: b.average_pool(x, 2), size=(12, 8)),
     chain("no-pooling", lambda b, x: x, batch=1),
     nets.Case("another-reader", (3, 3, 8, 6), another_reader),
 ]
 LONG = [
     chain("padded-average", lambda b, x: b.average_pool(x, 3, padding=1)),
+    chain("padded-below", lambda b, x: b.average_pool(x, 3, padding=(0, 0, 1, 0))),
+    chain("divisor", lambda b, x: b.average_pool(x, 3, divisor=4)),
     chain("global", lambda b, x: b.adaptive_average_pool(x, 1)),
+    chain("global-max", lambda b, x: b.global_max_pool(x)),
     chain("relu", lambda b, x: b.relu(b.max_pool(x, 2))),
     nets.Case("joined", (2, 3, 8, 6), joined),
 ]

@@ -27,7 +27,20 @@ typedef struct gc_span {
 typedef struct gc_pool_plane {
     size_t height, width, out_height, out_width;
     const gc_span *rows, *columns; /* [out_height], [out_width] */
+    size_t divisor;                /* of every average; 0: they differ */
 } gc_pool_plane;
+
+/* Pooling of one block of a blocked map. The readers are used backward. */
+typedef struct gc_pool_block {
+    size_t height, width, out_height, out_width;
+    size_t in_row, out_row;                      /* vectors from a row to the next */
+    size_t index_bytes;                          /* of the record of a maximum: 1, 2 or 4 */
+    size_t stride, window;                       /* horizontal; 0: windows do not slide */
+    size_t divisor;                              /* as of gc_pool_plane */
+    const gc_span *rows, *columns;               /* as of gc_pool_plane */
+    const gc_span *row_readers, *column_readers; /* [height], [width]: the output rows, columns
+                                                  * that cover an input row, column */
+} gc_pool_block;
 
 /* One output row (or column) of a resize: low_weight * in[low] + high_weight * in[high]. */
 typedef struct gc_tap {

@@ -49,7 +49,7 @@ GC_KERNEL_ENTRY(max_pool_backward, (size_t count, const uint32_t *position, cons
 /* One plane. */
 GC_KERNEL_ENTRY(average_pool_forward, (const gc_pool_plane *plane, const float *x, float *y))
 
-/* One plane; adds to dx. */
+/* One plane; adds to dx. If all divisors are the same, gradients are not divided by it. */
 GC_KERNEL_ENTRY(average_pool_backward, (const gc_pool_plane *plane, const float *dy, float *dx))
 
 /* y += x. */
@@ -180,6 +180,24 @@ GC_KERNEL_ENTRY(blocked_layer_norm_forward, (const gc_across *across, float eps,
 GC_KERNEL_ENTRY(blocked_layer_norm_backward, (const gc_across *across, float eps,
                                               const float *weight, size_t count, const float *x,
                                               const float *dy, float *dx))
+
+/* The outputs in rows first .. first + count of max pooling of one block of a blocked map; x and y:
+ * the vectors of position (0, 0). index[i][j][W] (NULL: not recorded), in p->index_bytes for each
+ * value: the number of the maximum in its window, row by row; the same maximum as in
+ * max_pool_forward. */
+GC_KERNEL_ENTRY(blocked_max_forward, (const gc_pool_block *p, size_t first, size_t count,
+                                      const float *x, float *y, void *index))
+
+/* The gradients of the inputs in rows first .. first + count; each is written. */
+GC_KERNEL_ENTRY(blocked_max_backward, (const gc_pool_block *p, size_t first, size_t count,
+                                       const void *index, const float *dy, float *dx))
+
+/* Average pooling, likewise; the same bits as on plain maps. */
+GC_KERNEL_ENTRY(blocked_average_forward, (const gc_pool_block *p, size_t first, size_t count,
+                                          const float *x, float *y))
+
+GC_KERNEL_ENTRY(blocked_average_backward, (const gc_pool_block *p, size_t first, size_t count,
+                                           const float *dy, float *dx))
 
 /* ---- 3x3 convolution by Winograd's algorithm (kernels/winograd.c) --------------------------- */
 

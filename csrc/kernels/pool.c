@@ -88,6 +88,24 @@ void GC_KERNEL(max_pool_backward)(size_t count, const uint32_t *position, const 
         dx[position[i]] += dy[i];
 }
 
+/* The sum of `count` values, in four parts that do not wait for each other; the same order as in
+ * blocked_pool.c. */
+static float sum_of(size_t count, const float *x)
+{
+    float sum = 0.0f;
+    size_t c = 0;
+    if (count >= 8) {
+        float parts[4] = {0};
+        for (; c + 4 <= count; c += 4)
+            for (size_t k = 0; k < 4; k++)
+                parts[k] += x[c + k];
+        sum = (parts[0] + parts[1]) + (parts[2] + parts[3]);
+    }
+    for (; c < count; c++)
+        sum += x[c];
+    return sum;
+}
+
 void GC_KERNEL(average_pool_forward)(const gc_pool_plane *plane, const float *x, float *y)
 {
     for (size_t i = 0; i < plane->out_height; i++)
@@ -95,8 +113,7 @@ void GC_KERNEL(average_pool_forward)(const gc_pool_plane *plane, const float *x,
             const gc_span rows = plane->rows[i], columns = plane->columns[j];
             float sum = 0.0f;
             for (size_t r = rows.begin; r < rows.end; r++)
-                for (size_t c = columns.begin; c < columns.end; c++)
-                    sum += x[r * plane->width + c];
+                sum += sum_of(columns.end - columns.begin, x + r * plane->width + columns.begin);
             y[i * plane->out_width + j] = sum / (float)(rows.divisor * columns.divisor);
         }
 }
@@ -106,8 +123,9 @@ void GC_KERNEL(average_pool_backward)(const gc_pool_plane *plane, const float *d
     for (size_t i = 0; i < plane->out_height; i++)
         for (size_t j = 0; j < plane->out_width; j++) {
             const gc_span rows = plane->rows[i], columns = plane->columns[j];
-            const float share = dy[i * plane->out_width + j]
-                                / (float)(rows.divisor * columns.divisor);
+            const float divisor =
+                plane->divisor != 0 ? 1.0f : (float)(rows.divisor * columns.divisor);
+            const float share = dy[i * plane->out_width + j] / divisor;
             for (size_t r = rows.begin; r < rows.end; r++)
                 for (size_t c = columns.begin; c < columns.end; c++)
                     dx[r * plane->width + c] += share;

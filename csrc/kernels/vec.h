@@ -94,6 +94,45 @@ GC_INLINE gc_uvec gc_load_halves(const uint16_t *x)
     return __builtin_convertvector(v, gc_uvec);
 }
 
+typedef uint8_t gc_byte_vec __attribute__((vector_size(GC_WIDTH)));
+
+/* Numbers below 256, a byte each. */
+GC_INLINE gc_uvec gc_load_bytes(const uint8_t *x)
+{
+#if defined(__AVX512VL__)
+    return (gc_uvec)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)x));
+#elif defined(__AVX2__)
+    return (gc_uvec)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)x));
+#elif defined(GC_NEON)
+    uint32_t bytes;
+    __builtin_memcpy(&bytes, x, sizeof bytes);
+    return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
+#else
+    gc_byte_vec v;
+    __builtin_memcpy(&v, x, sizeof v);
+    return __builtin_convertvector(v, gc_uvec);
+#endif
+}
+
+GC_INLINE void gc_store_bytes(uint8_t *x, gc_uvec v)
+{
+#if defined(__AVX512VL__)
+    _mm_storeu_si128((__m128i *)x, _mm512_cvtepi32_epi8((__m512i)v));
+#elif defined(__AVX2__)
+    const __m128i low = _mm256_castsi256_si128((__m256i)v);
+    const __m128i halves = _mm_packus_epi32(low, _mm256_extracti128_si256((__m256i)v, 1));
+    _mm_storel_epi64((__m128i *)x, _mm_packus_epi16(halves, halves));
+#elif defined(GC_NEON)
+    const uint16x4_t halves = vmovn_u32(v);
+    const uint32_t bytes =
+        vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(halves, halves))), 0);
+    __builtin_memcpy(x, &bytes, sizeof bytes);
+#else
+    const gc_byte_vec bytes = __builtin_convertvector(v, gc_byte_vec);
+    __builtin_memcpy(x, &bytes, sizeof bytes);
+#endif
+}
+
 /* The upper half of a float32 as the float that it is. */
 GC_INLINE gc_vec gc_widen_bfloat16(const uint16_t *x)
 {
@@ -201,6 +240,20 @@ GC_INLINE gc_mask gc_greater(gc_vec a, gc_vec b)
 #else
     return (gc_mask)(a > b);
 #endif
+}
+
+GC_INLINE gc_mask gc_equal(gc_uvec a, gc_uvec b)
+{
+#if defined(__AVX512VL__)
+    return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b);
+#else
+    return (gc_mask)(a == b);
+#endif
+}
+
+GC_INLINE gc_uvec gc_all(uint32_t value)
+{
+    return value - (gc_uvec){0};
 }
 
 /* Whether `value` takes the place of `best` in a maximum: greater, or the first NaN. */

@@ -187,10 +187,10 @@ struct gc_layer {
 };
 
 extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_relu_layer,
-    gc_max_pool_layer, gc_average_pool_layer, gc_adaptive_average_pool_layer, gc_affine_layer,
-    gc_activation_layer, gc_softmax_layer, gc_log_softmax_layer, gc_flatten_layer, gc_dropout_layer,
-    gc_sum_layer, gc_concatenation_layer, gc_product_layer, gc_slice_layer, gc_shuffle_layer,
-    gc_lrn_layer, gc_layer_norm_layer;
+    gc_max_pool_layer, gc_global_max_pool_layer, gc_average_pool_layer,
+    gc_adaptive_average_pool_layer, gc_affine_layer, gc_activation_layer, gc_softmax_layer,
+    gc_log_softmax_layer, gc_flatten_layer, gc_dropout_layer, gc_sum_layer, gc_concatenation_layer,
+    gc_product_layer, gc_slice_layer, gc_shuffle_layer, gc_lrn_layer, gc_layer_norm_layer;
 
 /* Whether a window is padded on any side. */
 static inline int gc_is_padded(const size_t padding[2][2])

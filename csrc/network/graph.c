@@ -244,6 +244,9 @@ static gc_status add_pool(gc_network *network, const gc_layer_type *type, size_t
         status = check_padding(pool->padding, error);
     if (status != GC_OK)
         return status;
+    if (pool->divisor > GC_MAX_POSITIONS)
+        return gc_fail(error, GC_BAD_ARGUMENT, "the divisor must be 1 to %zu, not %zu",
+                       GC_MAX_POSITIONS, pool->divisor);
     for (int d = 0; d < 4; d++) {
         const size_t padding = pool->padding[d / 2][d % 2], kernel = pool->kernel[d / 2];
         if (padding > kernel / 2)
@@ -277,6 +280,13 @@ gc_status gc_add_adaptive_average_pool(gc_network *network, size_t input, size_t
     return append(network,
                   (gc_layer){.type = &gc_adaptive_average_pool_layer,
                              .out_size = {height, width}},
+                  &input, 1, layer, error);
+}
+
+gc_status gc_add_global_max_pool(gc_network *network, size_t input, size_t *layer,
+                                 gc_error *error)
+{
+    return append(network, (gc_layer){.type = &gc_global_max_pool_layer, .out_size = {1, 1}},
                   &input, 1, layer, error);
 }
 

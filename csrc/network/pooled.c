@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "base/watch.h"
 #include "layers/linear.h"
+#include "layers/pool.h"
 #include "network/network.h"
 
 /* Whether a map's sum of gradients over its positions is that of the layer's output. */
@@ -20,8 +21,8 @@ static int keeps_sums(const gc_layer *layer)
 {
     const gc_pool *pool = &layer->pool;
     if (layer->type == &gc_average_pool_layer) /* padding takes its share of an average */
-        return !pool->include_pad || !gc_is_padded(pool->padding);
-    return layer->type->identity || layer->type == &gc_max_pool_layer
+        return pool->divisor == 0 && (!pool->include_pad || !gc_is_padded(pool->padding));
+    return layer->type->identity || gc_pool_is_max(layer)
            || layer->type == &gc_adaptive_average_pool_layer;
 }
 

@@ -401,7 +401,7 @@ static int zeros_are_masked(const gc_schedule *s, size_t number)
                                && in.width == out.width);
         if (type == &gc_relu_layer)
             return 1;
-        if (!copies && type != &gc_max_pool_layer)
+        if (!copies && !gc_pool_is_max(layer_of(s, below)))
             return 0;
         below = layer_of(s, below)->inputs[0];
     }

@@ -348,6 +348,19 @@ static int parse_stride(PyObject *stride, gc_pool *pool)
     return 1;
 }
 
+/* None: the number of positions of the window. */
+static int parse_divisor(PyObject *divisor, gc_pool *pool)
+{
+    if (divisor == Py_None)
+        return 1;
+    if (gc_parse_size(divisor, "divisor", &pool->divisor) < 0)
+        return 0;
+    if (pool->divisor == 0)
+        PyErr_SetString(PyExc_ValueError, "divisor must be 1 or more, not 0; None divides by the "
+                                          "number of positions of the window");
+    return pool->divisor != 0;
+}
+
 static PyObject *builder_max_pool(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"input", "kernel", "stride", "padding", "ceil_mode", NULL};
@@ -363,15 +376,15 @@ static PyObject *builder_max_pool(PyObject *self, PyObject *args, PyObject *kwar
 
 static PyObject *builder_average_pool(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"input",     "kernel",            "stride", "padding",
-                            "ceil_mode", "count_include_pad", NULL};
-    PyObject *stride = Py_None;
+    static char *names[] = {"input",     "kernel",            "stride",  "padding",
+                            "ceil_mode", "count_include_pad", "divisor", NULL};
+    PyObject *stride = Py_None, *divisor = Py_None;
     request r = {.operation = AVERAGE_POOL, .pool = {.include_pad = 1}};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&pp:average_pool", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|$OO&ppO:average_pool", names,
                                      gc_parse_layer, &r.input, gc_parse_pair, r.pool.kernel,
                                      &stride, gc_parse_padding, r.pool.padding,
-                                     &r.pool.ceil_mode, &r.pool.include_pad)
-        || !parse_stride(stride, &r.pool))
+                                     &r.pool.ceil_mode, &r.pool.include_pad, &divisor)
+        || !parse_stride(stride, &r.pool) || !parse_divisor(divisor, &r.pool))
         return NULL;
     return add_layer(self, &r);
 }
@@ -520,6 +533,7 @@ static PyObject *add_join(PyObject *self, PyObject *sequence, several_inputs *ad
 /* Methods whose only argument is the layer, or the layers, that they read. X(name, how the argument
  * is parsed, function of the core or kind of activation). */
 #define WITHOUT_OPTIONS(X)                                                                    \
+    X(global_max_pool, add_reader, gc_add_global_max_pool)                                    \
     X(relu, add_reader, gc_add_relu)                                                          \
     X(relu6, add_reader, gc_add_relu6)                                                        \
     X(softmax, add_reader, gc_add_softmax)                                                    \

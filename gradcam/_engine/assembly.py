@@ -281,4 +281,4 @@ def _ends_space(layer: Layer) -> bool:
     size = layer.attributes.get("size")
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     to_one = layer.op == "adaptive_average_pool" and pair == (1, 1)
-    return to_one or layer.op in ("flatten", "linear", "global_average_pool")
+    return to_one or layer.op in ("flatten", "linear", "global_average_pool", "global_max_pool")

@@ -18,7 +18,10 @@ from gradcam._weights.tensors import WeightsError
 INPUT = "input"
 """The name and the operation of layer 0."""
 
-POOLS = ("max_pool", "average_pool", "adaptive_average_pool", "global_average_pool")
+POOLS = (
+    *("max_pool", "average_pool", "adaptive_average_pool"),
+    *("global_average_pool", "global_max_pool"),
+)
 SEVERAL_INPUTS = ("add", "multiply", "concatenate")
 WEIGHTED = ("conv", "linear")
 HEADS = ("softmax", "log_softmax", "sigmoid")
@@ -59,8 +62,8 @@ class Layer:
     attributes : mapping of str to number, string or pair
         ``stride``, ``padding`` (on all sides; vertical and horizontal; or top, left, bottom and
         right), ``dilation``, ``groups``, ``kernel``, ``ceil_mode``, ``count_include_pad``,
-        ``size``; ``start`` and ``stop`` of slice: the channels from the one up to, but not
-        including, the other; ``alpha``, ``beta`` and ``k`` of local_response_norm; ``low`` and
+        ``divisor``, ``size``; ``start`` and ``stop`` of slice: the channels from the one up to, but
+        not including, the other; ``alpha``, ``beta`` and ``k`` of local_response_norm; ``low`` and
         ``high`` of clip; ``slope`` of leaky_relu; ``alpha`` of elu; ``approximate`` of gelu (True:
         by tanh); ``eps`` of batch_norm (default 1e-5) and layer_norm (1e-6); ``exact`` of conv,
         True for one that is computed by its definition whatever the network's `conv` says;

@@ -44,20 +44,20 @@ static const double SHORTEST = 20e-6;
     do {                                                                                      \
         if (!timing)                                                                          \
             kernel(__VA_ARGS__);                                                              \
-        double best = INFINITY;                                                               \
-        for (int round = 0, calls = 1; timing && round < 5;) {                                \
-            const double start = gc_seconds();                                                \
-            for (int i_ = 0; i_ < calls; i_++)                                                \
+        double best_ = INFINITY;                                                              \
+        for (int round_ = 0, calls_ = 1; timing && round_ < 5;) {                             \
+            const double start_ = gc_seconds();                                               \
+            for (int i_ = 0; i_ < calls_; i_++)                                               \
                 kernel(__VA_ARGS__);                                                          \
-            const double taken = gc_seconds() - start;                                        \
-            best = taken / calls < best ? taken / calls : best;                               \
-            if (taken < SHORTEST)                                                             \
-                calls *= 2;                                                                   \
+            const double taken_ = gc_seconds() - start_;                                      \
+            best_ = taken_ / calls_ < best_ ? taken_ / calls_ : best_;                        \
+            if (taken_ < SHORTEST)                                                            \
+                calls_ *= 2;                                                                  \
             else                                                                              \
-                round++;                                                                      \
+                round_++;                                                                     \
         }                                                                                     \
         if (timing)                                                                           \
-            *time_of((any_kernel)(kernel)) += best;                                           \
+            *time_of((any_kernel)(kernel)) += best_;                                          \
     } while (0)
 
 /* Some twins are tested on one channel, the same for all lanes: for the same work as the kernel
@@ -1036,7 +1036,8 @@ static gc_pool_plane random_plane(gc_span *rows, gc_span *columns)
                              .out_height = size_or(1, MAX_SPANS, MAX_SPANS),
                              .out_width = size_or(1, MAX_SPANS, MAX_SPANS),
                              .rows = rows,
-                             .columns = columns};
+                             .columns = columns,
+                             .divisor = random_size(0, 1)};
     random_spans(p.height, p.out_height, rows);
     random_spans(p.width, p.out_width, columns);
     return p;
@@ -1116,6 +1117,206 @@ static int check_average_pool_backward(const gc_kernels *fast, const gc_kernels 
     const int good = close_floats("average_pool_backward", in, actual, expected, 1e-4, 1e-5);
     free(dy), free(actual), free(expected);
     return good;
+}
+
+/* ---- Pooling of blocked maps ----------------------------------------------------------- */
+
+enum { MAX_SIDE = 56 }; /* of the maps, and of the spans of an axis */
+
+/* A block of a map and its pooling: geometry, and memory for both sides. */
+typedef struct pooled_block {
+    gc_pool_block p;
+    gc_span rows[MAX_SIDE], columns[MAX_SIDE], row_readers[MAX_SIDE], column_readers[MAX_SIDE];
+    size_t first, count; /* the rows that are computed */
+    float *x, *y;        /* in vectors of any width */
+    uint8_t *index;
+} pooled_block;
+
+/* Windows that slide, clipped to the map; or of an adaptive pooling. Returns their number. */
+static size_t windows_of_axis(size_t size, size_t window, size_t stride, gc_span *spans)
+{
+    const size_t padding = random_size(0, window / 2), adaptive = random_size(1, MAX_SIDE);
+    const size_t last = size + padding > window ? size + padding - window : 0;
+    const size_t count = stride == 0 ? adaptive : last / stride + 1;
+    for (size_t i = 0; i < count; i++) {
+        const size_t start = i * stride, end = start + window;
+        spans[i].begin = stride == 0 ? i * size / count : start > padding ? start - padding : 0;
+        spans[i].end = stride == 0 ? divide_up((i + 1) * size, count) : end - padding;
+        spans[i].end = spans[i].end < size ? spans[i].end : size;
+        spans[i].divisor = random_bits() % 2 ? window : spans[i].end - spans[i].begin;
+        if (spans[i].end - spans[i].begin == window)
+            spans[i].divisor = window;
+    }
+    return count;
+}
+
+static void readers_of_axis(size_t size, size_t count, const gc_span *spans, gc_span *readers)
+{
+    for (size_t at = 0; at < size; at++) {
+        readers[at] = (gc_span){0};
+        for (size_t i = count; i-- > 0;)
+            if (spans[i].begin <= at && at < spans[i].end)
+                readers[at] = (gc_span){i, readers[at].end == 0 ? i + 1 : readers[at].end, 0};
+    }
+}
+
+static void random_pooled_block(pooled_block *b, int backward, size_t lanes)
+{
+    const size_t window = size_or(1, 20, 3), stride = size_or(0, 5, 2);
+    b->p = (gc_pool_block){.height = size_or(1, 20, MAX_SIDE),
+                           .width = size_or(1, 30, MAX_SIDE),
+                           .index_bytes = (size_t)1 << size_or(window > 16 ? 1 : 0, 2, 0),
+                           .window = stride == 0 ? 0 : window,
+                           .stride = stride,
+                           .rows = b->rows,
+                           .columns = b->columns,
+                           .row_readers = b->row_readers,
+                           .column_readers = b->column_readers,
+                           .divisor = random_size(0, 1) * random_size(1, 9)};
+    gc_pool_block *p = &b->p;
+    p->out_height = windows_of_axis(p->height, timing || random_bits() % 2 ? window : 1,
+                                    stride, b->rows);
+    p->out_width = windows_of_axis(p->width, window, stride, b->columns);
+    if (p->stride == 0 && p->height * p->width > 256) /* a window may be the whole map */
+        p->index_bytes = p->index_bytes == 1 ? 2 : p->index_bytes;
+    readers_of_axis(p->height, p->out_height, b->rows, b->row_readers);
+    readers_of_axis(p->width, p->out_width, b->columns, b->column_readers);
+    p->in_row = p->width + random_size(0, 3);
+    p->out_row = p->out_width + random_size(0, 3);
+    const size_t rows = backward ? p->height : p->out_height;
+    b->first = size_or(0, rows - 1, 0);
+    b->count = size_or(1, rows - b->first, rows);
+    b->x = relu_inputs(p->height * p->in_row * lanes);
+    for (size_t i = 0; i < p->height * p->in_row * lanes; i++)
+        if (random_bits() % 2) /* equal values too */
+            b->x[i] = roundf(b->x[i]);
+    b->y = random_floats(p->out_height * p->out_row * lanes);
+    b->index = random_bytes(p->out_height * p->out_width * lanes * p->index_bytes);
+}
+
+static void free_pooled_block(pooled_block *b)
+{
+    free(b->x), free(b->y), free(b->index);
+}
+
+/* One lane of `count` vectors of `bytes` for each element, into `one`; or back. */
+static void copy_lane(size_t count, size_t lanes, size_t lane, size_t bytes, void *all, void *one,
+                      int back)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *wide = (char *)all + (i * lanes + lane) * bytes, *narrow = (char *)one + i * bytes;
+        memcpy(back ? wide : narrow, back ? narrow : wide, bytes);
+    }
+}
+
+/* Run a twin, whose vectors have one element, lane by lane; maps and index as the kernel's. */
+static void each_lane(const gc_kernels *plain, int is_max, int backward, pooled_block *b,
+                      size_t lanes)
+{
+    const gc_pool_block *p = &b->p;
+    const size_t in = p->height * p->in_row, out = p->out_height * p->out_row;
+    const size_t records = p->out_height * p->out_width;
+    float *x = nan_floats(in), *y = nan_floats(out);
+    void *index = malloc(records * p->index_bytes);
+    for (size_t lane = 0; lane < lanes; lane++) {
+        copy_lane(in, lanes, lane, sizeof *x, b->x, x, 0);
+        copy_lane(out, lanes, lane, sizeof *y, b->y, y, 0);
+        copy_lane(records, lanes, lane, p->index_bytes, b->index, index, 0);
+        if (is_max && backward)
+            CALL(plain->blocked_max_backward, p, b->first, b->count, index, y, x);
+        else if (is_max)
+            CALL(plain->blocked_max_forward, p, b->first, b->count, x, y, index);
+        else if (backward)
+            CALL(plain->blocked_average_backward, p, b->first, b->count, y, x);
+        else
+            CALL(plain->blocked_average_forward, p, b->first, b->count, x, y);
+        copy_lane(in, lanes, lane, sizeof *x, b->x, x, 1);
+        copy_lane(out, lanes, lane, sizeof *y, b->y, y, 1);
+        copy_lane(records, lanes, lane, p->index_bytes, b->index, index, 1);
+    }
+    free(x), free(y), free(index);
+}
+
+static int check_blocked_max_forward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    pooled_block b;
+    const size_t lanes = fast->width;
+    random_pooled_block(&b, 0, lanes);
+    const size_t out = b.p.out_height * b.p.out_row * lanes;
+    const size_t bytes = b.p.out_height * b.p.out_width * lanes * b.p.index_bytes;
+    float *y = copy_floats(b.y, out), *alone = copy_floats(b.y, out);
+    uint8_t *index = malloc(bytes);
+    memcpy(index, b.index, bytes);
+    CALL(fast->blocked_max_forward, &b.p, b.first, b.count, b.x, y, index);
+    if (!timing)
+        fast->blocked_max_forward(&b.p, b.first, b.count, b.x, alone, NULL);
+    each_lane(plain, 1, 0, &b, lanes);
+    const int good = close_floats("blocked_max_forward", out, y, b.y, 0.0, 0.0)
+                     && close_floats("without a record", out, alone, b.y, 0.0, 0.0)
+                     && same("blocked_max_forward", index, b.index, bytes);
+    free(y), free(alone), free(index);
+    free_pooled_block(&b);
+    return good;
+}
+
+static int check_blocked_max_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    pooled_block b;
+    const size_t lanes = fast->width;
+    random_pooled_block(&b, 1, lanes);
+    const gc_pool_block *p = &b.p;
+    const size_t in = p->height * p->in_row * lanes;
+    for (size_t i = 0; i < p->out_height * p->out_width * lanes; i++) { /* within each window */
+        const gc_span r = b.rows[i / lanes / p->out_width], c = b.columns[i / lanes % p->out_width];
+        const size_t k = random_size(0, (r.end - r.begin) * (c.end - c.begin) - 1);
+        const uint8_t byte = (uint8_t)k;
+        const uint16_t half = (uint16_t)k;
+        const uint32_t word = (uint32_t)k;
+        memcpy(b.index + i * p->index_bytes,
+               p->index_bytes == 1   ? (const void *)&byte
+               : p->index_bytes == 2 ? (const void *)&half
+                                     : (const void *)&word,
+               p->index_bytes);
+    }
+    float *x = copy_floats(b.x, in);
+    CALL(fast->blocked_max_backward, p, b.first, b.count, b.index, b.y, x);
+    each_lane(plain, 1, 1, &b, lanes);
+    const int good = close_floats("blocked_max_backward", in, x, b.x, 1e-5, 1e-5);
+    free(x);
+    free_pooled_block(&b);
+    return good;
+}
+
+static int check_blocked_average(const gc_kernels *fast, const gc_kernels *plain, int backward)
+{
+    pooled_block b;
+    const size_t lanes = fast->width;
+    random_pooled_block(&b, backward, lanes);
+    const size_t in = b.p.height * b.p.in_row * lanes, out = b.p.out_height * b.p.out_row * lanes;
+    float *x = copy_floats(b.x, in), *y = copy_floats(b.y, out);
+    for (size_t i = 0; i < in && !backward; i++)
+        if (!(fabsf(x[i]) < 100.0f))
+            x[i] = b.x[i] = 1.0f;
+    if (backward)
+        CALL(fast->blocked_average_backward, &b.p, b.first, b.count, y, x);
+    else
+        CALL(fast->blocked_average_forward, &b.p, b.first, b.count, x, y);
+    each_lane(plain, 0, backward, &b, lanes);
+    const int good = close_floats("blocked_average", backward ? in : out, backward ? x : y,
+                                  backward ? b.x : b.y, 1e-5, 1e-5);
+    free(x), free(y);
+    free_pooled_block(&b);
+    return good;
+}
+
+static int check_blocked_average_forward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    return check_blocked_average(fast, plain, 0);
+}
+
+static int check_blocked_average_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    return check_blocked_average(fast, plain, 1);
 }
 
 /* ---- One value or vector at a time ----------------------------------------------------- */

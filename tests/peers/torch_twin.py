@@ -124,14 +124,32 @@ class Builder:
 
         return self._append(pool, [input], "max_pool")
 
+    def global_max_pool(self, input):
+        def pool(x, decisions):
+            decisions = x if decisions is None else decisions
+            first = decisions.flatten(2).argmax(-1, keepdim=True)
+            return x.flatten(2).gather(2, first)[..., None]
+
+        return self._append(pool, [input], "max_pool")
+
     def average_pool(
-        self, input, kernel, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True
+        self,
+        input,
+        kernel,
+        *,
+        stride=None,
+        padding=0,
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor=None,
     ):
         def pool(x):
             if isinstance(padding, int) or len(padding) == 2:
-                return F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad)
-            y = F.avg_pool2d(pad(x, padding, 0.0), kernel, stride, 0, ceil_mode)
-            if not count_include_pad:
+                return F.avg_pool2d(
+                    x, kernel, stride, padding, ceil_mode, count_include_pad, divisor
+                )
+            y = F.avg_pool2d(pad(x, padding, 0.0), kernel, stride, 0, ceil_mode, True, divisor)
+            if not (count_include_pad or divisor):
                 inside = pad(torch.ones_like(x), padding, 0.0)
                 y = y / F.avg_pool2d(inside, kernel, stride, 0, ceil_mode)
             return without_late_windows(y, x.shape[2:], padding, stride or kernel)

@@ -150,7 +150,9 @@ void gc_average_pool_backward_reference(const gc_pool_plane *plane, const float 
                     if (plane->rows[i].begin <= r && r < plane->rows[i].end
                         && plane->columns[j].begin <= c && c < plane->columns[j].end)
                         sum += (double)dy[i * plane->out_width + j]
-                               / (double)(plane->rows[i].divisor * plane->columns[j].divisor);
+                               / (plane->divisor != 0 ? 1.0
+                                                      : (double)(plane->rows[i].divisor
+                                                                 * plane->columns[j].divisor));
             dx[r * plane->width + c] = (float)sum;
         }
 }
@@ -593,6 +595,103 @@ void gc_blocked_layer_norm_backward_reference(const gc_across *across, float eps
 {
     for (size_t p = 0; p < count; p++)
         normalise_back(across->channels, across->plane, eps, weight, x + p, dy + p, dx + p);
+}
+
+/* The vectors of a block here have one element. */
+static uint32_t index_at(const void *index, size_t bytes, size_t at)
+{
+    return bytes == 1   ? ((const uint8_t *)index)[at]
+           : bytes == 2 ? ((const uint16_t *)index)[at]
+                        : ((const uint32_t *)index)[at];
+}
+
+static void set_index(void *index, size_t bytes, size_t at, size_t value)
+{
+    if (bytes == 1)
+        ((uint8_t *)index)[at] = (uint8_t)value;
+    else if (bytes == 2)
+        ((uint16_t *)index)[at] = (uint16_t)value;
+    else
+        ((uint32_t *)index)[at] = (uint32_t)value;
+}
+
+void gc_blocked_max_forward_reference(const gc_pool_block *p, size_t first, size_t count,
+                                      const float *x, float *y, void *index)
+{
+    for (size_t i = first; i < first + count; i++)
+        for (size_t j = 0; j < p->out_width; j++) {
+            const gc_span rows = p->rows[i], columns = p->columns[j];
+            const size_t width = columns.end - columns.begin;
+            size_t best = 0;
+            float value = x[rows.begin * p->in_row + columns.begin];
+            for (size_t k = 1; k < (rows.end - rows.begin) * width; k++) {
+                const float here =
+                    x[(rows.begin + k / width) * p->in_row + columns.begin + k % width];
+                if (!isnan(value) && (isnan(here) || here > value)) {
+                    best = k;
+                    value = here;
+                }
+            }
+            y[i * p->out_row + j] = value;
+            if (index != NULL)
+                set_index(index, p->index_bytes, i * p->out_width + j, best);
+        }
+}
+
+/* Whether window (i, j) covers input (r, c). */
+static int covers(const gc_pool_block *p, size_t i, size_t j, size_t r, size_t c)
+{
+    return p->rows[i].begin <= r && r < p->rows[i].end && p->columns[j].begin <= c
+           && c < p->columns[j].end;
+}
+
+void gc_blocked_max_backward_reference(const gc_pool_block *p, size_t first, size_t count,
+                                       const void *index, const float *dy, float *dx)
+{
+    for (size_t r = first; r < first + count; r++)
+        for (size_t c = 0; c < p->width; c++) {
+            double sum = 0.0;
+            for (size_t i = 0; i < p->out_height; i++)
+                for (size_t j = 0; j < p->out_width; j++) {
+                    const size_t k = index_at(index, p->index_bytes, i * p->out_width + j);
+                    const size_t width = p->columns[j].end - p->columns[j].begin;
+                    if (p->rows[i].begin + k / width == r && p->columns[j].begin + k % width == c)
+                        sum += dy[i * p->out_row + j];
+                }
+            dx[r * p->in_row + c] = (float)sum;
+        }
+}
+
+void gc_blocked_average_forward_reference(const gc_pool_block *p, size_t first, size_t count,
+                                          const float *x, float *y)
+{
+    for (size_t i = first; i < first + count; i++)
+        for (size_t j = 0; j < p->out_width; j++) {
+            double sum = 0.0;
+            for (size_t r = p->rows[i].begin; r < p->rows[i].end; r++)
+                for (size_t c = p->columns[j].begin; c < p->columns[j].end; c++)
+                    sum += x[r * p->in_row + c];
+            y[i * p->out_row + j] =
+                (float)(sum / (double)(p->rows[i].divisor * p->columns[j].divisor));
+        }
+}
+
+void gc_blocked_average_backward_reference(const gc_pool_block *p, size_t first, size_t count,
+                                           const float *dy, float *dx)
+{
+    for (size_t r = first; r < first + count; r++)
+        for (size_t c = 0; c < p->width; c++) {
+            double sum = 0.0;
+            for (size_t i = 0; i < p->out_height; i++)
+                for (size_t j = 0; j < p->out_width; j++)
+                    if (covers(p, i, j, r, c))
+                        sum += (double)dy[i * p->out_row + j]
+                               / (p->divisor != 0
+                                      ? 1.0
+                                      : (double)(p->rows[i].divisor * p->columns[j].divisor));
+            dx[r * p->in_row + c] =
+                (float)sum * (p->divisor != 0 ? 1.0f / (float)p->divisor : 1.0f);
+        }
 }
 
 /* Row i of B^T: the coefficients of the polynomial that vanishes at all points but point i
