@@ -166,6 +166,38 @@ FAULTS = [
         "(-a.shift + a.stride - 1) / a.stride",
         "-a.shift / a.stride",
     ),
+    # --- depthwise convolution ---
+    Fault(
+        "depthwise: beyond the border, a column of the map is read",
+        "kernels/depthwise.c",
+        "(column < r->x_columns ? column : 0)",
+        "(column < r->x_columns ? column : 1)",
+    ),
+    Fault(
+        "depthwise: the rows of taps above the map are not skipped in the weights",
+        "kernels/depthwise.c",
+        "rows->count * r->taps->before + skipped * r->taps->count",
+        "rows->count * r->taps->before",
+    ),
+    Fault(
+        "depthwise: the bit of a value at the limit",
+        "kernels/depthwise.c",
+        "gc_greater(value, zero) & gc_greater(most, value)",
+        "gc_greater(value, zero) & ~gc_greater(value, most)",
+        KERNELS,
+    ),
+    Fault(
+        "depthwise: backward, the taps of a stride and a dilation with a common divisor",
+        "layers/depthwise.c",
+        "dilation / greatest_common_divisor(stride, dilation)",
+        "dilation",
+    ),
+    Fault(
+        "depthwise: the bits of another picture",
+        "layers/depthwise.c",
+        "        image %= r->recorded;\n",
+        "        image = 0;\n",
+    ),
     # --- products over packed inputs ---
     Fault(
         "packed: backward, the first tap of each remainder is the first of all",

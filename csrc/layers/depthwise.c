@@ -82,9 +82,10 @@ static size_t greatest_common_divisor(size_t a, size_t b)
     return a;
 }
 
-/* The taps of axis d, phase by phase. Backward, tap k of input i belongs to the output (i + padding - k dilation) /
- * stride, where this is whole: of a phase, to every (stride / g)-th tap, g the greatest common
- * divisor of stride and dilation. They are taken from the last one on, so that the outputs ascend. */
+/* The taps of axis d, phase by phase. Backward, tap k of input i belongs to the output
+ * (i + padding - k dilation) / stride, where this is whole: of a phase, to every (stride / g)-th
+ * tap, g the greatest common divisor of stride and dilation. They are taken from the last one on,
+ * so that the outputs ascend. */
 static void find_taps(depthwise_run *r, const gc_conv *c, int d)
 {
     const size_t kernel = c->kernel[d], stride = c->stride[d], dilation = c->dilation[d];
