@@ -8,7 +8,7 @@ gradcam's decisions: which inputs the rectifiers pass, and where the maxima of t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from unittest import mock
 
@@ -33,10 +33,16 @@ RECTIFIERS = {
 
 
 class Differences(NamedTuple):
-    """The largest differences, each relative to the largest value of the reference."""
+    """The largest differences, each relative to the largest value of the reference.
+
+    Grad-CAM is a sum over channels. With random weights its terms cancel, in some networks nearly
+    completely. Therefore its difference is given twice: also relative to the largest sum of the
+    terms' magnitudes.
+    """
 
     scores: float
     grad_cam: float
+    grad_cam_terms: float
     gradient: float
     modules: float
 
@@ -101,9 +107,10 @@ class _Decisions:
         assert next(self._relus, None) is None and next(self._pools, None) is None
 
 
-def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Give every normalisation random statistics and parameters; evaluation mode."""
-    torch.manual_seed(seed)
+def randomised(make: Callable[..., nn.Module], *arguments, **options) -> nn.Module:
+    """Make a model in evaluation mode, with random weights, parameters and statistics."""
+    torch.manual_seed(0)
+    model = make(*arguments, **options)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, 0, 0.1)
@@ -168,14 +175,16 @@ def compare(net, model: nn.Module, size: tuple[int, int], target: str = "") -> D
         hook.remove()
     last = maps[-1] if maps else decisions.outputs[target]
     pooled, pixels = torch.autograd.grad(scores[:, class_].sum(), (last, inputs))
-    cam = (pooled.mean((2, 3), keepdim=True) * last).sum(1)
+    terms = (pooled.mean((2, 3), keepdim=True) * last).detach().numpy()
+    cam = terms.sum(1)
     modules = [
         largest_difference(kept.activation(name), _in_order(output, kept.activation(name).shape))
         for name, output in outputs.items()
     ]
     return Differences(
         largest_difference(tape.scores, scores.detach().numpy()),
-        largest_difference(cams, cam.detach().numpy()),
+        largest_difference(cams, cam),
+        float(np.abs(cams - cam).max() / np.abs(terms).sum(1).max()),
         largest_difference(gradients, pixels.numpy()),
         max(modules, default=0.0),
     )
