@@ -686,6 +686,17 @@ def _moved_channels(b: Any, rng: Rng) -> None:
     b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 36))
 
 
+def _dense(b: Any, rng: Rng) -> None:
+    """Concatenations that grow; a scale and shift with its ReLU, on both layouts."""
+    x = b.conv(0, kernel(rng, 12, 3, 3, 3), normal(rng, 12), padding=1)
+    for channels in (12, 17, 22):
+        y = b.affine(x, normal(rng, channels), normal(rng, channels))
+        y = b.relu6(y) if channels == 17 else b.relu(y)
+        x = b.concatenate([x, b.conv(y, kernel(rng, 5, channels, 3, 3), padding=1)])
+    x = b.relu(b.affine(b.adaptive_average_pool(x, (2, 3)), normal(rng, 27), normal(rng, 27)))
+    b.linear(b.flatten(x), kernel(rng, 4, 162), normal(rng, 4))
+
+
 def _normalised(b: Any, rng: Rng) -> None:
     """Normalisations over channels, after layers that must leave the last block's filling zero.
 
@@ -729,6 +740,7 @@ SMALL_GRAPHS = [
     Case("depthwise", (2, 3, 14, 17), _depthwise),
     Case("hidden-layer", (3, 3, 4, 5), _hidden_layer),
     Case("squeeze-and-excitation", (2, 3, 7, 10), _squeeze_and_excitation),
+    Case("dense", (2, 3, 6, 9), _dense),
     Case("normalised", (2, 3, 6, 9), _normalised),
     Case("moved-channels", (2, 3, 6, 9), _moved_channels),
     Case("relu-twice", (1, 2, 7, 7), _relu_twice),

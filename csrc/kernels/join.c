@@ -1,7 +1,7 @@
 /* join.c: element-wise sums and products, affine maps of blocked maps, and blocks that are put
  * together from other blocks. */
+#include "kernels/blocked.h"
 #include "kernels/level.h"
-#include "kernels/vec.h"
 
 void GC_KERNEL(add)(size_t count, const float *a, const float *b, float *y)
 {
@@ -58,13 +58,25 @@ void GC_KERNEL(blocked_dot)(size_t count, const float *a, const float *b, float 
         sums[l] = (float)totals[l];
 }
 
-void GC_KERNEL(blocked_affine)(size_t rows, size_t count, size_t stride, const float *scale,
-                               const float *shift, const float *x, float *y)
+void GC_KERNEL(blocked_affine)(gc_row_sizes sizes, const float *scale, const float *shift,
+                               const float *x, float *y)
 {
     const gc_vec factor = gc_load(scale), term = gc_load(shift);
-    for (size_t r = 0; r < rows; r++, x += stride, y += stride)
-        for (size_t p = 0; p < count; p++)
+    for (size_t r = 0; r < sizes.rows; r++, x += sizes.stride, y += sizes.stride)
+        for (size_t p = 0; p < sizes.count; p++)
             gc_store(y + p * GC_WIDTH, factor * gc_load(x + p * GC_WIDTH) + term);
+}
+
+void GC_KERNEL(blocked_affine_relu)(gc_row_sizes sizes, const float *scale, const float *shift,
+                                    float limit, const float *x, float *y, uint8_t *bits)
+{
+    const gc_vec factor = gc_load(scale), term = gc_load(shift);
+    for (size_t r = 0; r < sizes.rows; r++, x += sizes.stride, y += sizes.stride)
+        for (size_t p = 0; p < sizes.count; p++) {
+            const gc_vec value = factor * gc_load(x + p * GC_WIDTH) + term;
+            uint8_t *here = bits == NULL ? NULL : bits + (r * sizes.count + p) * GC_BIT_BYTES;
+            gc_store(y + p * GC_WIDTH, gc_limited_relu(value, limit, here));
+        }
 }
 
 /* One source of a block: which of its lanes go where. */

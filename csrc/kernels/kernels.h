@@ -78,6 +78,11 @@ static inline size_t gc_record_index(size_t blocks, size_t height, size_t width,
     return ((image * blocks + block) * height + y) * width + x;
 }
 
+/* Some rows of a blocked map: vectors of a row, and floats from a row to the next. */
+typedef struct gc_row_sizes {
+    size_t rows, count, stride;
+} gc_row_sizes;
+
 enum { GC_MAX_WIDTH = 16, GC_NO_SOURCE = GC_MAX_WIDTH };
 
 /* Where the lanes of a block come from: lane l of every vector is lane from_lane[l] of the vector at

@@ -141,10 +141,13 @@ GC_KERNEL_ENTRY(blocked_pool_forward, (size_t count, const float *upper, const f
 GC_KERNEL_ENTRY(blocked_pool_backward, (size_t count, const uint8_t *positions, const float *dy,
                                         float *upper, float *lower))
 
-/* y = scale * x + shift, scale and shift [W], of `rows` rows of `count` vectors, `stride` floats from
- * one to the next. y may be x. */
-GC_KERNEL_ENTRY(blocked_affine, (size_t rows, size_t count, size_t stride, const float *scale,
-                                 const float *shift, const float *x, float *y))
+/* y = scale * x + shift, scale and shift [W], of the vectors of some rows. y may be x. */
+GC_KERNEL_ENTRY(blocked_affine, (gc_row_sizes sizes, const float *scale, const float *shift,
+                                 const float *x, float *y))
+
+/* The same, and blocked_relu_forward of it; the bits of all rows follow each other. */
+GC_KERNEL_ENTRY(blocked_affine_relu, (gc_row_sizes sizes, const float *scale, const float *shift,
+                                      float limit, const float *x, float *y, uint8_t *bits))
 
 /* sums[W] = sum over p of a[p] * b[p], of the vectors p < count. */
 GC_KERNEL_ENTRY(blocked_dot, (size_t count, const float *a, const float *b, float *sums))

@@ -1,4 +1,5 @@
-/* affine.c: y = scale[c] x + shift[c]: batch normalisation at inference, on both layouts. */
+/* affine.c: y = scale[c] x + shift[c]: batch normalisation at inference, on both layouts, and the
+ * ReLU after it. */
 #include <string.h>
 
 #include "base/status.h"
@@ -9,9 +10,9 @@
 typedef struct planes {
     const gc_kernels *kernels;
     gc_scaling scaling;
-    gc_blocked shape; /* of blocked maps */
-    size_t pieces;    /* of a plain plane */
-    size_t length;    /* of a piece, at most */
+    gc_blocked shape;  /* of blocked maps */
+    size_t mask_bytes; /* of a vector */
+    size_t length;     /* of a piece of a plain plane, at most; whole bytes of bits */
 } planes;
 
 enum { PIECE = 1 << 14 }; /* values of a piece of a plain plane, at most */
@@ -34,6 +35,11 @@ static void plain_piece(void *argument, gc_rows piece, size_t worker)
     const size_t offset = piece.block * gc_positions(s->shape) + first;
     p->kernels->affine(count, scale[channel], s->shift == NULL ? 0.0f : s->shift[channel],
                        s->from + offset, s->to + offset);
+    if (s->relu) {
+        const size_t bytes = piece.block * gc_bit_row_bytes(s->shape) + first / 8;
+        p->kernels->relu_forward(count, s->limit, s->to + offset, s->to + offset,
+                                 s->bits == NULL ? NULL : s->bits + bytes);
+    }
 }
 
 /* A vector of a block's values, 0 in the lanes without a channel. */
@@ -57,13 +63,23 @@ static void blocked_piece(void *argument, gc_rows piece, size_t worker)
     load_lanes(of_image(s->scale, s->stride, s->images, image), first, s->shape.channels, scale);
     load_lanes(s->shift, first, s->shape.channels, shift);
     gc_zero_around(&p->shape, width, piece, s->to);
-    p->kernels->blocked_affine(piece.rows, p->shape.width, p->shape.columns * width, scale, shift,
-                               s->from + offset, s->to + offset);
+    const gc_row_sizes sizes = {.rows = piece.rows,
+                                .count = p->shape.width,
+                                .stride = p->shape.columns * width};
+    const size_t bytes = (piece.block * p->shape.height + piece.row) * p->shape.width
+                         * p->mask_bytes;
+    if (s->relu)
+        p->kernels->blocked_affine_relu(sizes, scale, shift, s->limit, s->from + offset,
+                                        s->to + offset, s->bits == NULL ? NULL : s->bits + bytes);
+    else
+        p->kernels->blocked_affine(sizes, scale, shift, s->from + offset, s->to + offset);
 }
 
 void gc_scale_maps(gc_engine engine, gc_scaling scaling)
 {
-    planes p = {.kernels = engine.kernels, .scaling = scaling};
+    planes p = {.kernels = engine.kernels,
+                .scaling = scaling,
+                .mask_bytes = gc_mask_bytes(engine)};
     if (scaling.layout == GC_BLOCKED) {
         p.shape = gc_blocked_of(scaling.shape, engine);
         gc_parallel_rows(engine, scaling.count * p.shape.blocks, p.shape.height,
@@ -71,7 +87,7 @@ void gc_scale_maps(gc_engine engine, gc_scaling scaling)
         return;
     }
     const size_t positions = gc_positions(scaling.shape);
-    p.length = gc_even_share(positions, PIECE);
+    p.length = gc_divide_up(gc_even_share(positions, PIECE), 8) * 8;
     gc_parallel_rows(engine, scaling.count * scaling.shape.channels,
                      gc_divide_up(positions, p.length), p.length, plain_piece, &p);
 }
@@ -87,6 +103,12 @@ static gc_status affine_shape(const gc_layer *layer, const gc_shape *in, gc_shap
     return GC_OK;
 }
 
+/* Forward, of maps: the bits of a vector's ReLU are not in rows of a channel each. */
+static unsigned affine_fuses(const gc_layer_query *query)
+{
+    return query->backward || query->out.flat ? 0 : GC_FUSES_RELU;
+}
+
 static void affine_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     gc_scale_maps(step->engine, (gc_scaling){.count = step->count,
@@ -96,7 +118,10 @@ static void affine_forward(const gc_layer *layer, const gc_forward_step *step)
                                              .shift = layer->bias,
                                              .images = 1,
                                              .from = step->x[0],
-                                             .to = step->y});
+                                             .to = step->y,
+                                             .relu = step->fused.relu,
+                                             .limit = step->fused.limit,
+                                             .bits = step->fused.bits});
 }
 
 static void affine_backward(const gc_layer *layer, const gc_backward_step *step)
@@ -115,6 +140,7 @@ const gc_layer_type gc_affine_layer = {
     .backward_in_place = 1,
     .shape = affine_shape,
     .layouts = gc_as_given,
+    .fuses = affine_fuses,
     .forward = affine_forward,
     .backward = affine_backward,
 };

@@ -1,4 +1,4 @@
-/* affine.h: maps whose channels are scaled and shifted. */
+/* affine.h: maps whose channels are scaled and shifted, with or without a ReLU. */
 #ifndef GC_LAYERS_AFFINE_H
 #define GC_LAYERS_AFFINE_H
 
@@ -15,6 +15,9 @@ typedef struct gc_scaling {
     const float *shift; /* [channels], or NULL: 0 */
     const float *from;
     float *to;
+    int relu;           /* whether a ReLU follows, not of vectors: */
+    float limit;
+    uint8_t *bits;      /* its record, or NULL */
 } gc_scaling;
 
 void gc_scale_maps(gc_engine engine, gc_scaling scaling);

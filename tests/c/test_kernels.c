@@ -1402,22 +1402,60 @@ static int same_lane(const char *what, size_t count, const float *vectors, size_
     return good;
 }
 
-static int check_blocked_affine(const gc_kernels *fast, const gc_kernels *plain)
+/* Whether one lane of some masks is what the twin, of one lane, has. */
+static int same_mask_lane(const char *what, size_t count, size_t lanes, size_t lane,
+                          const uint8_t *actual, const uint8_t *expected)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((actual[i * divide_up(lanes, 8) + lane / 8] >> lane % 8 & 1) != expected[i]) {
+            if (!quiet)
+                fprintf(stderr, "%s: mask %zu differs\n", what, i);
+            return 0;
+        }
+    return 1;
+}
+
+static int check_blocked_affine_of(const gc_kernels *fast, const gc_kernels *plain, int relu)
 {
     const size_t lanes = fast->width, rows = size_or(1, 5, 28), count = size_or(1, 9, 28);
-    const size_t stride = count + 2, all = rows * stride;
+    const size_t stride = count + 2, all = rows * stride, values = rows * count;
+    const gc_row_sizes wide = {.rows = rows, .count = count, .stride = stride * lanes};
+    const gc_row_sizes one = {.rows = rows, .count = count, .stride = stride};
+    const float limit = random_size(0, 1) ? INFINITY : 0.5f;
+    const int recorded = random_size(0, 3) > 0;
     float *x = random_floats(all * lanes), *actual = nan_floats(all * lanes);
     float *scale = random_floats(lanes), *shift = random_floats(lanes);
-    CALL(fast->blocked_affine, rows, count, stride * lanes, scale, shift, x, actual);
+    uint8_t *bits = random_bytes(values * divide_up(lanes, 8)), *mask = random_bytes(values);
+    if (relu)
+        CALL(fast->blocked_affine_relu, wide, scale, shift, limit, x, actual,
+             recorded ? bits : NULL);
+    else
+        CALL(fast->blocked_affine, wide, scale, shift, x, actual);
     int good = 1;
     for (size_t l = 0; l < lanes; l++) {
         float *from = lane_of(all, x, lanes, l), *expected = nan_floats(all);
-        CALL(plain->blocked_affine, rows, count, stride, scale + l, shift + l, from, expected);
+        if (relu)
+            CALL(plain->blocked_affine_relu, one, scale + l, shift + l, limit, from, expected,
+                 recorded ? mask : NULL);
+        else
+            CALL(plain->blocked_affine, one, scale + l, shift + l, from, expected);
         good &= same_lane("blocked_affine", all, actual, lanes, l, expected, 1e-6);
+        if (relu && recorded)
+            good &= same_mask_lane("blocked_affine_relu", values, lanes, l, bits, mask);
         free(from), free(expected);
     }
-    free(x), free(actual), free(scale), free(shift);
+    free(x), free(actual), free(scale), free(shift), free(bits), free(mask);
     return good;
+}
+
+static int check_blocked_affine(const gc_kernels *fast, const gc_kernels *plain)
+{
+    return check_blocked_affine_of(fast, plain, 0);
+}
+
+static int check_blocked_affine_relu(const gc_kernels *fast, const gc_kernels *plain)
+{
+    return check_blocked_affine_of(fast, plain, 1);
 }
 
 static int check_blocked_dot(const gc_kernels *fast, const gc_kernels *plain)

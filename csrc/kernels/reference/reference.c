@@ -474,11 +474,22 @@ void gc_blocked_pool_backward_reference(size_t count, const uint8_t *positions, 
     }
 }
 
-void gc_blocked_affine_reference(size_t rows, size_t count, size_t stride, const float *scale,
-                                 const float *shift, const float *x, float *y)
+void gc_blocked_affine_reference(gc_row_sizes sizes, const float *scale, const float *shift,
+                                 const float *x, float *y)
 {
-    for (size_t r = 0; r < rows; r++)
-        gc_affine_reference(count, scale[0], shift[0], x + r * stride, y + r * stride);
+    for (size_t r = 0; r < sizes.rows; r++)
+        gc_affine_reference(sizes.count, scale[0], shift[0], x + r * sizes.stride,
+                            y + r * sizes.stride);
+}
+
+void gc_blocked_affine_relu_reference(gc_row_sizes sizes, const float *scale, const float *shift,
+                                      float limit, const float *x, float *y, uint8_t *bits)
+{
+    gc_blocked_affine_reference(sizes, scale, shift, x, y);
+    for (size_t r = 0; r < sizes.rows; r++)
+        gc_blocked_relu_forward_reference(sizes.count, limit, y + r * sizes.stride,
+                                          y + r * sizes.stride,
+                                          bits == NULL ? NULL : bits + r * sizes.count);
 }
 
 void gc_blocked_dot_reference(size_t count, const float *a, const float *b, float *sums)
