@@ -1,0 +1,339 @@
+"""The ImageNet network on composed photographs of which every object's outline is known.
+
+    python tests/report_stamps.py [--pairs 60] [--seed 0] [--out STAMPS.md] [--pictures FOLDER]
+
+Each picture has two cut-out photographs, one in each half, on a photograph of ground. The cut-outs
+are stamps of Debian's package tuxpaint-stamps-default, whose licences (GPL, GFDL, CC BY-SA) differ
+from gradcam's; the grounds are three pictures of scikit-image. Both packages are fetched into the
+folder `stamps/`, which git ignores, by `apt-get download` and `pip download`; nothing of them is
+part of gradcam. The table STAMPS of the script says which classes of ImageNet a stamp may have; it
+was made by looking at them, before any was shown to the network.
+
+Of each pair it is measured whether the network's first class is one of the two, and of each object,
+for the class with the highest score among those that it may have:
+
+- half: whether the maximum of the map lies in the object's half of the picture;
+- mask: whether it lies on the object: the pointing game, without tolerance;
+- near: the same with a tolerance of 15 pixels;
+- own: the share of the map's positive values that lies in the object's half.
+
+A map that does not depend on the class has half in exactly one of two cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from rich.table import Table
+
+import gradcam
+from gradcam import imagenet
+from gradcam._pictures.colour import overlay
+from gradcam._results.explanation import FlatMapWarning
+from gradcam._tables import as_text
+
+FOLDER = Path(__file__).resolve().parent.parent / "stamps"
+PACKAGE = "tuxpaint-stamps-default"
+SIDE = 224
+TOLERANCE = 15
+METHODS = ("grad_cam", "guided_grad_cam", "guided_backprop", "saliency")
+
+ANY_DOG = tuple(range(151, 269))
+STAMPS: dict[str, tuple[str, ...] | tuple[int, ...]] = {
+    "amphibians/frog": ("bullfrog", "tree_frog", "tailed_frog"),
+    "birds/duck": ("drake",),
+    "birds/gander": ("goose",),
+    "birds/hen": ("hen",),
+    "birds/peacock": ("peacock",),
+    "birds/pelican": ("pelican",),
+    "birds/penguin": ("king_penguin",),
+    "birds/pink_flamingo": ("flamingo",),
+    "birds/rainbow-lorikeet": ("lorikeet",),
+    "birds/rooster": ("cock",),
+    "birds/tucan": ("toucan",),
+    "birds/vulture": ("vulture",),
+    "fish/lionfish": ("lionfish",),
+    "fish/lobster": ("spiny_lobster", "American_lobster"),
+    "insects/Brown_slug": ("slug",),
+    "insects/Woodlouse": ("isopod",),
+    "insects/grasshopper": ("grasshopper", "cricket"),
+    "insects/mantis": ("mantis",),
+    "lizards/iguana": ("common_iguana",),
+    "mammals/badger": ("badger",),
+    "mammals/elephant": ("Indian_elephant", "African_elephant", "tusker"),
+    "mammals/ferret": ("black-footed_ferret", "polecat"),
+    "mammals/hippopotamus": ("hippopotamus",),
+    "mammals/pig": ("hog",),
+    "mammals/wildboar": ("wild_boar",),
+    "mammals/apes/chimp": ("chimpanzee",),
+    "mammals/apes/gorilla": ("gorilla",),
+    "mammals/aquatic/orca": ("killer_whale",),
+    "mammals/aquatic/otter": ("otter",),
+    "mammals/aquatic/sea_lion": ("sea_lion",),
+    "mammals/bears/bear": ("brown_bear", "American_black_bear"),
+    "mammals/bears/european-bear": ("brown_bear",),
+    "mammals/bovines/bison": ("bison",),
+    "mammals/bovines/bull": ("ox",),
+    "mammals/bovines/ram": ("ram", "bighorn"),
+    "mammals/camel/camel": ("Arabian_camel",),
+    "mammals/camel/dromedary": ("Arabian_camel",),
+    "mammals/cats/lion": ("lion",),
+    "mammals/cats/lion-2": ("lion",),
+    "mammals/cats/tiger": ("tiger",),
+    "mammals/cats/tiger_sumatran": ("tiger",),
+    "mammals/dogs/dog": ANY_DOG,
+    "mammals/dogs/fox": ("red_fox", "kit_fox", "grey_fox"),
+    "mammals/equines/horse": ("sorrel",),
+    "mammals/equines/zebra": ("zebra",),
+    "mammals/rodents/beaver": ("beaver",),
+    "mammals/rodents/marmot": ("marmot",),
+    "mammals/rodents/rabbit-2": ("wood_rabbit", "hare", "Angora"),
+    "mammals/rodents/squirrel": ("fox_squirrel",),
+    "marsupials/kangaroo": ("wallaby",),
+    "marsupials/koala": ("koala",),
+    "marsupials/wombat": ("wombat",),
+    "../food/fruit/Strawberry2": ("strawberry",),
+    "../food/fruit/lemon": ("lemon",),
+    "../food/fruit/mandarine": ("orange",),
+    "../food/fruit/pineapple": ("pineapple",),
+    "../food/vegetables/broccoli": ("broccoli",),
+    "../hobbies/binoculars": ("binoculars",),
+    "../hobbies/camera_35mm": ("reflex_camera",),
+    "../hobbies/music/percussion/drumkit": ("drum",),
+    "../hobbies/music/string/guitar_classical": ("acoustic_guitar",),
+    "../hobbies/music/string/guitar_electric": ("electric_guitar",),
+    "../hobbies/music/string/violin": ("violin",),
+    "../household/garbagecan": ("ashcan",),
+    "../household/toilet": ("toilet_seat",),
+    "../household/dishes/pitcher_small": ("pitcher", "water_jug"),
+    "../household/tools/hammer": ("hammer",),
+    "../plants/mushrooms/cep": ("bolete", "mushroom"),
+    "../sports/basketball": ("basketball",),
+    "../sports/soccer": ("soccer_ball",),
+    "../vehicles/auto/truck": ("pickup",),
+    "../vehicles/cycle/pink_tricycle": ("tricycle",),
+    "../vehicles/emergency/firetruck": ("fire_engine",),
+    "../vehicles/flight/balloon360": ("balloon",),
+    "../vehicles/flight/planes/747": ("airliner",),
+    "../vehicles/garbagetruck": ("garbage_truck",),
+    "../vehicles/race/indycar": ("racer",),
+}
+"""The classes that a stamp may have, by its file among the animals: labels, or numbers."""
+
+GROUNDS = {"grass": (0.75, 0.95, 0.55), "gravel": (1.0, 0.95, 0.88), "brick": (1.0, 0.8, 0.7)}
+"""Grey photographs of scikit-image, and the colour that they are multiplied by."""
+
+
+class Found(NamedTuple):
+    """What is measured of one object and one method."""
+
+    half: bool
+    mask: bool
+    near: bool
+    own: float
+
+
+class Stamp(NamedTuple):
+    """A cut-out photograph and its classes."""
+
+    name: str
+    picture: Image.Image
+    classes: tuple[int, ...]
+
+
+class Pair(NamedTuple):
+    """A composed picture.
+
+    Attributes
+    ----------
+    picture : (SIDE, SIDE, 3) array of uint8
+    masks : two (SIDE, SIDE) arrays of bool
+        Where each object covers the ground by more than half.
+    stamps : two Stamps
+        The left one first.
+    """
+
+    picture: np.ndarray
+    masks: tuple[np.ndarray, np.ndarray]
+    stamps: tuple[Stamp, Stamp]
+
+
+def fetch() -> None:
+    """Download both packages into FOLDER and unpack them, if that has not been done."""
+    FOLDER.mkdir(exist_ok=True)
+    if not (FOLDER / "deb").exists():
+        subprocess.run(["apt-get", "download", PACKAGE], cwd=FOLDER, check=True)
+        (package,) = FOLDER.glob(f"{PACKAGE}*.deb")
+        subprocess.run(["dpkg-deb", "-x", str(package), str(FOLDER / "deb")], check=True)
+    if not (FOLDER / "skimage").exists():
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", "."]
+        subprocess.run([*command, "scikit-image"], cwd=FOLDER, check=True)
+        (wheel,) = FOLDER.glob("scikit_image*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            for name in GROUNDS:
+                archive.extract(f"skimage/data/{name}.png", FOLDER)
+
+
+def numbers_of(classes: Sequence[str | int]) -> tuple[int, ...]:
+    labels = imagenet.labels()
+    return tuple(each if isinstance(each, int) else labels.index(each) for each in classes)
+
+
+def read_stamps() -> list[Stamp]:
+    animals = FOLDER / "deb" / "usr/share/tuxpaint/stamps/animals"
+    return [
+        Stamp(
+            name.removeprefix("../"),
+            Image.open((animals / f"{name}.png").resolve()).convert("RGBA"),
+            numbers_of(classes),
+        )
+        for name, classes in STAMPS.items()
+    ]
+
+
+def compose(stamps: tuple[Stamp, Stamp], ground: str, rng: np.random.Generator) -> Pair:
+    """Put one stamp into each half of a random part of a ground."""
+    path = FOLDER / "skimage" / "data" / f"{ground}.png"
+    with Image.open(path) as image:
+        grey = np.asarray(image.convert("L"), np.float32)
+    top, left = (int(rng.integers(0, size - SIDE + 1)) for size in grey.shape)
+    colour = np.array(GROUNDS[ground], np.float32)
+    picture = grey[top : top + SIDE, left : left + SIDE, None] * colour
+    masks = []
+    for i, stamp in enumerate(stamps):
+        width, height = stamp.picture.size
+        scale = min(0.92 * SIDE / 2 / width, 0.75 * SIDE / height)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        cut = np.asarray(stamp.picture.resize(size, Image.Resampling.LANCZOS), np.float32)
+        x = SIDE // 2 * i + (SIDE // 2 - size[0]) // 2
+        y = int(rng.integers(0, SIDE - size[1] + 1))
+        alpha = np.zeros((SIDE, SIDE), np.float32)
+        alpha[y : y + size[1], x : x + size[0]] = cut[:, :, 3] / 255
+        colours = np.zeros_like(picture)
+        colours[y : y + size[1], x : x + size[0]] = cut[:, :, :3]
+        picture = picture * (1 - alpha[:, :, None]) + colours * alpha[:, :, None]
+        masks.append(alpha > 0.5)
+    return Pair(picture.round().astype(np.uint8), (masks[0], masks[1]), stamps)
+
+
+def pairs_at_random(count: int, seed: int) -> list[Pair]:
+    """Pairs of stamps without a common class, each stamp about equally often."""
+    rng = np.random.default_rng(seed)
+    stamps = read_stamps()
+    order: list[int] = []
+    grounds = list(GROUNDS)
+    pairs = []
+    while len(pairs) < count:
+        if len(order) < 2:
+            order = list(rng.permutation(len(stamps)))
+        a, b = stamps[order.pop()], stamps[order.pop()]
+        if not set(a.classes) & set(b.classes):
+            pairs.append(compose((a, b), grounds[len(pairs) % len(grounds)], rng))
+    return pairs
+
+
+def check(explanation: gradcam.Explanation, mask: np.ndarray, right: bool) -> Found:
+    """Find where the maximum of a map is, and how much of the map lies in the object's half."""
+    heat = np.maximum(explanation.map, 0)
+    y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+    rows, columns = np.nonzero(mask)
+    near = np.min((rows - y) ** 2 + (columns - x) ** 2) <= TOLERANCE**2
+    half = heat[:, SIDE // 2 :] if right else heat[:, : SIDE // 2]
+    total = float(heat.sum())
+    own = float(half.sum()) / total if total > 0 else 0.0
+    return Found((x >= SIDE // 2) == right, bool(mask[y, x]), bool(near), own)
+
+
+def measure(
+    pairs: Sequence[Pair], pictures: Path | None
+) -> tuple[int, int, dict[str, list[Found]]]:
+    """Return how many first classes are one of the two, how many are both, and the objects."""
+    network = imagenet.model()
+    found: dict[str, list[Found]] = {method: [] for method in METHODS}
+    first = both = 0
+    for number, pair in enumerate(pairs):
+        values = (pair.picture.astype(np.float32) - 127) / 128
+        tape = network.forward(values.transpose(2, 0, 1), input="normalised")
+        scores = tape.scores[0]
+        ranks = np.argsort(-scores)
+        left, right = (set(stamp.classes) for stamp in pair.stamps)
+        top = [int(each) for each in ranks[:5]]
+        first += top[0] in left | right
+        both += bool(left & set(top)) and bool(right & set(top))
+        for i, stamp in enumerate(pair.stamps):
+            target = max(stamp.classes, key=lambda each: scores[each])
+            for method in METHODS:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", FlatMapWarning)
+                    explanation = tape.explain(method, target)
+                    found[method].append(check(explanation, pair.masks[i], bool(i)))
+                if pictures is not None and method == "grad_cam":
+                    save(pictures / f"{number:02}{'ab'[i]}.png", pair, explanation, target, top)
+    return first, both, found
+
+
+def save(
+    path: Path, pair: Pair, explanation: gradcam.Explanation, target: int, top: Sequence[int]
+) -> None:
+    """Write the picture beside the picture under the map, with the classes as the name's end."""
+    mixed = overlay(pair.picture, explanation.map)
+    labels = imagenet.labels()
+    name = f"{path.stem}-{labels[target].label}-first-{labels[top[0]].label}.png"
+    Image.fromarray(np.concatenate([pair.picture, mixed], axis=1)).save(path.with_name(name))
+
+
+def to_table(found: dict[str, list[Found]]) -> Table:
+    table = Table("method", box=None, pad_edge=False)
+    for title in ("half", "mask", "near", "own"):
+        table.add_column(title, justify="right")
+    for method, every in found.items():
+        counts = [sum(each[i] for each in every) for i in range(3)]
+        own = float(np.mean([each.own for each in every]))
+        cells = [f"{count} of {len(every)}" for count in counts]
+        table.add_row(method, *cells, f"{own:.1%}")
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="also write the table to this file (Markdown)")
+    parser.add_argument("--pictures", type=Path, help="also write the pictures with their maps")
+    options = parser.parse_args()
+    fetch()
+    if options.pictures is not None:
+        options.pictures.mkdir(exist_ok=True, parents=True)
+    pairs = pairs_at_random(options.pairs, options.seed)
+    first, both, found = measure(pairs, options.pictures)
+    lines = [
+        f"{len(pairs)} pairs of {len(STAMPS)} stamps, seed {options.seed}: the first class is one "
+        f"of the two\nin {first}, both are among the first five in {both}.",
+        "",
+        as_text(to_table(found)),
+    ]
+    print("\n".join(lines))
+    if options.out is not None:
+        options.out.write_text(report(lines), "utf-8")
+
+
+def report(lines: Sequence[str]) -> str:
+    head, _, table = lines
+    text = (__doc__ or "").split("\n\n", 1)[1].replace("    python", "```sh\npython", 1)
+    text = text.replace("FOLDER]", "FOLDER]\n```", 1)
+    return f"# Explanations on composed photographs\n\n{text}\n{head}\n\n```\n{table}\n```\n"
+
+
+if __name__ == "__main__":
+    main()
