@@ -20,6 +20,7 @@ typedef gc_origin (*gc_origin_of)(const gc_selection *selection, size_t channel)
 struct gc_selection {
     const gc_layer *layer;
     size_t input; /* backward: whose gradient is written */
+    const size_t *starts; /* of a concatenation: the first channel of each input, and the end */
     gc_origin_of origin;
     size_t count;
     gc_layout layout;     /* of all maps */

@@ -63,25 +63,45 @@ static gc_status concatenation_shape(const gc_layer *layer, const gc_shape *in, 
     return GC_OK;
 }
 
+static size_t concatenation_scratch_bytes(const gc_layer_query *query)
+{
+    return (query->layer->input_count + 1) * sizeof(size_t);
+}
+
+/* The first channel of each input in the output, and the number of all, in scratch memory. */
+static const size_t *find_starts(const gc_layer *layer, const gc_shape *in, void *scratch)
+{
+    size_t *starts = scratch;
+    starts[0] = 0;
+    for (size_t i = 0; i < layer->input_count; i++)
+        starts[i + 1] = starts[i] + in[i].channels;
+    return starts;
+}
+
+/* By bisection: starts[low] <= channel < starts[high]. */
 static gc_origin concatenation_origin(const gc_selection *s, size_t channel)
 {
-    size_t input = 0;
-    for (; channel >= s->in[input].channels; input++)
-        channel -= s->in[input].channels;
-    return (gc_origin){.map = input, .channel = channel};
+    size_t low = 0, high = s->layer->input_count;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        if (s->starts[middle] <= channel)
+            low = middle;
+        else
+            high = middle;
+    }
+    return (gc_origin){.map = low, .channel = channel - s->starts[low]};
 }
 
 static gc_origin concatenation_back(const gc_selection *s, size_t channel)
 {
-    for (size_t i = 0; i < s->input; i++)
-        channel += s->in[i].channels;
-    return (gc_origin){.channel = channel};
+    return (gc_origin){.channel = s->starts[s->input] + channel};
 }
 
 static void concatenation_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     const gc_selection s = {.layer = layer,
                             .origin = concatenation_origin,
+                            .starts = find_starts(layer, step->in, step->scratch),
                             .count = step->count,
                             .layout = step->layouts.writes,
                             .in = step->in,
@@ -96,6 +116,7 @@ static void concatenation_backward(const gc_layer *layer, const gc_backward_step
 {
     gc_selection s = {.layer = layer,
                       .origin = concatenation_back,
+                      .starts = find_starts(layer, step->in, step->scratch),
                       .count = step->count,
                       .layout = step->layouts.writes,
                       .in = step->in,
@@ -114,6 +135,7 @@ const gc_layer_type gc_concatenation_layer = {
     .name = "concatenate",
     .shape = concatenation_shape,
     .layouts = gc_as_given,
+    .scratch_bytes = concatenation_scratch_bytes,
     .forward = concatenation_forward,
     .backward = concatenation_backward,
 };

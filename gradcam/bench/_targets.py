@@ -24,8 +24,11 @@ _FORWARD = {
     "mobilenet_v2": Target(1.00, 0.80),
     "efficientnet_lite0": Target(1.00, 0.80),
 }
-_GRAD_CAM = Target(0.60, 0.40)
-_GUIDED = {"resnet50": Target(0.70, 0.50)}
+_TARGETS = {
+    "forward": _FORWARD,
+    "grad_cam": dict.fromkeys(_FORWARD, Target(0.60, 0.40)),
+    "guided": {"resnet50": Target(0.70, 0.50)},
+}
 
 PEERS = {
     "forward": ("torch", "onnxruntime", "openvino"),
@@ -37,11 +40,7 @@ PEERS = {
 
 def find(network: str, task: str) -> Target | None:
     """Return the target of a task; None if there is none."""
-    if task == "forward":
-        return _FORWARD.get(network)
-    if task == "guided":
-        return _GUIDED.get(network)
-    return _GRAD_CAM if task == "grad_cam" and network in _FORWARD else None
+    return _TARGETS.get(task, {}).get(network)
 
 
 def describe(network: str, task: str, ratios: Mapping[str, float]) -> str:
