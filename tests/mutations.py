@@ -472,8 +472,10 @@ FAULTS = [
     Fault(
         "affine: the channels that fill up the last block are shifted",
         "layers/affine.c",
-        "values != NULL && first + l < channels && l",
-        "values != NULL && l",
+        "values != NULL && first + l < channels && l < GC_MAX_WIDTH; l++)\n"
+        "        lanes[l] = values[first + l];",
+        "values != NULL && l < GC_MAX_WIDTH; l++)\n"
+        "        lanes[l] = values[(first + l) % channels];",
     ),
     Fault(
         "product: the gradient uses the factors of the first picture",
