@@ -114,10 +114,13 @@ static void find_taps(depthwise_run *r, const gc_conv *c, int d)
     }
 }
 
-/* The taps of both axes: in each vertical phase all horizontal ones. */
+/* The taps of both axes: in each vertical phase all horizontal ones. Backward, a map of fewer rows
+ * than the stride leaves out phases, and the taps of these: their places name the first tap, whose
+ * weights there are not used. */
 static void find_order(depthwise_run *r)
 {
     size_t *order = r->order;
+    memset(order, 0, r->taps * sizeof *order);
     for (size_t a = 0; a < r->phases[0]; a++)
         for (size_t b = 0; b < r->phases[1]; b++) {
             const gc_taps *rows = &r->taps_of[0][a], *columns = &r->taps_of[1][b];
