@@ -12,6 +12,7 @@ import reference
 
 import gradcam
 from gradcam import Layer, _core
+from gradcam._cli import records
 from gradcam._engine.layers import NONLINEAR, OPS
 from gradcam.rules import DECONVNET, GUIDED, RECTIFIERS, Rule
 
@@ -144,6 +145,9 @@ def test_an_explanation_says_where_the_derivative_was_taken(tmp_path):
         (note,) = found.notes
         assert "at silu, tanh layers the derivative was taken" in note
         assert note in repr(found) and note in found.caption
+        assert found.target is not None
+        record = records.explanation(found, found.target, {"png": tmp_path / "a.png"})
+        assert record["notes"] == [note]
         found.save(tmp_path / "a.npz")
         assert gradcam.Explanation.load(tmp_path / "a.npz").notes == found.notes
         assert pickle.loads(pickle.dumps(found)).notes == found.notes

@@ -63,6 +63,7 @@ def explanation(found: Explanation, target: Target, files: Mapping[str, Path]) -
         "box": found.box(),
         "file": str(first[1]),
         **{kind: str(file) for kind, file in others},
+        **({"notes": list(found.notes)} if found.notes else {}),
     }
 
 
