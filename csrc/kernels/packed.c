@@ -61,31 +61,74 @@ void GC_KERNEL(pack_inputs)(const gc_gather *g, size_t first, size_t count, cons
     }
 }
 
-/* One vector of sums; `map` and `record`: numbers of vectors in finish->maps and in its record. */
-GC_INLINE void finish_one(gc_after after, const gc_finish *f, gc_vec y, size_t map, size_t record)
+/* The vectors of a group in one block of maps, and their bits; NULL if there are none. */
+typedef struct target {
+    float *maps;
+    const float *add;
+    uint8_t *bits;
+} target;
+
+/* One vector of sums with its bias. Whether maps are added, bits written and values limited are
+ * constants where this is inlined. */
+GC_INLINE void finish_one(gc_after after, int adds, int records, float limit, const gc_finish *f,
+                          const target *t, gc_position place, gc_vec y)
 {
-    if (f->add != NULL)
-        y += gc_load(f->add + map * GC_WIDTH);
+    if (adds)
+        y += gc_load(t->add + place.map * GC_WIDTH);
     if (after == GC_AFTER_RELU)
-        y = gc_limited_relu(y, f->limit,
-                            f->bits == NULL ? NULL : f->bits + record * GC_BIT_BYTES);
+        y = gc_limited_relu(y, limit, records ? t->bits + place.record * GC_BIT_BYTES : NULL);
     else if (after == GC_AFTER_MASK)
-        y = gc_relu_back(y, f->rule, f->bits + record * GC_BIT_BYTES);
-    gc_store(f->maps + map * GC_WIDTH, y);
+        y = gc_relu_back(y, f->rule, t->bits + place.record * GC_BIT_BYTES);
+    gc_store(t->maps + place.map * GC_WIDTH, y);
 }
 
-GC_INLINE void finish_group(gc_after after, const gc_packed *k, const gc_position *places,
-                            size_t count, size_t pair, const float *m, const gc_finish *f)
+GC_INLINE void finish_block(gc_after after, int adds, int records, float limit,
+                            const gc_finish *f, const target *t, const gc_position *places,
+                            size_t count, gc_vec bias, const float *m)
+{
+    for (size_t p = 0; p < count; p++)
+        finish_one(after, adds, records, limit, f, t, places[p],
+                   gc_load(m + 2 * p * GC_WIDTH) + bias);
+}
+
+/* With code of its own for each case, so that nothing is decided for each vector. */
+GC_INLINE void finish_case(gc_after after, const gc_finish *f, const target *t,
+                           const gc_position *places, size_t count, gc_vec bias, const float *m)
+{
+    const int limited = after == GC_AFTER_RELU && f->limit < INFINITY;
+    if (f->add != NULL)
+        finish_block(after, 1, f->bits != NULL, f->limit, f, t, places, count, bias, m);
+    else if (limited && f->bits != NULL)
+        finish_block(after, 0, 1, f->limit, f, t, places, count, bias, m);
+    else if (limited)
+        finish_block(after, 0, 0, f->limit, f, t, places, count, bias, m);
+    else if (f->bits != NULL)
+        finish_block(after, 0, 1, INFINITY, f, t, places, count, bias, m);
+    else
+        finish_block(after, 0, 0, INFINITY, f, t, places, count, bias, m);
+}
+
+static void finish_group(const gc_packed *k, const gc_position *places, size_t count, size_t pair,
+                         const float *m, const gc_finish *f)
 {
     const gc_blocked *out = &f->out;
-    const size_t plane = out->rows * out->columns, record = out->height * out->width;
-    for (size_t half = 0; half < 2 && 2 * pair + half < out->blocks; half++) {
-        const size_t block = 2 * pair + half;
+    const size_t plane = gc_blocked_plane(out, GC_WIDTH);
+    const size_t record = out->height * out->width * GC_BIT_BYTES;
+    for (size_t block = 2 * pair; block < 2 * pair + 2 && block < out->blocks; block++) {
+        const size_t map = (k->image * out->blocks + block) * plane;
         const gc_vec bias = f->bias == NULL ? (gc_vec){0} : gc_load(f->bias + block * GC_WIDTH);
-        for (size_t p = 0; p < count; p++)
-            finish_one(after, f, gc_load(m + (2 * p + half) * GC_WIDTH) + bias,
-                       (k->image * out->blocks + block) * plane + places[p].map,
-                       (k->record * out->blocks + block) * record + places[p].record);
+        const target t = {.maps = f->maps + map,
+                          .add = f->add == NULL ? NULL : f->add + map,
+                          .bits = f->bits == NULL
+                                      ? NULL
+                                      : f->bits + (k->record * out->blocks + block) * record};
+        const float *sums = m + block % 2 * GC_WIDTH;
+        if (k->after == GC_AFTER_RELU)
+            finish_case(GC_AFTER_RELU, f, &t, places, count, bias, sums);
+        else if (k->after == GC_AFTER_MASK)
+            finish_case(GC_AFTER_MASK, f, &t, places, count, bias, sums);
+        else
+            finish_case(GC_AFTER_STORE, f, &t, places, count, bias, sums);
     }
 }
 
@@ -100,16 +143,6 @@ void GC_KERNEL(packed_product)(const gc_packed *k, gc_tiles positions, size_t pa
         const gc_position *places = k->places + gc_group_start(&positions, g);
         gc_multiply(count, k->depth, v + g * k->group, w, next, k->lines, m, 2 * GC_WIDTH);
         next += k->lines * k->depth * GC_LINE;
-        switch (k->after) {
-        case GC_AFTER_STORE:
-            finish_group(GC_AFTER_STORE, k, places, count, pair, m, f);
-            break;
-        case GC_AFTER_RELU:
-            finish_group(GC_AFTER_RELU, k, places, count, pair, m, f);
-            break;
-        case GC_AFTER_MASK:
-            finish_group(GC_AFTER_MASK, k, places, count, pair, m, f);
-            break;
-        }
+        finish_group(k, places, count, pair, m, f);
     }
 }
