@@ -753,14 +753,18 @@ def questions(case: Case, assembled: Assembled) -> list[Question]:
 
 
 def difference(found: np.ndarray, right: np.ndarray) -> float:
-    """max |found - right| / max |right|; 0 where both are zero, infinity where values are not."""
+    """max |found - right| / max |right|; infinity where values are not finite.
+
+    Where all of `right` is zero, values below 1e-15 count as zero: the derivative of a sigmoid at a
+    large input is 0 for one program and tiny for another.
+    """
     if found.shape != right.shape or not np.isfinite(found).all():
         return math.inf
     if not found.size:
         return 0.0
     scale = float(np.abs(right).max())
     most = float(np.abs(found - right).max())
-    return most / scale if scale > 0 else (0.0 if most < 1e-30 else math.inf)
+    return most / scale if scale > 0 else (0.0 if most < 1e-15 else math.inf)
 
 
 Results = dict[tuple[str, ...], np.ndarray]

@@ -91,7 +91,7 @@ def test_exact_convolution_has_smaller_error(fast_level):
         difference = builder.build().forward(x).activation(1) - expected
         errors.append(np.abs(difference).max() / np.abs(expected).max())
     assert errors[0] <= errors[1] < 5e-6
-    assert errors[0] < 1e-6
+    assert errors[0] < 1.5e-6  # without fused multiply-add: 1.1e-6
 
 
 def test_smaller_last_group_of_images_with_larger_blocks():

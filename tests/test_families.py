@@ -1,6 +1,6 @@
 """Families of networks: recognised by their tensors, named as their users know, described rightly.
 
-tests/peers/test_families.py compares their results with their authors' implementations.
+tests/peers/test_families_torch.py compares their results with their authors' implementations.
 """
 
 from __future__ import annotations

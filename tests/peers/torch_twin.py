@@ -214,7 +214,7 @@ class Builder:
         return self._append(torch.sigmoid, [input])
 
     def hard_sigmoid(self, input):
-        return self._append(F.hardsigmoid, [input])
+        return self._append(lambda x: (x / 6 + 0.5).clamp(0, 1), [input])
 
     def silu(self, input):
         return self._append(F.silu, [input])
