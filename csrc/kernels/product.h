@@ -83,7 +83,7 @@ GC_INLINE void gc_multiply_exactly(size_t count, size_t blocks, const float *x, 
 /* Up to GC_TILES positions: each number has code of its own, so that sums stay in registers. The
  * arguments are scalars, because a struct that is passed on the stack right after its members were
  * written stalls the call. */
-static inline void
+static __attribute__((noinline, unused)) void
 gc_multiply(size_t count, size_t blocks, const float *x, const float *w, const float *next,
             size_t lines, float *m, size_t m_step)
 {
