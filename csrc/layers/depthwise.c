@@ -72,16 +72,6 @@ size_t gc_depthwise_scratch_bytes(const gc_conv *conv, int backward, gc_shape in
            + engine.workers * block_floats(&r) * sizeof(float);
 }
 
-static size_t greatest_common_divisor(size_t a, size_t b)
-{
-    while (b != 0) {
-        const size_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 /* The taps of axis d, phase by phase. Backward, tap k of input i belongs to the output
  * (i + padding - k dilation) / stride, where this is whole: of a phase, to every (stride / g)-th
  * tap, g the greatest common divisor of stride and dilation. They are taken from the last one on,
@@ -98,7 +88,7 @@ static void find_taps(depthwise_run *r, const gc_conv *c, int d)
             order[k] = k;
         return;
     }
-    r->maps.dilation[d] = dilation / greatest_common_divisor(stride, dilation);
+    r->maps.dilation[d] = dilation / gc_common_divisor(stride, dilation);
     size_t before = 0;
     for (size_t phase = 0; phase < r->phases[d]; phase++) {
         gc_taps *taps = &r->taps_of[d][phase];

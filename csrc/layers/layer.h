@@ -215,6 +215,17 @@ static inline size_t gc_min(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* The greatest number that divides both. */
+static inline size_t gc_common_divisor(size_t a, size_t b)
+{
+    while (b != 0) {
+        const size_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 /* How many at a time: `maximum` or fewer, about the same number each time. */
 static inline size_t gc_even_share(size_t all, size_t maximum)
 {

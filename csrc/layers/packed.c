@@ -88,24 +88,13 @@ static packed_plan make_plan(const gc_conv *c, int backward, gc_shape in, gc_sha
     return p;
 }
 
-/* The greatest number that divides both. */
-static size_t common_divisor(size_t a, size_t b)
-{
-    while (b != 0) {
-        const size_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 /* Along one direction d of the map: the taps t = first, first + every, ... with
  * (origin + padding - t dilation) divisible by the stride. */
 static void find_taps(const gc_conv *c, int d, phase *f)
 {
     const size_t stride = c->stride[d], dilation = c->dilation[d];
     const size_t start = f->origin[d] + c->padding[d][0];
-    f->every[d] = stride / common_divisor(stride, dilation);
+    f->every[d] = stride / gc_common_divisor(stride, dilation);
     f->first[d] = 0;
     while (f->first[d] < f->every[d] && start % stride != f->first[d] * dilation % stride)
         f->first[d]++;
