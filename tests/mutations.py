@@ -189,7 +189,7 @@ FAULTS = [
     Fault(
         "depthwise: backward, the taps of a stride and a dilation with a common divisor",
         "layers/depthwise.c",
-        "dilation / greatest_common_divisor(stride, dilation)",
+        "dilation / gc_common_divisor(stride, dilation)",
         "dilation",
     ),
     Fault(
