@@ -35,7 +35,8 @@ convs       the 13 convolutions with ReLU and pooling, compared with the *direct
 backward    the gradient of these convolutions, from pool5 to the pixels, compared with convs
 fc          the three fully connected layers, compared with the *reading limit*: the time of
             reading all their weights once at the machine's bandwidth
-forward     all layers: PyTorch, ONNX Runtime, OpenVINO
+forward     the scores alone, without what backward passes need (gradcam: ``record=False``):
+            PyTorch in inference mode, ONNX Runtime, OpenVINO
 grad_cam    forward, and the Grad-CAM map of the top class at relu5_3: pytorch-grad-cam, and PyTorch
             with autograd only
 grad_cam5   forward, and Grad-CAM of the top 5 classes, compared with that of one class

@@ -71,7 +71,7 @@ class Engine:
         network = self.network
 
         def forward() -> NDArray[np.float32]:
-            scores: NDArray[np.float32] = network.forward(x).scores[0]
+            scores: NDArray[np.float32] = network.forward(x, record=False).scores[0]
             return scores
 
         def grad_cam() -> NDArray[np.float32]:
