@@ -20,6 +20,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 ENTRY_POINTS = "gradcam.methods"
@@ -80,7 +81,7 @@ class Method:
         for name in _TAKEN:
             if name in self.parameters:
                 raise ValueError(f"method {self.name}: an option cannot be called {name!r}")
-        layer = inspect.signature(self.function).parameters.get("layer")
+        layer = self._signature.parameters.get("layer")
         if layer is not None and layer.default is not layer.empty:
             raise ValueError(
                 f"method {self.name}: layer has no default, because the network's target_layer is "
@@ -91,13 +92,18 @@ class Method:
         """Call the function."""
         return self.function(*arguments, **options)
 
-    @property
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        """The function's signature."""
+        return inspect.signature(self.function)
+
+    @cached_property
     def parameters(self) -> tuple[str, ...]:
         """The names of the function's keyword-only parameters."""
-        found = inspect.signature(self.function).parameters.values()
+        found = self._signature.parameters.values()
         return tuple(each.name for each in found if each.kind is each.KEYWORD_ONLY)
 
-    @property
+    @cached_property
     def options(self) -> tuple[str, ...]:
         """The names of the method's own options."""
         return tuple(name for name in self.parameters if name not in _GIVEN)
@@ -106,6 +112,25 @@ class Method:
     def takes_layer(self) -> bool:
         """Whether a layer can be chosen."""
         return "layer" in self.parameters
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """The signature of ``tape.<name>``."""
+        parameters = [
+            inspect.Parameter("target", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)
+        ]
+        for name, default in (("layer", None), ("on", "score"), ("resize", "half_pixel")):
+            if name != "layer" or self.takes_layer:
+                parameters.append(
+                    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+                )
+        own = self._signature.parameters
+        return inspect.Signature([*parameters, *(own[name] for name in self.options)])
+
+    @cached_property
+    def documentation(self) -> str:
+        """The function's documentation, or else the title."""
+        return inspect.getdoc(self.function) or self.title
 
     @property
     def summary(self) -> str:

@@ -186,6 +186,26 @@ def test_the_reprs_say_what_they_are(narrow):
     assert repr(net.forward(np.zeros((3, 32, 32))))
 
 
+def test_passes_of_several_sizes_in_turn():
+    kernel = np.ones((2, 1, 3, 3), np.float32)
+    net = gradcam.Network.from_layers(
+        [
+            gradcam.Layer("conv", "conv", weights={"weight": kernel}, attributes={"padding": 0}),
+            gradcam.Layer("pool", "global_average_pool"),
+            gradcam.Layer("scores", "flatten"),
+        ],
+        channels=1,
+    )
+    tapes = {side: net.forward(np.ones((1, side, side + 1))) for side in (5, 8, 5)}
+    for side, tape in tapes.items():
+        assert tape.shape("conv") == (2, side - 2, side - 1)
+        assert tape.activation("conv").shape == (1, *tape.shape("conv"))
+        assert tape.scores.shape == (1, *tape.shape("scores")) == (1, 2)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="input of 2 x 9: layer conv"):
+            net.forward(np.ones((1, 2, 9)))
+
+
 # --- weight files ---
 
 

@@ -6,18 +6,27 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
 from gradcam._engine.assembly import Assembled
-from gradcam._engine.layers import INPUT, Layer
+from gradcam._engine.layers import INPUT, NONLINEAR, Layer
 from gradcam._engine.transformed import TransformedWeights
 from gradcam._labels.classes import Labels
 from gradcam._pictures.presets import Preset
 
 _F32 = NDArray[np.float32]
+
+
+class _Sized(NamedTuple):
+    """What depends on the size of the input: shapes by layer, layers without a spatial map."""
+
+    size: tuple[int, int]
+    shapes: tuple[tuple[int, ...], ...]
+    vectors: tuple[str, ...]
 
 
 class Graph:
@@ -63,9 +72,11 @@ class Graph:
         self.probability_layer = assembled.probability_layer
         self.target_layer = assembled.target_layer
         self.transformed: TransformedWeights | None = None
-        operations = enumerate(layer.op for layer in assembled.layers)
-        self._convolutions = [number for number, op in operations if op == "conv"]
+        operations = [layer.op for layer in assembled.layers]
+        self._convolutions = [n for n, op in enumerate(operations) if op == "conv"]
+        self._nonlinear = [n for n, op in enumerate(operations) if op in NONLINEAR]
         self._names = assembled.names
+        self._sized: _Sized | None = None
 
     def index(self, layer: str) -> int:
         """Return the number of a layer in the core, by its Caffe, torchvision or Keras name.
@@ -100,6 +111,23 @@ class Graph:
             raise ValueError(
                 f"{self.name}, input of {height} x {width}: {self._named(error)}"
             ) from None
+
+    def shape(self, layer: str, size: tuple[int, int]) -> tuple[int, ...]:
+        """Return the shape of one layer's output for one picture of this (height, width)."""
+        return self._for_size(size).shapes[self.index(layer)]
+
+    def vectors(self, size: tuple[int, int]) -> tuple[str, ...]:
+        """Return the layers without a spatial map, for pictures of this (height, width)."""
+        return self._for_size(size).vectors
+
+    def _for_size(self, size: tuple[int, int]) -> _Sized:
+        """Return what depends on the size of the input; only that of the latest size is kept."""
+        latest = self._sized  # another thread may replace it
+        if latest is None or latest.size != size:
+            shapes = self.shapes(*size)
+            vectors = tuple(name for name, shape in shapes.items() if len(shape) == 1)
+            latest = self._sized = _Sized(size, tuple(shapes.values()), vectors)
+        return latest
 
     def run_core(
         self,
@@ -160,6 +188,11 @@ class Graph:
             self.transformed.before_backward(passed)
         elif pooled:
             self.transformed.before_sums()
+
+    def nonlinear_between(self, start: str, ends: Sequence[str]) -> bool:
+        """Return whether layers that are not linear run from one of `ends` on, before `start`."""
+        first, last = min(map(self.index, ends), default=0), self.index(start)
+        return any(first <= n < last for n in self._nonlinear)
 
     @contextmanager
     def named_errors(self) -> Iterator[None]:

@@ -249,7 +249,8 @@ class Network(Graph):
         kept = self._kept(keep)
         check_values(input)
         given: object = pictures
-        if not is_picture_source(given) and hasattr(given, "__array__"):
+        foreign = type(given) is not np.ndarray and not is_picture_source(given)
+        if foreign and hasattr(given, "__array__"):
             given = np.asarray(given)
         is_float = isinstance(given, np.ndarray) and given.dtype.kind == "f"
         if input == "normalised" or (is_float and input is None):
@@ -471,8 +472,8 @@ def _warn_if_misread(input: NDArray[np.float32], preset: Preset) -> None:
         advice = f"normalise them as the preset {preset.name!r} does, or pass the picture itself"
     warnings.warn(
         f"the values of the array, {input.min():.4g} to {input.max():.4g}, were taken as "
-        f"normalised input, but the preset {preset.name!r} makes {black.min():.4g} to "
-        f"{white.max():.4g} of a picture: {advice}; if they are right, pass input='normalised'",
+        f"normalised input, but the preset {preset.name!r} makes {min(black):.4g} to "
+        f"{max(white):.4g} of a picture: {advice}; if they are right, pass input='normalised'",
         InputWarning,
         stacklevel=4,
     )

@@ -6,7 +6,6 @@ pictures that went in, and explains them: :class:`Tape` one picture, :class:`Bat
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, cast, overload
@@ -154,7 +153,7 @@ class ForwardPass:
 
     def shape(self, layer: str) -> tuple[int, ...]:
         """Return the shape of one picture's output of `layer`: (C, H, W) or (F,)."""
-        return self.graph.shapes(*self.size)[self.graph.names(layer)[0]]
+        return self.graph.shape(layer, self.size)
 
     def activation(self, layer: str) -> _F32:
         """Return the output of `layer`, (N, C, H, W) or (N, F).
@@ -216,7 +215,7 @@ class ForwardPass:
 
     def _note_derivatives(self, layer: str, wanted: Sequence[str], rule: Rule) -> None:
         """Note at which layers a rule of rectifiers does not apply, besides `layer` itself."""
-        if rule.core == "gradient":
+        if rule.core == "gradient" or not self.graph.nonlinear_between(layer, wanted):
             return
         start, *ends = (self.graph.names(name)[0] for name in (layer, *wanted))
         active = rule_pass.between(self.graph.layers, start, ends) - {start}
@@ -334,8 +333,8 @@ def run(graph: Graph, input: _F32, keep: Sequence[str] = (), record: bool = True
 
     Besides `keep`, these are the target layer, the scores, and every layer without a spatial map.
     """
-    flat = [name for name, shape in graph.shapes(*input.shape[2:]).items() if len(shape) == 1]
-    kept = [graph.target_layer, graph.score_layer, *flat, *keep]
+    vectors = graph.vectors((input.shape[2], input.shape[3]))
+    kept = [graph.target_layer, graph.score_layer, *vectors, *keep]
     input.flags.writeable = False
     return graph.run_core(input, kept, record=record)
 
@@ -747,20 +746,10 @@ def _bound(tape: _Explaining, method: Method) -> Callable[..., object]:
     def call(target: object = None, **options: object) -> object:
         return explain(method, target, **options)
 
-    parameters = [
-        inspect.Parameter("target", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)
-    ]
-    own = inspect.signature(method.function).parameters
-    for name, default in (("layer", None), ("on", "score"), ("resize", "half_pixel")):
-        if name != "layer" or method.takes_layer:
-            parameters.append(
-                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-            )
-    parameters += [own[name] for name in method.options]
     call.__name__ = method.name
     call.__qualname__ = f"{type(tape).__name__}.{method.name}"
-    call.__doc__ = (inspect.getdoc(method.function) or method.title) + _COMMON
-    setattr(call, "__signature__", inspect.Signature(parameters))  # noqa: B010
+    call.__doc__ = method.documentation + _COMMON
+    setattr(call, "__signature__", method.signature)  # noqa: B010
     return call
 
 

@@ -286,13 +286,18 @@ def render(values: NDArray[np.float32], preset: Preset | None) -> NDArray[np.uin
     """
     if preset is not None and len(values) == 3:
         mean, std = (np.array(c, np.float32)[:, None, None] for c in (preset.mean, preset.std))
-        pixels = (values * std + mean) * np.float32(preset.scale)
+        pixels = values * std
+        pixels += mean
+        pixels *= np.float32(preset.scale)
         pixels = pixels if preset.channel_order == "RGB" else pixels[::-1]
     else:
         pixels = values if len(values) == 3 else values.mean(0, keepdims=True).repeat(3, 0)
         low, high = pixels.min(), pixels.max()
         pixels = (pixels - low) * (255 / (high - low) if high > low else 0)
-    return np.ascontiguousarray(pixels.transpose(1, 2, 0).round().clip(0, 255).astype(np.uint8))
+    picture = np.empty((*pixels.shape[1:], 3), np.uint8)
+    for channel, plane in enumerate(pixels):
+        picture[:, :, channel] = np.rint(plane).clip(0, 255).astype(np.uint8)
+    return picture
 
 
 def _resized_size(

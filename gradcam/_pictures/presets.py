@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -76,11 +77,12 @@ class Preset:
         ):
             raise ValueError(f"invalid input preset: {self}")
 
-    @property
-    def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The input values, (3,), of black and of white, by channel."""
+    @cached_property
+    def bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The input values, one for each channel, of black and of white."""
         mean, std = np.array(self.mean), np.array(self.std)
-        return (0 - mean) / std, (255 / self.scale - mean) / std
+        black, white = (0 - mean) / std, (255 / self.scale - mean) / std
+        return tuple(black.tolist()), tuple(white.tolist())
 
     def to_metadata(self) -> dict[str, str]:
         """Return the preset as an entry of a weight file's metadata: a JSON object."""
@@ -122,20 +124,20 @@ def misread(values: NDArray[np.float32], preset: Preset) -> str | None:
         constant input is never wrong.
     """
     low, high = float(values.min()), float(values.max())
-    black, white = preset.bounds
-    span = float(white.max() - black.min())
-    size, limit = max(-low, high), float(max(-black.min(), white.max()))
     if not low < high < math.inf:
         return None
+    black, white = min(preset.bounds[0]), max(preset.bounds[1])
+    span = white - black
     # A preset whose white is 1 makes such values of bright pictures, too.
-    if low >= 0 and high <= 1 and span > 1.5 and (white.max() > 1 or low < _SHADOW):
+    if low >= 0 and high <= 1 and span > 1.5 and (white > 1 or low < _SHADOW):
         return "0..1"
-    above = bool((values.max(axis=(0, 2, 3)) > white + span / 100).any())
     if low >= 0 and 1 < high <= 255:
-        if above and high > _DARK:
+        above = values.max(axis=(0, 2, 3)) > np.array(preset.bounds[1]) + span / 100
+        if high > _DARK and above.any():
             return "0..255"
-        if black.min() < 0 and span > _WIDE and (values == np.rint(values)).all():
+        if black < 0 and span > _WIDE and (values == np.rint(values)).all():
             return "0..255"
+    size, limit = max(-low, high), max(-black, white)
     return "other" if size > 16 * limit or (span > _WIDE and size <= _NARROW) else None
 
 
