@@ -1,11 +1,11 @@
-"""Atomic writes, digests of files, and free disk space."""
+"""Atomic writes, digests of files, free disk space, files by their names."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -110,3 +110,17 @@ def sampled_digest(path: str | os.PathLike[str], samples: int = 32, block: int =
             file.seek(max(size - block, 0) * i // (samples - 1))
             digest.update(file.read(block))
     return digest.hexdigest()
+
+
+def file_called(name: str, files: Iterable[Path], kind: str) -> Path:
+    """Return the file of that name, its ending left out.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message calls the files `kind` and lists their names.
+    """
+    names = {path.stem: path for path in files}
+    if name not in names:
+        raise ValueError(f"no {kind} is called {name!r}; known are {', '.join(names)}")
+    return names[name]

@@ -296,12 +296,6 @@ FAULTS = [
         "if (p->columns[j].end - p->columns[j].begin != p->window)",
         "if (p->columns[j].end - p->columns[j].begin > p->window)",
     ),
-    Fault(
-        "pooling: the border below blocked maps is not zeroed",
-        "layers/pool_blocked.c",
-        "last == shape->height ? shape->rows : last + 1",
-        "last + 1",
-    ),
     # --- ReLU ---
     Fault(
         "ReLU: on plain maps guided backprop uses the deconvnet's rule",
@@ -328,6 +322,12 @@ FAULTS = [
         "layers/blocked.c",
         "memset(to + right, 0, (floats - right) * sizeof *to);",
         "",
+    ),
+    Fault(
+        "blocked maps: the border below is not zero",
+        "layers/blocked.c",
+        "is_last ? shape->rows : piece.row + piece.rows + 1",
+        "piece.row + piece.rows + 1",
     ),
     Fault(
         "blocked maps: one channel of an incomplete last block is not converted",
@@ -427,13 +427,13 @@ FAULTS = [
     Fault(
         "activations: every picture uses the record of the first",
         "layers/activation.c",
-        "p.row % r->recorded * r->bytes",
-        "p.row % r->of_image * r->bytes",
+        "block % r->recorded * r->block_bytes",
+        "block % r->blocks * r->block_bytes",
     ),
     Fault(
         "PReLU: each block has the slopes of the first",
         "layers/activation.c",
-        "p->row / r->blocked.height % r->blocked.blocks * *period;",
+        "w->block % r->blocks * *period;",
         "0 * *period;",
     ),
     Fault(
@@ -502,6 +502,12 @@ FAULTS = [
         "only_channels(m, b, gc_load(x + b * a->plane + i * GC_WIDTH) - means[i]);",
         "gc_load(x + b * a->plane + i * GC_WIDTH) - means[i];",
         KERNELS,
+    ),
+    Fault(
+        "local response: the gradient uses the inputs of the first picture",
+        "layers/norm.c",
+        "n->x + image % n->batch * n->image + at",
+        "n->x + at",
     ),
     Fault(
         "layer normalisation: the gradient uses the inputs of the first pictures",

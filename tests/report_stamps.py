@@ -1,6 +1,6 @@
 """The ImageNet network on composed photographs of which every object's outline is known.
 
-    python tests/report_stamps.py [--pairs 60] [--seed 0] [--out STAMPS.md] [--pictures FOLDER]
+    python tests/report_stamps.py [--pairs 60] [--seed 0] [--pictures FOLDER]
 
 Each picture has two cut-out photographs, one in each half, on a photograph of ground. The cut-outs
 are stamps of Debian's package tuxpaint-stamps-default, whose licences (GPL, GFDL, CC BY-SA) differ
@@ -309,7 +309,6 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="also write the table to this file (Markdown)")
     parser.add_argument("--pictures", type=Path, help="also write the pictures with their maps")
     options = parser.parse_args()
     fetch()
@@ -317,22 +316,11 @@ def main() -> None:
         options.pictures.mkdir(exist_ok=True, parents=True)
     pairs = pairs_at_random(options.pairs, options.seed)
     first, both, found = measure(pairs, options.pictures)
-    lines = [
+    print(
         f"{len(pairs)} pairs of {len(STAMPS)} stamps, seed {options.seed}: the first class is one "
-        f"of the two\nin {first}, both are among the first five in {both}.",
-        "",
-        as_text(to_table(found)),
-    ]
-    print("\n".join(lines))
-    if options.out is not None:
-        options.out.write_text(report(lines), "utf-8")
-
-
-def report(lines: Sequence[str]) -> str:
-    head, _, table = lines
-    text = (__doc__ or "").split("\n\n", 1)[1].replace("    python", "```sh\npython", 1)
-    text = text.replace("FOLDER]", "FOLDER]\n```", 1)
-    return f"# Explanations on composed photographs\n\n{text}\n{head}\n\n```\n{table}\n```\n"
+        f"of the two\nin {first}, both are among the first five in {both}.\n"
+    )
+    print(as_text(to_table(found)))
 
 
 if __name__ == "__main__":

@@ -24,20 +24,24 @@ static void record_input(const gc_forward_step *step)
 }
 
 /* Blocked maps, some rows of an image at a time. */
-typedef struct norm {
+typedef struct norm norm;
+
+struct norm {
     const gc_kernels *kernels;
     const gc_layer *layer;
     gc_blocked shape;
     gc_across across;
     gc_lrn_window window;
     size_t image;              /* floats */
-    size_t batch;              /* backward: images of the record */
+    size_t batch;              /* of x: image i belongs to image i % batch */
     const float *weight, *bias; /* of layer normalisation, in whole vectors */
+    /* One row, whose floats begin at `at` in dy and `to`. */
+    void (*run)(const norm *n, const float *x, size_t at, size_t worker);
     const float *x, *dy;
     float *to;
     float *scratch;            /* of local response normalisation, */
     size_t share;              /* and the floats of each worker */
-} norm;
+};
 
 static norm make_norm(const gc_layer *layer, gc_engine engine, gc_shape shape)
 {
@@ -48,22 +52,26 @@ static norm make_norm(const gc_layer *layer, gc_engine engine, gc_shape shape)
     return n;
 }
 
-static void run_rows(gc_engine engine, size_t count, gc_rows_part run, norm *n)
+/* Some rows of one image. */
+static void some_rows(void *argument, gc_rows rows, size_t worker)
 {
-    gc_parallel_rows(engine, count, n->shape.height,
-                     n->shape.blocks * n->shape.width * engine.kernels->width, run, n);
+    const norm *n = argument;
+    const size_t lanes = n->kernels->width, image = rows.block;
+    for (size_t b = 0; b < n->shape.blocks; b++) {
+        const gc_rows around = {
+            .block = image * n->shape.blocks + b, .row = rows.row, .rows = rows.rows};
+        gc_zero_around(&n->shape, lanes, around, n->to);
+    }
+    for (size_t r = rows.row; r < rows.row + rows.rows; r++) {
+        const size_t at = gc_blocked_offset(&n->shape, lanes, 0, r, 0);
+        n->run(n, n->x + image % n->batch * n->image + at, image * n->image + at, worker);
+    }
 }
 
-/* Zeros around some rows of an image; and where each row begins in the image. */
-static size_t begin_rows(const norm *n, gc_rows rows)
+static void run_rows(gc_engine engine, size_t count, norm *n)
 {
-    for (size_t b = 0; b < n->shape.blocks; b++)
-        gc_zero_around(&n->shape, n->kernels->width,
-                       (gc_rows){.block = rows.block * n->shape.blocks + b,
-                                 .row = rows.row,
-                                 .rows = rows.rows},
-                       n->to);
-    return gc_blocked_offset(&n->shape, n->kernels->width, 0, rows.row, 0);
+    gc_parallel_rows(engine, count, n->shape.height,
+                     n->shape.blocks * n->shape.width * engine.kernels->width, some_rows, n);
 }
 
 /* ---- Local response normalisation --------------------------------------------------------- */
@@ -116,35 +124,26 @@ static norm make_lrn(const gc_layer *layer, gc_engine engine, gc_shape shape, vo
     return n;
 }
 
-static void some_lrn_forward(void *argument, gc_rows rows, size_t worker)
+static void lrn_forward_row(const norm *n, const float *x, size_t at, size_t worker)
 {
-    const norm *n = argument;
-    const size_t row = n->shape.columns * n->kernels->width;
-    size_t offset = rows.block * n->image + begin_rows(n, rows);
-    for (size_t r = 0; r < rows.rows; r++, offset += row)
-        n->kernels->lrn_forward(&n->across, &n->window, n->shape.width, n->x + offset,
-                                n->to + offset, n->scratch + worker * n->share);
+    n->kernels->lrn_forward(&n->across, &n->window, n->shape.width, x, n->to + at,
+                            n->scratch + worker * n->share);
 }
 
-static void some_lrn_backward(void *argument, gc_rows rows, size_t worker)
+static void lrn_backward_row(const norm *n, const float *x, size_t at, size_t worker)
 {
-    const norm *n = argument;
-    const size_t row = n->shape.columns * n->kernels->width;
-    size_t at = begin_rows(n, rows);
-    const float *x = n->x + rows.block % n->batch * n->image;
-    const float *dy = n->dy + rows.block * n->image;
-    float *dx = n->to + rows.block * n->image;
-    for (size_t r = 0; r < rows.rows; r++, at += row)
-        n->kernels->lrn_backward(&n->across, &n->window, n->shape.width, x + at, dy + at, dx + at,
-                                 n->scratch + worker * n->share);
+    n->kernels->lrn_backward(&n->across, &n->window, n->shape.width, x, n->dy + at, n->to + at,
+                             n->scratch + worker * n->share);
 }
 
 static void lrn_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     norm n = make_lrn(layer, step->engine, step->out, step->scratch);
+    n.batch = step->count;
+    n.run = lrn_forward_row;
     n.x = step->x[0];
     n.to = step->y;
-    run_rows(step->engine, step->count, some_lrn_forward, &n);
+    run_rows(step->engine, step->count, &n);
     record_input(step);
 }
 
@@ -152,10 +151,11 @@ static void lrn_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     norm n = make_lrn(layer, step->engine, step->out, step->scratch);
     n.batch = step->batch;
+    n.run = lrn_backward_row;
     n.x = step->record;
     n.dy = step->dy;
     n.to = step->dx[0];
-    run_rows(step->engine, step->count, some_lrn_backward, &n);
+    run_rows(step->engine, step->count, &n);
 }
 
 const gc_layer_type gc_lrn_layer = {
@@ -209,30 +209,18 @@ static norm make_layer_norm(const gc_layer *layer, gc_engine engine, gc_shape sh
     return n;
 }
 
-static void some_forward(void *argument, gc_rows rows, size_t worker)
+static void forward_row(const norm *n, const float *x, size_t at, size_t worker)
 {
     (void)worker;
-    const norm *n = argument;
-    const size_t row = n->shape.columns * n->kernels->width;
-    size_t offset = rows.block * n->image + begin_rows(n, rows);
-    for (size_t r = 0; r < rows.rows; r++, offset += row)
-        n->kernels->blocked_layer_norm_forward(&n->across, n->layer->layer_norm.eps, n->weight,
-                                               n->bias, n->shape.width, n->x + offset,
-                                               n->to + offset);
+    n->kernels->blocked_layer_norm_forward(&n->across, n->layer->layer_norm.eps, n->weight,
+                                           n->bias, n->shape.width, x, n->to + at);
 }
 
-static void some_backward(void *argument, gc_rows rows, size_t worker)
+static void backward_row(const norm *n, const float *x, size_t at, size_t worker)
 {
     (void)worker;
-    const norm *n = argument;
-    const size_t row = n->shape.columns * n->kernels->width;
-    size_t at = begin_rows(n, rows);
-    const float *x = n->x + rows.block % n->batch * n->image;
-    const float *dy = n->dy + rows.block * n->image;
-    float *dx = n->to + rows.block * n->image;
-    for (size_t r = 0; r < rows.rows; r++, at += row)
-        n->kernels->blocked_layer_norm_backward(&n->across, n->layer->layer_norm.eps, n->weight,
-                                                n->shape.width, x + at, dy + at, dx + at);
+    n->kernels->blocked_layer_norm_backward(&n->across, n->layer->layer_norm.eps, n->weight,
+                                            n->shape.width, x, n->dy + at, n->to + at);
 }
 
 /* One plain vector, of image number `part`. */
@@ -257,12 +245,14 @@ static void one_backward(void *argument, size_t part, size_t worker)
 static void layer_norm_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     norm n = make_layer_norm(layer, step->engine, step->out, step->scratch);
+    n.batch = step->count;
+    n.run = forward_row;
     n.x = step->x[0];
     n.to = step->y;
     if (step->layouts.writes == GC_PLAIN)
         gc_parallel(step->engine.workers, step->count, one_forward, &n);
     else
-        run_rows(step->engine, step->count, some_forward, &n);
+        run_rows(step->engine, step->count, &n);
     record_input(step);
 }
 
@@ -270,13 +260,14 @@ static void layer_norm_backward(const gc_layer *layer, const gc_backward_step *s
 {
     norm n = make_layer_norm(layer, step->engine, step->out, step->scratch);
     n.batch = step->batch;
+    n.run = backward_row;
     n.x = step->record;
     n.dy = step->dy;
     n.to = step->dx[0];
     if (step->layouts.writes == GC_PLAIN)
         gc_parallel(step->engine.workers, step->count, one_backward, &n);
     else
-        run_rows(step->engine, step->count, some_backward, &n);
+        run_rows(step->engine, step->count, &n);
 }
 
 const gc_layer_type gc_layer_norm_layer = {

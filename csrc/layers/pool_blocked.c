@@ -89,7 +89,6 @@ typedef struct pooling {
     gc_blocked in, out;
     size_t channels;
     int is_max, is_plain; /* is_plain: the output, of one position for each channel */
-    size_t rows, share;   /* of all planes together; of a part */
     size_t recorded;      /* image i belongs to image i % recorded of the record */
     const float *from;    /* x, or dy */
     float *to;            /* y, or dx */
@@ -146,44 +145,10 @@ static pooling make_pooling(const gc_layer *layer, gc_engine engine, gc_shape in
     return p;
 }
 
-/* Decide how many rows, each of so many reads, a part takes, and run all parts. */
-static void share_out(gc_engine engine, size_t planes, size_t height, size_t reads_of_row,
-                      gc_part run, pooling *p)
-{
-    enum { READS = 1 << 16 }; /* of vectors, about */
-    p->rows = planes * height;
-    p->share = READS / reads_of_row + 1;
-    gc_parallel(engine.workers, gc_divide_up(p->rows, p->share), run, p);
-}
-
-/* The next rows of a part that are in one plane, from row number `row` of all planes on. */
-typedef struct some_rows {
-    size_t plane, first, count;
-} some_rows;
-
-static some_rows next_rows(size_t height, size_t row, size_t end)
-{
-    const size_t first = row % height;
-    return (some_rows){
-        .plane = row / height, .first = first, .count = gc_min(height - first, end - row)};
-}
-
 /* Floats to position (0, 0) of a plane. */
 static size_t plane_offset(const pooling *p, const gc_blocked *shape, size_t plane)
 {
     return gc_blocked_offset(shape, p->kernels->width, plane, 0, 0);
-}
-
-/* Zeros around these rows of a plane. The border above the map belongs to its first row, the one
- * below to its last. */
-static void zero_border(const pooling *p, const gc_blocked *shape, some_rows s)
-{
-    const size_t lanes = p->kernels->width, last = s.first + s.count;
-    const size_t end = last == shape->height ? shape->rows : last + 1;
-    float *plane = p->to + s.plane * gc_blocked_plane(shape, lanes);
-    for (size_t row = s.first == 0 ? 0 : s.first + 1; row < end; row++)
-        gc_zero_outside(shape, lanes, row, shape->height, shape->width,
-                        plane + row * shape->columns * lanes);
 }
 
 /* The channels of a plane: its first one in plain maps of one position, and how many there are. */
@@ -203,84 +168,73 @@ static uint8_t *index_of(const pooling *p, size_t plane)
                  * p->kernels->width * p->block.index_bytes;
 }
 
-static void forward_rows(const pooling *p, some_rows s, float *y, void *index)
+static void forward_rows(const pooling *p, gc_rows s, float *y, void *index)
 {
-    const float *x = p->from + plane_offset(p, &p->in, s.plane);
+    const float *x = p->from + plane_offset(p, &p->in, s.block);
     if (p->is_max)
-        p->kernels->blocked_max_forward(&p->block, s.first, s.count, x, y, index);
+        p->kernels->blocked_max_forward(&p->block, s.row, s.rows, x, y, index);
     else
-        p->kernels->blocked_average_forward(&p->block, s.first, s.count, x, y);
+        p->kernels->blocked_average_forward(&p->block, s.row, s.rows, x, y);
 }
 
-static void backward_rows(const pooling *p, some_rows s, const float *dy, const void *index)
+static void backward_rows(const pooling *p, gc_rows s, const float *dy, const void *index)
 {
-    float *dx = p->to + plane_offset(p, &p->in, s.plane);
+    float *dx = p->to + plane_offset(p, &p->in, s.block);
     if (p->is_max)
-        p->kernels->blocked_max_backward(&p->block, s.first, s.count, index, dy, dx);
+        p->kernels->blocked_max_backward(&p->block, s.row, s.rows, index, dy, dx);
     else
-        p->kernels->blocked_average_backward(&p->block, s.first, s.count, dy, dx);
+        p->kernels->blocked_average_backward(&p->block, s.row, s.rows, dy, dx);
 }
-
-enum { WIDEST = 16 }; /* vector, in floats */
 
 /* Of an output of one position, written as a plain map. */
-static void forward_to_plain(const pooling *p, some_rows s)
+static void forward_to_plain(const pooling *p, gc_rows s)
 {
-    float y[WIDEST];
-    uint32_t index[WIDEST];
+    float y[GC_MAX_WIDTH];
+    uint32_t index[GC_MAX_WIDTH];
     size_t count;
-    const size_t first = plain_channels(p, s.plane, p->recorded, &count);
+    const size_t first = plain_channels(p, s.block, p->recorded, &count);
     forward_rows(p, s, y, p->index == NULL ? NULL : index);
     memcpy(p->to + first, y, count * sizeof *y);
     if (p->index != NULL)
         memcpy((uint32_t *)p->index + first, index, count * sizeof *index);
 }
 
-static void backward_from_plain(const pooling *p, some_rows s)
+static void backward_from_plain(const pooling *p, gc_rows s)
 {
-    float dy[WIDEST] = {0};
-    uint32_t index[WIDEST] = {0};
+    float dy[GC_MAX_WIDTH] = {0};
+    uint32_t index[GC_MAX_WIDTH] = {0};
     size_t count;
-    const size_t first = plain_channels(p, s.plane, SIZE_MAX, &count);
+    const size_t first = plain_channels(p, s.block, SIZE_MAX, &count);
     memcpy(dy, p->from + first, count * sizeof *dy);
     if (p->index != NULL)
-        memcpy(index, (uint32_t *)p->index + plain_channels(p, s.plane, p->recorded, &count),
+        memcpy(index, (uint32_t *)p->index + plain_channels(p, s.block, p->recorded, &count),
                count * sizeof *index);
     backward_rows(p, s, dy, index);
 }
 
-static void forward_part(void *argument, size_t part, size_t worker)
+static void forward_piece(void *argument, gc_rows piece, size_t worker)
 {
     (void)worker;
     const pooling *p = argument;
-    const size_t end = gc_min((part + 1) * p->share, p->rows);
-    for (size_t row = part * p->share; row < end;) {
-        const some_rows s = next_rows(p->block.out_height, row, end);
-        row += s.count;
-        if (p->is_plain) {
-            forward_to_plain(p, s);
-            continue;
-        }
-        zero_border(p, &p->out, s);
-        forward_rows(p, s, p->to + plane_offset(p, &p->out, s.plane), index_of(p, s.plane));
+    if (p->is_plain) {
+        forward_to_plain(p, piece);
+        return;
     }
+    gc_zero_around(&p->out, p->kernels->width, piece, p->to);
+    forward_rows(p, piece, p->to + plane_offset(p, &p->out, piece.block),
+                 index_of(p, piece.block));
 }
 
-static void backward_part(void *argument, size_t part, size_t worker)
+static void backward_piece(void *argument, gc_rows piece, size_t worker)
 {
     (void)worker;
     const pooling *p = argument;
-    const size_t end = gc_min((part + 1) * p->share, p->rows);
-    for (size_t row = part * p->share; row < end;) {
-        const some_rows s = next_rows(p->block.height, row, end);
-        row += s.count;
-        zero_border(p, &p->in, s);
-        if (p->is_plain)
-            backward_from_plain(p, s);
-        else
-            backward_rows(p, s, p->from + plane_offset(p, &p->out, s.plane),
-                          index_of(p, s.plane));
-    }
+    gc_zero_around(&p->in, p->kernels->width, piece, p->to);
+    if (p->is_plain)
+        backward_from_plain(p, piece);
+    else
+        backward_rows(p, piece, p->from + plane_offset(p, &p->out, piece.block),
+                      index_of(p, piece.block));
 }
 
 void gc_pool_forward_blocked(const gc_layer *layer, const gc_forward_step *step)
@@ -298,8 +252,8 @@ void gc_pool_forward_blocked(const gc_layer *layer, const gc_forward_step *step)
     p.index = step->record;
     const size_t window =
         gc_pool_largest_window(b->rows, b->out_height, b->columns, b->out_width);
-    share_out(step->engine, step->count * p.in.blocks, b->out_height, b->out_width * window,
-              forward_part, &p);
+    gc_parallel_rows(step->engine, step->count * p.in.blocks, b->out_height,
+                     b->out_width * window, forward_piece, &p);
 }
 
 void gc_pool_backward_blocked(const gc_layer *layer, const gc_backward_step *step)
@@ -318,6 +272,6 @@ void gc_pool_backward_blocked(const gc_layer *layer, const gc_backward_step *ste
     p.index = (uint8_t *)step->record;
     const size_t readers =
         gc_pool_largest_window(b->row_readers, b->height, b->column_readers, b->width);
-    share_out(step->engine, step->count * p.in.blocks, b->height, b->width * readers,
-              backward_part, &p);
+    gc_parallel_rows(step->engine, step->count * p.in.blocks, b->height, b->width * readers,
+                     backward_piece, &p);
 }

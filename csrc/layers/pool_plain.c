@@ -28,29 +28,14 @@ static size_t rows_at_a_time(const gc_pool_plane *p)
     return window <= SMALL ? p->out_height : rows == 0 ? 1 : rows;
 }
 
-static planes forward_planes(const gc_layer *layer, const gc_forward_step *step)
+static planes make_planes(const gc_layer *layer, gc_engine engine, gc_shape in, gc_shape out,
+                          size_t images, void *scratch)
 {
-    const gc_pool_plane plane = gc_pool_plane_of(layer, step->in[0], step->out, step->scratch);
+    const gc_pool_plane plane = gc_pool_plane_of(layer, in, out, scratch);
     return (planes){.plane = plane,
-                    .kernels = step->engine.kernels,
-                    .count = step->count * step->out.channels,
-                    .band = rows_at_a_time(&plane),
-                    .from = step->x[0],
-                    .to = step->y,
-                    .positions = step->record};
-}
-
-static planes backward_planes(const gc_layer *layer, const gc_backward_step *step)
-{
-    const gc_pool_plane plane = gc_pool_plane_of(layer, step->in[0], step->out, step->scratch);
-    return (planes){.plane = plane,
-                    .kernels = step->engine.kernels,
-                    .count = step->count * step->out.channels,
-                    .recorded = step->batch * step->out.channels,
-                    .band = rows_at_a_time(&plane),
-                    .from = step->dy,
-                    .to = step->dx[0],
-                    .positions = (uint32_t *)step->record};
+                    .kernels = engine.kernels,
+                    .count = images * out.channels,
+                    .band = rows_at_a_time(&plane)};
 }
 
 static size_t in_positions(const planes *p)
@@ -148,19 +133,25 @@ static void some_average_backward(void *argument, size_t part, size_t worker)
     some_planes(argument, part, average_backward_rows);
 }
 
-static void share_out(gc_engine engine, gc_part some, planes p)
-{
-    gc_parallel(engine.workers, gc_divide_up(p.count, PLANES), some, &p);
-}
-
 void gc_pool_forward_plain(const gc_layer *layer, const gc_forward_step *step)
 {
-    share_out(step->engine, gc_pool_is_max(layer) ? some_max_forward : some_average_forward,
-              forward_planes(layer, step));
+    planes p = make_planes(layer, step->engine, step->in[0], step->out, step->count,
+                           step->scratch);
+    p.from = step->x[0];
+    p.to = step->y;
+    p.positions = step->record;
+    gc_parallel(step->engine.workers, gc_divide_up(p.count, PLANES),
+                gc_pool_is_max(layer) ? some_max_forward : some_average_forward, &p);
 }
 
 void gc_pool_backward_plain(const gc_layer *layer, const gc_backward_step *step)
 {
-    share_out(step->engine, gc_pool_is_max(layer) ? some_max_backward : some_average_backward,
-              backward_planes(layer, step));
+    planes p = make_planes(layer, step->engine, step->in[0], step->out, step->count,
+                           step->scratch);
+    p.recorded = step->batch * step->out.channels;
+    p.from = step->dy;
+    p.to = step->dx[0];
+    p.positions = (uint32_t *)step->record;
+    gc_parallel(step->engine.workers, gc_divide_up(p.count, PLANES),
+                gc_pool_is_max(layer) ? some_max_backward : some_average_backward, &p);
 }

@@ -2,14 +2,7 @@
  *
  * It works on both layouts. Its record is one bit per value, 0 < x < limit: of plain maps in one row per
  * channel (a vector is one row), of blocked maps a mask for each position of a block. */
-#include "base/threads.h"
 #include "layers/blocked.h"
-
-static gc_layouts relu_layouts(const gc_layer_query *query, gc_layout given)
-{
-    (void)query;
-    return (gc_layouts){.reads = given, .writes = given};
-}
 
 static size_t relu_record_bytes(const gc_layer_query *query)
 {
@@ -17,119 +10,113 @@ static size_t relu_record_bytes(const gc_layer_query *query)
                                        : gc_bit_rows(query->out) * gc_bit_row_bytes(query->out);
 }
 
-/* The rows of a step, shared out among threads: plain rows, or those of blocked planes. */
-typedef struct rows {
+/* The rows of a step: of plain maps those of an image, or those of a block. */
+typedef struct rows rows;
+
+struct rows {
     const gc_kernels *kernels;
     gc_layout layout;
     gc_rule rule;
     float limit;
     gc_blocked shape; /* of blocked maps */
-    size_t count;     /* of rows */
-    size_t length;    /* of a row, in floats, in vectors */
+    size_t blocks;    /* of an image, */
+    size_t height;    /* and their rows */
+    size_t length;    /* of a row: floats, or vectors */
     size_t bytes;     /* of its bits */
     size_t recorded;  /* row r belongs to row r % recorded of the record */
+    void (*run)(const rows *r, size_t offset, uint8_t *bits); /* one row */
     const float *from;
     float *to;
     uint8_t *bits;    /* or NULL */
-} rows;
+};
 
-enum { ROWS = 16 }; /* what one thread takes at a time */
-
-static rows make_rows(gc_engine engine, gc_shape shape, gc_layout layout, size_t images,
-                      size_t recorded)
+static rows make_rows(gc_engine engine, gc_shape shape, gc_layout layout, size_t recorded)
 {
-    rows r = {.kernels = engine.kernels, .layout = layout};
-    size_t rows_of_image = gc_bit_rows(shape);
-    r.length = gc_bit_row_length(shape);
-    r.bytes = gc_bit_row_bytes(shape);
+    rows r = {.kernels = engine.kernels,
+              .layout = layout,
+              .blocks = 1,
+              .height = gc_bit_rows(shape),
+              .length = gc_bit_row_length(shape),
+              .bytes = gc_bit_row_bytes(shape)};
     if (layout == GC_BLOCKED) {
         r.shape = gc_blocked_of(shape, engine);
-        rows_of_image = r.shape.blocks * r.shape.height;
+        r.blocks = r.shape.blocks;
+        r.height = r.shape.height;
         r.length = r.shape.width;
         r.bytes = r.length * gc_mask_bytes(engine);
     }
-    r.count = images * rows_of_image;
-    r.recorded = recorded * rows_of_image;
+    r.recorded = recorded * r.blocks * r.height;
     return r;
 }
 
-static size_t offset_of(const rows *r, size_t row)
+static void forward_row(const rows *r, size_t offset, uint8_t *bits)
 {
-    const gc_blocked *b = &r->shape;
+    const float *x = r->from + offset;
     if (r->layout == GC_PLAIN)
-        return row * r->length;
-    return gc_blocked_offset(b, r->kernels->width, row / b->height, row % b->height, 0);
+        r->kernels->relu_forward(r->length, r->limit, x, r->to + offset, bits);
+    else
+        r->kernels->blocked_relu_forward(r->length, r->limit, x, r->to + offset, bits);
 }
 
-static size_t end_of_part(const rows *r, size_t part)
+static void backward_row(const rows *r, size_t offset, uint8_t *bits)
 {
-    return gc_min((part + 1) * ROWS, r->count);
+    const float *dy = r->from + offset;
+    if (r->layout == GC_PLAIN)
+        r->kernels->relu_backward(r->length, r->rule, bits, dy, r->to + offset);
+    else
+        r->kernels->blocked_relu_backward(r->length, r->rule, bits, dy, r->to + offset);
 }
 
-static void some_forward(void *argument, size_t part, size_t worker)
-{
-    (void)worker;
-    const rows *r = argument;
-    for (size_t i = part * ROWS; i < end_of_part(r, part); i++) {
-        const size_t offset = offset_of(r, i);
-        uint8_t *bits = r->bits == NULL ? NULL : r->bits + i * r->bytes;
-        if (r->layout == GC_PLAIN)
-            r->kernels->relu_forward(r->length, r->limit, r->from + offset, r->to + offset, bits);
-        else
-            r->kernels->blocked_relu_forward(r->length, r->limit, r->from + offset,
-                                             r->to + offset, bits);
-    }
-}
-
-static void some_backward(void *argument, size_t part, size_t worker)
+static void some_rows(void *argument, gc_rows piece, size_t worker)
 {
     (void)worker;
     const rows *r = argument;
-    for (size_t i = part * ROWS; i < end_of_part(r, part); i++) {
-        const size_t offset = offset_of(r, i);
-        const uint8_t *bits = r->bits + i % r->recorded * r->bytes;
-        if (r->layout == GC_PLAIN)
-            r->kernels->relu_backward(r->length, r->rule, bits, r->from + offset, r->to + offset);
-        else
-            r->kernels->blocked_relu_backward(r->length, r->rule, bits, r->from + offset,
-                                              r->to + offset);
-    }
-}
-
-static void zero_borders(gc_engine engine, size_t count, const rows *r)
-{
+    const size_t lanes = r->kernels->width;
     if (r->layout == GC_BLOCKED && r->to != r->from)
-        gc_zero_borders(engine, count, &r->shape, r->shape.height, r->shape.width, r->to);
+        gc_zero_around(&r->shape, lanes, piece, r->to);
+    for (size_t row = piece.row; row < piece.row + piece.rows; row++) {
+        const size_t number = piece.block * r->height + row;
+        const size_t offset =
+            r->layout == GC_PLAIN ? number * r->length
+                                  : gc_blocked_offset(&r->shape, lanes, piece.block, row, 0);
+        r->run(r, offset, r->bits == NULL ? NULL : r->bits + number % r->recorded * r->bytes);
+    }
+}
+
+static void run_rows(gc_engine engine, size_t images, rows r)
+{
+    const size_t lanes = r.layout == GC_PLAIN ? 1 : engine.kernels->width;
+    gc_parallel_rows(engine, images * r.blocks, r.height, r.length * lanes, some_rows, &r);
 }
 
 static void relu_forward(const gc_layer *layer, const gc_forward_step *step)
 {
-    rows r = make_rows(step->engine, step->out, step->layouts.writes, step->count, step->count);
+    rows r = make_rows(step->engine, step->out, step->layouts.writes, step->count);
+    r.run = forward_row;
     r.from = step->x[0];
     r.to = step->y;
     r.limit = layer->limit;
     r.bits = step->record;
-    zero_borders(step->engine, step->count, &r);
-    gc_parallel(step->engine.workers, gc_divide_up(r.count, ROWS), some_forward, &r);
+    run_rows(step->engine, step->count, r);
 }
 
 static void relu_backward(const gc_layer *layer, const gc_backward_step *step)
 {
     (void)layer;
-    rows r = make_rows(step->engine, step->out, step->layouts.writes, step->count, step->batch);
+    rows r = make_rows(step->engine, step->out, step->layouts.writes, step->batch);
+    r.run = backward_row;
     r.rule = step->rule;
     r.from = step->dy;
     r.to = step->dx[0];
     r.bits = (uint8_t *)step->record;
-    zero_borders(step->engine, step->count, &r);
-    gc_parallel(step->engine.workers, gc_divide_up(r.count, ROWS), some_backward, &r);
+    run_rows(step->engine, step->count, r);
 }
 
 const gc_layer_type gc_relu_layer = {
     .name = "relu",
     .backward_in_place = 1,
     .shape = gc_same_shape,
-    .layouts = relu_layouts,
+    .layouts = gc_as_given,
     .record_bytes = relu_record_bytes,
     .forward = relu_forward,
     .backward = relu_backward,

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gradcam._files import file_called
 from gradcam._labels.imagenet import labels
 
 if TYPE_CHECKING:
@@ -103,10 +104,7 @@ def example(name: str) -> Path:
     ValueError
         If there is no photograph of that name; the message lists the names.
     """
-    names = {path.stem: path for path in examples()}
-    if name not in names:
-        raise ValueError(f"no photograph is called {name!r}; known are {', '.join(names)}")
-    return names[name]
+    return file_called(name, examples(), "photograph")
 
 
 def examples() -> list[Path]:

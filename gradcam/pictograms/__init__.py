@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gradcam._files import file_called
 from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index, scene
 
 if TYPE_CHECKING:
@@ -62,10 +63,7 @@ def example(name: str) -> Path:
     ValueError
         If there is no example of that name; the message lists the names.
     """
-    names = {path.stem: path for path in examples()}
-    if name not in names:
-        raise ValueError(f"no example is called {name!r}; known are {', '.join(names)}")
-    return names[name]
+    return file_called(name, examples(), "example")
 
 
 def examples() -> list[Path]:
