@@ -22,6 +22,13 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "peers: compares with another package")
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Do not import the other packages when their tests are not to run."""
+    expression = config.option.markexpr
+    excluded = "not peers" in expression and " or " not in expression
+    return True if excluded and collection_path.name == "peers" else None
+
+
 def pytest_collection_modifyitems(config, items):
     if config.option.markexpr:
         return

@@ -563,14 +563,13 @@ def test_damaged_bytes_never_surprise(kind, tmp_path):
     content = path.read_bytes()
     refused = 0
     for place in range(len(content)):
-        for change in (0x01, 0x80, 0xFF):
-            damaged = bytearray(content)
-            damaged[place] ^= change
-            path.write_bytes(damaged)
-            try:
-                weights.load(path)
-            except WeightsError:
-                refused += 1
+        damaged = bytearray(content)
+        damaged[place] ^= (0x01, 0x80, 0xFF)[place % 3]
+        path.write_bytes(damaged)
+        try:
+            weights.load(path)
+        except WeightsError:
+            refused += 1
     assert refused > 0
 
 
