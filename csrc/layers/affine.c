@@ -12,6 +12,7 @@ typedef struct planes {
     gc_scaling scaling;
     gc_blocked shape;  /* of blocked maps */
     size_t mask_bytes; /* of a vector */
+    size_t from_stride; /* floats from one image to the next */
     size_t length;     /* of a piece of a plain plane, at most; whole bytes of bits */
 } planes;
 
@@ -57,8 +58,10 @@ static void blocked_piece(void *argument, gc_rows piece, size_t worker)
     const gc_scaling *s = &p->scaling;
     const size_t width = p->kernels->width;
     const size_t image = piece.block / p->shape.blocks;
-    const size_t first = piece.block % p->shape.blocks * width;
+    const size_t block = piece.block % p->shape.blocks, first = block * width;
     const size_t offset = gc_blocked_offset(&p->shape, width, piece.block, piece.row, 0);
+    const float *from = s->from + image * p->from_stride
+                        + gc_blocked_offset(&p->shape, width, block, piece.row, 0);
     float scale[GC_MAX_WIDTH], shift[GC_MAX_WIDTH];
     load_lanes(of_image(s->scale, s->stride, s->images, image), first, s->shape.channels, scale);
     load_lanes(s->shift, first, s->shape.channels, shift);
@@ -69,10 +72,10 @@ static void blocked_piece(void *argument, gc_rows piece, size_t worker)
     const size_t bytes = (piece.block * p->shape.height + piece.row) * p->shape.width
                          * p->mask_bytes;
     if (s->relu)
-        p->kernels->blocked_affine_relu(sizes, scale, shift, s->limit, s->from + offset,
-                                        s->to + offset, s->bits == NULL ? NULL : s->bits + bytes);
+        p->kernels->blocked_affine_relu(sizes, scale, shift, s->limit, from, s->to + offset,
+                                        s->bits == NULL ? NULL : s->bits + bytes);
     else
-        p->kernels->blocked_affine(sizes, scale, shift, s->from + offset, s->to + offset);
+        p->kernels->blocked_affine(sizes, scale, shift, from, s->to + offset);
 }
 
 void gc_scale_maps(gc_engine engine, gc_scaling scaling)
@@ -82,6 +85,9 @@ void gc_scale_maps(gc_engine engine, gc_scaling scaling)
                 .mask_bytes = gc_mask_bytes(engine)};
     if (scaling.layout == GC_BLOCKED) {
         p.shape = gc_blocked_of(scaling.shape, engine);
+        p.from_stride = scaling.from_stride != 0
+                            ? scaling.from_stride
+                            : gc_map_floats(scaling.shape, GC_BLOCKED, engine);
         gc_parallel_rows(engine, scaling.count * p.shape.blocks, p.shape.height,
                          p.shape.width * engine.kernels->width, blocked_piece, &p);
         return;
@@ -118,6 +124,7 @@ static void affine_forward(const gc_layer *layer, const gc_forward_step *step)
                                              .shift = layer->bias,
                                              .images = 1,
                                              .from = step->x[0],
+                                             .from_stride = step->x_stride,
                                              .to = step->y,
                                              .relu = step->fused.relu,
                                              .limit = step->fused.limit,
@@ -138,6 +145,7 @@ static void affine_backward(const gc_layer *layer, const gc_backward_step *step)
 const gc_layer_type gc_affine_layer = {
     .name = "affine",
     .backward_in_place = 1,
+    .strided = 1,
     .shape = affine_shape,
     .layouts = gc_as_given,
     .fuses = affine_fuses,

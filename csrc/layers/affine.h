@@ -14,6 +14,7 @@ typedef struct gc_scaling {
     size_t images, stride;
     const float *shift; /* [channels], or NULL: 0 */
     const float *from;
+    size_t from_stride; /* blocked: floats from one image to the next; 0: without gaps */
     float *to;
     int relu;           /* whether a ReLU follows, not of vectors: */
     float limit;

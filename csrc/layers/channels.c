@@ -2,7 +2,8 @@
  * in join.c.
  *
  * Plain channels are copied; of blocked maps, whole blocks are copied if they stay together, and
- * others are put together lane by lane. The border is copied, too: it is zero in all maps. */
+ * others are put together lane by lane. The network does not run a layer whose output needs no copy
+ * (network/places.h). The border is copied, too: it is zero in all maps. */
 #include "layers/channels.h"
 
 #include <string.h>
@@ -17,6 +18,7 @@ typedef struct selecting {
     const gc_selection *s;
     size_t blocks, plane; /* of the maps written: blocks of an image, floats of a block; plain: */
     size_t length;        /* channels and positions; floats of a piece, at most */
+    size_t stride;        /* floats from one image written to the next */
 } selecting;
 
 enum { PIECE = 1 << 14 }; /* floats of a piece, at most */
@@ -35,7 +37,7 @@ static const float *source_of(const selecting *w, size_t image, size_t map, size
 static void select_plain(const selecting *w, size_t plane, size_t first, size_t count)
 {
     const gc_origin origin = w->s->origin(w->s, plane % w->blocks);
-    float *to = w->s->to + plane * w->plane + first;
+    float *to = w->s->to + plane / w->blocks * w->stride + plane % w->blocks * w->plane + first;
     if (origin.map == GC_NO_MAP)
         memset(to, 0, count * sizeof *to);
     else
@@ -87,12 +89,22 @@ static gc_lanes lanes_of(const selecting *w, size_t image, const gc_origin *orig
     return lanes;
 }
 
+/* Whether a block needs no copy: a map that is there already is whole blocks. */
+static int is_there(const selecting *w, size_t plane)
+{
+    const gc_origin origin =
+        w->s->origin(w->s, plane % w->blocks * w->engine.kernels->width);
+    return origin.map != GC_NO_MAP && w->s->maps[origin.map] == NULL;
+}
+
 /* Floats first .. first + count of one block. */
 static void select_blocked(const selecting *w, size_t plane, size_t first, size_t count)
 {
     const size_t width = w->engine.kernels->width, image = plane / w->blocks;
     gc_origin origins[GC_MAX_WIDTH] = {{0}};
-    float *to = w->s->to + plane * w->plane;
+    float *to = w->s->to + image * w->stride + plane % w->blocks * w->plane;
+    if (is_there(w, plane))
+        return;
     find_origins(w, plane, origins);
     if (is_whole_block(w, origins)) {
         const float *from = source_of(w, image, origins[0].map, origins[0].channel / width);
@@ -115,6 +127,13 @@ static void select_piece(void *argument, gc_rows piece, size_t worker)
         select_blocked(w, piece.block, first, count);
 }
 
+const char *gc_selecting_algorithm(const gc_layer_query *query)
+{
+    return query->copied == 0                             ? "in place"
+           : query->copied == query->layer->input_count ? "copy"
+                                                          : "copy of some inputs";
+}
+
 void gc_select_channels(gc_engine engine, const gc_selection *selection)
 {
     const size_t width = selection->layout == GC_PLAIN ? 1 : engine.kernels->width;
@@ -123,6 +142,7 @@ void gc_select_channels(gc_engine engine, const gc_selection *selection)
                    .blocks = gc_divide_up(selection->shape.channels, width)};
     w.plane = gc_map_floats(selection->shape, selection->layout, engine) / w.blocks;
     w.length = gc_even_share(w.plane / width, PIECE / width) * width;
+    w.stride = selection->stride == 0 ? w.blocks * w.plane : selection->stride;
     gc_parallel_rows(engine, selection->count * w.blocks, gc_divide_up(w.plane, w.length),
                      w.length, select_piece, &w);
 }
@@ -200,6 +220,7 @@ const gc_layer_type gc_slice_layer = {
     .name = "slice",
     .shape = slice_shape,
     .layouts = gc_as_given,
+    .algorithm = gc_selecting_algorithm,
     .forward = slice_forward,
     .backward = slice_backward,
 };

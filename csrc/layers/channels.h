@@ -26,10 +26,14 @@ struct gc_selection {
     gc_layout layout;     /* of all maps */
     const gc_shape *in;   /* [layer->input_count] shapes of the layer's inputs */
     const gc_shape *from; /* shapes of the maps that are read, */
-    const float *const *maps;
+    const float *const *maps; /* NULL: `to` has this map already, as whole blocks */
     gc_shape shape;       /* and of those written */
     float *to;
+    size_t stride;        /* floats from one image written to the next; 0: without gaps */
 };
+
+/* The name of the algorithm of the layers that select channels. */
+const char *gc_selecting_algorithm(const gc_layer_query *query);
 
 void gc_select_channels(gc_engine engine, const gc_selection *selection);
 

@@ -108,7 +108,8 @@ static void concatenation_forward(const gc_layer *layer, const gc_forward_step *
                             .from = step->in,
                             .maps = step->x,
                             .shape = step->out,
-                            .to = step->y};
+                            .to = step->y,
+                            .stride = step->y_stride};
     gc_select_channels(step->engine, &s);
 }
 
@@ -135,6 +136,7 @@ const gc_layer_type gc_concatenation_layer = {
     .name = "concatenate",
     .shape = concatenation_shape,
     .layouts = gc_as_given,
+    .algorithm = gc_selecting_algorithm,
     .scratch_bytes = concatenation_scratch_bytes,
     .forward = concatenation_forward,
     .backward = concatenation_backward,

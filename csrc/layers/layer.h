@@ -81,8 +81,11 @@ typedef struct gc_forward_step {
     gc_shape out;
     gc_layouts layouts;
     const float *const *x;   /* [input_count] maps of `count` images; if a layer is streamed, the
-                              * map that it reads */
+                              * map that it reads; NULL where `y` has the map in its place already */
     float *y;                /* of the last layer that is fused */
+    size_t x_stride;         /* floats from one image of x[0] to the next, for layers that are
+                              * `strided`; 0: without gaps */
+    size_t y_stride;         /* the same of y, for concatenations */
     void *record;            /* of `count` images, to be written; or NULL: not recorded */
     gc_fused fused;
     void *scratch;
@@ -115,6 +118,8 @@ typedef struct gc_layer_query {
     gc_layout writes;   /* the layout of the output */
     size_t count;       /* images, or gradients */
     int backward;       /* the direction of the pass */
+    size_t copied;      /* for `algorithm`, of layers that move whole channels: the inputs that are
+                         * copied; the others are parts of the output's memory, or contain it */
 } gc_layer_query;
 
 /* A kind of layer. The functions that may be NULL say so, and what that means. */
@@ -126,6 +131,9 @@ typedef struct gc_layer_type {
     int backward_in_place;
     gc_status (*shape)(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                        gc_error *error);
+    /* The input may be a part of larger maps if it is blocked, so that there are gaps between images:
+     * see x_stride. */
+    int strided;
     /* An input with one position is read plain, and its gradient written so, whatever `layouts` says
      * of the others. */
     int plain_vectors;
@@ -185,6 +193,14 @@ struct gc_layer {
         size_t out_size[2];  /* adaptive pooling */
     };
 };
+
+/* Whether `count` channels from `first` are whole blocks of blocked maps of `channels` channels. */
+static inline int gc_are_whole_blocks(size_t first, size_t count, size_t channels,
+                                      gc_engine engine)
+{
+    const size_t width = engine.kernels->width;
+    return first % width == 0 && (count % width == 0 || first + count == channels);
+}
 
 extern const gc_layer_type gc_input_layer, gc_conv_layer, gc_linear_layer, gc_relu_layer,
     gc_max_pool_layer, gc_global_max_pool_layer, gc_average_pool_layer,

@@ -3,7 +3,11 @@
  * Reverse mode: in reverse topological order each step turns the gradient of its output into those
  * of its inputs. If a map feeds several layers, its gradients are added. Only layers between a
  * layer wanted and the seed take part. Several seeds run as one larger batch over the same records.
- * Nothing is written to the tape. */
+ * Nothing is written to the tape.
+ *
+ * The gradient of an input of a concatenation is a part of that of the output, and is not copied if
+ * it is whole blocks of it. With several gradients at a time there are gaps between the parts of
+ * each, so a layer that reads it gets a copy; they are added as they are. */
 #include <string.h>
 
 #include "base/arena.h"
@@ -14,6 +18,13 @@
 #include "layers/blocked.h"
 #include "layers/copy.h"
 #include "network/schedule.h"
+
+/* The gradient of a layer's output, added so far. */
+typedef struct gradient {
+    float *memory; /* a piece of the arena, or NULL: none so far */
+    size_t offset; /* floats to the first gradient, */
+    size_t stride; /* and from one to the next */
+} gradient;
 
 typedef struct backward_pass {
     gc_schedule schedule;
@@ -29,8 +40,8 @@ typedef struct backward_pass {
     double *seconds;        /* [layers] an array of the caller, or NULL */
     size_t sets;
     size_t first, count;    /* gradients that go through the layers now, of sets * batch */
-    float **gradients;      /* [layers] of the outputs, added so far, or NULL */
-    size_t *next, *previous; /* [layers] that have the same gradient, a ring */
+    gradient *gradients;     /* [layers] */
+    size_t *next, *previous; /* [layers] whose gradients are in the same memory, a ring */
     float **dx;             /* of the inputs of the step that runs */
     gc_arena arena;         /* of gradients and scratch memory */
 } backward_pass;
@@ -74,25 +85,31 @@ static void list_results(backward_pass *p)
     }
 }
 
-/* Values of the gradients of one map; sizes were checked when the pass began. */
-static size_t gradient_floats(const backward_pass *p, size_t layer, gc_layout layout)
+/* The layout of a map and its gradient. */
+static gc_layout layout_of(const backward_pass *p, size_t layer)
 {
-    return p->count * gc_map_floats(p->tape->shapes[layer], layout, p->schedule.engine);
+    return p->tape->layouts[layer].writes;
+}
+
+/* Values of one gradient; sizes were checked when the pass began. */
+static size_t map_floats(const backward_pass *p, size_t layer, gc_layout layout)
+{
+    return gc_map_floats(p->tape->shapes[layer], layout, p->schedule.engine);
 }
 
 static float *take_gradient(backward_pass *p, size_t layer, gc_layout layout)
 {
-    return gc_arena_take(&p->arena, gradient_floats(p, layer, layout) * sizeof(float));
+    return gc_arena_take(&p->arena, p->count * map_floats(p, layer, layout) * sizeof(float));
 }
 
 /* ---- Gradients that layers share ----------------------------------------------------------- */
 
-/* The layers whose gradients are the same memory form a ring. A gradient in a ring of several layers
- * is only read. */
-static void share(backward_pass *p, size_t from, size_t to)
+/* The layers whose gradients are in the same memory form a ring. A gradient in a ring of several
+ * layers is only read. `part`: that of `to`, in the memory of that of `from`. */
+static void share(backward_pass *p, size_t from, size_t to, gradient part)
 {
     const size_t after = p->next[from];
-    p->gradients[to] = p->gradients[from];
+    p->gradients[to] = part;
     p->next[from] = p->previous[after] = to;
     p->previous[to] = from;
     p->next[to] = after;
@@ -107,22 +124,79 @@ static int is_shared(const backward_pass *p, size_t layer)
 static void release(backward_pass *p, size_t layer)
 {
     if (!is_shared(p, layer))
-        gc_arena_give(&p->arena, p->gradients[layer]);
+        gc_arena_give(&p->arena, p->gradients[layer].memory);
     p->next[p->previous[layer]] = p->next[layer];
     p->previous[p->next[layer]] = p->previous[layer];
     p->next[layer] = p->previous[layer] = layer;
-    p->gradients[layer] = NULL;
+    p->gradients[layer].memory = NULL;
 }
 
-/* Take the memory of a layer's gradient, which no other layer has, from it. */
+static int has_gradient(const backward_pass *p, size_t layer)
+{
+    return p->gradients[layer].memory != NULL;
+}
+
+/* The gradient of a layer that has none is in memory of its own. */
+static void set_gradient(backward_pass *p, size_t layer, float *memory)
+{
+    p->gradients[layer] =
+        (gradient){.memory = memory, .stride = map_floats(p, layer, layout_of(p, layer))};
+}
+
+/* The values of a gradient; NULL in the planning run, in which they are not read. */
+static float *values_of(const backward_pass *p, gradient of)
+{
+    return p->arena.planning || of.memory == NULL ? NULL : of.memory + of.offset;
+}
+
+/* Whether a layer's gradient may be written: no other layer has it, and it is not a part. */
+static int is_own(const backward_pass *p, size_t layer)
+{
+    const gradient of = p->gradients[layer];
+    return !is_shared(p, layer) && of.offset == 0
+           && of.stride == map_floats(p, layer, layout_of(p, layer));
+}
+
+/* Take the memory of a layer's own gradient from it. */
 static float *move(backward_pass *p, size_t layer)
 {
-    float *gradient = p->gradients[layer];
-    p->gradients[layer] = NULL;
-    return gradient;
+    float *memory = p->gradients[layer].memory;
+    p->gradients[layer].memory = NULL;
+    return memory;
 }
 
 /* ---- Adding gradients ---------------------------------------------------------------------- */
+
+/* to = a + b, gradients of one map; `to` has no gaps, unless it is b: then a is added to it. */
+static void add(const backward_pass *p, size_t number, gradient a, gradient b, gradient to)
+{
+    const size_t floats = map_floats(p, number, layout_of(p, number));
+    const int has_gaps = a.stride != floats || b.stride != floats || to.stride != floats;
+    const size_t images = has_gaps ? p->count : 1, length = has_gaps ? floats : p->count * floats;
+    for (size_t n = 0; n < images && !p->arena.planning; n++) {
+        const float *inputs[2] = {values_of(p, a) + n * a.stride, values_of(p, b) + n * b.stride};
+        float *sum = values_of(p, to) + n * to.stride;
+        if (sum == inputs[1])
+            gc_accumulate_floats(p->schedule.engine, length, inputs[0], sum);
+        else
+            gc_add_floats(p->schedule.engine, length, 2, inputs, sum);
+    }
+}
+
+/* Make a gradient one without gaps, for layers that read it. */
+static void close_gaps(backward_pass *p, size_t number)
+{
+    const gradient from = p->gradients[number];
+    const size_t floats = map_floats(p, number, layout_of(p, number));
+    if (from.memory == NULL || from.stride == floats || p->count == 1)
+        return;
+    float *closed = take_gradient(p, number, layout_of(p, number));
+    for (size_t n = 0; n < p->count && !p->arena.planning; n++)
+        gc_copy_floats(p->schedule.engine, floats, values_of(p, from) + n * from.stride,
+                       closed + n * floats);
+    release(p, number);
+    set_gradient(p, number, closed);
+}
 
 /* A copy of a gradient of a map, in the map's layout. */
 static float *convert(backward_pass *p, size_t number, gc_layout layout, const float *gradient)
@@ -144,34 +218,33 @@ static void merge(backward_pass *p, size_t number, gc_layout layout, float *dx)
         gc_arena_give(&p->arena, dx);
         dx = converted;
     }
-    if (p->gradients[number] != NULL) {
-        if (!p->arena.planning)
-            gc_accumulate_floats(p->schedule.engine,
-                                 gradient_floats(p, number, p->tape->layouts[number].writes),
-                                 p->gradients[number], dx);
-        release(p, number);
-    }
-    p->gradients[number] = dx;
+    const gradient so_far = p->gradients[number];
+    release(p, number);
+    set_gradient(p, number, dx);
+    if (so_far.memory != NULL)
+        add(p, number, so_far, p->gradients[number], p->gradients[number]);
 }
 
-/* The gradient of `from` is one of `to`. */
-static void pass_on(backward_pass *p, size_t from, gc_layout layout, size_t to)
+/* `part`, in the memory of the gradient of `from`, is a gradient of `to`. is_free: nothing else needs
+ * its values. */
+static void pass_on(backward_pass *p, size_t from, size_t to, gradient part, int is_free)
 {
-    const float *dy = p->gradients[from];
-    if (layout != p->tape->layouts[to].writes) {
-        merge(p, to, p->tape->layouts[to].writes, convert(p, to, layout, dy));
+    const gradient so_far = p->gradients[to];
+    if (so_far.memory == NULL) {
+        share(p, from, to, part);
         return;
     }
-    if (p->gradients[to] == NULL) {
-        share(p, from, to);
+    if (is_free) {
+        add(p, to, so_far, part, part);
+        release(p, to);
+        share(p, from, to, part);
         return;
     }
-    float *sum = take_gradient(p, to, layout);
-    if (!p->arena.planning)
-        gc_add_floats(p->schedule.engine, gradient_floats(p, to, layout), 2,
-                      (const float *[2]){p->gradients[to], dy}, sum);
+    float *memory = take_gradient(p, to, layout_of(p, to));
+    const gradient sum = {.memory = memory, .stride = map_floats(p, to, layout_of(p, to))};
+    add(p, to, so_far, part, sum);
     release(p, to);
-    p->gradients[to] = sum;
+    set_gradient(p, to, memory);
 }
 
 /* ---- Steps -------------------------------------------------------------------------------- */
@@ -180,24 +253,53 @@ static void pass_on(backward_pass *p, size_t from, gc_layout layout, size_t to)
 static void run_passing_step(backward_pass *p, const gc_step *step)
 {
     const gc_layer *layer = &p->tape->network->layers[step->layer];
-    for (size_t k = 0; k < layer->input_count; k++)
-        if (p->schedule.active[layer->inputs[k]])
-            pass_on(p, step->last, p->tape->layouts[step->layer].writes, layer->inputs[k]);
+    const gradient dy = p->gradients[step->last];
+    const gc_layout layout = layout_of(p, step->layer);
+    for (size_t k = 0; k < layer->input_count; k++) {
+        const size_t input = layer->inputs[k];
+        if (!p->schedule.active[input])
+            continue;
+        if (layout == layout_of(p, input))
+            pass_on(p, step->last, input, dy, 0);
+        else
+            merge(p, input, layout_of(p, input), convert(p, input, layout, values_of(p, dy)));
+    }
     release(p, step->last);
 }
 
-/* Memory for the gradients of the inputs of a step, which runs in place or adds to the gradient
- * `so_far` (NULL: none) of its layer's input. Theirs is used again if no other layer has it. */
-static void take_inputs(backward_pass *p, const gc_step *step, const float *so_far)
+/* Pass on the gradient of a concatenation to the inputs of which the gradients are parts of it, see
+ * gc_is_part. */
+static void pass_parts(backward_pass *p, const gc_step *step)
+{
+    const gc_layer *layer = &p->tape->network->layers[step->layer];
+    const gradient dy = p->gradients[step->last];
+    const int is_free = dy.memory != NULL && is_own(p, step->last);
+    size_t first = 0, offset;
+    for (size_t k = 0; k < layer->input_count; first += p->tape->in[step->layer][k++].channels)
+        if (p->schedule.active[layer->inputs[k]]
+            && gc_is_part(p->tape, step->layer, k, first, p->schedule.engine, &offset))
+            pass_on(p, step->last, layer->inputs[k],
+                    (gradient){dy.memory, dy.offset + offset, dy.stride}, is_free);
+}
+
+/* Memory for the gradients of the inputs of a step, except for parts of that of the output. Where
+ * the step runs in place, or adds to the gradient so far, that memory is used again if it is the
+ * layer's own. */
+static void take_inputs(backward_pass *p, const gc_step *step)
 {
     const gc_layer *first = &p->tape->network->layers[step->first];
     const size_t added = p->tape->network->layers[step->layer].inputs[0];
-    for (size_t k = 0; k < first->input_count; k++)
-        p->dx[k] = !p->schedule.active[first->inputs[k]]               ? NULL
-                   : step->in_place && !is_shared(p, step->last)       ? move(p, step->last)
-                   : so_far != NULL && !is_shared(p, added)            ? move(p, added)
-                                                                       : take_gradient(
-                         p, first->inputs[k], gc_tape_reads(p->tape, step->first, k));
+    const int adds = step->adds && has_gradient(p, added);
+    size_t channel = 0, offset;
+    for (size_t k = 0; k < first->input_count; channel += p->tape->in[step->first][k++].channels)
+        p->dx[k] =
+            !p->schedule.active[first->inputs[k]]
+                    || gc_is_part(p->tape, step->first, k, channel, p->schedule.engine, &offset)
+                ? NULL
+            : step->in_place && is_own(p, step->last) ? move(p, step->last)
+            : adds && is_own(p, added)                ? move(p, added)
+                                                      : take_gradient(
+                      p, first->inputs[k], gc_tape_reads(p->tape, step->first, k));
 }
 
 /* From the gradient of the output to those of the active inputs; its memory is used up. */
@@ -207,10 +309,13 @@ static void run_step(backward_pass *p, const gc_step *step)
     const gc_layer *layer = &tape->network->layers[step->layer];
     const gc_layer *first = &tape->network->layers[step->first];
     const size_t image = p->first % tape->batch;
-    const float *dy = p->gradients[step->last];
+    const float *dy = values_of(p, p->gradients[step->last]);
     gc_fused fused = gc_step_fused(&p->schedule, step, image);
-    fused.add = step->adds ? p->gradients[layer->inputs[0]] : NULL;
-    take_inputs(p, step, fused.add);
+    if (step->adds) {
+        close_gaps(p, layer->inputs[0]);
+        fused.add = values_of(p, p->gradients[layer->inputs[0]]);
+    }
+    take_inputs(p, step);
     void *scratch = gc_arena_take(&p->arena, step->scratch_bytes);
     if (!p->arena.planning)
         layer->type->backward(layer, &(gc_backward_step){
@@ -230,9 +335,10 @@ static void run_step(backward_pass *p, const gc_step *step)
                                          .scratch = scratch,
                                      });
     gc_arena_give(&p->arena, scratch);
-    if (fused.add != NULL && p->gradients[layer->inputs[0]] != NULL)
+    if (step->adds && has_gradient(p, layer->inputs[0]))
         release(p, layer->inputs[0]);
-    if (p->gradients[step->last] != NULL)
+    pass_parts(p, step);
+    if (has_gradient(p, step->last))
         release(p, step->last);
     for (size_t k = 0; k < first->input_count; k++)
         if (p->dx[k] != NULL)
@@ -244,7 +350,8 @@ static void load_seeds(backward_pass *p)
 {
     const gc_layout layout = p->tape->layouts[p->seed].writes;
     const gc_shape shape = p->tape->shapes[p->seed];
-    float *loaded = p->gradients[p->seed] = take_gradient(p, p->seed, layout);
+    float *loaded = take_gradient(p, p->seed, layout);
+    set_gradient(p, p->seed, loaded);
     if (!p->arena.planning)
         gc_copy_maps(p->schedule.engine, p->count, shape, GC_PLAIN,
                      p->seeds + p->first * gc_values(shape), layout, loaded);
@@ -257,7 +364,7 @@ static void copy_results(const backward_pass *p, size_t layer)
     size_t w = p->arena.planning ? 0 : p->results_of[layer];
     for (; w != 0; w = p->next_result[w - 1])
         gc_copy_maps(p->schedule.engine, p->count, shape, p->tape->layouts[layer].writes,
-                     p->gradients[layer], GC_PLAIN,
+                     values_of(p, p->gradients[layer]), GC_PLAIN,
                      p->results[w - 1] + p->first * gc_values(shape));
 }
 
@@ -277,6 +384,7 @@ static void run_steps(backward_pass *p)
         if (gc_should_stop())
             return;
         cost += step->cost;
+        close_gaps(p, step->last);
         copy_results(p, step->last);
         const double start = gc_seconds();
         if (step->is_end)

@@ -1,7 +1,8 @@
 /* forward.c: one forward pass.
  *
  * Images go through the steps of the schedule a few at a time. A map exists from the step that
- * writes it to the last step that reads it, or on the tape if it is kept.
+ * writes it to the last step that reads it, or on the tape if it is kept. A map that is a part of
+ * another one's memory exists as long as that.
  *
  * A pass may start at any layer: the caller gives that layer's output, in plain layout, and only
  * layers above it run. */
@@ -14,7 +15,7 @@
 #include "base/watch.h"
 #include "layers/blocked.h"
 #include "layers/copy.h"
-#include "network/schedule.h"
+#include "network/places.h"
 
 typedef struct forward_pass {
     gc_schedule schedule;
@@ -97,18 +98,38 @@ static float *take_map(forward_pass *p, size_t layer, gc_layout layout)
                                                         p->schedule.engine));
 }
 
-/* The maps that a layer reads, in its layout. */
+/* Floats from one image of a map to the next, as it is written. */
+static size_t stride_of(const forward_pass *p, size_t layer)
+{
+    const size_t home = p->schedule.places.home[layer];
+    return gc_map_floats(p->tape->shapes[home], p->tape->layouts[home].writes, p->schedule.engine);
+}
+
+/* Give a map that is about to be written its place. In the planning run, a part has the address of
+ * the whole. */
+static void place_map(forward_pass *p, size_t layer)
+{
+    const size_t home = p->schedule.places.home[layer];
+    if (p->maps[home] == NULL)
+        p->maps[home] = take_map(p, home, p->tape->layouts[home].writes);
+    if (home != layer)
+        p->maps[layer] =
+            p->maps[home] + (p->arena.planning ? 0 : p->schedule.places.offset[layer]);
+}
+
+/* The maps that a layer reads, in its layout; NULL: an input that is in its output already. */
 static void gather_inputs(forward_pass *p, size_t number)
 {
     const gc_tape *tape = p->tape;
     const gc_layer *layer = &tape->network->layers[number];
-    for (size_t k = 0; k < layer->input_count; k++) {
+    size_t first = 0; /* channel of the input, in a concatenation */
+    for (size_t k = 0; k < layer->input_count; first += tape->in[number][k++].channels) {
         const size_t input = layer->inputs[k];
         const gc_layout reads = gc_tape_reads(tape, number, k);
         const gc_layout given = tape->layouts[input].writes;
         p->converted[k] = NULL;
-        p->inputs[k] = p->maps[input];
-        if (given == reads)
+        p->inputs[k] = gc_is_there(&p->schedule, number, k, first) ? NULL : p->maps[input];
+        if (given == reads || p->inputs[k] == NULL)
             continue;
         p->converted[k] = take_map(p, input, reads);
         if (!p->arena.planning)
@@ -118,13 +139,14 @@ static void gather_inputs(forward_pass *p, size_t number)
     }
 }
 
-/* Give back the memory of a map that no later step reads. */
+/* Give back the memory of a map, and of all that are parts of it, if no later step reads any. */
 static void release_map(forward_pass *p, size_t layer, size_t step)
 {
-    if (p->schedule.last_reader[layer] != step)
+    const size_t home = p->schedule.places.home[layer];
+    if (p->schedule.last_reader[home] != step)
         return;
-    gc_arena_give(&p->arena, p->maps[layer]);
-    p->maps[layer] = NULL;
+    gc_arena_give(&p->arena, p->maps[home]);
+    p->maps[home] = NULL;
 }
 
 /* Give back the memory of what a step read, if no later one reads it. */
@@ -140,19 +162,32 @@ static void release_inputs(forward_pass *p, size_t number)
         release_map(p, step->added, number);
 }
 
+/* A step whose output is there before. */
+static void run_in_place(forward_pass *p, size_t number)
+{
+    const size_t layer = p->schedule.steps[number].layer;
+    const gc_layer *of = &p->tape->network->layers[layer];
+    if (of->type->identity) {
+        p->maps[layer] = p->maps[of->inputs[0]];
+        p->maps[of->inputs[0]] = NULL;
+        return;
+    }
+    place_map(p, layer);
+    for (size_t k = 0; k < of->input_count; k++)
+        release_map(p, of->inputs[k], number);
+}
+
 static void run_step(forward_pass *p, size_t number)
 {
     const gc_step *step = &p->schedule.steps[number];
     const gc_tape *tape = p->tape;
     const gc_layer *layer = &tape->network->layers[step->layer];
     if (step->in_place) {
-        p->maps[step->layer] = p->maps[layer->inputs[0]];
-        p->maps[layer->inputs[0]] = NULL;
+        run_in_place(p, number);
         return;
     }
     gather_inputs(p, step->first);
-    if (p->maps[step->last] == NULL)
-        p->maps[step->last] = take_map(p, step->last, tape->layouts[step->last].writes);
+    place_map(p, step->last);
     void *scratch = gc_arena_take(&p->arena, step->scratch_bytes);
     gc_fused fused = gc_step_fused(&p->schedule, step, p->first);
     fused.add = step->sum != 0 ? p->maps[step->added] : NULL;
@@ -165,6 +200,10 @@ static void run_step(forward_pass *p, size_t number)
                                         .layouts = tape->layouts[step->layer],
                                         .x = p->inputs,
                                         .y = p->maps[step->last],
+                                        .x_stride = p->converted[0] == NULL
+                                                        ? stride_of(p, layer->inputs[0])
+                                                        : 0,
+                                        .y_stride = stride_of(p, step->last),
                                         .record = gc_tape_record(tape, step->layer, p->first),
                                         .fused = fused,
                                         .scratch = scratch,

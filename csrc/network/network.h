@@ -24,6 +24,8 @@ struct gc_tape {
     float **maps;            /* [count] the activations that are kept, else NULL */
     void **records;          /* [count] what layers recorded for the backward pass, or NULL */
     size_t *record_bytes;    /* [count] of one image's record, if records are written */
+    size_t *copied;          /* [count] of layers that move whole channels: inputs that the forward
+                              * pass copied */
     double *seconds;         /* [count] of each layer; 0 where another layer's step ran it */
 };
 
@@ -74,6 +76,12 @@ gc_engine gc_tape_engine(const gc_tape *tape);
 
 /* The record of a layer for this image and those after it; NULL if it has none. */
 void *gc_tape_record(const gc_tape *tape, size_t layer, size_t image);
+
+/* Whether input number k of a concatenation, whose channels begin at channel `first` of the output,
+ * is whole blocks of the output's blocked maps. Then it, or its gradient, can be a part of the
+ * output's memory; *offset: where, in floats from the start of each image. */
+int gc_is_part(const gc_tape *tape, size_t layer, size_t k, size_t first, gc_engine engine,
+               size_t *offset);
 
 /* The question about the sizes of one layer of a pass. */
 gc_layer_query gc_tape_query(const gc_tape *tape, size_t layer, gc_engine engine);

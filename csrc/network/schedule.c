@@ -1,12 +1,11 @@
 /* schedule.c: which layers take part in a pass, the layouts of their maps, which layers run in one
  * step, and how many images go through the layers at a time. */
-#include "network/schedule.h"
-
 #include <string.h>
 
 #include "base/memory.h"
 #include "layers/blocked.h"
 #include "layers/pool.h"
+#include "network/places.h"
 
 static int allocate(gc_schedule *s)
 {
@@ -17,9 +16,11 @@ static int allocate(gc_schedule *s)
     s->placed = gc_alloc_zeroed(count, sizeof *s->placed);
     s->streamed = gc_alloc_zeroed(count, sizeof *s->streamed);
     s->last_reader = gc_alloc_zeroed(count, sizeof *s->last_reader);
+    s->places = gc_places_new(count);
     s->steps = gc_alloc_zeroed(count, sizeof *s->steps);
     return s->active != NULL && s->held != NULL && s->readers != NULL && s->placed != NULL
-           && s->streamed != NULL && s->last_reader != NULL && s->steps != NULL;
+           && s->streamed != NULL && s->last_reader != NULL && s->places.home != NULL
+           && s->steps != NULL;
 }
 
 void gc_schedule_free(gc_schedule *s)
@@ -30,6 +31,7 @@ void gc_schedule_free(gc_schedule *s)
     gc_free(s->placed);
     gc_free(s->streamed);
     gc_free(s->last_reader);
+    gc_places_free(&s->places);
     gc_free(s->steps);
 }
 
@@ -260,6 +262,20 @@ static size_t find_streaming(const gc_schedule *s, const gc_step *step)
     return reader != 0 && streaming_bytes(s, reader, step->layer) > 0 ? reader : 0;
 }
 
+/* The memory of a map that contains others is needed until the last step that reads any of them. */
+static void join_last_readers(gc_schedule *s)
+{
+    for (size_t i = 0; i < s->tape->network->count; i++) {
+        const size_t home = s->places.home[i];
+        if (home == i)
+            continue;
+        if (!s->held[home]
+            && (s->last_reader[home] == GC_NO_STEP || s->last_reader[home] < s->last_reader[i]))
+            s->last_reader[home] = s->last_reader[i];
+        s->last_reader[i] = GC_NO_STEP;
+    }
+}
+
 /* Find the last step that reads each map. An identity that is this step takes over the map. */
 static void find_last_readers(gc_schedule *s)
 {
@@ -273,11 +289,14 @@ static void find_last_readers(gc_schedule *s)
         if (s->steps[n].sum != 0 && !s->held[s->steps[n].added])
             s->last_reader[s->steps[n].added] = n;
     }
+    join_last_readers(s);
     for (size_t n = 0; n < s->step_count; n++) {
         const size_t number = s->steps[n].layer;
         const gc_layer *layer = layer_of(s, number);
-        s->steps[n].in_place = layer->type->identity && s->last_reader[layer->inputs[0]] == n
-                               && !s->held[number] && keeps_layout(s, number);
+        s->steps[n].in_place =
+            (layer->type->identity && s->last_reader[layer->inputs[0]] == n && !s->held[number]
+             && keeps_layout(s, number) && s->places.home[number] == number)
+            || gc_is_in_place(s, number);
     }
 }
 
@@ -306,6 +325,10 @@ int gc_schedule_forward(gc_schedule *s, gc_engine engine, gc_tape *tape, size_t 
             append_step(s, step);
         }
     }
+    if (!gc_place_maps(s, start))
+        return 0;
+    for (size_t i = start + 1; i < network->count; i++)
+        tape->copied[i] = gc_count_copied(s, i);
     find_last_readers(s);
     return 1;
 }

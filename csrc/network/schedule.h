@@ -24,7 +24,7 @@ typedef struct gc_step {
     size_t sum, relu, pool; /* the fused layers, or 0 */
     size_t added;         /* forward: the layer whose map a fused sum adds, or 0 */
     size_t streamed;      /* the streamed layer, or 0 */
-    int in_place;         /* forward: the output is the input's memory, and nothing is called;
+    int in_place;         /* forward: the output is there already, and nothing is called;
                            * backward: the input's gradient is written over that of the output */
     int zeros_are_masked; /* backward: as in gc_backward_step, if the rule uses the ReLU's bits */
     int adds;             /* backward: the gradient of the layer's input so far is added */
@@ -32,6 +32,14 @@ typedef struct gc_step {
     size_t scratch_bytes;
     double cost;          /* of one image */
 } gc_step;
+
+/* Where maps are: see places.h. */
+typedef struct gc_places {
+    size_t *home;   /* [layers] the layer of whose memory the map is a part; itself: of no other */
+    size_t *offset; /* [layers] floats to it, in each image */
+    size_t *ready;  /* [layers] of a concatenation: how many of its first inputs another one put
+                     * there before */
+} gc_places;
 
 typedef struct gc_schedule {
     gc_engine engine;
@@ -43,7 +51,9 @@ typedef struct gc_schedule {
     unsigned char *placed; /* [layers] flags of those that a step of another layer runs */
     size_t *streamed;      /* [layers] the layer that this one streams, or 0 */
     size_t *last_reader;   /* [layers] forward: the number of the last step that reads the map;
-                            * GC_NO_STEP if none does, or the map is held */
+                            * GC_NO_STEP if none does, or the map is held. Of maps in one memory,
+                            * the layer whose memory it is has the last step that reads any */
+    gc_places places;      /* forward: see places.h */
     gc_step *steps;        /* [step_count] in the order in which they run */
     size_t step_count;
     size_t at_a_time;      /* images, or gradients, that go through all steps together */

@@ -30,10 +30,12 @@ gc_tape *gc_tape_new(const gc_network *network, size_t batch, int record)
     tape->maps = gc_alloc_zeroed(network->count, sizeof *tape->maps);
     tape->records = gc_alloc_zeroed(network->count, sizeof *tape->records);
     tape->record_bytes = gc_alloc_zeroed(network->count, sizeof *tape->record_bytes);
+    tape->copied = gc_alloc_zeroed(network->count, sizeof *tape->copied);
     tape->seconds = gc_alloc_zeroed(network->count, sizeof *tape->seconds);
     if (tape->computed == NULL || tape->kept == NULL || tape->shapes == NULL || tape->in == NULL
         || tape->in_shapes == NULL || tape->layouts == NULL || tape->maps == NULL
-        || tape->records == NULL || tape->record_bytes == NULL || tape->seconds == NULL) {
+        || tape->records == NULL || tape->record_bytes == NULL || tape->copied == NULL
+        || tape->seconds == NULL) {
         gc_tape_free(tape);
         return NULL;
     }
@@ -59,6 +61,7 @@ void gc_tape_free(gc_tape *tape)
     gc_free(tape->maps);
     gc_free(tape->records);
     gc_free(tape->record_bytes);
+    gc_free(tape->copied);
     gc_free(tape->seconds);
     gc_free(tape);
 }
@@ -91,6 +94,32 @@ void *gc_tape_record(const gc_tape *tape, size_t layer, size_t image)
 {
     char *record = tape->records[layer];
     return record == NULL ? NULL : record + image * tape->record_bytes[layer];
+}
+
+int gc_is_part(const gc_tape *tape, size_t layer, size_t k, size_t first, gc_engine engine,
+               size_t *offset)
+{
+    const gc_shape out = tape->shapes[layer], in = tape->in[layer][k];
+    const size_t input = tape->network->layers[layer].inputs[k];
+    if (tape->network->layers[layer].type != &gc_concatenation_layer
+        || tape->layouts[layer].writes != GC_BLOCKED || tape->layouts[input].writes != GC_BLOCKED
+        || !gc_are_whole_blocks(first, in.channels, out.channels, engine))
+        return 0;
+    *offset = gc_map_floats((gc_shape){first, out.height, out.width, out.flat}, GC_BLOCKED, engine);
+    return 1;
+}
+
+/* How many gradients of inputs the backward pass copies from those of a layer's output, if all are
+ * needed. */
+static size_t count_copied_backward(const gc_tape *tape, size_t layer, gc_engine engine)
+{
+    const gc_layer *of = &tape->network->layers[layer];
+    size_t copied = 0, first = 0, offset;
+    for (size_t k = 0; k < of->input_count; k++) {
+        copied += !gc_is_part(tape, layer, k, first, engine, &offset);
+        first += tape->in[layer][k].channels;
+    }
+    return copied;
 }
 
 gc_layer_query gc_tape_query(const gc_tape *tape, size_t layer, gc_engine engine)
@@ -145,6 +174,8 @@ const char *gc_tape_algorithm(const gc_tape *tape, size_t layer, int backward)
     gc_layer_query query = gc_tape_query(tape, layer, gc_tape_engine(tape));
     query.count = tape->batch;
     query.backward = backward;
+    query.copied = backward ? count_copied_backward(tape, layer, query.engine)
+                            : tape->copied[layer];
     const gc_layer_type *type = query.layer->type;
     return type->algorithm == NULL ? "" : type->algorithm(&query);
 }
