@@ -699,6 +699,26 @@ def _dense(b: Any, rng: Rng) -> None:
     b.linear(b.flatten(x), kernel(rng, 4, 162), normal(rng, 4))
 
 
+def _dense_blocks(b: Any, rng: Rng) -> None:
+    """A dense block whose layers read all maps before, and maps that are joined in other ways.
+
+    A concatenation of concatenations, one with an input twice, one that is cut in two, one whose
+    dropout is the last to read it, and one whose gradient is also that of a sum.
+    """
+    maps = [b.relu(b.conv(0, kernel(rng, 16, 3, 3, 3), normal(rng, 16), padding=1))]
+    for number in (1, 2, 3):
+        x = b.concatenate(maps) if number > 1 else maps[0]
+        y = b.relu(b.affine(x, normal(rng, 16 * number), normal(rng, 16 * number)))
+        maps.append(b.conv(y, kernel(rng, 16, 16 * number, 3, 3), padding=1))
+    x = b.affine(b.concatenate(maps), normal(rng, 64), normal(rng, 64))
+    low, high = b.slice(x, 0, 16), b.slice(x, 16, 64)
+    low = b.relu(b.conv(low, kernel(rng, 16, 16, 1, 1)))
+    joined = b.concatenate([low, low, b.concatenate([b.relu(high), maps[3]])])
+    x = b.add([b.dropout(joined), b.concatenate([low, x, maps[1]])])
+    x = b.conv(b.dropout(b.concatenate([x, low])), kernel(rng, 7, 112, 3, 3), padding=1)
+    b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 28))
+
+
 def _normalised(b: Any, rng: Rng) -> None:
     """Normalisations over channels, after layers that must leave the last block's filling zero.
 
@@ -743,6 +763,8 @@ SMALL_GRAPHS = [
     Case("hidden-layer", (3, 3, 4, 5), _hidden_layer),
     Case("squeeze-and-excitation", (2, 3, 7, 10), _squeeze_and_excitation),
     Case("dense", (2, 3, 6, 9), _dense),
+    Case("dense-blocks", (2, 3, 6, 9), _dense_blocks),
+    Case("dense-blocks-of-one-picture", (1, 3, 6, 9), _dense_blocks),
     Case("normalised", (2, 3, 6, 9), _normalised),
     Case("moved-channels", (2, 3, 6, 9), _moved_channels),
     Case("relu-twice", (1, 2, 7, 7), _relu_twice),

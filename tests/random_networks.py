@@ -446,14 +446,16 @@ def multiply(d: Draft, x: Map) -> Map:
 
 
 def concatenate(d: Draft, x: Map) -> Map:
-    """Two to four branches of one map, or a few dense layers."""
+    """Two to four branches of one map, or a few dense layers, of which each reads all before."""
     if x.is_vector:
         y = linear_of(d, x, d.choose([1, 7, 16]))
         return d.add("concatenate", [y, x], (x.channels + y.channels, 0, 0))
     if d.maybe(0.4):
+        maps, lists = [x], d.maybe()  # as lists that grow, or pairs
         for _ in range(d.integer(1, 3)):
             y = same_conv(d, activation(d, normalised(d, x)), d.choose(FEW_CHANNELS))
-            x = d.add("concatenate", [x, y], (x.channels + y.channels, *x.size))
+            maps = [*maps, y] if lists else [x, y]
+            x = d.add("concatenate", maps, (x.channels + y.channels, *x.size))
         return x
     branches = [branch(d, x) for _ in range(d.integer(2, 4))]
     return d.add("concatenate", branches, (sum(b.channels for b in branches), *x.size))

@@ -70,6 +70,40 @@ def test_fusion_gives_the_same_bits(case, fast_level):
             assert np.array_equal(separate.backward(last, seeds, [layer], rule)[0], expected[layer])
 
 
+def algorithms_of(network, batch, layers, keep=(), backward=False):
+    tape = network.forward(np.zeros((batch, 3, 6, 9), np.float32), keep=keep)
+    found = [tape.algorithms(backward)[layer] for layer in layers]
+    return [name.replace("channels", "").strip() for name in found]
+
+
+def test_channels_are_copied_only_where_they_must_be(fast_level):
+    rng = np.random.default_rng(0)
+    builder = _core.NetworkBuilder(3)
+
+    def conv(channels):
+        return builder.conv(0, nets.kernel(rng, channels, 3, 3, 3), padding=1)
+
+    one, two, three = conv(32), conv(32), conv(16)
+    pair = builder.concatenate([one, two])
+    affine = builder.affine(pair, nets.normal(rng, 64), nets.normal(rng, 64))
+    triple = builder.concatenate([one, two, three])
+    odd = conv(5)
+    mixed = builder.concatenate([odd, builder.slice(triple, 32, 64)])
+    last = builder.concatenate([triple, affine, mixed])
+    network = builder.build()
+    layers = [pair, triple, mixed - 1, mixed, last]
+    place, copied, some = "in place", "copied", "some  copied"
+    assert algorithms_of(network, 1, layers) == [place, place, place, copied, place]
+    assert algorithms_of(network, 1, layers, [two]) == [some, place, place, copied, place]
+    assert algorithms_of(network, 1, layers, [triple]) == [place, place, place, copied, some]
+    assert algorithms_of(network, 1, layers, range(last)) == [copied] * 5
+    assert algorithms_of(network, 2, layers) == [copied, some, copied, copied, copied]
+    assert algorithms_of(network, 2, layers, [pair]) == [copied] * 5
+    backward = [place, place, copied, copied, place]
+    for batch in (1, 2):
+        assert algorithms_of(network, batch, layers, backward=True) == backward
+
+
 def test_backward_needs_a_recorded_tape(small):
     network, x, count = small
     tape = network.forward(x, keep=[3], record=False)

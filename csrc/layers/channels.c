@@ -129,9 +129,9 @@ static void select_piece(void *argument, gc_rows piece, size_t worker)
 
 const char *gc_selecting_algorithm(const gc_layer_query *query)
 {
-    return query->copied == 0                             ? "in place"
-           : query->copied == query->layer->input_count ? "copy"
-                                                          : "copy of some inputs";
+    return query->copied == 0                           ? "channels in place"
+           : query->copied == query->layer->input_count ? "channels copied"
+                                                        : "some channels copied";
 }
 
 void gc_select_channels(gc_engine engine, const gc_selection *selection)
