@@ -464,6 +464,43 @@ FAULTS = [
         "if (map == GC_NO_MAP)",
     ),
     Fault(
+        "concatenation: a map of other channels in its last block is the beginning of a larger one",
+        "network/places.c",
+        "        || !gc_are_whole_blocks(0, s->tape->shapes[number].channels,\n"
+        "                                s->tape->shapes[other].channels, s->engine))",
+        "        )",
+    ),
+    Fault(
+        "concatenation: an input that is there twice is in place twice",
+        "network/places.c",
+        "               && p->offset[input] == p->offset[layer] + offset);",
+        "               );",
+    ),
+    Fault(
+        "concatenation: its memory is given back before the last step that reads a part of it",
+        "network/schedule.c",
+        "            s->last_reader[home] = s->last_reader[i];",
+        "            s->last_reader[home] = s->last_reader[home];",
+    ),
+    Fault(
+        "concatenation: with several images, layers read a part of larger maps as if without gaps",
+        "network/places.c",
+        "i < s->tape->network->count && s->at_a_time > 1; i++) {",
+        "i < s->tape->network->count && s->at_a_time > 8; i++) {",
+    ),
+    Fault(
+        "concatenation: a gradient is added to memory that another layer has, too",
+        "network/backward.c",
+        "const int is_free = dy.memory != NULL && is_own(p, step->last);",
+        "const int is_free = dy.memory != NULL;",
+    ),
+    Fault(
+        "concatenation: layers read gradients with gaps as if without",
+        "network/backward.c",
+        "        close_gaps(p, step->last);\n",
+        "",
+    ),
+    Fault(
         "slice: channels that were cut off stay in the last block",
         "layers/channels.c",
         "if (origins[l].map == GC_NO_MAP ? channel < w->s->from[map].channels",
@@ -562,8 +599,8 @@ FAULTS = [
     Fault(
         "backward: the gradient of the last reader replaces those of the others",
         "network/backward.c",
-        "if (!p->arena.planning)\n            gc_accumulate_floats(",
-        "if (0)\n            gc_accumulate_floats(",
+        "if (so_far.memory != NULL)\n        add(",
+        "if (0)\n        add(",
     ),
     Fault(
         "backward: a gradient that two layers share is written",

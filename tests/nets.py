@@ -702,21 +702,26 @@ def _dense(b: Any, rng: Rng) -> None:
 def _dense_blocks(b: Any, rng: Rng) -> None:
     """A dense block whose layers read all maps before, and maps that are joined in other ways.
 
-    A concatenation of concatenations, one with an input twice, one that is cut in two, one whose
-    dropout is the last to read it, and one whose gradient is also that of a sum.
+    A concatenation of concatenations, one with an input twice, one whose dropout is the last to
+    read it, one whose gradient is also that of a sum; two that begin with the same 23 channels; and
+    a map that is cut in two.
     """
     maps = [b.relu(b.conv(0, kernel(rng, 16, 3, 3, 3), normal(rng, 16), padding=1))]
-    for number in (1, 2, 3):
-        x = b.concatenate(maps) if number > 1 else maps[0]
-        y = b.relu(b.affine(x, normal(rng, 16 * number), normal(rng, 16 * number)))
-        maps.append(b.conv(y, kernel(rng, 16, 16 * number, 3, 3), padding=1))
-    x = b.affine(b.concatenate(maps), normal(rng, 64), normal(rng, 64))
+    joined = maps[:1]
+    for channels in (16, 32, 48):
+        y = b.relu(b.affine(joined[-1], normal(rng, channels), normal(rng, channels)))
+        maps.append(b.conv(y, kernel(rng, 16, channels, 3, 3), padding=1))
+        joined.append(b.concatenate(maps))
+    x = b.affine(joined[3], normal(rng, 64), normal(rng, 64))
     low, high = b.slice(x, 0, 16), b.slice(x, 16, 64)
     low = b.relu(b.conv(low, kernel(rng, 16, 16, 1, 1)))
-    joined = b.concatenate([low, low, b.concatenate([b.relu(high), maps[3]])])
-    x = b.add([b.dropout(joined), b.concatenate([low, x, maps[1]])])
-    x = b.conv(b.dropout(b.concatenate([x, low])), kernel(rng, 7, 112, 3, 3), padding=1)
-    b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 28))
+    y = b.dropout(b.concatenate([low, low, b.concatenate([b.relu(high), maps[3]])]))
+    others = b.add([maps[0], maps[1]]), b.conv(joined[1], kernel(rng, 16, 32, 1, 1))
+    x = b.add([y, b.concatenate([x, *others])])
+    x = b.conv(b.dropout(b.concatenate([x, b.relu(x)])), kernel(rng, 7, 192, 3, 3), padding=1)
+    y = b.relu(b.affine(b.concatenate([x, low]), normal(rng, 23), normal(rng, 23)))
+    x = b.concatenate([x, low, b.conv(y, kernel(rng, 9, 23, 3, 3), padding=1)])
+    b.linear(b.flatten(b.adaptive_average_pool(x, 2)), kernel(rng, 4, 128))
 
 
 def _normalised(b: Any, rng: Rng) -> None:

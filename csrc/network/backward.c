@@ -225,8 +225,8 @@ static void merge(backward_pass *p, size_t number, gc_layout layout, float *dx)
         add(p, number, so_far, p->gradients[number], p->gradients[number]);
 }
 
-/* `part`, in the memory of the gradient of `from`, is a gradient of `to`. is_free: nothing else needs
- * its values. */
+/* `part`, in the memory of the gradient of `from`, is a gradient of `to`. is_free: nothing else
+ * needs its values. */
 static void pass_on(backward_pass *p, size_t from, size_t to, gradient part, int is_free)
 {
     const gradient so_far = p->gradients[to];
