@@ -24,8 +24,8 @@ void gc_places_free(gc_places *places);
  * decided. 0: no memory. */
 int gc_place_maps(gc_schedule *schedule, size_t start);
 
-/* Whether input number k of a layer, a concatenation's beginning at channel `first` of the output, is
- * in its place in the output's memory before the layer's step begins. */
+/* Whether input number k of a layer, in a concatenation's output from channel `first`, is in its
+ * place there before the layer's step begins. */
 int gc_is_there(const gc_schedule *schedule, size_t layer, size_t k, size_t first);
 
 /* Whether a layer's output is complete before its step begins, because it is a part of its input's
