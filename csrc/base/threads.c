@@ -1,17 +1,26 @@
 /* threads.c: the pool. Workers are started when they are first needed and then wait for work; they
  * take the numbers of parts from one counter until all parts are taken.
  *
+ * A pass is many short pieces of work, and to wake up a thread can take longer than a piece. So a
+ * worker that has no work asks for more for a short time before it sleeps, and lets other threads
+ * of the system run meanwhile. The caller waits for workers in the same way.
+ *
+ * The caller describes a piece of work, and then opens a round. Workers join the round while it is
+ * open; the description stays until it is closed and all that joined have left.
+ *
  * A fork copies the calling thread alone: the child has no workers, and starts its own when it
  * needs them. */
 #define _POSIX_C_SOURCE 200809L /* sigset_t, recursive mutexes */
 #include "base/threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/processors.h"
 #include "base/watch.h"
 #include "gradcam.h"
@@ -19,22 +28,25 @@
 enum { MAX_THREADS = 256 };
 
 static struct {
-    pthread_mutex_t busy;    /* held by the caller whose work is running */
-    pthread_mutex_t mutex;   /* guards what follows */
+    pthread_mutex_t busy;       /* held by the caller whose work is running */
+    pthread_mutex_t mutex;      /* of the two conditions, and for starting workers */
     pthread_cond_t wake, done;
-    size_t started;          /* workers that exist, numbered 1 .. started */
-    size_t invited;          /* workers 1 .. invited may take part in this work */
-    size_t running;          /* of these, the ones that have begun and are not yet done */
-    int open;                /* whether more may begin */
-    unsigned long round;     /* counts pieces of work */
+    size_t started;             /* workers that exist, numbered 1 .. started */
+    atomic_uint round;          /* counts pieces of work; written while no worker takes part */
+    atomic_int members;         /* workers that take part in this round, and OPEN if more may join */
+    atomic_int asleep;          /* workers that wait for `wake`, or are about to */
+    atomic_int caller_asleep;   /* whether the caller waits for `done`, or is about to */
+    size_t invited;             /* workers 1 .. invited may take part */
     gc_part run;
     void *work;
     size_t parts;
-    gc_watch *watch;         /* of the caller */
+    gc_watch *watch;            /* of the caller */
 } pool = {.busy = PTHREAD_MUTEX_INITIALIZER,
           .mutex = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
           .done = PTHREAD_COND_INITIALIZER};
+
+enum { OPEN = 1 << 16 }; /* more than the number of workers */
 
 static pthread_mutex_t locks[GC_LOCKS];
 
@@ -57,7 +69,10 @@ static void make_locks(void)
 static void reset_in_child(void)
 {
     make_locks();
-    pool.started = pool.running = 0;
+    pool.started = 0;
+    atomic_store(&pool.members, 0);
+    atomic_store(&pool.asleep, 0);
+    atomic_store(&pool.caller_asleep, 0);
     gc_forget_processors();
     pthread_mutex_init(&pool.busy, NULL);
     pthread_mutex_init(&pool.mutex, NULL);
@@ -180,40 +195,121 @@ static void take_parts(gc_part run, void *work, size_t parts, size_t worker)
     }
 }
 
+/* ---- Rounds ------------------------------------------------------------------------------ */
+
+/* How long a thread asks for work, or whether work is done, before it sleeps. */
+static const double PATIENCE = 100e-6;
+
+/* Whether a condition came true while the thread asked for it. */
+static int soon(int (*is_true)(unsigned), unsigned argument)
+{
+    enum { TRIES = 32 }; /* before another thread of the system may run */
+    const double start = gc_seconds();
+    do {
+        for (int i = 0; i < TRIES; i++)
+            if (is_true(argument))
+                return 1;
+        sched_yield();
+    } while (gc_seconds() - start < PATIENCE);
+    return is_true(argument);
+}
+
+static int is_new_round(unsigned seen)
+{
+    return atomic_load(&pool.round) != seen;
+}
+
+static int is_empty(unsigned unused)
+{
+    (void)unused;
+    return atomic_load(&pool.members) == 0;
+}
+
+/* Wait until there is a round after the one with number `seen`; its number. */
+static unsigned wait_for_round(unsigned seen)
+{
+    if (!soon(is_new_round, seen)) {
+        pthread_mutex_lock(&pool.mutex);
+        atomic_fetch_add(&pool.asleep, 1);
+        while (!is_new_round(seen))
+            pthread_cond_wait(&pool.wake, &pool.mutex);
+        atomic_fetch_sub(&pool.asleep, 1);
+        pthread_mutex_unlock(&pool.mutex);
+    }
+    return atomic_load(&pool.round);
+}
+
+/* Whether the round was open, and the worker now takes part in it. */
+static int join_round(void)
+{
+    int members = atomic_load(&pool.members);
+    while (members & OPEN)
+        if (atomic_compare_exchange_weak(&pool.members, &members, members + 1))
+            return 1;
+    return 0;
+}
+
+static void leave_round(void)
+{
+    if (atomic_fetch_sub(&pool.members, 1) == 1 && atomic_load(&pool.caller_asleep)) {
+        pthread_mutex_lock(&pool.mutex);
+        pthread_cond_signal(&pool.done);
+        pthread_mutex_unlock(&pool.mutex);
+    }
+}
+
+/* The description of the work is complete. */
+static void open_round(void)
+{
+    atomic_store(&pool.members, OPEN);
+    atomic_fetch_add(&pool.round, 1);
+    if (atomic_load(&pool.asleep) > 0) {
+        pthread_mutex_lock(&pool.mutex);
+        pthread_cond_broadcast(&pool.wake);
+        pthread_mutex_unlock(&pool.mutex);
+    }
+}
+
+/* Wait for the workers that take part, but not for others to wake up. */
+static void close_round(void)
+{
+    atomic_fetch_sub(&pool.members, OPEN);
+    if (soon(is_empty, 0))
+        return;
+    pthread_mutex_lock(&pool.mutex);
+    atomic_store(&pool.caller_asleep, 1);
+    while (!is_empty(0))
+        pthread_cond_wait(&pool.done, &pool.mutex);
+    atomic_store(&pool.caller_asleep, 0);
+    pthread_mutex_unlock(&pool.mutex);
+}
+
 static void *worker_main(void *argument)
 {
     const size_t worker = (size_t)argument;
     gc_spread_thread();
-    pthread_mutex_lock(&pool.mutex);
-    unsigned long seen = pool.round - 1; /* it was started for the current round */
-    for (;;) {
-        while (pool.round == seen)
-            pthread_cond_wait(&pool.wake, &pool.mutex);
-        seen = pool.round;
-        if (worker > pool.invited || !pool.open)
+    /* It was started for the current round, which is not yet open or is later. */
+    for (unsigned seen = atomic_load(&pool.round) - 1;;) {
+        seen = wait_for_round(seen);
+        if (!join_round())
             continue;
-        pool.running++;
-        const gc_part run = pool.run;
-        void *work = pool.work;
-        const size_t parts = pool.parts;
-        gc_help(pool.watch);
-        pthread_mutex_unlock(&pool.mutex);
-        take_parts(run, work, parts, worker);
-        gc_help(NULL); /* the caller's watch may be gone after this round */
-        pthread_mutex_lock(&pool.mutex);
-        if (--pool.running == 0)
-            pthread_cond_signal(&pool.done);
+        if (worker <= pool.invited) {
+            gc_help(pool.watch);
+            take_parts(pool.run, pool.work, pool.parts, worker);
+            gc_help(NULL); /* the caller's watch may be gone after this round */
+        }
+        leave_round();
     }
     return NULL;
 }
 
-/* Start workers up to number `wanted`, or fewer if the system refuses. Called with the mutex.
- * Workers block all signals but those of their own faults: signals are for the application. */
+/* Start workers up to number `wanted`, or fewer if the system refuses. Called by the owner of
+ * `busy`. Workers block all signals but those of their own faults: signals are for the application. */
 static void start_workers(size_t wanted)
 {
     if (pool.started >= wanted)
         return;
-    gc_note_processors(); /* in the child of a fork they were forgotten */
+    note_processors(); /* in the child of a fork they were forgotten */
     sigset_t all, before;
     sigfillset(&all);
     sigdelset(&all, SIGSEGV);
@@ -245,28 +341,16 @@ void gc_parallel(size_t workers, size_t parts, gc_part run, void *work)
         run_alone(parts, run, work);
         return;
     }
-    pthread_mutex_lock(&pool.mutex);
+    start_workers(useful - 1);
+    pool.invited = pool.started < useful - 1 ? pool.started : useful - 1;
     pool.run = run;
     pool.work = work;
     pool.parts = parts;
     pool.watch = gc_current_watch();
-    pool.round++;
-    start_workers(useful - 1);
-    pool.invited = pool.started < useful - 1 ? pool.started : useful - 1;
-    pool.running = 0;
-    pool.open = 1;
-    atomic_store_explicit(&next_part, 0, memory_order_relaxed);
-    pthread_cond_broadcast(&pool.wake);
-    pthread_mutex_unlock(&pool.mutex);
-
+    atomic_store(&next_part, 0);
+    open_round();
     take_parts(run, work, parts, 0);
-
-    /* All parts are taken, or the call is to end: wait for parts that workers have begun, but not
-     * for workers to wake up. */
-    pthread_mutex_lock(&pool.mutex);
-    pool.open = 0;
-    while (pool.running > 0)
-        pthread_cond_wait(&pool.done, &pool.mutex);
-    pthread_mutex_unlock(&pool.mutex);
+    /* All parts are taken, or the call is to end. */
+    close_round();
     pthread_mutex_unlock(&pool.busy);
 }

@@ -61,88 +61,153 @@ void GC_KERNEL(pack_inputs)(const gc_gather *g, size_t first, size_t count, cons
     }
 }
 
-/* The vectors of a group in one block of maps, and their bits; NULL if there are none. */
-typedef struct target {
-    float *maps;
-    const float *add;
-    uint8_t *bits;
-} target;
+/* ---- The product ------------------------------------------------------------------------------- */
 
-/* One vector of sums with its bias. Whether maps are added, bits written and values limited are
- * constants where this is inlined. */
-GC_INLINE void finish_one(gc_after after, int adds, int records, float limit, const gc_finish *f,
-                          const target *t, gc_position place, gc_vec y)
+/* What follows the sums of a pair of vectors. The first three cases are the most frequent ones, and
+ * are finished in registers. */
+typedef enum ending { STORE, RELU, RECORDED_RELU, OTHER } ending;
+
+/* A pair of vectors of outputs: where it is in the maps and in the records, and its bias. */
+typedef struct pair_of_blocks {
+    ending ending;
+    size_t count; /* blocks: 1 in the last pair, if their number is odd */
+    float *maps[2];
+    const float *add[2]; /* NULL: none */
+    uint8_t *bits[2];    /* NULL: none */
+    float bias[2 * GC_WIDTH];
+} pair_of_blocks;
+
+static ending ending_of(gc_after after, const gc_finish *f)
 {
-    if (adds)
-        y += gc_load(t->add + place.map * GC_WIDTH);
-    if (after == GC_AFTER_RELU)
-        y = gc_limited_relu(y, limit, records ? t->bits + place.record * GC_BIT_BYTES : NULL);
-    else if (after == GC_AFTER_MASK)
-        y = gc_relu_back(y, f->rule, t->bits + place.record * GC_BIT_BYTES);
-    gc_store(t->maps + place.map * GC_WIDTH, y);
+    if (f->add != NULL || after == GC_AFTER_MASK)
+        return OTHER;
+    return after == GC_AFTER_STORE ? STORE
+           : f->bits == NULL       ? RELU
+                                   : RECORDED_RELU;
 }
 
-GC_INLINE void finish_block(gc_after after, int adds, int records, float limit,
-                            const gc_finish *f, const target *t, const gc_position *places,
-                            size_t count, gc_vec bias, const float *m)
-{
-    for (size_t p = 0; p < count; p++)
-        finish_one(after, adds, records, limit, f, t, places[p],
-                   gc_load(m + 2 * p * GC_WIDTH) + bias);
-}
-
-/* With code of its own for each case, so that nothing is decided for each vector. */
-GC_INLINE void finish_case(gc_after after, const gc_finish *f, const target *t,
-                           const gc_position *places, size_t count, gc_vec bias, const float *m)
-{
-    const int limited = after == GC_AFTER_RELU && f->limit < INFINITY;
-    if (f->add != NULL)
-        finish_block(after, 1, f->bits != NULL, f->limit, f, t, places, count, bias, m);
-    else if (limited && f->bits != NULL)
-        finish_block(after, 0, 1, f->limit, f, t, places, count, bias, m);
-    else if (limited)
-        finish_block(after, 0, 0, f->limit, f, t, places, count, bias, m);
-    else if (f->bits != NULL)
-        finish_block(after, 0, 1, INFINITY, f, t, places, count, bias, m);
-    else
-        finish_block(after, 0, 0, INFINITY, f, t, places, count, bias, m);
-}
-
-static void finish_group(const gc_packed *k, const gc_position *places, size_t count, size_t pair,
-                         const float *m, const gc_finish *f)
+static pair_of_blocks find_pair(const gc_packed *k, const gc_finish *f, size_t pair)
 {
     const gc_blocked *out = &f->out;
     const size_t plane = gc_blocked_plane(out, GC_WIDTH);
     const size_t record = out->height * out->width * GC_BIT_BYTES;
-    for (size_t block = 2 * pair; block < 2 * pair + 2 && block < out->blocks; block++) {
+    pair_of_blocks b = {.ending = ending_of(k->after, f)};
+    for (size_t block = 2 * pair; block < 2 * pair + 2 && block < out->blocks; block++, b.count++) {
         const size_t map = (k->image * out->blocks + block) * plane;
-        const gc_vec bias = f->bias == NULL ? (gc_vec){0} : gc_load(f->bias + block * GC_WIDTH);
-        const target t = {.maps = f->maps + map,
-                          .add = f->add == NULL ? NULL : f->add + map,
-                          .bits = f->bits == NULL
-                                      ? NULL
-                                      : f->bits + (k->record * out->blocks + block) * record};
-        const float *sums = m + block % 2 * GC_WIDTH;
-        if (k->after == GC_AFTER_RELU)
-            finish_case(GC_AFTER_RELU, f, &t, places, count, bias, sums);
-        else if (k->after == GC_AFTER_MASK)
-            finish_case(GC_AFTER_MASK, f, &t, places, count, bias, sums);
-        else
-            finish_case(GC_AFTER_STORE, f, &t, places, count, bias, sums);
+        b.maps[b.count] = f->maps + map;
+        b.add[b.count] = f->add == NULL ? NULL : f->add + map;
+        b.bits[b.count] =
+            f->bits == NULL ? NULL : f->bits + (k->record * out->blocks + block) * record;
+        if (f->bias != NULL)
+            gc_store(b.bias + b.count * GC_WIDTH, gc_load(f->bias + block * GC_WIDTH));
+    }
+    return b;
+}
+
+/* One vector of sums, in any case. */
+GC_INLINE void finish_one(const gc_packed *k, const gc_finish *f, const pair_of_blocks *b,
+                          size_t block, gc_position place, gc_vec y)
+{
+    uint8_t *bits = b->bits[block] == NULL ? NULL : b->bits[block] + place.record * GC_BIT_BYTES;
+    y += gc_load(b->bias + block * GC_WIDTH);
+    if (b->add[block] != NULL)
+        y += gc_load(b->add[block] + place.map * GC_WIDTH);
+    if (k->after == GC_AFTER_RELU)
+        y = gc_limited_relu(y, f->limit, bits);
+    else if (k->after == GC_AFTER_MASK)
+        y = gc_relu_back(y, f->rule, bits);
+    gc_store(b->maps[block] + place.map * GC_WIDTH, y);
+}
+
+/* A group of sums [position][2 W] in any case. */
+static __attribute__((noinline)) void
+finish_sums(const gc_packed *k, const gc_finish *f, const pair_of_blocks *b,
+            const gc_position *places, size_t count, const float *sums)
+{
+    for (size_t block = 0; block < b->count; block++)
+        for (size_t p = 0; p < count; p++)
+            finish_one(k, f, b, block, places[p],
+                       gc_load(sums + (2 * p + block) * GC_WIDTH));
+}
+
+/* The sums of one block of maps. `ending` and `count` are constants where this is inlined. */
+GC_INLINE void finish_block(ending ending, size_t count, float limit, const pair_of_blocks *b,
+                            size_t block, const gc_position *places, gc_vec sum[GC_TILES][2])
+{
+    const gc_vec bias = gc_load(b->bias + block * GC_WIDTH), limits = limit - (gc_vec){0};
+    GC_UNROLL
+    for (size_t p = 0; p < count; p++) {
+        gc_vec y = sum[p][block] + bias;
+        if (ending == RECORDED_RELU)
+            y = gc_limited_relu(y, limit, b->bits[block] + places[p].record * GC_BIT_BYTES);
+        else if (ending == RELU)
+            y = gc_clamp(y, (gc_vec){0}, limits);
+        gc_store(b->maps[block] + places[p].map * GC_WIDTH, y);
+    }
+}
+
+GC_INLINE void finish_group(ending ending, size_t count, float limit, const pair_of_blocks *b,
+                            const gc_position *places, gc_vec sum[GC_TILES][2])
+{
+    finish_block(ending, count, limit, b, 0, places, sum);
+    if (b->count > 1)
+        finish_block(ending, count, limit, b, 1, places, sum);
+}
+
+/* The outputs of one pair at the positions of a group. `count` is a constant where it is inlined.
+ * `v` and `w` are what is multiplied, and `next` what is prefetched. */
+GC_INLINE void run_group(size_t count, const gc_packed *k, const gc_finish *f,
+                         const pair_of_blocks *b, const gc_position *places, const float *v,
+                         const float *w, const float *next)
+{
+    const gc_ahead ahead = {.next = next, .lines = k->lines, .blocks = GC_BLOCKS_AHEAD};
+    gc_vec sum[GC_TILES][2];
+    gc_clear_sums(count, sum);
+    gc_product(count, k->depth, GC_TILES * GC_WIDTH, v, w, ahead, sum);
+    if (b->ending == STORE)
+        finish_group(STORE, count, INFINITY, b, places, sum);
+    else if (b->ending == RELU)
+        finish_group(RELU, count, f->limit, b, places, sum);
+    else if (b->ending == RECORDED_RELU && f->limit == INFINITY)
+        finish_group(RECORDED_RELU, count, INFINITY, b, places, sum);
+    else if (b->ending == RECORDED_RELU)
+        finish_group(RECORDED_RELU, count, f->limit, b, places, sum);
+    else {
+        float sums[GC_TILES * 2 * GC_WIDTH];
+        GC_UNROLL
+        for (size_t p = 0; p < count; p++) {
+            gc_store(sums + 2 * p * GC_WIDTH, sum[p][0]);
+            gc_store(sums + (2 * p + 1) * GC_WIDTH, sum[p][1]);
+        }
+        finish_sums(k, f, b, places, count, sums);
+    }
+}
+
+/* Each number of positions has code of its own, so that sums stay in registers. */
+static void run_groups(const gc_packed *k, const gc_finish *f, const pair_of_blocks *b,
+                       gc_tiles positions, const float *v, const float *w)
+{
+    const float *next = k->next;
+    for (size_t g = positions.from; g < positions.to; g++, next += k->lines * k->depth * GC_LINE) {
+        const gc_position *places = k->places + gc_group_start(&positions, g);
+        const float *v_group = v + g * k->group;
+#define CASE(n)                                                                              \
+    case n:                                                                                  \
+        if (n <= GC_TILES)                                                                   \
+            run_group(n <= GC_TILES ? n : 1, k, f, b, places, v_group, w, next);             \
+        break
+        switch (gc_group_size(&positions, g)) {
+            GC_EACH_COUNT(CASE);
+        default:
+            break;
+        }
+#undef CASE
     }
 }
 
 void GC_KERNEL(packed_product)(const gc_packed *k, gc_tiles positions, size_t pair,
                                const float *w, const float *v, const gc_finish *f)
 {
-    float m[GC_TILES * 2 * GC_WIDTH];
-    const float *next = k->next;
-    v += k->skip * GC_TILES * GC_WIDTH;
-    for (size_t g = positions.from; g < positions.to; g++) {
-        const size_t count = gc_group_size(&positions, g);
-        const gc_position *places = k->places + gc_group_start(&positions, g);
-        gc_multiply(count, k->depth, v + g * k->group, w, next, k->lines, m, 2 * GC_WIDTH);
-        next += k->lines * k->depth * GC_LINE;
-        finish_group(k, places, count, pair, m, f);
-    }
+    const pair_of_blocks b = find_pair(k, f, pair);
+    run_groups(k, f, &b, positions, v + k->skip * GC_TILES * GC_WIDTH, w);
 }

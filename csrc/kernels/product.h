@@ -80,6 +80,23 @@ GC_INLINE void gc_multiply_exactly(size_t count, size_t blocks, const float *x, 
     }
 }
 
+/* CASE(n); for each number of positions that a level may have at a time. */
+#define GC_EACH_COUNT(CASE)                                                                   \
+    CASE(1);                                                                                  \
+    CASE(2);                                                                                  \
+    CASE(3);                                                                                  \
+    CASE(4);                                                                                  \
+    CASE(5);                                                                                  \
+    CASE(6);                                                                                  \
+    CASE(7);                                                                                  \
+    CASE(8);                                                                                  \
+    CASE(9);                                                                                  \
+    CASE(10);                                                                                 \
+    CASE(11);                                                                                 \
+    CASE(12);                                                                                 \
+    CASE(13);                                                                                 \
+    CASE(14)
+
 /* Up to GC_TILES positions: each number has code of its own, so that sums stay in registers. The
  * arguments are scalars, because a struct that is passed on the stack right after its members were
  * written stalls the call. */
@@ -93,20 +110,7 @@ gc_multiply(size_t count, size_t blocks, const float *x, const float *w, const f
             gc_multiply_exactly(n <= GC_TILES ? n : 1, blocks, x, w, next, lines, m, m_step); \
         break
     switch (count) {
-        CASE(1);
-        CASE(2);
-        CASE(3);
-        CASE(4);
-        CASE(5);
-        CASE(6);
-        CASE(7);
-        CASE(8);
-        CASE(9);
-        CASE(10);
-        CASE(11);
-        CASE(12);
-        CASE(13);
-        CASE(14);
+        GC_EACH_COUNT(CASE);
     default:
         break;
     }

@@ -152,13 +152,18 @@ static unsigned conv_fuses(const gc_layer_query *query)
     }
 }
 
-/* Forward, a Winograd convolution can stream a direct one. */
+/* Forward, a Winograd convolution can stream a direct one, and a depthwise convolution a packed one. */
 static size_t conv_streaming_bytes(const gc_layer_query *query, const gc_layer *streamed,
                                    gc_shape from)
 {
     const gc_conv *c = &query->layer->conv;
     const gc_engine engine = query->engine;
     const gc_shape reads = query->backward ? query->out : *query->in;
+    if (!query->backward && algorithm_of(c, engine) == DEPTHWISE)
+        return streamed->type == &gc_conv_layer && algorithm_of(&streamed->conv, engine) == PACKED
+                   ? gc_depthwise_streaming_bytes(c, &streamed->conv, from, reads, query->out,
+                                                  engine)
+                   : 0;
     if (algorithm_of(c, engine) != WINOGRAD
         || !gc_winograd_streams(c, query->backward, reads, engine))
         return 0;
@@ -407,7 +412,10 @@ static void conv_forward(const gc_layer *layer, const gc_forward_step *step)
     else if (a == DIRECT)
         gc_direct_forward(layer, step);
     else if (a == DEPTHWISE)
-        gc_depthwise_forward(layer, step);
+        gc_depthwise_forward(layer, step,
+                             step->fused.streamed.layer == NULL
+                                 ? NULL
+                                 : transformed(step->fused.streamed.layer, step->engine, 0));
     else if (a == PACKED)
         gc_packed_forward(layer, step, transformed(layer, step->engine, 0));
     else

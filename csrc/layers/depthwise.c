@@ -1,15 +1,28 @@
 /* depthwise.c: running the kernels of kernels/depthwise.c over maps, in parallel.
  *
  * A part is a band of rows of one block of channels of one image, or several whole blocks if these
- * are small. The weights are few: each part rearranges those of its blocks for the kernels. */
+ * are small. The weights are few: each part rearranges those of its blocks for the kernels.
+ *
+ * In many networks a 1x1 convolution and a ReLU before it make many channels of few. It can stream
+ * that convolution: a part is then a band of rows of all channels of one image. For two blocks of
+ * channels after the other it computes the rows that the band reads into a strip, which stays in
+ * the second cache, and from it the band. Rows that two bands read are computed twice. */
 #include "layers/depthwise.h"
 
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/threads.h"
+#include "base/watch.h"
 #include "layers/blocked.h"
+#include "layers/packed.h"
 
-enum { PART = 1 << 14 }; /* products of a tap and a vector of a part, about */
+enum {
+    PART = 1 << 14,           /* products of a tap and a vector of a part, about */
+    BAND_BYTES = 256 << 10,   /* of the packed inputs and the strip of a streamed band, about */
+    STREAMED_BYTES = 256 << 10, /* of a map between two layers, at least, that is not stored */
+    MIN_STREAMED_ROWS = 8     /* of a band, for each row that is computed twice; or all rows */
+};
 
 int gc_depthwise_applies(const gc_conv *c, gc_engine engine)
 {
@@ -38,6 +51,8 @@ typedef struct depthwise_run {
     gc_rule rule;               /* backward */
     uint8_t *bits;
     size_t recorded;            /* backward: image i belongs to image i % recorded of the bits */
+    const gc_packed_source *source; /* the streamed layer, or NULL */
+    gc_blocked strip;           /* of its output */
 } depthwise_run;
 
 static depthwise_run make_run(const gc_conv *c, int backward, gc_shape in, gc_shape out,
@@ -63,13 +78,19 @@ static size_t block_floats(const depthwise_run *r)
     return (r->taps + 1) * r->engine.kernels->width;
 }
 
+static size_t scratch_bytes(const depthwise_run *r, const gc_conv *conv)
+{
+    const size_t bytes = (r->phases[0] + r->phases[1]) * sizeof(gc_taps)
+                         + (conv->kernel[0] + conv->kernel[1] + r->taps) * sizeof(size_t)
+                         + r->engine.workers * block_floats(r) * sizeof(float);
+    return gc_divide_up(bytes, GC_ALIGNMENT) * GC_ALIGNMENT; /* a streamed layer's is behind it */
+}
+
 size_t gc_depthwise_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,
                                   gc_engine engine)
 {
     const depthwise_run r = make_run(conv, backward, in, out, engine);
-    return (r.phases[0] + r.phases[1]) * sizeof(gc_taps)
-           + (conv->kernel[0] + conv->kernel[1] + r.taps) * sizeof(size_t)
-           + engine.workers * block_floats(&r) * sizeof(float);
+    return scratch_bytes(&r, conv);
 }
 
 /* The taps of axis d, phase by phase. Backward, tap k of input i belongs to the output
@@ -145,15 +166,14 @@ static void prepare(depthwise_run *r, const gc_layer *layer, size_t count, void 
     r->share = r->bands > 1 ? 1 : PART / products + 1;
 }
 
-/* Rows first .. end of a plane. */
-static void run_rows(const depthwise_run *r, size_t plane, size_t first, size_t end, float *memory)
+/* Rows first .. end of a plane, from x. */
+static void run_rows(const depthwise_run *r, const gc_depthwise *m, const float *x, size_t plane,
+                     size_t first, size_t end, float *memory)
 {
     const gc_kernels *kernels = r->engine.kernels;
-    const gc_depthwise *m = &r->maps;
     const size_t lanes = kernels->width, block = plane % m->out.blocks;
     const size_t channel = block * lanes;
     const size_t channels = gc_min(r->layer->conv.in_channels - channel, lanes);
-    const float *x = r->from + plane * gc_blocked_plane(&m->in, lanes);
     float *y = r->to + plane * gc_blocked_plane(&m->out, lanes), *bias = memory + r->taps * lanes;
     size_t image = plane / m->out.blocks;
     if (r->backward)
@@ -181,8 +201,10 @@ static void run_part(void *argument, size_t part, size_t worker)
     float *memory = r->blocks + worker * block_floats(r);
     const size_t first = part / r->bands * r->share, row = part % r->bands * r->rows;
     const size_t end = gc_min(first + r->share, r->planes);
+    const size_t floats = gc_blocked_plane(&r->maps.in, r->engine.kernels->width);
     for (size_t plane = first; plane < end; plane++)
-        run_rows(r, plane, row, gc_min(row + r->rows, r->maps.out.height), memory);
+        run_rows(r, &r->maps, r->from + plane * floats, plane, row,
+                 gc_min(row + r->rows, r->maps.out.height), memory);
 }
 
 static void run(depthwise_run *r)
@@ -190,7 +212,109 @@ static void run(depthwise_run *r)
     gc_parallel(r->engine.workers, gc_divide_up(r->planes, r->share) * r->bands, run_part, r);
 }
 
-void gc_depthwise_forward(const gc_layer *layer, const gc_forward_step *step)
+/* ---- A streamed convolution before it ---------------------------------------------------------- */
+
+/* Rows of the input under one output. */
+static size_t kernel_rows(const gc_conv *c)
+{
+    return (c->kernel[0] - 1) * c->dilation[0] + 1;
+}
+
+/* The maximum number of rows of a band, so that its memory fits; 0: not even one. */
+static size_t max_band(const gc_conv *c, const gc_conv *streamed, gc_shape from, gc_shape in,
+                       gc_shape out, gc_engine engine)
+{
+    const size_t rows = BAND_BYTES / gc_packed_row_bytes(streamed, from, in, engine);
+    return rows < kernel_rows(c) ? 0 : gc_min((rows - kernel_rows(c)) / c->stride[0] + 1, out.height);
+}
+
+/* The maximum number of rows of the strip for bands of so many rows. */
+static size_t strip_rows(const gc_conv *c, size_t band, gc_shape in)
+{
+    return gc_min(band * c->stride[0] + kernel_rows(c), in.height);
+}
+
+size_t gc_depthwise_streaming_bytes(const gc_conv *c, const gc_conv *streamed, gc_shape from,
+                                    gc_shape in, gc_shape out, gc_engine engine)
+{
+    const size_t band = max_band(c, streamed, from, in, out, engine);
+    const size_t twice = kernel_rows(c) > c->stride[0] ? kernel_rows(c) - c->stride[0] : 0;
+    if (gc_map_floats(in, GC_BLOCKED, engine) * sizeof(float) < STREAMED_BYTES || band == 0
+        || (band < out.height && band * c->stride[0] < MIN_STREAMED_ROWS * twice))
+        return 0;
+    return gc_packed_source_bytes(streamed, from, in, strip_rows(c, band, in), engine);
+}
+
+/* The row after the last one that the output rows before `row` read. */
+static size_t rows_before(const depthwise_run *r, size_t row)
+{
+    const gc_conv *c = &r->layer->conv;
+    const size_t padded = row == 0 ? 0 : (row - 1) * c->stride[0] + kernel_rows(c);
+    const size_t end = padded > c->padding[0][0] ? padded - c->padding[0][0] : 0;
+    return row == r->maps.out.height ? r->maps.in.height : gc_min(end, r->maps.in.height);
+}
+
+/* The rows of the streamed map for the output rows first .. end. All rows of the map belong to one
+ * band each, which records their bits, even those that no output reads. */
+static gc_source_rows rows_of_band(const depthwise_run *r, size_t image, size_t first, size_t end)
+{
+    const gc_conv *c = &r->layer->conv;
+    const size_t padded = first * c->stride[0];
+    const size_t read = padded > c->padding[0][0] ? padded - c->padding[0][0] : 0;
+    const size_t own = rows_before(r, first);
+    return (gc_source_rows){.image = image,
+                            .begin = gc_min(read, own),
+                            .own = own,
+                            .end = rows_before(r, end)};
+}
+
+static void streamed_part(void *argument, size_t part, size_t worker)
+{
+    const depthwise_run *r = argument;
+    const size_t image = part / r->bands, first = part % r->bands * r->rows;
+    const size_t end = gc_min(first + r->rows, r->maps.out.height);
+    const size_t blocks = r->maps.out.blocks, lanes = r->engine.kernels->width;
+    const gc_source_rows rows = rows_of_band(r, image, first, end);
+    float *memory = r->blocks + worker * block_floats(r);
+    gc_taps vertical = r->taps_of[0][0];
+    vertical.first -= (ptrdiff_t)rows.begin;
+    gc_depthwise of_strip = r->maps; /* whose input is the strip */
+    of_strip.in = r->strip;
+    of_strip.in.height = rows.end - rows.begin;
+    of_strip.taps[0] = &vertical;
+    const float *strip = NULL;
+    gc_packed_source_begin(r->source, worker, &rows);
+    for (size_t block = 0; block < blocks && !gc_should_stop(); block++) {
+        if (block % 2 == 0)
+            strip = gc_packed_source_rows(r->source, worker, &rows, block / 2);
+        run_rows(r, &of_strip, strip + block % 2 * gc_blocked_plane(&r->strip, lanes),
+                 image * blocks + block, first, end, memory);
+    }
+}
+
+/* Divide the rows into bands, about as many for each thread. */
+static void run_streamed(depthwise_run *r, const gc_forward_step *step, const float *w)
+{
+    const gc_streamed *streamed = &step->fused.streamed;
+    const gc_conv *c = &r->layer->conv;
+    const gc_engine engine = r->engine;
+    const size_t height = r->maps.out.height;
+    const size_t most =
+        max_band(c, &streamed->layer->conv, streamed->from, step->in[0], step->out, engine);
+    const size_t rows = strip_rows(c, most, step->in[0]);
+    r->bands = gc_divide_up(height, most);
+    while (r->bands < height && step->count * r->bands % engine.workers != 0)
+        r->bands++;
+    r->rows = gc_divide_up(height, r->bands);
+    r->bands = gc_divide_up(height, r->rows);
+    r->strip = gc_packed_strip(step->in[0], rows, engine);
+    r->source = gc_packed_stream(streamed, step->in[0], rows, step->x[0], w, engine,
+                                 (char *)step->scratch + scratch_bytes(r, c));
+    gc_parallel(engine.workers, step->count * r->bands, streamed_part, r);
+}
+
+void gc_depthwise_forward(const gc_layer *layer, const gc_forward_step *step,
+                          const float *streamed_w)
 {
     depthwise_run r = make_run(&layer->conv, 0, step->in[0], step->out, step->engine);
     prepare(&r, layer, step->count, step->scratch);
@@ -199,7 +323,10 @@ void gc_depthwise_forward(const gc_layer *layer, const gc_forward_step *step)
     r.relu = step->fused.relu;
     r.limit = step->fused.limit;
     r.bits = step->fused.bits;
-    run(&r);
+    if (step->fused.streamed.layer != NULL)
+        run_streamed(&r, step, streamed_w);
+    else
+        run(&r);
 }
 
 void gc_depthwise_backward(const gc_layer *layer, const gc_backward_step *step)

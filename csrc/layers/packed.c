@@ -19,6 +19,7 @@
 #include "base/threads.h"
 #include "base/watch.h"
 #include "layers/blocked.h"
+#include "layers/copy.h"
 
 enum {
     MIN_CHANNELS = 8,          /* fewer leave most of a vector empty */
@@ -221,11 +222,17 @@ typedef struct division {
     size_t cuts;              /* by output: pieces of a block's groups */
 } division;
 
+/* Floats of the packed inputs of a group of positions. */
+static size_t group_floats(const packed_plan *p, const phase *f)
+{
+    return channel_blocks(p) * taps_of(f) * p->engine.kernels->tiles * p->lanes;
+}
+
 static division divide(const packed_plan *p, const phase *f, size_t images)
 {
     const size_t tiles = p->engine.kernels->tiles, workers = p->engine.workers;
     division d = {.positions = f->height * f->width,
-                  .group_floats = channel_blocks(p) * taps_of(f) * tiles * p->lanes,
+                  .group_floats = group_floats(p, f),
                   .cuts = 1};
     d.groups = gc_divide_up(d.positions, tiles);
     if (d.groups == 0)
@@ -278,14 +285,18 @@ static sizes sizes_of(const packed_plan *p)
     return s;
 }
 
+static size_t bytes_of(sizes s)
+{
+    return (s.inputs + s.bias) * sizeof(float) + s.offsets * sizeof(ptrdiff_t[2])
+           + s.places * sizeof(gc_position);
+}
+
 size_t gc_packed_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,
                                size_t count, gc_engine engine)
 {
     (void)count;
     const packed_plan p = make_plan(conv, backward, in, out, engine);
-    const sizes s = sizes_of(&p);
-    return (s.inputs + s.bias) * sizeof(float) + s.offsets * sizeof(ptrdiff_t[2])
-           + s.places * sizeof(gc_position);
+    return bytes_of(sizes_of(&p));
 }
 
 /* ---- The run ----------------------------------------------------------------------------------- */
@@ -305,6 +316,11 @@ typedef struct packed_run {
     size_t image, first, groups; /* by output: the block that is shared out, in positions, groups */
 } packed_run;
 
+static const float *weights_of_pair(const packed_run *r, size_t pair)
+{
+    return r->w + pair * panel_floats(&r->plan, taps_of(&r->phase));
+}
+
 /* The inputs of some groups of a block that begins with position `first`. */
 static void pack_groups(const packed_run *r, size_t image, gc_tiles tiles, float *v)
 {
@@ -316,27 +332,32 @@ static void pack_groups(const packed_run *r, size_t image, gc_tiles tiles, float
                              gc_group_size(&tiles, g), map, v + g * r->division.group_floats);
 }
 
-/* The outputs of one pair at some groups of a block. */
-static void multiply_groups(const packed_run *r, size_t image, gc_tiles tiles, size_t pair,
-                            const float *v)
+/* The outputs of one pair at some groups of a block, whose first position has the place `places`. */
+static gc_packed product_of(const packed_run *r, gc_tiles tiles, size_t pair,
+                            const gc_position *places)
 {
     const packed_plan *p = &r->plan;
-    const size_t taps = taps_of(&r->phase), panel = panel_floats(p, taps);
-    const size_t line = 16, lines = p->lanes * 2 * p->lanes / line;
+    const size_t taps = taps_of(&r->phase), line = 16, lines = p->lanes * 2 * p->lanes / line;
     size_t from, to;
     blocks_of_pair(p, pair, &from, &to);
-    const float *w = r->w + pair * panel;
-    const gc_packed packed = {
-        .image = image,
-        .record = r->finish.recorded == 0 ? image : image % r->finish.recorded,
-        .places = r->places + tiles.first,
+    return (gc_packed){
+        .places = places,
         .group = r->division.group_floats,
         .skip = from * taps,
         .depth = (to - from) * taps,
         .lines = pair + 1 < p->pairs ? gc_divide_up(lines, tiles.to - tiles.from) : 0,
-        .next = w + panel,
+        .next = weights_of_pair(r, pair + 1),
         .after = r->after};
-    p->engine.kernels->packed_product(&packed, tiles, pair, w, v, &r->finish);
+}
+
+static void multiply_groups(const packed_run *r, size_t image, gc_tiles tiles, size_t pair,
+                            const float *v)
+{
+    gc_packed packed = product_of(r, tiles, pair, r->places + tiles.first);
+    packed.image = image;
+    packed.record = r->finish.recorded == 0 ? image : image % r->finish.recorded;
+    r->plan.engine.kernels->packed_product(&packed, tiles, pair, weights_of_pair(r, pair), v,
+                                           &r->finish);
 }
 
 /* The groups of block number `block` of an image. */
@@ -402,12 +423,13 @@ static void prepare_phase(packed_run *r)
     }
     const size_t step[2] = {p->backward ? c->stride[0] : 1, p->backward ? c->stride[1] : 1};
     const gc_blocked *out = &r->finish.out;
-    for (size_t i = 0; i < f->height * f->width; i++) {
-        const size_t y = f->origin[0] + i / f->width * step[0];
-        const size_t x = f->origin[1] + i % f->width * step[1];
-        r->places[i] = (gc_position){.map = (y + 1) * out->columns + x + 1,
-                                  .record = y * out->width + x};
-    }
+    gc_position *place = r->places;
+    for (size_t i = 0; i < f->height; i++)
+        for (size_t j = 0; j < f->width; j++) {
+            const size_t y = f->origin[0] + i * step[0], x = f->origin[1] + j * step[1];
+            *place++ = (gc_position){.map = (y + 1) * out->columns + x + 1,
+                                     .record = y * out->width + x};
+        }
     r->gather = (gc_gather){.in = gc_blocked_of(p->in, p->engine),
                             .width = f->width,
                             .step = {p->backward ? 1 : c->stride[0],
@@ -432,20 +454,26 @@ static void run_phase(packed_run *r)
         }
 }
 
-static void run(packed_run *r, void *scratch, const float *bias)
+/* Divide the scratch memory, and fill up the bias with zeros. */
+static void lay_out(packed_run *r, sizes s, void *scratch, const float *bias)
 {
     const packed_plan *p = &r->plan;
-    const sizes s = sizes_of(p);
-    const gc_blocked *out = &r->finish.out;
     r->inputs = scratch;
     float *filled = r->inputs + s.inputs;
     r->offsets = (ptrdiff_t(*)[2])(filled + s.bias);
     r->places = (gc_position *)(r->offsets + s.offsets);
-    if (bias != NULL) {
-        memset(filled, 0, s.bias * sizeof *filled);
-        memcpy(filled, bias, p->out.channels * sizeof *filled);
-        r->finish.bias = filled;
-    }
+    if (bias == NULL)
+        return;
+    memset(filled, 0, s.bias * sizeof *filled);
+    memcpy(filled, bias, p->out.channels * sizeof *filled);
+    r->finish.bias = filled;
+}
+
+static void run(packed_run *r, void *scratch, const float *bias)
+{
+    const packed_plan *p = &r->plan;
+    const gc_blocked *out = &r->finish.out;
+    lay_out(r, sizes_of(p), scratch, bias);
     gc_zero_borders(p->engine, r->count, out, out->height, out->width, r->finish.maps);
     for (size_t number = 0; number < p->phases; number++) {
         r->phase = phase_of(p, number);
@@ -485,4 +513,131 @@ void gc_packed_backward(const gc_layer *layer, const gc_backward_step *step, con
                     .w = w,
                     .count = step->count};
     run(&r, step->scratch, NULL);
+}
+
+/* ---- Streamed by another layer ----------------------------------------------------------------- */
+
+struct gc_packed_source {
+    packed_run run;       /* its finish.out is the strip */
+    size_t worker_inputs; /* floats of the packed inputs of a worker */
+    float *strips;        /* [workers] */
+    uint8_t *bits;        /* of all images, or NULL */
+};
+
+gc_blocked gc_packed_strip(gc_shape out, size_t rows, gc_engine engine)
+{
+    gc_blocked strip = gc_blocked_of(out, engine);
+    strip.blocks = 2;
+    strip.rows = rows + 1;
+    return strip;
+}
+
+static size_t strip_floats(const packed_plan *p, size_t rows)
+{
+    const gc_blocked strip = gc_packed_strip(p->out, rows, p->engine);
+    return strip.blocks * gc_blocked_plane(&strip, p->lanes);
+}
+
+/* Floats of the packed inputs of `rows` rows, in two pieces: each may have a group that is not
+ * full. */
+static size_t source_inputs(const packed_plan *p, size_t rows)
+{
+    const phase f = phase_of(p, 0);
+    return (rows * f.width / p->engine.kernels->tiles + 2) * group_floats(p, &f);
+}
+
+static sizes source_sizes(const packed_plan *p, size_t rows)
+{
+    sizes s = sizes_of(p);
+    s.inputs = p->engine.workers * source_inputs(p, rows);
+    s.places = rows * p->out.width;
+    return s;
+}
+
+size_t gc_packed_row_bytes(const gc_conv *conv, gc_shape from, gc_shape out, gc_engine engine)
+{
+    const packed_plan p = make_plan(conv, 0, from, out, engine);
+    const size_t taps = conv->kernel[0] * conv->kernel[1];
+    return (channel_blocks(&p) * taps * out.width + 2 * gc_blocked_of(out, engine).columns)
+           * p.lanes * sizeof(float);
+}
+
+size_t gc_packed_source_bytes(const gc_conv *conv, gc_shape from, gc_shape out, size_t rows,
+                              gc_engine engine)
+{
+    const packed_plan p = make_plan(conv, 0, from, out, engine);
+    return sizeof(gc_packed_source) + bytes_of(source_sizes(&p, rows))
+           + engine.workers * strip_floats(&p, rows) * sizeof(float);
+}
+
+gc_packed_source *gc_packed_stream(const gc_streamed *streamed, gc_shape out, size_t rows,
+                                   const float *x, const float *w, gc_engine engine, void *memory)
+{
+    gc_packed_source *s = memory;
+    packed_run *r = &s->run;
+    *s = (gc_packed_source){
+        .run = {.plan = make_plan(&streamed->layer->conv, 0, streamed->from, out, engine),
+                .finish = {.out = gc_packed_strip(out, rows, engine), .limit = streamed->limit},
+                .after = GC_AFTER_RELU,
+                .from = x,
+                .w = w},
+        .bits = streamed->bits};
+    const sizes n = source_sizes(&r->plan, rows);
+    lay_out(r, n, s + 1, streamed->layer->bias);
+    s->worker_inputs = source_inputs(&r->plan, rows);
+    s->strips = (float *)((char *)(s + 1) + bytes_of(n));
+    r->phase = phase_of(&r->plan, 0);
+    r->division.group_floats = group_floats(&r->plan, &r->phase);
+    r->phase.height = rows; /* of the places */
+    prepare_phase(r);
+    gc_zero_floats(engine, engine.workers * strip_floats(&r->plan, rows), s->strips);
+    return s;
+}
+
+/* The groups of rows that are computed again, and of the others, whose inputs come after those. */
+static void tiles_of_rows(const packed_run *r, const gc_source_rows *rows, gc_tiles tiles[2])
+{
+    const size_t group = r->plan.engine.kernels->tiles, width = r->phase.width;
+    tiles[0] = gc_tiles_of(rows->begin * width, (rows->own - rows->begin) * width, group);
+    tiles[1] = gc_tiles_of(rows->own * width, (rows->end - rows->own) * width, group);
+}
+
+void gc_packed_source_begin(const gc_packed_source *s, size_t worker, const gc_source_rows *rows)
+{
+    const packed_run *r = &s->run;
+    float *v = r->inputs + worker * s->worker_inputs;
+    gc_tiles tiles[2];
+    tiles_of_rows(r, rows, tiles);
+    pack_groups(r, rows->image, tiles[0], v);
+    pack_groups(r, rows->image, tiles[1], v + tiles[0].to * r->division.group_floats);
+}
+
+const float *gc_packed_source_rows(const gc_packed_source *s, size_t worker,
+                                   const gc_source_rows *rows, size_t pair)
+{
+    const packed_run *r = &s->run;
+    const packed_plan *p = &r->plan;
+    const size_t blocks = gc_divide_up(p->out.channels, p->lanes), bytes = gc_mask_bytes(p->engine);
+    const float *v = r->inputs + worker * s->worker_inputs;
+    gc_finish finish = r->finish;
+    finish.out.blocks = gc_min(2, blocks - 2 * pair);
+    finish.maps = s->strips + worker * 2 * gc_blocked_plane(&finish.out, p->lanes);
+    finish.bias = finish.bias == NULL ? NULL : finish.bias + pair * 2 * p->lanes;
+    gc_tiles tiles[2];
+    tiles_of_rows(r, rows, tiles);
+    for (int i = 0; i < 2; i++) {
+        if (tiles[i].to == 0)
+            continue;
+        const size_t place = tiles[i].first - rows->begin * r->phase.width;
+        const gc_packed packed = product_of(r, tiles[i], pair, r->places + place);
+        finish.bits = i == 0 || s->bits == NULL
+                          ? NULL
+                          : s->bits
+                                + gc_record_index(blocks, p->out.height, p->out.width, rows->image,
+                                                  2 * pair, rows->begin, 0)
+                                      * bytes;
+        p->engine.kernels->packed_product(&packed, tiles[i], 0, weights_of_pair(r, pair),
+                                          v + (i == 0 ? 0 : tiles[0].to) * packed.group, &finish);
+    }
+    return finish.maps;
 }
