@@ -104,7 +104,7 @@ GC_INLINE void backward(size_t count, size_t blocks, size_t block, size_t pairs,
 {
     gc_vec sum[GC_TILES][2];
     gc_clear_sums(count, sum);
-    gc_product(count, blocks, block, dy, w, (gc_ahead){0}, sum);
+    gc_product(count, 2, blocks, block, dy, w, (gc_ahead){0}, sum);
     GC_UNROLL
     for (size_t p = 0; p < count; p++) {
         gc_store(taps + p * pairs * 2 * GC_WIDTH, sum[p][0]);

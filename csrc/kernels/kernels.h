@@ -181,14 +181,17 @@ typedef struct gc_position {
 /* What follows a product over packed inputs. */
 typedef enum gc_after { GC_AFTER_STORE, GC_AFTER_RELU, GC_AFTER_MASK } gc_after;
 
-/* A product over packed inputs, of one image. */
+/* A product of one image, at rows of positions. Its inputs are packed, in a single row, or they are
+ * where they are in the blocked maps. */
 typedef struct gc_packed {
-    size_t image, record;    /* number of the image, and in the records */
-    const gc_position *places;  /* of the block's positions */
-    size_t group;            /* floats from the packed inputs of a group to the next ones */
-    size_t skip, depth;      /* of these, blocks of W values before those of the pair, and of it */
-    size_t lines;            /* prefetched for each block from `next` on, by each group; or 0 */
-    const float *next;       /* what is multiplied next */
+    size_t image, record;      /* number of the image, and in the records */
+    const gc_position *places; /* of the positions of all rows */
+    size_t rows, row;          /* rows; positions of a row */
+    size_t x_row, x_block;     /* floats of the inputs from a row, block of channels to the next */
+    size_t x_group;            /* from a group to the next; 0: positions are side by side */
+    size_t skip, depth;        /* blocks of inputs before those of the pair, and of it */
+    size_t lines;              /* prefetched for each block from `next` on, by each group; or 0 */
+    const float *next;         /* what is multiplied next */
     gc_after after;
 } gc_packed;
 

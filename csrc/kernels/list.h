@@ -246,10 +246,10 @@ GC_KERNEL_ENTRY(winograd_weights, (const gc_winograd_kernels *kernels, size_t ch
 GC_KERNEL_ENTRY(pack_inputs, (const gc_gather *gather, size_t first, size_t count,
                               const float *map, float *v))
 
-/* Some groups and one pair of output blocks: the sums of w[depth][W][2W] times the packed inputs,
- * with finish->bias and finish->add, and what follows them, to finish->maps. */
+/* Some groups of each row and one pair of output blocks: the sums of w[depth][W][2W] times the
+ * inputs x, with finish->bias and finish->add, and what follows them, to finish->maps. */
 GC_KERNEL_ENTRY(packed_product, (const gc_packed *packed, gc_tiles positions, size_t pair,
-                                 const float *w, const float *v, const gc_finish *finish))
+                                 const float *w, const float *x, const gc_finish *finish))
 
 /* ---- Convolution of few channels (kernels/direct.c) ----------------------------------------- */
 

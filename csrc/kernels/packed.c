@@ -1,10 +1,12 @@
-/* packed.c: convolution of blocked maps as a matrix product over packed inputs.
+/* packed.c: convolution of blocked maps as a matrix product, in general over packed inputs.
  *
  *     y[k][p] = b[k] + sum over channels c and taps t of w[k][c][t] x[c][p + t]
  *
  * Positions are processed in groups that fill the registers. First the inputs of a group are copied
  * next to each other, in the order in which the product reads them; those in the padding are zero.
  * So one product serves every kernel, stride, padding and dilation, and the gradient of the input.
+ * Where each position has one input and those of a row are side by side, as in a 1x1 convolution,
+ * the product can read them from the maps.
  *
  * Layouts, W = GC_WIDTH:
  *     v  [c / W][tap][position][W], of a group; positions are GC_TILES apart
@@ -155,15 +157,20 @@ GC_INLINE void finish_group(ending ending, size_t count, float limit, const pair
 }
 
 /* The outputs of one pair at the positions of a group. `count` is a constant where it is inlined.
- * `v` and `w` are what is multiplied, and `next` what is prefetched. */
+ * `x` and `w` are what is multiplied, and `next` what is prefetched. */
 GC_INLINE void run_group(size_t count, const gc_packed *k, const gc_finish *f,
-                         const pair_of_blocks *b, const gc_position *places, const float *v,
+                         const pair_of_blocks *b, const gc_position *places, const float *x,
                          const float *w, const float *next)
 {
     const gc_ahead ahead = {.next = next, .lines = k->lines, .blocks = GC_BLOCKS_AHEAD};
     gc_vec sum[GC_TILES][2];
     gc_clear_sums(count, sum);
-    gc_product(count, k->depth, GC_TILES * GC_WIDTH, v, w, ahead, sum);
+    if (b->count == 1) /* the second vector of weights is zero */
+        gc_product(count, 1, k->depth, k->x_block, x, w, ahead, sum);
+    else if (k->x_group == 0)
+        gc_product(count, 2, k->depth, k->x_block, x, w, ahead, sum);
+    else
+        gc_product(count, 2, k->depth, GC_TILES * GC_WIDTH, x, w, ahead, sum);
     if (b->ending == STORE)
         finish_group(STORE, count, INFINITY, b, places, sum);
     else if (b->ending == RELU)
@@ -185,29 +192,32 @@ GC_INLINE void run_group(size_t count, const gc_packed *k, const gc_finish *f,
 
 /* Each number of positions has code of its own, so that sums stay in registers. */
 static void run_groups(const gc_packed *k, const gc_finish *f, const pair_of_blocks *b,
-                       gc_tiles positions, const float *v, const float *w)
+                       gc_tiles positions, const float *x_row, const float *w)
 {
     const float *next = k->next;
-    for (size_t g = positions.from; g < positions.to; g++, next += k->lines * k->depth * GC_LINE) {
-        const gc_position *places = k->places + gc_group_start(&positions, g);
-        const float *v_group = v + g * k->group;
-#define CASE(n)                                                                              \
-    case n:                                                                                  \
-        if (n <= GC_TILES)                                                                   \
-            run_group(n <= GC_TILES ? n : 1, k, f, b, places, v_group, w, next);             \
+    for (size_t row = 0; row < k->rows; row++, x_row += k->x_row)
+        for (size_t g = positions.from; g < positions.to; g++) {
+            const size_t start = gc_group_start(&positions, g);
+            const gc_position *places = k->places + row * k->row + start;
+            const float *x = x_row + (k->x_group == 0 ? start * GC_WIDTH : g * k->x_group);
+#define CASE(n)                                                                               \
+    case n:                                                                                   \
+        if (n <= GC_TILES)                                                                    \
+            run_group(n <= GC_TILES ? n : 1, k, f, b, places, x, w, next);                    \
         break
-        switch (gc_group_size(&positions, g)) {
-            GC_EACH_COUNT(CASE);
-        default:
-            break;
-        }
+            switch (gc_group_size(&positions, g)) {
+                GC_EACH_COUNT(CASE);
+            default:
+                break;
+            }
 #undef CASE
-    }
+            next += k->lines * k->depth * GC_LINE;
+        }
 }
 
 void GC_KERNEL(packed_product)(const gc_packed *k, gc_tiles positions, size_t pair,
-                               const float *w, const float *v, const gc_finish *f)
+                               const float *w, const float *x, const gc_finish *f)
 {
     const pair_of_blocks b = find_pair(k, f, pair);
-    run_groups(k, f, &b, positions, v + k->skip * GC_TILES * GC_WIDTH, w);
+    run_groups(k, f, &b, positions, x + k->skip * k->x_block, w);
 }

@@ -30,10 +30,12 @@ GC_INLINE void gc_clear_sums(size_t count, gc_vec sum[GC_TILES][2])
         sum[p][0] = sum[p][1] = (gc_vec){0};
 }
 
-/* Adds to the sums. `count` is a constant where this is inlined, so that they stay in registers;
- * all lanes of a block are unrolled, so that offsets are constants in the loads. */
-GC_INLINE void gc_product(size_t count, size_t blocks, size_t block, const float *x,
-                          const float *w, gc_ahead ahead, gc_vec sum[GC_TILES][2])
+/* Adds to the sums of both vectors, or with `vectors` 1 of the first. `count` and `vectors` are
+ * constants where this is inlined, so that the sums stay in registers; all lanes of a block are
+ * unrolled, so that offsets are constants in the loads. */
+GC_INLINE void gc_product(size_t count, size_t vectors, size_t blocks, size_t block,
+                          const float *x, const float *w, gc_ahead ahead,
+                          gc_vec sum[GC_TILES][2])
 {
     for (size_t b = 0; b < blocks; b++, x += block, w += GC_BLOCK_WEIGHTS) {
         for (size_t i = 0; i < ahead.lines; i++, ahead.next += GC_LINE)
@@ -54,7 +56,8 @@ GC_INLINE void gc_product(size_t count, size_t blocks, size_t block, const float
             for (size_t p = 0; p < count; p++) {
                 const gc_factor value = gc_factor_of(factors[p], lane);
                 gc_add_scaled(&sum[p][0], w0, value);
-                gc_add_scaled(&sum[p][1], w1, value);
+                if (vectors > 1)
+                    gc_add_scaled(&sum[p][1], w1, value);
             }
         }
     }
@@ -72,7 +75,7 @@ GC_INLINE void gc_multiply_exactly(size_t count, size_t blocks, const float *x, 
     for (size_t p = 0; p < count; p++)
         __builtin_prefetch(m + p * m_step, 1, 3);
     gc_clear_sums(count, sum);
-    gc_product(count, blocks, GC_TILES * GC_WIDTH, x, w, ahead, sum);
+    gc_product(count, 2, blocks, GC_TILES * GC_WIDTH, x, w, ahead, sum);
     GC_UNROLL
     for (size_t p = 0; p < count; p++) {
         gc_store(m + p * m_step, sum[p][0]);

@@ -1,11 +1,14 @@
 /* packed.c: running the kernels of kernels/packed.c over maps, in parallel.
  *
+ * The inputs of a 1x1 convolution with few outputs are read from the maps, row by row, where rows
+ * fill the groups of positions well. All others are packed.
+ *
  * Forward, the positions of the output are one grid. Backward with a stride s, the inputs whose
  * rows and columns have the same remainders modulo s are read by the same taps of the kernel; each
  * such phase is a grid, with a product of its own over those taps. An input that no tap reads has
  * the gradient 0.
  *
- * Grids are processed in blocks of groups. If there are enough blocks for all threads, a thread
+ * Grids are processed in blocks of groups, or of rows. If there are enough blocks for all threads, a thread
  * packs the inputs of a block, which then stay in its second cache, and computes all outputs. Else
  * all threads pack the inputs of a larger block, and then share out the output channels. A position
  * has the same sums, in the same order, in both ways.
@@ -16,15 +19,17 @@
 
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/threads.h"
 #include "base/watch.h"
 #include "layers/blocked.h"
-#include "layers/copy.h"
 
 enum {
     MIN_CHANNELS = 8,          /* fewer leave most of a vector empty */
     BLOCK_BYTES = 256 << 10,   /* of the packed inputs of a block, about; or MIN_GROUPS */
-    MIN_GROUPS = 4,            /* share each weight that is read */
+    MIN_GROUPS = 4,            /* share each weight that is read; or */
+    MIN_ROWS = 2,
+    MAX_UNPACKED_PAIRS = 4,    /* for more it is worth to pack what each of them reads */
     SHARED_BYTES = 2 << 20     /* of a block for all threads */
 };
 
@@ -215,12 +220,26 @@ void gc_packed_weights(const gc_conv *conv, const float *weight, int backward, g
 
 /* How the grid of a phase is divided. */
 typedef struct division {
-    size_t positions, groups; /* of one image */
-    size_t group_floats;      /* of packed inputs */
-    int by_output;            /* whether threads share out outputs */
-    size_t block;             /* groups of a block */
-    size_t cuts;              /* by output: pieces of a block's groups */
+    int unpacked;        /* whether the product reads the maps */
+    size_t units;        /* of one image: groups; or rows, unpacked */
+    size_t group_floats; /* of packed inputs */
+    int by_output;       /* whether threads share out outputs */
+    size_t block;        /* units of a block */
+    size_t cuts;         /* by output: pieces of a block's units */
 } division;
+
+/* Whether each position has one input, those of a row side by side, and groups that end with the
+ * rows are nearly full. */
+static int is_unpacked(const packed_plan *p, const phase *f)
+{
+    const gc_conv *c = p->conv;
+    const size_t tiles = p->engine.kernels->tiles;
+    for (int d = 0; d < 2; d++)
+        if (c->kernel[d] != 1 || c->padding[d][0] != 0 || (!p->backward && c->stride[d] != 1))
+            return 0;
+    return p->pairs <= MAX_UNPACKED_PAIRS && taps_of(f) == 1 && f->height <= p->in.height && f->width <= p->in.width
+           && 4 * f->width >= 3 * tiles * gc_divide_up(f->width, tiles);
+}
 
 /* Floats of the packed inputs of a group of positions. */
 static size_t group_floats(const packed_plan *p, const phase *f)
@@ -228,28 +247,33 @@ static size_t group_floats(const packed_plan *p, const phase *f)
     return channel_blocks(p) * taps_of(f) * p->engine.kernels->tiles * p->lanes;
 }
 
+/* Bytes of the inputs of one unit. */
+static size_t unit_bytes(const packed_plan *p, const phase *f, const division *d)
+{
+    const size_t row = channel_blocks(p) * f->width * p->lanes;
+    return sizeof(float) * (d->unpacked ? row : d->group_floats) + 1;
+}
+
 static division divide(const packed_plan *p, const phase *f, size_t images)
 {
-    const size_t tiles = p->engine.kernels->tiles, workers = p->engine.workers;
-    division d = {.positions = f->height * f->width,
-                  .group_floats = group_floats(p, f),
-                  .cuts = 1};
-    d.groups = gc_divide_up(d.positions, tiles);
-    if (d.groups == 0)
+    const size_t workers = p->engine.workers;
+    division d = {.unpacked = is_unpacked(p, f), .group_floats = group_floats(p, f), .cuts = 1};
+    const size_t least = d.unpacked ? MIN_ROWS : MIN_GROUPS, bytes = unit_bytes(p, f, &d);
+    d.units = d.unpacked ? f->height
+                         : gc_divide_up(f->height * f->width, p->engine.kernels->tiles);
+    if (d.units == 0)
         return d;
-    const size_t bytes = d.group_floats * sizeof(float) + 1;
     size_t block = BLOCK_BYTES / bytes;
-    block = block < MIN_GROUPS ? MIN_GROUPS : block;
-    d.block = gc_even_share(d.groups, block);
-    if (workers == 1 || images * gc_divide_up(d.groups, d.block) >= 2 * workers)
+    d.block = gc_even_share(d.units, block < least ? least : block);
+    if (workers == 1 || images * gc_divide_up(d.units, d.block) >= 2 * workers)
         return d;
-    d.block = gc_even_share(d.groups, gc_divide_up(images * d.groups, 2 * workers));
-    if (d.block >= MIN_GROUPS || p->pairs < 2)
+    d.block = gc_even_share(d.units, gc_divide_up(images * d.units, 2 * workers));
+    if (d.block >= least || p->pairs < 2)
         return d;
     block = SHARED_BYTES / bytes;
     d.by_output = 1;
-    d.block = gc_even_share(d.groups, block < MIN_GROUPS ? MIN_GROUPS : block);
-    d.cuts = p->pairs >= 2 * workers ? 1 : gc_min(2 * workers, gc_divide_up(d.block, MIN_GROUPS));
+    d.block = gc_even_share(d.units, block < least ? least : block);
+    d.cuts = p->pairs >= 2 * workers ? 1 : gc_min(2 * workers, gc_divide_up(d.block, least));
     return d;
 }
 
@@ -260,7 +284,8 @@ static size_t input_floats(const packed_plan *p, const phase *f)
     size_t largest = 0;
     for (size_t images = 1; images <= 2 * p->engine.workers; images++) {
         const division d = divide(p, f, images);
-        const size_t floats = (d.by_output ? 1 : p->engine.workers) * d.block * d.group_floats;
+        const size_t floats =
+            d.unpacked ? 0 : (d.by_output ? 1 : p->engine.workers) * d.block * d.group_floats;
         largest = floats > largest ? floats : largest;
     }
     return largest;
@@ -285,10 +310,15 @@ static sizes sizes_of(const packed_plan *p)
     return s;
 }
 
+static size_t aligned(size_t bytes)
+{
+    return gc_divide_up(bytes, GC_ALIGNMENT) * GC_ALIGNMENT;
+}
+
 static size_t bytes_of(sizes s)
 {
-    return (s.inputs + s.bias) * sizeof(float) + s.offsets * sizeof(ptrdiff_t[2])
-           + s.places * sizeof(gc_position);
+    return aligned((s.inputs + s.bias) * sizeof(float) + s.offsets * sizeof(ptrdiff_t[2])
+                   + s.places * sizeof(gc_position));
 }
 
 size_t gc_packed_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,
@@ -313,7 +343,7 @@ typedef struct packed_run {
     gc_position *places;
     ptrdiff_t (*offsets)[2];
     size_t count;          /* images */
-    size_t image, first, groups; /* by output: the block that is shared out, in positions, groups */
+    size_t image, first;   /* by output: the block that is shared out */
 } packed_run;
 
 static const float *weights_of_pair(const packed_run *r, size_t pair)
@@ -321,87 +351,143 @@ static const float *weights_of_pair(const packed_run *r, size_t pair)
     return r->w + pair * panel_floats(&r->plan, taps_of(&r->phase));
 }
 
-/* The inputs of some groups of a block that begins with position `first`. */
-static void pack_groups(const packed_run *r, size_t image, gc_tiles tiles, float *v)
+/* Some positions of an image: groups of one row, packed; or whole rows. */
+typedef struct piece {
+    size_t image, first; /* first: position of the grid */
+    size_t rows;
+    gc_tiles tiles;      /* of a row */
+} piece;
+
+/* Units from .. to of an image. */
+static piece piece_of_units(const packed_run *r, size_t image, size_t from, size_t to)
 {
-    const gc_kernels *kernels = r->plan.engine.kernels;
-    const float *map =
-        r->from + image * r->gather.in.blocks * gc_blocked_plane(&r->gather.in, kernels->width);
-    for (size_t g = tiles.from; g < tiles.to; g++)
-        kernels->pack_inputs(&r->gather, tiles.first + gc_group_start(&tiles, g),
-                             gc_group_size(&tiles, g), map, v + g * r->division.group_floats);
+    const phase *f = &r->phase;
+    const size_t tiles = r->plan.engine.kernels->tiles;
+    if (r->division.unpacked)
+        return (piece){.image = image,
+                       .first = from * f->width,
+                       .rows = to - from,
+                       .tiles = gc_tiles_of(0, f->width, tiles)};
+    const gc_tiles all = gc_tiles_of(0, f->height * f->width, tiles);
+    const size_t first = gc_group_start(&all, from), end = gc_group_start(&all, to);
+    return (piece){.image = image,
+                   .first = first,
+                   .rows = 1,
+                   .tiles = gc_tiles_of(0, end - first, tiles)};
 }
 
-/* The outputs of one pair at some groups of a block, whose first position has the place `places`. */
-static gc_packed product_of(const packed_run *r, gc_tiles tiles, size_t pair,
+static piece piece_of_block(const packed_run *r, size_t image, size_t block)
+{
+    const size_t from = block * r->division.block;
+    return piece_of_units(r, image, from, gc_min(from + r->division.block, r->division.units));
+}
+
+static const float *map_of_image(const packed_run *r, size_t image)
+{
+    const gc_blocked *in = &r->gather.in;
+    return r->from + image * in->blocks * gc_blocked_plane(in, r->plan.lanes);
+}
+
+/* Pack the inputs of groups tiles.from .. to of a piece, unless they are read from the maps. */
+static void pack_piece(const packed_run *r, const piece *piece, float *v)
+{
+    if (r->division.unpacked)
+        return;
+    const gc_tiles *tiles = &piece->tiles;
+    const float *map = map_of_image(r, piece->image);
+    for (size_t g = tiles->from; g < tiles->to; g++)
+        r->plan.engine.kernels->pack_inputs(&r->gather, piece->first + gc_group_start(tiles, g),
+                                            gc_group_size(tiles, g), map,
+                                            v + g * r->division.group_floats);
+}
+
+/* The product of one pair at the positions of a piece, the first of which has the place `places`;
+ * and where its inputs are: in v, if they are packed. */
+static gc_packed product_of(const packed_run *r, const piece *piece, size_t pair,
                             const gc_position *places)
 {
     const packed_plan *p = &r->plan;
+    const gc_blocked *in = &r->gather.in;
+    const int unpacked = r->division.unpacked;
     const size_t taps = taps_of(&r->phase), line = 16, lines = p->lanes * 2 * p->lanes / line;
+    const size_t groups = piece->rows * (piece->tiles.to - piece->tiles.from);
     size_t from, to;
     blocks_of_pair(p, pair, &from, &to);
     return (gc_packed){
         .places = places,
-        .group = r->division.group_floats,
+        .rows = piece->rows,
+        .row = r->phase.width,
+        .x_row = in->columns * p->lanes,
+        .x_block = unpacked ? gc_blocked_plane(in, p->lanes) : p->engine.kernels->tiles * p->lanes,
+        .x_group = unpacked ? 0 : r->division.group_floats,
         .skip = from * taps,
         .depth = (to - from) * taps,
-        .lines = pair + 1 < p->pairs ? gc_divide_up(lines, tiles.to - tiles.from) : 0,
+        .lines = pair + 1 < p->pairs ? gc_divide_up(lines, groups) : 0,
         .next = weights_of_pair(r, pair + 1),
         .after = r->after};
 }
 
-static void multiply_groups(const packed_run *r, size_t image, gc_tiles tiles, size_t pair,
-                            const float *v)
+/* Where the inputs of a piece are. */
+static const float *inputs_of(const packed_run *r, const piece *piece, const float *v)
 {
-    gc_packed packed = product_of(r, tiles, pair, r->places + tiles.first);
-    packed.image = image;
-    packed.record = r->finish.recorded == 0 ? image : image % r->finish.recorded;
-    r->plan.engine.kernels->packed_product(&packed, tiles, pair, weights_of_pair(r, pair), v,
-                                           &r->finish);
+    const size_t row = piece->first / r->phase.width;
+    return r->division.unpacked
+               ? map_of_image(r, piece->image)
+                     + gc_blocked_offset(&r->gather.in, r->plan.lanes, 0, row, 0)
+               : v;
 }
 
-/* The groups of block number `block` of an image. */
-static gc_tiles tiles_of_block(const packed_run *r, size_t block)
+/* The outputs of one pair at a piece. */
+static void multiply_piece(const packed_run *r, const piece *piece, size_t pair, const float *v)
 {
-    const division *d = &r->division;
-    const size_t tiles = r->plan.engine.kernels->tiles;
-    const gc_tiles all = gc_tiles_of(0, d->positions, tiles);
-    const size_t from = block * d->block, to = gc_min(from + d->block, d->groups);
-    const size_t first = gc_group_start(&all, from);
-    return gc_tiles_of(first, gc_group_start(&all, to) - first, tiles);
+    gc_packed packed = product_of(r, piece, pair, r->places + piece->first);
+    const size_t recorded = r->finish.recorded;
+    packed.image = piece->image;
+    packed.record = recorded == 0 ? piece->image : piece->image % recorded;
+    r->plan.engine.kernels->packed_product(&packed, piece->tiles, pair, weights_of_pair(r, pair),
+                                           inputs_of(r, piece, v), &r->finish);
 }
 
 static void block_part(void *argument, size_t part, size_t worker)
 {
     const packed_run *r = argument;
-    const size_t blocks = gc_divide_up(r->division.groups, r->division.block);
-    const gc_tiles tiles = tiles_of_block(r, part % blocks);
+    const size_t blocks = gc_divide_up(r->division.units, r->division.block);
+    const piece piece = piece_of_block(r, part / blocks, part % blocks);
     float *v = r->inputs + worker * r->division.block * r->division.group_floats;
-    pack_groups(r, part / blocks, tiles, v);
+    pack_piece(r, &piece, v);
     for (size_t pair = 0; pair < r->plan.pairs && !gc_should_stop(); pair++)
-        multiply_groups(r, part / blocks, tiles, pair, v);
+        multiply_piece(r, &piece, pair, v);
 }
 
 static void input_part(void *argument, size_t group, size_t worker)
 {
     (void)worker;
     const packed_run *r = argument;
-    gc_tiles tiles = tiles_of_block(r, r->first);
-    tiles.from = group;
-    tiles.to = group + 1;
-    pack_groups(r, r->image, tiles, r->inputs);
+    piece piece = piece_of_block(r, r->image, r->first);
+    piece.tiles.from = group;
+    piece.tiles.to = group + 1;
+    pack_piece(r, &piece, r->inputs);
 }
 
+/* One of the cuts of a block, and one pair. */
 static void output_part(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const packed_run *r = argument;
-    gc_tiles tiles = tiles_of_block(r, r->first);
-    const size_t share = gc_divide_up(tiles.to, r->division.cuts);
-    tiles.from = part % r->division.cuts * share;
-    tiles.to = gc_min(tiles.to, tiles.from + share);
-    if (tiles.from < tiles.to)
-        multiply_groups(r, r->image, tiles, part / r->division.cuts, r->inputs);
+    piece piece = piece_of_block(r, r->image, r->first);
+    const size_t cut = part % r->division.cuts;
+    const size_t units = r->division.unpacked ? piece.rows : piece.tiles.to;
+    const size_t share = gc_divide_up(units, r->division.cuts), from = cut * share;
+    if (from >= units)
+        return;
+    if (r->division.unpacked) {
+        piece.first += from * r->phase.width;
+        piece.rows = gc_min(share, units - from);
+    } else {
+        piece.tiles.from = from;
+        piece.tiles.to = gc_min(units, from + share);
+    }
+    multiply_piece(r, &piece, part / r->division.cuts, r->inputs);
 }
 
 /* The offsets of the taps, and the places of the positions. */
@@ -441,7 +527,7 @@ static void prepare_phase(packed_run *r)
 static void run_phase(packed_run *r)
 {
     const division *d = &r->division;
-    const size_t workers = r->plan.engine.workers, blocks = gc_divide_up(d->groups, d->block);
+    const size_t workers = r->plan.engine.workers, blocks = gc_divide_up(d->units, d->block);
     prepare_phase(r);
     if (!d->by_output) {
         gc_parallel(workers, r->count * blocks, block_part, r);
@@ -449,7 +535,8 @@ static void run_phase(packed_run *r)
     }
     for (r->image = 0; r->image < r->count; r->image++)
         for (r->first = 0; r->first < blocks && !gc_should_stop(); r->first++) {
-            gc_parallel(workers, tiles_of_block(r, r->first).to, input_part, r);
+            if (!d->unpacked)
+                gc_parallel(workers, piece_of_block(r, r->image, r->first).tiles.to, input_part, r);
             gc_parallel(workers, r->plan.pairs * d->cuts, output_part, r);
         }
 }
@@ -478,7 +565,7 @@ static void run(packed_run *r, void *scratch, const float *bias)
     for (size_t number = 0; number < p->phases; number++) {
         r->phase = phase_of(p, number);
         r->division = divide(p, &r->phase, r->count);
-        if (r->division.groups > 0)
+        if (r->division.units > 0)
             run_phase(r);
         r->w += p->pairs * panel_floats(p, taps_of(&r->phase));
     }
@@ -543,7 +630,8 @@ static size_t strip_floats(const packed_plan *p, size_t rows)
 static size_t source_inputs(const packed_plan *p, size_t rows)
 {
     const phase f = phase_of(p, 0);
-    return (rows * f.width / p->engine.kernels->tiles + 2) * group_floats(p, &f);
+    return is_unpacked(p, &f) ? 0
+                              : (rows * f.width / p->engine.kernels->tiles + 2) * group_floats(p, &f);
 }
 
 static sizes source_sizes(const packed_plan *p, size_t rows)
@@ -566,8 +654,19 @@ size_t gc_packed_source_bytes(const gc_conv *conv, gc_shape from, gc_shape out, 
                               gc_engine engine)
 {
     const packed_plan p = make_plan(conv, 0, from, out, engine);
-    return sizeof(gc_packed_source) + bytes_of(source_sizes(&p, rows))
+    return aligned(sizeof(gc_packed_source)) + bytes_of(source_sizes(&p, rows))
            + engine.workers * strip_floats(&p, rows) * sizeof(float);
+}
+
+/* The columns of the border: those in the map are written, and the rows of the border not read. */
+static void zero_strip_borders(const gc_packed_source *s)
+{
+    const packed_run *r = &s->run;
+    gc_blocked rows = r->finish.out; /* of all strips, as one block without a border above */
+    rows.height = rows.rows * rows.blocks * r->plan.engine.workers;
+    for (size_t row = 1; row <= rows.height; row++)
+        gc_zero_outside(&rows, r->plan.lanes, row, rows.height, rows.width,
+                        s->strips + (row - 1) * rows.columns * r->plan.lanes);
 }
 
 gc_packed_source *gc_packed_stream(const gc_streamed *streamed, gc_shape out, size_t rows,
@@ -583,33 +682,58 @@ gc_packed_source *gc_packed_stream(const gc_streamed *streamed, gc_shape out, si
                 .w = w},
         .bits = streamed->bits};
     const sizes n = source_sizes(&r->plan, rows);
-    lay_out(r, n, s + 1, streamed->layer->bias);
+    char *scratch = (char *)memory + aligned(sizeof *s);
+    lay_out(r, n, scratch, streamed->layer->bias);
     s->worker_inputs = source_inputs(&r->plan, rows);
-    s->strips = (float *)((char *)(s + 1) + bytes_of(n));
+    s->strips = (float *)(scratch + bytes_of(n));
     r->phase = phase_of(&r->plan, 0);
+    r->division.unpacked = is_unpacked(&r->plan, &r->phase);
     r->division.group_floats = group_floats(&r->plan, &r->phase);
     r->phase.height = rows; /* of the places */
     prepare_phase(r);
-    gc_zero_floats(engine, engine.workers * strip_floats(&r->plan, rows), s->strips);
+    zero_strip_borders(s);
     return s;
 }
 
-/* The groups of rows that are computed again, and of the others, whose inputs come after those. */
-static void tiles_of_rows(const packed_run *r, const gc_source_rows *rows, gc_tiles tiles[2])
+/* Rows from .. to of an image. */
+static piece piece_of_rows(const packed_run *r, size_t image, size_t from, size_t to)
 {
-    const size_t group = r->plan.engine.kernels->tiles, width = r->phase.width;
-    tiles[0] = gc_tiles_of(rows->begin * width, (rows->own - rows->begin) * width, group);
-    tiles[1] = gc_tiles_of(rows->own * width, (rows->end - rows->own) * width, group);
+    const size_t width = r->phase.width, count = (to - from) * width;
+    if (r->division.unpacked)
+        return piece_of_units(r, image, from, to);
+    return (piece){.image = image,
+                   .first = from * width,
+                   .rows = 1,
+                   .tiles = gc_tiles_of(0, count, r->plan.engine.kernels->tiles)};
+}
+
+/* The rows that are computed again, and the others, whose inputs come after those. */
+static void pieces_of_rows(const packed_run *r, const gc_source_rows *rows, piece pieces[2])
+{
+    pieces[0] = piece_of_rows(r, rows->image, rows->begin, rows->own);
+    pieces[1] = piece_of_rows(r, rows->image, rows->own, rows->end);
 }
 
 void gc_packed_source_begin(const gc_packed_source *s, size_t worker, const gc_source_rows *rows)
 {
     const packed_run *r = &s->run;
     float *v = r->inputs + worker * s->worker_inputs;
-    gc_tiles tiles[2];
-    tiles_of_rows(r, rows, tiles);
-    pack_groups(r, rows->image, tiles[0], v);
-    pack_groups(r, rows->image, tiles[1], v + tiles[0].to * r->division.group_floats);
+    piece pieces[2];
+    pieces_of_rows(r, rows, pieces);
+    pack_piece(r, &pieces[0], v);
+    pack_piece(r, &pieces[1], v + pieces[0].tiles.to * r->division.group_floats);
+}
+
+/* The bits of two blocks from a row on. */
+static uint8_t *source_bits(const gc_packed_source *s, const gc_source_rows *rows, size_t pair)
+{
+    const packed_plan *p = &s->run.plan;
+    const gc_shape out = p->out;
+    return s->bits == NULL ? NULL
+                           : s->bits
+                                 + gc_record_index(gc_divide_up(out.channels, p->lanes), out.height,
+                                                   out.width, rows->image, 2 * pair, rows->begin, 0)
+                                       * gc_mask_bytes(p->engine);
 }
 
 const float *gc_packed_source_rows(const gc_packed_source *s, size_t worker,
@@ -617,27 +741,23 @@ const float *gc_packed_source_rows(const gc_packed_source *s, size_t worker,
 {
     const packed_run *r = &s->run;
     const packed_plan *p = &r->plan;
-    const size_t blocks = gc_divide_up(p->out.channels, p->lanes), bytes = gc_mask_bytes(p->engine);
     const float *v = r->inputs + worker * s->worker_inputs;
     gc_finish finish = r->finish;
-    finish.out.blocks = gc_min(2, blocks - 2 * pair);
     finish.maps = s->strips + worker * 2 * gc_blocked_plane(&finish.out, p->lanes);
+    finish.out.blocks = gc_min(2, gc_divide_up(p->out.channels, p->lanes) - 2 * pair);
     finish.bias = finish.bias == NULL ? NULL : finish.bias + pair * 2 * p->lanes;
-    gc_tiles tiles[2];
-    tiles_of_rows(r, rows, tiles);
+    piece pieces[2];
+    pieces_of_rows(r, rows, pieces);
     for (int i = 0; i < 2; i++) {
-        if (tiles[i].to == 0)
+        const piece *piece = &pieces[i];
+        if (piece->rows == 0 || piece->tiles.to == 0)
             continue;
-        const size_t place = tiles[i].first - rows->begin * r->phase.width;
-        const gc_packed packed = product_of(r, tiles[i], pair, r->places + place);
-        finish.bits = i == 0 || s->bits == NULL
-                          ? NULL
-                          : s->bits
-                                + gc_record_index(blocks, p->out.height, p->out.width, rows->image,
-                                                  2 * pair, rows->begin, 0)
-                                      * bytes;
-        p->engine.kernels->packed_product(&packed, tiles[i], 0, weights_of_pair(r, pair),
-                                          v + (i == 0 ? 0 : tiles[0].to) * packed.group, &finish);
+        const gc_packed packed =
+            product_of(r, piece, pair, r->places + piece->first - rows->begin * r->phase.width);
+        finish.bits = i == 0 ? NULL : source_bits(s, rows, pair);
+        p->engine.kernels->packed_product(&packed, piece->tiles, 0, weights_of_pair(r, pair),
+                                          inputs_of(r, piece, v), &finish);
+        v += piece->tiles.to * r->division.group_floats;
     }
     return finish.maps;
 }

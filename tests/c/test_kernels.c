@@ -593,6 +593,7 @@ typedef struct packed_case {
     size_t grid[2], taps;
     ptrdiff_t (*offsets)[2];
     size_t step[2];
+    int unpacked;        /* whether the product reads the maps */
     const float *x, *w, *bias, *add; /* w [out][in][taps]; bias, add: or NULL */
     gc_after after;
     gc_rule rule;
@@ -633,7 +634,7 @@ static void run_packed(const gc_kernels *kernels, const packed_case *t)
     float *bias = aligned_floats(divide_up(t->out, 2 * lanes) * 2 * lanes, 0.0f);
     gc_position *places = calloc(positions, sizeof *places);
     uint8_t *bits = calloc(out.blocks * positions * divide_up(lanes, 8), 1);
-    const gc_tiles tiles = gc_tiles_of(0, positions, kernels->tiles);
+    const gc_tiles tiles = gc_tiles_of(0, t->unpacked ? t->grid[1] : positions, kernels->tiles);
     float *v = aligned_floats(tiles.to * group, NAN);
     to_blocks(kernels, &in, 1, t->in, t->x, maps);
     if (t->add != NULL)
@@ -656,7 +657,12 @@ static void run_packed(const gc_kernels *kernels, const packed_case *t)
         CALL(kernels->pack_inputs, &gather, gc_group_start(&tiles, g), gc_group_size(&tiles, g),
              maps, v + g * group);
     const gc_packed packed = {.places = places,
-                              .group = group,
+                              .rows = t->unpacked ? t->grid[0] : 1,
+                              .row = t->grid[1],
+                              .x_row = in.columns * lanes,
+                              .x_block = t->unpacked ? gc_blocked_plane(&in, lanes)
+                                                     : kernels->tiles * lanes,
+                              .x_group = t->unpacked ? 0 : group,
                               .depth = in.blocks * t->taps,
                               .next = w,
                               .after = t->after};
@@ -669,7 +675,8 @@ static void run_packed(const gc_kernels *kernels, const packed_case *t)
                               .rule = t->rule};
     for (size_t pair = 0; pair < divide_up(t->out, 2 * lanes); pair++)
         CALL(kernels->packed_product, &packed, tiles, pair,
-             w + pair * packed.depth * lanes * 2 * lanes, v, &finish);
+             w + pair * packed.depth * lanes * 2 * lanes,
+             t->unpacked ? maps + gc_blocked_offset(&in, lanes, 0, 0, 0) : v, &finish);
     from_blocks(kernels, &out, 1, t->out, y, t->y);
     for (size_t i = 0; i < t->out * positions; i++)
         t->bits[i] = bits[bit_index(t, i / positions, i % positions, lanes)
@@ -687,6 +694,11 @@ static int check_packed(const gc_kernels *fast, const gc_kernels *plain)
                      .after = (gc_after)random_size(0, 2), .rule = (gc_rule)random_size(0, 2),
                      .limit = random_limit()};
     t.grid[0] = size_or(1, 7, 28), t.grid[1] = size_or(1, 7, 28);
+    t.unpacked = random_bits() % 2;
+    if (t.unpacked) {
+        t.taps = t.step[0] = t.step[1] = 1;
+        t.grid[0] = random_size(1, t.height), t.grid[1] = random_size(1, t.width);
+    }
     const size_t values = t.out * t.grid[0] * t.grid[1];
     float *x = random_floats(t.in * t.height * t.width), *bias = random_floats(t.out);
     float *w = random_floats(t.out * t.in * t.taps), *add = random_floats(values);
@@ -696,7 +708,7 @@ static int check_packed(const gc_kernels *fast, const gc_kernels *plain)
         open[i] = random_bits() % 2;
     for (size_t tap = 0; tap < t.taps; tap++)
         for (int d = 0; d < 2; d++)
-            offsets[tap][d] = (ptrdiff_t)random_size(0, 8) - 3;
+            offsets[tap][d] = t.unpacked ? 0 : (ptrdiff_t)random_size(0, 8) - 3;
     t.x = x, t.w = w, t.open = open, t.offsets = offsets;
     t.bias = random_bits() % 2 ? bias : NULL;
     t.add = random_bits() % 2 ? add : NULL;

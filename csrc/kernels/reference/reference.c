@@ -924,33 +924,39 @@ void gc_pack_inputs_reference(const gc_gather *g, size_t first, size_t count, co
             }
 }
 
-void gc_packed_product_reference(const gc_packed *k, gc_tiles positions, size_t pair,
-                                 const float *w, const float *v, const gc_finish *f)
+/* One sum of a group of a row: position i / 2 of the group, block i % 2 of the pair. */
+static void packed_sum(const gc_packed *k, const gc_tiles *positions, size_t pair, size_t row,
+                       size_t group, size_t i, const float *w, const float *x, const gc_finish *f)
 {
     const gc_blocked *out = &f->out;
-    for (size_t g = positions.from; g < positions.to; g++)
-        for (size_t i = 0; i < 2 * gc_group_size(&positions, g); i++) {
-            const size_t block = 2 * pair + i % 2;
-            if (block >= out->blocks)
-                continue;
-            const gc_position place = k->places[gc_group_start(&positions, g) + i / 2];
-            const size_t map = (k->image * out->blocks + block) * out->rows * out->columns
-                               + place.map;
-            const size_t record = (k->record * out->blocks + block) * out->height * out->width
-                                  + place.record;
-            double sum = f->bias == NULL ? 0.0 : f->bias[block];
-            for (size_t c = 0; c < k->depth; c++)
-                sum += (double)w[2 * c + i % 2]
-                       * v[g * k->group + (k->skip + c) * gc_kernels_reference.tiles + i / 2];
-            float y = (float)(f->add == NULL ? sum : sum + f->add[map]);
-            if (k->after == GC_AFTER_RELU && f->bits != NULL)
-                f->bits[record] = (uint8_t)is_open(y, f->limit);
-            if (k->after == GC_AFTER_RELU)
-                y = rectify(y, f->limit);
-            if (k->after == GC_AFTER_MASK)
-                y = back_through_relu(y, f->rule, f->bits[record]);
-            f->maps[map] = y;
-        }
+    const size_t block = 2 * pair + i % 2, start = gc_group_start(positions, group);
+    if (block >= out->blocks)
+        return;
+    const gc_position place = k->places[row * k->row + start + i / 2];
+    const size_t map = (k->image * out->blocks + block) * out->rows * out->columns + place.map;
+    const size_t record =
+        (k->record * out->blocks + block) * out->height * out->width + place.record;
+    x += row * k->x_row + (k->x_group == 0 ? start : group * k->x_group) + i / 2;
+    double sum = f->bias == NULL ? 0.0 : f->bias[block];
+    for (size_t c = 0; c < k->depth; c++)
+        sum += (double)w[2 * c + i % 2] * x[(k->skip + c) * k->x_block];
+    float y = (float)(f->add == NULL ? sum : sum + f->add[map]);
+    if (k->after == GC_AFTER_RELU && f->bits != NULL)
+        f->bits[record] = (uint8_t)is_open(y, f->limit);
+    if (k->after == GC_AFTER_RELU)
+        y = rectify(y, f->limit);
+    if (k->after == GC_AFTER_MASK)
+        y = back_through_relu(y, f->rule, f->bits[record]);
+    f->maps[map] = y;
+}
+
+void gc_packed_product_reference(const gc_packed *k, gc_tiles positions, size_t pair,
+                                 const float *w, const float *x, const gc_finish *f)
+{
+    for (size_t row = 0; row < k->rows; row++)
+        for (size_t g = positions.from; g < positions.to; g++)
+            for (size_t i = 0; i < 2 * gc_group_size(&positions, g); i++)
+                packed_sum(k, &positions, pair, row, g, i, w, x, f);
 }
 
 void gc_direct_forward_reference(const gc_direct *direct, size_t count, const float *rows,
