@@ -189,9 +189,8 @@ static void run_rows(const depthwise_run *r, const gc_depthwise *m, const float 
         kernels->depthwise_backward(m, first, end, memory, x, y, r->relu, r->rule, bits);
         return;
     }
-    memset(bias, 0, lanes * sizeof *bias);
-    if (r->layer->bias != NULL)
-        memcpy(bias, r->layer->bias + channel, channels * sizeof *bias);
+    for (size_t i = 0; i < lanes; i++)
+        bias[i] = r->layer->bias == NULL || i >= channels ? 0.0f : r->layer->bias[channel + i];
     kernels->depthwise_forward(m, first, end, memory, bias, x, y, r->relu, r->limit, bits);
 }
 

@@ -13,6 +13,10 @@
  * all threads pack the inputs of a larger block, and then share out the output channels. A position
  * has the same sums, in the same order, in both ways.
  *
+ * The gradient of one class may be zero in most channels, for instance where a convolution computes
+ * the scores. Backward, only the blocks of channels from the first to the last one that has a
+ * gradient are multiplied.
+ *
  * With groups, a pair of vectors of outputs reads the blocks of channels that hold the inputs of
  * its groups. The weights of other inputs in these blocks are zero. */
 #include "layers/packed.h"
@@ -291,15 +295,20 @@ static size_t input_floats(const packed_plan *p, const phase *f)
     return largest;
 }
 
+/* Blocks of channels from .. to. */
+typedef struct blocks {
+    size_t from, to;
+} blocks;
+
 /* The parts of the scratch memory, in this order. */
 typedef struct sizes {
-    size_t inputs, bias;    /* floats */
-    size_t places, offsets; /* how many */
+    size_t inputs, bias;             /* floats */
+    size_t places, offsets, present; /* how many */
 } sizes;
 
-static sizes sizes_of(const packed_plan *p)
+static sizes sizes_of(const packed_plan *p, size_t count)
 {
-    sizes s = {.bias = p->pairs * 2 * p->lanes};
+    sizes s = {.bias = p->pairs * 2 * p->lanes, .present = p->backward ? count : 0};
     for (size_t number = 0; number < p->phases; number++) {
         const phase f = phase_of(p, number);
         const size_t floats = input_floats(p, &f), places = f.height * f.width;
@@ -318,15 +327,14 @@ static size_t aligned(size_t bytes)
 static size_t bytes_of(sizes s)
 {
     return aligned((s.inputs + s.bias) * sizeof(float) + s.offsets * sizeof(ptrdiff_t[2])
-                   + s.places * sizeof(gc_position));
+                   + s.places * sizeof(gc_position) + s.present * sizeof(blocks));
 }
 
 size_t gc_packed_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,
                                size_t count, gc_engine engine)
 {
-    (void)count;
     const packed_plan p = make_plan(conv, backward, in, out, engine);
-    return bytes_of(sizes_of(&p));
+    return bytes_of(sizes_of(&p, count));
 }
 
 /* ---- The run ----------------------------------------------------------------------------------- */
@@ -342,13 +350,38 @@ typedef struct packed_run {
     float *inputs;         /* scratch, as the rest */
     gc_position *places;
     ptrdiff_t (*offsets)[2];
+    blocks *present;       /* backward, of each gradient: those with values */
     size_t count;          /* images */
     size_t image, first;   /* by output: the block that is shared out */
 } packed_run;
 
+/* The blocks of channels that a pair reads, without those before and after the ones with values. */
+static blocks blocks_to_multiply(const packed_run *r, size_t image, size_t pair)
+{
+    blocks b;
+    blocks_of_pair(&r->plan, pair, &b.from, &b.to);
+    if (!r->plan.backward)
+        return b;
+    while (b.from < b.to && b.from < r->present[image].from)
+        b.from++;
+    while (b.from < b.to && b.to > r->present[image].to)
+        b.to--;
+    return b;
+}
+
 static const float *weights_of_pair(const packed_run *r, size_t pair)
 {
     return r->w + pair * panel_floats(&r->plan, taps_of(&r->phase));
+}
+
+/* Those of the first block that is multiplied. */
+static const float *weights_to_multiply(const packed_run *r, size_t image, size_t pair)
+{
+    size_t from, to;
+    blocks_of_pair(&r->plan, pair, &from, &to);
+    const size_t left_out = blocks_to_multiply(r, image, pair).from - from;
+    return weights_of_pair(r, pair)
+           + left_out * taps_of(&r->phase) * r->plan.lanes * 2 * r->plan.lanes;
 }
 
 /* Some positions of an image: groups of one row, packed; or whole rows. */
@@ -411,8 +444,7 @@ static gc_packed product_of(const packed_run *r, const piece *piece, size_t pair
     const int unpacked = r->division.unpacked;
     const size_t taps = taps_of(&r->phase), line = 16, lines = p->lanes * 2 * p->lanes / line;
     const size_t groups = piece->rows * (piece->tiles.to - piece->tiles.from);
-    size_t from, to;
-    blocks_of_pair(p, pair, &from, &to);
+    const blocks b = blocks_to_multiply(r, piece->image, pair);
     return (gc_packed){
         .places = places,
         .rows = piece->rows,
@@ -420,8 +452,8 @@ static gc_packed product_of(const packed_run *r, const piece *piece, size_t pair
         .x_row = in->columns * p->lanes,
         .x_block = unpacked ? gc_blocked_plane(in, p->lanes) : p->engine.kernels->tiles * p->lanes,
         .x_group = unpacked ? 0 : r->division.group_floats,
-        .skip = from * taps,
-        .depth = (to - from) * taps,
+        .skip = b.from * taps,
+        .depth = (b.to - b.from) * taps,
         .lines = pair + 1 < p->pairs ? gc_divide_up(lines, groups) : 0,
         .next = weights_of_pair(r, pair + 1),
         .after = r->after};
@@ -444,7 +476,8 @@ static void multiply_piece(const packed_run *r, const piece *piece, size_t pair,
     const size_t recorded = r->finish.recorded;
     packed.image = piece->image;
     packed.record = recorded == 0 ? piece->image : piece->image % recorded;
-    r->plan.engine.kernels->packed_product(&packed, piece->tiles, pair, weights_of_pair(r, pair),
+    r->plan.engine.kernels->packed_product(&packed, piece->tiles, pair,
+                                           weights_to_multiply(r, piece->image, pair),
                                            inputs_of(r, piece, v), &r->finish);
 }
 
@@ -541,6 +574,35 @@ static void run_phase(packed_run *r)
         }
 }
 
+/* Whether a block of a map has a value that is not zero. */
+static int has_values(const float *block, size_t floats)
+{
+    static const float zeros[1024];
+    const size_t most = sizeof zeros / sizeof *zeros;
+    for (size_t i = 0; i < floats; i += most)
+        if (memcmp(block + i, zeros, gc_min(most, floats - i) * sizeof *zeros) != 0)
+            return 1;
+    return 0;
+}
+
+/* Find the first and the last block with values of each gradient. Most have values in all blocks,
+ * near the start: then little is read. */
+static void find_present(packed_run *r)
+{
+    const packed_plan *p = &r->plan;
+    const gc_blocked in = gc_blocked_of(p->in, p->engine);
+    const size_t floats = gc_blocked_plane(&in, p->lanes);
+    for (size_t image = 0; image < r->count; image++) {
+        const float *map = r->from + image * in.blocks * floats;
+        blocks b = {.to = in.blocks};
+        while (b.from < b.to && !has_values(map + b.from * floats, floats))
+            b.from++;
+        while (b.from < b.to && !has_values(map + (b.to - 1) * floats, floats))
+            b.to--;
+        r->present[image] = b;
+    }
+}
+
 /* Divide the scratch memory, and fill up the bias with zeros. */
 static void lay_out(packed_run *r, sizes s, void *scratch, const float *bias)
 {
@@ -549,6 +611,9 @@ static void lay_out(packed_run *r, sizes s, void *scratch, const float *bias)
     float *filled = r->inputs + s.inputs;
     r->offsets = (ptrdiff_t(*)[2])(filled + s.bias);
     r->places = (gc_position *)(r->offsets + s.offsets);
+    r->present = (blocks *)(r->places + s.places);
+    if (p->backward)
+        find_present(r);
     if (bias == NULL)
         return;
     memset(filled, 0, s.bias * sizeof *filled);
@@ -560,7 +625,7 @@ static void run(packed_run *r, void *scratch, const float *bias)
 {
     const packed_plan *p = &r->plan;
     const gc_blocked *out = &r->finish.out;
-    lay_out(r, sizes_of(p), scratch, bias);
+    lay_out(r, sizes_of(p, r->count), scratch, bias);
     gc_zero_borders(p->engine, r->count, out, out->height, out->width, r->finish.maps);
     for (size_t number = 0; number < p->phases; number++) {
         r->phase = phase_of(p, number);
@@ -636,7 +701,7 @@ static size_t source_inputs(const packed_plan *p, size_t rows)
 
 static sizes source_sizes(const packed_plan *p, size_t rows)
 {
-    sizes s = sizes_of(p);
+    sizes s = sizes_of(p, 0);
     s.inputs = p->engine.workers * source_inputs(p, rows);
     s.places = rows * p->out.width;
     return s;
