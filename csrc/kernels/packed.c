@@ -167,10 +167,8 @@ GC_INLINE void run_group(size_t count, const gc_packed *k, const gc_finish *f,
     gc_clear_sums(count, sum);
     if (b->count == 1) /* the second vector of weights is zero */
         gc_product(count, 1, k->depth, k->x_block, x, w, ahead, sum);
-    else if (k->x_group == 0)
-        gc_product(count, 2, k->depth, k->x_block, x, w, ahead, sum);
     else
-        gc_product(count, 2, k->depth, GC_TILES * GC_WIDTH, x, w, ahead, sum);
+        gc_product(count, 2, k->depth, k->x_block, x, w, ahead, sum);
     if (b->ending == STORE)
         finish_group(STORE, count, INFINITY, b, places, sum);
     else if (b->ending == RELU)

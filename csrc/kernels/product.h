@@ -37,13 +37,14 @@ GC_INLINE void gc_product(size_t count, size_t vectors, size_t blocks, size_t bl
                           const float *x, const float *w, gc_ahead ahead,
                           gc_vec sum[GC_TILES][2])
 {
-    for (size_t b = 0; b < blocks; b++, x += block, w += GC_BLOCK_WEIGHTS) {
+    const float *later = x + ahead.blocks * block;
+    for (size_t b = 0; b < blocks; b++, x += block, later += block, w += GC_BLOCK_WEIGHTS) {
         for (size_t i = 0; i < ahead.lines; i++, ahead.next += GC_LINE)
             __builtin_prefetch(ahead.next, 0, 2);
         const size_t x_floats = ahead.blocks > 0 ? count * GC_WIDTH : 0;
         GC_UNROLL
         for (size_t i = 0; i < x_floats; i += GC_LINE)
-            __builtin_prefetch(x + ahead.blocks * block + i, 0, 3);
+            __builtin_prefetch(later + i, 0, 3);
         gc_factors factors[GC_TILES];
         GC_UNROLL
         for (size_t p = 0; p < count; p++)
