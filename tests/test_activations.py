@@ -88,6 +88,21 @@ def test_a_map_of_many_pieces_is_the_same_for_every_number_of_threads(fast_level
         np.testing.assert_allclose(results[0][1], right, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["sigmoid", "hard-sigmoid", "clip-above"])
+def test_channels_that_fill_up_the_last_block_stay_zero(name, fast_level):
+    """The windows of the layer after the activation reach beyond the last of 9 channels."""
+    rng = np.random.default_rng(5)
+    kernel, x = nets.kernel(rng, 9, 3, 3, 3), nets.normal(rng, 2, 3, 7, 9)
+    results = []
+    for builder in (_core.NetworkBuilder(3), reference.Builder(3)):
+        nets.ACTIVATIONS[name](builder, builder.conv(0, kernel, padding=1))
+        builder.local_response_norm(2, 7, alpha=2.0)
+        tape = builder.build().forward(x)
+        results.append((tape.activation(3), tape.backward(3, np.ones((1, 2, 9, 7, 9)), [0])[0]))
+    for found, right in zip(*results, strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6)
+
+
 # --- networks of layers ---
 
 
