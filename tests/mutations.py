@@ -541,7 +541,7 @@ FAULTS = [
         KERNELS,
     ),
     Fault(
-        "local response: the gradient uses the inputs of the first picture",
+        "local response: every picture has the values of the first",
         "layers/norm.c",
         "n->x + image % n->batch * n->image + at",
         "n->x + at",
