@@ -212,6 +212,30 @@ FAULTS = [
         "(size_t)x < g->in.width",
     ),
     Fault(
+        "packed: the last channels with a gradient are left out",
+        "layers/packed.c",
+        "b.from < b.to && b.to > r->present[image].to",
+        "b.from < b.to && b.to >= r->present[image].to",
+    ),
+    Fault(
+        "packed: bits of streamed rows are those of other rows",
+        "layers/packed.c",
+        "2 * pair, rows->begin, 0)",
+        "2 * pair, rows->own, 0)",
+    ),
+    Fault(
+        "packed: the sums of the second vector are not computed",
+        "kernels/packed.c",
+        "if (b->count == 1)",
+        "if (b->count >= 1)",
+    ),
+    Fault(
+        "depthwise: a streamed band has no rows above it",
+        "layers/depthwise.c",
+        ".begin = gc_min(read, own)",
+        ".begin = own",
+    ),
+    Fault(
         "packed: a group's outputs read the inputs of the first group",
         "layers/packed.c",
         "*from = first / p->outs * p->ins / p->lanes;",
