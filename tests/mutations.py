@@ -201,7 +201,7 @@ FAULTS = [
     # --- products over packed inputs ---
     Fault(
         "packed: backward, the first tap of each remainder is the first of all",
-        "layers/packed.c",
+        "layers/packed_plan.c",
         "start % stride != f->first[d] * dilation % stride",
         "0 && start % stride != f->first[d] * dilation % stride",
     ),
@@ -212,6 +212,18 @@ FAULTS = [
         "(size_t)x < g->in.width",
     ),
     Fault(
+        "backward: the memory of a single last gradient is not the planned one",
+        "network/backward.c",
+        "p->schedule.at_a_time == 1)",
+        "p->count == 1)",
+    ),
+    Fault(
+        "depthwise: a strip without rows that no output reads",
+        "layers/depthwise.c",
+        "band * stride + (rows > stride ? rows : stride)",
+        "band * stride + rows",
+    ),
+    Fault(
         "packed: the last channels with a gradient are left out",
         "layers/packed.c",
         "b.from < b.to && b.to > r->present[image].to",
@@ -219,7 +231,7 @@ FAULTS = [
     ),
     Fault(
         "packed: bits of streamed rows are those of other rows",
-        "layers/packed.c",
+        "layers/packed_source.c",
         "2 * pair, rows->begin, 0)",
         "2 * pair, rows->own, 0)",
     ),
@@ -237,9 +249,9 @@ FAULTS = [
     ),
     Fault(
         "packed: a group's outputs read the inputs of the first group",
-        "layers/packed.c",
-        "*from = first / p->outs * p->ins / p->lanes;",
-        "*from = 0;",
+        "layers/packed_plan.c",
+        ".from = first / p->outs * p->ins / p->lanes,",
+        ".from = 0,",
     ),
     Fault(
         "schedule: a fused sum adds the layer's own input",

@@ -90,3 +90,21 @@ def test_one_wanted_layer_may_be_named_twice():
     for gradient in (first, middle, again):
         np.testing.assert_array_equal(gradient, expected)
     np.testing.assert_array_equal(top, seeds)
+
+
+def test_a_last_group_of_one_picture(fast_level):
+    """The map between the layers is so large that two pictures go through them at a time."""
+    rng = np.random.default_rng(0)
+    b = _core.NetworkBuilder(3)
+    parts = [b.conv(0, rng.standard_normal((16, 3, 1, 1), np.float32)) for _ in range(2)]
+    both = b.concatenate(parts)
+    b.conv(both, rng.standard_normal((8, 32, 1, 1), np.float32))
+    scores = b.conv(both + 1, rng.standard_normal((1, 8, 1, 1), np.float32))
+    network = b.build()
+    pictures = rng.standard_normal((3, 3, 560, 560), np.float32)
+    seeds = rng.standard_normal((1, 3, 1, 560, 560), np.float32)
+    (found,) = network.forward(pictures, keep=[scores]).backward(scores, seeds, [0])
+    for n in range(3):
+        tape = network.forward(pictures[n : n + 1], keep=[scores])
+        (alone,) = tape.backward(scores, seeds[:, n : n + 1], [0])
+        np.testing.assert_array_equal(found[:, n], alone[:, 0])

@@ -1,9 +1,9 @@
 /* threads.c: the pool. Workers are started when they are first needed and then wait for work; they
  * take the numbers of parts from one counter until all parts are taken.
  *
- * A pass is many short pieces of work, and to wake up a thread can take longer than a piece. So a
- * worker that has no work asks for more for a short time before it sleeps, and lets other threads
- * of the system run meanwhile. The caller waits for workers in the same way.
+ * A pass is many short pieces of work, and waking up a thread can take longer than a piece. So a
+ * worker that has no work waits actively (spins) for a short time before it sleeps, and lets other
+ * threads of the system run meanwhile. The caller waits for workers in the same way.
  *
  * The caller describes a piece of work, and then opens a round. Workers join the round while it is
  * open; the description stays until it is closed and all that joined have left.
@@ -29,11 +29,11 @@ enum { MAX_THREADS = 256 };
 
 static struct {
     pthread_mutex_t busy;       /* held by the caller whose work is running */
-    pthread_mutex_t mutex;      /* of the two conditions, and for starting workers */
+    pthread_mutex_t mutex;      /* of the two conditions, and for the processors that are noted */
     pthread_cond_t wake, done;
     size_t started;             /* workers that exist, numbered 1 .. started */
-    atomic_uint round;          /* counts pieces of work; written while no worker takes part */
-    atomic_int members;         /* workers that take part in this round, and OPEN if more may join */
+    atomic_uint round;          /* counts pieces of work */
+    atomic_int members;         /* workers that take part in it, and OPEN if more may join */
     atomic_int asleep;          /* workers that wait for `wake`, or are about to */
     atomic_int caller_asleep;   /* whether the caller waits for `done`, or is about to */
     size_t invited;             /* workers 1 .. invited may take part */
@@ -197,11 +197,11 @@ static void take_parts(gc_part run, void *work, size_t parts, size_t worker)
 
 /* ---- Rounds ------------------------------------------------------------------------------ */
 
-/* How long a thread asks for work, or whether work is done, before it sleeps. */
-static const double PATIENCE = 100e-6;
+/* How long a thread waits actively for work, or for the end of work, before it sleeps. */
+static const double SPIN_SECONDS = 100e-6;
 
-/* Whether a condition came true while the thread asked for it. */
-static int soon(int (*is_true)(unsigned), unsigned argument)
+/* Whether a condition came true within that time. */
+static int spin_until(int (*is_true)(unsigned), unsigned argument)
 {
     enum { TRIES = 32 }; /* before another thread of the system may run */
     const double start = gc_seconds();
@@ -210,7 +210,7 @@ static int soon(int (*is_true)(unsigned), unsigned argument)
             if (is_true(argument))
                 return 1;
         sched_yield();
-    } while (gc_seconds() - start < PATIENCE);
+    } while (gc_seconds() - start < SPIN_SECONDS);
     return is_true(argument);
 }
 
@@ -228,7 +228,7 @@ static int is_empty(unsigned unused)
 /* Wait until there is a round after the one with number `seen`; its number. */
 static unsigned wait_for_round(unsigned seen)
 {
-    if (!soon(is_new_round, seen)) {
+    if (!spin_until(is_new_round, seen)) {
         pthread_mutex_lock(&pool.mutex);
         atomic_fetch_add(&pool.asleep, 1);
         while (!is_new_round(seen))
@@ -273,8 +273,8 @@ static void open_round(void)
 /* Wait for the workers that take part, but not for others to wake up. */
 static void close_round(void)
 {
-    atomic_fetch_sub(&pool.members, OPEN);
-    if (soon(is_empty, 0))
+    atomic_fetch_and(&pool.members, ~OPEN); /* in the child of a fork it is 0 already */
+    if (spin_until(is_empty, 0))
         return;
     pthread_mutex_lock(&pool.mutex);
     atomic_store(&pool.caller_asleep, 1);
@@ -288,7 +288,7 @@ static void *worker_main(void *argument)
 {
     const size_t worker = (size_t)argument;
     gc_spread_thread();
-    /* It was started for the current round, which is not yet open or is later. */
+    /* The number before the current round, so that it does not miss that one. */
     for (unsigned seen = atomic_load(&pool.round) - 1;;) {
         seen = wait_for_round(seen);
         if (!join_round())
@@ -304,7 +304,8 @@ static void *worker_main(void *argument)
 }
 
 /* Start workers up to number `wanted`, or fewer if the system refuses. Called by the owner of
- * `busy`. Workers block all signals but those of their own faults: signals are for the application. */
+ * `busy`. Workers block all signals but those of their own faults: signals are for the
+ * application. */
 static void start_workers(size_t wanted)
 {
     if (pool.started >= wanted)
@@ -317,7 +318,6 @@ static void start_workers(size_t wanted)
     sigdelset(&all, SIGFPE);
     sigdelset(&all, SIGILL);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    prepare_for_fork();
     while (pool.started < wanted) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, worker_main, (void *)(pool.started + 1)) != 0)

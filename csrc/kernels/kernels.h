@@ -178,7 +178,7 @@ typedef struct gc_position {
     size_t map, record;
 } gc_position;
 
-/* What follows a product over packed inputs. */
+/* What follows a product. */
 typedef enum gc_after { GC_AFTER_STORE, GC_AFTER_RELU, GC_AFTER_MASK } gc_after;
 
 /* A product of one image, at rows of positions. Its inputs are packed, in a single row, or they are
@@ -190,8 +190,8 @@ typedef struct gc_packed {
     size_t x_row, x_block;     /* floats of the inputs from a row, block of channels to the next */
     size_t x_group;            /* from a group to the next; 0: positions are side by side */
     size_t skip, depth;        /* blocks of inputs before those of the pair, and of it */
-    size_t lines;              /* prefetched for each block from `next` on, by each group; or 0 */
-    const float *next;         /* what is multiplied next */
+    const float *next;         /* what is multiplied next; it is prefetched, */
+    size_t lines, fetching;    /* so many lines for each block by each of the first groups */
     gc_after after;
 } gc_packed;
 

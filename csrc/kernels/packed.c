@@ -63,7 +63,7 @@ void GC_KERNEL(pack_inputs)(const gc_gather *g, size_t first, size_t count, cons
     }
 }
 
-/* ---- The product ------------------------------------------------------------------------------- */
+/* ---- The product ------------------------------------------------------------------------- */
 
 /* What follows the sums of a pair of vectors. The first three cases are the most frequent ones, and
  * are finished in registers. */
@@ -157,12 +157,12 @@ GC_INLINE void finish_group(ending ending, size_t count, float limit, const pair
 }
 
 /* The outputs of one pair at the positions of a group. `count` is a constant where it is inlined.
- * `x` and `w` are what is multiplied, and `next` what is prefetched. */
+ * `x` and `w` are what is multiplied; `lines` lines for each block, from `next` on, are prefetched. */
 GC_INLINE void run_group(size_t count, const gc_packed *k, const gc_finish *f,
                          const pair_of_blocks *b, const gc_position *places, const float *x,
-                         const float *w, const float *next)
+                         const float *w, const float *next, size_t lines)
 {
-    const gc_ahead ahead = {.next = next, .lines = k->lines, .blocks = GC_BLOCKS_AHEAD};
+    const gc_ahead ahead = {.next = next, .lines = lines, .blocks = GC_BLOCKS_AHEAD};
     gc_vec sum[GC_TILES][2];
     gc_clear_sums(count, sum);
     if (b->count == 1) /* the second vector of weights is zero */
@@ -193,15 +193,17 @@ static void run_groups(const gc_packed *k, const gc_finish *f, const pair_of_blo
                        gc_tiles positions, const float *x_row, const float *w)
 {
     const float *next = k->next;
+    size_t fetching = k->fetching;
     for (size_t row = 0; row < k->rows; row++, x_row += k->x_row)
         for (size_t g = positions.from; g < positions.to; g++) {
             const size_t start = gc_group_start(&positions, g);
             const gc_position *places = k->places + row * k->row + start;
             const float *x = x_row + (k->x_group == 0 ? start * GC_WIDTH : g * k->x_group);
+            const size_t lines = fetching > 0 ? k->lines : 0;
 #define CASE(n)                                                                               \
     case n:                                                                                   \
         if (n <= GC_TILES)                                                                    \
-            run_group(n <= GC_TILES ? n : 1, k, f, b, places, x, w, next);                    \
+            run_group(n <= GC_TILES ? n : 1, k, f, b, places, x, w, next, lines);             \
         break
             switch (gc_group_size(&positions, g)) {
                 GC_EACH_COUNT(CASE);
@@ -209,7 +211,8 @@ static void run_groups(const gc_packed *k, const gc_finish *f, const pair_of_blo
                 break;
             }
 #undef CASE
-            next += k->lines * k->depth * GC_LINE;
+            next += lines * k->depth * GC_LINE;
+            fetching -= fetching > 0;
         }
 }
 

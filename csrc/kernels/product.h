@@ -30,9 +30,9 @@ GC_INLINE void gc_clear_sums(size_t count, gc_vec sum[GC_TILES][2])
         sum[p][0] = sum[p][1] = (gc_vec){0};
 }
 
-/* Adds to the sums of both vectors, or with `vectors` 1 of the first. `count` and `vectors` are
- * constants where this is inlined, so that the sums stay in registers; all lanes of a block are
- * unrolled, so that offsets are constants in the loads. */
+/* Adds to the sums of both vectors; if `vectors` is 1, to those of the first alone. `count` and
+ * `vectors` are constants where this is inlined, so that the sums stay in registers; all lanes of a
+ * block are unrolled, so that offsets are constants in the loads. */
 GC_INLINE void gc_product(size_t count, size_t vectors, size_t blocks, size_t block,
                           const float *x, const float *w, gc_ahead ahead,
                           gc_vec sum[GC_TILES][2])

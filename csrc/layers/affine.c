@@ -10,10 +10,10 @@
 typedef struct planes {
     const gc_kernels *kernels;
     gc_scaling scaling;
-    gc_blocked shape;  /* of blocked maps */
-    size_t mask_bytes; /* of a vector */
+    gc_blocked shape;   /* of blocked maps */
+    size_t mask_bytes;  /* of a vector */
     size_t from_stride; /* floats from one image to the next */
-    size_t length;     /* of a piece of a plain plane, at most; whole bytes of bits */
+    size_t length;      /* of a piece of a plain plane, at most; whole bytes of bits */
 } planes;
 
 enum { PIECE = 1 << 14 }; /* values of a piece of a plain plane, at most */

@@ -152,7 +152,8 @@ static unsigned conv_fuses(const gc_layer_query *query)
     }
 }
 
-/* Forward, a Winograd convolution can stream a direct one, and a depthwise convolution a packed one. */
+/* Forward, a Winograd convolution can stream a direct one, and a depthwise convolution a 1x1
+ * convolution. */
 static size_t conv_streaming_bytes(const gc_layer_query *query, const gc_layer *streamed,
                                    gc_shape from)
 {
@@ -160,7 +161,9 @@ static size_t conv_streaming_bytes(const gc_layer_query *query, const gc_layer *
     const gc_engine engine = query->engine;
     const gc_shape reads = query->backward ? query->out : *query->in;
     if (!query->backward && algorithm_of(c, engine) == DEPTHWISE)
-        return streamed->type == &gc_conv_layer && algorithm_of(&streamed->conv, engine) == PACKED
+        return streamed->type == &gc_conv_layer && is_pointwise(&streamed->conv)
+                       && streamed->conv.groups == 1
+                       && algorithm_of(&streamed->conv, engine) == PACKED
                    ? gc_depthwise_streaming_bytes(c, &streamed->conv, from, reads, query->out,
                                                   engine)
                    : 0;
@@ -223,6 +226,7 @@ static void conv_make_pack(const gc_layer *layer, gc_pack_id id, gc_engine engin
         gc_winograd_pack(&layer->conv, layer->weight, engine, backward, pack);
 }
 
+/* The network takes weights from elsewhere for Winograd's algorithm alone. */
 static int conv_pack_fits(const gc_layer *layer, gc_pack_id id, gc_engine engine,
                           const void *pack)
 {

@@ -211,7 +211,7 @@ static void run(depthwise_run *r)
     gc_parallel(r->engine.workers, gc_divide_up(r->planes, r->share) * r->bands, run_part, r);
 }
 
-/* ---- A streamed convolution before it ---------------------------------------------------------- */
+/* ---- A streamed convolution before it ---------------------------------------------------- */
 
 /* Rows of the input under one output. */
 static size_t kernel_rows(const gc_conv *c)
@@ -224,13 +224,16 @@ static size_t max_band(const gc_conv *c, const gc_conv *streamed, gc_shape from,
                        gc_shape out, gc_engine engine)
 {
     const size_t rows = BAND_BYTES / gc_packed_row_bytes(streamed, from, in, engine);
-    return rows < kernel_rows(c) ? 0 : gc_min((rows - kernel_rows(c)) / c->stride[0] + 1, out.height);
+    return rows < kernel_rows(c) ? 0
+                                 : gc_min((rows - kernel_rows(c)) / c->stride[0] + 1, out.height);
 }
 
-/* The maximum number of rows of the strip for bands of so many rows. */
+/* The maximum number of rows of the strip for bands of so many rows: those that the band reads, and
+ * fewer than a stride that no output reads. */
 static size_t strip_rows(const gc_conv *c, size_t band, gc_shape in)
 {
-    return gc_min(band * c->stride[0] + kernel_rows(c), in.height);
+    const size_t rows = kernel_rows(c), stride = c->stride[0];
+    return gc_min(band * stride + (rows > stride ? rows : stride), in.height);
 }
 
 size_t gc_depthwise_streaming_bytes(const gc_conv *c, const gc_conv *streamed, gc_shape from,

@@ -21,7 +21,7 @@ void gc_packed_weights(const gc_conv *conv, const float *weight, int backward, g
 void gc_packed_forward(const gc_layer *layer, const gc_forward_step *step, const float *w);
 void gc_packed_backward(const gc_layer *layer, const gc_backward_step *step, const float *w);
 
-/* ---- Streamed by another layer, which reads the output of the ReLU a few rows at a time -------- */
+/* ---- Streamed by another layer, which reads the output of the ReLU a few rows at a time --- */
 
 typedef struct gc_packed_source gc_packed_source;
 

@@ -21,8 +21,8 @@ typedef struct windows_2x2 {
 static windows_2x2 make_2x2(gc_engine engine, gc_shape in, gc_shape out, size_t recorded)
 {
     windows_2x2 p = {.kernels = engine.kernels,
-                        .in = gc_blocked_of(in, engine),
-                        .out = gc_blocked_of(out, engine)};
+                     .in = gc_blocked_of(in, engine),
+                     .out = gc_blocked_of(out, engine)};
     p.recorded = recorded * p.out.blocks;
     p.row_bytes = 2 * p.out.width * gc_mask_bytes(engine);
     return p;

@@ -167,7 +167,7 @@ static float *move(backward_pass *p, size_t layer)
 
 /* ---- Adding gradients ---------------------------------------------------------------------- */
 
-/* to = a + b, gradients of one map; `to` has no gaps, unless it is b: then a is added to it. */
+/* to = a + b, gradients of one map. If `to` is b, a is added to it. */
 static void add(const backward_pass *p, size_t number, gradient a, gradient b, gradient to)
 {
     const size_t floats = map_floats(p, number, layout_of(p, number));
@@ -183,12 +183,13 @@ static void add(const backward_pass *p, size_t number, gradient a, gradient b, g
     }
 }
 
-/* Make a gradient one without gaps, for layers that read it. */
+/* Make a gradient one without gaps, for layers that read it. A last group of images may be a single
+ * one: the copy is made nevertheless, because its memory is planned. */
 static void close_gaps(backward_pass *p, size_t number)
 {
     const gradient from = p->gradients[number];
     const size_t floats = map_floats(p, number, layout_of(p, number));
-    if (from.memory == NULL || from.stride == floats || p->count == 1)
+    if (from.memory == NULL || from.stride == floats || p->schedule.at_a_time == 1)
         return;
     float *closed = take_gradient(p, number, layout_of(p, number));
     for (size_t n = 0; n < p->count && !p->arena.planning; n++)

@@ -1,3 +1,4 @@
+/* places.c: which maps are parts of other maps, and where in these they are. */
 #include "network/places.h"
 
 #include "base/memory.h"

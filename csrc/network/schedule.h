@@ -10,9 +10,8 @@
  * The neighbours that run while the values are in registers are fused. A streamed layer, see
  * gc_streamed, and the ReLU beside it are computed a few rows at a time. `first` and `last` are the
  * ends of the chain. Forward, a step reads the inputs of `first`, and the other input of a fused
- * sum, and writes the output of `last`;
- * backward, it reads the gradient of the output of `last` and writes the gradients of the inputs of
- * `first`. */
+ * sum, and writes the output of `last`; backward, it reads the gradient of the output of `last` and
+ * writes the gradients of the inputs of `first`. */
 #ifndef GC_NETWORK_SCHEDULE_H
 #define GC_NETWORK_SCHEDULE_H
 

@@ -665,6 +665,8 @@ static void run_packed(const gc_kernels *kernels, const packed_case *t)
                               .x_group = t->unpacked ? 0 : group,
                               .depth = in.blocks * t->taps,
                               .next = w,
+                              .lines = 1,
+                              .fetching = 2,
                               .after = t->after};
     const gc_finish finish = {.out = out,
                               .maps = y,
