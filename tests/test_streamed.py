@@ -34,7 +34,7 @@ CASES = [
     Case((40, 41), (5, 5), (2, 2), (1, 2, 2, 1)),
     Case((57, 33), (3, 3), (2, 2)),  # the last row is read by no output
     Case((63, 37), (1, 1), (3, 3)),  # two of three rows are read by no output
-    Case((132, 30), (1, 1), (3, 3)),  # the last band has all rows that fit, and two more
+    Case((102, 30), (1, 1), (3, 3)),  # the last band has all rows that fit, and two more
     Case((54, 24), (3, 3), padding=(2, 2, 1, 2), dilation=(2, 1)),
     Case((40, 44), (2, 3), (3, 1), (1, 0, 1, 0)),
 ]
