@@ -139,7 +139,7 @@ static void *address(const gc_arena *arena, size_t number)
 
 void *gc_arena_take(gc_arena *arena, size_t bytes)
 {
-    bytes = bytes == 0 ? GC_ALIGNMENT : (bytes + GC_ALIGNMENT - 1) / GC_ALIGNMENT * GC_ALIGNMENT;
+    bytes = bytes == 0 ? GC_ALIGNMENT : gc_aligned(bytes);
     if (!arena->planning) {
         /* Not what was planned: a programming error. Going on would write to wrong memory. */
         if (arena->next >= arena->count || bytes > arena->pieces[arena->next].bytes)

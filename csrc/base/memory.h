@@ -9,6 +9,12 @@
 
 #define GC_ALIGNMENT 64
 
+/* `bytes`, rounded up to whole cache lines: where the next aligned block begins. */
+static inline size_t gc_aligned(size_t bytes)
+{
+    return (bytes + GC_ALIGNMENT - 1) / GC_ALIGNMENT * GC_ALIGNMENT;
+}
+
 /* `bytes` of uninitialised memory; NULL if there is too little, even if the system would
  * overcommit. A block of 0 bytes can be freed too. */
 void *gc_alloc(size_t bytes);

@@ -4,9 +4,10 @@
  * are small. The weights are few: each part rearranges those of its blocks for the kernels.
  *
  * In many networks a 1x1 convolution and a ReLU before it make many channels of few. It can stream
- * that convolution: a part is then a band of rows of all channels of one image. For two blocks of
- * channels after the other it computes the rows that the band reads into a strip, which stays in
- * the second cache, and from it the band. Rows that two bands read are computed twice. */
+ * that convolution: a part is then a band of rows of all channels of one image. Two blocks of
+ * channels at a time, the rows that the band reads are computed into a strip, which stays in the
+ * second cache, and then the band is computed from it. Rows that two bands read are computed
+ * twice. */
 #include "layers/depthwise.h"
 
 #include <string.h>
@@ -83,7 +84,7 @@ static size_t scratch_bytes(const depthwise_run *r, const gc_conv *conv)
     const size_t bytes = (r->phases[0] + r->phases[1]) * sizeof(gc_taps)
                          + (conv->kernel[0] + conv->kernel[1] + r->taps) * sizeof(size_t)
                          + r->engine.workers * block_floats(r) * sizeof(float);
-    return gc_divide_up(bytes, GC_ALIGNMENT) * GC_ALIGNMENT; /* a streamed layer's is behind it */
+    return gc_aligned(bytes); /* a streamed layer's is behind it */
 }
 
 size_t gc_depthwise_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,
@@ -294,7 +295,7 @@ static void streamed_part(void *argument, size_t part, size_t worker)
     }
 }
 
-/* Divide the rows into bands, about as many for each thread. */
+/* Divide the rows into bands, the same number for each thread if possible. */
 static void run_streamed(depthwise_run *r, const gc_forward_step *step, const float *w)
 {
     const gc_streamed *streamed = &step->fused.streamed;

@@ -31,7 +31,7 @@ static size_t row_bytes(const gc_layer *layer)
 
 static size_t fingerprints_at(const gc_layer *layer)
 {
-    return gc_divide_up(layer->linear.in * row_bytes(layer), GC_ALIGNMENT) * GC_ALIGNMENT;
+    return gc_aligned(layer->linear.in * row_bytes(layer));
 }
 
 static uint64_t row_fingerprint(const gc_layer *layer, const void *pack, size_t row)

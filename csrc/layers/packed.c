@@ -122,15 +122,10 @@ gc_packed_sizes gc_packed_sizes_of(const gc_packed_plan *p, size_t count)
     return s;
 }
 
-size_t gc_packed_aligned(size_t bytes)
-{
-    return gc_divide_up(bytes, GC_ALIGNMENT) * GC_ALIGNMENT;
-}
-
 size_t gc_packed_bytes_of(gc_packed_sizes s)
 {
-    return gc_packed_aligned((s.inputs + s.bias) * sizeof(float) + s.offsets * sizeof(ptrdiff_t[2])
-                   + s.places * sizeof(gc_position) + s.present * sizeof(gc_block_range));
+    return gc_aligned((s.inputs + s.bias) * sizeof(float) + s.offsets * sizeof(ptrdiff_t[2])
+                      + s.places * sizeof(gc_position) + s.present * sizeof(gc_block_range));
 }
 
 size_t gc_packed_scratch_bytes(const gc_conv *conv, int backward, gc_shape in, gc_shape out,

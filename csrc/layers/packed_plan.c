@@ -15,7 +15,7 @@ gc_block_range gc_packed_blocks_of_pair(const gc_packed_plan *p, size_t pair)
 }
 
 gc_packed_plan gc_packed_plan_of(const gc_conv *c, int backward, gc_shape in, gc_shape out,
-                             gc_engine engine)
+                                 gc_engine engine)
 {
     gc_packed_plan p = {.conv = c,
                         .engine = engine,

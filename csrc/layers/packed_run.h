@@ -50,10 +50,9 @@ int gc_packed_reads_maps(const gc_packed_plan *plan, const gc_phase *phase);
 /* Floats of the packed inputs of a group of positions. */
 size_t gc_packed_group_floats(const gc_packed_plan *plan, const gc_phase *phase);
 
-/* The scratch memory for `count` images, and its bytes; and bytes up to the next aligned one. */
+/* The scratch memory for `count` images, and its bytes. */
 gc_packed_sizes gc_packed_sizes_of(const gc_packed_plan *plan, size_t count);
 size_t gc_packed_bytes_of(gc_packed_sizes sizes);
-size_t gc_packed_aligned(size_t bytes);
 
 /* Divide the scratch memory, and fill up the bias with zeros. */
 void gc_packed_lay_out(gc_packed_run *run, gc_packed_sizes sizes, void *scratch,

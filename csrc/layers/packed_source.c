@@ -56,7 +56,7 @@ size_t gc_packed_source_bytes(const gc_conv *conv, gc_shape from, gc_shape out, 
                               gc_engine engine)
 {
     const gc_packed_plan p = gc_packed_plan_of(conv, 0, from, out, engine);
-    return gc_packed_aligned(sizeof(gc_packed_source)) + gc_packed_bytes_of(source_sizes(&p, rows))
+    return gc_aligned(sizeof(gc_packed_source)) + gc_packed_bytes_of(source_sizes(&p, rows))
            + engine.workers * strip_floats(&p, rows) * sizeof(float);
 }
 
@@ -84,7 +84,7 @@ gc_packed_source *gc_packed_stream(const gc_streamed *streamed, gc_shape out, si
                 .w = w},
         .bits = streamed->bits};
     const gc_packed_sizes n = source_sizes(&r->plan, rows);
-    char *scratch = (char *)memory + gc_packed_aligned(sizeof *s);
+    char *scratch = (char *)memory + gc_aligned(sizeof *s);
     gc_packed_lay_out(r, n, scratch, streamed->layer->bias);
     s->worker_inputs = source_inputs(&r->plan, rows);
     s->strips = (float *)(scratch + gc_packed_bytes_of(n));
