@@ -56,12 +56,12 @@ def compare(
     For pixel methods, 1 is the 99.8 % quantile of the column (or map), not its maximum, which is
     one pixel; larger values have the colour of 1.
 
-    Maps with the view "map" are drawn over the picture as by `gradcam.plot.overlay`: over the grey
-    picture with rising opacity, or with "jet" and "paper" as in the papers. Those of pixel methods,
-    which are as fine as the picture, are drawn without it. Each of the two has its colour bar
-    below the columns. The bar of maps over the picture shows each colour over bright parts of the
-    picture (at the top of the bar) to dark parts (at its bottom). If the preparation of the
-    network's input cropped the picture, a dashed line surrounds what it saw.
+    Maps of the views "map" and "range" are drawn over the picture as by `gradcam.plot.overlay`:
+    over the grey picture with rising opacity, or with "jet" and "paper" as in the papers. Those of
+    pixel methods, which are as fine as the picture, are drawn without it. Each of the two has its
+    colour bar below the columns. The bar of maps over the picture shows each colour over bright
+    parts of the picture (at the top of the bar) to dark parts (at its bottom). If the preparation of
+    the network's input cropped the picture, a dashed line surrounds what it saw.
 
     Parameters
     ----------
@@ -196,19 +196,19 @@ def _comparison(columns: Sequence[_Column], cmap: str, scale: str) -> Figure:
         figures.bare(ax)
         if region is not None:
             figures.draw_region(ax, region, 1.0)
-    grid.draw_scales(figure, _scales([each.method for each in columns], cmap, scale))
+    grid.draw_scales(figure, _scales([each.explanations[0] for each in columns], cmap, scale))
     return figure
 
 
-def _scales(methods: Sequence[Method], cmap: str, scale: str) -> list[figures.Scale]:
+def _scales(shown: Sequence[Explanation], cmap: str, scale: str) -> list[figures.Scale]:
     """Return the colour bars of the figure: of maps over the picture, and of those without it."""
     bars = []
-    if any(method.view == "map" for method in methods):
+    if any(each.over_picture for each in shown):
         label = f"{blend_words(cmap)}\n1 is the {scale}'s maximum"
         bars.append(figures.Scale(scale_bar(cmap), label))
-    if any(method.view != "map" for method in methods):
+    if not all(each.over_picture for each in shown):
         label = f"without the picture\n1 is the {scale}'s {100 * _FULL:g} % quantile"
-        bars.append(figures.Scale(plain_bar(cmap), label, clipped=True))
+        bars.append(figures.Scale(plain_bar(cmap), label, ticks=figures.CLIPPED))
     return bars
 
 
@@ -216,7 +216,7 @@ def _cell(
     explanation: Explanation, values: NDArray[np.float32], picture: NDArray[np.uint8], cmap: str
 ) -> NDArray[np.uint8]:
     """Return one map of the figure in colours: over the picture, or by itself."""
-    if explanation.view != "map":
+    if not explanation.over_picture:
         return colour(values, cmap)
     drawn = None if explanation.region is None else _drawn_geometry(explanation).region
     return overlay(picture, values, cmap, region=drawn)
@@ -319,7 +319,7 @@ def on_one_scale(explanations: Sequence[Explanation]) -> list[NDArray[np.float32
     """Return maps of one method, all divided by the one number that becomes 1."""
     maps = [_strength(explanation) for explanation in explanations]
     maximum = max(float(map.max()) for map in maps)
-    if explanations[0].view != "map":
+    if not explanations[0].over_picture:
         maximum = float(np.quantile(np.stack(maps), _FULL)) or maximum
     return [map / np.float32(maximum or 1) for map in maps]
 

@@ -13,30 +13,40 @@ A package offers its methods through the entry point group ``gradcam.methods``::
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from types import NoneType, UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 ENTRY_POINTS = "gradcam.methods"
 
-View = Literal["map", "signed", "magnitude"]
+View = Literal["map", "range", "signed", "magnitude", "contribution"]
 """How a method's raw values are shown.
 
 map
     One value for each position, (h, w). The positive values are the evidence, drawn as a heat map
     over the picture.
+range
+    As map, but all values are drawn, from the smallest to the largest.
 signed
     One value for each value of the input, (C, h, w). The largest absolute value over the channels
     is the evidence; drawn as colours around mid-grey.
 magnitude
     As signed, but drawn as the evidence in grey.
+contribution
+    As signed, for values that add up: they are summed over the channels, and the positive sums are
+    the evidence. Drawn in red where the sum is positive, blue where it is negative.
 """
+
+OVER_PICTURE = ("map", "range")
+"""The views with one value for each position, which are drawn over the picture."""
 
 _GIVEN = ("layer", "resize")
 """Parameters that the tape fills in if a method's function has them; all others are its options."""
@@ -57,7 +67,7 @@ class Method:
         The usual name in figures: ``"Grad-CAM"``.
     source : str
         The paper: ``"Selvaraju et al. 2017"``.
-    view : "map", "signed" or "magnitude"
+    view : str
         How the raw values are shown, see :data:`View`.
     function : callable
         ``function(tape, objective)`` with keyword-only options. It returns the raw values, or an
@@ -108,6 +118,72 @@ class Method:
         """The names of the method's own options."""
         return tuple(name for name in self.parameters if name not in _GIVEN)
 
+    def check_options(self, options: Iterable[str]) -> None:
+        """Raise TypeError if the method does not have all of these options."""
+        unknown = [name for name in options if name not in self.options]
+        if unknown:
+            known = ", ".join((*self.options, *("layer",) * self.takes_layer, "on", "resize"))
+            raise TypeError(
+                f"{self.name} has no option {', '.join(map(repr, unknown))}; its options are "
+                f"{known}"
+            )
+
+    def with_options(self, *, title: str | None = None, **options: object) -> Method:
+        """Return this method with other defaults of its options.
+
+        ``gradcam.METHODS["occlusion"].with_options(patch=32)`` can be given to
+        :meth:`gradcam.Tape.explain` and :func:`gradcam.compare` wherever a method's name can.
+
+        Parameters
+        ----------
+        title : str, optional
+            For figures; by default this method's title with the options.
+        **options
+            As the method takes them.
+
+        Raises
+        ------
+        TypeError
+            If the method has no such option.
+        """
+        self.check_options(options)
+        words = ", ".join(
+            f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}"
+            for name, value in options.items()
+        )
+        named = f"{self.title} ({words})" if words else self.title
+        return replace(self, title=title or named, function=partial(self.function, **options))
+
+    def read_option(self, name: str, text: str) -> object:
+        """Return the value of an option that was written as text, as on a command line.
+
+        Numbers, ``true`` and ``false``, ``none``, words, and numbers separated by commas are read
+        as the annotation of the function's parameter says.
+
+        Raises
+        ------
+        TypeError
+            If the method has no such option.
+        ValueError
+            If the text is not a value of the option's type.
+        """
+        self.check_options([name])
+        kind = get_type_hints(self._unbound)[name]
+        kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+        for each in sorted(kinds, key=lambda one: one is str):  # words last: any text is one
+            with contextlib.suppress(ValueError):
+                return _value(text.strip(), each)
+        wanted = " or ".join(map(_kind_words, kinds))
+        raise ValueError(f"{self.name}: {name} must be {wanted}, got {text!r}")
+
+    @property
+    def _unbound(self) -> Callable[..., object]:
+        """The function as it was written, without the options of :meth:`with_options`."""
+        function = self.function
+        while isinstance(function, partial):
+            function = function.func
+        return function
+
     @property
     def takes_layer(self) -> bool:
         """Whether a layer can be chosen."""
@@ -130,12 +206,12 @@ class Method:
     @cached_property
     def documentation(self) -> str:
         """The function's documentation, or else the title."""
-        return inspect.getdoc(self.function) or self.title
+        return inspect.getdoc(self._unbound) or self.title
 
     @property
     def summary(self) -> str:
         """The first sentence of the function's documentation, or an empty string."""
-        text = " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
+        text = " ".join((inspect.getdoc(self._unbound) or "").split("\n\n")[0].split())
         return re.split(r"(?<=\.)\s", text)[0]
 
 
@@ -249,9 +325,9 @@ def method(
 
     The function is called as ``function(tape, objective, **options)``. `tape` holds a batch of N
     pictures; `objective` is what to explain: S objectives for each picture. The function returns
-    raw values with the axes (S, N) in front: (S, N, h, w) for the view "map", (S, N, C, h, w) for
-    "signed" and "magnitude"; or an :class:`gradcam.Evidence`. NumPy's broadcasting does the rest:
-    ``tape.input`` is (N, C, h, w), ``objective.gradient(tape, layer)`` is (S, N, ...).
+    raw values with the axes (S, N) in front: (S, N, h, w) for the views "map" and "range",
+    (S, N, C, h, w) for the others; or an :class:`gradcam.Evidence`. NumPy's broadcasting does the
+    rest: ``tape.input`` is (N, C, h, w), ``objective.gradient(tape, layer)`` is (S, N, ...).
 
     If the function has a keyword-only parameter ``layer``, users can choose a layer, by default
     the network's ``target_layer``. If it has one called ``resize``, it gets the way to resize maps.
@@ -263,8 +339,8 @@ def method(
         For figures: ``"Input x gradient"``.
     source : str
         The paper: ``"Shrikumar et al. 2016"``.
-    view : "map", "signed" or "magnitude"
-        How the raw values are shown.
+    view : "map", "range", "signed", "magnitude" or "contribution"
+        How the raw values are shown, see :data:`gradcam.View`.
     name : str, optional
         By default the function's name.
 
@@ -294,6 +370,47 @@ def method(
         return METHODS.register(made)
 
     return register
+
+
+def _value(text: str, kind: object) -> object:
+    """Read a value of one type from text.
+
+    Raises
+    ------
+    ValueError
+        If the text is not one.
+    """
+    if kind is NoneType and text.lower() == "none":
+        return None
+    if kind is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if kind is int:
+        return int(text)
+    if kind is float:
+        return float(text)
+    if kind is str:
+        return text
+    if get_origin(kind) is Literal and text in get_args(kind):
+        return text
+    if get_origin(kind) is tuple:
+        parts, kinds = text.split(","), get_args(kind)
+        if kinds[-1] is Ellipsis:
+            kinds = (kinds[0],) * len(parts)
+        if len(parts) == len(kinds):
+            return tuple(
+                _value(part.strip(), each) for part, each in zip(parts, kinds, strict=True)
+            )
+    raise ValueError(text)
+
+
+def _kind_words(kind: object) -> str:
+    """Return in words what values a type has."""
+    if get_origin(kind) is Literal:
+        return " or ".join(map(repr, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return f"numbers separated by commas ({len(get_args(kind))} of them)"
+    words = {bool: "true or false", int: "an integer", float: "a number", NoneType: "none"}
+    return words.get(kind, "a word") if isinstance(kind, type) else "a word"
 
 
 def _place(method: Method) -> tuple[str, str]:

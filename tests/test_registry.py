@@ -158,7 +158,7 @@ def test_names_that_cannot_be_used_are_refused(outside):
     for name in ("grad-cam++", "_hidden", "2nd"):
         with pytest.raises(ValueError, match="Python name"):
             register(name)
-    with pytest.raises(ValueError, match="map, signed, magnitude"):
+    with pytest.raises(ValueError, match="map, range, signed, magnitude, contribution"):
         register("new", view="heat")
     assert "new" not in gradcam.METHODS
 

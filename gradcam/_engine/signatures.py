@@ -101,3 +101,99 @@ class BatchLayerMethod(Protocol):
         on: On = "score",
         resize: Resize = "half_pixel",
     ) -> list[list[Explanation]]: ...
+
+
+class PixelMethodWithOptions(Protocol):
+    """The same of a method that has options of its own."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        target: TargetLike = None,
+        *,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> Explanation: ...
+    @overload
+    def __call__(
+        self,
+        target: Several,
+        *,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> list[Explanation]: ...
+
+
+class LayerMethodWithOptions(Protocol):
+    """The same of a method that has options of its own."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        target: TargetLike = None,
+        *,
+        layer: str | None = None,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> Explanation: ...
+    @overload
+    def __call__(
+        self,
+        target: Several,
+        *,
+        layer: str | None = None,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> list[Explanation]: ...
+
+
+class BatchPixelMethodWithOptions(Protocol):
+    """The same of a method that has options of its own."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        target: TargetLike | Several = None,
+        *,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> list[Explanation]: ...
+    @overload
+    def __call__(
+        self,
+        target: Sequence[Several],
+        *,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> list[list[Explanation]]: ...
+
+
+class BatchLayerMethodWithOptions(Protocol):
+    """The same of a method that has options of its own."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        target: TargetLike | Several = None,
+        *,
+        layer: str | None = None,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> list[Explanation]: ...
+    @overload
+    def __call__(
+        self,
+        target: Sequence[Several],
+        *,
+        layer: str | None = None,
+        on: On = "score",
+        resize: Resize = "half_pixel",
+        **options: object,
+    ) -> list[list[Explanation]]: ...

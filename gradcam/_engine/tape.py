@@ -19,7 +19,7 @@ from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT, NONLINEAR, OPS
 from gradcam._labels.classes import Decoded, Labels, top_indices
 from gradcam._pictures.image import Geometry, render
-from gradcam._registry import METHODS, Method
+from gradcam._registry import METHODS, OVER_PICTURE, Method, View
 from gradcam._results import notes
 from gradcam._results.explanation import Evidence, Explanation, Resize, check_resize
 from gradcam._results.objectives import (
@@ -412,7 +412,7 @@ class _Explaining(ForwardPass):
             return Explanation(
                 method=found.name,
                 title=found.title,
-                view=found.view,
+                view=evidence.view or found.view,
                 label=answer.label,
                 target=answer.target,
                 score=answer.score,
@@ -437,13 +437,7 @@ class _Explaining(ForwardPass):
         self, method: Method, layer: str | None, resize: Resize, options: dict[str, object]
     ) -> dict[str, object]:
         """Return the keyword arguments of the method's function."""
-        unknown = [name for name in options if name not in method.options]
-        if unknown:
-            known = ", ".join((*method.options, *("layer",) * method.takes_layer, "on", "resize"))
-            raise TypeError(
-                f"{method.name} has no option {', '.join(map(repr, unknown))}; its options are "
-                f"{known}"
-            )
+        method.check_options(options)
         if layer is not None and not method.takes_layer:
             raise TypeError(f"layer={layer!r}: no layer can be chosen for {method.name}")
         arguments = dict(options)
@@ -702,20 +696,25 @@ def _evidence(method: Method, given: object, leading: tuple[int, int]) -> Eviden
         If the raw values or the weights do not have the right shape, or are not finite.
     """
     evidence = given if isinstance(given, Evidence) else Evidence(cast(_F32, given))
-    axes = "h, w" if method.view == "map" else "C, h, w"
-    raw = _checked(method, evidence.raw, leading, axes)
+    view = evidence.view or method.view
+    axes = "h, w" if view in OVER_PICTURE else "C, h, w"
+    raw = _checked(method, view, evidence.raw, leading, axes)
     weights = evidence.weights
-    return Evidence(raw, None if weights is None else _checked(method, weights, leading, "K"))
+    if weights is not None:
+        weights = _checked(method, view, weights, leading, "K")
+    return Evidence(raw, weights, evidence.view)
 
 
-def _checked(method: Method, given: object, leading: tuple[int, int], axes: str) -> _F32:
+def _checked(
+    method: Method, view: View, given: object, leading: tuple[int, int], axes: str
+) -> _F32:
     values = np.asarray(given)
     if values.dtype.kind not in "fiub":
         raise ValueError(f"the method {method.name!r} returned {values.dtype}, not real numbers")
     if values.shape[:2] != leading or values.ndim != 3 + axes.count(",") or values.size == 0:
         raise ValueError(
             f"the method {method.name!r} returned an array of shape {values.shape}; its view "
-            f"{method.view!r} needs (S, N, {axes}) with S, N = {leading}"
+            f"{view!r} needs (S, N, {axes}) with S, N = {leading}"
         )
     values = values.astype(np.float32, copy=False)
     if not _core.all_finite(values):

@@ -75,8 +75,10 @@ def _text(picture: Captioned, width: int) -> NDArray[np.uint8]:
     with figures.default_settings():
         figure = figures.figure_class()(figsize=(width / 100, height / 100), dpi=100)
         if picture.scale is not None:
-            wide = room - 2 * size  # room for the last number
-            place = (gap / width, 1 - (gap + size) / height, wide / width, size / height)
+            # Room for the numbers at the ends, which are centred on them.
+            left, right = (size * (0.4 * len(text) - 0.2) for text in picture.scale.ticks[::2])
+            across = (gap + left) / width, (room - left - right) / width
+            place = (across[0], 1 - (gap + size) / height, across[1], size / height)
             unnamed = replace(picture.scale, label="")  # the caption says what it means
             figures.draw_scale(figure.add_axes(place), unnamed, size=0.72 * size)
         for number, (line, weight) in enumerate(lines):
@@ -150,10 +152,10 @@ def _bar(scale: figures.Scale) -> str:
     """Return a colour bar with its ends named."""
     thin = np.ascontiguousarray(scale.bar[:: max(1, len(scale.bar) // 8)])
     image = _image(colour.png(thin), "colour scale", "flex: 1; min-width: 0; height: 12px")
+    low, _, high = map(_escaped, scale.ticks)
     return (
         '<div style="display: flex; align-items: center; gap: 6px; font-size: 13px; '
-        f'margin-top: 4px"><span>0</span>{image}'
-        f"<span>{'≥ 1' if scale.clipped else '1'}</span></div>"
+        f'margin-top: 4px"><span>{low}</span>{image}<span>{high}</span></div>'
     )
 
 

@@ -51,13 +51,20 @@ class Scale:
         The colours of 0 to 1, from left to right.
     label : str
         What 0 and 1 are.
-    clipped : bool
-        Whether values above 1 have the colour of 1.
+    ticks : tuple of three str
+        What the two ends of the bar and its middle stand for.
     """
 
     bar: NDArray[np.uint8]
     label: str
-    clipped: bool = False
+    ticks: tuple[str, str, str] = ("0", "0.5", "1")
+
+
+CLIPPED = ("0", "0.5", "≥ 1")
+"""Ticks if values above 1 have the colour of 1."""
+
+AROUND_ZERO = ("≤ -1", "0", "≥ 1")
+"""Ticks of signed values."""
 
 
 @contextmanager
@@ -234,13 +241,13 @@ def draw_scale(
     size: float = 11,
     colour: ColorType = "black",
 ) -> None:
-    """Fill `ax` with a colour bar of 0 to 1 and write its label beside or below it."""
+    """Fill `ax` with a colour bar and write its label beside or below it."""
     bar = scale.bar.transpose(1, 0, 2)[::-1] if upright else scale.bar
     image = ax.imshow(bar, extent=(0, 1, 0, 1), origin="upper", interpolation="nearest")
     image.axes.set_aspect("auto")
     axis, other = (ax.yaxis, ax.xaxis) if upright else (ax.xaxis, ax.yaxis)
     label, style = text_style(scale.label)
-    axis.set_ticks([0, 0.5, 1], ["0", "0.5", "≥ 1" if scale.clipped else "1"])
+    axis.set_ticks([0, 0.5, 1], scale.ticks)
     axis.set_tick_params(labelsize=size, colors=colour, labelfontfamily=style["fontfamily"])
     axis.set_label_text(label, fontsize=size, color=colour, **style)
     other.set_ticks([])

@@ -19,7 +19,7 @@ from gradcam._pictures import captions, colour, figures
 from gradcam._pictures.encoding import ENCODERS
 from gradcam._pictures.image import Geometry
 from gradcam._pictures.segments import Box, largest_segment
-from gradcam._registry import View
+from gradcam._registry import OVER_PICTURE, View
 from gradcam._text import percent
 
 if TYPE_CHECKING:
@@ -35,7 +35,12 @@ _FULL = 99.5
 """The percentile of the values from which on the colours of pixel methods are full."""
 
 _OWN_SCALE = "0 is the map's minimum, 1 its maximum"
+_RANGE_SCALE = "0 is the minimum of all values, 1 their maximum"
 _GREY_SCALE = f"0 is the map's minimum, 1 its {_FULL}th percentile"
+_SIGN_SCALE = (
+    f"red raises the score, blue lowers it; 1 is the {_FULL}th percentile of the absolute values"
+)
+_SIGN_COLOURS = "RdBu_r"
 
 
 _TEXTS = ("method", "title", "view", "label", "synset", "layer", "resize", "channel_order", "about")
@@ -52,14 +57,17 @@ class Evidence(NamedTuple):
     Attributes
     ----------
     raw : array of float32
-        (S, N, h, w) for the view "map", (S, N, C, h, w) for "signed" and "magnitude": S objectives
+        (S, N, h, w) for the views "map" and "range", (S, N, C, h, w) for the others: S objectives
         for each of N pictures.
     weights : (S, N, K) array of float32, or None
         The weight of each channel of a layer.
+    view : str or None
+        How the raw values are shown, if that is not the method's view.
     """
 
     raw: NDArray[np.float32]
     weights: NDArray[np.float32] | None = None
+    view: View | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,8 +80,8 @@ class Explanation:
         The method's name (``"grad_cam"``).
     title : str
         The field's name of the method (``"Grad-CAM"``).
-    view : "map", "signed" or "magnitude"
-        How the method's raw values are shown.
+    view : "map", "range", "signed", "magnitude" or "contribution"
+        How the raw values are shown, see :data:`gradcam.View`.
     label : str
         What was explained, in words: the class's label, or what another objective is.
     target : Target or None
@@ -86,9 +94,9 @@ class Explanation:
     layer : str
         The layer whose map was explained; ``"input"`` for methods without a layer.
     raw : array of float32
-        The evidence, signed and at its own resolution. View "map": (h, w), for a class activation
-        map the weighted sum before its ReLU. Other views: (C, h, w), for each value of the
-        network's input, its channels in the network's order.
+        The evidence, signed and at its own resolution. Views "map" and "range": (h, w), for a class
+        activation map the weighted sum before its ReLU. Other views: (C, h, w), for each value of
+        the network's input, its channels in the network's order.
     weights : (K,) array of float32, or None
         alpha_k, the weight of each channel of `layer`, of methods that have them.
     picture : (H, W, 3) array of uint8
@@ -127,10 +135,29 @@ class Explanation:
     def evidence(self) -> NDArray[np.float32]:
         """(h, w), at the resolution of :attr:`raw`, 0 or more: what :attr:`map` shows.
 
-        View "map": the ReLU. Other views: the largest absolute value over the channels (Simonyan
-        et al., 2014).
+        View "map": the ReLU. "range": the values above their minimum. "contribution": the ReLU of
+        the sum over the channels. Other views: the largest absolute value over the channels
+        (Simonyan et al., 2014).
         """
-        return np.maximum(self.raw, 0) if self.view == "map" else np.abs(self.raw).max(0)
+        found: NDArray[np.float32]
+        if self.view == "range":
+            found = self.raw - self.raw.min()
+        elif self.view in ("map", "contribution"):
+            found = np.maximum(self.raw if self.view == "map" else self._sums, 0)
+        else:
+            found = np.abs(self.raw).max(0)
+        return found
+
+    @property
+    def _sums(self) -> NDArray[np.float32]:
+        """The raw values, summed over the channels, (h, w)."""
+        sums: NDArray[np.float32] = self.raw.sum(0, dtype=np.float32)
+        return sums
+
+    @property
+    def over_picture(self) -> bool:
+        """Whether the map is usually drawn over the picture, not by itself."""
+        return self.view in OVER_PICTURE
 
     @cached_property
     def map(self) -> NDArray[np.float32]:
@@ -175,28 +202,32 @@ class Explanation:
     def image(self) -> NDArray[np.uint8]:
         """How the method is usually shown, (H, W, 3) uint8 RGB, of the original picture's size.
 
-        View "map": the overlay. "magnitude": the map in grey. "signed": the signed values as
-        colours around mid-grey. The last two are full from the 99.5th percentile of their values
-        on: a few pixels far above the rest would leave the picture dark. Pixels that a crop removed
-        are shown faded.
+        Views "map" and "range": the overlay. "magnitude": the map in grey. "signed": the signed
+        values as colours around mid-grey. "contribution": the sums over the channels, red where
+        they are positive, blue where they are negative. The last three are full from the 99.5th
+        percentile of their values on: a few pixels far above the rest would leave the picture dark.
+        Pixels that a crop removed are shown faded.
         """
         return self.render()
 
     def render(self, cmap: str | None = None, *, caption: bool = False) -> NDArray[np.uint8]:
-        """Return :attr:`image`, with another colour map for the overlay of the view "map".
+        """Return :attr:`image`, with another colour map for the overlay.
 
         Parameters
         ----------
         cmap : str, optional
-            As of :meth:`overlay`. The other views have their own colours.
+            As of :meth:`overlay`. Views that are not drawn over the picture have their own colours.
         caption : bool
             Write :attr:`caption` and the colour scale below it.
         """
         if caption:
             return captions.draw(self._captioned(cmap or "inferno"))
-        if self.view == "map":
+        if self.over_picture:
             return self.overlay() if cmap is None else self.overlay(cmap)
-        pixels = self._signed_pixels() if self._is_signed else self._grey_pixels()
+        if self.view == "contribution":
+            pixels = self._sign_pixels()
+        else:
+            pixels = self._signed_pixels() if self._is_signed else self._grey_pixels()
         if self.region is not None:
             colour.fade_outside(pixels, self.picture, self.region)
         return pixels
@@ -222,8 +253,10 @@ class Explanation:
             details.append(
                 f"Grey is 0; colours are full from the {_FULL}th percentile of the absolute values."
             )
-        elif self.view == "map":
-            details.append(f"Colours: {_OWN_SCALE}; {colour.blend_words(cmap)}.")
+        elif self.over_picture:
+            details.append(f"Colours: {self._own_scale}; {colour.blend_words(cmap)}.")
+        elif self.view == "contribution":
+            details.append(f"Colours: {_SIGN_SCALE}.")
         else:
             details.append(f"Grey values: {_GREY_SCALE}.")
         if self.region is not None:
@@ -233,16 +266,31 @@ class Explanation:
 
     def _captioned(self, cmap: str = "inferno") -> captions.Captioned:
         """Return the picture with all that is written below it."""
-        scale = None if self._is_signed else self._scale(cmap if self.view == "map" else None)
+        scale = None if self._is_signed else self._scale(cmap if self.over_picture else None)
         return captions.Captioned(self.render(cmap), *self._caption(cmap), scale)
 
     def _scale(self, cmap: str | None, alpha: float | None = None) -> figures.Scale:
         """Return what the colours mean; without a colour map, the grey values."""
-        if self.view == "map":
-            return figures.Scale(colour.scale_bar(cmap or "inferno", alpha), _OWN_SCALE)
+        if self.over_picture:
+            return figures.Scale(colour.scale_bar(cmap or "inferno", alpha), self._own_scale)
+        if cmap is None and self.view == "contribution":
+            return figures.Scale(
+                colour.plain_bar(_SIGN_COLOURS), _SIGN_SCALE, ticks=figures.AROUND_ZERO
+            )
         if cmap is None:
-            return figures.Scale(colour.plain_bar("gray"), _GREY_SCALE, clipped=True)
+            return figures.Scale(colour.plain_bar("gray"), _GREY_SCALE, ticks=figures.CLIPPED)
         return figures.Scale(colour.plain_bar(cmap), _OWN_SCALE)
+
+    @property
+    def _own_scale(self) -> str:
+        """What 0 and 1 are in colours over the picture."""
+        return _RANGE_SCALE if self.view == "range" else _OWN_SCALE
+
+    def _sign_pixels(self) -> NDArray[np.uint8]:
+        sums = self.geometry.to_picture(self._sums, self.resize)
+        size = np.abs(sums)
+        full = np.percentile(size, _FULL) or size.max() or 1.0
+        return colour.colour(0.5 + 0.5 * sums / np.float32(full), _SIGN_COLOURS)
 
     def _grey_pixels(self) -> NDArray[np.uint8]:
         full = np.percentile(self.map, _FULL) or 1.0
@@ -322,8 +370,8 @@ class Explanation:
         ax : matplotlib Axes, optional
             Where to draw; a figure of its own by default.
         cmap : str, optional
-            Show the map in these colours: over the picture for the view "map", by itself for the
-            others.
+            Show the map in these colours: over the picture for the views "map" and "range", by
+            itself for the others.
         alpha : float, optional
             As of :meth:`overlay`.
         title : str, optional
@@ -354,7 +402,7 @@ class Explanation:
         self, cmap: str | None, alpha: float | None
     ) -> tuple[NDArray[np.uint8], figures.Scale | None]:
         """Return the pixels that :meth:`plot` draws, and their scale if they have one."""
-        if self.view == "map":
+        if self.over_picture:
             return self.overlay(cmap or "inferno", alpha), self._scale(cmap, alpha)
         if cmap is not None:
             return colour.colour(self.map, cmap), self._scale(cmap)

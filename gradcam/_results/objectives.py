@@ -95,6 +95,11 @@ class Objective(ABC):
     def value(self, forward: Forward, n: int) -> float:
         """Return the number for picture `n`."""
 
+    def values(self, forward: Forward) -> _F32:
+        """Return the number for each picture, (N,)."""
+        values = [self.value(forward, n) for n in range(len(forward))]
+        return np.array(values, np.float32)
+
     @abstractmethod
     def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
         """Return the gradient of the number for picture `n` with respect to layers' outputs.
@@ -163,6 +168,10 @@ class Class(Objective):
         """Return the class's score for picture `n`."""
         return float(forward.scores[n, self.find(forward.labels).index])
 
+    def values(self, forward: Forward) -> _F32:
+        """Return the class's scores, (N,)."""
+        return forward.scores[:, self.find(forward.labels).index]
+
     def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
         """Return 1 at the class, 0 elsewhere, at the layer of the scores."""
         return {forward.score_layer: self._one_hot(forward)}
@@ -191,6 +200,10 @@ class Probability(Class):
     def value(self, forward: Forward, n: int) -> float:
         """Return the class's probability for picture `n`."""
         return float(forward.probabilities[n, self.find(forward.labels).index])
+
+    def values(self, forward: Forward) -> _F32:
+        """Return the class's probabilities, (N,)."""
+        return forward.probabilities[:, self.find(forward.labels).index]
 
     def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
         """Return 1 at the class, 0 elsewhere, at the layer of the probabilities.
@@ -229,6 +242,11 @@ class Unit(Objective):
         """Return the unit's value for picture `n`."""
         seeds = self.seeds(forward, n)[self.layer]
         return float(np.vdot(seeds, forward.activation(self.layer)[n]))
+
+    def values(self, forward: Forward) -> _F32:
+        """Return the unit's values, (N,)."""
+        seeds = self.seeds(forward, 0)[self.layer]
+        return np.array([np.vdot(seeds, each) for each in forward.activation(self.layer)])
 
     def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
         """Return 1 at the unit, or equal parts that sum to 1 over a channel's positions.
@@ -286,6 +304,10 @@ class Sum(Objective):
         """Return the sum for picture `n`."""
         return sum(weight * term.value(forward, n) for weight, term in self.terms)
 
+    def values(self, forward: Forward) -> _F32:
+        """Return the sums, (N,)."""
+        return _sum([np.float32(weight) * term.values(forward) for weight, term in self.terms])
+
     def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
         """Return the weighted sum of the terms' seeds."""
         total: dict[str, _F32] = {}
@@ -325,6 +347,15 @@ class Function(Objective):
     def value(self, forward: Forward, n: int) -> float:
         """Return the function's value for picture `n`."""
         return float(self.function(self._outputs(forward, n)))
+
+    def values(self, forward: Forward) -> _F32:
+        """Return the function's values, (N,)."""
+        outputs = {layer: forward.activation(layer) for layer in self.layers}
+        values = [
+            float(self.function({layer: found[n] for layer, found in outputs.items()}))
+            for n in range(len(forward))
+        ]
+        return np.array(values, np.float32)
 
     def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
         """Return the function's gradient for picture `n`.
@@ -454,6 +485,26 @@ class Objectives:
         values = np.full((self.count, len(self.each)), np.nan, np.float32)
         for n, objectives in enumerate(self.each):
             values[: len(objectives), n] = [each.value(forward, n) for each in objectives]
+        return values
+
+    def variants(self, n: int, count: int) -> Objectives:
+        """Return the objectives of picture `n`, for a pass of `count` variants of that picture.
+
+        Methods that change a picture and run the network again ask the result for gradients.
+        """
+        return Objectives((self.each[n],) * count, (True,) * count)
+
+    def variant_values(self, n: int, forward: Forward) -> _F32:
+        """Return the values for variants of picture `n`, from a pass of them.
+
+        Returns
+        -------
+        (S, B) array of float32
+            For the B pictures of `forward`; 0 if picture `n` has fewer than S objectives.
+        """
+        values = np.zeros((self.count, len(forward)), np.float32)
+        for s, objective in enumerate(self.each[n]):
+            values[s] = objective.values(forward)
         return values
 
     @property

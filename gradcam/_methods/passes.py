@@ -1,0 +1,79 @@
+"""What methods share that run the network on many variants of a picture.
+
+Memory is bounded whatever the number of variants: they go through the network in batches, and
+methods add up what they need of each batch.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import SupportsIndex
+
+from gradcam._engine.tape import ForwardPass
+from gradcam._progress import progress_bar
+
+_BATCH = 16
+"""Pictures of 224 x 224 in a pass."""
+
+
+def positive(name: str, value: SupportsIndex) -> int:
+    """Return an option that must be an integer of 1 or more.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {value!r}") from None
+    if number < 1:
+        raise ValueError(f"{name}: expected 1 or more, got {number}")
+    return number
+
+
+def batch_size(tape: ForwardPass, batch: int | None = None) -> int:
+    """Return how many variants go through the network at a time.
+
+    Parameters
+    ----------
+    tape : ForwardPass
+    batch : int, optional
+        What the user asked for. By default 16 of 224 x 224 pixels, or as many pixels of another
+        size, and at most 64 pictures.
+    """
+    if batch is not None:
+        return positive("batch", batch)
+    height, width = tape.size
+    return max(1, min(64, _BATCH * 224 * 224 // (height * width)))
+
+
+def batches(count: int, size: int) -> Iterator[slice]:
+    """Divide 0 to `count` into slices of `size`; the last one can be shorter."""
+    return (slice(first, min(first + size, count)) for first in range(0, count, size))
+
+
+@contextmanager
+def bar(total: int, title: str, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on standard error, if `shown`.
+
+    Yields
+    ------
+    callable
+        To be called with the number of pieces of work that are done since the last call.
+    """
+    if not shown:
+        yield lambda count: None
+        return
+    from rich.console import Console  # slow to import
+
+    with progress_bar(total, Console(stderr=True)) as advance:
+
+        def done(count: int) -> None:
+            for _ in range(count):
+                advance(title)
+
+        yield done
