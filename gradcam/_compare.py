@@ -60,8 +60,8 @@ def compare(
     over the grey picture with rising opacity, or with "jet" and "paper" as in the papers. Those of
     pixel methods, which are as fine as the picture, are drawn without it. Each of the two has its
     colour bar below the columns. The bar of maps over the picture shows each colour over bright
-    parts of the picture (at the top of the bar) to dark parts (at its bottom). If the preparation of
-    the network's input cropped the picture, a dashed line surrounds what it saw.
+    parts of the picture (at the top of the bar) to dark parts (at its bottom). If the preparation
+    of the network's input cropped the picture, a dashed line surrounds what it saw.
 
     Parameters
     ----------
