@@ -1,0 +1,150 @@
+"""Times of methods beside full passes and beside the packages that compute the same.
+
+    python tests/bench/methods.py [ROW ...] [--rounds 5]
+
+Without names, all rows are listed. Everything runs in this process, with the malloc settings that
+PyTorch's users tune. All ways of a row run once, which warms them up; of a peer's ways the fastest
+remains. Then all that remain run once in each round, in turn. The output is the median time of one
+unit of work, and gradcam's time divided by the peer's: median, minimum and maximum of the rounds.
+
+A row is a function with the decorator `row`. It returns the ways to compute its method, by the name
+of the program: ``gradcam`` first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import gradcam
+from gradcam.bench._programs import MALLOC
+
+OURS = "gradcam"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to compute a method.
+
+    Attributes
+    ----------
+    run : callable
+    units : float
+        How many units of work it does. Ways that would take too long do a part of the work.
+    """
+
+    run: Callable[[], object]
+    units: float = 1
+
+
+Ways = Mapping[str, Mapping[str, Way]]
+"""By program, then by setting."""
+
+ROWS: dict[str, Callable[[], Ways]] = {}
+
+
+def row(name: str) -> Callable[[Callable[[], Ways]], Callable[[], Ways]]:
+    """Add a row of the table: a function that returns the ways to compute a method."""
+
+    def add(function: Callable[[], Ways]) -> Callable[[], Ways]:
+        ROWS[name] = function
+        return function
+
+    return add
+
+
+def seconds(way: Way) -> float:
+    """Return the time of one unit of work."""
+    start = time.perf_counter()
+    way.run()
+    return (time.perf_counter() - start) / way.units
+
+
+def measure(name: str, rounds: int) -> None:
+    """Measure a row and print it."""
+    chosen: dict[str, tuple[str, Way]] = {}
+    for program, ways in ROWS[name]().items():
+        first = {setting: min(seconds(way), seconds(way)) for setting, way in ways.items()}
+        best = min(first, key=first.__getitem__)
+        chosen[program] = best, ways[best]
+    times: dict[str, list[float]] = {program: [] for program in chosen}
+    for number in range(rounds):
+        programs = list(chosen)
+        start = number % len(programs)
+        for program in programs[start:] + programs[:start]:
+            times[program].append(seconds(chosen[program][1]))
+    for program, (setting, _) in chosen.items():
+        text = f"{name:28} {f'{program} {setting}'.strip():44}"
+        text += f"{1e3 * statistics.median(times[program]):9.2f} ms"
+        if program != OURS:
+            ratios = [a / b for a, b in zip(times[OURS], times[program], strict=True)]
+            text += f"   ratio {statistics.median(ratios):.2f}"
+            text += f" ({min(ratios):.2f}-{max(ratios):.2f})"
+        print(text, flush=True)
+
+
+# --- networks, ours and PyTorch's with the same weights ---
+
+
+def pictures(count: int, size: int = 224) -> np.ndarray:
+    """Return preprocessed input, (count, 3, size, size)."""
+    return np.random.default_rng(1).standard_normal((count, 3, size, size), np.float32)
+
+
+def both(name: str) -> tuple[gradcam.Network, dict[str, Any]]:
+    """Return a network with random weights, and PyTorch's by their memory formats."""
+    import torch
+
+    from gradcam._models import architecture
+    from gradcam._models.constructors import CONSTRUCTORS
+    from gradcam.bench._engines import pytorch, torch_modules
+
+    torch.set_num_threads(gradcam._core.get_num_threads())
+    tensors = CONSTRUCTORS[name].architecture.random_tensors()
+    theirs = {key: torch.from_numpy(values) for key, values in tensors.items()}
+    models = {}
+    formats = {"": torch.contiguous_format, "channels last": torch.channels_last}
+    for setting, memory_format in formats.items():
+        if name == pytorch.VGG:
+            model = pytorch.VGG16(theirs, 224)
+        else:
+            model = torch_modules.build(architecture.find(name), theirs)
+            torch_modules.without_in_place(model)
+        models[setting] = model.to(memory_format=memory_format).requires_grad_(False)
+    return CONSTRUCTORS[name](tensors), models
+
+
+def torch_input(x: np.ndarray, setting: str) -> Any:
+    """Return input for the model of that memory format."""
+    import torch
+
+    last = torch.channels_last if setting == "channels last" else torch.contiguous_format
+    return torch.from_numpy(x).contiguous(memory_format=last)
+
+
+def main() -> None:
+    """Measure the rows that are named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("rows", nargs="*", choices=[[], *ROWS], metavar="ROW")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    if not arguments.rows:
+        print("\n".join(ROWS))
+    for name in arguments.rows:
+        measure(name, arguments.rounds)
+
+
+if __name__ == "__main__":
+    if any(os.environ.get(name) != value for name, value in MALLOC.items()):
+        script = str(Path(__file__).resolve())
+        os.execve(sys.executable, [sys.executable, script, *sys.argv[1:]], os.environ | MALLOC)
+    main()
