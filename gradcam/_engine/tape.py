@@ -6,7 +6,7 @@ pictures that went in, and explains them: :class:`Tape` one picture, :class:`Bat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, cast, overload
 
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam import _core
-from gradcam._engine import rule_pass
+from gradcam._engine import curvature, rule_pass
+from gradcam._engine import tangent as forward_mode
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT, NONLINEAR, OPS
 from gradcam._labels.classes import Decoded, Labels, top_indices
@@ -227,6 +228,77 @@ class ForwardPass:
                 f"derivative was taken."
             )
 
+    def jvp(self, tangents: ArrayLike, layer: str, start: str = INPUT) -> _F32:
+        """Return the Jacobian-vector product: how `layer` changes if `start` changes.
+
+        It is exact for the decisions of this pass (which ReLUs are active, where the maxima are),
+        as :meth:`backward` is, whose transpose it is.
+
+        Parameters
+        ----------
+        tangents : (S, N, ...) array
+            S directions: each the shape of the batch's output of `start`.
+        layer : str
+        start : str
+            By default the network's input.
+
+        Returns
+        -------
+        (S, N, ...) array
+            The derivative of the output of `layer` along each direction; zero if `start` does not
+            feed `layer`.
+        """
+        source, end = (self.graph.names(name)[0] for name in (start, layer))
+        layers = self.graph.layers
+        outputs = self._outputs(rule_pass.needed(layers, end, [source, end]))
+        given = _shaped("tangents", tangents, outputs[source].shape)
+        moved = forward_mode.tangents(layers, outputs, source, given, {end})
+        if end in moved:
+            return moved[end]
+        return np.zeros((len(given), *outputs[end].shape), np.float32)
+
+    def hessian_products(self, objectives: Objectives, direction: ArrayLike) -> _F32:
+        """Return the second derivatives of objectives along a direction at the input.
+
+        Parameters
+        ----------
+        objectives : Objectives
+            S for each picture.
+        direction : (N, C, H, W) array
+            At the input of each picture.
+
+        Returns
+        -------
+        (S, N, C, H, W) array
+            The Hessian of each objective times the direction, exact for the decisions of this pass.
+
+        Raises
+        ------
+        ValueError
+            If the direction does not have the shape of the input, or an objective's second
+            derivatives are not known.
+        """
+        layers, seeds = self.graph.layers, self._by_first_name(objectives.seeds(self))
+        wanted = [each for name in seeds for each in rule_pass.needed(layers, name, [self.start])]
+        outputs = self._outputs([name for name in layers if name in {*wanted, *seeds, self.start}])
+        given = _shaped("direction", np.asarray(direction)[None], self.input.shape)
+        moved = forward_mode.tangents(layers, outputs, self.start, given, outputs)
+        by_layer = {
+            alias: each[0] for name, each in moved.items() for alias in self.graph.names(name)
+        }
+        changes = self._by_first_name(objectives.seed_changes(self, by_layer))
+        found = curvature.hessian_products(layers, outputs, self.start, seeds, changes, moved)
+        shape = (objectives.count, *self.input.shape)
+        return np.zeros(shape, np.float32) if found is None else found
+
+    def _by_first_name(self, parts: Mapping[str, _F32]) -> dict[str, _F32]:
+        """Return arrays by their layers' first names; those of one layer are added."""
+        found: dict[str, _F32] = {}
+        for alias, part in parts.items():
+            name = self.graph.names(alias)[0]
+            found[name] = found[name] + part if name in found else part
+        return found
+
     def _python_backward(
         self, layer: str, seeds: ArrayLike, wanted: Sequence[str], rule: Rule
     ) -> list[_F32]:
@@ -324,6 +396,20 @@ class ForwardPass:
         )
 
 
+def _shaped(name: str, given: ArrayLike, shape: tuple[int, ...]) -> _F32:
+    """Return (S, *shape) values as float32.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape.
+    """
+    values = np.asarray(given, np.float32)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} must have the shape (S, *{shape}), got {values.shape}")
+    return values
+
+
 def _listed(names: str | Sequence[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
@@ -386,6 +472,47 @@ class _Explaining(ForwardPass):
         asked = self.ask(target, on)
         gradients = asked.gradient(self, layer, rule)
         return gradients if any(asked.listed) else gradients[0]
+
+    def hessian_product(
+        self,
+        target: TargetLike | Several | Sequence[Several],
+        direction: ArrayLike,
+        *,
+        on: On = "score",
+    ) -> _F32:
+        """Return the Hessian of an objective by the input, times a direction.
+
+        It is exact for the decisions of this pass: for the score of a ReLU network it is zero, for
+        its probability it is what the softmax adds.
+
+        Parameters
+        ----------
+        target : TargetLike, or lists of these
+            As in :meth:`explain`.
+        direction : (N, C, H, W) array
+            At the network's input.
+        on : "score" or "probability"
+            What a class stands for.
+
+        Returns
+        -------
+        (N, C, H, W) array of float32
+            (S, N, C, H, W) if a list of targets was given for a picture, as of :meth:`gradient`.
+
+        Raises
+        ------
+        ValueError
+            If the direction does not have the shape of the input, or the second derivatives of a
+            :class:`gradcam.Function` are asked for that has no `hessian`.
+        """
+        shape = np.shape(direction)
+        if shape != self.input.shape:
+            raise ValueError(
+                f"direction must have the shape of the input, {self.input.shape}, got {shape}"
+            )
+        asked = self.ask(target, on)
+        found = self.hessian_products(asked, direction)
+        return found if any(asked.listed) else found[0]
 
     def _explain(
         self,

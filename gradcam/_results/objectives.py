@@ -111,6 +111,35 @@ class Objective(ABC):
             depend on the network in any other way.
         """
 
+    def seed_changes(
+        self, forward: Forward, n: int, tangents: Mapping[str, _F32]
+    ) -> Mapping[str, _F32]:
+        """Return how :meth:`seeds` change along a direction, for second derivatives.
+
+        Parameters
+        ----------
+        forward : ForwardPass
+        n : int
+            The picture.
+        tangents : mapping of str to array
+            By layer, how its output for picture `n` changes along the direction; a layer that is
+            missing does not change.
+
+        Returns
+        -------
+        dict of str to array
+            By layer; empty if the objective is a linear function of the layers' outputs.
+
+        Raises
+        ------
+        ValueError
+            If the objective does not say, which is so for a class of your own without this method.
+        """
+        raise ValueError(
+            f"{self.label(forward.labels)}: its second derivatives are not known; "
+            f"{type(self).__name__} needs a method seed_changes"
+        )
+
     def answer(self, forward: Forward, n: int) -> Answer:
         """Return the label, the value and, if it is a class, the class for picture `n`."""
         return Answer(self.label(forward.labels), self.value(forward, n))
@@ -176,6 +205,12 @@ class Class(Objective):
         """Return 1 at the class, 0 elsewhere, at the layer of the scores."""
         return {forward.score_layer: self._one_hot(forward)}
 
+    def seed_changes(
+        self, forward: Forward, n: int, tangents: Mapping[str, _F32]
+    ) -> Mapping[str, _F32]:
+        """Return nothing: the seeds are constant."""
+        return {}
+
     def answer(self, forward: Forward, n: int) -> Answer:
         """Return the class with its score and probability for picture `n`."""
         target = self.find(forward.labels)
@@ -214,6 +249,15 @@ class Probability(Class):
         if forward.log_probabilities:
             seeds *= forward.probabilities[n]
         return {layer: seeds}
+
+    def seed_changes(
+        self, forward: Forward, n: int, tangents: Mapping[str, _F32]
+    ) -> Mapping[str, _F32]:
+        """Return nothing, or at a layer of log p the change of p: p times that of log p."""
+        layer = probability_layer(forward)
+        if not forward.log_probabilities or layer not in tangents:
+            return {}
+        return {layer: self.seeds(forward, n)[layer] * tangents[layer]}
 
 
 @dataclass(frozen=True)
@@ -270,6 +314,12 @@ class Unit(Objective):
         seeds[place] = np.float32(1) / np.float32(seeds[place].size)
         return {self.layer: seeds}
 
+    def seed_changes(
+        self, forward: Forward, n: int, tangents: Mapping[str, _F32]
+    ) -> Mapping[str, _F32]:
+        """Return nothing: the seeds are constant."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Sum(Objective):
@@ -310,10 +360,20 @@ class Sum(Objective):
 
     def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
         """Return the weighted sum of the terms' seeds."""
+        return self._total([term.seeds(forward, n) for _, term in self.terms])
+
+    def seed_changes(
+        self, forward: Forward, n: int, tangents: Mapping[str, _F32]
+    ) -> Mapping[str, _F32]:
+        """Return the weighted sum of the changes of the terms' seeds."""
+        return self._total([term.seed_changes(forward, n, tangents) for _, term in self.terms])
+
+    def _total(self, parts: Sequence[Mapping[str, _F32]]) -> dict[str, _F32]:
+        """Return the weighted sum of arrays by layer, one mapping for each term."""
         total: dict[str, _F32] = {}
-        for weight, term in self.terms:
-            for layer, seeds in term.seeds(forward, n).items():
-                part = np.float32(weight) * seeds
+        for (weight, _), found in zip(self.terms, parts, strict=True):
+            for layer, values in found.items():
+                part = np.float32(weight) * values
                 total[layer] = total[layer] + part if layer in total else part
         return total
 
@@ -333,12 +393,18 @@ class Function(Objective):
         `layers` to its output, (C, H, W) or (F,).
     gradient : callable
         ``gradient(outputs)`` returns the function's gradient by layer, in the shape of its output.
+    hessian : callable, optional
+        For second derivatives: ``hessian(outputs, directions)`` returns how the gradient changes,
+        by layer, if the outputs change by the directions; both map each of `layers` to an array.
     """
 
     name: str
     layers: tuple[str, ...]
     function: Callable[[Mapping[str, _F32]], float] = field(repr=False)
     gradient: Callable[[Mapping[str, _F32]], Mapping[str, ArrayLike]] = field(repr=False)
+    hessian: Callable[[Mapping[str, _F32], Mapping[str, _F32]], Mapping[str, ArrayLike]] | None = (
+        field(default=None, repr=False)
+    )
 
     def label(self, labels: Labels) -> str:
         """Return the function's name."""
@@ -365,17 +431,45 @@ class Function(Objective):
         ValueError
             If the gradient by a layer does not have the shape of its output.
         """
-        found = {}
-        for layer, given in self.gradient(self._outputs(forward, n)).items():
-            seeds, shape = np.asarray(given, np.float32), forward.shape(layer)
-            if seeds.shape != shape:
-                raise ValueError(
-                    f"{self.name}: the gradient by {layer!r} has the shape {seeds.shape}, "
-                    f"expected {shape}"
-                )
-            found[layer] = seeds
+        found = self._checked("gradient", forward, self.gradient(self._outputs(forward, n)))
         if not found:
             raise ValueError(f"{self.name}: the gradient names no layer")
+        return found
+
+    def seed_changes(
+        self, forward: Forward, n: int, tangents: Mapping[str, _F32]
+    ) -> Mapping[str, _F32]:
+        """Return how the gradient for picture `n` changes, by `hessian`.
+
+        Raises
+        ------
+        ValueError
+            If there is no `hessian`, or what it returns does not have the shape of an output.
+        """
+        if self.hessian is None:
+            raise ValueError(
+                f"{self.name}: its second derivatives are not known; give a Function its hessian="
+            )
+        outputs = self._outputs(forward, n)
+        moved = {
+            layer: tangents[layer] if layer in tangents else np.zeros_like(outputs[layer])
+            for layer in self.layers
+        }
+        return self._checked("hessian", forward, self.hessian(outputs, moved))
+
+    def _checked(
+        self, what: str, forward: Forward, given: Mapping[str, ArrayLike]
+    ) -> dict[str, _F32]:
+        """Return what a callable gave by layer, in the shapes of the outputs."""
+        found = {}
+        for layer, values in given.items():
+            array, shape = np.asarray(values, np.float32), forward.shape(layer)
+            if array.shape != shape:
+                raise ValueError(
+                    f"{self.name}: the {what} by {layer!r} has the shape {array.shape}, "
+                    f"expected {shape}"
+                )
+            found[layer] = array
         return found
 
     def _outputs(self, forward: Forward, n: int) -> dict[str, _F32]:
@@ -514,14 +608,34 @@ class Objectives:
 
     def seeds(self, forward: Forward) -> dict[str, _F32]:
         """Return the seeds of the backward passes, (S, N, ...), by the layer they start from."""
+        return self._stacked(lambda objective, n: objective.seeds(forward, n))
+
+    def seed_changes(self, forward: Forward, tangents: Mapping[str, _F32]) -> dict[str, _F32]:
+        """Return how the seeds change along a direction, (S, N, ...), by layer.
+
+        Parameters
+        ----------
+        forward : ForwardPass
+        tangents : mapping of str to (N, ...) array
+            By layer, how its output changes along the direction.
+        """
+
+        def changes(objective: Objective, n: int) -> Mapping[str, _F32]:
+            moved = {layer: values[n] for layer, values in tangents.items()}
+            return objective.seed_changes(forward, n, moved)
+
+        return self._stacked(changes)
+
+    def _stacked(self, of: Callable[[Objective, int], Mapping[str, _F32]]) -> dict[str, _F32]:
+        """Return ``of(objective, n)`` of all objectives as arrays (S, N, ...) by layer."""
         stacked: dict[str, _F32] = {}
         for n, objectives in enumerate(self.each):
             for s, objective in enumerate(objectives):
-                for layer, seeds in objective.seeds(forward, n).items():
+                for layer, values in of(objective, n).items():
                     if layer not in stacked:
-                        shape = (self.count, len(self.each), *seeds.shape)
+                        shape = (self.count, len(self.each), *values.shape)
                         stacked[layer] = np.zeros(shape, np.float32)
-                    stacked[layer][s, n] = seeds
+                    stacked[layer][s, n] = values
         return stacked
 
     def arrange(self, make: Callable[[int, int, Objective], _T]) -> list[_T | list[_T]]:
