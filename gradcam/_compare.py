@@ -118,17 +118,19 @@ def compare(
     columns = []
     for method in found:
         for each in chosen if method.takes_layer else (None,):
-            source = method.source if layers is None or each is None else _shortened(each)
+            title, source = _heading(method)
+            if layers is not None and each is not None:
+                source = _shortened(each)
             explanations = tape.explain(method, targets, layer=each, on=on)
-            columns.append(_Column(method, source, explanations))
+            columns.append(_Column(title, source, explanations))
     with figures.default_settings():
         return _comparison(columns, cmap, scale)
 
 
 class _Column(NamedTuple):
-    """A method with the line below its title, and its explanations."""
+    """A method's title with the line below it, and its explanations."""
 
-    method: Method
+    title: str
     source: str
     explanations: list[Explanation]
 
@@ -142,6 +144,15 @@ def _chosen(layer: str | None, layers: Sequence[str] | None) -> Sequence[str | N
     if isinstance(layers, str) or len(layers) == 0:
         raise ValueError(f"layers must be a list of at least one layer, not {layers!r}")
     return layers
+
+
+def _heading(method: Method) -> tuple[str, str]:
+    """Return a method's title and its source; other options than usual take the source's place."""
+    known = METHODS.get(method.name, method)
+    if not method.title.startswith(f"{known.title} ("):
+        return method.title, method.source
+    words = method.title[len(known.title) + 2 : -1]
+    return known.title, words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
 
 
 def _shortened(name: str) -> str:
@@ -187,8 +198,8 @@ def _comparison(columns: Sequence[_Column], cmap: str, scale: str) -> Figure:
         _note(ax, row.certainty, (0, 0.5), (-8, -1), ha="right", va="top")
     _set_title(axes[0, 0], "Picture", "" if region is None else "dashed: what it saw", grid.roomy)
     small = _drawn(picture)
-    for column, (method, source, explanations) in enumerate(columns, start=1):
-        _set_title(axes[0, column], method.title, source, grid.roomy)
+    for column, (title, source, explanations) in enumerate(columns, start=1):
+        _set_title(axes[0, column], title, source, grid.roomy)
         maps = _scaled(explanations, scale)
         for ax, explanation, values in zip(axes[:, column], explanations, maps, strict=True):
             figures.show(ax, _cell(explanation, values, small, cmap), picture.shape[:2])

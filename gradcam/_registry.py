@@ -118,6 +118,17 @@ class Method:
         """The names of the method's own options."""
         return tuple(name for name in self.parameters if name not in _GIVEN)
 
+    def default(self, name: str) -> object:
+        """Return the default of an option.
+
+        Raises
+        ------
+        TypeError
+            If the method has no such option.
+        """
+        self.check_options([name])
+        return self._signature.parameters[name].default
+
     def check_options(self, options: Iterable[str]) -> None:
         """Raise TypeError if the method does not have all of these options."""
         unknown = [name for name in options if name not in self.options]

@@ -91,7 +91,10 @@ def test_every_model_exists():
 
 @pytest.mark.parametrize(
     "command",
-    ["", "explain", "predict", "compare", "demo", "photographs", "notebooks", "info", "convert"],
+    (
+        *("", "explain", "predict", "compare", "methods", "demo", "photographs", "notebooks"),
+        *("info", "convert"),
+    ),
 )
 def test_help(command):
     text = run(*command.split(), "--help")
@@ -219,6 +222,112 @@ def test_layer_probability_and_colours(network):
     (found,) = record["explanations"]
     assert found["layer"] == "relu3_1"
     np.testing.assert_array_equal(np.asarray(Image.open(found["file"])), expected.overlay("paper"))
+
+
+@pytest.fixture
+def scaled():
+    """A method with options of several types."""
+
+    @gradcam.method(title="Scaled gradient", source="Nobody 2026", view="signed")
+    def scaled_gradient(
+        tape,
+        objective,
+        *,
+        scale: float = 1.0,
+        sides: tuple[int, int] = (1, 2),
+        progress: bool = False,
+    ):
+        """The gradient times a number."""
+        SHOWN.append(progress)
+        return scale * objective.gradient(tape, "input")
+
+    yield scaled_gradient
+    del gradcam.METHODS._methods["scaled_gradient"]
+
+
+SHOWN = []
+
+
+def test_options_of_methods(scaled, network):
+    draw("a.png")
+    command = ("explain", "a.png", "-c", 0, "-m", "scaled-gradient", "-m", "saliency", "-f", "npz")
+    found = []
+    for options in ((), ("-O", "scale=2.5", "-O", "sides=3,4")):
+        (record,) = json_lines(*command, *options)
+        files = [each["file"] for each in record["explanations"]]
+        assert [Path(each).name[:8] for each in files] == ["a-scaled", "a-salien"]
+        found.append([gradcam.Explanation.load(each) for each in files])
+    (once, saliency), (scaled, same) = found
+    np.testing.assert_allclose(scaled.raw, 2.5 * once.raw, rtol=1e-6)
+    np.testing.assert_array_equal(same.raw, saliency.raw)
+    assert scaled.title == "Scaled gradient (scale 2.5, sides (3, 4))"
+    run(*command, "-O", "scale=3", "--resume", code=2)
+    assert "--option was {'scale': '2.5', 'sides': '3,4'}" in " ".join(run.errors.split())
+    run("compare", "a.png", "-k", 1, "-m", "scaled_gradient", "-O", "scale=2", "--dpi", 30)
+    for wrong, words in (("scale=x", "must be a number"), ("sides=1", "separated by commas")):
+        run(*command, "-O", wrong, code=2)
+        assert words in " ".join(run.errors.split())
+    run(*command, "-O", "scale=1", "-O", "scale=2", code=2)
+    assert "given twice" in run.errors
+
+
+def test_a_method_shows_its_progress_to_people(scaled, monkeypatch):
+    draw("a.png"), draw("b.png")
+    command = ("explain", "-m", "scaled_gradient")
+    monkeypatch.setattr(cli.asked.terminal, "is_seen", lambda: True)
+    SHOWN.clear()
+    run(*command, "a.png")
+    run(*command, "a.png", "b.png")
+    run(*command, "a.png", "-O", "progress=false")
+    assert SHOWN == [True, False, False]
+
+
+def test_the_list_of_methods(scaled):
+    records = [json.loads(line) for line in run("methods", "--json").splitlines()]
+    assert [each["name"] for each in records] == list(gradcam.METHODS)
+    by_name = {each["name"]: each for each in records}
+    assert by_name["grad_cam"]["layer"] and by_name["grad_cam"]["title"] == "Grad-CAM"
+    assert by_name["scaled_gradient"]["options"] == {
+        "scale": "1",
+        "sides": "1,2",
+        "progress": "false",
+    }
+    for name, text in by_name["scaled_gradient"]["options"].items():
+        assert scaled.read_option(name, text) == scaled.default(name)
+    text = run("methods", "scaled_gradient")
+    assert "Nobody 2026" in text and "scale=1  sides=1,2" in text and "grad_cam" not in text
+    run("methods", "grad_kam", code=2)
+    assert "did you mean 'grad_cam'" in run.errors
+
+
+def test_units_and_differences(network):
+    draw("a.png")
+    command = ("explain", "a.png", "-u", "relu4_1:3", "-u", "relu4_1:3:1,2", "-f", "npz")
+    (record,) = json_lines(*command, "--table", "t.csv")
+    made = record["explanations"]
+    labels = ["unit 3 of relu4_1", "unit 3 of relu4_1 at (1, 2)"]
+    assert [each["label"] for each in made] == labels
+    assert all(each["class"] is None and each["probability"] is None for each in made)
+    with open("t.csv", newline="") as file:
+        assert [(row["class"], row["label"]) for row in csv.DictReader(file)] == [
+            ("", label) for label in labels
+        ]
+    tape = network.forward("a.png")
+    found = [gradcam.Explanation.load(each["file"]).raw for each in made]
+    for raw, position in zip(found, (None, (1, 2)), strict=True):
+        expected = tape.grad_cam(gradcam.Unit("relu4_1", 3, position)).raw
+        np.testing.assert_array_equal(raw, expected)
+    (record,) = json_lines("explain", "a.png", "-c", 0, "--against", 1, "-f", "npz")
+    (made,) = record["explanations"]
+    assert made["label"] == "cat - crane" and made["file"].endswith("cat_-_crane.npz")
+    expected = tape.grad_cam(gradcam.Difference(0, 1)).raw
+    np.testing.assert_array_equal(gradcam.Explanation.load(made["file"]).raw, expected)
+    text = run("explain", "a.png", "-u", "fc7:2", "-c", 0)
+    assert "unit 2 of fc7" in text and "a-grad_cam-unit_2_of_fc7.png" in text
+    run("compare", "a.png", "-u", "fc7:2", "--against", 3, "-m", "grad_cam", "--dpi", 30)
+    top = int(tape.scores[0].argmax())
+    run("explain", "a.png", "--against", top, code=2)
+    assert "--top" in run.errors
 
 
 def test_equal_names_keep_apart():
@@ -596,6 +705,14 @@ def test_nothing_done(command):
         (("--cmap", "jett"), "did you mean jet"),
         (("-m", "grad_kam"), "did you mean 'grad_cam'"),
         (("-k", "0"), "0"),
+        (("-O", "samples=3"), "none of the methods has it"),
+        (("-O", "samples"), "expected NAME=VALUE"),
+        (("-u", "relu5_1"), "expected LAYER:INDEX"),
+        (("-u", "relu5_1:99"), "relu5_1 has the shape 32 x 4 x 4"),
+        (("-u", "relu5_1:1:4,0"), "relu5_1 has the shape 32 x 4 x 4"),
+        (("-u", "fc7:1:0,0"), "no positions"),
+        (("-u", "relu9:1"), "no layer is called"),
+        (("-c", "cat", "--against", "cat"), "cannot be explained against itself"),
         (("--model", "vgg16"), "download"),
         (("--model", "pictograms", "--weights", "w.npz"), "--model vgg16"),
         (("--weights", "none.npz"), "No such file"),

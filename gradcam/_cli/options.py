@@ -13,6 +13,7 @@ import click
 
 import gradcam
 from gradcam import _default
+from gradcam._cli.asked import named_values
 from gradcam._engine.layers import HEADS
 from gradcam._files import sampled_digest
 from gradcam._models.constructors import CONSTRUCTORS
@@ -245,6 +246,30 @@ classes = click.option(
     multiple=True,
     metavar="NAME|INDEX|SYNSET",
     help="Explain this class; may be repeated.",
+)
+units = click.option(
+    "--unit",
+    "-u",
+    "units",
+    multiple=True,
+    metavar="LAYER:INDEX[:ROW,COLUMN]",
+    help="Explain a unit of a layer, or a channel of a map: its mean, or its value at a position; "
+    "may be repeated.",
+)
+against = click.option(
+    "--against",
+    metavar="NAME|INDEX|SYNSET",
+    help="Explain each class minus this one: why a cat and not a dog?",
+)
+method_options = click.option(
+    "--option",
+    "-O",
+    "given",
+    multiple=True,
+    callback=named_values,
+    metavar="NAME=VALUE",
+    help="An option of the methods, for each method that has it (see: gradcam methods); may be "
+    "repeated.",
 )
 layer = click.option(
     "--layer",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 import gradcam
+from gradcam._cli import asked as asking
 from gradcam._cli import options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved
 from gradcam._cli.options import Choice
@@ -73,14 +74,17 @@ def _return(record: Record) -> Saved:
 @options.pictures
 @options.choice
 @options.classes
+@options.units
+@options.against
 @click.option(
     "--top",
     "-k",
     type=click.IntRange(1),
     metavar="K",
-    help="Explain the K most probable classes.  Default: 1, or none if --class is given.",
+    help="Explain the K most probable classes.  Default: 1, or none if --class or --unit is given.",
 )
 @options.methods("grad_cam")
+@options.method_options
 @options.layer
 @options.on
 @options.out
@@ -95,8 +99,11 @@ def explain(
     pictures: tuple[Path, ...],
     choice: Choice,
     classes: tuple[str, ...],
+    units: tuple[str, ...],
+    against: str | None,
     top: int | None,
     methods: tuple[str, ...],
+    given: dict[str, str],
     layer: str | None,
     on: On,
     out: Path,
@@ -117,12 +124,14 @@ def explain(
     from gradcam import plot
 
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
+    chosen = asking.with_options(methods, given)
     network = choice.network()
     _check_layer(network, layer, methods)
-    asked = tuple(records.asked(network.labels, classes))
+    asked = asking.read(network, classes, units, against, on)
     terminal.note(choice, network, pictures)
     count = top if top is not None else 0 if asked else 1
-    job = Explaining(network, asked, count, methods, layer, on, out, formats, cmap, caption)
+    chosen = asking.with_bars(chosen, given, pictures)
+    job = Explaining(network, asked, count, chosen, given, layer, out, formats, cmap, caption)
     made_with = {**choice.digest(), **job.options()}
     command = Command(
         *(network, job.work, _show_explanations, as_json, batch, out, resume, made_with),
@@ -134,10 +143,11 @@ def explain(
 def _show_explanations(record: Record) -> Table:
     """Return the classes that were explained, and others that are among the most probable."""
     lines = [
-        (each["class"]["label"], percent(each["probability"]), Path(each["file"]).name)
+        (each["label"], _certainty(each), Path(each["file"]).name)
         for each in record["explanations"]
     ]
-    explained = {each["class"]["index"] for each in record["explanations"]}
+    classes = [each["class"] for each in record["explanations"]]
+    explained = {each["index"] for each in classes if each is not None}
     lines += [
         (each["label"], percent(each["probability"]), "")
         for each in record["predictions"][:_LISTED]
@@ -150,10 +160,18 @@ def _show_explanations(record: Record) -> Table:
     return rows
 
 
+def _certainty(explanation: Record) -> str:
+    """Return the probability of a class, the value of another objective."""
+    probability = explanation["probability"]
+    return f"{explanation['score']:.3g}" if probability is None else percent(probability)
+
+
 @click.command(short_help="Draw all methods side by side, as one figure.")
 @options.pictures
 @options.choice
 @options.classes
+@options.units
+@options.against
 @click.option(
     "--top",
     "-k",
@@ -161,9 +179,10 @@ def _show_explanations(record: Record) -> Table:
     default=3,
     show_default=True,
     metavar="K",
-    help="A row for each of the K most probable classes, if no --class is given.",
+    help="A row for each of the K most probable classes, if no --class or --unit is given.",
 )
 @options.methods(*COMPARED)
+@options.method_options
 @options.layer
 @options.on
 @options.out
@@ -185,8 +204,11 @@ def compare(
     pictures: tuple[Path, ...],
     choice: Choice,
     classes: tuple[str, ...],
+    units: tuple[str, ...],
+    against: str | None,
     top: int,
     methods: tuple[str, ...],
+    given: dict[str, str],
     layer: str | None,
     on: On,
     out: Path,
@@ -203,11 +225,13 @@ def compare(
     from gradcam import plot
 
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
+    chosen = asking.with_options(methods, given)
     network = choice.network()
     _check_layer(network, layer, methods)
-    asked = tuple(records.asked(network.labels, classes))
+    asked = asking.read(network, classes, units, against, on)
     terminal.note(choice, network, pictures)
-    job = Comparing(asked, top, methods, layer, on, out, cmap, scale, dpi)
+    chosen = asking.with_bars(chosen, given, pictures)
+    job = Comparing(asked, top, chosen, given, layer, out, cmap, scale, dpi)
     made_with = {**choice.digest(), **job.options()}
     command = Command(network, job.work, _show_figure, as_json, 1, out, resume, made_with)
     return command.over(pictures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -51,13 +51,17 @@ def predictions(tape: BatchTape, number: int, top: int) -> list[Prediction]:
     ]
 
 
-def explanation(found: Explanation, target: Target, files: Mapping[str, Path]) -> dict[str, object]:
-    """Return the record of a class's explanation that was written to files, by their format."""
+def explanation(found: Explanation, files: Mapping[str, Path]) -> dict[str, object]:
+    """Return the record of an explanation that was written to files, by their format.
+
+    Its class is null if something else than a class was explained.
+    """
     first, *others = files.items()
     return {
         "method": found.method,
         "layer": found.layer,
-        "class": of_class(target),
+        "label": found.label,
+        "class": None if found.target is None else of_class(found.target),
         "probability": found.probability,
         "score": found.score,
         "box": found.box(),
@@ -108,9 +112,9 @@ def explanation_rows(record: Mapping[str, Any]) -> list[Row]:
     return [
         {
             "picture": record["picture"],
-            "class": each["class"]["index"],
-            "synset": each["class"]["synset"],
-            "label": each["class"]["label"],
+            "class": each["class"] and each["class"]["index"],
+            "synset": each["class"] and each["class"]["synset"],
+            "label": each["label"],
             **{name: each[name] for name in ("score", "probability", "method", "layer", "file")},
             **dict(zip(("x0", "y0", "x1", "y1"), each["box"] or (), strict=False)),
         }
@@ -124,17 +128,21 @@ def asked(labels: Labels, classes: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(labels.find(name).index for name in named))
 
 
-def slugs(labels: Labels, targets: Sequence[int]) -> dict[int, str]:
-    """Return a part of a file name for each class; classes with one label get their index too."""
+def slugs(explanations: Iterable[Explanation]) -> dict[tuple[str, Target | None], str]:
+    """Return a part of a file name for each label and class that was explained.
+
+    Classes with one label get their index too.
+    """
+    explained = list(dict.fromkeys((each.label, each.target) for each in explanations))
     names = {
-        index: re.sub(r"[^\w.-]+", "_", labels[index].label[:200].replace("'", ""))[:60].strip("_.")
-        for index in targets
+        each: re.sub(r"[^\w.-]+", "_", each[0][:200].replace("'", ""))[:60].strip("_.")
+        for each in explained
     }
     shared = Counter(name.casefold() for name in names.values())
-    return {
-        index: f"{name}-{index}" if shared[name.casefold()] > 1 or not name else name
-        for index, name in names.items()
-    }
+    for number, (each, name) in enumerate(names.items()):
+        if shared[name.casefold()] > 1 or not name:
+            names[each] = f"{name}-{number if each[1] is None else each[1].index}"
+    return names
 
 
 def shapes(graph: Graph) -> dict[str, tuple[int, ...]]:

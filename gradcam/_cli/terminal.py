@@ -72,6 +72,11 @@ def _console_type() -> type[Console]:
     return SafeConsole
 
 
+def is_seen() -> bool:
+    """Return whether standard error is a terminal."""
+    return console(stderr=True).is_terminal
+
+
 def preload() -> None:
     """Import what tables need, which is slow; another thread does it during the first pass."""
     import rich.table

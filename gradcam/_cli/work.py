@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Literal
 
 import gradcam
 from gradcam._cli import records
+from gradcam._cli.asked import Asked
 from gradcam._cli.many import Finish, Saved
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import atomic_write, fitting
+from gradcam._labels.classes import top_indices
 from gradcam._pictures.encoding import ENCODERS
+from gradcam._registry import Method
 
 if TYPE_CHECKING:
     from gradcam._cli.records import Prediction
     from gradcam._engine.network import Network
     from gradcam._results.explanation import Explanation
-    from gradcam._results.objectives import On
 
 Scale = Literal["column", "map"]
 Format = Literal["png", "jpeg", "webp", "npz"]
@@ -33,18 +35,22 @@ class Explaining:
 
     Attributes
     ----------
-    asked : tuple of int
-        The classes that were asked for.
+    asked : Asked
+        What was asked for.
     count : int
         How many of the most probable classes are explained besides.
+    methods : tuple of Method
+        With their options.
+    given : mapping of str to str
+        The options of methods, as they were written.
     """
 
     network: Network
-    asked: tuple[int, ...]
+    asked: Asked
     count: int
-    methods: tuple[str, ...]
+    methods: tuple[Method, ...]
+    given: Mapping[str, str]
     layer: str | None
-    on: On
     out: Path
     formats: tuple[Format, ...]
     cmap: str
@@ -54,11 +60,11 @@ class Explaining:
         """Return everything that the outputs depend on, besides the network."""
         return {
             "command": "explain",
-            "--class": self.asked,
+            **self.asked.options(),
             "--top": self.count,
-            "--method": self.methods,
+            "--method": [method.name for method in self.methods],
+            "--option": self.given,
             "--layer": self.layer,
-            "--on": self.on,
             "--format": self.formats,
             "--cmap": self.cmap,
             "--caption": self.caption,
@@ -69,16 +75,11 @@ class Explaining:
         top = max(self.count, 5)
         predictions = [records.predictions(tape, n, top) for n in range(len(tape))]
         targets = [
-            list(dict.fromkeys([*self.asked, *(each["index"] for each in found[: self.count])]))
+            self.asked.targets(each["index"] for each in found[: self.count])
             for found in predictions
         ]
         found = [
-            tape.explain(
-                method,
-                targets,
-                layer=self.layer if gradcam.METHODS[method].takes_layer else None,
-                on=self.on,
-            )
+            tape.explain(method, targets, layer=self.layer if method.takes_layer else None)
             for method in self.methods
         ]
         return [
@@ -90,14 +91,12 @@ class Explaining:
         self, name: str, predictions: list[Prediction], explanations: Sequence[Explanation]
     ) -> Saved:
         """Save the explanations of one picture."""
-        labels = self.network.labels
-        indices = [found.target.index for found in explanations if found.target is not None]
-        slugs = records.slugs(labels, list(dict.fromkeys(indices)))
+        slugs = records.slugs(explanations)
         made: list[dict[str, object]] = []
         written: list[Path] = []
-        for index, found in zip(indices, explanations, strict=True):
-            files = self._write(found, f"{name}-{found.method}-{slugs[index]}")
-            made.append(records.explanation(found, labels[index], files))
+        for found in explanations:
+            files = self._write(found, f"{name}-{found.method}-{slugs[found.label, found.target]}")
+            made.append(records.explanation(found, files))
             written += files.values()
         return {"predictions": predictions, "explanations": made}, written
 
@@ -122,13 +121,16 @@ class Explaining:
 
 @dataclass(frozen=True)
 class Comparing:
-    """What ``gradcam compare`` draws; the attributes are those of :func:`gradcam.compare`."""
+    """What ``gradcam compare`` draws; the attributes are those of :func:`gradcam.compare`.
 
-    asked: tuple[int, ...]
+    `asked` and `given` are as of :class:`Explaining`.
+    """
+
+    asked: Asked
     top: int
-    methods: tuple[str, ...]
+    methods: tuple[Method, ...]
+    given: Mapping[str, str]
     layer: str | None
-    on: On
     out: Path
     cmap: str
     scale: Scale
@@ -138,11 +140,11 @@ class Comparing:
         """Return everything that the outputs depend on, besides the network."""
         return {
             "command": "compare",
-            "--class": self.asked,
+            **self.asked.options(),
             "--top": self.top,
-            "--method": self.methods,
+            "--method": [method.name for method in self.methods],
+            "--option": self.given,
             "--layer": self.layer,
-            "--on": self.on,
             "--cmap": self.cmap,
             "--scale": self.scale,
             "--dpi": self.dpi,
@@ -156,13 +158,12 @@ class Comparing:
     def _save(self, tape: Tape, name: str) -> Saved:
         from gradcam import plot
 
+        top = [] if self.asked else top_indices(tape.scores[0], self.top)
         figure = gradcam.compare(
             tape,
-            self.asked or None,
-            top=self.top,
+            self.asked.targets(top),
             methods=self.methods,
             layer=self.layer,
-            on=self.on,
             cmap=self.cmap,
             scale=self.scale,
         )
