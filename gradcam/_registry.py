@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from types import NoneType, UnionType
+from types import GenericAlias, NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 ENTRY_POINTS = "gradcam.methods"
@@ -179,13 +179,24 @@ class Method:
             If the text is not a value of the option's type.
         """
         self.check_options([name])
-        kind = get_type_hints(self._unbound)[name]
+        kind = self._kind(name)
         kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
         for each in sorted(kinds, key=lambda one: one is str):  # words last: any text is one
             with contextlib.suppress(ValueError):
                 return _value(text.strip(), each)
         wanted = " or ".join(map(_kind_words, kinds))
         raise ValueError(f"{self.name}: {name} must be {wanted}, got {text!r}")
+
+    def _kind(self, name: str) -> object:
+        """Return the type of an option: the annotation's, or else the default's."""
+        with contextlib.suppress(NameError):  # of a name that only a type checker imports
+            hints = get_type_hints(self._unbound)
+            if name in hints:
+                return hints[name]
+        default = inspect.signature(self._unbound).parameters[name].default
+        if isinstance(default, tuple):
+            return GenericAlias(tuple, tuple(map(type, default)))
+        return str if default is None else type(default)
 
     @property
     def _unbound(self) -> Callable[..., object]:
@@ -419,7 +430,9 @@ def _kind_words(kind: object) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(map(repr, get_args(kind)))
     if get_origin(kind) is tuple:
-        return f"numbers separated by commas ({len(get_args(kind))} of them)"
+        kinds = get_args(kind)
+        count = "" if kinds[-1] is Ellipsis else f" ({len(kinds)} of them)"
+        return f"numbers separated by commas{count}"
     words = {bool: "true or false", int: "an integer", float: "a number", NoneType: "none"}
     return words.get(kind, "a word") if isinstance(kind, type) else "a word"
 

@@ -147,6 +147,62 @@ def test_objectives_of_a_batch(batch):
     np.testing.assert_array_equal(values[:, 0], batch.scores[0, [1, 2]])
 
 
+def half_norm(outputs):
+    return sum(float((x.astype(np.float64) ** 2).sum()) / 2 for x in outputs.values())
+
+
+EVERY_KIND = [
+    Class(3),
+    Probability("class_5"),
+    Unit("fc7", 2),
+    Unit("relu4_1", 3),
+    Unit("conv4_1", 3, (1, 2)),
+    Difference(1, 2),
+    Unit("relu4_1", 3) - 2 * Unit("fc7", 1) + Probability(0),
+    Function("norm", ("fc8", "relu4_1"), half_norm, dict),
+]
+
+
+@pytest.mark.parametrize("objective", EVERY_KIND, ids=repr)
+def test_values_of_a_batch_are_those_of_its_pictures(objective, batch):
+    values = objective.values(batch)
+    expected = [objective.value(batch, n) for n in range(2)]
+    assert values.shape == (2,)
+    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-7)
+    seen = gradcam.Objective.values(objective, batch)  # what a subclass inherits
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("objective", EVERY_KIND, ids=repr)
+@pytest.mark.parametrize("method", ["saliency", "grad_cam", "guided_grad_cam"])
+def test_methods_take_objectives_of_every_kind(method, objective, tape):
+    layer = {} if method == "saliency" else {"layer": "relu3_2"}
+    found = tape.explain(method, objective, **layer)
+    assert found.raw.any()
+    if not isinstance(objective, Class):
+        assert found.score == pytest.approx(objective.value(tape, 0), rel=1e-5)
+
+
+def test_objectives_for_variants_of_a_picture(net, batch):
+    """Each picture of a batch has variants of its own, which its own objectives are asked of."""
+    asked = batch.ask([[1, Unit("relu4_1", 3)], [None]])
+    for n in range(2):
+        pictures = batch.input[n] * np.array([1, 0.5, 0.2], np.float32)[:, None, None, None]
+        forward = batch.run(pictures)
+        values = asked.variant_values(n, forward)
+        assert values.shape == (2, 3)
+        variants = asked.variants(n, 3)
+        gradients = variants.gradient(forward, "input")
+        assert (variants.count, len(variants.each)) == (len(asked.each[n]), 3)
+        assert gradients.shape == (len(asked.each[n]), 3, *batch.input.shape[1:])
+        for s, objective in enumerate(asked.each[n]):
+            for b, picture in enumerate(pictures):
+                alone = net.forward(picture)
+                assert values[s, b] == pytest.approx(objective.value(alone, 0), rel=1e-4)
+                assert_close(gradients[s, b], alone.gradient(objective)[0], "network")
+        assert not values[len(asked.each[n]) :].any()
+
+
 BAD = {
     "a negative integer of NumPy": (IndexError, Unit("fc7", np.int64(-1)), "shape"),
     "three coordinates": (ValueError, Unit("relu3_2", 0, (1, 1, 1)), "position"),

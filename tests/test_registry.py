@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -140,6 +141,181 @@ def test_a_package_offers_methods_through_an_entry_point(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Negated True\n")
     assert "no_such_module" in done.stdout and "cannot be loaded" in done.stdout
+
+
+# --- options ---
+
+
+def several(
+    tape,
+    objective,
+    *,
+    count: int = 3,
+    level: float = 0.5,
+    deep: bool = False,
+    word: str = "mean",
+    kind: Literal["one", "two"] = "one",
+    pair: tuple[int, int] = (1, 2),
+    many: tuple[float, ...] = (1.0,),
+    size: int | None = None,
+    amount: float | str = "mean",
+    free=2.0,
+    free_pair=(3, 4),
+):
+    """The gradient times a level."""
+    return level * objective.gradient(tape, "input")
+
+
+SEVERAL = _registry.Method("several", "Several", "S", "signed", several)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("count", "7", 7),
+        ("count", " -2 ", -2),
+        ("level", "0.25", 0.25),
+        ("level", "1e-3", 0.001),
+        ("deep", "true", True),
+        ("deep", "False", False),
+        ("word", "blur", "blur"),
+        ("kind", "two", "two"),
+        ("pair", "5,6", (5, 6)),
+        ("pair", "5, 6", (5, 6)),
+        ("many", "1,2.5,3", (1.0, 2.5, 3.0)),
+        ("size", "none", None),
+        ("size", "8", 8),
+        ("amount", "0.5", 0.5),
+        ("amount", "blur", "blur"),
+        ("free", "3", 3.0),
+        ("free_pair", "5,6", (5, 6)),
+    ],
+)
+def test_options_are_read_from_text(name, text, value):
+    found = SEVERAL.read_option(name, text)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("count", "1.5", "count must be an integer, got '1.5'"),
+        ("level", "high", "level must be a number"),
+        ("deep", "1", "deep must be true or false"),
+        ("kind", "three", "kind must be 'one' or 'two'"),
+        ("pair", "5", r"pair must be numbers separated by commas \(2 of them\)"),
+        ("pair", "5,x", "pair must be numbers"),
+        ("many", "x", "many must be numbers separated by commas, got"),
+        ("size", "all", "size must be an integer or none"),
+    ],
+)
+def test_text_that_is_no_value_of_an_option_is_refused(name, text, words):
+    with pytest.raises(ValueError, match=words):
+        SEVERAL.read_option(name, text)
+
+
+def test_options_that_do_not_exist_cannot_be_read():
+    for ask in (lambda: SEVERAL.read_option("cuont", "1"), lambda: SEVERAL.default("cuont")):
+        with pytest.raises(TypeError, match="several has no option 'cuont'; its options are count"):
+            ask()
+
+
+def test_a_method_with_other_defaults(tape):
+    twice = SEVERAL.with_options(level=2.0, pair=(3, 3))
+    assert (twice.name, twice.view, twice.options) == ("several", "signed", SEVERAL.options)
+    assert twice.title == "Several (level 2, pair (3, 3))"
+    assert SEVERAL.with_options(title="Strong", level=2.0).title == "Strong"
+    assert (twice.default("level"), SEVERAL.default("level"), twice.default("count")) == (2, 0.5, 3)
+    assert twice.summary == SEVERAL.summary == "The gradient times a level."
+    assert twice.read_option("level", "3") == 3.0
+    weak, strong = tape.explain(SEVERAL, "cat"), tape.explain(twice, "cat")
+    np.testing.assert_allclose(strong.raw, 4 * weak.raw, rtol=1e-6)
+    assert strong.title == twice.title
+    np.testing.assert_array_equal(tape.explain(twice, "cat", level=0.5).raw, weak.raw)
+    again = twice.with_options(title=twice.title, level=1.0)
+    np.testing.assert_allclose(tape.explain(again, "cat").raw, 2 * weak.raw, rtol=1e-6)
+    with pytest.raises(TypeError, match="no option 'levle'"):
+        SEVERAL.with_options(levle=1.0)
+
+
+def test_compare_tells_other_options_apart(outside, tape):
+    methods = [outside, outside.with_options(scale=2.0), outside.with_options(title="Mine")]
+    figure = gradcam.compare(tape, ["cat"], methods=methods)
+    texts = [text.get_text() for ax in figure.axes for text in ax.texts]
+    titles = [text.replace("\n", " ") for text in texts]
+    assert titles.count("Input x gradient") == 2 and "Mine" in titles
+    assert "scale 2" in texts and texts.count("Shrikumar et al. 2016") == 2
+
+
+# --- views ---
+
+
+def shown(view, raw):
+    """A method that returns these raw values for every objective."""
+
+    def function(tape, objective):
+        shape = (objective.count, len(tape), *raw.shape)
+        return np.broadcast_to(np.asarray(raw, np.float32), shape)
+
+    return _registry.Method("shown", "Shown", "S", view, function)
+
+
+def test_a_range_is_shown_from_its_minimum_to_its_maximum(tape, tmp_path):
+    raw = np.linspace(-3, 1, 64).reshape(8, 8)
+    found = tape.explain(shown("range", raw), "cat")
+    np.testing.assert_allclose(found.evidence, raw + 3, atol=1e-6)
+    assert found.map.min() == 0 and found.map.max() == 1 and found.over_picture
+    plain = tape.explain(shown("map", raw), "cat")
+    assert not plain.map[:100].any() and found.map[100:].min() > 0.1
+    np.testing.assert_array_equal(found.image, found.overlay())
+    assert "0 is the minimum of all values, 1 their maximum" in found.caption
+    assert "0 is the map's minimum" in plain.caption
+    found.save(tmp_path / "found.npz")
+    again = gradcam.Explanation.load(tmp_path / "found.npz")
+    assert again.view == "range" and again.caption == found.caption
+    np.testing.assert_array_equal(again.map, found.map)
+
+
+def test_contributions_are_summed_over_the_channels(tape, tmp_path):
+    raw = np.zeros((3, 224, 224), np.float32)
+    raw[0, :100], raw[1, :100] = 2, -1  # 1 in the upper part
+    raw[2, 150:] = -1
+    found = tape.explain(shown("contribution", raw), "cat")
+    np.testing.assert_array_equal(found.evidence, np.maximum(raw.sum(0), 0))
+    assert not found.over_picture and found.map[50, 0] == 1 and found.map[200, 0] == 0
+    upper, middle, lower = (found.image[row, 100].astype(int) for row in (50, 125, 200))
+    assert upper[0] > 90 and upper[0] > upper[2] + 60  # red
+    assert lower[2] > 90 and lower[2] > lower[0] + 60  # blue
+    assert middle.min() > 230  # zero is white
+    assert "red raises the score, blue lowers it" in found.caption
+    found.save(tmp_path / "found.npz")
+    again = gradcam.Explanation.load(tmp_path / "found.npz")
+    assert again.view == "contribution"
+    np.testing.assert_array_equal(again.image, found.image)
+
+
+def test_one_colour_for_all_contributions_of_zero(tape):
+    with pytest.warns(gradcam.FlatMapWarning):
+        found = tape.explain(shown("contribution", np.zeros((3, 224, 224))), "cat")
+        assert not found.map.any()
+    assert len(np.unique(found.image.reshape(-1, 3), axis=0)) == 1
+
+
+def test_a_method_may_return_another_view(tape):
+    raw = np.linspace(-3, 1, 64, dtype=np.float32).reshape(1, 1, 8, 8)
+    made = _registry.Method(
+        "made", "T", "S", "signed", lambda tape, objective: gradcam.Evidence(raw, None, "range")
+    )
+    assert tape.explain(made, "cat").view == "range"
+
+
+def test_compare_draws_every_view(tape):
+    ramp = np.linspace(-3, 1, 64).reshape(8, 8)
+    methods = [shown("map", ramp), shown("range", ramp)]
+    methods.append(shown("contribution", np.full((3, 224, 224), 0.5)))
+    figure = gradcam.compare(tape, ["cat"], methods=methods)
+    assert sum(ax.get_label() == "scale" for ax in figure.axes) == 2
+    figure.canvas.draw()
 
 
 # --- what a registration refuses ---
