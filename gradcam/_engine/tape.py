@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam import _core
-from gradcam._engine import curvature, rule_pass
+from gradcam._engine import curvature, rule_pass, several_layers
 from gradcam._engine import tangent as forward_mode
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT, NONLINEAR, OPS
@@ -38,8 +38,10 @@ from gradcam._results.sheets import Explanations
 if TYPE_CHECKING:
     from gradcam._engine.signatures import (
         BatchLayerMethod,
+        BatchLayerMethodWithOptions,
         BatchPixelMethod,
         LayerMethod,
+        LayerMethodWithOptions,
         PixelMethod,
         Several,
     )
@@ -321,20 +323,26 @@ class ForwardPass:
             values.flags.writeable = False
         return outputs
 
-    def pooled_gradient(self, layer: str, seeds: ArrayLike, wanted: str) -> _F32:
+    def pooled_gradient(
+        self, layer: str, seeds: ArrayLike, wanted: str, rule: RuleLike = "gradient"
+    ) -> _F32:
         """Return the gradient by one map, averaged over its positions: (S, N, K).
 
         Parameters
         ----------
-        layer, seeds
+        layer, seeds, rule
             As of :meth:`backward`.
         wanted : str
             The layer of the map.
         """
+        found = find_rule(rule)
+        if found.core is None:
+            return _core.channel_mean(self.backward(layer, seeds, [wanted], found)[0])
+        self._note_derivatives(layer, [wanted], found)
         index = self.graph.index
         self.graph.prepare_backward(layer, [wanted], pooled=True)
         with self.graph.named_errors():
-            return self.core.pooled_gradient(index(layer), seeds, index(wanted))
+            return self.core.pooled_gradient(index(layer), seeds, index(wanted), found.core)
 
     def run(
         self, input: ArrayLike, keep: str | Sequence[str] = (), *, record: bool = True
@@ -518,7 +526,7 @@ class _Explaining(ForwardPass):
         self,
         method: str | Method,
         target: object,
-        layer: str | None,
+        layer: str | Sequence[str] | None,
         on: On,
         resize: Resize,
         options: dict[str, object],
@@ -526,11 +534,12 @@ class _Explaining(ForwardPass):
         """Run a method; explanations nested as they were asked, for each picture."""
         found = METHODS.find(method)
         check_resize(resize)
-        arguments = self._arguments(found, layer, resize, options)
+        layers = self._layers(found, layer)
+        arguments = self._arguments(found, resize, options)
         asked = self.ask(target, on)
         with notes.collected() as collected:
-            evidence = _evidence(found, found(self, asked, **arguments), (asked.count, len(self)))
-        at = str(arguments.get("layer", INPUT))
+            evidence = self._evidence(found, asked, layers, resize, arguments)
+        at = evidence.layer or ", ".join(layers) or INPUT
         preset = self.graph.preset
 
         def explanation(s: int, n: int, objective: Objective) -> Explanation:
@@ -560,21 +569,54 @@ class _Explaining(ForwardPass):
             Explanations(each) if isinstance(each, list) else each for each in answers
         )
 
+    def _layers(self, method: Method, layer: str | Sequence[str] | None) -> list[str]:
+        """Return the layers whose maps are explained; none for methods without a layer."""
+        if not method.takes_layer:
+            if layer is not None:
+                raise TypeError(f"layer={layer!r}: no layer can be chosen for {method.name}")
+            return []
+        names = _listed(self.graph.target_layer if layer is None else layer)
+        if not names:
+            raise ValueError("layer: an empty list of layers; give at least one")
+        layers = list(dict.fromkeys(self.graph.names(name)[0] for name in names))
+        if len(layers) > 1 and method.view != "map":
+            raise ValueError(
+                f"layer={layer!r}: maps of several layers are averaged only for methods of the "
+                f"view 'map'; {method.name} has the view {method.view!r}"
+            )
+        return layers
+
     def _arguments(
-        self, method: Method, layer: str | None, resize: Resize, options: dict[str, object]
+        self, method: Method, resize: Resize, options: dict[str, object]
     ) -> dict[str, object]:
-        """Return the keyword arguments of the method's function."""
+        """Return the keyword arguments of the method's function, without the layer."""
         method.check_options(options)
-        if layer is not None and not method.takes_layer:
-            raise TypeError(f"layer={layer!r}: no layer can be chosen for {method.name}")
-        arguments = dict(options)
-        if method.takes_layer:
-            arguments["layer"] = self.graph.names(
-                self.graph.target_layer if layer is None else layer
-            )[0]
-        if "resize" in method.parameters:
-            arguments["resize"] = resize
-        return arguments
+        return {**options, "resize": resize} if "resize" in method.parameters else dict(options)
+
+    def _evidence(
+        self,
+        method: Method,
+        asked: Objectives,
+        layers: Sequence[str],
+        resize: Resize,
+        arguments: dict[str, object],
+    ) -> Evidence:
+        """Run the method's function: once, or for each of several layers."""
+        leading = asked.count, len(self)
+        if not layers:
+            return _evidence(method, method(self, asked, **arguments), leading)
+        found = [
+            _evidence(method, method(self, asked, layer=layer, **arguments), leading)
+            for layer in layers
+        ]
+        if len(found) == 1:
+            return found[0]
+        if any(each.view not in (None, "map") for each in found):
+            raise ValueError(
+                f"{method.name}: with these options, maps of several layers cannot be averaged: "
+                f"give one layer"
+            )
+        return several_layers.average(found, self.size, resize)
 
     @cached_property
     def _shown(self) -> Sequence[NDArray[np.uint8]]:
@@ -606,10 +648,22 @@ class Tape(_Explaining):
         saliency: PixelMethod
         deconvnet: PixelMethod
         guided_backprop: PixelMethod
-        grad_cam: LayerMethod
+        grad_cam: LayerMethodWithOptions
         counterfactual: LayerMethod
         guided_grad_cam: LayerMethod
         deconv_grad_cam: LayerMethod
+        cam: PixelMethod
+        grad_cam_plus_plus: LayerMethodWithOptions
+        x_grad_cam: LayerMethod
+        hires_cam: LayerMethod
+        grad_cam_elementwise: LayerMethod
+        layer_cam: LayerMethod
+        eigen_cam: LayerMethod
+        eigen_grad_cam: LayerMethod
+        smooth_grad_cam_plus_plus: LayerMethodWithOptions
+        score_cam: LayerMethodWithOptions
+        ablation_cam: LayerMethodWithOptions
+        full_grad: PixelMethod
 
     @property
     def picture(self) -> NDArray[np.uint8]:
@@ -642,7 +696,7 @@ class Tape(_Explaining):
         method: str | Method,
         target: TargetLike = None,
         *,
-        layer: str | None = None,
+        layer: str | Sequence[str] | None = None,
         on: On = "score",
         resize: Resize = "half_pixel",
         **options: object,
@@ -653,7 +707,7 @@ class Tape(_Explaining):
         method: str | Method,
         target: Several,
         *,
-        layer: str | None = None,
+        layer: str | Sequence[str] | None = None,
         on: On = "score",
         resize: Resize = "half_pixel",
         **options: object,
@@ -663,7 +717,7 @@ class Tape(_Explaining):
         method: str | Method,
         target: TargetLike | Several = None,
         *,
-        layer: str | None = None,
+        layer: str | Sequence[str] | None = None,
         on: On = "score",
         resize: Resize = "half_pixel",
         **options: object,
@@ -677,9 +731,10 @@ class Tape(_Explaining):
         target : Objective, int, str, None, or a list of these
             What to explain. A class by index, label or synset; None is the top class. A list is
             explained in one backward pass.
-        layer : str, optional
+        layer : str or sequence of str, optional
             For methods for which a layer can be chosen: any of its names; by default the
-            network's ``target_layer``.
+            network's ``target_layer``. The maps of several layers are averaged: the ReLU of each
+            is scaled to 0 to 1, and resized to the network's input.
         on : "score" or "probability"
             What a class stands for: its score before the softmax, or its probability after it. The
             gradient of a confident probability is close to zero.
@@ -719,10 +774,22 @@ class BatchTape(_Explaining):
         saliency: BatchPixelMethod
         deconvnet: BatchPixelMethod
         guided_backprop: BatchPixelMethod
-        grad_cam: BatchLayerMethod
+        grad_cam: BatchLayerMethodWithOptions
         counterfactual: BatchLayerMethod
         guided_grad_cam: BatchLayerMethod
         deconv_grad_cam: BatchLayerMethod
+        cam: BatchPixelMethod
+        grad_cam_plus_plus: BatchLayerMethodWithOptions
+        x_grad_cam: BatchLayerMethod
+        hires_cam: BatchLayerMethod
+        grad_cam_elementwise: BatchLayerMethod
+        layer_cam: BatchLayerMethod
+        eigen_cam: BatchLayerMethod
+        eigen_grad_cam: BatchLayerMethod
+        smooth_grad_cam_plus_plus: BatchLayerMethodWithOptions
+        score_cam: BatchLayerMethodWithOptions
+        ablation_cam: BatchLayerMethodWithOptions
+        full_grad: BatchPixelMethod
 
     @property
     def pictures(self) -> Sequence[NDArray[np.uint8]]:
@@ -751,7 +818,7 @@ class BatchTape(_Explaining):
         method: str | Method,
         target: TargetLike | Several = None,
         *,
-        layer: str | None = None,
+        layer: str | Sequence[str] | None = None,
         on: On = "score",
         resize: Resize = "half_pixel",
         **options: object,
@@ -762,7 +829,7 @@ class BatchTape(_Explaining):
         method: str | Method,
         target: Sequence[Several],
         *,
-        layer: str | None = None,
+        layer: str | Sequence[str] | None = None,
         on: On = "score",
         resize: Resize = "half_pixel",
         **options: object,
@@ -772,7 +839,7 @@ class BatchTape(_Explaining):
         method: str | Method,
         target: TargetLike | Several | Sequence[Several] = None,
         *,
-        layer: str | None = None,
+        layer: str | Sequence[str] | None = None,
         on: On = "score",
         resize: Resize = "half_pixel",
         **options: object,
@@ -829,7 +896,7 @@ def _evidence(method: Method, given: object, leading: tuple[int, int]) -> Eviden
     weights = evidence.weights
     if weights is not None:
         weights = _checked(method, view, weights, leading, "K")
-    return Evidence(raw, weights, evidence.view)
+    return evidence._replace(raw=raw, weights=weights)
 
 
 def _checked(

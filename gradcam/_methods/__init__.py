@@ -6,5 +6,9 @@ Methods are listed in the order of these imports.
 # isort: off
 from gradcam._methods import gradients
 from gradcam._methods import cam
+from gradcam._methods import cam_head
+from gradcam._methods import cam_family
+from gradcam._methods import cam_scores
+from gradcam._methods import full_grad
 
-__all__ = ["cam", "gradients"]
+__all__ = ["cam", "cam_family", "cam_head", "cam_scores", "full_grad", "gradients"]

@@ -11,12 +11,16 @@ backpropagation times L resized to the input; Deconv Grad-CAM the same with the 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
 from gradcam._engine.layers import INPUT
 from gradcam._engine.tape import ForwardPass
+from gradcam._methods.maps import maps_of, weighted_sums
+from gradcam._methods.passes import one_of
 from gradcam._registry import method
 from gradcam._results.explanation import Evidence, Resize
 from gradcam._results.objectives import Objectives
@@ -24,23 +28,52 @@ from gradcam._results.rules import RuleLike
 
 
 @method(title="Grad-CAM", source="Selvaraju et al. 2017", view="map")
-def grad_cam(tape: ForwardPass, objective: Objectives, *, layer: str) -> Evidence:
+def grad_cam(
+    tape: ForwardPass,
+    objective: Objectives,
+    *,
+    layer: str,
+    relu: bool = True,
+    gradient: Literal["signed", "absolute"] = "signed",
+    pooling: Literal["mean", "max"] = "mean",
+    rule: Literal["gradient", "guided", "deconvnet"] = "gradient",
+) -> Evidence:
     """Where a layer's features raise the score.
 
-    Raw values: the weighted sum before the ReLU, (u, v). The weights are the alpha_k.
+    Raw values: the weighted sum before the ReLU, (u, v). The weights are the alpha_k. The options
+    are the ablations of the paper.
 
     Parameters
     ----------
     layer : str, optional
         Any layer with a spatial map, by any of its names; by default the network's
         ``target_layer`` (VGG: the last rectified map before the last pooling).
+    relu : bool
+        False: all values are shown, from the smallest to the largest.
+    gradient : "signed" or "absolute"
+        Whether the absolute value of each derivative is pooled.
+    pooling : "mean" or "max"
+        The weight is the mean or the maximum over the positions.
+    rule : "gradient", "guided" or "deconvnet"
+        What the ReLUs between the layer and the score pass back.
 
     Raises
     ------
     ValueError
-        If the layer has no spatial map.
+        If the layer has no spatial map, or an option has another value.
     """
-    return _cam(tape, objective, layer)
+    one_of("gradient", gradient, ("signed", "absolute"))
+    one_of("pooling", pooling, ("mean", "max"))
+    maps = maps_of(tape, layer)
+    if gradient == "signed" and pooling == "mean":
+        weights = objective.pooled_gradient(tape, layer, rule)
+    else:
+        derivatives = objective.gradient(tape, layer, rule)
+        if gradient == "absolute":
+            np.abs(derivatives, out=derivatives)
+        pooled = pooling == "mean"
+        weights = _core.channel_mean(derivatives) if pooled else derivatives.max((3, 4))
+    return Evidence(weighted_sums(weights, maps), weights, None if relu else "range")
 
 
 @method(title="Counterfactual", source="Selvaraju et al. 2017", view="map")
@@ -73,17 +106,9 @@ def deconv_grad_cam(
 
 def _cam(tape: ForwardPass, objective: Objectives, layer: str, sign: int = 1) -> Evidence:
     """Return the weights (S, N, K) and the weighted sums (S, N, u, v), before the ReLU."""
-    shape = tape.shape(layer)
-    if len(shape) != 3 or shape[1] * shape[2] == 1:
-        raise ValueError(
-            f"layer {layer!r} has no spatial map (its shape is {shape}), so it has no positions in "
-            f"the picture: choose a convolution, ReLU or pooling before it, for example "
-            f"{tape.graph.target_layer!r}"
-        )
+    maps = maps_of(tape, layer)
     weights = sign * objective.pooled_gradient(tape, layer)
-    maps = tape.activation(layer)
-    raw = np.stack([_core.weighted_sum(each, maps) for each in weights])
-    return Evidence(raw, weights)
+    return Evidence(weighted_sums(weights, maps), weights)
 
 
 def _product(

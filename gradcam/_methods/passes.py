@@ -6,13 +6,18 @@ methods add up what they need of each batch.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import SupportsIndex
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gradcam._engine.tape import ForwardPass
 from gradcam._progress import progress_bar
+from gradcam._results.objectives import Objectives
 
 _BATCH = 16
 """Pictures of 224 x 224 in a pass."""
@@ -77,3 +82,37 @@ def bar(total: int, title: str, shown: bool) -> Iterator[Callable[[int], None]]:
                 advance(title)
 
         yield done
+
+
+def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless an option is one of these words."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected {' or '.join(map(repr, choices))}, got {value!r}")
+
+
+def non_negative(name: str, value: float) -> None:
+    """Raise ValueError unless an option is a finite number of 0 or more."""
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name}: expected a number of 0 or more, got {value!r}")
+
+
+def noisy(
+    picture: NDArray[np.float32], noise: float, seed: int, n: int, part: slice
+) -> NDArray[np.float32]:
+    """Return noisy copies of picture `n`, (B, C, h, w): those with the numbers of `part`.
+
+    The normal noise of a copy depends on the seed, on n and on the copy's number, not on the
+    batch. Its standard deviation is `noise` times the range of the picture's values.
+    """
+    deviation = np.float32(noise * (float(picture.max()) - float(picture.min())))
+    copies = [
+        np.random.default_rng((seed, n, number)).standard_normal(picture.shape, np.float32)
+        for number in range(part.start, part.stop)
+    ]
+    return picture + deviation * np.stack(copies)
+
+
+def layers_read(tape: ForwardPass, objective: Objectives, n: int) -> list[str]:
+    """Return the layers that the objectives of picture `n` read."""
+    names = {name for each in objective.each[n] for name in each.seeds(tape, n)}
+    return sorted(tape.graph.names(name)[0] for name in names)

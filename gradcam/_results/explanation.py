@@ -63,11 +63,14 @@ class Evidence(NamedTuple):
         The weight of each channel of a layer.
     view : str or None
         How the raw values are shown, if that is not the method's view.
+    layer : str or None
+        The layer whose map was explained, of methods that find it themselves.
     """
 
     raw: NDArray[np.float32]
     weights: NDArray[np.float32] | None = None
     view: View | None = None
+    layer: str | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,7 +95,8 @@ class Explanation:
         The class's probability after the softmax, 0 to 1; None if the network has none, or if
         something else than a class was explained.
     layer : str
-        The layer whose map was explained; ``"input"`` for methods without a layer.
+        The layer whose map was explained, or several with commas; ``"input"`` for methods without
+        a layer.
     raw : array of float32
         The evidence, signed and at its own resolution. Views "map" and "range": (h, w), for a class
         activation map the weighted sum before its ReLU. Other views: (C, h, w), for each value of

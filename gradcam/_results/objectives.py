@@ -49,7 +49,9 @@ class Forward(Protocol):
     def backward(
         self, layer: str, seeds: ArrayLike, wanted: Sequence[str], rule: RuleLike = "gradient"
     ) -> list[_F32]: ...
-    def pooled_gradient(self, layer: str, seeds: ArrayLike, wanted: str) -> _F32: ...
+    def pooled_gradient(
+        self, layer: str, seeds: ArrayLike, wanted: str, rule: RuleLike = "gradient"
+    ) -> _F32: ...
 
 
 @dataclass(frozen=True)
@@ -565,11 +567,13 @@ class Objectives:
         ]
         return [_sum(part) for part in zip(*parts, strict=True)]
 
-    def pooled_gradient(self, forward: Forward, layer: str) -> _F32:
+    def pooled_gradient(
+        self, forward: Forward, layer: str, rule: RuleLike = "gradient"
+    ) -> _F32:
         """Return the gradients with respect to a map, averaged over its positions: (S, N, K)."""
         return _sum(
             [
-                forward.pooled_gradient(start, seeds, layer)
+                forward.pooled_gradient(start, seeds, layer, rule)
                 for start, seeds in self.seeds(forward).items()
             ]
         )

@@ -1,0 +1,86 @@
+"""CAM, for networks that end in global average pooling and one linear layer (Zhou et al., 2016)."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradcam._engine.graph import Graph
+from gradcam._engine.layers import Attribute, Layer
+from gradcam._engine.tape import ForwardPass
+from gradcam._methods.maps import maps_of, weighted_sums
+from gradcam._registry import method
+from gradcam._results.explanation import Evidence
+from gradcam._results.objectives import Objectives
+
+_IDENTITIES = ("flatten", "dropout")
+"""Operations that leave values as they are."""
+
+
+@method(title="CAM", source="Zhou et al. 2016", view="map")
+def cam(tape: ForwardPass, objective: Objectives) -> Evidence:
+    """Where the last maps raise the score, by the weights of the last linear layer.
+
+    Raw values: sum_k w_k A^k before the ReLU, (u, v), of the maps A^k that global average pooling
+    reads. The weights w_k are those of the class in the linear layer; of another objective, its
+    gradient by the mean of A^k. Grad-CAM at the same layer is this divided by u v.
+
+    Raises
+    ------
+    ValueError
+        If the network does not end in global average pooling and one linear layer.
+    """
+    pooling = _last_pooling(tape)
+    (layer,) = tape.graph.layers[pooling].inputs
+    maps = maps_of(tape, layer)
+    gradient = objective.gradient(tape, pooling)
+    weights = gradient.reshape(gradient.shape[:3])
+    return Evidence(weighted_sums(weights, maps), weights, layer=layer)
+
+
+def _last_pooling(tape: ForwardPass) -> str:
+    """Return the global average pooling that the layer of the scores reads."""
+    graph = tape.graph
+    scores = graph.layers[graph.score_layer]
+    if scores.op != "linear":
+        raise _error(graph, f"its scores are the output of {_words(scores)}")
+    below = graph.layers[scores.inputs[0]]
+    while below.op in _IDENTITIES:
+        below = graph.layers[below.inputs[0]]
+    if not _averages_all(tape, below):
+        raise _error(graph, f"its last linear layer {scores.name!r} reads {_words(below)}")
+    return below.name
+
+
+def _averages_all(tape: ForwardPass, layer: Layer) -> bool:
+    """Return whether a layer is the mean over all positions of a map."""
+    if not layer.inputs or tape.shape(layer.name)[1:] != (1, 1):
+        return False
+    if layer.op in ("global_average_pool", "adaptive_average_pool"):
+        return True
+    whole = tape.shape(layer.inputs[0])[1:]
+    return (
+        layer.op == "average_pool"
+        and _pair(layer.attributes["kernel"]) == whole
+        and not np.any(layer.attributes.get("padding", 0))
+        and layer.attributes.get("divisor") in (None, whole[0] * whole[1])
+    )
+
+
+def _pair(value: Attribute) -> tuple[int, ...]:
+    both = value if isinstance(value, Sequence) else (value, value)
+    return tuple(map(operator.index, both))  # type: ignore[arg-type]
+
+
+def _words(layer: Layer) -> str:
+    return f"{layer.name!r} ({layer.op})"
+
+
+def _error(graph: Graph, reason: str) -> ValueError:
+    return ValueError(
+        f"CAM needs a network that ends in global average pooling and one linear layer; of "
+        f"{graph.name}, {reason}. Use grad_cam, which works for every network and, where CAM "
+        f"exists, is the same up to a factor"
+    )

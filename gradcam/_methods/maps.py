@@ -1,0 +1,44 @@
+"""The maps of a layer, for methods that explain a layer."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam import _core
+from gradcam._engine.tape import ForwardPass
+
+_F32 = NDArray[np.float32]
+
+
+def maps_of(tape: ForwardPass, layer: str) -> _F32:
+    """Return the maps of a layer, (N, K, u, v).
+
+    Raises
+    ------
+    ValueError
+        If the layer has no spatial map.
+    """
+    shape = tape.shape(layer)
+    if len(shape) != 3 or shape[1] * shape[2] == 1:
+        raise ValueError(
+            f"layer {layer!r} has no spatial map (its shape is {shape}), so it has no positions in "
+            f"the picture: choose a convolution, ReLU or pooling before it, for example "
+            f"{tape.graph.target_layer!r}"
+        )
+    return tape.activation(layer)
+
+
+def weighted_sums(weights: _F32, maps: _F32) -> _F32:
+    """Return the sums over channels of weight times map: (S, N, K), (N, K, u, v) -> (S, N, u, v).
+
+    Before any ReLU.
+    """
+    return np.stack([_core.weighted_sum(each, maps) for each in weights])
+
+
+def spread(maps: _F32) -> tuple[_F32, _F32]:
+    """Return each map's minimum and what to divide by: maximum - minimum, infinity if flat."""
+    low = maps.min((-2, -1), keepdims=True)
+    high = maps.max((-2, -1), keepdims=True)
+    return low, np.where(high > low, high - low, np.float32(np.inf))
