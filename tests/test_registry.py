@@ -408,11 +408,15 @@ def test_unknown_methods_name_the_nearest(tape):
 
 def test_every_built_in_method_is_whole():
     names = ["saliency", "deconvnet", "guided_backprop", "grad_cam", "counterfactual"]
-    assert list(gradcam.METHODS) == [*names, "guided_grad_cam", "deconv_grad_cam"]
+    names += ["guided_grad_cam", "deconv_grad_cam", "cam", "grad_cam_plus_plus", "x_grad_cam"]
+    names += ["hires_cam", "grad_cam_elementwise", "layer_cam", "eigen_cam", "eigen_grad_cam"]
+    names += ["smooth_grad_cam_plus_plus", "score_cam", "ablation_cam", "full_grad"]
+    assert list(gradcam.METHODS) == names
     for name, method in gradcam.METHODS.items():
         assert method.name == name and method.title and method.summary.endswith(".")
         assert method.source[-4:].isdecimal()
-        assert method.takes_layer == (name in names[3:] or "cam" in name)
+        on_a_layer = name == "counterfactual" or ("cam" in name and name != "cam")
+        assert method.takes_layer == on_a_layer
 
 
 def test_no_code_compares_the_name_of_a_method():

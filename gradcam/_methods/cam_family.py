@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from gradcam import _core
 from gradcam._engine.tape import ForwardPass
 from gradcam._methods.maps import maps_of
-from gradcam._methods.passes import bar, batch_size, batches, non_negative, noisy, positive
+from gradcam._methods.passes import bar, batch_size, batches, noisy, non_negative, positive
 from gradcam._registry import method
 from gradcam._results.explanation import Evidence
 from gradcam._results.objectives import Objectives
@@ -76,7 +76,8 @@ def _plus_plus(maps: _F32, powers: tuple[_F32, _F32, _F32], epsilon: float) -> _
 
 def _sums(maps: NDArray[np.floating]) -> _F64:
     """Return the sum of each map, in float64."""
-    return maps.sum((2, 3), dtype=np.float64)
+    found: _F64 = maps.sum((2, 3), dtype=np.float64)
+    return found
 
 
 def _ratio(above: _F64, below: _F64) -> _F64:
@@ -95,7 +96,8 @@ def _sum(weights: _F32, maps: _F32) -> _F32:
 
 def _sum_of_positive(weights: _F32, maps: _F32) -> _F32:
     products = weights * maps
-    return np.maximum(products, 0, out=products).sum(1)
+    total: _F32 = np.maximum(products, 0, out=products).sum(1)
+    return total
 
 
 def _first_component(weights: _F32, maps: _F32) -> _F32:

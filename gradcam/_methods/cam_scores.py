@@ -72,7 +72,7 @@ def score_cam(
     values = np.empty((objective.count, *maps.shape[:2]), np.float32)
     with bar(values[0].size, "Score-CAM", progress) as done:
         for n, picture in enumerate(tape.input):
-            low, scale = spread(maps[n])
+            _, scale = spread(maps[n])
             flat = np.isinf(scale[:, 0, 0])
             keep = layers_read(tape, objective, n)
             groups = [np.flatnonzero(~flat)[part] for part in batches(int((~flat).sum()), size)]
@@ -97,7 +97,8 @@ def _masked(picture: _F32, maps: _F32) -> _F32:
 def _softmax(values: _F32) -> _F32:
     """Return the softmax over the last axis."""
     powers = np.exp(values.astype(np.float64) - values.max(-1, keepdims=True))
-    return (powers / powers.sum(-1, keepdims=True)).astype(np.float32)
+    found: _F32 = (powers / powers.sum(-1, keepdims=True)).astype(np.float32)
+    return found
 
 
 @method(title="Ablation-CAM", source="Desai & Ramaswamy 2020", view="map")
@@ -135,6 +136,7 @@ def ablation_cam(
         If a layer above reads another one below `layer`, or the objective reads a layer that is
         not above it.
     """
+    batch_size(tape, batch)  # refuse a wrong one before any work
     maps = maps_of(tape, layer)
     losses = np.zeros((objective.count, *maps.shape[:2]), np.float64)
     scores = np.zeros((objective.count, len(tape)), np.float64)
@@ -178,7 +180,7 @@ def _ablated(
     if linear is not None and all(tape.graph.index(linear) <= tape.graph.index(r) for r in read):
         outputs = _linear_outputs(tape, n, layer, maps, linear)
         changed = np.concatenate([outputs[:1], outputs[1:][used]])
-        for part in batches(len(changed), _VECTORS if batch is None else batch):
+        for part in batches(len(changed), batch or _VECTORS):
             yield linear, changed[part]
         return
     for part in batches(1 + len(used), batch_size(tape, batch)):

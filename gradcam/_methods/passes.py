@@ -109,7 +109,8 @@ def noisy(
         np.random.default_rng((seed, n, number)).standard_normal(picture.shape, np.float32)
         for number in range(part.start, part.stop)
     ]
-    return picture + deviation * np.stack(copies)
+    found: NDArray[np.float32] = picture + deviation * np.stack(copies)
+    return found
 
 
 def layers_read(tape: ForwardPass, objective: Objectives, n: int) -> list[str]:

@@ -567,9 +567,7 @@ class Objectives:
         ]
         return [_sum(part) for part in zip(*parts, strict=True)]
 
-    def pooled_gradient(
-        self, forward: Forward, layer: str, rule: RuleLike = "gradient"
-    ) -> _F32:
+    def pooled_gradient(self, forward: Forward, layer: str, rule: RuleLike = "gradient") -> _F32:
         """Return the gradients with respect to a map, averaged over its positions: (S, N, K)."""
         return _sum(
             [
