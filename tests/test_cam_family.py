@@ -122,9 +122,7 @@ def pooled():
 )
 def test_the_table(method, layer, connected):
     twin = getattr(reference_cams, method)
-    connected.check(
-        method, layer, lambda index: twin(*connected.maps_and_gradients(layer, index))
-    )
+    connected.check(method, layer, lambda index: twin(*connected.maps_and_gradients(layer, index)))
 
 
 def test_grad_cam_plus_plus_of_the_paper(connected):
@@ -186,9 +184,9 @@ def test_smooth_grad_cam_plus_plus(connected):
         deviation = level * (picture.max() - picture.min())
         copies = np.stack(
             [
-                picture + deviation * np.random.default_rng((4, n, i)).standard_normal(
-                    picture.shape, np.float32
-                )
+                picture
+                + deviation
+                * np.random.default_rng((4, n, i)).standard_normal(picture.shape, np.float32)
                 for i in range(samples)
             ]
         )
@@ -227,9 +225,7 @@ def test_the_noise_does_not_depend_on_the_batch(connected):
 def test_score_cam(layer, connected):
     def twin(index):
         number = connected.numbers[layer]
-        weights = reference_cams.score_weights(
-            connected.record, number, connected.scores, index
-        )
+        weights = reference_cams.score_weights(connected.record, number, connected.scores, index)
         return reference_cams.weighted(weights, connected.record.outputs[number])
 
     connected.check("score_cam", layer, twin, batch=4)
@@ -256,9 +252,7 @@ def test_score_cam_computes_flat_channels_once(monkeypatch, connected):
 def test_ablation_cam(layer, connected):
     def twin(index):
         number = connected.numbers[layer]
-        weights = reference_cams.ablation_weights(
-            connected.record, number, connected.scores, index
-        )
+        weights = reference_cams.ablation_weights(connected.record, number, connected.scores, index)
         return reference_cams.weighted(weights, connected.record.outputs[number])
 
     connected.check("ablation_cam", layer, twin, batch=4)
