@@ -29,6 +29,9 @@ TOLERANCES = {
     "network": (3e-5, 3e-5),
 }
 
+DRAWN = ("saliency", "deconvnet", "guided_backprop", "grad_cam", "guided_grad_cam", "full_grad")
+"""Methods that stand for all others in tests of what is drawn: every network serves them."""
+
 
 def assert_close(ours: Any, reference: Any, algorithm: str) -> None:
     """Check that shapes agree, and that values are finite and within the tolerance."""

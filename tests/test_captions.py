@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import DRAWN
 from PIL import Image
 
 import gradcam
@@ -44,7 +45,7 @@ def embedded(html):
 # --- captions ---
 
 
-@pytest.mark.parametrize("method", gradcam.METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 def test_a_caption_names_everything(tape, method):
     explanation = tape.explain(method, "cat")
     heading, details = explanation.caption.split("\n")
@@ -81,7 +82,7 @@ def test_a_caption_says_what_was_cut_off(network):
     assert "faded" not in network.forward(picture()).grad_cam(0).caption
 
 
-@pytest.mark.parametrize("method", gradcam.METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 @pytest.mark.parametrize("label", LABELS)
 def test_a_notebook_shows_the_picture_and_its_caption(tape, method, label):
     explanation = tape.explain(method, label)
@@ -101,7 +102,7 @@ def test_a_large_picture_is_shown_small(network):
     assert embedded(html)[0].shape == (443, 640, 3) and "width: 640px" in html
 
 
-@pytest.mark.parametrize("method", gradcam.METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 @pytest.mark.parametrize("size", [(48, 80), (300, 50), (700, 1400)])
 def test_a_saved_caption_is_below_the_picture(network, tmp_path, method, size):
     explanation = network.forward(picture(*size)).explain(method, LABELS[2])
@@ -169,7 +170,7 @@ def test_a_sheet_is_a_picture(tape, tmp_path):
     plot.save(pixels, tmp_path / "sheet.png")
     rows = plot.sheet([[explanations[0]], explanations[1:3]])
     assert rows.shape[1] == 2 * 308
-    different = plot.sheet(tape.explain(method, 0) for method in gradcam.METHODS)
+    different = plot.sheet(tape.explain(method, 0) for method in DRAWN)
     assert different.shape[1] == 4 * 308
 
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import peer, run_python, with_a_network
+from helpers import DRAWN, peer, run_python, with_a_network
 from PIL import Image
 
 import gradcam
@@ -163,7 +163,7 @@ def test_explain_writes_the_top_class(network):
 
 def test_explain_everything_as_json(network):
     draw("a.png")
-    methods = [word for name in gradcam.METHODS for word in ("-m", name)]
+    methods = [word for name in DRAWN for word in ("-m", name)]
     options = (
         "-c",
         "CAT",
@@ -182,7 +182,7 @@ def test_explain_everything_as_json(network):
     )
     (record,) = json_lines("explain", "a.png", *methods, *options)
     made = record["explanations"]
-    assert len(made) == len(gradcam.METHODS) * 3  # the cat was named twice
+    assert len(made) == len(DRAWN) * 3  # the cat was named twice
     tape = network.forward("a.png")
     for found in made:
         index = found["class"]["index"]

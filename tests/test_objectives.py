@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import vggs
-from helpers import assert_close
+from helpers import DRAWN, assert_close
 
 import gradcam
 from gradcam import Class, Difference, Function, Probability, Sum, Unit
@@ -30,7 +30,7 @@ def scores(tape):
     return tape.scores[0].astype(np.float64)
 
 
-@pytest.mark.parametrize("method", gradcam.METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 def test_a_class_is_shorthand_for_its_objective(method, tape):
     named = tape.explain(method, Class("class_3"))
     np.testing.assert_array_equal(named.raw, tape.explain(method, 3).raw)

@@ -8,7 +8,7 @@ import re
 import matplotlib
 import numpy as np
 import pytest
-from helpers import run_python
+from helpers import DRAWN, run_python
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -217,7 +217,7 @@ def test_a_large_picture_is_drawn_small(network, monkeypatch):
 # --- one explanation ---
 
 
-@pytest.mark.parametrize("method", gradcam.METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 def test_plots_of_every_method(tape, method):
     explanation = tape.explain(method, "Old English sheepdog")
     figure = explanation.plot(box=True, colorbar=True)
@@ -348,7 +348,7 @@ def test_the_bars_of_a_comparison_say_what_is_drawn(tape):
     np.testing.assert_array_equal(only.images[0].get_array(), colour.scale_bar("jet"))
 
 
-@pytest.mark.parametrize("method", gradcam.METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 def test_rows_of_a_column_share_their_scale(tape, method):
     """What is drawn is the evidence in its own unit, all rows over one number."""
     explanations = tape.explain(method, [0, 1, 2])
@@ -391,7 +391,7 @@ def test_labels_of_wide_letters_stay_in_the_figure(label):
     ("size", "classes", "methods"),
     [
         ((64, 64), 3, _compare.COMPARED),
-        ((40, 160), 2, tuple(gradcam.METHODS)),
+        ((40, 160), 2, DRAWN),
         ((160, 40), 4, _compare.COMPARED),
         ((64, 64), 1, ("saliency",)),
         ((50, 70), 4, ("saliency", "grad_cam")),
@@ -439,7 +439,7 @@ def test_what_a_crop_cut_off_is_told(network, cropping):
     assert not gradcam.compare(network.forward(picture()), top=1).axes[0].patches
 
 
-@pytest.mark.parametrize("method", gradcam.METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 def test_a_plot_frames_what_was_seen(tape, cropping, method):
     explanation = cropping.forward(picture()).explain(method, 1)
     ax = explanation.plot().axes[0]

@@ -8,6 +8,7 @@ import warnings
 import matplotlib
 import numpy as np
 import pytest
+from helpers import DRAWN
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -133,7 +134,7 @@ def test_settings_of_files_are_kept(tape):
         assert Image.open(buffer).width == pytest.approx(37 * figure.get_size_inches()[0], abs=1)
 
 
-@pytest.mark.parametrize("method", gradcam.METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 def test_a_picture_on_given_axes_is_upright(tape, method):
     """The pixels of the picture, whatever the settings are that the axes were created with."""
     shown = {}
