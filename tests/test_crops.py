@@ -121,11 +121,13 @@ def test_only_crops_are_computed(tape, monkeypatch):
     assert [name for name, _ in sizes[1:]] == [*(s.start for s in stages), passes.plan.last]
 
 
-def test_layers_that_read_everything_end_the_crops():
+@pytest.mark.parametrize("op", ["global_average_pool", "conv"])
+def test_layers_that_read_everything_end_the_crops(op):
     rng = np.random.default_rng(0)
+    weights = {"weight": kernel(rng, 8, 8, 24, 31)} if op == "conv" else {}
     layers = [
         Layer("a", "conv", ("input",), {"weight": kernel(rng, 8, 3, 3, 3)}, {"padding": 1}),
-        Layer("mean", "global_average_pool", ("a",)),
+        Layer("mean", op, ("a",), weights),
         Layer("gate", "sigmoid", ("mean",)),
         Layer("b", "multiply", ("a", "gate")),
         Layer("c", "conv", ("b",), {"weight": kernel(rng, 8, 8, 3, 3)}, {"padding": 1}),
