@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import reference
 import reference_cams
+import vggs
 from helpers import largest_difference
 
 import gradcam
@@ -338,6 +339,19 @@ def test_cam_is_grad_cam_times_the_positions(pooling):
     maps = twin.forward(tape.input).outputs[numbers["relu2"]]
     weights = np.asarray(layers[8].weights["weight"], np.float64)[[2]]
     assert largest_difference(found.raw, reference_cams.weighted(weights, maps)[0]) <= LIMIT
+
+
+def test_cam_of_vgg16_gap():
+    tensors = {k: v for k, v in vggs.tensors().items() if k.startswith("features")}
+    rng = np.random.default_rng(2)
+    tensors["CAM_conv.weight"] = nets.kernel(rng, 40, 32, 3, 3)
+    tensors["CAM_fc.weight"] = nets.kernel(rng, 10, 40)
+    tensors |= {"CAM_conv.bias": nets.normal(rng, 40), "CAM_fc.bias": nets.normal(rng, 10)}
+    tape = gradcam.vgg16_gap(tensors).forward(nets.normal(rng, 3, 48, 32))
+    found, grad_cam = tape.cam(7), tape.grad_cam(7)
+    np.testing.assert_array_equal(found.weights, tensors["CAM_fc.weight"][7])
+    assert largest_difference(found.raw, 6 * grad_cam.raw) <= LIMIT
+    assert found.layer == "CAM_relu"
 
 
 def test_cam_of_an_average_pooling_over_everything():

@@ -72,6 +72,10 @@ def test_cam_is_grad_cam(network, tapes, name, label):
     cam = np.einsum("k,kij->ij", row.astype(np.float64), maps.astype(np.float64))
     scale = np.abs(cam).max()
     np.testing.assert_allclose(explanation.raw * positions, cam, rtol=1e-5, atol=1e-5 * scale)
+    found = tape.cam(label)
+    np.testing.assert_array_equal(found.weights, row)
+    np.testing.assert_allclose(found.raw, cam, rtol=1e-5, atol=1e-5 * scale)
+    assert found.layer == network.target_layer
 
 
 def test_maps_depend_on_the_class(tapes):
