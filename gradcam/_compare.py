@@ -38,7 +38,7 @@ def compare(
     *,
     top: int = 3,
     methods: Sequence[str | Method] = COMPARED,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     layers: Sequence[str] | None = None,
     on: On = "score",
     cmap: str = "inferno",
@@ -73,8 +73,9 @@ def compare(
         Without `targets`: explain this many of the most probable classes.
     methods : list of str or Method
         The columns.
-    layer : str, optional
-        For methods for which a layer can be chosen; by default the network's ``target_layer``.
+    layer : str or sequence of str, optional
+        For methods for which a layer can be chosen; by default the network's ``target_layer``. The
+        maps of several layers are averaged.
     layers : list of str, optional
         Several layers: each of these methods has one column for each of them. So
         ``methods=["grad_cam"], layers=["layer1", "layer2", "layer3", "layer4"]`` shows Grad-CAM
@@ -119,7 +120,7 @@ def compare(
     for method in found:
         for each in chosen if method.takes_layer else (None,):
             title, source = _heading(method)
-            if layers is not None and each is not None:
+            if layers is not None and isinstance(each, str):
                 source = _shortened(each)
             explanations = tape.explain(method, targets, layer=each, on=on)
             columns.append(_Column(title, source, explanations))
@@ -135,7 +136,9 @@ class _Column(NamedTuple):
     explanations: list[Explanation]
 
 
-def _chosen(layer: str | None, layers: Sequence[str] | None) -> Sequence[str | None]:
+def _chosen(
+    layer: str | Sequence[str] | None, layers: Sequence[str] | None
+) -> Sequence[str | Sequence[str] | None]:
     """Return the layers of the columns; None is the default one."""
     if layers is None:
         return (layer,)
@@ -164,7 +167,7 @@ _LONGEST = 24
 """Characters of a column's second line."""
 
 
-def check_layer_is_used(layer: str | None, methods: Sequence[Method]) -> None:
+def check_layer_is_used(layer: str | Sequence[str] | None, methods: Sequence[Method]) -> None:
     """Raise ValueError if a layer is given and no method takes one."""
     if layer is not None and not any(method.takes_layer for method in methods):
         names = ", ".join(method.name for method in methods)

@@ -444,6 +444,14 @@ def test_several_layers_are_averaged(connected):
     np.testing.assert_array_equal(alone.raw, connected.tape.grad_cam(1, layer="relu1")[0].raw)
 
 
+def test_compare_averages_layers_too(connected):
+    tape = Network.from_layers(connected.layers).forward(connected.tape.input[0])
+    figure = gradcam.compare(tape, [1], methods=["layer_cam"], layer=["relu1", "relu2"])
+    assert len(figure.axes) == 3  # the picture, one map and the colour bar
+    with pytest.raises(ValueError, match="has no effect on saliency"):
+        gradcam.compare(tape, [1], methods=["saliency"], layer=["relu1", "relu2"])
+
+
 def test_layers_that_cannot_be_averaged_are_refused(connected):
     tape = connected.tape
     with pytest.raises(ValueError, match="guided_grad_cam has the view 'signed'"):

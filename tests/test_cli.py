@@ -214,6 +214,16 @@ def test_methods_may_be_written_with_hyphens():
     assert written() == ["a-guided_grad_cam-cat.png"]
 
 
+def test_several_layers(network):
+    draw("a.png")
+    options = ("-c", "cat", "-l", "block3_conv1, relu5_2", "-m", "layer_cam")
+    (record,) = json_lines("explain", "a.png", *options)
+    expected = network.forward("a.png").layer_cam("cat", layer=["relu3_1", "relu5_2"])
+    (found,) = record["explanations"]
+    assert found["layer"] == "relu3_1, relu5_2"
+    np.testing.assert_array_equal(np.asarray(Image.open(found["file"])), expected.image)
+
+
 def test_layer_probability_and_colours(network):
     draw("a.png")
     options = ("-c", "cat", "-l", "block3_conv1", "--on", "probability", "--cmap", "paper")
@@ -700,6 +710,8 @@ def test_nothing_done(command):
         (("-c", "crane"), "n02012849"),
         (("-c", "17"), "out of range"),
         (("-l", "conv9_9"), "the layers are input, conv1_1"),
+        (("-l", "relu5_2,conv9_9"), "the layers are input, conv1_1"),
+        (("-l", "relu5_2,relu4_2", "-m", "guided_grad_cam"), "guided_grad_cam has no map to"),
         (("-l", "fc6"), "no spatial map"),
         (("-m", "saliency", "-m", "deconvnet", "-l", "conv1_1"), "no effect on saliency"),
         (("--cmap", "jett"), "did you mean jet"),

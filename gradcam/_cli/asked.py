@@ -114,6 +114,13 @@ def _unit(network: Network, text: str) -> Unit:
     return Unit(layer, place[0], position)
 
 
+def layers(text: str | None) -> str | list[str] | None:
+    """Return the layer of --layer, or the list of several, separated by commas."""
+    if text is None or "," not in text:
+        return text
+    return [name.strip() for name in text.split(",")]
+
+
 def named_values(
     ctx: click.Context, parameter: click.Parameter, given: Sequence[str]
 ) -> dict[str, str]:

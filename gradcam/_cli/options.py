@@ -276,6 +276,7 @@ layer = click.option(
     "-l",
     metavar="LAYER",
     help="The layer of Grad-CAM, by its Caffe, torchvision or Keras name (see: gradcam info).  "
+    "Several, separated by commas: the average of their maps.  "
     "Default: the last rectified map, relu5_3 in VGG-16.",
 )
 on = click.option(

@@ -257,10 +257,19 @@ def _check_layer(network: Network, layer: str | None, methods: Sequence[str]) ->
             f"--layer has no effect on {', '.join(methods)}: it goes with --method "
             f"{', '.join(others)} or {last}."
         )
-    shape = records.shapes(network)[network.names(layer)[0]]
-    if len(shape) != 3 or shape[1] * shape[2] == 1:
+    names = layer.split(",")
+    for name in (name.strip() for name in names):
+        shape = records.shapes(network)[network.names(name)[0]]
+        if len(shape) != 3 or shape[1] * shape[2] == 1:
+            raise click.UsageError(
+                f"the layer {name} has no spatial map (its shape is {terminal.shape_text(shape)}): "
+                f"choose a convolution, ReLU or pooling before it, for example "
+                f"{network.target_layer}."
+            )
+    wrong = [name for name in methods if gradcam.METHODS[name].takes_layer]
+    wrong = [name for name in wrong if gradcam.METHODS[name].view != "map"]
+    if len(names) > 1 and wrong:
         raise click.UsageError(
-            f"the layer {layer} has no spatial map (its shape is {terminal.shape_text(shape)}): "
-            f"choose a convolution, ReLU or pooling before it, for example "
-            f"{network.target_layer}."
+            f"--layer {layer}: the maps of several layers are averaged; {', '.join(wrong)} has no "
+            f"map to average."
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import gradcam
 from gradcam._cli import records
-from gradcam._cli.asked import Asked
+from gradcam._cli.asked import Asked, layers
 from gradcam._cli.many import Finish, Saved
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import atomic_write, fitting
@@ -78,8 +78,9 @@ class Explaining:
             self.asked.targets(each["index"] for each in found[: self.count])
             for found in predictions
         ]
+        layer = layers(self.layer)
         found = [
-            tape.explain(method, targets, layer=self.layer if method.takes_layer else None)
+            tape.explain(method, targets, layer=layer if method.takes_layer else None)
             for method in self.methods
         ]
         return [
@@ -163,7 +164,7 @@ class Comparing:
             tape,
             self.asked.targets(top),
             methods=self.methods,
-            layer=self.layer,
+            layer=layers(self.layer),
             cmap=self.cmap,
             scale=self.scale,
         )
