@@ -128,7 +128,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from gradcam import pictograms, plot
+    from gradcam import critique, pictograms, plot
     from gradcam._compare import compare
     from gradcam._engine.network import BatchArray, OneArray, PictureLike
     from gradcam._engine.signatures import Several
@@ -171,6 +171,7 @@ __all__ = [
     "alexnet",
     "compare",
     "convnext_tiny",
+    "critique",
     "densenet121",
     "densenet161",
     "densenet169",
@@ -250,6 +251,7 @@ __all__ = [
 
 _LAZY = {
     "compare": "gradcam._compare",
+    "critique": None,
     "pictograms": None,
     "plot": None,
     "profile": "gradcam._profile",

@@ -92,8 +92,8 @@ def test_every_model_exists():
 @pytest.mark.parametrize(
     "command",
     (
-        *("", "explain", "predict", "compare", "methods", "demo", "photographs", "notebooks"),
-        *("info", "convert"),
+        *("", "explain", "predict", "compare", "critique", "methods", "demo"),
+        *("photographs", "notebooks", "info", "convert"),
     ),
 )
 def test_help(command):
@@ -338,6 +338,41 @@ def test_units_and_differences(network):
     top = int(tape.scores[0].argmax())
     run("explain", "a.png", "--against", top, code=2)
     assert "--top" in run.errors
+
+
+def test_critique(network):
+    from gradcam import critique
+
+    draw("a.png"), draw("b.png", seed=1), spoil("c.png")
+    asked = ("second_order", "cross_saliency", "norm_against_confidence")
+    questions = [part for each in asked for part in ("-q", each)]
+    command = ("critique", "a.png", "b.png", "c.png", "-c", "cat", "--dpi", 20, *questions)
+    records = json_lines(*command, code=1)
+    assert [each.get("picture") for each in records] == ["a.png", "b.png", "c.png", None]
+    assert [each["question"] for each in records[0]["findings"]] == list(asked[:2])
+    found = critique.second_order(network.forward("a.png"), "cat")
+    made = records[0]["findings"][0]
+    assert (made["label"], made["finding"]) == ("cat", found.finding)
+    assert made["file"] == str(Path("gradcam-out", "a-second_order-cat.png"))
+    together = [Path(each["file"]).name for each in records[3]["findings"]]
+    assert together == ["norm_against_confidence.png", "cross_saliency.png"]
+    files = [each["file"] for record in records for each in record.get("findings", ())]
+    assert len(set(files)) == 6 == len(written()) and all(Image.open(file) for file in files)
+
+
+def test_critique_of_several_classes():
+    draw("a.png"), spoil("c.png")
+    (record,) = json_lines("critique", "a.png", "--dpi", 20)
+    asked = ["score_and_probability", "norm_along_ascent", "second_order"]
+    asked += ["deconvnet_and_backprop", "cross_saliency"]
+    assert [each["question"] for each in record["findings"]] == asked
+    command = ("critique", "a.png", "-q", "second_order", "-c", 1, "-c", 2, "--dpi", 20)
+    text = run(*command, "-o", "out")
+    assert "second-order term" in text and "Written to out" in text
+    assert written("out") == ["a-second_order-crane-1.png", "a-second_order-crane-2.png"]
+    run("critique", "a.png", "-c", "cta", code=2)
+    assert "'cat'" in run.errors
+    run("critique", "c.png", code=2)
 
 
 def test_equal_names_keep_apart():

@@ -24,8 +24,8 @@ def test_dir_lists_the_public_interface():
 def test_internal_modules_begin_with_an_underscore():
     public = {path.stem for path in PACKAGE.glob("[!_]*.py")}
     public |= {path.parent.name for path in PACKAGE.glob("[!_]*/__init__.py")}
-    assert public == {"bench", "imagenet", "pictograms", "plot", "rules", "weights"}
-    for package in ("bench", "pictograms"):
+    assert public == {"bench", "critique", "imagenet", "pictograms", "plot", "rules", "weights"}
+    for package in ("bench", "critique", "pictograms"):
         assert not list((PACKAGE / package).glob("[!_]*.py"))
 
 
@@ -57,7 +57,7 @@ def annotations_of(node):
 
 def public_things():
     modules = [gradcam, *(getattr(gradcam, name) for name in ("plot", "rules", "weights"))]
-    modules += [gradcam.pictograms, gradcam.imagenet]
+    modules += [gradcam.pictograms, gradcam.imagenet, gradcam.critique]
     for module in modules:
         for name in getattr(module, "__all__", ["labels"]):
             thing = getattr(module, name)

@@ -1,5 +1,5 @@
-"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``methods``, ``demo``,
-``photographs``, ``notebooks``, ``info``, ``convert``.
+"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``critique``, ``methods``,
+``demo``, ``photographs``, ``notebooks``, ``info``, ``convert``.
 
 Results go to standard output as soon as they are known, as tables for people or JSON for programs;
 warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from gradcam._cli.app import main
 from gradcam._cli.copies import notebooks, photographs
+from gradcam._cli.critique import critique
 from gradcam._cli.demo import demo
 from gradcam._cli.files import convert, info
 from gradcam._cli.methods import methods
 from gradcam._cli.pictures import compare, explain, predict
 
-for _command in (predict, explain, compare, methods, demo, photographs, notebooks, info, convert):
+_ABOUT_PICTURES = (predict, explain, compare, critique)
+for _command in (*_ABOUT_PICTURES, methods, demo, photographs, notebooks, info, convert):
     main.add_command(_command)
 
 __all__ = ["main"]

@@ -121,22 +121,6 @@ def layers(text: str | None) -> str | list[str] | None:
     return [name.strip() for name in text.split(",")]
 
 
-def named_values(
-    ctx: click.Context, parameter: click.Parameter, given: Sequence[str]
-) -> dict[str, str]:
-    """Return the values of NAME=VALUE by their names."""
-    found: dict[str, str] = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        name = name.strip().replace("-", "_")
-        if not sign or not name:
-            raise click.BadParameter(f"expected NAME=VALUE, got {text!r}", ctx, parameter)
-        if name in found:
-            raise click.BadParameter(f"{name} is given twice", ctx, parameter)
-        found[name] = value.strip()
-    return found
-
-
 def with_options(names: Sequence[str], given: Mapping[str, str]) -> tuple[Method, ...]:
     """Return the methods with the options that each of them has.
 

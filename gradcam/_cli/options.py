@@ -13,7 +13,6 @@ import click
 
 import gradcam
 from gradcam import _default
-from gradcam._cli.asked import named_values
 from gradcam._engine.layers import HEADS
 from gradcam._files import sampled_digest
 from gradcam._models.constructors import CONSTRUCTORS
@@ -210,6 +209,22 @@ def _each_once(
     return tuple(dict.fromkeys(names))
 
 
+def _named_values(
+    ctx: click.Context, parameter: click.Parameter, given: Sequence[str]
+) -> dict[str, str]:
+    """Return the values of NAME=VALUE by their names."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not sign or not name:
+            raise click.BadParameter(f"expected NAME=VALUE, got {text!r}", ctx, parameter)
+        if name in found:
+            raise click.BadParameter(f"{name} is given twice", ctx, parameter)
+        found[name] = value.strip()
+    return found
+
+
 def methods(*default: str) -> Callable[[_Command], _Command]:
     """Return the option ``--method`` with these defaults."""
     return click.option(
@@ -266,7 +281,7 @@ method_options = click.option(
     "-O",
     "given",
     multiple=True,
-    callback=named_values,
+    callback=_named_values,
     metavar="NAME=VALUE",
     help="An option of the methods, for each method that has it (see: gradcam methods); may be "
     "repeated.",

@@ -128,12 +128,15 @@ def asked(labels: Labels, classes: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(labels.find(name).index for name in named))
 
 
-def slugs(explanations: Iterable[Explanation]) -> dict[tuple[str, Target | None], str]:
-    """Return a part of a file name for each label and class that was explained.
+Explained = tuple[str, "Target | None"]
+"""What was explained: its label, and the class if it is one."""
+
+
+def slugs(explained: Iterable[Explained]) -> dict[Explained, str]:
+    """Return a part of a file name for everything that was explained.
 
     Classes with one label get their index too.
     """
-    explained = list(dict.fromkeys((each.label, each.target) for each in explanations))
     names = {
         each: re.sub(r"[^\w.-]+", "_", each[0][:200].replace("'", ""))[:60].strip("_.")
         for each in explained

@@ -92,7 +92,7 @@ class Explaining:
         self, name: str, predictions: list[Prediction], explanations: Sequence[Explanation]
     ) -> Saved:
         """Save the explanations of one picture."""
-        slugs = records.slugs(explanations)
+        slugs = records.slugs((found.label, found.target) for found in explanations)
         made: list[dict[str, object]] = []
         written: list[Path] = []
         for found in explanations:

@@ -36,6 +36,12 @@ _F32 = NDArray[np.float32]
 _F64 = NDArray[np.float64]
 
 
+def is_linear_in_pieces(layers: Mapping[str, Layer], start: str, source: str) -> bool:
+    """Return whether `start` is a linear function of `source` under the decisions of a pass."""
+    active = between(layers, start, [source]) - {source}
+    return not any(layers[name].op in _CHANGES for name in active)
+
+
 def hessian_products(
     layers: Mapping[str, Layer],
     outputs: Mapping[str, _F32],

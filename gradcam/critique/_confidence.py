@@ -1,0 +1,80 @@
+"""The confidence of a network as log-odds, which are exact where a probability rounds to 1.
+
+With p the probability of a class and m its log-odds, log(p / (1 - p)):
+
+    softmax: m = S_c - log(sum over the other classes of exp(S_j)),    sigmoid: m = S_c,
+    dp/dx = p (1 - p) dm/dx.
+
+So the gradient of the probability is that of the log-odds, made shorter by the factor p (1 - p).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gradcam._engine.tape import ForwardPass
+from gradcam._results.objectives import Class, Function, Objective, probability_layer
+
+_F32 = NDArray[np.float32]
+_F64 = NDArray[np.float64]
+
+
+def log_odds(forward: ForwardPass, index: int) -> Objective:
+    """Return the log-odds of a class as an objective.
+
+    Raises
+    ------
+    ValueError
+        If the network has no probabilities.
+    """
+    if forward.graph.layers[probability_layer(forward)].op == "sigmoid":
+        return Class(index)
+    layer = forward.score_layer
+
+    def others(outputs: Mapping[str, _F32]) -> tuple[_F64, float]:
+        """The scores without that of the class, and the logarithm of their sum of powers."""
+        scores = outputs[layer].astype(np.float64)
+        scores[index] = -np.inf
+        top = scores.max()
+        return scores, float(top + np.log(np.exp(scores - top).sum()))
+
+    def value(outputs: Mapping[str, _F32]) -> float:
+        return float(outputs[layer][index]) - others(outputs)[1]
+
+    def gradient(outputs: Mapping[str, _F32]) -> dict[str, ArrayLike]:
+        scores, total = others(outputs)
+        seeds = -np.exp(scores - total)
+        seeds[index] = 1
+        return {layer: seeds}
+
+    name = f"log-odds of {forward.labels[index].label}"
+    return Function(name, (layer,), value, gradient)
+
+
+def probability(odds: _F64) -> _F64:
+    """Return p from log-odds."""
+    e = np.exp(-np.abs(odds))
+    found: _F64 = np.where(odds < 0, e, 1.0) / (1 + e)
+    return found
+
+
+def factor(odds: _F64) -> _F64:
+    """Return p (1 - p) from log-odds, also where p rounds to 1."""
+    e = np.exp(-np.abs(odds))
+    found: _F64 = e / (1 + e) ** 2
+    return found
+
+
+def norm(values: NDArray[np.floating]) -> float:
+    """Return the Euclidean length of an array."""
+    return float(np.sqrt(np.square(values, dtype=np.float64).sum()))
+
+
+def cosine(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """Return the cosine between two arrays; 0 if one of them is zero."""
+    lengths = norm(one) * norm(other)
+    dot = float((one.astype(np.float64) * other).sum())
+    return dot / lengths if lengths else 0.0
