@@ -411,6 +411,7 @@ def test_every_built_in_method_is_whole():
     names += ["guided_grad_cam", "deconv_grad_cam", "cam", "grad_cam_plus_plus", "x_grad_cam"]
     names += ["hires_cam", "grad_cam_elementwise", "layer_cam", "eigen_cam", "eigen_grad_cam"]
     names += ["smooth_grad_cam_plus_plus", "score_cam", "ablation_cam", "full_grad"]
+    names += ["occlusion", "rise"]
     assert list(gradcam.METHODS) == names
     for name, method in gradcam.METHODS.items():
         assert method.name == name and method.title and method.summary.endswith(".")

@@ -40,9 +40,11 @@ if TYPE_CHECKING:
         BatchLayerMethod,
         BatchLayerMethodWithOptions,
         BatchPixelMethod,
+        BatchPixelMethodWithOptions,
         LayerMethod,
         LayerMethodWithOptions,
         PixelMethod,
+        PixelMethodWithOptions,
         Several,
     )
 
@@ -664,6 +666,8 @@ class Tape(_Explaining):
         score_cam: LayerMethodWithOptions
         ablation_cam: LayerMethodWithOptions
         full_grad: PixelMethod
+        occlusion: PixelMethodWithOptions
+        rise: PixelMethodWithOptions
 
     @property
     def picture(self) -> NDArray[np.uint8]:
@@ -790,6 +794,8 @@ class BatchTape(_Explaining):
         score_cam: BatchLayerMethodWithOptions
         ablation_cam: BatchLayerMethodWithOptions
         full_grad: BatchPixelMethod
+        occlusion: BatchPixelMethodWithOptions
+        rise: BatchPixelMethodWithOptions
 
     @property
     def pictures(self) -> Sequence[NDArray[np.uint8]]:

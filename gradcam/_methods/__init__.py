@@ -10,5 +10,16 @@ from gradcam._methods import cam_head
 from gradcam._methods import cam_family
 from gradcam._methods import cam_scores
 from gradcam._methods import full_grad
+from gradcam._methods import perturbation
+from gradcam._methods import rise
 
-__all__ = ["cam", "cam_family", "cam_head", "cam_scores", "full_grad", "gradients"]
+__all__ = [
+    "cam",
+    "cam_family",
+    "cam_head",
+    "cam_scores",
+    "full_grad",
+    "gradients",
+    "perturbation",
+    "rise",
+]

@@ -115,5 +115,5 @@ def noisy(
 
 def layers_read(tape: ForwardPass, objective: Objectives, n: int) -> list[str]:
     """Return the layers that the objectives of picture `n` read."""
-    names = {name for each in objective.each[n] for name in each.seeds(tape, n)}
+    names = {name for each in objective.each[n] for name in each.reads(tape, n)}
     return sorted(tape.graph.names(name)[0] for name in names)

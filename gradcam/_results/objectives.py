@@ -142,6 +142,10 @@ class Objective(ABC):
             f"{type(self).__name__} needs a method seed_changes"
         )
 
+    def reads(self, forward: Forward, n: int) -> frozenset[str]:
+        """Return the layers from whose outputs the number for picture `n` is computed."""
+        return frozenset(self.seeds(forward, n))
+
     def answer(self, forward: Forward, n: int) -> Answer:
         """Return the label, the value and, if it is a class, the class for picture `n`."""
         return Answer(self.label(forward.labels), self.value(forward, n))
@@ -360,6 +364,10 @@ class Sum(Objective):
         """Return the sums, (N,)."""
         return _sum([np.float32(weight) * term.values(forward) for weight, term in self.terms])
 
+    def reads(self, forward: Forward, n: int) -> frozenset[str]:
+        """Return the layers that the terms are computed from."""
+        return frozenset().union(*(term.reads(forward, n) for _, term in self.terms))
+
     def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
         """Return the weighted sum of the terms' seeds."""
         return self._total([term.seeds(forward, n) for _, term in self.terms])
@@ -424,6 +432,10 @@ class Function(Objective):
             for n in range(len(forward))
         ]
         return np.array(values, np.float32)
+
+    def reads(self, forward: Forward, n: int) -> frozenset[str]:
+        """Return `layers`."""
+        return frozenset(self.layers)
 
     def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
         """Return the function's gradient for picture `n`.

@@ -70,3 +70,23 @@ def test_guided_grad_cam(both):
     method = attr.GuidedGradCam(model, model.layer("relu5_3"))
     theirs = method.attribute(x, target=CLASSES, interpolate_mode="bilinear")
     assert_close(raw(tape.guided_grad_cam(CLASSES)), theirs.detach(), "network")
+
+
+@pytest.mark.parametrize("patch, stride", [((8, 8), (4, 4)), ((10, 7), (7, 5)), ((32, 48), (1, 1))])
+@pytest.mark.parametrize("baseline", ["number", "colour", "picture"])
+def test_occlusion(patch, stride, baseline, both):
+    """The last patches are cut off at the edge in both."""
+    tape, model, x = both
+    hidden = {"number": 0, "colour": np.array([-1.0, 0, 1]), "picture": np.zeros((3, 32, 48))}
+    ours = hidden[baseline]
+    theirs = attr.Occlusion(model).attribute(
+        x,
+        (3, *patch),
+        strides=(3, *stride),
+        target=CLASSES,
+        baselines=torch.tensor(ours.reshape(1, 3, 1, 1)) if baseline == "colour" else 0,
+        perturbations_per_eval=8,
+    )
+    found = raw(tape.occlusion(CLASSES, patch=patch, stride=stride, baseline=ours))
+    for channel in range(3):  # captum repeats the map for each channel that a patch covers
+        assert_close(found, theirs[:, channel], "network")

@@ -1,0 +1,105 @@
+"""What is put in place of a part of a picture."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._engine.tape import ForwardPass
+from gradcam._methods.blur import gaussian_blur
+from gradcam._methods.passes import non_negative
+from gradcam._results import notes
+from gradcam._text import brief
+
+_F32 = NDArray[np.float32]
+
+Name = Literal["grey", "mean", "blur", "noise"]
+
+Replacement = float | Name | NDArray[np.floating]
+"""A preprocessed value, a name, or preprocessed values: (C,) or (C, h, w).
+
+"grey" is mid-grey, halfway between the preset's black and white; "mean" the picture's own mean
+colour; "blur" the blurred picture; "noise" normal noise with the picture's mean and standard
+deviation in each channel.
+"""
+
+
+def replacements(tape: ForwardPass, baseline: Replacement, sigma: float, seed: int) -> _F32:
+    """Return what is put in place of each picture, (N, C, h, w), preprocessed.
+
+    Parameters
+    ----------
+    tape : ForwardPass
+    baseline : float, "grey", "mean", "blur", "noise" or array
+    sigma : float
+        Standard deviation of the blur, in pixels of the input.
+    seed : int
+        Of the noise, which differs from picture to picture.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, an array has another shape, or values are not finite.
+    TypeError
+        If it is something else.
+    """
+    pictures, channels = tape.input, tape.input.shape[1]
+    if isinstance(baseline, str):
+        found = _named(tape, baseline, sigma, seed)
+    else:
+        values = np.asarray(baseline)
+        if values.dtype.kind not in "fiu":
+            raise TypeError(
+                f"baseline: expected a number, {_names()} or an array, got {brief(baseline)}"
+            )
+        if values.shape not in ((), (channels,), pictures.shape[1:]):
+            raise ValueError(
+                f"baseline: expected a number, an array of shape ({channels},) with a value for "
+                f"each channel, or one of shape {pictures.shape[1:]}, like the input; got the "
+                f"shape {values.shape}"
+            )
+        if not np.isfinite(values).all():
+            raise ValueError("baseline: its values must be finite")
+        found = values[:, None, None] if values.ndim == 1 else values
+    return np.ascontiguousarray(np.broadcast_to(found, pictures.shape), np.float32)
+
+
+def _named(tape: ForwardPass, name: str, sigma: float, seed: int) -> NDArray[np.floating]:
+    """Return the replacement of that name, in a shape that broadcasts to (N, C, h, w)."""
+    pictures = tape.input
+    means: NDArray[np.float64] = pictures.mean((2, 3), keepdims=True, dtype=np.float64)
+    if name == "grey":
+        return _grey(tape)
+    if name == "mean":
+        return means
+    if name == "blur":
+        non_negative("sigma", sigma)
+        return gaussian_blur(pictures, sigma)
+    if name == "noise":
+        noise = [
+            np.random.default_rng((seed, n)).standard_normal(pictures.shape[1:])
+            for n in range(len(pictures))
+        ]
+        deviations = pictures.std((2, 3), keepdims=True, dtype=np.float64)
+        noisy: NDArray[np.float64] = means + deviations * np.stack(noise)
+        return noisy
+    raise ValueError(f"baseline: expected {_names()}, a number or an array, got {name!r}")
+
+
+def _grey(tape: ForwardPass) -> NDArray[np.float64]:
+    """Return the input values of mid-grey, (C, 1, 1) or a number."""
+    preset = tape.graph.preset
+    if preset is None or tape.input.shape[1] != 3:
+        notes.add(
+            "The network has no input preset, so that the values of grey are not known: the "
+            "patches are 0."
+        )
+        return np.zeros(())
+    grey: NDArray[np.float64] = np.mean(preset.bounds, axis=0)[:, None, None]
+    return grey
+
+
+def _names() -> str:
+    return ", ".join(map(repr, get_args(Name)))
