@@ -35,6 +35,7 @@ from gradcam._engine.network import Network
 from gradcam._engine.stream import Stream
 from gradcam._engine.tape import BatchTape, ForwardPass, Tape
 from gradcam._labels.classes import Labels, Target
+from gradcam._methods.sampling import smooth
 from gradcam._models.constructors import (
     alexnet,
     convnext_tiny,
@@ -233,6 +234,7 @@ __all__ = [
     "shufflenet_v2_x1_0",
     "shufflenet_v2_x1_5",
     "shufflenet_v2_x2_0",
+    "smooth",
     "squeezenet1_0",
     "squeezenet1_1",
     "vgg11",

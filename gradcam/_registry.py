@@ -8,7 +8,7 @@ help. This module imports nothing of gradcam.
 A package offers its methods through the entry point group ``gradcam.methods``::
 
     [project.entry-points."gradcam.methods"]
-    input_x_gradient = "my_package.my_module"
+    squared_gradient = "my_package.my_module"
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Method:
         """Return the value of an option that was written as text, as on a command line.
 
         Numbers, ``true`` and ``false``, ``none``, words, and numbers separated by commas are read
-        as the annotation of the function's parameter says.
+        as the annotation of the function's parameter says. Arrays cannot be given as text.
 
         Raises
         ------
@@ -181,6 +181,7 @@ class Method:
         self.check_options([name])
         kind = self._kind(name)
         kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+        kinds = tuple(each for each in kinds if get_origin(each) in (None, Literal, tuple))
         for each in sorted(kinds, key=lambda one: one is str):  # words last: any text is one
             with contextlib.suppress(ValueError):
                 return _value(text.strip(), each)
@@ -358,9 +359,9 @@ def method(
     Parameters
     ----------
     title : str
-        For figures: ``"Input x gradient"``.
+        For figures: ``"Grad-CAM"``.
     source : str
-        The paper: ``"Shrikumar et al. 2016"``.
+        The paper: ``"Selvaraju et al. 2017"``.
     view : "map", "range", "signed", "magnitude" or "contribution"
         How the raw values are shown, see :data:`gradcam.View`.
     name : str, optional
@@ -379,12 +380,12 @@ def method(
     Examples
     --------
     >>> import gradcam
-    >>> @gradcam.method(title="Input x gradient", source="Shrikumar et al. 2016", view="signed")
-    ... def input_x_gradient(tape, objective):
-    ...     return tape.input * objective.gradient(tape, "input")
+    >>> @gradcam.method(title="Squared gradient", source="Somebody 2026", view="map")
+    ... def squared_gradient(tape, objective):
+    ...     return (objective.gradient(tape, "input") ** 2).sum(2)
     >>> tape = gradcam.pictograms.model().forward(gradcam.pictograms.example("cat_and_dog"))
-    >>> tape.input_x_gradient("cat").raw.shape
-    (3, 224, 224)
+    >>> tape.squared_gradient("cat").raw.shape
+    (224, 224)
     """
 
     def register(function: Callable[..., object]) -> Method:

@@ -882,3 +882,104 @@ def combined(
     size = record.outputs[0].shape[2:]
     weight = resize(np.maximum(cam, 0), size, method)
     return pixel_gradient(record, output, classes, rule) * weight[:, None]
+
+
+Gradient = Callable[[Array], Array]
+"""Gradients at points: (B, C, H, W) to (B, C, H, W)."""
+
+
+def blur(x: Array, sigma: float, *, zero_outside: bool = False) -> Array:
+    """Gaussian blur of the last two axes, row by row and column by column; ends at 4 sigma."""
+    if sigma == 0:
+        return double(x)
+    radius = int(4 * sigma + 0.5)
+    kernel = np.array([math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)])
+    kernel /= kernel.sum()
+
+    def along(row: Array) -> Array:
+        full = np.convolve(row, kernel)[radius : radius + len(row)]
+        shares = np.convolve(np.ones(len(row)), kernel)[radius : radius + len(row)]
+        return full if zero_outside else full / shares
+
+    return np.apply_along_axis(along, -2, np.apply_along_axis(along, -1, double(x)))
+
+
+def straight_path(gradient: Gradient, x: Array, start: Array, rule: str, steps: int) -> Array:
+    """(C, H, W): integrated gradients, the points of the line one by one. Sundararajan et al."""
+    total = np.zeros_like(double(x))
+    for i in range(steps):
+        if rule == "gauss_legendre":
+            roots, weights = np.polynomial.legendre.leggauss(steps)
+            place, weight = 0.5 + roots[i] / 2, weights[i] / 2
+        elif rule == "trapezoid":
+            place, weight = i / (steps - 1), (0.5 if i in (0, steps - 1) else 1) / (steps - 1)
+        else:
+            place = (i + {"left": 0.0, "middle": 0.5, "right": 1.0}[rule]) / steps
+            weight = 1 / steps
+        point = double(start) + place * (double(x) - start)
+        total += weight * gradient(point[None])[0] * (double(x) - start)
+    return total
+
+
+def blur_path(gradient: Gradient, x: Array, max_sigma: float, rule: str, steps: int) -> Array:
+    """(C, H, W): blur integrated gradients; "authors": as BlurIG in their code. Xu et al. 2020."""
+    total = np.zeros_like(double(x))
+    for i in range(steps):
+        if rule == "authors":
+            sigma = i * max_sigma / steps
+            point = blur(x, sigma, zero_outside=True)
+            slope = (blur(x, sigma + 0.01, zero_outside=True) - point) / 0.01
+            total -= max_sigma / steps * slope * gradient(point[None])[0]
+        else:
+            ends = [max_sigma * (end / steps) ** 2 for end in (i, i + 1)]
+            near, far = (blur(x, sigma, zero_outside=True) for sigma in ends)
+            total += gradient((near + far)[None] / 2)[0] * (near - far)
+    return total
+
+
+OF_SINGLE = (Relu, Leaky, Activation)
+OF_SEVERAL = {Multiply: 1, LocalResponseNorm: 16, LayerNorm: 16, Softmax: 64, LogSoftmax: 64}
+
+
+def deep_lift(record: Record, start: Record, layer: int, seed: Array) -> Array:
+    """(N, C, H, W): DeepLIFT's rescale rule for seed * output of layer. Shrikumar et al. 2017.
+
+    Max pooling as in captum; functions of several values by the mean derivative on the line.
+    """
+    multipliers = {layer: double(seed)}
+    for number in range(layer, 0, -1):
+        if number not in multipliers:
+            continue
+        node, inputs = record.network.nodes[number]
+        parts = _lifted(node, number, inputs, multipliers[number], record, start)
+        for source, part in zip(inputs, parts, strict=True):
+            multipliers[source] = multipliers.get(source, 0.0) + part
+    return multipliers.get(0, 0.0) * (record.outputs[0] - start.outputs[0])
+
+
+def _lifted(node, number, inputs, m, record, start) -> list[Array]:
+    """The multipliers of a layer's inputs."""
+    xs, others = ([each.outputs[i] for i in inputs] for each in (record, start))
+    (y, state), (y0, state0) = (
+        (each.outputs[number], each.states[number]) for each in (record, start)
+    )
+    slopes = node.backward(m, state, "gradient")
+    if type(node) in OF_SEVERAL:
+        roots, weights = np.polynomial.legendre.leggauss(OF_SEVERAL[type(node)])
+        total = [np.zeros_like(x) for x in xs]
+        for place, weight in zip((roots + 1) / 2, weights / 2, strict=True):
+            line = [o + place * (x - o) for x, o in zip(xs, others, strict=True)]
+            parts = node.backward(m, node.forward(line, None)[1], "gradient")
+            total = [sums + weight * part for sums, part in zip(total, parts, strict=True)]
+        return total
+    if not isinstance(node, (*OF_SINGLE, MaxPool)):
+        return slopes
+    difference = xs[0] - others[0]
+    if isinstance(node, MaxPool):
+        larger = np.maximum(y, y0)
+        (moved,) = node.backward(m * (larger - y0), state, "gradient")
+        moved = moved + node.backward(m * (y - larger), state0, "gradient")[0]
+    else:
+        moved = m * (y - y0)
+    ratio = np.divide(moved, difference, out=np.zeros_like(moved), where=difference != 0)
+    return [np.where(difference == 0, slopes[0], ratio)]

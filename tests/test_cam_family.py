@@ -187,7 +187,7 @@ def test_smooth_grad_cam_plus_plus(connected):
             [
                 picture
                 + deviation
-                * np.random.default_rng((4, n, i)).standard_normal(picture.shape, np.float32)
+                * np.random.default_rng((4, i)).standard_normal(picture.shape, np.float32)
                 for i in range(samples)
             ]
         )

@@ -32,7 +32,7 @@ def test_code_blocks_run_in_order(tmp_path, monkeypatch):
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert (tmp_path / "shuttle.png").exists() == imagenet.is_installed()
-    assert "input_x_gradient" in gradcam.METHODS
+    assert "squared_gradient" in gradcam.METHODS
 
 
 def test_contributing_states_the_levels_of_pyproject():

@@ -25,13 +25,13 @@ SOURCES = sorted(Path(gradcam.__file__).parent.rglob("*.py"))
 def outside():
     """A method that is no part of gradcam, in five lines."""
 
-    @gradcam.method(title="Input x gradient", source="Shrikumar et al. 2016", view="signed")
-    def input_x_gradient(tape, objective, *, scale=1.0):
-        """The input times the gradient. A second sentence."""
-        return scale * tape.input * objective.gradient(tape, "input")
+    @gradcam.method(title="Squared gradient", source="Somebody 2026", view="map")
+    def squared_gradient(tape, objective, *, scale=1.0):
+        """The squared gradient. A second sentence."""
+        return scale * (objective.gradient(tape, "input") ** 2).sum(2)
 
-    yield input_x_gradient
-    del gradcam.METHODS._methods["input_x_gradient"]
+    yield squared_gradient
+    del gradcam.METHODS._methods["squared_gradient"]
 
 
 @pytest.fixture(scope="module")
@@ -49,59 +49,59 @@ def batch():
 
 
 def test_it_explains_one_picture(outside, tape):
-    found = tape.explain("input_x_gradient", "cat")
-    np.testing.assert_array_equal(found.raw, (tape.input * tape.gradient("cat"))[0])
+    found = tape.explain("squared_gradient", "cat")
+    np.testing.assert_array_equal(found.raw, (tape.gradient("cat") ** 2).sum(1)[0])
     assert (found.method, found.title, found.view) == (
-        "input_x_gradient",
-        "Input x gradient",
-        "signed",
+        "squared_gradient",
+        "Squared gradient",
+        "map",
     )
     assert found.layer == "input" and found.map.max() == 1
-    assert outside is gradcam.METHODS["input_x_gradient"]
+    assert outside is gradcam.METHODS["squared_gradient"]
     np.testing.assert_array_equal(tape.explain(outside, "cat").raw, found.raw)
 
 
 def test_it_is_an_attribute_of_tapes(outside, tape, batch):
-    cat, dog = tape.input_x_gradient(["cat", "dog"])
+    cat, dog = tape.squared_gradient(["cat", "dog"])
     assert (cat.label, dog.label) == ("cat", "dog")
-    found = batch.input_x_gradient([["cat", "dog"], ["flamingo"], [None]])
+    found = batch.squared_gradient([["cat", "dog"], ["flamingo"], [None]])
     assert [len(each) for each in found] == [2, 1, 1]
     np.testing.assert_array_equal(found[0][1].raw, dog.raw)
-    assert "input_x_gradient" in dir(tape)
-    assert "second sentence" in tape.input_x_gradient.__doc__
-    assert outside.summary == "The input times the gradient."
+    assert "squared_gradient" in dir(tape)
+    assert "second sentence" in tape.squared_gradient.__doc__
+    assert outside.summary == "The squared gradient."
 
 
 def test_it_takes_its_options(outside, tape):
-    twice = tape.input_x_gradient("cat", scale=2.0)
-    np.testing.assert_allclose(twice.raw, 2 * tape.input_x_gradient("cat").raw)
+    twice = tape.squared_gradient("cat", scale=2.0)
+    np.testing.assert_allclose(twice.raw, 2 * tape.squared_gradient("cat").raw)
     assert outside.options == ("scale",)
     with pytest.raises(TypeError, match=r"no option 'scales'.*scale, on, resize"):
-        tape.input_x_gradient("cat", scales=2.0)
-    with pytest.raises(TypeError, match="no layer can be chosen for input_x_gradient"):
-        tape.input_x_gradient("cat", layer="conv1_1")
+        tape.squared_gradient("cat", scales=2.0)
+    with pytest.raises(TypeError, match="no layer can be chosen for squared_gradient"):
+        tape.squared_gradient("cat", layer="conv1_1")
 
 
 def test_it_is_a_column_of_compare(outside, tape):
-    figure = gradcam.compare(tape, ["cat"], methods=["grad_cam", "input_x_gradient"])
+    figure = gradcam.compare(tape, ["cat"], methods=["grad_cam", "squared_gradient"])
     texts = {text.get_text() for ax in figure.axes for text in ax.texts}
-    assert {"Input x gradient", "Shrikumar et al. 2016"} <= texts
+    assert {"Squared gradient", "Somebody 2026"} <= texts
 
 
 def test_it_is_on_the_command_line(outside, tmp_path):
-    arguments = ["explain", str(pictograms.example("cat_and_dog")), "-m", "Input-x-gradient"]
+    arguments = ["explain", str(pictograms.example("cat_and_dog")), "-m", "Squared-gradient"]
     result = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path), "--json"])
     assert result.exit_code == 0, result.output
     (made,) = json.loads(result.stdout)["explanations"]
-    assert made["method"] == "input_x_gradient" and Path(made["file"]).is_file()
-    assert "input_x_gradient" in CliRunner().invoke(main, ["explain", "--help"]).output
+    assert made["method"] == "squared_gradient" and Path(made["file"]).is_file()
+    assert "squared_gradient" in CliRunner().invoke(main, ["explain", "--help"]).output
 
 
 def test_it_is_measured(outside):
     from gradcam.pictograms import _evaluate
 
-    figures = _evaluate.evaluate(2, methods=["input_x_gradient"])
-    assert set(figures["one"]["methods"]["input_x_gradient"]) == {"pointing", "near", "box"}
+    figures = _evaluate.evaluate(2, methods=["squared_gradient"])
+    assert set(figures["one"]["methods"]["squared_gradient"]) == {"pointing", "near", "box"}
 
 
 def test_a_package_offers_methods_through_an_entry_point(tmp_path):
@@ -243,8 +243,8 @@ def test_compare_tells_other_options_apart(outside, tape):
     figure = gradcam.compare(tape, ["cat"], methods=methods)
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
     titles = [text.replace("\n", " ") for text in texts]
-    assert titles.count("Input x gradient") == 2 and "Mine" in titles
-    assert "scale 2" in texts and texts.count("Shrikumar et al. 2016") == 2
+    assert titles.count("Squared gradient") == 2 and "Mine" in titles
+    assert "scale 2" in texts and texts.count("Somebody 2026") == 2
 
 
 # --- views ---
@@ -328,7 +328,7 @@ def test_names_that_cannot_be_used_are_refused(outside):
     for name in ("scores", "backward", "input", "explain", "picture"):
         with pytest.raises(ValueError, match="tapes have an attribute"):
             register(name)
-    for name in ("grad_cam", "input_x_gradient"):
+    for name in ("grad_cam", "squared_gradient"):
         with pytest.raises(ValueError, match="already"):
             register(name)
     for name in ("grad-cam++", "_hidden", "2nd"):
@@ -407,7 +407,10 @@ def test_unknown_methods_name_the_nearest(tape):
 
 
 def test_every_built_in_method_is_whole():
-    names = ["saliency", "deconvnet", "guided_backprop", "grad_cam", "counterfactual"]
+    names = ["saliency", "deconvnet", "guided_backprop", "input_x_gradient", "smooth_grad"]
+    names += ["smooth_grad_squared", "var_grad", "integrated_gradients"]
+    names += ["blur_integrated_gradients", "expected_gradients", "deep_lift"]
+    names += ["grad_cam", "counterfactual"]
     names += ["guided_grad_cam", "deconv_grad_cam", "cam", "grad_cam_plus_plus", "x_grad_cam"]
     names += ["hires_cam", "grad_cam_elementwise", "layer_cam", "eigen_cam", "eigen_grad_cam"]
     names += ["smooth_grad_cam_plus_plus", "score_cam", "ablation_cam", "full_grad"]

@@ -606,9 +606,9 @@ class _Explaining(ForwardPass):
         """Run the method's function: once, or for each of several layers."""
         leading = asked.count, len(self)
         if not layers:
-            return _evidence(method, method(self, asked, **arguments), leading)
+            return checked_evidence(method, method(self, asked, **arguments), leading)
         found = [
-            _evidence(method, method(self, asked, layer=layer, **arguments), leading)
+            checked_evidence(method, method(self, asked, layer=layer, **arguments), leading)
             for layer in layers
         ]
         if len(found) == 1:
@@ -650,6 +650,14 @@ class Tape(_Explaining):
         saliency: PixelMethod
         deconvnet: PixelMethod
         guided_backprop: PixelMethod
+        input_x_gradient: PixelMethod
+        smooth_grad: PixelMethodWithOptions
+        smooth_grad_squared: PixelMethodWithOptions
+        var_grad: PixelMethodWithOptions
+        integrated_gradients: PixelMethodWithOptions
+        blur_integrated_gradients: PixelMethodWithOptions
+        expected_gradients: PixelMethodWithOptions
+        deep_lift: PixelMethodWithOptions
         grad_cam: LayerMethodWithOptions
         counterfactual: LayerMethod
         guided_grad_cam: LayerMethod
@@ -778,6 +786,14 @@ class BatchTape(_Explaining):
         saliency: BatchPixelMethod
         deconvnet: BatchPixelMethod
         guided_backprop: BatchPixelMethod
+        input_x_gradient: BatchPixelMethod
+        smooth_grad: BatchPixelMethodWithOptions
+        smooth_grad_squared: BatchPixelMethodWithOptions
+        var_grad: BatchPixelMethodWithOptions
+        integrated_gradients: BatchPixelMethodWithOptions
+        blur_integrated_gradients: BatchPixelMethodWithOptions
+        expected_gradients: BatchPixelMethodWithOptions
+        deep_lift: BatchPixelMethodWithOptions
         grad_cam: BatchLayerMethodWithOptions
         counterfactual: BatchLayerMethod
         guided_grad_cam: BatchLayerMethod
@@ -887,7 +903,7 @@ def _present(forward: ForwardPass, n: int, threshold: float) -> Decoded:
     return [(each.synset, each.label, float(probabilities[each.index])) for each in targets]
 
 
-def _evidence(method: Method, given: object, leading: tuple[int, int]) -> Evidence:
+def checked_evidence(method: Method, given: object, leading: tuple[int, int]) -> Evidence:
     """Check what a method's function returned, and return it as float32.
 
     Raises

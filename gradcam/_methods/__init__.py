@@ -5,6 +5,9 @@ Methods are listed in the order of these imports.
 
 # isort: off
 from gradcam._methods import gradients
+from gradcam._methods import sampling
+from gradcam._methods import paths
+from gradcam._methods import deeplift
 from gradcam._methods import cam
 from gradcam._methods import cam_head
 from gradcam._methods import cam_family
@@ -18,8 +21,11 @@ __all__ = [
     "cam_family",
     "cam_head",
     "cam_scores",
+    "deeplift",
     "full_grad",
     "gradients",
+    "paths",
     "perturbation",
     "rise",
+    "sampling",
 ]

@@ -329,7 +329,7 @@ def smooth_grad_cam_plus_plus(
         for n, picture in enumerate(tape.input):
             powers = np.zeros((3, objective.count, *maps.shape[1:]), np.float32)
             for part in batches(samples, size):
-                copies = noisy(picture, noise, seed, n, part)
+                copies = noisy(picture, noise, seed, part)
                 forward = tape.run(copies)
                 asked = objective.variants(n, len(copies))
                 gradients = asked.gradient(forward, layer)

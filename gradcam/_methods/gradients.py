@@ -1,9 +1,10 @@
-"""Methods whose result has the pixels of the input: one backward pass, under three rules.
+"""Methods whose result has the pixels of the input: one backward pass.
 
 S is the class's score, x the network's input, R the gradient that arrives at a ReLU from above.
 
 - saliency: dS/dx; its map is the largest absolute value over the colour channels (Simonyan,
   Vedaldi and Zisserman, 2014).
+- input x gradient: x * dS/dx (Shrikumar et al., 2016).
 - deconvnet: every ReLU passes back ``R * (R > 0)`` (Zeiler and Fergus, 2014).
 - guided backpropagation: every ReLU passes back ``R * (R > 0) * (its input > 0)``, those between
   the fully connected layers too (Springenberg et al., 2014).
@@ -46,3 +47,13 @@ def guided_backprop(tape: ForwardPass, objective: Objectives) -> NDArray[np.floa
     The picture is sharp, but it hardly depends on the class.
     """
     return objective.gradient(tape, INPUT, "guided")
+
+
+@method(title="Input x gradient", source="Shrikumar et al. 2016", view="contribution")
+def input_x_gradient(tape: ForwardPass, objective: Objectives) -> NDArray[np.float32]:
+    """The preprocessed input times the gradient of the score.
+
+    Raw values: x * dS/dx, (C, h, w). In a network of convolutions, rectifiers and poolings without
+    biases they add up to the score.
+    """
+    return tape.input * objective.gradient(tape, INPUT)

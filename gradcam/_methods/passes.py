@@ -61,6 +61,12 @@ def batches(count: int, size: int) -> Iterator[slice]:
     return (slice(first, min(first + size, count)) for first in range(0, count, size))
 
 
+def even_batches(count: int, size: int) -> Iterator[slice]:
+    """Divide 0 to `count` into as few slices of at most `size` as possible, of nearly one size."""
+    number = -(-count // size)
+    return batches(count, -(-count // number))
+
+
 @contextmanager
 def bar(total: int, title: str, shown: bool) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on standard error, if `shown`.
@@ -97,16 +103,17 @@ def non_negative(name: str, value: float) -> None:
 
 
 def noisy(
-    picture: NDArray[np.float32], noise: float, seed: int, n: int, part: slice
+    picture: NDArray[np.float32], noise: float, seed: int, part: slice
 ) -> NDArray[np.float32]:
-    """Return noisy copies of picture `n`, (B, C, h, w): those with the numbers of `part`.
+    """Return noisy copies of a picture, (B, C, h, w): those with the numbers of `part`.
 
-    The normal noise of a copy depends on the seed, on n and on the copy's number, not on the
-    batch. Its standard deviation is `noise` times the range of the picture's values.
+    The normal noise of a copy depends on the seed and on the copy's number, not on the batch, and
+    is the same for every picture. Its standard deviation is `noise` times the range of the
+    picture's values.
     """
     deviation = np.float32(noise * (float(picture.max()) - float(picture.min())))
     copies = [
-        np.random.default_rng((seed, n, number)).standard_normal(picture.shape, np.float32)
+        np.random.default_rng((seed, number)).standard_normal(picture.shape, np.float32)
         for number in range(part.start, part.stop)
     ]
     found: NDArray[np.float32] = picture + deviation * np.stack(copies)

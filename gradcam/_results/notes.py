@@ -17,10 +17,10 @@ def add(note: str) -> None:
 
 
 @contextmanager
-def collected() -> Iterator[list[str]]:
+def collected(*, pass_on: bool = True) -> Iterator[list[str]]:
     """Collect the notes that are added within, by this thread, into the list that is returned.
 
-    Within another ``collected``, that one gets them too.
+    Within another ``collected``, that one gets them too, unless `pass_on` is False.
     """
     found: list[str] = []
     token = _COLLECTING.set(found)
@@ -28,5 +28,6 @@ def collected() -> Iterator[list[str]]:
         yield found
     finally:
         _COLLECTING.reset(token)
-        for note in found:
-            add(note)
+        if pass_on:
+            for note in found:
+                add(note)

@@ -135,9 +135,9 @@ def objectives(tape: Tape) -> None:
     assert_type(tape.run_from("relu5_3", tape.activation("relu5_3")).scores, F32)
 
 
-@gradcam.method(title="Input x gradient", source="Shrikumar et al. 2016", view="signed")
-def input_x_gradient(tape: Tape, objective: gradcam.Objectives) -> F32:
-    return tape.input * objective.gradient(tape, "input")
+@gradcam.method(title="Half the gradient", source="Somebody 2026", view="signed")
+def half_gradient(tape: Tape, objective: gradcam.Objectives) -> F32:
+    return np.float32(0.5) * objective.gradient(tape, "input")
 
 
 @gradcam.method(title="Mean", source="Somebody 2026", view="map")
@@ -145,5 +145,6 @@ def mean(tape: Tape, objective: gradcam.Objectives, *, layer: str) -> Evidence:
     return Evidence(tape.activation(layer)[None].mean(2), objective.pooled_gradient(tape, layer))
 
 
-assert_type(input_x_gradient, Method)
+assert_type(half_gradient, Method)
+assert_type(gradcam.smooth("grad_cam", samples=5), Method)
 assert_type(gradcam.METHODS["grad_cam"].title, str)
