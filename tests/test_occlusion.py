@@ -209,7 +209,7 @@ def test_layers_that_objectives_read(both):
         ({"patch": 0}, "patch: .* got 0 x 0"),
         ({"stride": 0}, "stride: expected 1 or more"),
         ({"stride": (8, 17)}, "stride: .* at most the patch, 16 x 16"),
-        ({"baseline": "gray"}, "baseline: expected 'grey', 'mean', 'blur', 'noise'"),
+        ({"baseline": "gray"}, "baseline: expected 'black', 'grey', 'mean', 'blur', 'noise'"),
         ({"baseline": np.zeros(4)}, r"baseline: .* got the shape \(4,\)"),
         ({"baseline": np.zeros((3, 9, 9))}, r"baseline: .*\(3, 45, 36\)"),
         ({"baseline": float("nan")}, "must be finite"),

@@ -187,8 +187,8 @@ BAD = [
     ("integrated_gradients", {"quadrature": "simpson"}, ValueError, "'gauss_legendre' or 'middle'"),
     ("integrated_gradients", {"quadrature": "trapezoid", "steps": 1}, ValueError, "2 or more"),
     ("integrated_gradients", {"baseline": np.zeros((3, 8, 8))}, ValueError, r"\(3, 32, 48\)"),
-    ("integrated_gradients", {"baseline": np.zeros(3)}, ValueError, r"got \(3,\)"),
-    ("integrated_gradients", {"baseline": "white"}, ValueError, "'black', 'mean', 'blur'"),
+    ("integrated_gradients", {"baseline": np.zeros(4)}, ValueError, r"shape \(4,\)"),
+    ("integrated_gradients", {"baseline": "white"}, ValueError, "'black', 'grey', 'mean', 'blur'"),
     ("integrated_gradients", {"baseline": None}, TypeError, "a number"),
     ("integrated_gradients", {"baseline": True}, TypeError, "a number"),
     ("integrated_gradients", {"baseline": np.nan}, ValueError, "finite"),
@@ -214,5 +214,5 @@ def test_options_as_text():
     read = gradcam.METHODS["integrated_gradients"].read_option
     assert read("baseline", "blur") == "blur" and read("baseline", "-1.5") == -1.5
     assert read("batch", "none") is None and read("quadrature", "left") == "left"
-    with pytest.raises(ValueError, match="baseline must be a number or 'black' or 'mean' or"):
+    with pytest.raises(ValueError, match="baseline must be a number or 'black' or 'grey' or"):
         read("baseline", "white")

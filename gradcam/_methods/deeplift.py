@@ -26,8 +26,9 @@ from gradcam._engine.layers import INPUT, SMOOTH, Layer
 from gradcam._engine.one_layer import OneLayer
 from gradcam._engine.rule_pass import between
 from gradcam._engine.tape import ForwardPass
-from gradcam._methods.baselines import Baseline, baseline_pictures, note_completeness
+from gradcam._methods.baselines import baseline_pictures, note_completeness
 from gradcam._methods.estimates import stacked
+from gradcam._methods.replacements import Replacement
 from gradcam._registry import method
 from gradcam._results import notes
 from gradcam._results.objectives import Objectives
@@ -61,7 +62,7 @@ distance of 1, four points give its mean to the digits of float32."""
 
 
 @method(title="DeepLIFT", source="Shrikumar et al. 2017", view="contribution")
-def deep_lift(tape: ForwardPass, objective: Objectives, *, baseline: Baseline = "black") -> _F32:
+def deep_lift(tape: ForwardPass, objective: Objectives, *, baseline: Replacement = "black") -> _F32:
     """What each value of the input contributed to the score, by DeepLIFT's rescale rule.
 
     Raw values: multiplier times (x - x'), (C, h, w). They add up to the score minus the
@@ -79,7 +80,7 @@ def deep_lift(tape: ForwardPass, objective: Objectives, *, baseline: Baseline = 
 
     Parameters
     ----------
-    baseline : float, "black", "mean", "blur" or (C, h, w) array
+    baseline : float, "black", "grey", "mean", "blur", "noise", or (C,) or (C, h, w) array
         As of `integrated_gradients`.
 
     Raises

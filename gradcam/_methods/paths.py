@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from gradcam._engine.layers import INPUT
 from gradcam._engine.tape import ForwardPass
 from gradcam._methods import passes
-from gradcam._methods.baselines import Baseline, baseline_pictures, bounds, note_completeness
+from gradcam._methods.baselines import baseline_pictures, note_completeness
 from gradcam._methods.blur import gaussian_blur
 from gradcam._methods.estimates import Estimate, note_error, stacked
+from gradcam._methods.replacements import Replacement, bounds
 from gradcam._registry import method
 from gradcam._results import notes
 from gradcam._results.objectives import Objectives
@@ -46,7 +47,7 @@ def integrated_gradients(
     objective: Objectives,
     *,
     steps: int = 50,
-    baseline: Baseline = "black",
+    baseline: Replacement = "black",
     quadrature: Quadrature = "gauss_legendre",
     batch: int | None = None,
     progress: bool = False,
@@ -59,10 +60,11 @@ def integrated_gradients(
     ----------
     steps : int
         Points on the line; for "trapezoid" 2 or more.
-    baseline : float, "black", "mean", "blur" or (C, h, w) array
-        x': a number or an array of preprocessed values, a black picture, the picture's mean
-        colour, or the picture blurred with a standard deviation of a tenth of its shorter side.
-        Black is 0 if the network has no input preset. captum's default is 0.
+    baseline : float, "black", "grey", "mean", "blur", "noise", or (C,) or (C, h, w) array
+        x': preprocessed values, black, mid-grey, the picture's mean colour, the picture blurred
+        with a standard deviation of a tenth of its shorter side, or normal noise with the
+        picture's mean and standard deviation in each channel. Black and grey are 0 if the network
+        has no input preset. captum's default is 0.
     quadrature : "gauss_legendre", "middle", "trapezoid", "left" or "right"
         As in captum, but that the weights of "trapezoid" add up to 1, not to 1 - 1 / steps.
     batch : int, optional

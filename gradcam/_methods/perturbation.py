@@ -56,7 +56,7 @@ def occlusion(
     ----------
     patch, stride : int or (height, width)
         In pixels of the network's input.
-    baseline : float, "grey", "mean", "blur", "noise", (C,) or (C, h, w) array
+    baseline : float, "black", "grey", "mean", "blur", "noise", (C,) or (C, h, w) array
         What is seen in the patch: mid-grey, the picture's mean colour, the blurred picture, or
         normal noise with the picture's mean and deviation in each channel. Numbers are preprocessed
         values.

@@ -1,4 +1,4 @@
-"""What is put in place of a part of a picture."""
+"""Baselines: what is put in place of a picture or of a part of it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gradcam._text import brief
 
 _F32 = NDArray[np.float32]
 
-Name = Literal["grey", "mean", "blur", "noise"]
+Name = Literal["black", "grey", "mean", "blur", "noise"]
 
 Replacement = float | Name | NDArray[np.floating]
 """A preprocessed value, a name, or preprocessed values: (C,) or (C, h, w).
 
-"grey" is mid-grey, halfway between the preset's black and white; "mean" the picture's own mean
-colour; "blur" the blurred picture; "noise" normal noise with the picture's mean and standard
+"black" is the preset's black, "grey" halfway between its black and white; "mean" the picture's own
+mean colour; "blur" the blurred picture; "noise" normal noise with the picture's mean and standard
 deviation in each channel.
 """
 
@@ -32,7 +32,7 @@ def replacements(tape: ForwardPass, baseline: Replacement, sigma: float, seed: i
     Parameters
     ----------
     tape : ForwardPass
-    baseline : float, "grey", "mean", "blur", "noise" or array
+    baseline : float, "black", "grey", "mean", "blur", "noise" or array
     sigma : float
         Standard deviation of the blur, in pixels of the input.
     seed : int
@@ -70,8 +70,8 @@ def _named(tape: ForwardPass, name: str, sigma: float, seed: int) -> NDArray[np.
     """Return the replacement of that name, in a shape that broadcasts to (N, C, h, w)."""
     pictures = tape.input
     means: NDArray[np.float64] = pictures.mean((2, 3), keepdims=True, dtype=np.float64)
-    if name == "grey":
-        return _grey(tape)
+    if name in ("black", "grey"):
+        return _colour(tape, name)
     if name == "mean":
         return means
     if name == "blur":
@@ -88,17 +88,26 @@ def _named(tape: ForwardPass, name: str, sigma: float, seed: int) -> NDArray[np.
     raise ValueError(f"baseline: expected {_names()}, a number or an array, got {name!r}")
 
 
-def _grey(tape: ForwardPass) -> NDArray[np.float64]:
-    """Return the input values of mid-grey, (C, 1, 1) or a number."""
-    preset = tape.graph.preset
-    if preset is None or tape.input.shape[1] != 3:
+def _colour(tape: ForwardPass, name: str) -> NDArray[np.float64]:
+    """Return the input values of black or mid-grey, (C, 1, 1) or a number."""
+    known = bounds(tape)
+    if known is None:
         notes.add(
-            "The network has no input preset, so that the values of grey are not known: the "
-            "patches are 0."
+            f"The network has no input preset, so that the values of {name} are not known: the "
+            f"baseline is 0."
         )
         return np.zeros(())
-    grey: NDArray[np.float64] = np.mean(preset.bounds, axis=0)[:, None, None]
-    return grey
+    black, white = known
+    return black if name == "black" else (black + white) / 2
+
+
+def bounds(tape: ForwardPass) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return the input values of black and of white, each (C, 1, 1), if a preset tells them."""
+    preset = tape.graph.preset
+    if preset is None or tape.input.shape[1] != 3:
+        return None
+    black, white = (np.asarray(each, np.float64)[:, None, None] for each in preset.bounds)
+    return black, white
 
 
 def _names() -> str:

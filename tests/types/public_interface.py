@@ -137,7 +137,8 @@ def objectives(tape: Tape) -> None:
 
 @gradcam.method(title="Half the gradient", source="Somebody 2026", view="signed")
 def half_gradient(tape: Tape, objective: gradcam.Objectives) -> F32:
-    return np.float32(0.5) * objective.gradient(tape, "input")
+    half: F32 = np.float32(0.5) * objective.gradient(tape, "input")
+    return half
 
 
 @gradcam.method(title="Mean", source="Somebody 2026", view="map")
