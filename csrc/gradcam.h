@@ -64,14 +64,36 @@ typedef struct gc_lrn {
     float alpha, beta, k;
 } gc_lrn;
 
-/* The gradient of the input of a ReLU y = max(x, 0), from the gradient g of its output:
- *   GC_GRADIENT   g * (x > 0)               the derivative
- *   GC_GUIDED     g * (x > 0) * (g > 0)     Springenberg et al. 2014
- *   GC_DECONVNET  g * (g > 0)               Zeiler & Fergus 2014
+/* A rule of a backward pass: what a layer passes back. The rules are the rows of the table in
+ * layers/rules.c, which gc_rule_find finds by their names. Three of them differ at rectifiers alone:
+ * the gradient of the input of a ReLU y = max(x, 0), from the gradient g of its output, is
+ *   gradient   g * (x > 0)               the derivative
+ *   guided     g * (x > 0) * (g > 0)     Springenberg et al. 2014
+ *   deconvnet  g * (g > 0)               Zeiler & Fergus 2014
  * Of a ReLU with an upper limit, y = min(max(x, 0), limit), (x > 0) becomes (0 < x < limit).
  * At a leaky ReLU or PReLU, a value is multiplied by the slope where the ReLU makes it 0. All other
- * layers pass back their derivative under every rule. */
-typedef enum gc_rule { GC_GRADIENT, GC_GUIDED, GC_DECONVNET } gc_rule;
+ * layers pass back their derivative under these rules.
+ *
+ * The rules of relevance (Bach et al. 2015; Montavon et al. 2019) carry a relevance R down instead,
+ * and share it among a layer's inputs x by what they contribute to its output:
+ *   convolutions, linear layers   by the terms of the rule, see layers/rules.h
+ *   sums, average poolings        x_k / z of it, z the sum of all contributions
+ *   products                      all to the map, none to the factors of its channels, or to the
+ *                                 output of a sigmoid; of two other maps half to each
+ *   max poolings                  to the maximum; slices and concatenations likewise move R
+ *   activations, scales and shifts of channels, normalisations      R as it is
+ *   softmax, log-softmax          refused
+ * A denominator z becomes z + epsilon where z >= 0, else z - epsilon; if it is 0 then, its R is
+ * lost. */
+typedef struct gc_rule {
+    const struct gc_rule_row *row;
+    float epsilon;           /* >= 0 */
+    float gamma;             /* of "gamma": the factor of the positive weights that is added */
+    float alpha, beta;       /* of "alpha_beta": of the positive and the negative contributions */
+    int bias;                /* whether biases take their share of R */
+    const float *low, *high; /* of "z_box": [bounds] the bounds of each channel of the input, */
+    size_t bounds;           /* arrays of the caller */
+} gc_rule;
 
 /* A function of each value by itself. s is the logistic function 1 / (1 + exp(-x)), F the normal
  * distribution function. */
@@ -103,6 +125,11 @@ typedef struct gc_activation {
 typedef enum gc_storage { GC_FLOAT32, GC_FLOAT16, GC_BFLOAT16 } gc_storage;
 
 typedef enum gc_resize_method { GC_HALF_PIXEL, GC_ALIGN_CORNERS, GC_NEAREST } gc_resize_method;
+
+/* The rule of that name with the parameters that are usual. GC_BAD_ARGUMENT, with all names. */
+gc_status gc_rule_find(const char *name, gc_rule *rule, gc_error *error);
+/* The names in the order of the table; NULL past the end. */
+const char *gc_rule_name(size_t index);
 
 typedef struct gc_network gc_network;
 typedef struct gc_tape gc_tape;
@@ -301,25 +328,28 @@ size_t gc_tape_conversions(const gc_tape *tape, size_t layer);
 /* Gradients of sum_i seeds[s][n][i] * y[n][i], y the output of `layer`, for each s and n,
  * with respect to the outputs of `wanted[0 .. wanted_count)`.
  *   seeds       [sets][batch][shape of layer]
- *   rule        of every rectifier
+ *   rules       [rule_count] one for all layers, or one for each layer of the network. A rule of
+ *               relevance needs the inputs of the layers that share R, so these must be kept
  *   gradients   gradients[w], [sets][batch][shape of wanted[w]], an array of the caller, is
  *               written; zero if the layer wanted does not feed `layer`
  *   seconds     NULL, or [gc_network_size] to be written: the time of each layer, 0 if it ran in
  *               the step of another layer
  * Nothing below the lowest layers wanted is computed. GC_NO_MEMORY, GC_BAD_ARGUMENT (layers
- * that were not computed, a tape without records). */
+ * that were not computed, a tape without records, a layer that refuses its rule), GC_NOT_KEPT. */
 gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
-                      gc_rule rule, const size_t *wanted, size_t wanted_count,
-                      float *const *gradients, double *seconds, gc_error *error);
+                      const gc_rule *rules, size_t rule_count, const size_t *wanted,
+                      size_t wanted_count, float *const *gradients, double *seconds,
+                      gc_error *error);
 
 /* The mean of the same gradient over the positions of one layer wanted: the weights of Grad-CAM's
  * maps. If only pooling layers and a linear layer read `wanted`, it is computed from sums of the
  * linear layer's weights, which are computed at their first use, and no gradient of a map is
  * needed.
+ *   rule        one for all layers, not of relevance
  *   means       [sets][batch][channels of wanted]
  * GC_NO_MEMORY and GC_BAD_ARGUMENT as gc_backward. */
 gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
-                             gc_rule rule, size_t wanted, float *means, gc_error *error);
+                             const gc_rule *rule, size_t wanted, float *means, gc_error *error);
 
 /* ---- Arithmetic of explanations ------------------------------------------------------- */
 

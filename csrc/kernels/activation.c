@@ -269,8 +269,8 @@ void GC_KERNEL(leaky_forward)(size_t count, const float *slopes, size_t period, 
         memcpy(bits + i / EIGHT, l.bits, (l.count + EIGHT - 1) / EIGHT);
 }
 
-/* A gradient g is multiplied by f'(x), by s(g), or by both. */
-GC_INLINE void leaky_sixteen_back(gc_rule rule, const float *slopes, const uint8_t *bits,
+/* A gradient g is multiplied by f'(x), by s(g), by both or by neither. */
+GC_INLINE void leaky_sixteen_back(unsigned masks, const float *slopes, const uint8_t *bits,
                                   const float *dy, float *dx)
 {
     static const float ones[EIGHT] = {1, 1, 1, 1, 1, 1, 1, 1};
@@ -282,21 +282,22 @@ GC_INLINE void leaky_sixteen_back(gc_rule rule, const float *slopes, const uint8
         const gc_vec g = gc_load(dy + i), slope = gc_load(slopes + i);
         const gc_vec derivative = gc_select(gc_greater(gc_load(positive + i), zero), one, slope);
         const gc_vec sign = gc_select(gc_greater(g, zero), one, slope);
-        gc_store(dx + i, g * (rule == GC_GRADIENT    ? derivative
-                              : rule == GC_DECONVNET ? sign
-                                                     : derivative * sign));
+        gc_vec factor = masks & GC_MASK_INPUT ? derivative : one;
+        if (masks & GC_MASK_GRADIENT)
+            factor *= sign;
+        gc_store(dx + i, g * factor);
     }
 }
 
-void GC_KERNEL(leaky_backward)(size_t count, const float *slopes, size_t period, gc_rule rule,
+void GC_KERNEL(leaky_backward)(size_t count, const float *slopes, size_t period, unsigned masks,
                                const uint8_t *bits, const float *dy, float *dx)
 {
     const pattern p = pattern_of(count, slopes, period);
     size_t i = 0;
     for (; i + SIXTEEN <= count; i += SIXTEEN)
-        leaky_sixteen_back(rule, slopes_at(&p, i), bits + i / EIGHT, dy + i, dx + i);
+        leaky_sixteen_back(masks, slopes_at(&p, i), bits + i / EIGHT, dy + i, dx + i);
     last_ones l = last_of(count, i, &p, dy);
     memcpy(l.bits, bits + i / EIGHT, (l.count + EIGHT - 1) / EIGHT);
-    leaky_sixteen_back(rule, l.slopes, l.bits, l.values, l.values);
+    leaky_sixteen_back(masks, l.slopes, l.bits, l.values, l.values);
     memcpy(dx + i, l.values, l.count * sizeof *dx);
 }

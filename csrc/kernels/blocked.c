@@ -50,12 +50,12 @@ void GC_KERNEL(blocked_relu_forward)(size_t count, float limit, const float *x, 
                                  bits == NULL ? NULL : bits + i * GC_BIT_BYTES));
 }
 
-void GC_KERNEL(blocked_relu_backward)(size_t count, gc_rule rule, const uint8_t *bits,
+void GC_KERNEL(blocked_relu_backward)(size_t count, unsigned masks, const uint8_t *bits,
                                       const float *dy, float *dx)
 {
     for (size_t i = 0; i < count; i++)
         gc_store(dx + i * GC_WIDTH,
-                 gc_relu_back(gc_load(dy + i * GC_WIDTH), rule, bits + i * GC_BIT_BYTES));
+                 gc_relu_back(gc_load(dy + i * GC_WIDTH), masks, bits + i * GC_BIT_BYTES));
 }
 
 void GC_KERNEL(blocked_pool_forward)(size_t count, const float *upper, const float *lower,

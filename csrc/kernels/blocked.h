@@ -33,12 +33,12 @@ GC_INLINE gc_vec gc_limited_relu(gc_vec x, float limit, uint8_t *bits)
     return gc_select(gc_greater(y, limits), limits, y); /* keeps NaN */
 }
 
-/* The gradient that a ReLU passes on of g under a rule; see relu.c. */
-GC_INLINE gc_vec gc_relu_back(gc_vec g, gc_rule rule, const uint8_t *bits)
+/* The gradient that a ReLU passes on of g; see relu.c. */
+GC_INLINE gc_vec gc_relu_back(gc_vec g, unsigned masks, const uint8_t *bits)
 {
-    if (rule != GC_GRADIENT)
+    if (masks & GC_MASK_GRADIENT)
         g = gc_keep(gc_greater(g, (gc_vec){0}), g);
-    return rule == GC_DECONVNET ? g : gc_keep(gc_load_bits(bits), g);
+    return masks & GC_MASK_INPUT ? gc_keep(gc_load_bits(bits), g) : g;
 }
 
 /* The maximum of a window of a and b above c and d, the first of equal ones; and its position in

@@ -36,12 +36,20 @@ static size_t group_size(size_t count)
     return (count + groups - 1) / groups;
 }
 
+/* How the weights are read: their storage, and the portion of them that takes their place, unless
+ * they are whole. `storage` and `whole` are constants where functions are inlined. */
+typedef struct reading {
+    gc_storage storage;
+    int whole;
+    gc_portion portion;
+} reading;
+
 GC_INLINE const void *weight_at(gc_storage storage, const void *w, size_t i)
 {
     return (const char *)w + i * (storage == GC_FLOAT32 ? 4 : 2);
 }
 
-GC_INLINE gc_vec load_weights(gc_storage storage, const void *w, size_t i)
+GC_INLINE gc_vec load_stored(gc_storage storage, const void *w, size_t i)
 {
     const void *from = weight_at(storage, w, i);
     return storage == GC_FLOAT32   ? gc_load(from)
@@ -49,8 +57,19 @@ GC_INLINE gc_vec load_weights(gc_storage storage, const void *w, size_t i)
                                    : gc_widen_bfloat16(from);
 }
 
+GC_INLINE gc_vec load_weights(reading how, const void *w, size_t i)
+{
+    const gc_vec weights = load_stored(how.storage, w, i);
+    if (how.whole)
+        return weights;
+    return gc_select(gc_greater(weights, (gc_vec){0}), gc_broadcast(how.portion.positive),
+                     gc_broadcast(how.portion.negative))
+               * weights
+           + gc_broadcast(how.portion.constant);
+}
+
 /* One weight, for the few that fill no vector. */
-static float load_weight(gc_storage storage, const void *w, size_t i)
+static float load_one(gc_storage storage, const void *w, size_t i)
 {
     float value;
     uint16_t halves[GC_WIDTH] = {0};
@@ -59,8 +78,33 @@ static float load_weight(gc_storage storage, const void *w, size_t i)
         return value;
     }
     memcpy(halves, weight_at(storage, w, i), sizeof *halves);
-    return load_weights(storage, halves, 0)[0];
+    return load_stored(storage, halves, 0)[0];
 }
+
+static float load_weight(reading how, const void *w, size_t i)
+{
+    const float weight = load_one(how.storage, w, i);
+    if (how.whole)
+        return weight;
+    return (weight > 0.0f ? how.portion.positive : how.portion.negative) * weight
+           + how.portion.constant;
+}
+
+/* Run `function(d, how, ...)` with a constant storage, of whole weights or of a portion. */
+#define WITH_STORAGE(function, d, stored, is_whole, some, ...)                                   \
+    switch (stored) {                                                                            \
+    case GC_FLOAT32: function(d, (reading){GC_FLOAT32, is_whole, some}, __VA_ARGS__); break;     \
+    case GC_FLOAT16: function(d, (reading){GC_FLOAT16, is_whole, some}, __VA_ARGS__); break;     \
+    case GC_BFLOAT16: function(d, (reading){GC_BFLOAT16, is_whole, some}, __VA_ARGS__); break;   \
+    }
+#define WITH_READING(function, d, ...)                                                           \
+    do {                                                                                         \
+        const gc_portion all = {1.0f, 1.0f, 0.0f};                                               \
+        if ((d)->portion == NULL)                                                                   \
+            WITH_STORAGE(function, d, (d)->storage, 1, all, __VA_ARGS__)                         \
+        else                                                                                     \
+            WITH_STORAGE(function, d, (d)->storage, 0, *(d)->portion, __VA_ARGS__)                  \
+    } while (0)
 
 /* ---- Forward ---------------------------------------------------------------------------- */
 
@@ -84,20 +128,20 @@ static float sum_of(const float lanes[GC_WIDTH])
 }
 
 /* Add up the lanes, and the columns from c on, too few for a vector. */
-static void finish_block(const block *b, gc_storage storage, size_t vectors, size_t rows,
+static void finish_block(const block *b, reading how, size_t vectors, size_t rows,
                          size_t c, float lanes[ROWS][VECTORS][GC_WIDTH])
 {
     for (size_t n = 0; n < vectors; n++)
         for (size_t r = 0; r < rows; r++) {
             float *y = b->y + n * b->out + r, sum = sum_of(lanes[r][n]);
             for (size_t i = c; i < b->columns; i++)
-                sum += load_weight(storage, b->w, r * b->in + i) * b->x[n * b->in + i];
+                sum += load_weight(how, b->w, r * b->in + i) * b->x[n * b->in + i];
             *y = b->first ? sum : *y + sum;
         }
 }
 
-/* `storage`, `rows` and `vectors` are constants where it is inlined. */
-GC_INLINE void multiply_block(const block *b, gc_storage storage, size_t rows, size_t vectors)
+/* `how`, `rows` and `vectors` are constants where it is inlined. */
+GC_INLINE void multiply_block(const block *b, reading how, size_t rows, size_t vectors)
 {
     gc_vec sums[ROWS][VECTORS], x[VECTORS];
     GC_UNROLL
@@ -112,8 +156,8 @@ GC_INLINE void multiply_block(const block *b, gc_storage storage, size_t rows, s
             x[n] = gc_load(b->x + n * b->in + c);
         GC_UNROLL
         for (size_t r = 0; r < rows; r++) {
-            const gc_vec w = load_weights(storage, b->w, r * b->in + c);
-            __builtin_prefetch(weight_at(storage, b->w, r * b->in + c + AHEAD), 0, 1);
+            const gc_vec w = load_weights(how, b->w, r * b->in + c);
+            __builtin_prefetch(weight_at(how.storage, b->w, r * b->in + c + AHEAD), 0, 1);
             GC_UNROLL
             for (size_t n = 0; n < vectors; n++)
                 sums[r][n] += w * x[n];
@@ -125,25 +169,25 @@ GC_INLINE void multiply_block(const block *b, gc_storage storage, size_t rows, s
         GC_UNROLL
         for (size_t n = 0; n < vectors; n++)
             gc_store(lanes[r][n], sums[r][n]);
-    finish_block(b, storage, vectors, rows, c, lanes);
+    finish_block(b, how, vectors, rows, c, lanes);
 }
 
 /* Four rows, and as many vectors as there are. */
-GC_INLINE void multiply_four(const block *b, gc_storage storage, size_t vectors)
+GC_INLINE void multiply_four(const block *b, reading how, size_t vectors)
 {
     switch (vectors) {
-    case 1: multiply_block(b, storage, ROWS, 1); break;
-    case 2: multiply_block(b, storage, ROWS, 2); break;
-    case 3: multiply_block(b, storage, ROWS, 3); break;
+    case 1: multiply_block(b, how, ROWS, 1); break;
+    case 2: multiply_block(b, how, ROWS, 2); break;
+    case 3: multiply_block(b, how, ROWS, 3); break;
 #if GC_REGISTERS >= 32
-    case 4: multiply_block(b, storage, ROWS, 4); break;
-    case 5: multiply_block(b, storage, ROWS, 5); break;
-    case 6: multiply_block(b, storage, ROWS, 6); break;
+    case 4: multiply_block(b, how, ROWS, 4); break;
+    case 5: multiply_block(b, how, ROWS, 5); break;
+    case 6: multiply_block(b, how, ROWS, 6); break;
 #endif
     }
 }
 
-GC_INLINE void forward(const gc_dense *d, gc_storage storage, size_t first, size_t rows,
+GC_INLINE void forward(const gc_dense *d, reading how, size_t first, size_t rows,
                        const void *w, const float *x, float *y)
 {
     const size_t count = d->sets * d->batch;
@@ -157,17 +201,17 @@ GC_INLINE void forward(const gc_dense *d, gc_storage storage, size_t first, size
                        .first = c == 0};
             size_t r = first;
             for (; r + ROWS <= first + rows; r += ROWS) {
-                b.w = weight_at(storage, w, r * d->in + c);
+                b.w = weight_at(how.storage, w, r * d->in + c);
                 b.y = y + n * d->out + r;
-                multiply_four(&b, storage, vectors);
+                multiply_four(&b, how, vectors);
             }
             for (; r < first + rows; r++)
                 for (size_t i = 0; i < vectors; i++) {
                     block one = b;
-                    one.w = weight_at(storage, w, r * d->in + c);
+                    one.w = weight_at(how.storage, w, r * d->in + c);
                     one.x = b.x + i * d->in;
                     one.y = y + (n + i) * d->out + r;
-                    multiply_block(&one, storage, 1, 1);
+                    multiply_block(&one, how, 1, 1);
                 }
         }
 }
@@ -175,11 +219,7 @@ GC_INLINE void forward(const gc_dense *d, gc_storage storage, size_t first, size
 void GC_KERNEL(dense_forward)(const gc_dense *dense, size_t first, size_t rows, const void *w,
                               const float *x, float *y)
 {
-    switch (dense->storage) {
-    case GC_FLOAT32: forward(dense, GC_FLOAT32, first, rows, w, x, y); break;
-    case GC_FLOAT16: forward(dense, GC_FLOAT16, first, rows, w, x, y); break;
-    case GC_BFLOAT16: forward(dense, GC_BFLOAT16, first, rows, w, x, y); break;
-    }
+    WITH_READING(forward, dense, first, rows, w, x, y);
 }
 
 /* ---- Backward --------------------------------------------------------------------------- */
@@ -222,27 +262,27 @@ static float factor_of(const tile *t, size_t n, size_t i)
 }
 
 /* The last columns, too few for a vector, of the four rows listed from the i-th on. */
-static void add_last_columns(tile *t, gc_storage storage, size_t in, size_t i, size_t first)
+static void add_last_columns(tile *t, reading how, size_t in, size_t i, size_t first)
 {
     for (size_t n = 0; n < t->vectors; n++)
         for (size_t c = first; c < t->columns; c++)
             for (size_t r = i; r < i + ROWS; r++)
                 t->dx[n * STRIDE + c] +=
-                    factor_of(t, n, r) * load_weight(storage, t->w, t->rows[r] * in + c);
+                    factor_of(t, n, r) * load_weight(how, t->w, t->rows[r] * in + c);
 }
 
-/* The four rows listed from the i-th on, while the next ones are prefetched. `storage` and
+/* The four rows listed from the i-th on, while the next ones are prefetched. `how` and
  * `vectors` are constants where it is inlined. All that the loop reads is copied from the tile,
  * because the compiler cannot know that stores to dx do not change it. */
-GC_INLINE void add_rows(tile *t, gc_storage storage, size_t in, size_t i, size_t vectors)
+GC_INLINE void add_rows(tile *t, reading how, size_t in, size_t i, size_t vectors)
 {
     const void *rows[ROWS], *later[ROWS];
     gc_vec factors[VECTORS][ROWS], w[ROWS];
     const size_t columns = t->columns;
     GC_UNROLL
     for (size_t r = 0; r < ROWS; r++) {
-        rows[r] = weight_at(storage, t->w, t->rows[i + r] * in);
-        later[r] = weight_at(storage, t->w, t->rows[i + ROWS + r] * in);
+        rows[r] = weight_at(how.storage, t->w, t->rows[i + r] * in);
+        later[r] = weight_at(how.storage, t->w, t->rows[i + ROWS + r] * in);
         GC_UNROLL
         for (size_t n = 0; n < vectors; n++)
             factors[n][r] = gc_broadcast(factor_of(t, n, i + r));
@@ -251,8 +291,8 @@ GC_INLINE void add_rows(tile *t, gc_storage storage, size_t in, size_t i, size_t
     for (; c + GC_WIDTH <= columns; c += GC_WIDTH) {
         GC_UNROLL
         for (size_t r = 0; r < ROWS; r++) {
-            __builtin_prefetch(weight_at(storage, later[r], c), 0, 2);
-            w[r] = load_weights(storage, rows[r], c);
+            __builtin_prefetch(weight_at(how.storage, later[r], c), 0, 2);
+            w[r] = load_weights(how, rows[r], c);
         }
         GC_UNROLL
         for (size_t n = 0; n < vectors; n++) {
@@ -264,26 +304,26 @@ GC_INLINE void add_rows(tile *t, gc_storage storage, size_t in, size_t i, size_t
         }
     }
     if (c < columns)
-        add_last_columns(t, storage, in, i, c);
+        add_last_columns(t, how, in, i, c);
 }
 
 /* As many vectors as there are. */
-GC_INLINE void add_four(tile *t, gc_storage storage, size_t in, size_t i)
+GC_INLINE void add_four(tile *t, reading how, size_t in, size_t i)
 {
     switch (t->vectors) {
-    case 1: add_rows(t, storage, in, i, 1); break;
-    case 2: add_rows(t, storage, in, i, 2); break;
-    case 3: add_rows(t, storage, in, i, 3); break;
+    case 1: add_rows(t, how, in, i, 1); break;
+    case 2: add_rows(t, how, in, i, 2); break;
+    case 3: add_rows(t, how, in, i, 3); break;
 #if GC_REGISTERS >= 32
-    case 4: add_rows(t, storage, in, i, 4); break;
-    case 5: add_rows(t, storage, in, i, 5); break;
-    case 6: add_rows(t, storage, in, i, 6); break;
+    case 4: add_rows(t, how, in, i, 4); break;
+    case 5: add_rows(t, how, in, i, 5); break;
+    case 6: add_rows(t, how, in, i, 6); break;
 #endif
     }
 }
 
 /* dx, `dx_stride` apart, += the rows r .. end; if r is 0, = those rows. */
-GC_INLINE void add_tile(const gc_dense *d, gc_storage storage, tile *t, size_t r, size_t end,
+GC_INLINE void add_tile(const gc_dense *d, reading how, tile *t, size_t r, size_t end,
                         size_t dx_stride, float *dx)
 {
     for (size_t n = 0; n < t->vectors; n++)
@@ -293,18 +333,18 @@ GC_INLINE void add_tile(const gc_dense *d, gc_storage storage, tile *t, size_t r
             memcpy(t->dx + n * STRIDE, dx + n * dx_stride, t->columns * sizeof *dx);
     list_rows(t, r, end);
     for (size_t i = 0; i < t->count; i += ROWS)
-        add_four(t, storage, d->in, i);
+        add_four(t, how, d->in, i);
     for (size_t n = 0; n < t->vectors; n++)
         memcpy(dx + n * dx_stride, t->dx + n * STRIDE, t->columns * sizeof *dx);
 }
 
 /* The tile's columns of all vectors: rows stay in the cache while several groups use them. */
-GC_INLINE void add_groups(const gc_dense *d, gc_storage storage, tile *t, size_t first,
+GC_INLINE void add_groups(const gc_dense *d, reading how, tile *t, size_t first,
                           const void *w, const float *dy, float *dx)
 {
     const int single = d->batch == 1 && d->sets <= VECTORS;
     const size_t rows = single ? MAX_ROWS : FEW_ROWS;
-    t->w = weight_at(storage, w, first);
+    t->w = weight_at(how.storage, w, first);
     t->dy_stride = d->stride * d->out;
     for (size_t r = 0; r < d->out; r += rows)
         for (size_t i = 0; i < d->batch; i++)
@@ -312,12 +352,12 @@ GC_INLINE void add_groups(const gc_dense *d, gc_storage storage, tile *t, size_t
                 const size_t vector = set * d->stride + i;
                 t->vectors = group_size(d->sets - set);
                 t->dy = dy + vector * d->out;
-                add_tile(d, storage, t, r, d->out - r < rows ? d->out : r + rows,
+                add_tile(d, how, t, r, d->out - r < rows ? d->out : r + rows,
                          d->stride * d->in, dx + vector * d->in + first);
             }
 }
 
-GC_INLINE void backward(const gc_dense *d, gc_storage storage, size_t first, size_t columns,
+GC_INLINE void backward(const gc_dense *d, reading how, size_t first, size_t columns,
                         const void *w, const float *dy, float *dx)
 {
     const size_t maximum = d->sets == 1 ? VECTORS * STRIDE : STRIDE;
@@ -326,18 +366,14 @@ GC_INLINE void backward(const gc_dense *d, gc_storage storage, size_t first, siz
     tile t;
     for (size_t c = 0; c < columns; c += piece) {
         t.columns = columns - c < piece ? columns - c : piece;
-        add_groups(d, storage, &t, first + c, w, dy, dx);
+        add_groups(d, how, &t, first + c, w, dy, dx);
     }
 }
 
 void GC_KERNEL(dense_backward)(const gc_dense *dense, size_t first, size_t columns,
                                const void *w, const float *dy, float *dx)
 {
-    switch (dense->storage) {
-    case GC_FLOAT32: backward(dense, GC_FLOAT32, first, columns, w, dy, dx); break;
-    case GC_FLOAT16: backward(dense, GC_FLOAT16, first, columns, w, dy, dx); break;
-    case GC_BFLOAT16: backward(dense, GC_BFLOAT16, first, columns, w, dy, dx); break;
-    }
+    WITH_READING(backward, dense, first, columns, w, dy, dx);
 }
 
 /* ---- Sums ------------------------------------------------------------------------------- */
@@ -351,7 +387,7 @@ GC_INLINE double sum_run(gc_storage storage, size_t positions, const void *w)
     doubles low = {0.0}, high = {0.0};
     size_t p = 0;
     for (; p + GC_WIDTH <= positions; p += GC_WIDTH) {
-        const gc_vec v = load_weights(storage, w, p);
+        const gc_vec v = load_stored(storage, w, p);
         half_of_floats halves[2];
         memcpy(halves, &v, sizeof v);
         low += __builtin_convertvector(halves[0], doubles);
@@ -363,7 +399,7 @@ GC_INLINE double sum_run(gc_storage storage, size_t positions, const void *w)
     for (size_t i = 0; i < HALF; i++)
         sum += low[i];
     for (; p < positions; p++)
-        sum += (double)load_weight(storage, w, p);
+        sum += (double)load_one(storage, w, p);
     return sum;
 }
 

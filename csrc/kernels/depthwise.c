@@ -325,7 +325,7 @@ void GC_KERNEL(depthwise_forward)(const gc_depthwise *d, size_t first, size_t en
 
 void GC_KERNEL(depthwise_backward)(const gc_depthwise *d, size_t first, size_t end,
                                    const float *w, const float *dy, float *dx, int relu,
-                                   gc_rule rule, const uint8_t *bits)
+                                   unsigned masks, const uint8_t *bits)
 {
     const float bias[GC_WIDTH] = {0};
     row r = row_of(d, bias, -INFINITY, INFINITY);
@@ -334,7 +334,7 @@ void GC_KERNEL(depthwise_backward)(const gc_depthwise *d, size_t first, size_t e
         float *to = begin_row(&d->out, i, dx);
         output_row(d, i, w, dy, to, &r);
         if (relu)
-            GC_KERNEL(blocked_relu_backward)(d->out.width, rule,
+            GC_KERNEL(blocked_relu_backward)(d->out.width, masks,
                                              bits + i * d->out.width * GC_BIT_BYTES, to, to);
     }
 }

@@ -11,6 +11,11 @@
 
 #include "gradcam.h"
 
+/* A part of values v: positive * max(v, 0) + negative * min(v, 0) + constant. */
+typedef struct gc_part {
+    float positive, negative, constant;
+} gc_portion;
+
 /* A sliding window over [channels][height][width]; index 0 is vertical. */
 typedef struct gc_window {
     size_t channels, height, width;
@@ -160,7 +165,7 @@ typedef struct gc_finish {
     uint8_t *bits;      /* of the ReLU: forward written (NULL: not recorded); backward read */
     uint8_t *positions; /* of the maxima among the 2x2 windows; likewise */
     size_t recorded;    /* backward: image i belongs to image i % recorded of the records */
-    gc_rule rule;       /* backward: of the ReLU */
+    unsigned masks;     /* backward: of the ReLU, GC_MASK_... */
 } gc_finish;
 
 /* Which inputs a convolution reads for each position of a grid, as kernels/packed.c packs them. The
@@ -177,6 +182,10 @@ typedef struct gc_gather {
 typedef struct gc_position {
     size_t map, record;
 } gc_position;
+
+/* What a rectifier multiplies a gradient by, as flags: 1 where its input, or the gradient, is
+ * positive, and 0, or a leaky rectifier's slope, elsewhere. Without a flag the gradient passes. */
+enum { GC_MASK_INPUT = 1, GC_MASK_GRADIENT = 2 };
 
 /* What follows a product. */
 typedef enum gc_after { GC_AFTER_STORE, GC_AFTER_RELU, GC_AFTER_MASK } gc_after;
@@ -226,6 +235,7 @@ typedef struct gc_dense {
     gc_storage storage;
     size_t in, out, sets, batch;
     size_t stride; /* backward: vectors from a set to the next; the first `batch` take part */
+    const gc_portion *portion; /* of the weights, in their place; NULL: the weights */
 } gc_dense;
 
 /* The number of values of the kernel `peak`: a multiple of what each level holds in registers. */

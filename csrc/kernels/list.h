@@ -33,8 +33,8 @@ GC_KERNEL_ENTRY(bias_relu, (size_t count, float bias, float limit, float *row, u
 GC_KERNEL_ENTRY(relu_forward, (size_t count, float limit, const float *x, float *y,
                                uint8_t *bits))
 
-/* dx from dy and the bits under a rule (gc_rule). dx may be dy. */
-GC_KERNEL_ENTRY(relu_backward, (size_t count, gc_rule rule, const uint8_t *bits, const float *dy,
+/* dx from dy and the bits under GC_MASK_... dx may be dy. */
+GC_KERNEL_ENTRY(relu_backward, (size_t count, unsigned masks, const uint8_t *bits, const float *dy,
                                 float *dx))
 
 /* One plane; position[i] (NULL: not recorded) is the offset of the maximum in the input plane: the
@@ -97,9 +97,25 @@ GC_KERNEL_ENTRY(clip_forward, (size_t count, float low, float high, const float 
 GC_KERNEL_ENTRY(leaky_forward, (size_t count, const float *slopes, size_t period, const float *x,
                                 float *y, uint8_t *bits))
 
-/* dx from dy and the bits under a rule (gc_rule). dx may be dy. */
-GC_KERNEL_ENTRY(leaky_backward, (size_t count, const float *slopes, size_t period, gc_rule rule,
+/* dx from dy and the bits under GC_MASK_... dx may be dy. */
+GC_KERNEL_ENTRY(leaky_backward, (size_t count, const float *slopes, size_t period, unsigned masks,
                                  const uint8_t *bits, const float *dy, float *dx))
+
+/* ---- Relevance ------------------------------------------------------------------------------ */
+
+/* y = a portion of x. y may be x. */
+GC_KERNEL_ENTRY(portion, (size_t count, gc_portion portion, const float *x, float *y))
+
+/* s = factor * r / d, d = z + epsilon where z >= 0, else z - epsilon; 0 where d is 0, and where the
+ * gate times `sign` is not positive (gate NULL: nowhere). s may be r. */
+GC_KERNEL_ENTRY(share, (size_t count, float factor, float epsilon, const float *z,
+                        const float *gate, float sign, const float *r, float *s))
+
+/* y += a * b. */
+GC_KERNEL_ENTRY(multiply_add, (size_t count, const float *a, const float *b, float *y))
+
+/* *signs: 1 if a value is positive, plus 2 if one is negative. */
+GC_KERNEL_ENTRY(signs, (size_t count, const float *x, int *signs))
 
 /* ---- Explanations --------------------------------------------------------------------------- */
 
@@ -129,7 +145,7 @@ GC_KERNEL_ENTRY(blocked_relu_forward, (size_t count, float limit, const float *x
                                        uint8_t *bits))
 
 /* relu_backward over `count` vectors. */
-GC_KERNEL_ENTRY(blocked_relu_backward, (size_t count, gc_rule rule, const uint8_t *bits,
+GC_KERNEL_ENTRY(blocked_relu_backward, (size_t count, unsigned masks, const uint8_t *bits,
                                         const float *dy, float *dx))
 
 /* The maxima of `count` 2x2 windows side by side, and their positions (NULL: not recorded); the
@@ -280,15 +296,15 @@ GC_KERNEL_ENTRY(depthwise_forward, (const gc_depthwise *depthwise, size_t first,
                                     int relu, float limit, uint8_t *bits))
 
 /* The gradient of the input, likewise: dy is read, dx written. With a ReLU before the convolution,
- * its rule is applied with its bits. */
+ * its masks are applied with its bits. */
 GC_KERNEL_ENTRY(depthwise_backward, (const gc_depthwise *depthwise, size_t first, size_t end,
                                      const float *w, const float *dy, float *dx, int relu,
-                                     gc_rule rule, const uint8_t *bits))
+                                     unsigned masks, const uint8_t *bits))
 
 /* ---- Linear layers -------------------------------------------------------------------------- */
 
 /* y[n][r] = sum over c of w[r][c] x[n][c] of every vector n, for the rows r = first ..
- * first + rows. */
+ * first + rows. In both directions, w may be a portion of the weights. */
 GC_KERNEL_ENTRY(dense_forward, (const gc_dense *dense, size_t first, size_t rows, const void *w,
                                 const float *x, float *y))
 

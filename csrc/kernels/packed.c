@@ -13,7 +13,7 @@
  *     w  [c / W][tap][W][2W], of one pair of vectors of output channels
  *
  * The sums of a group are finished while they are in the first cache: bias, other maps to be added,
- * ReLU and its bits; or, in the backward pass, the rule of the ReLU before the convolution. */
+ * ReLU and its bits; or, in the backward pass, the masks of the ReLU before the convolution. */
 #include "kernels/blocked.h"
 #include "kernels/level.h"
 #include "kernels/product.h"
@@ -117,7 +117,7 @@ GC_INLINE void finish_one(const gc_packed *k, const gc_finish *f, const pair_of_
     if (k->after == GC_AFTER_RELU)
         y = gc_limited_relu(y, f->limit, bits);
     else if (k->after == GC_AFTER_MASK)
-        y = gc_relu_back(y, f->rule, bits);
+        y = gc_relu_back(y, f->masks, bits);
     gc_store(b->maps[block] + place.map * GC_WIDTH, y);
 }
 

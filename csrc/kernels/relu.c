@@ -1,14 +1,12 @@
 /* relu.c: y = min(max(x, 0), limit), with one bit per value for the backward pass, and the bias before it.
  *
- * The backward pass needs to know whether x was between 0 and the limit. Under the three rules
- *
- *     gradient   dx = dy [0 < x < limit]
- *     guided     dx = dy [0 < x < limit] [dy > 0]      Springenberg et al. 2014
- *     deconvnet  dx = dy [dy > 0]                      Zeiler & Fergus 2014
+ * The backward pass multiplies the gradient dy by up to two masks (GC_MASK_...): [0 < x < limit],
+ * for which it needs a record of x, and [dy > 0].
  *
  * Bit p % 8 of byte p / 8 is value p; the bits after the last value are zero. A NaN is not
  * positive: its bit is 0, but it is passed on forward. */
 #include <math.h>
+#include <string.h>
 
 #include "kernels/level.h"
 #include "kernels/vec.h"
@@ -51,15 +49,18 @@ void GC_KERNEL(bias_relu)(size_t count, float bias, float limit, float *row, uin
     GC_KERNEL(relu_forward)(count, limit, row, row, bits);
 }
 
-void GC_KERNEL(relu_backward)(size_t count, gc_rule rule, const uint8_t *bits, const float *dy,
+void GC_KERNEL(relu_backward)(size_t count, unsigned masks, const uint8_t *bits, const float *dy,
                               float *dx)
 {
-    if (rule != GC_GRADIENT) {
+    if (masks & GC_MASK_GRADIENT) {
         for (size_t i = 0; i < count; i++)
             dx[i] = dy[i] > 0.0f ? dy[i] : 0.0f;
-        if (rule == GC_DECONVNET)
-            return;
         dy = dx;
+    }
+    if (!(masks & GC_MASK_INPUT)) {
+        if (dx != dy)
+            memcpy(dx, dy, count * sizeof *dx);
+        return;
     }
     const size_t whole = count / 8 * 8;
     for (size_t i = 0; i < whole; i += 8)

@@ -2,7 +2,7 @@
  *
  * The sixteen outputs of a tile are in registers, or in the first cache. So the layers that follow
  * run here too, before the outputs are stored: forward the bias, the ReLU and the 2x2 max pooling,
- * whose input is then never stored; backward the gradient of the pooling and the ReLU's rule. Tiles
+ * whose input is then never stored; backward the gradient of the pooling and the ReLU's masks. Tiles
  * begin at even rows and columns, so each window is inside one tile. */
 #include "kernels/blocked.h"
 #include "kernels/level.h"
@@ -137,7 +137,7 @@ GC_INLINE void mask(const gc_finish *f, tile t, gc_vec y[STEP][STEP])
         for (size_t j = 0; j < STEP; j++)
             if (i < t.height && j < t.width)
                 gc_store(out + (i * o->columns + j) * GC_WIDTH,
-                         gc_relu_back(y[i][j], f->rule, bits + (i * o->width + j) * GC_BIT_BYTES));
+                         gc_relu_back(y[i][j], f->masks, bits + (i * o->width + j) * GC_BIT_BYTES));
 }
 
 /* One value: the gradients of the four values of its window, through the ReLU. */
@@ -147,10 +147,10 @@ GC_INLINE void unpool_one(const gc_finish *f, gc_vec value, const uint8_t *posit
     const size_t row = f->out.columns * GC_WIDTH, bit_row = f->out.width * GC_BIT_BYTES;
     gc_vec g[4];
     gc_place(value, positions, g);
-    gc_store(out, gc_relu_back(g[0], f->rule, bits));
-    gc_store(out + GC_WIDTH, gc_relu_back(g[1], f->rule, bits + GC_BIT_BYTES));
-    gc_store(out + row, gc_relu_back(g[2], f->rule, bits + bit_row));
-    gc_store(out + row + GC_WIDTH, gc_relu_back(g[3], f->rule, bits + bit_row + GC_BIT_BYTES));
+    gc_store(out, gc_relu_back(g[0], f->masks, bits));
+    gc_store(out + GC_WIDTH, gc_relu_back(g[1], f->masks, bits + GC_BIT_BYTES));
+    gc_store(out + row, gc_relu_back(g[2], f->masks, bits + bit_row));
+    gc_store(out + row + GC_WIDTH, gc_relu_back(g[3], f->masks, bits + bit_row + GC_BIT_BYTES));
 }
 
 /* `height` and `width` are those of the pooled maps. */

@@ -17,7 +17,7 @@ typedef struct rows rows;
 struct rows {
     const gc_kernels *kernels;
     const gc_activation *activation;
-    gc_rule rule;
+    unsigned masks;
     gc_layout layout;
     gc_shape shape;
     gc_blocked blocked; /* of blocked maps */
@@ -167,9 +167,9 @@ static void backward_row(const rows *r, const row *w)
         float lanes[GC_MAX_WIDTH] = {0};
         size_t period;
         const float *slopes = slopes_of(r, w, lanes, &period);
-        r->kernels->leaky_backward(w->count, slopes, period, r->rule, w->record, w->from, w->to);
+        r->kernels->leaky_backward(w->count, slopes, period, r->masks, w->record, w->from, w->to);
     } else if (a->kind == GC_CLIP) {
-        r->kernels->relu_backward(w->count, GC_GRADIENT, w->record, w->from, w->to);
+        r->kernels->relu_backward(w->count, GC_MASK_INPUT, w->record, w->from, w->to);
     } else {
         r->kernels->multiply(w->count, (const float *)w->record, w->from, w->to);
     }
@@ -230,7 +230,7 @@ static void activation_backward(const gc_layer *layer, const gc_backward_step *s
     rows r = make_rows(&layer->activation, step->engine, step->out, step->layouts.writes);
     r.recorded = step->batch * r.blocks;
     r.run = backward_row;
-    r.rule = step->rule;
+    r.masks = step->masks;
     r.from = step->dy;
     r.to = step->dx[0];
     r.record = (uint8_t *)step->record;
@@ -239,6 +239,7 @@ static void activation_backward(const gc_layer *layer, const gc_backward_step *s
 
 const gc_layer_type gc_activation_layer = {
     .name = "activation",
+    .relevance = GC_PASSES,
     .backward_in_place = 1,
     .shape = activation_shape,
     .layouts = gc_as_given,

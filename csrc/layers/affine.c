@@ -144,6 +144,7 @@ static void affine_backward(const gc_layer *layer, const gc_backward_step *step)
 
 const gc_layer_type gc_affine_layer = {
     .name = "affine",
+    .relevance = GC_PASSES,
     .backward_in_place = 1,
     .strided = 1,
     .shape = affine_shape,

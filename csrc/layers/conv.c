@@ -441,7 +441,7 @@ static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
                                             .from = step->dy,
                                             .to = step->dx[0],
                                             .fused = step->fused,
-                                            .rule = step->rule,
+                                            .masks = step->masks,
                                             .scratch = step->scratch});
     else if (a == DIRECT)
         gc_direct_backward(layer, step);
@@ -455,6 +455,7 @@ static void conv_backward(const gc_layer *layer, const gc_backward_step *step)
 
 const gc_layer_type gc_conv_layer = {
     .name = "conv",
+    .relevance = GC_WEIGHTS,
     .shape = conv_shape,
     .layouts = conv_layouts,
     .fuses = conv_fuses,

@@ -49,7 +49,7 @@ typedef struct depthwise_run {
     float *to;
     int relu;
     float limit;                /* forward: of the ReLU */
-    gc_rule rule;               /* backward */
+    unsigned masks;               /* backward */
     uint8_t *bits;
     size_t recorded;            /* backward: image i belongs to image i % recorded of the bits */
     const gc_packed_source *source; /* the streamed layer, or NULL */
@@ -187,7 +187,7 @@ static void run_rows(const depthwise_run *r, const gc_depthwise *m, const float 
     kernels->depthwise_weights(r->taps, r->order, channels,
                                r->layer->weight + channel * r->taps, memory);
     if (r->backward) {
-        kernels->depthwise_backward(m, first, end, memory, x, y, r->relu, r->rule, bits);
+        kernels->depthwise_backward(m, first, end, memory, x, y, r->relu, r->masks, bits);
         return;
     }
     for (size_t i = 0; i < lanes; i++)
@@ -339,7 +339,7 @@ void gc_depthwise_backward(const gc_layer *layer, const gc_backward_step *step)
     r.from = step->dy;
     r.to = step->dx[0];
     r.relu = step->fused.relu;
-    r.rule = step->rule;
+    r.masks = step->masks;
     r.bits = step->fused.bits;
     r.recorded = step->batch;
     run(&r);

@@ -40,6 +40,7 @@ static void sum_forward(const gc_layer *layer, const gc_forward_step *step)
 
 const gc_layer_type gc_sum_layer = {
     .name = "add",
+    .relevance = GC_SHARES,
     .shape = sum_shape,
     .layouts = gc_as_given,
     .forward = sum_forward,
@@ -292,6 +293,7 @@ static void product_backward(const gc_layer *layer, const gc_backward_step *step
 
 const gc_layer_type gc_product_layer = {
     .name = "multiply",
+    .relevance = GC_SELECTS,
     .plain_vectors = 1,
     .shape = product_shape,
     .layouts = product_layouts,

@@ -40,6 +40,16 @@ typedef struct gc_layouts {
  * max pooling between the two. */
 enum { GC_FUSES_SUM = 1, GC_FUSES_RELU = 2, GC_FUSES_POOL = 4 };
 
+/* What a kind of layer does under a rule of relevance; see gc_rule. */
+typedef enum gc_relevance {
+    GC_MOVES,    /* passes back its derivative: it moves values, or chooses among them */
+    GC_PASSES,   /* passes back R as it is: it has one input, and changes values one by one */
+    GC_SHARES,   /* R by contribution: it adds its inputs, or values of its input */
+    GC_WEIGHTS,  /* R by the terms of the rule */
+    GC_SELECTS,  /* R to one of its two inputs: a product */
+    GC_REFUSES
+} gc_relevance;
+
 typedef struct gc_layer gc_layer;
 typedef struct gc_packs gc_packs; /* layers/pack.h */
 
@@ -98,7 +108,7 @@ typedef struct gc_backward_step {
     const gc_shape *in;
     gc_shape out;
     gc_layouts layouts;
-    gc_rule rule;
+    unsigned masks;          /* of rectifiers: GC_MASK_... */
     int zeros_are_masked;    /* whether a ReLU masks the gradients of all inputs that are zero: they
                               * need not be computed, and dx may be 0 there */
     const float *dy;         /* if a layer is streamed, of its output */
@@ -129,6 +139,7 @@ typedef struct gc_layer_type {
     int identity;
     /* dx may be dy: the layer has one input, and reads and writes the same layout. */
     int backward_in_place;
+    gc_relevance relevance;
     gc_status (*shape)(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                        gc_error *error);
     /* The input may be a part of larger maps if it is blocked, so that there are gaps between images:
@@ -179,6 +190,7 @@ struct gc_layer {
             size_t in, out;
             gc_storage storage;
             const void *weight; /* an array of the caller */
+            const gc_portion *portion; /* of the weights, in their place; NULL: the weights */
         } linear;
         float limit;         /* ReLU; INFINITY: none */
         gc_activation activation;

@@ -189,6 +189,7 @@ static void linear_forward(const gc_layer *layer, const gc_forward_step *step)
 {
     const forward_run f = {.kernels = step->engine.kernels,
                            .dense = {.storage = layer->linear.storage,
+                                     .portion = layer->linear.portion,
                                      .in = layer->linear.in,
                                      .out = layer->linear.out,
                                      .sets = 1,
@@ -231,6 +232,7 @@ static unsigned linear_fuses(const gc_layer_query *query)
 
 const gc_layer_type gc_linear_layer = {
     .name = "linear",
+    .relevance = GC_WEIGHTS,
     .shape = linear_shape,
     .fuses = linear_fuses,
     .record_bytes = linear_record_bytes,

@@ -158,6 +158,7 @@ static void all_by_column(const gc_layer *layer, const gc_backward_step *step)
     /* With one gradient for each image, all go together, although they share fewer zeros. */
     const int one_each = step->count == step->batch;
     const gc_dense dense = {.storage = layer->linear.storage,
+                            .portion = layer->linear.portion,
                             .in = layer->linear.in,
                             .out = layer->linear.out,
                             .sets = one_each ? step->batch : step->count / step->batch,
@@ -172,6 +173,7 @@ static void some_by_column(const gc_layer *layer, const gc_backward_step *step,
 {
     const size_t in = layer->linear.in, out = layer->linear.out;
     const gc_dense dense = {.storage = layer->linear.storage,
+                            .portion = layer->linear.portion,
                             .in = in,
                             .out = out,
                             .sets = count,

@@ -160,6 +160,7 @@ static void lrn_backward(const gc_layer *layer, const gc_backward_step *step)
 
 const gc_layer_type gc_lrn_layer = {
     .name = "local_response_norm",
+    .relevance = GC_PASSES,
     .backward_in_place = 1,
     .shape = lrn_shape,
     .layouts = always_blocked,
@@ -272,6 +273,7 @@ static void layer_norm_backward(const gc_layer *layer, const gc_backward_step *s
 
 const gc_layer_type gc_layer_norm_layer = {
     .name = "layer_norm",
+    .relevance = GC_PASSES,
     .backward_in_place = 1,
     .shape = layer_norm_shape,
     .layouts = blocked_maps,

@@ -5,10 +5,6 @@
 #include "base/threads.h"
 #include "base/watch.h"
 
-struct gc_packs {
-    _Atomic(gc_pack *) first;
-};
-
 gc_packs *gc_packs_new(void)
 {
     gc_packs *packs = gc_alloc(sizeof *packs);

@@ -16,6 +16,11 @@ typedef struct gc_pack {
     atomic_int damaged;     /* one was wrong: the pack is no longer used */
 } gc_pack;
 
+/* The packs of a layer, in any order. */
+struct gc_packs {
+    _Atomic(gc_pack *) first;
+};
+
 gc_packs *gc_packs_new(void); /* NULL: no memory */
 void gc_packs_free(gc_packs *packs);
 

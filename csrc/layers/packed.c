@@ -432,7 +432,7 @@ void gc_packed_backward(const gc_layer *layer, const gc_backward_step *step, con
                    .add = step->fused.add,
                    .bits = step->fused.bits,
                    .recorded = step->batch,
-                   .rule = step->rule},
+                   .masks = step->masks},
         .after = step->fused.relu ? GC_AFTER_MASK : GC_AFTER_STORE,
         .from = step->dy,
         .w = w,

@@ -221,6 +221,7 @@ const gc_layer_type gc_global_max_pool_layer = {
 
 const gc_layer_type gc_average_pool_layer = {
     .name = "average_pool",
+    .relevance = GC_SHARES,
     .shape = pool_shape,
     .layouts = pool_layouts,
     .scratch_bytes = scratch_bytes,
@@ -230,6 +231,7 @@ const gc_layer_type gc_average_pool_layer = {
 
 const gc_layer_type gc_adaptive_average_pool_layer = {
     .name = "adaptive_average_pool",
+    .relevance = GC_SHARES,
     .shape = adaptive_shape,
     .layouts = pool_layouts,
     .scratch_bytes = scratch_bytes,

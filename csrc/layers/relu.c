@@ -1,4 +1,4 @@
-/* relu.c: y = min(max(x, 0), limit), and the three rules of its gradient (see gc_rule).
+/* relu.c: y = min(max(x, 0), limit), and its gradient under the masks of a rule.
  *
  * It works on both layouts. Its record is one bit per value, 0 < x < limit: of plain maps in one row per
  * channel (a vector is one row), of blocked maps a mask for each position of a block. */
@@ -16,7 +16,7 @@ typedef struct rows rows;
 struct rows {
     const gc_kernels *kernels;
     gc_layout layout;
-    gc_rule rule;
+    unsigned masks;
     float limit;
     gc_blocked shape; /* of blocked maps */
     size_t blocks;    /* of an image, */
@@ -62,9 +62,9 @@ static void backward_row(const rows *r, size_t offset, uint8_t *bits)
 {
     const float *dy = r->from + offset;
     if (r->layout == GC_PLAIN)
-        r->kernels->relu_backward(r->length, r->rule, bits, dy, r->to + offset);
+        r->kernels->relu_backward(r->length, r->masks, bits, dy, r->to + offset);
     else
-        r->kernels->blocked_relu_backward(r->length, r->rule, bits, dy, r->to + offset);
+        r->kernels->blocked_relu_backward(r->length, r->masks, bits, dy, r->to + offset);
 }
 
 static void some_rows(void *argument, gc_rows piece, size_t worker)
@@ -105,7 +105,7 @@ static void relu_backward(const gc_layer *layer, const gc_backward_step *step)
     (void)layer;
     rows r = make_rows(step->engine, step->out, step->layouts.writes, step->batch);
     r.run = backward_row;
-    r.rule = step->rule;
+    r.masks = step->masks;
     r.from = step->dy;
     r.to = step->dx[0];
     r.bits = (uint8_t *)step->record;
@@ -114,6 +114,7 @@ static void relu_backward(const gc_layer *layer, const gc_backward_step *step)
 
 const gc_layer_type gc_relu_layer = {
     .name = "relu",
+    .relevance = GC_PASSES,
     .backward_in_place = 1,
     .shape = gc_same_shape,
     .layouts = gc_as_given,

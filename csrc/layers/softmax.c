@@ -88,7 +88,8 @@ static void softmax_backward(const gc_layer *layer, const gc_backward_step *step
 
 #define SOFTMAX(type_name)                                                                    \
     {                                                                                         \
-        .name = type_name, .backward_in_place = 1, .shape = gc_same_shape,                    \
+        .name = type_name, .backward_in_place = 1, .relevance = GC_REFUSES,                    \
+        .shape = gc_same_shape,                                                                \
         .record_bytes = softmax_record_bytes, .forward = softmax_forward,                     \
         .backward = softmax_backward,                                                         \
     }

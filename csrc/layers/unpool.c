@@ -39,8 +39,8 @@ static void unpool_pair(const gc_unpooling *u, size_t number, size_t block, size
         u->pooled.width, u->positions + windows * 2 * mask_bytes,
         u->dy + gc_blocked_offset(&u->pooled, lanes, number * u->pooled.blocks + block, y, 0),
         upper, lower);
-    kernels->blocked_relu_backward(2 * u->pooled.width, u->rule, bits, upper, upper);
-    kernels->blocked_relu_backward(2 * u->pooled.width, u->rule,
+    kernels->blocked_relu_backward(2 * u->pooled.width, u->masks, bits, upper, upper);
+    kernels->blocked_relu_backward(2 * u->pooled.width, u->masks,
                                    bits + u->shape.width * mask_bytes, lower, lower);
 }
 

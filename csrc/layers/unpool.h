@@ -11,7 +11,7 @@ typedef struct gc_unpooling {
     const float *dy;                    /* blocked, of the pooled maps */
     const uint8_t *bits, *positions;    /* the records of the ReLU and of the pooling */
     size_t recorded;                    /* gradient i belongs to image i % recorded of them */
-    gc_rule rule;                       /* of the ReLU */
+    unsigned masks;                       /* of the ReLU */
     float *spare;                       /* gc_unpool_spare_floats: scratch memory */
 } gc_unpooling;
 

@@ -279,7 +279,7 @@ static void begin_streaming(winograd_run *r, const gc_winograd_step *step)
                                       .bits = streamed->bits,
                                       .positions = streamed->positions,
                                       .recorded = step->recorded,
-                                      .rule = step->rule,
+                                      .masks = step->masks,
                                       .spare = scratch};
     else
         r->source = gc_direct_stream(streamed, step->in, step->from, engine, scratch);
@@ -301,7 +301,7 @@ void gc_winograd_run(const gc_conv *conv, const gc_winograd_step *step)
                                  .bits = step->fused.bits,
                                  .positions = step->fused.positions,
                                  .recorded = step->recorded,
-                                 .rule = step->rule}};
+                                 .masks = step->masks}};
     const gc_winograd *w = &r.plan.winograd;
     float *bias = step->scratch;
     r.m = bias + r.plan.bias_floats;

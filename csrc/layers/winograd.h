@@ -28,7 +28,7 @@ typedef struct gc_winograd_step {
     float *to;
     const float *bias;  /* [out channels] or NULL */
     gc_fused fused;
-    gc_rule rule;       /* backward: of ReLUs */
+    unsigned masks;       /* backward: of ReLUs */
     void *scratch;
 } gc_winograd_step;
 

@@ -17,6 +17,7 @@
 #include "base/watch.h"
 #include "layers/blocked.h"
 #include "layers/copy.h"
+#include "layers/relevance.h"
 #include "network/schedule.h"
 
 /* The gradient of a layer's output, added so far. */
@@ -29,7 +30,8 @@ typedef struct gradient {
 typedef struct backward_pass {
     gc_schedule schedule;
     const gc_tape *tape;
-    gc_rule rule;
+    const gc_rule *rules;   /* [rule_count] one for all layers, or one for each */
+    size_t rule_count;
     size_t seed;            /* the layer from which it starts, */
     const float *seeds;     /* and the gradients of its output */
     const size_t *wanted;   /* [wanted_count] layers */
@@ -43,6 +45,8 @@ typedef struct backward_pass {
     gradient *gradients;     /* [layers] */
     size_t *next, *previous; /* [layers] whose gradients are in the same memory, a ring */
     float **dx;             /* of the inputs of the step that runs */
+    const float **x;        /* those inputs, for a step that shares relevance, */
+    float **converted;      /* and those that had to be converted for it, or NULL */
     gc_arena arena;         /* of gradients and scratch memory */
 } backward_pass;
 
@@ -55,6 +59,8 @@ static void free_pass(backward_pass *p)
     gc_free(p->next);
     gc_free(p->previous);
     gc_free(p->dx);
+    gc_free(p->x);
+    gc_free(p->converted);
     gc_arena_end(&p->arena);
 }
 
@@ -68,12 +74,14 @@ static int make_pass(backward_pass *p)
     for (size_t i = 0; p->next != NULL && p->previous != NULL && i < network->count; i++)
         p->next[i] = p->previous[i] = i;
     p->dx = gc_alloc_zeroed(gc_max_inputs(network), sizeof *p->dx);
+    p->x = gc_alloc_zeroed(gc_max_inputs(network), sizeof *p->x);
+    p->converted = gc_alloc_zeroed(gc_max_inputs(network), sizeof *p->converted);
     p->results_of = gc_alloc_zeroed(network->count, sizeof *p->results_of);
     p->next_result = gc_alloc_zeroed(p->wanted_count, sizeof *p->next_result);
-    return gc_schedule_backward(&p->schedule, gc_tape_engine(p->tape), p->tape, p->seed, p->wanted,
-                                p->wanted_count, p->sets)
+    return gc_schedule_backward(&p->schedule, gc_tape_engine(p->tape), p->tape, p->rules,
+                                p->rule_count, p->seed, p->wanted, p->wanted_count, p->sets)
            && p->gradients != NULL && p->next != NULL && p->previous != NULL && p->dx != NULL
-           && p->results_of != NULL && p->next_result != NULL;
+           && p->x != NULL && p->converted != NULL && p->results_of != NULL && p->next_result != NULL;
 }
 
 /* Link the results of each layer, so that none has to be searched for. */
@@ -250,7 +258,7 @@ static void pass_on(backward_pass *p, size_t from, size_t to, gradient part, int
 
 /* ---- Steps -------------------------------------------------------------------------------- */
 
-/* A step of a layer without a backward function. */
+/* A step that passes on what it gets. */
 static void run_passing_step(backward_pass *p, const gc_step *step)
 {
     const gc_layer *layer = &p->tape->network->layers[step->layer];
@@ -326,9 +334,9 @@ static void run_step(backward_pass *p, const gc_step *step)
                                          .in = tape->in[step->layer],
                                          .out = tape->shapes[step->layer],
                                          .layouts = tape->layouts[step->layer],
-                                         .rule = p->rule,
-                                         .zeros_are_masked = step->zeros_are_masked
-                                                             && p->rule != GC_DECONVNET,
+                                         .masks = gc_schedule_rule(&p->schedule, step->layer)
+                                                      ->row->masks,
+                                         .zeros_are_masked = step->zeros_are_masked,
                                          .dy = dy,
                                          .dx = p->dx,
                                          .record = gc_tape_record(tape, step->layer, image),
@@ -345,6 +353,83 @@ static void run_step(backward_pass *p, const gc_step *step)
         if (p->dx[k] != NULL)
             merge(p, first->inputs[k], gc_tape_reads(tape, step->first, k), p->dx[k]);
 }
+
+/* ---- Steps that share relevance ------------------------------------------------------------- */
+
+/* The kept inputs of a layer, of the images of this step, in the layout in which it reads them. */
+static void gather_inputs(backward_pass *p, size_t number)
+{
+    const gc_tape *tape = p->tape;
+    const gc_layer *layer = &tape->network->layers[number];
+    const size_t images = gc_min(p->count, tape->batch);
+    for (size_t k = 0; k < layer->input_count; k++) {
+        const size_t input = layer->inputs[k];
+        const gc_layout given = layout_of(p, input), reads = gc_tape_reads(tape, number, k);
+        const size_t offset = p->first % tape->batch * map_floats(p, input, given);
+        p->converted[k] = NULL;
+        p->x[k] = NULL;
+        if (!gc_relevance_reads(layer))
+            continue;
+        if (given != reads)
+            p->converted[k] =
+                gc_arena_take(&p->arena, images * map_floats(p, input, reads) * sizeof(float));
+        if (p->arena.planning)
+            continue;
+        p->x[k] = tape->maps[input] + offset;
+        if (given != reads) {
+            gc_copy_maps(p->schedule.engine, images, tape->shapes[input], given, p->x[k], reads,
+                         p->converted[k]);
+            p->x[k] = p->converted[k];
+        }
+    }
+}
+
+/* Whether a map is the output of a sigmoid. */
+static int is_gate(const gc_layer *layer)
+{
+    return layer->type == &gc_activation_layer
+           && (layer->activation.kind == GC_SIGMOID || layer->activation.kind == GC_HARD_SIGMOID);
+}
+
+static void share_relevance(backward_pass *p, size_t number, void *scratch)
+{
+    const gc_tape *tape = p->tape;
+    const gc_layer *layers = tape->network->layers, *layer = &layers[number];
+    gc_relevance_step step = {.engine = p->schedule.engine,
+                              .rule = gc_schedule_rule(&p->schedule, number),
+                              .count = p->count,
+                              .images = gc_min(p->count, tape->batch),
+                              .in = tape->in[number],
+                              .out = tape->shapes[number],
+                              .layouts = tape->layouts[number],
+                              .x = p->x,
+                              .from = values_of(p, p->gradients[number]),
+                              .to = p->dx,
+                              .scratch = scratch};
+    for (size_t k = 0; k < layer->input_count && k < 2; k++)
+        step.gates[k] = is_gate(&layers[layer->inputs[k]]);
+    gc_relevance_run(layer, &step);
+}
+
+/* From the relevance of the output to that of the active inputs; its memory is used up. */
+static void run_relevance_step(backward_pass *p, const gc_step *step)
+{
+    const gc_layer *layer = &p->tape->network->layers[step->layer];
+    gather_inputs(p, step->layer);
+    take_inputs(p, step);
+    void *scratch = gc_arena_take(&p->arena, step->scratch_bytes);
+    if (!p->arena.planning)
+        share_relevance(p, step->layer, scratch);
+    gc_arena_give(&p->arena, scratch);
+    for (size_t k = 0; k < layer->input_count; k++)
+        gc_arena_give(&p->arena, p->converted[k]);
+    release(p, step->layer);
+    for (size_t k = 0; k < layer->input_count; k++)
+        if (p->dx[k] != NULL)
+            merge(p, layer->inputs[k], gc_tape_reads(p->tape, step->layer, k), p->dx[k]);
+}
+
+/* ---- All steps ------------------------------------------------------------------------------ */
 
 /* The seeds, in the layout of their layer. */
 static void load_seeds(backward_pass *p)
@@ -390,8 +475,10 @@ static void run_steps(backward_pass *p)
         const double start = gc_seconds();
         if (step->is_end)
             release(p, step->last);
-        else if (p->tape->network->layers[step->layer].type->backward == NULL)
+        else if (step->passes)
             run_passing_step(p, step);
+        else if (step->relevance)
+            run_relevance_step(p, step);
         else
             run_step(p, step);
         if (p->seconds != NULL && !p->arena.planning)
@@ -433,11 +520,31 @@ static size_t result_bytes(const backward_pass *p)
     return floats * sizeof(float);
 }
 
+/* Whether every layer can run under its rule, and the maps that it needs were kept. */
+static gc_status check_steps(const backward_pass *p, gc_error *error)
+{
+    const gc_tape *tape = p->tape;
+    gc_status status = GC_OK;
+    for (size_t n = 0; n < p->schedule.step_count && status == GC_OK; n++) {
+        const gc_step *step = &p->schedule.steps[n];
+        const gc_layer *layer = &tape->network->layers[step->layer];
+        const gc_rule *rule = gc_schedule_rule(&p->schedule, step->layer);
+        if (step->is_end || !gc_is_relevance(rule))
+            continue;
+        status = gc_relevance_check(layer, step->layer, tape->in[step->layer], rule, error);
+        for (size_t k = 0; k < layer->input_count && status == GC_OK; k++)
+            if (gc_relevance_reads(layer) && tape->maps[layer->inputs[k]] == NULL)
+                status = gc_fail(error, GC_NOT_KEPT,
+                                 "the rule '%s' needs the activation of layer %zu, which was not "
+                                 "kept",
+                                 rule->row->name, layer->inputs[k]);
+    }
+    return status;
+}
+
 /* 0: no memory, or the call is to end early. */
 static int run_pass(backward_pass *p)
 {
-    if (!make_pass(p))
-        return 0;
     list_results(p);
     p->count = p->schedule.at_a_time;
     run_steps(p);
@@ -489,16 +596,22 @@ static gc_status check_sizes(const gc_tape *tape, size_t sets, gc_error *error)
 }
 
 gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
-                      gc_rule rule, const size_t *wanted, size_t wanted_count,
-                      float *const *gradients, double *seconds, gc_error *error)
+                      const gc_rule *rules, size_t rule_count, const size_t *wanted,
+                      size_t wanted_count, float *const *gradients, double *seconds,
+                      gc_error *error)
 {
     gc_status status = check_layers(tape, layer, wanted, wanted_count, error);
+    if (status == GC_OK && rule_count != 1 && rule_count != tape->network->count)
+        status = gc_fail(error, GC_BAD_ARGUMENT,
+                         "needs one rule, or one for each of the %zu layers, but there are %zu",
+                         tape->network->count, rule_count);
     if (status == GC_OK)
         status = check_sizes(tape, sets, error);
     if (status != GC_OK)
         return status;
     backward_pass p = {.tape = tape,
-                       .rule = rule,
+                       .rules = rules,
+                       .rule_count = rule_count,
                        .seed = layer,
                        .seeds = seeds,
                        .wanted = wanted,
@@ -507,11 +620,15 @@ gc_status gc_backward(const gc_tape *tape, size_t layer, const float *seeds, siz
                        .seconds = seconds,
                        .sets = sets,
                        .arena = gc_arena_begin()};
-    const int done = run_pass(&p);
+    const int made = make_pass(&p);
+    status = made ? check_steps(&p, error) : GC_OK;
+    const int done = made && status == GC_OK && run_pass(&p);
     const uint64_t needed = (uint64_t)p.arena.bytes + result_bytes(&p);
     free_pass(&p);
     if (gc_stopped())
         return gc_fail_interrupted(error);
+    if (status != GC_OK)
+        return status;
     return done ? GC_OK
                 : gc_fail_memory(error, needed, "the gradients of %zu maps", sets * tape->batch);
 }

@@ -14,6 +14,7 @@
 #include "base/watch.h"
 #include "layers/linear.h"
 #include "layers/pool.h"
+#include "layers/rules.h"
 #include "network/network.h"
 
 /* Whether a map's sum of gradients over its positions is that of the layer's output. */
@@ -63,7 +64,7 @@ typedef struct pooled {
     const gc_tape *tape;
     size_t layer, sets;
     const float *seeds;
-    gc_rule rule;
+    const gc_rule *rule;
     size_t channels;  /* of the maps wanted */
     size_t top;       /* the layer with the same sums */
     size_t positions; /* of each of its channels */
@@ -79,7 +80,7 @@ static gc_status gradient_of(const pooled *q, size_t wanted, float **gradient, g
         *gradient = gc_alloc(size);
     if (*gradient == NULL)
         return gc_fail_memory(error, size, "the gradients of layer %zu", wanted);
-    return gc_backward(q->tape, q->layer, q->seeds, q->sets, q->rule, &wanted, 1, gradient,
+    return gc_backward(q->tape, q->layer, q->seeds, q->sets, q->rule, 1, &wanted, 1, gradient,
                        NULL, error);
 }
 
@@ -126,12 +127,15 @@ static gc_status mean_of_weights(const pooled *q, size_t linear, float *means, g
 }
 
 gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
-                             gc_rule rule, size_t wanted, float *means, gc_error *error)
+                             const gc_rule *rule, size_t wanted, float *means, gc_error *error)
 {
     const gc_shape *from = gc_tape_shape(tape, layer), *to = gc_tape_shape(tape, wanted);
     if (from == NULL || to == NULL)
         return gc_fail(error, GC_BAD_ARGUMENT, "layer %zu was not computed in this forward pass",
                        from == NULL ? layer : wanted);
+    if (gc_is_relevance(rule))
+        return gc_fail(error, GC_BAD_ARGUMENT, "no means are computed under the rule '%s'",
+                       rule->row->name);
     gc_readers *readers = readers_below(tape->network, layer);
     if (readers == NULL)
         return gc_fail(error, GC_NO_MEMORY, "no memory for a backward pass");

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "layers/blocked.h"
 #include "layers/pool.h"
+#include "layers/relevance.h"
 #include "network/places.h"
 
 static int allocate(gc_schedule *s)
@@ -114,7 +115,11 @@ static void append_step(gc_schedule *s, gc_step step)
             s->placed[layers[i]] = 1;
         step.cost += layers[i] == 0 ? 0.0 : cost_of(s, layers[i]);
     }
-    if (!step.is_end && query.layer->type->scratch_bytes != NULL)
+    if (step.relevance)
+        step.scratch_bytes = gc_relevance_scratch_bytes(
+            &query, gc_tape_reads(s->tape, step.layer, 0), gc_schedule_rule(s, step.layer),
+            gc_min(query.count, s->tape->batch));
+    else if (!step.is_end && query.layer->type->scratch_bytes != NULL)
         step.scratch_bytes = query.layer->type->scratch_bytes(&query);
     step.scratch_bytes += streaming_bytes(s, step.layer, step.streamed);
     s->cost += step.cost;
@@ -131,6 +136,15 @@ static int keeps_layout(const gc_schedule *s, size_t number)
  * time, unless a single one is larger: eight of VGG-16's at the usual size. */
 static const size_t MAX_BYTES = (size_t)112 << 20;
 
+/* Whether a rule is one of relevance, whose steps need several copies of a map. */
+static int has_relevance(const gc_schedule *s)
+{
+    for (size_t i = 0; i < s->rule_count; i++)
+        if (gc_is_relevance(&s->rules[i]))
+            return 1;
+    return 0;
+}
+
 /* The maximum number of images, or gradients, that go through the layers at a time, 1 or more:
  * enough to read the weights of linear layers once for several, but so few that the next pass can
  * reuse the memory of their maps. */
@@ -142,7 +156,7 @@ static size_t max_at_a_time(const gc_schedule *s)
             s->active[i] ? gc_map_floats(s->tape->shapes[i], layout_of(s, i), s->engine) : 0;
         largest = floats > largest ? floats : largest;
     }
-    const size_t maximum = MAX_BYTES / sizeof(float) / largest;
+    const size_t maximum = MAX_BYTES / sizeof(float) / largest / (has_relevance(s) ? 2 : 1);
     return maximum == 0 ? 1 : maximum;
 }
 
@@ -150,9 +164,13 @@ int gc_schedule_prepare(const gc_schedule *s)
 {
     for (size_t n = 0; n < s->step_count; n++) {
         const size_t layers[2] = {s->steps[n].layer, s->steps[n].streamed};
+        if (s->steps[n].relevance
+            && !gc_relevance_prepare(layer_of(s, layers[0]), s->engine,
+                                     gc_schedule_rule(s, layers[0])))
+            return 0;
         for (size_t i = 0; i < 2; i++) {
             const gc_layer *layer = layer_of(s, layers[i]);
-            if (!s->steps[n].is_end && layer->type->prepare != NULL
+            if (!s->steps[n].is_end && !s->steps[n].relevance && layer->type->prepare != NULL
                 && !layer->type->prepare(layer, s->engine, s->backward))
                 return 0;
         }
@@ -335,6 +353,19 @@ int gc_schedule_forward(gc_schedule *s, gc_engine engine, gc_tape *tape, size_t 
 
 /* ---- Backward ----------------------------------------------------------------------------- */
 
+const gc_rule *gc_schedule_rule(const gc_schedule *s, size_t layer)
+{
+    return &s->rules[s->rule_count == 1 ? 0 : layer];
+}
+
+/* Whether layers can run in one step: no relevance is shared, and rectifiers have the same masks. */
+static int rules_agree(const gc_schedule *s, size_t a, size_t b)
+{
+    const gc_rule *one = gc_schedule_rule(s, a), *other = gc_schedule_rule(s, b);
+    return !gc_is_relevance(one) && !gc_is_relevance(other)
+           && one->row->masks == other->row->masks;
+}
+
 /* Mark the layers that feed the seed's layer, and are fed by, or are, a layer wanted. 0: no
  * memory. */
 static int mark_active(gc_schedule *s, size_t seed)
@@ -370,7 +401,8 @@ static void find_streamed_poolings(gc_schedule *s)
         const size_t relu =
             s->active[i] && has_active_input(s, i) ? only_reader(s, i, &gc_relu_layer) : 0;
         const size_t pool = relu != 0 ? only_reader(s, relu, &gc_max_pool_layer) : 0;
-        if (pool != 0 && is_blocked_2x2(s, pool) && streaming_bytes(s, i, pool) > 0) {
+        if (pool != 0 && is_blocked_2x2(s, pool) && rules_agree(s, i, relu)
+            && rules_agree(s, i, pool) && streaming_bytes(s, i, pool) > 0) {
             s->streamed[i] = pool;
             s->placed[relu] = s->placed[pool] = 1;
         }
@@ -378,10 +410,10 @@ static void find_streamed_poolings(gc_schedule *s)
 }
 
 /* Whether a layer of this type can run in the step of the one that reads it. */
-static int is_passed(const gc_schedule *s, size_t number, const gc_layer_type *type)
+static int is_passed(const gc_schedule *s, size_t number, size_t reader, const gc_layer_type *type)
 {
     const gc_layer *layer = layer_of(s, number);
-    return s->active[number] && !s->placed[number] && layer->type == type
+    return s->active[number] && rules_agree(s, number, reader) && !s->placed[number] && layer->type == type
            && is_internal(s, number) && layout_of(s, number) == GC_BLOCKED
            && s->active[layer->inputs[0]];
 }
@@ -389,7 +421,7 @@ static int is_passed(const gc_schedule *s, size_t number, const gc_layer_type *t
 /* Whether a ReLU's output has all its gradients when those of this layer are added. */
 static int is_completed(const gc_schedule *s, size_t relu, size_t layer)
 {
-    return s->active[relu] && !s->placed[relu] && !s->held[relu]
+    return s->active[relu] && rules_agree(s, relu, layer) && !s->placed[relu] && !s->held[relu]
            && layer_of(s, relu)->type == &gc_relu_layer && s->readers[relu].first == layer
            && layout_of(s, relu) == GC_BLOCKED && s->active[layer_of(s, relu)->inputs[0]];
 }
@@ -397,20 +429,20 @@ static int is_completed(const gc_schedule *s, size_t relu, size_t layer)
 static void fuse_backward(const gc_schedule *s, gc_step *step, unsigned fusion)
 {
     size_t relu = layer_of(s, step->layer)->inputs[0], pool = 0;
-    if (fusion & GC_FUSES_POOL && is_passed(s, relu, &gc_max_pool_layer) && is_blocked_2x2(s, relu)) {
+    if (fusion & GC_FUSES_POOL && is_passed(s, relu, step->layer, &gc_max_pool_layer) && is_blocked_2x2(s, relu)) {
         pool = relu;
         relu = layer_of(s, pool)->inputs[0];
     }
     step->adds = fusion & GC_FUSES_SUM && pool == 0 && keeps_layout(s, step->layer);
     if (fusion & GC_FUSES_RELU
-        && (is_passed(s, relu, &gc_relu_layer)
+        && (is_passed(s, relu, step->layer, &gc_relu_layer)
             || (step->adds && is_completed(s, relu, step->layer)))) {
         step->relu = step->first = relu;
         step->pool = pool;
     }
 }
 
-/* Whether a ReLU masks the gradients of a layer's inputs that are zero, and nothing else needs
+/* Whether a ReLU masks the gradients of a layer's inputs that are zero under its rule, and nothing else needs
  * them: the layers in between do not change values, or take maxima. Where their output is zero, the
  * inputs that get its gradient are zero, too. */
 static int zeros_are_masked(const gc_schedule *s, size_t number)
@@ -423,7 +455,7 @@ static int zeros_are_masked(const gc_schedule *s, size_t number)
                            || (type == &gc_adaptive_average_pool_layer && in.height == out.height
                                && in.width == out.width);
         if (type == &gc_relu_layer)
-            return 1;
+            return (gc_schedule_rule(s, below)->row->masks & GC_MASK_INPUT) != 0;
         if (!copies && !gc_pool_is_max(layer_of(s, below)))
             return 0;
         below = layer_of(s, below)->inputs[0];
@@ -438,19 +470,29 @@ static gc_step backward_step(const gc_schedule *s, size_t number)
                     .last = s->streamed[number] != 0 ? s->streamed[number] : number,
                     .streamed = s->streamed[number],
                     .is_end = !has_active_input(s, number)};
-    if (step.is_end)
+    const gc_layer_type *type = layer_of(s, number)->type;
+    const int relevance = gc_is_relevance(gc_schedule_rule(s, number));
+    step.relevance = !step.is_end && relevance && gc_relevance_runs(layer_of(s, number));
+    step.passes = relevance ? type->relevance == GC_PASSES : 0;
+    step.passes |= type->backward == NULL && !step.relevance;
+    if (step.is_end || step.relevance || step.passes)
         return step;
-    step.in_place = layer_of(s, number)->type->backward_in_place && keeps_layout(s, number);
+    step.in_place = type->backward_in_place && keeps_layout(s, number);
     step.zeros_are_masked =
-        layer_of(s, number)->type == &gc_linear_layer && zeros_are_masked(s, number);
+        type == &gc_linear_layer && zeros_are_masked(s, number);
     fuse_backward(s, &step, fusion_of(s, number));
     return step;
 }
 
-int gc_schedule_backward(gc_schedule *s, gc_engine engine, const gc_tape *tape, size_t seed,
+int gc_schedule_backward(gc_schedule *s, gc_engine engine, const gc_tape *tape,
+                         const gc_rule *rules, size_t rule_count, size_t seed,
                          const size_t *wanted, size_t wanted_count, size_t sets)
 {
-    *s = (gc_schedule){.engine = engine, .tape = tape, .backward = 1};
+    *s = (gc_schedule){.engine = engine,
+                       .tape = tape,
+                       .backward = 1,
+                       .rules = rules,
+                       .rule_count = rule_count};
     if (!allocate(s))
         return 0;
     for (size_t w = 0; w < wanted_count; w++)

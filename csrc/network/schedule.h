@@ -25,9 +25,11 @@ typedef struct gc_step {
     size_t streamed;      /* the streamed layer, or 0 */
     int in_place;         /* forward: the output is there already, and nothing is called;
                            * backward: the input's gradient is written over that of the output */
-    int zeros_are_masked; /* backward: as in gc_backward_step, if the rule uses the ReLU's bits */
+    int zeros_are_masked; /* backward: as in gc_backward_step */
     int adds;             /* backward: the gradient of the layer's input so far is added */
     int is_end;           /* backward: no input needs a gradient, and nothing is called */
+    int relevance;        /* backward: gc_relevance_run is called, */
+    int passes;           /* or the gradient, or relevance, of each input is that of the output */
     size_t scratch_bytes;
     double cost;          /* of one image */
 } gc_step;
@@ -44,6 +46,8 @@ typedef struct gc_schedule {
     gc_engine engine;
     const gc_tape *tape;
     int backward;
+    const gc_rule *rules;  /* backward: [rule_count] one for all layers, or one for each */
+    size_t rule_count;
     unsigned char *active; /* [layers] flags of those that take part */
     unsigned char *held;   /* [layers] flags of maps, or gradients, that belong to the caller */
     gc_readers *readers;   /* [layers] among the active ones */
@@ -66,9 +70,12 @@ typedef struct gc_schedule {
 int gc_schedule_forward(gc_schedule *schedule, gc_engine engine, gc_tape *tape, size_t start);
 
 /* The schedule of a backward pass of `sets` gradients for each image, from the layer `seed` to the
- * layers wanted. 0: no memory; to be freed in any case. */
-int gc_schedule_backward(gc_schedule *schedule, gc_engine engine, const gc_tape *tape, size_t seed,
+ * layers wanted, under one rule or one for each layer. 0: no memory; to be freed in any case. */
+int gc_schedule_backward(gc_schedule *schedule, gc_engine engine, const gc_tape *tape,
+                         const gc_rule *rules, size_t rule_count, size_t seed,
                          const size_t *wanted, size_t wanted_count, size_t sets);
+/* The rule of a layer in a backward pass. */
+const gc_rule *gc_schedule_rule(const gc_schedule *schedule, size_t layer);
 void gc_schedule_free(gc_schedule *schedule);
 
 /* Let all layers make what they need besides scratch memory. 0: no memory, or the call is to end

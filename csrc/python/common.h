@@ -73,6 +73,19 @@ int gc_parse_progress(PyObject *object, void *progress);
 /* Sets the exception for a failure, unless it is set already (GC_INTERRUPTED), and returns NULL. */
 PyObject *gc_raise(gc_status status, const gc_error *error);
 
+/* ---- rules.c: rules of backward passes --------------------------------------------------- */
+
+typedef struct parsed_rules {
+    gc_rule *rules;
+    size_t count;
+    PyObject *arrays; /* list of those that the rules refer to */
+} parsed_rules;
+
+/* One rule, or a list of them: each its name, or a tuple of its name and a dict of its parameters.
+ * 0, or -1 with an exception set and nothing to free. */
+int gc_parse_rules(PyObject *object, parsed_rules *parsed);
+void gc_free_rules(parsed_rules *parsed);
+
 /* ---- environment.c: GRADCAM_CPU_LEVEL and GRADCAM_NUM_THREADS ---------------------------- */
 
 /* ValueError where one of them cannot be followed; 0 or -1. */

@@ -98,23 +98,6 @@ static PyObject *tape_activation(PyObject *object, PyObject *layer_object)
 
 /* ---- Backward -------------------------------------------------------------------------- */
 
-static int parse_rule(const char *name, gc_rule *rule)
-{
-    static const struct {
-        const char *name;
-        gc_rule rule;
-    } rules[] = {
-        {"gradient", GC_GRADIENT}, {"guided", GC_GUIDED}, {"deconvnet", GC_DECONVNET}};
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (strcmp(rules[i].name, name) == 0) {
-            *rule = rules[i].rule;
-            return 0;
-        }
-    PyErr_Format(PyExc_ValueError,
-                 "there is no rule '%s'; the rules are gradient, guided and deconvnet", name);
-    return -1;
-}
-
 /* Seeds (S, N, shape of the layer); a new reference. */
 static PyArrayObject *parse_seeds(PyObject *object, const tape_object *self,
                                   const gc_shape *shape)
@@ -161,7 +144,7 @@ static PyObject *new_gradients(const tape_object *self, npy_intp sets, const siz
 /* With seeds and wanted layers parsed: allocate, run, and return the list of gradients; with the
  * seconds of each layer into `seconds`, unless it is NULL. */
 static PyObject *run_backward(const tape_object *self, size_t layer, PyArrayObject *seeds,
-                              const size_t *wanted, Py_ssize_t count, gc_rule rule,
+                              const size_t *wanted, Py_ssize_t count, const parsed_rules *rules,
                               double *seconds, PyObject *progress)
 {
     const size_t sets = (size_t)PyArray_DIM(seeds, 0);
@@ -174,8 +157,8 @@ static PyObject *run_backward(const tape_object *self, size_t layer, PyArrayObje
         gc_status status;
         core_call call;
         gc_begin_call(&call, progress);
-        status = gc_backward(self->tape, layer, gc_floats(seeds), sets, rule, wanted,
-                             (size_t)count, buffers, seconds, &error);
+        status = gc_backward(self->tape, layer, gc_floats(seeds), sets, rules->rules, rules->count,
+                             wanted, (size_t)count, buffers, seconds, &error);
         status = gc_end_call(&call, status);
         if (status != GC_OK) {
             Py_CLEAR(gradients);
@@ -186,20 +169,11 @@ static PyObject *run_backward(const tape_object *self, size_t layer, PyArrayObje
     return gradients;
 }
 
-static PyObject *parse_and_run_backward(PyObject *object, PyObject *args, PyObject *kwargs,
-                                        const char *format, double *seconds)
+/* The same with the wanted layers and the seeds as objects. */
+static PyObject *parse_arrays_and_run(const tape_object *self, size_t layer, PyObject *seeds_object,
+                                      PyObject *wanted_object, const parsed_rules *rules,
+                                      double *seconds, PyObject *progress)
 {
-    static char *names[] = {"layer", "seeds", "wanted", "rule", "progress", NULL};
-    const tape_object *self = (tape_object *)object;
-    size_t layer;
-    PyObject *seeds_object, *wanted_object, *progress = NULL;
-    const char *rule_name = "gradient";
-    gc_rule rule;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, format, names, gc_parse_layer, &layer,
-                                     &seeds_object, &wanted_object, &rule_name,
-                                     gc_parse_progress, &progress)
-        || parse_rule(rule_name, &rule) < 0)
-        return NULL;
     const gc_shape *shape = shape_of(self, layer);
     if (shape == NULL)
         return NULL;
@@ -211,15 +185,68 @@ static PyObject *parse_and_run_backward(PyObject *object, PyObject *args, PyObje
     PyObject *gradients =
         seeds == NULL
             ? NULL
-            : run_backward(self, layer, seeds, wanted, count, rule, seconds, progress);
+            : run_backward(self, layer, seeds, wanted, count, rules, seconds, progress);
     Py_XDECREF(seeds);
     PyMem_Free(wanted);
     return gradients;
 }
 
+/* The object of a rule; NULL: the plain gradient. */
+static int parse_rules(PyObject *object, parsed_rules *rules)
+{
+    PyObject *name = object == NULL ? PyUnicode_FromString("gradient") : Py_NewRef(object);
+    const int status = name == NULL ? -1 : gc_parse_rules(name, rules);
+    Py_XDECREF(name);
+    return status;
+}
+
+static PyObject *parse_and_run_backward(PyObject *object, PyObject *args, PyObject *kwargs,
+                                        const char *format, double *seconds)
+{
+    static char *names[] = {"layer", "seeds", "wanted", "rule", "progress", NULL};
+    const tape_object *self = (tape_object *)object;
+    size_t layer;
+    PyObject *seeds_object, *wanted_object, *rule_object = NULL, *progress = NULL;
+    parsed_rules rules;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, format, names, gc_parse_layer, &layer,
+                                     &seeds_object, &wanted_object, &rule_object,
+                                     gc_parse_progress, &progress)
+        || parse_rules(rule_object, &rules) < 0)
+        return NULL;
+    PyObject *gradients = parse_arrays_and_run(self, layer, seeds_object, wanted_object, &rules,
+                                               seconds, progress);
+    gc_free_rules(&rules);
+    return gradients;
+}
+
 static PyObject *tape_backward(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    return parse_and_run_backward(object, args, kwargs, "O&OO|sO&:backward", NULL);
+    return parse_and_run_backward(object, args, kwargs, "O&OO|OO&:backward", NULL);
+}
+
+/* With everything parsed: allocate, run, and return the means. */
+static PyObject *run_pooled_gradient(const tape_object *self, size_t layer, PyArrayObject *seeds,
+                                     size_t wanted, const gc_rule *rule, PyObject *progress)
+{
+    const size_t sets = (size_t)PyArray_DIM(seeds, 0);
+    const size_t channels = shape_of(self, wanted)->channels;
+    const npy_intp dims[3] = {(npy_intp)sets, (npy_intp)gc_tape_batch(self->tape),
+                              (npy_intp)channels};
+    PyArrayObject *means = (PyArrayObject *)PyArray_SimpleNew(3, dims, NPY_FLOAT32);
+    if (means != NULL) {
+        gc_error error;
+        gc_status status;
+        core_call call;
+        gc_begin_call(&call, progress);
+        status = gc_pooled_gradient(self->tape, layer, gc_floats(seeds), sets, rule, wanted,
+                                    gc_floats(means), &error);
+        status = gc_end_call(&call, status);
+        if (status != GC_OK) {
+            Py_CLEAR(means);
+            gc_raise(status, &error);
+        }
+    }
+    return (PyObject *)means;
 }
 
 static PyObject *tape_pooled_gradient(PyObject *object, PyObject *args, PyObject *kwargs)
@@ -227,37 +254,24 @@ static PyObject *tape_pooled_gradient(PyObject *object, PyObject *args, PyObject
     static char *names[] = {"layer", "seeds", "wanted", "rule", "progress", NULL};
     const tape_object *self = (tape_object *)object;
     size_t layer, wanted;
-    PyObject *seeds_object, *progress = NULL;
-    const char *rule_name = "gradient";
-    gc_rule rule;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO&|sO&:pooled_gradient", names,
+    PyObject *seeds_object, *rule_object = NULL, *progress = NULL;
+    parsed_rules rules;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&OO&|O!O&:pooled_gradient", names,
                                      gc_parse_layer, &layer, &seeds_object, gc_parse_layer,
-                                     &wanted, &rule_name, gc_parse_progress, &progress)
-        || parse_rule(rule_name, &rule) < 0)
+                                     &wanted, &PyUnicode_Type, &rule_object, gc_parse_progress,
+                                     &progress)
+        || parse_rules(rule_object, &rules) < 0)
         return NULL;
     const gc_shape *from = shape_of(self, layer);
-    const gc_shape *to = from == NULL ? NULL : shape_of(self, wanted);
-    PyArrayObject *seeds = to == NULL ? NULL : parse_seeds(seeds_object, self, from);
-    if (seeds == NULL)
-        return NULL;
-    const npy_intp sets = PyArray_DIM(seeds, 0);
-    const npy_intp dims[3] = {sets, (npy_intp)gc_tape_batch(self->tape), (npy_intp)to->channels};
-    PyArrayObject *means = (PyArrayObject *)PyArray_SimpleNew(3, dims, NPY_FLOAT32);
-    if (means != NULL) {
-        gc_error error;
-        gc_status status;
-        core_call call;
-        gc_begin_call(&call, progress);
-        status = gc_pooled_gradient(self->tape, layer, gc_floats(seeds), (size_t)sets, rule,
-                                    wanted, gc_floats(means), &error);
-        status = gc_end_call(&call, status);
-        if (status != GC_OK) {
-            Py_CLEAR(means);
-            gc_raise(status, &error);
-        }
-    }
-    Py_DECREF(seeds);
-    return (PyObject *)means;
+    PyArrayObject *seeds = from == NULL || shape_of(self, wanted) == NULL
+                               ? NULL
+                               : parse_seeds(seeds_object, self, from);
+    PyObject *means = seeds == NULL ? NULL
+                                    : run_pooled_gradient(self, layer, seeds, wanted, rules.rules,
+                                                          progress);
+    Py_XDECREF(seeds);
+    gc_free_rules(&rules);
+    return means;
 }
 
 /* ---- Time ------------------------------------------------------------------------------ */
@@ -297,7 +311,7 @@ static PyObject *tape_backward_seconds(PyObject *object, PyObject *args, PyObjec
     if (seconds == NULL)
         return PyErr_NoMemory();
     PyObject *gradients =
-        parse_and_run_backward(object, args, kwargs, "O&OO|sO&:backward_seconds", seconds);
+        parse_and_run_backward(object, args, kwargs, "O&OO|OO&:backward_seconds", seconds);
     PyObject *list = gradients == NULL ? NULL : list_of_seconds(seconds, count);
     Py_XDECREF(gradients);
     PyMem_Free(seconds);

@@ -271,7 +271,7 @@ static void run_tiled(const tiled *t, const gc_kernels *kernels, size_t block)
 typedef struct records {
     uint8_t *bits, *positions;
     size_t recorded; /* images */
-    gc_rule rule;
+    unsigned masks;
 } records;
 
 static void each_row(const gc_kernels *kernels, const gc_blocked *b, size_t images, int backward,
@@ -283,7 +283,7 @@ static void each_row(const gc_kernels *kernels, const gc_blocked *b, size_t imag
         float *row =
             maps + ((i / b->height * b->rows + i % b->height + 1) * b->columns + 1) * lanes;
         if (backward)
-            CALL(kernels->blocked_relu_backward, b->width, r->rule,
+            CALL(kernels->blocked_relu_backward, b->width, r->masks,
                  r->bits + i % (r->recorded * rows) * bytes, row, row);
         else
             CALL(kernels->blocked_relu_forward, b->width, INFINITY, row, row, r->bits + i * bytes);
@@ -373,7 +373,7 @@ static int check_fused_backward(const tiled *t, const gc_kernels *kernels, size_
         .bits = random_bytes(t->images * full.blocks * full.height * full.width * mask),
         .positions = random_bytes(t->images * full.blocks * t->height * t->width * 2 * mask),
         .recorded = t->images == 2 ? random_size(1, 2) : 1,
-        .rule = (gc_rule)random_size(0, 2)};
+        .masks = (unsigned)random_size(0, 3)};
     if (lanes < 8) /* a byte holds no more than the lanes' bits */
         for (size_t i = 0; i < t->images * full.blocks * full.height * full.width; i++)
             r.bits[i] = (uint8_t)(r.bits[i] & ((1u << lanes) - 1));
@@ -389,7 +389,7 @@ static int check_fused_backward(const tiled *t, const gc_kernels *kernels, size_
                         .bits = r.bits,
                         .positions = r.positions,
                         .recorded = r.recorded,
-                        .rule = r.rule};
+                        .masks = r.masks};
     run_winograd(t, kernels, block, kernels->winograd_unpool, finish);
     int good = same("winograd_unpool", steps, fused, floats * sizeof(float));
     each_row(kernels, &half, t->images, 1, &r, steps_half);
@@ -535,7 +535,7 @@ static int same_masks(const char *what, size_t count, size_t lanes, const uint8_
 static int check_blocked_relu(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t count = size_or(1, 20, 224), lanes = fast->width;
-    const gc_rule rule = (gc_rule)random_size(0, 2);
+    const unsigned masks = (unsigned)random_size(0, 3);
     const float limit = random_limit();
     float *x = relu_inputs(count), *wide = in_lanes(count, x, lanes);
     float *g = relu_inputs(count), *wide_g = in_lanes(count, g, lanes);
@@ -545,9 +545,9 @@ static int check_blocked_relu(const gc_kernels *fast, const gc_kernels *plain)
         CALL(plain->blocked_relu_forward, count, limit, x, x, expected_bits);
     int good = same_lanes("blocked_relu_forward", count, lanes, wide, x)
                & same_masks("blocked_relu_forward", count, lanes, bits, expected_bits);
-    CALL(fast->blocked_relu_backward, count, rule, bits, wide_g, wide_g);
+    CALL(fast->blocked_relu_backward, count, masks, bits, wide_g, wide_g);
     FOR_LANES(lanes)
-        CALL(plain->blocked_relu_backward, count, rule, expected_bits, g, g);
+        CALL(plain->blocked_relu_backward, count, masks, expected_bits, g, g);
     good &= same_lanes("blocked_relu_backward", count, lanes, wide_g, g);
     free(x), free(wide), free(g), free(wide_g), free(bits), free(expected_bits);
     return good;
@@ -596,7 +596,7 @@ typedef struct packed_case {
     int unpacked;        /* whether the product reads the maps */
     const float *x, *w, *bias, *add; /* w [out][in][taps]; bias, add: or NULL */
     gc_after after;
-    gc_rule rule;
+    unsigned masks;
     float limit;
     const uint8_t *open; /* [out][grid]: whether the ReLU before passes gradients */
     float *y;            /* [out][grid] */
@@ -674,7 +674,7 @@ static void run_packed(const gc_kernels *kernels, const packed_case *t)
                               .add = t->add == NULL ? NULL : add,
                               .limit = t->limit,
                               .bits = bits,
-                              .rule = t->rule};
+                              .masks = t->masks};
     for (size_t pair = 0; pair < divide_up(t->out, 2 * lanes); pair++)
         CALL(kernels->packed_product, &packed, tiles, pair,
              w + pair * packed.depth * lanes * 2 * lanes,
@@ -693,7 +693,7 @@ static int check_packed(const gc_kernels *fast, const gc_kernels *plain)
     packed_case t = {.in = size_or(1, 20, 64), .out = size_or(1, 40, 64),
                      .height = size_or(1, 9, 28), .width = size_or(1, 9, 28),
                      .taps = size_or(1, 4, 9), .step = {random_size(1, 2), random_size(1, 2)},
-                     .after = (gc_after)random_size(0, 2), .rule = (gc_rule)random_size(0, 2),
+                     .after = (gc_after)random_size(0, 2), .masks = (unsigned)random_size(0, 3),
                      .limit = random_limit()};
     t.grid[0] = size_or(1, 7, 28), t.grid[1] = size_or(1, 7, 28);
     t.unpacked = random_bits() % 2;
@@ -932,15 +932,15 @@ static int check_depthwise_backward(const gc_kernels *fast, const gc_kernels *pl
     const size_t lanes = fast->width, mask = divide_up(lanes, 8);
     depthwise *d = random_depthwise(fast, plain);
     const int relu = timing || random_bits() % 4;
-    const gc_rule rule = (gc_rule)random_size(0, 2);
+    const unsigned masks = (unsigned)random_size(0, 3);
     for (size_t i = 0; i < d->maps.out.height * d->maps.out.width; i++) {
         d->plain_bits[i] = random_bits() % 2;
         d->bits[i * mask + d->channel / 8] |= (uint8_t)(d->plain_bits[i] << d->channel % 8);
     }
-    CALL(fast->depthwise_backward, &d->maps, d->first, d->end, d->w, d->x, d->y, relu, rule, d->bits);
+    CALL(fast->depthwise_backward, &d->maps, d->first, d->end, d->w, d->x, d->y, relu, masks, d->bits);
     FOR_LANES(lanes)
         CALL(plain->depthwise_backward, &d->maps, d->first, d->end, d->plain_w, d->plain_x, d->plain_y,
-             relu, rule, d->plain_bits);
+             relu, masks, d->plain_bits);
     const int good = same_depthwise("depthwise_backward", d, lanes);
     free_depthwise(d);
     return good;
@@ -1014,16 +1014,16 @@ static int check_relu_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t count = size_or(1, 70, TIMED);
     int good = 1;
-    for (gc_rule rule = GC_GRADIENT; rule <= GC_DECONVNET && good; rule++) {
+    for (unsigned masks = 0; masks <= 3 && good; masks++) {
         float *dy = random_floats(count);
         float *actual = nan_floats(count), *expected = nan_floats(count);
         uint8_t bits[TIMED / 8 + 9];
         for (size_t i = 0; i < sizeof bits; i++)
             bits[i] = (uint8_t)random_bits();
-        CALL(fast->relu_backward, count, rule, bits, dy, actual);
-        CALL(plain->relu_backward, count, rule, bits, dy, expected);
+        CALL(fast->relu_backward, count, masks, bits, dy, actual);
+        CALL(plain->relu_backward, count, masks, bits, dy, expected);
         good = close_floats("relu_backward", count, actual, expected, 0.0, 0.0);
-        CALL(fast->relu_backward, count, rule, bits, dy, dy); /* in place */
+        CALL(fast->relu_backward, count, masks, bits, dy, dy); /* in place */
         good = good && close_floats("relu_backward in place", count, dy, expected, 0.0, 0.0);
         free(dy), free(actual), free(expected);
     }
@@ -1860,15 +1860,15 @@ static int check_leaky_forward(const gc_kernels *fast, const gc_kernels *plain)
 static int check_leaky_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t count = size_or(1, 70, TIMED), bytes = (count + 7) / 8;
-    const gc_rule rule = timing ? GC_GUIDED : (gc_rule)random_size(0, 2);
+    const unsigned masks = timing ? GC_MASK_INPUT | GC_MASK_GRADIENT : (unsigned)random_size(0, 3);
     size_t period;
     float *slopes = random_slopes(count, &period), *dy = random_floats(count);
     uint8_t *bits = malloc(bytes);
     for (size_t i = 0; i < bytes; i++)
         bits[i] = (uint8_t)random_bits();
     float *actual = copy_floats(dy, count), *expected = nan_floats(count); /* dx may be dy */
-    CALL(fast->leaky_backward, count, slopes, period, rule, bits, actual, actual);
-    CALL(plain->leaky_backward, count, slopes, period, rule, bits, dy, expected);
+    CALL(fast->leaky_backward, count, slopes, period, masks, bits, actual, actual);
+    CALL(plain->leaky_backward, count, slopes, period, masks, bits, dy, expected);
     const int good = close_floats("leaky_backward", count, actual, expected, 0.0, 2e-7);
     free(slopes), free(dy), free(bits), free(actual), free(expected);
     return good;

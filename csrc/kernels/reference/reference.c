@@ -91,14 +91,18 @@ void gc_relu_forward_reference(size_t count, float limit, const float *x, float 
     }
 }
 
-void gc_relu_backward_reference(size_t count, gc_rule rule, const uint8_t *bits,
+static float back_through_relu(float g, unsigned masks, int positive)
+{
+    const int passes = (!(masks & GC_MASK_INPUT) || positive)
+                       && (!(masks & GC_MASK_GRADIENT) || g > 0.0f);
+    return passes ? g : 0.0f;
+}
+
+void gc_relu_backward_reference(size_t count, unsigned masks, const uint8_t *bits,
                                 const float *dy, float *dx)
 {
-    for (size_t i = 0; i < count; i++) {
-        const int open = rule == GC_DECONVNET || (bits[i / 8] >> (i % 8) & 1);
-        const int passes = rule == GC_GRADIENT || dy[i] > 0.0f;
-        dx[i] = open && passes ? dy[i] : 0.0f;
-    }
+    for (size_t i = 0; i < count; i++)
+        dx[i] = back_through_relu(dy[i], masks, bits[i / 8] >> (i % 8) & 1);
 }
 
 void gc_max_pool_forward_reference(const gc_pool_plane *plane, const float *x, float *y,
@@ -347,15 +351,15 @@ void gc_leaky_forward_reference(size_t count, const float *slopes, size_t period
     }
 }
 
-void gc_leaky_backward_reference(size_t count, const float *slopes, size_t period, gc_rule rule,
+void gc_leaky_backward_reference(size_t count, const float *slopes, size_t period, unsigned masks,
                                  const uint8_t *bits, const float *dy, float *dx)
 {
     for (size_t i = 0; i < count; i++) {
         const double slope = slopes[i % period];
         double g = dy[i];
-        if (rule != GC_DECONVNET && !(bits[i / 8] >> i % 8 & 1))
+        if (masks & GC_MASK_INPUT && !(bits[i / 8] >> i % 8 & 1))
             g *= slope;
-        if (rule != GC_GRADIENT && !(dy[i] > 0.0f))
+        if (masks & GC_MASK_GRADIENT && !(dy[i] > 0.0f))
             g *= slope;
         dx[i] = (float)g;
     }
@@ -428,17 +432,11 @@ void gc_blocked_relu_forward_reference(size_t count, float limit, const float *x
     }
 }
 
-static float back_through_relu(float g, gc_rule rule, int positive)
-{
-    const int passes = (rule == GC_DECONVNET || positive) && (rule == GC_GRADIENT || g > 0.0f);
-    return passes ? g : 0.0f;
-}
-
-void gc_blocked_relu_backward_reference(size_t count, gc_rule rule, const uint8_t *bits,
+void gc_blocked_relu_backward_reference(size_t count, unsigned masks, const uint8_t *bits,
                                         const float *dy, float *dx)
 {
     for (size_t i = 0; i < count; i++)
-        dx[i] = back_through_relu(dy[i], rule, bits[i]);
+        dx[i] = back_through_relu(dy[i], masks, bits[i]);
 }
 
 /* Which of four values is the maximum: the first of equals, the first NaN before all. */
@@ -875,7 +873,7 @@ static void take_mask(const gc_winograd *w, const gc_finish *f, spot s, float va
     recorded.image %= f->recorded;
     value += f->add == NULL ? 0.0f : f->add[map_offset(&f->out, s)];
     f->maps[map_offset(&f->out, s)] = back_through_relu(
-        value, f->rule, f->bits[record_offset(f, f->out.height, f->out.width, recorded)]);
+        value, f->masks, f->bits[record_offset(f, f->out.height, f->out.width, recorded)]);
 }
 
 static void take_unpool(const gc_winograd *w, const gc_finish *f, spot s, float value)
@@ -888,7 +886,7 @@ static void take_unpool(const gc_winograd *w, const gc_finish *f, spot s, float 
         const spot bit = {recorded.image, to.block, to.y, to.x};
         const int here = p[0] == i % 2 && p[1] == i / 2;
         f->maps[map_offset(&f->out, to)] = back_through_relu(
-            here ? value : 0.0f, f->rule,
+            here ? value : 0.0f, f->masks,
             f->bits[record_offset(f, f->out.height, f->out.width, bit)]);
     }
 }
@@ -946,7 +944,7 @@ static void packed_sum(const gc_packed *k, const gc_tiles *positions, size_t pai
     if (k->after == GC_AFTER_RELU)
         y = rectify(y, f->limit);
     if (k->after == GC_AFTER_MASK)
-        y = back_through_relu(y, f->rule, f->bits[record]);
+        y = back_through_relu(y, f->masks, f->bits[record]);
     f->maps[map] = y;
 }
 
@@ -1044,14 +1042,14 @@ void gc_depthwise_forward_reference(const gc_depthwise *d, size_t first, size_t 
 
 void gc_depthwise_backward_reference(const gc_depthwise *d, size_t first, size_t end,
                                      const float *w, const float *dy, float *dx, int relu,
-                                     gc_rule rule, const uint8_t *bits)
+                                     unsigned masks, const uint8_t *bits)
 {
     zero_depthwise_border(&d->out, first, end, dx);
     for (size_t i = first; i < end; i++)
         for (size_t j = 0; j < d->out.width; j++) {
             const float sum = (float)depthwise_sum(d, i, j, w, dy);
             dx[gc_blocked_offset(&d->out, 1, 0, i, j)] =
-                relu ? back_through_relu(sum, rule, bits[i * d->out.width + j]) : sum;
+                relu ? back_through_relu(sum, masks, bits[i * d->out.width + j]) : sum;
         }
 }
 
@@ -1117,6 +1115,17 @@ static double weight_at(gc_storage storage, const void *w, size_t i)
     return bits & 0x8000 ? -size : size;
 }
 
+static double portion_of(gc_portion p, double v)
+{
+    return p.positive * fmax(v, 0.0) + p.negative * fmin(v, 0.0) + p.constant;
+}
+
+static double dense_weight(const gc_dense *dense, const void *w, size_t row, size_t column)
+{
+    const double v = weight_at(dense->storage, w, row * dense->in + column);
+    return dense->portion == NULL ? v : portion_of(*dense->portion, v);
+}
+
 void gc_dense_forward_reference(const gc_dense *dense, size_t first, size_t rows, const void *w,
                                 const float *x, float *y)
 {
@@ -1124,7 +1133,7 @@ void gc_dense_forward_reference(const gc_dense *dense, size_t first, size_t rows
         for (size_t r = first; r < first + rows; r++) {
             double sum = 0.0;
             for (size_t c = 0; c < dense->in; c++)
-                sum += weight_at(dense->storage, w, r * dense->in + c) * x[n * dense->in + c];
+                sum += dense_weight(dense, w, r, c) * x[n * dense->in + c];
             y[n * dense->out + r] = (float)sum;
         }
 }
@@ -1137,7 +1146,7 @@ void gc_dense_backward_reference(const gc_dense *dense, size_t first, size_t col
         for (size_t c = first; c < first + columns; c++) {
             double sum = 0.0;
             for (size_t r = 0; r < dense->out; r++)
-                sum += dy[n * dense->out + r] * weight_at(dense->storage, w, r * dense->in + c);
+                sum += dy[n * dense->out + r] * dense_weight(dense, w, r, c);
             dx[n * dense->in + c] = (float)sum;
         }
     }
@@ -1152,6 +1161,35 @@ void gc_dense_sums_reference(gc_storage storage, size_t count, size_t positions,
             sum += weight_at(storage, w, i * positions + p);
         sums[i] = (float)sum;
     }
+}
+
+void gc_portion_reference(size_t count, gc_portion portion, const float *x, float *y)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = (float)portion_of(portion, x[i]);
+}
+
+void gc_share_reference(size_t count, float factor, float epsilon, const float *z,
+                        const float *gate, float sign, const float *r, float *s)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double d = z[i] < 0.0f ? (double)z[i] - epsilon : (double)z[i] + epsilon;
+        const int open = gate == NULL || gate[i] * sign > 0.0f;
+        s[i] = open && d != 0.0 ? (float)((double)factor * r[i] / d) : 0.0f;
+    }
+}
+
+void gc_multiply_add_reference(size_t count, const float *a, const float *b, float *y)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = (float)((double)a[i] * b[i] + y[i]);
+}
+
+void gc_signs_reference(size_t count, const float *x, int *signs)
+{
+    *signs = 0;
+    for (size_t i = 0; i < count; i++)
+        *signs |= x[i] > 0.0f ? 1 : x[i] < 0.0f ? 2 : 0;
 }
 
 void gc_all_finite_reference(size_t count, const void *values, int *finite)
