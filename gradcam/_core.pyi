@@ -8,7 +8,7 @@ do not change or resize an array that a network was built from.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +18,9 @@ _Pair = int | tuple[int, int]
 _Padding = _Pair | tuple[int, int, int, int]
 """On all sides; (vertical, horizontal); or (top, left, bottom, right)."""
 _Progress = Callable[[float], object] | None
-Rule = Literal["gradient", "guided", "deconvnet"]
+Rule = str | tuple[str, dict[str, Any]]
+"""A row of the table of rules by its name, or its name with parameters: epsilon, gamma, alpha, beta,
+bias, and low and high, the bounds of each channel."""
 PackKind = Literal["forward", "backward", "input-major", "sums"]
 """Transformed weights: of a 3x3 convolution, for each direction; of a linear layer."""
 
@@ -216,13 +218,15 @@ class Tape:
         layer: int,
         seeds: ArrayLike,
         wanted: Sequence[int],
-        rule: Rule = "gradient",
+        rule: Rule | list[Rule] = "gradient",
         progress: _Progress = None,
     ) -> list[_F32]:
         """Gradients of sum(seeds[s, n] * output of ``layer``[n]), one array for each layer wanted.
 
         seeds: (S, N, C, H, W) or (S, N, F). Returns arrays (S, N, *shape of the wanted layer).
-        A wanted layer that does not feed ``layer`` has gradient zero. progress: as of
+        A wanted layer that does not feed ``layer`` has gradient zero. rule: one for all layers, or a
+        list with one for each; a rule of relevance needs the inputs of convolutions, linear layers,
+        sums and average poolings, KeyError if they were not kept. progress: as of
         :meth:`Network.forward`.
         """
     def pooled_gradient(
@@ -230,7 +234,7 @@ class Tape:
         layer: int,
         seeds: ArrayLike,
         wanted: int,
-        rule: Rule = "gradient",
+        rule: str = "gradient",
         progress: _Progress = None,
     ) -> _F32:
         """The mean over positions of the gradient by one layer, (S, N, C).
@@ -246,7 +250,7 @@ class Tape:
         layer: int,
         seeds: ArrayLike,
         wanted: Sequence[int],
-        rule: Rule = "gradient",
+        rule: Rule | list[Rule] = "gradient",
         progress: _Progress = None,
     ) -> list[float]:
         """What each layer takes in :meth:`backward`; 0 where another ran it."""

@@ -25,6 +25,7 @@ USUAL = {
     "flat": {"epsilon": 1e-6},
     "z_box": {"epsilon": 1e-6},
     "excitation": {},
+    "excitation_dual": {},
 }
 PASSING = (
     reference.Relu,
@@ -87,6 +88,10 @@ def z_plus(of: Weighted, r: Array, *, epsilon: float = 0.0) -> Array:
     return of_one_sign(of, r, 1, epsilon)
 
 
+def z_minus(of: Weighted, r: Array, *, epsilon: float = 0.0) -> Array:
+    return of_one_sign(of, r, -1, epsilon)
+
+
 def gamma_rule(of: Weighted, r: Array, *, epsilon: float, gamma: float) -> Array:
     """Andeol et al. 2021: contributions of the output's sign count 1 + gamma times."""
     plain = of.z(of.w, of.x, 0.0 if of.node.bias is None else of.node.bias)
@@ -120,6 +125,7 @@ RULES: dict[str, Callable[..., Array]] = {
     "flat": flat,
     "z_box": z_box,
     "excitation": z_plus,
+    "excitation_dual": z_minus,
 }
 
 

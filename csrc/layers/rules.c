@@ -70,6 +70,13 @@ static size_t z_plus(const gc_rule *rule, gc_group *groups)
     return 1;
 }
 
+static size_t z_minus(const gc_rule *rule, gc_group *groups)
+{
+    (void)rule;
+    groups[0] = inhibitory(1.0f);
+    return 1;
+}
+
 static size_t flat(const gc_rule *rule, gc_group *groups)
 {
     (void)rule;
@@ -105,7 +112,10 @@ static const gc_rule_row rows[] = {
     {.name = "z_plus", .groups = z_plus, .epsilon = 1e-6f, .bias = 1},
     {.name = "flat", .groups = flat, .epsilon = 1e-6f},
     {.name = "z_box", .groups = z_box, .epsilon = 1e-6f, .bounded = 1},
-    {.name = "excitation", .groups = z_plus}, /* Zhang et al. 2016: alpha 1, beta 0 */
+    /* Excitation backpropagation (Zhang et al. 2016) is alpha 1, beta 0 without biases; the dual
+     * unit of its contrastive form has the negated weights. */
+    {.name = "excitation", .groups = z_plus},
+    {.name = "excitation_dual", .groups = z_minus},
 };
 
 enum { COUNT = sizeof rows / sizeof *rows };

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam import _core
-from gradcam._engine import curvature, rule_pass, several_layers
+from gradcam._engine import curvature, relevance_pass, rule_pass, several_layers
 from gradcam._engine import tangent as forward_mode
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT, NONLINEAR, OPS
@@ -32,6 +32,7 @@ from gradcam._results.objectives import (
     ask_one,
     probability_layer,
 )
+from gradcam._results.relevance import Composite, LayerRule
 from gradcam._results.rules import Rule, RuleLike, find_rule
 from gradcam._results.sheets import Explanations
 
@@ -83,6 +84,7 @@ class ForwardPass:
         self.input = input
         self.start = start
         self._latest: tuple[int, _core.Tape] | None = None
+        self._kept: tuple[str, _core.Tape] | None = None
         self.size = (input.shape[2], input.shape[3]) if size is None else size
 
     def __len__(self) -> int:
@@ -194,8 +196,9 @@ class ForwardPass:
             S seeds: each the shape of the batch's output of `layer`.
         wanted : sequence of str
             The pass ends at the lowest of them.
-        rule : "gradient", "guided", "deconvnet" or Rule
-            What each layer passes back.
+        rule : str, Rule, LayerRule or Composite
+            What each layer passes back, see :mod:`gradcam.rules`: "gradient", "guided",
+            "deconvnet", or a rule of relevance, under which seeds and results are relevances.
 
         Returns
         -------
@@ -205,6 +208,8 @@ class ForwardPass:
         names = [wanted] if isinstance(wanted, str) else wanted
         numbers = [self.graph.index(name) for name in names]
         found = find_rule(rule)
+        if not isinstance(found, Rule):
+            return self._relevance_backward(layer, seeds, names, found)
         if found.core is not None:
             self._note_derivatives(layer, names, found)
             self.graph.prepare_backward(layer, names)
@@ -217,6 +222,49 @@ class ForwardPass:
                 f"{', '.join(OPS)}"
             )
         return self._python_backward(layer, seeds, names, found)
+
+    def _relevance_backward(
+        self, layer: str, seeds: ArrayLike, wanted: Sequence[str], rule: LayerRule | Composite
+    ) -> list[_F32]:
+        """Run a backward pass under rules of relevance, some pictures at a time."""
+        layers, index = self.graph.layers, self.graph.index
+        start, *ends = (self.graph.names(name)[0] for name in (layer, *wanted))
+        relevance_pass.check_start(layers, start, rule)
+        rules = relevance_pass.core_rules(self.graph, rule, self.size)
+        relevance_pass.add_notes(layers, start, ends)
+        given = relevance_pass.check_seeds(seeds, (len(self), *self.shape(start)))
+        keep = relevance_pass.read_layers(layers, start, ends)
+        groups = relevance_pass.pictures_at_a_time(len(self), [self.shape(name) for name in keep])
+        parts = []
+        for group in groups:
+            tape = self._keeping(keep, start, None if len(groups) == 1 else group)
+            with self.graph.named_errors():
+                parts.append(
+                    tape.backward(index(start), given[:, group], list(map(index, ends)), rules)
+                )
+        return [np.concatenate(part, axis=1) for part in zip(*parts, strict=True)]
+
+    def _keeping(self, keep: Sequence[str], until: str, group: slice | None) -> _core.Tape:
+        """Return a pass, up to `until`, of a group of pictures that has kept some outputs.
+
+        That of all pictures (None) is kept for the next rule.
+        """
+        numbers = {self.graph.index(name) for name in keep}
+        latest = self._kept  # another thread may replace it
+        for tape in (self.core, latest[1] if latest is not None and latest[0] == until else None):
+            if group is None and tape is not None and numbers <= set(tape.kept):
+                return tape
+        size = None if self.start == INPUT else self.size
+        tape = self.graph.run_core(
+            self.input if group is None else self.input[group],
+            keep,
+            until=until,
+            start=self.start,
+            size=size,
+        )
+        if group is None:
+            self._kept = until, tape
+        return tape
 
     def _note_derivatives(self, layer: str, wanted: Sequence[str], rule: Rule) -> None:
         """Note at which layers a rule of rectifiers does not apply, besides `layer` itself."""
@@ -469,7 +517,9 @@ class _Explaining(ForwardPass):
         target : TargetLike, or lists of these
             As in :meth:`explain`.
         layer : str
-        rule : "gradient", "guided", "deconvnet" or Rule
+        rule : str, Rule, LayerRule or Composite
+            As of :meth:`backward`. Under a rule of relevance the seeds of the score are 1; the
+            method `lrp` starts from the score itself.
         on : "score" or "probability"
             What a class stands for.
 

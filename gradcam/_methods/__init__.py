@@ -8,6 +8,7 @@ from gradcam._methods import gradients
 from gradcam._methods import sampling
 from gradcam._methods import paths
 from gradcam._methods import deeplift
+from gradcam._methods import relevance
 from gradcam._methods import cam
 from gradcam._methods import cam_head
 from gradcam._methods import cam_family
@@ -26,6 +27,7 @@ __all__ = [
     "gradients",
     "paths",
     "perturbation",
+    "relevance",
     "rise",
     "sampling",
 ]

@@ -560,8 +560,8 @@ class Objectives:
             The tape, or another pass of as many pictures.
         layer : str
             ``"input"`` for the network's input.
-        rule : "gradient", "guided", "deconvnet" or Rule
-            What each layer passes back. An objective of several layers is the sum over them.
+        rule : str, Rule, LayerRule or Composite
+            What each layer passes back, see :mod:`gradcam.rules`. An objective of several layers is the sum over them.
 
         Returns
         -------

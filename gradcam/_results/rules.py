@@ -2,8 +2,9 @@
 
 The plain backward pass multiplies by each layer's derivative. A rule replaces that at some kinds
 of layers: guided backpropagation at the ReLUs, excitation backpropagation at the convolutions. The
-three rules of ReLUs in this file run in the C core; every other rule runs in Python, over the
-forward function and the vector-Jacobian product of single layers, through any network.
+three rules of ReLUs in this file and those of `relevance.py` run in the C core; every other rule is
+a :class:`Rule` with steps that are written in Python, over the forward function and the
+vector-Jacobian product of single layers, through any network.
 
 R is the gradient (or relevance) that arrives at a layer's output, x the layer's input.
 """
@@ -16,6 +17,8 @@ from typing import Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from gradcam._results.relevance import RELEVANCE, Composite, LayerRule
 
 _F32 = NDArray[np.float32]
 
@@ -87,8 +90,9 @@ class Rule:
 
     Examples
     --------
-    Excitation backpropagation (Zhang et al. 2016): only positive weights, and each unit's
-    relevance is shared among its inputs in proportion to input times weight.
+    Excitation backpropagation (Zhang et al. 2016; in the core it is
+    :class:`gradcam.rules.Excitation`): only positive weights, and each unit's relevance is shared
+    among its inputs in proportion to input times weight.
 
     >>> import numpy as np
     >>> def excite(layer, relevance):
@@ -148,20 +152,25 @@ DECONVNET = Rule("deconvnet", dict.fromkeys(RECTIFIERS, _deconvnet), "deconvnet"
 RULES: dict[str, Rule] = {rule.name: rule for rule in (GRADIENT, GUIDED, DECONVNET)}
 """The rules that can be given by their names."""
 
-RuleLike = CoreRule | Rule
-"""A rule, or the name of one."""
+RuleLike = str | Rule | LayerRule | Composite
+"""A rule, or the name of one in :data:`RULES` or :data:`RELEVANCE`."""
 
 
-def find_rule(rule: RuleLike) -> Rule:
-    """Return the rule of that name; a :class:`Rule` is returned as it is.
+def find_rule(rule: RuleLike) -> Rule | LayerRule | Composite:
+    """Return the rule of that name; a rule is returned as it is.
 
     Raises
     ------
     ValueError
         If the name is unknown.
     """
-    if isinstance(rule, Rule):
+    if isinstance(rule, (Rule, LayerRule, Composite)):
         return rule
-    if not isinstance(rule, str) or rule not in RULES:
-        raise ValueError(f"rule: expected one of {', '.join(RULES)} or a Rule, got {rule!r}")
-    return RULES[rule]
+    if isinstance(rule, str) and rule in RULES:
+        return RULES[rule]
+    if isinstance(rule, str) and rule in RELEVANCE:
+        return RELEVANCE[rule]
+    raise ValueError(
+        f"rule: expected one of {', '.join([*RULES, *RELEVANCE])}, or a rule such as "
+        f"gradcam.rules.ZPlus(), got {rule!r}"
+    )

@@ -1908,9 +1908,16 @@ static gc_dense random_dense(void)
     return d;
 }
 
+static gc_portion random_portion(void)
+{
+    return (gc_portion){random_float(), random_float(), random_float()};
+}
+
 static int check_dense_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
-    const gc_dense d = random_dense();
+    const gc_portion portion = random_portion();
+    gc_dense d = random_dense();
+    d.portion = size_or(0, 1, 0) ? &portion : NULL;
     const size_t count = d.sets * d.batch;
     const size_t first = size_or(0, d.out - 1, 0), rows = size_or(1, d.out - first, d.out);
     float *x = random_floats(count * d.in);
@@ -1934,7 +1941,9 @@ static int check_dense_forward(const gc_kernels *fast, const gc_kernels *plain)
  * left out. */
 static int check_dense_backward(const gc_kernels *fast, const gc_kernels *plain)
 {
+    const gc_portion portion = random_portion();
     gc_dense d = random_dense();
+    d.portion = size_or(0, 1, 0) ? &portion : NULL;
     d.stride += random_size(0, 2);
     const size_t count = d.sets * d.stride;
     const size_t first = size_or(0, d.in - 1, 0), columns = size_or(1, d.in - first, d.in);
@@ -1973,6 +1982,70 @@ static int check_dense_sums(const gc_kernels *fast, const gc_kernels *plain)
     const int good = close_floats("dense_sums", count, actual, expected, 1e-12, 1.2e-7);
     free_weights(w), free(actual), free(expected);
     return good;
+}
+
+/* ---- Relevance -------------------------------------------------------------------------- */
+
+static int check_portion(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = size_or(1, 70, TIMED);
+    const gc_portion portion = random_portion();
+    float *x = random_floats(count), *actual = nan_floats(count), *expected = nan_floats(count);
+    x[0] = 0.0f;
+    CALL(fast->portion, count, portion, x, actual);
+    CALL(plain->portion, count, portion, x, expected);
+    int good = close_floats("portion", count, actual, expected, 2e-7, 2e-7);
+    CALL(fast->portion, count, portion, x, x); /* in place */
+    good &= memcmp(x, actual, count * sizeof *x) == 0;
+    free(x), free(actual), free(expected);
+    return good;
+}
+
+/* Denominators and gates that are zero occur, with and without an epsilon. */
+static int check_share(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = size_or(1, 70, TIMED);
+    const float factor = random_float(), epsilon = random_size(0, 1) ? 0.0f : 0.25f;
+    const float sign = random_size(0, 1) ? 1.0f : -1.0f;
+    float *z = random_floats(count), *gate = relu_inputs(count), *r = random_floats(count);
+    float *actual = nan_floats(count), *expected = nan_floats(count);
+    for (size_t i = 0; i < count; i++)
+        z[i] = random_size(0, 3) == 0 ? 0.0f : z[i];
+    const float *gates = timing || random_size(0, 1) ? NULL : gate;
+    CALL(fast->share, count, factor, epsilon, z, gates, sign, r, actual);
+    CALL(plain->share, count, factor, epsilon, z, gates, sign, r, expected);
+    int good = close_floats("share", count, actual, expected, 0.0, 4e-7);
+    CALL(fast->share, count, factor, epsilon, z, gates, sign, r, r); /* in place */
+    good &= memcmp(r, actual, count * sizeof *r) == 0;
+    free(z), free(gate), free(r), free(actual), free(expected);
+    return good;
+}
+
+static int check_multiply_add(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = size_or(1, 70, TIMED);
+    float *a = random_floats(count), *b = random_floats(count);
+    float *actual = random_floats(count), *expected = copy_floats(actual, count);
+    CALL(fast->multiply_add, count, a, b, actual);
+    CALL(plain->multiply_add, count, a, b, expected);
+    const int good = close_floats("multiply_add", count, actual, expected, 2e-7, 2e-7);
+    free(a), free(b), free(actual), free(expected);
+    return good;
+}
+
+/* Of values of one sign, of both and of none, also NaN. */
+static int check_signs(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t count = size_or(1, 70, TIMED);
+    const float low = random_size(0, 1) ? 0.0f : -1.0f, high = random_size(0, 1) ? 0.0f : 1.0f;
+    float *x = random_floats(count);
+    int actual = -1, expected = -1;
+    for (size_t i = 0; i < count; i++)
+        x[i] = random_size(0, 9) == 0 ? NAN : fminf(fmaxf(x[i], low), high);
+    CALL(fast->signs, count, x, &actual);
+    CALL(plain->signs, count, x, &expected);
+    free(x);
+    return actual == expected;
 }
 
 /* Every finite number of 16 bits is widened exactly, in whole vectors and in parts of them. */

@@ -9,7 +9,33 @@
 #include "check.h"
 #include "gradcam.h"
 
-enum { CHANNELS = 3, HEIGHT = 13, WIDTH = 11, BATCH = 2, CLASSES = 4 };
+enum { CHANNELS = 3, HEIGHT = 13, WIDTH = 11, BATCH = 2, CLASSES = 4, LAYERS = 16 };
+
+/* A rule by its name, for calls that take one. */
+static const gc_rule *named(const char *name)
+{
+    static gc_rule rule;
+    gc_error error;
+    if (gc_rule_find(name, &rule, &error) != GC_OK) {
+        printf("%s\n", error.message);
+        abort();
+    }
+    return &rule;
+}
+
+/* A rule at all layers; one that needs bounds only at the first convolution. */
+static void make_rules(const char *name, gc_rule rules[LAYERS])
+{
+    static const float low[CHANNELS] = {-1.0f, -1.5f, -2.0f}, high[CHANNELS] = {1.0f, 1.5f, 2.0f};
+    const int bounded = strcmp(name, "z_box") == 0;
+    for (size_t i = 0; i < LAYERS; i++)
+        rules[i] = *named(bounded && i != 1 ? "epsilon" : name);
+    rules[1].low = bounded ? low : NULL;
+    rules[1].high = bounded ? high : NULL;
+    rules[1].bounds = CHANNELS;
+}
+
+static const unsigned char ALL[LAYERS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
 /* Weights of all layers, in one block that outlives the network. */
 typedef struct fixture {
@@ -105,7 +131,7 @@ static int check_gradient(const gc_network *network, size_t layer, size_t count,
     gc_error error;
     int good = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, NULL, layer, 1, &tape, &error)
                    == GC_OK
-               && gc_backward(tape, layer, seeds, 1, GC_GRADIENT, &wanted, 1, gradients, NULL,
+               && gc_backward(tape, layer, seeds, 1, named("gradient"), 1, &wanted, 1, gradients, NULL,
                               &error)
                       == GC_OK;
     if (good) {
@@ -167,20 +193,24 @@ static int check_several_seeds(const gc_network *network, size_t layer)
     float *input = random_floats(inputs), *seeds = random_floats(SETS * scores);
     gc_tape *tape = NULL;
     gc_error error;
-    int good = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, NULL,
-                          gc_network_size(network) - 1, 1, &tape, &error)
-               == GC_OK;
+    int good = gc_network_size(network) == LAYERS
+               && gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, ALL, LAYERS - 1, 1, &tape,
+                             &error)
+                      == GC_OK;
     const gc_shape *middle = good ? gc_tape_shape(tape, 2) : NULL;
     const size_t values =
         good ? BATCH * middle->channels * middle->height * middle->width : 0;
     float *together = nan_floats(SETS * inputs), *alone = nan_floats(inputs);
     float *middle_together = nan_floats(SETS * values), *middle_alone = nan_floats(values);
     float *const all[2] = {together, middle_together}, *const one[2] = {alone, middle_alone};
-    for (gc_rule rule = GC_GRADIENT; rule <= GC_DECONVNET && good; rule++) {
-        good = gc_backward(tape, layer, seeds, SETS, rule, wanted, 2, all, NULL, &error) == GC_OK;
+    for (size_t i = 0; gc_rule_name(i) != NULL && good; i++) {
+        gc_rule rules[LAYERS];
+        make_rules(gc_rule_name(i), rules);
+        good = gc_backward(tape, layer, seeds, SETS, rules, LAYERS, wanted, 2, all, NULL, &error)
+               == GC_OK;
         for (size_t s = 0; s < SETS && good; s++)
-            good = gc_backward(tape, layer, seeds + s * scores, 1, rule, wanted, 2, one, NULL,
-                               &error)
+            good = gc_backward(tape, layer, seeds + s * scores, 1, rules, LAYERS, wanted, 2, one,
+                               NULL, &error)
                        == GC_OK
                    && close_floats("one of several seeds", inputs, together + s * inputs, alone,
                                    1e-6, 1e-5)
@@ -215,14 +245,18 @@ static gc_status everything(const fixture *f)
     size_t scores = 0, sum = 0;
     gc_error error;
     gc_status s = build(f, &network, &scores, &sum, &error);
-    if (s == GC_OK) s = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, NULL, scores, 1, &tape,
+    if (s == GC_OK) s = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, ALL, scores, 1, &tape,
                                    &error);
     if (s == GC_OK) s = gc_tape_read(tape, scores, out, &error);
-    if (s == GC_OK) s = gc_backward(tape, scores, seeds, 2, GC_GUIDED, &wanted, 1, gradients,
+    gc_rule rules[LAYERS];
+    make_rules("gamma", rules);
+    if (s == GC_OK) s = gc_backward(tape, scores, seeds, 2, rules, LAYERS, &wanted, 1, gradients,
                                     NULL, &error);
-    if (s == GC_OK) s = gc_pooled_gradient(tape, scores, seeds, 2, GC_GRADIENT, sum, means,
+    if (s == GC_OK) s = gc_backward(tape, scores, seeds, 2, named("guided"), 1, &wanted, 1, gradients,
+                                    NULL, &error);
+    if (s == GC_OK) s = gc_pooled_gradient(tape, scores, seeds, 2, named("gradient"), sum, means,
                                            &error);
-    if (s == GC_OK) s = gc_pooled_gradient(tape, scores, seeds, 2, GC_GRADIENT, scores - 3, means,
+    if (s == GC_OK) s = gc_pooled_gradient(tape, scores, seeds, 2, named("gradient"), scores - 3, means,
                                            &error);
     if (s == GC_OK) s = check_finite(2 * BATCH * 12, means);
     if (s == GC_OK) s = gc_resize(1, HEIGHT, WIDTH, input, 50, 40, GC_HALF_PIXEL, NULL, resized,
@@ -300,7 +334,7 @@ static int check_usable(const gc_network *network, size_t scores)
     gc_status status = GC_INTERRUPTED;
     int good = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error)
                    == GC_OK
-               && gc_backward(tape, scores, seeds, 1, GC_GRADIENT, &wanted, 1, &gradient[0], NULL,
+               && gc_backward(tape, scores, seeds, 1, named("gradient"), 1, &wanted, 1, &gradient[0], NULL,
                               &error)
                       == GC_OK;
     for (size_t last = 0; good && status == GC_INTERRUPTED; last++) {
@@ -310,7 +344,7 @@ static int check_usable(const gc_network *network, size_t scores)
         status = gc_forward(network, 0, input, BATCH, HEIGHT, WIDTH, NULL, scores, 1, &other,
                             &error);
         if (status == GC_OK)
-            status = gc_backward(tape, scores, seeds, 1, GC_GRADIENT, &wanted, 1, &gradient[1],
+            status = gc_backward(tape, scores, seeds, 1, named("gradient"), 1, &wanted, 1, &gradient[1],
                                  NULL, &error);
         gc_tape_free(other);
         other = NULL;
@@ -423,22 +457,46 @@ static int check_refused(const gc_network *network, size_t scores)
     const size_t first = 0;
     good &= gc_tape_read(tape, 1, values, &error) == GC_NOT_KEPT;
     good &= gc_tape_read(tape, beyond, values, &error) == GC_NOT_KEPT;
-    good &= gc_backward(tape, softmax, values, 1, GC_GRADIENT, &first, 1, gradients, NULL, &error)
+    good &= gc_backward(tape, softmax, values, 1, named("gradient"), 1, &first, 1, gradients, NULL, &error)
             == GC_BAD_ARGUMENT; /* the pass stopped at the scores */
-    good &= gc_backward(tape, scores, values, 0, GC_GRADIENT, &first, 1, gradients, NULL, &error)
+    good &= gc_backward(tape, scores, values, 0, named("gradient"), 1, &first, 1, gradients, NULL, &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_backward(tape, scores, values, SIZE_MAX / 2, GC_GRADIENT, &first, 1, gradients,
+    good &= gc_backward(tape, scores, values, SIZE_MAX / 2, named("gradient"), 1, &first, 1, gradients,
                         NULL, &error)
             == GC_NO_MEMORY;
-    good &= gc_backward(tape, scores, values, 1, GC_GRADIENT, &beyond, 1, gradients, NULL, &error)
+    good &= gc_backward(tape, scores, values, 1, named("gradient"), 1, &beyond, 1, gradients, NULL, &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_pooled_gradient(tape, softmax, values, 1, GC_GRADIENT, 1, values, &error)
+    gc_rule rule = *named("epsilon");
+    good &= gc_rule_find("lrp", &rule, &error) == GC_BAD_ARGUMENT
+            && strstr(error.message, "z_plus") != NULL;
+    good &= gc_backward(tape, scores, values, 1, named("z_plus"), 1, &first, 1, gradients, NULL,
+                        &error)
+                == GC_NOT_KEPT
+            && strstr(error.message, "was not kept") != NULL;
+    good &= gc_backward(tape, scores, values, 1, named("z_plus"), 2, &first, 1, gradients, NULL,
+                        &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_pooled_gradient(tape, scores, values, 1, GC_GRADIENT, beyond, values, &error)
+    good &= gc_pooled_gradient(tape, scores, values, 1, named("epsilon"), 1, values, &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_pooled_gradient(tape, scores, values, 0, GC_GRADIENT, 1, values, &error)
+    gc_tape_free(tape);
+    good &= gc_forward(network, 0, input, 1, HEIGHT, WIDTH, ALL, softmax, 1, &tape, &error) == GC_OK;
+    good &= gc_backward(tape, softmax, values, 1, named("epsilon"), 1, &first, 1, gradients, NULL,
+                        &error)
+                == GC_BAD_ARGUMENT
+            && strstr(error.message, "begin below it") != NULL;
+    good &= gc_backward(tape, scores, values, 1, named("z_box"), 1, &first, 1, gradients, NULL,
+                        &error)
+                == GC_BAD_ARGUMENT
+            && strstr(error.message, "bound of each") != NULL;
+    gc_tape_free(tape);
+    good &= gc_forward(network, 0, input, 1, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error) == GC_OK;
+    good &= gc_pooled_gradient(tape, softmax, values, 1, named("gradient"), 1, values, &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_pooled_gradient(tape, scores, values, SIZE_MAX / 2, GC_GRADIENT, 1, values, &error)
+    good &= gc_pooled_gradient(tape, scores, values, 1, named("gradient"), beyond, values, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_pooled_gradient(tape, scores, values, 0, named("gradient"), 1, values, &error)
+            == GC_BAD_ARGUMENT;
+    good &= gc_pooled_gradient(tape, scores, values, SIZE_MAX / 2, named("gradient"), 1, values, &error)
             == GC_NO_MEMORY;
     gc_tape_free(tape);
     good &= gc_resize(1, 0, 5, input, 5, 5, GC_NEAREST, NULL, values, &error) == GC_BAD_ARGUMENT;
@@ -467,7 +525,7 @@ static int same_from(const gc_network *network, const gc_tape *whole, size_t sta
     for (int i = 0; i < 2 && good; i++) {
         const gc_tape *from = i == 0 ? whole : tape;
         good = gc_tape_read(from, scores, out[i], &error) == GC_OK
-               && gc_backward(from, scores, seeds, 1, GC_GUIDED, &start, 1, &gradient[i], NULL,
+               && gc_backward(from, scores, seeds, 1, named("guided"), 1, &start, 1, &gradient[i], NULL,
                               &error)
                       == GC_OK;
     }
@@ -524,7 +582,7 @@ static int check_start_refused(const gc_network *network, size_t scores, size_t 
     good &= gc_forward(network, sum, map, 1, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error)
             == GC_OK;
     good = good
-           && gc_backward(tape, scores, seeds, 1, GC_GRADIENT, &below, 1,
+           && gc_backward(tape, scores, seeds, 1, named("gradient"), 1, &below, 1,
                           (float *const[]){gradient}, NULL, &error)
                   == GC_BAD_ARGUMENT;
     gc_tape_free(tape);
@@ -667,7 +725,7 @@ static gc_status pass_drawn(const gc_network *network, const float *x, const flo
     gc_error error;
     gc_status s = gc_forward(network, 0, x, BATCH, LOW, WIDE, keep, last, 1, &tape, &error);
     if (s == GC_OK) s = gc_tape_read(tape, last, out, &error);
-    if (s == GC_OK) s = gc_backward(tape, last, seeds, 1, GC_GUIDED, &wanted, 1,
+    if (s == GC_OK) s = gc_backward(tape, last, seeds, 1, named("guided"), 1, &wanted, 1,
                                     (float *const[]){gradient}, NULL, &error);
     gc_tape_free(tape);
     return s;

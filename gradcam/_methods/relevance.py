@@ -1,0 +1,184 @@
+"""Relevance: layer-wise relevance propagation and excitation backpropagation.
+
+- LRP (Bach et al., 2015): the score itself is shared among the pixels, layer by layer, by a rule
+  for each kind of layer (`gradcam.rules`). Without biases the relevances sum to the score.
+- Excitation backpropagation (Zhang et al., 2016): the probability that a unit of a layer wins when
+  each unit passes its own on to its inputs, in proportion to input times positive weight.
+- Its contrastive form, c-MWP: less what the dual unit passes on, that with the negated weights of
+  the classifier. What speaks for every class alike is cancelled.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._engine.layers import INPUT, WEIGHTED
+from gradcam._engine.tape import ForwardPass
+from gradcam._registry import method
+from gradcam._results import notes
+from gradcam._results.objectives import Objectives
+from gradcam._results.relevance import RELEVANCE, Composite, Excitation, LayerRule
+
+_F32 = NDArray[np.float32]
+
+
+@method(title="LRP", source="Bach et al. 2015", view="contribution")
+def lrp(
+    tape: ForwardPass,
+    objective: Objectives,
+    *,
+    rule: str | LayerRule | Composite = "epsilon_plus",
+) -> _F32:
+    """How much each pixel contributes to the score: layer-wise relevance propagation.
+
+    Raw values: the relevance, (C, h, w). Its sum is the score, less what biases and stabilisers
+    absorb.
+
+    Parameters
+    ----------
+    rule : str, LayerRule or Composite
+        "epsilon_plus" (z-plus at convolutions, epsilon at linear layers), "epsilon_plus_flat",
+        "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat", "epsilon_gamma_box", "lrp_0",
+        "epsilon", "gamma", "alpha1_beta0", "alpha2_beta1", "z_plus" or "flat"; or an object of
+        :mod:`gradcam.rules`, such as ``Gamma(0.1)`` or ``EpsilonPlus(0.25, bias=False)``.
+
+    Raises
+    ------
+    ValueError
+        If the rule is unknown, or a probability is explained: relevance starts at the score.
+
+    Notes
+    -----
+    Rules and composites are those of zennit, and agree with it. A batch normalisation is part of
+    the convolution before it, as after zennit's canonizers. zennit gives no relevance through
+    layers that it has no rule for; here products pass all to the map, none to its factors, and
+    normalisations over channels pass it on unchanged.
+    """
+    parts = []
+    for start, seeds in objective.seeds(tape).items():
+        relevance = seeds * tape.activation(start)
+        parts.append(tape.backward(start, relevance, [INPUT], _relevance_rule(rule))[0])
+    return _sum(parts)
+
+
+@method(title="Excitation backprop", source="Zhang et al. 2016", view="map")
+def excitation_backprop(tape: ForwardPass, objective: Objectives, *, layer: str) -> _F32:
+    """Where the winning units of a layer are: marginal winning probabilities.
+
+    Raw values: the probabilities of all channels, summed, (u, v). Over a whole layer they sum to 1
+    for a class.
+
+    Parameters
+    ----------
+    layer : str, optional
+        Any layer with a spatial map, by any of its names; by default the network's
+        ``target_layer``. The paper's maps of VGG-16 are of pool4, those of GoogLeNet of pool2.
+
+    Raises
+    ------
+    ValueError
+        If the layer has no spatial map, or a probability is explained.
+    """
+    _check_map(tape, layer)
+    parts = [
+        tape.backward(start, seeds, [layer], Excitation())[0]
+        for start, seeds in objective.seeds(tape).items()
+    ]
+    return _over_channels(_sum(parts))
+
+
+@method(title="Contrastive excitation backprop", source="Zhang et al. 2016", view="map")
+def contrastive_excitation_backprop(
+    tape: ForwardPass, objective: Objectives, *, layer: str
+) -> _F32:
+    """Where the winning units for this class, not for others, are: c-MWP.
+
+    The probabilities of the unit and those of its dual, which has the negated weights, are
+    subtracted below the classifier, each divided by its sum, and carried on down to the layer.
+
+    Raw values: the differences, summed over the channels, (u, v); the map shows those above 0.
+
+    Parameters
+    ----------
+    layer : str, optional
+        As of `excitation_backprop`.
+
+    Raises
+    ------
+    ValueError
+        If the layer has no spatial map or is not below the classifier, or a probability is
+        explained.
+    """
+    _check_map(tape, layer)
+    parts = []
+    for start, seeds in objective.seeds(tape).items():
+        below = _below_classifier(tape, start, layer)
+        unit, dual = (
+            tape.backward(start, seeds, [below], Excitation(dual=is_dual))[0]
+            for is_dual in (False, True)
+        )
+        contrast = _shares(unit) - _shares(dual)
+        parts.append(tape.backward(below, contrast, [layer], Excitation())[0])
+    return _over_channels(_sum(parts))
+
+
+def _relevance_rule(rule: str | LayerRule | Composite) -> LayerRule | Composite:
+    """Return a rule of relevance by its name; a rule is returned as it is."""
+    if isinstance(rule, (LayerRule, Composite)):
+        return rule
+    if rule not in RELEVANCE:
+        raise ValueError(
+            f"lrp: rule must be one of {', '.join(RELEVANCE)}, or a rule such as "
+            f"gradcam.rules.ZPlus(), got {rule!r}"
+        )
+    return RELEVANCE[rule]
+
+
+def _check_map(tape: ForwardPass, layer: str) -> None:
+    shape = tape.shape(layer)
+    if len(shape) != 3:
+        raise ValueError(
+            f"layer {layer!r} has no spatial map (its shape is {shape}), so it has no positions in "
+            f"the picture: choose a convolution, ReLU or pooling before it, for example "
+            f"{tape.graph.target_layer!r}"
+        )
+
+
+def _below_classifier(tape: ForwardPass, start: str, layer: str) -> str:
+    """Return the input of the layer with weights that the pass from `start` reaches first."""
+    layers = tape.graph.layers
+    at = layers[tape.graph.names(start)[0]]
+    while at.op not in WEIGHTED:
+        if len(at.inputs) != 1:
+            raise ValueError(
+                f"contrastive_excitation_backprop needs one layer with weights below {start!r}, "
+                f"but {at.name!r} ({at.op}) has {len(at.inputs)} inputs"
+            )
+        at = layers[at.inputs[0]]
+    if tape.graph.index(layer) > tape.graph.index(at.inputs[0]):
+        raise ValueError(
+            f"layer {layer!r} is not below {at.name!r}, where the unit is contrasted with its dual"
+        )
+    return at.inputs[0]
+
+
+def _shares(values: _F32) -> _F32:
+    """Return (S, N, ...) values divided by their sums; zero where the sum is."""
+    sums = values.sum(axis=tuple(range(2, values.ndim)), keepdims=True, dtype=np.float64)
+    if np.any(sums == 0):
+        notes.add("No unit below excites the one that is explained, or its dual: its map is zero.")
+    shares: _F32 = np.divide(values, sums, out=np.zeros_like(values), where=sums != 0)
+    return shares
+
+
+def _over_channels(values: _F32) -> _F32:
+    sums: _F32 = values.sum(axis=2, dtype=np.float32)
+    return sums
+
+
+def _sum(parts: list[_F32]) -> _F32:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
