@@ -19,8 +19,8 @@ _Padding = _Pair | tuple[int, int, int, int]
 """On all sides; (vertical, horizontal); or (top, left, bottom, right)."""
 _Progress = Callable[[float], object] | None
 Rule = str | tuple[str, dict[str, Any]]
-"""A row of the table of rules by its name, or its name with parameters: epsilon, gamma, alpha, beta,
-bias, and low and high, the bounds of each channel."""
+"""A row of the table of rules by its name, or its name with parameters: epsilon, gamma, alpha,
+beta, bias, and low and high, the bounds of each channel."""
 PackKind = Literal["forward", "backward", "input-major", "sums"]
 """Transformed weights: of a 3x3 convolution, for each direction; of a linear layer."""
 
@@ -224,9 +224,9 @@ class Tape:
         """Gradients of sum(seeds[s, n] * output of ``layer``[n]), one array for each layer wanted.
 
         seeds: (S, N, C, H, W) or (S, N, F). Returns arrays (S, N, *shape of the wanted layer).
-        A wanted layer that does not feed ``layer`` has gradient zero. rule: one for all layers, or a
-        list with one for each; a rule of relevance needs the inputs of convolutions, linear layers,
-        sums and average poolings, KeyError if they were not kept. progress: as of
+        A wanted layer that does not feed ``layer`` has gradient zero. rule: one for all layers, or
+        a list with one for each; a rule of relevance needs the inputs of convolutions, linear
+        layers, sums and average poolings, KeyError if they were not kept. progress: as of
         :meth:`Network.forward`.
         """
     def pooled_gradient(

@@ -104,9 +104,7 @@ def add_notes(layers: Mapping[str, Layer], start: str, wanted: Sequence[str]) ->
         )
 
 
-def pictures_at_a_time(
-    count: int, shapes: Sequence[tuple[int, ...]]
-) -> list[slice]:
+def pictures_at_a_time(count: int, shapes: Sequence[tuple[int, ...]]) -> list[slice]:
     """Divide `count` pictures so that maps of these shapes take a bounded memory."""
     size = 4 * sum(map(math.prod, shapes))
     step = max(1, _BYTES // max(size, 1))

@@ -386,7 +386,7 @@ class ForwardPass:
             The layer of the map.
         """
         found = find_rule(rule)
-        if found.core is None:
+        if not isinstance(found, Rule) or found.core is None:
             return _core.channel_mean(self.backward(layer, seeds, [wanted], found)[0])
         self._note_derivatives(layer, [wanted], found)
         index = self.graph.index

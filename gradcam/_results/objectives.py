@@ -561,7 +561,8 @@ class Objectives:
         layer : str
             ``"input"`` for the network's input.
         rule : str, Rule, LayerRule or Composite
-            What each layer passes back, see :mod:`gradcam.rules`. An objective of several layers is the sum over them.
+            What each layer passes back, see :mod:`gradcam.rules`. An objective of several layers is
+            the sum over them.
 
         Returns
         -------
