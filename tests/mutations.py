@@ -27,6 +27,7 @@ TIMEOUT = 300
 
 CORE = ("tests/test_core.py", "tests/test_pooled.py", "tests/test_reproducible.py")
 INPUT_MAJOR = ("tests/test_input_major.py",)
+RELEVANCE = ("tests/test_relevance.py",)
 KERNELS = ("C",)
 """Run tests/c/test_kernels.c instead of pytest."""
 
@@ -332,18 +333,47 @@ FAULTS = [
         "if (p->columns[j].end - p->columns[j].begin != p->window)",
         "if (p->columns[j].end - p->columns[j].begin > p->window)",
     ),
+    # --- relevance ---
+    Fault(
+        "relevance: the second set uses the denominators of the first image",
+        "layers/relevance.c",
+        "const size_t image = n % step->images * r->out_floats;",
+        "const size_t image = 0 * r->out_floats;",
+        RELEVANCE,
+    ),
+    Fault(
+        "relevance: the bias is added once for each term",
+        "layers/relevance.c",
+        "count == 0 && step->rule->bias ? group->bias : none",
+        "step->rule->bias ? group->bias : none",
+        RELEVANCE,
+    ),
+    Fault(
+        "relevance: layers of two rules run in one step",
+        "network/schedule.c",
+        "&& one->row->masks == other->row->masks;",
+        "&& one->row != NULL;",
+        RELEVANCE,
+    ),
+    Fault(
+        "relevance: a negative denominator gets a positive epsilon",
+        "kernels/relevance.c",
+        "z < 0.0f ? z - epsilon : z + epsilon",
+        "z + epsilon",
+        KERNELS,
+    ),
     # --- ReLU ---
     Fault(
         "ReLU: on plain maps guided backprop uses the deconvnet's rule",
         "kernels/relu.c",
-        "if (rule == GC_DECONVNET)",
-        "if (rule != GC_GRADIENT)",
+        "if (!(masks & GC_MASK_INPUT)) {",
+        "if (masks & GC_MASK_GRADIENT) {",
     ),
     Fault(
         "ReLU: on blocked maps the deconvnet's rule passes negative gradients",
         "kernels/blocked.h",
-        "if (rule != GC_GRADIENT)",
-        "if (rule == GC_GUIDED)",
+        "if (masks & GC_MASK_GRADIENT)",
+        "if (masks == (GC_MASK_INPUT | GC_MASK_GRADIENT))",
     ),
     Fault(
         "ReLU: NaN becomes zero",
@@ -408,9 +438,9 @@ FAULTS = [
     ),
     Fault(
         "input-major weights: the gradient of zero inputs is omitted for deconvnet's rule",
-        "network/backward.c",
-        "&& p->rule != GC_DECONVNET,",
-        "&& p->rule <= GC_DECONVNET,",
+        "network/schedule.c",
+        "return (gc_schedule_rule(s, below)->row->masks & GC_MASK_INPUT) != 0;",
+        "return 1;",
         INPUT_MAJOR,
     ),
     Fault(
@@ -475,8 +505,8 @@ FAULTS = [
     Fault(
         "leaky ReLU: the deconvnet rule uses the derivative",
         "kernels/activation.c",
-        "rule == GC_DECONVNET ? sign",
-        "rule == GC_DECONVNET ? derivative",
+        "masks & GC_MASK_INPUT ? derivative : one;",
+        "derivative;",
         KERNELS,
     ),
     Fault(

@@ -410,6 +410,7 @@ def test_every_built_in_method_is_whole():
     names = ["saliency", "deconvnet", "guided_backprop", "input_x_gradient", "smooth_grad"]
     names += ["smooth_grad_squared", "var_grad", "integrated_gradients"]
     names += ["blur_integrated_gradients", "expected_gradients", "deep_lift"]
+    names += ["lrp", "excitation_backprop", "contrastive_excitation_backprop"]
     names += ["grad_cam", "counterfactual"]
     names += ["guided_grad_cam", "deconv_grad_cam", "cam", "grad_cam_plus_plus", "x_grad_cam"]
     names += ["hires_cam", "grad_cam_elementwise", "layer_cam", "eigen_cam", "eigen_grad_cam"]
@@ -420,6 +421,7 @@ def test_every_built_in_method_is_whole():
         assert method.name == name and method.title and method.summary.endswith(".")
         assert method.source[-4:].isdecimal()
         on_a_layer = name == "counterfactual" or ("cam" in name and name != "cam")
+        on_a_layer |= "excitation" in name
         assert method.takes_layer == on_a_layer
 
 

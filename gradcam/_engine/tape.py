@@ -708,6 +708,9 @@ class Tape(_Explaining):
         blur_integrated_gradients: PixelMethodWithOptions
         expected_gradients: PixelMethodWithOptions
         deep_lift: PixelMethodWithOptions
+        lrp: PixelMethodWithOptions
+        excitation_backprop: LayerMethod
+        contrastive_excitation_backprop: LayerMethod
         grad_cam: LayerMethodWithOptions
         counterfactual: LayerMethod
         guided_grad_cam: LayerMethod
@@ -844,6 +847,9 @@ class BatchTape(_Explaining):
         blur_integrated_gradients: BatchPixelMethodWithOptions
         expected_gradients: BatchPixelMethodWithOptions
         deep_lift: BatchPixelMethodWithOptions
+        lrp: BatchPixelMethodWithOptions
+        excitation_backprop: BatchLayerMethod
+        contrastive_excitation_backprop: BatchLayerMethod
         grad_cam: BatchLayerMethodWithOptions
         counterfactual: BatchLayerMethod
         guided_grad_cam: BatchLayerMethod
