@@ -223,7 +223,8 @@ def _linear_outputs(tape: ForwardPass, n: int, layer: str, maps: _F32, linear: s
     weight = np.asarray(tape.graph.layers[linear].weights["weight"])
     for part in batches(len(weight), max(1, _CACHED // weight.shape[1])):
         rows = weight[part]
-        rows = from_bfloat16(rows) if rows.dtype == np.uint16 else rows.astype(np.float32)
+        bits = rows.dtype == np.uint16  # of bfloat16
+        rows = from_bfloat16(rows) if bits else rows.astype(np.float32, copy=False)
         rows = rows.reshape(len(rows), *blocks.shape)
         np.einsum("okp,kp->ko", rows, blocks, out=outputs[1:, part])
     outputs[1:] += outputs[0]

@@ -18,10 +18,11 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -129,6 +130,80 @@ def torch_input(x: np.ndarray, setting: str) -> Any:
 
     last = torch.channels_last if setting == "channels last" else torch.contiguous_format
     return torch.from_numpy(x).contiguous(memory_format=last)
+
+
+# --- class activation maps by scores ---
+
+CHANNELS = 32
+"""Of the 512 channels of VGG-16's last map: how many are masked, or ablated by the peer."""
+
+
+def cam_ways(name: str, parameters: Sequence[int], make: Callable[..., Any], ours: Way) -> Ways:
+    """Return ways to compute the weights of channels; pytorch-grad-cam's of CHANNELS of them."""
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    x = pictures(1)
+    theirs = {}
+    for setting, model in both("vgg16")[1].items():
+        layer, given = model.features[29], torch_input(x, setting)
+        for size in parameters:
+            method, targets = make(model, [layer], size), [ClassifierOutputTarget(1)]
+
+            def run(method: Any = method, given: Any = given, targets: Any = targets) -> object:
+                method.activations_and_grads(given)
+                maps = method.activations_and_grads.activations[0].numpy()[:, :CHANNELS]
+                return method.get_cam_weights(given, method.target_layers[0], targets, maps, None)
+
+            theirs[f"{setting}, batch {size}".removeprefix(", ")] = Way(run, CHANNELS)
+    return {OURS: {"": ours}, f"pytorch-grad-cam {name}": theirs}
+
+
+def prepare_pytorch_grad_cam() -> None:
+    """Let pytorch-grad-cam be imported without torchvision, and show no progress bars."""
+    os.environ["TQDM_DISABLE"] = "1"  # before PyTorch imports tqdm
+    from gradcam.bench._engines import pytorch
+
+    pytorch.replace_missing_torchvision()
+
+
+@row("score_cam")
+def score_cam() -> Ways:
+    """Score-CAM of VGG-16, for one channel."""
+    from gradcam._methods import cam_scores
+
+    prepare_pytorch_grad_cam()
+    from pytorch_grad_cam import ScoreCAM
+
+    def make(model: Any, layers: Any, size: int) -> Any:
+        method = ScoreCAM(model, layers)
+        method.batch_size = size
+        return method
+
+    tape = both("vgg16")[0].forward(pictures(1)[0])
+
+    def ours() -> object:
+        def some(forward: Any, layer: str) -> np.ndarray:
+            return forward.activation(layer)[:, :CHANNELS]
+
+        with mock.patch.object(cam_scores, "maps_of", some):
+            return tape.score_cam(1)
+
+    return cam_ways("ScoreCAM", (16, 32), make, Way(ours, CHANNELS))
+
+
+@row("ablation_cam")
+def ablation_cam() -> Ways:
+    """Ablation-CAM of VGG-16, for one channel."""
+    prepare_pytorch_grad_cam()
+    from pytorch_grad_cam import AblationCAM
+    from pytorch_grad_cam.ablation_layer import AblationLayer
+
+    def make(model: Any, layers: Any, size: int) -> Any:
+        return AblationCAM(model, layers, ablation_layer=AblationLayer(), batch_size=size)
+
+    tape = both("vgg16")[0].forward(pictures(1)[0])
+    ours = Way(lambda: tape.ablation_cam(1), tape.shape("relu5_3")[0])
+    return cam_ways("AblationCAM", (16, 32), make, ours)
 
 
 def main() -> None:
