@@ -193,7 +193,8 @@ def _comparison(columns: Sequence[_Column], cmap: str, scale: str) -> Figure:
     first = rows[0]
     picture, region = first.picture, first.region
     labels = ["\n".join(wrap(row.words, 13)) for row in rows]
-    grid = _Grid(len(rows), 1 + len(columns), picture.shape[1] / picture.shape[0], labels)
+    headings = [(each.title, each.source) for each in columns]
+    grid = _Grid(len(rows), picture.shape[1] / picture.shape[0], labels, headings)
     figure, axes = grid.figure()
     for row, label, ax in zip(rows, labels, axes[:, 0], strict=True):
         figures.show(ax, picture)
@@ -239,6 +240,9 @@ def _cell(
 _SIZE = 15
 """Of the characters of labels and titles, in points."""
 
+_SMALL = 10.5
+"""Of the characters of sources, in points."""
+
 
 class _Grid:
     """Where the parts of a comparison lie, in inches from the figure's lower left corner.
@@ -253,23 +257,34 @@ class _Grid:
     _SCALE = (4.4, 0.2)  # maximum width and height of a colour bar
     _BELOW = 1.2  # height of a colour bar with its label, below the rows
     _LINE = 0.235  # height of a line of a row's label
-    _TITLE = 2.15  # width of the longest title on one line
-    _SOURCE = 1.83  # width of the longest source, "Springenberg et al. 2014"
+    _SOURCE = 1.83  # width of a usual source, "Springenberg et al. 2014"
 
-    def __init__(self, rows: int, columns: int, aspect: float, labels: Sequence[str]) -> None:
-        self.rows, self.columns = rows, columns
+    def __init__(
+        self,
+        rows: int,
+        aspect: float,
+        labels: Sequence[str],
+        headings: Sequence[tuple[str, str]],
+    ) -> None:
+        self.rows, self.columns = rows, 1 + len(headings)
         lines = [label.split("\n") for label in labels]
         longest = max(0.135 * max(8, width(line)) for label in lines for line in label)
         widest = max(figures.text_width(line, _SIZE) for label in lines for line in label)
         highest = 1 + max(len(label) for label in lines)  # with the probability
         self.left = 0.2 + max(longest, widest)
-        room = (self._WIDEST - self.left - self._RIGHT) / columns
+        room = (self._WIDEST - self.left - self._RIGHT) / self.columns
         self.width, self.height = figures.fit(aspect, 1, min(room, 3.2), min(9.6 / rows, 3.2))
         # From one cell to the next: more if texts need more room than the pictures.
-        self.step_x = max(self.width + self._GAP, self._SOURCE)
+        # Hinting makes small characters up to 7 % wider.
+        sources = 1.08 * max(figures.text_width(source, _SMALL, "normal") for _, source in headings)
+        words = max(
+            figures.text_width(line, _SIZE) for title, _ in headings for line in _broken(title)
+        )
+        self.step_x = max(self.width + self._GAP, self._SOURCE, sources, words)
         self.step_y = max(self.height + self._GAP, highest * self._LINE)
         self.bottom = self._BELOW + (self.step_y - self.height) / 2
-        self.roomy = self.step_x >= self._TITLE
+        titles = max(figures.text_width(title, _SIZE) for title, _ in headings)
+        self.roomy = self.step_x >= titles + 0.1
         self.above = 0.62 if self.roomy else 0.85
 
     @property
@@ -306,10 +321,15 @@ class _Grid:
         return figure.add_axes((x / w, y / h, width / w, height / h))
 
 
+def _broken(title: str) -> list[str]:
+    """Return the lines of a title that is too long for one."""
+    return title.split(" ", 1)
+
+
 def _set_title(ax: Axes, name: str, source: str, roomy: bool) -> None:
     """Write a column's title and, smaller, the paper it comes from."""
-    lines = name if roomy else name.replace(" ", "\n", 1)
-    _note(ax, source, (0.5, 1), (0, 5), ha="center", va="bottom", size=10.5, color="0.35")
+    lines = name if roomy else "\n".join(_broken(name))
+    _note(ax, source, (0.5, 1), (0, 5), ha="center", va="bottom", size=_SMALL, color="0.35")
     _note(ax, lines, (0.5, 1), (0, 19), ha="center", va="bottom", weight="bold")
 
 

@@ -399,6 +399,7 @@ def test_labels_of_wide_letters_stay_in_the_figure(label):
         ((20, 160), 1, _compare.COMPARED),
         ((20, 160), 1, ("saliency",)),
         ((20, 160), 4, _compare.COMPARED),
+        ((64, 64), 2, ("smooth_grad_cam_plus_plus", "eigen_cam", "eigen_grad_cam") * 3),
     ],
 )
 def test_no_text_overlaps_another_or_leaves_the_figure(network, size, classes, methods):

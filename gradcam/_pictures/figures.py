@@ -159,15 +159,15 @@ def text_style(text: str, families: Sequence[str] = ()) -> tuple[str, dict[str, 
     return text, style
 
 
-def text_width(text: str, size: float) -> float:
-    """Return the width of a line in matplotlib's bold font, in inches; `size` is in points."""
+def text_width(text: str, size: float, weight: str = "bold") -> float:
+    """Return the width of a line in matplotlib's font, in inches; `size` is in points."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
     if not text.isascii():
         return 0.0  # that font may not have the characters
     with default_settings():
-        path = TextPath((0, 0), text.replace("$", "S"), size, prop=FontProperties(weight="bold"))
+        path = TextPath((0, 0), text.replace("$", "S"), size, prop=FontProperties(weight=weight))
     return float(path.get_extents().width) / 72
 
 
