@@ -280,7 +280,7 @@ class _Grid:
         words = max(
             figures.text_width(line, _SIZE) for title, _ in headings for line in _broken(title)
         )
-        self.step_x = max(self.width + self._GAP, self._SOURCE, sources, words)
+        self.step_x = max(self.width + self._GAP, self._SOURCE, sources + 0.06, words)
         self.step_y = max(self.height + self._GAP, highest * self._LINE)
         self.bottom = self._BELOW + (self.step_y - self.height) / 2
         titles = max(figures.text_width(title, _SIZE) for title, _ in headings)

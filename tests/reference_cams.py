@@ -90,7 +90,7 @@ def run_from(record: reference.Record, layer: int, output: Array) -> list[Array]
 
 
 def ablation_weights(record: reference.Record, layer: int, scores: int, index: int) -> Array:
-    """(S - S_k) / abs(S), of one class, (N, K)."""
+    """S - S_k, of one class, (N, K)."""
     maps = record.outputs[layer]
     whole = record.outputs[scores][:, index]
     losses = []
@@ -98,7 +98,7 @@ def ablation_weights(record: reference.Record, layer: int, scores: int, index: i
         without = maps.copy()
         without[:, k] = 0
         losses.append(whole - run_from(record, layer, without)[scores][:, index])
-    return np.stack(losses, 1) / np.abs(whole)[:, None]
+    return np.stack(losses, 1)
 
 
 def score_weights(record: reference.Record, layer: int, scores: int, index: int) -> Array:

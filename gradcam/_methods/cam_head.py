@@ -43,15 +43,21 @@ def cam(tape: ForwardPass, objective: Objectives) -> Evidence:
 def _last_pooling(tape: ForwardPass) -> str:
     """Return the global average pooling that the layer of the scores reads."""
     graph = tape.graph
-    scores = graph.layers[graph.score_layer]
+    scores = _computing(graph, graph.score_layer)
     if scores.op != "linear":
         raise _error(graph, f"its scores are the output of {_words(scores)}")
-    below = graph.layers[scores.inputs[0]]
-    while below.op in _IDENTITIES:
-        below = graph.layers[below.inputs[0]]
+    below = _computing(graph, scores.inputs[0])
     if not _averages_all(tape, below):
         raise _error(graph, f"its last linear layer {scores.name!r} reads {_words(below)}")
     return below.name
+
+
+def _computing(graph: Graph, name: str) -> Layer:
+    """Return the layer that computes the values of a layer, which may leave them as they are."""
+    layer = graph.layers[name]
+    while layer.op in _IDENTITIES:
+        layer = graph.layers[layer.inputs[0]]
+    return layer
 
 
 def _averages_all(tape: ForwardPass, layer: Layer) -> bool:

@@ -19,7 +19,6 @@ from gradcam._engine.tape import ForwardPass
 from gradcam._methods.maps import maps_of, spread, weighted_sums
 from gradcam._methods.passes import bar, batch_size, batches, layers_read
 from gradcam._registry import method
-from gradcam._results import notes
 from gradcam._results.explanation import Evidence
 from gradcam._results.objectives import Objectives
 from gradcam._results.rules import RECTIFIERS
@@ -110,12 +109,13 @@ def ablation_cam(
     batch: int | None = None,
     progress: bool = False,
 ) -> Evidence:
-    """Each channel weighted by the share of the score that is lost without it.
+    """Each channel weighted by what the score loses without it.
 
-    Raw values: the weighted sum before the ReLU, (u, v). The weights are (S - S_k) / abs(S), S_k
-    the score with channel k set to zero. The paper and pytorch-grad-cam divide by S, which turns
-    the map around if the score is negative. pytorch-grad-cam sets channels to the layer's minimum
-    minus 1e7 if that minimum is not 0; the paper, and gradcam, always to zero.
+    Raw values: the weighted sum before the ReLU, (u, v). The weights are S - S_k, S_k the score
+    with channel k set to zero. The paper and pytorch-grad-cam divide them by S, which makes maps of
+    small scores large, and changes the sign of the map of a negative score. pytorch-grad-cam sets
+    channels to the layer's minimum minus 1e7 if that minimum is not 0; the paper, and gradcam,
+    always to zero.
 
     If only operations on single channels (pooling, ReLU, flatten) lie between the layer and a
     linear layer, all outputs of that layer come from one product with its weights, and passes
@@ -138,26 +138,30 @@ def ablation_cam(
     """
     batch_size(tape, batch)  # refuse a wrong one before any work
     maps = maps_of(tape, layer)
-    losses = np.zeros((objective.count, *maps.shape[:2]), np.float64)
-    scores = np.zeros((objective.count, len(tape)), np.float64)
-    with bar(losses[0].size, "Ablation-CAM", progress) as done:
+    weights = np.zeros((objective.count, *maps.shape[:2]), np.float32)
+    with bar(len(tape) * (1 + maps.shape[1]), "Ablation-CAM", progress) as done:
         for n in range(len(tape)):
             read = layers_read(tape, objective, n)
             _check_above(tape.graph, layer, read)
             used = np.flatnonzero(maps[n].any((1, 2)))
             done(maps.shape[1] - len(used))
-            found = [np.empty((objective.count, 0))]
+            found = []
             for start, outputs in _ablated(tape, n, layer, maps[n], used, read, batch):
-                forward = tape.run_from(start, outputs, read, record=False)
-                found.append(objective.variant_values(n, forward).astype(np.float64))
+                forward = _run_from(tape, start, outputs, read)
+                found.append(objective.variant_values(n, forward))
                 done(len(outputs))
             values = np.concatenate(found, axis=1)  # the first is of the unchanged maps
-            scores[:, n] = values[:, 0]
-            losses[:, n, used] = values[:, :1] - values[:, 1:]
-    if not scores.all():
-        notes.add("A score is 0: its weights are the differences themselves, not shares.")
-    weights = (losses / np.where(scores == 0, 1, np.abs(scores))[:, :, None]).astype(np.float32)
+            weights[:, n, used] = values[:, :1] - values[:, 1:]
     return Evidence(weighted_sums(weights, maps), weights)
+
+
+def _run_from(tape: ForwardPass, start: str, outputs: _F32, keep: Sequence[str]) -> ForwardPass:
+    try:
+        return tape.run_from(start, outputs, keep, record=False)
+    except ValueError as error:
+        raise ValueError(
+            f"ablation_cam: {error}; choose a layer through which everything above it is reached"
+        ) from None
 
 
 def _ablated(
@@ -215,7 +219,7 @@ def _linear_outputs(tape: ForwardPass, n: int, layer: str, maps: _F32, linear: s
     (1 + K, out) array of float32
     """
     (below,) = tape.graph.layers[linear].inputs
-    zero = tape.run_from(layer, np.zeros_like(maps)[None], [below], record=False)
+    zero = _run_from(tape, layer, np.zeros_like(maps)[None], [below])
     change = zero.activation(below)[0] - tape.activation(below)[n]
     blocks = change.reshape(len(maps), -1)
     outputs = np.empty((1 + len(maps), *tape.shape(linear)), np.float32)
