@@ -320,7 +320,7 @@ def test_ablation_cam_needs_a_layer_that_everything_above_reads_through():
     layers[5:5] = [Layer("sum", "add", ("conv2", "relu2"))]
     tape = Network.from_layers(layers).forward(nets.normal(np.random.default_rng(6), 3, 16, 12))
     assert tape.ablation_cam(1, layer="sum").raw.shape == (8, 6)
-    with pytest.raises(ValueError, match="reads layer conv2.*choose a layer through which"):
+    with pytest.raises(ValueError, match=r"reads layer conv2.*choose a layer through which"):
         tape.ablation_cam(1, layer="relu2")
 
 
