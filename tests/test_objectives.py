@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nets
 import numpy as np
 import pytest
 import vggs
@@ -181,6 +182,70 @@ def test_methods_take_objectives_of_every_kind(method, objective, tape):
     assert found.raw.any()
     if not isinstance(objective, Class):
         assert found.score == pytest.approx(objective.value(tape, 0), rel=1e-5)
+
+
+QUICK = {"samples": 4, "steps": 4, "patch": 8, "stride": 8}
+"""Options under which methods with many passes are quick."""
+
+
+@pytest.fixture(scope="module")
+def pooling():
+    """A small network that ends in global average pooling and one linear layer."""
+    rng = np.random.default_rng(4)
+
+    def conv(name, out, channels):
+        weight = nets.kernel(rng, out, channels, 3, 3)
+        return gradcam.Layer(name, "conv", weights={"weight": weight}, attributes={"padding": 1})
+
+    layers = [
+        conv("conv1", 8, 3),
+        gradcam.Layer("relu1", "relu"),
+        gradcam.Layer("pool1", "max_pool", attributes={"kernel": 2}),
+        conv("conv2", 8, 8),
+        gradcam.Layer("relu2", "relu"),
+        gradcam.Layer("pool", "global_average_pool"),
+        gradcam.Layer("flat", "flatten"),
+        gradcam.Layer("scores", "linear", weights={"weight": nets.kernel(rng, 4, 8)}),
+        gradcam.Layer("prob", "softmax"),
+    ]
+    network = gradcam.Network.from_layers(layers, preset=gradcam.Preset("small", size=16))
+    return network.forward(rng.standard_normal((2, 3, 16, 16)), input="normalised")
+
+
+@pytest.mark.parametrize("method", gradcam.METHODS)
+def test_every_method_takes_every_kind_of_objective(method, pooling):
+    """Two pictures, each with a class, a difference, a channel, a position, a function and a sum.
+
+    Methods that serve some kinds only, as CAM classes, say so.
+    """
+    asked = [
+        Class(1),
+        Difference(1, 2),
+        Unit("relu2", 3),
+        Unit("conv2", 3, (1, 2)),
+        Unit("flat", 2) - 2 * Unit("flat", 1) + Probability(0),
+        Function("norm", ("flat",), half_norm, dict),
+    ]
+    found = gradcam.METHODS[method]
+    options = {name: value for name, value in QUICK.items() if name in found.options}
+    layer = {"layer": "relu1"} if found.takes_layer else {}
+    served = []
+    for objective in asked:
+        try:
+            explanations = pooling.explain(method, objective, **layer, **options)
+        except ValueError as error:
+            assert len(str(error)) > 40, (objective, error)
+            continue
+        served.append(objective)
+        for n, each in enumerate(explanations):
+            nothing = not pooling.gradient(objective, "pool")[n].any()
+            assert each.raw.any() or (nothing and found.name == "cam"), (objective, n)
+            if not isinstance(objective, Class):
+                assert each.score == pytest.approx(objective.value(pooling, n), rel=1e-5)
+    assert len(served) >= 5
+    if len(served) == len(asked):
+        together = pooling.explain(method, [asked, asked[:2]], **layer, **options)
+        assert [len(each) for each in together] == [6, 2]
 
 
 def test_objectives_for_variants_of_a_picture(net, batch):
