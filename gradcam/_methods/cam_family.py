@@ -335,7 +335,7 @@ def smooth_grad_cam_plus_plus(
                 gradients = asked.gradient(forward, layer)
                 product = gradients
                 for power in powers:
-                    power += product.sum(1) / np.float32(samples)
+                    power[: asked.count] += product.sum(1) / np.float32(samples)
                     product = product * gradients
                 done(len(copies))
             for s in range(objective.count):
