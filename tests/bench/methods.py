@@ -1,6 +1,6 @@
 """Times of methods beside full passes and beside the packages that compute the same.
 
-    python tests/bench/methods.py [ROW ...] [--rounds 5]
+    python tests/bench/methods.py [ROW ...] [--rounds 5] [--against PROGRAM ...]
 
 Without names, all rows are listed. Everything runs in this process, with the malloc settings that
 PyTorch's users tune. All ways of a row run once, which warms them up; of a peer's ways the fastest
@@ -14,6 +14,7 @@ of the program: ``gradcam`` first.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import sys
@@ -27,6 +28,8 @@ from unittest import mock
 import numpy as np
 
 import gradcam
+from gradcam._engine.crop_pass import PatchPasses
+from gradcam._engine.receptive import Interval
 from gradcam.bench._programs import MALLOC
 
 OURS = "gradcam"
@@ -70,11 +73,15 @@ def seconds(way: Way) -> float:
     return (time.perf_counter() - start) / way.units
 
 
-def measure(name: str, rounds: int) -> None:
-    """Measure a row and print it."""
+def measure(name: str, rounds: int, programs: Sequence[str] = ()) -> None:
+    """Measure a row and print it; by default with all programs."""
     chosen: dict[str, tuple[str, Way]] = {}
     for program, ways in ROWS[name]().items():
-        first = {setting: min(seconds(way), seconds(way)) for setting, way in ways.items()}
+        if programs and program not in programs:
+            continue
+        first = {setting: seconds(way) for setting, way in ways.items()}
+        if len(ways) > 1:  # the first run may be slower
+            first = {setting: seconds(way) for setting, way in ways.items()}
         best = min(first, key=first.__getitem__)
         chosen[program] = best, ways[best]
     times: dict[str, list[float]] = {program: [] for program in chosen}
@@ -206,16 +213,77 @@ def ablation_cam() -> Ways:
     return cam_ways("AblationCAM", (16, 32), make, ours)
 
 
+# --- occlusion of 224 x 224 pixels, patch 16, stride 8; a unit is one patch ---
+
+PATCHES = 256
+"""Of 729, in a run: with all that is done once for a picture."""
+
+
+def occlusion(name: str, batches: tuple[int, ...] = (8,)) -> Ways:
+    """Occlusion of one picture beside full passes in batches of 16, and beside captum."""
+    from captum.attr import Occlusion
+
+    network, models = both(name)
+    x = pictures(1)
+    tape = network.forward(x, record=False)
+    hidden, many = np.zeros_like(x[0]), pictures(16)
+    rows = Interval(np.arange(0, 209, 8), np.arange(16, 225, 8))
+
+    def ours() -> None:
+        passes = PatchPasses(tape, [network.score_layer], rows, rows)
+        for forward in itertools.islice(passes.run(0, hidden, 16), PATCHES // 16):
+            forward.scores  # noqa: B018
+
+    def captum(setting: str, batch: int) -> Way:
+        method, values = Occlusion(models[setting]), torch_input(x, setting)
+        options = {"target": 0, "baselines": 0, "perturbations_per_eval": batch}
+        # Two batches, and a pass before them. Its time does not depend on the size of a patch.
+        size = (3, 224, 224 // (2 * batch))
+        return Way(lambda: method.attribute(values, size, strides=size, **options), 2 * batch + 1)
+
+    return {
+        OURS: {"": Way(ours, PATCHES)},
+        "full passes": {"": Way(lambda: network.forward(many, record=False).scores, 16)},
+        "captum": {
+            f"{setting or 'default'}, batches of {batch}": captum(setting, batch)
+            for setting in models
+            for batch in batches
+        },
+    }
+
+
+@row("occlusion/vgg16")
+def occlusion_of_vgg16() -> Ways:
+    return occlusion("vgg16")
+
+
+@row("occlusion/resnet50")
+def occlusion_of_resnet50() -> Ways:
+    return occlusion("resnet50")
+
+
+@row("occlusion/mobilenet_v2")
+def occlusion_of_mobilenet_v2() -> Ways:
+    return occlusion("mobilenet_v2")
+
+
+@row("occlusion/efficientnet_lite0")
+def occlusion_of_efficientnet_lite0() -> Ways:
+    return occlusion("efficientnet_lite0")
+
+
 def main() -> None:
     """Measure the rows that are named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("rows", nargs="*", choices=[[], *ROWS], metavar="ROW")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--against", nargs="*", default=[], help="programs; by default all")
     arguments = parser.parse_args()
     if not arguments.rows:
         print("\n".join(ROWS))
     for name in arguments.rows:
-        measure(name, arguments.rounds)
+        programs = [OURS, *arguments.against] if arguments.against else []
+        measure(name, arguments.rounds, programs)
 
 
 if __name__ == "__main__":
