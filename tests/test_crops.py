@@ -92,6 +92,19 @@ def test_residuals_branches_and_strides(layer, tape):
     assert passes.plan.share < 0.9
 
 
+def test_layers_in_different_branches(tape):
+    """Neither branch may be left out, and no cut may lie above one of the layers."""
+    grid = patches(131, 9, 40), patches(94, 6, 30)
+    layers = ["dilated", "wide", "scores"]
+    passes = [PatchPasses(tape, layers, *grid, recompute=each) for each in (True, False)]
+    other = np.ones((3, 131, 94), np.float32)
+    for forwards in zip(*(each.run(0, other, 5) for each in passes), strict=True):
+        for layer in layers:
+            found, right = (each.activation(layer) for each in forwards)
+            assert np.abs(found - right).max() < 1e-5 * np.abs(right).max()
+    assert passes[0].plan.stages and passes[0].plan.last in ("stem_relu", "pool", "block")
+
+
 def test_a_vgg():
     network = gradcam.vgg16(vggs.tensors())
     x = np.random.default_rng(1).standard_normal((1, 3, 96, 64)).astype(np.float32)
