@@ -3,9 +3,10 @@
     python tests/bench/methods.py [ROW ...] [--rounds 5] [--against PROGRAM ...]
 
 Without names, all rows are listed. Everything runs in this process, with the malloc settings that
-PyTorch's users tune. All ways of a row run once, which warms them up; of a peer's ways the fastest
-remains. Then all that remain run once in each round, in turn. The output is the median time of one
-unit of work, and gradcam's time divided by the peer's: median, minimum and maximum of the rounds.
+PyTorch's users tune. All ways of a row run once or twice, which warms them up; of a peer's ways the
+fastest remains. Then all that remain run once in each round, in turn. The output is the median time
+of one unit of work, and gradcam's time divided by the peer's: median, minimum and maximum of the
+rounds.
 
 A row is a function with the decorator `row`. It returns the ways to compute its method, by the name
 of the program: ``gradcam`` first.
@@ -86,9 +87,9 @@ def measure(name: str, rounds: int, programs: Sequence[str] = ()) -> None:
         chosen[program] = best, ways[best]
     times: dict[str, list[float]] = {program: [] for program in chosen}
     for number in range(rounds):
-        programs = list(chosen)
-        start = number % len(programs)
-        for program in programs[start:] + programs[:start]:
+        names = list(chosen)
+        start = number % len(names)
+        for program in names[start:] + names[:start]:
             times[program].append(seconds(chosen[program][1]))
     for program, (setting, _) in chosen.items():
         text = f"{name:28} {f'{program} {setting}'.strip():44}"
