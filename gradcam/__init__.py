@@ -134,6 +134,11 @@ if TYPE_CHECKING:
     from gradcam._engine.network import BatchArray, OneArray, PictureLike
     from gradcam._engine.signatures import Several
     from gradcam._profile import profile
+    from gradcam._synthesis.invert import invert
+    from gradcam._synthesis.perturb import adversarial, edit
+    from gradcam._synthesis.results import Inversion, Perturbation, Syntheses, Visualisation
+    from gradcam._synthesis.scores import SynthesisedScores, synthesised_scores
+    from gradcam._synthesis.visualise import sweep, visualise
 
 __all__ = [
     "METHODS",
@@ -148,6 +153,7 @@ __all__ = [
     "ForwardPass",
     "Function",
     "InputWarning",
+    "Inversion",
     "Labels",
     "Layer",
     "Method",
@@ -155,6 +161,7 @@ __all__ = [
     "Objective",
     "Objectives",
     "On",
+    "Perturbation",
     "PictureError",
     "Preset",
     "Probability",
@@ -162,13 +169,17 @@ __all__ = [
     "RuleLike",
     "Stream",
     "Sum",
+    "Syntheses",
+    "SynthesisedScores",
     "Tape",
     "Target",
     "TargetLike",
     "Unit",
     "View",
+    "Visualisation",
     "WeightsError",
     "__version__",
+    "adversarial",
     "alexnet",
     "compare",
     "convnext_tiny",
@@ -177,6 +188,7 @@ __all__ = [
     "densenet161",
     "densenet169",
     "densenet201",
+    "edit",
     "efficientnet_b0",
     "efficientnet_b1",
     "efficientnet_b2",
@@ -192,6 +204,7 @@ __all__ = [
     "googlenet",
     "imagenet",
     "inception_v3",
+    "invert",
     "load",
     "method",
     "mnasnet0_5",
@@ -237,6 +250,8 @@ __all__ = [
     "smooth",
     "squeezenet1_0",
     "squeezenet1_1",
+    "sweep",
+    "synthesised_scores",
     "vgg11",
     "vgg11_bn",
     "vgg13",
@@ -246,6 +261,7 @@ __all__ = [
     "vgg16_gap",
     "vgg19",
     "vgg19_bn",
+    "visualise",
     "weights",
     "wide_resnet50_2",
     "wide_resnet101_2",
@@ -257,8 +273,19 @@ _LAZY = {
     "pictograms": None,
     "plot": None,
     "profile": "gradcam._profile",
+    "invert": "gradcam._synthesis.invert",
+    "adversarial": "gradcam._synthesis.perturb",
+    "edit": "gradcam._synthesis.perturb",
+    "Inversion": "gradcam._synthesis.results",
+    "Perturbation": "gradcam._synthesis.results",
+    "Syntheses": "gradcam._synthesis.results",
+    "Visualisation": "gradcam._synthesis.results",
+    "SynthesisedScores": "gradcam._synthesis.scores",
+    "synthesised_scores": "gradcam._synthesis.scores",
+    "sweep": "gradcam._synthesis.visualise",
+    "visualise": "gradcam._synthesis.visualise",
 }
-"""What needs matplotlib or the shipped model: imported at its first use; a function's module."""
+"""What is imported at its first use, since it needs time; the module of a function or class."""
 
 
 @overload

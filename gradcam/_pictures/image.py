@@ -253,18 +253,38 @@ def prepare(
     height, width = picture.shape[:2]
     if size is None or (size == (height, width) and preset.shorter_side is None):
         return normalise(picture, preset), Geometry.straight((height, width), (height, width))
+    scaled, crop = scale(picture, preset, size)
+    top, left, bottom, right = crop
+    values = normalise(scaled[top:bottom, left:right], preset)
+    return values, Geometry.scaled((height, width), scaled.shape[:2], crop)
+
+
+def scale(
+    picture: NDArray[np.uint8], preset: Preset, size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
+    """Resize a picture as a preset does, and say which part of it becomes the input.
+
+    If the result is prepared again, it is not resized: the input is the same.
+
+    Parameters
+    ----------
+    picture, preset, size
+        As of :func:`prepare`.
+
+    Returns
+    -------
+    (H, W, 3) array of uint8
+    (top, left, bottom, right)
+    """
     from PIL import Image
 
+    height, width = picture.shape[:2]
     scaled = _resized_size((height, width), size, preset)
     resampling = Image.Resampling[preset.interpolation.upper()]
     image = Image.fromarray(picture).resize(scaled[::-1], resampling)
     # round() rounds halves to even, as torchvision does.
     top, left = (round((scaled[axis] - size[axis]) / 2) for axis in (0, 1))
-    bottom, right = top + size[0], left + size[1]
-    crop = np.asarray(image)[top:bottom, left:right]
-    return normalise(crop, preset), Geometry.scaled(
-        (height, width), scaled, (top, left, bottom, right)
-    )
+    return np.asarray(image), (top, left, top + size[0], left + size[1])
 
 
 def normalise(picture: NDArray[np.uint8], preset: Preset) -> NDArray[np.float32]:

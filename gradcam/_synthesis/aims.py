@@ -1,0 +1,102 @@
+"""What pictures are made for: an objective to raise, or a layer's code to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._engine.graph import Graph
+from gradcam._engine.layers import INPUT
+from gradcam._engine.tape import ForwardPass, run
+from gradcam._results.objectives import Class, Forward, Objective, Objectives
+from gradcam._synthesis.ascent import Terms
+
+_F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LogOdds(Class):
+    """log(p / (1 - p)) of a class's probability p after a softmax.
+
+    Unlike that of p, its gradient does not vanish if the network is confident.
+    """
+
+    def value(self, forward: Forward, n: int) -> float:
+        """Return the log-odds for picture `n`."""
+        return float(self.values(forward)[n])
+
+    def values(self, forward: Forward) -> _F32:
+        """Return the log-odds, (N,)."""
+        index, scores = self.find(forward.labels).index, forward.scores
+        others = np.delete(scores, index, axis=1).astype(np.float64)
+        highest = others.max(1, keepdims=True)
+        total = highest[:, 0] + np.log(np.exp(others - highest).sum(1))
+        return np.subtract(scores[:, index], total).astype(np.float32)
+
+    def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
+        """Return 1 at the class, minus the softmax of the other scores elsewhere."""
+        index, scores = self.find(forward.labels).index, forward.scores[n].astype(np.float64)
+        scores[index] = -np.inf
+        shares = np.exp(scores - scores.max())
+        seeds = -shares / shares.sum()
+        seeds[index] = 1
+        return {forward.score_layer: seeds.astype(np.float32)}
+
+
+class Raising:
+    """The aim to raise one objective for each picture."""
+
+    def __init__(self, graph: Graph, objectives: Sequence[Objective]) -> None:
+        self.graph = graph
+        self.each = list(objectives)
+        self.asked = Objectives(tuple((each,) for each in self.each), (False,) * len(self.each))
+        self.keep: list[str] = []
+
+    def __call__(self, input: _F32) -> tuple[Terms, _F32]:
+        """Return scores and probabilities, and the gradient by the input."""
+        forward = self.forward(input)
+        (gradient,) = self.asked.gradient(forward, INPUT)
+        return self.terms(forward), gradient
+
+    def forward(self, input: _F32) -> ForwardPass:
+        """Run the network; the layers that the objectives read are kept from the second pass on."""
+        forward = ForwardPass(self.graph, run(self.graph, input, self.keep), input)
+        if not self.keep:
+            read = {layer for n, each in enumerate(self.each) for layer in each.seeds(forward, n)}
+            self.keep = sorted(self.graph.names(layer)[0] for layer in read - {INPUT})
+        return forward
+
+    def terms(self, forward: ForwardPass) -> Terms:
+        """Return the score of each picture's objective, and its probability, if it has one."""
+        answers = [each.answer(forward, n) for n, each in enumerate(self.each)]
+        terms = {"score": np.array([each.score for each in answers], np.float32)}
+        if any(each.probability is not None for each in answers):
+            chances = [np.nan if a.probability is None else a.probability for a in answers]
+            terms["probability"] = np.array(chances, np.float32)
+        return terms
+
+
+class Matching:
+    """The aim to bring one layer's output close to a code, for one picture.
+
+    The number that falls is the squared distance over the squared size of the code.
+    """
+
+    def __init__(self, graph: Graph, layer: str, code: _F32) -> None:
+        self.graph = graph
+        self.layer = layer
+        self.code = code
+        self.size = float(np.sum(code.astype(np.float64) ** 2))
+
+    def __call__(self, input: _F32) -> tuple[Terms, _F32]:
+        """Return the error, and minus its gradient by the input."""
+        core = self.graph.run_core(input, [self.layer], until=self.layer)
+        forward = ForwardPass(self.graph, core, input)
+        away = forward.activation(self.layer) - self.code
+        error = np.sum(away.astype(np.float64) ** 2, axis=tuple(range(1, away.ndim))) / self.size
+        seeds = (away * np.float32(-2 / self.size))[None]
+        (gradient,) = forward.backward(self.layer, seeds, [INPUT])
+        return {"error": error.astype(np.float32)}, gradient[0]
