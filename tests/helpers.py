@@ -78,9 +78,15 @@ def run_python(program: str, stdin: str = "", **environment: str) -> str:
     return process.stdout.strip()
 
 
+_NEED_A_NETWORK = (
+    *("explain", "predict", "compare", "critique"),
+    *("visualise", "edit", "adversarial", "invert"),
+)
+
+
 def with_a_network(arguments: Sequence[str]) -> list[str]:
     """Add ``--model pictograms`` to a command that reads pictures, unless it names a network."""
-    needs = {"explain", "predict", "compare", "critique"} & set(arguments[:1])
+    needs = {*_NEED_A_NETWORK} & set(arguments[:1])
     named = {"--model", "--weights", "--help"} & set(arguments)
     return [*arguments, *(("--model", "pictograms") if needs and not named else ())]
 

@@ -93,6 +93,7 @@ def test_every_model_exists():
     "command",
     (
         *("", "explain", "predict", "compare", "critique", "methods", "demo"),
+        *("visualise", "edit", "adversarial", "invert"),
         *("photographs", "notebooks", "info", "convert"),
     ),
 )

@@ -1,5 +1,6 @@
-"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``critique``, ``methods``,
-``demo``, ``photographs``, ``notebooks``, ``info``, ``convert``.
+"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``critique``, ``visualise``,
+``edit``, ``adversarial``, ``invert``, ``methods``, ``demo``, ``photographs``, ``notebooks``,
+``info``, ``convert``.
 
 Results go to standard output as soon as they are known, as tables for people or JSON for programs;
 warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
@@ -15,9 +16,12 @@ from gradcam._cli.demo import demo
 from gradcam._cli.files import convert, info
 from gradcam._cli.methods import methods
 from gradcam._cli.pictures import compare, explain, predict
+from gradcam._cli.synthesis import adversarial, edit, invert, visualise
 
 _ABOUT_PICTURES = (predict, explain, compare, critique)
-for _command in (*_ABOUT_PICTURES, methods, demo, photographs, notebooks, info, convert):
+_MAKING_PICTURES = (visualise, edit, adversarial, invert)
+_OTHERS = (methods, demo, photographs, notebooks, info, convert)
+for _command in (*_ABOUT_PICTURES, *_MAKING_PICTURES, *_OTHERS):
     main.add_command(_command)
 
 __all__ = ["main"]

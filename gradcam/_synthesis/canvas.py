@@ -67,7 +67,8 @@ class Canvas:
     def from_pixels(self, pixels: NDArray[np.uint8]) -> _F32:
         """Return the values, (C, h, w), of an (h, w, 3) picture; only with a preset."""
         values: _F32 = np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)
-        return np.divide(values, np.float32(255))
+        values /= np.float32(255)
+        return values
 
     def pixels(self, values: _F32) -> NDArray[np.uint8]:
         """Return (C, h, w) values as an (h, w, 3) picture of uint8, RGB."""

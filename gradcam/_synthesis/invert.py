@@ -15,6 +15,7 @@ from gradcam._synthesis.aims import Matching
 from gradcam._synthesis.ascent import Limits, ascend
 from gradcam._synthesis.bases import BasisName
 from gradcam._synthesis.canvas import Canvas
+from gradcam._synthesis.drawing import Cell
 from gradcam._synthesis.recipe import OptimiserName, Recipe
 from gradcam._synthesis.results import Inversion, Syntheses
 
@@ -113,9 +114,9 @@ def invert(
             made.append(_inverted(tape, name, code, recipe, done))
     if isinstance(layer, str):
         return made[0]
-    return Syntheses(
-        [made], heading="Pictures with the codes of layers", details=f"{recipe.words}."
-    )
+    heading = "Pictures with the codes of layers"
+    first = Cell(made[0].original, "original")
+    return Syntheses([made], heading=heading, details=f"{recipe.words}.", first=first)
 
 
 def _code(tape: Tape, layer: str) -> _F32:

@@ -17,6 +17,7 @@ from gradcam._synthesis.aims import LogOdds, Raising
 from gradcam._synthesis.ascent import Limits, ascend
 from gradcam._synthesis.bases import BasisName
 from gradcam._synthesis.canvas import Canvas
+from gradcam._synthesis.drawing import Cell
 from gradcam._synthesis.recipe import OptimiserName, Recipe
 from gradcam._synthesis.results import Perturbation, Syntheses
 from gradcam._text import brief
@@ -44,7 +45,7 @@ class _Original:
         """Return the picture of a tape."""
         preset, (height, width) = tape.graph.preset, tape.size
         assert preset is not None
-        if preset.shorter_side is not None and tape.picture.shape[:2] != tape.size:
+        if preset.shorter_side is not None:
             picture, region = scale(tape.picture, preset, tape.size)
             top, left, bottom, right = region
             if np.array_equal(normalise(picture[top:bottom, left:right], preset), tape.input[0]):
@@ -61,7 +62,7 @@ class _Original:
     def with_seen(self, seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the picture with another part that the network sees."""
         top, left, bottom, right = self.region
-        picture = self.picture.copy()
+        picture: NDArray[np.uint8] = self.picture.copy()
         picture[top:bottom, left:right] = seen
         return picture
 
@@ -73,7 +74,7 @@ def edit(  # type: ignore[overload-overlap]
     *,
     bound: float = 32,
     steps: int = 64,
-    step: float = 0.01,
+    step: float = 0.003,
     optimiser: OptimiserName = "adam",
     basis: BasisName = "fourier",
     l2: float = 0.0,
@@ -91,7 +92,7 @@ def edit(
     *,
     bound: float = 32,
     steps: int = 64,
-    step: float = 0.01,
+    step: float = 0.003,
     optimiser: OptimiserName = "adam",
     basis: BasisName = "fourier",
     l2: float = 0.0,
@@ -108,7 +109,7 @@ def edit(
     *,
     bound: float = 32,
     steps: int = 64,
-    step: float = 0.01,
+    step: float = 0.003,
     optimiser: OptimiserName = "adam",
     basis: BasisName = "fourier",
     l2: float = 0.0,
@@ -250,7 +251,8 @@ def _perturbed(
             made.append(_result(tape, original, aim, canvas, values[0], one, title, bound, recipe))
     if not asked.listed[0]:
         return made[0]
-    return Syntheses([[each] for each in made], heading=title, details=f"{recipe.words}.")
+    first = Cell(original.picture, "original")
+    return Syntheses([made], heading=title, details=f"{made[0].used}.", first=first)
 
 
 def _result(

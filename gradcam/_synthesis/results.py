@@ -329,6 +329,8 @@ class Syntheses(Sequence[_S]):
         Of the figure.
     row_words, column_words : list of str
         What the rows and the columns are.
+    first : Cell, optional
+        Drawn before the pictures of the first row: the original.
     """
 
     def __init__(
@@ -339,8 +341,10 @@ class Syntheses(Sequence[_S]):
         details: str = "",
         row_words: Sequence[str] = (),
         column_words: Sequence[str] = (),
+        first: Cell | None = None,
     ) -> None:
         self.rows = [list(row) for row in rows]
+        self.first = first
         self.heading, self.details = heading, details
         self.row_words, self.column_words = list(row_words), list(column_words)
 
@@ -360,14 +364,11 @@ class Syntheses(Sequence[_S]):
     def plot(self) -> Figure:
         """Draw the pictures in rows and columns, each with its score and probability."""
         named = bool(self.row_words or self.column_words)
+        cells = [[each._cell(named) for each in row] for row in self.rows]
+        if self.first is not None:
+            cells[0].insert(0, self.first)
         return drawing.grid(
-            [
-                [
-                    Cell(e.picture, e.certainty if named else f"{e.words}\n{e.certainty}")
-                    for e in row
-                ]
-                for row in self.rows
-            ],
+            cells,
             heading=self.heading,
             details=self.details,
             columns=self.column_words,

@@ -1,0 +1,462 @@
+"""``gradcam visualise``, ``edit``, ``adversarial`` and ``invert``: pictures made by the network."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import click
+
+import gradcam
+from gradcam._cli import options, records, terminal
+from gradcam._cli.many import Command, Finish, Record, Saved
+from gradcam._cli.options import Choice
+from gradcam._engine.tape import BatchTape, Tape
+from gradcam._files import fitting
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gradcam._engine.network import Network
+    from gradcam._labels.classes import Labels
+    from gradcam._results.objectives import Objective, On
+    from gradcam._synthesis.bases import BasisName
+    from gradcam._synthesis.results import Inversion, Perturbation, Synthesis, Visualisation
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+_FIGURE_DPI = 120
+
+
+def _steps(default: int) -> Callable[[_F], _F]:
+    return click.option(
+        "--steps", type=click.IntRange(1), default=default, show_default=True, metavar="N"
+    )
+
+
+def _weight(name: str, default: float, words: str) -> Callable[[_F], _F]:
+    return click.option(
+        name, type=click.FloatRange(0), default=default, show_default=True, help=words
+    )
+
+
+_seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N")
+_basis = click.option(
+    "--basis",
+    type=click.Choice(("fourier", "pixels")),
+    default="fourier",
+    show_default=True,
+    help="What is changed: frequencies, scaled as in photographs, or pixels.",
+)
+_VARIATION = "The weight of the squared differences between neighbours."
+
+
+def _bound(default: float) -> Callable[[_F], _F]:
+    return click.option(
+        "--bound",
+        type=click.FloatRange(1, 255),
+        default=default,
+        show_default=True,
+        help="The largest change of a pixel's red, green or blue, in grey levels of 0 to 255.",
+    )
+
+
+@click.command(short_help="Make a picture of what a class or a unit looks for.")
+@options.choice
+@click.option(
+    "--class",
+    "-c",
+    "classes",
+    multiple=True,
+    metavar="NAME|INDEX|SYNSET",
+    help="Make a class model; may be repeated.",
+)
+@click.option(
+    "--unit",
+    "-u",
+    "units",
+    multiple=True,
+    metavar="LAYER:INDEX[:ROW,COLUMN]",
+    help="Make a picture for a unit or a channel of a layer; may be repeated.",
+)
+@options.on
+@_steps(256)
+@_weight("--l2", 1e-4, "The weight of the squared distance from the mean image.")
+@_weight("--total-variation", 0.01, _VARIATION)
+@_weight("--blur", 0.0, "Blur by so many pixels every 8 steps.")
+@click.option(
+    "--jitter",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Shift by up to N pixels in each step.  Default: a seventh of the side.",
+)
+@click.option("--zoom", type=click.FloatRange(0, 1, max_open=True), default=0.3, show_default=True)
+@_basis
+@click.option(
+    "--sweep",
+    metavar="OPTION=V,V,...",
+    help="Make a figure with a picture for each value of one option: l2=0,1e-3,1e-2.",
+)
+@_seed
+@options.out
+@options.as_json
+def visualise(
+    choice: Choice,
+    classes: tuple[str, ...],
+    units: tuple[str, ...],
+    on: On,
+    sweep: str | None,
+    out: Path,
+    as_json: bool,
+    **made_with: object,
+) -> int:
+    """Make a picture of what a class or a unit looks for, by gradient ascent on the picture.
+
+    DIR/visualise-goldfish.png is the picture, and DIR/visualise-goldfish-figure.png a figure with
+    its score.
+    """
+    if not classes and not units:
+        raise click.UsageError("Name what to visualise: --class NAME, or --unit LAYER:INDEX.")
+    values = None if sweep is None else _values(sweep)
+    network = choice.network()
+    terminal.note(choice, network, [])
+    asked: list[int | Objective] = [*records.asked(network.labels, classes), *map(_unit, units)]
+    made_with["progress"] = _is_watched(as_json)
+    if on == "probability":
+        asked = [gradcam.Probability(e) if isinstance(e, int) else e for e in asked]
+    out.mkdir(parents=True, exist_ok=True)
+    if values is not None:
+        for each in asked:
+            _write_sweep(network, each, {**made_with, **values}, out, as_json)
+        return 0
+    make = cast("Callable[..., Sequence[Visualisation]]", gradcam.visualise)
+    for made in make(network, asked, **made_with):
+        name = f"visualise-{_slug(made, network.labels)}"
+        record, _ = _save(made, out / name, with_history=True)
+        _print(record, as_json)
+    if not as_json:
+        terminal.echo(f"Written to {out}")
+    return 0
+
+
+def _values(sweep: str) -> dict[str, list[object]]:
+    """Return the option and its values of ``--sweep``."""
+    name, _, text = sweep.partition("=")
+    name, values = name.strip().replace("-", "_"), list[object]()
+    known = ("l2", "total_variation", "blur", "zoom", "step", "jitter", "steps", "basis")
+    if name not in known:
+        raise click.UsageError(f"--sweep {sweep}: expected one of {', '.join(known)}, then =V,V.")
+    for part in text.split(","):
+        try:
+            number = part.strip() if name == "basis" else float(part)
+        except ValueError:
+            raise click.UsageError(f"--sweep {sweep}: {part!r} is not a number.") from None
+        whole = name in ("jitter", "steps") and isinstance(number, float) and number.is_integer()
+        values.append(int(number) if whole else number)
+    return {name: values}
+
+
+def _write_sweep(
+    network: Network,
+    objective: int | Objective,
+    made_with: Mapping[str, object],
+    out: Path,
+    as_json: bool,
+) -> None:
+    from gradcam import plot
+
+    found = gradcam.sweep(network, objective, **made_with)
+    file = out / fitting(f"visualise-{_slug(found[0], network.labels)}-sweep.png")
+    plot.save(found.plot(), file, dpi=_FIGURE_DPI)
+    made = [_record(each) for each in found]
+    _print({"made_for": found[0].label, "figure": str(file), "pictures": made}, as_json)
+
+
+@click.command(short_help="Change pictures so that a class's features appear in them.")
+@options.pictures
+@options.choice
+@options.classes
+@options.on
+@_bound(32)
+@_steps(64)
+@_weight("--total-variation", 0.01, _VARIATION)
+@_basis
+@_seed
+@options.out
+@options.resume
+@options.as_json
+def edit(
+    pictures: tuple[Path, ...],
+    choice: Choice,
+    classes: tuple[str, ...],
+    on: On,
+    bound: float,
+    steps: int,
+    total_variation: float,
+    basis: BasisName,
+    seed: int,
+    out: Path,
+    resume: bool,
+    as_json: bool,
+) -> int:
+    """Change pictures within a bound so that a class's score rises.
+
+    The class is the most probable one unless --class names others.  DIR/cat-edit-tabby.png is the
+    changed picture, and DIR/cat-edit-tabby-figure.png shows it beside the original.
+    """
+
+    def make(tape: Tape, targets: list[int]) -> Sequence[Perturbation]:
+        return gradcam.edit(
+            tape,
+            targets or [int(tape.scores[0].argmax())],
+            bound=bound,
+            steps=steps,
+            total_variation=total_variation,
+            basis=basis,
+            on=on,
+            seed=seed,
+            progress=_is_watched(as_json),
+        )
+
+    made_with = {"--on": on, "--bound": bound, "--steps": steps, "--basis": basis, "--seed": seed}
+    made_with["--total-variation"] = total_variation
+    return _over(pictures, choice, "edit", classes, make, made_with, out, resume, as_json)
+
+
+@click.command(short_help="Change pictures invisibly so that the network is wrong about them.")
+@options.pictures
+@options.choice
+@options.classes
+@_bound(8)
+@_steps(40)
+@options.methods("grad_cam")
+@options.out
+@options.resume
+@options.as_json
+def adversarial(
+    pictures: tuple[Path, ...],
+    choice: Choice,
+    classes: tuple[str, ...],
+    bound: float,
+    steps: int,
+    methods: tuple[str, ...],
+    out: Path,
+    resume: bool,
+    as_json: bool,
+) -> int:
+    """Change pictures invisibly so that the network sees the class that --class names.
+
+    DIR/cat-adversarial-tabby.png is the changed picture, which gradcam predict reads.
+    DIR/cat-adversarial-tabby-figure.png shows it beside the original, and
+    DIR/cat-adversarial-tabby-grad_cam.png what Grad-CAM shows before and after.
+    """
+    if not classes:
+        raise click.UsageError("Name the class that the network shall see: --class NAME.")
+
+    def make(tape: Tape, targets: list[int]) -> Sequence[Perturbation]:
+        return gradcam.adversarial(
+            tape, targets, bound=bound, steps=steps, progress=_is_watched(as_json)
+        )
+
+    made_with = {"--bound": bound, "--steps": steps, "--method": methods}
+    return _over(
+        *(pictures, choice, "adversarial", classes, make, made_with, out, resume, as_json),
+        methods=methods,
+    )
+
+
+@click.command(short_help="Make pictures with the code that a layer has of a picture.")
+@options.pictures
+@options.choice
+@click.option(
+    "--layer",
+    "-l",
+    "layers",
+    multiple=True,
+    metavar="LAYER",
+    help="Invert this layer; may be repeated.  Default: the layer of Grad-CAM.",
+)
+@_steps(256)
+@_weight("--total-variation", 1e-4, _VARIATION)
+@_basis
+@_seed
+@options.out
+@options.resume
+@options.as_json
+def invert(
+    pictures: tuple[Path, ...],
+    choice: Choice,
+    layers: tuple[str, ...],
+    steps: int,
+    total_variation: float,
+    basis: BasisName,
+    seed: int,
+    out: Path,
+    resume: bool,
+    as_json: bool,
+) -> int:
+    """Make pictures with the code that a layer has of a picture: what does the layer know?
+
+    DIR/cat-invert-relu5_3.png is the picture, and DIR/cat-invert-relu5_3-figure.png shows it beside
+    the original.
+    """
+
+    def make(tape: Tape, targets: list[int]) -> Sequence[Inversion]:
+        return gradcam.invert(
+            tape,
+            list(layers) or [tape.graph.target_layer],
+            steps=steps,
+            total_variation=total_variation,
+            basis=basis,
+            seed=seed,
+            progress=_is_watched(as_json),
+        )
+
+    made_with = {"--layer": layers, "--steps": steps, "--basis": basis, "--seed": seed}
+    made_with["--total-variation"] = total_variation
+    return _over(pictures, choice, "invert", (), make, made_with, out, resume, as_json, layers)
+
+
+@dataclass(frozen=True)
+class _Making:
+    """What a command makes of each picture, and how it is saved."""
+
+    command: str
+    make: Callable[[Tape], Sequence[Synthesis]]
+    out: Path
+    methods: tuple[str, ...]
+
+    def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
+        """Make the pictures; return what saves them."""
+        single = Tape(tape.graph, tape.core, tape.input, tape.pictures, tape.geometries)
+        made = self.make(single)
+        return [partial(self._saved, made, *names)]
+
+    def _saved(self, made: Sequence[Synthesis], name: str) -> Saved:
+        found, written = list[Record](), list[Path]()
+        for each in made:
+            path = self.out / f"{name}-{self.command}-{_slug(each, each.graph.labels)}"
+            record, files = _save(each, path, self.methods)
+            found.append(record)
+            written += files
+        return {"made": found}, written
+
+
+def _over(
+    pictures: tuple[Path, ...],
+    choice: Choice,
+    command: str,
+    classes: Sequence[str],
+    make: Callable[[Tape, list[int]], Sequence[Synthesis]],
+    made_with: Mapping[str, object],
+    out: Path,
+    resume: bool,
+    as_json: bool,
+    layers: Sequence[str] = (),
+    methods: tuple[str, ...] = (),
+) -> int:
+    """Run a command over pictures."""
+    network = choice.network()
+    for layer in layers:
+        network.index(layer)  # refuse an unknown one before the first picture is read
+    asked = records.asked(network.labels, classes)
+    terminal.note(choice, network, pictures)
+    job = _Making(command, lambda tape: make(tape, asked), out, methods)
+    digest = {**choice.digest(), "command": command, "--class": asked, **made_with}
+    return Command(network, job.work, _shown, as_json, 1, out, resume, digest).over(pictures)
+
+
+def _save(
+    made: Synthesis, path: Path, methods: Sequence[str] = (), *, with_history: bool = False
+) -> Saved:
+    """Write a picture, its figure and, by each method, the maps before and after."""
+    from gradcam import plot
+    from gradcam._synthesis.results import Perturbation
+
+    def file(end: str) -> Path:
+        return path.with_name(fitting(f"{path.name}{end}.png"))
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = {"file": file(""), "figure": file("-figure")}
+    made.save(files["file"])
+    plot.save(made.plot(history=with_history), files["figure"], dpi=_FIGURE_DPI)
+    if isinstance(made, Perturbation):
+        for method in methods:
+            files[method] = file(f"-{method}")
+            plot.save(made.compare(method), files[method], dpi=_FIGURE_DPI)
+    named = {name: str(written) for name, written in files.items()}
+    return {**_record(made), **named}, list(files.values())
+
+
+def _record(made: Synthesis) -> Record:
+    """Return what JSON says about a picture that was made."""
+    from gradcam._synthesis.results import Inversion, Perturbation
+
+    record: Record = {"made_for": made.label}
+    if made.target is not None:
+        record["class"] = records.of_class(made.target)
+    if isinstance(made, Inversion):
+        record |= {"layer": made.layer, "error": made.error}
+    else:
+        record |= {"score": made.score, "probability": made.probability}
+    if isinstance(made, Perturbation):
+        record["score_before"] = made.score_before
+        record["probability_before"] = made.probability_before
+    record["used"] = made.used
+    return record | ({"notes": list(made.notes)} if made.notes else {})
+
+
+def _shown(record: Record) -> Table:
+    rows = terminal.table()
+    for each in record["made"]:
+        rows.add_row(each["made_for"], _number(each), Path(each["file"]).name)
+    return rows
+
+
+def _print(record: Record, as_json: bool) -> None:
+    """Print a picture that was made without one."""
+    if as_json:
+        click.echo(json.dumps(record))
+        return
+    rows = terminal.table()
+    for each in record.get("pictures", [record]):
+        file = Path(record["figure"] if "pictures" in record else record["file"]).name
+        rows.add_row(each["made_for"], _number(each), file)
+    terminal.show(terminal.console(), rows)
+
+
+def _number(record: Record) -> str:
+    """Return the probability, the score or the error in words."""
+    from gradcam._synthesis.results import certainty
+
+    if "error" in record:
+        return f"error {record['error']:.3f}"
+    return certainty(record["score"], record["probability"])
+
+
+def _unit(text: str) -> Objective:
+    """Return the unit of ``LAYER:INDEX`` or ``LAYER:INDEX:ROW,COLUMN``."""
+    found = re.fullmatch(r"(.+?):(\d+)(?::(\d+),(\d+))?", text)
+    if found is None:
+        raise click.UsageError(f"--unit {text}: expected LAYER:INDEX or LAYER:INDEX:ROW,COLUMN.")
+    layer, index, row, column = found.groups()
+    position = None if row is None else (int(row), int(column))
+    return gradcam.Unit(layer, int(index), position)
+
+
+def _slug(made: Synthesis, labels: Labels) -> str:
+    """Return a part of a file name."""
+    if made.target is not None:
+        return records.slugs(labels, [made.target.index])[made.target.index]
+    return re.sub(r"[^\w.-]+", "_", made.label)[:80].strip("_.") or "picture"
+
+
+def _is_watched(as_json: bool) -> bool:
+    """Return whether someone sees a progress bar."""
+    return sys.stderr.isatty() and not as_json
