@@ -554,7 +554,7 @@ def test_visualise_command(folder, network):
     run("visualise", *MODEL, "--class", 2, "--steps", 1, "--sweep", "l2=0,1e-2")
     assert "visualise-class_2-sweep.png" in pngs()
     assert "--class NAME" in run("visualise", *MODEL, code=2)
-    assert "LAYER:INDEX" in run("visualise", *MODEL, "--unit", "relu2", code=2)
+    assert "expected LAYER:INDEX" in run("visualise", *MODEL, "--unit", "relu2", code=2)
     assert "is not a number" in run("visualise", *MODEL, "-c", 1, "--sweep", "l2=x", code=2)
     assert "--sweep" in run("visualise", *MODEL, "-c", 1, "--sweep", "colour=1", code=2)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import click
 
 import gradcam
+from gradcam._cli import asked as asking
 from gradcam._cli import options, records, terminal
+from gradcam._cli.asked import Asked
 from gradcam._cli.many import Command, Finish, Record, Saved
 from gradcam._cli.options import Choice
 from gradcam._engine.tape import BatchTape, Tape
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from gradcam._engine.network import Network
-    from gradcam._labels.classes import Labels
     from gradcam._results.objectives import Objective, On
     from gradcam._synthesis.bases import BasisName
     from gradcam._synthesis.results import Inversion, Perturbation, Synthesis, Visualisation
@@ -69,22 +69,9 @@ def _bound(default: float) -> Callable[[_F], _F]:
 
 @click.command(short_help="Make a picture of what a class or a unit looks for.")
 @options.choice
-@click.option(
-    "--class",
-    "-c",
-    "classes",
-    multiple=True,
-    metavar="NAME|INDEX|SYNSET",
-    help="Make a class model; may be repeated.",
-)
-@click.option(
-    "--unit",
-    "-u",
-    "units",
-    multiple=True,
-    metavar="LAYER:INDEX[:ROW,COLUMN]",
-    help="Make a picture for a unit or a channel of a layer; may be repeated.",
-)
+@options.classes
+@options.units
+@options.against
 @options.on
 @_steps(256)
 @_weight("--l2", 1e-4, "The weight of the squared distance from the mean image.")
@@ -110,6 +97,7 @@ def visualise(
     choice: Choice,
     classes: tuple[str, ...],
     units: tuple[str, ...],
+    against: str | None,
     on: On,
     sweep: str | None,
     out: Path,
@@ -126,19 +114,17 @@ def visualise(
     values = None if sweep is None else _values(sweep)
     network = choice.network()
     terminal.note(choice, network, [])
-    asked: list[int | Objective] = [*records.asked(network.labels, classes), *map(_unit, units)]
+    asked = asking.read(network, classes, units, against, on).targets()
     made_with["progress"] = _is_watched(as_json)
-    if on == "probability":
-        asked = [gradcam.Probability(e) if isinstance(e, int) else e for e in asked]
     out.mkdir(parents=True, exist_ok=True)
     if values is not None:
         for each in asked:
             _write_sweep(network, each, {**made_with, **values}, out, as_json)
         return 0
     make = cast("Callable[..., Sequence[Visualisation]]", gradcam.visualise)
-    for made in make(network, asked, **made_with):
-        name = f"visualise-{_slug(made, network.labels)}"
-        record, _ = _save(made, out / name, with_history=True)
+    found = make(network, asked, **made_with)
+    for made, slug in zip(found, _slugs(found), strict=True):
+        record, _ = _save(made, out / f"visualise-{slug}", with_history=True)
         _print(record, as_json)
     if not as_json:
         terminal.echo(f"Written to {out}")
@@ -164,7 +150,7 @@ def _values(sweep: str) -> dict[str, list[object]]:
 
 def _write_sweep(
     network: Network,
-    objective: int | Objective,
+    objective: Objective,
     made_with: Mapping[str, object],
     out: Path,
     as_json: bool,
@@ -172,7 +158,7 @@ def _write_sweep(
     from gradcam import plot
 
     found = gradcam.sweep(network, objective, **made_with)
-    file = out / fitting(f"visualise-{_slug(found[0], network.labels)}-sweep.png")
+    file = out / fitting(f"visualise-{_slugs(found[:1])[0]}-sweep.png")
     plot.save(found.plot(), file, dpi=_FIGURE_DPI)
     made = [_record(each) for each in found]
     _print({"made_for": found[0].label, "figure": str(file), "pictures": made}, as_json)
@@ -182,6 +168,8 @@ def _write_sweep(
 @options.pictures
 @options.choice
 @options.classes
+@options.units
+@options.against
 @options.on
 @_bound(32)
 @_steps(64)
@@ -195,6 +183,8 @@ def edit(
     pictures: tuple[Path, ...],
     choice: Choice,
     classes: tuple[str, ...],
+    units: tuple[str, ...],
+    against: str | None,
     on: On,
     bound: float,
     steps: int,
@@ -211,22 +201,24 @@ def edit(
     changed picture, and DIR/cat-edit-tabby-figure.png shows it beside the original.
     """
 
-    def make(tape: Tape, targets: list[int]) -> Sequence[Perturbation]:
+    def make(tape: Tape, asked: Asked) -> Sequence[Perturbation]:
         return gradcam.edit(
             tape,
-            targets or [int(tape.scores[0].argmax())],
+            asked.targets([] if asked else [int(tape.scores[0].argmax())]),
             bound=bound,
             steps=steps,
             total_variation=total_variation,
             basis=basis,
-            on=on,
             seed=seed,
             progress=_is_watched(as_json),
         )
 
-    made_with = {"--on": on, "--bound": bound, "--steps": steps, "--basis": basis, "--seed": seed}
+    made_with = {"--bound": bound, "--steps": steps, "--basis": basis, "--seed": seed}
     made_with["--total-variation"] = total_variation
-    return _over(pictures, choice, "edit", classes, make, made_with, out, resume, as_json)
+    network = choice.network()
+    asked = asking.read(network, classes, units, against, on)
+    job = _Making("edit", lambda tape: make(tape, asked), out)
+    return _over(network, pictures, choice, job, asked.options() | made_with, resume, as_json)
 
 
 @click.command(short_help="Change pictures invisibly so that the network is wrong about them.")
@@ -259,16 +251,17 @@ def adversarial(
     if not classes:
         raise click.UsageError("Name the class that the network shall see: --class NAME.")
 
-    def make(tape: Tape, targets: list[int]) -> Sequence[Perturbation]:
+    network = choice.network()
+    asked = records.asked(network.labels, classes)
+
+    def make(tape: Tape) -> Sequence[Perturbation]:
         return gradcam.adversarial(
-            tape, targets, bound=bound, steps=steps, progress=_is_watched(as_json)
+            tape, asked, bound=bound, steps=steps, progress=_is_watched(as_json)
         )
 
-    made_with = {"--bound": bound, "--steps": steps, "--method": methods}
-    return _over(
-        *(pictures, choice, "adversarial", classes, make, made_with, out, resume, as_json),
-        methods=methods,
-    )
+    made_with = {"--class": asked, "--bound": bound, "--steps": steps, "--method": methods}
+    job = _Making("adversarial", make, out, methods)
+    return _over(network, pictures, choice, job, made_with, resume, as_json)
 
 
 @click.command(short_help="Make pictures with the code that a layer has of a picture.")
@@ -307,10 +300,13 @@ def invert(
     the original.
     """
 
-    def make(tape: Tape, targets: list[int]) -> Sequence[Inversion]:
+    network = choice.network()
+    asked = [network.names(layer)[0] for layer in layers] or [network.target_layer]
+
+    def make(tape: Tape) -> Sequence[Inversion]:
         return gradcam.invert(
             tape,
-            list(layers) or [tape.graph.target_layer],
+            asked,
             steps=steps,
             total_variation=total_variation,
             basis=basis,
@@ -318,9 +314,10 @@ def invert(
             progress=_is_watched(as_json),
         )
 
-    made_with = {"--layer": layers, "--steps": steps, "--basis": basis, "--seed": seed}
+    made_with = {"--layer": asked, "--steps": steps, "--basis": basis, "--seed": seed}
     made_with["--total-variation"] = total_variation
-    return _over(pictures, choice, "invert", (), make, made_with, out, resume, as_json, layers)
+    job = _Making("invert", make, out)
+    return _over(network, pictures, choice, job, made_with, resume, as_json)
 
 
 @dataclass(frozen=True)
@@ -330,7 +327,7 @@ class _Making:
     command: str
     make: Callable[[Tape], Sequence[Synthesis]]
     out: Path
-    methods: tuple[str, ...]
+    methods: tuple[str, ...] = ()
 
     def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
         """Make the pictures; return what saves them."""
@@ -340,36 +337,26 @@ class _Making:
 
     def _saved(self, made: Sequence[Synthesis], name: str) -> Saved:
         found, written = list[Record](), list[Path]()
-        for each in made:
-            path = self.out / f"{name}-{self.command}-{_slug(each, each.graph.labels)}"
-            record, files = _save(each, path, self.methods)
+        for each, slug in zip(made, _slugs(made), strict=True):
+            record, files = _save(each, self.out / f"{name}-{self.command}-{slug}", self.methods)
             found.append(record)
             written += files
         return {"made": found}, written
 
 
 def _over(
+    network: Network,
     pictures: tuple[Path, ...],
     choice: Choice,
-    command: str,
-    classes: Sequence[str],
-    make: Callable[[Tape, list[int]], Sequence[Synthesis]],
+    job: _Making,
     made_with: Mapping[str, object],
-    out: Path,
     resume: bool,
     as_json: bool,
-    layers: Sequence[str] = (),
-    methods: tuple[str, ...] = (),
 ) -> int:
     """Run a command over pictures."""
-    network = choice.network()
-    for layer in layers:
-        network.index(layer)  # refuse an unknown one before the first picture is read
-    asked = records.asked(network.labels, classes)
     terminal.note(choice, network, pictures)
-    job = _Making(command, lambda tape: make(tape, asked), out, methods)
-    digest = {**choice.digest(), "command": command, "--class": asked, **made_with}
-    return Command(network, job.work, _shown, as_json, 1, out, resume, digest).over(pictures)
+    digest = {**choice.digest(), "command": job.command, **made_with}
+    return Command(network, job.work, _shown, as_json, 1, job.out, resume, digest).over(pictures)
 
 
 def _save(
@@ -440,21 +427,11 @@ def _number(record: Record) -> str:
     return certainty(record["score"], record["probability"])
 
 
-def _unit(text: str) -> Objective:
-    """Return the unit of ``LAYER:INDEX`` or ``LAYER:INDEX:ROW,COLUMN``."""
-    found = re.fullmatch(r"(.+?):(\d+)(?::(\d+),(\d+))?", text)
-    if found is None:
-        raise click.UsageError(f"--unit {text}: expected LAYER:INDEX or LAYER:INDEX:ROW,COLUMN.")
-    layer, index, row, column = found.groups()
-    position = None if row is None else (int(row), int(column))
-    return gradcam.Unit(layer, int(index), position)
-
-
-def _slug(made: Synthesis, labels: Labels) -> str:
-    """Return a part of a file name."""
-    if made.target is not None:
-        return records.slugs(labels, [made.target.index])[made.target.index]
-    return re.sub(r"[^\w.-]+", "_", made.label)[:80].strip("_.") or "picture"
+def _slugs(made: Sequence[Synthesis]) -> list[str]:
+    """Return a part of a file name for each picture."""
+    explained = [(each.label, each.target) for each in made]
+    names = records.slugs(explained)
+    return [names[each] for each in explained]
 
 
 def _is_watched(as_json: bool) -> bool:

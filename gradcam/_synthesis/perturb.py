@@ -251,8 +251,8 @@ def _perturbed(
             made.append(_result(tape, original, aim, canvas, values[0], one, title, bound, recipe))
     if not asked.listed[0]:
         return made[0]
-    first = Cell(original.picture, "original")
-    return Syntheses([made], heading=title, details=f"{made[0].used}.", first=first)
+    beside = Cell(original.picture, "original")
+    return Syntheses([made], heading=title, details=f"{made[0].used}.", first=beside)
 
 
 def _result(
