@@ -420,10 +420,10 @@ def test_full_grad_adds_up_to_the_score(head):
     layers[3:3] = [norm("kept", 6)]
     tape = Network.from_layers(layers).forward(nets.normal(rng, 2, 3, 16, 12))
     asked = tape.ask([[1, 3], [2]])
-    first = full_grad.contributions(tape, asked, 0)
+    first = dict(full_grad.contributions(tape, asked, 0))
     assert {"input", "conv1", "kept", "folded"} < set(first)
     for s, score in enumerate((tape.scores[[0, 1], [1, 2]], tape.scores[[0], [3]])):
-        terms = full_grad.contributions(tape, asked, s).values()
+        terms = [values for _, values in full_grad.contributions(tape, asked, s)]
         total = sum(each.reshape(2, -1).sum(1, dtype=np.float64) for each in terms)
         np.testing.assert_allclose(total[: len(score)], score, rtol=2e-5, atol=2e-5)
 

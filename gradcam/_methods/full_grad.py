@@ -5,6 +5,8 @@ A network of ReLUs is S = x * dS/dx + sum over its biases of b * dS/db.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,19 +43,19 @@ def full_grad(tape: ForwardPass, objective: Objectives, *, resize: Resize) -> Ev
     """
     raw = np.zeros((objective.count, len(tape), *tape.size), np.float32)
     for s, total in enumerate(raw):
-        for values in contributions(tape, objective, s).values():
+        for _, values in contributions(tape, objective, s):
             if values.ndim == 4:
                 total += _map(values, tape.size, resize)
     _note_other_terms(tape, objective)
     return Evidence(raw)
 
 
-def contributions(tape: ForwardPass, objective: Objectives, s: int) -> dict[str, _F32]:
-    """Return the terms of the objectives with number `s` by layer, with signs.
+def contributions(tape: ForwardPass, objective: Objectives, s: int) -> Iterator[tuple[str, _F32]]:
+    """Yield the terms of the objectives with number `s` by layer, with signs.
 
-    Returns
-    -------
-    dict of str to array
+    Yields
+    ------
+    str, array
         Of ``"input"``, input times gradient, (N, C, h, w); of each layer with biases, bias times
         gradient at each position, (N, K, u, v) or (N, K). For a network of convolutions, linear
         layers, ReLUs and poolings their sum is the score.
@@ -64,11 +66,11 @@ def contributions(tape: ForwardPass, objective: Objectives, s: int) -> dict[str,
         for layer in tape.graph.layers.values()
         if layer.op in _BIASES and layer.weights.get(_BIASES[layer.op]) is not None
     }
-    gradient, *others = alone.gradients(tape, [INPUT, *biases])
-    found = {INPUT: tape.input * gradient[0]}
-    for (name, bias), each in zip(biases.items(), others, strict=True):
-        found[name] = bias.reshape(-1, *[1] * (each.ndim - 3)) * each[0]
-    return found
+    gradients = alone.gradients(tape, [INPUT, *biases])
+    yield INPUT, tape.input * gradients.pop(0)[0]
+    for name, bias in biases.items():
+        gradient = gradients.pop(0)[0]  # no longer held when the next is read
+        yield name, bias.reshape(-1, *[1] * (gradient.ndim - 2)) * gradient
 
 
 def _map(values: _F32, size: tuple[int, int], resize: Resize) -> _F32:
