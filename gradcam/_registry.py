@@ -185,7 +185,7 @@ class Method:
         for each in sorted(kinds, key=lambda one: one is str):  # words last: any text is one
             with contextlib.suppress(ValueError):
                 return _value(text.strip(), each)
-        wanted = " or ".join(map(_kind_words, kinds))
+        wanted = " or ".join(filter(None, map(_kind_words, kinds)))
         raise ValueError(f"{self.name}: {name} must be {wanted}, got {text!r}")
 
     def _kind(self, name: str) -> object:
@@ -427,7 +427,7 @@ def _value(text: str, kind: object) -> object:
 
 
 def _kind_words(kind: object) -> str:
-    """Return in words what values a type has."""
+    """Return in words what values a type has; nothing for types that cannot be written as text."""
     if get_origin(kind) is Literal:
         return " or ".join(map(repr, get_args(kind)))
     if get_origin(kind) is tuple:
@@ -435,7 +435,7 @@ def _kind_words(kind: object) -> str:
         count = "" if kinds[-1] is Ellipsis else f" ({len(kinds)} of them)"
         return f"numbers separated by commas{count}"
     words = {bool: "true or false", int: "an integer", float: "a number", NoneType: "none"}
-    return words.get(kind, "a word") if isinstance(kind, type) else "a word"
+    return words.get(kind, "a word") if isinstance(kind, type) else ""
 
 
 def _place(method: Method) -> tuple[str, str]:

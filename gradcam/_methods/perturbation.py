@@ -22,6 +22,7 @@ from gradcam._engine.tape import ForwardPass
 from gradcam._methods.passes import bar, batch_size, layers_read, one_of
 from gradcam._methods.replacements import Replacement, replacements
 from gradcam._registry import method
+from gradcam._results import notes
 from gradcam._results.explanation import Evidence
 from gradcam._results.objectives import Objectives
 
@@ -57,9 +58,9 @@ def occlusion(
     patch, stride : int or (height, width)
         In pixels of the network's input.
     baseline : float, "black", "grey", "mean", "blur", "noise", (C,) or (C, h, w) array
-        What is seen in the patch: mid-grey, the picture's mean colour, the blurred picture, or
-        normal noise with the picture's mean and deviation in each channel. Numbers are preprocessed
-        values.
+        What is seen in the patch: black, mid-grey, the picture's mean colour, the blurred picture,
+        or normal noise with the picture's mean and deviation in each channel. Numbers are
+        preprocessed values.
     values : "difference" or "score"
     sigma : float
         Standard deviation of the blur, in pixels of the input.
@@ -83,15 +84,19 @@ def occlusion(
     grid = _grid(tape.size, _pair("patch", patch), _pair("stride", stride))
     hidden, size = replacements(tape, baseline, sigma, seed), batch_size(tape, batch)
     scores = np.zeros((objective.count, len(tape), *(len(each.begin) for each in grid)))
+    passes: dict[tuple[str, ...], PatchPasses] = {}
     with bar(scores[0].size, "Occlusion", progress) as done:
         for n in range(len(tape)):
-            passes = PatchPasses(tape, layers_read(tape, objective, n), *grid, recompute=recompute)
+            layers = tuple(layers_read(tape, objective, n))
+            if layers not in passes:
+                passes[layers] = PatchPasses(tape, layers, *grid, recompute=recompute)
             found = []
-            for forward in passes.run(n, hidden[n], size):
+            for forward in passes[layers].run(n, hidden[n], size):
                 found.append(objective.variant_values(n, forward))
                 done(len(forward))
             scores[:, n] = np.concatenate(found, 1).reshape(scores[:, n].shape)
     if values == "score":
+        notes.add("The map is the score with the patch: low where it hides what raises the score.")
         return Evidence(_averages(scores, grid, tape.size), view="range")
     before = np.nan_to_num(objective.values(tape).astype(np.float64))
     return Evidence(_averages(before[..., None, None] - scores, grid, tape.size))
