@@ -102,6 +102,12 @@ def non_negative(name: str, value: float) -> None:
         raise ValueError(f"{name}: expected a number of 0 or more, got {value!r}")
 
 
+def check_seed(seed: SupportsIndex) -> None:
+    """Raise ValueError unless a seed is an integer of 0 or more."""
+    if not isinstance(seed, SupportsIndex) or operator.index(seed) < 0:
+        raise ValueError(f"seed: expected an integer of 0 or more, got {seed!r}")
+
+
 def noisy(
     picture: NDArray[np.float32], noise: float, seed: int, part: slice
 ) -> NDArray[np.float32]:

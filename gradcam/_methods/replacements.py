@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gradcam._engine.tape import ForwardPass
 from gradcam._methods.blur import gaussian_blur
-from gradcam._methods.passes import non_negative
+from gradcam._methods.passes import check_seed, non_negative
 from gradcam._results import notes
 from gradcam._text import brief
 
@@ -36,7 +36,7 @@ def replacements(tape: ForwardPass, baseline: Replacement, sigma: float, seed: i
     sigma : float
         Standard deviation of the blur, in pixels of the input.
     seed : int
-        Of the noise, which differs from picture to picture.
+        Of the noise, the same for all pictures before it gets their mean and deviation.
 
     Raises
     ------
@@ -78,12 +78,11 @@ def _named(tape: ForwardPass, name: str, sigma: float, seed: int) -> NDArray[np.
         non_negative("sigma", sigma)
         return gaussian_blur(pictures, sigma)
     if name == "noise":
-        noise = [
-            np.random.default_rng((seed, n)).standard_normal(pictures.shape[1:])
-            for n in range(len(pictures))
-        ]
-        deviations = pictures.std((2, 3), keepdims=True, dtype=np.float64)
-        noisy: NDArray[np.float64] = means + deviations * np.stack(noise)
+        check_seed(seed)
+        noise = np.random.default_rng(seed).standard_normal(pictures.shape[1:])
+        noisy: NDArray[np.float64] = means + noise * pictures.std(
+            (2, 3), keepdims=True, dtype=np.float64
+        )
         return noisy
     raise ValueError(f"baseline: expected {_names()}, a number or an array, got {name!r}")
 

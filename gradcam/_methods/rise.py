@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from gradcam import _core
 from gradcam._engine.tape import ForwardPass
-from gradcam._methods.passes import bar, batch_size, batches, layers_read, positive
+from gradcam._methods.passes import (
+    bar,
+    batch_size,
+    batches,
+    check_seed,
+    layers_read,
+    positive,
+)
 from gradcam._registry import method
 from gradcam._results import notes
 from gradcam._results.objectives import Objectives
@@ -69,6 +76,7 @@ def rise(
     """
     positive("samples", samples)
     positive("cells", cells)
+    check_seed(seed)
     if not 0 < probability < 1:
         raise ValueError(f"probability: expected a number above 0 and below 1, got {probability}")
     size = batch_size(tape, batch)
