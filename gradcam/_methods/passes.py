@@ -40,7 +40,7 @@ def positive(name: str, value: SupportsIndex) -> int:
     return number
 
 
-def batch_size(tape: ForwardPass, batch: int | None = None) -> int:
+def batch_size(tape: ForwardPass, batch: int | None = None, *, gradients: bool = False) -> int:
     """Return how many variants go through the network at a time.
 
     Parameters
@@ -49,11 +49,14 @@ def batch_size(tape: ForwardPass, batch: int | None = None) -> int:
     batch : int, optional
         What the user asked for. By default 16 of 224 x 224 pixels, or as many pixels of another
         size, and at most 64 pictures.
+    gradients : bool
+        Whether backward passes follow, which need the outputs of all layers: half as many then.
     """
     if batch is not None:
         return positive("batch", batch)
     height, width = tape.size
-    return max(1, min(64, _BATCH * 224 * 224 // (height * width)))
+    most = max(1, min(64, _BATCH * 224 * 224 // (height * width)))
+    return max(1, most // 2) if gradients else most
 
 
 def batches(count: int, size: int) -> Iterator[slice]:

@@ -68,7 +68,7 @@ def integrated_gradients(
     quadrature : "gauss_legendre", "middle", "trapezoid", "left" or "right"
         As in captum, but that the weights of "trapezoid" add up to 1, not to 1 - 1 / steps.
     batch : int, optional
-        Points in a pass; by default 16 of 224 x 224 pixels, or as many pixels of another size.
+        Points in a pass; by default 8 of 224 x 224 pixels, or as many pixels of another size.
     progress : bool
         Whether to show a progress bar on standard error.
 
@@ -80,7 +80,7 @@ def integrated_gradients(
     passes.positive("steps", steps)
     places, weights = quadrature_points(quadrature, steps)
     starts = baseline_pictures(tape, baseline)
-    size = passes.batch_size(tape, batch)
+    size = passes.batch_size(tape, batch, gradients=True)
     found = []
     with passes.bar(len(tape) * steps, "Integrated gradients", progress) as done:
         for n, (x, start) in enumerate(zip(tape.input, starts, strict=True)):
@@ -138,7 +138,7 @@ def blur_integrated_gradients(
         raise ValueError(f"max_sigma: expected a number of pixels above 0, got {max_sigma!r}")
     passes.one_of("quadrature", quadrature, get_args(BlurQuadrature))
     sides = _chords if quadrature == "chords" else _steps_of_authors
-    size = passes.batch_size(tape, batch)
+    size = passes.batch_size(tape, batch, gradients=True)
     found = []
     with passes.bar(len(tape) * steps, "Blur integrated gradients", progress) as done:
         for n, x in enumerate(tape.input):
@@ -206,7 +206,7 @@ def expected_gradients(
     """
     passes.positive("samples", samples)
     _check_baselines(tape, baselines)
-    size = passes.batch_size(tape, batch)
+    size = passes.batch_size(tape, batch, gradients=True)
     estimates = []
     with passes.bar(len(tape) * samples, "Expected gradients", progress) as done:
         for n, x in enumerate(tape.input):

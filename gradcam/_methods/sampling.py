@@ -57,7 +57,7 @@ def smooth_grad(
     seed : int
         Of the noise, which is the same for every picture and whatever `batch` is.
     batch : int, optional
-        Copies in a pass; by default 16 of 224 x 224 pixels, or as many pixels of another size.
+        Copies in a pass; by default 8 of 224 x 224 pixels, or as many pixels of another size.
     progress : bool
         Whether to show a progress bar on standard error.
 
@@ -263,7 +263,7 @@ def _sampled(
         A layer that the method reads.
     """
     found = [_Together(sampling.statistic) for _ in range(len(tape))]
-    size = passes.batch_size(tape, sampling.batch)
+    size = passes.batch_size(tape, sampling.batch, gradients=True)
     with passes.bar(len(tape) * sampling.samples, title, sampling.progress) as done:
         for n, together in enumerate(found):
             _note_range(tape.input[n])

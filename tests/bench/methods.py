@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -271,6 +272,76 @@ def occlusion_of_mobilenet_v2() -> Ways:
 @row("occlusion/efficientnet_lite0")
 def occlusion_of_efficientnet_lite0() -> Ways:
     return occlusion("efficientnet_lite0")
+
+
+# --- sampling and paths ---
+
+STEPS = 8
+"""Gradients of a run; the time of each does not depend on their number."""
+
+
+def gradients(ours: Callable[[gradcam.Tape], object], theirs: Callable[..., object]) -> Ways:
+    """Return the ways to compute gradients at STEPS variants of a picture, with VGG-16.
+
+    Parameters
+    ----------
+    ours : callable
+        ``ours(tape)``.
+    theirs : callable
+        ``theirs(model, x, batch)``, with captum; `batch` is the number of variants in a pass.
+    """
+    network, models = both("vgg16")
+    x = pictures(1)
+    tape = network.forward(x[0])
+    ways = {}
+    for setting, batch in (("", 1), ("channels last", 1), ("channels last", 8)):
+        given = torch_input(x, setting)
+        name = f"{setting} batch {batch}".strip()
+        ways[name] = Way(partial(theirs, models[setting], given, batch), STEPS)
+    return {OURS: {"": Way(partial(ours, tape), STEPS)}, "captum": ways}
+
+
+@row("smooth_grad")
+def smooth_grad() -> Ways:
+    """SmoothGrad: the time of one sample."""
+    from captum.attr import NoiseTunnel, Saliency
+
+    def theirs(model: Any, x: Any, batch: int) -> object:
+        options = {"nt_samples": STEPS, "nt_samples_batch_size": batch, "stdevs": 0.5}
+        return NoiseTunnel(Saliency(model)).attribute(x, **options, target=3, abs=False)
+
+    return gradients(lambda tape: tape.smooth_grad(3, samples=STEPS), theirs)
+
+
+@row("integrated_gradients")
+def integrated_gradients() -> Ways:
+    """Integrated gradients: the time of one step."""
+    from captum.attr import IntegratedGradients
+
+    def theirs(model: Any, x: Any, batch: int) -> object:
+        found = IntegratedGradients(model)
+        return found.attribute(x, target=3, n_steps=STEPS, internal_batch_size=batch)
+
+    return gradients(lambda tape: tape.integrated_gradients(3, steps=STEPS), theirs)
+
+
+@row("deep_lift")
+def deep_lift() -> Ways:
+    """DeepLIFT; captum's needs modules that are called once, and outputs that are not rewritten."""
+    from captum.attr import DeepLift
+
+    network, models = both("vgg16")
+    x = pictures(1)
+    tape = network.forward(x[0])
+
+    def theirs(model: Any, given: Any) -> object:
+        return DeepLift(model).attribute(given, target=3)
+
+    ways = {
+        setting: Way(partial(theirs, model, torch_input(x, setting)))
+        for setting, model in models.items()
+    }
+    return {OURS: {"": Way(lambda: tape.deep_lift(3, baseline=0.0))}, "captum": ways}
 
 
 def main() -> None:
