@@ -12,7 +12,7 @@ x_i = x + noise_i; the noise is normal, its standard deviation is a share of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 
@@ -220,24 +220,38 @@ def _view(view: View, statistic: Statistic) -> View:
 
 
 class _Together:
-    """The evidence of all noisy copies of one picture, taken together."""
+    """The evidence of all noisy copies of one picture, taken together.
 
-    def __init__(self, statistic: Statistic) -> None:
+    Attributes
+    ----------
+    raw, weights : Estimate
+        Of the method's evidence; weights are None if it has none.
+    values : (S,) array of float64
+        The sums of the objectives' values.
+    notes : list of str
+        Those that were made on every pass.
+    last : Evidence
+        Of the last pass, for its view and its layer.
+    """
+
+    def __init__(self, statistic: Statistic, count: int) -> None:
         self.raw = Estimate(statistic)
         self.weights: Estimate | None = None
-        self.last = Evidence(np.empty(0, np.float32))
+        self.values = np.zeros(count)
         self.notes: list[str] | None = None
+        self.last = Evidence(np.empty(0, np.float32))
         self._statistic = statistic
 
-    def add(self, evidence: Evidence, notes: list[str]) -> None:
-        """Add the evidence of a pass, and the notes on it; only notes of all passes are kept."""
+    def add(self, evidence: Evidence, notes: list[str], values: _F32) -> None:
+        """Add the evidence of a pass, the notes on it, and the objectives' values, (S, B)."""
         self.raw.add(evidence.raw)
         if evidence.weights is not None:
             self.weights = self.weights or Estimate(self._statistic)
             self.weights.add(evidence.weights)
-        self.last = evidence
+        self.values += values.sum(1, dtype=np.float64)
         before = notes if self.notes is None else self.notes
         self.notes = [note for note in before if note in notes]
+        self.last = evidence
 
 
 def _sampled(
@@ -262,31 +276,44 @@ def _sampled(
     layer : str, optional
         A layer that the method reads.
     """
-    found = [_Together(sampling.statistic) for _ in range(len(tape))]
+    found = [_Together(sampling.statistic, objective.count) for _ in range(len(tape))]
     size = passes.batch_size(tape, sampling.batch, gradients=True)
     with passes.bar(len(tape) * sampling.samples, title, sampling.progress) as done:
         for n, together in enumerate(found):
-            _note_range(tape.input[n])
             for part in passes.even_batches(sampling.samples, size):
                 copies = passes.noisy(tape.input[n], sampling.noise, sampling.seed, part)
+                forward = _tape_of(tape, copies, layer)
                 with notes.collected(pass_on=False) as said:
-                    evidence = run(
-                        _tape_of(tape, copies, layer), objective.variants(n, len(copies))
-                    )
-                together.add(evidence, said)
+                    evidence = run(forward, objective.variants(n, len(copies)))
+                together.add(evidence, said, objective.variant_values(n, forward))
                 done(len(copies))
-    for note in found[0].notes or []:
-        notes.add(note)
-    note_error(sampling.samples, [each.raw.relative_error() for each in found], sampling.seed)
+    _note(tape, objective, sampling, found)
     raw = stacked([each.raw.value() for each in found], objective.count)
     weights = [each.weights.value() for each in found if each.weights is not None]
     last = found[0].last  # its view and layer are those of all
     return last._replace(raw=raw, weights=stacked(weights, objective.count) if weights else None)
 
 
-def _note_range(picture: _F32) -> None:
-    if picture.min() == picture.max():
+def _note(
+    tape: ForwardPass, objective: Objectives, sampling: Sampling, found: Sequence[_Together]
+) -> None:
+    """Note what the method noted, what the noise does to the score, and the estimate's error."""
+    for each in found:
+        for note in each.notes or ():
+            notes.add(note)
+    if any(picture.min() == picture.max() for picture in tape.input):
         notes.add("A picture has the same value everywhere, so that no noise was added to it.")
+    before = objective.values(tape)
+    after = np.stack([each.values for each in found], 1) / sampling.samples
+    if before.size == 1:
+        notes.add(
+            f"The score is {before.item():.3g}; of the noisy copies it is {after.item():.3g} on "
+            f"average."
+        )
+    else:
+        most = np.nanmax(np.abs(after - before))
+        notes.add(f"The mean scores of the noisy copies differ by up to {most:.2g} from the score.")
+    note_error(sampling.samples, [each.raw.relative_error() for each in found], sampling.seed)
 
 
 def _tape_of(tape: ForwardPass, copies: _F32, layer: object) -> BatchTape:
