@@ -322,8 +322,10 @@ class _Grid:
 
 
 def _broken(title: str) -> list[str]:
-    """Return the lines of a title that is too long for one."""
-    return title.split(" ", 1)
+    """Return the lines of a title that is too long for one: two words or more in two lines."""
+    spaces = [place for place, character in enumerate(title) if character == " "]
+    middle = min(spaces, key=lambda place: abs(place - len(title) / 2), default=len(title))
+    return [line for line in (title[:middle], title[middle + 1 :]) if line]
 
 
 def _set_title(ax: Axes, name: str, source: str, roomy: bool) -> None:

@@ -132,6 +132,24 @@ def test_the_error_of_the_sum_is_noted(tape):
     assert errors[1] < 0.05 * np.abs(differences).min() < errors[0]
 
 
+@pytest.mark.parametrize("method", [*METHODS, "smooth_grad", "var_grad"])
+def test_no_pass_has_more_pictures_than_the_batch(method, tape, monkeypatch, capsys):
+    """So memory does not grow with the number of steps. The bar is not on standard output."""
+    sizes = []
+    run = gradcam.ForwardPass.run
+
+    def counted(self, input, keep=(), *, record=True):
+        sizes.append(len(input))
+        return run(self, input, keep, record=record)
+
+    monkeypatch.setattr(gradcam.ForwardPass, "run", counted)
+    name = "steps" if "integrated" in method else "samples"
+    tape.explain(method, 3, **{name: 11}, batch=4, progress=True)
+    assert max(sizes) == 4 and sum(sizes) in (22, 24)  # the latter with the baselines' scores
+    captured = capsys.readouterr()
+    assert not captured.out
+
+
 def test_quadratures_integrate_polynomials():
     degrees = {"gauss_legendre": 11, "middle": 1, "trapezoid": 1, "left": 0, "right": 0}
     for name, degree in degrees.items():
