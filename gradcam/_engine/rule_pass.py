@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from gradcam._results.rules import Rule
 
 _F32 = NDArray[np.float32]
 
+Derivative = Callable[[str, _F32], _F32]
+"""From the gradient of a layer's output to that of its only input."""
+
 
 def backward(
     layers: Mapping[str, Layer],
@@ -21,6 +24,7 @@ def backward(
     seeds: _F32,
     wanted: Sequence[str],
     rule: Rule,
+    derivative: Derivative,
 ) -> list[_F32]:
     """Carry `seeds` from the output of `start` down to the layers wanted.
 
@@ -36,6 +40,9 @@ def backward(
         What arrives at its output.
     wanted : sequence of str
     rule : Rule
+    derivative : callable
+        The vector-Jacobian product of a layer with one input, by the layer's name; it runs where
+        the rule has no step.
 
     Returns
     -------
@@ -57,7 +64,7 @@ def backward(
         if not inputs:
             continue
         one = OneLayer(layer, [outputs[each] for each in layer.inputs], outputs[name])
-        for source, part in zip(layer.inputs, _step(rule, one, gradient), strict=True):
+        for source, part in zip(layer.inputs, _step(rule, one, gradient, derivative), strict=True):
             if source in active:
                 total = arrived[source] + part if source in arrived else part
                 arrived[source] = _read_only(total)
@@ -98,10 +105,15 @@ def _read_only(values: _F32) -> _F32:
     return view
 
 
-def _step(rule: Rule, layer: OneLayer, gradient: _F32) -> list[_F32]:
+def _step(rule: Rule, layer: OneLayer, gradient: _F32, derivative: Derivative) -> list[_F32]:
     """Return what the rule passes back to each of the layer's inputs."""
     step = rule.steps.get(layer.op)
-    parts = layer.vjp(gradient) if step is None else list(step(layer, gradient))
+    if step is not None:
+        parts = list(step(layer, gradient))
+    elif len(layer.inputs) == 1:
+        parts = [derivative(layer.name, gradient)]
+    else:
+        parts = list(layer.vjp(gradient))
     shapes = [(len(gradient), *each.shape) for each in layer.inputs]
     arrays = [np.asarray(part, np.float32) for part in parts]
     if [each.shape for each in arrays] != shapes:

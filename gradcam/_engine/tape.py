@@ -357,18 +357,28 @@ class ForwardPass:
         """Run a backward pass under a rule that is written in Python."""
         layers = self.graph.layers
         start, *ends = (self.graph.names(name)[0] for name in (layer, *wanted))
-        outputs = self._outputs(rule_pass.needed(layers, start, [start, *ends]))
+        needed, index = rule_pass.needed(layers, start, [start, *ends]), self.graph.index
+        again = self._again(needed)
+        outputs = self._read(again, needed)
+
+        def derivative(name: str, gradient: _F32) -> _F32:
+            (source,) = layers[name].inputs
+            return again.backward(index(name), gradient, [index(source)])[0]
+
         given = np.asarray(seeds, np.float32)
         if given.shape[1:] != outputs[start].shape:
             raise ValueError(
                 f"seeds must have the shape (S, *{outputs[start].shape}), got {given.shape}"
             )
-        return rule_pass.backward(layers, outputs, start, given, ends, rule)
+        return rule_pass.backward(layers, outputs, start, given, ends, rule, derivative)
 
     def _outputs(self, layers: Sequence[str]) -> dict[str, _F32]:
         """Return the outputs of several layers from one more forward pass; read-only."""
-        again = self._again(layers, record=False)
-        outputs = {name: again.activation(self.graph.index(name)) for name in layers}
+        return self._read(self._again(layers, record=False), layers)
+
+    def _read(self, core: _core.Tape, layers: Sequence[str]) -> dict[str, _F32]:
+        """Return outputs that a pass has kept; read-only."""
+        outputs = {name: core.activation(self.graph.index(name)) for name in layers}
         for values in outputs.values():
             values.flags.writeable = False
         return outputs
