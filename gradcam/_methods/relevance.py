@@ -33,7 +33,8 @@ def lrp(
     """How much each pixel contributes to the score: layer-wise relevance propagation.
 
     Raw values: the relevance, (C, h, w). Its sum is the score, less what biases and stabilisers
-    absorb.
+    absorb, and what arrives at units to which no input contributes under the rule, for example at
+    those of depthwise convolutions that are positive by their bias alone.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ import vggs
 from helpers import assert_close, peer, robust_pictures
 
 import gradcam
+from gradcam import rules
 
 torch = peer("torch")
 attr = peer("captum.attr")
@@ -90,3 +91,27 @@ def test_occlusion(patch, stride, baseline, both):
     found = raw(tape.occlusion(CLASSES, patch=patch, stride=stride, baseline=ours))
     for channel in range(3):  # captum repeats the map for each channel that a patch covers
         assert_close(found, theirs[:, channel], "network")
+
+
+@pytest.mark.parametrize("name", ["epsilon", "gamma"])
+def test_lrp(name, both):
+    """captum's gamma rule does not change biases, zennit's and this one do: here there are none."""
+    tape, model, x = both
+    lrp_rules = pytest.importorskip("captum.attr._utils.lrp_rules")
+    theirs = {
+        "epsilon": lrp_rules.EpsilonRule(0.25),
+        "gamma": lrp_rules.GammaRule(0.5, set_bias_to_zero=True),
+    }[name]
+    ours = {"epsilon": rules.Epsilon(0.25), "gamma": rules.Gamma(0.5, 1e-9, bias=False)}[name]
+    linear = rules.Epsilon(0.25)
+    first = linear if name == "gamma" else None  # captum's gamma is for inputs of 0 or more
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.rule = theirs
+        elif isinstance(module, torch.nn.Linear):
+            module.rule = lrp_rules.EpsilonRule(0.25)
+    if first is not None:
+        model.features[0].rule = lrp_rules.EpsilonRule(0.25)
+    found = attr.LRP(model).attribute(x, target=CLASSES).detach()
+    composite = rules.Composite(rules.Epsilon(1e-9), {"conv": ours, "linear": linear}, first)
+    assert_close(raw(tape.lrp(CLASSES, rule=composite)), found, "network")

@@ -52,6 +52,8 @@ def one_picture(network: Network, path: Path) -> None:
     assert_type(tape.layer_cam("cat", layer=["relu4_3", "relu5_3"]), Explanation)
     assert_type(tape.cam(["cat", "dog"]), list[Explanation])
     assert_type(tape.score_cam("cat", batch=8), Explanation)
+    assert_type(tape.lrp("cat", rule=gradcam.rules.EpsilonPlus()), Explanation)
+    assert_type(tape.gradient("cat", rule=gradcam.rules.ZPlus()), F32)
     assert_type(tape.grad_cam(np.array([1, 2])), list[Explanation])
     assert_type(tape.grad_cam(Tensor()), list[Explanation])
     assert_type(tape.grad_cam(range(3)), list[Explanation])
