@@ -87,7 +87,7 @@ class Epsilon(LayerRule):
 
 @dataclass(frozen=True)
 class Gamma(LayerRule):
-    """Contributions x (w + gamma max(w, 0)) (Montavon et al. 2019).
+    """Contributions x (w + gamma max(w, 0)), biases likewise (Montavon et al. 2019).
 
     Where inputs are negative: contributions of the output's sign count 1 + gamma times (Andeol et
     al. 2021), as in zennit.
