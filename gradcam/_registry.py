@@ -181,7 +181,6 @@ class Method:
         self.check_options([name])
         kind = self._kind(name)
         kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-        kinds = tuple(each for each in kinds if get_origin(each) in (None, Literal, tuple))
         for each in sorted(kinds, key=lambda one: one is str):  # words last: any text is one
             with contextlib.suppress(ValueError):
                 return _value(text.strip(), each)

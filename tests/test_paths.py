@@ -214,6 +214,7 @@ BAD = [
     ("blur_integrated_gradients", {"max_sigma": 0.0}, ValueError, "max_sigma"),
     ("blur_integrated_gradients", {"quadrature": "left"}, ValueError, "'chords' or 'authors'"),
     ("expected_gradients", {"samples": 0}, ValueError, "samples: expected 1 or more"),
+    ("expected_gradients", {"seed": 0.5}, ValueError, "seed: expected an integer"),
     ("expected_gradients", {"baselines": "black"}, ValueError, "'noise'"),
     ("expected_gradients", {"baselines": np.zeros((3, 32, 48))}, ValueError, r"\(M, "),
     ("expected_gradients", {"baselines": np.zeros((0, 3, 16, 24))}, ValueError, r"\(0, 3"),

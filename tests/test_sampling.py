@@ -198,6 +198,7 @@ BAD = [
     ({"noise": -0.1}, ValueError, "noise: expected a number of 0 or more"),
     ({"noise": np.nan}, ValueError, "noise: expected a number of 0 or more"),
     ({"batch": 0}, ValueError, "batch: expected 1 or more"),
+    ({"seed": -1}, ValueError, "seed: expected an integer"),
 ]
 
 

@@ -205,6 +205,7 @@ def expected_gradients(
         If `samples` is below 1, or the baselines do not have the shape of pictures.
     """
     passes.positive("samples", samples)
+    passes.check_seed(seed)
     _check_baselines(tape, baselines)
     size = passes.batch_size(tape, batch, gradients=True)
     estimates = []

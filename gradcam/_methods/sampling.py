@@ -207,6 +207,7 @@ class Sampling:
         passes.positive("samples", self.samples)
         check_statistic(self.statistic, self.samples)
         passes.non_negative("noise", self.noise)
+        passes.check_seed(self.seed)
         passes.positive("batch", 1 if self.batch is None else self.batch)
 
 
