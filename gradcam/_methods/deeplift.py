@@ -48,8 +48,6 @@ _POINTS["log_softmax"] = _POINTS["softmax"]
 One point is exact for a product.
 """
 
-_JOINING = ("add", "concatenate")
-
 _EXACT = ("relu", "relu6", "clip")
 """Functions whose values are x or constants, so that ``y - y'`` has no rounding of its own."""
 
