@@ -336,6 +336,9 @@ def test_units_and_differences(network):
     text = run("explain", "a.png", "-u", "fc7:2", "-c", 0)
     assert "unit 2 of fc7" in text and "a-grad_cam-unit_2_of_fc7.png" in text
     run("compare", "a.png", "-u", "fc7:2", "--against", 3, "-m", "grad_cam", "--dpi", 30)
+    (record,) = json_lines("explain", "a.png", "-u", "fc7:2", "--against", 3, "-k", 2)
+    assert [each["label"] for each in record["explanations"]][-1] == "unit 2 of fc7"
+    assert all("- jack-o'-lantern" in each["label"] for each in record["explanations"][:-1])
     top = int(tape.scores[0].argmax())
     run("explain", "a.png", "--against", top, code=2)
     assert "--top" in run.errors

@@ -43,7 +43,8 @@ class Asked:
     on: On = "score"
 
     def __bool__(self) -> bool:
-        return bool(self.classes or self.units)
+        """Whether it is something without the most probable classes of a picture."""
+        return bool(self.classes or (self.units and self.against is None))
 
     def targets(self, top: Iterable[int] = ()) -> list[Objective]:
         """Return what is explained: the classes asked for, those of `top` besides, the units."""
