@@ -71,13 +71,16 @@ def hessian_products(
     (S, N, ...) array, or None if it is zero
     """
     active = set().union(*(between(layers, each, [source]) for each in seeds))
+    curved = [name for name in active - {source} if layers[name].op in _CHANGES]
+    above = set().union(*(between(layers, each, curved) for each in seeds))
     arrived = {name: each for name, each in seeds.items() if name in active}
     changes = {name: each for name, each in seed_changes.items() if name in active}
     for name in reversed([name for name in layers if name in active and name != source]):
         layer, gradient, change = layers[name], arrived.pop(name, None), changes.pop(name, None)
         one = OneLayer(layer, [outputs[each] for each in layer.inputs], outputs[name])
         if gradient is not None:
-            _add(arrived, layer.inputs, one.vjp(gradient), active)
+            if above & set(layer.inputs):  # further down, nothing needs the gradient
+                _add(arrived, layer.inputs, one.vjp(gradient), above)
             bent = _CHANGES.get(layer.op)
             if bent is not None:
                 moved = [tangents.get(each) for each in layer.inputs]
