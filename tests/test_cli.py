@@ -364,12 +364,18 @@ def test_critique(network):
     assert len(set(files)) == 6 == len(written()) and all(Image.open(file) for file in files)
 
 
-def test_critique_of_several_classes():
-    draw("a.png"), spoil("c.png")
+@pytest.mark.slow
+def test_critique_asks_all_questions():
+    draw("a.png")
     (record,) = json_lines("critique", "a.png", "--dpi", 20)
     asked = ["score_and_probability", "norm_along_ascent", "second_order"]
     asked += ["deconvnet_and_backprop", "cross_saliency"]
     assert [each["question"] for each in record["findings"]] == asked
+    assert all(each["label"] for each in record["findings"][:4])
+
+
+def test_critique_of_several_classes():
+    draw("a.png"), spoil("c.png")
     command = ("critique", "a.png", "-q", "second_order", "-c", 1, "-c", 2, "--dpi", 20)
     text = run(*command, "-o", "out")
     assert "second-order term" in text and "Written to out" in text
