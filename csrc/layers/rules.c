@@ -1,3 +1,5 @@
+/* rules.c: the table of the rules of backward passes, and the groups of terms of those of
+ * relevance; see rules.h. */
 #include "layers/rules.h"
 
 #include <string.h>

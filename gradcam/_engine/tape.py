@@ -198,7 +198,9 @@ class ForwardPass:
             The pass ends at the lowest of them.
         rule : str, Rule, LayerRule or Composite
             What each layer passes back, see :mod:`gradcam.rules`: "gradient", "guided",
-            "deconvnet", or a rule of relevance, under which seeds and results are relevances.
+            "deconvnet", or a rule of relevance, under which seeds and results are relevances. The
+            latter need the inputs of layers: the forward pass runs again and keeps them, for
+            pictures of up to 256 MB at a time. If that is all pictures, the next rule uses them.
 
         Returns
         -------
