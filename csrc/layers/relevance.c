@@ -332,10 +332,14 @@ static void make_variant(const run *r, gc_portion portion, gc_portion bias, int 
     }
     make_portion(engine, weight_count(layer), portion, layer->weight, r->weights);
     v->layer.weight = r->weights;
-    if (pack_bytes(layer, engine, is_backward) == 0 || gc_stopped())
+    if (pack_bytes(layer, engine, is_backward) == 0)
         return;
+    v->pack.next = NULL;
+    v->pack.owned = NULL;
+    v->pack.verified = NULL;
     v->pack.id = pack_id(engine, is_backward);
     v->pack.data = r->pack;
+    atomic_init(&v->pack.damaged, 0);
     layer->type->make_pack(&v->layer, v->pack.id, engine, r->pack);
     atomic_init(&v->packs.first, &v->pack);
 }

@@ -800,6 +800,42 @@ static int check_interrupted_packs(void)
     return good;
 }
 
+/* A pass that shares relevance can be stopped at every question, also where it transforms parts of
+ * the weights; afterwards it has the same bits. */
+static int check_interrupted_relevance(void)
+{
+    enum { VALUES = BATCH * CHANNELS * LOW * WIDE, OUTPUTS = BATCH * SECOND * LOW * WIDE };
+    const size_t last = 4, wanted = 0;
+    float *w1 = random_floats(FIRST * CHANNELS * 9), *w2 = random_floats(SECOND * FIRST * 9);
+    float *x = random_floats(VALUES), *seeds = random_floats(OUTPUTS);
+    float *relevance[2] = {nan_floats(VALUES), nan_floats(VALUES)};
+    gc_network *network = NULL;
+    gc_tape *tape = NULL;
+    gc_error error;
+    gc_status status = GC_INTERRUPTED;
+    int good = build_drawn(w1, w2, &network, &error) == GC_OK
+               && gc_forward(network, 0, x, BATCH, LOW, WIDE, ALL, last, 1, &tape, &error) == GC_OK
+               && gc_backward(tape, last, seeds, 1, named("alpha_beta"), 1, &wanted, 1,
+                              &relevance[0], NULL, &error)
+                      == GC_OK;
+    const long before = gc_alloc_live();
+    for (size_t question = 0; good && status == GC_INTERRUPTED; question++) {
+        patience p = {.last = question, .good = 1};
+        gc_watch watch = {.ask = lose_patience, .argument = &p};
+        gc_watch_begin(&watch);
+        status = gc_backward(tape, last, seeds, 1, named("alpha_beta"), 1, &wanted, 1,
+                             &relevance[1], NULL, &error);
+        gc_watch_end();
+        good = gc_alloc_live() == before && (status == GC_OK || status == GC_INTERRUPTED);
+    }
+    good = good && status == GC_OK
+           && memcmp(relevance[0], relevance[1], VALUES * sizeof(float)) == 0;
+    gc_tape_free(tape);
+    gc_network_free(network);
+    free(w1), free(w2), free(x), free(seeds), free(relevance[0]), free(relevance[1]);
+    return good;
+}
+
 int main(void)
 {
     set_seed();
@@ -830,6 +866,8 @@ int main(void)
         report(name, "calls of what is asked", check_nested(network, scores));
         report(name, "a convolution that draws its input", check_drawn());
         report(name, "transformed weights of interrupted passes", check_interrupted_packs());
+        if (strcmp(name, "reference") != 0) /* it transforms no weights, and is slow */
+            report(name, "interrupted passes of relevance", check_interrupted_relevance());
     }
     report("memory", "every allocation fails once", check_no_memory(&f));
     report("interruption", "at every question", check_interrupted(&f));
