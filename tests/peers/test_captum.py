@@ -73,19 +73,31 @@ def test_guided_grad_cam(both):
     assert_close(raw(tape.guided_grad_cam(CLASSES)), theirs.detach(), "network")
 
 
-@pytest.mark.parametrize("patch, stride", [((8, 8), (4, 4)), ((10, 7), (7, 5)), ((32, 48), (1, 1))])
-@pytest.mark.parametrize("baseline", ["number", "colour", "picture"])
+@pytest.mark.parametrize(
+    "patch, stride, baseline",
+    [
+        ((8, 8), (8, 8), "number"),
+        ((10, 7), (7, 6), "colour"),
+        ((12, 9), (12, 9), "picture"),
+        ((32, 48), (1, 1), "number"),
+    ],
+)
 def test_occlusion(patch, stride, baseline, both):
     """The last patches are cut off at the edge in both."""
     tape, model, x = both
-    hidden = {"number": 0, "colour": np.array([-1.0, 0, 1]), "picture": np.zeros((3, 32, 48))}
+    hidden = {
+        "number": 0,
+        "colour": np.array([-1.0, 0, 1]),
+        "picture": x.numpy()[0, :, ::-1].copy(),
+    }
     ours = hidden[baseline]
+    shape = {"number": (1, 1, 1, 1), "colour": (1, 3, 1, 1), "picture": (1, 3, 32, 48)}[baseline]
     theirs = attr.Occlusion(model).attribute(
         x,
         (3, *patch),
         strides=(3, *stride),
         target=CLASSES,
-        baselines=torch.tensor(ours.reshape(1, 3, 1, 1)) if baseline == "colour" else 0,
+        baselines=torch.tensor(np.reshape(ours, shape)),
         perturbations_per_eval=8,
     )
     found = raw(tape.occlusion(CLASSES, patch=patch, stride=stride, baseline=ours))
