@@ -276,7 +276,7 @@ def adversarial(
     help="Invert this layer; may be repeated.  Default: the layer of Grad-CAM.",
 )
 @_steps(256)
-@_weight("--total-variation", 1e-4, _VARIATION)
+@_weight("--total-variation", 1e-5, _VARIATION)
 @_basis
 @_seed
 @options.out

@@ -28,8 +28,11 @@ from gradcam._text import brief
 
 _F32 = NDArray[np.float32]
 
-_RESTARTS = (0.02, 0.1, 0.5)
-"""The standard deviations of the noise in which a unit is searched that does not fire."""
+_RESTARTS: tuple[tuple[float, BasisName], ...] = (
+    *((0.02, "fourier"), (0.1, "fourier"), (0.5, "fourier")),
+    *((0.1, "pixels"), (0.3, "pixels"), (1.0, "pixels")),
+)
+"""Noise in which a unit is searched that does not fire: its standard deviation, and its basis."""
 
 _PIXELS = 16 * 224 * 224
 """Pixels of the pictures in a pass."""
@@ -217,10 +220,16 @@ def sweep(network: Graph, objective: TargetLike, **options: object) -> Syntheses
     return Syntheses(
         rows,
         heading=f"{rows[0][0].title}: {rows[0][0].words}",
-        details="Below each picture: its score and probability.",
+        details=f"{_common([each.used for row in rows for each in row])}.",
         row_words=[_words(name, value) for name in first for value in lists[name]],
         column_words=[_words(last, value) for value in lists[last]],
     )
+
+
+def _common(used: Sequence[str]) -> str:
+    """Return what all pictures were made with."""
+    parts = [each.split(", ") for each in used]
+    return ", ".join(part for part in parts[0] if all(part in other for other in parts))
 
 
 def _words(name: str, value: object) -> str:
@@ -281,19 +290,20 @@ def _search(aim: Raising, canvas: Canvas, values: _F32, recipe: Recipe) -> list[
         If the gradient is zero there too.
     """
     notes: list[list[str]] = [[] for _ in values]
-    rng = np.random.default_rng(recipe.seed)
+    first, rng = values.copy(), np.random.default_rng(recipe.seed)
     size = (values.shape[2], values.shape[3])
-    basis = bases.make(recipe.basis, size, colours=canvas.preset is not None)
-    for level in (*_RESTARTS, None):
+    for restart in (*_RESTARTS, None):
         _, gradient = aim(canvas.to_input(values))
         dead = [n for n, each in enumerate(gradient) if not each.any()]
         if not dead:
             return notes
-        if level is None:
+        if restart is None:
             break
+        level, name = restart
+        basis = bases.make(name, size, colours=canvas.preset is not None)
         noise = rng.standard_normal((1, *values.shape[1:])).astype(np.float32)
         for n in dead:
-            values[n] += np.float32(level) * basis.to_values(noise)[0]
+            values[n] = first[n] + np.float32(level) * basis.to_values(noise)[0]
             notes[n] = ["Its gradient was zero at the start: noise was added."]
     words = ", ".join(aim.each[n].label(aim.graph.labels) for n in dead)
     raise ValueError(

@@ -155,3 +155,20 @@ def mean(tape: Tape, objective: gradcam.Objectives, *, layer: str) -> Evidence:
 assert_type(half_gradient, Method)
 assert_type(gradcam.smooth("grad_cam", samples=5), Method)
 assert_type(gradcam.METHODS["grad_cam"].title, str)
+
+
+def made_by_the_network(network: Network, path: Path) -> None:
+    tape = network.forward(path)
+    assert_type(gradcam.visualise(network, "cat"), gradcam.Visualisation)
+    made = gradcam.visualise(network, ["cat", Unit("fc7", 3)], steps=8)
+    assert_type(made, gradcam.Syntheses[gradcam.Visualisation])
+    assert_type(made[0], gradcam.Visualisation)
+    assert_type(gradcam.sweep(network, "cat", l2=[0, 1]), gradcam.Syntheses[gradcam.Visualisation])
+    assert_type(gradcam.adversarial(tape, 3), gradcam.Perturbation)
+    assert_type(gradcam.edit(tape, ["cat", 3]), gradcam.Syntheses[gradcam.Perturbation])
+    assert_type(gradcam.invert(tape, "relu5_3"), gradcam.Inversion)
+    assert_type(gradcam.invert(tape, ["relu5_3"]), gradcam.Syntheses[gradcam.Inversion])
+    assert_type(
+        gradcam.synthesised_scores(network, made, [path]).made,
+        F32,
+    )
