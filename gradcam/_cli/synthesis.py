@@ -36,7 +36,12 @@ _FIGURE_DPI = 120
 
 def _steps(default: int) -> Callable[[_F], _F]:
     return click.option(
-        "--steps", type=click.IntRange(1), default=default, show_default=True, metavar="N"
+        "--steps",
+        type=click.IntRange(1),
+        default=default,
+        show_default=True,
+        metavar="N",
+        help="Steps of gradient ascent.",
     )
 
 
@@ -46,7 +51,14 @@ def _weight(name: str, default: float, words: str) -> Callable[[_F], _F]:
     )
 
 
-_seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N")
+_seed = click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of what is random.",
+)
 _basis = click.option(
     "--basis",
     type=click.Choice(("fourier", "pixels")),
@@ -83,7 +95,13 @@ def _bound(default: float) -> Callable[[_F], _F]:
     metavar="N",
     help="Shift by up to N pixels in each step.  Default: a seventh of the side.",
 )
-@click.option("--zoom", type=click.FloatRange(0, 1, max_open=True), default=0.3, show_default=True)
+@click.option(
+    "--zoom",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.3,
+    show_default=True,
+    help="Enlarge or reduce by up to this share in each step.",
+)
 @_basis
 @click.option(
     "--sweep",
