@@ -17,7 +17,7 @@ from gradcam._pictures.colour import blend_words, colour, overlay, plain_bar, sc
 from gradcam._pictures.image import Geometry
 from gradcam._registry import METHODS, Method
 from gradcam._results.explanation import Explanation
-from gradcam._results.objectives import On
+from gradcam._results.objectives import On, Probability
 from gradcam._text import width, wrap
 
 if TYPE_CHECKING:
@@ -125,7 +125,16 @@ def compare(
             explanations = tape.explain(method, targets, layer=each, on=on)
             columns.append(_Column(title, source, explanations))
     with figures.default_settings():
-        return _comparison(columns, cmap, scale)
+        return _comparison(columns, _row_words(tape, targets, on, columns[0]), cmap, scale)
+
+
+def _row_words(tape: Tape, targets: Several, on: On, column: _Column) -> list[str]:
+    """Return what each row explains, in words: a class, or the probability of one."""
+    (objectives,) = tape.ask(targets, on).each
+    return [
+        f"probability of {each.words}" if isinstance(objective, Probability) else each.words
+        for objective, each in zip(objectives, column.explanations, strict=True)
+    ]
 
 
 class _Column(NamedTuple):
@@ -187,12 +196,12 @@ def _check_tape(tape: object) -> None:
         )
 
 
-def _comparison(columns: Sequence[_Column], cmap: str, scale: str) -> Figure:
+def _comparison(columns: Sequence[_Column], words: Sequence[str], cmap: str, scale: str) -> Figure:
     """Draw the figure of :func:`compare` from its explanations, column by column."""
     rows = columns[0].explanations
     first = rows[0]
     picture, region = first.picture, first.region
-    labels = ["\n".join(wrap(row.words, 13)) for row in rows]
+    labels = ["\n".join(wrap(each, 13)) for each in words]
     headings = [(each.title, each.source) for each in columns]
     grid = _Grid(len(rows), picture.shape[1] / picture.shape[0], labels, headings)
     figure, axes = grid.figure()

@@ -247,6 +247,13 @@ def test_compare_tells_other_options_apart(outside, tape):
     assert "scale 2" in texts and texts.count("Somebody 2026") == 2
 
 
+def test_compare_tells_scores_and_probabilities_apart(tape):
+    targets = [gradcam.Class("cat"), gradcam.Probability("cat")]
+    figure = gradcam.compare(tape, targets, methods=["saliency"])
+    texts = [text.get_text().replace("\n", " ") for ax in figure.axes for text in ax.texts]
+    assert {"cat", "probability of cat"} <= set(texts)
+
+
 # --- views ---
 
 
