@@ -315,6 +315,25 @@ def test_the_sum_of_lrp_is_the_score(chain):
     tape, *_ = chain
     for one in tape.lrp(CLASS, rule=rules.EpsilonPlus(0, bias=False)):
         assert one.raw.sum(dtype=np.float64) == pytest.approx(one.score, rel=1e-3)
+        assert not one.notes
+
+
+def test_a_loss_of_relevance_is_noted(chain):
+    tape, *_ = chain
+    one = tape.lrp(CLASS, rule=rules.EpsilonPlus(10.0))[0]
+    assert f"the score is {one.score:.3g}" in one.notes[0]
+
+
+def test_relevance_that_is_too_large_is_refused():
+    """Contributions that cancel, in one layer after another, are divided by their small sums."""
+    weight = np.float32([[1, -0.9999], [1, -0.9997]])[:, :, None, None]
+    weights = {"weight": weight, "bias": np.ones(2, np.float32)}
+    layers = [gradcam.Layer(f"conv{n}", "conv", weights=weights) for n in range(14)]
+    layers.append(gradcam.Layer("scores", "flatten"))
+    network = gradcam.Network.from_layers(layers, channels=2, labels=["a", "b"])
+    tape = network.forward(np.ones((2, 1, 1), np.float32))
+    with pytest.raises(ValueError, match="larger epsilon"):
+        tape.lrp(0, rule=rules.Epsilon(0.0, bias=False))
 
 
 def test_several_objectives_and_units(chain):

@@ -34,7 +34,7 @@ def lrp(
 
     Raw values: the relevance, (C, h, w). Its sum is the score, less what biases and stabilisers
     absorb, and what arrives at units to which no input contributes under the rule, for example at
-    those of depthwise convolutions that are positive by their bias alone.
+    those of depthwise convolutions that are positive by their bias alone. A loss is noted.
 
     Parameters
     ----------
@@ -47,7 +47,8 @@ def lrp(
     Raises
     ------
     ValueError
-        If the rule is unknown, or a probability is explained: relevance starts at the score.
+        If the rule is unknown, a probability is explained (relevance starts at the score), or the
+        relevance becomes too large for float32.
 
     Notes
     -----
@@ -56,11 +57,15 @@ def lrp(
     layers that it has no rule for; here products pass all to the map, none to its factors, and
     normalisations over channels pass it on unchanged.
     """
-    parts = []
+    chosen = _relevance_rule(rule)
+    parts, given = [], np.zeros((objective.count, len(tape)))
     for start, seeds in objective.seeds(tape).items():
         relevance = seeds * tape.activation(start)
-        parts.append(tape.backward(start, relevance, [INPUT], _relevance_rule(rule))[0])
-    return _sum(parts)
+        given += relevance.reshape(*given.shape, -1).sum(2, dtype=np.float64)
+        parts.append(tape.backward(start, relevance, [INPUT], chosen)[0])
+    found = _sum(parts)
+    _note_loss(found.sum((2, 3, 4), dtype=np.float64), given)
+    return found
 
 
 @method(title="Excitation backprop", source="Zhang et al. 2016", view="map")
@@ -134,6 +139,28 @@ def _relevance_rule(rule: str | LayerRule | Composite) -> LayerRule | Composite:
             f"gradcam.rules.ZPlus(), got {rule!r}"
         )
     return RELEVANCE[rule]
+
+
+def _note_loss(sums: NDArray[np.float64], given: NDArray[np.float64]) -> None:
+    """Note how much of the score reached the pixels: of (S, N) explanations the worst one.
+
+    Raises
+    ------
+    ValueError
+        If the sums are not finite.
+    """
+    if not np.isfinite(sums).all():
+        raise ValueError(
+            "the relevance is too large for float32: contributions of both signs cancel, and are "
+            "divided by their small sum; use a rule with a larger epsilon, or one such as ZPlus"
+        )
+    lost = np.abs(sums - given)
+    worst = np.unravel_index(np.argmax(lost / np.maximum(np.abs(given), 1e-30)), lost.shape)
+    if lost[worst] > 0.01 * abs(given[worst]):
+        notes.add(
+            f"The relevance adds up to {sums[worst]:.3g}, the score is {given[worst]:.3g}: biases "
+            f"and stabilisers absorbed the rest, or units to which no input contributes."
+        )
 
 
 def _check_map(tape: ForwardPass, layer: str) -> None:
