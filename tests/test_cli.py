@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -23,6 +24,7 @@ import gradcam
 from gradcam import _cli as cli
 from gradcam import _demo as demo
 from gradcam import imagenet, pictograms, weights
+from gradcam._cli import many
 from gradcam._cli.inputs import output_names
 from gradcam._cli.options import MODELS
 from gradcam._engine import stream, tape
@@ -821,13 +823,21 @@ def test_a_full_disk_ends_the_run(monkeypatch):
 
 
 def interrupt_at(monkeypatch, number):
-    """Raise KeyboardInterrupt in the pass of this number, from 1 on, as the core does."""
-    passes = []
+    """Raise KeyboardInterrupt in the pass of this number, from 1 on, as the core does.
+
+    Before that, what earlier passes gave is saved: an interruption drops what still waits for it.
+    """
+    passes, unsaved = [], []
+    finish = many._finish
+    monkeypatch.setattr(many, "_finish", lambda *of: (finish(*of), unsaved.pop())[0])
 
     def run_or_interrupt(*arguments):
         passes.append(arguments)
-        if len(passes) == number:
-            raise KeyboardInterrupt
+        while len(passes) == number:
+            if not unsaved:
+                raise KeyboardInterrupt
+            time.sleep(0.01)
+        unsaved.extend(arguments[1])  # one for each picture
         return tape.run(*arguments)
 
     monkeypatch.setattr(stream, "run", run_or_interrupt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -132,7 +133,8 @@ class _Run:
         pool = ThreadPoolExecutor(threads, thread_name_prefix="gradcam-save")
         as_json = self.command.as_json
         if not as_json:
-            pool.submit(terminal.preload)
+            # In a thread of its own: an interruption drops what waits in the pool.
+            threading.Thread(target=terminal.preload, daemon=True).start()
         with (
             terminal.progress(len(left), as_json) as self._advance,
             _warnings_with_pictures(),
