@@ -1,4 +1,4 @@
-"""LRP against zennit's composites, on a narrow VGG-11, in zennit in float64.
+"""LRP against zennit's composites, on a narrow VGG-11 and a residual network, zennit in float64.
 
 zennit's composites cannot say what a network of other operations does; where gradcam does more, see
 `gradcam.METHODS["lrp"]`.
@@ -18,7 +18,10 @@ torch = peer("torch")
 composites = peer("zennit.composites")
 attribution = peer("zennit.attribution")
 
+sums = peer("zennit.layer")
+
 import torch_modules  # noqa: E402
+from test_relevance import with_a_branch  # noqa: E402
 
 pytestmark = pytest.mark.peers
 CLASSES = [3, 7]
@@ -80,3 +83,46 @@ def test_excitation_backprop_is_zennits(both):
     with attribution.Gradient(model, composite) as attributor:
         expected = attributor(x.requires_grad_(), one_hot.double())[1].detach().numpy()
     assert largest_difference(found[0], expected) <= 1e-4
+
+
+class Residual(torch.nn.Module):
+    """The network of `with_a_branch`, with zennit's module for sums."""
+
+    def __init__(self, layers):
+        super().__init__()
+        for layer in layers:
+            if layer.op in ("conv", "linear"):
+                weight = torch.tensor(layer.weights["weight"])
+                is_conv = layer.op == "conv"
+                kind, sizes = (torch.nn.Conv2d, (3, 1, 1)) if is_conv else (torch.nn.Linear, ())
+                module = kind(weight.shape[1], weight.shape[0], *sizes, bias=is_conv)
+                module.weight.data = weight
+                if is_conv:
+                    module.bias.data = torch.tensor(layer.weights["bias"])
+                setattr(self, layer.name, module)
+        self.relu1, self.relu2, self.sum = torch.nn.ReLU(), torch.nn.ReLU(), sums.Sum(dim=-1)
+        self.mean = torch.nn.AdaptiveAvgPool2d(1)
+        self.double().eval()
+
+    def forward(self, x):
+        x = self.relu1(self.stem(x))
+        x = self.relu2(self.sum(torch.stack([self.branch(x), x], dim=-1)))
+        return self.scores(torch.flatten(self.mean(x), 1))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_residual_network(name):
+    layers = with_a_branch()
+    x = np.random.default_rng(3).standard_normal((2, 3, 12, 14))
+    tape = gradcam.Network.from_layers(layers).forward(x)
+    theirs, ours = PAIRS[name]
+    index = [3, 1]
+    model = Residual(layers)
+
+    def score_alone(output):
+        return torch.nn.functional.one_hot(torch.tensor(index), output.shape[1]) * output
+
+    with attribution.Gradient(model, theirs(), attr_output=score_alone) as attributor:
+        expected = attributor(torch.tensor(x).requires_grad_())[1].detach().numpy()
+    found = np.stack([one.raw for one in tape.lrp(index, rule=ours())])
+    assert largest_difference(found, expected) <= 1e-4
