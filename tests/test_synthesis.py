@@ -550,6 +550,12 @@ def test_visualise_command(folder, network):
     assert "visualise-class_2.png" in run("visualise", *MODEL, "--class", 2, "--steps", 1)
     run("visualise", *MODEL, "--class", 2, "--steps", 1, "--sweep", "l2=0,1e-2")
     assert "visualise-class_2-sweep.png" in pngs()
+    scores = ("--class", 2, "--steps", 1, "--real", "a.png", "--json")
+    found = json.loads(run("visualise", *MODEL, *scores).splitlines()[-1])
+    real = network.forward("a.png").scores[0, 2]
+    assert found["scores"] == {"class_2": [pytest.approx(real, rel=1e-4)]}
+    assert "visualise-scores.png" in pngs() and found["pictures"] == ["a.png"]
+    assert "--real goes" in run("visualise", *MODEL, "-u", "fc:1", "--real", "a.png", code=2)
     assert "--class NAME" in run("visualise", *MODEL, code=2)
     assert "expected LAYER:INDEX" in run("visualise", *MODEL, "--unit", "relu2", code=2)
     assert "is not a number" in run("visualise", *MODEL, "-c", 1, "--sweep", "l2=x", code=2)

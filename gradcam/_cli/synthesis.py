@@ -16,6 +16,7 @@ import gradcam
 from gradcam._cli import asked as asking
 from gradcam._cli import options, records, terminal
 from gradcam._cli.asked import Asked
+from gradcam._cli.inputs import find
 from gradcam._cli.many import Command, Finish, Record, Saved
 from gradcam._cli.options import Choice
 from gradcam._engine.tape import BatchTape, Tape
@@ -108,6 +109,14 @@ def _bound(default: float) -> Callable[[_F], _F]:
     metavar="OPTION=V,V,...",
     help="Make a figure with a picture for each value of one option: l2=0,1e-3,1e-2.",
 )
+@click.option(
+    "--real",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="PICTURE",
+    help="Also make a figure with the scores of this picture, or of a folder of pictures, beside "
+    "those of the pictures that are made; may be repeated.",
+)
 @_seed
 @options.out
 @options.as_json
@@ -118,6 +127,7 @@ def visualise(
     against: str | None,
     on: On,
     sweep: str | None,
+    real: tuple[Path, ...],
     out: Path,
     as_json: bool,
     **made_with: object,
@@ -130,6 +140,8 @@ def visualise(
     if not classes and not units:
         raise click.UsageError("Name what to visualise: --class NAME, or --unit LAYER:INDEX.")
     values = None if sweep is None else _values(sweep)
+    if real and (units or against or values or on == "probability"):
+        raise click.UsageError("--real goes with --class alone: it compares scores of classes.")
     network = choice.network()
     terminal.note(choice, network, [])
     asked = asking.read(network, classes, units, against, on).targets()
@@ -144,6 +156,8 @@ def visualise(
     for made, slug in zip(found, _slugs(found), strict=True):
         record, _ = _save(made, out / f"visualise-{slug}", with_history=True)
         _print(record, as_json)
+    if real:
+        _write_scores(network, found, real, out, as_json)
     if not as_json:
         terminal.echo(f"Written to {out}")
     return 0
@@ -180,6 +194,26 @@ def _write_sweep(
     plot.save(found.plot(), file, dpi=_FIGURE_DPI)
     made = [_record(each) for each in found]
     _print({"made_for": found[0].label, "figure": str(file), "pictures": made}, as_json)
+
+
+def _write_scores(
+    network: Network,
+    made: Sequence[Visualisation],
+    real: Sequence[Path],
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Write the figure of the scores of real pictures, beside those that were made."""
+    from gradcam import plot
+
+    pictures = list(find(real, out).names)
+    found = gradcam.synthesised_scores(network, made, pictures, progress=_is_watched(as_json))
+    file = out / "visualise-scores.png"
+    plot.save(found.plot(), file, dpi=_FIGURE_DPI)
+    if as_json:
+        names, numbers = [str(path) for path in pictures], found.real.tolist()
+        scores = {e.label: row for e, row in zip(found.targets, numbers, strict=True)}
+        click.echo(json.dumps({"figure": str(file), "pictures": names, "scores": scores}))
 
 
 @click.command(short_help="Change pictures so that a class's features appear in them.")
