@@ -188,7 +188,8 @@ def adversarial(
     Every step changes each value by the sign of the gradient of the class's log-odds,
     log(p / (1 - p)), within the bound (Madry et al. 2018). The result is rounded to pixels, so that
     it can be saved as PNG. ``adversarial(...).compare()`` shows what Grad-CAM sees before and
-    after (Selvaraju et al. 2017, section 6.2).
+    after (Selvaraju et al. 2017). The smaller the bound, the more the maps of classes that are
+    there stay as they were.
 
     Parameters
     ----------
