@@ -309,6 +309,7 @@ def test_a_unit_that_fires_on_noise():
         ({"blur": np.nan}, ValueError, "blur: expected 0 or more"),
         ({"jitter": 16}, ValueError, "jitter: 16 pixels is not less than"),
         ({"zoom": 1}, ValueError, "zoom: expected a share below 1"),
+        ({"size": (1, 16)}, ValueError, "zoom: a picture of 1 x 16 cannot be enlarged"),
         ({"basis": "wavelets"}, ValueError, "basis: expected 'fourier', 'pixels'"),
         ({"optimiser": "sgd"}, ValueError, "optimiser: expected"),
         ({"on": "logit"}, ValueError, "on: expected"),

@@ -78,7 +78,7 @@ class Recipe:
         Raises
         ------
         ValueError
-            If the jitter or the blur is larger than the picture.
+            If the jitter or the blur is larger than the picture, or it is too small to be enlarged.
         """
         for name in ("jitter", "blur"):
             if getattr(self, name) >= min(size):
@@ -86,6 +86,8 @@ class Recipe:
                     f"{name}: {getattr(self, name)} pixels is not less than the side of a picture "
                     f"of {size[0]} x {size[1]}"
                 )
+        if self.zoom and min(size) < 2:
+            raise ValueError(f"zoom: a picture of {size[0]} x {size[1]} cannot be enlarged")
         return self
 
     def with_options(self, **options: object) -> Recipe:
