@@ -30,10 +30,11 @@ except ModuleNotFoundError as error:  # a checkout that shadows the installed pa
 from gradcam import _methods as _methods  # registers the methods
 from gradcam import imagenet, rules, weights
 from gradcam._config import show_config
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import Layer
 from gradcam._engine.network import Network
 from gradcam._engine.stream import Stream
-from gradcam._engine.tape import BatchTape, ForwardPass, Tape
+from gradcam._engine.tape import BatchTape, Tape
 from gradcam._labels.classes import Labels, Target
 from gradcam._methods.sampling import smooth
 from gradcam._models.constructors import (

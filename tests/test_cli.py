@@ -27,7 +27,7 @@ from gradcam import imagenet, pictograms, weights
 from gradcam._cli import many
 from gradcam._cli.inputs import output_names
 from gradcam._cli.options import MODELS
-from gradcam._engine import stream, tape
+from gradcam._engine import forward_pass, stream
 from gradcam._models.constructors import CONSTRUCTORS
 from gradcam._text import percent
 
@@ -838,7 +838,7 @@ def interrupt_at(monkeypatch, number):
                 raise KeyboardInterrupt
             time.sleep(0.01)
         unsaved.extend(arguments[1])  # one for each picture
-        return tape.run(*arguments)
+        return forward_pass.run(*arguments)
 
     monkeypatch.setattr(stream, "run", run_or_interrupt)
 

@@ -12,9 +12,9 @@ import gradcam
 from gradcam import Layer
 from gradcam._engine import crop_plan
 from gradcam._engine.crop_pass import PatchPasses
+from gradcam._engine.forward_pass import ForwardPass, run
 from gradcam._engine.graph import Graph
 from gradcam._engine.receptive import Interval
-from gradcam._engine.tape import ForwardPass, run
 from gradcam._labels.classes import Labels
 
 

@@ -12,9 +12,9 @@ from test_rules import NETWORKS, SHAPES
 
 import gradcam
 from gradcam import Class, Function, Layer, Network, Unit
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import OPS
-from gradcam._engine.tape import ForwardPass
 from gradcam._labels.classes import Labels
 from gradcam._methods import deeplift
 

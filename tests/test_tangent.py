@@ -13,9 +13,9 @@ from random_networks import difference
 
 import gradcam
 from gradcam import Class, Difference, Function, Layer, Network, Objectives, Probability, Unit
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT, OPS
-from gradcam._engine.tape import ForwardPass
 from gradcam._labels.classes import Labels
 
 STEP = 1e-5

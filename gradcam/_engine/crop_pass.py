@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.crop_plan import WHOLE, Axis, Plan, Stage, make_plan
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT
 from gradcam._engine.receptive import Interval, Positions
-from gradcam._engine.tape import ForwardPass
 
 _F32 = NDArray[np.float32]
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from gradcam import _core
 from gradcam._engine.assembly import Assembled, Convolution, assemble, check_convolution
+from gradcam._engine.forward_pass import run
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import Layer
 from gradcam._engine.stream import OnError, Stream
-from gradcam._engine.tape import BatchTape, Tape, run
+from gradcam._engine.tape import BatchTape, Tape
 from gradcam._labels.classes import Decoded, Labels
 from gradcam._pictures import presets
 from gradcam._pictures.decoding import InputWarning

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
+from gradcam._engine.forward_pass import run
 from gradcam._engine.graph import Graph
-from gradcam._engine.tape import BatchTape, run
+from gradcam._engine.tape import BatchTape
 from gradcam._pictures.decoding import PictureError
 from gradcam._pictures.image import (
     Geometry,

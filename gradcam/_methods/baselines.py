@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._engine.tape import ForwardPass
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._methods.replacements import Replacement, replacements
 from gradcam._results import notes
 from gradcam._results.objectives import Objectives

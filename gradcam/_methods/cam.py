@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT
-from gradcam._engine.tape import ForwardPass
 from gradcam._methods.maps import maps_of, weighted_sums
 from gradcam._methods.passes import one_of
 from gradcam._registry import method

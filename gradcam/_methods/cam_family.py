@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
-from gradcam._engine.tape import ForwardPass
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._methods.maps import maps_of
 from gradcam._methods.passes import bar, batch_size, batches, noisy, non_negative, positive
 from gradcam._registry import method

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import Attribute, Layer
-from gradcam._engine.tape import ForwardPass
 from gradcam._methods.maps import maps_of, weighted_sums
 from gradcam._registry import method
 from gradcam._results.explanation import Evidence

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import POOLS, SMOOTH
-from gradcam._engine.tape import ForwardPass
 from gradcam._methods.maps import maps_of, spread, weighted_sums
 from gradcam._methods.passes import bar, batch_size, batches, layers_read
 from gradcam._registry import method

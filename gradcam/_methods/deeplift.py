@@ -22,10 +22,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT, SMOOTH, Layer
 from gradcam._engine.one_layer import OneLayer
 from gradcam._engine.rule_pass import between
-from gradcam._engine.tape import ForwardPass
 from gradcam._methods.baselines import baseline_pictures, note_completeness
 from gradcam._methods.estimates import stacked
 from gradcam._methods.replacements import Replacement

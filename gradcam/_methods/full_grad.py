@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from gradcam import _core
 from gradcam._engine import rule_pass
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT, NONLINEAR
-from gradcam._engine.tape import ForwardPass
 from gradcam._methods.maps import spread
 from gradcam._methods.passes import layers_read
 from gradcam._registry import method

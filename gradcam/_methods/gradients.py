@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT
-from gradcam._engine.tape import ForwardPass
 from gradcam._registry import method
 from gradcam._results.objectives import Objectives
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
-from gradcam._engine.tape import ForwardPass
+from gradcam._engine.forward_pass import ForwardPass
 
 _F32 = NDArray[np.float32]
 

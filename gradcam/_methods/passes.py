@@ -15,7 +15,7 @@ from typing import SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._engine.tape import ForwardPass
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._progress import progress_bar
 from gradcam._results.objectives import Objectives
 

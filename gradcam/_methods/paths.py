@@ -19,8 +19,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT
-from gradcam._engine.tape import ForwardPass
 from gradcam._methods import passes
 from gradcam._methods.baselines import baseline_pictures, note_completeness
 from gradcam._methods.blur import gaussian_blur

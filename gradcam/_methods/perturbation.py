@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.crop_pass import PatchPasses
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.receptive import Interval
-from gradcam._engine.tape import ForwardPass
 from gradcam._methods.passes import bar, batch_size, layers_read, one_of
 from gradcam._methods.replacements import Replacement, replacements
 from gradcam._registry import method

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._engine.tape import ForwardPass
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._methods.blur import gaussian_blur
 from gradcam._methods.passes import check_seed, non_negative
 from gradcam._results import notes

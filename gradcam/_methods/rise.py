@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
-from gradcam._engine.tape import ForwardPass
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._methods.passes import (
     bar,
     batch_size,

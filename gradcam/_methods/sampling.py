@@ -19,8 +19,9 @@ from functools import wraps
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT
-from gradcam._engine.tape import BatchTape, ForwardPass, checked_evidence
+from gradcam._engine.tape import BatchTape, checked_evidence
 from gradcam._methods import passes
 from gradcam._methods.estimates import Estimate, Statistic, check_statistic, note_error, stacked
 from gradcam._pictures.image import Geometry

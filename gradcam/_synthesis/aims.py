@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._engine.forward_pass import ForwardPass, run
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT
-from gradcam._engine.tape import ForwardPass, run
 from gradcam._results.objectives import Class, Forward, Objective, Objectives
 from gradcam._synthesis.ascent import Terms
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._engine.forward_pass import run
 from gradcam._engine.graph import Graph
-from gradcam._engine.tape import Tape, run
+from gradcam._engine.tape import Tape
 from gradcam._files import atomic_write
 from gradcam._labels.classes import Target
 from gradcam._pictures import captions, colour

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine import rule_pass
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT
 from gradcam._engine.network import Network
-from gradcam._engine.tape import ForwardPass, Tape
+from gradcam._engine.tape import Tape
 from gradcam._pictures import figures
 from gradcam._results.explanation import Explanation, FlatMapWarning
 from gradcam._results.objectives import Class

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.network import Network
-from gradcam._engine.tape import ForwardPass, Tape
+from gradcam._engine.tape import Tape
 from gradcam._pictures import figures
 from gradcam._results.objectives import Class, Objectives
 from gradcam.critique import _slide

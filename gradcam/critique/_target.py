@@ -6,7 +6,8 @@ from typing import cast
 
 import numpy as np
 
-from gradcam._engine.tape import ForwardPass, Tape
+from gradcam._engine.forward_pass import ForwardPass
+from gradcam._engine.tape import Tape
 from gradcam._labels.classes import Target, as_python
 
 ClassLike = int | np.integer | str | Target | None
