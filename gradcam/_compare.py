@@ -54,7 +54,8 @@ def compare(
     ``scale="map"`` stretches each map to its own maximum, as `Explanation.map`: it shows better
     where a weak map is high, but a class without any evidence then looks as certain as the best.
     For pixel methods, 1 is the 99.8 % quantile of the column (or map), not its maximum, which is
-    one pixel; larger values have the colour of 1.
+    one pixel; larger values have the colour of 1. For the view "range", 0 is the smallest value of
+    the column (or map), for all others it is 0.
 
     Maps of the views "map" and "range" are drawn over the picture as by `gradcam.plot.overlay`:
     over the grey picture with rising opacity, or with "jet" and "paper" as in the papers. Those of
@@ -75,7 +76,8 @@ def compare(
         The columns.
     layer : str or sequence of str, optional
         For methods for which a layer can be chosen; by default the network's ``target_layer``. The
-        maps of several layers are averaged.
+        maps of several layers are averaged, each scaled to 0 to 1 by itself, so that the strengths
+        of classes cannot be compared in such a column; its second line names the layers.
     layers : list of str, optional
         Several layers: each of these methods has one column for each of them. So
         ``methods=["grad_cam"], layers=["layer1", "layer2", "layer3", "layer4"]`` shows Grad-CAM
@@ -120,9 +122,11 @@ def compare(
     for method in found:
         for each in chosen if method.takes_layer else (None,):
             title, source = _heading(method)
+            explanations = tape.explain(method, targets, layer=each, on=on)
             if layers is not None and isinstance(each, str):
                 source = _shortened(each)
-            explanations = tape.explain(method, targets, layer=each, on=on)
+            elif each is not None and not isinstance(each, str):
+                source = _averaged(explanations[0].layer) or source
             columns.append(_Column(title, source, explanations))
     with figures.default_settings():
         return _comparison(columns, _row_words(tape, targets, on, columns[0]), cmap, scale)
@@ -165,6 +169,15 @@ def _heading(method: Method) -> tuple[str, str]:
         return method.title, method.source
     words = method.title[len(known.title) + 2 : -1]
     return known.title, words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
+
+
+def _averaged(layer: str) -> str:
+    """Return in words the layers whose maps were averaged; nothing for a single layer."""
+    names = layer.split(", ")
+    words = f"mean of {layer}"
+    if len(words) > _LONGEST:
+        words = f"mean of {len(names)} layers"
+    return words if len(names) > 1 else ""
 
 
 def _shortened(name: str) -> str:
@@ -361,17 +374,27 @@ def _scaled(explanations: Sequence[Explanation], scale: str) -> list[NDArray[np.
 
 
 def on_one_scale(explanations: Sequence[Explanation]) -> list[NDArray[np.float32]]:
-    """Return maps of one method, all divided by the one number that becomes 1."""
-    maps = [_strength(explanation) for explanation in explanations]
+    """Return maps of one method, all divided by the one number that becomes 1.
+
+    Those of the view "range" have their common minimum subtracted before, others nothing.
+    """
+    low = min(float(each.raw.min()) for each in explanations)
+    maps = [_strength(explanation, low) for explanation in explanations]
     maximum = max(float(map.max()) for map in maps)
     if not explanations[0].over_picture:
         maximum = float(np.quantile(np.stack(maps), _FULL)) or maximum
     return [map / np.float32(maximum or 1) for map in maps]
 
 
-def _strength(explanation: Explanation) -> NDArray[np.float32]:
-    """Return the map before it is stretched to 0..1, in its own unit, as large as it is drawn."""
-    return _drawn_geometry(explanation).to_picture(explanation.evidence, explanation.resize)
+def _strength(explanation: Explanation, low: float) -> NDArray[np.float32]:
+    """Return the map before it is stretched to 0..1, in its own unit, as large as it is drawn.
+
+    Of the view "range", it is what the values have above `low`.
+    """
+    evidence = explanation.evidence
+    if explanation.view == "range":
+        evidence = explanation.raw - np.float32(low)
+    return _drawn_geometry(explanation).to_picture(evidence, explanation.resize)
 
 
 def _drawn_geometry(explanation: Explanation) -> Geometry:

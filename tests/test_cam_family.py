@@ -448,6 +448,7 @@ def test_several_layers_are_averaged(connected):
         maps = [reference.resize(reference.normalise(each), (16, 12)) for each in maps]
         np.testing.assert_allclose(found.raw, np.mean(maps, 0), atol=1e-6)
         assert (found.layer, found.weights) == ("relu1, pool1, relu2", None)
+        assert "strengths of classes cannot be compared" in found.caption
     alone, _ = connected.tape.grad_cam(1, layer=["relu1"])
     np.testing.assert_array_equal(alone.raw, connected.tape.grad_cam(1, layer="relu1")[0].raw)
 
@@ -456,6 +457,7 @@ def test_compare_averages_layers_too(connected):
     tape = Network.from_layers(connected.layers).forward(connected.tape.input[0])
     figure = gradcam.compare(tape, [1], methods=["layer_cam"], layer=["relu1", "relu2"])
     assert len(figure.axes) == 3  # the picture, one map and the colour bar
+    assert "mean of relu1, relu2" in [text.get_text() for text in figure.axes[1].texts]
     with pytest.raises(ValueError, match="has no effect on saliency"):
         gradcam.compare(tape, [1], methods=["saliency"], layer=["relu1", "relu2"])
 

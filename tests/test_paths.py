@@ -159,6 +159,19 @@ def test_quadratures_integrate_polynomials():
         assert abs(weights @ points ** (degree + 1) - 1 / (degree + 2)) > 1e-9
 
 
+@pytest.mark.parametrize("steps", [64, 65, 200, 1001])
+def test_many_points_of_gauss_and_legendre(steps, monkeypatch):
+    largest = []
+    rule = np.polynomial.legendre.leggauss
+    monkeypatch.setattr(
+        np.polynomial.legendre, "leggauss", lambda n: (largest.append(n), rule(n))[1]
+    )
+    points, weights = paths.quadrature_points("gauss_legendre", steps)
+    assert len(points) == len(weights) == steps and max(largest) <= 64
+    assert (np.diff(points) > 0).all() and points[0] > 0 and points[-1] < 1
+    assert weights @ np.exp(points) == pytest.approx(np.e - 1, abs=1e-13)
+
+
 @pytest.mark.parametrize("zero_outside", [True, False])
 @pytest.mark.parametrize("sigma", [0, 0.05, 0.7, 3.0, 50.0])
 def test_blur(sigma, zero_outside):

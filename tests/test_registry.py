@@ -17,6 +17,7 @@ from click.testing import CliRunner
 import gradcam
 from gradcam import _registry, pictograms
 from gradcam._cli import main
+from gradcam._compare import on_one_scale
 
 SOURCES = sorted(Path(gradcam.__file__).parent.rglob("*.py"))
 
@@ -276,6 +277,7 @@ def test_a_range_is_shown_from_its_minimum_to_its_maximum(tape, tmp_path):
     assert not plain.map[:100].any() and found.map[100:].min() > 0.1
     np.testing.assert_array_equal(found.image, found.overlay())
     assert "0 is the minimum of all values, 1 their maximum" in found.caption
+    assert "values from -3 to 1." in found.caption and "largest value" not in found.caption
     assert "0 is the map's minimum" in plain.caption
     found.save(tmp_path / "found.npz")
     again = gradcam.Explanation.load(tmp_path / "found.npz")
@@ -306,6 +308,33 @@ def test_one_colour_for_all_contributions_of_zero(tape):
         found = tape.explain(shown("contribution", np.zeros((3, 224, 224))), "cat")
         assert not found.map.any()
     assert len(np.unique(found.image.reshape(-1, 3), axis=0)) == 1
+
+
+def test_rounding_of_large_values_is_no_range(tape):
+    raw = np.float32(1000) + np.zeros((8, 8), np.float32)
+    raw[0, 0] = np.nextafter(raw[0, 0], np.float32(np.inf))
+    with pytest.warns(gradcam.FlatMapWarning, match="is flat"):
+        assert not tape.explain(shown("range", raw), "cat").map.any()
+
+
+def test_contributions_that_only_lower_the_score(tape):
+    raw = np.zeros((3, 224, 224), np.float32)
+    raw[1, :100] = -1
+    found = tape.explain(shown("contribution", raw), "cat")
+    with pytest.warns(gradcam.FlatMapWarning, match="nothing raises the score"):
+        assert not found.map.any()
+    assert "Nothing raises the score" in found.caption and "flat" not in found.caption
+    assert "blue lowers it" in found.caption
+
+
+def test_ranges_of_a_column_share_both_ends(tape):
+    low, high = (
+        tape.explain(shown("range", np.linspace(*ends, 64).reshape(8, 8)), "cat")
+        for ends in ((-3, 0), (-1, 1))
+    )
+    below, above = on_one_scale([low, high])
+    np.testing.assert_allclose([below.min(), below.max()], [0, 0.75], atol=1e-6)
+    np.testing.assert_allclose([above.min(), above.max()], [0.5, 1], atol=1e-6)
 
 
 def test_a_method_may_return_another_view(tape):

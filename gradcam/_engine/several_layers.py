@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradcam import _core
+from gradcam._results import notes
 from gradcam._results.explanation import Evidence, Resize
 
 
@@ -14,7 +15,8 @@ def average(found: Sequence[Evidence], size: tuple[int, int], resize: Resize) ->
     """Return the mean of a method's maps of several layers.
 
     The ReLU of each map is scaled to 0 to 1 by its minimum and maximum (a flat map becomes 0),
-    resized to the network's input and averaged.
+    resized to the network's input and averaged. That is noted: how strong a map is, compared with
+    that of another class, is lost.
 
     Parameters
     ----------
@@ -29,6 +31,10 @@ def average(found: Sequence[Evidence], size: tuple[int, int], resize: Resize) ->
     Evidence
         Raw values: 0 to 1, (S, N, height, width).
     """
+    notes.add(
+        f"The mean of the maps of {len(found)} layers, each scaled to 0 to 1 by itself: strengths "
+        f"of classes cannot be compared."
+    )
     total = np.zeros((*found[0].raw.shape[:2], *size), np.float32)
     for each in found:
         maps = np.maximum(each.raw, 0)

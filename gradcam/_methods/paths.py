@@ -37,6 +37,9 @@ _F64 = NDArray[np.float64]
 Quadrature = Literal["gauss_legendre", "middle", "trapezoid", "left", "right"]
 """The points and weights of a sum that stands for the integral along a straight line."""
 
+_POINTS = 64
+"""Points of Gauss and Legendre's rule on one part of a line."""
+
 BlurQuadrature = Literal["chords", "authors"]
 """The same along the path of blurred pictures."""
 
@@ -67,6 +70,8 @@ def integrated_gradients(
         has no input preset. captum's default is 0.
     quadrature : "gauss_legendre", "middle", "trapezoid", "left" or "right"
         As in captum, but that the weights of "trapezoid" add up to 1, not to 1 - 1 / steps.
+        "gauss_legendre" with more than 64 steps divides the line into equal parts with at most 64
+        points each, so that memory and time are in proportion to the steps.
     batch : int, optional
         Points in a pass; by default 8 of 224 x 224 pixels, or as many pixels of another size.
     progress : bool
@@ -265,8 +270,7 @@ def quadrature_points(name: Quadrature, steps: int) -> tuple[_F64, _F64]:
     """
     passes.one_of("quadrature", name, get_args(Quadrature))
     if name == "gauss_legendre":
-        points, weights = np.polynomial.legendre.leggauss(steps)
-        return (points + 1) / 2, weights / 2
+        return _gauss_legendre(steps)
     whole = np.arange(steps, dtype=np.float64)
     same = np.full(steps, 1 / steps)
     if name == "middle":
@@ -280,6 +284,27 @@ def quadrature_points(name: Quadrature, steps: int) -> tuple[_F64, _F64]:
     weights = np.full(steps, 1 / (steps - 1))
     weights[[0, -1]] /= 2
     return whole / (steps - 1), weights
+
+
+def _gauss_legendre(steps: int) -> tuple[_F64, _F64]:
+    """Return the points of Gauss and Legendre's rule, on equal parts of the line if they are many.
+
+    One rule for all points would need a matrix of steps x steps.
+    """
+    parts = -(-steps // _POINTS)
+    fewer, larger = divmod(steps, parts)
+    rules = {
+        count: np.polynomial.legendre.leggauss(count) for count in {fewer, fewer + (larger > 0)}
+    }
+    places, weights = np.empty(steps), np.empty(steps)
+    first = 0
+    for part in range(parts):
+        count = fewer + (part < larger)
+        points, shares = rules[count]
+        places[first : first + count] = (part + (points + 1) / 2) / parts
+        weights[first : first + count] = shares / (2 * parts)
+        first += count
+    return places, weights
 
 
 def _along_path(

@@ -41,6 +41,7 @@ _SIGN_SCALE = (
     f"red raises the score, blue lowers it; 1 is the {_FULL}th percentile of the absolute values"
 )
 _SIGN_COLOURS = "RdBu_r"
+_NOTHING_RAISES = "nothing raises the score, all contributions lower it or are zero"
 
 
 _TEXTS = ("method", "title", "view", "label", "synset", "layer", "resize", "channel_order", "about")
@@ -48,7 +49,7 @@ _TEXTS = ("method", "title", "view", "label", "synset", "layer", "resize", "chan
 
 
 class FlatMapWarning(UserWarning):
-    """A map has the same value everywhere: it says nothing, and stays zero."""
+    """A map stays zero: it has the same value everywhere, or no contribution raises the score."""
 
 
 class Evidence(NamedTuple):
@@ -173,17 +174,20 @@ class Explanation:
         Warns
         -----
         FlatMapWarning
-            If the map is flat.
+            If the map is flat, or no contribution raises the score.
         """
         on_picture = self.geometry.to_picture(self.evidence, self.resize)
         seen: ArrayLike = self.geometry.seen if self.geometry.cropped else True
         high = float(on_picture.max())
         low = min(high, float(on_picture.min(where=np.asarray(seen, bool), initial=np.inf)))
-        rounding = 4 * float(np.finfo(np.float32).eps) * high
+        size = float(np.abs(self.raw).max()) if self.view == "range" else high
+        rounding = 4 * float(np.finfo(np.float32).eps) * size
         if not rounding < high - low < np.inf:
+            named = f"the {self.method} map of {self.label!r} at {self.layer!r}"
+            flat = f"is flat ({low:g} to {high:g}): it says nothing about the picture and"
+            none = f"is zero: {_NOTHING_RAISES}; it"
             warnings.warn(
-                f"the {self.method} map of {self.label!r} at {self.layer!r} is flat "
-                f"({low:g} to {high:g}): it says nothing about the picture and stays zero",
+                f"{named} {none if self._only_lowers else flat} stays zero",
                 FlatMapWarning,
                 stacklevel=3,
             )
@@ -193,6 +197,14 @@ class Explanation:
         np.maximum(on_picture, 0, out=on_picture)  # below 0: what the crop removed
         on_picture.flags.writeable = False
         return on_picture
+
+    @property
+    def _only_lowers(self) -> bool:
+        """Whether there are contributions, none of them above zero."""
+        if self.view != "contribution":
+            return False
+        sums = self._sums
+        return bool(sums.max() <= 0 and sums.min() < 0)
 
     @property
     def region(self) -> tuple[float, float, float, float] | None:
@@ -243,15 +255,23 @@ class Explanation:
 
     @property
     def caption(self) -> str:
-        """Two lines for people: method, class and probability; layer, largest value and scale."""
+        """Two lines for people: method, class and probability; layer, values and scale.
+
+        The values are the largest one; those of the view "range" are the smallest and the largest.
+        """
         heading, details = self._caption()
         return f"{heading}\n{details}"
 
     def _caption(self, cmap: str = "inferno") -> tuple[str, str]:
         chance = "" if self.probability is None else "probability "
         heading = f"{self.title}: {self.words}, {chance}{self.certainty}"
-        details = [f"Layer {self.layer}, largest value {self.evidence.max():.3g}."]
-        if not self.map.any():
+        values = f"largest value {self.evidence.max():.3g}"
+        if self.view == "range":
+            values = f"values from {self.raw.min():.3g} to {self.raw.max():.3g}"
+        details = [f"Layer {self.layer}, {values}."]
+        if self._only_lowers:
+            details.append(f"{_NOTHING_RAISES.capitalize()}. Colours: {_SIGN_SCALE}.")
+        elif not self.map.any():
             details.append("The map is flat: it says nothing about the picture.")
         elif self._is_signed:
             details.append(
