@@ -211,6 +211,16 @@ def test_smooth_grad_cam_plus_plus_without_noise_is_grad_cam_plus_plus(connected
         np.testing.assert_allclose(smooth.raw, plain.raw, rtol=1e-6, atol=1e-7)
 
 
+def test_smooth_grad_cam_plus_plus_notes_its_error(connected):
+    tape, options = connected.tape, {"samples": 4, "seed": 2}
+    (note,) = tape.smooth_grad_cam_plus_plus(3, **options)[0].notes
+    assert "4 random samples (seed 2)" in note
+    assert note.endswith("% of the largest value of the mean gradient.")
+    constant = Network.from_layers(connected.layers).forward(np.ones((3, 16, 12), np.float32))
+    notes = constant.smooth_grad_cam_plus_plus(3, **options).notes
+    assert any("no noise was added" in note for note in notes)
+
+
 def test_the_noise_does_not_depend_on_the_batch(connected):
     found = [
         connected.tape.smooth_grad_cam_plus_plus(3, samples=5, batch=batch)[1].raw
@@ -313,6 +323,37 @@ def test_ablation_cam_of_objectives_between(connected):
     assert found.weights[4] == pytest.approx(score) and found.score == pytest.approx(score)
     with pytest.raises(ValueError, match=r"reads 'relu1', which 'relu2' does not change"):
         connected.tape.ablation_cam(gradcam.Unit("relu1", 4), layer="relu2")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("grad_cam", "counterfactual", "guided_grad_cam", "layer_cam", "grad_cam_plus_plus"),
+        *("smooth_grad_cam_plus_plus", "excitation_backprop", "contrastive_excitation_backprop"),
+    ],
+)
+def test_a_term_that_the_layer_does_not_change_is_refused(method, connected):
+    both = gradcam.Class(1) + gradcam.Unit("relu1", 4)
+    for objective in (gradcam.Unit("relu1", 4), both):
+        with pytest.raises(ValueError, match=r"reads 'relu1', which 'relu2' does not change"):
+            connected.tape.explain(method, objective, layer="relu2")
+
+
+def test_a_layer_beside_the_explained_one_is_refused():
+    layers = with_fully_connected()
+    layers[5:5] = [Layer("beside", "relu", ("conv2",)), Layer("sum", "add", ("beside", "relu2"))]
+    tape = Network.from_layers(layers).forward(nets.normal(np.random.default_rng(6), 3, 16, 12))
+    with pytest.raises(ValueError, match=r"reads 'beside', which 'relu2' does not change"):
+        tape.grad_cam(gradcam.Unit("beside", 1), layer="relu2")
+    assert tape.grad_cam(1, layer="relu2").raw.any()
+
+
+@pytest.mark.filterwarnings("ignore::gradcam.FlatMapWarning")
+def test_a_unit_that_does_not_fire_is_noted(connected):
+    silent = gradcam.Unit("relu1", 2)
+    found, _ = connected.tape.saliency(silent)
+    assert found.notes == ("The unit 2 of relu1 does not fire on this picture: its value is 0.",)
+    assert not connected.tape.saliency(gradcam.Unit("relu1", 1))[0].notes
 
 
 def test_ablation_cam_needs_a_layer_that_everything_above_reads_through():
@@ -484,6 +525,7 @@ def test_layers_that_cannot_be_averaged_are_refused(connected):
         ("grad_cam_plus_plus", {"epsilon": -1.0}, "epsilon: expected a number of 0 or more"),
         ("smooth_grad_cam_plus_plus", {"samples": 0}, "samples: expected 1 or more"),
         ("smooth_grad_cam_plus_plus", {"noise": float("nan")}, "noise: expected a number"),
+        ("smooth_grad_cam_plus_plus", {"seed": -1}, "seed: expected"),
         ("score_cam", {"batch": 0}, "batch: expected 1 or more"),
         ("ablation_cam", {"batch": 0}, "batch: expected 1 or more"),
         ("eigen_cam", {"layer": "fc1"}, "no spatial map"),

@@ -24,10 +24,12 @@ from gradcam._registry import METHODS, OVER_PICTURE, Method, View
 from gradcam._results import notes
 from gradcam._results.explanation import Evidence, Explanation, Resize, check_resize
 from gradcam._results.objectives import (
+    Answer,
     Objective,
     Objectives,
     On,
     TargetLike,
+    Unit,
     ask_batch,
     ask_one,
 )
@@ -180,7 +182,7 @@ class _Explaining(ForwardPass):
                 resize=resize,
                 channel_order=preset.channel_order if preset else "RGB",
                 about=self.graph.about,
-                notes=tuple(collected),
+                notes=(*collected, *_silence(objective, answer, evidence.raw[s, n])),
             )
 
         answers = asked.arrange(explanation)
@@ -559,6 +561,13 @@ def _checked(
     if not _core.all_finite(values):
         raise ValueError(f"the method {method.name!r} returned values that are not finite")
     return values
+
+
+def _silence(objective: Objective, answer: Answer, raw: _F32) -> list[str]:
+    """Return the note that a unit does not fire, if it is why all raw values are zero."""
+    if isinstance(objective, Unit) and answer.score == 0 and not raw.any():
+        return [f"The {answer.label} does not fire on this picture: its value is 0."]
+    return []
 
 
 def _own(values: _F32) -> _F32:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gradcam import _core
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT
-from gradcam._methods.maps import maps_of, weighted_sums
+from gradcam._methods.maps import check_feeds, maps_of, weighted_sums
 from gradcam._methods.passes import one_of
 from gradcam._registry import method
 from gradcam._results.explanation import Evidence, Resize
@@ -60,11 +60,14 @@ def grad_cam(
     Raises
     ------
     ValueError
-        If the layer has no spatial map, or an option has another value.
+        If the layer has no spatial map, the objective reads a layer that it does not feed, or an
+        option has another value.
     """
     one_of("gradient", gradient, ("signed", "absolute"))
     one_of("pooling", pooling, ("mean", "max"))
+    one_of("rule", rule, ("gradient", "guided", "deconvnet"))
     maps = maps_of(tape, layer)
+    check_feeds(tape, objective, layer)
     if gradient == "signed" and pooling == "mean":
         weights = objective.pooled_gradient(tape, layer, rule)
     else:
@@ -107,6 +110,7 @@ def deconv_grad_cam(
 def _cam(tape: ForwardPass, objective: Objectives, layer: str, sign: int = 1) -> Evidence:
     """Return the weights (S, N, K) and the weighted sums (S, N, u, v), before the ReLU."""
     maps = maps_of(tape, layer)
+    check_feeds(tape, objective, layer)
     weights = sign * objective.pooled_gradient(tape, layer)
     return Evidence(weighted_sums(weights, maps), weights)
 

@@ -22,7 +22,7 @@ gradient at each position.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +30,18 @@ from numpy.typing import NDArray
 
 from gradcam import _core
 from gradcam._engine.forward_pass import ForwardPass
-from gradcam._methods.maps import maps_of
-from gradcam._methods.passes import bar, batch_size, batches, noisy, non_negative, positive
+from gradcam._methods.estimates import Estimate, note_error, stacked
+from gradcam._methods.maps import check_feeds, maps_of
+from gradcam._methods.passes import (
+    bar,
+    batch_size,
+    check_seed,
+    even_batches,
+    noisy,
+    non_negative,
+    note_constant,
+    positive,
+)
 from gradcam._registry import method
 from gradcam._results.explanation import Evidence
 from gradcam._results.objectives import Objectives
@@ -67,7 +77,7 @@ def _share(maps: _F32, gradients: _F32) -> _F32:
     return _ratio(_sums(gradients.astype(np.float64) * maps), total).astype(np.float32)
 
 
-def _plus_plus(maps: _F32, powers: tuple[_F32, _F32, _F32], epsilon: float) -> _F32:
+def _plus_plus(maps: _F32, powers: Sequence[NDArray[np.floating]], epsilon: float) -> _F32:
     """Return Grad-CAM++'s weights from the first three powers of the gradient."""
     first, second, third = (each.astype(np.float64) for each in powers)
     below = 2 * second + _sums(maps)[:, :, None, None] * third + epsilon
@@ -237,6 +247,7 @@ def _explain(row: _Row, tape: ForwardPass, objective: Objectives, layer: str) ->
     if not row.uses_gradient:
         map = row.combine(row.weights(maps, maps), maps)
         return Evidence(np.broadcast_to(map, (objective.count, *map.shape)))
+    check_feeds(tape, objective, layer)
     found = [row.weights(maps, each) for each in objective.gradient(tape, layer)]
     raw = np.stack([row.combine(weights, maps) for weights in found])
     return Evidence(raw, np.stack(found) if found[0].ndim == 2 else None)
@@ -273,6 +284,7 @@ def grad_cam_plus_plus(
     """
     non_negative("epsilon", epsilon)
     maps = maps_of(tape, layer)
+    check_feeds(tape, objective, layer)
     gradients = objective.gradient(tape, layer)
     weights = np.stack([_plus_plus(maps, (g, g * g, g * g * g), epsilon) for g in gradients])
     return Evidence(np.stack([_sum(each, maps) for each in weights]), weights)
@@ -301,7 +313,7 @@ def smooth_grad_cam_plus_plus(
     means of G, G^2 and G^3 over the copies in the places of these powers. The maps are those of
     the picture without noise. The paper has the mean of G above the fraction, where Grad-CAM++
     has G^2. torch-cam multiplies by the gradient of the last copy, not by the mean, and sums
-    A^k G^3 over the positions, not A^k.
+    A^k G^3 over the positions, not A^k. The standard error of the mean gradient is noted.
 
     Parameters
     ----------
@@ -320,26 +332,31 @@ def smooth_grad_cam_plus_plus(
         Show a progress bar on standard error.
     """
     samples = positive("samples", samples)
+    check_seed(seed)
     non_negative("noise", noise)
     non_negative("epsilon", epsilon)
     maps = maps_of(tape, layer)
-    size = batch_size(tape, batch)
-    weights = np.empty((objective.count, *maps.shape[:2]), np.float32)
+    check_feeds(tape, objective, layer)
+    size = batch_size(tape, batch, gradients=True)
+    note_constant(tape.input)
+    weights, errors = [], []
     with bar(len(tape) * samples, "Smooth Grad-CAM++", progress) as done:
         for n, picture in enumerate(tape.input):
-            powers = np.zeros((3, objective.count, *maps.shape[1:]), np.float32)
-            for part in batches(samples, size):
+            powers = [Estimate(), Estimate(), Estimate()]
+            for part in even_batches(samples, size):
                 copies = noisy(picture, noise, seed, part)
-                forward = tape.run(copies)
                 asked = objective.variants(n, len(copies))
-                gradients = asked.gradient(forward, layer)
-                product = gradients
+                product = gradients = asked.gradient(tape.run(copies), layer).astype(np.float64)
                 for power in powers:
-                    power[: asked.count] += product.sum(1) / np.float32(samples)
+                    power.add(product)
                     product = product * gradients
                 done(len(copies))
-            for s in range(objective.count):
-                first, second, third = (power[s][None] for power in powers)
-                found = _plus_plus(maps[n : n + 1], (first, second, third), epsilon)
-                weights[s, n] = found[0]
-    return Evidence(np.stack([_sum(each, maps) for each in weights]), weights)
+            means = zip(*(power.value() for power in powers), strict=True)
+            found = [
+                _plus_plus(maps[n : n + 1], [p[None] for p in each], epsilon) for each in means
+            ]
+            weights.append(np.concatenate(found))
+            errors.append(powers[0].relative_error())
+    note_error(samples, errors, seed, "of the mean gradient")
+    together = stacked(weights, objective.count)
+    return Evidence(np.stack([_sum(each, maps) for each in together]), together)

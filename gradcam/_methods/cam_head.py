@@ -10,7 +10,7 @@ import numpy as np
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import Attribute, Layer
-from gradcam._methods.maps import maps_of, weighted_sums
+from gradcam._methods.maps import check_feeds, maps_of, weighted_sums
 from gradcam._registry import method
 from gradcam._results.explanation import Evidence
 from gradcam._results.objectives import Objectives
@@ -35,6 +35,7 @@ def cam(tape: ForwardPass, objective: Objectives) -> Evidence:
     pooling = _last_pooling(tape)
     (layer,) = tape.graph.layers[pooling].inputs
     maps = maps_of(tape, layer)
+    check_feeds(tape, objective, pooling)
     gradient = objective.gradient(tape, pooling)
     weights = gradient.reshape(gradient.shape[:3])
     return Evidence(weighted_sums(weights, maps), weights, layer=layer)

@@ -16,7 +16,7 @@ from gradcam import _core
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import POOLS, SMOOTH
-from gradcam._methods.maps import maps_of, spread, weighted_sums
+from gradcam._methods.maps import check_feeds, maps_of, spread, weighted_sums
 from gradcam._methods.passes import bar, batch_size, batches, layers_read
 from gradcam._registry import method
 from gradcam._results.explanation import Evidence
@@ -133,16 +133,16 @@ def ablation_cam(
     Raises
     ------
     ValueError
-        If a layer above reads another one below `layer`, or the objective reads a layer that is
-        not above it.
+        If a layer above reads another one below `layer`, or the objective reads a layer that
+        it does not feed.
     """
     batch_size(tape, batch)  # refuse a wrong one before any work
     maps = maps_of(tape, layer)
+    check_feeds(tape, objective, layer)
     weights = np.zeros((objective.count, *maps.shape[:2]), np.float32)
     with bar(len(tape) * (1 + maps.shape[1]), "Ablation-CAM", progress) as done:
         for n in range(len(tape)):
             read = layers_read(tape, objective, n)
-            _check_above(tape.graph, layer, read)
             used = np.flatnonzero(maps[n].any((1, 2)))
             done(maps.shape[1] - len(used))
             found = []
@@ -233,12 +233,3 @@ def _linear_outputs(tape: ForwardPass, n: int, layer: str, maps: _F32, linear: s
         np.einsum("okp,kp->ko", rows, blocks, out=outputs[1:, part])
     outputs[1:] += outputs[0]
     return outputs
-
-
-def _check_above(graph: Graph, layer: str, read: Sequence[str]) -> None:
-    below = [name for name in read if graph.index(name) < graph.index(layer)]
-    if below:
-        raise ValueError(
-            f"the objective reads {', '.join(map(repr, below))}, which {layer!r} does not change: "
-            f"choose a layer below it"
-        )

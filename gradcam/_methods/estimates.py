@@ -46,7 +46,7 @@ class Estimate:
         self._first: _F64 = np.zeros(())
         self._sums: list[_F64] = []
 
-    def add(self, samples: _F32) -> None:
+    def add(self, samples: NDArray[np.floating]) -> None:
         """Add samples, (S, B, ...): B samples for each of S objectives."""
         values = samples.astype(np.float64)
         if self.statistic == "square":
@@ -101,7 +101,7 @@ class Estimate:
         return np.maximum(self._sums[1] / self.count - mean**2, 0)
 
 
-def stacked(values: Sequence[_F64], count: int) -> _F32:
+def stacked(values: Sequence[NDArray[np.floating]], count: int) -> _F32:
     """Return (S, N, ...) float32 of N arrays, each with S objectives or fewer; zero for the rest.
 
     Parameters
@@ -117,13 +117,23 @@ def stacked(values: Sequence[_F64], count: int) -> _F32:
     return found
 
 
-def note_error(samples: int, errors: list[float], seed: int) -> None:
-    """Note the error of an estimate: the largest of `errors`, shares of the largest value."""
+def note_error(samples: int, errors: list[float], seed: int, of: str = "") -> None:
+    """Note the error of an estimate: the largest of `errors`, shares of the largest value.
+
+    Parameters
+    ----------
+    samples : int
+    errors : list of float
+        One for each picture, NaN for one sample.
+    seed : int
+    of : str
+        Which value, if it is not the explanation's: ``"of the mean gradient"``.
+    """
     if samples < 2:
         notes.add("One random sample: its error is not known.")
         return
     most = "up to " if len(errors) > 1 else ""
     notes.add(
         f"Estimated from {samples} random samples (seed {seed}): the standard error is "
-        f"{most}{100 * max(errors):.2g} % of the largest value."
+        f"{most}{100 * max(errors):.2g} % of the largest value{of and f' {of}'}."
     )

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from gradcam import _core
 from gradcam._engine.forward_pass import ForwardPass
+from gradcam._methods.passes import layers_read
+from gradcam._results.objectives import Objectives
 
 _F32 = NDArray[np.float32]
 
@@ -27,6 +29,24 @@ def maps_of(tape: ForwardPass, layer: str) -> _F32:
             f"{tape.graph.target_layer!r}"
         )
     return tape.activation(layer)
+
+
+def check_feeds(tape: ForwardPass, objective: Objectives, layer: str) -> None:
+    """Raise ValueError if an objective reads a layer that `layer` does not feed.
+
+    Such an objective, or that term of a sum, does not depend on the maps of `layer`.
+    """
+    read = {name for n in range(len(tape)) for name in layers_read(tape, objective, n)}
+    fed = set(tape.graph.names(layer)[:1])
+    for each in tape.graph.layers.values():
+        if not fed.isdisjoint(each.inputs):
+            fed.add(each.name)
+    others = sorted(read - fed)
+    if others:
+        raise ValueError(
+            f"the objective reads {', '.join(map(repr, others))}, which {layer!r} does not change: "
+            f"choose a layer below it"
+        )
 
 
 def weighted_sums(weights: _F32, maps: _F32) -> _F32:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._progress import progress_bar
+from gradcam._results import notes
 from gradcam._results.objectives import Objectives
 
 _BATCH = 16
@@ -127,6 +128,12 @@ def noisy(
     ]
     found: NDArray[np.float32] = picture + deviation * np.stack(copies)
     return found
+
+
+def note_constant(pictures: NDArray[np.float32]) -> None:
+    """Note that no noise was added to a picture of (N, C, h, w) if that is so."""
+    if any(picture.min() == picture.max() for picture in pictures):
+        notes.add("A picture has the same value everywhere, so that no noise was added to it.")
 
 
 def layers_read(tape: ForwardPass, objective: Objectives, n: int) -> list[str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT, WEIGHTED
+from gradcam._methods.maps import check_feeds
 from gradcam._registry import method
 from gradcam._results import notes
 from gradcam._results.objectives import Objectives
@@ -87,6 +88,7 @@ def excitation_backprop(tape: ForwardPass, objective: Objectives, *, layer: str)
         If the layer has no spatial map, or a probability is explained.
     """
     _check_map(tape, layer)
+    check_feeds(tape, objective, layer)
     parts = [
         tape.backward(start, seeds, [layer], Excitation())[0]
         for start, seeds in objective.seeds(tape).items()
@@ -117,6 +119,7 @@ def contrastive_excitation_backprop(
         explained.
     """
     _check_map(tape, layer)
+    check_feeds(tape, objective, layer)
     parts = []
     for start, seeds in objective.seeds(tape).items():
         below = _below_classifier(tape, start, layer)

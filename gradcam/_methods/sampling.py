@@ -303,8 +303,7 @@ def _note(
     for each in found:
         for note in each.notes or ():
             notes.add(note)
-    if any(picture.min() == picture.max() for picture in tape.input):
-        notes.add("A picture has the same value everywhere, so that no noise was added to it.")
+    passes.note_constant(tape.input)
     before = objective.values(tape)
     after = np.stack([each.values for each in found], 1) / sampling.samples
     if before.size == 1:
