@@ -51,8 +51,8 @@ OVER_PICTURE = ("map", "range")
 _GIVEN = ("layer", "resize")
 """Parameters that the tape fills in if a method's function has them; all others are its options."""
 
-_TAKEN = ("method", "target", "on")
-"""Parameters of `explain`, which cannot be names of options."""
+_TAKEN = ("method", "target", "on", "title")
+"""Parameters of `explain` and :meth:`Method.with_options`, which cannot be names of options."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,10 @@ class Method:
                 f"the default for all methods"
             )
 
+        for name in self.options:
+            if self._signature.parameters[name].default is inspect.Parameter.empty:
+                raise ValueError(f"method {self.name}: the option {name!r} needs a default")
+
     def __call__(self, *arguments: object, **options: object) -> object:
         """Call the function."""
         return self.function(*arguments, **options)
@@ -131,12 +135,15 @@ class Method:
 
     def check_options(self, options: Iterable[str]) -> None:
         """Raise TypeError if the method does not have all of these options."""
+        self._check(options, (*self.options, *("layer",) * self.takes_layer, "on", "resize"))
+
+    def _check(self, options: Iterable[str], named: tuple[str, ...]) -> None:
+        """Raise TypeError if the method does not have all of these options; it names others."""
         unknown = [name for name in options if name not in self.options]
         if unknown:
-            known = ", ".join((*self.options, *("layer",) * self.takes_layer, "on", "resize"))
             raise TypeError(
                 f"{self.name} has no option {', '.join(map(repr, unknown))}; its options are "
-                f"{known}"
+                f"{', '.join(named) or 'none'}"
             )
 
     def with_options(self, *, title: str | None = None, **options: object) -> Method:
@@ -148,7 +155,8 @@ class Method:
         Parameters
         ----------
         title : str, optional
-            For figures; by default this method's title with the options.
+            For figures; by default this method's title with the options, those of an earlier
+            call included.
         **options
             As the method takes them.
 
@@ -157,12 +165,12 @@ class Method:
         TypeError
             If the method has no such option.
         """
-        self.check_options(options)
-        words = ", ".join(
-            f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}"
-            for name, value in options.items()
-        )
-        named = f"{self.title} ({words})" if words else self.title
+        self._check(options, self.options)
+        before = self.function.keywords if isinstance(self.function, partial) else {}
+        plain = self.title.removesuffix(_in_brackets(before))
+        named = plain + _in_brackets({**before, **options})
+        if plain == self.title and before:  # a title that was given
+            named = self.title + _in_brackets(options)
         return replace(self, title=title or named, function=partial(self.function, **options))
 
     def read_option(self, name: str, text: str) -> object:
@@ -392,6 +400,22 @@ def method(
         return METHODS.register(made)
 
     return register
+
+
+_LONGEST = 40
+"""Characters of an option's value in a title."""
+
+
+def _in_brackets(options: Mapping[str, object]) -> str:
+    """Return options in words, as the end of a title; long values are cut in the middle."""
+    words = ", ".join(f"{name.replace('_', ' ')} {_brief(each)}" for name, each in options.items())
+    return f" ({words})" if words else ""
+
+
+def _brief(value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _value(text: str, kind: object) -> object:

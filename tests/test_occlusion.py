@@ -275,7 +275,7 @@ def test_rise_is_the_same_for_every_batch(both):
         other = both.tape.rise(2, samples=11)[n]
         assert largest_difference(each.raw, other.raw) < LIMIT
     (one, _) = both.tape.rise(2, samples=1)
-    assert one.notes == ()
+    assert one.notes == ("One random sample: its error is not known.",)
 
 
 def test_masks_are_visible_with_the_probability():
@@ -294,9 +294,10 @@ def test_masks_are_visible_with_the_probability():
         ({"cells": 0}, "cells"),
         ({"probability": 0}, "probability: expected a number above 0 and below 1"),
         ({"probability": 1.0}, "probability"),
-        ({"seed": 1.5}, "seed: expected an integer of 0 or more, got 1.5"),
+        ({"seed": 1.5}, "seed: expected an integer, got 1.5"),
+        ({"probability": True}, "probability: expected a number, got True"),
     ],
 )
 def test_wrong_options_of_rise(options, message, both):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         both.tape.rise(1, **options)

@@ -86,7 +86,7 @@ def test_expected_gradients(tape):
 @pytest.mark.parametrize("preset", ["torchvision", None])
 def test_draws_are_uniform(preset):
     tape = (NET if preset else PLAIN).forward(X[:1])
-    starts, shares = paths._Draws(tape, X[0], "noise", 400, 0).next(slice(0, 400))
+    starts, shares = paths._Draws(tape, X[0], None, 400, 0).next(slice(0, 400))
     assert abs(shares.mean() - 0.5) < 0.05 and shares.min() < 0.02 < 0.98 < shares.max()
     black, white = (np.array(each) for each in NET.preset.bounds)
     low, high = (black, white) if preset else (X[0].min(), X[0].max())
@@ -225,9 +225,12 @@ BAD = [
     ("integrated_gradients", {"baseline": np.nan}, ValueError, "finite"),
     ("blur_integrated_gradients", {"steps": 0}, ValueError, "steps: expected 1 or more"),
     ("blur_integrated_gradients", {"max_sigma": 0.0}, ValueError, "max_sigma"),
+    ("blur_integrated_gradients", {"max_sigma": True}, TypeError, "max_sigma: expected a number"),
+    ("blur_integrated_gradients", {"max_sigma": 1e9}, ValueError, "at most 480 pixels, 10 times"),
+    ("integrated_gradients", {"baseline": 1e39}, ValueError, "finite numbers of float32"),
     ("blur_integrated_gradients", {"quadrature": "left"}, ValueError, "'chords' or 'authors'"),
     ("expected_gradients", {"samples": 0}, ValueError, "samples: expected 1 or more"),
-    ("expected_gradients", {"seed": 0.5}, ValueError, "seed: expected an integer"),
+    ("expected_gradients", {"seed": 0.5}, TypeError, "seed: expected an integer"),
     ("expected_gradients", {"baselines": "black"}, ValueError, "'noise'"),
     ("expected_gradients", {"baselines": np.zeros((3, 32, 48))}, ValueError, r"\(M, "),
     ("expected_gradients", {"baselines": np.zeros((0, 3, 16, 24))}, ValueError, r"\(0, 3"),

@@ -235,7 +235,11 @@ def test_a_method_with_other_defaults(tape):
     np.testing.assert_array_equal(tape.explain(twice, "cat", level=0.5).raw, weak.raw)
     again = twice.with_options(title=twice.title, level=1.0)
     np.testing.assert_allclose(tape.explain(again, "cat").raw, 2 * weak.raw, rtol=1e-6)
-    with pytest.raises(TypeError, match="no option 'levle'"):
+    assert again.title == twice.title
+    thrice = twice.with_options(level=1.0, count=5)
+    assert thrice.title == "Several (level 1, pair (3, 3), count 5)"
+    assert "…" in SEVERAL.with_options(free=np.zeros((9, 9))).title
+    with pytest.raises(TypeError, match=r"no option 'levle'; .*free_pair$"):
         SEVERAL.with_options(levle=1.0)
 
 
@@ -425,9 +429,14 @@ def test_results_that_cannot_be_shown_are_refused(result, words, tape):
 def test_options_that_cannot_be_passed_are_refused():
     def on(tape, objective, *, on="x"): ...
     def target(tape, objective, *, target=1): ...
+    def title(tape, objective, *, title="x"): ...
     def default(tape, objective, *, layer="relu4_3"): ...
+    def needed(tape, objective, *, count): ...
 
-    for function, words in ((on, "'on'"), (target, "'target'"), (default, "no default")):
+    for function, words in (
+        *((on, "'on'"), (target, "'target'"), (title, "'title'"), (default, "no default")),
+        (needed, "'count' needs a default"),
+    ):
         with pytest.raises(ValueError, match=words):
             _registry.Method("wrong", "T", "S", "map", function)
 

@@ -72,7 +72,8 @@ def test_the_wrapper_samples_a_method_with_a_layer_and_weights(tape):
         assert largest_difference(each.raw, raw(every).mean(0)) < 1e-5
         assert largest_difference(each.weights, np.mean([e.weights for e in every], 0)) < 1e-5
         assert (each.view, each.layer) == ("map", "relu3_2")
-    assert wrapped.takes_layer and wrapped.title == "Smooth Grad-CAM"
+    assert wrapped.takes_layer and wrapped.title == "Mean of Grad-CAM"
+    assert wrapped.name == "mean_of_grad_cam"
 
 
 def test_the_wrapper_samples_any_method(tape):
@@ -199,6 +200,9 @@ BAD = [
     ({"noise": np.nan}, ValueError, "noise: expected a number of 0 or more"),
     ({"batch": 0}, ValueError, "batch: expected 1 or more"),
     ({"seed": -1}, ValueError, "seed: expected an integer"),
+    ({"samples": True}, TypeError, "samples: expected an integer, got True"),
+    ({"noise": "loud"}, TypeError, "noise: expected a number, got 'loud'"),
+    ({"noise": True}, TypeError, "noise: expected a number"),
 ]
 
 
@@ -217,4 +221,5 @@ def test_other_refusals(tape):
         gradcam.smooth("saliency", statistic="median")
     with pytest.raises(ValueError, match="no method is called 'saliencies'"):
         gradcam.smooth("saliencies")
-    assert "smooth_saliency" not in METHODS
+    wrapped = gradcam.smooth("grad_cam_plus_plus")
+    assert wrapped.name not in METHODS and wrapped.title == "Mean of Grad-CAM++"

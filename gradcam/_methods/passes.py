@@ -7,6 +7,7 @@ methods add up what they need of each batch.
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,9 +20,39 @@ from gradcam._engine.forward_pass import ForwardPass
 from gradcam._progress import progress_bar
 from gradcam._results import notes
 from gradcam._results.objectives import Objectives
+from gradcam._text import brief
 
 _BATCH = 16
 """Pictures of 224 x 224 in a pass."""
+
+
+def integer(name: str, value: SupportsIndex) -> int:
+    """Return an option that must be an integer, of Python or NumPy; True and False are none.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {brief(value)}") from None
+
+
+def real(name: str, value: float) -> float:
+    """Return an option that must be a real number, of Python or NumPy; True and False are none.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected a number, got {brief(value)}")
+    return float(value)
 
 
 def positive(name: str, value: SupportsIndex) -> int:
@@ -32,10 +63,7 @@ def positive(name: str, value: SupportsIndex) -> int:
     TypeError, ValueError
         If it is something else.
     """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected an integer, got {value!r}") from None
+    number = integer(name, value)
     if number < 1:
         raise ValueError(f"{name}: expected 1 or more, got {number}")
     return number
@@ -101,14 +129,14 @@ def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def non_negative(name: str, value: float) -> None:
-    """Raise ValueError unless an option is a finite number of 0 or more."""
-    if not 0 <= value < math.inf:
+    """Raise TypeError or ValueError unless an option is a finite number of 0 or more."""
+    if not 0 <= real(name, value) < math.inf:
         raise ValueError(f"{name}: expected a number of 0 or more, got {value!r}")
 
 
 def check_seed(seed: SupportsIndex) -> None:
-    """Raise ValueError unless a seed is an integer of 0 or more."""
-    if not isinstance(seed, SupportsIndex) or operator.index(seed) < 0:
+    """Raise TypeError or ValueError unless a seed is an integer of 0 or more."""
+    if integer("seed", seed) < 0:
         raise ValueError(f"seed: expected an integer of 0 or more, got {seed!r}")
 
 

@@ -23,9 +23,9 @@ from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT
 from gradcam._methods import passes
 from gradcam._methods.baselines import baseline_pictures, note_completeness
-from gradcam._methods.blur import gaussian_blur
+from gradcam._methods.blur import check_sigma, gaussian_blur
 from gradcam._methods.estimates import Estimate, note_error, stacked
-from gradcam._methods.replacements import Replacement, bounds
+from gradcam._methods.replacements import Replacement, bounds, finite
 from gradcam._registry import method
 from gradcam._results import notes
 from gradcam._results.objectives import Objectives
@@ -123,7 +123,8 @@ def blur_integrated_gradients(
     steps : int
         Gradients that are computed.
     max_sigma : float
-        The standard deviation of the most blurred picture, in pixels of the input.
+        The standard deviation of the most blurred picture, in pixels of the input; at most 10
+        times the input's longer side.
     quadrature : "chords" or "authors"
         "chords": the path is a polygon through the pictures blurred with max_sigma (i / steps)^2;
         the gradient in the middle of each side is multiplied by the difference of its ends.
@@ -136,11 +137,12 @@ def blur_integrated_gradients(
     Raises
     ------
     ValueError
-        If there are no steps, or `max_sigma` is not positive.
+        If there are no steps, or `max_sigma` is not above 0 or too large.
     """
     passes.positive("steps", steps)
-    if not isinstance(max_sigma, (int, float)) or not 0 < max_sigma < np.inf:
-        raise ValueError(f"max_sigma: expected a number of pixels above 0, got {max_sigma!r}")
+    check_sigma("max_sigma", max_sigma, tape.size)
+    if max_sigma == 0:
+        raise ValueError("max_sigma: expected a number of pixels above 0, got 0")
     passes.one_of("quadrature", quadrature, get_args(BlurQuadrature))
     sides = _chords if quadrature == "chords" else _steps_of_authors
     size = passes.batch_size(tape, batch, gradients=True)
@@ -211,13 +213,13 @@ def expected_gradients(
     """
     passes.positive("samples", samples)
     passes.check_seed(seed)
-    _check_baselines(tape, baselines)
+    given = _checked_baselines(tape, baselines)
     size = passes.batch_size(tape, batch, gradients=True)
     estimates = []
     with passes.bar(len(tape) * samples, "Expected gradients", progress) as done:
         for n, x in enumerate(tape.input):
             estimate = Estimate()
-            drawn = _Draws(tape, x, baselines, samples, seed)
+            drawn = _Draws(tape, x, given, samples, seed)
             for chosen in passes.even_batches(samples, size):
                 starts, shares = drawn.next(chosen)
                 points = (starts + shares * (x - starts)).astype(np.float32)
@@ -236,24 +238,23 @@ class _Draws:
         self,
         tape: ForwardPass,
         x: _F32,
-        baselines: str | NDArray[np.floating],
+        baselines: _F32 | None,
         samples: int,
         seed: int,
     ) -> None:
         self._random = np.random.default_rng(seed)
         self._shares = _column(self._random.uniform(size=samples))
         self._shape = x.shape
-        self._given = None
-        if isinstance(baselines, str):
+        self._given = baselines
+        if baselines is None:
             self._limits = _noise_range(tape, x)
         else:
-            self._given = np.asarray(baselines, np.float64)
             self._chosen = self._random.integers(len(baselines), size=samples)
 
     def next(self, chosen: slice) -> tuple[_F64, _F64]:
         """Return baselines (B, C, h, w) and places (B, 1, 1, 1), of samples in their order."""
         if self._given is not None:
-            return self._given[self._chosen[chosen]], self._shares[chosen]
+            return self._given[self._chosen[chosen]].astype(np.float64), self._shares[chosen]
         low, high = self._limits
         count = chosen.stop - chosen.start
         shares = self._random.random((count, *self._shape), np.float32)
@@ -351,20 +352,25 @@ def _blurred(x: _F32, sigma: float) -> _F64:
     return gaussian_blur(x, sigma, zero_outside=True)
 
 
-def _check_baselines(tape: ForwardPass, given: object) -> None:
-    """Raise ValueError unless it is "noise" or an array of pictures."""
+def _checked_baselines(tape: ForwardPass, given: object) -> _F32 | None:
+    """Return the pictures that were given; None for "noise".
+
+    Raises
+    ------
+    ValueError
+        If they are not finite pictures of the input's shape.
+    """
     if isinstance(given, str) and given == "noise":
-        return
+        return None
     shape = tape.input.shape[1:]
-    expected = (
-        f"baselines: expected 'noise' or an array of preprocessed pictures, (M, *{shape}), got"
-    )
-    if not isinstance(given, np.ndarray) or given.dtype.kind not in "fiu":
+    axes = ", ".join(map(str, shape))
+    expected = f"baselines: expected 'noise' or an array of preprocessed pictures, (M, {axes}), got"
+    values = np.asarray(given)
+    if values.dtype.kind not in "fiu":
         raise ValueError(f"{expected} {brief(given)}")
-    if given.shape[1:] != shape or len(given) == 0:
-        raise ValueError(f"{expected} the shape {given.shape}")
-    if not np.isfinite(given).all():
-        raise ValueError("baselines: their values must be finite numbers")
+    if values.shape[1:] != shape or len(values) == 0:
+        raise ValueError(f"{expected} the shape {values.shape}")
+    return finite("baselines", values)
 
 
 def _noise_range(tape: ForwardPass, x: _F32) -> tuple[_F64, _F64]:

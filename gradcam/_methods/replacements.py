@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.forward_pass import ForwardPass
-from gradcam._methods.blur import gaussian_blur
-from gradcam._methods.passes import check_seed, non_negative
+from gradcam._methods.blur import check_sigma, gaussian_blur
+from gradcam._methods.passes import check_seed
 from gradcam._results import notes
 from gradcam._text import brief
 
@@ -45,6 +45,8 @@ def replacements(tape: ForwardPass, baseline: Replacement, sigma: float, seed: i
     TypeError
         If it is something else.
     """
+    check_sigma("sigma", sigma, tape.size)
+    check_seed(seed)
     pictures, channels = tape.input, tape.input.shape[1]
     if isinstance(baseline, str):
         found = _named(tape, baseline, sigma, seed)
@@ -60,10 +62,24 @@ def replacements(tape: ForwardPass, baseline: Replacement, sigma: float, seed: i
                 f"each channel, or one of shape {pictures.shape[1:]}, like the input; got the "
                 f"shape {values.shape}"
             )
-        if not np.isfinite(values).all():
-            raise ValueError("baseline: its values must be finite")
+        values = finite("baseline", values)
         found = values[:, None, None] if values.ndim == 1 else values
     return np.ascontiguousarray(np.broadcast_to(found, pictures.shape), np.float32)
+
+
+def finite(name: str, values: NDArray[np.generic]) -> _F32:
+    """Return values as float32.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite, or too large for float32.
+    """
+    with np.errstate(over="ignore"):
+        found: _F32 = values.astype(np.float32)
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name}: the values must be finite numbers of float32")
+    return found
 
 
 def _named(tape: ForwardPass, name: str, sigma: float, seed: int) -> NDArray[np.floating]:
@@ -75,10 +91,8 @@ def _named(tape: ForwardPass, name: str, sigma: float, seed: int) -> NDArray[np.
     if name == "mean":
         return means
     if name == "blur":
-        non_negative("sigma", sigma)
         return gaussian_blur(pictures, sigma)
     if name == "noise":
-        check_seed(seed)
         noise = np.random.default_rng(seed).standard_normal(pictures.shape[1:])
         noisy: NDArray[np.float64] = means + noise * pictures.std(
             (2, 3), keepdims=True, dtype=np.float64

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gradcam import _core
 from gradcam._engine.forward_pass import ForwardPass
+from gradcam._methods.estimates import note_error
 from gradcam._methods.passes import (
     bar,
     batch_size,
@@ -23,6 +24,7 @@ from gradcam._methods.passes import (
     check_seed,
     layers_read,
     positive,
+    real,
 )
 from gradcam._registry import method
 from gradcam._results import notes
@@ -77,7 +79,7 @@ def rise(
     positive("samples", samples)
     positive("cells", cells)
     check_seed(seed)
-    if not 0 < probability < 1:
+    if not 0 < real("probability", probability) < 1:
         raise ValueError(f"probability: expected a number above 0 and below 1, got {probability}")
     size = batch_size(tape, batch)
     maps = np.zeros((objective.count, len(tape), *tape.size), np.float32)
@@ -93,7 +95,9 @@ def rise(
                 done(len(masks))
             maps[:, n] = estimate.mean()
             errors.append(estimate.relative_error())
-    if samples > 1:
+    if samples < 2:
+        note_error(samples, errors, seed)
+    else:
         notes.add(
             f"Estimated from {samples} random masks (seed {seed}): the standard error is "
             f"{100 * max(errors):.2g} % of the range of the map."

@@ -112,11 +112,11 @@ def var_grad(
 
 
 _TITLES = {
-    "mean": ("Smooth {}", "Smilkov et al. 2017"),
-    "square": ("Mean square of {}", "Hooker et al. 2019"),
-    "variance": ("Variance of {}", "Adebayo et al. 2018"),
+    "mean": ("mean_of", "Mean of {}", "Smilkov et al. 2017"),
+    "square": ("mean_square_of", "Mean square of {}", "Hooker et al. 2019"),
+    "variance": ("variance_of", "Variance of {}", "Adebayo et al. 2018"),
 }
-"""The title and the source of a method that :func:`smooth` returns."""
+"""The name, the title and the source of a method that :func:`smooth` returns."""
 
 _SUMMARIES = {
     "mean": "The mean of the explanations",
@@ -176,7 +176,7 @@ def smooth(
     """
     base = METHODS.find(method)
     sampling = Sampling(samples, noise, statistic, seed, batch, progress)
-    words, source = _TITLES[statistic]
+    name, words, source = _TITLES[statistic]
     named = words.format(base.title)
 
     @wraps(base.function)
@@ -190,7 +190,7 @@ def smooth(
 
     sampled.__doc__ = f"{_SUMMARIES[statistic]} of {samples} noisy copies.\n\n{base.documentation}"
     view = _view(base.view, statistic)
-    return Method(f"smooth_{base.name}", title or named, source, view, sampled)
+    return Method(f"{name}_{base.name}", title or named, source, view, sampled)
 
 
 @dataclass(frozen=True)
