@@ -161,7 +161,7 @@ def test_an_explanation_says_where_the_derivative_was_taken(tmp_path):
         assert "at silu, tanh layers the derivative was taken" in note
         assert note in repr(found) and note in found.caption
         assert found.target is not None
-        record = records.explanation(found, found.target, {"png": tmp_path / "a.png"})
+        record = records.explanation(found, {"png": tmp_path / "a.png"})
         assert record["notes"] == [note]
         found.save(tmp_path / "a.npz")
         assert gradcam.Explanation.load(tmp_path / "a.npz").notes == found.notes
