@@ -114,6 +114,37 @@ def test_excitation_against_the_twin(name):
         assert_close(one, other, "network")
 
 
+def sparse_network(builder):
+    """3x3 convolutions of many channels; where the picture is zero, so are the maps below."""
+    x = builder.relu(builder.conv(0, random_conv(1, 16, 3), np.full(16, -0.5), padding=1))
+    for seed in (2, 3):
+        x = builder.relu(builder.conv(x, random_conv(seed, 16, 16), np.full(16, -0.1), padding=1))
+    x = builder.flatten(builder.average_pool(x, 2))
+    return builder.linear(x, np.abs(nets.kernel(np.random.default_rng(4), 5, 16 * 10 * 11)))
+
+
+@pytest.mark.parametrize("name", ["excitation", "z_plus", "alpha_beta", "gamma"])
+def test_sparse_maps_against_the_twin(name):
+    """z is exactly 0 where nothing contributes, also beside large values."""
+    core, twin = _core.NetworkBuilder(3), reference.Builder(3)
+    last = sparse_network(core)
+    sparse_network(twin)
+    x = np.zeros((1, 3, 20, 22), np.float32)
+    x[:, :, 6:13, 7:15] = nets.normal(np.random.default_rng(5), 1, 3, 7, 8)
+    tape, record = core.build().forward(x, range(last + 1)), twin.build().forward(x)
+    assert (tape.activation(4) == 0).mean() > 0.3
+    rule = (name, {} if name == "excitation" else {"epsilon": 1e-6})
+    # Equal parts at every unit of the last map, as a rule of the classifier may give it.
+    seeds = np.full((1, *tape.activation(6).shape), 1e-3, np.float32)
+    for start, given in ((last, np.eye(5, dtype=np.float32)[:1, None]), (6, seeds)):
+        found = tape.backward(start, given, [0, 2, 4], rule)
+        expected = reference_rules.relevance(record, start, given, [0, 2, 4], rule)
+        for one, other in zip(found, expected, strict=True):
+            assert np.abs(one - other).max() <= 1e-5 * np.abs(other).max()
+        if name == "excitation":
+            assert min(one.min() for one in found[1:]) >= 0
+
+
 @pytest.mark.parametrize("storage", ["float16", "bfloat16"])
 def test_parts_of_weights_of_16_bits(storage):
     weight = nets.kernel(RNG, 9, 40).astype(np.float16)

@@ -5,6 +5,10 @@
  * scratch memory for each use, so that a pass needs memory for those of one layer only. A linear
  * layer's kernels take the part while they read the weights.
  *
+ * Convolutions are exact here, not by Winograd's algorithm: its rounding errors are of the size of
+ * the largest outputs nearby, but z divides each output's relevance, also where z is small, and
+ * must be 0 where nothing contributes.
+ *
  * z depends on the image alone, so several relevances of one image share it. A term whose x_t is
  * zero everywhere is left out: half of the terms, after a ReLU. */
 #include <math.h>
@@ -18,6 +22,7 @@
 #include "layers/copy.h"
 #include "layers/pack.h"
 #include "layers/relevance.h"
+#include "layers/winograd.h"
 
 typedef struct run {
     const gc_layer *layer;
@@ -72,6 +77,21 @@ static size_t weight_count(const gc_layer *layer)
                                          : 0;
 }
 
+/* Whether the layer's own transformed weights are those of Winograd's algorithm. */
+static int is_winograd(const gc_layer *layer, gc_engine engine)
+{
+    return layer->type == &gc_conv_layer && gc_winograd_applies(&layer->conv, engine);
+}
+
+/* The layer, but not by Winograd's algorithm. */
+static gc_layer exact(const gc_layer *layer)
+{
+    gc_layer made = *layer;
+    if (layer->type == &gc_conv_layer)
+        made.conv.exact = 1;
+    return made;
+}
+
 /* The transformed weights of a direction, as a convolution names them. */
 static gc_pack_id pack_id(gc_engine engine, int backward)
 {
@@ -81,8 +101,9 @@ static gc_pack_id pack_id(gc_engine engine, int backward)
 
 static size_t pack_bytes(const gc_layer *layer, gc_engine engine, int backward)
 {
+    const gc_layer made = exact(layer);
     return layer->type == &gc_conv_layer
-               ? layer->type->pack_bytes(layer, pack_id(engine, backward), engine)
+               ? layer->type->pack_bytes(&made, pack_id(engine, backward), engine)
                : 0;
 }
 
@@ -94,9 +115,11 @@ static size_t larger(size_t a, size_t b)
 /* Scratch memory of the layer's own functions. */
 static size_t inner_bytes(const gc_layer_query *query, size_t images)
 {
+    const gc_layer made = exact(query->layer);
     gc_layer_query asked = *query;
     if (query->layer->type->scratch_bytes == NULL)
         return 0;
+    asked.layer = &made;
     asked.backward = 1;
     const size_t backward = asked.layer->type->scratch_bytes(&asked);
     asked.backward = 0;
@@ -212,7 +235,8 @@ static void run_pieces(gc_engine engine, values *v, void (*run)(void *, size_t, 
     gc_parallel(engine.workers, gc_divide_up(v->count, PIECE), run, v);
 }
 
-static void make_portion(gc_engine engine, size_t count, gc_portion portion, const float *from, float *to)
+static void make_portion(gc_engine engine, size_t count, gc_portion portion, const float *from,
+                         float *to)
 {
     values v = {.count = count, .portion = portion, .a = from, .to = to};
     run_pieces(engine, &v, portion_piece);
@@ -311,17 +335,18 @@ typedef struct variant {
     gc_portion portion;
 } variant;
 
-static void make_variant(const run *r, gc_portion portion, gc_portion bias, int is_backward, variant *v)
+static void make_variant(const run *r, gc_portion portion, gc_portion bias, int is_backward,
+                         variant *v)
 {
     const gc_engine engine = r->step->engine;
     const gc_layer *layer = r->layer;
-    v->layer = *layer;
+    v->layer = exact(layer);
     v->layer.bias = NULL;
     if (layer->bias != NULL && !same_portion(bias, NOTHING)) {
         engine.kernels->portion(r->step->out.channels, bias, layer->bias, r->bias);
         v->layer.bias = r->bias;
     }
-    if (same_portion(portion, ALL))
+    if (same_portion(portion, ALL) && !is_winograd(layer, engine))
         return;
     v->layer.packs = &v->packs;
     atomic_init(&v->packs.first, NULL);
@@ -330,8 +355,10 @@ static void make_variant(const run *r, gc_portion portion, gc_portion bias, int 
         v->layer.linear.portion = &v->portion;
         return;
     }
-    make_portion(engine, weight_count(layer), portion, layer->weight, r->weights);
-    v->layer.weight = r->weights;
+    if (!same_portion(portion, ALL)) {
+        make_portion(engine, weight_count(layer), portion, layer->weight, r->weights);
+        v->layer.weight = r->weights;
+    }
     if (pack_bytes(layer, engine, is_backward) == 0)
         return;
     v->pack.next = NULL;
@@ -413,8 +440,11 @@ static void run_groups(const run *r)
     const size_t count = step->rule->row->groups(step->rule, groups);
     const int signs = signs_of(engine, step->images * r->in_floats, step->x[0]);
     int written = 0;
-    if (groups[0].where != 0)
-        forward(r, r->layer, step->x, r->gate);
+    if (groups[0].where != 0) {
+        variant v;
+        make_variant(r, ALL, ALL, 0, &v);
+        forward(r, &v.layer, step->x, r->gate);
+    }
     for (size_t g = 0; g < count && !gc_stopped(); g++) {
         const gc_group *group = &groups[g];
         if (group->share == 0.0f || !sum_terms(r, group, signs))
@@ -473,7 +503,8 @@ static void select_input(const run *r)
 
 /* ---- The step ------------------------------------------------------------------------------- */
 
-/* Whether a group needs the weights themselves in a direction: for a term, or, forward, as a gate. */
+/* Whether a group needs the weights themselves in a direction: for a term, or, forward, as a
+ * gate. */
 static int needs_all(const gc_rule *rule, int backward)
 {
     gc_group groups[GC_MAX_GROUPS];
@@ -492,7 +523,8 @@ int gc_relevance_prepare(const gc_layer *layer, gc_engine engine, const gc_rule 
 {
     for (int backward = 0; backward < 2; backward++)
         if (layer->type->prepare != NULL && layer->type->relevance == GC_WEIGHTS
-            && needs_all(rule, backward) && !layer->type->prepare(layer, engine, backward))
+            && !is_winograd(layer, engine) && needs_all(rule, backward)
+            && !layer->type->prepare(layer, engine, backward))
             return 0;
     return 1;
 }

@@ -33,8 +33,8 @@ gc_status gc_relevance_check(const gc_layer *layer, size_t number, const gc_shap
 size_t gc_relevance_scratch_bytes(const gc_layer_query *query, gc_layout reads,
                                   const gc_rule *rule, size_t images);
 
-/* Make the transformed weights that it needs besides scratch memory: those of W itself. 0: no
- * memory, or the call is to end early. */
+/* Make the transformed weights that it needs besides scratch memory: those of W itself, unless the
+ * layer's own are Winograd's, which it does not use. 0: no memory, or the call is to end early. */
 int gc_relevance_prepare(const gc_layer *layer, gc_engine engine, const gc_rule *rule);
 
 /* Of layers for which gc_relevance_runs is true. */
