@@ -13,7 +13,7 @@ from passes import computed
 from test_rules import joined, scaled
 
 import gradcam
-from gradcam import Layer, Network, _core, rules
+from gradcam import Function, Layer, Network, _core, rules
 from gradcam._engine import relevance_pass
 from gradcam._pictures import presets
 
@@ -266,6 +266,7 @@ def test_relevance_is_conserved(rule, tape):
 # --- methods ---
 
 CLASS = 3
+UNIT = np.eye(5)[0]
 
 
 @pytest.fixture(scope="module")
@@ -351,8 +352,31 @@ def test_the_sum_of_lrp_is_the_score(chain):
 
 def test_a_loss_of_relevance_is_noted(chain):
     tape, *_ = chain
-    one = tape.lrp(CLASS, rule=rules.EpsilonPlus(10.0))[0]
-    assert f"the score is {one.score:.3g}" in one.notes[0]
+    both = tape.lrp(CLASS, rule=rules.EpsilonPlus(10.0))
+    assert "with a loss of at most" in both[0].notes[0]
+
+
+def test_the_note_of_one_explanation_gives_its_numbers():
+    tape = network_of("residual").forward(np.ones((3, 7, 9), np.float32))
+    one = tape.lrp(CLASS, rule=rules.Epsilon(10.0))
+    assert f"adds up to {one.raw.sum():.3g}, the score is {one.score:.3g}" in one.notes[0]
+    score = Function("f", ("scores",), lambda o: o["scores"][0] + 5, lambda o: {"scores": UNIT})
+    notes = tape.lrp(score, rule=rules.Epsilon(0, bias=False)).notes
+    assert notes[0].startswith("The objective is no linear function") and len(notes) == 1
+
+
+def test_contrasts_of_several_pictures_and_classes(chain):
+    """Padding adds no note; a weight is a factor; differences are refused."""
+    tape, *_ = chain
+    alone = tape.contrastive_excitation_backprop(CLASS, layer="pool4")
+    ragged = tape.contrastive_excitation_backprop([[1, CLASS], [CLASS]], layer="pool4")
+    np.testing.assert_array_equal(ragged[1][0].raw, alone[1].raw)
+    assert ragged[1][0].notes == alone[1].notes
+    half = tape.contrastive_excitation_backprop(0.5 * gradcam.Class(CLASS), layer="pool4")
+    np.testing.assert_allclose(half[0].raw, alone[0].raw / 2, atol=1e-6 * alone[0].raw.max())
+    for target in (gradcam.Difference(1, 2), -gradcam.Class(1)):
+        with pytest.raises(ValueError, match="c-MWP explains one class"):
+            tape.contrastive_excitation_backprop(target, layer="pool4")
 
 
 def test_relevance_that_is_too_large_is_refused():
@@ -408,6 +432,8 @@ def test_rules_of_a_composite():
     found = composite.rules(network.layers, network.names)
     assert found["stem"] is flat and found["left"] is gamma and found["right"] is box
     assert found["scores"] is plus and found["mean"] is plus
+    with pytest.raises(ValueError, match="another name of a layer"):
+        rules.Composite(layers={"a": plus, "b": box}).rules({}, lambda name: ("same", "a", "b"))
     with pytest.raises(ValueError, match="no layer is called 'none'"):
         rules.Composite(layers={"none": plus}).rules(network.layers, network.names)
     with pytest.raises(TypeError, match="expected rules such as"):
@@ -429,12 +455,64 @@ def test_the_bounds_of_z_box():
             box.parameters(3, None)
 
 
+def test_bounds_are_known_for_the_input_alone():
+    """Flattened, each channel's bounds are those of all its positions."""
+    weight = {"weight": nets.kernel(RNG, 5, 3 * 4)}
+    last = [Layer("flat", "flatten"), Layer("scores", "linear", weights=weight)]
+    scaled_first = Layer("scale", "affine", weights={"scale": np.ones(3), "shift": np.ones(3)})
+    make = {"preset": "torchvision"}
+    graph = Network.from_layers(last, **make)
+    given = relevance_pass.core_rules(graph, rules.ZBox(), (2, 2))[-1][1]
+    np.testing.assert_allclose(
+        given["high"], np.repeat(presets.find("torchvision").bounds[1], 4), rtol=1e-6
+    )
+    graph = Network.from_layers([scaled_first, *last], **make)
+    with pytest.raises(ValueError, match="does not read the input itself"):
+        relevance_pass.core_rules(graph, rules.ZBox(), (2, 2))
+
+
+def test_a_sigmoid_inside_the_network_is_no_head():
+    layers = [
+        Layer("stem", "conv", weights={"weight": nets.kernel(RNG, 8, 3, 3, 3)}),
+        Layer("gate", "sigmoid"),
+        Layer("mean", "global_average_pool"),
+        Layer("flat", "flatten"),
+        Layer("scores", "linear", weights={"weight": nets.kernel(RNG, 5, 8)}),
+    ]
+    tape = Network.from_layers(layers).forward(RNG.standard_normal((3, 7, 9)))
+    assert tape.lrp(gradcam.Unit("gate", 1)).raw.any()
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: rules.Epsilon(True), "must be a number"),
+        (lambda: rules.Epsilon("1"), "must be a number"),
+        (lambda: rules.Epsilon(bias=1), "must be True or False"),
+        (lambda: rules.LayerRule(), "kind of all rules"),
+        (lambda: rules.Composite(ops=["conv"]), "must be a dict"),
+    ],
+)
+def test_parameters_of_other_types_are_refused(make, match):
+    with pytest.raises(TypeError, match=match):
+        make()
+
+
+def test_parameters_are_plain_numbers():
+    assert type(rules.Epsilon(np.float32(0.5)).epsilon) is float
+    assert type(rules.AlphaBeta(2, 1).alpha) is float
+
+
 def test_what_is_refused(tape):
     for make, match in (
         (lambda: rules.Epsilon(-1.0), "epsilon is 0 or more"),
         (lambda: rules.Gamma(float("nan")), "gamma is 0 or more"),
         (lambda: rules.AlphaBeta(2.0, 0.5), "alpha - beta must be 1"),
         (lambda: tape.lrp(0, rule="guided"), "lrp: rule must be one of epsilon_plus"),
+        (lambda: tape.lrp(0, rule=["gamma"]), "lrp: rule must be one of epsilon_plus"),
+        (lambda: rules.Epsilon(1e39), "at most the largest float32"),
+        (lambda: rules.ZBox("a", 1), "finite number"),
+        (lambda: rules.ZBox(0, float("inf")), "finite number"),
         (lambda: tape.lrp(0, on="probability"), "explain the score"),
         (lambda: tape.excitation_backprop(0, layer=tape.score_layer), "has no spatial map"),
         (

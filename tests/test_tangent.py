@@ -13,6 +13,7 @@ from random_networks import difference
 
 import gradcam
 from gradcam import Class, Difference, Function, Layer, Network, Objectives, Probability, Unit
+from gradcam._engine import relevance_pass
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT, OPS
@@ -145,6 +146,21 @@ def test_the_score_of_a_relu_network_has_no_second_derivative(tape, direction):
     for target in (3, Difference(3, 7), Unit("fc7", 2), Unit("conv3_2", 4), 2 * Class(1)):
         assert not tape.hessian_product(target, direction).any()
     assert tape.hessian_product(3, direction, on="probability").any()
+
+
+def test_pictures_in_groups_give_the_same(monkeypatch):
+    """Memory is bounded: changes are computed for some pictures at a time."""
+    network = gradcam.vgg11(vggs.tensors("vgg11"))
+    rng = np.random.default_rng(3)
+    tape = network.forward(rng.standard_normal((3, 3, 32, 32)))
+    moved = rng.standard_normal((2, *tape.input.shape)).astype(np.float32)
+    objectives = tape.ask(
+        [[Probability(1), 2 * Probability(3)], [Probability(2)], [Probability(0)]]
+    )
+    whole = tape.jvp(moved, "relu4_1"), tape.hessian_products(objectives, moved[0])
+    monkeypatch.setattr(relevance_pass, "_BYTES", 1)
+    np.testing.assert_array_equal(tape.jvp(moved, "relu4_1"), whole[0])
+    np.testing.assert_array_equal(tape.hessian_products(objectives, moved[0]), whole[1])
 
 
 def test_the_probability_has_that_of_the_softmax(tape, direction):

@@ -204,10 +204,10 @@ class ForwardPass:
         """Run a backward pass under rules of relevance, some pictures at a time."""
         layers, index = self.graph.layers, self.graph.index
         start, *ends = (self.graph.names(name)[0] for name in (layer, *wanted))
-        relevance_pass.check_start(layers, start, rule)
+        relevance_pass.check_start(self.graph, start, rule)
         rules = relevance_pass.core_rules(self.graph, rule, self.size)
         relevance_pass.add_notes(layers, start, ends)
-        given = relevance_pass.check_seeds(seeds, (len(self), *self.shape(start)))
+        given = _shaped("seeds", seeds, (len(self), *self.shape(start)))
         keep = relevance_pass.read_layers(layers, start, ends)
         groups = relevance_pass.pictures_at_a_time(len(self), [self.shape(name) for name in keep])
         parts = []
@@ -277,8 +277,13 @@ class ForwardPass:
         """
         source, end = (self.graph.names(name)[0] for name in (start, layer))
         layers = self.graph.layers
-        outputs = self._outputs(rule_pass.needed(layers, end, [source, end]))
-        given = _shaped("tangents", tangents, outputs[source].shape)
+        given = _shaped("tangents", tangents, (len(self), *self.shape(source)))
+        needed = rule_pass.needed(layers, end, [source, end])
+        groups = self._groups(needed, len(given))
+        if len(groups) > 1:
+            parts = [self._part(group).jvp(given[:, group], layer, start) for group in groups]
+            return np.concatenate(parts, axis=1)
+        outputs = self._outputs(needed)
         moved = forward_mode.tangents(layers, outputs, source, given, {end})
         if end in moved:
             return moved[end]
@@ -307,16 +312,36 @@ class ForwardPass:
         """
         layers, seeds = self.graph.layers, self._by_first_name(objectives.seeds(self))
         wanted = [each for name in seeds for each in rule_pass.needed(layers, name, [self.start])]
-        outputs = self._outputs([name for name in layers if name in {*wanted, *seeds, self.start}])
+        needed = [name for name in layers if name in {*wanted, *seeds, self.start}]
         given = _shaped("direction", np.asarray(direction)[None], self.input.shape)
+        shape = (objectives.count, *self.input.shape)
+        groups = self._groups(needed, 1 + objectives.count)
+        if len(groups) > 1:
+            products = np.zeros(shape, np.float32)
+            for group in groups:
+                some = objectives.part(group)
+                part = self._part(group).hessian_products(some, given[0, group])
+                products[: some.count, group] = part
+            return products
+        outputs = self._outputs(needed)
         moved = forward_mode.tangents(layers, outputs, self.start, given, outputs)
         by_layer = {
             alias: each[0] for name, each in moved.items() for alias in self.graph.names(name)
         }
         changes = self._by_first_name(objectives.seed_changes(self, by_layer))
         found = curvature.hessian_products(layers, outputs, self.start, seeds, changes, moved)
-        shape = (objectives.count, *self.input.shape)
         return np.zeros(shape, np.float32) if found is None else found
+
+    def _groups(self, needed: Sequence[str], copies: int) -> list[slice]:
+        """Divide the pictures: the outputs needed, and so many changes of each, bound memory."""
+        shapes = [self.shape(name) for name in needed]
+        return relevance_pass.pictures_at_a_time(len(self), shapes * (1 + copies))
+
+    def _part(self, group: slice) -> ForwardPass:
+        """Run the network again on some of the pictures."""
+        if self.start == INPUT:
+            return self.run(self.input[group])
+        return self.run_from(self.start, self.input[group])
 
     def _by_first_name(self, parts: Mapping[str, _F32]) -> dict[str, _F32]:
         """Return arrays by their layers' first names; those of one layer are added."""
@@ -340,11 +365,7 @@ class ForwardPass:
             (source,) = layers[name].inputs
             return again.backward(index(name), gradient, [index(source)])[0]
 
-        given = np.asarray(seeds, np.float32)
-        if given.shape[1:] != outputs[start].shape:
-            raise ValueError(
-                f"seeds must have the shape (S, *{outputs[start].shape}), got {given.shape}"
-            )
+        given = _shaped("seeds", seeds, outputs[start].shape)
         return rule_pass.backward(layers, outputs, start, given, ends, rule, derivative)
 
     def _outputs(self, layers: Sequence[str]) -> dict[str, _F32]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam import _core
+from gradcam._results.relevance import WEIGHTED as WEIGHTED
 from gradcam._results.rules import RECTIFIERS
 from gradcam._weights.storage import Storage, check_storage, stored
 from gradcam._weights.tensors import WeightsError
@@ -23,7 +24,6 @@ POOLS = (
     *("global_average_pool", "global_max_pool"),
 )
 SEVERAL_INPUTS = ("add", "multiply", "concatenate")
-WEIGHTED = ("conv", "linear")
 HEADS = ("softmax", "log_softmax", "sigmoid")
 SMOOTH = ("clip", "elu", "hard_sigmoid", "silu", "hard_swish", "tanh", "gelu")
 """Activations that are no rectifiers; a sigmoid is one of :data:`HEADS`."""

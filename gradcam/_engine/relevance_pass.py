@@ -6,16 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from gradcam import _core
 from gradcam._engine.graph import Graph
-from gradcam._engine.layers import HEADS, OPS, Layer
+from gradcam._engine.layers import INPUT, OPS, WEIGHTED, Layer
 from gradcam._engine.rule_pass import between
 from gradcam._results import notes
-from gradcam._results.relevance import WEIGHTED, Composite, LayerRule
-
-_F32 = NDArray[np.float32]
+from gradcam._results.relevance import Bounds, Composite, LayerRule
 
 _READ = (*WEIGHTED, "add", "average_pool", "adaptive_average_pool", "global_average_pool")
 """The operations that share relevance by what their inputs contribute."""
@@ -56,7 +53,7 @@ def core_rules(
         If a composite names an operation or a layer that does not exist, or a rule lacks a
         parameter.
     """
-    layers, bounds = graph.layers, None if graph.preset is None else graph.preset.bounds
+    layers = graph.layers
     if isinstance(rule, Composite):
         unknown = ", ".join(op for op in rule.ops if op not in OPS)
         if unknown:
@@ -71,17 +68,34 @@ def core_rules(
         own = each[name]
         if layer.op in WEIGHTED:
             channels = graph.shape(layer.inputs[0], size)[0]
+            bounds = _bounds(graph, layer.inputs[0], channels)
             found.append((own.name, own.parameters(channels, bounds)))
         else:
             found.append((own.name, own.stabiliser()))
     return found
 
 
-def check_start(layers: Mapping[str, Layer], start: str, rule: LayerRule | Composite) -> None:
-    """Raise ValueError if relevance cannot start at the output of a layer."""
-    if layers[start].op in HEADS:
+def _bounds(graph: Graph, source: str, channels: int) -> Bounds | None:
+    """Return the values of black and of white in each channel of what a layer reads.
+
+    None: the network has no preset, or this is not the input itself, nor the input flattened.
+    """
+    while graph.layers[source].op in ("dropout", "flatten"):
+        source = graph.layers[source].inputs[0]
+    if source != INPUT or graph.preset is None:
+        return None
+    low, high = (np.asarray(each, np.float32) for each in graph.preset.bounds)
+    times = max(channels // len(low), 1)  # the positions of each channel follow one another
+    return np.repeat(low, times).tolist(), np.repeat(high, times).tolist()
+
+
+def check_start(graph: Graph, start: str, rule: LayerRule | Composite) -> None:
+    """Raise ValueError if relevance would start at the probabilities."""
+    head = graph.probability_layer
+    if head is not None and start == graph.names(head)[0]:
         raise ValueError(
-            f"rule {rule.name!r} carries no relevance through {start!r}, a {layers[start].op}: "
+            f"rule {rule.name!r} carries no relevance through {start!r}, a "
+            f"{graph.layers[start].op}: "
             f"explain the score below it (on='score'), not the probability"
         )
 
@@ -109,17 +123,3 @@ def pictures_at_a_time(count: int, shapes: Sequence[tuple[int, ...]]) -> list[sl
     size = 4 * sum(map(math.prod, shapes))
     step = max(1, _BYTES // max(size, 1))
     return [slice(first, min(first + step, count)) for first in range(0, count, step)]
-
-
-def check_seeds(seeds: ArrayLike, shape: tuple[int, ...]) -> _F32:
-    """Return seeds as float32, (S, N, ...).
-
-    Raises
-    ------
-    ValueError
-        If they do not have the shape of the batch's output.
-    """
-    given = np.asarray(seeds, np.float32)
-    if given.shape[1:] != shape:
-        raise ValueError(f"seeds must have the shape (S, *{shape}), got {given.shape}")
-    return given

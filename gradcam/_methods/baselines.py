@@ -47,14 +47,15 @@ def note_completeness(
     differences = objective.values(tape).astype(np.float64) - before
     sums = contributions.sum((2, 3, 4), dtype=np.float64)
     asked = ~np.isnan(differences)
-    errors = np.abs(sums - differences)[asked]
-    worst = int(errors.argmax())
-    error, difference = float(errors[worst]), float(differences[asked][worst])
-    share = f" ({_percent(error / abs(difference))})" if difference else ""
-    most = "at most " if errors.size > 1 else ""
+    errors, differences = np.abs(sums - differences)[asked], differences[asked]
+    shares = errors[differences != 0] / np.abs(differences[differences != 0])
+    value, most, of = f", {differences[0]:.4g}", "", ""
+    if errors.size > 1:
+        value, most, of = "", "at most ", "at most "
+    share = f" ({of}{_percent(float(shares.max()))})" if shares.size else ""
     notes.add(
-        f"The contributions add up to the score minus the baseline's score, {difference:.4g}, with "
-        f"an error of {most}{error:.2g}{share}."
+        f"The contributions add up to the score minus the baseline's score{value}, with an error "
+        f"of {most}{errors.max():.2g}{share}."
     )
 
 

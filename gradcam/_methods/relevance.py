@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT, WEIGHTED
+from gradcam._engine.rule_pass import between
 from gradcam._methods.maps import check_feeds
 from gradcam._registry import method
 from gradcam._results import notes
-from gradcam._results.objectives import Objectives
+from gradcam._results.objectives import Objectives, add_up
 from gradcam._results.relevance import RELEVANCE, Composite, Excitation, LayerRule
 
 _F32 = NDArray[np.float32]
@@ -35,15 +36,18 @@ def lrp(
 
     Raw values: the relevance, (C, h, w). Its sum is the score, less what biases and stabilisers
     absorb, and what arrives at units to which no input contributes under the rule, for example at
-    those of depthwise convolutions that are positive by their bias alone. A loss is noted.
+    those of depthwise convolutions that are positive by their bias alone. A loss is noted. The
+    relevance starts as gradient times output of the layer that the objective reads: the score
+    itself for a class. For a function that is not linear, a difference from its value is noted.
 
     Parameters
     ----------
     rule : str, LayerRule or Composite
         "epsilon_plus" (z-plus at convolutions, epsilon at linear layers), "epsilon_plus_flat",
         "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat", "epsilon_gamma_box", "lrp_0",
-        "epsilon", "gamma", "alpha1_beta0", "alpha2_beta1", "z_plus" or "flat"; or an object of
-        :mod:`gradcam.rules`, such as ``Gamma(0.1)`` or ``EpsilonPlus(0.25, bias=False)``.
+        "epsilon", "gamma", "alpha1_beta0", "alpha2_beta1", "z_plus", "flat" or "excitation"; or
+        an object of :mod:`gradcam.rules`, such as ``Gamma(0.1)`` or
+        ``EpsilonPlus(0.25, bias=False)``.
 
     Raises
     ------
@@ -64,8 +68,8 @@ def lrp(
         relevance = seeds * tape.activation(start)
         given += relevance.reshape(*given.shape, -1).sum(2, dtype=np.float64)
         parts.append(tape.backward(start, relevance, [INPUT], chosen)[0])
-    found = _sum(parts)
-    _note_loss(found.sum((2, 3, 4), dtype=np.float64), given)
+    found = add_up(parts)
+    _note_loss(found.sum((2, 3, 4), dtype=np.float64), given, objective.values(tape))
     return found
 
 
@@ -73,8 +77,8 @@ def lrp(
 def excitation_backprop(tape: ForwardPass, objective: Objectives, *, layer: str) -> _F32:
     """Where the winning units of a layer are: marginal winning probabilities.
 
-    Raw values: the probabilities of all channels, summed, (u, v). Over a whole layer they sum to 1
-    for a class.
+    Raw values: the probabilities of all channels, summed, (u, v). For a class they sum to 1, less
+    what arrives at units above that no positive weight excites, or passes by the layer.
 
     Parameters
     ----------
@@ -85,7 +89,8 @@ def excitation_backprop(tape: ForwardPass, objective: Objectives, *, layer: str)
     Raises
     ------
     ValueError
-        If the layer has no spatial map, or a probability is explained.
+        If the layer has no spatial map or does not feed what is explained, or a probability is
+        explained.
     """
     _check_map(tape, layer)
     check_feeds(tape, objective, layer)
@@ -93,7 +98,7 @@ def excitation_backprop(tape: ForwardPass, objective: Objectives, *, layer: str)
         tape.backward(start, seeds, [layer], Excitation())[0]
         for start, seeds in objective.seeds(tape).items()
     ]
-    return _over_channels(_sum(parts))
+    return _over_channels(add_up(parts))
 
 
 @method(title="Contrastive excitation backprop", source="Zhang et al. 2016", view="map")
@@ -115,28 +120,35 @@ def contrastive_excitation_backprop(
     Raises
     ------
     ValueError
-        If the layer has no spatial map or is not below the classifier, or a probability is
-        explained.
+        If the layer has no spatial map or is not below the classifier, a probability is explained,
+        or an objective has a weight below 0, as a difference of classes has.
     """
     _check_map(tape, layer)
     check_feeds(tape, objective, layer)
+    given = objective.seeds(tape)
+    if any(np.any(seeds < 0) for seeds in given.values()):
+        raise ValueError(
+            "contrastive_excitation_backprop: c-MWP explains one class or a sum with weights "
+            "above 0, not a difference: explain each class by itself"
+        )
     parts = []
-    for start, seeds in objective.seeds(tape).items():
+    for start, seeds in given.items():
         below = _below_classifier(tape, start, layer)
         unit, dual = (
             tape.backward(start, seeds, [below], Excitation(dual=is_dual))[0]
             for is_dual in (False, True)
         )
-        contrast = _shares(unit) - _shares(dual)
+        weights = seeds.sum(axis=tuple(range(2, seeds.ndim)), dtype=np.float64)
+        contrast = _shares(unit, weights) - _shares(dual, weights)
         parts.append(tape.backward(below, contrast, [layer], Excitation())[0])
-    return _over_channels(_sum(parts))
+    return _over_channels(add_up(parts))
 
 
 def _relevance_rule(rule: str | LayerRule | Composite) -> LayerRule | Composite:
     """Return a rule of relevance by its name; a rule is returned as it is."""
     if isinstance(rule, (LayerRule, Composite)):
         return rule
-    if rule not in RELEVANCE:
+    if not isinstance(rule, str) or rule not in RELEVANCE:
         raise ValueError(
             f"lrp: rule must be one of {', '.join(RELEVANCE)}, or a rule such as "
             f"gradcam.rules.ZPlus(), got {rule!r}"
@@ -144,8 +156,17 @@ def _relevance_rule(rule: str | LayerRule | Composite) -> LayerRule | Composite:
     return RELEVANCE[rule]
 
 
-def _note_loss(sums: NDArray[np.float64], given: NDArray[np.float64]) -> None:
-    """Note how much of the score reached the pixels: of (S, N) explanations the worst one.
+def _note_loss(sums: NDArray[np.float64], given: NDArray[np.float64], values: _F32) -> None:
+    """Note how much of the score reached the pixels.
+
+    Parameters
+    ----------
+    sums : (S, N) array
+        Of the relevance of the pixels.
+    given : (S, N) array
+        Of the relevance at the start.
+    values : (S, N) array
+        Of the objectives; NaN where a picture has fewer than S.
 
     Raises
     ------
@@ -157,13 +178,31 @@ def _note_loss(sums: NDArray[np.float64], given: NDArray[np.float64]) -> None:
             "the relevance is too large for float32: contributions of both signs cancel, and are "
             "divided by their small sum; use a rule with a larger epsilon, or one such as ZPlus"
         )
-    lost = np.abs(sums - given)
-    worst = np.unravel_index(np.argmax(lost / np.maximum(np.abs(given), 1e-30)), lost.shape)
-    if lost[worst] > 0.01 * abs(given[worst]):
+    asked = ~np.isnan(values)
+    found, start, value = sums[asked], given[asked], values[asked].astype(np.float64)
+    other = np.abs(start - value) > 0.01 * np.abs(value)
+    if other.any():
+        one = int(other.argmax())
         notes.add(
-            f"The relevance adds up to {sums[worst]:.3g}, the score is {given[worst]:.3g}: biases "
-            f"and stabilisers absorbed the rest, or units to which no input contributes."
+            f"The objective is no linear function of what it reads: the relevance starts from "
+            f"gradient times output, {start[one]:.3g}, where the value is {value[one]:.3g}"
+            f"{' (the first such objective)' if len(value) > 1 else ''}."
         )
+    shares = np.abs(found - start) / np.maximum(np.abs(start), 1e-30)
+    if shares.max() <= 0.01:
+        return
+    total = "the relevance starts from" if other.any() else "the score is"
+    text = f"The relevance adds up to {found[0]:.3g}, {total} {start[0]:.3g}"
+    if len(found) > 1:
+        text = f"The relevance adds up to the score with a loss of at most {_percent(shares.max())}"
+    notes.add(
+        f"{text}: biases and stabilisers absorbed the rest, or units to which no input contributes."
+    )
+
+
+def _percent(share: float) -> str:
+    """Return a share in words."""
+    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.3g} %"
 
 
 def _check_map(tape: ForwardPass, layer: str) -> None:
@@ -187,29 +226,25 @@ def _below_classifier(tape: ForwardPass, start: str, layer: str) -> str:
                 f"but {at.name!r} ({at.op}) has {len(at.inputs)} inputs"
             )
         at = layers[at.inputs[0]]
-    if tape.graph.index(layer) > tape.graph.index(at.inputs[0]):
+    below = at.inputs[0]
+    if below not in between(layers, below, [tape.graph.names(layer)[0]]):
         raise ValueError(
             f"layer {layer!r} is not below {at.name!r}, where the unit is contrasted with its dual"
         )
-    return at.inputs[0]
+    return below
 
 
-def _shares(values: _F32) -> _F32:
-    """Return (S, N, ...) values divided by their sums; zero where the sum is."""
+def _shares(values: _F32, weights: NDArray[np.float64]) -> _F32:
+    """Return (S, N, ...) values that sum to the (S, N) weights; zero where their sum is."""
     sums = values.sum(axis=tuple(range(2, values.ndim)), keepdims=True, dtype=np.float64)
-    if np.any(sums == 0):
+    total = weights.reshape(sums.shape)
+    if np.any((sums == 0) & (total != 0)):  # weights are 0 where a picture has fewer objectives
         notes.add("No unit below excites the one that is explained, or its dual: its map is zero.")
-    shares: _F32 = np.divide(values, sums, out=np.zeros_like(values), where=sums != 0)
+    scaled = np.divide(total, sums, out=np.zeros_like(sums), where=sums != 0)
+    shares: _F32 = (values * scaled).astype(np.float32)
     return shares
 
 
 def _over_channels(values: _F32) -> _F32:
     sums: _F32 = values.sum(axis=2, dtype=np.float32)
     return sums
-
-
-def _sum(parts: list[_F32]) -> _F32:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total

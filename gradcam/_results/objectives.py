@@ -283,6 +283,18 @@ class Unit(Objective):
     index: SupportsIndex
     position: tuple[SupportsIndex, SupportsIndex] | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, str):
+            raise TypeError(f"Unit: layer must be a layer's name, got {brief(self.layer)}")
+        if not hasattr(self.index, "__index__"):
+            raise TypeError(f"Unit: index must be an integer, got {brief(self.index)}")
+        if self.position is None:
+            return
+        if not isinstance(self.position, Sequence) or len(self.position) != 2:
+            raise ValueError(f"Unit: position must be (row, column), got {brief(self.position)}")
+        if not all(hasattr(each, "__index__") for each in self.position):
+            raise TypeError(f"Unit: position must be two integers, got {brief(self.position)}")
+
     def label(self, labels: Labels) -> str:
         """Return the unit in words."""
         place = "" if self.position is None else f" at {self.position}"
@@ -312,8 +324,6 @@ class Unit(Objective):
         place = (operator.index(self.index), *map(operator.index, self.position or ()))
         if self.position is not None and len(shape) != 3:
             raise ValueError(f"layer {self.layer!r} has no positions: leave position out")
-        if len(place) not in (1, 3):
-            raise ValueError(f"position: expected (row, column), got {self.position!r}")
         if any(not 0 <= i < size for i, size in zip(place, shape, strict=False)):
             raise IndexError(f"{self.label(forward.labels)}: the layer has the shape {shape}")
         seeds = np.zeros(shape, np.float32)
@@ -341,6 +351,15 @@ class Sum(Objective):
     def __post_init__(self) -> None:
         if not self.terms:
             raise ValueError("a sum needs at least one objective")
+        for term in self.terms:
+            if not isinstance(term, Sequence) or len(term) != 2:
+                raise TypeError(f"Sum: a term must be (weight, objective), got {brief(term)}")
+            weight, part = term
+            if not isinstance(weight, (int, float, np.number)) or not isinstance(part, Objective):
+                raise TypeError(
+                    f"Sum: a term must be a number and an objective such as Class('cat'), got "
+                    f"{brief(term)}"
+                )
         flat = [
             (weight * inner, part) for weight, term in self.terms for inner, part in _terms(term)
         ]
@@ -362,7 +381,7 @@ class Sum(Objective):
 
     def values(self, forward: Forward) -> _F32:
         """Return the sums, (N,)."""
-        return _sum([np.float32(weight) * term.values(forward) for weight, term in self.terms])
+        return add_up([np.float32(weight) * term.values(forward) for weight, term in self.terms])
 
     def reads(self, forward: Forward, n: int) -> frozenset[str]:
         """Return the layers that the terms are computed from."""
@@ -416,6 +435,17 @@ class Function(Objective):
         field(default=None, repr=False)
     )
 
+    def __post_init__(self) -> None:
+        is_list = isinstance(self.layers, Sequence) and not isinstance(self.layers, str)
+        if not is_list or not all(isinstance(layer, str) for layer in self.layers):
+            raise TypeError(
+                f"Function: layers must be a tuple of names, such as ('fc8',), got "
+                f"{brief(self.layers)}"
+            )
+        for name in ("function", "gradient"):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"Function: {name} must be a function of outputs by layer")
+
     def label(self, labels: Labels) -> str:
         """Return the function's name."""
         return self.name
@@ -443,7 +473,8 @@ class Function(Objective):
         Raises
         ------
         ValueError
-            If the gradient by a layer does not have the shape of its output.
+            If the gradient by a layer does not have the shape of its output, or the layer is not
+            one of `layers`.
         """
         found = self._checked("gradient", forward, self.gradient(self._outputs(forward, n)))
         if not found:
@@ -477,6 +508,11 @@ class Function(Objective):
         """Return what a callable gave by layer, in the shapes of the outputs."""
         found = {}
         for layer, values in given.items():
+            if layer not in self.layers:
+                raise ValueError(
+                    f"{self.name}: the {what} names {brief(layer)}, which is not one of its "
+                    f"layers, {', '.join(self.layers)}"
+                )
             array, shape = np.asarray(values, np.float32), forward.shape(layer)
             if array.shape != shape:
                 raise ValueError(
@@ -578,11 +614,11 @@ class Objectives:
             forward.backward(start, seeds, layers, rule)
             for start, seeds in self.seeds(forward).items()
         ]
-        return [_sum(part) for part in zip(*parts, strict=True)]
+        return [add_up(part) for part in zip(*parts, strict=True)]
 
     def pooled_gradient(self, forward: Forward, layer: str, rule: RuleLike = "gradient") -> _F32:
         """Return the gradients with respect to a map, averaged over its positions: (S, N, K)."""
-        return _sum(
+        return add_up(
             [
                 forward.pooled_gradient(start, seeds, layer, rule)
                 for start, seeds in self.seeds(forward).items()
@@ -602,6 +638,10 @@ class Objectives:
         Methods that change a picture and run the network again ask the result for gradients.
         """
         return Objectives((self.each[n],) * count, (True,) * count)
+
+    def part(self, group: slice) -> Objectives:
+        """Return the objectives of some of the pictures, for a pass of these."""
+        return Objectives(self.each[group], self.listed[group])
 
     def variant_values(self, n: int, forward: Forward) -> _F32:
         """Return the values for variants of picture `n`, from a pass of them.
@@ -761,7 +801,8 @@ def _terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:
     return objective.terms if isinstance(objective, Sum) else ((1.0, objective),)
 
 
-def _sum(parts: Sequence[_F32]) -> _F32:
+def add_up(parts: Sequence[_F32]) -> _F32:
+    """Return the sum of one or more arrays."""
     total = parts[0]
     for part in parts[1:]:
         total = total + part

@@ -22,15 +22,17 @@ stabiliser. A bias takes its share of R unless ``bias`` is False, zennit's ``zer
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 _F32 = NDArray[np.float32]
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 Parameters = dict[str, float | bool | _F32]
 """What the C core takes besides the name of a rule."""
@@ -51,10 +53,22 @@ class LayerRule:
         return self.row
 
     def __post_init__(self) -> None:
+        if not self.name:
+            raise TypeError("LayerRule is the kind of all rules: use one of them, such as ZPlus()")
         for each in fields(self):
-            value = getattr(self, each.name)
-            if isinstance(value, float) and not 0 <= value < math.inf:
-                raise ValueError(f"{type(self).__name__}: {each.name} is 0 or more, got {value!r}")
+            value, name = getattr(self, each.name), f"{type(self).__name__}: {each.name}"
+            if each.type in ("bool", bool):
+                if not isinstance(value, (bool, np.bool_)):
+                    raise TypeError(f"{name} must be True or False, got {value!r}")
+                object.__setattr__(self, each.name, bool(value))
+            elif each.type in ("float", float):
+                if isinstance(value, bool) or not isinstance(value, Real):
+                    raise TypeError(f"{name} must be a number, got {value!r}")
+                if not 0 <= float(value) <= _LARGEST:
+                    raise ValueError(
+                        f"{name} is 0 or more, and at most the largest float32, got {value!r}"
+                    )
+                object.__setattr__(self, each.name, float(value))
 
     def parameters(self, channels: int, bounds: Bounds | None) -> Parameters:
         """Return the parameters at a layer that reads so many channels.
@@ -63,7 +77,8 @@ class LayerRule:
         ----------
         channels : int
         bounds : pair of sequences of float, or None
-            Of the network's input; None if the network has no preset.
+            Of what the layer reads; None if they are not known, because the network has no preset
+            or the layer does not read the input itself.
         """
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
@@ -145,7 +160,7 @@ class ZBox(LayerRule):
     ----------
     low, high : float, sequence of float, or None
         The bounds of the input, for all channels or for each. None: the values of black and of
-        white in the network's input preset.
+        white in the network's input preset, for layers that read the input itself.
     """
 
     row = "z_box"
@@ -154,8 +169,17 @@ class ZBox(LayerRule):
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
-        if not 0 <= self.epsilon < math.inf:
-            raise ValueError(f"ZBox: epsilon is 0 or more, got {self.epsilon!r}")
+        super().__post_init__()
+        for name in ("low", "high"):
+            given = getattr(self, name)
+            try:
+                values = np.asarray(0 if given is None else given, np.float32)
+            except (TypeError, ValueError):
+                values = np.asarray(np.nan)
+            if isinstance(given, (bool, str)) or not np.isfinite(values).all():
+                raise ValueError(
+                    f"ZBox: {name} must be a finite number, or one for each channel, got {given!r}"
+                )
 
     def parameters(self, channels: int, bounds: Bounds | None) -> Parameters:
         """Return the parameters at a layer that reads so many channels.
@@ -170,8 +194,8 @@ class ZBox(LayerRule):
             given = getattr(self, name)
             if given is None and bounds is None:
                 raise ValueError(
-                    f"ZBox: the network has no input preset; give {name}, the "
-                    f"{name}est value of its input"
+                    f"ZBox: the network has no input preset, or the layer does not read the input "
+                    f"itself; give {name}, the {name}est value of what it reads"
                 )
             values = np.asarray(bounds[i] if given is None and bounds else given, np.float32)
             if values.shape not in ((), (channels,)):
@@ -256,6 +280,12 @@ class Composite:
     name: str = "composite"
 
     def __post_init__(self) -> None:
+        for name in ("ops", "layers"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise TypeError(
+                    f"Composite: {name} must be a dict from names to rules, such as "
+                    f"{{'conv': ZPlus()}}, got {getattr(self, name)!r}"
+                )
         given = [self.rule, *self.ops.values(), *self.layers.values()]
         for rule in given if self.first is None else [*given, self.first]:
             if not isinstance(rule, LayerRule):
@@ -276,9 +306,14 @@ class Composite:
         Raises
         ------
         ValueError
-            If there is no layer of a name.
+            If there is no layer of a name, or two names are those of one layer.
         """
-        own = {names(name)[0]: rule for name, rule in self.layers.items()}
+        own: dict[str, LayerRule] = {}
+        for name, rule in self.layers.items():
+            first = names(name)[0]
+            if first in own:
+                raise ValueError(f"Composite: {name!r} is another name of a layer that has a rule")
+            own[first] = rule
         found: dict[str, LayerRule] = {}
         below: set[str] = set()
         for name, layer in layers.items():
