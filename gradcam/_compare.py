@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -18,7 +19,7 @@ from gradcam._pictures.image import Geometry
 from gradcam._registry import METHODS, Method
 from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import On, Probability
-from gradcam._text import width, wrap
+from gradcam._text import brief, width, wrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,12 +101,11 @@ def compare(
         If a method, class or layer is unknown, a layer is given that no method takes, both `layer`
         and `layers` are given, or the tape is of several pictures.
     TypeError
-        If `tape` is not a tape.
+        If `tape` is not a tape, or `top` not an integer.
     """
     _check_tape(tape)
     colour(0, cmap)  # refuse an unknown name before any work
-    if isinstance(methods, str) or len(methods) == 0:
-        raise ValueError(f"methods must be a list of at least one method, not {methods!r}")
+    _check_list("methods", methods, "method")
     found = [METHODS.find(method) for method in methods]
     chosen = _chosen(layer, layers)
     for each in chosen:
@@ -113,11 +113,9 @@ def compare(
     if scale not in ("column", "map"):
         raise ValueError(f"scale must be 'column' or 'map', not {scale!r}")
     if targets is None:
-        if top < 1:
-            raise ValueError(f"top must be at least 1, not {top}")
-        targets = top_indices(tape.scores[0], top)
-    elif isinstance(targets, (str, int)) or len(targets) == 0:
-        raise ValueError(f"targets must be a list of at least one class, not {targets!r}")
+        targets = top_indices(tape.scores[0], _checked_top(top))
+    else:
+        _check_list("targets", targets, "class")
     columns = []
     for method in found:
         for each in chosen if method.takes_layer else (None,):
@@ -157,9 +155,25 @@ def _chosen(
         return (layer,)
     if layer is not None:
         raise ValueError(f"give either layer or layers, not both: {layer!r} and {layers!r}")
-    if isinstance(layers, str) or len(layers) == 0:
-        raise ValueError(f"layers must be a list of at least one layer, not {layers!r}")
+    _check_list("layers", layers, "layer")
     return layers
+
+
+def _check_list(name: str, given: object, thing: str) -> None:
+    """Raise ValueError unless an argument is a list, or another sequence or array, of things."""
+    wrong = isinstance(given, (str, bytes)) or not isinstance(given, Iterable)
+    if wrong or not isinstance(given, Sized) or len(given) == 0:
+        raise ValueError(f"{name} must be a list of at least one {thing}, not {brief(given)}")
+
+
+def _checked_top(top: object) -> int:
+    try:
+        number = operator.index(top)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"top must be an integer, not {brief(top)}") from None
+    if number < 1:
+        raise ValueError(f"top must be at least 1, not {number}")
+    return number
 
 
 def _heading(method: Method) -> tuple[str, str]:

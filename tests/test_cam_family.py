@@ -412,6 +412,16 @@ def test_cam_of_an_average_pooling_over_everything():
     np.testing.assert_allclose(found.raw, plain.raw, rtol=1e-5, atol=1e-6)
 
 
+def test_cam_of_a_convolution_of_the_means():
+    layers, x = with_global_pooling(), nets.normal(np.random.default_rng(6), 3, 16, 12)
+    weights = dict(layers[8].weights)
+    plain = Network.from_layers(layers).forward(x).cam(2)
+    weights["weight"] = weights["weight"][:, :, None, None]
+    layers[6:9] = [Layer("conv", "conv", (), weights), Layer("out", "flatten")]
+    found = Network.from_layers(layers).forward(x).cam(2)
+    np.testing.assert_allclose(found.raw, plain.raw, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("layers", "reason"),
     [

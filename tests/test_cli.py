@@ -928,6 +928,21 @@ def test_weights_of_ones_own(weight_file):
     assert "net.safetensors: these are the weights of a vgg16: use --model vgg16" in run.errors
 
 
+def test_compare_layers():
+    draw("a.png")
+    asked = ("compare", "a.png", "-c", 0, "-m", "saliency", "-m", "grad_cam", "--dpi", 30)
+    run(*asked)
+    narrow = Image.open("gradcam-out/a-compare.png").width
+    run(*asked, "--layers", "pool3, relu4_1")
+    assert Image.open("gradcam-out/a-compare.png").width > narrow
+    for more, words in (
+        (("--layers", "pool3", "--layer", "pool4"), "not both"),
+        (("--layers", "pool3,prob"), "has no spatial map"),
+    ):
+        run(*asked, *more, code=2)
+        assert words in " ".join(run.errors.split())
+
+
 def test_compare():
     draw("a.png")
     text = run(

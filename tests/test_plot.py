@@ -491,6 +491,10 @@ def test_comparison_of_several_layers(network):
         ({"methods": "saliency"}, "list"),
         ({"targets": "dog"}, "list"),
         ({"targets": []}, "at least one class"),
+        ({"targets": gradcam.Class(0)}, "list of at least one class, not Class"),
+        ({"methods": None}, "list of at least one method, not None"),
+        ({"methods": gradcam.METHODS["saliency"]}, "list of at least one method"),
+        ({"layers": 3}, "list of at least one layer, not 3"),
         ({"targets": ["cow"]}, "cow"),
         ({"top": 0}, "top"),
         ({"layer": "relu9_9"}, "relu9_9"),
@@ -503,6 +507,15 @@ def test_comparison_of_several_layers(network):
 def test_comparison_refuses(network, options, complaint):
     with pytest.raises(ValueError, match=complaint):
         gradcam.compare(network.forward(picture()), **options)
+
+
+def test_comparison_refuses_other_types(network):
+    tape = network.forward(picture())
+    with pytest.raises(TypeError, match="top must be an integer, not 'two'"):
+        gradcam.compare(tape, top="two")
+    for ask in (lambda: tape.grad_cam(layer=3), lambda: gradcam.compare(tape, [0], layer=3)):
+        with pytest.raises(TypeError, match="by its name"):
+            ask()
 
 
 def test_comparison_is_of_one_picture(network):

@@ -117,9 +117,12 @@ def _unit(network: Network, text: str) -> Unit:
 
 def layers(text: str | None) -> str | list[str] | None:
     """Return the layer of --layer, or the list of several, separated by commas."""
-    if text is None or "," not in text:
-        return text
-    return [name.strip() for name in text.split(",")]
+    return text if text is None or "," not in text else listed(text)
+
+
+def listed(text: str) -> list[str]:
+    """Return the names in a text that separates them by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def with_options(names: Sequence[str], given: Mapping[str, str]) -> tuple[Method, ...]:

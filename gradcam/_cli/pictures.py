@@ -184,6 +184,12 @@ def _certainty(explanation: Record) -> str:
 @options.methods(*COMPARED)
 @options.method_options
 @options.layer
+@click.option(
+    "--layers",
+    metavar="LAYERS",
+    help="Several layers, separated by commas: a column for each of them, for each method for "
+    "which a layer can be chosen.",
+)
 @options.on
 @options.out
 @options.resume
@@ -210,6 +216,7 @@ def compare(
     methods: tuple[str, ...],
     given: dict[str, str],
     layer: str | None,
+    layers: str | None,
     on: On,
     out: Path,
     resume: bool,
@@ -227,11 +234,15 @@ def compare(
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
     chosen = asking.with_options(methods, given)
     network = choice.network()
+    if layer is not None and layers is not None:
+        raise click.UsageError("give either --layer or --layers, not both.")
     _check_layer(network, layer, methods)
+    for each in asking.listed(layers or ""):
+        _check_layer(network, each, methods, "--layers")
     asked = asking.read(network, classes, units, against, on)
     terminal.note(choice, network, pictures)
     chosen = asking.with_bars(chosen, given, pictures)
-    job = Comparing(asked, top, chosen, given, layer, out, cmap, scale, dpi)
+    job = Comparing(asked, top, chosen, given, layer, layers, out, cmap, scale, dpi)
     made_with = {**choice.digest(), **job.options()}
     command = Command(network, job.work, _show_figure, as_json, 1, out, resume, made_with)
     return command.over(pictures)
@@ -247,14 +258,16 @@ def _open_table(file: Path | None, columns: Columns) -> OpenTable | None:
     return None if file is None else open_table(file, columns)
 
 
-def _check_layer(network: Network, layer: str | None, methods: Sequence[str]) -> None:
+def _check_layer(
+    network: Network, layer: str | None, methods: Sequence[str], option: str = "--layer"
+) -> None:
     """Refuse a layer that nothing can be shown of, before the first picture is read."""
     if layer is None:
         return
     if not any(gradcam.METHODS[name].takes_layer for name in methods):
         *others, last = (name for name, method in gradcam.METHODS.items() if method.takes_layer)
         raise click.UsageError(
-            f"--layer has no effect on {', '.join(methods)}: it goes with --method "
+            f"{option} has no effect on {', '.join(methods)}: it goes with --method "
             f"{', '.join(others)} or {last}."
         )
     names = layer.split(",")

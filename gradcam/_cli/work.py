@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import gradcam
 from gradcam._cli import records
-from gradcam._cli.asked import Asked, layers
+from gradcam._cli.asked import Asked, layers, listed
 from gradcam._cli.many import Finish, Saved
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import atomic_write, fitting
@@ -132,6 +132,7 @@ class Comparing:
     methods: tuple[Method, ...]
     given: Mapping[str, str]
     layer: str | None
+    layers: str | None
     out: Path
     cmap: str
     scale: Scale
@@ -146,6 +147,7 @@ class Comparing:
             "--method": [method.name for method in self.methods],
             "--option": self.given,
             "--layer": self.layer,
+            "--layers": self.layers,
             "--cmap": self.cmap,
             "--scale": self.scale,
             "--dpi": self.dpi,
@@ -165,6 +167,7 @@ class Comparing:
             self.asked.targets(top),
             methods=self.methods,
             layer=layers(self.layer),
+            layers=None if self.layers is None else listed(self.layers),
             cmap=self.cmap,
             scale=self.scale,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -475,7 +475,15 @@ def _shaped(name: str, given: ArrayLike, shape: tuple[int, ...]) -> _F32:
 
 
 def listed(names: str | Sequence[str]) -> list[str]:
-    """Return names of layers as a list; a single name is one."""
+    """Return names of layers as a list; a single name is one.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a name nor a sequence.
+    """
+    if not isinstance(names, Iterable):
+        raise TypeError(f"a layer is given by its name (str), or a list of names; got {names!r}")
     return [names] if isinstance(names, str) else list(names)
 
 

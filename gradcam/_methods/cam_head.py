@@ -30,7 +30,8 @@ def cam(tape: ForwardPass, objective: Objectives) -> Evidence:
     Raises
     ------
     ValueError
-        If the network does not end in global average pooling and one linear layer.
+        If the network does not end in global average pooling and one linear layer, which may be
+        a convolution of 1 x 1.
     """
     pooling = _last_pooling(tape)
     (layer,) = tape.graph.layers[pooling].inputs
@@ -45,7 +46,7 @@ def _last_pooling(tape: ForwardPass) -> str:
     """Return the global average pooling that the layer of the scores reads."""
     graph = tape.graph
     scores = _computing(graph, graph.score_layer)
-    if scores.op != "linear":
+    if not _is_linear(tape, scores):
         raise _error(graph, f"its scores are the output of {_words(scores)}")
     below = _computing(graph, scores.inputs[0])
     if not _averages_all(tape, below):
@@ -59,6 +60,15 @@ def _computing(graph: Graph, name: str) -> Layer:
     while layer.op in _IDENTITIES:
         layer = graph.layers[layer.inputs[0]]
     return layer
+
+
+def _is_linear(tape: ForwardPass, layer: Layer) -> bool:
+    """Return whether a layer is linear, or a convolution of a single position by one of 1 x 1."""
+    if layer.op != "conv":
+        return layer.op == "linear"
+    kernel = np.shape(layer.weights["weight"])[2:]
+    sizes = [kernel, *(tape.shape(name)[1:] for name in (layer.name, *layer.inputs))]
+    return all(size == (1, 1) for size in sizes)
 
 
 def _averages_all(tape: ForwardPass, layer: Layer) -> bool:

@@ -8,6 +8,9 @@ fastest remains. Then all that remain run once in each round, in turn. The outpu
 of one unit of work, and gradcam's time divided by the peer's: median, minimum and maximum of the
 rounds.
 
+The pass that gradcam records belongs to the time where the peer runs the network on the picture,
+too: it does not for samples and paths, of which the time of one gradient is measured.
+
 A row is a function with the decorator `row`. It returns the ways to compute its method, by the name
 of the program: ``gradcam`` first.
 """
@@ -78,7 +81,12 @@ def seconds(way: Way) -> float:
 def measure(name: str, rounds: int, programs: Sequence[str] = ()) -> None:
     """Measure a row and print it; by default with all programs."""
     chosen: dict[str, tuple[str, Way]] = {}
-    for program, ways in ROWS[name]().items():
+    every = ROWS[name]()
+    unknown = [program for program in programs if program not in every]
+    if unknown:
+        known = ", ".join(map(repr, every))
+        raise SystemExit(f"{name}: no program {', '.join(map(repr, unknown))}; it has {known}")
+    for program, ways in every.items():
         if programs and program not in programs:
             continue
         first = {setting: seconds(way) for setting, way in ways.items()}
@@ -188,14 +196,14 @@ def score_cam() -> Ways:
         method.batch_size = size
         return method
 
-    tape = both("vgg16")[0].forward(pictures(1)[0])
+    network, x = both("vgg16")[0], pictures(1)[0]
 
     def ours() -> object:
         def some(forward: Any, layer: str) -> np.ndarray:
             return forward.activation(layer)[:, :CHANNELS]
 
         with mock.patch.object(cam_scores, "maps_of", some):
-            return tape.score_cam(1)
+            return network.forward(x).score_cam(1)
 
     return cam_ways("ScoreCAM", (16, 32), make, Way(ours, CHANNELS))
 
@@ -210,8 +218,9 @@ def ablation_cam() -> Ways:
     def make(model: Any, layers: Any, size: int) -> Any:
         return AblationCAM(model, layers, ablation_layer=AblationLayer(), batch_size=size)
 
-    tape = both("vgg16")[0].forward(pictures(1)[0])
-    ours = Way(lambda: tape.ablation_cam(1), tape.shape("relu5_3")[0])
+    network, x = both("vgg16")[0], pictures(1)[0]
+    channels = network.shapes(224, 224)["relu5_3"][0]
+    ours = Way(lambda: network.forward(x).ablation_cam(1), channels)
     return cam_ways("AblationCAM", (16, 32), make, ours)
 
 
@@ -332,7 +341,6 @@ def deep_lift() -> Ways:
 
     network, models = both("vgg16")
     x = pictures(1)
-    tape = network.forward(x[0])
 
     def theirs(model: Any, given: Any) -> object:
         return DeepLift(model).attribute(given, target=3)
@@ -341,7 +349,11 @@ def deep_lift() -> Ways:
         setting: Way(partial(theirs, model, torch_input(x, setting)))
         for setting, model in models.items()
     }
-    return {OURS: {"": Way(lambda: tape.deep_lift(3, baseline=0.0))}, "captum": ways}
+
+    def ours() -> object:
+        return network.forward(x[0]).deep_lift(3, baseline=0.0)
+
+    return {OURS: {"": Way(ours)}, "captum": ways}
 
 
 def main() -> None:
