@@ -302,6 +302,15 @@ def test_networks_with_branches_and_folded_norms():
 # --- all of them ---
 
 
+def test_a_softmax_over_one_class_is_refused():
+    weight = {"weight": np.ones((1, 12), np.float32)}
+    layers = [Layer("flat", "flatten"), Layer("fc", "linear", weights=weight)]
+    tape = Network.from_layers([*layers, Layer("prob", "softmax")]).forward(np.ones((3, 2, 2)))
+    for ask in (critique.score_and_probability, critique.norm_along_ascent, critique.second_order):
+        with pytest.raises(ValueError, match="a softmax over one class is always 1"):
+            ask(tape, 0)
+
+
 def test_the_tape_of_one_picture_is_needed(batch):
     for ask in (
         critique.score_and_probability,

@@ -83,7 +83,8 @@ class Raising:
 class Matching:
     """The aim to bring one layer's output close to a code, for one picture.
 
-    The number that falls is the squared distance over the squared size of the code.
+    The gradient is that of the squared distance over the squared size of the code; the error that
+    is recorded is its square root.
     """
 
     def __init__(self, graph: Graph, layer: str, code: _F32) -> None:
@@ -93,11 +94,11 @@ class Matching:
         self.size = float(np.sum(code.astype(np.float64) ** 2))
 
     def __call__(self, input: _F32) -> tuple[Terms, _F32]:
-        """Return the error, and minus its gradient by the input."""
+        """Return the error, and minus the gradient of its square by the input."""
         core = self.graph.run_core(input, [self.layer], until=self.layer)
         forward = ForwardPass(self.graph, core, input)
         away = forward.activation(self.layer) - self.code
         error = np.sum(away.astype(np.float64) ** 2, axis=tuple(range(1, away.ndim))) / self.size
         seeds = (away * np.float32(-2 / self.size))[None]
         (gradient,) = forward.backward(self.layer, seeds, [INPUT])
-        return {"error": error.astype(np.float32)}, gradient[0]
+        return {"error": np.sqrt(error).astype(np.float32)}, gradient[0]

@@ -15,6 +15,7 @@ from gradcam._synthesis.recipe import OptimiserName, Recipe
 from gradcam._synthesis.regularisers import View
 
 _F32 = NDArray[np.float32]
+_F64 = NDArray[np.float64]
 
 Terms = dict[str, _F32]
 """Numbers by name, each (N,)."""
@@ -49,31 +50,31 @@ class _Direction:
     def __init__(self, optimiser: OptimiserName) -> None:
         self.optimiser = optimiser
         self.count = 0
-        self.mean: _F32 | None = None
-        self.square: _F32 | None = None
+        self.mean: _F64 | None = None
+        self.square: _F64 | None = None
 
     def __call__(self, gradient: _F32) -> _F32:
         """Return the direction; 0 for pictures whose gradients are 0."""
         if self.optimiser == "sign":
             return np.sign(gradient, dtype=np.float32)
+        wide = gradient.astype(np.float64)  # squares of small values are not 0
         if self.optimiser == "gradient":
-            size = np.sqrt(np.mean(gradient**2, axis=(1, 2, 3), keepdims=True, dtype=np.float64))
-            unit: _F32 = (gradient / np.maximum(size, np.finfo(np.float32).tiny)).astype(np.float32)
+            size = np.sqrt(np.mean(wide**2, axis=(1, 2, 3), keepdims=True))
+            unit: _F32 = (wide / np.maximum(size, np.finfo(np.float64).tiny)).astype(np.float32)
             return unit
-        return self._adam(gradient)
+        return self._adam(wide)
 
-    def _adam(self, gradient: _F32) -> _F32:
+    def _adam(self, gradient: _F64) -> _F32:
         """Return Adam's direction (Kingma and Ba, 2015), without its epsilon."""
         if self.mean is None or self.square is None:
             self.mean, self.square = np.zeros_like(gradient), np.zeros_like(gradient)
         self.count += 1
-        self.mean += np.float32(1 - self._FIRST) * (gradient - self.mean)
-        self.square += np.float32(1 - self._SECOND) * (gradient**2 - self.square)
-        first = 1 - self._FIRST**self.count
-        size = np.sqrt(self.square / np.float32(1 - self._SECOND**self.count))
-        size *= np.float32(first)
-        found: _F32 = np.divide(self.mean, size, out=np.zeros_like(gradient), where=size > 0)
-        return found
+        self.mean += (1 - self._FIRST) * (gradient - self.mean)
+        self.square += (1 - self._SECOND) * (gradient**2 - self.square)
+        size = np.sqrt(self.square / (1 - self._SECOND**self.count))
+        size *= 1 - self._FIRST**self.count
+        found = np.divide(self.mean, size, out=np.zeros_like(gradient), where=size > 0)
+        return found.astype(np.float32)
 
 
 def ascend(

@@ -145,7 +145,7 @@ def _inverted(
     values, history = ascend(aim, canvas, values, recipe, limits, done)
     input = canvas.input_of(values[0])
     terms, _ = aim(np.array(input[None]))
-    error = float(np.sqrt(terms["error"][0]))
+    error = float(terms["error"][0])
     return Inversion(
         title="Inverted code",
         label=layer,

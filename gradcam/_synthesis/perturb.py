@@ -243,6 +243,7 @@ def _perturbed(
     first = canvas.from_pixels(original.seen)
     whole = np.floor(bound) / 255  # rounded pixels stay within the bound
     limits = Limits(np.maximum(first - whole, 0), np.minimum(first + whole, 1))
+    _check_gradients(tape, canvas.to_input(first[None]), objectives)
     made = []
     with bar(recipe.steps * len(objectives), "steps", progress) as done:
         for objective in objectives:
@@ -304,6 +305,18 @@ def _odds(tape: Tape, objective: Objective) -> Objective:
     layer = tape.probability_layer
     is_sigmoid = layer is not None and tape.graph.layers[layer].op == "sigmoid"
     return objective if is_sigmoid or len(tape.labels) == 1 else LogOdds(objective.target)
+
+
+def _check_gradients(tape: Tape, input: _F32, objectives: Sequence[Objective]) -> None:
+    """Raise ValueError if no step can raise an objective: its gradient is zero everywhere."""
+    for objective in objectives:
+        _, gradient = Raising(tape.graph, [objective])(input)
+        if not gradient.any():
+            raise ValueError(
+                f"{objective.label(tape.labels)}: the gradient is zero at this picture, so no step "
+                f"can raise it: choose another class or unit, the layer before its ReLU, or the "
+                f"score in place of a probability"
+            )
 
 
 def _check_bound(bound: float) -> None:

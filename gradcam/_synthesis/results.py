@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,8 +56,9 @@ class Synthesis:
         The network's input of :attr:`picture`.
     history : mapping of str to (steps,) array of float32
         At the start of each step, of the picture as it was shifted and enlarged in that step:
-        ``"score"`` and ``"probability"``, or ``"error"``; and the penalties that were subtracted,
-        ``"l2"`` and ``"total_variation"``, of those that were used.
+        ``"score"`` and ``"probability"``, or ``"error"``, a distance as that of
+        :class:`Inversion`; and the penalties that were subtracted, ``"l2"`` and
+        ``"total_variation"``, of those that were used.
     used : str
         What was used, in a line: steps and regularisers.
     notes : tuple of str
@@ -117,7 +119,8 @@ class Synthesis:
         """Write :attr:`picture` to a file: the whole file or nothing.
 
         A PNG keeps every value. The network reads it as it was made with
-        ``network.forward(path, size="original")``.
+        ``network.forward(path, size="original")``. That of an edited or adversarial picture, for a
+        preset that crops, is the whole picture: it is read with ``network.forward(path)``.
 
         Parameters
         ----------
@@ -392,11 +395,13 @@ def certainty(score: float, probability: float | None) -> str:
 
 
 def precise(probability: float) -> str:
-    """Return a probability in percent; above 99.9 %, with as many nines as it has."""
-    for limit, words in ((0.9999, "> 99.99 %"), (0.99999, "> 99.999 %")):
-        if 0.999 < probability <= limit:
-            return f"{100 * probability:.2f} %" if probability < 0.9999 else words
-    return "> 99.999 %" if probability > 0.99999 else percent(probability)
+    """Return a probability in percent; above 99.9 % with more digits, which are cut off."""
+    for limit, words in ((0.99999, "> 99.999 %"), (0.9999, "> 99.99 %")):
+        if probability > limit:
+            return words
+    if probability > 0.999:
+        return f"{math.floor(1e4 * probability + 1e-9) / 100:.2f} %"
+    return percent(probability)
 
 
 def _tape(
@@ -412,8 +417,11 @@ def _tape(
 
 
 def _top(tape: Tape) -> str:
-    _, label, probability = tape.top(1)[0]
-    return f"{label.replace('_', ' ')}, {precise(probability)}"
+    """Return the class with the highest score, and its probability; without one, its score."""
+    index = int(tape.scores[0].argmax())
+    if tape.probability_layer is None:
+        return f"{tape.labels[index]}, score {tape.scores[0, index]:.2f}"
+    return f"{tape.labels[index]}, {precise(float(tape.probabilities[0, index]))}"
 
 
 def _chance(found: Explanation) -> str:

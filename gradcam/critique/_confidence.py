@@ -28,10 +28,15 @@ def log_odds(forward: ForwardPass, index: int) -> Objective:
     Raises
     ------
     ValueError
-        If the network has no probabilities.
+        If the network has no probabilities, or a softmax over one class.
     """
     if forward.graph.layers[probability_layer(forward)].op == "sigmoid":
         return Class(index)
+    if len(forward.labels) == 1:
+        raise ValueError(
+            f"{forward.graph.name}: a softmax over one class is always 1, so there is no "
+            f"probability to ask about"
+        )
     layer = forward.score_layer
 
     def others(outputs: Mapping[str, _F32]) -> tuple[_F64, float]:
