@@ -316,6 +316,9 @@ def test_the_list_of_methods(scaled):
 def test_units_and_differences(network):
     draw("a.png")
     command = ("explain", "a.png", "-u", "relu4_1:3", "-u", "relu4_1:3:1,2", "-f", "npz")
+    run(*command, code=2)
+    assert "reads 'relu4_1', which 'relu5_2' does not change" in " ".join(run.errors.split())
+    command = (*command, "-l", "relu3_1")
     (record,) = json_lines(*command, "--table", "t.csv")
     made = record["explanations"]
     labels = ["unit 3 of relu4_1", "unit 3 of relu4_1 at (1, 2)"]
@@ -328,7 +331,7 @@ def test_units_and_differences(network):
     tape = network.forward("a.png")
     found = [gradcam.Explanation.load(each["file"]).raw for each in made]
     for raw, position in zip(found, (None, (1, 2)), strict=True):
-        expected = tape.grad_cam(gradcam.Unit("relu4_1", 3, position)).raw
+        expected = tape.grad_cam(gradcam.Unit("relu4_1", 3, position), layer="relu3_1").raw
         np.testing.assert_array_equal(raw, expected)
     (record,) = json_lines("explain", "a.png", "-c", 0, "--against", 1, "-f", "npz")
     (made,) = record["explanations"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,14 +40,14 @@ def check_feeds(tape: ForwardPass, objective: Objectives, layer: str) -> None:
     """
     read = {name for n in range(len(tape)) for name in layers_read(tape, objective, n)}
     fed = set(tape.graph.names(layer)[:1])
-    for each in tape.graph.layers.values():
+    for each in islice(tape.graph.layers.values(), tape.graph.index(layer) + 1, None):
         if not fed.isdisjoint(each.inputs):
             fed.add(each.name)
     others = sorted(read - fed)
     if others:
         raise ValueError(
             f"the objective reads {', '.join(map(repr, others))}, which {layer!r} does not change: "
-            f"choose a layer below it"
+            f"choose a layer below what is explained"
         )
 
 
