@@ -353,7 +353,7 @@ def test_the_sum_of_lrp_is_the_score(chain):
 def test_a_loss_of_relevance_is_noted(chain):
     tape, *_ = chain
     both = tape.lrp(CLASS, rule=rules.EpsilonPlus(10.0))
-    assert "with a loss of at most" in both[0].notes[0]
+    assert "differs from the score by at most 99.9 %" in both[0].notes[0]
 
 
 def test_the_note_of_one_explanation_gives_its_numbers():

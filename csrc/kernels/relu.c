@@ -1,4 +1,5 @@
-/* relu.c: y = min(max(x, 0), limit), with one bit per value for the backward pass, and the bias before it.
+/* relu.c: y = min(max(x, 0), limit), with one bit per value for the backward pass, and the bias
+ * before it.
  *
  * The backward pass multiplies the gradient dy by up to two masks (GC_MASK_...): [0 < x < limit],
  * for which it needs a record of x, and [dy > 0].

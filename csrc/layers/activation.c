@@ -4,8 +4,8 @@
  * low < x < high for the clip, else x > 0. That of all others is the derivative of each value.
  *
  * Values are in blocks, and a block's in rows. Of blocked maps a row is one of the block's. Plain
- * maps and vectors have one block for an image, or for a channel if it has a slope of its own; their
- * rows are as long as one thread takes at a time. */
+ * maps and vectors have one block for an image, or for a channel if it has a slope of its own;
+ * their rows are as long as one thread takes at a time. */
 #include <string.h>
 
 #include "base/status.h"

@@ -152,7 +152,7 @@ void gc_copy_maps(gc_engine engine, size_t count, gc_shape shape, gc_layout from
 
 /* ---- Pieces ------------------------------------------------------------------------------- */
 
-enum { PIECE = 1 << 14 }; /* floats of a part, about: several maps of this size fit into the caches */
+enum { PIECE = 1 << 14 }; /* floats of a part, about: several maps of this size fit in the caches */
 
 typedef struct pieces {
     size_t count, height;

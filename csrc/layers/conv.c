@@ -334,7 +334,8 @@ static void forward_part(void *argument, size_t part, size_t worker)
         return;
     finish_block(r->engine.kernels, r->channels, r->positions, first, count,
                  bias == NULL ? NULL : bias + group % r->conv->groups * r->channels, y, r->relu,
-                 r->limit, r->bits == NULL ? NULL : r->bits + group * r->channels * r->bit_row_bytes,
+                 r->limit,
+                 r->bits == NULL ? NULL : r->bits + group * r->channels * r->bit_row_bytes,
                  r->bit_row_bytes);
 }
 

@@ -35,9 +35,9 @@ typedef struct gc_layouts {
 } gc_layouts;
 
 /* The neighbours that a layer can run in its own step, as flags. Forward, after it: a sum with
- * blocked maps, a ReLU, and 2x2 max pooling after a ReLU without a sum. Backward, before it: the sum
- * with the gradient that other readers of its input gave, a ReLU of blocked maps, or a ReLU and 2x2
- * max pooling between the two. */
+ * blocked maps, a ReLU, and 2x2 max pooling after a ReLU without a sum. Backward, before it: the
+ * sum with the gradient that other readers of its input gave, a ReLU of blocked maps, or a ReLU and
+ * 2x2 max pooling between the two. */
 enum { GC_FUSES_SUM = 1, GC_FUSES_RELU = 2, GC_FUSES_POOL = 4 };
 
 /* What a kind of layer does under a rule of relevance; see gc_rule. */
@@ -91,7 +91,7 @@ typedef struct gc_forward_step {
     gc_shape out;
     gc_layouts layouts;
     const float *const *x;   /* [input_count] maps of `count` images; if a layer is streamed, the
-                              * map that it reads; NULL where `y` has the map in its place already */
+                              * map that it reads; NULL where `y` has the map in its place */
     float *y;                /* of the last layer that is fused */
     size_t x_stride;         /* floats from one image of x[0] to the next, for layers that are
                               * `strided`; 0: without gaps */
@@ -142,11 +142,11 @@ typedef struct gc_layer_type {
     gc_relevance relevance;
     gc_status (*shape)(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                        gc_error *error);
-    /* The input may be a part of larger maps if it is blocked, so that there are gaps between images:
-     * see x_stride. */
+    /* The input may be a part of larger maps if it is blocked, so that there are gaps between
+     * images: see x_stride. */
     int strided;
-    /* An input with one position is read plain, and its gradient written so, whatever `layouts` says
-     * of the others. */
+    /* An input with one position is read plain, and its gradient written so, whatever `layouts`
+     * says of the others. */
     int plain_vectors;
     /* The layouts if most values of the inputs come as `given`; `writes` is not known. NULL: plain
      * ones. */

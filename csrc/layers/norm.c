@@ -1,8 +1,8 @@
 /* norm.c: normalisation over channels: local response normalisation, and layer normalisation, of
  * the channels of each position or of a vector.
  *
- * They work on blocked maps, where the channels of a position are a few vectors; vectors and maps of
- * one position are plain. Their record is their input. */
+ * They work on blocked maps, where the channels of a position are a few vectors; vectors and maps
+ * of one position are plain. Their record is their input. */
 #include <string.h>
 
 #include "base/status.h"

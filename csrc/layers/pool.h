@@ -10,8 +10,8 @@
 
 #include "layers/layer.h"
 
-/* Whether a layer is max pooling of 2x2 windows of stride 2, none of which extends beyond the end of
- * the input. On blocked maps other layers can run it. */
+/* Whether a layer is max pooling of 2x2 windows of stride 2, none of which extends beyond the end
+ * of the input. On blocked maps other layers can run it. */
 int gc_pool_is_2x2(const gc_layer *layer, const gc_shape *in);
 
 /* Whether it takes maxima; else averages. */

@@ -1,7 +1,7 @@
 /* relu.c: y = min(max(x, 0), limit), and its gradient under the masks of a rule.
  *
- * It works on both layouts. Its record is one bit per value, 0 < x < limit: of plain maps in one row per
- * channel (a vector is one row), of blocked maps a mask for each position of a block. */
+ * It works on both layouts. Its record is one bit per value, 0 < x < limit: of plain maps in one
+ * row per channel (a vector is one row), of blocked maps a mask for each position of a block. */
 #include "layers/blocked.h"
 
 static size_t relu_record_bytes(const gc_layer_query *query)

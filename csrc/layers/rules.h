@@ -1,7 +1,7 @@
 /* rules.h: the rules of backward passes, rows of one table (rules.c).
  *
- * A row says what rectifiers multiply a gradient by; or, for a rule of relevance, in which groups of
- * terms a layer with weights W shares the relevance R of its output among its inputs x:
+ * A row says what rectifiers multiply a gradient by; or, for a rule of relevance, in which groups
+ * of terms a layer with weights W shares the relevance R of its output among its inputs x:
  *
  *     R_in = sum over groups g of share_g sum over terms t of g of x_t * W_t^T (R / stabilised z_g)
  *     z_g  = sum over terms t of W_t x_t, and the group's part of the bias
@@ -22,7 +22,7 @@ typedef struct gc_term {
 
 typedef struct gc_group {
     float share;
-    int where;    /* 1: for outputs W x + b > 0 alone, -1: < 0; 0: all */
+    int where;       /* 1: for outputs W x + b > 0 alone, -1: < 0; 0: all */
     gc_portion bias; /* the part that is added to z, if the rule keeps biases */
     size_t count;
     gc_term terms[GC_MAX_TERMS];

@@ -81,7 +81,8 @@ static int make_pass(backward_pass *p)
     return gc_schedule_backward(&p->schedule, gc_tape_engine(p->tape), p->tape, p->rules,
                                 p->rule_count, p->seed, p->wanted, p->wanted_count, p->sets)
            && p->gradients != NULL && p->next != NULL && p->previous != NULL && p->dx != NULL
-           && p->x != NULL && p->converted != NULL && p->results_of != NULL && p->next_result != NULL;
+           && p->x != NULL && p->converted != NULL && p->results_of != NULL
+           && p->next_result != NULL;
 }
 
 /* Link the results of each layer, so that none has to be searched for. */
@@ -218,8 +219,8 @@ static float *convert(backward_pass *p, size_t number, gc_layout layout, const f
     return converted;
 }
 
-/* Make dx, which is in `layout`, the gradient of a map, or add the gradient that there is to it. The
- * memory of dx is used up. */
+/* Make dx, which is in `layout`, the gradient of a map, or add the gradient that there is to it.
+ * The memory of dx is used up. */
 static void merge(backward_pass *p, size_t number, gc_layout layout, float *dx)
 {
     if (layout != p->tape->layouts[number].writes) {

@@ -358,7 +358,8 @@ const gc_rule *gc_schedule_rule(const gc_schedule *s, size_t layer)
     return &s->rules[s->rule_count == 1 ? 0 : layer];
 }
 
-/* Whether layers can run in one step: no relevance is shared, and rectifiers have the same masks. */
+/* Whether layers can run in one step: no relevance is shared, and rectifiers have the same
+ * masks. */
 static int rules_agree(const gc_schedule *s, size_t a, size_t b)
 {
     const gc_rule *one = gc_schedule_rule(s, a), *other = gc_schedule_rule(s, b);
@@ -413,9 +414,9 @@ static void find_streamed_poolings(gc_schedule *s)
 static int is_passed(const gc_schedule *s, size_t number, size_t reader, const gc_layer_type *type)
 {
     const gc_layer *layer = layer_of(s, number);
-    return s->active[number] && rules_agree(s, number, reader) && !s->placed[number] && layer->type == type
-           && is_internal(s, number) && layout_of(s, number) == GC_BLOCKED
-           && s->active[layer->inputs[0]];
+    return s->active[number] && rules_agree(s, number, reader) && !s->placed[number]
+           && layer->type == type && is_internal(s, number)
+           && layout_of(s, number) == GC_BLOCKED && s->active[layer->inputs[0]];
 }
 
 /* Whether a ReLU's output has all its gradients when those of this layer are added. */
@@ -429,7 +430,8 @@ static int is_completed(const gc_schedule *s, size_t relu, size_t layer)
 static void fuse_backward(const gc_schedule *s, gc_step *step, unsigned fusion)
 {
     size_t relu = layer_of(s, step->layer)->inputs[0], pool = 0;
-    if (fusion & GC_FUSES_POOL && is_passed(s, relu, step->layer, &gc_max_pool_layer) && is_blocked_2x2(s, relu)) {
+    if (fusion & GC_FUSES_POOL && is_passed(s, relu, step->layer, &gc_max_pool_layer)
+        && is_blocked_2x2(s, relu)) {
         pool = relu;
         relu = layer_of(s, pool)->inputs[0];
     }
@@ -442,9 +444,9 @@ static void fuse_backward(const gc_schedule *s, gc_step *step, unsigned fusion)
     }
 }
 
-/* Whether a ReLU masks the gradients of a layer's inputs that are zero under its rule, and nothing else needs
- * them: the layers in between do not change values, or take maxima. Where their output is zero, the
- * inputs that get its gradient are zero, too. */
+/* Whether a ReLU masks the gradients of a layer's inputs that are zero under its rule, and nothing
+ * else needs them: the layers in between do not change values, or take maxima. Where their output
+ * is zero, the inputs that get its gradient are zero, too. */
 static int zeros_are_masked(const gc_schedule *s, size_t number)
 {
     size_t below = layer_of(s, number)->inputs[0];

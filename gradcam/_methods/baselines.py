@@ -48,6 +48,8 @@ def note_completeness(
     sums = contributions.sum((2, 3, 4), dtype=np.float64)
     asked = ~np.isnan(differences)
     errors, differences = np.abs(sums - differences)[asked], differences[asked]
+    if not errors.size:
+        return
     shares = errors[differences != 0] / np.abs(differences[differences != 0])
     value, most, of = f", {differences[0]:.4g}", "", ""
     if errors.size > 1:

@@ -64,12 +64,20 @@ def lrp(
     """
     chosen = _relevance_rule(rule)
     parts, given = [], np.zeros((objective.count, len(tape)))
+    rounding = np.zeros_like(given)
     for start, seeds in objective.seeds(tape).items():
         relevance = seeds * tape.activation(start)
-        given += relevance.reshape(*given.shape, -1).sum(2, dtype=np.float64)
+        flat = relevance.reshape(*given.shape, -1)
+        given += flat.sum(2, dtype=np.float64)
+        rounding += 1e-5 * np.abs(flat).sum(2, dtype=np.float64)
         parts.append(tape.backward(start, relevance, [INPUT], chosen)[0])
     found = add_up(parts)
-    _note_loss(found.sum((2, 3, 4), dtype=np.float64), given, objective.values(tape))
+    sums = found.sum((2, 3, 4), dtype=np.float64)
+    _check_finite(sums)
+    values = objective.values(tape).astype(np.float64)
+    asked = ~np.isnan(values)  # where a picture has as many objectives
+    is_other = _note_start(given[asked], values[asked], rounding[asked])
+    _note_loss(sums[asked], given[asked], "its sum at the start" if is_other else "the score")
     return found
 
 
@@ -156,45 +164,52 @@ def _relevance_rule(rule: str | LayerRule | Composite) -> LayerRule | Composite:
     return RELEVANCE[rule]
 
 
-def _note_loss(sums: NDArray[np.float64], given: NDArray[np.float64], values: _F32) -> None:
-    """Note how much of the score reached the pixels.
-
-    Parameters
-    ----------
-    sums : (S, N) array
-        Of the relevance of the pixels.
-    given : (S, N) array
-        Of the relevance at the start.
-    values : (S, N) array
-        Of the objectives; NaN where a picture has fewer than S.
-
-    Raises
-    ------
-    ValueError
-        If the sums are not finite.
-    """
+def _check_finite(sums: NDArray[np.float64]) -> None:
+    """Raise ValueError unless the sums of the relevance are finite."""
     if not np.isfinite(sums).all():
         raise ValueError(
             "the relevance is too large for float32: contributions of both signs cancel, and are "
             "divided by their small sum; use a rule with a larger epsilon, or one such as ZPlus"
         )
-    asked = ~np.isnan(values)
-    found, start, value = sums[asked], given[asked], values[asked].astype(np.float64)
-    other = np.abs(start - value) > 0.01 * np.abs(value)
+
+
+def _note_start(
+    given: NDArray[np.float64], values: NDArray[np.float64], rounding: NDArray[np.float64]
+) -> bool:
+    """Note, and return, whether the relevance at the start is not the objectives' values.
+
+    Parameters
+    ----------
+    given, values, rounding : (E,) array
+        Of E explanations: the sum at the start, the value, and the largest rounding error.
+    """
+    other = np.abs(given - values) > 0.01 * np.abs(values) + rounding
     if other.any():
         one = int(other.argmax())
+        which = " (the first such objective)" if len(values) > 1 else ""
         notes.add(
             f"The objective is no linear function of what it reads: the relevance starts from "
-            f"gradient times output, {start[one]:.3g}, where the value is {value[one]:.3g}"
-            f"{' (the first such objective)' if len(value) > 1 else ''}."
+            f"gradient times output, {given[one]:.3g}, where the value is {values[one]:.3g}{which}."
         )
-    shares = np.abs(found - start) / np.maximum(np.abs(start), 1e-30)
-    if shares.max() <= 0.01:
+    return bool(other.any())
+
+
+def _note_loss(sums: NDArray[np.float64], given: NDArray[np.float64], start: str) -> None:
+    """Note how much of the relevance, which was `start` at first, reached the pixels.
+
+    Parameters
+    ----------
+    sums, given : (E,) array
+        Of E explanations: the sum over the pixels, and at the start.
+    start : str
+        In words.
+    """
+    shares = np.abs(sums - given) / np.maximum(np.abs(given), 1e-30)
+    if not shares.size or shares.max() <= 0.01:
         return
-    total = "the relevance starts from" if other.any() else "the score is"
-    text = f"The relevance adds up to {found[0]:.3g}, {total} {start[0]:.3g}"
-    if len(found) > 1:
-        text = f"The relevance adds up to the score with a loss of at most {_percent(shares.max())}"
+    text = f"The relevance adds up to {sums[0]:.3g}, {start} is {given[0]:.3g}"
+    if len(sums) > 1:
+        text = f"The sum of the relevance differs from {start} by at most {_percent(shares.max())}"
     notes.add(
         f"{text}: biases and stabilisers absorbed the rest, or units to which no input contributes."
     )
