@@ -137,7 +137,13 @@ if TYPE_CHECKING:
     from gradcam._profile import profile
     from gradcam._synthesis.invert import invert
     from gradcam._synthesis.perturb import adversarial, edit
-    from gradcam._synthesis.results import Inversion, Perturbation, Syntheses, Visualisation
+    from gradcam._synthesis.results import (
+        Inversion,
+        Perturbation,
+        Syntheses,
+        Synthesis,
+        Visualisation,
+    )
     from gradcam._synthesis.scores import SynthesisedScores, synthesised_scores
     from gradcam._synthesis.visualise import sweep, visualise
 
@@ -171,6 +177,7 @@ __all__ = [
     "Stream",
     "Sum",
     "Syntheses",
+    "Synthesis",
     "SynthesisedScores",
     "Tape",
     "Target",
@@ -280,6 +287,7 @@ _LAZY = {
     "Inversion": "gradcam._synthesis.results",
     "Perturbation": "gradcam._synthesis.results",
     "Syntheses": "gradcam._synthesis.results",
+    "Synthesis": "gradcam._synthesis.results",
     "Visualisation": "gradcam._synthesis.results",
     "SynthesisedScores": "gradcam._synthesis.scores",
     "synthesised_scores": "gradcam._synthesis.scores",

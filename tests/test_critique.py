@@ -287,7 +287,7 @@ def test_passes_are_equal_down_to_the_first_relu(tape):
 def test_a_network_without_relus(heads):
     found = critique.deconvnet_and_backprop(heads["softmax"], 1)
     assert not found.deconvnet.any() and not found.is_rectifier.any()
-    assert found.equal_down_to == "input"
+    assert found.equal_down_to == "input" and "has no ReLUs" in found.finding
 
 
 def test_networks_with_branches_and_folded_norms():
@@ -327,6 +327,17 @@ def test_the_tape_of_one_picture_is_needed(batch):
 def test_questions_that_cannot_be_asked(network, tape):
     with pytest.raises(ValueError, match="steps"):
         critique.norm_along_ascent(tape, steps=0)
+    for ask, options in (
+        (critique.norm_along_ascent, {"steps": 1.5}),
+        (critique.second_order, {"points": 3.5}),
+        (critique.cross_saliency, {"top": 1.5}),
+    ):
+        with pytest.raises(TypeError, match="expected an integer"):
+            ask(tape, **options)
+    with pytest.raises(TypeError, match="batch: expected an integer"):
+        critique.norm_against_confidence(network, tape.input, batch="a")
+    with pytest.raises(TypeError, match="tape: expected"):
+        critique.cross_saliency(None)
     with pytest.raises(ValueError, match="gain"):
         critique.norm_along_ascent(tape, gain=math.nan)
     with pytest.raises(ValueError, match=r"preprocessed input is \(N, C, H, W\)"):

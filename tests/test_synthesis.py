@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -334,6 +335,28 @@ def test_objectives_that_are_refused(network):
             gradcam.visualise(network, given)
     with pytest.raises(ValueError, match="one or two options"):
         gradcam.sweep(network, 1, l2=0.1)
+    with pytest.raises(TypeError, match="objective: sweep takes one"):
+        gradcam.sweep(network, [1, 2], l2=[0.1])
+    for wrong in (None, network.forward(picture())):
+        with pytest.raises(TypeError, match="expected a network"):
+            gradcam.visualise(wrong, 1)
+    with pytest.raises(TypeError, match="start: expected"):
+        gradcam.visualise(network, 1, start="x")
+
+
+def test_a_sweep_is_checked_before_its_first_picture(network, monkeypatch):
+    made = gradcam.sweep(network, 1, l2=np.array([0, 0.1]), steps=1)
+    assert made.column_words == ["l2 0", "l2 0.1"]
+    monkeypatch.setattr("gradcam._synthesis.visualise.ascend", None)
+    for options in ({"l2": [0, -1]}, {"jitter": [0, 16]}, {"basis": ["pixels", "x"]}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            gradcam.sweep(network, 1, **options)
+
+
+def test_notes_stay_in_figures():
+    made = gradcam.visualise(grey(0.0), [gradcam.Unit("conv", 0)], size=12, steps=1)
+    assert made._notes() == list(made[0].notes) != []
+    assert "no input preset" in " ".join(each.get_text() for each in made.plot().texts)
 
 
 def test_a_start_of_ones_own(network):
@@ -429,6 +452,15 @@ def test_what_adversarial_refuses(network, tape):
         gradcam.edit(network.forward([picture(), picture()]), 1)
     with pytest.raises(ValueError, match="steps: expected 1 or more"):
         gradcam.adversarial(tape, 1, steps=0)
+    for step in (True, "1"):
+        with pytest.raises(TypeError, match="step: expected a number"):
+            gradcam.adversarial(tape, 1, step=step)
+    with pytest.raises(ValueError, match="name the class"):
+        gradcam.adversarial(tape, None)
+    with pytest.raises(TypeError, match="targets: expected a list"):
+        gradcam.edit(tape, 1, steps=1).compare(targets="cat")
+    with pytest.raises(TypeError, match="layer: expected the name"):
+        gradcam.invert(tape, None)
 
 
 # --- inversion, scores ---
@@ -461,6 +493,14 @@ def test_scores_of_made_and_real_pictures(network):
     with pytest.raises(ValueError, match="at least one real picture"):
         gradcam.synthesised_scores(network, made, [])
     unit = gradcam.visualise(network, gradcam.Unit("relu2", 1), **FAST)
+    with pytest.raises(ValueError, match="another network"):
+        gradcam.synthesised_scores(small()[0], made, pictures)
+    with pytest.raises(TypeError, match=r"gradcam\.visualise, got str"):
+        gradcam.synthesised_scores(network, "cat", pictures)
+    with pytest.raises(TypeError, match="batch: expected an integer"):
+        gradcam.synthesised_scores(network, made, pictures, batch="a")
+    low = dataclasses.replace(found, real=np.full((2, 5), -1, np.float32))
+    assert np.isnan(low.ratio).all()
     with pytest.raises(ValueError, match="made for classes"):
         gradcam.synthesised_scores(network, unit, pictures)
 
@@ -479,11 +519,14 @@ def test_figures(network, tape):
     assert "3 steps of Adam, Fourier basis" in one.caption
     plain, curve = drawn(one.plot()), drawn(one.plot(history=True))
     assert curve.shape[1] > plain.shape[1] > 300
+    flat = gradcam.visualise(network, 2, size=(4, 60), steps=2, jitter=0)
+    (axes,) = flat.plot(history=True).axes[1:]
+    assert axes.get_window_extent().height > 100
     grid = gradcam.sweep(network, 2, l2=[0, 1e-3], basis=["pixels", "fourier"], steps=1, jitter=0)
     assert len(grid) == 4 and [len(row) for row in grid.rows] == [2, 2]
     assert grid.row_words == ["l2 0", "l2 0.001"]
     assert grid.column_words == ["basis pixels", "basis fourier"]
-    assert grid.details == "1 steps of Adam, total variation 0.01, zoom 0.3."
+    assert grid.details == "1 step of Adam, total variation 0.01, zoom 0.3."
     for each in (grid, gradcam.invert(tape, ["relu1"], steps=1), gradcam.edit(tape, 1, steps=1)):
         assert drawn(each.plot()).std() > 5
         assert "<figure" in each._repr_html_()

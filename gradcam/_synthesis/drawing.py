@@ -108,6 +108,13 @@ class _Grid:
         self.foot = _MARGIN + 0.19 * len(self.details)
         self.head = 0.12 + 0.26 * len(self.heading) + (0.27 if columns else 0)
         self.tall = self.foot + self.head + sum(self.below) + len(cells) * (self.height + _GAP)
+        if curve is not None:
+            self.tall = max(self.tall, self._bottom + _SMALLEST + self.head)
+
+    @property
+    def _bottom(self) -> float:
+        """The height of the curve's lower end."""
+        return self.foot + self.below[-1] + _GAP + 0.45
 
     def figure(self) -> Figure:
         """Return the figure."""
@@ -137,7 +144,7 @@ class _Grid:
 
     def _draw(self, figure: Figure, curve: Curve) -> None:
         """Draw the curve at the right of the pictures."""
-        bottom = self.foot + self.below[-1] + _GAP + 0.45
+        bottom = self._bottom
         height = self.tall - self.head - bottom
         ax = self._axes(figure, self.whole - 3.35, bottom, 3.2, height)
         ax.plot(np.arange(1, len(curve.values) + 1), curve.values, color="tab:blue")

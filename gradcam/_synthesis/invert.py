@@ -18,6 +18,7 @@ from gradcam._synthesis.canvas import Canvas
 from gradcam._synthesis.drawing import Cell
 from gradcam._synthesis.recipe import OptimiserName, Recipe
 from gradcam._synthesis.results import Inversion, Syntheses
+from gradcam._text import brief
 
 _F32 = NDArray[np.float32]
 
@@ -98,6 +99,8 @@ def invert(
             f"invert: expected the tape of one picture, network.forward(picture), got "
             f"{type(tape).__name__}"
         )
+    if not isinstance(layer, (str, list, tuple)):
+        raise TypeError(f"layer: expected the name of a layer or a list, got {brief(layer)}")
     given = [layer] if isinstance(layer, str) else list(layer)
     if not given:
         raise ValueError("an empty list of layers: give at least one")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.tape import Tape
-from gradcam._methods.passes import bar
+from gradcam._methods.passes import bar, real
 from gradcam._pictures.image import normalise, render, scale
 from gradcam._results.objectives import Class, Objective, On, TargetLike
 from gradcam._synthesis.aims import LogOdds, Raising
@@ -216,7 +216,9 @@ def adversarial(
     """
     _check_bound(bound)
     recipe = Recipe(steps=steps, optimiser="sign", basis="pixels")
-    length = 2.5 * bound / steps if step is None else step
+    length = 2.5 * bound / steps if step is None else real("step", step)
+    if target is None or (isinstance(target, (list, tuple)) and None in target):
+        raise ValueError("adversarial: name the class that the network shall see, not None")
     recipe = recipe.with_options(step=length / 255)
     return _perturbed(tape, target, "Adversarial picture", bound, recipe, "score", True, progress)
 

@@ -107,7 +107,7 @@ class Recipe:
     @property
     def words(self) -> str:
         """What was used, in a line."""
-        parts = [f"{self.steps} steps of {STEPS_OF[self.optimiser]}"]
+        parts = [f"{self.steps} step{'s' if self.steps != 1 else ''} of {STEPS_OF[self.optimiser]}"]
         if self.basis == "fourier":
             parts.append("Fourier basis")
         if self.l2:

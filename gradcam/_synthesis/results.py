@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from gradcam._pictures.image import Geometry
 from gradcam._results.explanation import Explanation
 from gradcam._synthesis import drawing
 from gradcam._synthesis.drawing import Cell
-from gradcam._text import percent
+from gradcam._text import brief, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -233,6 +233,8 @@ class Perturbation(Synthesis):
         list of (Explanation, Explanation)
             For each target: of the original, and of the changed picture.
         """
+        if targets is not None and (isinstance(targets, str) or not isinstance(targets, Iterable)):
+            raise TypeError(f"targets: expected a list, [{brief(targets)}], got {brief(targets)}")
         asked = self._asked(targets)
         return list(
             zip(self.before.explain(method, asked), self.tape.explain(method, asked), strict=True)
@@ -374,10 +376,21 @@ class Syntheses(Sequence[_S]):
         return drawing.grid(
             cells,
             heading=self.heading,
-            details=self.details,
+            details=" ".join([*([self.details] if self.details else []), *self._notes()]),
             columns=self.column_words,
             rows=self.row_words,
         )
+
+    def _notes(self) -> list[str]:
+        """Return the notes, each once, and the pictures that it is about unless these are all."""
+        about: dict[str, list[str]] = {}
+        for each in self:
+            for note in each.notes:
+                about.setdefault(note, []).append(each.words)
+        return [
+            note if len(words) == len(self) else f"{', '.join(dict.fromkeys(words))}: {note}"
+            for note, words in about.items()
+        ]
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the pictures side by side."""

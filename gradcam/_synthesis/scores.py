@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gradcam._engine.network import Network
 from gradcam._labels.classes import Target
+from gradcam._methods.passes import positive
 from gradcam._pictures import figures
 from gradcam._synthesis.results import Visualisation
 from gradcam._text import wrap
@@ -50,8 +51,13 @@ class SynthesisedScores:
 
     @property
     def ratio(self) -> _F32:
-        """(K,): the score of the picture that was made, over the largest of a real one."""
-        found: _F32 = self.made / self.real.max(1)
+        """(K,): the score of the picture that was made, over the largest of a real one.
+
+        NaN where no real picture has a score above 0.
+        """
+        largest = self.real.max(1)
+        found: _F32 = np.full_like(self.made, np.nan)
+        np.divide(self.made, largest, out=found, where=largest > 0)
         return found
 
     def plot(self) -> Figure:
@@ -133,11 +139,24 @@ def synthesised_scores(
     Raises
     ------
     ValueError
-        If a picture was not made for a class, or there are no real pictures.
+        If a picture was made by another network or not for a class, or there are no real pictures.
+    TypeError
+        If `made` is something else.
     gradcam.PictureError, OSError
         If a picture cannot be read.
     """
     listed = [made] if isinstance(made, Visualisation) else list(made)
+    for each in listed:
+        if not isinstance(each, Visualisation):
+            raise TypeError(
+                f"made: expected pictures of gradcam.visualise, got {type(each).__name__}"
+            )
+        if each.graph is not network:
+            raise ValueError(
+                f"made: the picture for {each.words} was made by another network object, "
+                f"{each.graph.name}: pass the network that made it"
+            )
+    positive("batch", batch)
     targets = [each.target for each in listed if each.target is not None]
     if not targets or len(targets) < len(listed):
         raise ValueError("made: expected pictures that were made for classes, of gradcam.visualise")

@@ -8,7 +8,8 @@ by gradient ascent from the mean image. S is any objective.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import cast, overload
 
 import numpy as np
@@ -161,7 +162,8 @@ def visualise(
     ValueError
         If a unit never fires: its gradient is zero at the start and at pictures of noise.
     """
-    canvas, place = Canvas.of(network), _size(network, size, start)
+    place = _size(network, size, start)
+    canvas = Canvas.of(network)
     clip = clip if canvas.preset is not None else False
     jitter = min(place) // 7 if jitter is None else jitter
     recipe = Recipe(
@@ -203,15 +205,18 @@ def sweep(network: Graph, objective: TargetLike, **options: object) -> Syntheses
     ------
     ValueError
         If no option is a list, or more than two are.
+    ValueError, IndexError, TypeError
+        As of :func:`visualise`, before the first picture is made.
     """
-    lists = {
-        name: list(value) for name, value in options.items() if isinstance(value, (list, tuple))
-    }
-    lists.pop("size", None) if isinstance(options.get("size"), tuple) else None
+    if isinstance(objective, (list, tuple, np.ndarray)):
+        raise TypeError(f"objective: sweep takes one, got {brief(objective)}")
+    lists = _lists(options)
     if not 1 <= len(lists) <= 2 or not all(lists.values()):
         raise ValueError("sweep varies one or two options: give lists, as l2=[0, 1e-3, 1e-2]")
     fixed = {name: value for name, value in options.items() if name not in lists}
     *first, last = lists
+    for values in itertools.product(*lists.values()):
+        _check(network, objective, {**fixed, **dict(zip(lists, values, strict=True))})
     rows: list[list[Visualisation]] = []
     make = cast(Callable[..., Visualisation], visualise)
     for above in itertools.product(*(lists[name] for name in first)):
@@ -220,16 +225,40 @@ def sweep(network: Graph, objective: TargetLike, **options: object) -> Syntheses
     return Syntheses(
         rows,
         heading=f"{rows[0][0].title}: {rows[0][0].words}",
-        details=f"{_common([each.used for row in rows for each in row])}.",
+        details=_common([each.used for row in rows for each in row]),
         row_words=[_words(name, value) for name in first for value in lists[name]],
         column_words=[_words(last, value) for value in lists[last]],
     )
 
 
+def _lists(options: Mapping[str, object]) -> dict[str, list[object]]:
+    """Return the options that are lists; ``size=(height, width)`` and `start` are none."""
+    found = {}
+    for name, value in options.items():
+        is_size = name == "size" and isinstance(value, tuple)
+        if isinstance(value, np.ndarray) and name != "start" and value.ndim == 1:
+            found[name] = value.tolist()
+        elif isinstance(value, (list, tuple, range)) and not is_size:
+            found[name] = list(value)
+    return found
+
+
+def _check(network: Graph, objective: TargetLike, options: Mapping[str, object]) -> None:
+    """Raise what :func:`visualise` would raise for these options, without making a picture."""
+    known = {each.name for each in fields(Recipe)}
+    given = {name: options[name] for name in options if name in known}
+    if given.get("jitter") is None:
+        given.pop("jitter", None)
+    place = _size(network, cast(int, options.get("size")), cast(None, options.get("start")))
+    Recipe(zoom=0.3).with_options(**given).for_size(place)
+    _objectives(network, objective, cast(On, options.get("on", "score")))
+
+
 def _common(used: Sequence[str]) -> str:
     """Return what all pictures were made with."""
     parts = [each.split(", ") for each in used]
-    return ", ".join(part for part in parts[0] if all(part in other for other in parts))
+    common = ", ".join(part for part in parts[0] if all(part in other for other in parts))
+    return f"{common}." if common else ""
 
 
 def _words(name: str, value: object) -> str:
@@ -348,12 +377,21 @@ def _size(
 
     Raises
     ------
+    TypeError
+        If the network or `start` is something else.
     ValueError
         If it is not given and unknown, invalid, too small for the network, or not that of `start`.
     """
+    if not isinstance(network, Graph):
+        raise TypeError(
+            f"expected a network that makes pictures, as gradcam.load returns it, got "
+            f"{type(network).__name__}"
+        )
     if start is not None:
         if Canvas.of(network).preset is None:
             raise ValueError(f"start: {network.name} has no input preset for pictures")
+        if not isinstance(start, np.ndarray):
+            raise TypeError(f"start: expected an (h, w, 3) array of uint8, got {brief(start)}")
         if start.dtype != np.uint8 or start.ndim != 3 or start.shape[2] != 3:
             raise ValueError(
                 f"start: expected an (h, w, 3) array of uint8, got {start.shape} {start.dtype}"

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._labels.classes import Target, top_indices
+from gradcam._methods.passes import positive
 from gradcam._pictures import figures
 from gradcam._results.explanation import Explanation, FlatMapWarning
 from gradcam._text import wrap
@@ -130,13 +132,16 @@ def cross_saliency(
 
     Raises
     ------
+    TypeError
+        If `tape` or `top` is something else.
     ValueError
         If the list is empty, a class is unknown, or `top` is too small.
     """
+    if not isinstance(tape, ForwardPass):
+        raise TypeError(f"tape: expected network.forward(pictures), got {type(tape).__name__}")
     own = tape.scores.argmax(1).tolist()
     if classes is None:
-        if top < 1:
-            raise ValueError(f"top: expected 1 or more, got {top}")
+        top = positive("top", top)
         indices = top_indices(tape.scores[0], top) if len(own) == 1 else own
     elif isinstance(classes, str) or len(classes) == 0:
         raise ValueError(f"classes: expected a list of at least one class, got {classes!r}")

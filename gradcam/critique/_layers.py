@@ -69,6 +69,11 @@ class LayerDifferences:
     @property
     def finding(self) -> str:
         """What was found, in a sentence."""
+        if not self.is_rectifier.any() and not self.deconvnet.any():
+            return (
+                f"{self.explanations[0].words}: deconvnet and backprop are equal everywhere: "
+                f"the network has no ReLUs"
+            )
         most = self.without_relus.max()
         linear = "equal everywhere" if most == 0 else f"different by up to {most:.1g}"
         return (

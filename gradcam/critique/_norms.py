@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.network import Network
 from gradcam._engine.tape import Tape
+from gradcam._methods.passes import positive, real
 from gradcam._pictures import figures
 from gradcam._results.objectives import Class, Objectives
 from gradcam.critique import _slide
@@ -75,7 +76,7 @@ class Norms:
             used = values[values > 0]
             spreads.append(_slide.times(used.max() / used.min()) if used.size else "1")
         low, high = (confidence(each) for each in (self.log_odds.min(), self.log_odds.max()))
-        what = self.classes[0] if self.is_path else f"{len(self.classes)} pictures"
+        what = self.classes[0] if self.is_path else _slide.pictures(len(self.classes))
         return (
             f"{what}, p from {low} to {high}: the score's gradient varies by a factor of "
             f"{spreads[0]}, the probability's by a factor of {spreads[1]}"
@@ -169,6 +170,7 @@ def norm_against_confidence(
     ValueError
         If there is no picture, the network has no probabilities, or the class is unknown.
     """
+    batch = positive("batch", batch)
     index = None if target is None else network.labels.find(target).index
     classes: list[str] = []
     parts: list[_F64] = []
@@ -194,8 +196,6 @@ def _preprocessed(
     """Pass preprocessed pictures through a network, a batch at a time."""
     if values.ndim != 4:
         raise ValueError(f"pictures: preprocessed input is (N, C, H, W), got {values.shape}")
-    if batch < 1:
-        raise ValueError(f"batch: expected 1 or more, got {batch}")
     for first in range(0, len(values), batch):
         yield network.forward(values[first : first + batch], input="normalised")
 
@@ -231,9 +231,8 @@ def norm_along_ascent(
         unknown.
     """
     index = class_of(tape, target)
-    if steps < 1:
-        raise ValueError(f"steps: expected 1 or more, got {steps}")
-    if not 0 < gain < np.inf:
+    steps = positive("steps", steps)
+    if not 0 < real("gain", gain) < np.inf:
         raise ValueError(f"gain: expected a number above 0, got {gain}")
     x = tape.input.astype(np.float64)
     longest = _LONGEST_STEP * norm(x)

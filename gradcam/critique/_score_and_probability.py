@@ -53,9 +53,10 @@ class ScoreAndProbability:
     def finding(self) -> str:
         """What was found, in a sentence."""
         ratio = self.probability_norm / self.score_norm if self.score_norm else 0.0
+        sign = "" if self.score.certainty.startswith(("<", ">")) else "= "
         return (
-            f"{self.score.words}, p = {self.score.certainty}: the gradient of the probability is "
-            f"{_slide.times(ratio)} times as long as that of the score; "
+            f"{self.score.words}, p {sign}{self.score.certainty}: the gradient of the probability "
+            f"is {_slide.times(ratio)} times as long as that of the score; "
             f"p(1 − p) = {_slide.number(self.factor)}"
         )
 

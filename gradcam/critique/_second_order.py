@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gradcam._engine.curvature import is_linear_in_pieces
 from gradcam._engine.tape import Tape
+from gradcam._methods.passes import integer, real
 from gradcam._pictures import figures
 from gradcam._results.objectives import Class, Objective, Probability
 from gradcam.critique import _slide
@@ -170,8 +171,9 @@ def second_order(
     """
     index = class_of(tape, target)
     objectives: tuple[Objective, ...] = (Class(index), Probability(index))
-    if reach is not None and not 0 < reach < np.inf:
+    if reach is not None and not 0 < real("reach", reach) < np.inf:
         raise ValueError(f"reach: expected a number above 0, got {reach}")
+    points = integer("points", points)
     if points < 3:
         raise ValueError(f"points: expected 3 or more, got {points}")
     gradients = tape.gradient(list(objectives))
