@@ -379,7 +379,7 @@ def test_critique_asks_all_questions():
     assert all(each["label"] for each in record["findings"][:4])
 
 
-def test_critique_of_several_classes():
+def test_critique_of_several_classes(monkeypatch):
     draw("a.png"), spoil("c.png")
     command = ("critique", "a.png", "-q", "second_order", "-c", 1, "-c", 2, "--dpi", 20)
     text = run(*command, "-o", "out")
@@ -388,6 +388,23 @@ def test_critique_of_several_classes():
     run("critique", "a.png", "-c", "cta", code=2)
     assert "'cat'" in run.errors
     run("critique", "c.png", code=2)
+    run("critique", "a.png", "-q", "norm_against_confidence", code=2)
+    assert "several pictures" in run.errors
+    monkeypatch.setattr(sys.modules["gradcam._cli.critique"], "_MOST", 1)
+    run("critique", "a.png", "-c", 1, "-c", 2, code=2)
+    assert "holds 1 classes, not 2" in run.errors
+
+
+def test_critique_uses_every_class():
+    draw("a.png"), draw("b.png", seed=1), spoil("c.png")
+    questions = ("-q", "norm_against_confidence", "-q", "cross_saliency", "--dpi", 20)
+    command = ("critique", "a.png", "b.png", "c.png", "-c", 1, "-c", 2, *questions)
+    together = json_lines(*command, code=1)[-1]
+    assert together["pictures"] == 2
+    assert [Path(each["file"]).name for each in together["findings"]] == [
+        *("norm_against_confidence-crane-1.png", "norm_against_confidence-crane-2.png"),
+        "cross_saliency.png",
+    ]
 
 
 def test_equal_names_keep_apart():

@@ -639,13 +639,29 @@ def test_visualise_command(folder, network):
     scores = ("--class", 2, "--steps", 1, "--real", "a.png", "--json")
     found = json.loads(run("visualise", *MODEL, *scores).splitlines()[-1])
     real = network.forward("a.png").scores[0, 2]
-    assert found["scores"] == {"class_2": [pytest.approx(real, rel=1e-4)]}
+    (scored,) = found["scores"]
+    assert scored["class"]["index"] == 2 and scored["scores"] == [pytest.approx(real, rel=1e-4)]
     assert "visualise-scores.png" in pngs() and found["pictures"] == ["a.png"]
     assert "--real goes" in run("visualise", *MODEL, "-u", "fc:1", "--real", "a.png", code=2)
     assert "--class NAME" in run("visualise", *MODEL, code=2)
     assert "expected LAYER:INDEX" in run("visualise", *MODEL, "--unit", "relu2", code=2)
     assert "is not a number" in run("visualise", *MODEL, "-c", 1, "--sweep", "l2=x", code=2)
     assert "--sweep" in run("visualise", *MODEL, "-c", 1, "--sweep", "colour=1", code=2)
+    assert "not a whole number" in run(
+        "visualise", *MODEL, "-c", 1, "--sweep", "jitter=1,1.5", code=2
+    )
+    against = ("-u", "fc:1", "--against", 2)
+    assert "name it with --class" in run("visualise", *MODEL, *against, code=2)
+    assert "no such file" in run("visualise", *MODEL, "-c", 1, "--real", "b.png", code=2)
+
+
+def test_sweeps_of_classes_with_one_label_keep_apart(folder, network, monkeypatch):
+    monkeypatch.setattr(network, "labels", gradcam.Labels(["crane", "crane", "a", "b", "c"]))
+    asked = ("-c", 0, "-c", 1, "--steps", 1, "--sweep", "clip=true,false", "--json")
+    lines = [json.loads(line) for line in run("visualise", *MODEL, *asked).splitlines()]
+    assert pngs() == ["visualise-crane-0-sweep.png", "visualise-crane-1-sweep.png"]
+    assert [each["swept"] for each in lines[0]["pictures"]] == [{"clip": True}, {"clip": False}]
+    assert "not clipped" in lines[0]["pictures"][1]["used"]
 
 
 def test_commands_that_change_pictures(folder, network):

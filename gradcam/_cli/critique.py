@@ -10,21 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import click
+from click.core import ParameterSource
 
 import gradcam
 from gradcam._cli import options, records, terminal
 from gradcam._cli.app import NOTHING_DONE
 from gradcam._cli.inputs import find
-from gradcam._cli.many import Command, Finish, Record, Saved
+from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import fitting
+from gradcam._labels.classes import top_indices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
     from gradcam._engine.network import Network
+    from gradcam._labels.classes import Target
 
 ABOUT_A_CLASS = (
     *("score_and_probability", "norm_along_ascent", "second_order", "deconvnet_and_backprop"),
@@ -36,6 +39,9 @@ QUESTIONS = (*ABOUT_A_CLASS, CROSS, CONFIDENCE)
 
 _MOST = 6
 """Pictures and classes in one figure of cross saliency."""
+
+_WITH_ONE = 3
+"""Classes in a figure of one picture if one class is named."""
 
 
 class Finding(TypedDict):
@@ -83,8 +89,7 @@ class Asking:
 
     def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
         """Return what answers the questions about a single picture."""
-        single = Tape(tape.graph, tape.core, tape.input, tape.pictures, tape.geometries)
-        return [partial(self._save, single, *names)]
+        return [partial(self._save, single(tape), *names)]
 
     def _save(self, tape: Tape, name: str) -> Saved:
         made = []
@@ -97,10 +102,16 @@ class Asking:
                 found = ask(tape, target.index)
                 made.append(self.write(found, question, f"{name}-{question}-{slug}", target.label))
         if CROSS in self.questions:
-            classes = list(self.classes[:_MOST]) if len(self.classes) > 1 else None
-            crossed = gradcam.critique.cross_saliency(tape, classes)
+            crossed = gradcam.critique.cross_saliency(tape, self._crossed(tape))
             made.append(self.write(crossed, CROSS, f"{name}-{CROSS}"))
         return {"findings": made}, [Path(each["file"]) for each in made]
+
+    def _crossed(self, tape: Tape) -> list[int] | None:
+        """Return the classes of cross saliency; one alone is beside the most probable others."""
+        if len(self.classes) == 1:
+            top = top_indices(tape.scores[0], _WITH_ONE)
+            return list(dict.fromkeys([*self.classes, *top]))[:_WITH_ONE]
+        return list(self.classes) or None
 
     def write(self, result: _Result, question: str, name: str, label: str | None = None) -> Finding:
         """Write the figure of a result; return what was found."""
@@ -116,15 +127,19 @@ class Asking:
         """Answer the questions about several pictures."""
         made = []
         if CONFIDENCE in self.questions:
-            target = self.classes[0] if len(self.classes) == 1 else None
-            norms = gradcam.critique.norm_against_confidence(
-                network, pictures, target, on_error="skip"
-            )
-            made.append(self.write(norms, CONFIDENCE, CONFIDENCE))
+            asked = [network.labels[index] for index in self.classes]
+            slugs = records.slugs((target.label, target) for target in asked)
+            every: list[Target | None] = [*asked] or [None]
+            for one in every:
+                norms = gradcam.critique.norm_against_confidence(
+                    network, pictures, one, on_error="skip"
+                )
+                label = None if one is None or len(asked) == 1 else one.label
+                slug = "" if one is None or label is None else f"-{slugs[one.label, one]}"
+                made.append(self.write(norms, CONFIDENCE, f"{CONFIDENCE}{slug}", label))
         if CROSS in self.questions:
             _, tape = next(iter(network.stream(pictures, _MOST, on_error="skip")))
-            classes = list(self.classes[:_MOST]) or None
-            crossed = gradcam.critique.cross_saliency(tape, classes)
+            crossed = gradcam.critique.cross_saliency(tape, list(self.classes) or None)
             made.append(self.write(crossed, CROSS, CROSS))
         return made
 
@@ -168,18 +183,33 @@ def critique(
     norm_against_confidence  gradients of many pictures
 
     DIR/cat-second_order-tiger_cat.png is about the class tiger_cat in cat.jpg.  The last two are
-    also about all pictures together: DIR/cross_saliency.png, of the first six pictures.
+    also about all pictures together: DIR/cross_saliency.png, of the first six pictures, and
+    DIR/norm_against_confidence.png; with several --class, one of these for each class.
     """
+    files = [path for path in find(pictures, out).names if not path.is_dir()]
+    source = click.get_current_context().get_parameter_source("questions")
+    if CONFIDENCE in questions and source is not ParameterSource.DEFAULT and len(files) == 1:
+        raise click.UsageError(f"-q {CONFIDENCE} is about several pictures: name more than one.")
     network = choice.network()
     asked = tuple(records.asked(network.labels, classes))
+    if CROSS in questions and len(asked) > _MOST:
+        raise click.UsageError(
+            f"--class: a figure of {CROSS} holds {_MOST} classes, not {len(asked)}: name fewer, or "
+            f"choose other questions with -q."
+        )
     terminal.note(choice, network, pictures)
     job = Asking(questions, asked, out, dpi)
     made_with = {**choice.digest(), **job.options()}
-    command = Command(network, job.work, _show, as_json, 1, out, False, made_with)
+    read: list[str] = []
+
+    def work(tape: BatchTape, names: Sequence[str]) -> list[Finish]:
+        read.extend(names)
+        return job.work(tape, names)
+
+    command = Command(network, work, _show, as_json, 1, out, False, made_with)
     status = command.over(pictures)
-    files = [path for path in find(pictures, out).names if not path.is_dir()]
-    if status != NOTHING_DONE and len(files) > 1:
-        record = {"pictures": len(files), "findings": job.over_all(network, files)}
+    if status != NOTHING_DONE and len(read) > 1:
+        record = {"pictures": len(read), "findings": job.over_all(network, files)}
         if as_json:
             click.echo(json.dumps(record))
         else:

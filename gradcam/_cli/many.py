@@ -21,6 +21,7 @@ from gradcam._cli.app import NOTHING_DONE, SOME_FAILED, sentence
 from gradcam._cli.history import History
 from gradcam._cli.inputs import Found, Job, find, make_jobs
 from gradcam._engine.stream import FAILURES, MAX_WORKERS, current_picture
+from gradcam._engine.tape import Tape
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -99,6 +100,11 @@ class Command:
             if history is not None:
                 history.close()
         return run.status
+
+
+def single(tape: BatchTape) -> Tape:
+    """Return the tape of one picture, from a batch of one."""
+    return Tape(tape.graph, tape.core, tape.input, tape.pictures, tape.geometries)
 
 
 class _Run:

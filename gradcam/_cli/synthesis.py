@@ -17,10 +17,11 @@ from gradcam._cli import asked as asking
 from gradcam._cli import options, records, terminal
 from gradcam._cli.asked import Asked
 from gradcam._cli.inputs import find
-from gradcam._cli.many import Command, Finish, Record, Saved
+from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import fitting
+from gradcam._results.objectives import Class
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -105,6 +106,26 @@ def _bound(default: float) -> Callable[[_F], _F]:
 )
 @_basis
 @click.option(
+    "--optimiser",
+    type=click.Choice(("adam", "gradient", "sign")),
+    default="adam",
+    show_default=True,
+    help="Steps of Adam, along the gradient, or along its sign.",
+)
+@click.option(
+    "--step",
+    type=click.FloatRange(0, min_open=True),
+    default=0.005,
+    show_default=True,
+    help="The length of a step, in shares of black to white.",
+)
+@click.option(
+    "--clip/--no-clip",
+    default=True,
+    show_default=True,
+    help="Keep values between black and white in each step.",
+)
+@click.option(
     "--sweep",
     metavar="OPTION=V,V,...",
     help="Make a figure with a picture for each value of one option: l2=0,1e-3,1e-2.",
@@ -139,17 +160,20 @@ def visualise(
     """
     if not classes and not units:
         raise click.UsageError("Name what to visualise: --class NAME, or --unit LAYER:INDEX.")
+    if against is not None and not classes:
+        raise click.UsageError("--against is subtracted from a class: name it with --class.")
     values = None if sweep is None else _values(sweep)
     if real and (units or against or values or on == "probability"):
         raise click.UsageError("--real goes with --class alone: it compares scores of classes.")
+    pictures = _real(real, out)
     network = choice.network()
     terminal.note(choice, network, [])
     asked = asking.read(network, classes, units, against, on).targets()
     made_with["progress"] = _is_watched(as_json)
     out.mkdir(parents=True, exist_ok=True)
     if values is not None:
-        for each in asked:
-            _write_sweep(network, each, {**made_with, **values}, out, as_json)
+        for each, slug in zip(asked, _slugs_of(network, asked), strict=True):
+            _write_sweep(network, each, made_with, values, out, slug, as_json)
         return 0
     make = cast("Callable[..., Sequence[Visualisation]]", gradcam.visualise)
     found = make(network, asked, **made_with)
@@ -157,7 +181,7 @@ def visualise(
         record, _ = _save(made, out / f"visualise-{slug}", with_history=True)
         _print(record, as_json)
     if real:
-        _write_scores(network, found, real, out, as_json)
+        _write_scores(network, found, pictures, out, as_json)
     if not as_json:
         terminal.echo(f"Written to {out}")
     return 0
@@ -167,52 +191,90 @@ def _values(sweep: str) -> dict[str, list[object]]:
     """Return the option and its values of ``--sweep``."""
     name, _, text = sweep.partition("=")
     name, values = name.strip().replace("-", "_"), list[object]()
-    known = ("l2", "total_variation", "blur", "zoom", "step", "jitter", "steps", "basis")
+    known = (
+        *("l2", "total_variation", "blur", "zoom", "step", "jitter", "steps"),
+        *("basis", "optimiser", "clip"),
+    )
     if name not in known:
         raise click.UsageError(f"--sweep {sweep}: expected one of {', '.join(known)}, then =V,V.")
     for part in text.split(","):
         try:
-            number = part.strip() if name == "basis" else float(part)
-        except ValueError:
-            raise click.UsageError(f"--sweep {sweep}: {part!r} is not a number.") from None
-        whole = name in ("jitter", "steps") and isinstance(number, float) and number.is_integer()
-        values.append(int(number) if whole else number)
+            values.append(_value(name, part.strip()))
+        except ValueError as error:
+            raise click.UsageError(f"--sweep {sweep}: {part.strip()!r} {error}.") from None
     return {name: values}
+
+
+def _value(name: str, text: str) -> object:
+    """Return one value of an option from its text."""
+    if name in ("basis", "optimiser"):
+        return text
+    if name == "clip":
+        if text not in ("true", "false"):
+            raise ValueError("is neither true nor false")
+        return text == "true"
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("is not a number") from None
+    if name not in ("jitter", "steps"):
+        return number
+    if not number.is_integer():
+        raise ValueError("is not a whole number")
+    return int(number)
+
+
+def _real(real: Sequence[Path], out: Path) -> list[Path]:
+    """Return the pictures of ``--real``."""
+    pictures = list(find(real, out).names)
+    for path in pictures:
+        if path.is_dir():
+            raise click.UsageError(f"--real {path}: there is no picture in this folder.")
+        if not path.exists():
+            raise click.UsageError(f"--real {path}: there is no such file.")
+    return pictures
 
 
 def _write_sweep(
     network: Network,
     objective: Objective,
     made_with: Mapping[str, object],
+    values: Mapping[str, list[object]],
     out: Path,
+    slug: str,
     as_json: bool,
 ) -> None:
     from gradcam import plot
 
-    found = gradcam.sweep(network, objective, **made_with)
-    file = out / fitting(f"visualise-{_slugs(found[:1])[0]}-sweep.png")
+    found = gradcam.sweep(network, objective, **{**made_with, **values})
+    file = out / fitting(f"visualise-{slug}-sweep.png")
     plot.save(found.plot(), file, dpi=_FIGURE_DPI)
-    made = [_record(each) for each in found]
+    ((name, listed),) = values.items()
+    made = [
+        {**_record(each), "swept": {name: value}} for each, value in zip(found, listed, strict=True)
+    ]
     _print({"made_for": found[0].label, "figure": str(file), "pictures": made}, as_json)
 
 
 def _write_scores(
     network: Network,
     made: Sequence[Visualisation],
-    real: Sequence[Path],
+    pictures: list[Path],
     out: Path,
     as_json: bool,
 ) -> None:
     """Write the figure of the scores of real pictures, beside those that were made."""
     from gradcam import plot
 
-    pictures = list(find(real, out).names)
     found = gradcam.synthesised_scores(network, made, pictures, progress=_is_watched(as_json))
     file = out / "visualise-scores.png"
     plot.save(found.plot(), file, dpi=_FIGURE_DPI)
     if as_json:
         names, numbers = [str(path) for path in pictures], found.real.tolist()
-        scores = {e.label: row for e, row in zip(found.targets, numbers, strict=True)}
+        scores = [
+            {"class": records.of_class(target), "scores": row}
+            for target, row in zip(found.targets, numbers, strict=True)
+        ]
         click.echo(json.dumps({"figure": str(file), "pictures": names, "scores": scores}))
 
 
@@ -383,8 +445,7 @@ class _Making:
 
     def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
         """Make the pictures; return what saves them."""
-        single = Tape(tape.graph, tape.core, tape.input, tape.pictures, tape.geometries)
-        made = self.make(single)
+        made = self.make(single(tape))
         return [partial(self._saved, made, *names)]
 
     def _saved(self, made: Sequence[Synthesis], name: str) -> Saved:
@@ -482,6 +543,16 @@ def _number(record: Record) -> str:
 def _slugs(made: Sequence[Synthesis]) -> list[str]:
     """Return a part of a file name for each picture."""
     explained = [(each.label, each.target) for each in made]
+    names = records.slugs(explained)
+    return [names[each] for each in explained]
+
+
+def _slugs_of(network: Network, objectives: Sequence[Objective]) -> list[str]:
+    """Return a part of a file name for each objective."""
+    explained = [
+        (each.label(network.labels), each.find(network.labels) if isinstance(each, Class) else None)
+        for each in objectives
+    ]
     names = records.slugs(explained)
     return [names[each] for each in explained]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import gradcam
 from gradcam._cli import records
 from gradcam._cli.asked import Asked, layers, listed
-from gradcam._cli.many import Finish, Saved
+from gradcam._cli.many import Finish, Saved, single
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import atomic_write, fitting
 from gradcam._labels.classes import top_indices
@@ -155,8 +155,7 @@ class Comparing:
 
     def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
         """Return what draws the figure of a single picture."""
-        single = Tape(tape.graph, tape.core, tape.input, tape.pictures, tape.geometries)
-        return [partial(self._save, single, *names)]
+        return [partial(self._save, single(tape), *names)]
 
     def _save(self, tape: Tape, name: str) -> Saved:
         from gradcam import plot
