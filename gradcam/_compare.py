@@ -55,8 +55,8 @@ def compare(
     ``scale="map"`` stretches each map to its own maximum, as `Explanation.map`: it shows better
     where a weak map is high, but a class without any evidence then looks as certain as the best.
     For pixel methods, 1 is the 99.8 % quantile of the column (or map), not its maximum, which is
-    one pixel; larger values have the colour of 1. For the view "range", 0 is the smallest value of
-    the column (or map), for all others it is 0.
+    one pixel; larger values have the colour of 1. For the view "range", 0 is the minimum of each
+    map itself: of RISE, for example, only differences within a map have a meaning.
 
     Maps of the views "map" and "range" are drawn over the picture as by `gradcam.plot.overlay`:
     over the grey picture with rising opacity, or with "jet" and "paper" as in the papers. Those of
@@ -256,6 +256,8 @@ def _scales(shown: Sequence[Explanation], cmap: str, scale: str) -> list[figures
     bars = []
     if any(each.over_picture for each in shown):
         label = f"{blend_words(cmap)}\n1 is the {scale}'s maximum"
+        if any(each.view == "range" for each in shown):
+            label += "; 0 is 0, or a map's own minimum (ranges)"
         bars.append(figures.Scale(scale_bar(cmap), label))
     if not all(each.over_picture for each in shown):
         label = f"without the picture\n1 is the {scale}'s {100 * _FULL:g} % quantile"
@@ -390,25 +392,18 @@ def _scaled(explanations: Sequence[Explanation], scale: str) -> list[NDArray[np.
 def on_one_scale(explanations: Sequence[Explanation]) -> list[NDArray[np.float32]]:
     """Return maps of one method, all divided by the one number that becomes 1.
 
-    Those of the view "range" have their common minimum subtracted before, others nothing.
+    Those of the view "range" begin at their own minimum.
     """
-    low = min(float(each.raw.min()) for each in explanations)
-    maps = [_strength(explanation, low) for explanation in explanations]
+    maps = [_strength(explanation) for explanation in explanations]
     maximum = max(float(map.max()) for map in maps)
     if not explanations[0].over_picture:
         maximum = float(np.quantile(np.stack(maps), _FULL)) or maximum
     return [map / np.float32(maximum or 1) for map in maps]
 
 
-def _strength(explanation: Explanation, low: float) -> NDArray[np.float32]:
-    """Return the map before it is stretched to 0..1, in its own unit, as large as it is drawn.
-
-    Of the view "range", it is what the values have above `low`.
-    """
-    evidence = explanation.evidence
-    if explanation.view == "range":
-        evidence = explanation.raw - np.float32(low)
-    return _drawn_geometry(explanation).to_picture(evidence, explanation.resize)
+def _strength(explanation: Explanation) -> NDArray[np.float32]:
+    """Return the map before it is stretched to 0..1, in its own unit, as large as it is drawn."""
+    return _drawn_geometry(explanation).to_picture(explanation.evidence, explanation.resize)
 
 
 def _drawn_geometry(explanation: Explanation) -> Geometry:

@@ -331,14 +331,14 @@ def test_contributions_that_only_lower_the_score(tape):
     assert "blue lowers it" in found.caption
 
 
-def test_ranges_of_a_column_share_both_ends(tape):
+def test_ranges_of_a_column_begin_at_their_own_minimum(tape):
     low, high = (
         tape.explain(shown("range", np.linspace(*ends, 64).reshape(8, 8)), "cat")
         for ends in ((-3, 0), (-1, 1))
     )
     below, above = on_one_scale([low, high])
-    np.testing.assert_allclose([below.min(), below.max()], [0, 0.75], atol=1e-6)
-    np.testing.assert_allclose([above.min(), above.max()], [0.5, 1], atol=1e-6)
+    np.testing.assert_allclose([below.min(), below.max()], [0, 1], atol=1e-6)
+    np.testing.assert_allclose([above.min(), above.max()], [0, 2 / 3], atol=1e-6)
 
 
 def test_a_method_may_return_another_view(tape):
