@@ -866,9 +866,9 @@ int main(void)
         report(name, "calls of what is asked", check_nested(network, scores));
         report(name, "a convolution that draws its input", check_drawn());
         report(name, "transformed weights of interrupted passes", check_interrupted_packs());
-        if (strcmp(name, "reference") != 0) /* it transforms no weights, and is slow */
-            report(name, "interrupted passes of relevance", check_interrupted_relevance());
     }
+    /* At the fastest level alone: it is a pass for each question. */
+    report("relevance", "interrupted passes", check_interrupted_relevance());
     report("memory", "every allocation fails once", check_no_memory(&f));
     report("interruption", "at every question", check_interrupted(&f));
     report("interruption", "no more questions", check_closed(&f));
