@@ -130,7 +130,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from gradcam import critique, pictograms, plot
+    from gradcam import critique, measures, pictograms, plot, testing
     from gradcam._compare import compare
     from gradcam._engine.network import BatchArray, OneArray, PictureLike
     from gradcam._engine.signatures import Several
@@ -214,6 +214,7 @@ __all__ = [
     "inception_v3",
     "invert",
     "load",
+    "measures",
     "method",
     "mnasnet0_5",
     "mnasnet0_75",
@@ -260,6 +261,7 @@ __all__ = [
     "squeezenet1_1",
     "sweep",
     "synthesised_scores",
+    "testing",
     "vgg11",
     "vgg11_bn",
     "vgg13",
@@ -278,9 +280,11 @@ __all__ = [
 _LAZY = {
     "compare": "gradcam._compare",
     "critique": None,
+    "measures": None,
     "pictograms": None,
     "plot": None,
     "profile": "gradcam._profile",
+    "testing": None,
     "invert": "gradcam._synthesis.invert",
     "adversarial": "gradcam._synthesis.perturb",
     "edit": "gradcam._synthesis.perturb",

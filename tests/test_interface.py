@@ -24,8 +24,10 @@ def test_dir_lists_the_public_interface():
 def test_internal_modules_begin_with_an_underscore():
     public = {path.stem for path in PACKAGE.glob("[!_]*.py")}
     public |= {path.parent.name for path in PACKAGE.glob("[!_]*/__init__.py")}
-    assert public == {"bench", "critique", "imagenet", "pictograms", "plot", "rules", "weights"}
-    for package in ("bench", "critique", "pictograms"):
+    modules = {"plot", "rules", "weights"}
+    packages = {"bench", "critique", "imagenet", "measures", "pictograms", "testing"}
+    assert public == modules | packages
+    for package in ("bench", "critique", "measures", "pictograms", "testing"):
         assert not list((PACKAGE / package).glob("[!_]*.py"))
 
 
@@ -58,6 +60,7 @@ def annotations_of(node):
 def public_things():
     modules = [gradcam, *(getattr(gradcam, name) for name in ("plot", "rules", "weights"))]
     modules += [gradcam.pictograms, gradcam.imagenet, gradcam.critique]
+    modules += [gradcam.measures, gradcam.testing]
     for module in modules:
         for name in getattr(module, "__all__", ["labels"]):
             thing = getattr(module, name)

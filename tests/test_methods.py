@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import warnings
 
 import numpy as np
@@ -13,7 +14,7 @@ from helpers import assert_close, largest_difference
 from PIL import Image
 
 import gradcam
-from gradcam import _core
+from gradcam import _core, pictograms
 from gradcam._pictures.image import Geometry
 from gradcam._pictures.segments import largest_segment
 from gradcam._results.explanation import FlatMapWarning
@@ -720,3 +721,19 @@ def test_overflow_is_an_error_and_no_flat_map(narrow):
 def test_an_empty_layer_name_is_no_default(narrow):
     with pytest.raises(ValueError, match="no layer is called"):
         narrow.forward(vggs.picture(70, 50)).grad_cam(1, layer="")
+
+
+@pytest.mark.parametrize("preprocessed", [False, True])
+def test_an_explanation_can_run_its_pass_again(preprocessed):
+    network = pictograms.model()
+    pictures = [pictograms.scene(seed, size=(120, 200)).picture for seed in (1, 2)]
+    tape = network.forward(pictures)
+    if preprocessed:
+        tape = network.forward(tape.input)
+    explanation = tape.grad_cam(["cat", "dog"], layer="relu4_3")[1]
+    origin = explanation.origin
+    assert origin is not None and origin.layers == ("relu4_3",)
+    again = origin.forward()
+    np.testing.assert_array_equal(again.input[0], tape.input[1])
+    assert again.explain(origin.method, origin.objective, layer=origin.layers[0]) == explanation
+    assert pickle.loads(pickle.dumps(explanation)).origin is None

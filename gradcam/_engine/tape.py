@@ -7,19 +7,20 @@ A tape is a :class:`gradcam.ForwardPass` with the pictures that went in: :class:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam import _core
 from gradcam._engine import several_layers
-from gradcam._engine.forward_pass import ForwardPass, listed
+from gradcam._engine.forward_pass import ForwardPass, listed, run
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT
 from gradcam._labels.classes import Decoded, top_indices
-from gradcam._pictures.image import Geometry, render
+from gradcam._pictures.image import Geometry, prepare, render
 from gradcam._registry import METHODS, OVER_PICTURE, Method, View
 from gradcam._results import notes
 from gradcam._results.explanation import Evidence, Explanation, Resize, check_resize
@@ -66,6 +67,7 @@ class _Explaining(ForwardPass):
         super().__init__(graph, core, input)
         self._pictures = pictures
         self._geometries = geometries
+        self._alone: dict[int, _Picture] = {}
 
     def ask(self, target: object, on: On = "score") -> Objectives:
         """Return the objectives that `target` stands for, for each picture."""
@@ -161,6 +163,7 @@ class _Explaining(ForwardPass):
         with notes.collected() as collected:
             evidence = self._evidence(found, asked, layers, resize, arguments)
         at = evidence.layer or ", ".join(layers) or INPUT
+        made_by = found.with_options(title=found.title, **options) if options else found
         preset = self.graph.preset
 
         def explanation(s: int, n: int, objective: Objective) -> Explanation:
@@ -183,6 +186,7 @@ class _Explaining(ForwardPass):
                 channel_order=preset.channel_order if preset else "RGB",
                 about=self.graph.about,
                 notes=(*collected, *_silence(objective, answer, evidence.raw[s, n])),
+                origin=_Origin(made_by, objective, tuple(layers), self._picture(n)),
             )
 
         answers = asked.arrange(explanation)
@@ -238,6 +242,14 @@ class _Explaining(ForwardPass):
                 f"give one layer"
             )
         return several_layers.average(found, self.size, resize)
+
+    def _picture(self, n: int) -> _Picture:
+        """Return what a pass of picture `n` alone needs."""
+        if n not in self._alone:
+            given = None if self._pictures is None else self._pictures[n]
+            values = _own(self.input[n]) if given is None else None
+            self._alone[n] = _Picture(self.graph, given, values, self._geometries[n])
+        return self._alone[n]
 
     @cached_property
     def _shown(self) -> Sequence[NDArray[np.uint8]]:
@@ -517,6 +529,48 @@ class BatchTape(_Explaining):
     def ask(self, target: object, on: On = "score") -> Objectives:
         """Return the objectives that `target` stands for, for each picture."""
         return ask_batch(target, self, on)
+
+
+class _Picture(NamedTuple):
+    """A picture, and the network that saw it.
+
+    Attributes
+    ----------
+    graph : Graph
+    picture : (H, W, 3) array of uint8, or None
+    input : (C, h, w) array, or None
+        The preprocessed values, if there is no picture.
+    geometry : Geometry
+    """
+
+    graph: Graph
+    picture: NDArray[np.uint8] | None
+    input: _F32 | None
+    geometry: Geometry
+
+    def forward(self) -> Tape:
+        """Run the network again."""
+        values, shown = self.input, None if self.picture is None else [self.picture]
+        if values is None and self.picture is not None and self.graph.preset is not None:
+            size = self.geometry.input
+            whole = self.geometry == Geometry.straight(size, size)
+            values, _ = prepare(self.picture, self.graph.preset, None if whole else size)
+        input = np.ascontiguousarray(values, np.float32)[None]
+        return Tape(self.graph, run(self.graph, input), input, shown, [self.geometry])
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What an explanation was computed from: see :class:`gradcam._results.explanation.Origin`."""
+
+    method: Method
+    objective: Objective
+    layers: tuple[str, ...]
+    source: _Picture
+
+    def forward(self) -> Tape:
+        """Run the forward pass of this picture again."""
+        return self.source.forward()
 
 
 def _present(forward: ForwardPass, n: int, threshold: float) -> Decoded:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +19,8 @@ from gradcam._pictures import captions, colour, figures
 from gradcam._pictures.encoding import ENCODERS
 from gradcam._pictures.image import Geometry
 from gradcam._pictures.segments import Box, largest_segment
-from gradcam._registry import OVER_PICTURE, View
+from gradcam._registry import OVER_PICTURE, Method, View
+from gradcam._results.objectives import Forward, Objective
 from gradcam._text import percent
 
 if TYPE_CHECKING:
@@ -74,6 +75,28 @@ class Evidence(NamedTuple):
     layer: str | None = None
 
 
+class Origin(Protocol):
+    """What an explanation was computed from, for whoever computes more of the same picture.
+
+    Attributes
+    ----------
+    method : Method
+        With the options that were given.
+    objective : Objective
+    layers : tuple of str
+        The layers whose maps were explained; empty for methods without a layer.
+    """
+
+    @property
+    def method(self) -> Method: ...
+    @property
+    def objective(self) -> Objective: ...
+    @property
+    def layers(self) -> tuple[str, ...]: ...
+    def forward(self) -> Forward:
+        """Run the forward pass of this picture again, and return its :class:`gradcam.Tape`."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """Why a network gave a picture a score, as one method sees it.
@@ -117,6 +140,9 @@ class Explanation:
     notes : tuple of str
         What to know about how it was computed, in sentences: at which layers the derivative was
         taken although the method has a rule of its own for rectifiers.
+    origin : Origin or None
+        The network, the method and the objective. It is not saved, and does not count when
+        explanations are compared: None after loading and unpickling.
     """
 
     method: str
@@ -135,6 +161,7 @@ class Explanation:
     channel_order: str = "RGB"
     about: str = ""
     notes: tuple[str, ...] = ()
+    origin: Origin | None = field(default=None, metadata={"saved": False})
 
     @property
     def evidence(self) -> NDArray[np.float32]:
@@ -542,9 +569,7 @@ class Explanation:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Explanation):
             return NotImplemented
-        pairs = [
-            (getattr(self, each.name), getattr(other, each.name)) for each in fields(Explanation)
-        ]
+        pairs = [(getattr(self, name), getattr(other, name)) for name in _saved()]
         return all(
             np.array_equal(a, b) if isinstance(a, np.ndarray) else type(a) is type(b) and a == b
             for a, b in pairs
@@ -559,7 +584,7 @@ class Explanation:
         return np.array(self.map, dtype, copy=copy)
 
     def __getstate__(self) -> dict[str, object]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: getattr(self, name) for name in _saved()}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         for name, value in state.items():
@@ -605,6 +630,11 @@ class Explanation:
             f"<Explanation: {self.method} of {self.label!r}{number} at {self.layer}, "
             f"score {self.score:.2f}{chance}{''.join(f'; {note}' for note in self.notes)}>"
         )
+
+
+def _saved() -> list[str]:
+    """Return the attributes that are compared, pickled and saved."""
+    return [each.name for each in fields(Explanation) if each.metadata.get("saved", True)]
 
 
 def check_resize(resize: str) -> None:

@@ -1,0 +1,127 @@
+"""What measures are given: the tape of one picture, a map, and what the map explains."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gradcam import _core
+from gradcam._engine.tape import Tape
+from gradcam._results.explanation import Explanation
+from gradcam._results.objectives import Class, Objectives, On, Probability, TargetLike, check_on
+
+_F32 = NDArray[np.float32]
+
+MapLike = Explanation | NDArray[np.floating] | NDArray[np.integer]
+"""An explanation, or the map of another program: (H, W), of the size of the original picture or of
+the network's input. High values are evidence."""
+
+
+def check_tape(tape: Tape) -> None:
+    """Raise TypeError unless `tape` is of one picture."""
+    if not isinstance(tape, Tape):
+        raise TypeError(
+            f"tape: expected that of one picture, network.forward(picture), got "
+            f"{type(tape).__name__}"
+        )
+
+
+def map_at_input(tape: Tape, map: MapLike) -> _F32:
+    """Return a map at the resolution of the network's input, (h, w).
+
+    Of an explanation it is :attr:`Explanation.evidence`, resized; the values are not scaled.
+
+    Raises
+    ------
+    ValueError
+        If the map is of another picture, has another size, or is not finite.
+    TypeError
+        If it is something else.
+    """
+    if isinstance(map, Explanation):
+        if map.geometry != tape.geometry:
+            raise ValueError(
+                f"the explanation is of a picture of {_size(map.geometry.picture)} pixels, the "
+                f"tape of one of {_size(tape.geometry.picture)}: give the tape of its picture"
+            )
+        return np.asarray(_core.resize(map.evidence, tape.size, map.resize))
+    values = plain_map(map)
+    if values.shape == tape.size:
+        return values
+    if values.shape != tape.geometry.picture:
+        raise ValueError(
+            f"map: expected the size of the picture, {_size(tape.geometry.picture)}, or of the "
+            f"network's input, {_size(tape.size)}, got {_size(values.shape)}: resize it first"
+        )
+    top, left, bottom, right = tape.geometry.region
+    height, width = tape.size
+    picture = Image.fromarray(values)
+    return np.asarray(
+        picture.resize((width, height), Image.Resampling.BILINEAR, (left, top, right, bottom))
+    )
+
+
+def map_on_picture(map: MapLike) -> _F32:
+    """Return a map as an (H, W) array: of an explanation, :attr:`Explanation.map`.
+
+    Raises
+    ------
+    ValueError
+        If it does not have two axes, is empty or not finite.
+    TypeError
+        If it is something else.
+    """
+    return map.map if isinstance(map, Explanation) else plain_map(map)
+
+
+def plain_map(map: object) -> _F32:
+    """Return the map of another program as float32, having checked it."""
+    values = np.asarray(map)
+    if values.dtype.kind not in "fiub":
+        raise TypeError(f"map: expected an Explanation or numbers, got {type(map).__name__}")
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"map: expected the shape (H, W), got {values.shape}")
+    with np.errstate(over="ignore"):
+        found = np.ascontiguousarray(values, np.float32)
+    if not np.isfinite(found).all():
+        raise ValueError("map: the values must be finite numbers of float32")
+    return found
+
+
+def objectives_of(tape: Tape, map: MapLike, target: TargetLike, on: On) -> Objectives:
+    """Return what a map explains, as one objective.
+
+    Parameters
+    ----------
+    tape : Tape
+    map : MapLike
+    target : TargetLike
+        None: what the explanation explains; of an array, the top class.
+    on : "score" or "probability"
+        What a class stands for.
+
+    Raises
+    ------
+    ValueError
+        If an explanation without a class was loaded from a file and no target is given.
+    """
+    check_on(on)
+    if target is None and isinstance(map, Explanation):
+        if map.target is not None:
+            kind = Probability if on == "probability" else Class
+            target = kind(map.target.index)
+        elif map.origin is not None:
+            target = map.origin.objective
+        else:
+            raise ValueError(
+                f"target: the explanation of {map.label!r} was loaded and does not hold its "
+                f"objective: give it as target"
+            )
+        return tape.ask(target)
+    is_class = target is None or not hasattr(target, "seeds")
+    return tape.ask(target, on if is_class else "score")
+
+
+def _size(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))
