@@ -15,11 +15,14 @@ another program.
 
 from __future__ import annotations
 
+from gradcam.measures._bootstrap import Interval, bootstrap
 from gradcam.measures._correlation import pearson, spearman
 from gradcam.measures._given import MapLike
 
 __all__ = [
+    "Interval",
     "MapLike",
+    "bootstrap",
     "pearson",
     "spearman",
 ]

@@ -156,6 +156,8 @@ assert_type(half_gradient, Method)
 assert_type(gradcam.smooth("grad_cam", samples=5), Method)
 assert_type(gradcam.METHODS["grad_cam"].title, str)
 
+assert_type(gradcam.measures.bootstrap([0.5, 1.0]), gradcam.measures.Interval)
+
 
 def made_by_the_network(network: Network, path: Path) -> None:
     tape = network.forward(path)

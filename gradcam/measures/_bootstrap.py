@@ -1,0 +1,91 @@
+"""How sure a mean over pictures is: the bootstrap."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gradcam._methods.passes import batches, check_seed, positive, real
+
+_F64 = NDArray[np.float64]
+
+_NUMBERS = 1 << 20
+"""Random numbers that are in memory at a time."""
+
+
+class Interval(NamedTuple):
+    """A mean with its confidence interval.
+
+    Attributes
+    ----------
+    mean : float
+    low, high : float
+        NaN if there are fewer than two values.
+    size : int
+        How many values there are, without NaN.
+    """
+
+    mean: float
+    low: float
+    high: float
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3g} ({self.low:.3g} to {self.high:.3g}, n = {self.size})"
+
+
+def bootstrap(
+    values: ArrayLike, *, level: float = 0.95, samples: SupportsIndex = 2000, seed: int = 0
+) -> Interval:
+    """Return the mean of values with its bootstrap confidence interval (Efron 1979).
+
+    The percentile method: as many values as there are, drawn at random with replacement, have
+    another mean; the interval holds the middle `level` of the means of `samples` such draws. The
+    values must be independent: one for each picture, not one for each pixel.
+
+    Parameters
+    ----------
+    values : (N,) array of numbers
+        NaN is left out; :attr:`Interval.size` says how many values are left. If none is left, the
+        mean and the interval are NaN.
+    level : float
+        Between 0 and 1.
+    samples : int
+        1 or more.
+    seed : int
+        The same seed draws the same samples.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the values have another shape or are not numbers, one is infinite, or an option is out of
+        range.
+    """
+    given = np.asarray(values)
+    if given.ndim != 1 or given.dtype.kind not in "fiub":
+        raise ValueError(f"values: expected numbers of the shape (N,), got {given.shape}")
+    samples = positive("samples", samples)
+    check_seed(seed)
+    if not 0 < real("level", level) < 1:
+        raise ValueError(f"level: expected a number between 0 and 1, got {level}")
+    found = given.astype(np.float64)
+    found = found[~np.isnan(found)]
+    if np.isinf(found).any():
+        raise ValueError("values: expected finite numbers or NaN, got infinity")
+    if found.size < 2:
+        return Interval(float(found[0]) if found.size else math.nan, math.nan, math.nan, found.size)
+    means = _means(found, samples, np.random.default_rng(seed))
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(found.mean()), float(low), float(high), found.size)
+
+
+def _means(values: _F64, samples: int, rng: np.random.Generator) -> _F64:
+    """Return the mean of each of many draws with replacement, (samples,)."""
+    means = np.empty(samples)
+    for part in batches(samples, max(1, _NUMBERS // values.size)):
+        drawn = rng.integers(values.size, size=(part.stop - part.start, values.size))
+        means[part] = values[drawn].mean(1)
+    return means
