@@ -12,6 +12,7 @@ from PIL import Image
 import gradcam
 from gradcam import imagenet, pictograms
 from gradcam.pictograms import CLASSES, class_index, scene
+from gradcam.pictograms._drawing import INDEX
 from gradcam.pictograms._evaluate import (
     METHODS,
     evaluate,
@@ -20,7 +21,6 @@ from gradcam.pictograms._evaluate import (
     to_text,
 )
 from gradcam.pictograms._render_examples import EXAMPLES
-from gradcam.pictograms._scenes import _INDEX
 
 WEIGHTS = pictograms._FOLDER / "pictograms.safetensors"
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -96,8 +96,8 @@ def test_all_but_three_classes_are_imagenets():
 
 
 def test_every_cell_of_the_sheet_is_used_once():
-    cells = [cell for entry in _INDEX["classes"] for cell in entry["cells"]]
-    cells += _INDEX["distractors"]
+    cells = [cell for entry in INDEX["classes"] for cell in entry["cells"]]
+    cells += INDEX["distractors"]
     assert sorted(cells) == list(range(len(cells)))
 
 

@@ -8,33 +8,37 @@ The same seed yields the same picture: all random numbers come from one PCG64 ge
 drawing uses integers or single float32 operations. Only another version of Pillow may round the
 edges of resized or rotated pictograms differently.
 
-The pictograms are read from ``sprites.png``.
+A scene can be drawn again without an object, with one moved or replaced, or with two of them
+exchanged, while everything else stays exactly the same.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from gradcam._labels.classes import Labels
-from gradcam.pictograms._backgrounds import Float, background
+from gradcam._methods.passes import integer
+from gradcam.pictograms._backgrounds import Float
+from gradcam.pictograms._drawing import (
+    INDEX,
+    OPAQUE,
+    Placed,
+    Recipe,
+    draw_ground,
+    draw_patch,
+    random_position,
+    state_of,
+)
 
 __all__ = ["CLASSES", "Scene", "SceneObject", "class_index", "compose", "scene"]
 
-_FOLDER = Path(__file__).parent
-_INDEX: dict[str, Any] = json.loads((_FOLDER / "sprites.json").read_text(encoding="utf-8"))
-
 CLASSES: tuple[tuple[str, str], ...] = tuple(
-    (entry["synset"], entry["label"]) for entry in _INDEX["classes"]
+    (entry["synset"], entry["label"]) for entry in INDEX["classes"]
 )
 """The classes in the order of the network's scores: (WordNet synset, label)."""
 
@@ -96,6 +100,127 @@ class Scene:
 
     picture: NDArray[np.uint8]
     objects: list[SceneObject]
+    _recipe: Recipe | None = None
+
+    def without(self, *numbers: SupportsIndex) -> Scene:
+        """Draw the same scene without some objects.
+
+        Background, distractors, all other objects, brightness and grain are the same; what an
+        object covered becomes visible.
+
+        Parameters
+        ----------
+        *numbers : int
+            Positions in `objects`, from 0 on.
+
+        Returns
+        -------
+        Scene
+            Whose `objects` are those that are left, in the same order; none at all if all are
+            removed.
+
+        Raises
+        ------
+        IndexError, TypeError
+            If there is no object of that number.
+        ValueError
+            If the scene was not drawn by :func:`scene`.
+        """
+        recipe = self._drawn()
+        removed = {self._number(each) for each in numbers}
+        kept = [each for n, each in enumerate(recipe.placed) if n not in removed]
+        return _draw(recipe.with_objects(kept))
+
+    def moved(self, number: SupportsIndex, by: tuple[SupportsIndex, SupportsIndex]) -> Scene:
+        """Draw the same scene with an object elsewhere.
+
+        Parameters
+        ----------
+        number : int
+            The position in `objects`, from 0 on.
+        by : (x, y)
+            How many pixels to the right and down.
+
+        Raises
+        ------
+        IndexError, TypeError
+            If there is no object of that number, or the offset is not two integers.
+        ValueError
+            If the object would not be entirely inside the picture, or an object would be hidden; or
+            the scene was not drawn by :func:`scene`.
+        """
+        recipe, n = self._drawn(), self._number(number)
+        dx, dy = _offset(by)
+        old = recipe.placed[n]
+        new = old.at(old.x + dx, old.y + dy, recipe.size)
+        if (new.x, new.y) != (old.x + dx, old.y + dy):
+            (height, width), (h, w) = recipe.size, old.size
+            raise ValueError(
+                f"object {n}, {self.objects[n].label}, would leave the picture: it can be moved by "
+                f"{-old.x} to {width - w - old.x} in x and {-old.y} to {height - h - old.y} in y, "
+                f"not by ({dx}, {dy})"
+            )
+        return self._changed({n: new})
+
+    def swapped(self, first: SupportsIndex, second: SupportsIndex) -> Scene:
+        """Draw the same scene with two objects exchanged.
+
+        Each is centred where the other was, or as near to it as the picture allows. What is in
+        front stays in front.
+
+        Raises
+        ------
+        IndexError, TypeError
+            If there is no object of that number.
+        ValueError
+            If an object would be hidden, or the scene was not drawn by :func:`scene`.
+        """
+        recipe, i, j = self._drawn(), self._number(first), self._number(second)
+        a, b = recipe.placed[i], recipe.placed[j]
+        return self._changed({i: a.centred_like(b, recipe.size), j: b.centred_like(a, recipe.size)})
+
+    def replaced(self, number: SupportsIndex, name: str | int) -> Scene:
+        """Draw the same scene with an object of another class in the place of one.
+
+        It has the centre, the turn, the hue, the brightness and about the length of the old one.
+
+        Parameters
+        ----------
+        number : int
+            The position in `objects`, from 0 on.
+        name : str or int
+            The new class: its label, synset or index.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            If there is no such object or class, an object would be hidden, or the scene was not
+            drawn by :func:`scene`.
+        """
+        recipe, n = self._drawn(), self._number(number)
+        return self._changed({n: recipe.placed[n].of_class(class_index(name), recipe.size)})
+
+    def _changed(self, new: dict[int, Placed]) -> Scene:
+        """Return the scene with other objects in the place of those of these numbers."""
+        recipe = self._drawn()
+        return _draw(recipe.with_objects([new.get(n, p) for n, p in enumerate(recipe.placed)]))
+
+    def _drawn(self) -> Recipe:
+        if self._recipe is None:
+            raise ValueError(
+                "this scene holds only its picture and its objects: scenes that "
+                "gradcam.pictograms.scene returns can be drawn again"
+            )
+        return self._recipe
+
+    def _number(self, number: SupportsIndex) -> int:
+        """Return the number of an object, having checked it."""
+        n = integer("number of an object", number)
+        if not 0 <= n < len(self.objects):
+            raise IndexError(
+                f"there is no object {n}: the scene has {len(self.objects)}, numbered from 0 on"
+            )
+        return n
 
     def __repr__(self) -> str:
         height, width = self.picture.shape[:2]
@@ -202,36 +327,48 @@ def _check_size(size: tuple[int, int]) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def _offset(by: tuple[SupportsIndex, SupportsIndex]) -> tuple[int, int]:
+    try:
+        x, y = by
+    except (TypeError, ValueError):
+        raise TypeError(f"by: expected (x, y) in pixels, got {by!r}") from None
+    return integer("by", x), integer("by", y)
+
+
 def compose(
     rng: np.random.Generator, classes: Sequence[int], size: tuple[int, int], scale: float
 ) -> Scene:
     """Draw a scene with objects of these class indices; `classes` may be empty.
 
     `scale` multiplies the sizes of the objects, which are defined for a shorter side of 224. The
-    arguments are not checked.
+    generator must be one of PCG64. The arguments are not checked.
     """
-    height, width = size
-    canvas = background(rng, height, width)
-    for _ in range(int(rng.integers(0, 4))):
-        cell = int(rng.choice(_INDEX["distractors"]))
-        patch = _patch(rng, cell, rng.uniform(26, 84) * scale, size)
-        x, y = _random_position(rng, patch, height, width)
-        _paste(canvas, patch, x, y)
+    start = state_of(rng)
+    canvas = draw_ground(rng, size, scale)
+    placed = _place(rng, classes, size, scale)
+    return _draw(Recipe(size, scale, start, state_of(rng), placed), canvas)
 
+
+def _place(
+    rng: np.random.Generator, classes: Sequence[int], size: tuple[int, int], scale: float
+) -> tuple[Placed, ...]:
+    """Choose a pictogram for each class, and a place where it hides little of the others."""
     # owner: the number of the object that each pixel shows, or 0; area and visible: pixels of
     # each object, by number.
-    owner = np.zeros((height, width), np.uint8)
+    owner = np.zeros(size, np.uint8)
     area = np.zeros(MAX_OBJECTS + 2, np.int64)
     visible = area.copy()
     max_size = _MAX_SIZE[max(1, len(classes))]
+    placed = []
     for number, index in enumerate(classes, start=1):
-        length = rng.uniform(_MIN_SIZE, max_size) * scale
-        cell = int(rng.choice(_INDEX["classes"][index]["cells"]))
+        longest = rng.uniform(_MIN_SIZE, max_size) * scale
+        cell = int(rng.choice(INDEX["classes"][index]["cells"]))
         for attempt in range(_ATTEMPTS):
             if attempt % _ATTEMPTS_PER_SIZE == 0:
-                patch = _patch(rng, cell, length * 0.88 ** (attempt // _ATTEMPTS_PER_SIZE), size)
-                opaque = patch[..., 3] >= 128
-            x, y = _random_position(rng, patch, height, width)
+                length, state = longest * 0.88 ** (attempt // _ATTEMPTS_PER_SIZE), state_of(rng)
+                patch = draw_patch(rng, cell, length, size)
+                opaque = patch[..., 3] >= OPAQUE
+            x, y = random_position(rng, patch, size)
             region = owner[y : y + patch.shape[0], x : x + patch.shape[1]]
             covered = np.bincount(region[opaque], minlength=len(visible))
             if np.all(visible[1:number] - covered[1:number] >= _MIN_VISIBLE * area[1:number]):
@@ -239,94 +376,32 @@ def compose(
         visible -= covered
         visible[number] = area[number] = np.count_nonzero(opaque)
         region[opaque] = number
-        _paste(canvas, patch, x, y)
+        placed.append(Placed(index, patch, x, y, length, state))
+    return tuple(placed)
 
+
+def _draw(recipe: Recipe, canvas: Float | None = None) -> Scene:
+    """Draw a scene by its recipe, on `canvas` if it is given.
+
+    Raises
+    ------
+    ValueError
+        If an object has no visible pixel.
+    """
+    drawn = recipe.draw(canvas)
     objects = []
-    for number, index in enumerate(classes, start=1):
-        mask = owner == number
-        objects.append(SceneObject(index, CLASSES[index][1], _bounding_box(mask), mask))
-    return Scene(_finish(rng, canvas), objects)
+    for number, each in enumerate(recipe.placed, start=1):
+        mask, label = drawn.owner == number, CLASSES[each.index][1]
+        if not mask.any():
+            raise ValueError(
+                f"object {number - 1}, {label}, would be hidden by others in front of it, and "
+                f"would have no mask: choose another place"
+            )
+        objects.append(SceneObject(each.index, label, _bounding_box(mask), mask))
+    return Scene(drawn.picture, objects, recipe)
 
 
 def _bounding_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     rows = np.flatnonzero(mask.any(axis=1))
     columns = np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-@lru_cache(maxsize=1)
-def _sprites() -> list[Image.Image]:
-    """Return all glyphs of the sprite sheet as RGBA, cropped to their visible pixels."""
-    with Image.open(_FOLDER / "sprites.png") as file:
-        sheet = file.convert("RGBA")
-    width, height = _INDEX["cell"]
-    last = max(_INDEX["distractors"])
-    sprites = []
-    for cell in range(last + 1):
-        row, column = divmod(cell, _INDEX["columns"])
-        glyph = sheet.crop((column * width, row * height, (column + 1) * width, (row + 1) * height))
-        sprites.append(glyph.crop(glyph.getchannel("A").getbbox()))
-    return sprites
-
-
-def _patch(
-    rng: np.random.Generator, cell: int, length: float, max_size: tuple[int, int]
-) -> NDArray[np.uint8]:
-    """Return a randomly transformed glyph whose longer side is about `length`: (h, w, 4) uint8.
-
-    It is smaller if it would not fit into `max_size`, (height, width).
-    """
-    sprite = _sprites()[cell]
-    aspect = rng.uniform(0.88, 1.14)
-    turn = rng.normal(0, 12) if rng.random() < 0.85 else rng.uniform(-50, 50)
-    hue = rng.normal(0, 0.16)
-    saturation = rng.uniform(0.75, 1.15)
-    brightness = rng.uniform(0.72, 1.15)
-    if rng.random() < 0.5:
-        sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    wide, high = sprite.width * aspect, float(sprite.height)
-    cos, sin = abs(math.cos(math.radians(turn))), abs(math.sin(math.radians(turn)))
-    zoom = min(
-        length / max(wide, high),
-        (max_size[0] - 3) / (wide * sin + high * cos),
-        (max_size[1] - 3) / (wide * cos + high * sin),
-    )
-    wide, high = max(4, round(wide * zoom)), max(4, round(high * zoom))
-    sprite = sprite.resize((wide, high), Image.Resampling.BILINEAR)
-    alpha = sprite.getchannel("A")
-    sprite = sprite.convert("RGB").convert("RGB", _colour_matrix(hue, saturation, brightness))
-    sprite.putalpha(alpha)
-    sprite = sprite.rotate(turn, Image.Resampling.BILINEAR, expand=True)
-    return np.asarray(sprite.crop(sprite.getchannel("A").getbbox()))
-
-
-def _colour_matrix(hue: float, saturation: float, brightness: float) -> tuple[float, ...]:
-    """Return the 3 x 4 matrix that rotates colours by `hue` radians about the grey axis."""
-    cos, sin = saturation * math.cos(hue), saturation * math.sin(hue) / math.sqrt(3)
-    same, before, after = (1 + 2 * cos) / 3, (1 - cos) / 3 - sin, (1 - cos) / 3 + sin
-    rows = ((same, before, after), (after, same, before), (before, after, same))
-    return tuple(value for row in rows for value in (*(brightness * v for v in row), 0.0))
-
-
-def _random_position(
-    rng: np.random.Generator, patch: NDArray[np.uint8], height: int, width: int
-) -> tuple[int, int]:
-    """Return a position (x, y) at which the patch is entirely inside the picture."""
-    x = rng.integers(0, width - patch.shape[1] + 1)
-    y = rng.integers(0, height - patch.shape[0] + 1)
-    return int(x), int(y)
-
-
-def _paste(canvas: Float, patch: NDArray[np.uint8], x: int, y: int) -> None:
-    region = canvas[y : y + patch.shape[0], x : x + patch.shape[1]]
-    alpha = patch[..., 3:] * np.float32(1 / 255)
-    region += alpha * (patch[..., :3] - region)
-
-
-def _finish(rng: np.random.Generator, canvas: Float) -> NDArray[np.uint8]:
-    """Return the picture as uint8, with random brightness and a little grain."""
-    gain, lift = np.float32(rng.uniform(0.86, 1.1)), np.float32(rng.uniform(-10, 10))
-    grain = rng.integers(-3, 4, canvas.shape[:2], dtype=np.int8).astype(np.float32)
-    canvas *= gain
-    canvas += grain[..., None] + lift
-    return np.clip(canvas, 0, 255, out=canvas).astype(np.uint8)
