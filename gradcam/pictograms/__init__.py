@@ -9,27 +9,36 @@ True
 
 All files ship with the package: nothing is downloaded. The network is a VGG-16 with narrower
 layers (see `_train`), the scenes are drawn from a seed (see `_scenes`), and ``python -m
-gradcam.pictograms evaluate`` measures how well each explanation locates the objects. The network
-for photographs is that of :mod:`gradcam.imagenet`.
+gradcam.pictograms evaluate`` measures all methods. The network for photographs is that of
+:mod:`gradcam.imagenet`.
+
+A scene can be drawn again without an object, and so the effect of each object is known exactly:
+
+>>> found = pictograms.effects(scene)
+>>> bool(found.shapley[0, cat.target.index] > found.shapley[1, cat.target.index])
+True
+>>> pictograms.agreement(cat, found).order  # all the evidence lies where it belongs
+1.0
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gradcam._files import file_called
+from gradcam.pictograms._effects import Agreement, Effects, agreement, effects
+from gradcam.pictograms._networks import model
 from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index, scene
-
-if TYPE_CHECKING:
-    from gradcam._engine.network import Network
 
 __all__ = [
     "CLASSES",
+    "Agreement",
+    "Effects",
     "Scene",
     "SceneObject",
+    "agreement",
     "class_index",
+    "effects",
     "example",
     "examples",
     "model",
@@ -37,22 +46,6 @@ __all__ = [
 ]
 
 _FOLDER = Path(__file__).parent
-
-
-@lru_cache(maxsize=1)
-def model() -> Network:
-    """Return the pictogram network, a VGG-16 with 2.6 million weights.
-
-    It is loaded once; later calls return the same network, which is immutable.
-    """
-    from gradcam._models.constructors import vgg16  # scenes do not need it
-
-    network = vgg16(weights=_FOLDER / "pictograms.safetensors", name="pictograms")
-    network.origin = lambda network: (model, ())
-    network.about = (
-        f"the built-in model knows {len(CLASSES)} pictograms and was not trained on photographs"
-    )
-    return network
 
 
 def example(name: str) -> Path:

@@ -38,7 +38,7 @@ from gradcam._labels.classes import top_indices
 from gradcam._pictures.segments import Box
 from gradcam._results.explanation import Explanation, FlatMapWarning
 from gradcam._tables import as_text
-from gradcam.pictograms import model
+from gradcam.pictograms._networks import model
 from gradcam.pictograms._scenes import Scene, SceneObject, scene
 
 METHODS = ("grad_cam", "guided_grad_cam", "guided_backprop", "saliency", "deconvnet")
