@@ -16,13 +16,34 @@ another program.
 from __future__ import annotations
 
 from gradcam.measures._bootstrap import Interval, bootstrap
+from gradcam.measures._confidence import (
+    AverageConfidenceChange,
+    ConfidenceChange,
+    average_confidence_change,
+    confidence_change,
+)
 from gradcam.measures._correlation import pearson, spearman
+from gradcam.measures._curve import Curve
+from gradcam.measures._curves import deletion, insertion, pixel_flipping
 from gradcam.measures._given import MapLike
+from gradcam.measures._occlusion import occlusion_correlation
+from gradcam.measures._road import Road, road
 
 __all__ = [
+    "AverageConfidenceChange",
+    "ConfidenceChange",
+    "Curve",
     "Interval",
     "MapLike",
+    "Road",
+    "average_confidence_change",
     "bootstrap",
+    "confidence_change",
+    "deletion",
+    "insertion",
+    "occlusion_correlation",
     "pearson",
+    "pixel_flipping",
+    "road",
     "spearman",
 ]

@@ -160,6 +160,18 @@ assert_type(gradcam.METHODS["grad_cam"].title, str)
 assert_type(gradcam.measures.bootstrap([0.5, 1.0]), gradcam.measures.Interval)
 
 
+def measures_that_change_the_picture(tape: Tape) -> None:
+    cat = tape.grad_cam("cat")
+    assert_type(gradcam.measures.deletion(tape, cat), gradcam.measures.Curve)
+    assert_type(gradcam.measures.insertion(tape, cat.map, "cat").auc, float)
+    assert_type(gradcam.measures.pixel_flipping(tape, cat).aopc, float)
+    assert_type(gradcam.measures.road(tape, cat), gradcam.measures.Road)
+    assert_type(gradcam.measures.occlusion_correlation(tape, cat), float)
+    change = gradcam.measures.confidence_change(tape, cat)
+    assert_type(change, gradcam.measures.ConfidenceChange)
+    assert_type(gradcam.measures.average_confidence_change([change]).drop, float)
+
+
 def made_by_the_network(network: Network, path: Path) -> None:
     tape = network.forward(path)
     assert_type(gradcam.visualise(network, "cat"), gradcam.Visualisation)
