@@ -16,6 +16,8 @@ another program.
 from __future__ import annotations
 
 from gradcam.measures._bootstrap import Interval, bootstrap
+from gradcam.measures._cascade import cascading_randomisation
+from gradcam.measures._complexity import complexity, sparseness
 from gradcam.measures._confidence import (
     AverageConfidenceChange,
     ConfidenceChange,
@@ -26,8 +28,14 @@ from gradcam.measures._correlation import pearson, spearman
 from gradcam.measures._curve import Curve
 from gradcam.measures._curves import deletion, insertion, pixel_flipping
 from gradcam.measures._given import MapLike
+from gradcam.measures._infidelity import infidelity
 from gradcam.measures._occlusion import occlusion_correlation
+from gradcam.measures._random_weights import randomised
+from gradcam.measures._randomisation import Randomisation
 from gradcam.measures._road import Road, road
+from gradcam.measures._sensitivity import max_sensitivity
+from gradcam.measures._similarity import structural_similarity
+from gradcam.measures._variants import Perturb
 
 __all__ = [
     "AverageConfidenceChange",
@@ -35,15 +43,24 @@ __all__ = [
     "Curve",
     "Interval",
     "MapLike",
+    "Perturb",
+    "Randomisation",
     "Road",
     "average_confidence_change",
     "bootstrap",
+    "cascading_randomisation",
+    "complexity",
     "confidence_change",
     "deletion",
+    "infidelity",
     "insertion",
+    "max_sensitivity",
     "occlusion_correlation",
     "pearson",
     "pixel_flipping",
+    "randomised",
     "road",
+    "sparseness",
     "spearman",
+    "structural_similarity",
 ]
