@@ -187,3 +187,16 @@ def made_by_the_network(network: Network, path: Path) -> None:
         gradcam.synthesised_scores(network, made, [path]).made,
         F32,
     )
+
+
+def measures_of_robustness(tape: Tape, network: Network) -> None:
+    cat = tape.grad_cam("cat")
+    assert_type(gradcam.measures.randomised(network, ["fc8"], 3), Network)
+    found = gradcam.measures.cascading_randomisation(tape, "grad_cam", "cat", stages=4)
+    assert_type(found, gradcam.measures.Randomisation)
+    assert_type(found.survives(), bool)
+    assert_type(gradcam.measures.infidelity(tape, cat), float)
+    assert_type(gradcam.measures.max_sensitivity(tape, cat.method), float)
+    assert_type(gradcam.measures.complexity(cat), float)
+    assert_type(gradcam.measures.sparseness(cat.map), float)
+    assert_type(gradcam.measures.structural_similarity(cat.map, cat.map), float)
