@@ -16,7 +16,6 @@ from gradcam.pictograms._drawing import INDEX
 from gradcam.pictograms._evaluate import (
     METHODS,
     evaluate,
-    intersection_over_union,
     recorded,
     to_text,
 )
@@ -274,12 +273,6 @@ def test_scenes_have_short_reprs():
 def test_evaluating_without_scenes_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         evaluate(0)
-
-
-def test_intersection_over_union():
-    assert intersection_over_union((0, 0, 4, 2), (0, 0, 4, 2)) == 1
-    assert intersection_over_union((0, 0, 4, 2), (2, 0, 6, 2)) == pytest.approx(4 / 12)
-    assert intersection_over_union((0, 0, 2, 2), (2, 0, 4, 2)) == 0
 
 
 def test_examples_are_found_by_name():

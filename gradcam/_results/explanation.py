@@ -18,7 +18,7 @@ from gradcam._labels.classes import Target
 from gradcam._pictures import captions, colour, figures
 from gradcam._pictures.encoding import ENCODERS
 from gradcam._pictures.image import Geometry
-from gradcam._pictures.segments import Box, largest_segment
+from gradcam._pictures.segments import Box, Threshold, largest_box
 from gradcam._registry import OVER_PICTURE, Method, View
 from gradcam._results.objectives import Forward, Objective
 from gradcam._text import percent
@@ -469,7 +469,7 @@ class Explanation:
         """The probability in percent if there is one, else the score."""
         return f"score {self.score:.1f}" if self.probability is None else percent(self.probability)
 
-    def box(self, threshold: float = 0.15) -> Box | None:
+    def box(self, threshold: Threshold = 0.15) -> Box | None:
         """Return the box around the largest segment of high values: where the object is.
 
         The segment consists of pixels with at least `threshold` of the map's maximum, connected by
@@ -477,8 +477,8 @@ class Explanation:
 
         Parameters
         ----------
-        threshold : float
-            Above 0, at most 1.
+        threshold : float or "otsu"
+            A share, above 0 and up to 1; or Otsu's threshold of the map's histogram.
 
         Returns
         -------
@@ -486,10 +486,7 @@ class Explanation:
             In pixels of the original picture; x1 and y1 are the first ones outside. None if the
             map is flat.
         """
-        if not isinstance(threshold, (int, float)) or not 0 < threshold <= 1:
-            raise ValueError(f"threshold: expected a share above 0 and up to 1, got {threshold!r}")
-        maximum = self.map.max()
-        return largest_segment(self.map >= threshold * maximum) if maximum > 0 else None
+        return largest_box(self.map, threshold)
 
     def save(
         self,

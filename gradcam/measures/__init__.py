@@ -15,7 +15,9 @@ another program.
 
 from __future__ import annotations
 
+from gradcam._pictures.segments import Box, Threshold
 from gradcam.measures._bootstrap import Interval, bootstrap
+from gradcam.measures._boxes import boxes
 from gradcam.measures._cascade import cascading_randomisation
 from gradcam.measures._complexity import complexity, sparseness
 from gradcam.measures._confidence import (
@@ -28,38 +30,80 @@ from gradcam.measures._correlation import pearson, spearman
 from gradcam.measures._curve import Curve
 from gradcam.measures._curves import deletion, insertion, pixel_flipping
 from gradcam.measures._given import MapLike
+from gradcam.measures._grabcut import grabcut_box
 from gradcam.measures._infidelity import infidelity
+from gradcam.measures._inside import energy_inside, inside_outside
+from gradcam.measures._localization import (
+    LocalizationError,
+    Outcome,
+    Truth,
+    localization_error,
+    localization_outcome,
+    localization_total,
+)
+from gradcam.measures._mask_iou import BestMaskIoU, best_mask_iou, mask_iou
 from gradcam.measures._occlusion import occlusion_correlation
+from gradcam.measures._pointing import Pointed, pointed, pointing
 from gradcam.measures._random_weights import randomised
 from gradcam.measures._randomisation import Randomisation
+from gradcam.measures._regions import Region, iou, region_mask
+from gradcam.measures._rejection import Rejection, fit_rejection, pointing_with_rejection
 from gradcam.measures._road import Road, road
+from gradcam.measures._seeds import SeedsIoU, seeds, seeds_iou
 from gradcam.measures._sensitivity import max_sensitivity
 from gradcam.measures._similarity import structural_similarity
 from gradcam.measures._variants import Perturb
 
 __all__ = [
     "AverageConfidenceChange",
+    "BestMaskIoU",
+    "Box",
     "ConfidenceChange",
     "Curve",
     "Interval",
+    "LocalizationError",
     "MapLike",
+    "Outcome",
     "Perturb",
+    "Pointed",
     "Randomisation",
+    "Region",
+    "Rejection",
     "Road",
+    "SeedsIoU",
+    "Threshold",
+    "Truth",
     "average_confidence_change",
+    "best_mask_iou",
     "bootstrap",
+    "boxes",
     "cascading_randomisation",
     "complexity",
     "confidence_change",
     "deletion",
+    "energy_inside",
+    "fit_rejection",
+    "grabcut_box",
     "infidelity",
     "insertion",
+    "inside_outside",
+    "iou",
+    "localization_error",
+    "localization_outcome",
+    "localization_total",
+    "mask_iou",
     "max_sensitivity",
     "occlusion_correlation",
     "pearson",
     "pixel_flipping",
+    "pointed",
+    "pointing",
+    "pointing_with_rejection",
     "randomised",
+    "region_mask",
     "road",
+    "seeds",
+    "seeds_iou",
     "sparseness",
     "spearman",
     "structural_similarity",

@@ -35,9 +35,9 @@ import numpy as np
 from gradcam._engine.network import Network
 from gradcam._engine.tape import BatchTape
 from gradcam._labels.classes import top_indices
-from gradcam._pictures.segments import Box
 from gradcam._results.explanation import Explanation, FlatMapWarning
 from gradcam._tables import as_text
+from gradcam.measures import iou, pointing
 from gradcam.pictograms._networks import model
 from gradcam.pictograms._scenes import Scene, SceneObject, scene
 
@@ -87,15 +87,6 @@ class Evaluation(TypedDict):
     one: Figures
     two: Figures
     seconds: float
-
-
-def intersection_over_union(a: Box, b: Box) -> float:
-    """Return the IoU of two boxes (x0, y0, x1, y1), x1 and y1 exclusive."""
-    width = max(0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0, min(a[3], b[3]) - max(a[1], b[1]))
-    intersection = width * height
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection
-    return intersection / union if union else 0.0
 
 
 def recorded() -> Evaluation:
@@ -185,11 +176,11 @@ def _check(explanation: Explanation, truth: SceneObject) -> Hits:
     box = explanation.box(threshold=THRESHOLD)
     if box is None:
         return Hits(pointing=False, near=False, box=False)
-    y, x = np.unravel_index(int(explanation.map.argmax()), explanation.map.shape)
-    rows, columns = np.nonzero(truth.mask)
-    near = np.min((rows - y) ** 2 + (columns - x) ** 2) <= TOLERANCE**2
-    overlap = intersection_over_union(box, truth.box)
-    return Hits(pointing=bool(truth.mask[y, x]), near=bool(near), box=overlap > MIN_IOU)
+    return Hits(
+        pointing=pointing(explanation, truth.mask, 0),
+        near=pointing(explanation, truth.mask, TOLERANCE),
+        box=iou(box, truth.box) > MIN_IOU,
+    )
 
 
 def _mean(hits: Sequence[Hits]) -> Shares:

@@ -189,6 +189,30 @@ def made_by_the_network(network: Network, path: Path) -> None:
     )
 
 
+def measures_of_a_place(tape: Tape, mask: NDArray[np.bool_]) -> None:
+    cat = tape.grad_cam("cat")
+    measures = gradcam.measures
+    assert_type(measures.boxes(cat, "otsu", "all"), list[tuple[int, int, int, int]])
+    assert_type(measures.grabcut_box(cat), tuple[int, int, int, int] | None)
+    assert_type(measures.region_mask((0, 0, 4, 5), (9, 9)), NDArray[np.bool_])
+    assert_type(measures.iou([(0, 0, 4.5, 5)], mask), float)
+    assert_type(measures.pointing(cat.map, mask), bool)
+    assert_type(measures.pointed(cat, None), measures.Pointed)
+    assert_type(measures.fit_rejection([[measures.pointed(cat, mask)]]), measures.Rejection)
+    assert_type(measures.energy_inside(cat, mask), float)
+    assert_type(measures.inside_outside(cat, measures.boxes(cat)), float)
+    assert_type(measures.mask_iou(cat, mask, 0.3), float)
+    assert_type(measures.best_mask_iou(cat, mask).threshold, float)
+    assert_type(measures.seeds([cat, cat.map]), NDArray[np.int64])
+    assert_type(measures.seeds_iou(mask.astype(np.uint8), mask.astype(int)).mean, float)
+    outcome = measures.localization_outcome([(3, cat.box())], ("cat", (0, 0, 4, 5)))
+    assert_type(outcome, measures.Outcome)
+    assert_type(measures.localization_total([outcome]), measures.LocalizationError)
+    predictions = [[("cat", measures.boxes(cat)), ("dog", [])]]
+    error = measures.localization_error(predictions, [{"cat": [(0, 0, 4, 5)]}])
+    assert_type(error.localization_top5, float)
+
+
 def measures_of_robustness(tape: Tape, network: Network) -> None:
     cat = tape.grad_cam("cat")
     assert_type(gradcam.measures.randomised(network, ["fc8"], 3), Network)
