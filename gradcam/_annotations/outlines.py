@@ -1,0 +1,112 @@
+"""Masks as COCO stores them: polygons and run lengths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from gradcam._annotations.truth import AnnotationError, Mask, Size
+from gradcam._pictures.decoding import MAX_PIXELS
+from gradcam._text import brief
+
+Draw = Callable[[Size], Mask]
+"""Returns a mask for a picture of this size."""
+
+_MAX_COORDINATE = 1e6
+
+
+def outline(segmentation: object) -> Draw:
+    """Return what draws a `segmentation` of COCO.
+
+    It is a list of polygons, or run lengths: ``{"size": [h, w], "counts": [...]}``. Compressed run
+    lengths, whose `counts` are a text, need pycocotools.
+
+    Raises
+    ------
+    AnnotationError
+        If it is neither, or pycocotools is not installed.
+    """
+    if isinstance(segmentation, list):
+        polygons = [_polygon(each) for each in segmentation]
+        if not polygons:
+            raise AnnotationError("the segmentation has no polygon")
+        return partial(_draw, polygons)
+    if not isinstance(segmentation, dict):
+        raise AnnotationError(
+            f"the segmentation is neither a list of polygons nor run lengths, but "
+            f"{brief(segmentation)}"
+        )
+    size, counts = _run_size(segmentation.get("size")), segmentation.get("counts")
+    if isinstance(counts, str):
+        return partial(_compressed, size, counts)
+    if not isinstance(counts, list) or not all(type(each) is int and each >= 0 for each in counts):
+        raise AnnotationError("run lengths: expected counts to be a list of integers of 0 or more")
+    if sum(counts) != size[0] * size[1]:
+        raise AnnotationError(
+            f"run lengths: the counts add up to {sum(counts)} pixels, but the size "
+            f"{size[1]} x {size[0]} has {size[0] * size[1]}"
+        )
+    return partial(_runs, size, counts)
+
+
+def _polygon(given: object) -> list[float]:
+    if not isinstance(given, list) or len(given) < 6 or len(given) % 2:
+        raise AnnotationError(
+            f"a polygon is a list of x, y, x, y, ... of three points or more, not {brief(given)}"
+        )
+    for each in given:
+        if type(each) not in (int, float) or not abs(each) < _MAX_COORDINATE:
+            raise AnnotationError(f"a polygon has the coordinate {brief(each)}")
+    return given
+
+
+def _draw(polygons: Sequence[list[float]], size: Size) -> Mask:
+    """Draw polygons; a pixel belongs to them if its centre does, or an edge passes through it."""
+    from PIL import Image, ImageDraw
+
+    height, width = size
+    for polygon in polygons:
+        xs, ys = polygon[::2], polygon[1::2]
+        if min(xs) < -1 or min(ys) < -1 or max(xs) > width + 1 or max(ys) > height + 1:
+            raise AnnotationError(f"a polygon reaches beyond the picture of {width} x {height}")
+    canvas = Image.new("L", (width, height))
+    drawing = ImageDraw.Draw(canvas)
+    for polygon in polygons:
+        # COCO's coordinates are those of pixels' edges, Pillow's those of their centres.
+        drawing.polygon([each - 0.5 for each in polygon], fill=1)
+    return np.asarray(canvas) > 0
+
+
+def _run_size(given: object) -> Size:
+    if (
+        not isinstance(given, list)
+        or len(given) != 2
+        or not all(type(each) is int and each > 0 for each in given)
+        or math.prod(given) > MAX_PIXELS
+    ):
+        raise AnnotationError(f"run lengths: expected the size [h, w], got {brief(given)}")
+    return given[0], given[1]
+
+
+def _runs(own: Size, counts: Sequence[int], size: Size) -> Mask:
+    """Draw run lengths: column by column, background first."""
+    values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    return np.ascontiguousarray(values.reshape(own[::-1]).T)
+
+
+def _compressed(own: Size, counts: str, size: Size) -> Mask:
+    try:
+        from pycocotools import mask as coco
+    except ImportError:
+        raise AnnotationError(
+            "the run lengths are compressed (their counts are a text): reading them needs "
+            "pycocotools: pip install pycocotools"
+        ) from None
+    try:
+        decoded = coco.decode({"size": list(own), "counts": counts})
+    except Exception as error:  # pycocotools does not say which
+        raise AnnotationError(f"the compressed run lengths cannot be decoded: {error}") from None
+    return np.asarray(decoded) > 0
