@@ -120,6 +120,36 @@ def layers(text: str | None) -> str | list[str] | None:
     return text if text is None or "," not in text else listed(text)
 
 
+def check_layer(
+    network: Network, layer: str | None, methods: Sequence[str], option: str = "--layer"
+) -> None:
+    """Refuse a layer that nothing can be shown of, before the first picture is read."""
+    if layer is None:
+        return
+    if not any(gradcam.METHODS[name].takes_layer for name in methods):
+        *others, last = (name for name, method in gradcam.METHODS.items() if method.takes_layer)
+        raise click.UsageError(
+            f"{option} has no effect on {', '.join(methods)}: it goes with --method "
+            f"{', '.join(others)} or {last}."
+        )
+    names = layer.split(",")
+    for name in (name.strip() for name in names):
+        shape = records.shapes(network)[network.names(name)[0]]
+        if len(shape) != 3 or shape[1] * shape[2] == 1:
+            raise click.UsageError(
+                f"the layer {name} has no spatial map (its shape is {terminal.shape_text(shape)}): "
+                f"choose a convolution, ReLU or pooling before it, for example "
+                f"{network.target_layer}."
+            )
+    wrong = [name for name in methods if gradcam.METHODS[name].takes_layer]
+    wrong = [name for name in wrong if gradcam.METHODS[name].view != "map"]
+    if len(names) > 1 and wrong:
+        raise click.UsageError(
+            f"--layer {layer}: the maps of several layers are averaged; {', '.join(wrong)} has no "
+            f"map to average."
+        )
+
+
 def listed(text: str) -> list[str]:
     """Return the names in a text that separates them by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]

@@ -54,10 +54,18 @@ class Command:
     work : callable
         ``work(tape, names)`` explains a batch and returns a :data:`Finish` for each picture;
         `names` are the names of their outputs.
-    show : callable
-        Returns what is printed of a record.
+    show : callable or None
+        Returns what is printed of a record; None: records are printed as JSON only.
     rows : callable, optional
         Returns the rows of a record in the table.
+    before : callable, optional
+        ``before(job)`` returns the record of a picture that needs no pass, else None. Its errors
+        concern this picture alone.
+    every : callable, optional
+        Gets each record, in order: those of pictures that an earlier run completed, and of pictures
+        that failed, too.
+    silent : tuple of types
+        Categories of warnings that are not printed.
     batch : int
     as_json : bool
         Whether records are printed as JSON.
@@ -71,13 +79,16 @@ class Command:
 
     network: Network
     work: Callable[[BatchTape, Sequence[str]], Sequence[Finish]]
-    show: Callable[[Record], Shown]
+    show: Callable[[Record], Shown] | None
     as_json: bool
     batch: int = 1
     out: Path | None = None
     resume: bool = False
     options: Mapping[str, object] = field(default_factory=dict)
     rows: Callable[[Record], list[Row]] | None = None
+    before: Callable[[Job], Record | None] | None = None
+    every: Callable[[Record], None] | None = None
+    silent: tuple[type[Warning], ...] = ()
 
     def over(self, pictures: Sequence[Path], table: Table | None = None) -> int:
         """Do every picture, whether or not others fail, and return the exit status."""
@@ -143,7 +154,7 @@ class _Run:
             threading.Thread(target=terminal.preload, daemon=True).start()
         with (
             terminal.progress(len(left), as_json) as self._advance,
-            _warnings_with_pictures(),
+            _warnings_with_pictures(self.command.silent),
         ):
             try:
                 self._stream(pool)
@@ -162,21 +173,36 @@ class _Run:
         if record is None:
             return False
         self.complete += 1
-        self._add_rows(record)
+        self._note(record)
         return True
 
     def _stream(self, pool: ThreadPoolExecutor) -> None:
         """Pass the pictures through the network; a batch is saved during the next one's pass."""
-        pictures = []
+        batch = self.command.batch
+        stream = self.command.network.stream(self._to_pass(), batch, on_error=self._fail)
+        for jobs, tape in stream:
+            self._work(pool, jobs, tape)
+            self._take_finished(2 * batch)
+
+    def _to_pass(self) -> Iterator[Job]:
+        """Yield the pictures that the network must see; the results of others are known."""
+        before = self.command.before
         for job in self._jobs:
             if os.path.isdir(job.path):
                 self._fail(job, _folder_error(job.path))
+            elif before is None:
+                yield job
             else:
-                pictures.append(job)
-        batch = self.command.batch
-        for jobs, tape in self.command.network.stream(pictures, batch, on_error=self._fail):
-            self._work(pool, jobs, tape)
-            self._take_finished(2 * batch)
+                try:
+                    record = before(job)
+                except FAILURES as error:
+                    self._fail(job, error)
+                else:
+                    if record is None:
+                        yield job
+                        continue
+                    self._results[job.number] = _known((record, []))
+                self._take_finished(2 * self.command.batch)
 
     def _work(self, pool: ThreadPoolExecutor, jobs: Sequence[Job], tape: BatchTape) -> None:
         """Explain a batch; if that fails, one picture at a time."""
@@ -198,11 +224,7 @@ class _Run:
             self._results[job.number] = pool.submit(_finish, job, finish)
 
     def _fail(self, job: Job, error: Exception) -> None:
-        from concurrent.futures import Future  # slow to import
-
-        future: Future[Saved] = Future()
-        future.set_exception(error)
-        self._results[job.number] = future
+        self._results[job.number] = _known(error)
 
     def _take_finished(self, maximum: int) -> None:
         """Print finished results in order; wait for some if more than `maximum` are not."""
@@ -234,18 +256,21 @@ class _Run:
             self.done += 1
             if self.history is not None:
                 self.history.add(job, record, files)
-            self._add_rows(record)
+        self._note(record)
         self._print(record)
         self._advance(job.path.name)
 
-    def _add_rows(self, record: Record) -> None:
-        if self.table is not None and self.command.rows is not None:
+    def _note(self, record: Record) -> None:
+        """Add the rows of a record to the table, unless its picture failed."""
+        if self.command.every is not None:
+            self.command.every(record)
+        if self.table is not None and self.command.rows is not None and "error" not in record:
             self.table.add(self.command.rows(record))
 
     def _print(self, record: Record) -> None:
         if self.command.as_json:
             click.echo(json.dumps(record))
-        elif "error" not in record:
+        elif self.command.show is not None and "error" not in record:
             from rich.text import Text
 
             console = terminal.console()
@@ -267,6 +292,18 @@ class _Run:
             terminal.echo(f"Error: {self.stopped}", err=True)
 
 
+def _known(result: Saved | Exception) -> Future[Saved]:
+    """Return a future whose result is known."""
+    from concurrent.futures import Future  # slow to import
+
+    future: Future[Saved] = Future()
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+    return future
+
+
 def _folder_error(folder: Path) -> Exception:
     """Return why there is no picture in a folder."""
     try:
@@ -282,7 +319,7 @@ def _finish(job: Job, finish: Finish) -> Saved:
 
 
 @contextmanager
-def _warnings_with_pictures() -> Iterator[None]:
+def _warnings_with_pictures(silent: Sequence[type[Warning]]) -> Iterator[None]:
     """Print warnings of all threads with the name of the picture that they concern."""
 
     def show(message: Warning | str, *details: object, **more: object) -> None:
@@ -293,6 +330,8 @@ def _warnings_with_pictures() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
+        for category in silent:
+            warnings.simplefilter("ignore", category)
         warnings.showwarning = show
         yield
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-import gradcam
 from gradcam._cli import asked as asking
 from gradcam._cli import options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved
@@ -23,7 +22,6 @@ from gradcam._text import percent
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gradcam._engine.network import Network
     from gradcam._engine.tape import BatchTape
     from gradcam._results.objectives import On
 
@@ -126,7 +124,7 @@ def explain(
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
     chosen = asking.with_options(methods, given)
     network = choice.network()
-    _check_layer(network, layer, methods)
+    asking.check_layer(network, layer, methods)
     asked = asking.read(network, classes, units, against, on)
     terminal.note(choice, network, pictures)
     count = top if top is not None else 0 if asked else 1
@@ -236,9 +234,9 @@ def compare(
     network = choice.network()
     if layer is not None and layers is not None:
         raise click.UsageError("give either --layer or --layers, not both.")
-    _check_layer(network, layer, methods)
+    asking.check_layer(network, layer, methods)
     for each in asking.listed(layers or ""):
-        _check_layer(network, each, methods, "--layers")
+        asking.check_layer(network, each, methods, "--layers")
     asked = asking.read(network, classes, units, against, on)
     terminal.note(choice, network, pictures)
     chosen = asking.with_bars(chosen, given, pictures)
@@ -256,33 +254,3 @@ def _show_figure(record: Record) -> Table:
 
 def _open_table(file: Path | None, columns: Columns) -> OpenTable | None:
     return None if file is None else open_table(file, columns)
-
-
-def _check_layer(
-    network: Network, layer: str | None, methods: Sequence[str], option: str = "--layer"
-) -> None:
-    """Refuse a layer that nothing can be shown of, before the first picture is read."""
-    if layer is None:
-        return
-    if not any(gradcam.METHODS[name].takes_layer for name in methods):
-        *others, last = (name for name, method in gradcam.METHODS.items() if method.takes_layer)
-        raise click.UsageError(
-            f"{option} has no effect on {', '.join(methods)}: it goes with --method "
-            f"{', '.join(others)} or {last}."
-        )
-    names = layer.split(",")
-    for name in (name.strip() for name in names):
-        shape = records.shapes(network)[network.names(name)[0]]
-        if len(shape) != 3 or shape[1] * shape[2] == 1:
-            raise click.UsageError(
-                f"the layer {name} has no spatial map (its shape is {terminal.shape_text(shape)}): "
-                f"choose a convolution, ReLU or pooling before it, for example "
-                f"{network.target_layer}."
-            )
-    wrong = [name for name in methods if gradcam.METHODS[name].takes_layer]
-    wrong = [name for name in wrong if gradcam.METHODS[name].view != "map"]
-    if len(names) > 1 and wrong:
-        raise click.UsageError(
-            f"--layer {layer}: the maps of several layers are averaged; {', '.join(wrong)} has no "
-            f"map to average."
-        )
