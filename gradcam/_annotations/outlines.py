@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcam._annotations.truth import AnnotationError, Mask, Size
 from gradcam._pictures.decoding import MAX_PIXELS
@@ -64,20 +65,35 @@ def _polygon(given: object) -> list[float]:
 
 
 def _draw(polygons: Sequence[list[float]], size: Size) -> Mask:
-    """Draw polygons; a pixel belongs to them if its centre does, or an edge passes through it."""
-    from PIL import Image, ImageDraw
-
+    """Draw the union of polygons: a pixel belongs to one if its centre lies inside."""
     height, width = size
+    mask = np.zeros(size, bool)
     for polygon in polygons:
-        xs, ys = polygon[::2], polygon[1::2]
-        if min(xs) < -1 or min(ys) < -1 or max(xs) > width + 1 or max(ys) > height + 1:
+        points = np.array(polygon, np.float64).reshape(-1, 2)
+        low, high = points.min(0), points.max(0)
+        if low.min() < -1 or high[0] > width + 1 or high[1] > height + 1:
             raise AnnotationError(f"a polygon reaches beyond the picture of {width} x {height}")
-    canvas = Image.new("L", (width, height))
-    drawing = ImageDraw.Draw(canvas)
-    for polygon in polygons:
-        # COCO's coordinates are those of pixels' edges, Pillow's those of their centres.
-        drawing.polygon([each - 0.5 for each in polygon], fill=1)
-    return np.asarray(canvas) > 0
+        mask |= _filled(points, size)
+    return mask
+
+
+def _filled(points: NDArray[np.float64], size: Size) -> Mask:
+    """Fill a polygon, (N, 2): along a row, inside and outside change at each edge."""
+    height, width = size
+    ends = np.roll(points, -1, 0)
+    first, last = (
+        np.clip(np.ceil(side(points[:, 1], ends[:, 1]) - 0.5), 0, height).astype(np.int64)
+        for side in (np.minimum, np.maximum)
+    )
+    edge = np.repeat(np.arange(len(points)), last - first)
+    row = np.arange(edge.size) - np.repeat(np.cumsum(last - first) - last, last - first)
+    start, end = points[edge], ends[edge]
+    share = (row + 0.5 - start[:, 1]) / (end[:, 1] - start[:, 1])
+    crossing = start[:, 0] + share * (end[:, 0] - start[:, 0])
+    column = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
+    changes = np.zeros((height, width + 1), bool)
+    np.logical_xor.at(changes, (row, column), True)
+    return np.asarray(np.logical_xor.accumulate(changes, axis=1)[:, :width])
 
 
 def _run_size(given: object) -> Size:
