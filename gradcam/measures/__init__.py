@@ -29,6 +29,7 @@ from gradcam.measures._confidence import (
 from gradcam.measures._correlation import pearson, spearman
 from gradcam.measures._curve import Curve
 from gradcam.measures._curves import deletion, insertion, pixel_flipping
+from gradcam.measures._discrimination import Discrimination, discrimination
 from gradcam.measures._given import MapLike
 from gradcam.measures._grabcut import grabcut_box
 from gradcam.measures._infidelity import infidelity
@@ -42,6 +43,8 @@ from gradcam.measures._localization import (
     localization_total,
 )
 from gradcam.measures._mask_iou import BestMaskIoU, best_mask_iou, mask_iou
+from gradcam.measures._noise import noise_robustness
+from gradcam.measures._noise_robustness import NoiseRobustness
 from gradcam.measures._occlusion import occlusion_correlation
 from gradcam.measures._pointing import Pointed, pointed, pointing
 from gradcam.measures._random_weights import randomised
@@ -60,9 +63,11 @@ __all__ = [
     "Box",
     "ConfidenceChange",
     "Curve",
+    "Discrimination",
     "Interval",
     "LocalizationError",
     "MapLike",
+    "NoiseRobustness",
     "Outcome",
     "Perturb",
     "Pointed",
@@ -81,6 +86,7 @@ __all__ = [
     "complexity",
     "confidence_change",
     "deletion",
+    "discrimination",
     "energy_inside",
     "fit_rejection",
     "grabcut_box",
@@ -93,6 +99,7 @@ __all__ = [
     "localization_total",
     "mask_iou",
     "max_sensitivity",
+    "noise_robustness",
     "occlusion_correlation",
     "pearson",
     "pixel_flipping",

@@ -224,3 +224,9 @@ def measures_of_robustness(tape: Tape, network: Network) -> None:
     assert_type(gradcam.measures.complexity(cat), float)
     assert_type(gradcam.measures.sparseness(cat.map), float)
     assert_type(gradcam.measures.structural_similarity(cat.map, cat.map), float)
+    assert_type(
+        gradcam.measures.discrimination(tape, "grad_cam", ["cat", 3]),
+        gradcam.measures.Discrimination,
+    )
+    noise = gradcam.measures.noise_robustness(tape, "grad_cam", "cat", sigmas=[0.1])
+    assert_type(noise, gradcam.measures.NoiseRobustness)
