@@ -9,6 +9,11 @@ another program.
 >>> scene = pictograms.scene(7, classes=["cat", "dog"])
 >>> tape = pictograms.model().forward(scene.picture)
 >>> cat = tape.grad_cam("cat")
+>>> seen = scene.objects[0]  # the cat
+>>> measures.pointing(cat, seen.mask, tolerance=0)
+True
+>>> round(measures.iou(measures.boxes(cat), seen.box), 2)
+0.7
 >>> round(measures.spearman(cat.map, cat.map), 6)
 1.0
 """
