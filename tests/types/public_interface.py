@@ -230,3 +230,15 @@ def measures_of_robustness(tape: Tape, network: Network) -> None:
     )
     noise = gradcam.measures.noise_robustness(tape, "grad_cam", "cat", sigmas=[0.1])
     assert_type(noise, gradcam.measures.NoiseRobustness)
+
+
+def assertions(tape: Tape, mask: NDArray[np.bool_], path: Path) -> None:
+    cat = tape.grad_cam("cat")
+    testing = gradcam.testing
+    testing.assert_points_at(cat, mask, tolerance=15)
+    testing.assert_energy_inside(cat.map, [(0, 0, 4, 5.5)], at_least=0.5)
+    testing.assert_maps_agree(cat, cat.map, at_least=0.9)
+    testing.assert_matches_stored(cat, path, update=True)
+    testing.assert_depends_on_weights(cat, at_most=0.5, networks=1)
+    testing.assert_survives_randomisation(cat)
+    testing.assert_matches_stored(cat.map, path)  # type: ignore[arg-type]

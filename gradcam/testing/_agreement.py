@@ -1,0 +1,79 @@
+"""The assertion that two maps agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gradcam import measures
+from gradcam.measures import MapLike
+from gradcam.measures._given import map_on_picture
+from gradcam.testing import _slides
+from gradcam.testing._failure import fail
+from gradcam.testing._words import NOTHING, is_flat, limit, named, number, quiet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__unittest = True
+
+
+def assert_maps_agree(first: MapLike, second: MapLike, at_least: float = 0.9) -> None:
+    """Assert that two maps of one size order the pixels in nearly the same way.
+
+    Parameters
+    ----------
+    first, second : MapLike
+        Explanations, or maps of another program. Of explanations, the maps on the picture are
+        compared: those that were resized.
+    at_least : float
+        The smallest rank correlation that is accepted, -1 to 1: that of
+        :func:`gradcam.measures.spearman`.
+
+    Raises
+    ------
+    AssertionError
+        If it is less, or a map is flat. The message has the numbers and the path of a picture.
+    ValueError, TypeError
+        If the maps have different sizes, or an argument is wrong.
+    """
+    __tracebackhide__ = True
+    at_least = limit("at_least", at_least, -1, 1)
+    names = named(first, "the first map"), named(second, "the second map")
+    if names[0] == names[1]:
+        names = "the first map", "the second map"
+    sentence = disagreement(first, second, at_least, names)
+    if sentence:
+        fail("maps_agree", sentence, lambda: _both(sentence, first, second))
+
+
+def disagreement(first: MapLike, second: MapLike, at_least: float, names: tuple[str, str]) -> str:
+    """Return why two maps do not agree; an empty text if they do.
+
+    Raises
+    ------
+    ValueError
+        If they have different sizes.
+    """
+    with quiet():
+        values = [map_on_picture(each) for each in (first, second)]
+    if values[0].shape != values[1].shape:
+        sizes = " and ".join(" x ".join(map(str, each.shape)) for each in values)
+        raise ValueError(
+            f"the maps are of {sizes} pixels: resize one of them before the comparison"
+        )
+    for name, each in zip(names, values, strict=True):
+        if is_flat(each):
+            return f"{name} is flat: {NOTHING}"
+    found = measures.spearman(*values)
+    if found >= at_least:
+        return ""
+    return (
+        f"the rank correlation of {names[0]} and {names[1]} is {number(found, at_least)}; at least "
+        f"{at_least:g} was expected"
+    )
+
+
+def _both(sentence: str, first: MapLike, second: MapLike) -> Figure:
+    """Return a slide with both maps."""
+    panels = _slides.map_panel(first, "the first map"), _slides.map_panel(second, "the second map")
+    return _slides.slide(sentence, *panels)
