@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 _F64 = NDArray[np.float64]
 _Bool = NDArray[np.bool_]
 
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-8
 """Of the residual, as a share of the right-hand side."""
 
 _STEPS = 2000
@@ -55,22 +55,29 @@ def _solve(removed: _Bool, right: _F64) -> _F64:
     for _ in range(_STEPS):
         if (_dot(residual, residual) <= enough).all():
             return solution
-        image = np.where(removed, weights * direction - _neighbours(direction), 0.0)
+        image = weights * direction
+        image -= _neighbours(direction)
+        image *= removed
         step = _share(slope, _dot(direction, image))
         solution += step * direction
         residual -= step * image
         toward = precondition(residual)
         before, slope = slope, _dot(residual, toward)
-        direction = toward + _share(slope, before) * direction
+        direction = toward + direction * _share(slope, before)
     raise RuntimeError(f"linear imputation did not converge in {_STEPS} steps")
 
 
 def _neighbours(values: _F64) -> _F64:
     """Return the weighted sum of each pixel's neighbours, of (C, h, w)."""
     padded = np.pad(values, ((0, 0), (1, 1), (1, 1)))
-    rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-    sums: _F64 = rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:] - 4 * values
-    return sums / 12
+    rows = 2 * padded[:, 1:-1]
+    rows += padded[:, :-2]
+    rows += padded[:, 2:]
+    sums: _F64 = 2 * (rows[..., 1:-1] - 2 * values)
+    sums += rows[..., :-2]
+    sums += rows[..., 2:]
+    sums /= 12
+    return sums
 
 
 def _dot(first: _F64, second: _F64) -> _F64:
@@ -110,8 +117,10 @@ class _Preconditioner:
         found = levels[-1] / self._diagonals[-1]
         for level, diagonal in zip(levels[-2::-1], self._diagonals[-2::-1], strict=True):
             rows = _finer(found, 1, level.shape[1])
-            found = level / diagonal + _finer(rows, 2, level.shape[2])
-        return np.where(self._removed, found, 0.0)
+            found = _finer(rows, 2, level.shape[2])
+            found += level / diagonal
+        found *= self._removed
+        return found
 
 
 def _coarser(values: _F64, axis: int) -> _F64:

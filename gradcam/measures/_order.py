@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.tape import Tape
-from gradcam._methods.passes import bar, batch_size, batches, layers_read
+from gradcam._methods.passes import bar, batch_size, even_batches, layers_read
 from gradcam._methods.replacements import Replacement, bounds, replacements
 from gradcam._results.explanation import FlatMapWarning
 from gradcam._results.objectives import Objectives
@@ -152,7 +152,7 @@ def values_of(
     size, keep = batch_size(tape, batch), layers_read(tape, objectives, 0)
     found = np.empty(count)
     with bar(count, title, progress) as done:
-        for part in batches(count, size):
+        for part in even_batches(count, size):
             forward = tape.run(make(part), keep, record=False)
             found[part] = objectives.variant_values(0, forward)[0]
             done(len(forward))

@@ -18,8 +18,10 @@ of the program: ``gradcam`` first.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
+import runpy
 import statistics
 import sys
 import time
@@ -354,6 +356,82 @@ def deep_lift() -> Ways:
         return network.forward(x[0]).deep_lift(3, baseline=0.0)
 
     return {OURS: {"": Way(ours)}, "captum": ways}
+
+
+# --- measures that change the picture ---
+
+FLIPS = 12
+"""Steps of a curve in a run."""
+
+
+@row("deletion_and_insertion")
+def deletion_and_insertion() -> Ways:
+    """Deletion and insertion with VGG-16: the time of one step of one curve.
+
+    Quantus's pixel flipping runs twice, since it does not insert; each step is a pass, of one
+    picture. Its step flips all colours of a pixel one after the other: a third of the pixels.
+    """
+    runpy.run_path(str(Path(__file__).parent.parent / "peers" / "conftest.py"))  # for torchvision
+    import quantus
+    import torch
+    from torchcam.metrics import DeletionInsertionMetric
+
+    from gradcam import measures
+
+    network, models = both("vgg16")
+    x = pictures(1)
+    tape = network.forward(x[0])
+    found = np.random.default_rng(2).random(tape.size, np.float32)
+
+    def ours() -> object:
+        curves = measures.deletion, measures.insertion
+        return [measure(tape, found, 3, steps=FLIPS).auc for measure in curves]
+
+    def of_quantus(model: Any) -> object:
+        options = {"features_in_step": 3 * 224 * 224 // FLIPS, "disable_warnings": True}
+        metric = quantus.PixelFlipping(**options)
+        maps = found, 1 - found
+        return [metric(model, x, np.array([3]), a_batch=each[None, None]) for each in maps]
+
+    def of_torchcam(model: Any, given: Any, batch: int) -> object:
+        metric = DeletionInsertionMetric(
+            _Given(model, torch.from_numpy(found[None])),
+            partial(torch.softmax, dim=-1),
+            steps=FLIPS,
+            batch_size=batch,
+        )
+        metric.update(given, 3)
+        return metric.summary()
+
+    return {
+        OURS: {"": Way(ours, 2 * FLIPS)},
+        "quantus": {
+            setting: Way(partial(of_quantus, model), 2 * FLIPS) for setting, model in models.items()
+        },
+        "torchcam": {
+            f"{setting} batch {batch}".strip(): Way(
+                partial(of_torchcam, model, torch_input(x, setting), batch), 2 * FLIPS
+            )
+            for setting, model in models.items()
+            for batch in (8, 16)
+        },
+    }
+
+
+class _Given:
+    """What torchcam asks for a map: it returns one that is given."""
+
+    def __init__(self, model: Any, map: Any) -> None:
+        self.model, self._map = model, map
+
+    def __call__(self, *arguments: object, **options: object) -> list[Any]:
+        return [self._map]
+
+    def fuse_cams(self, cams: list[Any]) -> Any:
+        return cams[0]
+
+    def _hooks_off(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
 
 def main() -> None:
