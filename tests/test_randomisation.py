@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import nets
 import numpy as np
 import pytest
 
+import gradcam
 from gradcam import Layer, Network, measures
 
 
@@ -225,3 +227,22 @@ def test_structural_similarity_of_a_window():
         measures.structural_similarity(a[1:], b[1:])
     with pytest.raises(ValueError, match="range"):
         measures.structural_similarity(a, b, range=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["convnext_tiny", "resnet18", "densenet121", "mobilenet_v3_small"])
+def test_every_network_can_be_randomised(name):
+    """With folded and other batch normalisations; the result is pickled like any network."""
+    network = getattr(gradcam, name)(weights=None)
+    picture = nets.normal(np.random.default_rng(0), 3, 64, 64)
+    made = measures.randomised(network, seed=3)
+    before, after = (each.forward(picture, input="normalised").scores for each in (network, made))
+    assert not np.array_equal(before, after)
+    again = pickle.loads(pickle.dumps(made)).forward(picture, input="normalised").scores
+    np.testing.assert_array_equal(again, after)
+    found = measures.cascading_randomisation(
+        network.forward(picture, input="normalised"), "saliency", stages=3
+    )
+    weights = sum(bool(layer.weights) for layer in network.layers.values())
+    assert sum(found.counts) == weights and len(found.layers) == 3
+    assert np.isfinite(found.correlations).all()

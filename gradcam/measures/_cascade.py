@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import get_args
 
@@ -15,12 +16,14 @@ from gradcam._methods.passes import bar, check_seed, one_of
 from gradcam._registry import Method
 from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import On, TargetLike
-from gradcam.measures._correlation import spearman
+from gradcam.measures._correlation import pearson, ranks
 from gradcam.measures._random_weights import Draw, rebuilt, redrawn
 from gradcam.measures._randomisation import Randomisation
 from gradcam.measures._similarity import WINDOW, structural_similarity
 from gradcam.measures._stages import Stages, groups_of
 from gradcam.measures._variants import LayerLike, Question
+
+_F32 = NDArray[np.float32]
 
 
 def cascading_randomisation(
@@ -95,8 +98,8 @@ def cascading_randomisation(
         layers=tuple(group[-1] for group in groups),
         counts=tuple(map(len, groups)),
         independent=independent,
-        correlations=np.array([spearman(trained.evidence, each.evidence) for each in found]),
-        signed_correlations=np.array([spearman(trained.raw, each.raw) for each in found]),
+        correlations=_correlations(trained.evidence, (each.evidence for each in found)),
+        signed_correlations=_correlations(trained.raw, (each.raw for each in found)),
         similarities=np.array([_similarity(trained, each, tape.size) for each in found]),
         trained=trained,
         explanations=tuple(found),
@@ -108,6 +111,12 @@ def _alone(explanation: Explanation) -> Explanation:
     return replace(explanation, origin=None)
 
 
+def _correlations(first: _F32, others: Iterable[_F32]) -> NDArray[np.float64]:
+    """Return the rank correlation of an array with each of several."""
+    order = ranks(first)
+    return np.array([pearson(order, ranks(each)) for each in others])
+
+
 def _similarity(first: Explanation, second: Explanation, size: tuple[int, int]) -> float:
     """Return the structural similarity at the network's input; NaN if it is not defined."""
     one, other = (_scaled(each, size) for each in (first, second))
@@ -116,7 +125,7 @@ def _similarity(first: Explanation, second: Explanation, size: tuple[int, int]) 
     return structural_similarity(one, other)
 
 
-def _scaled(explanation: Explanation, size: tuple[int, int]) -> NDArray[np.float32] | None:
+def _scaled(explanation: Explanation, size: tuple[int, int]) -> _F32 | None:
     """Return the map at the network's input, scaled to 0..1; None if it is flat."""
     map = np.asarray(_core.resize(explanation.evidence, size, explanation.resize))
     low, high = map.min(), map.max()

@@ -31,8 +31,8 @@ def pearson(first: ArrayLike, second: ArrayLike) -> float:
     """Return the correlation of two arrays of one shape, -1 to 1; NaN if one is constant."""
     a, b = (np.asarray(each, np.float64).ravel() for each in (first, second))
     a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt(np.dot(a, a) * np.dot(b, b)))
-    return float(np.clip(np.dot(a, b) / size, -1, 1)) if size > 0 else float("nan")
+    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float(np.clip((a * b).sum() / size, -1, 1)) if size > 0 else float("nan")
 
 
 def ranks(values: ArrayLike) -> _F64:

@@ -13,7 +13,7 @@ from gradcam._pictures import figures
 from gradcam._results.explanation import Explanation
 from gradcam._text import percent
 from gradcam.critique import _slide
-from gradcam.measures._panels import MOST, panels
+from gradcam.measures._panels import MOST, legend, lines, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,7 +107,7 @@ class NoiseRobustness:
             chosen = order[np.unique(shown)]
             words = [self._below(k) for k in chosen]
             panels(figure, [self.examples[k] for k in chosen], words)
-            self._draw_lines(_slide.axes(figure, 1.35, 0.95, 11.6, 2.5), order)
+            self._draw_lines(lines(figure), order)
             return figure
 
     def _below(self, k: int) -> str:
@@ -117,19 +117,19 @@ class NoiseRobustness:
 
     def _draw_lines(self, ax: Axes, order: NDArray[np.intp]) -> None:
         """Draw the means by deviation."""
-        x, lines = self.sigmas[order], []
+        x, found = self.sigmas[order], []
         if self.probabilities is not None:
-            lines.append((self.probabilities.mean(1), "probability", _slide.BLUE, "o-"))
-        lines.append((self.mean_correlations, "rank correlation of the maps", _slide.RED, "s-"))
-        lines.append((self.same_top.mean(1), "share with the same top class", _slide.GREY, "^--"))
+            found.append((self.probabilities.mean(1), "probability", _slide.BLUE, "o-"))
+        found.append((self.mean_correlations, "rank correlation of the maps", _slide.RED, "s-"))
+        found.append((self.same_top.mean(1), "share: same top class", _slide.GREY, "^--"))
         if self.pointing is not None:
-            lines.append((self.pointing.mean(1), "share that points at the object", "black", "v:"))
-        for values, words, colour, style in lines:
+            found.append((self.pointing.mean(1), "share: points at the object", "black", "v:"))
+        for values, words, colour, style in found:
             ax.plot(x, values[order], style, color=colour, markersize=7, label=words)
         low = min(0.0, float(np.nanmin([*self.mean_correlations, 0])))
         ax.set_ylim(low - 0.05, 1.05)
         _slide.label(ax, f"standard deviation of the noise (1: {self.unit})", "mean")
-        _slide.legend(ax)
+        legend(ax)
 
 
 def gathered(

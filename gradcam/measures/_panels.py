@@ -1,4 +1,4 @@
-"""A row of maps at the top of a slide."""
+"""A slide with a row of maps, and lines below it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from gradcam._results.explanation import Explanation, FlatMapWarning
 from gradcam.critique import _slide
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST = 7
@@ -32,3 +33,13 @@ def panels(figure: Figure, maps: Sequence[Explanation], words: Sequence[str]) ->
             pixels = each.image
         box = (left + place * (width + _GAP), _BOTTOM, width, _HEIGHT)
         _slide.below(_slide.picture(figure, box, pixels), text)
+
+
+def lines(figure: Figure) -> Axes:
+    """Add axes below the row, with room for a legend at their right."""
+    return _slide.axes(figure, 1.35, 1.1, 7.9, 2.35)
+
+
+def legend(ax: Axes) -> None:
+    """Explain the lines at the right of the axes."""
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=_slide.SMALL, frameon=False)

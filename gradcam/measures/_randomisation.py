@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcam._pictures import figures
 from gradcam._results.explanation import Explanation
 from gradcam.critique import _slide
-from gradcam.measures._panels import MOST, panels
+from gradcam.measures._panels import MOST, legend, lines, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,9 @@ _F64 = NDArray[np.float64]
 _LIKE, _UPPER = 0.5, 0.5
 """A map survives if it has this correlation with this share of the layers, the upper ones, random.
 """
+
+_NAMES, _LONGEST = 20, 8
+"""Layers whose names fit below the lines, and characters of a name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,31 +133,46 @@ class Randomisation:
             words = [self._below(k) for k in shown]
             maps = [self.trained, *(self.explanations[k] for k in shown)]
             panels(figure, maps, ["trained", *words])
-            self._draw_lines(_slide.axes(figure, 1.35, 1.0, 11.6, 2.45))
+            self._draw_lines(lines(figure))
             return figure
 
     def _below(self, k: int) -> str:
         """Return what is written below a map."""
         value = self.correlations[k]
         found = "flat" if np.isnan(value) else f"correlation {_number(value)}"
-        return f"{'' if self.independent else 'to '}{self.layers[k]}\n{found}"
+        if self._named:
+            return f"{'' if self.independent else 'to '}{self.layers[k]}\n{found}"
+        return f"{self._place(k)}\n{found}"
+
+    @property
+    def _named(self) -> bool:
+        """Whether the names of the layers fit below the lines."""
+        return len(self.layers) <= _NAMES and max(map(len, self.layers)) <= _LONGEST
+
+    def _place(self, k: int) -> str:
+        """Return a stage in numbers."""
+        if self.independent:
+            return f"stage {k + 1}"
+        return f"{sum(self.counts[: k + 1])} of {sum(self.counts)} layers"
 
     def _draw_lines(self, ax: Axes) -> None:
         """Draw the correlations and the similarity by stage."""
         places = np.arange(len(self.layers) + 1)
-        for values, words, colour, style in (
-            (self.correlations, "rank correlation of the maps", _slide.BLUE, "o-"),
-            (self.signed_correlations, "of the signed values", _slide.RED, "s-"),
+        words = "stage, from the top" if self.independent else "random layers, from the top"
+        if self._named:
+            ax.set_xticks(places, ["trained", *self.layers], rotation=35, ha="right")
+            words = "the random layer" if self.independent else "the lowest random layer"
+        elif not self.independent:
+            places = np.cumsum([0, *self.counts])
+        for values, name, colour, style in (
+            (self.correlations, "rank correlation, maps", _slide.BLUE, "o-"),
+            (self.signed_correlations, "rank correlation, signed values", _slide.RED, "s-"),
             (self.similarities, "structural similarity", _slide.GREY, "^--"),
         ):
-            ax.plot(places, [1.0, *values], style, color=colour, markersize=7, label=words)
-        names = ["trained", *self.layers]
-        every = -(-len(names) // 18)
-        ax.set_xticks(places[::every], names[::every], rotation=30, ha="right")
+            ax.plot(places, [1.0, *values], style, color=colour, markersize=6, label=name)
         ax.set_ylim(min(-0.1, float(np.nanmin([*self._values(), 0]) - 0.05)), 1.05)
-        which = "the layers that are random" if self.independent else "the lowest random layer"
-        _slide.label(ax, which, "likeness")
-        _slide.legend(ax)
+        _slide.label(ax, words, "likeness")
+        legend(ax)
 
     def _values(self) -> list[float]:
         rows = (self.correlations, self.signed_correlations, self.similarities)
