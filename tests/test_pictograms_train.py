@@ -10,6 +10,7 @@ load_file = pytest.importorskip("safetensors.torch").load_file
 
 import gradcam  # noqa: E402
 from gradcam.pictograms import CLASSES, scene  # noqa: E402
+from gradcam.pictograms import _nets  # noqa: E402
 from gradcam.pictograms import _train as recipe  # noqa: E402
 
 LENGTHS = {"pictures-a": 8, "pictures-b": 4, "batch-a": 4, "batch-b": 2, "validation": 2}
@@ -50,17 +51,19 @@ def test_the_learning_rate_rises_and_falls():
     assert rates[0] < 0.1 and rates[-1] < 0.01
 
 
-def test_the_exported_network_has_the_scores_of_the_trained_one(tmp_path):
+@pytest.mark.parametrize("architecture", ["vgg16", "alexnet"])
+def test_the_exported_network_has_the_scores_of_the_trained_one(architecture, tmp_path):
     torch.manual_seed(0)
-    net = recipe.PictogramNet()
+    net = _nets.NETWORKS[architecture]()
     pictures = np.stack([scene(seed).picture for seed in range(2)])
     x = recipe.preprocess(pictures)
     with torch.no_grad():
         for _ in range(2):  # so that the running statistics are not the initial ones
             net(x, "B")
         expected = net.eval()(x, "B")[1].numpy()
-    recipe.export(net, tmp_path / "weights.safetensors")
-    network = gradcam.vgg16(weights=tmp_path / "weights.safetensors")
+    _nets.export(net, tmp_path / "weights.safetensors")
+    network = gradcam.load(tmp_path / "weights.safetensors")
+    assert network.name == architecture
     scores = network.forward(list(pictures)).scores
     # float16 weights have a relative error of 2^-11, in each of sixteen layers.
     np.testing.assert_allclose(scores, expected, atol=0.02 * np.abs(expected).max())
@@ -68,11 +71,11 @@ def test_the_exported_network_has_the_scores_of_the_trained_one(tmp_path):
 
 
 def test_a_weight_too_large_for_float16_is_refused(tmp_path):
-    net = recipe.PictogramNet().eval()
+    net = _nets.VGG16().eval()
     with torch.no_grad():
         net.classifier[-1].weight[0, 0] = 1e6
     with pytest.raises(ValueError, match=r"classifier\.6\.weight does not fit"):
-        recipe.export(net, tmp_path / "weights.safetensors")
+        _nets.export(net, tmp_path / "weights.safetensors")
 
 
 @pytest.mark.slow

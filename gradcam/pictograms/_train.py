@@ -26,7 +26,6 @@ faster than in a run with the defaults.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import time
@@ -38,16 +37,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
+from gradcam.pictograms._nets import NETWORKS, PictogramNet, export
 from gradcam.pictograms._scenes import CLASSES, compose, scene
 
-WIDTHS = (16, 32, 64, 128, 128)
-DEPTHS = (2, 2, 3, 3, 3)
-HIDDEN = 256
 SIDES = {"A": 112, "B": 224}
 # The shares of pictures with 0, 1, 2, 3 and 4 objects. From those without objects the network
 # learns that the background is evidence for no class.
@@ -58,48 +54,6 @@ SECOND_WORD = {"A": 0x41, "B": 0x42}
 VALIDATION_SEED = 1_000_000
 
 T = TypeVar("T")
-
-
-class PictogramNet(nn.Module):
-    """VGG-16 with batch normalisation, and the linear layer of phase A."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for width, depth in zip(WIDTHS, DEPTHS, strict=True):
-            for _ in range(depth):
-                layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
-                layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-                channels = width
-            layers.append(nn.MaxPool2d(2, 2))
-        self.features = nn.Sequential(*layers[:-1])
-        self.pool5 = layers[-1]
-        self.average = nn.Linear(channels, len(CLASSES))
-        self.drop_maps = nn.Dropout2d(0.1)
-        self.classifier = nn.Sequential(
-            nn.Linear(channels * 7 * 7, HIDDEN, bias=False),
-            nn.BatchNorm1d(HIDDEN),
-            nn.ReLU(inplace=True),
-            nn.Dropout(0.3),
-            nn.Linear(HIDDEN, HIDDEN, bias=False),
-            nn.BatchNorm1d(HIDDEN),
-            nn.ReLU(inplace=True),
-            nn.Dropout(0.3),
-            nn.Linear(HIDDEN, len(CLASSES)),
-        )
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, pictures: Tensor, phase: str) -> tuple[Tensor, Tensor | None]:
-        """Return the scores from the averaged maps, and in phase B those of fc8."""
-        maps = self.features(pictures)
-        averaged = self.average(maps.mean(dim=(2, 3)))
-        if phase == "A":
-            return averaged, None
-        pooled = self.pool5(self.drop_maps(maps))
-        return averaged, self.classifier(pooled.contiguous().flatten(1))
 
 
 def preprocess(pictures: NDArray[np.uint8]) -> Tensor:
@@ -186,47 +140,6 @@ def learning_rate(done: float, peak: float) -> float:
     return peak * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))))
 
 
-def fold_batch_norm(net: PictogramNet) -> dict[str, Tensor]:
-    """Return the weights with batch normalisation folded in, under torchvision's names."""
-    tensors: dict[str, Tensor] = {}
-
-    def add(name: str, weight: Tensor, norm: nn.Module) -> None:
-        assert isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d))
-        assert norm.running_mean is not None and norm.running_var is not None
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        tensors[name + ".weight"] = weight * scale.view(-1, *[1] * (weight.dim() - 1))
-        tensors[name + ".bias"] = norm.bias - norm.running_mean * scale
-
-    number = 0  # torchvision numbers convolutions, ReLUs and pools; VGG-16 has no normalisation
-    modules = list(net.features)
-    for layer, following in zip(modules, [*modules[1:], None], strict=True):
-        if isinstance(layer, nn.Conv2d) and following is not None:
-            add(f"features.{number}", layer.weight, following)
-        number += not isinstance(layer, nn.BatchNorm2d)
-    fc6, norm6, _, _, fc7, norm7, _, _, fc8 = net.classifier
-    add("classifier.0", fc6.weight, norm6)  # type: ignore[arg-type]
-    add("classifier.3", fc7.weight, norm7)  # type: ignore[arg-type]
-    tensors["classifier.6.weight"] = fc8.weight  # type: ignore[assignment]
-    tensors["classifier.6.bias"] = fc8.bias  # type: ignore[assignment]
-    return {name: tensor.detach().half().contiguous() for name, tensor in tensors.items()}
-
-
-def export(net: PictogramNet, path: Path) -> None:
-    """Write the weights as float16, with the architecture, the preset and the classes."""
-    tensors = fold_batch_norm(net)
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise ValueError(
-                f"{name} does not fit into float16: train longer, or with a larger --decay"
-            )
-    metadata = {
-        "architecture": "vgg16",
-        "preset": "torchvision-straight",
-        "classes": json.dumps(CLASSES),
-    }
-    save_file(tensors, path, metadata=metadata)
-
-
 def progress_bar(batches: Iterable[T], description: str, total: int) -> Iterable[T]:
     """Return the batches with a progress bar, or unchanged if tqdm is not installed."""
     try:
@@ -247,7 +160,7 @@ class Training:
         self.checkpoint = self.out / "checkpoint.pt"
         torch.manual_seed(arguments.seed)
         torch.set_num_threads(arguments.threads)
-        self.net = PictogramNet()
+        self.net = NETWORKS[arguments.architecture]()
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.phase, self.done, self.seconds = "A", 0, 0.0
         self.optimiser = self.new_optimiser()
@@ -256,7 +169,7 @@ class Training:
         else:
             settings = {k: v for k, v in vars(arguments).items() if k != "out"}
             self.log(f"PyTorch {torch.__version__}, bfloat16 on the CPU; {settings}")
-            self.log(f"{len(CLASSES)} classes, widths {WIDTHS}, fc6 and fc7 of {HIDDEN}")
+            self.log(f"{len(CLASSES)} classes, {self.net.description}")
         self.validation = Validation(arguments.validation)
 
     def new_optimiser(self) -> torch.optim.AdamW:
@@ -360,6 +273,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--out", type=Path, required=True, help="folder for the checkpoint, the log and the weights"
     )
+    add("--architecture", choices=NETWORKS, default="vgg16")
     add("--pictures-a", type=int, default=102_400, help="number of pictures in phase A")
     add("--pictures-b", type=int, default=44_800, help="number of pictures in phase B")
     add("--batch-a", type=int, default=64)
