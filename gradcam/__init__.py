@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, cast, overload
+from typing import IO, TYPE_CHECKING, Any, cast, overload
 
 try:
     from gradcam._core import __version__, get_num_threads, release_memory, set_num_threads
@@ -108,6 +108,7 @@ from gradcam._pictures.decoding import InputWarning, PictureError
 from gradcam._pictures.image import Values
 from gradcam._pictures.presets import PRESETS, Preset
 from gradcam._registry import METHODS, Method, View, method
+from gradcam._results import report as _reports
 from gradcam._results.explanation import Evidence, Explanation, FlatMapWarning, Resize
 from gradcam._results.objectives import (
     Answer,
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
     from gradcam._engine.network import BatchArray, OneArray, PictureLike
     from gradcam._engine.signatures import Several
     from gradcam._profile import profile
+    from gradcam._results.report import Report
     from gradcam._synthesis.invert import invert
     from gradcam._synthesis.perturb import adversarial, edit
     from gradcam._synthesis.results import (
@@ -398,6 +400,15 @@ def explain(
     tape = cast(Tape, network.forward(picture, input=input))
     single = cast(TargetLike, target)  # the overloads say which target gives which answer
     return tape.explain(method, single, layer=layer, on=on, resize=resize, **options)
+
+
+def _report(explanation: Explanation, **options: Any) -> Report:
+    from gradcam.measures import _report  # slow to import
+
+    return _report.report(explanation, **options)
+
+
+_reports.install(_report)
 
 
 def __getattr__(name: str) -> object:

@@ -8,7 +8,16 @@ import warnings
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    SupportsIndex,
+    get_args,
+    overload,
+)
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +29,8 @@ from gradcam._pictures.encoding import ENCODERS
 from gradcam._pictures.image import Geometry
 from gradcam._pictures.segments import Box, Threshold, largest_box
 from gradcam._registry import OVER_PICTURE, Method, View
-from gradcam._results.objectives import Forward, Objective
+from gradcam._results import report as reports
+from gradcam._results.objectives import Forward, Objective, On, TargetLike
 from gradcam._text import percent
 
 if TYPE_CHECKING:
@@ -487,6 +497,44 @@ class Explanation:
             map is flat.
         """
         return largest_box(self.map, threshold)
+
+    def report(
+        self,
+        *,
+        other: TargetLike = None,
+        on: On | None = None,
+        steps: SupportsIndex = 50,
+        seed: SupportsIndex = 0,
+        progress: bool = False,
+    ) -> reports.Report:
+        """Check whether the map is right: :class:`gradcam.measures.Report`.
+
+        The same method is run on the network with random weights, for other classes and at another
+        layer. The map is compared with an edge detector, and pixels of the picture are deleted in
+        its order and in random orders. The report has a ``finding``, a sentence, and ``plot()``, a
+        figure.
+
+        Parameters
+        ----------
+        other : TargetLike
+            Another class, whose map should differ. By default two classes are tried: the most
+            probable other one, and one in the middle of the order of the scores.
+        on : "probability" or "score", optional
+            The value of a class while pixels are deleted. By default its probability, if the
+            network has probabilities.
+        steps : int
+            Of the deletion.
+        seed : int
+            Of the random weights and orders.
+        progress : bool
+            Show a progress bar on standard error.
+
+        Raises
+        ------
+        ValueError
+            If :attr:`origin` is None: explain the picture again. Or an option is out of its range.
+        """
+        return reports.writer()(self, other=other, on=on, steps=steps, seed=seed, progress=progress)
 
     def save(
         self,

@@ -1,0 +1,315 @@
+"""A report on one map: is it right?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gradcam import _core
+from gradcam._engine.forward_pass import run
+from gradcam._engine.tape import Tape
+from gradcam._methods.passes import bar, check_seed, integer, positive
+from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.objectives import Class, Objective, On, Probability, Sum, TargetLike
+from gradcam._results.report import Check
+from gradcam._results.rules import RECTIFIERS
+from gradcam.measures import _report_figure, _report_words
+from gradcam.measures._correlation import spearman
+from gradcam.measures._curves import Curve, deletion
+from gradcam.measures._edges import edges
+from gradcam.measures._given import map_at_input, objectives_of
+from gradcam.measures._random_weights import randomised
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_F32 = NDArray[np.float32]
+
+RANDOM_NETWORKS = 3
+RANDOM_ORDERS = 5
+
+CELLS = 28
+"""The most values along a side that give the order of deletion."""
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Whether a map is right: what lies beside it, the checks, and a sentence.
+
+    Rank correlations are Spearman's, at the resolution of the map, before it is resized. A map
+    that is flat has no order: its rank correlations count as 0.
+
+    Attributes
+    ----------
+    explanation : Explanation
+        The map that was checked.
+    edges : (h, w) array of float32
+        The edges of the network's input, averaged to the resolution of the map.
+    random_weights : tuple of Explanation
+        The same method on the network with random weights, three times.
+    others : tuple of Explanation
+        The same method for other classes; empty if the network has no others.
+    other_layer : Explanation or None
+        The same method at the nearest layer below with a finer map, if the method has a layer.
+    layer_correlation : float
+        The rank correlation with it, at the resolution of the input; NaN without such a layer.
+    deletion, edges_deletion : Curve or None
+        Pixels are deleted in the order of the map, and of the edges. None if the map is flat. Finer
+        maps are averaged to 28 x 28 values first: single pixels, deleted here and there, look like
+        noise, which lowers the score in any order.
+    random_deletions : tuple of Curve
+        The same in the orders of five maps of random values, which have the map's resolution.
+    checks : tuple of Check
+        "weights": the mean rank correlation with the maps of random weights is below 0.5. "edges":
+        the rank correlation with the edges is below 0.5. "class": the lowest rank correlation with
+        the maps of other classes is below 0.9. "pixels": the area under the deletion curve is below
+        the lowest one of random orders. Only "flat", which is not passed, if the map is flat.
+    """
+
+    explanation: Explanation
+    edges: _F32
+    random_weights: tuple[Explanation, ...]
+    others: tuple[Explanation, ...]
+    other_layer: Explanation | None
+    layer_correlation: float
+    deletion: Curve | None
+    edges_deletion: Curve | None
+    random_deletions: tuple[Curve, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the map passes all checks."""
+        return all(each.passed for each in self.checks)
+
+    @property
+    def finding(self) -> str:
+        """What was found, in a sentence."""
+        return _report_words.finding(self.explanation, self.checks)
+
+    @property
+    def nearest_other(self) -> Explanation | None:
+        """The map of another class that differs most, on which the check "class" is based."""
+        return min(self.others, key=lambda each: _correlation(self.explanation, each), default=None)
+
+    def plot(self) -> Figure:
+        """Draw the maps, the deletion curves and the checks, for a slide."""
+        return _report_figure.draw(self)
+
+
+def report(
+    explanation: Explanation,
+    *,
+    other: TargetLike = None,
+    on: On | None = None,
+    steps: SupportsIndex = 50,
+    seed: SupportsIndex = 0,
+    progress: bool = False,
+) -> Report:
+    """Check whether a map is right; see :meth:`gradcam.Explanation.report`."""
+    if not isinstance(explanation, Explanation):
+        raise TypeError(f"expected an Explanation, got {type(explanation).__name__}")
+    if explanation.origin is None:
+        raise ValueError(
+            "the explanation was loaded, and does not hold its network: explain the picture "
+            "again, and ask that explanation for its report"
+        )
+    positive("steps", steps)
+    check_seed(seed)
+    tape = explanation.origin.forward()
+    assert isinstance(tape, Tape)
+    return _Work(explanation, tape, integer("steps", steps), integer("seed", seed)).report(
+        other, on, progress
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What is computed for a report."""
+
+    explanation: Explanation
+    tape: Tape
+    steps: int
+    seed: int
+
+    def report(self, other: TargetLike, on: On | None, progress: bool) -> Report:
+        """Compute everything."""
+        objective = _deleted(self.tape, self.explanation, on)
+        others = _other_objectives(self.tape, self.explanation, other)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FlatMapWarning)
+            is_flat = not self.explanation.map.any()
+        edge_map = averaged(edges(self.tape), *self.explanation.raw.shape[-2:])
+        if is_flat:
+            flat = Check("flat", float("nan"), float("nan"), _report_words.FLAT)
+            return Report(
+                *(self.explanation, edge_map, (), (), None, float("nan"), None, None, (), (flat,))
+            )
+        layer = self._finer_layer()
+        total = RANDOM_NETWORKS + len(others) + (layer is not None) + 2 + RANDOM_ORDERS
+        with bar(total, "report", progress) as done:
+            return self._computed(objective, others, layer, edge_map, lambda: done(1))
+
+    def _computed(
+        self,
+        objective: Objective,
+        others: Sequence[Objective],
+        layer: str | None,
+        edge_map: _F32,
+        done: Callable[[], None],
+    ) -> Report:
+        found = self.explanation
+        random_weights = []
+        for number in range(RANDOM_NETWORKS):
+            random_weights.append(self._again(self._random_tape(self.seed + number)))
+            done()
+        other_maps = []
+        for each in others:
+            other_maps.append(self._again(self.tape, each))
+            done()
+        other_layer = None
+        if layer is not None:
+            other_layer = self._again(self.tape, layer=layer)
+            done()
+        curves = []
+        for values in self._orders():
+            order = _core.resize(values, self.tape.size, found.resize)
+            curves.append(deletion(self.tape, order, objective, steps=self.steps, seed=self.seed))
+            done()
+        first, second, *rest = curves
+        return Report(
+            explanation=found,
+            edges=edge_map,
+            random_weights=tuple(random_weights),
+            others=tuple(other_maps),
+            other_layer=other_layer,
+            layer_correlation=self._layer_correlation(other_layer),
+            deletion=first,
+            edges_deletion=second,
+            random_deletions=tuple(rest),
+            checks=_checks(found, edge_map, random_weights, other_maps, curves),
+        )
+
+    def _again(
+        self, tape: Tape, objective: Objective | None = None, layer: str | None = None
+    ) -> Explanation:
+        """Run the same method again, with another network, objective or layer."""
+        origin = self.explanation.origin
+        assert origin is not None
+        return tape.explain(
+            origin.method,
+            origin.objective if objective is None else objective,
+            layer=(list(origin.layers) or None) if layer is None else layer,
+            resize=self.explanation.resize,
+        )
+
+    def _random_tape(self, seed: int) -> Tape:
+        """Return the pass of the same picture through the network with random weights."""
+        tape, network = self.tape, randomised(self.tape.graph, seed=seed)
+        return Tape(network, run(network, tape.input), tape.input, [tape.picture], [tape.geometry])
+
+    def _finer_layer(self) -> str | None:
+        """Return the last layer below the explained one that has a finer map.
+
+        It is one after a rectifier, if there is such a layer of that size.
+        """
+        origin = self.explanation.origin
+        if origin is None or not origin.layers:
+            return None
+        layers, shapes = self.tape.graph.layers, self.tape.graph.shapes(*self.tape.size)
+        names = list(layers)
+        names = names[: names.index(origin.layers[0])]
+        own = shapes[origin.layers[0]]
+        finer = [n for n in names[1:] if len(shapes[n]) == 3 and shapes[n][1] > own[1]]
+        if len(own) != 3 or not finer:
+            return None
+        same = [name for name in finer if shapes[name][1:] == shapes[finer[-1]][1:]]
+        rectified = [name for name in same if layers[name].op in RECTIFIERS]
+        return (rectified or same)[-1]
+
+    def _layer_correlation(self, other: Explanation | None) -> float:
+        if other is None:
+            return float("nan")
+        maps = (map_at_input(self.tape, each) for each in (self.explanation, other))
+        return _ranked(*maps)
+
+    def _orders(self) -> list[_F32]:
+        """Return what gives the orders of deletion: the map, the edges, and random values."""
+        height, width = (min(CELLS, side) for side in self.explanation.raw.shape[-2:])
+        draws = np.random.default_rng(self.seed)
+        own, by_edges = (
+            averaged(values, height, width)
+            for values in (self.explanation.evidence, edges(self.tape))
+        )
+        return [own, by_edges, *draws.standard_normal((RANDOM_ORDERS, height, width), np.float32)]
+
+
+def averaged(values: _F32, height: int, width: int) -> _F32:
+    """Return an array, averaged to another size."""
+    found = Image.fromarray(values).resize((width, height), Image.Resampling.BOX)
+    return np.asarray(found, np.float32)
+
+
+def _deleted(tape: Tape, explanation: Explanation, on: On | None) -> Objective:
+    """Return the number that is watched while pixels are deleted."""
+    if on is None:
+        on = "score" if tape.probability_layer is None else "probability"
+    return objectives_of(tape, explanation, None, on).each[0][0]
+
+
+def _other_objectives(
+    tape: Tape, explanation: Explanation, other: TargetLike
+) -> tuple[Objective, ...]:
+    """Return the classes whose maps are compared."""
+    assert explanation.origin is not None
+    explained = explanation.origin.objective
+    kind = Probability if isinstance(explained, Probability) else Class
+    if other is not None:
+        on: On = "probability" if kind is Probability else "score"
+        return (tape.ask(other, on if not isinstance(other, Objective) else "score").each[0][0],)
+    own = {each.find(tape.labels).index for each in _classes(explained)}
+    left = [int(i) for i in np.argsort(-tape.scores[0], kind="stable") if int(i) not in own]
+    chosen = dict.fromkeys((left[0], left[len(left) // 2])) if left else {}
+    return tuple(kind(index) for index in chosen)
+
+
+def _classes(objective: Objective) -> list[Class]:
+    """Return the classes that an objective names."""
+    terms = [each for _, each in objective.terms] if isinstance(objective, Sum) else [objective]
+    return [each for each in terms if isinstance(each, Class)]
+
+
+def _checks(
+    explanation: Explanation,
+    edge_map: _F32,
+    random_weights: Sequence[Explanation],
+    others: Sequence[Explanation],
+    curves: Sequence[Curve],
+) -> tuple[Check, ...]:
+    own, _, *random = (curve.auc for curve in curves)
+    weights = float(np.mean([_correlation(explanation, each) for each in random_weights]))
+    checks = [
+        _report_words.weights(weights),
+        _report_words.edges(_ranked(explanation.evidence, edge_map)),
+    ]
+    if others:
+        correlations = [_correlation(explanation, each) for each in others]
+        lowest = int(np.argmin(correlations))
+        checks.append(_report_words.classes(correlations[lowest], others[lowest].words))
+    return (*checks, _report_words.pixels(own, random))
+
+
+def _correlation(one: Explanation, other: Explanation) -> float:
+    return _ranked(one.evidence, other.evidence)
+
+
+def _ranked(one: _F32, other: _F32) -> float:
+    """Return the rank correlation of two maps; 0 if one is flat."""
+    found = spearman(one, other)
+    return 0.0 if np.isnan(found) else found

@@ -1,0 +1,151 @@
+"""The figure of a report: the map beside what it should differ from, and the checks."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._pictures import colour, figures
+from gradcam._results.explanation import FlatMapWarning
+from gradcam.critique import _slide
+from gradcam.measures._report_words import number, two
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from gradcam._results.report import Check
+    from gradcam.measures._report import Report
+
+_GREEN = "#2e7d32"
+_ROWS = {
+    "weights": "random weights",
+    "edges": "edge detector",
+    "class": "another class",
+    "pixels": "deletion",
+}
+
+
+def draw(report: Report) -> Figure:
+    """Draw a report for a slide."""
+    with figures.default_settings(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FlatMapWarning)
+        figure = _slide.new(report.finding)
+        panels = _panels(report)
+        width = 12.6 / len(panels)
+        for number, (words, pixels, below) in enumerate(panels):
+            place = (0.4 + number * width, 3.9, width - 0.15, 1.8)
+            ax = _slide.picture(figure, place, pixels)
+            _slide.heading(ax, words, size=_fitting(words, width - 0.15))
+            _slide.below(ax, below, size=12)
+        if report.deletion is not None:
+            _draw_deletion(report, _slide.axes(figure, 1.1, 0.85, 5.6, 1.95))
+            _draw_checks(report, _slide.axes(figure, 7.3, 0.4, 5.7, 2.9))
+        return figure
+
+
+def _panels(report: Report) -> list[tuple[str, NDArray[np.uint8], str]]:
+    """Return the pictures with what stands above and below them."""
+    found = report.explanation
+    values = {each.name: two(each.value) for each in report.checks}
+    panels = [
+        ("Picture", found.picture, f"{found.words}\n{found.certainty}"),
+        (found.title, found.image, "the map\nthat is checked"),
+        ("Edge detector", _edges(report), f"rank correlation\n{values.get('edges', '')}".strip()),
+    ]
+    if report.random_weights:
+        words = f"rank correlation\n{values['weights']}"
+        panels.append(("Random weights", report.random_weights[0].image, words))
+    other = report.nearest_other
+    if other is not None:
+        words = f"rank correlation\n{values['class']}"
+        panels.append((other.words, other.image, words))
+    if report.other_layer is not None:
+        words = f"rank correlation\n{two(report.layer_correlation)}"
+        panels.append((f"at {report.other_layer.layer}", report.other_layer.image, words))
+    return panels
+
+
+def _fitting(words: str, width: float) -> float:
+    """Return the size of type at which a heading is at most so many inches wide."""
+    wide = figures.text_width(words, _slide.SMALL, "normal")
+    return min(_slide.SMALL, _slide.SMALL * width / wide) if wide else _slide.SMALL
+
+
+def _edges(report: Report) -> NDArray[np.uint8]:
+    """Return the edges in the style of the map."""
+    found = report.explanation
+    on_picture = found.geometry.to_picture(report.edges, found.resize)
+    scaled = on_picture / (np.percentile(on_picture, 99.5) or on_picture.max() or 1)
+    scaled = np.minimum(scaled, 1)
+    if found.over_picture:
+        return colour.overlay(found.picture, scaled, "inferno", None, found.region)
+    return colour.colour(scaled, "gray")
+
+
+def _draw_deletion(report: Report, ax: Axes) -> None:
+    """Draw the curves."""
+    own, by_edges = report.deletion, report.edges_deletion
+    assert own is not None and by_edges is not None
+    shares = 100 * own.shares
+    values = np.stack([each.values for each in report.random_deletions])
+    ax.fill_between(shares, values.min(0), values.max(0), color=_slide.GREY, alpha=0.2, lw=0)
+    mean = float(np.mean([each.auc for each in report.random_deletions]))
+    lines = (
+        (values.mean(0), _slide.GREY, f"random orders {number(mean)}"),
+        (by_edges.values, _slide.RED, f"edges {number(by_edges.auc)}"),
+        (own.values, _slide.BLUE, f"area under the map's curve {number(own.auc)}"),
+    )
+    for line, tint, words in lines:
+        ax.plot(shares, line, color=tint, linewidth=2.5, label=words)
+    ax.set_xlim(0, 100)
+    _slide.label(ax, "pixels deleted, %", own.on)
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend(
+        *(handles[::-1], labels[::-1]),
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=3,
+        fontsize=12,
+        frameon=False,
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
+
+
+def _draw_checks(report: Report, ax: Axes) -> None:
+    """Write the checks as a table."""
+    ax.set_axis_off()
+    ax.set_xlim(0, 1)
+    rows = len(report.checks) + 1
+    ax.set_ylim(-rows + 0.5, 0.5)
+    for x, words in ((0, "check"), (0.42, "value"), (0.62, "must be below"), (1, "")):
+        _write(ax, x, 0, words, colour=_slide.GREY)
+    for row, each in enumerate(report.checks, start=1):
+        _write_row(ax, -row, each)
+
+
+def _write_row(ax: Axes, y: float, check: Check) -> None:
+    verdict, tint = ("passed", _GREEN) if check.passed else ("failed", _slide.RED)
+    write = number if check.name == "pixels" else two
+    _write(ax, 0, y, _ROWS[check.name])
+    _write(ax, 0.42, y, write(check.value))
+    _write(ax, 0.62, y, write(check.limit))
+    _write(ax, 1, y, verdict, colour=tint, right=True)
+
+
+def _write(
+    ax: Axes, x: float, y: float, words: str, *, colour: str = "black", right: bool = False
+) -> None:
+    text, style = figures.text_style(words)
+    ax.text(
+        *(x, y, text),
+        ha="right" if right else "left",
+        va="center",
+        size=_slide.LARGE,
+        color=colour,
+        **style,
+    )

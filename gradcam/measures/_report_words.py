@@ -1,0 +1,79 @@
+"""The checks of a report, in words, and their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradcam._results.explanation import Explanation
+from gradcam._results.report import Check
+from gradcam.critique._slide import signed
+
+FLAT = "is flat: it says nothing about the picture"
+
+LIMITS = {"weights": 0.5, "edges": 0.5, "class": 0.9}
+"""A rank correlation from which on two maps count as similar; for classes, as nearly the same.
+They are conventions: no paper names a limit."""
+
+
+def finding(explanation: Explanation, checks: Sequence[Check]) -> str:
+    """Return what was found, in a sentence."""
+    subject = f"{explanation.words}, {explanation.title}: the map"
+    if checks[0].name == "flat":
+        return f"{subject} {FLAT}"
+    failed = [each.finding for each in checks if not each.passed]
+    if not failed:
+        return f"{subject} {_listed([each.finding for each in checks])}"
+    return f"{subject} fails {len(failed)} of {len(checks)} checks: it {_listed(failed)}"
+
+
+def weights(correlation: float) -> Check:
+    """Return whether the map depends on the weights."""
+    limit = LIMITS["weights"]
+    what = "depends" if correlation < limit else "hardly depends"
+    words = f"rank correlation with random weights {two(correlation)}"
+    return Check("weights", correlation, limit, f"{what} on the weights ({words})")
+
+
+def edges(correlation: float) -> Check:
+    """Return whether the map differs from an edge detector."""
+    limit = LIMITS["edges"]
+    words = "an edge detector"
+    return Check("edges", correlation, limit, _differs(correlation, limit, "resembles", words))
+
+
+def classes(correlation: float, other: str) -> Check:
+    """Return whether the map differs from that of another class."""
+    limit = LIMITS["class"]
+    words = f"the map of {other}"
+    return Check("class", correlation, limit, _differs(correlation, limit, "is nearly", words))
+
+
+def _differs(correlation: float, limit: float, otherwise: str, other: str) -> str:
+    if correlation < limit:
+        return f"differs from {other} ({two(correlation)})"
+    return f"{otherwise} {other} (rank correlation {two(correlation)})"
+
+
+def pixels(own: float, random: Sequence[float]) -> Check:
+    """Return whether the pixels with high values matter more than random ones."""
+    limit = min(random)
+    words = f"deletion {number(own)}, random order {number(float(np.mean(random)))}"
+    if own < limit:
+        return Check("pixels", own, limit, f"marks pixels that matter: {words}")
+    return Check("pixels", own, limit, f"marks pixels that matter no more than others: {words}")
+
+
+def two(correlation: float) -> str:
+    """Return a rank correlation with two decimals: 0.03, −0.25."""
+    return f"{correlation + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def number(value: float) -> str:
+    """Return the area under a curve: with two decimals if it is a probability or small."""
+    return two(value) if abs(value) < 10 else signed(value)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
