@@ -94,7 +94,7 @@ def test_every_model_exists():
 @pytest.mark.parametrize(
     "command",
     (
-        *("", "explain", "predict", "compare", "critique", "methods", "demo"),
+        *("", "explain", "predict", "compare", "critique", "check", "methods", "demo"),
         *("visualise", "edit", "adversarial", "invert"),
         *("photographs", "notebooks", "info", "convert"),
     ),
@@ -347,6 +347,26 @@ def test_units_and_differences(network):
     top = int(tape.scores[0].argmax())
     run("explain", "a.png", "--against", top, code=2)
     assert "--top" in run.errors
+
+
+def test_check(network):
+    draw("a.png"), spoil("b.png")
+    command = ("check", "a.png", "b.png", "-c", "cat", "-m", "grad_cam", "-m", "saliency")
+    records = json_lines(*command, "--steps", 2, "--dpi", 20, "--other", 1, code=1)
+    first, second = records[0]["checks"]
+    assert Path(first["file"]).name == "a-check-cat.png"
+    assert Path(second["file"]).name == "a-check-saliency-cat.png"
+    assert len(written()) == 2 and all(Image.open(each["file"]) for each in (first, second))
+    found = network.forward("a.png").saliency("cat").report(steps=2, other=1)
+    assert second["finding"] == found.finding and second["passed"] == found.passed
+    assert second["values"] == {each.name: each.value for each in found.checks}
+    assert second["failed"] == [each.name for each in found.checks if not each.passed]
+    assert "crane" in second["finding"] or "fails" in second["finding"]
+    assert (second["label"], second["layer"]) == ("cat", "input")
+    run("check", "a.png", "-c", "cat", "--other", "cat", code=2)
+    assert "it is the class that is checked" in run.errors
+    run("check", "a.png", "-m", "saliency", "--layer", "relu1_1", code=2)
+    assert "has no effect on saliency" in run.errors
 
 
 def test_critique(network):

@@ -9,8 +9,7 @@ torch = pytest.importorskip("torch")
 load_file = pytest.importorskip("safetensors.torch").load_file
 
 import gradcam  # noqa: E402
-from gradcam.pictograms import CLASSES, scene  # noqa: E402
-from gradcam.pictograms import _nets  # noqa: E402
+from gradcam.pictograms import CLASSES, _nets, scene  # noqa: E402
 from gradcam.pictograms import _train as recipe  # noqa: E402
 
 LENGTHS = {"pictures-a": 8, "pictures-b": 4, "batch-a": 4, "batch-b": 2, "validation": 2}

@@ -1,6 +1,6 @@
-"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``critique``, ``visualise``,
-``edit``, ``adversarial``, ``invert``, ``methods``, ``demo``, ``photographs``, ``notebooks``,
-``info``, ``convert``.
+"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``critique``, ``check``,
+``visualise``, ``edit``, ``adversarial``, ``invert``, ``methods``, ``demo``, ``photographs``,
+``notebooks``, ``info``, ``convert``.
 
 Results go to standard output as soon as they are known, as tables for people or JSON for programs;
 warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
@@ -10,6 +10,7 @@ that need them, so that ``gradcam --help`` answers at once.
 from __future__ import annotations
 
 from gradcam._cli.app import main
+from gradcam._cli.check import check
 from gradcam._cli.copies import notebooks, photographs
 from gradcam._cli.critique import critique
 from gradcam._cli.demo import demo
@@ -18,7 +19,7 @@ from gradcam._cli.methods import methods
 from gradcam._cli.pictures import compare, explain, predict
 from gradcam._cli.synthesis import adversarial, edit, invert, visualise
 
-_ABOUT_PICTURES = (predict, explain, compare, critique)
+_ABOUT_PICTURES = (predict, explain, compare, critique, check)
 _MAKING_PICTURES = (visualise, edit, adversarial, invert)
 _OTHERS = (methods, demo, photographs, notebooks, info, convert)
 for _command in (*_ABOUT_PICTURES, *_MAKING_PICTURES, *_OTHERS):

@@ -520,8 +520,7 @@ class Explanation:
             Another class, whose map should differ. By default two classes are tried: the most
             probable other one, and one in the middle of the order of the scores.
         on : "probability" or "score", optional
-            The value of a class while pixels are deleted. By default its probability, if the
-            network has probabilities.
+            What a class stands for while pixels are deleted. By default what was explained.
         steps : int
             Of the deletion.
         seed : int

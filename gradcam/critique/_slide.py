@@ -22,14 +22,14 @@ TITLE, LARGE, SMALL = 20, 17, 14
 
 BLUE, RED, GREY = "#1f5fa8", "#c8501e", "#6b6b6b"
 
-_COLUMNS = 76
+COLUMNS = 76
 """Characters in a line of a title."""
 
 
 def new(title: str, height: float = HEIGHT) -> Figure:
     """Return an empty slide with its title, in at most three lines."""
     figure = figures.figure_class()(figsize=(WIDTH, height), dpi=100)
-    text, style = figures.text_style("\n".join(wrap(title, _COLUMNS)))
+    text, style = figures.text_style("\n".join(wrap(title, COLUMNS)))
     style |= {"ha": "left", "va": "top", "size": TITLE, "weight": "bold", "linespacing": 1.15}
     figure.text(0.035, 1 - 0.3 / height, text, **style)
     return figure

@@ -21,6 +21,7 @@ True
 from __future__ import annotations
 
 from gradcam._pictures.segments import Box, Threshold
+from gradcam._results.report import Check
 from gradcam.measures._bootstrap import Interval, bootstrap
 from gradcam.measures._boxes import boxes
 from gradcam.measures._cascade import cascading_randomisation
@@ -35,6 +36,7 @@ from gradcam.measures._correlation import pearson, spearman
 from gradcam.measures._curve import Curve
 from gradcam.measures._curves import deletion, insertion, pixel_flipping
 from gradcam.measures._discrimination import Discrimination, discrimination
+from gradcam.measures._edges import edges
 from gradcam.measures._given import MapLike
 from gradcam.measures._grabcut import grabcut_box
 from gradcam.measures._infidelity import infidelity
@@ -56,16 +58,19 @@ from gradcam.measures._random_weights import randomised
 from gradcam.measures._randomisation import Randomisation
 from gradcam.measures._regions import Region, iou, region_mask
 from gradcam.measures._rejection import Rejection, fit_rejection, pointing_with_rejection
+from gradcam.measures._report import Report
 from gradcam.measures._road import Road, road
 from gradcam.measures._seeds import SeedsIoU, seeds, seeds_iou
 from gradcam.measures._sensitivity import max_sensitivity
 from gradcam.measures._similarity import structural_similarity
+from gradcam.measures._trust import Trust, trust
 from gradcam.measures._variants import Perturb
 
 __all__ = [
     "AverageConfidenceChange",
     "BestMaskIoU",
     "Box",
+    "Check",
     "ConfidenceChange",
     "Curve",
     "Discrimination",
@@ -79,9 +84,11 @@ __all__ = [
     "Randomisation",
     "Region",
     "Rejection",
+    "Report",
     "Road",
     "SeedsIoU",
     "Threshold",
+    "Trust",
     "Truth",
     "average_confidence_change",
     "best_mask_iou",
@@ -92,6 +99,7 @@ __all__ = [
     "confidence_change",
     "deletion",
     "discrimination",
+    "edges",
     "energy_inside",
     "fit_rejection",
     "grabcut_box",
@@ -119,4 +127,5 @@ __all__ = [
     "sparseness",
     "spearman",
     "structural_similarity",
+    "trust",
 ]

@@ -21,7 +21,8 @@ from gradcam._results.report import Check
 from gradcam._results.rules import RECTIFIERS
 from gradcam.measures import _report_figure, _report_words
 from gradcam.measures._correlation import spearman
-from gradcam.measures._curves import Curve, deletion
+from gradcam.measures._curve import Curve
+from gradcam.measures._curves import deletion
 from gradcam.measures._edges import edges
 from gradcam.measures._given import map_at_input, objectives_of
 from gradcam.measures._random_weights import randomised
@@ -34,7 +35,7 @@ _F32 = NDArray[np.float32]
 RANDOM_NETWORKS = 3
 RANDOM_ORDERS = 5
 
-CELLS = 28
+CELLS = 14
 """The most values along a side that give the order of deletion."""
 
 
@@ -61,7 +62,7 @@ class Report:
         The rank correlation with it, at the resolution of the input; NaN without such a layer.
     deletion, edges_deletion : Curve or None
         Pixels are deleted in the order of the map, and of the edges. None if the map is flat. Finer
-        maps are averaged to 28 x 28 values first: single pixels, deleted here and there, look like
+        maps are averaged to 14 x 14 values first: single pixels, deleted here and there, look like
         noise, which lowers the score in any order.
     random_deletions : tuple of Curve
         The same in the orders of five maps of random values, which have the map's resolution.
@@ -69,7 +70,9 @@ class Report:
         "weights": the mean rank correlation with the maps of random weights is below 0.5. "edges":
         the rank correlation with the edges is below 0.5. "class": the lowest rank correlation with
         the maps of other classes is below 0.9. "pixels": the area under the deletion curve is below
-        the lowest one of random orders. Only "flat", which is not passed, if the map is flat.
+        the lowest one of random orders, which a map of random values is in one of six cases. Only
+        "flat", which is not passed, if the map is flat. The limits of rank correlations are
+        conventions.
     """
 
     explanation: Explanation
@@ -259,7 +262,8 @@ def averaged(values: _F32, height: int, width: int) -> _F32:
 def _deleted(tape: Tape, explanation: Explanation, on: On | None) -> Objective:
     """Return the number that is watched while pixels are deleted."""
     if on is None:
-        on = "score" if tape.probability_layer is None else "probability"
+        assert explanation.origin is not None
+        return explanation.origin.objective
     return objectives_of(tape, explanation, None, on).each[0][0]
 
 
@@ -271,8 +275,14 @@ def _other_objectives(
     explained = explanation.origin.objective
     kind = Probability if isinstance(explained, Probability) else Class
     if other is not None:
-        on: On = "probability" if kind is Probability else "score"
-        return (tape.ask(other, on if not isinstance(other, Objective) else "score").each[0][0],)
+        on: On = "score" if kind is Class or isinstance(other, Objective) else "probability"
+        asked = tape.ask(other, on)
+        if any(asked.listed):
+            raise ValueError("other: expected one class or objective, got a list")
+        found = asked.each[0][0]
+        if found.label(tape.labels) == explained.label(tape.labels):
+            raise ValueError(f"other: {explanation.words} is what the map explains: name another")
+        return (found,)
     own = {each.find(tape.labels).index for each in _classes(explained)}
     left = [int(i) for i in np.argsort(-tape.scores[0], kind="stable") if int(i) not in own]
     chosen = dict.fromkeys((left[0], left[len(left) // 2])) if left else {}

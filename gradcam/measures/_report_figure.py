@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from gradcam._pictures import colour, figures
 from gradcam._results.explanation import FlatMapWarning
+from gradcam._text import wrap
 from gradcam.critique import _slide
-from gradcam.measures._report_words import number, two
+from gradcam.measures._report_words import number, two, verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ def draw(report: Report) -> Figure:
     """Draw a report for a slide."""
     with figures.default_settings(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FlatMapWarning)
-        figure = _slide.new(report.finding)
+        figure = _slide.new(_title(report))
         panels = _panels(report)
         width = 12.6 / len(panels)
         for number, (words, pixels, below) in enumerate(panels):
@@ -42,9 +43,16 @@ def draw(report: Report) -> Figure:
             _slide.heading(ax, words, size=_fitting(words, width - 0.15))
             _slide.below(ax, below, size=12)
         if report.deletion is not None:
-            _draw_deletion(report, _slide.axes(figure, 1.1, 0.85, 5.6, 1.95))
+            _draw_deletion(report, _slide.axes(figure, 1.1, 0.8, 5.6, 1.8))
             _draw_checks(report, _slide.axes(figure, 7.3, 0.4, 5.7, 2.9))
         return figure
+
+
+def _title(report: Report) -> str:
+    """Return the finding; if it is longer than three lines, the number of failed checks."""
+    if len(wrap(report.finding, _slide.COLUMNS)) <= 3:
+        return report.finding
+    return verdict(report.explanation, report.checks)
 
 
 def _panels(report: Report) -> list[tuple[str, NDArray[np.uint8], str]]:
@@ -97,7 +105,7 @@ def _draw_deletion(report: Report, ax: Axes) -> None:
     lines = (
         (values.mean(0), _slide.GREY, f"random orders {number(mean)}"),
         (by_edges.values, _slide.RED, f"edges {number(by_edges.auc)}"),
-        (own.values, _slide.BLUE, f"area under the map's curve {number(own.auc)}"),
+        (own.values, _slide.BLUE, f"map {number(own.auc)}"),
     )
     for line, tint, words in lines:
         ax.plot(shares, line, color=tint, linewidth=2.5, label=words)
@@ -106,8 +114,10 @@ def _draw_deletion(report: Report, ax: Axes) -> None:
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(
         *(handles[::-1], labels[::-1]),
+        title="Area under the curve",
+        title_fontsize=12,
         loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
+        bbox_to_anchor=(0.5, 0.98),
         ncols=3,
         fontsize=12,
         frameon=False,

@@ -19,41 +19,49 @@ They are conventions: no paper names a limit."""
 
 def finding(explanation: Explanation, checks: Sequence[Check]) -> str:
     """Return what was found, in a sentence."""
-    subject = f"{explanation.words}, {explanation.title}: the map"
-    if checks[0].name == "flat":
-        return f"{subject} {FLAT}"
     failed = [each.finding for each in checks if not each.passed]
     if not failed:
-        return f"{subject} {_listed([each.finding for each in checks])}"
-    return f"{subject} fails {len(failed)} of {len(checks)} checks: it {_listed(failed)}"
+        return f"{_subject(explanation)} {_listed([each.finding for each in checks])}"
+    if checks[0].name == "flat":
+        return f"{_subject(explanation)} {FLAT}"
+    return f"{verdict(explanation, checks)}: it {_listed(failed)}"
+
+
+def verdict(explanation: Explanation, checks: Sequence[Check]) -> str:
+    """Return how many checks the map passes or fails."""
+    failed = sum(not each.passed for each in checks)
+    if failed:
+        return f"{_subject(explanation)} fails {failed} of {len(checks)} checks"
+    return f"{_subject(explanation)} passes all {len(checks)} checks"
+
+
+def _subject(explanation: Explanation) -> str:
+    return f"{explanation.words}, {explanation.title}: the map"
 
 
 def weights(correlation: float) -> Check:
     """Return whether the map depends on the weights."""
-    limit = LIMITS["weights"]
-    what = "depends" if correlation < limit else "hardly depends"
-    words = f"rank correlation with random weights {two(correlation)}"
-    return Check("weights", correlation, limit, f"{what} on the weights ({words})")
+    what = "depends" if correlation < LIMITS["weights"] else "hardly depends"
+    words = f"{what} on the weights (rank correlation {two(correlation)})"
+    return Check("weights", correlation, LIMITS["weights"], words)
 
 
 def edges(correlation: float) -> Check:
     """Return whether the map differs from an edge detector."""
     limit = LIMITS["edges"]
-    words = "an edge detector"
-    return Check("edges", correlation, limit, _differs(correlation, limit, "resembles", words))
+    words = f"resembles an edge detector (rank correlation {two(correlation)})"
+    if correlation < limit:
+        words = f"differs from an edge detector ({two(correlation)})"
+    return Check("edges", correlation, limit, words)
 
 
 def classes(correlation: float, other: str) -> Check:
     """Return whether the map differs from that of another class."""
     limit = LIMITS["class"]
-    words = f"the map of {other}"
-    return Check("class", correlation, limit, _differs(correlation, limit, "is nearly", words))
-
-
-def _differs(correlation: float, limit: float, otherwise: str, other: str) -> str:
+    words = f"hardly depends on the class ({other}: rank correlation {two(correlation)})"
     if correlation < limit:
-        return f"differs from {other} ({two(correlation)})"
-    return f"{otherwise} {other} (rank correlation {two(correlation)})"
+        words = f"depends on the class ({other}: {two(correlation)})"
+    return Check("class", correlation, limit, words)
 
 
 def pixels(own: float, random: Sequence[float]) -> Check:

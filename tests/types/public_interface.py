@@ -189,6 +189,16 @@ def made_by_the_network(network: Network, path: Path) -> None:
     )
 
 
+def report_and_trust(tape: Tape, network: Network, mask: NDArray[np.bool_]) -> None:
+    report = tape.grad_cam("cat").report(other="dog", on="score", steps=10)
+    assert_type(report.finding, str)
+    assert_type(report.checks, tuple[gradcam.measures.Check, ...])
+    assert_type(gradcam.measures.edges(tape), NDArray[np.float32])
+    found = gradcam.measures.trust(network, network, [("cat.jpg", "cat", mask)], ["saliency"])
+    assert_type(found, gradcam.measures.Trust)
+    assert_type(found.means[0], gradcam.measures.Interval)
+
+
 def measures_of_a_place(tape: Tape, mask: NDArray[np.bool_]) -> None:
     cat = tape.grad_cam("cat")
     measures = gradcam.measures

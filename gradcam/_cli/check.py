@@ -1,0 +1,194 @@
+"""``gradcam check``: is a map right?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import gradcam
+from gradcam._cli import options, records, terminal
+from gradcam._cli.asked import check_layer, layers
+from gradcam._cli.many import Command, Finish, Record, Saved, single
+from gradcam._cli.options import Choice
+from gradcam._engine.tape import BatchTape, Tape
+from gradcam._files import fitting
+from gradcam._registry import Method
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gradcam._results.explanation import Explanation
+    from gradcam._results.report import Report
+
+
+@dataclass(frozen=True)
+class Checking:
+    """What is checked of each picture.
+
+    Attributes
+    ----------
+    classes : tuple of int
+        The classes asked for; none: the most probable one.
+    other : int or None
+        The class whose map is compared.
+    methods : tuple of Method
+    layer : str or None
+        Of methods that have one.
+    """
+
+    classes: tuple[int, ...]
+    other: int | None
+    methods: tuple[Method, ...]
+    layer: str | None
+    steps: int
+    seed: int
+    out: Path
+    dpi: int
+
+    def options(self) -> dict[str, object]:
+        """Return everything that the outputs depend on, besides the network."""
+        return {
+            "command": "check",
+            "--class": self.classes,
+            "--other": self.other,
+            "--method": [method.name for method in self.methods],
+            "--layer": self.layer,
+            "--steps": self.steps,
+            "--seed": self.seed,
+            "--dpi": self.dpi,
+        }
+
+    def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
+        """Return what checks the maps of a single picture."""
+        return [partial(self._check, single(tape), *names)]
+
+    def _check(self, tape: Tape, name: str) -> Saved:
+        made: list[Record] = []
+        targets = list(self.classes) or [int(tape.scores[0].argmax())]
+        asked = [tape.labels[index] for index in targets]
+        slugs = records.slugs((target.label, target) for target in asked)
+        for target in asked:
+            for method in self.methods:
+                layer = layers(self.layer) if method.takes_layer else None
+                found = tape.explain(method, target, layer=layer)
+                report = found.report(other=self.other, steps=self.steps, seed=self.seed)
+                slug = slugs[target.label, target]
+                part = "" if method.name == "grad_cam" else f"{method.name}-"
+                file = self._write(report, f"{name}-check-{part}{slug}")
+                made.append(_record(found, report, file))
+        return {"checks": made}, [Path(each["file"]) for each in made]
+
+    def _write(self, report: Report, name: str) -> Path:
+        """Write the figure."""
+        from gradcam import plot
+
+        path = self.out / name
+        file = path.with_name(fitting(f"{path.name}.png"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        plot.save(report.plot(), file, dpi=self.dpi)
+        return file
+
+
+def _record(found: Explanation, report: Report, file: Path) -> Record:
+    """Return the record of one map."""
+    return {
+        "method": found.method,
+        "layer": found.layer,
+        "label": found.label,
+        "class": None if found.target is None else records.of_class(found.target),
+        "finding": report.finding,
+        "passed": report.passed,
+        "values": {each.name: _number(each.value) for each in report.checks},
+        "limits": {each.name: _number(each.limit) for each in report.checks},
+        "failed": [each.name for each in report.checks if not each.passed],
+        "file": str(file),
+    }
+
+
+def _number(value: float) -> float | None:
+    """Return a number as JSON has it; None for NaN."""
+    return value if value == value else None
+
+
+@click.command(short_help="Check whether maps are right: a figure and a sentence.")
+@options.pictures
+@options.choice
+@options.classes
+@options.methods("grad_cam")
+@options.layer
+@click.option(
+    "--other",
+    metavar="NAME|INDEX|SYNSET",
+    help="Another class, whose map should differ.  Default: the most probable other one, and one "
+    "in the middle of the order of the scores.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Steps in which pixels are deleted.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of random weights and orders.",
+)
+@options.out
+@click.option(
+    "--dpi", type=click.IntRange(20, 600), default=120, show_default=True, help="Pixels per inch."
+)
+@options.as_json
+def check(
+    pictures: tuple[Path, ...],
+    choice: Choice,
+    classes: tuple[str, ...],
+    methods: tuple[str, ...],
+    layer: str | None,
+    other: str | None,
+    steps: int,
+    seed: int,
+    out: Path,
+    dpi: int,
+    as_json: bool,
+) -> int:
+    """Check whether maps are right: a figure for a slide and a sentence.
+
+    \b
+    random weights   is the map another one if the network has learnt nothing?
+    edge detector    does it differ from the edges of the picture?
+    another class    is the map another one for another class?
+    deletion         does the score fall if the pixels are deleted that it marks?
+
+    DIR/cat-check-tiger_cat.png is about the class tiger_cat in cat.jpg, by Grad-CAM; the files of
+    other methods have their names too: cat-check-saliency-tiger_cat.png.  A map that fails a check
+    is a result, and not an error: the exit status is 0.
+    """
+    network = choice.network()
+    asked = tuple(records.asked(network.labels, classes))
+    compared = None if other is None else records.asked(network.labels, [other])[0]
+    if compared in asked:
+        raise click.UsageError(f"--other {other}: it is the class that is checked.")
+    found = tuple(gradcam.METHODS.find(name) for name in methods)
+    check_layer(network, layer, methods)
+    terminal.note(choice, network, pictures)
+    job = Checking(asked, compared, found, layer, steps, seed, out, dpi)
+    made_with = {**choice.digest(), **job.options()}
+    return Command(network, job.work, _show, as_json, 1, out, False, made_with).over(pictures)
+
+
+def _show(record: Record) -> Table:
+    """Return what was found, and the files."""
+    rows = terminal.table()
+    for each in record["checks"]:
+        rows.add_row(Path(each["file"]).name, each["finding"])
+    return rows

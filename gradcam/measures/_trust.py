@@ -1,0 +1,282 @@
+"""Trust: can the better of two networks be told by its maps alone?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._engine.network import Network
+from gradcam._labels.classes import Target
+from gradcam._methods.passes import bar, batches, positive, real
+from gradcam._registry import METHODS, Method
+from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam.measures import _trust_figure
+from gradcam.measures._bootstrap import Interval, bootstrap
+from gradcam.measures._inside import energy_inside
+from gradcam.measures._regions import Region, region_boxes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gradcam._engine.network import PictureLike
+
+_F64 = NDArray[np.float64]
+
+Case = tuple["PictureLike", int | str | Target, Region]
+"""A picture, the class that is right, and where its object is."""
+
+Observer = Callable[[Explanation, Region], float]
+"""What an observer measures of a map: the higher, the more convincing."""
+
+METHODS_OF_THE_PAPER = ("guided_backprop", "guided_grad_cam", "grad_cam")
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """How an observer rates two networks that both answer rightly, by their maps alone.
+
+    Attributes
+    ----------
+    networks : tuple of two str
+        The networks' names.
+    accuracies : tuple of two float
+        The share of all cases whose most probable class is right, 0 to 1.
+    cases : int
+        How many there are.
+    right : (R,) array of int
+        The cases in which both networks are right: those that are rated.
+    methods : tuple of str
+    titles : tuple of str
+        Their names in figures.
+    values : (M, 2, R) array of float64
+        What the observer measured of each network's map: 0 if it is flat.
+    slightly, clearly : float
+        How many times the other value one must be, for a rating of 1 and of 2.
+    """
+
+    networks: tuple[str, str]
+    accuracies: tuple[float, float]
+    cases: int
+    right: NDArray[np.int64]
+    methods: tuple[str, ...]
+    titles: tuple[str, ...]
+    values: _F64
+    slightly: float
+    clearly: float
+
+    @property
+    def ratings(self) -> NDArray[np.int64]:
+        """The rating of each case, (M, R), as in the paper.
+
+        2: the first network is clearly more reliable; 1: slightly more; 0: equally; -1 and -2: the
+        second one is.
+        """
+        return rate(self.values[:, 0], self.values[:, 1], self.slightly, self.clearly)
+
+    @property
+    def means(self) -> tuple[Interval, ...]:
+        """The mean rating by each method, with its 95 % bootstrap interval."""
+        return tuple(bootstrap(each) for each in self.ratings)
+
+    @property
+    def preferred(self) -> _F64:
+        """The shares of the cases in which the first network, neither and the second is preferred.
+
+        (M, 3), each row adds up to 1.
+        """
+        signs = np.sign(self.ratings)
+        return np.stack([(signs == sign).mean(1) for sign in (1, 0, -1)], axis=1)
+
+    @property
+    def agrees(self) -> tuple[bool, ...]:
+        """Whether the observer prefers the more accurate network, by each method.
+
+        The whole interval of the mean rating must lie on its side of 0. False if both networks are
+        equally accurate.
+        """
+        first, second = self.accuracies
+        sign = np.sign(first - second)
+        ends = [(sign * each.low, sign * each.high) for each in self.means]
+        return tuple(bool(sign) and min(end) > 0 for end in ends)
+
+    @property
+    def finding(self) -> str:
+        """What was found, in a sentence."""
+        first, second = self.accuracies
+        better = self.networks[0] if first >= second else self.networks[1]
+        told = [
+            f"{title} ({_signed(mean.mean)})"
+            for title, mean, agrees in zip(self.titles, self.means, self.agrees, strict=True)
+            if agrees
+        ]
+        both = f"Both networks are right in {len(self.right)} of {self.cases} cases"
+        if not told:
+            return f"{both}: there, no method's maps tell that {better} is the more accurate one"
+        return f"{both}: there, {better}, the more accurate one, is told by {_listed(told)}"
+
+    def plot(self) -> Figure:
+        """Draw the ratings by each method, for a slide."""
+        return _trust_figure.draw(self)
+
+
+def trust(
+    first: Network,
+    second: Network,
+    cases: Sequence[Case],
+    methods: Sequence[str | Method] = METHODS_OF_THE_PAPER,
+    *,
+    observer: Observer = energy_inside,
+    slightly: float = 1.1,
+    clearly: float = 1.5,
+    batch: SupportsIndex = 8,
+    progress: bool = False,
+) -> Trust:
+    """Ask whether the better of two networks can be told by its maps alone.
+
+    Selvaraju et al. (2017), section 5.2, showed people the maps of two networks for pictures that
+    both classify rightly, and asked which network seems more reliable, from -2 to 2. With guided
+    backprop their mean was 1.00 for the better network, with Guided Grad-CAM 1.27. Here an observer
+    measures, by default which share of the map lies on the object.
+
+    Parameters
+    ----------
+    first, second : Network
+        A positive rating prefers the first.
+    cases : sequence of (picture, class, region)
+        The class that is right, and where its object is: of the first of the pictograms' scenes
+        ``(scene.picture, scene.objects[0].label, scene.objects[0].mask)``.
+    methods : sequence of str or Method
+    observer : callable
+        ``observer(explanation, region)`` returns a number of 0 or more, or NaN of a flat map, which
+        counts as 0.
+    slightly, clearly : float
+        A network is slightly or clearly more reliable if its value is so many times the other.
+        Above 1, `clearly` not below `slightly`.
+    batch : int
+        Pictures in a pass.
+    progress : bool
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Trust
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError
+        If there are no cases, both networks are right in none, a class or a region is wrong, or an
+        option is out of its range.
+    """
+    size = positive("batch", batch)
+    if not 1 < real("slightly", slightly) <= real("clearly", clearly):
+        raise ValueError(
+            f"slightly, clearly: expected 1 < slightly <= clearly, got {slightly} and {clearly}"
+        )
+    found = [METHODS.find(each) for each in methods]
+    networks = (first, second)
+    truth = _truth(networks, cases)
+    if not found:
+        raise ValueError("methods: expected at least one")
+    with bar(2 * len(cases), "answers", progress) as done:
+        top = np.stack([_answers(each, cases, size, done) for each in networks])
+    correct = top == truth
+    right = np.flatnonzero(correct.all(0))
+    if not right.size:
+        raise ValueError(
+            f"cases: both networks are right in none of {len(cases)}, so that there is nothing to "
+            f"rate; the first is right in {int(correct[0].sum())}, the second in "
+            f"{int(correct[1].sum())}"
+        )
+    with bar(2 * len(right), "maps", progress) as done:
+        rated = [cases[number] for number in right.tolist()]
+        values = np.stack(
+            [_observed(each, rated, found, observer, size, done) for each in networks]
+        )
+    one, other = correct.mean(1)
+    return Trust(
+        networks=(first.name, second.name),
+        accuracies=(float(one), float(other)),
+        cases=len(cases),
+        right=right.astype(np.int64),
+        methods=tuple(method.name for method in found),
+        titles=tuple(method.title for method in found),
+        values=np.moveaxis(values, 0, 1),
+        slightly=float(slightly),
+        clearly=float(clearly),
+    )
+
+
+def rate(first: _F64, second: _F64, slightly: float, clearly: float) -> NDArray[np.int64]:
+    """Return ratings from -2 to 2, of two arrays of numbers of 0 or more."""
+    sides = []
+    for one, other in ((first, second), (second, first)):
+        sides.append(1 * (one > slightly * other) + 1 * (one > clearly * other))
+    return np.asarray(sides[0] - sides[1], np.int64)
+
+
+def _truth(networks: Sequence[Network], cases: Sequence[Case]) -> NDArray[np.int64]:
+    """Return the index of the right class of each case for each network, (2, R)."""
+    if not len(cases):
+        raise ValueError("cases: expected at least one")
+    for number, case in enumerate(cases):
+        if not isinstance(case, Sequence) or len(case) != 3:
+            raise TypeError(f"case {number}: expected (picture, class, region)")
+        region_boxes(case[2])
+    rows = [[network.labels.find(case[1]).index for case in cases] for network in networks]
+    return np.array(rows, np.int64)
+
+
+def _answers(
+    network: Network, cases: Sequence[Case], size: int, done: Callable[[int], None]
+) -> NDArray[np.int64]:
+    """Return the most probable class of each case."""
+    found = []
+    for part in batches(len(cases), size):
+        tape = network.forward([case[0] for case in cases[part]], record=False)
+        found.append(tape.scores.argmax(1))
+        done(len(found[-1]))
+    return np.concatenate(found)
+
+
+def _observed(
+    network: Network,
+    cases: Sequence[Case],
+    methods: Sequence[Method],
+    observer: Observer,
+    size: int,
+    done: Callable[[int], None],
+) -> _F64:
+    """Return what the observer measures of the maps of one network, (M, R)."""
+    values = np.empty((len(methods), len(cases)))
+    for part in batches(len(cases), size):
+        tape = network.forward([case[0] for case in cases[part]])
+        targets = [case[1] for case in cases[part]]
+        for row, method in enumerate(methods):
+            maps = tape.explain(method, targets)
+            regions = [case[2] for case in cases[part]]
+            values[row, part] = list(map(_measured, [observer] * len(maps), maps, regions))
+        done(len(targets))
+    return values
+
+
+def _measured(observer: Observer, explanation: Explanation, region: Region) -> float:
+    """Return what the observer measures of a map: 0 for NaN."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FlatMapWarning)
+        value = float(observer(explanation, region))
+    if not value >= 0 and value == value:
+        raise ValueError(f"observer: expected a number of 0 or more, got {value}")
+    return 0.0 if np.isnan(value) else value
+
+
+def _signed(mean: float) -> str:
+    return f"{mean:+.2f}".replace("-", "−")
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

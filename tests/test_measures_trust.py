@@ -1,0 +1,119 @@
+"""Trust: ratings of two networks by their maps alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import vggs
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+import gradcam
+from gradcam import measures
+from gradcam.measures._trust import rate
+
+pytestmark = pytest.mark.filterwarnings("ignore::gradcam.FlatMapWarning")
+
+
+@pytest.fixture(scope="module")
+def networks():
+    preset = gradcam.Preset("small", size=32)
+    return [
+        gradcam.vgg11(vggs.tensors("vgg11", seed=seed), preset=preset, name=f"n{seed}")
+        for seed in (0, 1)
+    ]
+
+
+@pytest.fixture(scope="module")
+def cases(networks):
+    """Pictures whose right class is the first network's answer, but for the last."""
+    rng = np.random.default_rng(1)
+    pictures = list(rng.integers(0, 256, (24, 30, 40, 3), np.uint8))
+    top = [int(networks[0].forward(each).scores[0].argmax()) for each in pictures]
+    other = [int(networks[1].forward(each).scores[0].argmax()) for each in pictures]
+    same = [n for n in range(24) if top[n] == other[n]]
+    rest = [n for n in range(24) if top[n] != other[n]]
+    assert same and rest
+    made = [(pictures[n], top[n], (2, 3, 20, 25)) for n in [*same, *rest[:2]]]
+    return [*made, (pictures[0], (top[0] + 1) % 10, (0, 0, 9, 9))]
+
+
+def test_ratings():
+    first = np.array([1.0, 1.2, 1.6, 1.0, 1.0, 0.0, 0.3, 0.0])
+    second = np.array([1.0, 1.0, 1.0, 1.2, 1.6, 0.0, 0.0, 0.3])
+    expected = [0, 1, 2, -1, -2, 0, 2, -2]
+    np.testing.assert_array_equal(rate(first, second, 1.1, 1.5), expected)
+
+
+def test_values_are_those_of_each_map(networks, cases):
+    found = measures.trust(*networks, cases, ["grad_cam", "saliency"], batch=3)
+    right = [
+        n
+        for n, (picture, label, _) in enumerate(cases)
+        if all(int(each.forward(picture).scores[0].argmax()) == label for each in networks)
+    ]
+    assert found.right.tolist() == right and found.cases == len(cases)
+    for row, method in enumerate(found.methods):
+        for column, network in enumerate(networks):
+            picture, label, box = cases[right[-1]]
+            expected = measures.energy_inside(network.forward(picture).explain(method, label), box)
+            expected = np.nan_to_num(expected)
+            assert found.values[row, column, -1] == pytest.approx(expected, abs=1e-5)
+    accuracy = [
+        np.mean([int(each.forward(p).scores[0].argmax()) == label for p, label, _ in cases])
+        for each in networks
+    ]
+    assert found.accuracies == pytest.approx(accuracy)
+    np.testing.assert_allclose(found.preferred.sum(1), 1)
+    np.testing.assert_allclose([each.mean for each in found.means], found.ratings.mean(1))
+
+
+def test_swapped_networks_have_the_opposite_ratings(networks, cases):
+    one = measures.trust(*networks, cases, ["grad_cam"])
+    other = measures.trust(*networks[::-1], cases, ["grad_cam"])
+    np.testing.assert_array_equal(one.ratings, -other.ratings)
+    assert one.agrees == other.agrees
+
+
+def test_an_observer_that_knows_the_answer_agrees_with_accuracy(networks, cases):
+    """The first network is the more accurate one; the observer always prefers one of them."""
+    scores = {"good": 2.0, "bad": 1.0}
+    better = networks[0].forward(cases[0][0]).scores[0]
+
+    def observe(explanation, region):
+        is_first = any(np.isclose(explanation.score, score) for score in first_scores)
+        return scores[preferred if is_first else ("bad" if preferred == "good" else "good")]
+
+    first_scores = [float(networks[0].forward(p).scores[0, label]) for p, label, _ in cases]
+    assert better.size == 10
+    preferred = "good"
+    found = measures.trust(*networks, cases, ["saliency"], observer=observe)
+    assert (found.ratings == 2).all() and found.agrees == (True,)
+    assert "is told by Simonyan saliency (+2.00)" in found.finding
+    preferred = "bad"
+    found = measures.trust(*networks, cases, ["saliency"], observer=observe)
+    assert (found.ratings == -2).all() and found.agrees == (False,)
+    assert "no method's maps tell" in found.finding
+
+
+def test_the_figure(networks, cases):
+    found = measures.trust(*networks, cases)
+    assert found.methods == ("guided_backprop", "guided_grad_cam", "grad_cam")
+    figure = found.plot()
+    FigureCanvasAgg(figure).draw()
+    labels = [text.get_text() for ax in figure.axes for text in ax.get_yticklabels()]
+    assert labels[:3] == ["Guided backprop", "Guided Grad-CAM", "Grad-CAM"]
+
+
+def test_what_is_refused(networks, cases):
+    with pytest.raises(ValueError, match="at least one"):
+        measures.trust(*networks, [])
+    with pytest.raises(ValueError, match="right in none of 1"):
+        measures.trust(*networks, cases[-1:])
+    with pytest.raises(TypeError, match=r"expected \(picture, class, region\)"):
+        measures.trust(*networks, [cases[0][0]])
+    with pytest.raises(ValueError, match="the box"):
+        measures.trust(*networks, [(*cases[0][:2], (5, 5, 5, 5))])
+    with pytest.raises(ValueError, match="1 < slightly <= clearly"):
+        measures.trust(*networks, cases, slightly=2, clearly=1.5)
+    with pytest.raises(ValueError, match="0 or more"):
+        measures.trust(*networks, cases, observer=lambda explanation, region: -1.0)
