@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import gradcam
 from gradcam import measures
-from gradcam.measures._trust import rate
+from gradcam.measures._trust_result import rate
 
 pytestmark = pytest.mark.filterwarnings("ignore::gradcam.FlatMapWarning")
 

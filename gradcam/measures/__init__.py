@@ -58,12 +58,13 @@ from gradcam.measures._random_weights import randomised
 from gradcam.measures._randomisation import Randomisation
 from gradcam.measures._regions import Region, iou, region_mask
 from gradcam.measures._rejection import Rejection, fit_rejection, pointing_with_rejection
-from gradcam.measures._report import Report
+from gradcam.measures._report_result import Report
 from gradcam.measures._road import Road, road
 from gradcam.measures._seeds import SeedsIoU, seeds, seeds_iou
 from gradcam.measures._sensitivity import max_sensitivity
 from gradcam.measures._similarity import structural_similarity
-from gradcam.measures._trust import Trust, trust
+from gradcam.measures._trust import trust
+from gradcam.measures._trust_result import Trust
 from gradcam.measures._variants import Perturb
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,14 @@ from gradcam._results.explanation import Explanation, FlatMapWarning
 from gradcam._results.objectives import Class, Objective, On, Probability, Sum, TargetLike
 from gradcam._results.report import Check
 from gradcam._results.rules import RECTIFIERS
-from gradcam.measures import _report_figure, _report_words
-from gradcam.measures._correlation import spearman
+from gradcam.measures import _report_words
 from gradcam.measures._curve import Curve
 from gradcam.measures._curves import deletion
 from gradcam.measures._edges import edges
 from gradcam.measures._given import map_at_input, objectives_of
 from gradcam.measures._random_weights import randomised
+from gradcam.measures._report_result import Report, correlation, ranked
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _F32 = NDArray[np.float32]
 
@@ -37,73 +35,6 @@ RANDOM_ORDERS = 5
 
 CELLS = 14
 """The most values along a side that give the order of deletion."""
-
-
-@dataclass(frozen=True, eq=False)
-class Report:
-    """Whether a map is right: what lies beside it, the checks, and a sentence.
-
-    Rank correlations are Spearman's, at the resolution of the map, before it is resized. A map
-    that is flat has no order: its rank correlations count as 0.
-
-    Attributes
-    ----------
-    explanation : Explanation
-        The map that was checked.
-    edges : (h, w) array of float32
-        The edges of the network's input, averaged to the resolution of the map.
-    random_weights : tuple of Explanation
-        The same method on the network with random weights, three times.
-    others : tuple of Explanation
-        The same method for other classes; empty if the network has no others.
-    other_layer : Explanation or None
-        The same method at the nearest layer below with a finer map, if the method has a layer.
-    layer_correlation : float
-        The rank correlation with it, at the resolution of the input; NaN without such a layer.
-    deletion, edges_deletion : Curve or None
-        Pixels are deleted in the order of the map, and of the edges. None if the map is flat. Finer
-        maps are averaged to 14 x 14 values first: single pixels, deleted here and there, look like
-        noise, which lowers the score in any order.
-    random_deletions : tuple of Curve
-        The same in the orders of five maps of random values, which have the map's resolution.
-    checks : tuple of Check
-        "weights": the mean rank correlation with the maps of random weights is below 0.5. "edges":
-        the rank correlation with the edges is below 0.5. "class": the lowest rank correlation with
-        the maps of other classes is below 0.9. "pixels": the area under the deletion curve is below
-        the lowest one of random orders, which a map of random values is in one of six cases. Only
-        "flat", which is not passed, if the map is flat. The limits of rank correlations are
-        conventions.
-    """
-
-    explanation: Explanation
-    edges: _F32
-    random_weights: tuple[Explanation, ...]
-    others: tuple[Explanation, ...]
-    other_layer: Explanation | None
-    layer_correlation: float
-    deletion: Curve | None
-    edges_deletion: Curve | None
-    random_deletions: tuple[Curve, ...]
-    checks: tuple[Check, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether the map passes all checks."""
-        return all(each.passed for each in self.checks)
-
-    @property
-    def finding(self) -> str:
-        """What was found, in a sentence."""
-        return _report_words.finding(self.explanation, self.checks)
-
-    @property
-    def nearest_other(self) -> Explanation | None:
-        """The map of another class that differs most, on which the check "class" is based."""
-        return min(self.others, key=lambda each: _correlation(self.explanation, each), default=None)
-
-    def plot(self) -> Figure:
-        """Draw the maps, the deletion curves and the checks, for a slide."""
-        return _report_figure.draw(self)
 
 
 def report(
@@ -240,7 +171,7 @@ class _Work:
         if other is None:
             return float("nan")
         maps = (map_at_input(self.tape, each) for each in (self.explanation, other))
-        return _ranked(*maps)
+        return ranked(*maps)
 
     def _orders(self) -> list[_F32]:
         """Return what gives the orders of deletion: the map, the edges, and random values."""
@@ -303,23 +234,13 @@ def _checks(
     curves: Sequence[Curve],
 ) -> tuple[Check, ...]:
     own, _, *random = (curve.auc for curve in curves)
-    weights = float(np.mean([_correlation(explanation, each) for each in random_weights]))
+    weights = float(np.mean([correlation(explanation, each) for each in random_weights]))
     checks = [
         _report_words.weights(weights),
-        _report_words.edges(_ranked(explanation.evidence, edge_map)),
+        _report_words.edges(ranked(explanation.evidence, edge_map)),
     ]
     if others:
-        correlations = [_correlation(explanation, each) for each in others]
+        correlations = [correlation(explanation, each) for each in others]
         lowest = int(np.argmin(correlations))
         checks.append(_report_words.classes(correlations[lowest], others[lowest].words))
     return (*checks, _report_words.pixels(own, random))
-
-
-def _correlation(one: Explanation, other: Explanation) -> float:
-    return _ranked(one.evidence, other.evidence)
-
-
-def _ranked(one: _F32, other: _F32) -> float:
-    """Return the rank correlation of two maps; 0 if one is flat."""
-    found = spearman(one, other)
-    return 0.0 if np.isnan(found) else found

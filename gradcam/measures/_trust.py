@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
@@ -15,14 +14,11 @@ from gradcam._labels.classes import Target
 from gradcam._methods.passes import bar, batches, positive, real
 from gradcam._registry import METHODS, Method
 from gradcam._results.explanation import Explanation, FlatMapWarning
-from gradcam.measures import _trust_figure
-from gradcam.measures._bootstrap import Interval, bootstrap
 from gradcam.measures._inside import energy_inside
 from gradcam.measures._regions import Region, region_boxes
+from gradcam.measures._trust_result import Trust
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from gradcam._engine.network import PictureLike
 
 _F64 = NDArray[np.float64]
@@ -34,94 +30,6 @@ Observer = Callable[[Explanation, Region], float]
 """What an observer measures of a map: the higher, the more convincing."""
 
 METHODS_OF_THE_PAPER = ("guided_backprop", "guided_grad_cam", "grad_cam")
-
-
-@dataclass(frozen=True, eq=False)
-class Trust:
-    """How an observer rates two networks that both answer rightly, by their maps alone.
-
-    Attributes
-    ----------
-    networks : tuple of two str
-        The networks' names.
-    accuracies : tuple of two float
-        The share of all cases whose most probable class is right, 0 to 1.
-    cases : int
-        How many there are.
-    right : (R,) array of int
-        The cases in which both networks are right: those that are rated.
-    methods : tuple of str
-    titles : tuple of str
-        Their names in figures.
-    values : (M, 2, R) array of float64
-        What the observer measured of each network's map: 0 if it is flat.
-    slightly, clearly : float
-        How many times the other value one must be, for a rating of 1 and of 2.
-    """
-
-    networks: tuple[str, str]
-    accuracies: tuple[float, float]
-    cases: int
-    right: NDArray[np.int64]
-    methods: tuple[str, ...]
-    titles: tuple[str, ...]
-    values: _F64
-    slightly: float
-    clearly: float
-
-    @property
-    def ratings(self) -> NDArray[np.int64]:
-        """The rating of each case, (M, R), as in the paper.
-
-        2: the first network is clearly more reliable; 1: slightly more; 0: equally; -1 and -2: the
-        second one is.
-        """
-        return rate(self.values[:, 0], self.values[:, 1], self.slightly, self.clearly)
-
-    @property
-    def means(self) -> tuple[Interval, ...]:
-        """The mean rating by each method, with its 95 % bootstrap interval."""
-        return tuple(bootstrap(each) for each in self.ratings)
-
-    @property
-    def preferred(self) -> _F64:
-        """The shares of the cases in which the first network, neither and the second is preferred.
-
-        (M, 3), each row adds up to 1.
-        """
-        signs = np.sign(self.ratings)
-        return np.stack([(signs == sign).mean(1) for sign in (1, 0, -1)], axis=1)
-
-    @property
-    def agrees(self) -> tuple[bool, ...]:
-        """Whether the observer prefers the more accurate network, by each method.
-
-        The whole interval of the mean rating must lie on its side of 0. False if both networks are
-        equally accurate.
-        """
-        first, second = self.accuracies
-        sign = np.sign(first - second)
-        ends = [(sign * each.low, sign * each.high) for each in self.means]
-        return tuple(bool(sign) and min(end) > 0 for end in ends)
-
-    @property
-    def finding(self) -> str:
-        """What was found, in a sentence."""
-        first, second = self.accuracies
-        better = self.networks[0] if first >= second else self.networks[1]
-        told = [
-            f"{title} ({_signed(mean.mean)})"
-            for title, mean, agrees in zip(self.titles, self.means, self.agrees, strict=True)
-            if agrees
-        ]
-        both = f"Both networks are right in {len(self.right)} of {self.cases} cases"
-        if not told:
-            return f"{both}: there, no method's maps tell that {better} is the more accurate one"
-        return f"{both}: there, {better}, the more accurate one, is told by {_listed(told)}"
-
-    def plot(self) -> Figure:
-        """Draw the ratings by each method, for a slide."""
-        return _trust_figure.draw(self)
 
 
 def trust(
@@ -211,14 +119,6 @@ def trust(
     )
 
 
-def rate(first: _F64, second: _F64, slightly: float, clearly: float) -> NDArray[np.int64]:
-    """Return ratings from -2 to 2, of two arrays of numbers of 0 or more."""
-    sides = []
-    for one, other in ((first, second), (second, first)):
-        sides.append(1 * (one > slightly * other) + 1 * (one > clearly * other))
-    return np.asarray(sides[0] - sides[1], np.int64)
-
-
 def _truth(networks: Sequence[Network], cases: Sequence[Case]) -> NDArray[np.int64]:
     """Return the index of the right class of each case for each network, (2, R)."""
     if not len(cases):
@@ -272,11 +172,3 @@ def _measured(observer: Observer, explanation: Explanation, region: Region) -> f
     if not value >= 0 and value == value:
         raise ValueError(f"observer: expected a number of 0 or more, got {value}")
     return 0.0 if np.isnan(value) else value
-
-
-def _signed(mean: float) -> str:
-    return f"{mean:+.2f}".replace("-", "−")
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

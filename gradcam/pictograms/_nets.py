@@ -7,6 +7,7 @@ that the exported network has only convolutions, ReLUs, pools and linear layers.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -105,7 +106,7 @@ class AlexNet(PictogramNet):
         super().__init__(features, nn.MaxPool2d(3, 2), nn.Linear(fifth, len(CLASSES)), fc)
 
 
-NETWORKS: dict[str, type[PictogramNet]] = {each.architecture: each for each in (VGG16, AlexNet)}
+NETWORKS: dict[str, Callable[[], PictogramNet]] = {"alexnet": AlexNet, "vgg16": VGG16}
 """By architecture."""
 
 

@@ -1,25 +1,29 @@
-"""The figure of a report: the map beside what it should differ from, and the checks."""
+"""What a report on one map found, and its figure."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._pictures import colour, figures
-from gradcam._results.explanation import FlatMapWarning
+from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.report import Check
 from gradcam._text import wrap
 from gradcam.critique import _slide
+from gradcam.measures import _report_words
+from gradcam.measures._correlation import spearman
+from gradcam.measures._curve import Curve
 from gradcam.measures._report_words import number, two, verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from gradcam._results.report import Check
-    from gradcam.measures._report import Report
+_F32 = NDArray[np.float32]
 
 _GREEN = "#2e7d32"
 _ROWS = {
@@ -30,7 +34,85 @@ _ROWS = {
 }
 
 
-def draw(report: Report) -> Figure:
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Whether a map is right: what lies beside it, the checks, and a sentence.
+
+    Rank correlations are Spearman's, at the resolution of the map, before it is resized. A map
+    that is flat has no order: its rank correlations count as 0.
+
+    Attributes
+    ----------
+    explanation : Explanation
+        The map that was checked.
+    edges : (h, w) array of float32
+        The edges of the network's input, averaged to the resolution of the map.
+    random_weights : tuple of Explanation
+        The same method on the network with random weights, three times.
+    others : tuple of Explanation
+        The same method for other classes; empty if the network has no others.
+    other_layer : Explanation or None
+        The same method at the nearest layer below with a finer map, if the method has a layer.
+    layer_correlation : float
+        The rank correlation with it, at the resolution of the input; NaN without such a layer.
+    deletion, edges_deletion : Curve or None
+        Pixels are deleted in the order of the map, and of the edges. None if the map is flat. Finer
+        maps are averaged to 14 x 14 values first: single pixels, deleted here and there, look like
+        noise, which lowers the score in any order.
+    random_deletions : tuple of Curve
+        The same in the orders of five maps of random values, which have the map's resolution.
+    checks : tuple of Check
+        "weights": the mean rank correlation with the maps of random weights is below 0.5. "edges":
+        the rank correlation with the edges is below 0.5. "class": the lowest rank correlation with
+        the maps of other classes is below 0.9. "pixels": the area under the deletion curve is below
+        the lowest one of random orders, which a map of random values is in one of six cases. Only
+        "flat", which is not passed, if the map is flat. The limits of rank correlations are
+        conventions.
+    """
+
+    explanation: Explanation
+    edges: _F32
+    random_weights: tuple[Explanation, ...]
+    others: tuple[Explanation, ...]
+    other_layer: Explanation | None
+    layer_correlation: float
+    deletion: Curve | None
+    edges_deletion: Curve | None
+    random_deletions: tuple[Curve, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the map passes all checks."""
+        return all(each.passed for each in self.checks)
+
+    @property
+    def finding(self) -> str:
+        """What was found, in a sentence."""
+        return _report_words.finding(self.explanation, self.checks)
+
+    @property
+    def nearest_other(self) -> Explanation | None:
+        """The map of another class that differs most, on which the check "class" is based."""
+        return min(self.others, key=lambda each: correlation(self.explanation, each), default=None)
+
+    def plot(self) -> Figure:
+        """Draw the maps, the deletion curves and the checks, for a slide."""
+        return _draw(self)
+
+
+def correlation(one: Explanation, other: Explanation) -> float:
+    """Return the rank correlation of two maps at their own resolution; 0 if one is flat."""
+    return ranked(one.evidence, other.evidence)
+
+
+def ranked(one: _F32, other: _F32) -> float:
+    """Return the rank correlation of two maps; 0 if one is flat."""
+    found = spearman(one, other)
+    return 0.0 if np.isnan(found) else found
+
+
+def _draw(report: Report) -> Figure:
     """Draw a report for a slide."""
     with figures.default_settings(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FlatMapWarning)
