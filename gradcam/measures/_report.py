@@ -27,7 +27,6 @@ from gradcam.measures._given import map_at_input, objectives_of
 from gradcam.measures._random_weights import randomised
 from gradcam.measures._report_result import Report, correlation, ranked
 
-
 _F32 = NDArray[np.float32]
 
 RANDOM_NETWORKS = 3
