@@ -218,6 +218,29 @@ def test_the_model_is_loaded_once():
     assert pictograms.model() is pictograms.model()
 
 
+def test_cam_explains_the_network_with_global_average_pooling():
+    network = pictograms.gap_model()
+    assert network is pictograms.gap_model()
+    s = scene(7, classes=["cat", "dog"])
+    tape = network.forward(s.picture)
+    assert {each[1] for each in tape.top(2)} == {"cat", "dog"}
+    for each in s.objects:
+        cam, grad_cam = tape.cam(each.index), tape.grad_cam(each.index)
+        assert cam.layer == grad_cam.layer == "relu5_3"
+        scale = np.abs(cam.raw).max()
+        np.testing.assert_allclose(grad_cam.raw * 14 * 14, cam.raw, atol=1e-5 * scale)
+        assert each.mask.flat[cam.map.argmax()]
+    with pytest.raises(ValueError, match="CAM needs a network that ends in global average"):
+        pictograms.model().forward(s.picture).cam("cat")
+
+
+def test_the_network_with_global_average_pooling_shares_the_convolutions():
+    own, shared = pictograms.gap_model(), pictograms.model()
+    for name in ("conv1_1", "conv5_3"):
+        weights = own.layers[name].weights["weight"]
+        assert np.shares_memory(weights, shared.layers[name].weights["weight"])
+
+
 @pytest.mark.slow
 def test_a_short_evaluation_reaches_the_expected_figures():
     figures = evaluate(20, methods=("grad_cam", "saliency"))

@@ -11,6 +11,7 @@ load_file = pytest.importorskip("safetensors.torch").load_file
 import gradcam  # noqa: E402
 from gradcam.pictograms import CLASSES, _nets, scene  # noqa: E402
 from gradcam.pictograms import _train as recipe  # noqa: E402
+from gradcam.pictograms._training_pictures import SIDES, training_picture  # noqa: E402
 
 LENGTHS = {"pictures-a": 8, "pictures-b": 4, "batch-a": 4, "batch-b": 2, "validation": 2}
 SMALL = [f"--{name}={value}" for name, value in LENGTHS.items()]
@@ -26,21 +27,21 @@ def _restore_number_of_threads():
 
 @pytest.mark.parametrize("phase", ["A", "B"])
 def test_training_pictures_depend_on_their_number_only(phase):
-    side = recipe.SIDES[phase]
+    side = SIDES[phase]
     seen = set()
     for number in range(40):
-        picture, target = recipe.training_picture(number, phase)
+        picture, target = training_picture(number, phase)
         assert picture.shape == (side, side, 3) and picture.dtype == np.uint8
         present = target[target > 0]
         assert present == pytest.approx(1 / len(present)) and len(present) in (1, 2, 3, 4, 36)
         seen.add(len(present))
     assert {1, 2, len(CLASSES)} <= seen
-    again, _ = recipe.training_picture(39, phase)
+    again, _ = training_picture(39, phase)
     np.testing.assert_array_equal(picture, again)
 
 
 def test_training_does_not_use_the_scenes_of_the_evaluation():
-    picture, _ = recipe.training_picture(0, "B")
+    picture, _ = training_picture(0, "B")
     assert not np.array_equal(picture, scene(0).picture)
 
 
@@ -90,3 +91,26 @@ def test_a_small_run_trains_exports_and_resumes_from_its_checkpoint(tmp_path, ca
     assert "resumed in phase B at 4 pictures" in capsys.readouterr().out
     again = load_file(tmp_path / "pictograms.safetensors")
     assert all(torch.equal(again[name], tensor) for name, tensor in exported.items())
+
+
+def test_the_linear_layer_of_the_other_end_is_fitted(tmp_path):
+    from gradcam.pictograms import _train_gap
+
+    rng = np.random.default_rng(0)
+    means = rng.random((400, 3)).astype(np.float32)
+    true = np.exp(means @ rng.normal(size=(4, 3)).T.astype(np.float32) + [0.5, 0, -1, 1])
+    targets = (true / true.sum(1, keepdims=True)).astype(np.float32)
+    weight, bias = _train_gap.fit(means, targets, 0.0, 500)
+    found = np.exp(means @ weight.T + bias)
+    np.testing.assert_allclose(found / found.sum(1, keepdims=True), targets, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_linear_layer_is_trained_by_a_command(tmp_path, capsys):
+    from gradcam.pictograms.__main__ import main
+
+    file = tmp_path / "gap.safetensors"
+    assert main(["train-gap", f"--out={file}", "--pictures=20", "--validation=2"]) == 0
+    assert "accuracy on 2 scenes" in capsys.readouterr().out
+    tensors = load_file(file)
+    assert tensors["weight"].shape == (36, 128) and tensors["bias"].shape == (36,)

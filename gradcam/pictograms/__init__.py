@@ -27,7 +27,7 @@ from pathlib import Path
 
 from gradcam._files import file_called
 from gradcam.pictograms._effects import Agreement, Effects, agreement, effects
-from gradcam.pictograms._networks import model
+from gradcam.pictograms._networks import gap_model, model
 from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index, scene
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "effects",
     "example",
     "examples",
+    "gap_model",
     "model",
     "scene",
 ]

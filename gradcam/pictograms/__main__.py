@@ -1,15 +1,17 @@
-"""``python -m gradcam.pictograms evaluate`` and ``python -m gradcam.pictograms train``."""
+"""``python -m gradcam.pictograms``: ``evaluate``, ``train`` and ``train-gap``."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 USAGE = """usage: python -m gradcam.pictograms COMMAND [options]
 
 commands:
-  evaluate  measure the pictogram network and its explanations on unseen scenes
-  train     train the network from scratch (needs PyTorch)
+  evaluate   measure the pictogram network and its explanations on unseen scenes
+  train      train the network from scratch (needs PyTorch)
+  train-gap  train the linear layer of the network that CAM needs (needs PyTorch)
 
 COMMAND --help lists a command's options."""
 
@@ -21,15 +23,15 @@ def main(arguments: Sequence[str]) -> int:
         from gradcam.pictograms import _evaluate
 
         _evaluate.main(rest)
-    elif command == "train":
+    elif command in ("train", "train-gap"):
         try:
-            from gradcam.pictograms import _train
+            module = import_module(f"gradcam.pictograms._{command.replace('-', '_')}")
         except ModuleNotFoundError as error:
             print(
                 f"training needs {error.name}: pip install torch safetensors tqdm", file=sys.stderr
             )
             return 1
-        _train.main(rest)
+        module.main(rest)
     elif command in ("-h", "--help"):
         print(USAGE)
     else:

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING
 from gradcam.pictograms._scenes import CLASSES
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from gradcam._engine.network import Network
 
 _FOLDER = Path(__file__).parent
+
+FEATURES = "relu5_3"
+"""The last rectified maps."""
 
 
 @lru_cache(maxsize=1)
@@ -28,3 +33,39 @@ def model() -> Network:
         f"the built-in model knows {len(CLASSES)} pictograms and was not trained on photographs"
     )
     return network
+
+
+@lru_cache(maxsize=1)
+def gap_model() -> Network:
+    """Return the pictogram network with another end: global average pooling and one linear layer.
+
+    CAM (Zhou et al. 2016) needs such a network. The convolutions are those of :func:`model`; the
+    linear layer was trained on them (`_train_gap`). It is loaded once.
+    """
+    from gradcam._weights.reading import load
+
+    tensors = load(_FOLDER / "gap.safetensors").tensors
+    network = with_gap(tensors["weight"], tensors["bias"])
+    network.origin = lambda network: (gap_model, ())
+    network.about = model().about
+    return network
+
+
+def with_gap(weight: ArrayLike, bias: ArrayLike) -> Network:
+    """Return the network with the mean of the last maps and this linear layer, (C, K) and (C,)."""
+    from gradcam._engine.layers import Layer
+    from gradcam._engine.network import Network
+
+    network = model()
+    layers = list(network.layers.values())[1:]
+    names = [layer.name for layer in layers]
+    layers = layers[: names.index(FEATURES) + 1]
+    layers += [
+        Layer("average", "global_average_pool"),
+        Layer("flatten", "flatten"),
+        Layer("fc", "linear", weights={"weight": weight, "bias": bias}),
+        Layer("prob", "softmax"),
+    ]
+    return Network.from_layers(
+        layers, labels=network.labels, preset=network.preset, name="pictograms-gap"
+    )

@@ -36,21 +36,15 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 from gradcam.pictograms._nets import NETWORKS, PictogramNet, export
-from gradcam.pictograms._scenes import CLASSES, compose, scene
+from gradcam.pictograms._scenes import CLASSES, scene
+from gradcam.pictograms._training_pictures import training_picture
 
-SIDES = {"A": 112, "B": 224}
-# The shares of pictures with 0, 1, 2, 3 and 4 objects. From those without objects the network
-# learns that the background is evidence for no class.
-OBJECTS = {"A": (0.05, 0.72, 0.23, 0.0, 0.0), "B": (0.05, 0.28, 0.37, 0.18, 0.12)}
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Training pictures are drawn from seeds of two words, which differ from all seeds of `scene`.
-SECOND_WORD = {"A": 0x41, "B": 0x42}
 VALIDATION_SEED = 1_000_000
 
 T = TypeVar("T")
@@ -62,29 +56,6 @@ def preprocess(pictures: NDArray[np.uint8]) -> Tensor:
     mean = torch.tensor(MEAN).view(3, 1, 1) * 255
     deviation = torch.tensor(DEVIATION).view(3, 1, 1) * 255
     return ((x - mean) / deviation).contiguous(memory_format=torch.channels_last)
-
-
-def training_picture(number: int, phase: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Draw training picture `number` of a phase; return it with its target distribution."""
-    rng = np.random.default_rng([number, SECOND_WORD[phase]])
-    side = SIDES[phase]
-    count = int(rng.choice(5, p=OBJECTS[phase]))
-    # In some pictures a class occurs twice: the target is presence, not a count.
-    classes = rng.choice(len(CLASSES), size=count, replace=bool(rng.random() < 0.1)).tolist()
-    size, scale = (side, side), 1.0
-    if phase == "A":
-        scale = rng.uniform(0.75, 1.0) if count < 2 else 0.7
-    elif rng.random() < 0.2:
-        # The preset resizes without cropping, which changes the aspect ratio of objects.
-        size = (side, int(side * rng.uniform(1.0, 1.6)))
-        size = size if rng.random() < 0.6 else size[::-1]
-    picture = compose(rng, classes, size, scale).picture
-    if size != (side, side):
-        resized = Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR)
-        picture = np.asarray(resized)
-    target = np.zeros(len(CLASSES), np.float32)
-    target[classes if classes else slice(None)] = 1
-    return picture, target / target.sum()
 
 
 class Batches(IterableDataset[tuple[Tensor, Tensor]]):

@@ -130,6 +130,7 @@ def loading(path: Path) -> None:
     assert_type(gradcam.load(path, labels=["a", "b"]), Network)
     assert_type(gradcam.vgg16("imagenet"), Network)
     assert_type(gradcam.pictograms.model(), Network)
+    assert_type(gradcam.pictograms.gap_model(), Network)
     assert_type(gradcam.pictograms.effects(gradcam.pictograms.scene(7)), gradcam.pictograms.Effects)
     assert_type(gradcam.load(path).layers["conv1_1"], Layer)
     assert_type(gradcam.load(path).labels.find("cat"), Target)
