@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -119,6 +121,15 @@ import pytest_gradcam
 print(sorted(set(sys.modules) - before))
 """
     assert run_python(program) == "['pytest_gradcam']"
+
+
+def test_pytest_does_not_rewrite_the_package(pytester):
+    pytester.syspathinsert(FOLDER)
+    manager = pytester.parseconfig("-pno:pytest_gradcam").pluginmanager
+    marked = manager.rewrite_hook._must_rewrite  # what pytest rewrites, by the name of the package
+    marked |= {"gradcam", "other"}
+    importlib.import_module("pytest_gradcam").pytest_addoption(Mock(), manager)
+    assert "gradcam" not in marked and "other" in marked
 
 
 @pytest.mark.slow

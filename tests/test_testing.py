@@ -172,7 +172,7 @@ def test_maps_agree(maps):
 
 
 @quickly
-def test_matches_stored(maps, tmp_path):
+def test_matches_stored(maps, tmp_path, capsys):
     cat, dog = maps
     path = tmp_path / "new folder" / "cat.npz"
     sentence, _ = failure(testing.assert_matches_stored, cat, path)
@@ -183,6 +183,7 @@ def test_matches_stored(maps, tmp_path):
     assert not path.exists()
     testing.assert_matches_stored(cat, path, update=True)
     assert path.stat().st_size < 8000
+    assert capsys.readouterr().err == f"gradcam: stored the map {path}\n"
     np.testing.assert_array_equal(Explanation.load(path).raw, cat.raw)
     testing.assert_matches_stored(cat, path)
     other = replace(dog, label="cat")
@@ -334,6 +335,7 @@ def test_file_names_of_tests():
     assert len(set(strange)) == len(strange)
     assert all(each and not set("/\\: []") & set(each) for each in strange)
     assert strange[0].startswith("a-t-x-y-")
+    assert name("m.Case.test_c (x='a/b')") != name("m.Case.test_c (x='a-b')")
 
 
 @pytest.mark.parametrize("value", ["x" * 400, "a/b" * 99, "x." + "y" * 300])

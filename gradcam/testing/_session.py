@@ -50,10 +50,18 @@ def updates() -> bool:
 
 
 def note(kind: str, path: Path) -> None:
-    """Tell the plugin, if there is one, what was written."""
+    """Tell the plugin what was written; without it, say on standard error what was stored.
+
+    Parameters
+    ----------
+    kind : "picture" or "stored"
+    path : Path
+    """
     session = _session()
     if session is not None:
         session.written.append((f"gradcam_{kind}", shown(path)))
+    elif kind == "stored":
+        print(f"gradcam: stored the map {shown(path)}", file=sys.stderr)
 
 
 def shown(path: Path) -> str:
@@ -87,13 +95,13 @@ def running_test() -> str:
 def file_name(test: str) -> str:
     """Return a test's name as the name of a file, the same for no other test.
 
-    The parameters of a test can contain any character: if some of them are replaced, a digest of
-    the name is added.
+    Parameters can contain any character: if some of them are replaced, a digest of the name is
+    added.
     """
     path, _, parameters = test.partition("[")
     parameters = parameters.removesuffix("]")
     plain = f"{re.sub(r'[.]py(?=::|$)', '', path)}-{parameters}"
     name = re.sub(r"[^\w.+=-]+", "-", plain).strip("-.")
-    if re.search(r"[^\w.+=-]", parameters):
+    if re.search(r"[^\w.+=-]", parameters) or re.search(r"[^\w.+=/:-]", path):
         name += "-" + hashlib.sha256(test.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return name

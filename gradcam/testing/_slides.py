@@ -95,6 +95,7 @@ def heading_of(explanation: Explanation) -> str:
 
 def _mark(ax: Axes, panel: Panel) -> None:
     """Draw the region and the maximum, in white on black."""
+    ax.autoscale(False)
     if panel.region is not None:
         _draw(ax, panel.region)
     if panel.maximum is not None:
@@ -104,9 +105,10 @@ def _mark(ax: Axes, panel: Panel) -> None:
 
 def _draw(ax: Axes, region: Region) -> None:
     if isinstance(region, np.ndarray) and region.dtype == bool:
-        # A border of pixels outside, so that the line is closed at the edges of the picture.
-        inside = np.pad(region.astype(float), 1)
-        x, y = (np.arange(-1, length + 1) for length in region.shape[::-1])
+        # Large masks: every few pixels. A border outside closes the line at the picture's edges.
+        step = -(-max(region.shape) // figures.MAX_DRAWN)
+        inside = np.pad(region[::step, ::step].astype(float), 1)
+        x, y = (step * np.arange(-1, length - 1) for length in inside.shape[::-1])
         for edge, line in (("black", 4.5), ("white", 2)):
             ax.contour(x, y, inside, [0.5], colors=edge, linewidths=line)
         return

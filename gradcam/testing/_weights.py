@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from gradcam import measures
-from gradcam._engine.tape import Tape
-from gradcam._methods.passes import positive
+from gradcam._methods.passes import check_seed, positive
 from gradcam._results.explanation import Explanation
 from gradcam.testing import _slides
 from gradcam.testing._failure import fail
@@ -17,6 +16,8 @@ from gradcam.testing._words import NOTHING, is_flat, limit, named, number, quiet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from gradcam._engine.tape import Tape
 
 __unittest = True
 
@@ -136,11 +137,13 @@ def _with_random_weights(kind: str, explanation: Explanation, networks: int, see
             f"{named(explanation)} was loaded and has no network: explain the picture again"
         )
     positive("networks", networks)
-    if is_flat(explanation.evidence):
+    check_seed(seed)
+    with quiet():
+        flat = is_flat(explanation.map)
+    if flat:
         sentence = f"{named(explanation)} is flat: {NOTHING}"
         fail(kind, sentence, lambda: _slides.slide(sentence, *_slides.picture_and_map(explanation)))
-    tape = origin.forward()
-    assert isinstance(tape, Tape)
+    tape = cast("Tape", origin.forward())
     found = _Found([], [])
     with quiet():
         for number in range(networks):

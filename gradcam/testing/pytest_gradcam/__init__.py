@@ -47,8 +47,15 @@ sessions: list[Session] = []
 _KEY = pytest.StashKey[Session]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the plugin."""
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the options of the plugin, and let gradcam be imported as it is.
+
+    pytest rewrites the assert statements of every package that is installed with a plugin. The
+    package gradcam gains nothing by that: its import would take longer, and the files that pytest
+    writes beside it would remain when it is uninstalled. pytest has no public way to prevent it.
+    """
+    rewritten = getattr(getattr(pluginmanager, "rewrite_hook", None), "_must_rewrite", set())
+    rewritten.discard("gradcam")
     group = parser.getgroup("gradcam", "explanations of networks (gradcam.testing)")
     group.addoption(
         "--gradcam-pictures",
