@@ -71,6 +71,8 @@ def picture_and_map(
 ) -> list[Panel]:
     """Return the picture, if it is known, and the map."""
     panel = replace(map_panel(map), region=region, maximum=maximum)
+    if maximum is not None:
+        panel = replace(panel, heading=f"{panel.heading} (cross: the maximum)")
     if not isinstance(map, Explanation):
         return [panel]
     return [Panel(map.picture, "the picture", region=region), panel]

@@ -54,7 +54,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     package gradcam gains nothing by that: its import would take longer, and the files that pytest
     writes beside it would remain when it is uninstalled. pytest has no public way to prevent it.
     """
-    rewritten = getattr(getattr(pluginmanager, "rewrite_hook", None), "_must_rewrite", set())
+    rewritten: set[str] = getattr(
+        getattr(pluginmanager, "rewrite_hook", None), "_must_rewrite", set()
+    )
     rewritten.discard("gradcam")
     group = parser.getgroup("gradcam", "explanations of networks (gradcam.testing)")
     group.addoption(
