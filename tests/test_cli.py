@@ -95,6 +95,7 @@ def test_every_model_exists():
     "command",
     (
         *("", "explain", "predict", "compare", "critique", "check", "methods", "demo"),
+        *("evaluate", "evaluate localization"),
         *("visualise", "edit", "adversarial", "invert"),
         *("photographs", "notebooks", "info", "convert"),
     ),

@@ -124,9 +124,10 @@ def placed(annotation: Annotation, picture: str, size: Size, *, ignore_size: boo
     """
     if annotation.size not in (None, size) and not ignore_size:
         assert annotation.size is not None
+        turned = ", perhaps turned as its EXIF data say" if annotation.size == size[::-1] else ""
         raise AnnotationError(
             f"{annotation.source}: it describes a picture of {_size(annotation.size)} pixels, but "
-            f"this one has {_size(size)}, so that boxes would be misplaced"
+            f"this one has {_size(size)}{turned}, so that boxes would be misplaced"
         )
     objects, clipped = [], 0
     for number, each in enumerate(annotation.objects, 1):

@@ -1,0 +1,233 @@
+"""``gradcam evaluate``: measures of explanations over folders of pictures."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import gradcam
+from gradcam._annotations.reading import FORMATS, Annotations, Format, open_annotations
+from gradcam._cli import asked, options, terminal
+from gradcam._cli.app import NOTHING_DONE
+from gradcam._cli.many import Command
+from gradcam._cli.options import Choice
+from gradcam._cli.table import open_table
+from gradcam._files import atomic_write
+
+if TYPE_CHECKING:
+    from gradcam._cli.localization import Segments
+    from gradcam._cli.tally import Summary
+    from gradcam._pictures.segments import Threshold
+    from gradcam._results.objectives import On
+
+SUMMARY = "localization.json"
+"""The file of the summary, in the output folder."""
+
+
+@click.group(short_help="Measure explanations over folders of pictures.")
+def evaluate() -> None:
+    """Measure explanations over folders of pictures whose ground truth is known."""
+
+
+def _threshold(context: click.Context, parameter: click.Parameter, given: str) -> Threshold:
+    """Read a share of the maximum, or otsu."""
+    if given == "otsu":
+        return "otsu"
+    try:
+        value = float(given)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise click.BadParameter(
+            f"expected a share of the maximum, above 0 and up to 1, or otsu, got {given!r}",
+            context,
+            parameter,
+        )
+    return value
+
+
+@evaluate.command(short_help="Do maps find the object? Compare them with annotated boxes.")
+@click.argument(
+    "pictures", nargs=-1, required=True, metavar="DIR...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--annotations",
+    "-a",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="PATH",
+    help="The ground truth: a folder of PASCAL VOC's XML files, as ILSVRC's; a folder of masks; "
+    "COCO's JSON; or a CSV with the columns picture, class, x0, y0, x1, y1.",
+)
+@click.option(
+    "--format",
+    "-f",
+    "format",
+    type=click.Choice(FORMATS),
+    help="The format of the annotations.  Default: recognised by the content.",
+)
+@options.choice
+@options.methods("grad_cam")
+@options.method_options
+@options.layer
+@options.on
+@click.option(
+    "--threshold",
+    default="0.15",
+    show_default=True,
+    callback=_threshold,
+    metavar="SHARE|otsu",
+    help="A pixel belongs to the object from this share of the map's maximum on, or above Otsu's "
+    "threshold.",
+)
+@click.option(
+    "--segments",
+    type=click.Choice(("largest", "all")),
+    default="largest",
+    show_default=True,
+    help="The box of the largest connected segment, or the boxes of all.  One that fits is enough.",
+)
+@click.option(
+    "--grabcut",
+    is_flag=True,
+    help="Find the boxes of maps of single pixels, such as saliency, by GrabCut, as Simonyan et "
+    "al. did (needs OpenCV).",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0),
+    default=15,
+    show_default=True,
+    metavar="PIXELS",
+    help="Of the pointing game: how far from the object the maximum may be.",
+)
+@click.option(
+    "--ignore-size",
+    is_flag=True,
+    help="Use boxes as they are, even if the annotation gives the picture another size.",
+)
+@options.out
+@options.resume
+@options.batch
+@options.table
+@options.as_json
+def localization(
+    pictures: tuple[Path, ...],
+    annotations: Path,
+    format: Format | None,
+    choice: Choice,
+    methods: tuple[str, ...],
+    given: dict[str, str],
+    layer: str | None,
+    on: On,
+    threshold: Threshold,
+    segments: Segments,
+    grabcut: bool,
+    tolerance: float,
+    ignore_size: bool,
+    out: Path,
+    resume: bool,
+    batch: int,
+    table_file: Path | None,
+    as_json: bool,
+) -> int:
+    """Compare the maps of the true classes with annotated boxes or masks.
+
+    \b
+    gradcam evaluate localization val --annotations Annotations/val -m grad_cam -m saliency
+    gradcam evaluate localization photos -a instances.json --table results.csv
+
+    The errors are ILSVRC's.  Classification: the true class is not the most probable one (top-1),
+    not among the five most probable ones (top-5).  Localization: or the box of its map has an
+    intersection over union of 0.5 or less with each true box.  Of a picture with several true
+    classes, one that is right is enough.  Maps of classes that are not true cannot change the
+    errors and are not computed.
+
+    The map of each true class is also judged by itself, whatever the network predicts: whether its
+    maximum is on the object (pointing game), the share of its sum inside the object (energy
+    inside), and its mean inside over its mean outside.  The object is the mask if there is one,
+    else the box.
+
+    An annotation belongs to the picture of the same name, whatever the suffix.  If several have the
+    name, their folders must agree too: dog/1.xml and dog/1.jpg.  The class of a mask is that of
+    classes.csv in the folder of masks (columns picture, class), else the name of the folder that
+    the mask or the picture is in.  Boxes in a CSV count pixels from 0, and x1 and y1 are exclusive;
+    Kaggle's LOC_val_solution.csv is read, too.
+
+    Pictures without ground truth, and those whose classes the network does not know, are counted
+    and left out.  The summary is printed and written to DIR/localization.json.
+    """
+    chosen = asked.with_options(methods, given)
+    if grabcut:
+        _check_opencv()
+    truth = open_annotations(annotations, [path for path in pictures if path.is_dir()], format)
+    network = choice.network()
+    asked.check_layer(network, layer, methods)
+    terminal.note(choice, network, pictures)
+
+    from gradcam._cli.localization import COLUMNS, Localizing, Settings, rows
+    from gradcam._cli.tally import Tally
+
+    settings = Settings(threshold, segments, grabcut, tolerance, ignore_size)
+    job = Localizing(network, truth, chosen, given, layer, on, settings)
+    tally = Tally()
+    command = Command(
+        *(network, job.work, None, as_json, batch, out, resume),
+        {**choice.digest(), **job.options()},
+        rows=rows,
+        before=job.before,
+        every=tally.add,
+        silent=(gradcam.FlatMapWarning,),
+    )
+    status = command.over(pictures, None if table_file is None else open_table(table_file, COLUMNS))
+    summary = tally.summary()
+    if not tally.pictures:
+        return _nothing(summary, truth)
+    _show(summary, as_json)
+    with atomic_write(out / SUMMARY) as file:
+        file.write(json.dumps(summary, indent=1).encode())
+    return status
+
+
+def _nothing(summary: Summary, truth: Annotations) -> int:
+    """Say why no picture was evaluated."""
+    reasons = []
+    if count := summary["without_ground_truth"]:
+        reasons.append(
+            f"{count} without ground truth in {truth.path} (which has {truth.count}, for example "
+            f"{truth.example!r})"
+        )
+    if count := summary["unknown_class"]:
+        name = next(iter(summary["unknown_classes"]))
+        reasons.append(f"{count} whose classes the network does not know (for example {name!r})")
+    if reasons:
+        terminal.echo(f"Error: no picture was evaluated: {', '.join(reasons)}", err=True)
+    return NOTHING_DONE
+
+
+def _show(summary: Summary, as_json: bool) -> None:
+    """Print the summary."""
+    if as_json:
+        click.echo(json.dumps({"summary": summary}))
+        return
+    from gradcam._cli.tally import sentences, tables
+
+    console = terminal.console()
+    for title, table in tables(summary):
+        terminal.show(console, title, style="bold")
+        terminal.show(console, table)
+    for text in sentences(summary):
+        terminal.echo(text)
+
+
+def _check_opencv() -> None:
+    try:
+        importlib.import_module("cv2")
+    except ImportError:
+        raise click.ClickException(
+            "--grabcut needs OpenCV: pip install 'gradcam[localization]', or opencv-python-headless"
+        ) from None

@@ -1,0 +1,273 @@
+"""What ``gradcam evaluate localization`` does with a batch of pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from gradcam import measures
+from gradcam._annotations.reading import Annotations
+from gradcam._annotations.truth import Annotation, Truth, placed
+from gradcam._cli import records
+from gradcam._cli.asked import layers
+from gradcam._cli.inputs import Job
+from gradcam._cli.many import Finish, Record, Saved
+from gradcam._cli.table import Columns, Row
+from gradcam._engine.tape import BatchTape
+from gradcam._labels.classes import Labels, Target
+from gradcam._registry import OVER_PICTURE, Method
+
+if TYPE_CHECKING:
+    from gradcam._engine.network import Network
+    from gradcam._results.explanation import Explanation
+    from gradcam._results.objectives import On
+
+Segments = Literal["largest", "all"]
+
+TOP = 5
+"""How many of the most probable classes count in the top-5 errors."""
+
+COLUMNS: Columns = {
+    "picture": str,
+    "class": int,
+    "synset": str,
+    "label": str,
+    "rank": int,
+    "method": str,
+    "layer": str,
+    "x0": int,
+    "y0": int,
+    "x1": int,
+    "y1": int,
+    "iou": float,
+    "located_top1": int,
+    "located_top5": int,
+    "pointing": int,
+    "energy_inside": float,
+    "inside_outside": float,
+    "flat": int,
+}
+"""The columns of the table: a row for each picture, method and true class."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How boxes are found, and what counts.
+
+    Attributes
+    ----------
+    threshold : float or "otsu"
+    segments : "largest" or "all"
+    grabcut : bool
+        Whether boxes of methods whose maps are of pixels are found by GrabCut.
+    tolerance : float
+        Of the pointing game, in pixels.
+    ignore_size : bool
+        Whether annotations may give a picture another size.
+    """
+
+    threshold: measures.Threshold = 0.15
+    segments: Segments = "largest"
+    grabcut: bool = False
+    tolerance: float = 15.0
+    ignore_size: bool = False
+
+
+@dataclass(frozen=True)
+class Localizing:
+    """Explains the true classes of pictures, and compares the maps with the ground truth."""
+
+    network: Network
+    annotations: Annotations
+    methods: tuple[Method, ...]
+    given: Mapping[str, str]
+    layer: str | None
+    on: On
+    settings: Settings
+    _known: dict[str, tuple[Annotation, dict[str, Target]]] = field(default_factory=dict)
+
+    def options(self) -> dict[str, object]:
+        """Return everything that the results depend on, besides the network and the pictures."""
+        return {
+            "command": "evaluate localization",
+            "--method": [method.name for method in self.methods],
+            "--option": self.given,
+            "--layer": self.layer,
+            "--on": self.on,
+            "--format": self.annotations.format,
+            "content of --annotations": self.annotations.digest,
+            **{f"--{name.replace('_', '-')}": each for name, each in vars(self.settings).items()},
+        }
+
+    def before(self, job: Job) -> Record | None:
+        """Return the record of a picture without ground truth; keep that of others for `work`.
+
+        Raises
+        ------
+        AnnotationError, OSError
+            If the annotation is wrong.
+        """
+        annotation = self.annotations.of(job.path)
+        if annotation is None or not annotation.objects:
+            return {"truth": "none"}
+        classes = {
+            each.label: known_class(self.network.labels, each.label) for each in annotation.objects
+        }
+        known = {label: target for label, target in classes.items() if target is not None}
+        if not known:
+            return {"truth": "unknown class", "unknown": sorted(classes)}
+        self._known[job.name] = annotation, known
+        return None
+
+    def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
+        """Explain the true classes of a batch; return what judges each picture."""
+        known = [self._known[name] for name in names]
+        targets = [
+            list(dict.fromkeys(target.index for target in classes.values())) for _, classes in known
+        ]
+        layer = layers(self.layer)
+        found = [
+            tape.explain(method, targets, layer=layer if method.takes_layer else None, on=self.on)
+            for method in self.methods
+        ]
+        return [
+            partial(
+                self._finish,
+                name,
+                records.predictions(tape, n, TOP),
+                tape.geometries[n].picture,
+                {method.name: of[n] for method, of in zip(self.methods, found, strict=True)},
+            )
+            for n, name in enumerate(names)
+        ]
+
+    def _finish(
+        self,
+        name: str,
+        predictions: Sequence[records.Prediction],
+        size: tuple[int, int],
+        explanations: Mapping[str, Sequence[Explanation]],
+    ) -> Saved:
+        """Compare the maps of one picture with its ground truth."""
+        annotation, classes = self._known.pop(name)
+        truth = placed(annotation, name, size, ignore_size=self.settings.ignore_size)
+        places = _places(truth, classes, size)
+        ranks = {each["index"]: rank for rank, each in enumerate(predictions, 1)}
+        record: Record = {
+            "truth": "known",
+            "predictions": list(predictions),
+            "unknown": sorted({each.label for each in truth.objects} - {*classes}),
+            "clipped": truth.clipped,
+            "no_size": annotation.no_size,
+            "results": [
+                {"method": method, **self._judged(each, places, ranks)}
+                for method, of in explanations.items()
+                for each in of
+            ],
+        }
+        return record, []
+
+    def _judged(
+        self, found: Explanation, places: Mapping[int, Place], ranks: Mapping[int, int]
+    ) -> Record:
+        """Return what is right about one map of a true class."""
+        assert found.target is not None
+        place, settings = places[found.target.index], self.settings
+        boxes = self._boxes(found)
+        overlap = None
+        if place.boxes:
+            overlap = max((measures.iou(a, b) for a in boxes for b in place.boxes), default=0.0)
+        rank = ranks.get(found.target.index)
+        return {
+            "class": records.of_class(found.target),
+            "layer": found.layer,
+            "rank": rank,
+            "boxes": boxes,
+            "iou": overlap,
+            "located_top1": None if overlap is None else rank == 1 and overlap > 0.5,
+            "located_top5": None if overlap is None else rank is not None and overlap > 0.5,
+            "pointing": measures.pointing(found, place.mask, settings.tolerance),
+            "energy_inside": _finite(measures.energy_inside(found, place.mask)),
+            "inside_outside": _finite(measures.inside_outside(found, place.mask)),
+            "flat": not float(found.map.min()) < float(found.map.max()),
+        }
+
+    def _boxes(self, found: Explanation) -> list[measures.Box]:
+        if self.settings.grabcut and found.view not in OVER_PICTURE:
+            box = measures.grabcut_box(found)
+            return [] if box is None else [box]
+        return measures.boxes(found, self.settings.threshold, self.settings.segments)
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a class is: the boxes of its objects, and all pixels of these."""
+
+    boxes: list[measures.Box]
+    mask: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def _places(truth: Truth, classes: Mapping[str, Target], size: tuple[int, int]) -> dict[int, Place]:
+    """Return the place of each known class of a picture."""
+    places: dict[int, Place] = {}
+    for each in truth.objects:
+        if each.label in classes:
+            index = classes[each.label].index
+            place = places.setdefault(index, Place([], np.zeros(size, bool)))
+            if each.box is not None:
+                place.boxes.append(each.box)
+            if each.mask is not None:
+                place.mask[each.mask] = True
+            elif each.box is not None:
+                place.mask[measures.region_mask(each.box, size)] = True
+    return places
+
+
+def known_class(labels: Labels, name: str) -> Target | None:
+    """Return the class with this label or synset, or this index; None if there is none, or two."""
+    try:
+        return labels.find(name)
+    except ValueError:
+        pass
+    if name.isascii() and name.isdecimal() and len(name) < 9:
+        try:
+            return labels.find(int(name))
+        except IndexError:
+            pass
+    return None
+
+
+def _finite(value: float) -> float | str | None:
+    """Return a number as JSON has it: "inf" for infinity, None for NaN."""
+    if math.isnan(value):
+        return None
+    return value if math.isfinite(value) else "inf"
+
+
+def rows(record: Record) -> list[Row]:
+    """Return the rows of the table for one picture."""
+    return [
+        {
+            "picture": record["picture"],
+            "class": each["class"]["index"],
+            "synset": each["class"]["synset"],
+            "label": each["class"]["label"],
+            **{name: _cell(each[name]) for name in COLUMNS if name in each and name != "class"},
+            **dict(zip(("x0", "y0", "x1", "y1"), (each["boxes"] or [()])[0], strict=False)),
+        }
+        for each in record.get("results", ())
+    ]
+
+
+def _cell(value: object) -> str | int | float | None:
+    if isinstance(value, bool):
+        return int(value)
+    if value == "inf":
+        return math.inf
+    assert value is None or isinstance(value, (str, int, float))
+    return value
