@@ -286,6 +286,27 @@ def test_nothing_to_evaluate(drawn, tmp_path):
     assert "neither XML files nor masks" in run.errors
 
 
+def test_masks_among_the_pictures(drawn, tmp_path):
+    folder, scenes = drawn
+    for name in scenes:
+        (tmp_path / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes())
+    files.masks(tmp_path / "masks", scenes)
+    run(tmp_path, "-a", "masks", code=2)
+    assert "would be taken for pictures" in run.errors
+
+
+def test_a_crowd_has_no_box_but_a_place(drawn):
+    folder, scenes = drawn
+    path = files.coco("a.json", {name: scenes[name] for name in ("00", "02")})
+    content = json.loads(path.read_text())
+    content["annotations"][0]["iscrowd"] = 1
+    path.write_text(json.dumps(content))
+    run(folder, "-a", path, "--table", "t.csv")
+    [found] = summary()["methods"]
+    assert found["localization_top5"]["size"] == 1 and found["pointing"]["size"] == 2
+    assert [row["iou"] == "" for row in rows("t.csv")] == [True, False]
+
+
 def test_flat_maps_are_errors_and_are_counted(drawn):
     folder, scenes = drawn
     try:

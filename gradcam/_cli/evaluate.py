@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,7 +165,9 @@ def localization(
     chosen = asked.with_options(methods, given)
     if grabcut:
         _check_opencv()
-    truth = open_annotations(annotations, [path for path in pictures if path.is_dir()], format)
+    folders = [path for path in pictures if path.is_dir()]
+    truth = open_annotations(annotations, folders, format)
+    _check_apart(truth, folders)
     network = choice.network()
     asked.check_layer(network, layer, methods)
     terminal.note(choice, network, pictures)
@@ -222,6 +225,17 @@ def _show(summary: Summary, as_json: bool) -> None:
         terminal.show(console, table)
     for text in sentences(summary):
         terminal.echo(text)
+
+
+def _check_apart(truth: Annotations, folders: Sequence[Path]) -> None:
+    """Raise UsageError if masks lie among the pictures."""
+    masks = truth.path.resolve()
+    for folder in folders:
+        if truth.format == "masks" and folder.resolve() in (masks, *masks.parents):
+            raise click.UsageError(
+                f"--annotations {truth.path}: the masks are in {folder}, so that they would be "
+                f"taken for pictures: name the folders of the pictures alone, or move the masks."
+            )
 
 
 def _check_opencv() -> None:
