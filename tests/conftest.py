@@ -8,6 +8,7 @@ both. Tests under peers/ compare with other packages, and are skipped if these a
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 
@@ -15,6 +16,26 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["GRADCAM_CACHE"] = "off"  # tests never touch the user's cache
 
 import pytest
+
+
+@contextlib.contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """The OpenBLAS of a library that is imported meanwhile runs in the calling thread alone.
+
+    Other processes and the core's own OpenBLAS are as in use.
+    """
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    yield
+    if before is None:
+        del os.environ["OPENBLAS_NUM_THREADS"]
+    else:
+        os.environ["OPENBLAS_NUM_THREADS"] = before
+
+
+# The twins multiply small matrices, beside tests in another process: threads only wait for those.
+with _one_blas_thread():
+    import numpy as np  # noqa: F401
 
 
 def pytest_configure(config):
@@ -27,6 +48,12 @@ def pytest_ignore_collect(collection_path, config):
     expression = config.option.markexpr
     excluded = "not peers" in expression and " or " not in expression
     return True if excluded and collection_path.name == "peers" else None
+
+
+def pytest_collection_finish(session):
+    """The collector of garbage does not look at thousands of tests and modules again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):

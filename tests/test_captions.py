@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import pickle
 import re
 from dataclasses import replace
@@ -102,8 +103,10 @@ def test_a_large_picture_is_shown_small(network):
     assert embedded(html)[0].shape == (443, 640, 3) and "width: 640px" in html
 
 
-@pytest.mark.parametrize("method", DRAWN)
-@pytest.mark.parametrize("size", [(48, 80), (300, 50), (700, 1400)])
+@pytest.mark.parametrize(
+    ("method", "size"),
+    [*itertools.product(DRAWN, [(48, 80), (300, 50)]), ("grad_cam", (700, 1400))],
+)
 def test_a_saved_caption_is_below_the_picture(network, tmp_path, method, size):
     explanation = network.forward(picture(*size)).explain(method, LABELS[2])
     explanation.save(tmp_path / "plain.png")

@@ -653,8 +653,9 @@ def test_resume_notices_other_weights_of_the_same_name():
 
 def test_resume_of_compare():
     draw("a.png"), draw("b.png")
-    run("compare", "a.png", "--dpi", 30)
-    assert [r["picture"] for r in json_lines("compare", ".", "--dpi", 30, "--resume")] == ["b.png"]
+    options = ("-m", "saliency", "-k", 1, "--dpi", 30)
+    run("compare", "a.png", *options)
+    assert [r["picture"] for r in json_lines("compare", ".", *options, "--resume")] == ["b.png"]
 
 
 def test_the_table_of_explanations(network):
@@ -971,7 +972,7 @@ def test_weights_of_ones_own(weight_file):
 
 def test_compare_layers():
     draw("a.png")
-    asked = ("compare", "a.png", "-c", 0, "-m", "saliency", "-m", "grad_cam", "--dpi", 30)
+    asked = ("compare", "a.png", "-c", 0, "-m", "grad_cam", "--dpi", 30)
     run(*asked)
     narrow = Image.open("gradcam-out/a-compare.png").width
     run(*asked, "--layers", "pool3, relu4_1")
@@ -991,7 +992,7 @@ def test_compare():
     )
     assert text.split() == ["a.png", "a-compare.png", "Written", "to", "gradcam-out"]
     narrow = Image.open("gradcam-out/a-compare.png").size
-    run("compare", "a.png", "--dpi", 100, "--scale", "map", "--on", "probability")
+    run("compare", "a.png", "-k", 1, "--dpi", 100, "--scale", "map", "--on", "probability")
     assert Image.open("gradcam-out/a-compare.png").size > narrow
 
 
