@@ -170,6 +170,31 @@ def test_sensitivity_of_captum(perturb, tape, model, x):
     assert ours == pytest.approx(float(theirs), rel=MOST)
 
 
+def test_sensitivity_of_quantus(tape, model, x):
+    given = iter(copies(noise, x).numpy())
+
+    def explained(model, inputs, targets, **_):
+        return gradient(model, torch.tensor(np.asarray(inputs), dtype=torch.float64)).numpy()
+
+    metric = quantus.MaxSensitivity(
+        nr_samples=SAMPLES,
+        perturb_func=lambda arr, **_: next(given).reshape(arr.shape),
+        disable_warnings=True,
+    )
+    (theirs,) = metric(
+        model=model,
+        x_batch=x.numpy(),
+        y_batch=np.array([CLASS]),
+        explain_func=explained,
+        channel_first=True,
+        device="cpu",
+    )
+    ours = measures.max_sensitivity(
+        tape, "saliency", CLASS, perturb=noise, samples=SAMPLES, seed=SEED
+    )
+    assert ours == pytest.approx(float(theirs), rel=MOST)
+
+
 def test_uniform_noise_is_that_of_captum(tape, x):
     """The default of both: uniform, up to the radius."""
     from captum.metrics._core.sensitivity import default_perturb_func
