@@ -38,105 +38,98 @@ def linear_imputation(picture: NDArray[np.floating], removed: _Bool) -> _F64:
     -------
     (C, h, w) array
     """
-    known = np.where(removed, 0.0, picture)
-    if removed.any():
-        known += _solve(removed, np.where(removed, _neighbours(known), 0.0))
+    known: _F64 = np.where(removed, 0.0, np.asarray(picture, np.float64))
+    equations = _Equations(removed)
+    for channel in known:  # one at a time, so that what is computed stays in the processor's cache
+        channel += equations.solve(_neighbours(channel) * removed)
     return known
 
 
-def _solve(removed: _Bool, right: _F64) -> _F64:
-    """Solve the equations for each channel by preconditioned conjugate gradients."""
-    weights = _neighbours(np.ones((1, *removed.shape)))
-    precondition = _Preconditioner(removed, weights)
-    solution, residual = np.zeros_like(right), right.copy()
-    enough = _TOLERANCE**2 * _dot(right, right)
-    direction = toward = precondition(residual)
-    slope = _dot(residual, toward)
-    for _ in range(_STEPS):
-        if (_dot(residual, residual) <= enough).all():
-            return solution
-        image = weights * direction
-        image -= _neighbours(direction)
-        image *= removed
-        step = _share(slope, _dot(direction, image))
-        solution += step * direction
-        residual -= step * image
-        toward = precondition(residual)
-        before, slope = slope, _dot(residual, toward)
-        direction = toward + direction * _share(slope, before)
-    raise RuntimeError(f"linear imputation did not converge in {_STEPS} steps")
-
-
-def _neighbours(values: _F64) -> _F64:
-    """Return the weighted sum of each pixel's neighbours, of (C, h, w)."""
-    padded = np.pad(values, ((0, 0), (1, 1), (1, 1)))
-    rows = 2 * padded[:, 1:-1]
-    rows += padded[:, :-2]
-    rows += padded[:, 2:]
-    sums: _F64 = 2 * (rows[..., 1:-1] - 2 * values)
-    sums += rows[..., :-2]
-    sums += rows[..., 2:]
-    sums /= 12
-    return sums
-
-
-def _dot(first: _F64, second: _F64) -> _F64:
-    """Return the scalar product of each channel, (C, 1, 1)."""
-    products: _F64 = np.einsum("cij,cij->c", first, second)[:, None, None]
-    return products
-
-
-def _share(part: _F64, whole: _F64) -> _F64:
-    """Return the quotient, 0 where the whole is: a channel that is solved."""
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-
-
-class _Preconditioner:
-    """An approximate inverse: the residual on grids of all widths, divided by the diagonals.
+class _Equations:
+    """The equations of the removed pixels; all arrays are pictures, 0 at pixels that are known.
 
     Parameters
     ----------
     removed : (h, w) array of bool
-    weights : (1, h, w) array
-        The sums of the weights of each pixel's neighbours.
     """
 
-    def __init__(self, removed: _Bool, weights: _F64) -> None:
+    def __init__(self, removed: _Bool) -> None:
         self._removed = removed
-        self._diagonals = [weights]
-        known = np.where(removed, _neighbours((~removed)[None].astype(float)), 0.0)
-        while max(known.shape[1:]) > 2:
-            known = _coarser(_coarser(known, 1), 2)
+        self._weights = _neighbours(np.ones(removed.shape))
+        known = _neighbours((~removed).astype(np.float64)) * removed
+        self._diagonals = []  # of the coarser grids
+        while max(known.shape) > 2:
+            known = _coarser(_coarser(known, 0), 1)
             self._diagonals.append(_ENERGY + known)
 
-    def __call__(self, residual: _F64) -> _F64:
-        """Return the approximate solution for a residual of (C, h, w)."""
-        levels = [residual]
-        for _ in self._diagonals[1:]:
-            levels.append(_coarser(_coarser(levels[-1], 1), 2))
-        found = levels[-1] / self._diagonals[-1]
-        for level, diagonal in zip(levels[-2::-1], self._diagonals[-2::-1], strict=True):
-            rows = _finer(found, 1, level.shape[1])
-            found = _finer(rows, 2, level.shape[2])
+    def solve(self, right: _F64) -> _F64:
+        """Return the solution for a right-hand side, by preconditioned conjugate gradients."""
+        solution, residual = np.zeros_like(right), right.copy()
+        enough = _TOLERANCE**2 * _dot(right, right)
+        direction, slope = np.zeros_like(right), 1.0
+        for _ in range(_STEPS):
+            if _dot(residual, residual) <= enough:
+                return solution
+            toward = self._approximately(residual)
+            before, slope = slope, _dot(residual, toward)
+            direction *= slope / before
+            direction += toward
+            image = self._weights * direction
+            image -= _neighbours(direction)
+            image *= self._removed
+            step = slope / _dot(direction, image)
+            solution += step * direction
+            residual -= step * image
+        raise RuntimeError(f"linear imputation did not converge in {_STEPS} steps")
+
+    def _approximately(self, right: _F64) -> _F64:
+        """Return an approximate solution: the sum over grids, each divided by its diagonal."""
+        levels = [right]
+        for _ in self._diagonals:
+            levels.append(_coarser(_coarser(levels[-1], 0), 1))
+        diagonals = [self._weights, *self._diagonals]
+        found = levels[-1] / diagonals[-1]
+        for level, diagonal in zip(levels[-2::-1], diagonals[-2::-1], strict=True):
+            height, width = level.shape
+            found = _finer(_finer(found, 0, height), 1, width)
             found += level / diagonal
-        found *= self._removed
-        return found
+        masked: _F64 = found * self._removed
+        return masked
+
+
+def _neighbours(values: _F64) -> _F64:
+    """Return the weighted sum of each pixel's neighbours, of (h, w)."""
+    padded = np.pad(values, 1)
+    rows = 2 * padded[1:-1]
+    rows += padded[:-2]
+    rows += padded[2:]
+    sums: _F64 = 2 * (rows[:, 1:-1] - 2 * values)
+    sums += rows[:, :-2]
+    sums += rows[:, 2:]
+    sums /= 12
+    return sums
+
+
+def _dot(first: _F64, second: _F64) -> float:
+    """Return the scalar product of two pictures."""
+    return float(np.einsum("ij,ij", first, second))
 
 
 def _coarser(values: _F64, axis: int) -> _F64:
     """Add the odd positions of an axis to the even ones beside them, half to each."""
-    fine = np.moveaxis(values, axis, 0)
-    coarse, odd = fine[::2].copy(), fine[1::2]
+    fine = values if axis == 0 else values.T
+    odd = fine[1::2]
+    coarse: _F64 = fine[::2].copy()
     coarse[: len(odd)] += odd / 2
     coarse[1:] += odd[: len(coarse) - 1] / 2
-    return np.moveaxis(coarse, 0, axis)
+    return coarse if axis == 0 else coarse.T
 
 
 def _finer(values: _F64, axis: int, size: int) -> _F64:
     """Interpolate along an axis: the transpose of :func:`_coarser`."""
-    coarse = np.moveaxis(values, axis, 0)
+    coarse = values if axis == 0 else values.T
     fine = np.empty((size, *coarse.shape[1:]))
     fine[::2], odd = coarse, fine[1::2]
     odd[:] = coarse[: len(odd)] / 2
     odd[: len(coarse) - 1] += coarse[1:] / 2
-    return np.moveaxis(fine, 0, axis)
+    return fine if axis == 0 else fine.T
