@@ -1281,8 +1281,9 @@ def test_the_demo_shows_a_miss_and_a_class_that_is_not_there(tmp_path, monkeypat
     assert colourful[0] > 100 and colourful[1] < 10
 
 
-@pytest.mark.parametrize("variable", ["GRADCAM_CPU_LEVEL", "GRADCAM_NUM_THREADS"])
-@pytest.mark.parametrize("command", ["info", "demo"])
+@pytest.mark.parametrize(
+    ("variable", "command"), [("GRADCAM_CPU_LEVEL", "info"), ("GRADCAM_NUM_THREADS", "demo")]
+)
 def test_settings_that_cannot_be_followed_are_one_sentence(variable, command):
     done = subprocess.run(
         [sys.executable, "-m", "gradcam", command],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
+import importlib
+import multiprocessing
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -40,26 +42,35 @@ FAULTS = {
 }
 
 
-def run(reader: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(FOLDER / "fuzz_weights.py"), reader, *arguments]
-    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return subprocess.run(
-        [*command, "--keep", str(folder / "kept")],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        cwd=FOLDER,
-        capture_output=True,
-        text=True,
-        timeout=120,
+def run_here(arguments: list[str], folder: Path, output: Path) -> None:
+    faulthandler.disable()  # a crash is expected
+    with open(output, "w") as sys.stdout, open(output, "a") as sys.stderr:
+        sys.path[:0] = [str(FOLDER), str(folder)]
+        status = importlib.import_module("fuzz_weights").main(arguments)
+    os._exit(status)
+
+
+def run(reader: str, folder: Path, *arguments: str) -> tuple[int | None, str]:
+    """The exit status and the output of the fuzzer, in a copy of this process."""
+    output = folder / "output.txt"
+    command = [reader, *arguments, "--keep", str(folder / "kept")]
+    process = multiprocessing.get_context("fork").Process(
+        target=run_here, args=(command, folder, output)
     )
+    process.start()
+    process.join(120)
+    process.kill()  # if it still runs
+    process.join()
+    return process.exitcode, output.read_text()
 
 
 @pytest.mark.parametrize("case", FAULTS)
 def test_each_kind_of_finding(case, tmp_path):
     fault, message = FAULTS[case]
     (tmp_path / "reader_planted.py").write_text(FAULTY_READER.format(fault=fault))
-    done = run("planted", tmp_path, "--inputs", "5", "--seconds", "0.2")
-    assert done.returncode == 1, done.stderr
-    assert f"FINDING: {message}" in done.stdout
+    status, output = run("planted", tmp_path, "--inputs", "5", "--seconds", "0.2")
+    assert status == 1, output
+    assert f"FINDING: {message}" in output
     kept = next((tmp_path / "kept").iterdir())
     assert sum(kept.read_bytes()) % 10 == 0
 
@@ -69,7 +80,7 @@ def test_each_kind_of_finding(case, tmp_path):
 def test_short_runs_have_no_findings(reader, inputs, tmp_path):
     if reader == "keras":
         pytest.importorskip("h5py", reason="reads HDF5 files")
-    done = run(reader, tmp_path, "--inputs", inputs)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{inputs} inputs" in done.stdout and " 0 kinds of finding" in done.stdout
+    status, output = run(reader, tmp_path, "--inputs", inputs)
+    assert status == 0, output
+    assert f"{inputs} inputs" in output and " 0 kinds of finding" in output
     assert not (tmp_path / "kept").exists()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -34,6 +36,14 @@ def source(tmp_path):
 
 
 def saved(folder: Path, active: float) -> Path:
+    """Such a file in a folder: see :func:`weight_file`."""
+    path = folder / "vgg11.safetensors"
+    path.write_bytes(weight_file(active))
+    return path
+
+
+@functools.cache
+def weight_file(active: float) -> bytes:
     """A weight file with which this share of the inputs of the linear layers is not zero.
 
     Few of them are when input-major weights are used, which round in another way.
@@ -45,9 +55,10 @@ def saved(folder: Path, active: float) -> Path:
         values = network.forward(PICTURE, keep=layer, size=64).activation(layer)
         maxima = values.reshape(*values.shape[:2], -1).max(-1) if values.ndim == 4 else values
         tensors[bias] = tensors[bias] - np.float32(np.quantile(maxima, 1 - active))
-    path = folder / "vgg11.safetensors"
-    weights.save(tensors, path)
-    return path
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "vgg11.safetensors")
+        weights.save(tensors, path)
+        return path.read_bytes()
 
 
 @pytest.fixture

@@ -266,7 +266,7 @@ def fuzz(target, options) -> int:
     return len(findings)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("reader", help="NAME of a reader_NAME.py in this folder")
     parser.add_argument("--inputs", type=int, default=20_000)
@@ -274,7 +274,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="maximum time for an input")
     parser.add_argument("--megabytes", type=int, default=64, help="maximum of Python's memory")
     parser.add_argument("--keep", default="fuzz-findings", help="folder for inputs that found")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     sys.path.insert(0, str(Path(__file__).parent))
     target = importlib.import_module(f"reader_{options.reader}")
     shared_memory = Path("/dev/shm")
