@@ -6,7 +6,6 @@ python -m gradcam.imagenet._render_figure notebooks/photographs.png
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.network import Network
-from gradcam._pictures import figures
 from gradcam._results.explanation import Explanation
 from gradcam.imagenet import example, model
+from gradcam.imagenet._rows import draw_rows
 
 SHOWN = (
     ("astronaut", ("football helmet", "space shuttle", "flagpole")),
@@ -24,10 +23,6 @@ SHOWN = (
     ("photographer", ("tripod",)),
 )
 """The photographs and their classes, from left to right and from top to bottom."""
-
-COLUMNS = 4
-
-_SIDE, _TEXT = 2.5, 0.35  # of a picture and of the line below it, in inches
 
 
 def captions(network: Network) -> list[str]:
@@ -37,23 +32,7 @@ def captions(network: Network) -> list[str]:
 
 def render(network: Network, file: Path) -> None:
     """Draw the part of each photograph that the network sees, and maps over it: a JPEG file."""
-    from matplotlib.figure import Figure
-    from PIL import Image
-
-    shown = list(_pictures(network))
-    rows = len(shown) // COLUMNS
-    with figures.default_settings():
-        figure = Figure(figsize=(COLUMNS * _SIDE, rows * (_SIDE + _TEXT)))
-        for place, (pixels, text) in enumerate(shown, 1):
-            ax = figure.add_subplot(rows, COLUMNS, place)
-            figures.show(ax, pixels)
-            figures.bare(ax)
-            ax.set_xlabel(text, fontsize=12)
-        figure.subplots_adjust(0.01, 0.08, 0.99, 0.99, 0.05, 0.05 + _TEXT / _SIDE)
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=100)
-    with Image.open(drawn) as image:
-        image.convert("RGB").save(file, "JPEG", quality=88, optimize=True)
+    draw_rows(list(_pictures(network)), file, text=0.35, bottom=0.08, quality=88)
 
 
 def _pictures(network: Network) -> Iterator[tuple[NDArray[np.uint8], str]]:

@@ -6,7 +6,6 @@ python -m gradcam.imagenet._render_made notebooks/made.jpg
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,41 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.network import Network
-from gradcam._pictures import figures
 from gradcam._synthesis.invert import invert
 from gradcam._synthesis.perturb import adversarial, edit
 from gradcam._synthesis.results import Perturbation, precise
 from gradcam._synthesis.visualise import visualise
 from gradcam.imagenet import example, model
+from gradcam.imagenet._rows import draw_rows
 
 CLASSES = ("goldfish", "volcano", "pineapple", "space shuttle")
 
 LAYER = "_blocks.10"
 
-COLUMNS = 4
-
-_SIDE, _TEXT = 2.5, 0.55  # of a picture and of the two lines below it, in inches
-
 
 def render(network: Network, file: Path) -> None:
     """Draw class models, and a photograph that was changed and inverted: a JPEG file."""
-    from matplotlib.figure import Figure
-    from PIL import Image
-
-    shown = list(_pictures(network))
-    rows = len(shown) // COLUMNS
-    with figures.default_settings():
-        figure = Figure(figsize=(COLUMNS * _SIDE, rows * (_SIDE + _TEXT)))
-        for place, (pixels, text) in enumerate(shown, 1):
-            ax = figure.add_subplot(rows, COLUMNS, place)
-            figures.show(ax, pixels)
-            figures.bare(ax)
-            ax.set_xlabel(text, fontsize=12)
-        figure.subplots_adjust(0.01, 0.1, 0.99, 0.99, 0.05, 0.05 + _TEXT / _SIDE)
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=100)
-    with Image.open(drawn) as image:
-        image.convert("RGB").save(file, "JPEG", quality=80, optimize=True)
+    draw_rows(list(_pictures(network)), file, text=0.55, bottom=0.1, quality=80)
 
 
 def _pictures(network: Network) -> Iterator[tuple[NDArray[np.uint8], str]]:
