@@ -88,11 +88,11 @@ def test_an_observer_that_knows_the_answer_agrees_with_accuracy(networks, cases)
     preferred = "good"
     found = measures.trust(*networks, cases, ["saliency"], observer=observe)
     assert (found.ratings == 2).all() and found.agrees == (True,)
-    assert "is told by Simonyan saliency (+2.00)" in found.finding
+    assert "is favoured by Simonyan saliency (+2.00)" in found.finding
     preferred = "bad"
     found = measures.trust(*networks, cases, ["saliency"], observer=observe)
     assert (found.ratings == -2).all() and found.agrees == (False,)
-    assert "no method's maps tell" in found.finding
+    assert "no method's maps favour" in found.finding
 
 
 def test_the_figure(networks, cases):
@@ -117,3 +117,14 @@ def test_what_is_refused(networks, cases):
         measures.trust(*networks, cases, slightly=2, clearly=1.5)
     with pytest.raises(ValueError, match="0 or more"):
         measures.trust(*networks, cases, observer=lambda explanation, region: -1.0)
+
+
+@pytest.mark.slow
+def test_the_built_in_networks():
+    """Where both are right, the maps of Grad-CAM tell the better one."""
+    scenes = [gradcam.pictograms.scene(seed, objects=1) for seed in range(60)]
+    cases = [(each.picture, each.objects[0].label, each.objects[0].mask) for each in scenes]
+    strong, weak = gradcam.pictograms.model(), gradcam.pictograms.weak_model()
+    found = measures.trust(strong, weak, cases)
+    assert found.accuracies[0] > 0.9 > found.accuracies[1] and len(found.right) >= 20
+    assert found.agrees[found.methods.index("guided_grad_cam")]

@@ -218,6 +218,16 @@ def test_the_model_is_loaded_once():
     assert pictograms.model() is pictograms.model()
 
 
+def test_the_weak_model_is_right_less_often():
+    weak = pictograms.weak_model()
+    assert weak is pictograms.weak_model() and len(weak.labels) == len(CLASSES)
+    scenes = [scene(1000 + seed, objects=1) for seed in range(12)]
+    truth = [each.objects[0].index for each in scenes]
+    tape = weak.forward([each.picture for each in scenes], record=False)
+    right = int((tape.scores.argmax(1) == truth).sum())
+    assert 4 <= right < 12
+
+
 def test_cam_explains_the_network_with_global_average_pooling():
     network = pictograms.gap_model()
     assert network is pictograms.gap_model()

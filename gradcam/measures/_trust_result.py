@@ -101,8 +101,8 @@ class Trust:
         ]
         both = f"Both networks are right in {len(self.right)} of {self.cases} cases"
         if not told:
-            return f"{both}: there, no method's maps tell that {better} is the more accurate one"
-        return f"{both}: there, {better}, the more accurate one, is told by {_listed(told)}"
+            return f"{both}: there, no method's maps favour {better}, the more accurate one"
+        return f"{both}: there, {better}, the more accurate one, is favoured by {_listed(told)}"
 
     def plot(self) -> Figure:
         """Draw the ratings by each method, for a slide."""
@@ -170,4 +170,4 @@ def _draw_means(trust: Trust, ax: Axes) -> None:
     ax.set_ylim(-len(trust.methods) + 0.5, 0.5)
     ax.set_yticks([])
     _slide.label(ax, "mean rating, with 95 % interval", "")
-    _slide.heading(ax, "grey: not told from 0, or wrong", _slide.GREY, size=12)
+    _slide.heading(ax, "grey: neither, or the less accurate one", _slide.GREY, size=12)

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from gradcam._files import file_called
 from gradcam.pictograms._effects import Agreement, Effects, agreement, effects
-from gradcam.pictograms._networks import gap_model, model
+from gradcam.pictograms._networks import gap_model, model, weak_model
 from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index, scene
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "gap_model",
     "model",
     "scene",
+    "weak_model",
 ]
 
 _FOLDER = Path(__file__).parent

@@ -51,6 +51,23 @@ def gap_model() -> Network:
     return network
 
 
+@lru_cache(maxsize=1)
+def weak_model() -> Network:
+    """Return a network that is right less often, an AlexNet with 0.5 million weights.
+
+    It was trained on few of the same scenes (``python -m gradcam.pictograms train --architecture
+    alexnet``; ``weak.log`` is the log of the run). Of 300 scenes of one object its most probable
+    class is right in 226. It is to be compared with :func:`model`: which of the two do their maps
+    recommend? See :func:`gradcam.measures.trust`. It is loaded once.
+    """
+    from gradcam._models.constructors import alexnet
+
+    network = alexnet(weights=_FOLDER / "weak.safetensors", name="pictograms-weak")
+    network.origin = lambda network: (weak_model, ())
+    network.about = model().about
+    return network
+
+
 def with_gap(weight: ArrayLike, bias: ArrayLike) -> Network:
     """Return the network with the mean of the last maps and this linear layer, (C, K) and (C,)."""
     from gradcam._engine.layers import Layer
