@@ -21,8 +21,8 @@ continues with the same pictures. Needs PyTorch; shows the progress if tqdm is i
 ``training.log`` is the log of the run that trained the shipped weights, 66 minutes on two cores.
 During that run both phases were shortened to the current defaults, so its learning rates decrease
 faster than in a run with the defaults. ``weak.log`` is that of the weak network, an AlexNet that
-saw 19,200 and 8,000 pictures (``--architecture alexnet --batch-a 32``); its phases, too, were
-shortened during the run.
+saw 19,200 and 8,000 pictures (``--architecture alexnet --batch-a 32``); the lengths of its phases
+were changed during the run.
 """
 
 from __future__ import annotations
