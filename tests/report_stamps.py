@@ -1,6 +1,6 @@
 """The ImageNet network on composed photographs of which every object's outline is known.
 
-    python tests/report_stamps.py [--pairs 60] [--seed 0] [--pictures FOLDER]
+    python tests/report_stamps.py [--pairs 60] [--seed 0] [--methods all] [--pictures FOLDER]
 
 Each picture has two cut-out photographs, one in each half, on a photograph of ground. The cut-outs
 are stamps of Debian's package tuxpaint-stamps-default, whose licences (GPL, GFDL, CC BY-SA) differ
@@ -18,6 +18,9 @@ for the class with the highest score among those that it may have:
 - own: the share of the map's positive values that lies in the object's half.
 
 A map that does not depend on the class has half in exactly one of two cases.
+
+A second table has the columns of `python -m gradcam.pictograms evaluate`. Here too an object can be
+removed and the picture composed again, so that its effect on a score is known exactly.
 """
 
 from __future__ import annotations
@@ -25,26 +28,30 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import warnings
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from rich.progress import track
 from rich.table import Table
 
 import gradcam
 from gradcam import imagenet
 from gradcam._pictures.colour import overlay
-from gradcam._results.explanation import FlatMapWarning
 from gradcam._tables import as_text
+from gradcam.measures import energy_inside, pointing
+from gradcam.pictograms import Effects, Scene, SceneObject
+from gradcam.pictograms._measuring import Subject, measured_row, no_flat_warnings
+from gradcam.pictograms._table import rows_to_text
 
 FOLDER = Path(__file__).resolve().parent.parent / "stamps"
 PACKAGE = "tuxpaint-stamps-default"
 SIDE = 224
-TOLERANCE = 15
+STEPS = 20
 METHODS = ("grad_cam", "guided_grad_cam", "guided_backprop", "saliency")
 
 ANY_DOG = tuple(range(151, 269))
@@ -160,11 +167,14 @@ class Pair(NamedTuple):
         Where each object covers the ground by more than half.
     stamps : two Stamps
         The left one first.
+    subsets : (4, SIDE, SIDE, 3) array of uint8
+        The ground alone, with the left one, with the right one, and with both.
     """
 
     picture: np.ndarray
     masks: tuple[np.ndarray, np.ndarray]
     stamps: tuple[Stamp, Stamp]
+    subsets: np.ndarray
 
 
 def fetch() -> None:
@@ -207,7 +217,7 @@ def compose(stamps: tuple[Stamp, Stamp], ground: str, rng: np.random.Generator) 
         grey = np.asarray(image.convert("L"), np.float32)
     top, left = (int(rng.integers(0, size - SIDE + 1)) for size in grey.shape)
     colour = np.array(GROUNDS[ground], np.float32)
-    picture = grey[top : top + SIDE, left : left + SIDE, None] * colour
+    pictures = [grey[top : top + SIDE, left : left + SIDE, None] * colour] * 4
     masks = []
     for i, stamp in enumerate(stamps):
         width, height = stamp.picture.size
@@ -218,11 +228,15 @@ def compose(stamps: tuple[Stamp, Stamp], ground: str, rng: np.random.Generator) 
         y = int(rng.integers(0, SIDE - size[1] + 1))
         alpha = np.zeros((SIDE, SIDE), np.float32)
         alpha[y : y + size[1], x : x + size[0]] = cut[:, :, 3] / 255
-        colours = np.zeros_like(picture)
+        colours = np.zeros_like(pictures[0])
         colours[y : y + size[1], x : x + size[0]] = cut[:, :, :3]
-        picture = picture * (1 - alpha[:, :, None]) + colours * alpha[:, :, None]
+        for subset in (1 << i, 3):
+            pictures[subset] = pictures[subset] * (1 - alpha[:, :, None]) + (
+                colours * alpha[:, :, None]
+            )
         masks.append(alpha > 0.5)
-    return Pair(picture.round().astype(np.uint8), (masks[0], masks[1]), stamps)
+    subsets = np.stack(pictures).round().astype(np.uint8)
+    return Pair(subsets[3], (masks[0], masks[1]), stamps, subsets)
 
 
 def pairs_at_random(count: int, seed: int) -> list[Pair]:
@@ -241,43 +255,65 @@ def pairs_at_random(count: int, seed: int) -> list[Pair]:
     return pairs
 
 
+class Stamps(Subject):
+    """The ImageNet network on pairs of stamps, as the scenes of two objects."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        network = imagenet.model()
+        # The pictures have the size of the input: they are not cropped.
+        preset = replace(network.preset, size=SIDE, shorter_side=None)
+        layers = list(network.layers.values())[1:]
+        straight = gradcam.Network.from_layers(
+            layers, labels=network.labels, preset=preset, name="imagenet"
+        )
+        super().__init__(straight)
+        self.pairs = pairs
+
+    def _scene(self, number: int) -> Scene:
+        pair = self.pairs[number]
+        scores = self.network.forward(pair.picture).scores[0]
+        objects = []
+        for stamp, mask in zip(pair.stamps, pair.masks, strict=True):
+            index = max(stamp.classes, key=lambda each: scores[each])
+            rows, columns = np.nonzero(mask)
+            box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            label = self.network.labels[index].label
+            objects.append(SceneObject(index, label, tuple(map(int, box)), mask))
+        return Scene(pair.picture, objects)
+
+    def _effects(self, number: int) -> Effects:
+        values = self.network.forward(self.pairs[number].subsets, record=False).scores
+        return Effects(self.scene(number), self.network.labels, "score", values.astype(np.float64))
+
+
 def check(explanation: gradcam.Explanation, mask: np.ndarray, right: bool) -> Found:
     """Find where the maximum of a map is, and how much of the map lies in the object's half."""
-    heat = np.maximum(explanation.map, 0)
-    y, x = np.unravel_index(int(heat.argmax()), heat.shape)
-    rows, columns = np.nonzero(mask)
-    near = np.min((rows - y) ** 2 + (columns - x) ** 2) <= TOLERANCE**2
-    half = heat[:, SIDE // 2 :] if right else heat[:, : SIDE // 2]
-    total = float(heat.sum())
-    own = float(half.sum()) / total if total > 0 else 0.0
-    return Found((x >= SIDE // 2) == right, bool(mask[y, x]), bool(near), own)
+    half = (SIDE // 2 * right, 0, SIDE // 2 * (1 + right), SIDE)
+    return Found(
+        pointing(explanation, half, 0),
+        pointing(explanation, mask, 0),
+        pointing(explanation, mask),
+        float(np.nan_to_num(energy_inside(explanation, half))),
+    )
 
 
-def measure(
-    pairs: Sequence[Pair], pictures: Path | None
-) -> tuple[int, int, dict[str, list[Found]]]:
+def measure(subject: Stamps, pictures: Path | None) -> tuple[int, int, dict[str, list[Found]]]:
     """Return how many first classes are one of the two, how many are both, and the objects."""
-    network = imagenet.model()
     found: dict[str, list[Found]] = {method: [] for method in METHODS}
     first = both = 0
-    for number, pair in enumerate(pairs):
-        values = (pair.picture.astype(np.float32) - 127) / 128
-        tape = network.forward(values.transpose(2, 0, 1), input="normalised")
-        scores = tape.scores[0]
-        ranks = np.argsort(-scores)
+    for number, pair in enumerate(subject.pairs):
+        tape = subject.network.forward(pair.picture)
         left, right = (set(stamp.classes) for stamp in pair.stamps)
-        top = [int(each) for each in ranks[:5]]
+        top = np.argsort(-tape.scores[0])[:5].tolist()
         first += top[0] in left | right
         both += bool(left & set(top)) and bool(right & set(top))
-        for i, stamp in enumerate(pair.stamps):
-            target = max(stamp.classes, key=lambda each: scores[each])
+        for i, each in enumerate(subject.scene(number).objects):
             for method in METHODS:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", FlatMapWarning)
-                    explanation = tape.explain(method, target)
-                    found[method].append(check(explanation, pair.masks[i], bool(i)))
+                with no_flat_warnings():
+                    explanation = tape.explain(method, each.index)
+                    found[method].append(check(explanation, each.mask, bool(i)))
                 if pictures is not None and method == "grad_cam":
-                    save(pictures / f"{number:02}{'ab'[i]}.png", pair, explanation, target, top)
+                    save(pictures / f"{number:02}{'ab'[i]}.png", pair, explanation, each.index, top)
     return first, both, found
 
 
@@ -309,18 +345,29 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--methods", help="of the second table, with commas, or all")
+    parser.add_argument("--passes", type=int, default=10, help="pairs with further passes")
     parser.add_argument("--pictures", type=Path, help="also write the pictures with their maps")
     options = parser.parse_args()
     fetch()
     if options.pictures is not None:
         options.pictures.mkdir(exist_ok=True, parents=True)
     pairs = pairs_at_random(options.pairs, options.seed)
-    first, both, found = measure(pairs, options.pictures)
+    subject = Stamps(pairs)
+    first, both, found = measure(subject, options.pictures)
     print(
         f"{len(pairs)} pairs of {len(STAMPS)} stamps, seed {options.seed}: the first class is one "
         f"of the two\nin {first}, both are among the first five in {both}.\n"
     )
     print(as_text(to_table(found)))
+    named = options.methods.split(",") if options.methods else METHODS
+    methods = list(gradcam.METHODS) if named == ["all"] else named
+    passes = min(len(pairs), options.passes)
+    rows = [
+        measured_row(gradcam.METHODS[name], subject, len(pairs), passes, STEPS)
+        for name in track(methods, "methods")
+    ]
+    print(f"\n{rows_to_text(rows, subject.network.name)}")
 
 
 if __name__ == "__main__":

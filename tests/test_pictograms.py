@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import gradcam
 from gradcam import imagenet, pictograms
 from gradcam.pictograms import CLASSES, class_index, scene
+from gradcam.pictograms._columns import recorded
 from gradcam.pictograms._drawing import INDEX
-from gradcam.pictograms._evaluate import (
-    METHODS,
-    evaluate,
-    recorded,
-    to_text,
-)
 from gradcam.pictograms._render_examples import EXAMPLES
+from gradcam.pictograms._table import to_text
 
 WEIGHTS = pictograms._FOLDER / "pictograms.safetensors"
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -251,61 +246,16 @@ def test_the_network_with_global_average_pooling_shares_the_convolutions():
         assert np.shares_memory(weights, shared.layers[name].weights["weight"])
 
 
-@pytest.mark.slow
-def test_a_short_evaluation_reaches_the_expected_figures():
-    figures = evaluate(20, methods=("grad_cam", "saliency"))
-    one, two = figures["one"], figures["two"]
-    assert one["accuracy"] >= 0.9
-    assert two["accuracy"] >= 0.8
-    assert one["methods"]["grad_cam"]["near"] >= 0.9
-    assert two["methods"]["grad_cam"]["pointing"] >= 0.8
-    assert two["methods"]["grad_cam"]["pointing"] > two["methods"]["saliency"]["pointing"]
-
-
-def test_the_readme_states_the_recorded_figures():
+def test_the_readme_shows_the_recorded_table():
     """evaluation.json is the output of `python -m gradcam.pictograms evaluate --json`."""
-    figures = recorded()
-    assert figures["one"]["scenes"] == figures["two"]["scenes"] == 500
-    lines = (Path(__file__).parent.parent / "README.md").read_text("utf-8").splitlines()
-    one, two = figures["one"], figures["two"]
-    rows = [("the classes present are the most probable ones", one["accuracy"], two["accuracy"])]
-    for method in METHODS:
-        shares = (each["methods"][method]["pointing"] for each in (one, two))
-        title = gradcam.METHODS[method].title.removeprefix("Simonyan ")
-        rows.append((title[0].upper() + title[1:], *shares))
-    stated = [line.lower() for line in lines]
-    for name, first, second in rows:
-        assert f"| {name.lower()} | {first:.1%} | {second:.1%} |".replace("%", " %") in stated
-    boxes = [each["methods"]["grad_cam"]["box"] for each in (one, two)]
-    text = " ".join(lines)
-    assert (
-        "IoU above 0.5 with the object's box in {:.1%} and {:.1%}".format(*boxes).replace("%", " %")
-        in text
-    )
-
-
-def test_an_evaluation_is_printed_as_a_table():
-    one, two = (
-        {"scenes": 8, "accuracy": a, "methods": {"lrp": {"pointing": a, "near": b, "box": c}}}
-        for a, b, c in ((0.5, 0.25, 1.0), (0.125, 0.375, 0.0))
-    )
-    lines = to_text({"one": one, "two": two, "seconds": 3.2}).splitlines()
-    assert lines[0] == "8 scenes of one object, accuracy 50.0%"
-    assert lines[1] == "8 scenes of two objects, accuracy 12.5%"
-    assert lines[4].split() == ["method", *["1", "object", "2", "objects"] * 3]
-    assert lines[5].split() == ["lrp", "50.0%", "12.5%", "25.0%", "37.5%", "100.0%", "0.0%"]
-    assert lines[-1] == "3 s"
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    assert f"```\n{to_text(recorded())}\n```" in readme
 
 
 def test_scenes_have_short_reprs():
     s = scene(3, classes=["cat", "dog"], size=(64, 80))
     assert repr(s) == "<Scene of 64 x 80: cat, dog>"
     assert repr(s.objects[0]) == f"<SceneObject cat, box {s.objects[0].box}>"
-
-
-def test_evaluating_without_scenes_is_refused():
-    with pytest.raises(ValueError, match="at least 1"):
-        evaluate(0)
 
 
 def test_examples_are_found_by_name():

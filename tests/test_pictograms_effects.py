@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
+import small_pictograms
+from small_pictograms import LABELS
 
-from gradcam import Labels, Layer, Network, pictograms
-from gradcam._pictures import presets
-from gradcam.pictograms import CLASSES, Scene, agreement, effects, scene
+from gradcam import Network, pictograms
+from gradcam.pictograms import Scene, agreement, effects, scene
 from gradcam.pictograms._effects import Effects
-
-LABELS = Labels([label for _, label in CLASSES], [synset for synset, _ in CLASSES])
 
 
 @pytest.fixture(scope="module")
 def network():
-    """A small network for pictures of 64 x 64, whose scores are no sums over the objects."""
-    rng = np.random.default_rng(0)
-    kernel, linear = rng.normal(size=(6, 3, 5, 5)), rng.normal(size=(36, 6))
-    layers = [
-        Layer("conv", "conv", weights={"weight": kernel.astype(np.float32)}),
-        Layer("relu", "relu"),
-        Layer("pool", "max_pool", attributes={"kernel": 20, "stride": 20}),
-        Layer("mean", "global_average_pool"),
-        Layer("flatten", "flatten"),
-        Layer("scores", "linear", weights={"weight": linear.astype(np.float32)}),
-        Layer("prob", "softmax"),
-    ]
-    preset = replace(presets.find("torchvision-straight"), size=64)
-    return Network.from_layers(layers, labels=LABELS, preset=preset)
+    return small_pictograms.network()
 
 
 @pytest.fixture(scope="module")

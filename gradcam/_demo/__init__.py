@@ -33,7 +33,7 @@ from gradcam._pictures.figures import save
 from gradcam._registry import METHODS
 from gradcam._results.explanation import Explanation
 from gradcam._text import percent
-from gradcam.pictograms._evaluate import recorded
+from gradcam.pictograms._columns import recorded
 from gradcam.pictograms._scenes import Scene, scene
 
 __all__ = ["write"]
@@ -228,24 +228,22 @@ def _page(
 def _rates() -> str:
     """Return a table of the measures on scenes that were not used for training."""
     found = recorded()
-    one, two = found["one"], found["two"]
-    rows = [("All objects have the highest scores", one["accuracy"], two["accuracy"])]
-    rows += [
-        (
-            f"{METHODS[method].title}: the maximum is on the object",
-            one["methods"][method]["pointing"],
-            two["methods"][method]["pointing"],
-        )
-        for method in SHOWN
+    network, accuracy = next(iter(found["accuracy"].items()))
+    scenes = f"{accuracy['scenes']} scenes"
+    rows = [
+        (f"All objects have the highest scores, {scenes} of one object", accuracy["one"]),
+        (f"All objects have the highest scores, {scenes} of two objects", accuracy["two"]),
     ]
+    by_name = {row["method"]: row for row in found["rows"] if row["network"] == network}
+    for method in SHOWN:
+        measured = by_name[method]
+        words = f"{METHODS[method].title}: the maximum is on the object, {measured['scenes']}"
+        share = measured["figures"]["on_object"]["mean"]
+        rows.append((f"{words} scenes of two objects", share if share is not None else 0.0))
     lines = "\n".join(
-        f"<tr><td>{html.escape(text)}</td><td>{percent(first)}</td><td>{percent(second)}</td></tr>"
-        for text, first, second in rows
+        f"<tr><td>{html.escape(text)}</td><td>{percent(share)}</td></tr>" for text, share in rows
     )
-    return (
-        f"<table>\n<tr><th></th><th>{one['scenes']} scenes of one object</th>"
-        f"<th>{two['scenes']} scenes of two objects</th></tr>\n{lines}\n</table>"
-    )
+    return f"<table>\n{lines}\n</table>"
 
 
 def _scene(shown: _Shown) -> str:

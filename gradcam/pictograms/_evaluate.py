@@ -1,223 +1,247 @@
-"""Measure the pictogram network and its explanations on scenes that were not used for training.
+"""Measure all methods on scenes whose truth is known: one table.
 
-    python -m gradcam.pictograms evaluate --scenes 500
+    python -m gradcam.pictograms evaluate
 
-``evaluation.json`` contains the figures of the built-in model; it is the output of
-``python -m gradcam.pictograms evaluate --json``.
+``evaluation.json`` contains the figures of the built-in networks; it is the output of
+``python -m gradcam.pictograms evaluate --json``. What the columns are is in `_columns`, how they
+are measured in `_measuring`. Scenes and steps are such that all methods together take at most 20
+minutes on two cores, and with ``--quick`` three; methods of many passes get fewer scenes. All
+scenes are drawn from fixed seeds, which training does not use.
 
-Four figures are measured, on scenes of one object and on scenes of two objects of different
-classes:
-
-accuracy  share of the scenes whose classes have the highest score (the two highest scores);
-pointing  share of the objects whose visible pixels contain the maximum of the map of their
-          class: the pointing game (Zhang et al. 2016) without tolerance;
-near      the same with the usual tolerance: at most 15 pixels from the object;
-box       share of the objects whose box has an IoU above 0.5 with the box of the largest
-          segment of the map at 15 % of its maximum (Selvaraju et al. 2017, section 4.1).
-
-In a scene of two objects a map is computed for each of them, so a map that does not depend on the
-class misses one of them. All scenes are drawn from fixed seeds, which training does not use.
+The results of each method are stored in the user's cache folder by a digest of the code, the
+weights and the options. A second run prints them at once, and one that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
-import time
-import warnings
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple, TypedDict
-
-import numpy as np
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 from gradcam._engine.network import Network
-from gradcam._engine.tape import BatchTape
 from gradcam._labels.classes import top_indices
-from gradcam._results.explanation import Explanation, FlatMapWarning
-from gradcam._tables import as_text
-from gradcam.measures import iou, pointing
-from gradcam.pictograms._networks import model
-from gradcam.pictograms._scenes import Scene, SceneObject, scene
+from gradcam._methods.passes import batches, positive
+from gradcam._progress import Advance, progress_bar
+from gradcam._registry import METHODS, Method
+from gradcam.pictograms import _stored
+from gradcam.pictograms._columns import Accuracy, Evaluation, Row
+from gradcam.pictograms._measuring import Subject, measured_row, numbered_scene
+from gradcam.pictograms._networks import gap_model, model
+from gradcam.pictograms._table import to_text
 
-METHODS = ("grad_cam", "guided_grad_cam", "guided_backprop", "saliency", "deconvnet")
+_BATCH = 20
 
-THRESHOLD = 0.15
-"""Threshold of the segments, as a share of the map's maximum."""
+_SHARES = {
+    "smooth_grad": 0.2,
+    "smooth_grad_squared": 0.2,
+    "var_grad": 0.2,
+    "integrated_gradients": 0.2,
+    "blur_integrated_gradients": 0.075,
+    "expected_gradients": 0.1,
+    "smooth_grad_cam_plus_plus": 0.4,
+    "score_cam": 0.2,
+    "occlusion": 0.2,
+    "rise": 0.075,
+}
+"""The share of the scenes for methods of many passes."""
 
-TOLERANCE = 15
-"""Maximum distance in pixels from the object that counts as near."""
+_FEWEST = 2
 
-MIN_IOU = 0.5
-
-BATCH = 20
-
-FIRST_SEED = {1: 0, 2: 100_000}
-"""The first seed of the scenes, by the number of objects."""
-
-
-class Hits(NamedTuple):
-    """Whether a map finds an object, by each of the criteria."""
-
-    pointing: bool
-    near: bool
-    box: bool
-
-
-class Shares(TypedDict):
-    """The shares of the objects that a method finds."""
-
-    pointing: float
-    near: float
-    box: float
+_OPTIONS: dict[str, dict[str, Any]] = {"rise": {"samples": 1000}}  # a quarter of the default
+"""Options with which a method can be measured in the time, unless others are given."""
 
 
-class Figures(TypedDict):
-    """What was measured on the scenes with one number of objects."""
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
 
-    scenes: int
-    accuracy: float
-    methods: dict[str, Shares]
+    Attributes
+    ----------
+    scenes : int
+        Scenes of each kind.
+    passes : int
+        How many of them are for the measures that need many passes of the network.
+    steps : int
+        Of deletion and insertion.
+    accuracy : int
+        Scenes of one and of two objects for the network's accuracy.
+    """
+
+    scenes: int = 80
+    passes: int = 20
+    steps: int = 20
+    accuracy: int = 500
+
+    def with_scenes(self, scenes: int) -> Plan:
+        """Return the plan for another number of scenes."""
+        passes = max(_FEWEST, round(self.passes * scenes / self.scenes))
+        return Plan(scenes, min(scenes, passes), self.steps, min(self.accuracy, 10 * scenes))
+
+    def counts(self, method: Method) -> tuple[int, int]:
+        """Return the numbers of scenes and of those with many passes for a method."""
+        share = _SHARES.get(method.name, 1.0)
+        scenes = min(self.scenes, max(_FEWEST, round(share * self.scenes)))
+        return scenes, min(scenes, max(1, round(math.sqrt(share) * self.passes)))
 
 
-class Evaluation(TypedDict):
-    """What was measured on the scenes of one and of two objects."""
-
-    one: Figures
-    two: Figures
-    seconds: float
-
-
-def recorded() -> Evaluation:
-    """Return the figures of the built-in model, as ``evaluate --json`` printed them."""
-    file = Path(__file__).with_name("evaluation.json")
-    evaluation: Evaluation = json.loads(file.read_text(encoding="utf-8"))
-    return evaluation
+FULL = Plan()
+QUICK = Plan(scenes=12, passes=3, steps=10, accuracy=100)
 
 
 def evaluate(
-    scenes: int = 500,
+    scenes: int | None = None,
     *,
     network: Network | None = None,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str | Method] | None = None,
+    quick: bool = False,
     progress: bool = False,
 ) -> Evaluation:
-    """Measure a network and its explanations.
+    """Measure a network and its explanations by all methods.
 
     Parameters
     ----------
-    scenes : int
-        Number of scenes of one object, and of two objects.
+    scenes : int, optional
+        Scenes of each kind; methods of many passes get fewer. By default 80, or 12 if `quick`.
     network : Network, optional
-        By default the pictogram network.
-    methods : sequence of str
-        Names of methods.
+        A network with the classes of the scenes. By default the pictogram network; CAM, and
+        Grad-CAM a second time, are measured on the one with global average pooling.
+    methods : sequence of str or Method, optional
+        By default all of :data:`gradcam.METHODS`.
+    quick : bool
+        Fewer scenes and steps.
     progress : bool
-        Whether to print the progress to standard error.
+        Whether to show a progress bar on standard error.
 
     Raises
     ------
     ValueError
-        If `scenes` is less than 1.
+        If `scenes` is less than 1, or a method is unknown.
     """
-    if scenes < 1:
-        raise ValueError(f"scenes must be at least 1, not {scenes}")
-    network = model() if network is None else network
-    start = time.perf_counter()
-    one = _evaluate_scenes(network, methods, scenes, objects=1, progress=progress)
-    two = _evaluate_scenes(network, methods, scenes, objects=2, progress=progress)
-    return {"one": one, "two": two, "seconds": time.perf_counter() - start}
+    plan = QUICK if quick else FULL
+    if scenes is not None:
+        plan = plan.with_scenes(positive("scenes", scenes))
+    chosen = [_light(METHODS.find(each)) for each in (methods or METHODS)]
+    built_in = network is None
+    subjects = [Subject(model() if network is None else network)]
+    if built_in:
+        subjects.append(Subject(gap_model()))
+    rows, skipped = [], {}
+    with _bar(len(chosen), progress) as advance:
+        for method in chosen:
+            advance(method.title)
+            try:
+                rows.append(_row(method, subjects, plan))
+            except ValueError as error:  # no network here is one that the method serves
+                skipped[method.name] = str(error)
+        if built_in and methods is None:
+            rows.append(_row(METHODS["grad_cam"], subjects[1:], plan))
+        used = {row["network"] for row in rows} | {subjects[0].network.name}
+        accuracy = {
+            each.network.name: _accuracy(each.network, plan)
+            for each in subjects
+            if each.network.name in used
+        }
+    return {
+        "scenes": plan.scenes,
+        "passes": plan.passes,
+        "steps": plan.steps,
+        "accuracy": accuracy,
+        "rows": sorted(rows, key=lambda row: row["network"] != subjects[0].network.name),
+        "skipped": skipped,
+        "seconds": sum(row["seconds"] for row in rows),
+    }
 
 
-def _evaluate_scenes(
-    network: Network, methods: Sequence[str], scenes: int, *, objects: int, progress: bool
-) -> Figures:
-    """Measure the figures of `scenes` scenes with `objects` objects each."""
-    hits: dict[str, list[Hits]] = {method: [] for method in methods}
-    correct = 0
-    for first in range(0, scenes, BATCH):
-        seeds = range(first, min(first + BATCH, scenes))
-        batch = [scene(FIRST_SEED[objects] + seed, objects=objects) for seed in seeds]
-        tape = network.forward([s.picture for s in batch])
-        correct += _count_correct(tape, batch)
-        for method in methods:
-            hits[method] += _find_objects(tape, method, batch)
-        if progress:
-            done = f"\robjects: {objects}, scenes: {first + len(batch)} of {scenes}"
-            print(done, end="", file=sys.stderr, flush=True)
-    if progress:
-        print(file=sys.stderr)
-    shares = {method: _mean(found) for method, found in hits.items()}
-    return {"scenes": scenes, "accuracy": correct / scenes, "methods": shares}
+def _light(method: Method) -> Method:
+    """Return a method with options with which it can be measured in the time."""
+    options = _OPTIONS.get(method.name)
+    if options is None or METHODS.get(method.name) is not method:
+        return method
+    return method.with_options(**options)
 
 
-def _count_correct(tape: BatchTape, batch: Sequence[Scene]) -> int:
-    """Return the number of scenes whose classes have the highest scores."""
-    return sum(
-        set(top_indices(scores, len(s.objects))) == {each.index for each in s.objects}
-        for scores, s in zip(tape.scores, batch, strict=True)
-    )
+def _row(method: Method, subjects: Sequence[Subject], plan: Plan) -> Row:
+    """Measure a method on the first of the networks that it serves, or find what is stored.
+
+    Raises
+    ------
+    ValueError
+        If it serves none of them.
+    """
+    subject, *others = subjects
+    key = _stored.key("row", method, subject.network, asdict(plan))
+    row = _stored.find(key)
+    if row is None:
+        try:
+            row = _measure(method, subject, plan)
+        except ValueError:
+            if not others:
+                raise
+            return _row(method, others, plan)
+        _stored.store(key, row)
+    return cast(Row, row)
 
 
-def _find_objects(tape: BatchTape, method: str, batch: Sequence[Scene]) -> list[Hits]:
-    """Explain the class of each object of each scene by `method`, and check where the map is."""
-    hits: list[Hits] = []
-    for objects in zip(*(s.objects for s in batch), strict=True):
-        with warnings.catch_warnings():
-            # A flat map has no box and counts as a miss below; it needs no warning.
-            warnings.simplefilter("ignore", FlatMapWarning)
-            explanations = tape.explain(method, [each.index for each in objects])
-            hits += map(_check, explanations, objects)
-    return hits
+def _measure(method: Method, subject: Subject, plan: Plan) -> Row:
+    return measured_row(method, subject, *plan.counts(method), steps=plan.steps)
 
 
-def _check(explanation: Explanation, truth: SceneObject) -> Hits:
-    box = explanation.box(threshold=THRESHOLD)
-    if box is None:
-        return Hits(pointing=False, near=False, box=False)
-    return Hits(
-        pointing=pointing(explanation, truth.mask, 0),
-        near=pointing(explanation, truth.mask, TOLERANCE),
-        box=iou(box, truth.box) > MIN_IOU,
-    )
+def _accuracy(network: Network, plan: Plan) -> Accuracy:
+    """Return the shares of scenes whose classes have the highest scores."""
+    key = _stored.key("accuracy", None, network, asdict(plan))
+    found = _stored.find(key)
+    if found is None:
+        one, two = (_share_right(network, objects, plan.accuracy) for objects in (1, 2))
+        found = Accuracy(scenes=plan.accuracy, one=one, two=two)
+        _stored.store(key, found)
+    return cast(Accuracy, found)
 
 
-def _mean(hits: Sequence[Hits]) -> Shares:
-    pointing, near, box = np.mean(hits, axis=0).tolist()
-    return {"pointing": pointing, "near": near, "box": box}
+def _share_right(network: Network, objects: int, scenes: int) -> float:
+    right = 0
+    for part in batches(scenes, _BATCH):
+        drawn = [numbered_scene(number, objects) for number in range(part.start, part.stop)]
+        scores = network.forward([each.picture for each in drawn], record=False).scores
+        for row, each in zip(scores, drawn, strict=True):
+            right += set(top_indices(row, objects)) == {one.index for one in each.objects}
+    return right / scenes
 
 
-def to_text(evaluation: Evaluation) -> str:
-    """Return the figures as a table of text."""
-    from rich.table import Table  # slow to import
+@contextmanager
+def _bar(total: int, shown: bool) -> Iterator[Advance]:
+    if not shown:
+        yield lambda name: None
+        return
+    from rich.console import Console  # slow to import
 
-    one, two = evaluation["one"], evaluation["two"]
-    table = Table("\nmethod", box=None, pad_edge=False)
-    for title in ("pointing game", f"within {TOLERANCE} px", f"box, IoU > {MIN_IOU}"):
-        table.add_column(f"{title}\n1 object", justify="right")
-        table.add_column("\n2 objects", justify="right")
-    for method, first in one["methods"].items():
-        second = two["methods"][method]
-        shares = [first["pointing"], second["pointing"]]
-        shares += [first["near"], second["near"], first["box"], second["box"]]
-        table.add_row(method, *(f"{share:.1%}" for share in shares))
-    return (
-        f"{one['scenes']} scenes of one object, accuracy {one['accuracy']:.1%}\n"
-        f"{two['scenes']} scenes of two objects, accuracy {two['accuracy']:.1%}\n\n"
-        f"{as_text(table)}\n\n"
-        f"{evaluation['seconds']:.0f} s"
-    )
+    with progress_bar(total, Console(stderr=True)) as advance:
+        yield advance
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the figures as a table or as JSON."""
+    """Print the table, or the figures as JSON."""
     parser = argparse.ArgumentParser(
         prog="python -m gradcam.pictograms evaluate",
-        description="Measure the pictogram network and its explanations on unseen scenes.",
+        description="Measure the pictogram network and all methods on unseen scenes.",
     )
-    parser.add_argument("--scenes", type=int, default=500, help="scenes of each kind (500)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add = parser.add_argument
+    add("--scenes", type=int, help=f"scenes of each kind ({FULL.scenes}, quick {QUICK.scenes})")
+    add("--methods", help="names with commas; by default all")
+    add("--quick", action="store_true", help="fewer scenes and steps: three minutes, not twenty")
+    add("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
-    evaluation = evaluate(options.scenes, progress=sys.stderr.isatty())
+    try:
+        evaluation = evaluate(
+            options.scenes,
+            methods=options.methods.split(",") if options.methods else None,
+            quick=options.quick,
+            progress=sys.stderr.isatty(),
+        )
+    except ValueError as error:
+        parser.error(str(error))
     print(json.dumps(evaluation, indent=1) if options.json else to_text(evaluation))
