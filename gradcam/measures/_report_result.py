@@ -144,7 +144,7 @@ def _panels(report: Report) -> list[tuple[str, NDArray[np.uint8], str]]:
     panels = [
         ("Picture", found.picture, f"{found.words}\n{found.certainty}"),
         (found.title, found.image, "the map\nthat is checked"),
-        ("Edge detector", _edges(report), f"rank correlation\n{values.get('edges', '')}".strip()),
+        ("Edge detector", _edges(report), _below(values.get("edges"))),
     ]
     if report.random_weights:
         words = f"rank correlation\n{values['weights']}"
@@ -157,6 +157,10 @@ def _panels(report: Report) -> list[tuple[str, NDArray[np.uint8], str]]:
         words = f"rank correlation\n{two(report.layer_correlation)}"
         panels.append((f"at {report.other_layer.layer}", report.other_layer.image, words))
     return panels
+
+
+def _below(value: str | None) -> str:
+    return "" if value is None else f"rank correlation\n{value}"
 
 
 def _fitting(words: str, width: float) -> float:
