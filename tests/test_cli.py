@@ -355,7 +355,7 @@ def test_check(network):
     command = ("check", "a.png", "b.png", "-c", "cat", "-m", "grad_cam", "-m", "saliency")
     records = json_lines(*command, "--steps", 2, "--dpi", 20, "--other", 1, code=1)
     first, second = records[0]["checks"]
-    assert Path(first["file"]).name == "a-check-cat.png"
+    assert Path(first["file"]).name == "a-check-grad_cam-cat.png"
     assert Path(second["file"]).name == "a-check-saliency-cat.png"
     assert len(written()) == 2 and all(Image.open(each["file"]) for each in (first, second))
     found = network.forward("a.png").saliency("cat").report(steps=2, other=1)
@@ -364,6 +364,8 @@ def test_check(network):
     assert second["failed"] == [each.name for each in found.checks if not each.passed]
     assert "crane" in second["finding"] or "fails" in second["finding"]
     assert (second["label"], second["layer"]) == ("cat", "input")
+    (alone,) = json_lines("check", "a.png", "-c", "cat", "--steps", 1, "--dpi", 20)
+    assert Path(alone["checks"][0]["file"]).name == "a-check-cat.png"
     run("check", "a.png", "-c", "cat", "--other", "cat", code=2)
     assert "it is the class that is checked" in run.errors
     run("check", "a.png", "-m", "saliency", "--layer", "relu1_1", code=2)

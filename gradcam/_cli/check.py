@@ -78,7 +78,7 @@ class Checking:
                 found = tape.explain(method, target, layer=layer)
                 report = found.report(other=self.other, steps=self.steps, seed=self.seed)
                 slug = slugs[target.label, target]
-                part = "" if method.name == "grad_cam" else f"{method.name}-"
+                part = f"{method.name}-" if len(self.methods) > 1 else ""
                 file = self._write(report, f"{name}-check-{part}{slug}")
                 made.append(_record(found, report, file))
         return {"checks": made}, [Path(each["file"]) for each in made]
@@ -169,9 +169,9 @@ def check(
     another class    is the map another one for another class?
     deletion         does the score fall if the pixels are deleted that it marks?
 
-    DIR/cat-check-tiger_cat.png is about the class tiger_cat in cat.jpg, by Grad-CAM; the files of
-    other methods have their names too: cat-check-saliency-tiger_cat.png.  A map that fails a check
-    is a result, and not an error: the exit status is 0.
+    DIR/cat-check-tiger_cat.png is about the class tiger_cat in cat.jpg; with several --method, it
+    is cat-check-saliency-tiger_cat.png.  A map that fails a check is a result, and not an error:
+    the exit status is 0.
     """
     network = choice.network()
     asked = tuple(records.asked(network.labels, classes))
