@@ -716,14 +716,14 @@ static int check_input_major(void)
 enum { WIDE = 150, LOW = 14, FIRST = 12, SECOND = 20 };
 
 /* The second ReLU's output, and its guided gradient at the input; the first ReLU kept, or drawn. */
-static gc_status pass_drawn(const gc_network *network, const float *x, const float *seeds,
-                            int kept, float *out, float *gradient)
+static gc_status pass_drawn(const gc_network *network, const float *x, size_t height, size_t width,
+                            const float *seeds, int kept, float *out, float *gradient)
 {
     const unsigned char keep[5] = {0, 0, (unsigned char)kept, 0, 0};
     const size_t last = 4, wanted = 0;
     gc_tape *tape = NULL;
     gc_error error;
-    gc_status s = gc_forward(network, 0, x, BATCH, LOW, WIDE, keep, last, 1, &tape, &error);
+    gc_status s = gc_forward(network, 0, x, BATCH, height, width, keep, last, 1, &tape, &error);
     if (s == GC_OK) s = gc_tape_read(tape, last, out, &error);
     if (s == GC_OK) s = gc_backward(tape, last, seeds, 1, named("guided"), 1, &wanted, 1,
                                     (float *const[]){gradient}, NULL, &error);
@@ -760,7 +760,8 @@ static int check_drawn(void)
     gc_error error;
     gc_status s = build_drawn(w1, w2, &network, &error);
     for (int kept = 0; kept < 2; kept++)
-        if (s == GC_OK) s = pass_drawn(network, x, seeds, kept, out[kept], gradient[kept]);
+        if (s == GC_OK) s = pass_drawn(network, x, LOW, WIDE, seeds, kept, out[kept],
+                                        gradient[kept]);
     const int good = s == GC_OK && memcmp(out[0], out[1], outputs * sizeof(float)) == 0
                      && memcmp(gradient[0], gradient[1], inputs * sizeof(float)) == 0;
     gc_network_free(network);
@@ -772,7 +773,8 @@ static int check_drawn(void)
 /* Passes that make transformed weights, stopped at every question; nothing half made is kept. */
 static int check_interrupted_packs(void)
 {
-    const size_t inputs = BATCH * CHANNELS * LOW * WIDE, outputs = BATCH * SECOND * LOW * WIDE;
+    const size_t inputs = BATCH * CHANNELS * HEIGHT * WIDTH;
+    const size_t outputs = BATCH * SECOND * HEIGHT * WIDTH;
     float *w1 = random_floats(FIRST * CHANNELS * 9), *w2 = random_floats(SECOND * FIRST * 9);
     float *x = random_floats(inputs), *seeds = random_floats(outputs);
     float *out[2] = {nan_floats(outputs), nan_floats(outputs)};
@@ -786,10 +788,10 @@ static int check_interrupted_packs(void)
         gc_watch watch = {.ask = lose_patience, .argument = &p};
         good = build_drawn(w1, w2, &network, &error) == GC_OK;
         gc_watch_begin(&watch);
-        const gc_status status = pass_drawn(network, x, seeds, 1, out[0], gradient[0]);
+        const gc_status status = pass_drawn(network, x, HEIGHT, WIDTH, seeds, 1, out[0], gradient[0]);
         finished = !gc_watch_end();
         good = good && status == (finished ? GC_OK : GC_INTERRUPTED)
-               && pass_drawn(network, x, seeds, 1, out[1], gradient[1]) == GC_OK;
+               && pass_drawn(network, x, HEIGHT, WIDTH, seeds, 1, out[1], gradient[1]) == GC_OK;
         gc_network_free(network);
         good = good && gc_alloc_live() == before;
     }
