@@ -89,6 +89,8 @@ def test_an_object_without_a_score_has_no_column(network, drawn, found):
     table = repr(effects(drawn, other)).splitlines()
     assert table[1].strip() == "" and table[2].split() == [drawn.objects[0].label]
     assert found.index(1) == drawn.objects[1].index
+    with pytest.raises(ValueError, match="none of the classes of the objects"):
+        effects(drawn, other).plot()
 
 
 def test_the_true_cause_of_a_score_is_its_object():
@@ -185,6 +187,29 @@ def test_maps_that_cannot_be_compared_are_refused(drawn, found):
         agreement(np.ones((64, 64)), found, 0, evidence="max")
     with pytest.raises(ValueError, match="none of the 36"):
         agreement(np.ones((64, 64)), found, "xyzzy")
+
+
+def test_the_figure_says_what_was_found(drawn):
+    columns = [each.index for each in drawn.objects]
+    names = [each.label.replace("_", " ") for each in drawn.objects]
+
+    def title(table):
+        values = np.zeros((16, 36))
+        bits = np.arange(16)[:, None] >> np.arange(4) & 1
+        values[:, columns] = bits @ np.array(table)
+        figure = Effects(drawn, LABELS, "score", values).plot()
+        cells = [text.get_text() for text in figure.axes[1].texts]
+        assert cells == [f"{v:+.2f}".replace("-", "−") for v in np.ravel(table)]
+        return " ".join(figure.texts[0].get_text().split())
+
+    own = np.eye(4) * 3 - 1
+    assert title(own) == "The score of each class is raised most by its own object"
+    other = own.copy()
+    other[:, 0], other[:, 2] = -1, [0, 0, 1, 2]
+    assert title(other) == (
+        f"No object raises the score of {names[0]}, the score of {names[2]} is raised most by the "
+        f"{names[3]}"
+    )
 
 
 def test_effects_are_part_of_the_package():

@@ -128,6 +128,8 @@ def test_a_run_that_was_stopped_goes_on(network, monkeypatch, cache):
     with pytest.raises(KeyboardInterrupt):
         evaluate(network=network, methods=CHOSEN, quick=True)
     assert measured == CHOSEN[:2]
+    with pytest.raises(SystemExit, match="the same command goes on"):
+        _evaluate.main(["--quick"])
     assert [each.name.split("-")[0] for each in sorted(cache.iterdir())] == sorted(CHOSEN[:2])
     monkeypatch.setattr(_evaluate, "_measure", lambda *a: measured.append(a[0].name) or plain(*a))
     found = evaluate(network=network, methods=CHOSEN, quick=True)

@@ -9,8 +9,9 @@ picture. There is no patch, blur or grey in place of an object, only what was be
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,12 @@ from gradcam._methods.passes import one_of
 from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import On, check_on
 from gradcam.measures._given import MapLike, map_on_picture
+from gradcam.pictograms._effects_figure import Shown, draw
 from gradcam.pictograms._networks import model
 from gradcam.pictograms._scenes import CLASSES, Scene
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _F64 = NDArray[np.float64]
 
@@ -84,11 +89,31 @@ class Effects:
         found = [each.index for each in self.labels if each.synset == synset]
         return found[0] if found else None
 
+    def plot(self) -> Figure:
+        """Draw the scene and its Shapley values, as a slide.
+
+        Raises
+        ------
+        ValueError
+            If the network has none of the classes of the objects.
+        """
+        names = [each.label.replace("_", " ") for each in self.scene.objects]
+        columns = self._columns(names)
+        if not columns:
+            raise ValueError("the network has none of the classes of the objects: nothing to draw")
+        shown = self.shapley[:, list(columns)]
+        classes = list(columns.values())
+        return draw(Shown(self.scene.picture, self.on, names, classes, shown))
+
+    def _columns(self, names: Sequence[str]) -> dict[int, str]:
+        """Return the names of the objects whose class has a score, by the score's index."""
+        known = [(self.index(n), name) for n, name in enumerate(names)]
+        return {index: name for index, name in known if index is not None}
+
     def __repr__(self) -> str:
         """Return the Shapley values as a table: a row for each object, a column for its class."""
         names = [each.label for each in self.scene.objects]
-        known = [(n, self.index(n)) for n in range(len(names))]
-        columns = {index: names[n] for n, index in known if index is not None}
+        columns = self._columns(names)
         wide = max(map(len, names))
         cells = {index: max(8, len(name)) for index, name in columns.items()}
         lines = [f"<Effects of {len(names)} objects, Shapley values of the {self.on}:"]

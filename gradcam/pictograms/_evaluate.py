@@ -244,4 +244,9 @@ def main(arguments: Sequence[str]) -> None:
         )
     except ValueError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        raise SystemExit(
+            "stopped: methods that were measured are stored, and the same command goes on with "
+            "the others"
+        ) from None
     print(json.dumps(evaluation, indent=1) if options.json else to_text(evaluation))
