@@ -83,6 +83,11 @@ def test_pairs_of_three_classes(tape):
 def test_wrong_arguments_of_discrimination(tape):
     with pytest.raises(ValueError, match="a list of two or more"):
         measures.discrimination(tape, "grad_cam", ["left"])
+    for classes in (None, "left", (each for each in (0, 1)), 3):
+        with pytest.raises(TypeError, match="classes: expected a list of classes"):
+            measures.discrimination(tape, "grad_cam", classes)
+    with pytest.raises(TypeError, match="masks: expected a list of regions"):
+        measures.discrimination(tape, "grad_cam", [0, 1], masks=3)
     with pytest.raises(ValueError, match="different ones, got left, left"):
         measures.discrimination(tape, "grad_cam", ["left", 0])
     with pytest.raises(ValueError, match="one for each of 2 classes, got 1"):
@@ -153,9 +158,17 @@ def test_findings_of_noise(tape):
 
 
 def test_wrong_arguments_of_noise(tape):
-    for sigmas in ([], 0.1, "0.1", [-1], [np.nan]):
-        with pytest.raises(ValueError, match="sigmas: expected"):
+    for sigmas in ([], [-1], [np.nan]):
+        with pytest.raises(ValueError, match="sigmas: "):
             measures.noise_robustness(tape, "grad_cam", sigmas=sigmas)
+    for sigmas in (None, 0.1, "0.1", (each for each in (0.1,))):
+        with pytest.raises(TypeError, match="sigmas: expected a list of numbers"):
+            measures.noise_robustness(tape, "grad_cam", sigmas=sigmas)
+    for tolerance, error in (("x", TypeError), (np.nan, ValueError), (-3, ValueError)):
+        with pytest.raises(error, match="tolerance: expected a number"):
+            measures.noise_robustness(tape, "grad_cam", tolerance=tolerance)
+    with pytest.raises(TypeError, match="clip: expected True or False"):
+        measures.noise_robustness(tape, "grad_cam", clip="no")
     with pytest.raises(TypeError, match="sigmas: expected a number, got '1'"):
         measures.noise_robustness(tape, "grad_cam", sigmas=["1"])
     with pytest.raises(ValueError, match="samples"):

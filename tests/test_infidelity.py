@@ -135,17 +135,43 @@ def test_infidelity_of_the_right_map_is_zero():
                 *(tape, explanation), perturbation=perturbation, normalise=False, baseline=0.0
             )
             assert 0 <= error < 1e-8
-            nothing = measures.infidelity(tape, np.zeros((10, 10)), "c", perturbation=perturbation)
+            nothing = measures.infidelity(
+                *(tape, np.zeros((10, 10)), "c"), perturbation=perturbation, baseline=0.0
+            )
             assert nothing > 0.1
-    parts = measures.infidelity(tape, tape.saliency("c"), batch=7, samples=20)
-    assert parts == pytest.approx(measures.infidelity(tape, tape.saliency("c"), samples=20))
+    options = {"samples": 20, "baseline": 0.0}
+    parts = measures.infidelity(tape, tape.saliency("c"), batch=7, **options)
+    assert parts == pytest.approx(measures.infidelity(tape, tape.saliency("c"), **options))
+
+
+def test_infidelity_is_of_what_was_explained(tape):
+    """Contributions to a probability say nothing of the score."""
+    options = {"samples": 5, "square": 5, "baseline": 0.0}
+    chance = tape.integrated_gradients(Probability(2), baseline=0.0)
+    found = measures.infidelity(tape, chance, **options)
+    assert found == measures.infidelity(tape, chance, on="probability", **options)
+    score = measures.infidelity(tape, chance, on="score", **options)
+    assert found < score and score == measures.infidelity(tape, chance, 2, **options)
+
+
+def test_the_baseline_must_be_known_where_it_is_used(tape):
+    noise = {"perturbation": "noise", "samples": 2}
+    assert measures.infidelity(tape, tape.saliency(), **noise) >= 0
+    for map, options in ((tape.saliency(), {}), (tape.input_x_gradient(), noise)):
+        with pytest.raises(ValueError, match="no input preset"):
+            measures.infidelity(tape, map, **options)
 
 
 def test_wrong_arguments(tape):
     with pytest.raises(ValueError, match="perturbation: expected 'square' or 'noise'"):
         measures.infidelity(tape, tape.saliency(), perturbation="blur")
     with pytest.raises(ValueError, match="at most the input, 12 x 12, got 13"):
-        measures.infidelity(tape, tape.saliency(), square=13)
+        measures.infidelity(tape, tape.saliency(), square=13, baseline=0.0)
+    for name in ("contributions", "normalise"):
+        with pytest.raises(TypeError, match=f"{name}: expected True or False, got 'no'"):
+            measures.infidelity(tape, tape.saliency(), baseline=0.0, **{name: "no"})
+    with pytest.raises(TypeError, match="perturb: expected a function"):
+        measures.max_sensitivity(tape, "saliency", perturb="square")
     with pytest.raises(ValueError, match=r"returned the shape \(12, 12\)"):
         measures.max_sensitivity(tape, "saliency", perturb=lambda picture, random: picture[0])
     with pytest.raises(ValueError, match="not finite"):

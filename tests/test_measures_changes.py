@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import small_vggs
 
-from gradcam import FlatMapWarning, Layer, Network, measures, vgg16
+from gradcam import (
+    Explanation,
+    FlatMapWarning,
+    Layer,
+    Network,
+    Probability,
+    Unit,
+    measures,
+    vgg16,
+)
 from gradcam.measures._imputation import linear_imputation
 from gradcam.measures._order import descending, region_means
 
@@ -182,6 +191,9 @@ def test_average_confidence_change(tape):
     assert (found.pictures, found.left_out) == (2, 1)
     with pytest.raises(ValueError, match="got none"):
         measures.average_confidence_change([])
+    for wrong in ([1.0], 1.0):
+        with pytest.raises(TypeError, match=r"results of confidence_change, got 1\.0"):
+            measures.average_confidence_change(wrong)
 
 
 def test_occlusion_correlation(tape):
@@ -193,13 +205,34 @@ def test_occlusion_correlation(tape):
         assert measures.occlusion_correlation(tape, MAP, 2, occlusion=given) == desired
     assert measures.occlusion_correlation(tape, occlusion.raw, 2, occlusion=occlusion) == 1
     with pytest.warns(FlatMapWarning, match="NaN"):
-        assert np.isnan(
-            measures.occlusion_correlation(tape, np.ones((SIZE, SIZE)), occlusion=occlusion)
-        )
-    with pytest.raises(ValueError, match="values='difference'"):
-        measures.occlusion_correlation(
-            tape, MAP, occlusion=tape.occlusion(2, patch=8, stride=4, baseline=0.0, values="score")
-        )
+        flat = np.ones((SIZE, SIZE))
+        assert np.isnan(measures.occlusion_correlation(tape, flat, 2, occlusion=occlusion))
+
+
+def test_occlusion_maps_of_something_else_are_refused(tape, tmp_path):
+    options = {"patch": 8, "stride": 8, "baseline": 0.0}
+    chance = tape.occlusion(Probability(2), **options)
+    found = measures.occlusion_correlation(tape, MAP, 2, on="probability", occlusion=chance)
+    same = measures.occlusion_correlation(tape, tape.saliency(Probability(2)), occlusion=chance)
+    assert -1 <= same <= 1
+    chance.save(tmp_path / "occlusion.npz")
+    loaded = Explanation.load(tmp_path / "occlusion.npz")
+    for on in ("score", "probability"):
+        again = measures.occlusion_correlation(tape, MAP, 2, on=on, occlusion=loaded)
+        assert again == found
+    unit = tape.occlusion(Unit("conv1_1", 0), **options)
+    other = r"the score of class_2 \(2\), got that of "
+    for given, message in (
+        (tape.occlusion(2, values="score", **options), "values='difference'"),
+        (tape.rise(2, samples=8, batch=8), "by the method 'occlusion'"),
+        (tape.occlusion(1, **options), rf"{other}the score of class_1 \(1\)"),
+        (chance, rf"{other}the probability of class_2 \(2\)"),
+        (unit, f"{other}unit 0 of conv1_1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            measures.occlusion_correlation(tape, MAP, 2, occlusion=given)
+    with pytest.raises(ValueError, match=r"got that of class_2 \(2\)"):
+        measures.occlusion_correlation(tape, MAP, 1, occlusion=loaded)
 
 
 MEASURES = [
@@ -218,6 +251,8 @@ def test_bad_input(tape, measure):
         measure(tape, MAP, 99)
     with pytest.raises(ValueError, match="'score' or 'probability'"):
         measure(tape, MAP, on="loss")
+    with pytest.raises(ValueError, match="expected one class or objective, got a list of 2"):
+        measure(tape, MAP, [0, 1])
 
 
 @pytest.mark.parametrize("measure", [each for each in MEASURES if each is not measures.road])
@@ -245,6 +280,9 @@ def test_options_out_of_range(tape):
     for name, value in (("shares", (0, 0.5)), ("shares", ()), ("noise", -1)):
         with pytest.raises(ValueError, match=f"{name}: expected"):
             measures.road(tape, MAP, **{name: value})
+    for shares in (0.5, "0.5", None, (each for each in (0.5,)), {0.5}, np.array(0.5)):
+        with pytest.raises(TypeError, match="shares: expected a list of numbers"):
+            measures.road(tape, MAP, shares=shares)
 
 
 def test_the_figure_of_a_curve(tape):
@@ -253,7 +291,7 @@ def test_the_figure_of_a_curve(tape):
     assert curve.pictures.shape == (5, SIZE, SIZE, 3)
     figure = curve.plot()
     *pictures, ax = figure.axes
-    assert len(pictures) == 5 and ax.get_ylabel() == "probability of class 2"
+    assert len(pictures) == 5 and ax.get_ylabel() == "probability"
     drawn = ax.lines[0].get_xydata()
     np.testing.assert_allclose(drawn, np.stack([100 * curve.shares, curve.values], 1))
     assert f"area under the curve {curve.auc:.2g}" in figure.texts[0].get_text().replace("\n", " ")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcam import Difference, Explanation, Probability, measures, pictograms, vgg16
+from gradcam import Class, Difference, Explanation, Probability, measures, pictograms, vgg16
 from gradcam.measures._given import map_at_input, map_on_picture, objectives_of
 
 
@@ -65,6 +65,24 @@ def test_what_a_map_explains(tape, tmp_path):
     assert objectives_of(tape, loaded, both, "probability").each[0] == (both,)
     (top,) = objectives_of(tape, cat.map, None, "score").each[0]
     assert top.target == tape.scores[0].argmax()
+
+
+def test_without_a_word_it_is_what_was_explained(tape, tmp_path):
+    chance = tape.saliency(Probability("cat"))
+    assert objectives_of(tape, chance, None, None).each[0] == (Probability("cat"),)
+    (score,) = objectives_of(tape, chance, None, "score").each[0]
+    assert type(score) is Class
+    chance.save(tmp_path / "c.npz")
+    loaded = Explanation.load(tmp_path / "c.npz")
+    for map, target in ((loaded, None), (chance, "cat"), (chance.map, "cat")):
+        (asked,) = objectives_of(tape, map, target, None).each[0]
+        assert type(asked) is Class and asked.find(tape.labels).label == "cat"
+
+
+def test_several_targets_are_refused(tape):
+    for target in (["cat", "dog"], ["cat"], np.array([0, 1]), [Probability("cat")]):
+        with pytest.raises(ValueError, match="target: expected one class or objective, got a list"):
+            objectives_of(tape, tape.grad_cam("cat"), target, "score")
 
 
 def test_spearman_with_equal_values():

@@ -107,6 +107,8 @@ def test_wrong_arguments_of_randomised(trained):
         measures.randomised(trained, "relu")
     with pytest.raises(ValueError, match="no layer is called 'three'"):
         measures.randomised(trained, ["three"])
+    with pytest.raises(ValueError, match="layers: an empty list"):
+        measures.randomised(trained, [])
     with pytest.raises(ValueError, match="draw: expected 'initial' or"):
         measures.randomised(trained, draw="uniform")
     with pytest.raises(ValueError, match="seed"):
@@ -203,6 +205,10 @@ def test_wrong_arguments_of_the_cascade(tape):
         measures.cascading_randomisation(tape, "saliency", [1, 2])
     with pytest.raises(TypeError, match="no layer can be chosen for saliency"):
         measures.cascading_randomisation(tape, "saliency", layer="two")
+    with pytest.raises(TypeError, match="a layer is given by its name"):
+        measures.cascading_randomisation(tape, "grad_cam", layer=5)
+    with pytest.raises(TypeError, match="independent: expected True or False"):
+        measures.cascading_randomisation(tape, "saliency", independent="no")
     with pytest.raises(ValueError, match="no method is called 'salience'"):
         measures.cascading_randomisation(tape, "salience")
 

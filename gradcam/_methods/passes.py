@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from typing import SupportsIndex
+from typing import SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from gradcam._progress import progress_bar
 from gradcam._results import notes
 from gradcam._results.objectives import Objectives
 from gradcam._text import brief
+
+_T = TypeVar("_T")
 
 _BATCH = 16
 """Pictures of 224 x 224 in a pass."""
@@ -132,6 +134,41 @@ def non_negative(name: str, value: float) -> None:
     """Raise TypeError or ValueError unless an option is a finite number of 0 or more."""
     if not 0 <= real(name, value) < math.inf:
         raise ValueError(f"{name}: expected a number of 0 or more, got {value!r}")
+
+
+def flag(name: str, value: bool) -> bool:
+    """Return an option that must be True or False, of Python or NumPy.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {brief(value)}")
+    return bool(value)
+
+
+def elements(name: str, value: Sequence[_T], kind: str) -> list[_T]:
+    """Return an option that must be a list or another sequence, also an array.
+
+    Parameters
+    ----------
+    name : str
+    value : sequence
+        A text is none.
+    kind : str
+        What is in it, for the message: "numbers".
+
+    Raises
+    ------
+    TypeError
+        If it is something else, as a generator, whose elements can be read only once.
+    """
+    sized = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    if not sized or isinstance(value, (str, bytes, Mapping, Set)) or getattr(value, "ndim", 1) == 0:
+        raise TypeError(f"{name}: expected a list of {kind}, got {brief(value)}")
+    return list(value)
 
 
 def check_seed(seed: SupportsIndex) -> None:

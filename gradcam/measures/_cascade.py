@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradcam import _core
 from gradcam._engine.layers import Layer
 from gradcam._engine.tape import Tape
-from gradcam._methods.passes import bar, check_seed, one_of
+from gradcam._methods.passes import bar, check_seed, flag, one_of
 from gradcam._registry import Method
 from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import On, TargetLike
@@ -80,6 +80,7 @@ def cascading_randomisation(
     """
     question = Question.read(tape, method, target, on, layer)
     check_seed(seed)
+    flag("independent", independent)
     one_of("draw", draw, get_args(Draw))
     groups = groups_of(tape.graph, stages)
     trained = _alone(question.clean())

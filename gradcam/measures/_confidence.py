@@ -11,6 +11,7 @@ from gradcam._engine.tape import Tape
 from gradcam._methods.passes import layers_read
 from gradcam._methods.replacements import Replacement
 from gradcam._results.objectives import On, TargetLike
+from gradcam._text import brief
 from gradcam.measures._given import MapLike, check_tape, map_at_input, objectives_of
 from gradcam.measures._order import replacement, warn_if_flat
 
@@ -94,9 +95,10 @@ def confidence_change(
         Of one picture.
     map : Explanation or (H, W) array
     target : TargetLike
-        None: what the explanation explains; of an array, the top class.
+        One class or objective. None: that of the explanation; of an array, the top class.
     on : "probability" or "score"
-        What a class stands for. The drop is a share of it, and has a meaning only above 0.
+        What a class stands for, also that of the explanation. The drop is a share of it, and
+        has a meaning only above 0.
     baseline : float, "black", "grey", "mean", "blur", "noise", (C,) or (C, h, w) array
         What is seen where the map is 0, as of the method `occlusion`.
     sigma : float
@@ -134,8 +136,15 @@ def average_confidence_change(changes: Iterable[ConfidenceChange]) -> AverageCon
     ------
     ValueError
         If there are none.
+    TypeError
+        If they are something else.
     """
+    if not isinstance(changes, Iterable):
+        raise TypeError(f"changes: expected results of confidence_change, got {brief(changes)}")
     every = list(changes)
+    for each in every:
+        if not isinstance(each, ConfidenceChange):
+            raise TypeError(f"changes: expected results of confidence_change, got {brief(each)}")
     if not every:
         raise ValueError("changes: expected at least one result of confidence_change, got none")
     counted = [each for each in every if each.drop == each.drop]

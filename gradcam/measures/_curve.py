@@ -97,7 +97,7 @@ def _draw(curve: Curve) -> Figure:
         ax.set_xlim(0, 100 * float(curve.shares[-1]))
         if curve.on == "probability":
             ax.set_ylim(0, 1.02)
-        _slide.label(ax, f"pixels {changed}, %", f"{curve.on} of {_label(curve)}")
+        _slide.label(ax, f"pixels {changed}, %", curve.on)
         return figure
 
 

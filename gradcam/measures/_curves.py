@@ -59,9 +59,9 @@ def deletion(
         Of one picture.
     map : Explanation or (H, W) array
     target : TargetLike
-        None: what the explanation explains; of an array, the top class.
+        One class or objective. None: that of the explanation; of an array, the top class.
     on : "probability" or "score"
-        What a class stands for.
+        What a class stands for, also that of the explanation.
     steps : int
         Each deletes the same number of pixels; at most as many as there are pixels. The authors'
         steps are of 224 pixels, 224 of them.

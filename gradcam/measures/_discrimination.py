@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.tape import Tape
+from gradcam._methods.passes import elements
 from gradcam._registry import Method
 from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import On, TargetLike
@@ -97,15 +98,11 @@ def discrimination(
         If there are fewer than two classes, a mask for each is missing, or a class is unknown.
     """
     check_tape(tape)
-    if isinstance(classes, str) or len(classes) < 2:
-        raise ValueError(f"classes: expected a list of two or more, got {classes!r}")
-    if masks is not None and len(masks) != len(classes):
-        raise ValueError(
-            f"masks: expected one for each of {len(classes)} classes, got {len(masks)}"
-        )
-    size = tape.geometry.picture
-    regions = None if masks is None else [region_mask(each, size) for each in masks]
-    maps = tape.explain(method, list(classes), layer=layer, on=on)
+    asked = elements("classes", classes, "classes")
+    if len(asked) < 2:
+        raise ValueError(f"classes: expected a list of two or more, got {asked}")
+    regions = None if masks is None else _regions(tape, masks, len(asked))
+    maps = tape.explain(method, asked, layer=layer, on=on)
     labels = tuple(each.words for each in maps)
     given = [each.words if each.target is None else each.target.index for each in maps]
     if len(set(given)) < len(given):
@@ -117,6 +114,14 @@ def discrimination(
         float(np.mean([spearman(a.evidence, b.evidence) for a, b in pairs])),
         None if regions is None else np.array([_energies(each, regions) for each in maps]),
     )
+
+
+def _regions(tape: Tape, masks: Sequence[Region], count: int) -> list[NDArray[np.bool_]]:
+    """Return the mask of each of `count` classes in the original picture."""
+    given = elements("masks", masks, "regions")
+    if len(given) != count:
+        raise ValueError(f"masks: expected one for each of {count} classes, got {len(given)}")
+    return [region_mask(each, tape.geometry.picture) for each in given]
 
 
 def _cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:

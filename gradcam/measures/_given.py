@@ -9,7 +9,15 @@ from PIL import Image
 from gradcam import _core
 from gradcam._engine.tape import Tape
 from gradcam._results.explanation import Explanation
-from gradcam._results.objectives import Class, Objectives, On, Probability, TargetLike, check_on
+from gradcam._results.objectives import (
+    Class,
+    Objective,
+    Objectives,
+    On,
+    Probability,
+    TargetLike,
+    check_on,
+)
 
 _F32 = NDArray[np.float32]
 
@@ -89,7 +97,7 @@ def plain_map(map: object) -> _F32:
     return found
 
 
-def objectives_of(tape: Tape, map: MapLike, target: TargetLike, on: On) -> Objectives:
+def objectives_of(tape: Tape, map: MapLike, target: TargetLike, on: On | None) -> Objectives:
     """Return what a map explains, as one objective.
 
     Parameters
@@ -98,29 +106,40 @@ def objectives_of(tape: Tape, map: MapLike, target: TargetLike, on: On) -> Objec
     map : MapLike
     target : TargetLike
         None: what the explanation explains; of an array, the top class.
-    on : "score" or "probability"
-        What a class stands for.
+    on : "score", "probability" or None
+        What a class stands for, also that of an explanation. None: what the explanation explains,
+        and the score if that is not known or `target` names the class.
 
     Raises
     ------
     ValueError
-        If an explanation without a class was loaded from a file and no target is given.
+        If `target` is a list, or an explanation without a class was loaded from a file and no
+        target is given.
     """
-    check_on(on)
+    if on is not None:
+        check_on(on)
     if target is None and isinstance(map, Explanation):
-        if map.target is not None:
-            kind = Probability if on == "probability" else Class
-            target = kind(map.target.index)
-        elif map.origin is not None:
-            target = map.origin.objective
-        else:
-            raise ValueError(
-                f"target: the explanation of {map.label!r} was loaded and does not hold its "
-                f"objective: give it as target"
-            )
-        return tape.ask(target)
-    is_class = target is None or not hasattr(target, "seeds")
-    return tape.ask(target, on if is_class else "score")
+        return tape.ask(_explained(map, on))
+    asked = tape.ask(target, "score" if on is None or isinstance(target, Objective) else on)
+    if any(asked.listed):
+        raise ValueError(
+            f"target: expected one class or objective, got a list of {len(asked.each[0])}: "
+            f"measure each alone"
+        )
+    return asked
+
+
+def _explained(explanation: Explanation, on: On | None) -> Objective:
+    """Return what an explanation explains; a class is what `on` says, if it says something."""
+    known = explanation.origin is not None
+    if explanation.target is not None and not (on is None and known):
+        return (Probability if on == "probability" else Class)(explanation.target.index)
+    if explanation.origin is None:
+        raise ValueError(
+            f"target: the explanation of {explanation.label!r} was loaded and does not hold its "
+            f"objective: give it as target"
+        )
+    return explanation.origin.objective
 
 
 def _size(size: tuple[int, ...]) -> str:

@@ -14,6 +14,7 @@ from gradcam._methods.passes import (
     batch_size,
     check_seed,
     even_batches,
+    flag,
     non_negative,
     one_of,
     positive,
@@ -22,6 +23,7 @@ from gradcam._methods.replacements import Replacement
 from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import On, TargetLike
 from gradcam.measures._given import MapLike, check_tape, objectives_of
+from gradcam.measures._order import check_known
 from gradcam.measures._variants import Perturb, attributions, copies, unit
 
 _F32 = NDArray[np.float32]
@@ -36,7 +38,7 @@ def infidelity(
     map: MapLike,
     target: TargetLike = None,
     *,
-    on: On = "score",
+    on: On | None = None,
     perturbation: Literal["square", "noise"] | Perturb = "square",
     square: int | None = None,
     deviation: float = 0.2,
@@ -53,7 +55,7 @@ def infidelity(
     With M the map, x the input, x' a changed copy and S the score, it is the mean of
     ``(sum(M * I) - (S(x) - S(x')))^2`` over the copies, where the change I is ``x - x'``, or for
     maps of contributions ``(x - x') / (x - baseline)``, the share of a value that was taken away
-    (0 where the value is the baseline). It is ``infidelity`` of captum.
+    (``x - x'`` where the value is the baseline). It is ``infidelity`` of captum.
 
     Parameters
     ----------
@@ -64,9 +66,10 @@ def infidelity(
         network's input. A map without channels is multiplied by the mean share of a pixel's
         channels, or by the sum of their differences.
     target : TargetLike
-        None: what the explanation explains; of an array, the top class.
-    on : "score" or "probability"
-        What a class stands for.
+        One class or objective. None: what the explanation explains; of an array, the top class.
+    on : "score" or "probability", optional
+        What a class stands for, also that of the explanation. By default what was
+        explained; the score if that is not known, as of an array, or if `target` names a class.
     perturbation : "square", "noise" or callable
         "square": the baseline in a square at a random place. "noise": normal noise on each value.
         Or a function: see :data:`gradcam.measures.Perturb`.
@@ -76,7 +79,7 @@ def infidelity(
         Of the noise: a share of the difference of black and white; in values of the input if the
         network has no preset.
     baseline : float, name or array
-        As of the method `integrated_gradients`.
+        As of the method `integrated_gradients`. It is used for squares and for contributions.
     contributions : bool, optional
         Whether the map's values are contributions (captum's ``multiply_by_inputs``) or slopes. By
         default they are slopes for gradients, views "signed" and "magnitude", else contributions.
@@ -100,7 +103,8 @@ def infidelity(
     Raises
     ------
     ValueError, TypeError
-        If a parameter is invalid, or the map is of another picture.
+        If a parameter is invalid, the map is of another picture, or the network has no preset, so
+        that the values of black are not known: give the baseline's.
 
     References
     ----------
@@ -110,8 +114,11 @@ def infidelity(
     values, objectives = attributions(tape, map), objectives_of(tape, map, target, on)
     count, size = positive("samples", samples), batch_size(tape, batch)
     check_seed(seed)
+    flag("normalise", normalise)
     if contributions is None:
         contributions = not isinstance(map, Explanation) or map.view not in _SLOPES
+    if flag("contributions", contributions) or perturbation == "square":
+        check_known(tape, baseline)
     away = baseline_pictures(tape, baseline)[0]
     change = perturbation
     if not callable(change):

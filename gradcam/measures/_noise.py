@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.tape import BatchTape, Tape
-from gradcam._methods.passes import bar, batch_size, check_seed, even_batches, positive, real
+from gradcam._methods.passes import (
+    bar,
+    batch_size,
+    check_seed,
+    elements,
+    even_batches,
+    flag,
+    non_negative,
+    positive,
+    real,
+)
 from gradcam._methods.replacements import bounds
 from gradcam._pictures.image import Geometry, render
 from gradcam._registry import Method
@@ -62,7 +72,7 @@ def noise_robustness(
     region : Region, optional
         Where the object is in the original picture, a box (x0, y0, x1, y1), a list of boxes, or an
         (H, W) mask: whether each map's maximum lies there, as of :func:`pointing`.
-    tolerance : int
+    tolerance : float
         Of the pointing, in pixels of the picture.
     clip : bool
         Cut off what is darker than black and brighter than white, as in a picture; a network
@@ -84,6 +94,8 @@ def noise_robustness(
     deviations = _deviations(sigmas)
     count, size = positive("samples", samples), batch_size(tape, batch, gradients=True)
     check_seed(seed)
+    non_negative("tolerance", tolerance)
+    flag("clip", clip)
     place = None if region is None else region_mask(region, tape.geometry.picture)
     named = "values of the input" if bounds(tape) is None else "from black to white"
     clean, top = question.clean(), int(tape.scores[0].argmax())
@@ -133,11 +145,12 @@ def _example(tape: BatchTape, explanation: Explanation) -> Explanation:
 
 def _deviations(sigmas: Sequence[float]) -> _F64:
     """Check the standard deviations."""
-    if isinstance(sigmas, (int, float, str)) or not len(sigmas):
-        raise ValueError(f"sigmas: expected a list of one or more numbers, got {sigmas!r}")
-    found = np.array([real("sigmas", each) for each in sigmas])
+    given = elements("sigmas", sigmas, "numbers")
+    if not given:
+        raise ValueError("sigmas: an empty list of numbers; give at least one")
+    found = np.array([real("sigmas", each) for each in given])
     if not ((found >= 0) & np.isfinite(found)).all():
-        raise ValueError(f"sigmas: expected numbers of 0 or more, got {list(sigmas)}")
+        raise ValueError(f"sigmas: expected numbers of 0 or more, got {given}")
     return found
 
 

@@ -57,7 +57,7 @@ def randomised(
     Raises
     ------
     ValueError
-        If a layer is unknown or has no weights, or an option is wrong.
+        If a layer is unknown or has no weights, the list is empty, or an option is wrong.
 
     References
     ----------
@@ -70,6 +70,8 @@ def randomised(
     names = with_weights(network)
     if layers is not None:
         names = [layer_with_weights(network, name) for name in listed(layers)]
+        if not names:
+            raise ValueError("layers: an empty list of layers; give at least one")
     drawn = {name: redrawn(network, name, seed, draw) for name in names}
     return rebuilt(network, drawn)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.tape import Tape
-from gradcam._methods.passes import check_seed, non_negative, real
+from gradcam._methods.passes import check_seed, elements, non_negative, real
 from gradcam._results.objectives import On, TargetLike
 from gradcam.measures._given import MapLike, check_tape, map_at_input, objectives_of
 from gradcam.measures._imputation import linear_imputation
@@ -92,9 +92,9 @@ def road(
         Of one picture.
     map : Explanation or (H, W) array
     target : TargetLike
-        None: what the explanation explains; of an array, the top class.
+        One class or objective. None: that of the explanation; of an array, the top class.
     on : "probability" or "score"
-        What a class stands for.
+        What a class stands for, also that of the explanation.
     shares : sequence of float
         Of the pixels that are removed, each above 0 and below 1.
     noise : float
@@ -119,9 +119,9 @@ def road(
     check_tape(tape)
     check_seed(seed)
     non_negative("noise", noise)
-    removed = [real("shares", share) for share in shares]
+    removed = [real("shares", share) for share in elements("shares", shares, "numbers")]
     if not removed or not all(0 < share < 1 for share in removed):
-        raise ValueError(f"shares: expected numbers above 0 and below 1, got {list(shares)}")
+        raise ValueError(f"shares: expected numbers above 0 and below 1, got {removed}")
     values, asked = map_at_input(tape, map), objectives_of(tape, map, target, on)
     warn_if_flat(values, "the order is random")
     # The pixels that stay, as many as lie below the percentile of distinct values.

@@ -10,6 +10,7 @@ from gradcam._methods.passes import bar, batch_size, check_seed, even_batches, n
 from gradcam._methods.passes import positive as at_least_one
 from gradcam._registry import Method
 from gradcam._results.objectives import On, TargetLike
+from gradcam._text import brief
 from gradcam.measures._variants import LayerLike, Perturb, Question, copies, unit
 
 
@@ -73,6 +74,10 @@ def max_sensitivity(
     count = at_least_one("samples", samples)
     non_negative("radius", radius)
     check_seed(seed)
+    if perturb is not None and not callable(perturb):
+        raise TypeError(
+            f"perturb: expected a function of the input and a generator, got {brief(perturb)}"
+        )
     size = batch_size(tape, batch, gradients=True)
     change = _uniform(radius * unit(tape)) if perturb is None else perturb
     clean = question.clean().raw.astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
-from gradcam._engine.forward_pass import run
+from gradcam._engine.forward_pass import listed, run
 from gradcam._engine.graph import Graph
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._methods.replacements import bounds
@@ -68,7 +68,7 @@ class Question:
             raise ValueError("target: expected one class or objective, got a list")
         if layer is not None and not found.takes_layer:
             raise TypeError(f"layer={layer!r}: no layer can be chosen for {found.name}")
-        for name in [layer] if isinstance(layer, str) else layer or []:
+        for name in [] if layer is None else listed(layer):
             tape.graph.index(name)
         return cls(tape, found, objectives.each[0][0], layer)
 

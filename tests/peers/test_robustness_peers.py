@@ -116,7 +116,7 @@ def test_infidelity_of_captum(normalise, perturb, tape, model, x):
         n_perturb_samples=SAMPLES,
         normalize=normalise,
     )
-    options = {"samples": SAMPLES, "seed": SEED, "normalise": normalise}
+    options = {"samples": SAMPLES, "seed": SEED, "normalise": normalise, "baseline": 0.0}
     ours, nothing = (
         measures.infidelity(tape, each, CLASS, perturbation=perturb, **options)
         for each in (tape.saliency(CLASS), np.zeros((24, 24)))
@@ -149,6 +149,33 @@ def test_infidelity_of_contributions_of_captum(perturb, tape, model, x):
         tape.integrated_gradients(CLASS, steps=1, quadrature="right", baseline=baseline),
         perturbation=perturb,
         baseline=baseline,
+        samples=SAMPLES,
+        seed=SEED,
+        normalise=False,
+    )
+    assert ours == pytest.approx(float(theirs), rel=MOST)
+
+
+def test_infidelity_where_values_are_the_baseline(tape, model, x):
+    """Half of the picture is the baseline, noise changes it, and the map is not 0 there."""
+    baseline = np.array(tape.input)
+    baseline[:, :, ::2] = 0.25
+
+    @metrics.infidelity_perturb_func_decorator(multiply_by_inputs=True)
+    def perturbed(inputs, baselines):
+        return copies(noise, x)
+
+    theirs = metrics.infidelity(
+        *(model, perturbed, x, x * gradient(model, x)),
+        baselines=torch.tensor(baseline, dtype=torch.float64),
+        target=CLASS,
+        n_perturb_samples=SAMPLES,
+        normalize=False,
+    )
+    ours = measures.infidelity(
+        *(tape, tape.input_x_gradient(CLASS)),
+        perturbation=noise,
+        baseline=baseline[0],
         samples=SAMPLES,
         seed=SEED,
         normalise=False,
