@@ -12,7 +12,7 @@ from gradcam.measures import _bootstrap, bootstrap
 
 def plain(values, level, samples, seed):
     """The percentile bootstrap by its definition, one draw after the other."""
-    rng = np.random.default_rng(seed)
+    rng, values = np.random.default_rng(seed), sorted(values)
     means = sorted(
         sum(values[i] for i in rng.integers(len(values), size=len(values))) / len(values)
         for _ in range(samples)
@@ -26,6 +26,11 @@ def test_the_interval_is_that_of_the_definition():
     assert found.size == 17
     assert found.mean == pytest.approx(values.mean(), abs=1e-15)
     np.testing.assert_allclose([found.low, found.high], plain(values, 0.9, 300, 5), atol=1e-14)
+
+
+def test_the_interval_does_not_depend_on_the_order():
+    values = np.random.default_rng(1).random(10)
+    assert bootstrap(values) == bootstrap(values[::-1]) == bootstrap(np.roll(values, 3))
 
 
 def test_the_interval_does_not_depend_on_the_memory_used(monkeypatch):

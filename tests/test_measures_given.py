@@ -94,3 +94,28 @@ def test_spearman_with_equal_values():
         measures.spearman([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="NaN"):
         measures.spearman([1, np.nan], [1, 2])
+
+
+def test_pearson():
+    a, b = np.random.default_rng(0).normal(size=(2, 3, 7))
+    expected = np.corrcoef(a.ravel(), b.ravel())[0, 1]
+    assert measures.pearson(a, b) == pytest.approx(expected, abs=1e-14)
+    for size in (1e-170, 1e170, 1e300):  # whose squares are not normal numbers
+        assert measures.pearson(a * size, b) == pytest.approx(expected, abs=1e-14)
+    assert np.isnan(measures.pearson(np.full(1000, 0.1), np.arange(1000)))  # its mean is not 0.1
+    assert np.isnan(measures.pearson(np.arange(7), np.zeros(7)))
+    assert measures.pearson([1e9, 1e9 + 1, 1e9 + 2], [1, 2, 3]) == 1
+
+
+@pytest.mark.parametrize("correlation", [measures.pearson, measures.spearman])
+def test_bad_arrays_have_no_correlation(correlation):
+    for first, second in (([1, 2], [1, 2, 3]), (np.arange(4), [2]), (np.ones((2, 3)), np.ones(6))):
+        with pytest.raises(ValueError, match="one shape"):
+            correlation(first, second)
+    for first in ([], [1], [1, np.nan]):
+        with pytest.raises(ValueError, match="two or more values, none of them NaN"):
+            correlation(first, first)
+    with pytest.raises(TypeError, match="of numbers"):
+        correlation(["a", "b"], [1, 2])
+    with pytest.raises(ValueError, match="finite"):
+        measures.pearson([1, np.inf], [1, 2])

@@ -56,7 +56,7 @@ def bootstrap(
     samples : int
         1 or more.
     seed : int
-        The same seed draws the same samples.
+        The same seed draws the same samples, in whatever order the values are.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def bootstrap(
     if not 0 < real("level", level) < 1:
         raise ValueError(f"level: expected a number between 0 and 1, got {level}")
     found = given.astype(np.float64)
-    found = found[~np.isnan(found)]
+    found = np.sort(found[~np.isnan(found)])
     if np.isinf(found).any():
         raise ValueError("values: expected finite numbers or NaN, got infinity")
     if found.size < 2:
