@@ -64,7 +64,11 @@ def test_region_mask_of_boxes_and_masks():
         ((0, 0, 5), ValueError, "expected a box"),
         ([], ValueError, "expected a box"),
         ("cat", TypeError, "expected a box"),
-        (None, ValueError, "expected a box"),
+        (None, TypeError, "expected a box"),
+        (("1", "2", "3", "4"), TypeError, "expected a box"),
+        ((True, True, True, True), TypeError, "expected a box"),
+        ((0, 0, 1e-200, 1e-200), ValueError, "its area is not a normal number"),
+        ((-1e200, -1e200, 1e200, 1e200), ValueError, "its area is not a normal number"),
         (np.zeros((5, 6), bool), ValueError, "at least one pixel"),
         (np.ones((6, 5), bool), ValueError, "6 x 5 pixels, the picture of 5 x 6"),
         (np.ones((5, 6), np.uint8), ValueError, "mask .* of bool"),
@@ -201,8 +205,11 @@ def test_pointing_at_boxes():
     assert measures.pointing(values, [(20, 10, 25, 15), (8, 5, 12, 9)], 1.5)
     assert not measures.pointing(values, (8, 5, 12, 9), 1.4)
     for tolerance in (-1, NAN, INF):
-        with pytest.raises(ValueError, match="pixels, 0 or more"):
+        with pytest.raises(ValueError, match="tolerance: expected a number of 0 or more"):
             measures.pointing(values, (8, 5, 12, 9), tolerance)
+    for wrong in (True, "1", None):
+        with pytest.raises(TypeError, match="tolerance: expected a number"):
+            measures.pointing(values, (8, 5, 12, 9), wrong)
 
 
 def test_pointed_of_an_explanation(cat, scene):
@@ -277,6 +284,12 @@ def test_bad_rejections_are_refused():
         measures.fit_rejection(drawn_pictures(1))
     with pytest.raises(ValueError, match="between 0 and 1"):
         measures.fit_rejection(drawn_pictures(2), 1)
+    with pytest.raises(TypeError, match="share: expected a number"):
+        measures.fit_rejection(drawn_pictures(2), "a")
+    with pytest.raises(TypeError, match="threshold: expected a number"):
+        measures.pointing_with_rejection(drawn_pictures(2), True)
+    with pytest.raises(ValueError, match="seed: expected an integer of 0 or more"):
+        measures.fit_rejection(drawn_pictures(2), seed=-1)
 
 
 # ------------------------------------------------------------------------ energy, masks
@@ -362,6 +375,11 @@ def test_bad_seeds_are_refused():
     for classes in ([0, 1], [2], [2, 2]):
         with pytest.raises(ValueError, match="label above 0 for each of 2 maps"):
             measures.seeds([values, values], classes)
+    with pytest.raises(ValueError, match="up to 65535"):
+        measures.seeds([values], [2**70])
+    for wrong in (1.7, True, "1"):
+        with pytest.raises(TypeError, match="classes: expected an integer"):
+            measures.seeds([values], [wrong])
     with pytest.raises(ValueError, match="'smallest' or 'highest'"):
         measures.seeds([values], conflicts="first")
 
@@ -376,6 +394,10 @@ def test_seeds_iou_over_pictures():
     expected = {c: ((a == c) & (b == c)).sum() / ((a == c) | (b == c)).sum() for c in (0, 1, 3)}
     assert result.classes == pytest.approx(expected | {2: 0, 5: 0})
     assert result.mean == pytest.approx(sum(expected.values()) / 5)
+    unsigned = [each.astype(np.uint64) for each in found]
+    assert measures.seeds_iou(unsigned, true) == result
+    with pytest.raises(TypeError, match="ignore: expected an integer"):
+        measures.seeds_iou(found, true, ignore="255")
     one = measures.seeds_iou(found[0], true[0], ignore=None)
     assert one.classes[255] == 0
     same = measures.seeds_iou(found[0], found[0])
@@ -388,6 +410,7 @@ def test_bad_labels_are_refused():
         (labels, labels[1:], "shape of the truth"),
         (labels, labels * 0.5, "integers"),
         (labels, -labels, "0 for the background"),
+        (labels, labels * 2**40, "from 1 to 65535, got 1 to 1099511627776"),
         (labels, labels * 255, "one or more pictures"),
         ([labels], [labels, labels], "shorter|longer"),
         ([], [], "one or more pictures"),
@@ -456,6 +479,7 @@ def test_localization_error_over_pictures():
         ([(3, None)], TRUTH, TypeError, "all classes as indices or all as names"),
         ([(3, None), ("cat", None)], None, TypeError, "all classes as indices or all as names"),
         ([(0.5, None)], TRUTH, TypeError, "an index or a name"),
+        ([(True, None)], TRUTH, TypeError, "an index or a name"),
         ([("cat", (0, 0, 0, 5))], TRUTH, ValueError, "is empty"),
         ([("cat", np.ones((5, 5), bool))], TRUTH, TypeError, "got a mask"),
     ],
@@ -470,6 +494,8 @@ def test_bad_numbers_of_pictures_and_limits_are_refused():
         measures.localization_error([[(3, None)]], [])
     with pytest.raises(ValueError, match="min_iou"):
         measures.localization_outcome([(3, None)], None, min_iou=1)
+    with pytest.raises(TypeError, match="min_iou: expected a number"):
+        measures.localization_outcome([(3, None)], None, min_iou="0.5")
 
 
 # ------------------------------------------------------------------------ GrabCut
@@ -486,7 +512,14 @@ def test_grabcut_without_opencv(monkeypatch, cat):
     [
         ({"foreground": 0.2}, ValueError, "0 <= background < foreground <= 1"),
         ({"background": -0.1}, ValueError, "0 <= background < foreground <= 1"),
+        ({"background": True}, TypeError, "background: expected a number"),
+        ({"foreground": "1"}, TypeError, "foreground: expected a number"),
         ({"iterations": -1}, ValueError, "0 or more"),
+        ({"iterations": 1.5}, TypeError, "iterations: expected an integer"),
+        ({"iterations": True}, TypeError, "iterations: expected an integer"),
+        ({"seed": -1}, ValueError, "seed: expected an integer of 0 or more"),
+        ({"seed": 2**40}, ValueError, "seed: expected 0 to 2147483647"),
+        ({"seed": "1"}, TypeError, "seed: expected an integer"),
         ({"picture": np.zeros((3, 4, 3), np.uint8)}, ValueError, "expected RGB of uint8"),
         ({"picture": np.zeros((100, 150, 3))}, ValueError, "got float64"),
     ],

@@ -380,6 +380,8 @@ def test_wrong_arguments_are_not_failures(maps):
     ):
         with pytest.raises(error, match=words):
             assertion(*arguments)
+    with pytest.raises(TypeError, match="update: expected True, False or None, got 'no'"):
+        testing.assert_matches_stored(cat, "cat.npz", update="no")
 
 
 # --- without pytest ---

@@ -221,6 +221,11 @@ class Geometry:
         seen = self.to_picture(np.ones((1, 1), np.float32), "nearest") > 0
         return np.asarray(seen)
 
+    @property
+    def seen_part(self) -> NDArray[np.bool_] | None:
+        """:attr:`seen`, or None if the input shows all of the picture."""
+        return self.seen if self.cropped else None
+
 
 def prepare(
     picture: NDArray[np.uint8], preset: Preset, size: tuple[int, int] | None

@@ -44,19 +44,35 @@ def check_threshold(threshold: Threshold) -> None:
         )
 
 
-def high_values(values: NDArray[np.float32], threshold: Threshold) -> NDArray[np.bool_] | None:
+def high_values(
+    values: NDArray[np.float32], threshold: Threshold, seen: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_] | None:
     """Return which pixels of an (H, W) map are high; None if it is flat.
 
     With a share, pixels of at least that share of the maximum; a map without values above 0 is
     flat. With "otsu", pixels above Otsu's threshold.
+
+    Parameters
+    ----------
+    values : (H, W) array
+    threshold : Threshold
+    seen : (H, W) array of bool, optional
+        The pixels that the network saw, by default all. Others do not count and are not high.
     """
     check_threshold(threshold)
-    low, high = float(values.min()), float(values.max())
+    counted = values if seen is None else values[seen]
+    low, high = float(counted.min()), float(counted.max())
     if not low < high:
         return None
-    if isinstance(threshold, str):
-        return values > otsu(values)
-    return values >= np.float32(float(threshold) * high) if high > 0 else None
+    if not isinstance(threshold, str):
+        if high <= 0:
+            return None
+        found: NDArray[np.bool_] = values >= np.float32(float(threshold) * high)
+    else:
+        found = values > otsu(counted)
+    if seen is not None:
+        found &= seen
+    return found
 
 
 def otsu(values: NDArray[np.float32]) -> float:
@@ -71,17 +87,21 @@ def otsu(values: NDArray[np.float32]) -> float:
     return float(centres[between.argmax()])
 
 
-def find_boxes(values: NDArray[np.float32], threshold: Threshold) -> list[Box]:
+def find_boxes(
+    values: NDArray[np.float32], threshold: Threshold, seen: NDArray[np.bool_] | None = None
+) -> list[Box]:
     """Return the boxes of all segments of high values, largest area first; [] for a flat map."""
-    mask = high_values(values, threshold)
+    mask = high_values(values, threshold, seen)
     if mask is None:
         return []
     return [(x0, y0, x1, y1) for x0, y0, x1, y1 in segments(mask).boxes.tolist()]
 
 
-def largest_box(values: NDArray[np.float32], threshold: Threshold) -> Box | None:
+def largest_box(
+    values: NDArray[np.float32], threshold: Threshold, seen: NDArray[np.bool_] | None = None
+) -> Box | None:
     """Return the box of the largest segment of high values; None for a flat map."""
-    mask = high_values(values, threshold)
+    mask = high_values(values, threshold, seen)
     return None if mask is None else largest_segment(mask)
 
 

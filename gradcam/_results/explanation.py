@@ -59,6 +59,10 @@ _TEXTS = ("method", "title", "view", "label", "synset", "layer", "resize", "chan
 """The attributes that are saved as text."""
 
 
+NO_PICTURE = 128
+"""The grey that is the picture of an explanation that was stored without its own."""
+
+
 class FlatMapWarning(UserWarning):
     """A map stays zero: it has the same value everywhere, or no contribution raises the score."""
 
@@ -214,7 +218,8 @@ class Explanation:
             If the map is flat, or no contribution raises the score.
         """
         on_picture = self.geometry.to_picture(self.evidence, self.resize)
-        seen: ArrayLike = self.geometry.seen if self.geometry.cropped else True
+        part = self.geometry.seen_part
+        seen: ArrayLike = True if part is None else part
         high = float(on_picture.max())
         low = min(high, float(on_picture.min(where=np.asarray(seen, bool), initial=np.inf)))
         size = float(np.abs(self.raw).max()) if self.view == "range" else high
@@ -488,7 +493,8 @@ class Explanation:
         Parameters
         ----------
         threshold : float or "otsu"
-            A share, above 0 and up to 1; or Otsu's threshold of the map's histogram.
+            A share, above 0 and up to 1; or Otsu's threshold of the histogram of the pixels that
+            the network saw.
 
         Returns
         -------
@@ -496,7 +502,7 @@ class Explanation:
             In pixels of the original picture; x1 and y1 are the first ones outside. None if the
             map is flat.
         """
-        return largest_box(self.map, threshold)
+        return largest_box(self.map, threshold, self.geometry.seen_part)
 
     def report(
         self,
@@ -696,7 +702,7 @@ def _from_arrays(
     height, width, input_height, input_width = (int(number) for number in numbers[:4])
     top, left, bottom, right = numbers[4:]
     if picture is None:
-        grey = np.full((height, width, 3), 128, np.uint8)
+        grey = np.full((height, width, 3), NO_PICTURE, np.uint8)
         picture = np.asarray(saved.get("picture", grey), np.uint8)
     if picture.shape != (height, width, 3):
         raise ValueError(f"the picture has the shape {picture.shape}, not {(height, width, 3)}")

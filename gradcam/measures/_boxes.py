@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gradcam._pictures.segments import Box, Threshold, find_boxes, largest_box
-from gradcam.measures._given import MapLike, map_on_picture
+from gradcam.measures._given import MapLike, map_on_picture, seen_of
 
 
 def boxes(
@@ -24,7 +24,7 @@ def boxes(
     threshold : float or "otsu"
         A pixel is high from this share of the map's maximum on, above 0 and up to 1; or if it is
         above Otsu's threshold, which splits the map's histogram of 256 bins into two parts whose
-        means differ most.
+        means differ most. Pixels that the network did not see are not in the histogram.
     segments : "largest" or "all"
         The segment of the largest area, or all of them, the largest first.
 
@@ -41,8 +41,8 @@ def boxes(
     """
     if segments not in ("largest", "all"):
         raise ValueError(f"segments: expected 'largest' or 'all', got {segments!r}")
-    values = map_on_picture(map)
+    values, seen = map_on_picture(map), seen_of(map)
     if segments == "all":
-        return find_boxes(values, threshold)
-    largest = largest_box(values, threshold)
+        return find_boxes(values, threshold, seen)
+    largest = largest_box(values, threshold, seen)
     return [] if largest is None else [largest]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.measures._given import MapLike, map_on_picture
+from gradcam.measures._given import MapLike, map_on_picture, seen_of
 
 
 def complexity(map: MapLike) -> float:
@@ -17,6 +17,7 @@ def complexity(map: MapLike) -> float:
     ----------
     map : Explanation, or (H, W) array
         Of an explanation, ``explanation.map`` is measured, at the resolution of the picture.
+        Pixels that the network did not see do not count.
 
     Returns
     -------
@@ -56,7 +57,8 @@ def sparseness(map: MapLike) -> float:
 
 def _shares(map: MapLike) -> NDArray[np.float64]:
     """Return the absolute values divided by their sum, flat; all zero for a map of zeros."""
-    sizes = np.abs(map_on_picture(map).astype(np.float64)).ravel()
+    values, seen = map_on_picture(map), seen_of(map)
+    sizes = np.abs((values if seen is None else values[seen]).astype(np.float64)).ravel()
     total = sizes.sum()
     found: NDArray[np.float64] = sizes / total if total > 0 else sizes
     return found

@@ -8,7 +8,7 @@ from PIL import Image
 
 from gradcam import _core
 from gradcam._engine.tape import Tape
-from gradcam._results.explanation import Explanation
+from gradcam._results.explanation import NO_PICTURE, Explanation
 from gradcam._results.objectives import (
     Class,
     Objective,
@@ -43,19 +43,22 @@ def map_at_input(tape: Tape, map: MapLike) -> _F32:
     Raises
     ------
     ValueError
-        If the map is of another picture, has another size, or is not finite.
+        If the map is of another picture, has another size, or is not finite; or if an array can be
+        of the picture or of the input, which have one size, but the input shows only a part.
     TypeError
         If it is something else.
     """
     if isinstance(map, Explanation):
-        if map.geometry != tape.geometry:
-            raise ValueError(
-                f"the explanation is of a picture of {_size(map.geometry.picture)} pixels, the "
-                f"tape of one of {_size(tape.geometry.picture)}: give the tape of its picture"
-            )
+        _check_same_picture(tape, map)
         return np.asarray(_core.resize(map.evidence, tape.size, map.resize))
     values = plain_map(map)
     if values.shape == tape.size:
+        if values.shape == tape.geometry.picture and tape.geometry.cropped:
+            raise ValueError(
+                f"map: the picture and the network's input are both of {_size(tape.size)} pixels, "
+                f"but the input shows only a part of the picture, so it is not known what the map "
+                f"lies on: give an Explanation, or crop the picture before the forward pass"
+            )
         return values
     if values.shape != tape.geometry.picture:
         raise ValueError(
@@ -81,6 +84,14 @@ def map_on_picture(map: MapLike) -> _F32:
         If it is something else.
     """
     return map.map if isinstance(map, Explanation) else plain_map(map)
+
+
+def seen_of(map: MapLike) -> NDArray[np.bool_] | None:
+    """Return which pixels of the picture the network saw, (H, W).
+
+    None if it saw all of them, and for an array, of which that is not known.
+    """
+    return map.geometry.seen_part if isinstance(map, Explanation) else None
 
 
 def plain_map(map: object) -> _F32:
@@ -140,6 +151,32 @@ def _explained(explanation: Explanation, on: On | None) -> Objective:
             f"objective: give it as target"
         )
     return explanation.origin.objective
+
+
+def _check_same_picture(tape: Tape, explanation: Explanation) -> None:
+    """Raise ValueError if an explanation is of another picture than the tape's.
+
+    One that was stored without its picture shows grey instead, which is not compared.
+    """
+    own, other = explanation.geometry, tape.geometry
+    if own.picture != other.picture:
+        raise ValueError(
+            f"the explanation is of a picture of {_size(own.picture)} pixels, the tape of one of "
+            f"{_size(other.picture)}: give the tape of its picture"
+        )
+    if own != other:
+        raise ValueError(
+            "the explanation and the tape show different parts of the picture, or at different "
+            "sizes: give the tape of the explanation"
+        )
+    if np.array_equal(explanation.picture, tape.picture):
+        return
+    if explanation.origin is None and bool((explanation.picture == NO_PICTURE).all()):
+        return
+    raise ValueError(
+        f"the explanation and the tape are of different pictures of {_size(own.picture)} pixels: "
+        f"give the tape of its picture"
+    )
 
 
 def _size(size: tuple[int, ...]) -> str:

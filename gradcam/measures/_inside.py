@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcam.measures._given import MapLike, map_on_picture
+from gradcam.measures._given import MapLike, map_on_picture, seen_of
 from gradcam.measures._regions import Region, region_mask
 
 
@@ -13,7 +13,8 @@ def energy_inside(map: MapLike, region: Region) -> float:
 
     The energy-based pointing game of Score-CAM (Wang et al., 2020); of maps without negative
     values it is also the relevance mass accuracy (Arras et al., 2022) and the attribution
-    localisation (Kohlbrenner et al., 2020). A uniform map gets the region's share of the picture.
+    localisation (Kohlbrenner et al., 2020). A uniform map gets the region's share of the picture
+    that the network saw.
 
     Returns
     -------
@@ -35,13 +36,14 @@ def energy_inside(map: MapLike, region: Region) -> float:
 def inside_outside(map: MapLike, region: Region) -> float:
     """Return the mean of a map inside a region over its mean outside, 0 or more.
 
-    Selvaraju et al. (2017), section 7.1. A uniform map gets 1. Values below 0 count as 0.
+    Selvaraju et al. (2017), section 7.1. A uniform map gets 1. Values below 0 count as 0. Pixels
+    that the network did not see, because the picture was cropped, count neither inside nor outside.
 
     Returns
     -------
     float
         inf if the map is 0 everywhere outside; NaN if it is 0 everywhere, or if the region covers
-        the whole picture.
+        all or nothing of what the network saw.
 
     Raises
     ------
@@ -50,9 +52,11 @@ def inside_outside(map: MapLike, region: Region) -> float:
     """
     positive = np.maximum(map_on_picture(map), 0)
     mask = region_mask(region, (positive.shape[0], positive.shape[1]))
-    if mask.all():
+    seen = seen_of(map)
+    parts = (mask, ~mask) if seen is None else (mask & seen, ~mask & seen)
+    if not all(part.any() for part in parts):
         return float("nan")
-    inside, outside = (float(positive.mean(dtype=np.float64, where=m)) for m in (mask, ~mask))
+    inside, outside = (float(positive.mean(dtype=np.float64, where=part)) for part in parts)
     if outside > 0:
         return inside / outside
     return float("inf") if inside > 0 else float("nan")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._methods.passes import real
 from gradcam._tables import as_text
 from gradcam.measures._regions import BoxLike, pairwise_iou, region_boxes
 
@@ -146,9 +147,10 @@ def localization_outcome(
     ValueError
         If there are no predictions or more than five, a class occurs twice, or a box is empty.
     TypeError
-        If one class is an index and another a name, which cannot be compared.
+        If one class is an index and another a name, which cannot be compared; or if a class or
+        `min_iou` is something else.
     """
-    if not 0 <= min_iou < 1:
+    if not 0 <= real("min_iou", min_iou) < 1:
         raise ValueError(f"min_iou: expected 0 or more and below 1, got {min_iou!r}")
     found = _checked(predictions)
     places = _places(truth)
@@ -237,6 +239,8 @@ def _class(name: object) -> ClassName:
     if isinstance(name, str):
         return name
     try:
+        if isinstance(name, (bool, np.bool_)):
+            raise TypeError
         return operator.index(name)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"class: expected an index or a name, got {name!r}") from None

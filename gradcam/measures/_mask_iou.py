@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcam._pictures.segments import Threshold, high_values
-from gradcam.measures._given import MapLike, map_on_picture
+from gradcam.measures._given import MapLike, map_on_picture, seen_of
 from gradcam.measures._regions import Region, mask_overlap, region_mask
 
 
@@ -50,7 +50,7 @@ def mask_iou(map: MapLike, mask: Region, threshold: Threshold = 0.15) -> float:
     """
     values = map_on_picture(map)
     truth = region_mask(mask, (values.shape[0], values.shape[1]))
-    found = high_values(values, threshold)
+    found = high_values(values, threshold, seen_of(map))
     return 0.0 if found is None else mask_overlap(found, truth)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._methods.passes import non_negative
 from gradcam._results.explanation import Explanation
 from gradcam.measures._given import MapLike, map_on_picture
 from gradcam.measures._regions import Region, region_mask
@@ -53,10 +54,10 @@ def pointing(map: MapLike, region: Region, tolerance: float = 15) -> bool:
     Raises
     ------
     ValueError, TypeError
-        As of :func:`region_mask`, whose size is the map's; or if `tolerance` is below 0.
+        As of :func:`region_mask`, whose size is the map's; or if `tolerance` is not a number
+        of 0 or more.
     """
-    if not 0 <= tolerance < np.inf:
-        raise ValueError(f"tolerance: expected pixels, 0 or more, got {tolerance!r}")
+    non_negative("tolerance", tolerance)
     values = map_on_picture(map)
     mask = region_mask(region, (values.shape[0], values.shape[1]))
     if not values.min() < values.max():

@@ -15,6 +15,9 @@ Region = BoxLike | Sequence[BoxLike] | NDArray[np.bool_]
 
 _F64 = NDArray[np.float64]
 
+_SMALLEST, _LARGEST = 1e-300, 1e300
+"""The area of a box: with others, it is divided without an overflow."""
+
 
 def region_mask(region: Region, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Return which pixels of a picture belong to a region, (H, W).
@@ -31,7 +34,8 @@ def region_mask(region: Region, size: tuple[int, int]) -> NDArray[np.bool_]:
     Raises
     ------
     ValueError
-        If a box is empty or lies outside the picture, or a mask is empty or has another size.
+        If a box is empty or lies outside the picture, its area is outside 1e-300 to 1e300, or a
+        mask is empty or has another size.
     TypeError
         If the region is something else.
     """
@@ -69,19 +73,24 @@ def region_boxes(region: Region) -> _F64 | None:
         return None
     wrong = "region: expected a box (x0, y0, x1, y1), a list of boxes, or a mask (H, W) of bool"
     try:
-        boxes = np.asarray(region, np.float64)
+        given = np.asarray(region)
     except (TypeError, ValueError):
         raise TypeError(f"{wrong}, got {type(region).__name__}") from None
+    if given.dtype.kind not in "fiu":
+        raise TypeError(f"{wrong}, got {type(region).__name__} of {given.dtype}")
+    boxes = given.astype(np.float64)
     if boxes.shape == (4,):
         boxes = boxes[None]
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
         raise ValueError(f"{wrong}, got an array of shape {boxes.shape}")
-    empty = ~((boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3]))
-    if empty.any() or not np.isfinite(boxes).all():
-        bad = boxes[(empty | ~np.isfinite(boxes).all(1)).argmax()]
+    with np.errstate(all="ignore"):
+        sides = boxes[:, 2:] - boxes[:, :2]
+        areas = sides.prod(1)
+        right = (sides > 0).all(1) & (areas >= _SMALLEST) & (areas <= _LARGEST)
+    if not right.all():
         raise ValueError(
-            f"region: the box {_words(bad)} is empty; expected (x0, y0, x1, y1) with x0 < x1 and "
-            f"y0 < y1"
+            f"region: the box {_words(boxes[right.argmin()])} is empty, or its area is not a "
+            f"normal number; expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1"
         )
     return boxes
 

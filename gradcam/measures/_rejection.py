@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._methods.passes import check_seed, real
 from gradcam.measures._pointing import Pointed
 
 _F64 = NDArray[np.float64]
@@ -64,9 +65,11 @@ def pointing_with_rejection(
     ------
     ValueError
         If there are no maps, or the threshold or a largest value is NaN.
+    TypeError
+        If the threshold is not a number.
     """
     peaks, present, inside = _columns(pictures)
-    if np.isnan(threshold):
+    if np.isnan(real("threshold", threshold)):
         raise ValueError("threshold: expected a number, got NaN")
     kept = peaks >= threshold
     right = np.where(present, inside & kept, ~kept)
@@ -107,9 +110,13 @@ def fit_rejection(
     Raises
     ------
     ValueError
-        If there are fewer than two pictures, or one of the two parts has no maps.
+        If there are fewer than two pictures, one of the two parts has no maps, or an option is out
+        of its range.
+    TypeError
+        If an option is not a number.
     """
-    if not 0 < share < 1:
+    check_seed(seed)
+    if not 0 < real("share", share) < 1:
         raise ValueError(f"share: expected a number between 0 and 1, got {share!r}")
     if len(pictures) < 2:
         raise ValueError("pictures: a threshold is set on one or more and judged on others")

@@ -9,10 +9,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._methods.passes import integer
 from gradcam._pictures.segments import Threshold, high_values
-from gradcam.measures._given import MapLike, map_on_picture
+from gradcam.measures._given import MapLike, map_on_picture, seen_of
 
 Labels = NDArray[np.integer]
+
+_MOST = 65_535
+"""The largest label: what a picture of 16 bits holds."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def seeds(
     maps : sequence of MapLike
         One for each class, of one size.
     classes : sequence of int, optional
-        The label of each map, above 0 and all different. By default 1, 2, 3, ...
+        The label of each map, 1 to 65535 and all different. By default 1, 2, 3, ...
     threshold : float or "otsu"
         As of :func:`boxes`.
     conflicts : "smallest" or "highest"
@@ -68,7 +72,10 @@ def seeds(
     ------
     ValueError
         If there are no maps, their sizes differ, or the classes do not fit.
+    TypeError
+        If a class is not an integer.
     """
+    maps = list(maps)
     if conflicts not in ("smallest", "highest"):
         raise ValueError(f"conflicts: expected 'smallest' or 'highest', got {conflicts!r}")
     values = [map_on_picture(each) for each in maps]
@@ -76,16 +83,21 @@ def seeds(
         raise ValueError(
             f"maps: expected one or more of one size, got {[each.shape for each in values]}"
         )
-    names = list(range(1, len(values) + 1)) if classes is None else [int(c) for c in classes]
-    if len(names) != len(values) or len(set(names)) < len(names) or min(names) < 1:
+    given = range(1, len(values) + 1) if classes is None else classes
+    names = [integer("classes", each) for each in given]
+    if (
+        len(names) != len(values)
+        or len(set(names)) < len(names)
+        or not all(1 <= name <= _MOST for name in names)
+    ):
         raise ValueError(
-            f"classes: expected a label above 0 for each of {len(values)} maps, all different, "
-            f"got {names}"
+            f"classes: expected a label above 0 for each of {len(values)} maps, up to {_MOST} and "
+            f"all different, got {names}"
         )
     labels = np.zeros(values[0].shape, np.int64)
     best = np.full(values[0].shape, -np.inf, np.float32)
-    for name, each in zip(names, values, strict=True):
-        high = high_values(each, threshold)
+    for name, map, each in zip(names, maps, values, strict=True):
+        high = high_values(each, threshold, seen_of(map))
         if high is None or each.max() <= 0:
             continue
         rank = each / each.max() if conflicts == "highest" else np.float32(-high.sum())
@@ -116,9 +128,13 @@ def seeds_iou(
     Raises
     ------
     ValueError
-        If the shapes or the numbers of pictures differ, there are no pictures, or labels are below
-        0 or not integers.
+        If the shapes or the numbers of pictures differ, there are no pictures, or labels are not
+        integers from 0 to 65535.
+    TypeError
+        If `ignore` is not an integer.
     """
+    if ignore is not None:
+        ignore = integer("ignore", ignore)
     if isinstance(labels, np.ndarray) and labels.ndim == 2:
         labels, truths = [labels], [np.asarray(truths)]
     counts = np.zeros((3, 0), np.int64)  # both, found, true
@@ -144,9 +160,15 @@ def _add(
     found, true = found[counts_here].ravel(), true[counts_here].ravel()
     if not found.size:
         return counts
-    if min(found.min(), true.min()) < 0:
-        raise ValueError("labels: expected 0 for the background, and classes above 0")
-    size = max(counts.shape[1], int(found.max()) + 1, int(true.max()) + 1)
+    lowest = min(int(found.min()), int(true.min()))
+    highest = max(int(found.max()), int(true.max()))
+    if lowest < 0 or highest > _MOST:
+        raise ValueError(
+            f"labels: expected 0 for the background, and classes from 1 to {_MOST}, got "
+            f"{lowest} to {highest}"
+        )
+    found, true = found.astype(np.int64), true.astype(np.int64)
+    size = max(counts.shape[1], highest + 1)
     sums = np.zeros((3, size), np.int64)
     sums[:, : counts.shape[1]] = counts
     for row, each in enumerate((found[found == true], found, true)):

@@ -21,7 +21,7 @@ from gradcam._labels.classes import Labels, Target
 from gradcam._methods.passes import one_of
 from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import On, check_on
-from gradcam.measures._given import MapLike, map_on_picture
+from gradcam.measures._given import MapLike, map_on_picture, seen_of
 from gradcam.pictograms._effects_figure import Shown, draw
 from gradcam.pictograms._networks import model
 from gradcam.pictograms._scenes import CLASSES, Scene
@@ -230,7 +230,8 @@ def agreement(
         is removed. For the last one of two objects that can replace each other does nothing.
     evidence : "mean" or "sum"
         What the map gives to an object: its mean or its sum over the object's visible pixels. A map
-        that is the same everywhere gives all objects the same mean, but not the same sum.
+        that is the same everywhere gives all objects the same mean, but not the same sum. Pixels
+        that the network did not see do not count; an object that it did not see gets 0.
 
     Raises
     ------
@@ -249,8 +250,10 @@ def agreement(
             f"{values.shape}"
         )
     values = np.maximum(values, 0).astype(np.float64)
-    parts = (values[each.mask] for each in objects)
-    given = np.array([part.mean() if evidence == "mean" else part.sum() for part in parts])
+    seen = seen_of(map)
+    parts = [values[each.mask if seen is None else each.mask & seen] for each in objects]
+    counts = [max(part.size, 1) if evidence == "mean" else 1 for part in parts]
+    given = np.array([part.sum() for part in parts]) / counts
     shares, wanted = _shares(given), _shares(true)
     overlap = float(np.minimum(shares, wanted).sum()) if wanted.any() else math.nan
     return Agreement(_order(given, wanted), overlap, shares, wanted)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gradcam import measures
 from gradcam.measures import MapLike
-from gradcam.measures._given import map_on_picture
+from gradcam.measures._given import map_on_picture, seen_of
 from gradcam.testing import _slides
 from gradcam.testing._failure import fail
 from gradcam.testing._words import NOTHING, is_flat, limit, named, number, quiet
@@ -24,7 +27,8 @@ def assert_maps_agree(first: MapLike, second: MapLike, at_least: float = 0.9) ->
     ----------
     first, second : MapLike
         Explanations, or maps of another program. Of explanations, the maps on the picture are
-        compared: those that were resized.
+        compared: those that were resized. Pixels that one of the networks did not see, because
+        the picture was cropped, do not count.
     at_least : float
         The smallest rank correlation that is accepted, -1 to 1: that of
         :func:`gradcam.measures.spearman`.
@@ -34,7 +38,7 @@ def assert_maps_agree(first: MapLike, second: MapLike, at_least: float = 0.9) ->
     AssertionError
         If it is less, or a map is flat. The message has the numbers and the path of a picture.
     ValueError, TypeError
-        If the maps have different sizes, or an argument is wrong.
+        If the maps have different sizes or show no common part, or an argument is wrong.
     """
     __tracebackhide__ = True
     at_least = limit("at_least", at_least, -1, 1)
@@ -52,7 +56,7 @@ def disagreement(first: MapLike, second: MapLike, at_least: float, names: tuple[
     Raises
     ------
     ValueError
-        If they have different sizes.
+        If they have different sizes, or the networks saw no common part.
     """
     with quiet():
         values = [map_on_picture(each) for each in (first, second)]
@@ -61,6 +65,9 @@ def disagreement(first: MapLike, second: MapLike, at_least: float, names: tuple[
         raise ValueError(
             f"the maps are of {sizes} pixels: resize one of them before the comparison"
         )
+    seen = _seen_by_both(first, second)
+    if seen is not None:
+        values = [each[seen] for each in values]
     for name, each in zip(names, values, strict=True):
         if is_flat(each):
             return f"{name} is flat: {NOTHING}"
@@ -71,6 +78,17 @@ def disagreement(first: MapLike, second: MapLike, at_least: float, names: tuple[
         f"the rank correlation of {names[0]} and {names[1]} is {number(found, at_least)}; at least "
         f"{at_least:g} was expected"
     )
+
+
+def _seen_by_both(first: MapLike, second: MapLike) -> NDArray[np.bool_] | None:
+    """Return which pixels both networks saw; None if that is all of them."""
+    parts = [seen for seen in (seen_of(first), seen_of(second)) if seen is not None]
+    if not parts:
+        return None
+    seen: NDArray[np.bool_] = np.logical_and.reduce(parts)
+    if not seen.any():
+        raise ValueError("the maps show no common part of the picture: there is nothing to compare")
+    return seen
 
 
 def _both(sentence: str, first: MapLike, second: MapLike) -> Figure:

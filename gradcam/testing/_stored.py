@@ -39,7 +39,8 @@ def assert_matches_stored(
         The stored map, an .npz as of :meth:`gradcam.Explanation.save` without the picture: a few
         kilobytes for methods with a map of a layer.
     at_least : float
-        The smallest rank correlation of the maps on the picture that is accepted, -1 to 1.
+        The smallest rank correlation of the maps on the picture that is accepted, -1 to 1. Pixels
+        that the network did not see do not count.
     update : bool, optional
         Store the map if none is stored, or if the stored one does not agree; one that agrees is
         left as it is. By default as pytest's option ``--gradcam-update`` or the environment
@@ -55,6 +56,8 @@ def assert_matches_stored(
     """
     __tracebackhide__ = True
     at_least = limit("at_least", at_least, -1, 1)
+    if update is not None and not isinstance(update, bool):
+        raise TypeError(f"update: expected True, False or None, got {update!r}")
     if not isinstance(explanation, Explanation):
         raise TypeError(f"explanation: expected an Explanation, got {type(explanation).__name__}")
     file = Path(expanded(path))
