@@ -104,6 +104,17 @@ def test_the_figure(networks, cases):
     assert labels[:3] == ["Guided backprop", "Guided Grad-CAM", "Grad-CAM"]
 
 
+def test_other_types_are_refused(networks, cases):
+    with pytest.raises(TypeError, match="second: expected a Network, got 'x'"):
+        measures.trust(networks[0], "x", cases)
+    with pytest.raises(TypeError, match="methods: expected a list of methods, got 'grad_cam'"):
+        measures.trust(*networks, cases, "grad_cam")
+    with pytest.raises(TypeError, match=r"cases: expected a list of \(picture, class, region\)"):
+        measures.trust(*networks, None)
+    with pytest.raises(TypeError, match="observer: expected a function"):
+        measures.trust(*networks, cases, observer=3)
+
+
 def test_what_is_refused(networks, cases):
     with pytest.raises(ValueError, match="at least one"):
         measures.trust(*networks, [])

@@ -150,6 +150,11 @@ def test_stages_are_merged_and_survival_counts_layers(tape):
     assert many.survives(level.min(), share=1)
     with pytest.raises(ValueError, match="share: expected a number above 0"):
         many.survives(share=0)
+    with pytest.raises(ValueError, match="correlation: expected a number from -1 to 1, got nan"):
+        many.survives(np.nan)
+    for wrong in ({"correlation": "x"}, {"share": "x"}):
+        with pytest.raises(TypeError, match="expected a number, got 'x'"):
+            many.survives(**wrong)
 
 
 def test_findings(tape):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._methods.passes import real
 from gradcam._pictures import figures
 from gradcam._results.explanation import Explanation
 from gradcam.critique import _slide
@@ -76,6 +77,8 @@ class Randomisation:
             Of the layers that become random, from the top down, above 0 and up to 1. The upper half
             holds the most of what a network knows of classes.
         """
+        if not -1 <= real("correlation", correlation) <= 1:
+            raise ValueError(f"correlation: expected a number from -1 to 1, got {correlation!r}")
         last = self._last(share)
         return bool((self.correlations[: last + 1] >= correlation).all())
 
@@ -84,10 +87,10 @@ class Randomisation:
 
         Raises
         ------
-        ValueError
-            If the share is not above 0 and up to 1.
+        TypeError, ValueError
+            If the share is not a number above 0 and up to 1.
         """
-        if not 0 < share <= 1:
+        if not 0 < real("share", share) <= 1:
             raise ValueError(f"share: expected a number above 0 and up to 1, got {share!r}")
         random = np.cumsum(self.counts)
         within = random <= share * random[-1] * (1 + 1e-12)

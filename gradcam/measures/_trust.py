@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from gradcam._engine.network import Network
 from gradcam._labels.classes import Target
-from gradcam._methods.passes import bar, batches, positive, real
+from gradcam._methods.passes import bar, batches, elements, positive, real
 from gradcam._registry import METHODS, Method
 from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._text import brief
 from gradcam.measures._inside import energy_inside
 from gradcam.measures._regions import Region, region_boxes
 from gradcam.measures._trust_result import Trust
@@ -85,8 +86,9 @@ def trust(
         raise ValueError(
             f"slightly, clearly: expected 1 < slightly <= clearly, got {slightly} and {clearly}"
         )
-    found = [METHODS.find(each) for each in methods]
     networks = (first, second)
+    found = [METHODS.find(each) for each in elements("methods", methods, "methods")]
+    _check_types(networks, cases, observer)
     truth = _truth(networks, cases)
     if not found:
         raise ValueError("methods: expected at least one")
@@ -117,6 +119,16 @@ def trust(
         slightly=float(slightly),
         clearly=float(clearly),
     )
+
+
+def _check_types(networks: Sequence[Network], cases: Sequence[Case], observer: Observer) -> None:
+    """Raise TypeError unless these are two networks, a list of cases and a function."""
+    for name, network in zip(("first", "second"), networks, strict=True):
+        if not isinstance(network, Network):
+            raise TypeError(f"{name}: expected a Network, got {brief(network)}")
+    elements("cases", cases, "(picture, class, region)")
+    if not callable(observer):
+        raise TypeError(f"observer: expected a function of a map and a region, got {observer!r}")
 
 
 def _truth(networks: Sequence[Network], cases: Sequence[Case]) -> NDArray[np.int64]:
