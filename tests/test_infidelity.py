@@ -163,8 +163,9 @@ def test_the_baseline_must_be_known_where_it_is_used(tape):
 
 
 def test_wrong_arguments(tape):
-    with pytest.raises(ValueError, match="perturbation: expected 'square' or 'noise'"):
-        measures.infidelity(tape, tape.saliency(), perturbation="blur")
+    for name in ("blur", None, np.zeros(2)):
+        with pytest.raises(ValueError, match="perturbation: expected 'square' or 'noise'"):
+            measures.infidelity(tape, tape.saliency(), perturbation=name)
     with pytest.raises(ValueError, match="at most the input, 12 x 12, got 13"):
         measures.infidelity(tape, tape.saliency(), square=13, baseline=0.0)
     for name in ("contributions", "normalise"):

@@ -126,8 +126,8 @@ def bar(total: int, title: str, shown: bool) -> Iterator[Callable[[int], None]]:
 
 def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raise ValueError unless an option is one of these words."""
-    if value not in choices:
-        raise ValueError(f"{name}: expected {' or '.join(map(repr, choices))}, got {value!r}")
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}: expected {' or '.join(map(repr, choices))}, got {brief(value)}")
 
 
 def non_negative(name: str, value: float) -> None:

@@ -114,6 +114,8 @@ def infidelity(
     values, objectives = attributions(tape, map), objectives_of(tape, map, target, on)
     count, size = positive("samples", samples), batch_size(tape, batch)
     check_seed(seed)
+    if not callable(perturbation):
+        one_of("perturbation", perturbation, ("square", "noise"))
     flag("normalise", normalise)
     if contributions is None:
         contributions = not isinstance(map, Explanation) or map.view not in _SLOPES
@@ -138,7 +140,6 @@ def infidelity(
 
 def _named(tape: Tape, name: str, square: int | None, deviation: float, away: _F32) -> Perturb:
     """Return the perturbation of that name."""
-    one_of("perturbation", name, ("square", "noise"))
     non_negative("deviation", deviation)
     side = max(1, min(tape.size) // 4) if square is None else positive("square", square)
     if side > min(tape.size):
