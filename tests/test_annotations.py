@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+import tracemalloc
 import types
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import pytest
 from PIL import Image
 
 from gradcam import pictograms
+from gradcam._annotations import outlines, tables
 from gradcam._annotations.reading import open_annotations
-from gradcam._annotations.truth import AnnotationError, placed
+from gradcam._annotations.truth import Annotated, Annotation, AnnotationError, placed
 
 SIZE = (64, 64)
 
@@ -30,11 +32,11 @@ def drawn(tmp_path_factory):
 
 def truth(annotations, picture, size=SIZE, **options):
     found = annotations.of(Path(picture))
-    return None if found is None else placed(found, str(picture), size, **options)
+    return None if found is None else list(placed(found, size, **options))
 
 
 def boxes(annotations, picture, **options):
-    return [each.box for each in truth(annotations, picture, **options).objects]
+    return [each.box for each in truth(annotations, picture, **options)]
 
 
 WRITERS = {
@@ -53,7 +55,7 @@ def test_every_format(kind, drawn, tmp_path):
     found = open_annotations(write(tmp_path / name, scenes), [folder])
     assert found.format == ("csv" if kind == "kaggle" else kind)
     for name, scene in scenes.items():
-        objects = truth(found, folder / f"{name}.png").objects
+        objects = truth(found, folder / f"{name}.png")
         synsets = dict(map(reversed, pictograms.CLASSES))
         expected = {(synsets[each.label], each.box) for each in scene.objects}
         assert {(synsets.get(each.label, each.label), each.box) for each in objects} == expected
@@ -93,6 +95,35 @@ def test_names_and_folders(tmp_path):
         found.of(tmp_path / "p/1.jpg")
 
 
+@pytest.mark.parametrize("kind", ("csv", "voc", "masks", "classes"))
+def test_pictures_of_several_folders_do_not_share_an_annotation(kind, tmp_path):
+    path = tmp_path / "truth"
+    path.mkdir()
+    if kind == "csv":
+        path = write_csv(path / "a.csv", "1.png,cat,0,0,2,2", "b/2.png,cat,0,0,2,2")
+    elif kind == "voc":
+        (path / "1.xml").write_text(one())
+        (path / "b").mkdir()
+        (path / "b/2.xml").write_text(one())
+    else:
+        names = ("a/1", "b/1", "b/2") if kind == "classes" else ("1", "b/2")
+        for name in names:
+            (path / name).parent.mkdir(exist_ok=True)
+            Image.new("L", SIZE, 1).save(path / f"{name}.png")
+        write_csv(path / "classes.csv", "1,cat", "b/2,cat", header="picture,class")
+    found = open_annotations(path, [tmp_path])
+    pictures = [tmp_path / name for name in ("a/1.png", "b/1.png", "b/1.jpg", "a/2.png", "b/2.png")]
+    found.expect(pictures)
+    for _ in range(2):
+        for picture in pictures[:3]:
+            message = "3 pictures have the name of this annotation, among them .*a.1.png"
+            with pytest.raises(AnnotationError, match=message):
+                found.of(picture)
+        assert found.of(pictures[3]) is None and found.of(pictures[4]) is not None
+    found.expect([*pictures[1:3], pictures[1]])  # of one folder
+    assert found.of(pictures[1]) is not None
+
+
 def test_names_that_are_not_unicode(tmp_path):
     name = "caf\udce9.png"
     found = open_annotations(write_csv(tmp_path / "a.csv", f"{name},cat,0,0,2,2"))
@@ -106,12 +137,12 @@ def test_masks_take_the_class_of_a_table_a_folder_or_the_picture(tmp_path):
     mask[3:7, 10:20] = 2
     Image.fromarray(mask, "P").save(folder / "a.png")
     found = open_annotations(folder, [tmp_path / "p"])
-    [each] = truth(found, tmp_path / "p/dog/a.jpg").objects
+    [each] = truth(found, tmp_path / "p/dog/a.jpg")
     assert (each.label, each.box) == ("dog", (10, 3, 20, 7)) and (each.mask == (mask > 0)).all()
     with pytest.raises(AnnotationError, match="class of the mask is unknown"):
         found.of(tmp_path / "p/a.jpg")
     write_csv(folder / "classes.csv", "a.png,cat", header="picture,class")
-    [each] = truth(open_annotations(folder, [tmp_path / "p"]), tmp_path / "p/a.jpg").objects
+    [each] = truth(open_annotations(folder, [tmp_path / "p"]), tmp_path / "p/a.jpg")
     assert each.label == "cat"
 
 
@@ -146,6 +177,7 @@ def test_wrong_masks(write, message, tmp_path):
         ("nan,0,9,9", "finite"),
         ("0,0,inf,9", "finite"),
         ("a,0,9,9", "line 2: x0: expected a number, got 'a'"),
+        ("0,0,1_0,9", "line 2: x1: expected a number, got '1_0'"),
     ),
 )
 def test_boxes_that_are_wrong(row, message, tmp_path):
@@ -157,8 +189,8 @@ def test_boxes_that_are_wrong(row, message, tmp_path):
 def test_boxes_are_rounded_and_clipped_by_at_most_a_pixel(tmp_path):
     rows = ["a.png,cat,-1,0.4,9.5,33", "a.png,cat,3.2,3.2,3.4,3.4"]
     found = truth(open_annotations(write_csv(tmp_path / "a.csv", *rows)), "a.png", (32, 64))
-    assert [each.box for each in found.objects] == [(0, 0, 10, 32), (3, 3, 4, 4)]
-    assert found.clipped == 1
+    assert [each.box for each in found] == [(0, 0, 10, 32), (3, 3, 4, 4)]
+    assert sum(each.clipped for each in found) == 1
 
 
 # --- XML ---
@@ -179,7 +211,7 @@ def one(text="", size="<size><width>64</width><height>64</height></size>", box=(
 
 
 def test_voc_counts_from_one_and_includes_the_last_pixel(tmp_path):
-    [each] = truth(write_voc(tmp_path, one(box=(1, 2, 64, 3))), "a.png").objects
+    [each] = truth(write_voc(tmp_path, one(box=(1, 2, 64, 3))), "a.png")
     assert (each.label, each.box, each.mask) == ("cat", (0, 1, 64, 3), None)
 
 
@@ -207,6 +239,7 @@ def test_voc_of_another_size(tmp_path):
         (one().replace(" cat ", ""), "object 1 has no name"),
         (one().replace("bndbox", "box"), "'cat', has no bndbox"),
         (one().replace("<ymin>1", "<ymin>one"), "ymin: expected a number, got 'one'"),
+        (one().replace("<xmax>9", "<xmax>1_0"), "xmax: expected a number, got '1_0'"),
         (one(size="<size><width>x</width><height>3</height></size>"), "size: expected a number"),
         (one(size="<size><width>1.5</width><height>3</height></size>"), "not a number of pixels"),
         (one(box=(1, 1, "1e999", 2)), "finite"),
@@ -243,7 +276,7 @@ def coco(tmp_path, annotation, **changes):
 def test_coco_polygons(tmp_path):
     square, triangle = [10, 20, 30, 20, 30, 40, 10, 40], [40, 40, 60, 40, 40, 60]
     found = coco(tmp_path, {"segmentation": [square, triangle]})
-    [each] = truth(found, "a.jpg").objects
+    [each] = truth(found, "a.jpg")
     y, x = np.mgrid[:64, :64] + 0.5
     expected = (x > 10) & (x < 30) & (y > 20) & (y < 40) | (x > 40) & (y > 40) & (x + y < 100)
     assert (each.mask | (x + y == 100) == expected | (x + y == 100)).all()
@@ -256,8 +289,41 @@ def test_polygons_against_matplotlib(tmp_path):
     found = coco(tmp_path, {"segmentation": [points.ravel().tolist()]})
     centres = np.mgrid[:64, :64][::-1].reshape(2, -1).T + 0.5
     path = matplotlib.path.Path(np.concatenate([points, points[:1]]))
-    [each] = truth(found, "a.jpg").objects
+    [each] = truth(found, "a.jpg")
     assert (each.mask == path.contains_points(centres).reshape(64, 64)).all()
+
+
+def test_polygons_are_filled_in_parts_of_bounded_memory(tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    draw = outlines.outline([rng.uniform(20, 200, (800, 2)).ravel().tolist()])
+    whole = draw((210, 230))
+    monkeypatch.setattr(outlines, "_PART", 500)
+    tracemalloc.start()
+    try:
+        parts = draw((210, 230))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (parts == whole).all() and whole.any()
+    assert peak < 1 << 20  # about 50,000 crossings of edges and rows, of some 100 bytes each
+
+
+def test_objects_are_drawn_one_at_a_time_and_only_if_they_are_needed():
+    drawn = []
+
+    def draw(size):
+        drawn.append(size)
+        return np.ones(size, bool)
+
+    objects = tuple(Annotated(label, None, draw) for label in ("cat", "dog", "cat"))
+    found = placed(Annotation("a", None, objects), SIZE, labels={"cat"})
+    assert next(found).label == "cat" and len(drawn) == 1
+    assert [each.label for each in found] == ["cat"] and len(drawn) == 2
+
+
+def test_a_crowd_with_a_box_alone_is_left_out(tmp_path):
+    found = coco(tmp_path, {"bbox": [0, 0, 9, 9], "iscrowd": 1})
+    assert truth(found, "a.jpg") == [] and not found.of(Path("a.jpg")).objects[0].has_place
 
 
 def test_coco_box_crowd_and_annotations_of_other_pictures(tmp_path):
@@ -267,7 +333,7 @@ def test_coco_box_crowd_and_annotations_of_other_pictures(tmp_path):
         {"image_id": 7, "category_id": 3, "iscrowd": 1, **crowd},
         {"image_id": 8, "category_id": 3, "bbox": [1, 2, 3, 4]},
     ]
-    first, second = truth(coco(tmp_path, {}, annotations=several), "a.jpg").objects
+    first, second = truth(coco(tmp_path, {}, annotations=several), "a.jpg")
     assert first.box == (2, 2, 5, 6) and first.mask is None
     assert second.box is None and second.mask[:, 0].all() and second.mask.sum() == 64
 
@@ -279,7 +345,7 @@ def test_coco_compressed_run_lengths(tmp_path, monkeypatch):
         truth(found, "a.jpg")
     mask = types.SimpleNamespace(decode=lambda given: np.ones(given["size"], np.uint8))
     monkeypatch.setitem(sys.modules, "pycocotools", types.SimpleNamespace(mask=mask))
-    assert truth(found, "a.jpg").objects[0].mask.all()
+    assert truth(found, "a.jpg")[0].mask.all()
 
 
 @pytest.mark.parametrize(
@@ -369,6 +435,25 @@ def test_csv_with_other_columns_order_and_separator(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("\ufeffx1;y1;note;x0;y0;class;picture\r\n\r\n5;6;;1;2;cat;a.jpg\r\n", "utf-8")
     assert boxes(open_annotations(file), "a.jpg") == [(1, 2, 5, 6)]
+
+
+def test_a_large_csv_takes_little_memory(tmp_path):
+    rows = [f"n02106662/n02106662_{n}.JPEG,n02106662,{n % 50},10,300,250" for n in range(4000)]
+    path = write_csv(tmp_path / "a.csv", *rows)
+    tracemalloc.start()
+    try:
+        found = open_annotations(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert boxes(found, "n02106662/n02106662_51.JPEG", size=(300, 300)) == [(1, 10, 300, 250)]
+    assert peak < 16 * path.stat().st_size
+
+
+def test_a_csv_that_is_far_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_BYTES", 50)
+    with pytest.raises(AnnotationError, match="larger than"):
+        open_annotations(write_csv(tmp_path / "a.csv", "a.png,cat,0,0,2,2", "b.png,cat,0,0,2,2"))
 
 
 def test_csv_without_a_class(tmp_path):

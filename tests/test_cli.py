@@ -635,11 +635,13 @@ def test_resume_refuses_other_options(options, complaint):
     draw("a.png"), draw("b.png")
     tensors = gradcam.vgg11.random_tensors(width=2, fc=4, classes=4)
     weights.save(tensors, "w.safetensors")
-    run("explain", "a.png", "-c", 0, "--resume")
-    before = {path: path.read_bytes() for path in Path("gradcam-out").iterdir()}
-    run("explain", "a.png", "b.png", *options, "--resume", code=2)
+    run("explain", "a.png", "-c", 0, "--resume", "--table", "t.csv")
+    files = [*Path("gradcam-out").iterdir(), Path("t.csv")]
+    before = {path: path.read_bytes() for path in files}
+    run("explain", "a.png", "b.png", *options, "--resume", "--table", "t.csv", code=2)
     assert complaint in " ".join(run.errors.split())
-    assert {path: path.read_bytes() for path in Path("gradcam-out").iterdir()} == before
+    assert {path: path.read_bytes() for path in files} == before
+    assert len(files) == len([*Path("gradcam-out").iterdir()]) + 1
     run("explain", "a.png", *options)  # without --resume everything is done again
 
 

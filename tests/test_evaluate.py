@@ -16,6 +16,7 @@ from helpers import peer
 import gradcam
 from gradcam import _cli as cli
 from gradcam import pictograms
+from gradcam._cli.localization import best_box
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::gradcam.FlatMapWarning"),
@@ -189,11 +190,20 @@ def test_threshold_and_segments_change_boxes(drawn):
     found = []
     for options in ((), ("--threshold", 0.9), ("--threshold", "otsu"), ("--segments", "all")):
         lines = run(folder, "-a", path, "-m", "saliency", "--json", *options).splitlines()
-        found.append([json.loads(line)["results"][0]["boxes"] for line in lines[:-1]])
-    assert found[0] != found[1] and found[0] != found[2]
-    assert max(map(len, found[0])) == 1 < max(map(len, found[3]))
+        found.append([json.loads(line)["results"][0] for line in lines[:-1]])
+    boxes = [[each["box"] for each in of] for of in found]
+    assert boxes[0] != boxes[1] and boxes[0] != boxes[2]
+    assert [max(each["boxes"] for each in of) > 1 for of in found] == [False] * 3 + [True]
+    assert all(b["iou"] >= a["iou"] for a, b in zip(found[0], found[3], strict=True))
     assert "summary" in json.loads(lines[-1])
     assert "otsu, got '2'" in (run(folder, "-a", path, "--threshold", 2, code=2) or run.errors)
+
+
+def test_the_box_that_fits_best():
+    boxes = [(0, 0, 9, 9), (20, 20, 30, 30), (40, 0, 50, 10)]
+    assert best_box(boxes, [(90, 90, 95, 95), (20, 20, 30, 25)]) == (boxes[1], 0.5)
+    assert best_box(boxes, []) == (boxes[0], None)
+    assert best_box([], [(0, 0, 9, 9)]) == (None, 0.0) and best_box([], []) == (None, None)
 
 
 def test_grabcut_is_for_maps_of_pixels(drawn):
@@ -208,11 +218,63 @@ def test_grabcut_is_for_maps_of_pixels(drawn):
         )["results"]
         for more in ((), ("--grabcut",))
     )
-    assert plain[0]["boxes"] == cut[0]["boxes"] and plain[1]["boxes"] != cut[1]["boxes"]
+    assert plain[0]["box"] == cut[0]["box"] and plain[1]["box"] != cut[1]["box"]
     picture = gradcam.explain(
         folder / "00.png", "cat", method="saliency", network=pictograms.model()
     )
-    assert cut[1]["boxes"] == [list(gradcam.measures.grabcut_box(picture))]
+    assert cut[1]["box"] == list(gradcam.measures.grabcut_box(picture))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    (
+        (("--grabcut",), "--grabcut has no effect on grad_cam"),
+        (("-m", "cam", "-m", "grad_cam", "--grabcut"), "no effect on cam, grad_cam"),
+        (("-m", "saliency", "--grabcut", "--threshold", 0.5), "--threshold has no effect"),
+        (("-m", "saliency", "--grabcut", "--segments", "all"), "--segments has no effect"),
+        (("--tolerance", "nan"), "expected a number of pixels, got nan"),
+        (("--tolerance", "inf"), "expected a number of pixels, got inf"),
+        (("--threshold", "nan"), "got 'nan'"),
+        (("--table", "a.csv"), "a.csv is a file of --annotations and would be replaced"),
+        (("--table", "t.txt"), "ends in .csv or .parquet"),
+    ),
+)
+def test_options_without_effect_or_sense_are_refused_before_any_work(options, message, drawn):
+    folder, scenes = drawn
+    path = files.table("a.csv", scenes)
+    before = path.read_bytes()
+    run(folder, "-a", path, *options, code=2)
+    assert message in " ".join(run.errors.split())
+    assert path.read_bytes() == before and [each.name for each in Path().iterdir()] == ["a.csv"]
+
+
+@pytest.mark.parametrize("kind", ("csv", "masks"))
+def test_a_number_is_an_index_only_if_that_is_said(kind, drawn):
+    folder, scenes = drawn
+    if kind == "csv":
+        path = Path("a.csv")
+        path.write_text("picture,class,x0,y0,x1,y1\n00,1,0,0,20,20\n01,dog,0,0,20,20\n")
+    else:
+        path = files.masks(Path("masks"), {"00": scenes["00"]}).rename("truth")
+        (path / "cat").rename(path / "1")
+    run(folder / "00.png", "-a", path, code=2)
+    assert "(for example '1')" in run.errors and "add --class-indices" in run.errors
+    assert summary()["unknown_classes"] == {"1": 1}
+    text = run(folder / "00.png", folder / "01.png", "-a", path, code=0 if kind == "csv" else 2)
+    assert "add --class-indices" in text + run.errors
+    run(folder / "00.png", "-a", path, "--class-indices", "--table", "t.csv")
+    assert [row["label"] for row in rows("t.csv")] == ["dog"]
+
+
+def test_labels_that_are_numbers(drawn, network, monkeypatch):
+    labels = gradcam.Labels(["6", "5", "4", "3", "2", "1", "0"])
+    tensors = gradcam.vgg11.random_tensors(width=4, fc=16, classes=7, seed=5)
+    other = gradcam.vgg11(tensors, labels=labels, preset=network.preset)
+    monkeypatch.setattr(pictograms, "model", lambda: other)
+    Path("a.csv").write_text("picture,class,x0,y0,x1,y1\n00,5,0,0,20,20\n")
+    for options, index in (((), "1"), (("--class-indices",), "5")):
+        run(drawn[0] / "00.png", "-a", "a.csv", "--table", "t.csv", *options)
+        assert [row["class"] for row in rows("t.csv")] == [index]
 
 
 def test_parquet(drawn):
@@ -307,6 +369,51 @@ def test_a_crowd_has_no_box_but_a_place(drawn):
     assert [row["iou"] == "" for row in rows("t.csv")] == [True, False]
 
 
+def test_a_crowd_with_a_box_alone_has_no_place(drawn):
+    folder, scenes = drawn
+    path = files.coco("a.json", {name: scenes[name] for name in ("00", "01")})
+    content = json.loads(path.read_text())
+    for each in content["annotations"][:2]:  # the only object of 00, and one of two of 01
+        each["iscrowd"] = 1
+        del each["segmentation"]
+    path.write_text(json.dumps(content))
+    text = run(folder / "00.png", folder / "01.png", "-a", path, "--table", "t.csv")
+    found = summary()
+    assert (found["pictures"], found["without_ground_truth"]) == (1, 1)
+    assert found["crowds_without_segmentation"] == 2 and len(rows("t.csv")) == 1
+    assert "Crowds without a segmentation, whose place is not known, left out: 2." in text
+    run(folder / "00.png", "-a", path, code=2)
+    assert "Crowds without a segmentation, left out: 1." in run.errors
+
+
+def test_the_object_of_an_unknown_class_is_not_drawn(drawn):
+    folder, scenes = drawn
+    path = files.coco("a.json", {"01": scenes["01"]})
+    content = json.loads(path.read_text())
+    first, _ = content["annotations"]
+    content["categories"].append({"id": 99, "name": "unicorn"})
+    first["category_id"], first["bbox"] = 99, [0, 0, 500, 500]
+    path.write_text(json.dumps(content))
+    run(folder / "01.png", "-a", path)
+    assert summary()["unknown_classes"] == {"unicorn": 1} and summary()["pictures"] == 1
+
+
+def test_pictures_that_would_share_an_annotation(drawn):
+    folder, _ = drawn
+    for name in ("q/train/00.png", "q/val/00.png", "q/val/01.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes((folder / "00.png").read_bytes())
+    Path("a.csv").write_text("picture,class,x0,y0,x1,y1\n00.png,cat,0,0,9,9\n01,cat,0,0,9,9\n")
+    for resume in ((), ("--resume",)):
+        run("q", "-a", "a.csv", *resume, code=1)
+        errors = [line for line in run.errors.splitlines() if "have the name of this" in line]
+        assert [name for name in ("train/00.png: 2", "val/00.png: 2") if name in "".join(errors)]
+        assert len(errors) == 2 and summary()["pictures"] == 1
+    Path("a.csv").write_text("picture,class,x0,y0,x1,y1\nval/00.png,cat,0,0,9,9\n")
+    run("q", "-a", "a.csv")
+    assert summary()["pictures"] == 1 and summary()["without_ground_truth"] == 2
+
+
 def test_flat_maps_are_errors_and_are_counted(drawn):
     folder, scenes = drawn
     try:
@@ -359,10 +466,30 @@ def test_a_run_that_was_killed_is_resumed(drawn, tmp_path):
 def test_a_run_with_other_annotations_is_not_resumed(drawn):
     folder, scenes = drawn
     path = files.table("a.csv", scenes)
-    run(folder, "-a", path)
+    run(folder, "-a", path, "--table", "t.csv")
+    written = [Path("t.csv"), Path("gradcam-out/localization.json")]
+    before = [file.read_bytes() for file in written]
     path.write_text(path.read_text() + "99.png,cat,0,0,5,5\n")
-    run(folder, "-a", path, "--resume", code=2)
+    run(folder, "-a", path, "--resume", "--table", "t.csv", code=2)
     assert "content of --annotations was" in run.errors
+    assert [file.read_bytes() for file in written] == before
+
+
+def test_the_summary_is_always_that_of_the_last_run(drawn):
+    folder, scenes = drawn
+    run(folder / "00.png", "-a", files.table("a.csv", scenes))
+    Path("b.csv").write_text("picture,class,x0,y0,x1,y1\nother.jpg,cat,0,0,2,2\n")
+    lines = run(folder / "00.png", "-a", "b.csv", "--json", code=2).splitlines()
+    assert summary()["pictures"] == 0 and summary()["without_ground_truth"] == 1
+    assert json.loads(lines[-1])["summary"] == summary()
+
+
+def test_the_record_of_a_run_keeps_one_box_of_each_map(drawn):
+    folder, scenes = drawn
+    run(folder, "-a", files.table("a.csv", scenes), "-m", "saliency", "--segments", "all")
+    for line in Path("gradcam-out/.gradcam-run.jsonl").read_text().splitlines()[1:]:
+        for each in json.loads(line)["record"]["results"]:
+            assert isinstance(each["boxes"], int) and (each["box"] is None or len(each["box"]) == 4)
 
 
 def test_help():

@@ -13,8 +13,8 @@ from gradcam._annotations.outlines import outline
 from gradcam._annotations.truth import Annotated, Annotation, AnnotationError, Size
 from gradcam._text import brief
 
-MAX_BYTES = 1 << 30
-"""The size of the largest file that is read: 1 GB. COCO's own have 20 to 450 MB."""
+MAX_BYTES = 1 << 29
+"""The size of the largest file that is read: 512 MB. COCO's own have 20 to 450 MB."""
 
 _Entry = dict[str, object]
 
@@ -84,7 +84,7 @@ def _parsed(path: Path) -> _Entry:
     with open(path, "rb") as file:
         text = file.read(MAX_BYTES + 1)
     if len(text) > MAX_BYTES:
-        raise AnnotationError(f"larger than {MAX_BYTES >> 30} GB: split the file")
+        raise AnnotationError(f"larger than {MAX_BYTES >> 20} MB: split the file")
     try:
         content = json.loads(text, parse_int=_integer, parse_constant=_refuse)
     except RecursionError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Generic, NamedTuple, TypeVar
@@ -28,7 +30,8 @@ class Names(Generic[T]):
 
     A name without its suffix must be equal. Of several with that name, those are taken whose
     folders agree with the picture's for the longest way; for a picture that lies directly in a
-    folder that was given, the folders of names do not matter.
+    folder that was given, the folders of names do not matter. :meth:`expect` states all pictures;
+    a thing that would then belong to pictures of several folders belongs to none: that is an error.
 
     Parameters
     ----------
@@ -40,6 +43,8 @@ class Names(Generic[T]):
         self._roots = sorted((_parts(folder) for folder in folders), key=len, reverse=True)
         self._named: dict[str, list[_Named[T]]] = {}
         self._known: dict[_Parts, _Parts] = {}
+        self._pictures: dict[str, list[Path]] = {}
+        self._claims: dict[str, dict[int, list[Path]]] = {}
         self.example = ""
         self.count = 0
 
@@ -49,14 +54,53 @@ class Names(Generic[T]):
         suffix = path.suffix if path.suffix.lower() in SUFFIXES else ""
         folders = self._known.setdefault(path.parent.parts, path.parent.parts)
         stem = path.name.removesuffix(suffix)
-        self._named.setdefault(stem, []).append(_Named(folders, suffix, value))
+        self._named.setdefault(stem, []).append(_Named(folders, sys.intern(suffix), value))
         self.example = self.example or name
         self.count += 1
 
+    def expect(self, pictures: Iterable[Path]) -> None:
+        """State all pictures, so that one thing cannot belong to pictures of several folders."""
+        by_stem: defaultdict[str, list[Path]] = defaultdict(list)
+        for picture in pictures:
+            by_stem[_stem(picture)[0]].append(picture)
+        self._pictures = {stem: several for stem, several in by_stem.items() if len(several) > 1}
+        self._claims = {}
+
     def all(self, picture: Path) -> list[T]:
-        """Return everything that belongs to a picture."""
-        suffix = picture.suffix if picture.suffix.lower() in SUFFIXES else ""
-        named = self._named.get(picture.name.removesuffix(suffix), [])
+        """Return everything that belongs to a picture.
+
+        Raises
+        ------
+        AnnotationError
+            If it belongs to a picture of another folder as well.
+        """
+        found = self._all(picture)
+        self._check_alone(picture, found)
+        return [each.value for each in found]
+
+    def _check_alone(self, picture: Path, found: Sequence[_Named[T]]) -> None:
+        stem, _ = _stem(picture)
+        if not found or stem not in self._pictures:
+            return
+        if stem not in self._claims:
+            claims: defaultdict[int, list[Path]] = defaultdict(list)
+            for one in self._pictures[stem]:
+                for each in self._all(one):
+                    claims[id(each)].append(one)
+            self._claims[stem] = claims
+        folder = _parts(picture.parent)
+        for each in found:
+            claimed = self._claims[stem].get(id(each), [])
+            other = next((one for one in claimed if _parts(one.parent) != folder), None)
+            if other is not None:
+                raise AnnotationError(
+                    f"{len(claimed)} pictures have the name of this annotation, among them "
+                    f"{picture} and {other}: the folders in its name must say which one is meant"
+                )
+
+    def _all(self, picture: Path) -> list[_Named[T]]:
+        stem, suffix = _stem(picture)
+        named = self._named.get(stem, [])
         if not named:
             return []
         where = _parts(picture.parent)
@@ -68,7 +112,7 @@ class Names(Generic[T]):
             below = self.below(picture)
             found = [each for each in named if _ends_with(each.folders, below)]
         same = [each for each in found if each.suffix == suffix]
-        return [each.value for each in same or found]
+        return same or found
 
     def one(self, picture: Path) -> T | None:
         """Return what belongs to a picture; None if nothing does.
@@ -76,7 +120,7 @@ class Names(Generic[T]):
         Raises
         ------
         AnnotationError
-            If several things do.
+            If several things do, or it belongs to a picture of another folder as well.
         """
         found = self.all(picture)
         if len(found) > 1:
@@ -91,6 +135,12 @@ class Names(Generic[T]):
         where = _parts(picture.parent)
         root = next((root for root in self._roots if where[: len(root)] == root), where)
         return where[len(root) :]
+
+
+def _stem(picture: Path) -> tuple[str, str]:
+    """Return the name of a picture without its suffix, and the suffix."""
+    suffix = picture.suffix if picture.suffix.lower() in SUFFIXES else ""
+    return picture.name.removesuffix(suffix), suffix
 
 
 def _parts(folder: Path) -> _Parts:

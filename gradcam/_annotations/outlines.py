@@ -18,6 +18,9 @@ Draw = Callable[[Size], Mask]
 
 _MAX_COORDINATE = 1e6
 
+_PART = 1 << 18
+"""How many crossings of edges and rows are computed at once; it bounds the memory."""
+
 
 def outline(segmentation: object) -> Draw:
     """Return what draws a `segmentation` of COCO.
@@ -65,7 +68,12 @@ def _polygon(given: object) -> list[float]:
 
 
 def _draw(polygons: Sequence[list[float]], size: Size) -> Mask:
-    """Draw the union of polygons: a pixel belongs to one if its centre lies inside."""
+    """Draw the union of polygons: a pixel belongs to one if its centre lies inside.
+
+    Where edges cross, inside and outside alternate. pycocotools has another rule for pixels on an
+    edge: it rounds points of the outline on a finer grid, so that masks may differ there by a
+    pixel.
+    """
     height, width = size
     mask = np.zeros(size, bool)
     for polygon in polygons:
@@ -73,7 +81,10 @@ def _draw(polygons: Sequence[list[float]], size: Size) -> Mask:
         low, high = points.min(0), points.max(0)
         if low.min() < -1 or high[0] > width + 1 or high[1] > height + 1:
             raise AnnotationError(f"a polygon reaches beyond the picture of {width} x {height}")
-        mask |= _filled(points, size)
+        left, top = np.clip(np.floor(low), 0, (width, height)).astype(int)
+        right, bottom = np.clip(np.ceil(high), 0, (width, height)).astype(int)
+        part = _filled(points - (left, top), (bottom - top, right - left))
+        mask[top:bottom, left:right] |= part
     return mask
 
 
@@ -85,15 +96,20 @@ def _filled(points: NDArray[np.float64], size: Size) -> Mask:
         np.clip(np.ceil(side(points[:, 1], ends[:, 1]) - 0.5), 0, height).astype(np.int64)
         for side in (np.minimum, np.maximum)
     )
-    edge = np.repeat(np.arange(len(points)), last - first)
-    row = np.arange(edge.size) - np.repeat(np.cumsum(last - first) - last, last - first)
-    start, end = points[edge], ends[edge]
-    share = (row + 0.5 - start[:, 1]) / (end[:, 1] - start[:, 1])
-    crossing = start[:, 0] + share * (end[:, 0] - start[:, 0])
-    column = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
-    changes = np.zeros((height, width + 1), bool)
-    np.logical_xor.at(changes, (row, column), True)
-    return np.asarray(np.logical_xor.accumulate(changes, axis=1)[:, :width])
+    counts = np.cumsum(last - first)
+    # The parity of how many edges cross a row before a pixel; 8 bits are enough for it.
+    changes = np.zeros(height * (width + 1), np.uint8)
+    total = int(counts[-1])
+    for start in range(0, total, _PART):
+        crossing = np.arange(start, min(start + _PART, total))
+        edge = np.searchsorted(counts, crossing, side="right")
+        row = last[edge] - (counts[edge] - crossing)
+        (x0, y0), (x1, y1) = points[edge].T, ends[edge].T
+        position = x0 + (row + 0.5 - y0) / (y1 - y0) * (x1 - x0)
+        column = np.clip(np.ceil(position - 0.5), 0, width).astype(np.int64)
+        np.add.at(changes, row * (width + 1) + column, np.uint8(1))
+    odd = (changes & 1).reshape(height, width + 1)[:, :width]
+    return np.asarray(np.bitwise_xor.accumulate(odd, axis=1).astype(bool))
 
 
 def _run_size(given: object) -> Size:

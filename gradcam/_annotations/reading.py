@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -34,6 +34,9 @@ class Annotations:
         One of their names.
     digest : str
         Changes if the annotations change.
+    expect : callable
+        ``expect(pictures)`` states the paths of all pictures, before the first is asked for. An
+        annotation that would belong to pictures of several folders is then ambiguous.
     of : callable
         ``of(picture)`` returns the :class:`Annotation` of a picture, whose path it gets; None if
         there is none. It raises AnnotationError if the annotation is wrong or ambiguous.
@@ -44,6 +47,7 @@ class Annotations:
     count: int
     example: str
     digest: str
+    expect: Callable[[Iterable[Path]], None]
     of: Callable[[Path], Annotation | None]
 
 
@@ -81,22 +85,24 @@ def open_annotations(
     if format == "voc":
         names: Names[Path] = Names(folders)
         names.add(path.stem, path)
-        return Annotations(path, format, 1, path.name, digest, _one(names, voc.read))
+        return Annotations(path, format, 1, path.name, digest, *_one(names, voc.read))
     if format == "coco":
         found, read = coco.read(path, folders)
-        return Annotations(path, format, found.count, found.example, digest, _one(found, read))
+        return Annotations(path, format, found.count, found.example, digest, *_one(found, read))
     rows, read_rows = tables.read(path, folders)
-    return Annotations(path, format, rows.count, rows.example, digest, _one(rows, read_rows))
+    return Annotations(path, format, rows.count, rows.example, digest, *_one(rows, read_rows))
 
 
-def _one(names: Names[T], read: Callable[[T], Annotation]) -> Callable[[Path], Annotation | None]:
-    """Return what finds the one annotation of a picture and reads it."""
+def _one(
+    names: Names[T], read: Callable[[T], Annotation]
+) -> tuple[Callable[[Iterable[Path]], None], Callable[[Path], Annotation | None]]:
+    """Return `expect`, and what finds the one annotation of a picture and reads it."""
 
     def of(picture: Path) -> Annotation | None:
         found = names.one(picture)
         return None if found is None else read(found)
 
-    return of
+    return names.expect, of
 
 
 def _folder(path: Path, folders: Sequence[Path], format: Format) -> Annotations:
@@ -113,18 +119,24 @@ def _folder(path: Path, folders: Sequence[Path], format: Format) -> Annotations:
         raise AnnotationError(f"{path}: there are no {kind} in this folder or its folders")
     if format == "voc":
         return Annotations(
-            path, format, names.count, names.example, _digest(states), _one(names, voc.read)
+            path, format, names.count, names.example, _digest(states), *_one(names, voc.read)
         )
     classes = masks.read_classes(path, folders)
     if classes is not None:
         states.append(_state(path / masks.CLASSES, Path(masks.CLASSES)))
     read = masks.ReadOne(path, names, classes)
 
+    def expect(pictures: Iterable[Path]) -> None:
+        every = list(pictures)
+        for each in (names, classes):
+            if each is not None:
+                each.expect(every)
+
     def of(picture: Path) -> Annotation | None:
         found = names.all(picture)
         return read(picture, found) if found else None
 
-    return Annotations(path, format, names.count, names.example, _digest(states), of)
+    return Annotations(path, format, names.count, names.example, _digest(states), expect, of)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ from gradcam._annotations.names import Names
 from gradcam._annotations.truth import Annotated, Annotation, AnnotationError
 from gradcam._text import brief
 
-MAX_BYTES = 1 << 29
-"""The size of the largest file that is read: 512 MB. ILSVRC's training boxes have 30 MB."""
+MAX_BYTES = 1 << 27
+"""The size of the largest file that is read: 128 MB. ILSVRC's training boxes have 30 MB."""
 
 COLUMNS = ("picture", "class", "x0", "y0", "x1", "y1")
 CLASS_COLUMNS = ("picture", "class")
@@ -22,13 +23,17 @@ _KAGGLE = ("ImageId", "PredictionString")
 
 
 class Row(NamedTuple):
-    """One row: its line in the file, and its fields by the names of the columns."""
+    """One row: its line in the file, and the fields that were asked for, in their order."""
 
     line: int
-    fields: Mapping[str, str]
+    fields: Sequence[str]
 
 
-def read(path: Path, folders: Sequence[Path]) -> tuple[Names[list[Row]], ReadOne]:
+Packed = str
+"""A row as one text, which takes less memory; NUL separates line and fields."""
+
+
+def read(path: Path, folders: Sequence[Path]) -> tuple[Names[list[Packed]], ReadOne]:
     """Read a file; return its pictures, and what reads the annotation of one of them.
 
     The first line names the columns: picture, class, x0, y0, x1, y1 in any order; others are left
@@ -43,15 +48,14 @@ def read(path: Path, folders: Sequence[Path]) -> tuple[Names[list[Row]], ReadOne
     OSError
         If the file cannot be read.
     """
-    header, rows = _table(path)
+    header, records = _table(path)
     kaggle = {*_KAGGLE} <= {*header}
-    if not kaggle:
-        _check_header(path, header, COLUMNS)
-    column = _KAGGLE[0] if kaggle else COLUMNS[0]
-    by_picture: dict[str, list[Row]] = {}
-    for row in rows:
-        by_picture.setdefault(_picture(path, row, column), []).append(row)
-    names: Names[list[Row]] = Names(folders)
+    columns = _KAGGLE if kaggle else COLUMNS
+    by_picture: dict[str, list[Packed]] = {}
+    for row in _rows(path, header, columns, records):
+        packed = "\0".join((str(row.line), *row.fields[1:]))
+        by_picture.setdefault(_picture(path, row), []).append(packed)
+    names: Names[list[Packed]] = Names(folders)
     for name, found in by_picture.items():
         names.add(name, found)
     return names, ReadOne(str(path), kaggle)
@@ -59,16 +63,15 @@ def read(path: Path, folders: Sequence[Path]) -> tuple[Names[list[Row]], ReadOne
 
 def read_classes(path: Path, folders: Sequence[Path]) -> Names[str]:
     """Read a table with the columns picture and class, one row for each picture."""
-    header, rows = _table(path)
-    _check_header(path, header, CLASS_COLUMNS)
+    header, records = _table(path)
     names: Names[str] = Names(folders)
     seen: set[str] = set()
-    for row in rows:
-        name = _picture(path, row, "picture")
+    for row in _rows(path, header, CLASS_COLUMNS, records):
+        name = _picture(path, row)
         if name in seen:
             raise AnnotationError(f"{path}: line {row.line}: {brief(name)} has a class already")
         seen.add(name)
-        names.add(name, _class(row, f"{path}: line {row.line}"))
+        names.add(name, _class(row.fields[1], f"{path}: line {row.line}"))
     return names
 
 
@@ -79,42 +82,49 @@ class ReadOne:
     path: str
     kaggle: bool
 
-    def __call__(self, rows: Sequence[Row]) -> Annotation:
+    def __call__(self, rows: Sequence[Packed]) -> Annotation:
         """Return the annotation of a picture."""
         read = _predictions if self.kaggle else _box
-        objects = [each for row in rows for each in read(row, f"{self.path}: line {row.line}")]
-        return Annotation(f"{self.path}: line {rows[0].line}", None, tuple(objects))
+        objects: list[Annotated] = []
+        for row in rows:
+            line, *fields = row.split("\0")
+            objects += read(fields, f"{self.path}: line {line}")
+        return Annotation(f"{self.path}: line {rows[0].partition(chr(0))[0]}", None, tuple(objects))
 
 
-def _table(path: Path) -> tuple[list[str], Iterator[Row]]:
-    """Return the names of the columns, and the rows."""
-    with open(path, "rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise AnnotationError(f"{path}: larger than {MAX_BYTES >> 20} MB: split the file")
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
-        raise AnnotationError(f"{path}: not text in UTF-8")
-    # Names of files that are not Unicode stay as they are.
-    text = content.decode("utf-8-sig", "surrogateescape")
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    records = _records(path, reader)
-    first_record = next(records, None)
-    if first_record is None:
+def _table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Return the names of the columns, and the line and the fields of each record."""
+    records = _records(path)
+    first = next(records, None)
+    if first is None:
         raise AnnotationError(f"{path}: the file is empty")
-    names = [name.strip() for name in first_record[1]]
-    return names, _rows(path, names, records)
+    return [name.strip() for name in first[1]], records
 
 
-def _records(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file."""
+    # Names of files that are not Unicode stay as they are.
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
+            raise AnnotationError(f"{path}: larger than {MAX_BYTES >> 20} MB: split the file")
+        for line in file:
+            if "\0" in line:  # as in UTF-16, which many programs write
+                raise AnnotationError(f"{path}: not text in UTF-8")
+            yield line
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the line and the fields of each record that is not empty."""
+    lines = _lines(path)
+    first = next(lines, "")
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
     line = 1
     try:
         for fields in reader:
             if any(map(str.strip, fields)):
                 yield line, fields
-            line = getattr(reader, "line_num", line) + 1
+            line = reader.line_num + 1
     except csv.Error as error:
         raise AnnotationError(
             f"{path}: line {line} cannot be split into columns ({error})"
@@ -122,15 +132,21 @@ def _records(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, lis
 
 
 def _rows(
-    path: Path, names: Sequence[str], records: Iterator[tuple[int, list[str]]]
+    path: Path,
+    header: Sequence[str],
+    columns: Sequence[str],
+    records: Iterator[tuple[int, list[str]]],
 ) -> Iterator[Row]:
+    """Yield the fields of these columns, in this order, of each record."""
+    _check_header(path, header, columns)
+    places = [header.index(name) for name in columns]
     for line, fields in records:
-        if len(fields) != len(names):
+        if len(fields) != len(header):
             raise AnnotationError(
                 f"{path}: line {line} has {len(fields)} columns, but the first line has "
-                f"{len(names)}"
+                f"{len(header)}"
             )
-        yield Row(line, dict(zip(names, map(str.strip, fields), strict=True)))
+        yield Row(line, [fields[place].strip() for place in places])
 
 
 def _check_header(path: Path, header: Sequence[str], expected: Sequence[str]) -> None:
@@ -143,27 +159,29 @@ def _check_header(path: Path, header: Sequence[str], expected: Sequence[str]) ->
             )
 
 
-def _picture(path: Path, row: Row, column: str) -> str:
-    name = row.fields[column]
+def _picture(path: Path, row: Row) -> str:
+    name = row.fields[0]
     if not name.strip("/. "):
         raise AnnotationError(f"{path}: line {row.line} names no picture")
     return name
 
 
-def _class(row: Row, about: str) -> str:
-    label = row.fields["class"]
+def _class(label: str, about: str) -> str:
     if not label:
         raise AnnotationError(f"{about} names no class")
     return label
 
 
-def _box(row: Row, about: str) -> list[Annotated]:
-    x0, y0, x1, y1 = (_number(row.fields[name], f"{about}: {name}") for name in COLUMNS[2:])
-    return [Annotated(_class(row, about), (x0, y0, x1, y1))]
+def _box(fields: Sequence[str], about: str) -> list[Annotated]:
+    label, *sides = fields
+    x0, y0, x1, y1 = (
+        _number(text, f"{about}: {name}") for name, text in zip(COLUMNS[2:], sides, strict=True)
+    )
+    return [Annotated(_class(label, about), (x0, y0, x1, y1))]
 
 
-def _predictions(row: Row, about: str) -> list[Annotated]:
-    words = row.fields[_KAGGLE[1]].split()
+def _predictions(fields: Sequence[str], about: str) -> list[Annotated]:
+    words = fields[0].split()
     if len(words) % 5:
         raise AnnotationError(
             f"{about}: expected 'class xmin ymin xmax ymax' for each box, got {len(words)} words"
@@ -177,6 +195,6 @@ def _predictions(row: Row, about: str) -> list[Annotated]:
 
 def _number(text: str, about: str) -> float:
     try:
-        return float(text)
+        return float(text.replace("_", "?"))  # Python reads 1_0 as 10
     except ValueError:
         raise AnnotationError(f"{about}: expected a number, got {brief(text)}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,11 @@ class Annotated:
     draw: Callable[[Size], Mask] | None = None
     crowd: bool = False
 
+    @property
+    def has_place(self) -> bool:
+        """Whether it says where the object is: a crowd's box alone does not."""
+        return self.draw is not None or not self.crowd
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -78,41 +83,34 @@ class TrueObject:
     box : (x0, y0, x1, y1) or None
         In pixels of the picture, x1 and y1 exclusive; None for a crowd.
     mask : (H, W) array of bool, or None
+    clipped : bool
+        Whether its box reached beyond the picture by at most one pixel, and was clipped.
     """
 
     label: str
     box: Box | None
     mask: Mask | None = None
+    clipped: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """The objects of one picture.
+def placed(
+    annotation: Annotation,
+    size: Size,
+    *,
+    labels: Collection[str] | None = None,
+    ignore_size: bool = False,
+) -> Iterator[TrueObject]:
+    """Yield the objects on a picture of this size, having checked that they lie on it.
 
-    Attributes
-    ----------
-    picture : str
-    objects : tuple of TrueObject
-    clipped : int
-        How many boxes reached beyond the picture by at most one pixel, and were clipped.
-    """
-
-    picture: str
-    objects: tuple[TrueObject, ...]
-    clipped: int = 0
-
-
-def placed(annotation: Annotation, picture: str, size: Size, *, ignore_size: bool = False) -> Truth:
-    """Return the objects on a picture of this size, having checked that they lie on it.
-
-    Edges of boxes are rounded to whole pixels; each box keeps at least one pixel.
+    They are drawn one at a time. Crowds that have only a box are left out. Edges of boxes are
+    rounded to whole pixels; each box keeps at least one pixel.
 
     Parameters
     ----------
     annotation : Annotation
-    picture : str
-        Its name.
     size : (height, width)
+    labels : collection of str, optional
+        The classes whose objects are needed; others are not drawn.
     ignore_size : bool
         Accept an annotation that gives the picture another size.
 
@@ -129,18 +127,20 @@ def placed(annotation: Annotation, picture: str, size: Size, *, ignore_size: boo
             f"{annotation.source}: it describes a picture of {_size(annotation.size)} pixels, but "
             f"this one has {_size(size)}{turned}, so that boxes would be misplaced"
         )
-    objects, clipped = [], 0
     for number, each in enumerate(annotation.objects, 1):
-        about = f"{annotation.source}: object {number}, {each.label[:80]!r}"
-        mask = None if each.draw is None else _drawn(each.draw, size, about)
-        box = None
-        if each.box is not None:
-            box, is_clipped = _checked_box(each.box, size, about)
-            clipped += is_clipped
-        elif mask is not None:
-            box = bounding_box(mask)
-        objects.append(TrueObject(each.label, None if each.crowd else box, mask))
-    return Truth(picture, tuple(objects), clipped)
+        if each.has_place and (labels is None or each.label in labels):
+            about = f"{annotation.source}: object {number}, {each.label[:80]!r}"
+            yield _placed(each, size, about)
+
+
+def _placed(given: Annotated, size: Size, about: str) -> TrueObject:
+    mask = None if given.draw is None else _drawn(given.draw, size, about)
+    box, clipped = None, False
+    if given.box is not None:
+        box, clipped = _checked_box(given.box, size, about)
+    elif mask is not None:
+        box = bounding_box(mask)
+    return TrueObject(given.label, None if given.crowd else box, mask, clipped)
 
 
 def bounding_box(mask: Mask) -> Box:

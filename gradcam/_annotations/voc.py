@@ -106,7 +106,7 @@ def _object(element: Element, number: int) -> Annotated:
 
 def _number(text: str | None, about: str) -> float:
     try:
-        value = float(text or "")
+        value = float((text or "").replace("_", "?"))  # Python reads 1_0 as 10
     except ValueError:
         raise AnnotationError(f"{about}: expected a number, got {brief(text)}") from None
     if not math.isfinite(value):

@@ -46,20 +46,24 @@ class History:
 
     def _read(self) -> None:
         try:
-            text = (self.folder / FILE).read_text("utf-8", "replace")
+            with open(self.folder / FILE, encoding="utf-8", errors="replace") as file:
+                line = ""
+                for line in file:
+                    self._add_line(line)
+                self._is_cut = not line.endswith("\n")  # by the end of a run that was killed
         except (FileNotFoundError, NotADirectoryError):
             return
-        self._is_cut = not text.endswith("\n")  # by the end of a run that was killed
-        for line in text.splitlines():
-            try:
-                entry = json.loads(line)
-                if "options" in entry:
-                    self._last = dict(entry["options"])
-                else:
-                    self.names[str(entry["picture"])] = str(entry["name"])
-                    self._done[str(entry["picture"])] = entry
-            except (ValueError, KeyError, TypeError):  # a part of a line
-                continue
+
+    def _add_line(self, line: str) -> None:
+        try:
+            entry = json.loads(line)
+            if "options" in entry:
+                self._last = dict(entry["options"])
+            else:
+                self.names[str(entry["picture"])] = str(entry["name"])
+                self._done[str(entry["picture"])] = entry
+        except (ValueError, KeyError, TypeError):  # a part of a line
+            pass
 
     def check_same_options(self) -> None:
         """Raise UsageError if the last run had other options."""

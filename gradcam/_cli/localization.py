@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcam import measures
 from gradcam._annotations.reading import Annotations
-from gradcam._annotations.truth import Annotation, Truth, placed
+from gradcam._annotations.truth import Annotation, TrueObject, placed
 from gradcam._cli import records
 from gradcam._cli.asked import layers
 from gradcam._cli.inputs import Job
@@ -21,6 +21,7 @@ from gradcam._cli.table import Columns, Row
 from gradcam._engine.tape import BatchTape
 from gradcam._labels.classes import Labels, Target
 from gradcam._registry import OVER_PICTURE, Method
+from gradcam.measures._regions import pairwise_iou
 
 if TYPE_CHECKING:
     from gradcam._engine.network import Network
@@ -69,6 +70,8 @@ class Settings:
         Of the pointing game, in pixels.
     ignore_size : bool
         Whether annotations may give a picture another size.
+    class_indices : bool
+        Whether a class that the annotations name by a number is the network's class of this index.
     """
 
     threshold: measures.Threshold = 0.15
@@ -76,6 +79,7 @@ class Settings:
     grabcut: bool = False
     tolerance: float = 15.0
     ignore_size: bool = False
+    class_indices: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,14 +117,18 @@ class Localizing:
             If the annotation is wrong.
         """
         annotation = self.annotations.of(job.path)
-        if annotation is None or not annotation.objects:
-            return {"truth": "none"}
-        classes = {
-            each.label: known_class(self.network.labels, each.label) for each in annotation.objects
-        }
+        labels = {} if annotation is None else _labels(annotation)
+        if annotation is None or not labels:
+            return {"truth": "none", "crowds": 0 if annotation is None else _crowds(annotation)}
+        find = partial(known_class, self.network.labels, class_indices=self.settings.class_indices)
+        classes = {label: find(label) for label in labels}
         known = {label: target for label, target in classes.items() if target is not None}
         if not known:
-            return {"truth": "unknown class", "unknown": sorted(classes)}
+            return {
+                "truth": "unknown class",
+                "unknown": sorted(classes),
+                "crowds": _crowds(annotation),
+            }
         self._known[job.name] = annotation, known
         return None
 
@@ -155,14 +163,15 @@ class Localizing:
     ) -> Saved:
         """Compare the maps of one picture with its ground truth."""
         annotation, classes = self._known.pop(name)
-        truth = placed(annotation, name, size, ignore_size=self.settings.ignore_size)
-        places = _places(truth, classes, size)
+        objects = placed(annotation, size, labels=classes, ignore_size=self.settings.ignore_size)
+        places, clipped = _places(objects, classes, size)
         ranks = {each["index"]: rank for rank, each in enumerate(predictions, 1)}
         record: Record = {
             "truth": "known",
             "predictions": list(predictions),
-            "unknown": sorted({each.label for each in truth.objects} - {*classes}),
-            "clipped": truth.clipped,
+            "unknown": sorted({*_labels(annotation)} - {*classes}),
+            "clipped": clipped,
+            "crowds": _crowds(annotation),
             "no_size": annotation.no_size,
             "results": [
                 {"method": method, **self._judged(each, places, ranks)}
@@ -179,15 +188,14 @@ class Localizing:
         assert found.target is not None
         place, settings = places[found.target.index], self.settings
         boxes = self._boxes(found)
-        overlap = None
-        if place.boxes:
-            overlap = max((measures.iou(a, b) for a in boxes for b in place.boxes), default=0.0)
+        box, overlap = best_box(boxes, place.boxes)
         rank = ranks.get(found.target.index)
         return {
             "class": records.of_class(found.target),
             "layer": found.layer,
             "rank": rank,
-            "boxes": boxes,
+            "boxes": len(boxes),
+            "box": box,
             "iou": overlap,
             "located_top1": None if overlap is None else rank == 1 and overlap > 0.5,
             "located_top5": None if overlap is None else rank is not None and overlap > 0.5,
@@ -212,34 +220,65 @@ class Place:
     mask: np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def _places(truth: Truth, classes: Mapping[str, Target], size: tuple[int, int]) -> dict[int, Place]:
-    """Return the place of each known class of a picture."""
+def _places(
+    objects: Iterable[TrueObject], classes: Mapping[str, Target], size: tuple[int, int]
+) -> tuple[dict[int, Place], int]:
+    """Return the place of each class, and how many boxes were clipped.
+
+    An object is drawn into its class's place before the next one is drawn.
+    """
     places: dict[int, Place] = {}
-    for each in truth.objects:
-        if each.label in classes:
-            index = classes[each.label].index
-            place = places.setdefault(index, Place([], np.zeros(size, bool)))
-            if each.box is not None:
-                place.boxes.append(each.box)
-            if each.mask is not None:
-                place.mask[each.mask] = True
-            elif each.box is not None:
-                place.mask[measures.region_mask(each.box, size)] = True
-    return places
+    clipped = 0
+    for each in objects:
+        index = classes[each.label].index
+        place = places.setdefault(index, Place([], np.zeros(size, bool)))
+        if each.box is not None:
+            place.boxes.append(each.box)
+        if each.mask is not None:
+            place.mask[each.mask] = True
+        elif each.box is not None:
+            place.mask[measures.region_mask(each.box, size)] = True
+        clipped += each.clipped
+    return places, clipped
 
 
-def known_class(labels: Labels, name: str) -> Target | None:
-    """Return the class with this label or synset, or this index; None if there is none, or two."""
+def best_box(
+    boxes: Sequence[measures.Box], true: Sequence[measures.Box]
+) -> tuple[measures.Box | None, float | None]:
+    """Return the box that fits best, and its overlap; of the first box, if there is no true one."""
+    if not true:
+        return (boxes[0] if boxes else None), None
+    if not boxes:
+        return None, 0.0
+    overlaps = pairwise_iou(np.array(boxes, np.float64), np.array(true, np.float64)).max(1)
+    best = int(overlaps.argmax())
+    return boxes[best], float(overlaps[best])
+
+
+def _labels(annotation: Annotation) -> dict[str, None]:
+    """Return the classes of the objects whose place is known, each once."""
+    return dict.fromkeys(each.label for each in annotation.objects if each.has_place)
+
+
+def _crowds(annotation: Annotation) -> int:
+    """Return how many crowds have no segmentation."""
+    return sum(not each.has_place for each in annotation.objects)
+
+
+def known_class(labels: Labels, name: str, *, class_indices: bool = False) -> Target | None:
+    """Return the class with this label or synset; None if there is none, or two.
+
+    A number is a label like any other, unless `class_indices` says that it is an index.
+    """
     try:
-        return labels.find(name)
-    except ValueError:
-        pass
-    if name.isascii() and name.isdecimal() and len(name) < 9:
-        try:
-            return labels.find(int(name))
-        except IndexError:
-            pass
-    return None
+        return labels.find(int(name) if class_indices and is_number(name) else name)
+    except (ValueError, IndexError):
+        return None
+
+
+def is_number(name: str) -> bool:
+    """Whether the name of a class is a number, as indices are."""
+    return name.isascii() and name.isdecimal() and len(name) < 9
 
 
 def _finite(value: float) -> float | str | None:
@@ -258,7 +297,7 @@ def rows(record: Record) -> list[Row]:
             "synset": each["class"]["synset"],
             "label": each["class"]["label"],
             **{name: _cell(each[name]) for name in COLUMNS if name in each and name != "class"},
-            **dict(zip(("x0", "y0", "x1", "y1"), (each["boxes"] or [()])[0], strict=False)),
+            **dict(zip(("x0", "y0", "x1", "y1"), each["box"] or (), strict=False)),
         }
         for each in record.get("results", ())
     ]

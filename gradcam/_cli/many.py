@@ -58,6 +58,8 @@ class Command:
         Returns what is printed of a record; None: records are printed as JSON only.
     rows : callable, optional
         Returns the rows of a record in the table.
+    first : callable, optional
+        Gets all pictures, once the options have been checked and before the first is read.
     before : callable, optional
         ``before(job)`` returns the record of a picture that needs no pass, else None. Its errors
         concern this picture alone.
@@ -86,12 +88,16 @@ class Command:
     resume: bool = False
     options: Mapping[str, object] = field(default_factory=dict)
     rows: Callable[[Record], list[Row]] | None = None
+    first: Callable[[Sequence[Job]], None] | None = None
     before: Callable[[Job], Record | None] | None = None
     every: Callable[[Record], None] | None = None
     silent: tuple[type[Warning], ...] = ()
 
-    def over(self, pictures: Sequence[Path], table: Table | None = None) -> int:
-        """Do every picture, whether or not others fail, and return the exit status."""
+    def over(self, pictures: Sequence[Path], open_table: Callable[[], Table] | None = None) -> int:
+        """Do every picture, whether or not others fail, and return the exit status.
+
+        A table is opened once the options have been checked, so that a refused run leaves it alone.
+        """
         history = None
         if self.out is not None:
             _check_out(self.out, pictures)
@@ -101,6 +107,9 @@ class Command:
             self.out.mkdir(parents=True, exist_ok=True)
         found = find(pictures, self.out)
         jobs = make_jobs(found, self.out, history.names if history else {})
+        if self.first is not None:
+            self.first(jobs)
+        table = None if open_table is None else open_table()
         run = _Run(self, history, table)
         try:
             run.over(jobs)

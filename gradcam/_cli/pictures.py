@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from gradcam._cli import asked as asking
 from gradcam._cli import options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved
 from gradcam._cli.options import Choice
-from gradcam._cli.table import Columns, open_table
+from gradcam._cli.table import Columns, table_at
 from gradcam._cli.table import Table as OpenTable
 from gradcam._cli.work import Comparing, Explaining, Format, Scale
 from gradcam._compare import COMPARED
@@ -57,7 +57,7 @@ def predict(
         return rows
 
     command = Command(network, work, show, as_json, batch, rows=records.prediction_rows)
-    return command.over(pictures, _open_table(table_file, records.PREDICTION_COLUMNS))
+    return command.over(pictures, _table(table_file, records.PREDICTION_COLUMNS))
 
 
 _LISTED, _LEAST = 3, 0.01
@@ -135,7 +135,7 @@ def explain(
         *(network, job.work, _show_explanations, as_json, batch, out, resume, made_with),
         rows=records.explanation_rows,
     )
-    return command.over(pictures, _open_table(table_file, records.EXPLANATION_COLUMNS))
+    return command.over(pictures, _table(table_file, records.EXPLANATION_COLUMNS))
 
 
 def _show_explanations(record: Record) -> Table:
@@ -252,5 +252,5 @@ def _show_figure(record: Record) -> Table:
     return rows
 
 
-def _open_table(file: Path | None, columns: Columns) -> OpenTable | None:
-    return None if file is None else open_table(file, columns)
+def _table(file: Path | None, columns: Columns) -> Callable[[], OpenTable] | None:
+    return None if file is None else table_at(file, columns)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import importlib
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -33,17 +36,23 @@ class Table(Protocol):
         """Write what has not been written yet."""
 
 
-def open_table(path: Path, columns: Columns) -> Table:
-    """Create a table, or replace one; the suffix of the file is its format.
+def table_at(path: Path, columns: Columns) -> Callable[[], Table]:
+    """Return what creates a table, or replaces one; the suffix of the file is its format.
+
+    The file is not touched before.
 
     Raises
     ------
     click.ClickException
         If the suffix is unknown, or the format needs a package that is not installed.
+    FileNotFoundError
+        If there is no such folder.
     """
     suffix = path.suffix.lower()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     if suffix == ".csv":
-        return _Csv(path, columns)
+        return partial(_Csv, path, columns)
     if suffix != ".parquet":
         raise click.UsageError(f"--table {path}: expected a name that ends in .csv or .parquet.")
     try:
@@ -53,7 +62,7 @@ def open_table(path: Path, columns: Columns) -> Table:
             f"--table {path}: Parquet needs pyarrow: pip install 'gradcam[parquet]', or write a "
             f".csv file."
         ) from None
-    return _Parquet(path, columns)
+    return partial(_Parquet, path, columns)
 
 
 class _Csv:

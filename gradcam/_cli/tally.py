@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from gradcam import measures
 from gradcam._cli import terminal
+from gradcam._cli.localization import is_number
 from gradcam._cli.many import Record
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+NUMBERS = (
+    "Some of these names are numbers: if they are indices of the network's classes, from 0, add "
+    "--class-indices."
+)
+"""What is said if the network does not know classes whose names are numbers."""
 
 _MOST_NAMES = 5
 """How many of the classes that the network does not know are named."""
@@ -60,6 +67,7 @@ class Tally:
             self.counts["failed"] += 1
             return
         self.unknown.update(record.get("unknown", ()))
+        self.counts["crowds"] += record.get("crowds", 0)
         if record["truth"] != "known":
             self.counts[record["truth"]] += 1
             return
@@ -112,6 +120,7 @@ class Tally:
             "unknown_class": self.counts["unknown class"],
             "failed": self.counts["failed"],
             "clipped_boxes": self.counts["clipped boxes"],
+            "crowds_without_segmentation": self.counts["crowds"],
             "annotations_without_size": self.counts["no size"],
             "unknown_classes": dict(self.unknown.most_common()),
         }
@@ -164,6 +173,10 @@ def sentences(summary: Summary) -> list[str]:
         ("unknown_class", "Pictures whose classes the network does not know, left out: {}."),
         ("failed", "Pictures that failed (see the errors), left out: {}."),
         ("clipped_boxes", "Boxes that reached beyond their picture by up to a pixel, clipped: {}."),
+        (
+            "crowds_without_segmentation",
+            "Crowds without a segmentation, whose place is not known, left out: {}.",
+        ),
         ("annotations_without_size", "Annotations that do not say the size of the picture: {}."),
     )
     found = [text.format(summary[name]) for name, text in counted if summary[name]]
@@ -172,6 +185,8 @@ def sentences(summary: Summary) -> list[str]:
         names = ", ".join(f"{name} ({n})" for name, n in [*unknown.items()][:_MOST_NAMES])
         more = ", ..." if len(unknown) > _MOST_NAMES else ""
         found.append(f"Classes that the network does not know, or not for certain: {names}{more}.")
+        if any(map(is_number, unknown)):
+            found.append(NUMBERS)
     infinite = sum(each["infinite_inside_outside"] for each in summary["methods"])
     if infinite:
         found.append(f"Maps that are 0 everywhere outside, left out of inside/outside: {infinite}.")
