@@ -343,10 +343,13 @@ class _Grid:
 
     def draw_scales(self, figure: Figure, scales: Sequence[figures.Scale]) -> None:
         """Draw the colour bars with their labels, side by side below the rows."""
-        step = (self.size[0] - self.left - self._RIGHT) / len(scales)
+        end = self.size[0] - self._RIGHT
+        step = (end - self.left) / len(scales)
         wide, high = min(step - 0.3, self._SCALE[0]), self._SCALE[1]
+        step = min(step, wide + 0.6)
+        start = min(self.left + (self.step_x - self.width) / 2, end - len(scales) * step)
         for number, scale in enumerate(scales):
-            x = self.left + (self.step_x - self.width) / 2 + number * min(step, wide + 0.6)
+            x = start + number * step
             y = self._BELOW - 0.1 - high
             columns = int(wide / 0.088)
             label = "\n".join("\n".join(wrap(line, columns)) for line in scale.label.split("\n"))

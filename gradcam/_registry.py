@@ -72,6 +72,8 @@ class Method:
     function : callable
         ``function(tape, objective)`` with keyword-only options. It returns the raw values, or an
         :class:`gradcam.Evidence`; see :func:`gradcam.method`.
+    against : bool
+        Whether the evidence speaks against what is explained: what it marks lowers the score.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Method:
     source: str
     view: View
     function: Callable[..., object]
+    against: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name.startswith("_"):
@@ -349,7 +352,7 @@ METHODS = Registry(ENTRY_POINTS)
 
 
 def method(
-    *, title: str, source: str, view: View, name: str | None = None
+    *, title: str, source: str, view: View, name: str | None = None, against: bool = False
 ) -> Callable[[Callable[..., object]], Method]:
     """Register a function as an explanation method.
 
@@ -373,6 +376,8 @@ def method(
         How the raw values are shown, see :data:`gradcam.View`.
     name : str, optional
         By default the function's name.
+    against : bool
+        Whether the evidence speaks against what is explained: what it marks lowers the score.
 
     Returns
     -------
@@ -396,7 +401,7 @@ def method(
     """
 
     def register(function: Callable[..., object]) -> Method:
-        made = Method(name or function.__name__, title, source, view, function)
+        made = Method(name or function.__name__, title, source, view, function, against)
         return METHODS.register(made)
 
     return register

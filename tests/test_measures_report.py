@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 import gradcam
 from gradcam import Class, Difference, Explanation, Layer, Network, Probability, Unit, measures
 from gradcam.measures import _report, _report_words
+from gradcam.measures._given import map_at_input
 
 STEPS = 4
 
@@ -111,9 +113,70 @@ def test_the_deletion(tape, report):
 
 def test_the_layer_beside(tape, report):
     assert report.other_layer.layer == "relu3_2"
-    assert np.isfinite(report.layer_correlation)
+    maps = (map_at_input(tape, each) for each in (report.explanation, report.other_layer))
+    assert report.layer_correlation == pytest.approx(correlation(*maps), abs=1e-6)
     # Nothing is finer than the first layers.
     assert tape.grad_cam(3, layer="relu1_1").report(steps=1).other_layer is None
+
+
+def test_a_report_does_not_hold_random_networks(report):
+    assert [each.origin for each in report.random_weights] == [None] * 3
+    assert all(each.origin is not None for each in report.others)
+
+
+def test_a_map_of_what_speaks_against_a_class_is_judged_by_the_negated_score():
+    """Three of four quarters raise the score, one lowers it: without that quarter it is highest."""
+    signs = np.float32([[1, 1], [1, -1]]).repeat(2, 0).repeat(2, 1)
+    weights = {"weight": np.stack([np.tile(signs.ravel(), 3), np.ones(48, np.float32)])}
+    layers = [
+        Layer("relu", "relu"),
+        Layer("flat", "flatten", ("relu",)),
+        Layer("fc", "linear", ("flat",), weights=weights),
+    ]
+    picture = np.random.default_rng(2).uniform(0.5, 1.5, (3, 4, 4))
+    tape = Network.from_layers(layers).forward(picture)
+    against = gradcam.METHODS["counterfactual"]
+    assert against.against and gradcam.smooth("counterfactual").against
+    assert against.with_options(title="Against").against and not gradcam.METHODS["grad_cam"].against
+    lowers = np.float32(signs < 0)
+    other = gradcam.METHODS["saliency"]
+    method = replace(other, view="map", function=lambda tape, objective: lowers[None, None])
+    areas = {}
+    for is_against in (True, False):
+        found = tape.explain(replace(method, against=is_against), Class(0)).report(steps=4)
+        check = found.checks[-1]
+        assert check.name == "pixels" and check.passed == is_against
+        assert check.finding.endswith("(negated score)") == is_against
+        areas[is_against] = found.deletion
+    np.testing.assert_allclose(areas[True].values, -areas[False].values, rtol=1e-5)
+    assert (areas[True].on, areas[False].on) == ("negated score", "score")
+    assert areas[True].label == areas[False].label
+
+
+def test_the_edges_of_a_picture_of_one_colour(tape):
+    flat = tape.graph.forward(np.full((3, 112, 56), 0.5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = flat.saliency(3).report(steps=2)
+        figure = report.plot()
+    assert not report.edges.any() and report.edges_deletion is None
+    assert report.deletion is not None and len(report.random_deletions) == 5
+    legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
+    told = [text.get_text().replace("\n", " ") for text in legends[0].get_texts()]
+    assert told[1] == "the picture has no edges"
+    assert told[2].startswith("random orders, as of a uniform map")
+
+
+def test_classes_of_one_label_are_different():
+    tensors = vggs.tensors("vgg11")
+    labels = ["crane", "crane", *(f"class_{n}" for n in range(2, 10))]
+    network = gradcam.vgg11(tensors, labels=labels, preset=gradcam.Preset("small", size=32))
+    tape = network.forward(np.random.default_rng(1).standard_normal((3, 32, 32)))
+    found = tape.saliency(0).report(other=1, steps=1)
+    assert [each.target.index for each in found.others] == [1]
+    for same in (Class(0), Probability(0)):
+        with pytest.raises(ValueError, match="what the map explains"):
+            tape.saliency(0).report(other=same, steps=1)
 
 
 def test_a_report_is_reproducible(tape, report):

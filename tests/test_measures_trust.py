@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import vggs
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
 
 import gradcam
 from gradcam import measures
@@ -113,6 +116,63 @@ def test_other_types_are_refused(networks, cases):
         measures.trust(*networks, None)
     with pytest.raises(TypeError, match="observer: expected a function"):
         measures.trust(*networks, cases, observer=3)
+
+
+def trust_of(accuracies, names=("one", "other")):
+    """Two methods, by which the first network is always preferred."""
+    values = np.tile(np.array([2.0, 1.0])[:, None], (2, 1, 5))
+    titles = ("Grad-CAM", "LRP")
+    return measures.Trust(names, accuracies, 8, np.arange(5), titles, titles, values, 1.1, 1.5)
+
+
+def words(figure):
+    FigureCanvasAgg(figure).draw()
+    found = [text.get_text() for text in figure.texts]
+    for ax in figure.axes:
+        legend = ax.get_legend()
+        found += [each.get_text() for each in legend.get_texts()] if legend else []
+    return " ".join(" ".join(found).split())
+
+
+def test_networks_of_equal_accuracy_or_name():
+    both = "Both networks are right in 5 of 8 cases"
+    equal = trust_of((0.75, 0.75))
+    assert equal.agrees == (False, False)
+    assert equal.finding == f"{both}. They are equally accurate, so that there is no better one"
+    named = "the more accurate one, is favoured by Grad-CAM (+2.00) and LRP (+2.00)"
+    assert trust_of((0.8, 0.7)).finding == f"{both}: there, one, {named}"
+    same = trust_of((0.8, 0.7), ("net", "net"))
+    assert same.names == ("net (first)", "net (second)")
+    assert same.finding == f"{both}: there, net (first), {named}"
+    told = words(same.plot())
+    assert "Right answers: net (first) 80.0 %, net (second) 70.0 %" in told
+    assert "net (first) neither net (second)" in told
+
+
+@pytest.mark.parametrize("methods", [1, 2, 7])
+def test_the_title_lies_close_above_the_panels(methods):
+    found = trust_of((0.8, 0.7))
+    several = {"methods": ("a method",) * methods, "titles": ("A method",) * methods}
+    figure = replace(found, values=found.values[:1].repeat(methods, 0), **several).plot()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    title = figure.texts[0].get_window_extent(renderer)
+    legend = figure.axes[0].get_legend().get_window_extent(renderer)
+    assert 0 < title.y0 - legend.y1 < 0.1 * figure.get_figwidth() * figure.dpi
+
+
+def test_a_region_that_does_not_fit_is_found_before_any_pass(networks, cases, monkeypatch):
+    picture, label, _ = cases[0]
+    wrong = (picture, label, np.ones((40, 30), bool))
+    with monkeypatch.context() as patch:
+        patch.setattr(gradcam.Network, "forward", None)
+        with pytest.raises(ValueError, match="case 1: region: the mask is of 40 x 30 pixels"):
+            measures.trust(*networks, [cases[0], wrong])
+        with pytest.raises(ValueError, match="case 1: none of the 10 classes is called 'loo'"):
+            measures.trust(*networks, [cases[0], (picture, "loo", (0, 0, 9, 9))])
+    opened = Image.fromarray(picture)  # its size is known when it is read
+    with pytest.raises(ValueError, match="case 1: region: the mask is of 40 x 30 pixels"):
+        measures.trust(*networks, [cases[0], (opened, *wrong[1:])])
 
 
 def test_what_is_refused(networks, cases):

@@ -8,11 +8,13 @@ import math
 import numpy as np
 import pytest
 import small_pictograms
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from small_pictograms import LABELS
 
 from gradcam import Network, pictograms
 from gradcam.pictograms import Scene, agreement, effects, scene
 from gradcam.pictograms._effects import Effects
+from gradcam.pictograms._effects_figure import Shown, draw
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +212,21 @@ def test_the_figure_says_what_was_found(drawn):
         f"No object raises the score of {names[0]}, the score of {names[2]} is raised most by the "
         f"{names[3]}"
     )
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_no_text_of_the_figure_overlaps_another_or_the_picture(drawn, count):
+    names = ["American lobster", "steam locomotive", "school bus", "cheeseburger"][:count]
+    figure = draw(Shown(drawn.picture, "probability", names, names, np.eye(count)))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    picture, table = figure.axes
+    texts = [table.xaxis.label, table.yaxis.label, *table.texts, *figure.texts]
+    texts += [*table.get_xticklabels(), *table.get_yticklabels()]
+    boxes = [picture.bbox, *(each.get_window_extent(renderer) for each in texts)]
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.overlaps(other)
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 def test_effects_are_part_of_the_package():

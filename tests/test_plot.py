@@ -393,6 +393,7 @@ def test_labels_of_wide_letters_stay_in_the_figure(label):
         pytest.param((40, 160), 2, DRAWN, marks=pytest.mark.slow),
         ((160, 40), 4, _compare.COMPARED),
         ((64, 64), 1, ("saliency",)),
+        ((160, 40), 2, ("saliency", "grad_cam")),
         pytest.param((50, 70), 4, ("saliency", "grad_cam"), marks=pytest.mark.slow),
         ((30, 200), 1, _compare.COMPARED),
         pytest.param((20, 160), 1, _compare.COMPARED, marks=pytest.mark.slow),

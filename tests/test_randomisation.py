@@ -199,6 +199,17 @@ def test_a_flat_map_is_not_compared():
         assert "the map of the trained network is flat" in found.finding and not found.survives()
 
 
+@pytest.mark.parametrize("rounding", [0, 1e-7])
+def test_a_map_of_one_value_is_flat(tape, rounding):
+    """Also if it is not zero, and the values differ by rounding."""
+    found = measures.cascading_randomisation(tape, "grad_cam", 2, stages=1)
+    raw = np.full(found.trained.raw.shape, 0.5, np.float32)
+    raw[0, 0] += np.float32(rounding)
+    flat = replace(found, trained=replace(found.trained, raw=raw))
+    assert flat.trained.evidence.any()
+    assert "the map of the trained network is flat" in flat.finding
+
+
 def test_wrong_arguments_of_the_cascade(tape):
     with pytest.raises(TypeError, match="stages: expected a number or a list"):
         measures.cascading_randomisation(tape, "saliency", stages="two")

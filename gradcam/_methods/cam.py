@@ -79,7 +79,7 @@ def grad_cam(
     return Evidence(weighted_sums(weights, maps), weights, None if relu else "range")
 
 
-@method(title="Counterfactual", source="Selvaraju et al. 2017", view="map")
+@method(title="Counterfactual", source="Selvaraju et al. 2017", view="map", against=True)
 def counterfactual(tape: ForwardPass, objective: Objectives, *, layer: str) -> Evidence:
     """Where a layer's features lower the score: Grad-CAM with the negated gradient."""
     return _cam(tape, objective, layer, sign=-1)

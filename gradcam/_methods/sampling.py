@@ -190,7 +190,7 @@ def smooth(
 
     sampled.__doc__ = f"{_SUMMARIES[statistic]} of {samples} noisy copies.\n\n{base.documentation}"
     view = _view(base.view, statistic)
-    return Method(f"{name}_{base.name}", title or named, source, view, sampled)
+    return Method(f"{name}_{base.name}", title or named, source, view, sampled, base.against)
 
 
 @dataclass(frozen=True)

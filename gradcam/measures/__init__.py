@@ -20,6 +20,7 @@ True
 
 from __future__ import annotations
 
+from gradcam._methods.replacements import Replacement
 from gradcam._pictures.segments import Box, Threshold
 from gradcam._results.report import Check
 from gradcam.measures._bootstrap import Interval, bootstrap
@@ -43,6 +44,7 @@ from gradcam.measures._infidelity import infidelity
 from gradcam.measures._inside import energy_inside, inside_outside
 from gradcam.measures._localization import (
     LocalizationError,
+    Located,
     Outcome,
     Truth,
     localization_error,
@@ -54,7 +56,7 @@ from gradcam.measures._noise import noise_robustness
 from gradcam.measures._noise_robustness import NoiseRobustness
 from gradcam.measures._occlusion import occlusion_correlation
 from gradcam.measures._pointing import Pointed, pointed, pointing
-from gradcam.measures._random_weights import randomised
+from gradcam.measures._random_weights import Draw, randomised
 from gradcam.measures._randomisation import Randomisation
 from gradcam.measures._regions import Region, iou, region_mask
 from gradcam.measures._rejection import Rejection, fit_rejection, pointing_with_rejection
@@ -63,31 +65,39 @@ from gradcam.measures._road import Road, road
 from gradcam.measures._seeds import SeedsIoU, seeds, seeds_iou
 from gradcam.measures._sensitivity import max_sensitivity
 from gradcam.measures._similarity import structural_similarity
-from gradcam.measures._trust import trust
+from gradcam.measures._stages import Stages
+from gradcam.measures._trust import Case, Observer, trust
 from gradcam.measures._trust_result import Trust
-from gradcam.measures._variants import Perturb
+from gradcam.measures._variants import LayerLike, Perturb
 
 __all__ = [
     "AverageConfidenceChange",
     "BestMaskIoU",
     "Box",
+    "Case",
     "Check",
     "ConfidenceChange",
     "Curve",
     "Discrimination",
+    "Draw",
     "Interval",
+    "LayerLike",
     "LocalizationError",
+    "Located",
     "MapLike",
     "NoiseRobustness",
+    "Observer",
     "Outcome",
     "Perturb",
     "Pointed",
     "Randomisation",
     "Region",
     "Rejection",
+    "Replacement",
     "Report",
     "Road",
     "SeedsIoU",
+    "Stages",
     "Threshold",
     "Trust",
     "Truth",

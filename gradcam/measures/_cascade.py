@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -17,7 +16,7 @@ from gradcam._registry import Method
 from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import On, TargetLike
 from gradcam.measures._correlation import pearson, ranks
-from gradcam.measures._random_weights import Draw, rebuilt, redrawn
+from gradcam.measures._random_weights import Draw, alone, rebuilt, redrawn
 from gradcam.measures._randomisation import Randomisation
 from gradcam.measures._similarity import WINDOW, structural_similarity
 from gradcam.measures._stages import Stages, groups_of
@@ -83,7 +82,7 @@ def cascading_randomisation(
     flag("independent", independent)
     one_of("draw", draw, get_args(Draw))
     groups = groups_of(tape.graph, stages)
-    trained = _alone(question.clean())
+    trained = alone(question.clean())
     found: list[Explanation] = []
     drawn: dict[str, Layer] = {}
     with bar(len(groups), "Random weights", progress) as done:
@@ -92,7 +91,7 @@ def cascading_randomisation(
                 drawn.clear()
             drawn |= {name: redrawn(tape.graph, name, seed, draw) for name in group}
             network = rebuilt(tape.graph, drawn)
-            found.append(_alone(question.explain(question.forward(tape.input, network))[0]))
+            found.append(alone(question.explain(question.forward(tape.input, network))[0]))
             done(1)
     return Randomisation(
         label=question.label,
@@ -105,11 +104,6 @@ def cascading_randomisation(
         trained=trained,
         explanations=tuple(found),
     )
-
-
-def _alone(explanation: Explanation) -> Explanation:
-    """Return an explanation without its origin, which would hold the network."""
-    return replace(explanation, origin=None)
 
 
 def _correlations(first: _F32, others: Iterable[_F32]) -> NDArray[np.float64]:

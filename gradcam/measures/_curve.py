@@ -30,7 +30,7 @@ class Curve:
     label : str
         What the map explains: the class, or another objective.
     on : str
-        What the values are: "probability", "score" or "value".
+        What the values are: "probability", "score" or "value"; after "negated" with the other sign.
     shares : (K,) array
         The share of the pixels that are changed, rising from 0.
     values : (K,) array

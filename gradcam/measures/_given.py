@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from gradcam import _core
 from gradcam._engine.tape import Tape
-from gradcam._results.explanation import NO_PICTURE, Explanation
+from gradcam._results.explanation import NO_PICTURE, Explanation, FlatMapWarning
 from gradcam._results.objectives import (
     Class,
     Objective,
@@ -92,6 +94,13 @@ def seen_of(map: MapLike) -> NDArray[np.bool_] | None:
     None if it saw all of them, and for an array, of which that is not known.
     """
     return map.geometry.seen_part if isinstance(map, Explanation) else None
+
+
+def is_flat(explanation: Explanation) -> bool:
+    """Return whether the map of an explanation has one value everywhere, but for rounding."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FlatMapWarning)
+        return not explanation.map.any()
 
 
 def plain_map(map: object) -> _F32:

@@ -15,6 +15,7 @@ from gradcam._engine.graph import Graph
 from gradcam._engine.layers import WEIGHTED, Layer
 from gradcam._engine.network import Network
 from gradcam._methods.passes import check_seed, one_of
+from gradcam._results.explanation import Explanation
 
 _F32 = NDArray[np.float32]
 
@@ -74,6 +75,11 @@ def randomised(
             raise ValueError("layers: an empty list of layers; give at least one")
     drawn = {name: redrawn(network, name, seed, draw) for name in names}
     return rebuilt(network, drawn)
+
+
+def alone(explanation: Explanation) -> Explanation:
+    """Return an explanation without its origin, which would hold the network."""
+    return replace(explanation, origin=None)
 
 
 def with_weights(graph: Graph) -> list[str]:

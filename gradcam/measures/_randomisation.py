@@ -12,6 +12,7 @@ from gradcam._methods.passes import real
 from gradcam._pictures import figures
 from gradcam._results.explanation import Explanation
 from gradcam.critique import _slide
+from gradcam.measures._given import is_flat
 from gradcam.measures._panels import MOST, legend, lines, panels
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Randomisation:
     def finding(self) -> str:
         """What was found, in a sentence."""
         what = f"{self.trained.title}, {self.label}"
-        if not self.trained.evidence.any():
+        if is_flat(self.trained):
             return f"{what}: the map of the trained network is flat, so that nothing is compared"
         if self.survives():
             last = self._last(_UPPER)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import SupportsIndex
 
 import numpy as np
@@ -15,7 +14,7 @@ from gradcam import _core
 from gradcam._engine.forward_pass import run
 from gradcam._engine.tape import Tape
 from gradcam._methods.passes import bar, check_seed, integer, positive
-from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import Class, Objective, On, Probability, Sum, TargetLike
 from gradcam._results.report import Check
 from gradcam._results.rules import RECTIFIERS
@@ -23,8 +22,8 @@ from gradcam.measures import _report_words
 from gradcam.measures._curve import Curve
 from gradcam.measures._curves import deletion
 from gradcam.measures._edges import edges
-from gradcam.measures._given import map_at_input, objectives_of
-from gradcam.measures._random_weights import randomised
+from gradcam.measures._given import is_flat, map_at_input, objectives_of
+from gradcam.measures._random_weights import alone, randomised
 from gradcam.measures._report_result import Report, correlation, ranked
 
 _F32 = NDArray[np.float32]
@@ -53,11 +52,10 @@ def report(
             "the explanation was loaded, and does not hold its network: explain the picture "
             "again, and ask that explanation for its report"
         )
-    positive("steps", steps)
     check_seed(seed)
     tape = explanation.origin.forward()
     assert isinstance(tape, Tape)
-    return _Work(explanation, tape, integer("steps", steps), integer("seed", seed)).report(
+    return _Work(explanation, tape, positive("steps", steps), integer("seed", seed)).report(
         other, on, progress
     )
 
@@ -75,11 +73,8 @@ class _Work:
         """Compute everything."""
         objective = _deleted(self.tape, self.explanation, on)
         others = _other_objectives(self.tape, self.explanation, other)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FlatMapWarning)
-            is_flat = not self.explanation.map.any()
         edge_map = averaged(edges(self.tape), *self.explanation.raw.shape[-2:])
-        if is_flat:
+        if is_flat(self.explanation):
             flat = Check("flat", float("nan"), float("nan"), _report_words.FLAT)
             return Report(
                 *(self.explanation, edge_map, (), (), None, float("nan"), None, None, (), (flat,))
@@ -100,7 +95,7 @@ class _Work:
         found = self.explanation
         random_weights = []
         for number in range(RANDOM_NETWORKS):
-            random_weights.append(self._again(self._random_tape(self.seed + number)))
+            random_weights.append(alone(self._again(self._random_tape(self.seed + number))))
             done()
         other_maps = []
         for each in others:
@@ -112,10 +107,11 @@ class _Work:
             done()
         curves = []
         for values in self._orders():
-            order = _core.resize(values, self.tape.size, found.resize)
-            curves.append(deletion(self.tape, order, objective, steps=self.steps, seed=self.seed))
+            curves.append(None if values is None else self._deletion(values, objective))
             done()
-        first, second, *rest = curves
+        first, by_edges, *rest = curves
+        random = [each for each in rest if each is not None]
+        assert first is not None
         return Report(
             explanation=found,
             edges=edge_map,
@@ -124,10 +120,30 @@ class _Work:
             other_layer=other_layer,
             layer_correlation=self._layer_correlation(other_layer),
             deletion=first,
-            edges_deletion=second,
-            random_deletions=tuple(rest),
-            checks=_checks(found, edge_map, random_weights, other_maps, curves),
+            edges_deletion=by_edges,
+            random_deletions=tuple(random),
+            checks=_checks(
+                *(found, edge_map, random_weights, other_maps),
+                _report_words.pixels(first.auc, [each.auc for each in random], first.on),
+            ),
         )
+
+    def _deletion(self, values: _F32, objective: Objective) -> Curve:
+        """Delete pixels in the order of values; the curve says if they speak against a class."""
+        order = _core.resize(values, self.tape.size, self.explanation.resize)
+        asked = -objective if self._against else objective
+        found = deletion(self.tape, order, asked, steps=self.steps, seed=self.seed)
+        if not self._against:
+            return found
+        kinds: dict[type, str] = {Probability: "probability", Class: "score"}
+        on = kinds.get(type(objective), "value")
+        return replace(found, label=objective.label(self.tape.labels), on=f"negated {on}")
+
+    @property
+    def _against(self) -> bool:
+        """Whether the map shows what speaks against the class."""
+        origin = self.explanation.origin
+        return origin is not None and origin.method.against
 
     def _again(
         self, tape: Tape, objective: Objective | None = None, layer: str | None = None
@@ -172,15 +188,19 @@ class _Work:
         maps = (map_at_input(self.tape, each) for each in (self.explanation, other))
         return ranked(*maps)
 
-    def _orders(self) -> list[_F32]:
-        """Return what gives the orders of deletion: the map, the edges, and random values."""
+    def _orders(self) -> list[_F32 | None]:
+        """Return what gives the orders of deletion: the map, the edges, and random values.
+
+        None in place of edges that are the same everywhere.
+        """
         height, width = (min(CELLS, side) for side in self.explanation.raw.shape[-2:])
         draws = np.random.default_rng(self.seed)
         own, by_edges = (
             averaged(values, height, width)
             for values in (self.explanation.evidence, edges(self.tape))
         )
-        return [own, by_edges, *draws.standard_normal((RANDOM_ORDERS, height, width), np.float32)]
+        random = draws.standard_normal((RANDOM_ORDERS, height, width), np.float32)
+        return [own, by_edges if np.ptp(by_edges) > 0 else None, *random]
 
 
 def averaged(values: _F32, height: int, width: int) -> _F32:
@@ -210,13 +230,20 @@ def _other_objectives(
         if any(asked.listed):
             raise ValueError("other: expected one class or objective, got a list")
         found = asked.each[0][0]
-        if found.label(tape.labels) == explained.label(tape.labels):
+        if _same(found, explained, tape):
             raise ValueError(f"other: {explanation.words} is what the map explains: name another")
         return (found,)
     own = {each.find(tape.labels).index for each in _classes(explained)}
     left = [int(i) for i in np.argsort(-tape.scores[0], kind="stable") if int(i) not in own]
     chosen = dict.fromkeys((left[0], left[len(left) // 2])) if left else {}
     return tuple(kind(index) for index in chosen)
+
+
+def _same(one: Objective, other: Objective, tape: Tape) -> bool:
+    """Return whether two objectives are the same; different classes can have the same label."""
+    if isinstance(one, Class) and isinstance(other, Class):
+        return one.find(tape.labels).index == other.find(tape.labels).index
+    return one.label(tape.labels) == other.label(tape.labels)
 
 
 def _classes(objective: Objective) -> list[Class]:
@@ -230,9 +257,8 @@ def _checks(
     edge_map: _F32,
     random_weights: Sequence[Explanation],
     others: Sequence[Explanation],
-    curves: Sequence[Curve],
+    pixels: Check,
 ) -> tuple[Check, ...]:
-    own, _, *random = (curve.auc for curve in curves)
     weights = float(np.mean([correlation(explanation, each) for each in random_weights]))
     checks = [
         _report_words.weights(weights),
@@ -242,4 +268,4 @@ def _checks(
         correlations = [correlation(explanation, each) for each in others]
         lowest = int(np.argmin(correlations))
         checks.append(_report_words.classes(correlations[lowest], others[lowest].words))
-    return (*checks, _report_words.pixels(own, random))
+    return (*checks, pixels)

@@ -48,7 +48,8 @@ class Report:
     edges : (h, w) array of float32
         The edges of the network's input, averaged to the resolution of the map.
     random_weights : tuple of Explanation
-        The same method on the network with random weights, three times.
+        The same method on the network with random weights, three times. Their ``origin`` is None,
+        so that a report does not hold those networks.
     others : tuple of Explanation
         The same method for other classes; empty if the network has no others.
     other_layer : Explanation or None
@@ -56,11 +57,14 @@ class Report:
     layer_correlation : float
         The rank correlation with it, at the resolution of the input; NaN without such a layer.
     deletion, edges_deletion : Curve or None
-        Pixels are deleted in the order of the map, and of the edges. None if the map is flat. Finer
-        maps are averaged to 14 x 14 values first: single pixels, deleted here and there, look like
-        noise, which lowers the score in any order.
+        Pixels are deleted in the order of the map, and of the edges. None if the map is flat; those
+        of the edges also if a picture of one colour has none. Finer maps are averaged to 14 x 14
+        values first: single pixels, deleted here and there, look like noise, which lowers the score
+        in any order. If the map shows what speaks against the class (the method's ``against``), the
+        negated score is watched: without these pixels the score should rise.
     random_deletions : tuple of Curve
-        The same in the orders of five maps of random values, which have the map's resolution.
+        The same in five random orders, as a uniform map gives: maps of random values, which have
+        the map's resolution.
     checks : tuple of Check
         "weights": the mean rank correlation with the maps of random weights is below 0.5. "edges":
         the rank correlation with the edges is below 0.5. "class": the lowest rank correlation with
@@ -125,7 +129,7 @@ def _draw(report: Report) -> Figure:
             _slide.heading(ax, words, size=_fitting(words, width - 0.15))
             _slide.below(ax, below, size=12)
         if report.deletion is not None:
-            _draw_deletion(report, _slide.axes(figure, 1.1, 0.8, 5.6, 1.8))
+            _draw_deletion(report, _slide.axes(figure, 1.1, 0.8, 5.6, 1.6))
             _draw_checks(report, _slide.axes(figure, 7.3, 0.4, 5.7, 2.9))
         return figure
 
@@ -183,18 +187,18 @@ def _edges(report: Report) -> NDArray[np.uint8]:
 def _draw_deletion(report: Report, ax: Axes) -> None:
     """Draw the curves."""
     own, by_edges = report.deletion, report.edges_deletion
-    assert own is not None and by_edges is not None
+    assert own is not None
     shares = 100 * own.shares
     values = np.stack([each.values for each in report.random_deletions])
     ax.fill_between(shares, values.min(0), values.max(0), color=_slide.GREY, alpha=0.2, lw=0)
     mean = float(np.mean([each.auc for each in report.random_deletions]))
     lines = (
-        (values.mean(0), _slide.GREY, f"random orders {number(mean)}"),
-        (by_edges.values, _slide.RED, f"edges {number(by_edges.auc)}"),
+        (values.mean(0), _slide.GREY, f"random orders, as of\na uniform map {number(mean)}"),
+        (_values(by_edges), _slide.RED, _edges_words(by_edges)),
         (own.values, _slide.BLUE, f"map {number(own.auc)}"),
     )
     for line, tint, words in lines:
-        ax.plot(shares, line, color=tint, linewidth=2.5, label=words)
+        ax.plot(shares[: len(line)], line, color=tint, linewidth=2.5, label=words)
     ax.set_xlim(0, 100)
     _slide.label(ax, "pixels deleted, %", own.on)
     handles, labels = ax.get_legend_handles_labels()
@@ -210,6 +214,16 @@ def _draw_deletion(report: Report, ax: Axes) -> None:
         handlelength=1.2,
         columnspacing=1.2,
     )
+
+
+def _values(curve: Curve | None) -> NDArray[np.float64]:
+    """Return the values of a curve; none if there is no curve."""
+    return np.empty(0) if curve is None else curve.values
+
+
+def _edges_words(curve: Curve | None) -> str:
+    """Return what the legend says of the edges."""
+    return "the picture\nhas no edges" if curve is None else f"edges {number(curve.auc)}"
 
 
 def _draw_checks(report: Report, ax: Axes) -> None:

@@ -64,10 +64,12 @@ def classes(correlation: float, other: str) -> Check:
     return Check("class", correlation, limit, words)
 
 
-def pixels(own: float, random: Sequence[float]) -> Check:
+def pixels(own: float, random: Sequence[float], on: str = "score") -> Check:
     """Return whether the pixels with high values matter more than random ones."""
     limit = min(random)
     words = f"deletion {number(own)}, random order {number(float(np.mean(random)))}"
+    if on.startswith("negated"):
+        words += f" ({on})"
     if own < limit:
         return Check("pixels", own, limit, f"marks pixels that matter: {words}")
     return Check("pixels", own, limit, f"marks pixels that matter no more than others: {words}")

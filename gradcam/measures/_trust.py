@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
@@ -16,7 +17,7 @@ from gradcam._registry import METHODS, Method
 from gradcam._results.explanation import Explanation, FlatMapWarning
 from gradcam._text import brief
 from gradcam.measures._inside import energy_inside
-from gradcam.measures._regions import Region, region_boxes
+from gradcam.measures._regions import Region, region_boxes, region_mask
 from gradcam.measures._trust_result import Trust
 
 if TYPE_CHECKING:
@@ -103,9 +104,9 @@ def trust(
             f"{int(correct[1].sum())}"
         )
     with bar(2 * len(right), "maps", progress) as done:
-        rated = [cases[number] for number in right.tolist()]
+        rated = right.tolist()
         values = np.stack(
-            [_observed(each, rated, found, observer, size, done) for each in networks]
+            [_observed(each, cases, rated, found, observer, size, done) for each in networks]
         )
     one, other = correct.mean(1)
     return Trust(
@@ -135,12 +136,28 @@ def _truth(networks: Sequence[Network], cases: Sequence[Case]) -> NDArray[np.int
     """Return the index of the right class of each case for each network, (2, R)."""
     if not len(cases):
         raise ValueError("cases: expected at least one")
+    rows: list[list[int]] = []
     for number, case in enumerate(cases):
-        if not isinstance(case, Sequence) or len(case) != 3:
-            raise TypeError(f"case {number}: expected (picture, class, region)")
-        region_boxes(case[2])
-    rows = [[network.labels.find(case[1]).index for case in cases] for network in networks]
-    return np.array(rows, np.int64)
+        with _named(number):
+            if not isinstance(case, Sequence) or len(case) != 3:
+                raise TypeError("expected (picture, class, region)")
+            picture, label, region = case
+            region_boxes(region)
+            if isinstance(picture, np.ndarray) and picture.dtype.kind in "ub" and picture.ndim > 1:
+                region_mask(region, picture.shape[:2])
+            rows.append([network.labels.find(label).index for network in networks])
+    return np.array(list(zip(*rows, strict=True)), np.int64)
+
+
+@contextmanager
+def _named(number: int) -> Iterator[None]:
+    """Put the number of the case before the message of an error."""
+    try:
+        yield
+    except (IndexError, TypeError, ValueError) as error:
+        if type(error) not in (IndexError, TypeError, ValueError):
+            raise
+        raise type(error)(f"case {number}: {error}") from error
 
 
 def _answers(
@@ -158,20 +175,23 @@ def _answers(
 def _observed(
     network: Network,
     cases: Sequence[Case],
+    rated: Sequence[int],
     methods: Sequence[Method],
     observer: Observer,
     size: int,
     done: Callable[[int], None],
 ) -> _F64:
-    """Return what the observer measures of the maps of one network, (M, R)."""
-    values = np.empty((len(methods), len(cases)))
-    for part in batches(len(cases), size):
-        tape = network.forward([case[0] for case in cases[part]])
-        targets = [case[1] for case in cases[part]]
+    """Return what the observer measures of the maps of one network of the rated cases, (M, R)."""
+    values = np.empty((len(methods), len(rated)))
+    for part in batches(len(rated), size):
+        numbers = rated[part]
+        tape = network.forward([cases[number][0] for number in numbers])
+        targets = [cases[number][1] for number in numbers]
         for row, method in enumerate(methods):
             maps = tape.explain(method, targets)
-            regions = [case[2] for case in cases[part]]
-            values[row, part] = list(map(_measured, [observer] * len(maps), maps, regions))
+            for column, (number, each) in enumerate(zip(numbers, maps, strict=True), part.start):
+                with _named(number):
+                    values[row, column] = _measured(observer, each, cases[number][2])
         done(len(targets))
     return values
 

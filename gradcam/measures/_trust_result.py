@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._pictures import figures
-from gradcam._text import percent
+from gradcam._text import percent, wrap
 from gradcam.critique import _slide
 from gradcam.measures._bootstrap import Interval, bootstrap
 
@@ -55,6 +55,12 @@ class Trust:
     clearly: float
 
     @property
+    def names(self) -> tuple[str, str]:
+        """The networks' names; with "(first)" and "(second)" if they are equal."""
+        one, other = self.networks
+        return self.networks if one != other else (f"{one} (first)", f"{other} (second)")
+
+    @property
     def ratings(self) -> NDArray[np.int64]:
         """The rating of each case, (M, R), as in the paper.
 
@@ -93,13 +99,15 @@ class Trust:
     def finding(self) -> str:
         """What was found, in a sentence."""
         first, second = self.accuracies
-        better = self.networks[0] if first >= second else self.networks[1]
+        both = f"Both networks are right in {len(self.right)} of {self.cases} cases"
+        if first == second:
+            return f"{both}. They are equally accurate, so that there is no better one"
+        better = self.names[0] if first > second else self.names[1]
         told = [
             f"{title} ({_signed(mean.mean)})"
             for title, mean, agrees in zip(self.titles, self.means, self.agrees, strict=True)
             if agrees
         ]
-        both = f"Both networks are right in {len(self.right)} of {self.cases} cases"
         if not told:
             return f"{both}: there, no method's maps favour {better}, the more accurate one"
         return f"{both}: there, {better}, the more accurate one, is favoured by {_listed(told)}"
@@ -128,23 +136,24 @@ def _listed(words: Sequence[str]) -> str:
 def _draw(trust: Trust) -> Figure:
     """Draw the shares of the cases in which each network is preferred, and the mean ratings."""
     with figures.default_settings():
-        figure = _slide.new(trust.finding)
-        height = min(4.2, 0.9 * len(trust.methods) + 0.3)
-        bottom = 1.35
+        height, bottom = 0.3 + min(3.9, 0.9 * len(trust.methods)), 1.35
+        above = 1.05 + 0.34 * len(wrap(trust.finding, _slide.COLUMNS))
+        figure = _slide.new(trust.finding, bottom + height + above)
         _draw_shares(trust, _slide.axes(figure, 2.9, bottom, 5.1, height))
         _draw_means(trust, _slide.axes(figure, 8.6, bottom, 4.3, height))
         first, second = map(percent, trust.accuracies)
         text, style = figures.text_style(
-            f"Right answers: {trust.networks[0]} {first}, {trust.networks[1]} {second}"
+            f"Right answers: {trust.names[0]} {first}, {trust.names[1]} {second}"
         )
-        figure.text(0.035, 0.03, text, size=_slide.SMALL, color=_slide.GREY, **style)
+        y = 0.2 / figure.get_figheight()
+        figure.text(0.035, y, text, size=_slide.SMALL, color=_slide.GREY, **style)
         return figure
 
 
 def _draw_shares(trust: Trust, ax: Axes) -> None:
     """Draw one bar for each method: the first network, neither, the second."""
     rows = -np.arange(len(trust.methods))
-    names = (trust.networks[0], "neither", trust.networks[1])
+    names = (trust.names[0], "neither", trust.names[1])
     start = np.zeros(len(rows))
     for shares, words, tint in zip(
         trust.preferred.T, names, (_slide.BLUE, "0.85", _slide.RED), strict=True

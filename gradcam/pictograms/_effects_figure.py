@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gradcam._pictures import figures
 from gradcam._results.objectives import On
+from gradcam._text import wrap
 from gradcam.critique import _slide
 
 if TYPE_CHECKING:
@@ -71,6 +72,18 @@ def _title(shown: Shown) -> str:
     return title[0].upper() + title[1:]
 
 
+_NAMES = 1.4
+"""Inches that the names of the rows and the space beside them take."""
+
+_COLUMNS = 11
+"""Characters in a line of a name: it is not wider than a column, if there are four."""
+
+
+def _broken(names: Sequence[str]) -> list[str]:
+    """Return names in lines that fit beside the rows and above the columns."""
+    return ["\n".join(wrap(each, _COLUMNS)) for each in names]
+
+
 def _table(ax: Axes, shown: Shown) -> None:
     size = float(np.abs(shown.values).max()) or 1.0
     ax.imshow(shown.values, cmap="RdBu_r", vmin=-size, vmax=size, aspect="auto")
@@ -78,11 +91,12 @@ def _table(ax: Axes, shown: Shown) -> None:
         ink = "white" if abs(value) > 0.6 * size else "black"
         text = f"{value:+.2f}".replace("-", "−")
         ax.text(column, row, text, ha="center", va="center", size=_slide.LARGE, color=ink)
-    ax.set_xticks(range(len(shown.classes)), shown.classes, size=_slide.SMALL)
-    ax.set_yticks(range(len(shown.objects)), shown.objects, size=_slide.SMALL)
+    ax.set_xticks(range(len(shown.classes)), _broken(shown.classes), size=_slide.SMALL)
+    ax.set_yticks(range(len(shown.objects)), _broken(shown.objects), size=_slide.SMALL)
     ax.xaxis.tick_top()
     ax.xaxis.set_label_position("top")
     ax.set_xlabel(f"{shown.on} of", size=_slide.LARGE, labelpad=10)
-    ax.set_ylabel("effect of the object", size=_slide.LARGE, labelpad=10)
+    ax.set_ylabel("effect of the object", size=_slide.LARGE)
+    ax.yaxis.set_label_coords(-_NAMES / ax.get_position().width / _slide.WIDTH, 0.5)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

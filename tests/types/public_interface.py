@@ -195,7 +195,9 @@ def report_and_trust(tape: Tape, network: Network, mask: NDArray[np.bool_]) -> N
     assert_type(report.finding, str)
     assert_type(report.checks, tuple[gradcam.measures.Check, ...])
     assert_type(gradcam.measures.edges(tape), NDArray[np.float32])
-    found = gradcam.measures.trust(network, network, [("cat.jpg", "cat", mask)], ["saliency"])
+    cases: list[gradcam.measures.Case] = [("cat.jpg", "cat", mask)]
+    observer: gradcam.measures.Observer = gradcam.measures.inside_outside
+    found = gradcam.measures.trust(network, network, cases, ["saliency"], observer=observer)
     assert_type(found, gradcam.measures.Trust)
     assert_type(found.means[0], gradcam.measures.Interval)
 
@@ -227,7 +229,12 @@ def measures_of_a_place(tape: Tape, mask: NDArray[np.bool_]) -> None:
 def measures_of_robustness(tape: Tape, network: Network) -> None:
     cat = tape.grad_cam("cat")
     assert_type(gradcam.measures.randomised(network, ["fc8"], 3), Network)
-    found = gradcam.measures.cascading_randomisation(tape, "grad_cam", "cat", stages=4)
+    stages: gradcam.measures.Stages = 4
+    draw: gradcam.measures.Draw = "normal"
+    layer: gradcam.measures.LayerLike = ["relu4_3", "relu5_3"]
+    found = gradcam.measures.cascading_randomisation(
+        *(tape, "grad_cam", "cat"), stages=stages, draw=draw, layer=layer
+    )
     assert_type(found, gradcam.measures.Randomisation)
     assert_type(found.survives(), bool)
     assert_type(gradcam.measures.infidelity(tape, cat), float)
