@@ -15,9 +15,9 @@ from PIL import Image
 from synthesis_twin import RELU1, SCORES, Twin, small
 
 import gradcam
-from gradcam._results.objectives import Class, Objectives
+from gradcam._results.objectives import Class, LogOdds, Objectives
 from gradcam._synthesis import bases, regularisers
-from gradcam._synthesis.aims import LogOdds, Matching, Raising
+from gradcam._synthesis.aims import Matching, Raising
 from gradcam._synthesis.ascent import Limits, _Direction, ascend
 from gradcam._synthesis.canvas import Canvas
 from gradcam._synthesis.recipe import Recipe

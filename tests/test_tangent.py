@@ -18,6 +18,7 @@ from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT, OPS
 from gradcam._labels.classes import Labels
+from gradcam._results.objectives import LogOdds
 
 STEP = 1e-5
 ROUNDING = 1e-10
@@ -176,6 +177,19 @@ def test_the_probability_has_that_of_the_softmax(tape, direction):
     several = tape.hessian_product([Probability(c), 3, Class(2) - 3 * Probability(c)], direction)
     assert several.shape == (3, *tape.input.shape) and not several[1].any()
     assert difference(several[2], -3 * expected[0]) < 1e-5
+
+
+def test_the_log_odds_have_that_of_the_softmax_of_the_others(tape, direction):
+    """J^T H J v, H minus the Hessian of the logarithm of the other scores' sum of powers."""
+    c = int(tape.scores[0].argmax())
+    q = np.exp(tape.scores[0].astype(np.float64))
+    q[c] = 0
+    q /= q.sum()
+    moved = tape.jvp(direction[None], tape.score_layer)[0, 0].astype(np.float64)
+    seeds = ((np.outer(q, q) - np.diag(q)) @ moved).astype(np.float32)
+    (expected,) = tape.backward(tape.score_layer, seeds[None, None], [INPUT])
+    assert expected.any()
+    assert difference(tape.hessian_product(LogOdds(c), direction), expected[0]) < 1e-5
 
 
 @pytest.mark.parametrize("head", ["softmax", "log_softmax", "sigmoid"])

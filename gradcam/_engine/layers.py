@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -253,3 +255,10 @@ def _folded(layer: Layer, norm: Layer) -> Layer:
     weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
     weights = {"weight": weight.astype(np.float32), "bias": shift.astype(np.float32)}
     return Layer(norm.name, layer.op, layer.inputs, weights, layer.attributes, norm.aliases)
+
+
+def pair(value: Attribute) -> tuple[int, int]:
+    """Return an attribute for rows and for columns, of one number or two."""
+    both = value if isinstance(value, Sequence) else (value, value)
+    rows, columns = cast("Sequence[SupportsIndex]", both)
+    return operator.index(rows), operator.index(columns)

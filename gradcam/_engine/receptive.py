@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._engine.layers import INPUT, SMOOTH, Attribute, Layer
+from gradcam._engine.layers import INPUT, SMOOTH, Attribute, Layer, pair
 from gradcam._results.rules import RECTIFIERS
 
 Positions = NDArray[np.int64]
@@ -109,12 +109,12 @@ def window(layer: Layer, axis: int) -> Window | None:
     given = layer.attributes
     if layer.op == "conv":
         taps = np.shape(layer.weights["weight"])[2 + axis]
-        stride = _pair(given.get("stride", 1))[axis]
+        stride = pair(given.get("stride", 1))[axis]
     else:
         kernel = given["kernel"]
-        taps, stride = _pair(kernel)[axis], _pair(given.get("stride") or kernel)[axis]
+        taps, stride = pair(kernel)[axis], pair(given.get("stride") or kernel)[axis]
     before, after = _sides(given.get("padding", 0), axis)
-    dilation = _pair(given.get("dilation", 1))[axis]
+    dilation = pair(given.get("dilation", 1))[axis]
     return Window(taps, stride, dilation, before, after, bool(given.get("ceil_mode", False)))
 
 
@@ -225,17 +225,9 @@ def read_by(
     return found
 
 
-def _pair(value: Attribute) -> tuple[int, int]:
-    """Return an attribute for rows and for columns."""
-    if isinstance(value, (str, Sequence)):
-        rows, columns = cast(Sequence[int], value)
-        return int(rows), int(columns)
-    return int(value), int(value)
-
-
 def _sides(padding: Attribute, axis: int) -> tuple[int, int]:
     """Return the padding before and after, of a number, a pair, or (top, left, bottom, right)."""
     if isinstance(padding, Sequence) and len(padding) == 4:
         return int(padding[axis]), int(padding[2 + axis])
-    both = _pair(padding)[axis]
+    both = pair(padding)[axis]
     return both, both

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcam import _core
 from gradcam._results import notes
@@ -38,7 +39,13 @@ def average(found: Sequence[Evidence], size: tuple[int, int], resize: Resize) ->
     total = np.zeros((*found[0].raw.shape[:2], *size), np.float32)
     for each in found:
         maps = np.maximum(each.raw, 0)
-        low, high = (end(axis=(2, 3), keepdims=True) for end in (maps.min, maps.max))
-        scale = np.where(high > low, high - low, np.float32(np.inf))
+        low, scale = spread(maps)
         total += _core.resize((maps - low) / scale, size, resize)
     return Evidence(total / np.float32(len(found)))
+
+
+def spread(maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return each map's minimum and what to divide by: maximum - minimum, infinity if flat."""
+    low = maps.min((-2, -1), keepdims=True)
+    high = maps.max((-2, -1), keepdims=True)
+    return low, np.where(high > low, high - low, np.float32(np.inf))

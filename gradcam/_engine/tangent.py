@@ -17,7 +17,7 @@ from typing import SupportsIndex, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._engine.layers import SMOOTH, Attribute, Layer
+from gradcam._engine.layers import SMOOTH, Attribute, Layer, pair
 from gradcam._engine.one_layer import OneLayer
 from gradcam._engine.rule_pass import between
 from gradcam._results.rules import RECTIFIERS
@@ -182,8 +182,8 @@ def _multiplied(layer: OneLayer, given: Tangents) -> _F32:
 def _max_pool(layer: OneLayer, tangent: _F32) -> _F32:
     """The tangent at the first maximum of each window, in row-major order."""
     x, attributes = layer.inputs[0], layer.attributes
-    kernel = _pair(attributes["kernel"])
-    stride = _pair(attributes.get("stride") or kernel)
+    kernel = pair(attributes["kernel"])
+    stride = pair(attributes.get("stride") or kernel)
     top, left = _before(attributes.get("padding", 0))
     height, width = layer.output.shape[2:]
     rows, columns = (height - 1) * stride[0] + 1, (width - 1) * stride[1] + 1
@@ -261,16 +261,8 @@ def _integer(value: Attribute) -> int:
     return operator.index(cast(SupportsIndex, value))
 
 
-def _pair(value: Attribute) -> tuple[int, int]:
-    """Return a size for both axes, from one number or two."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        down, across = value
-        return down, across
-    return _integer(value), _integer(value)
-
-
 def _before(padding: Attribute) -> tuple[int, int]:
     """Return the padding at the top and on the left, from one, two or four numbers."""
     if isinstance(padding, Sequence) and not isinstance(padding, str):
         return padding[0], padding[1]
-    return _pair(padding)
+    return pair(padding)

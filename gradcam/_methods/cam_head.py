@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
-
 import numpy as np
 
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.graph import Graph
-from gradcam._engine.layers import Attribute, Layer
+from gradcam._engine.layers import Layer, pair
 from gradcam._methods.maps import check_feeds, maps_of, weighted_sums
 from gradcam._registry import method
 from gradcam._results.explanation import Evidence
@@ -80,15 +77,10 @@ def _averages_all(tape: ForwardPass, layer: Layer) -> bool:
     whole = tape.shape(layer.inputs[0])[1:]
     return (
         layer.op == "average_pool"
-        and _pair(layer.attributes["kernel"]) == whole
+        and pair(layer.attributes["kernel"]) == whole
         and not np.any(layer.attributes.get("padding", 0))
         and layer.attributes.get("divisor") in (None, whole[0] * whole[1])
     )
-
-
-def _pair(value: Attribute) -> tuple[int, ...]:
-    both = value if isinstance(value, Sequence) else (value, value)
-    return tuple(map(operator.index, both))  # type: ignore[arg-type]
 
 
 def _words(layer: Layer) -> str:

@@ -16,7 +16,8 @@ from gradcam import _core
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import POOLS, SMOOTH
-from gradcam._methods.maps import check_feeds, maps_of, spread, weighted_sums
+from gradcam._engine.several_layers import spread
+from gradcam._methods.maps import check_feeds, maps_of, weighted_sums
 from gradcam._methods.passes import bar, batch_size, batches, layers_read
 from gradcam._registry import method
 from gradcam._results.explanation import Evidence

@@ -14,7 +14,7 @@ from gradcam import _core
 from gradcam._engine import rule_pass
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import INPUT, NONLINEAR
-from gradcam._methods.maps import spread
+from gradcam._engine.several_layers import spread
 from gradcam._methods.passes import layers_read
 from gradcam._registry import method
 from gradcam._results import notes

@@ -57,10 +57,3 @@ def weighted_sums(weights: _F32, maps: _F32) -> _F32:
     Before any ReLU.
     """
     return np.stack([_core.weighted_sum(each, maps) for each in weights])
-
-
-def spread(maps: _F32) -> tuple[_F32, _F32]:
-    """Return each map's minimum and what to divide by: maximum - minimum, infinity if flat."""
-    low = maps.min((-2, -1), keepdims=True)
-    high = maps.max((-2, -1), keepdims=True)
-    return low, np.where(high > low, high - low, np.float32(np.inf))

@@ -267,6 +267,55 @@ class Probability(Class):
 
 
 @dataclass(frozen=True)
+class LogOdds(Class):
+    """log(p / (1 - p)) of a class's probability p after a softmax over two or more classes.
+
+    It is the class's score minus the logarithm of the sum of the exponentials of all other scores:
+    exact where p rounds to 1, and unlike that of p, its gradient does not vanish there.
+    """
+
+    def value(self, forward: Forward, n: int) -> float:
+        """Return the log-odds for picture `n`, computed in float64."""
+        return float(self._odds(forward.scores[n : n + 1], forward.labels)[0])
+
+    def values(self, forward: Forward) -> _F32:
+        """Return the log-odds, (N,)."""
+        return self._odds(forward.scores, forward.labels).astype(np.float32)
+
+    def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
+        """Return 1 at the class, minus the softmax of the other scores elsewhere."""
+        seeds = -self._shares(forward, n)
+        seeds[self.find(forward.labels).index] = 1
+        return {forward.score_layer: seeds.astype(np.float32)}
+
+    def seed_changes(
+        self, forward: Forward, n: int, tangents: Mapping[str, _F32]
+    ) -> Mapping[str, _F32]:
+        """Return the change of minus the softmax of the other scores."""
+        layer = forward.score_layer
+        if layer not in tangents:
+            return {}
+        shares, change = self._shares(forward, n), tangents[layer].astype(np.float64)
+        return {layer: (shares * (float(shares @ change) - change)).astype(np.float32)}
+
+    def _odds(self, scores: _F32, labels: Labels) -> NDArray[np.float64]:
+        index = self.find(labels).index
+        others = np.delete(scores, index, axis=1).astype(np.float64)
+        highest = others.max(1, keepdims=True)
+        total = highest[:, 0] + np.log(np.exp(others - highest).sum(1))
+        odds: NDArray[np.float64] = scores[:, index] - total
+        return odds
+
+    def _shares(self, forward: Forward, n: int) -> NDArray[np.float64]:
+        """Return the softmax of the scores without that of the class, which is 0 there."""
+        scores = forward.scores[n].astype(np.float64)
+        scores[self.find(forward.labels).index] = -np.inf
+        shares = np.exp(scores - scores.max())
+        found: NDArray[np.float64] = shares / shares.sum()
+        return found
+
+
+@dataclass(frozen=True)
 class Unit(Objective):
     """One unit of a layer.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,40 +10,10 @@ from numpy.typing import NDArray
 from gradcam._engine.forward_pass import ForwardPass, run
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT
-from gradcam._results.objectives import Class, Forward, Objective, Objectives
+from gradcam._results.objectives import Objective, Objectives
 from gradcam._synthesis.ascent import Terms
 
 _F32 = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class LogOdds(Class):
-    """log(p / (1 - p)) of a class's probability p after a softmax.
-
-    Unlike that of p, its gradient does not vanish if the network is confident.
-    """
-
-    def value(self, forward: Forward, n: int) -> float:
-        """Return the log-odds for picture `n`."""
-        return float(self.values(forward)[n])
-
-    def values(self, forward: Forward) -> _F32:
-        """Return the log-odds, (N,)."""
-        index, scores = self.find(forward.labels).index, forward.scores
-        others = np.delete(scores, index, axis=1).astype(np.float64)
-        highest = others.max(1, keepdims=True)
-        total = highest[:, 0] + np.log(np.exp(others - highest).sum(1))
-        odds: _F32 = (scores[:, index] - total).astype(np.float32)
-        return odds
-
-    def seeds(self, forward: Forward, n: int) -> Mapping[str, _F32]:
-        """Return 1 at the class, minus the softmax of the other scores elsewhere."""
-        index, scores = self.find(forward.labels).index, forward.scores[n].astype(np.float64)
-        scores[index] = -np.inf
-        shares = np.exp(scores - scores.max())
-        seeds = -shares / shares.sum()
-        seeds[index] = 1
-        return {forward.score_layer: seeds.astype(np.float32)}
 
 
 class Raising:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from gradcam._engine.tape import Tape
 from gradcam._methods.passes import bar, real
 from gradcam._pictures.image import normalise, render, scale
-from gradcam._results.objectives import Class, Objective, On, TargetLike
-from gradcam._synthesis.aims import LogOdds, Raising
+from gradcam._results.objectives import Class, LogOdds, Objective, On, TargetLike
+from gradcam._synthesis.aims import Raising
 from gradcam._synthesis.ascent import Limits, ascend
 from gradcam._synthesis.bases import BasisName
 from gradcam._synthesis.canvas import Canvas

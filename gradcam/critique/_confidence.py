@@ -10,19 +10,16 @@ So the gradient of the probability is that of the log-odds, made shorter by the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gradcam._engine.forward_pass import ForwardPass
-from gradcam._results.objectives import Class, Function, Objective, probability_layer
+from gradcam._results.objectives import Class, LogOdds, probability_layer
 
-_F32 = NDArray[np.float32]
 _F64 = NDArray[np.float64]
 
 
-def log_odds(forward: ForwardPass, index: int) -> Objective:
+def log_odds(forward: ForwardPass, index: int) -> Class:
     """Return the log-odds of a class as an objective.
 
     Raises
@@ -37,26 +34,7 @@ def log_odds(forward: ForwardPass, index: int) -> Objective:
             f"{forward.graph.name}: a softmax over one class is always 1, so there is no "
             f"probability to ask about"
         )
-    layer = forward.score_layer
-
-    def others(outputs: Mapping[str, _F32]) -> tuple[_F64, float]:
-        """The scores without that of the class, and the logarithm of their sum of powers."""
-        scores = outputs[layer].astype(np.float64)
-        scores[index] = -np.inf
-        top = scores.max()
-        return scores, float(top + np.log(np.exp(scores - top).sum()))
-
-    def value(outputs: Mapping[str, _F32]) -> float:
-        return float(outputs[layer][index]) - others(outputs)[1]
-
-    def gradient(outputs: Mapping[str, _F32]) -> dict[str, ArrayLike]:
-        scores, total = others(outputs)
-        seeds = -np.exp(scores - total)
-        seeds[index] = 1
-        return {layer: seeds}
-
-    name = f"log-odds of {forward.labels[index].label}"
-    return Function(name, (layer,), value, gradient)
+    return LogOdds(index)
 
 
 def probability(odds: _F64) -> _F64:

@@ -8,8 +8,8 @@ import vggs
 from helpers import largest_difference, peer, robust_pictures
 
 import gradcam
-from gradcam._results.objectives import Class
-from gradcam._synthesis.aims import LogOdds, Matching, Raising
+from gradcam._results.objectives import Class, LogOdds
+from gradcam._synthesis.aims import Matching, Raising
 from gradcam._synthesis.ascent import Limits, ascend
 from gradcam._synthesis.canvas import Canvas
 from gradcam._synthesis.recipe import Recipe
