@@ -105,7 +105,15 @@ def test_a_large_picture_is_shown_small(network):
 
 @pytest.mark.parametrize(
     ("method", "size"),
-    [*itertools.product(DRAWN, [(48, 80), (300, 50)]), ("grad_cam", (700, 1400))],
+    [
+        *itertools.product(DRAWN, [(48, 80), (300, 50)]),
+        ("grad_cam", (700, 1400)),
+        *(
+            pytest.param(method, (700, 1400), marks=pytest.mark.slow)
+            for method in DRAWN
+            if method != "grad_cam"
+        ),
+    ],
 )
 def test_a_saved_caption_is_below_the_picture(network, tmp_path, method, size):
     explanation = network.forward(picture(*size)).explain(method, LABELS[2])

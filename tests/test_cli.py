@@ -974,9 +974,15 @@ def test_weights_of_ones_own(weight_file):
     assert "net.safetensors: these are the weights of a vgg16: use --model vgg16" in run.errors
 
 
-def test_compare_layers():
+@pytest.mark.parametrize(
+    "methods",
+    [("grad_cam",), pytest.param(("saliency", "grad_cam"), marks=pytest.mark.slow)],
+    ids=" ".join,
+)
+def test_compare_layers(methods):
     draw("a.png")
-    asked = ("compare", "a.png", "-c", 0, "-m", "grad_cam", "--dpi", 30)
+    chosen = [part for method in methods for part in ("-m", method)]
+    asked = ("compare", "a.png", "-c", 0, *chosen, "--dpi", 30)
     run(*asked)
     narrow = Image.open("gradcam-out/a-compare.png").width
     run(*asked, "--layers", "pool3, relu4_1")
@@ -1287,7 +1293,13 @@ def test_the_demo_shows_a_miss_and_a_class_that_is_not_there(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("variable", "command"), [("GRADCAM_CPU_LEVEL", "info"), ("GRADCAM_NUM_THREADS", "demo")]
+    ("variable", "command"),
+    [
+        ("GRADCAM_CPU_LEVEL", "info"),
+        ("GRADCAM_NUM_THREADS", "demo"),
+        pytest.param("GRADCAM_CPU_LEVEL", "demo", marks=pytest.mark.slow),
+        pytest.param("GRADCAM_NUM_THREADS", "info", marks=pytest.mark.slow),
+    ],
 )
 def test_settings_that_cannot_be_followed_are_one_sentence(variable, command):
     done = subprocess.run(

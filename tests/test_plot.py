@@ -245,13 +245,18 @@ def test_the_box_is_drawn_where_it_is(tape):
     assert patch.get_bbox().extents.tolist() == [x0 - 0.5, y0 - 0.5, x1 - 0.5, y1 - 0.5]
 
 
-def test_pyplot_is_never_imported():
+@pytest.mark.parametrize(
+    "options",
+    ["top=1, methods=['saliency']", pytest.param("", marks=pytest.mark.slow)],
+    ids=["saliency", "all compared methods"],
+)
+def test_pyplot_is_never_imported(options):
     run_python(
         "import sys, numpy as np\n"
         "import gradcam\nfrom gradcam import vgg11\n"
         "net = vgg11(vgg11.random_tensors(width=2, fc=4, classes=3))\n"
         "x = np.zeros((40, 40, 3), np.uint8); x[::2] = 255\n"
-        "gradcam.compare(net.forward(x), top=1, methods=['saliency']).canvas.draw()\n"
+        f"gradcam.compare(net.forward(x), {options}).canvas.draw()\n"
         "net.forward(x).grad_cam().plot(colorbar=True)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )

@@ -83,7 +83,8 @@ class Placed:
     def centred_like(self, other: Placed, size: tuple[int, int]) -> Placed:
         """Return it with the centre of another one, or as near as the picture allows."""
         height, width = self.size
-        # Rounded towards zero, so that two exchanges leave everything as it was.
+        # Rounded towards zero, so that two exchanges leave everything as it was, unless one of them
+        # would have left the picture.
         x = other.x + int((other.size[1] - width) / 2)
         y = other.y + int((other.size[0] - height) / 2)
         return self.at(x, y, size)

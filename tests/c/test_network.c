@@ -770,34 +770,42 @@ static int check_drawn(void)
     return good;
 }
 
-/* Passes that make transformed weights, stopped at every question; nothing half made is kept. */
+/* Passes that make transformed weights, stopped at every question; nothing half made is kept: the
+ * next pass of the same network has the bits of one that was never stopped. Before each, a network
+ * of other weights fills the memory that the transformed weights are given. */
 static int check_interrupted_packs(void)
 {
     const size_t inputs = BATCH * CHANNELS * HEIGHT * WIDTH;
     const size_t outputs = BATCH * SECOND * HEIGHT * WIDTH;
     float *w1 = random_floats(FIRST * CHANNELS * 9), *w2 = random_floats(SECOND * FIRST * 9);
     float *x = random_floats(inputs), *seeds = random_floats(outputs);
+    float *others = random_floats(SECOND * FIRST * 9);
     float *out[2] = {nan_floats(outputs), nan_floats(outputs)};
     float *gradient[2] = {nan_floats(inputs), nan_floats(inputs)};
     const long before = gc_alloc_live();
-    int good = 1, finished = 0;
+    gc_network *network = NULL;
     gc_error error;
-    for (size_t last = 0; good && !finished; last++) {
-        gc_network *network = NULL;
+    int good = build_drawn(w1, w2, &network, &error) == GC_OK
+               && pass_drawn(network, x, HEIGHT, WIDTH, seeds, 1, out[0], gradient[0]) == GC_OK;
+    gc_network_free(network);
+    for (size_t last = 0, finished = 0; good && !finished; last++) {
+        good = build_drawn(others, others, &network, &error) == GC_OK
+               && pass_drawn(network, x, HEIGHT, WIDTH, seeds, 1, out[1], gradient[1]) == GC_OK;
+        gc_network_free(network);
         patience p = {.last = last, .good = 1};
         gc_watch watch = {.ask = lose_patience, .argument = &p};
-        good = build_drawn(w1, w2, &network, &error) == GC_OK;
+        good = good && build_drawn(w1, w2, &network, &error) == GC_OK;
         gc_watch_begin(&watch);
-        const gc_status status = pass_drawn(network, x, HEIGHT, WIDTH, seeds, 1, out[0], gradient[0]);
+        const gc_status status = pass_drawn(network, x, HEIGHT, WIDTH, seeds, 1, out[1], gradient[1]);
         finished = !gc_watch_end();
         good = good && status == (finished ? GC_OK : GC_INTERRUPTED)
-               && pass_drawn(network, x, HEIGHT, WIDTH, seeds, 1, out[1], gradient[1]) == GC_OK;
+               && pass_drawn(network, x, HEIGHT, WIDTH, seeds, 1, out[1], gradient[1]) == GC_OK
+               && memcmp(out[0], out[1], outputs * sizeof(float)) == 0
+               && memcmp(gradient[0], gradient[1], inputs * sizeof(float)) == 0;
         gc_network_free(network);
         good = good && gc_alloc_live() == before;
     }
-    good = good && memcmp(out[0], out[1], outputs * sizeof(float)) == 0
-           && memcmp(gradient[0], gradient[1], inputs * sizeof(float)) == 0;
-    free(w1), free(w2), free(x), free(seeds);
+    free(w1), free(w2), free(others), free(x), free(seeds);
     free(out[0]), free(out[1]), free(gradient[0]), free(gradient[1]);
     return good;
 }
