@@ -11,7 +11,7 @@ import small_pictograms
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from small_pictograms import LABELS
 
-from gradcam import Network, pictograms
+from gradcam import Labels, Network, pictograms
 from gradcam.pictograms import Scene, agreement, effects, scene
 from gradcam.pictograms._effects import Effects
 from gradcam.pictograms._effects_figure import Shown, draw
@@ -95,6 +95,27 @@ def test_an_object_without_a_score_has_no_column(network, drawn, found):
         effects(drawn, other).plot()
 
 
+def test_objects_are_found_by_their_labels_among_classes_without_synsets(network, drawn):
+    """Not by a label of a class whose synset is another one's."""
+    layers = list(network.layers.values())[1:]
+    names = [each.label for each in LABELS]
+
+    def indices(synsets=None):
+        labels = Labels(names[::-1], synsets)
+        other = Network.from_layers(layers, labels=labels, preset=network.preset)
+        found = effects(drawn, other)
+        return [found.index(n) for n in range(4)]
+
+    wanted = [35 - each.index for each in drawn.objects]
+    assert indices() == wanted
+    first = drawn.objects[0].index
+    synsets = [""] * 36
+    synsets[35 - first] = "n00000001"
+    assert indices(synsets) == [None, *wanted[1:]]
+    synsets[4] = LABELS[first].synset
+    assert indices(synsets) == [4, *wanted[1:]]
+
+
 def test_the_true_cause_of_a_score_is_its_object():
     """With the built-in model: each object raises the score of its own class most."""
     found = effects(scene(7, classes=["cat", "dog"]))
@@ -111,6 +132,10 @@ def test_effects_that_cannot_be_measured_are_refused(network, drawn):
         effects(drawn, network, on="logit")
     with pytest.raises(ValueError, match="'shapley' or 'removal'"):
         effects(drawn, network).of("loo")
+    with pytest.raises(TypeError, match="network: expected a gradcam.Network, got str"):
+        effects(drawn, "vgg16")
+    with pytest.raises(TypeError, match="scene: expected a Scene, .* got ndarray"):
+        effects(drawn.picture, network)
 
 
 def given_effects(drawn, true):
@@ -189,6 +214,27 @@ def test_maps_that_cannot_be_compared_are_refused(drawn, found):
         agreement(np.ones((64, 64)), found, 0, evidence="max")
     with pytest.raises(ValueError, match="none of the 36"):
         agreement(np.ones((64, 64)), found, "xyzzy")
+    with pytest.raises(TypeError, match=r"effects: expected what pictograms.effects\("):
+        agreement(np.ones((64, 64)), "effects", 0)
+    with pytest.raises(TypeError, match="map: expected an Explanation or numbers"):
+        agreement("map", found, 0)
+
+
+def test_explanations_of_something_else_are_refused(network, drawn, found):
+    another = network.forward(drawn.without(1).picture).saliency(0)
+    for target in (None, 0):
+        with pytest.raises(ValueError, match="of another picture .* explain effects.scene.picture"):
+            agreement(another, found, target)
+    layers = list(network.layers.values())[1:]
+    labels = [each.label for each in LABELS][::-1]
+    other = Network.from_layers(layers, labels=labels, preset=network.preset)
+    foreign = other.forward(drawn.picture).saliency(2)
+    with pytest.raises(ValueError, match=f"another network .* class 2, '{labels[2]}', .* it is "):
+        agreement(foreign, found)
+    few = Effects(drawn, Labels(labels[:2]), "score", found.values[:, :2])
+    with pytest.raises(ValueError, match="there are 2 classes"):
+        agreement(foreign, few)
+    assert agreement(foreign.map, found, 2).given.any()
 
 
 def test_the_figure_says_what_was_found(drawn):

@@ -84,10 +84,17 @@ class Effects:
         return self.shapley if truth == "shapley" else self.removal
 
     def index(self, number: int) -> int | None:
-        """Return the index among the scores of the class of an object; None if it has no score."""
-        synset, _ = CLASSES[self.scene.objects[number].index]
-        found = [each.index for each in self.labels if each.synset == synset]
-        return found[0] if found else None
+        """Return the index among the scores of the class of an object; None if it has no score.
+
+        It is found by its synset, else by its label among the classes without a synset.
+        """
+        synset, label = CLASSES[self.scene.objects[number].index]
+        if synset in self.labels:
+            return self.labels.find(synset).index
+        if label not in self.labels:
+            return None
+        found = self.labels.find(label)
+        return None if found.synset else found.index
 
     def plot(self) -> Figure:
         """Draw the scene and its Shapley values, as a slide.
@@ -144,6 +151,8 @@ def effects(scene: Scene, network: Network | None = None, *, on: On = "score") -
     ------
     ValueError
         If the scene has no objects, or was not drawn by :func:`gradcam.pictograms.scene`.
+    TypeError
+        If `scene` or `network` is something else.
 
     Examples
     --------
@@ -153,6 +162,9 @@ def effects(scene: Scene, network: Network | None = None, *, on: On = "score") -
     (2, 36)
     """
     check_on(on)
+    _check_type("scene", scene, Scene, "a Scene, as pictograms.scene draws it")
+    if network is not None:
+        _check_type("network", network, Network, "a gradcam.Network")
     count = len(scene.objects)
     if count == 0:
         raise ValueError("the scene has no objects, so that there is no effect to measure")
@@ -163,6 +175,11 @@ def effects(scene: Scene, network: Network | None = None, *, on: On = "score") -
     tape = network.forward(pictures, record=False)
     values = tape.scores if on == "score" else tape.probabilities
     return Effects(scene, network.labels, on, values.astype(np.float64))
+
+
+def _check_type(name: str, given: object, wanted: type, words: str) -> None:
+    if not isinstance(given, wanted):
+        raise TypeError(f"{name}: expected {words}, got {type(given).__name__}")
 
 
 def _shapley_weights(count: int) -> _F64:
@@ -235,11 +252,18 @@ def agreement(
 
     Raises
     ------
-    ValueError, IndexError, TypeError
-        If the map does not have the size of the picture, an array comes without a target, or there
-        is no such class.
+    ValueError
+        If the explanation is of another picture or network, an array does not have the size of the
+        picture or comes without a target, or no class has this name.
+    IndexError
+        If there is no class of this index.
+    TypeError
+        If `map`, `effects` or `target` is something else.
     """
     one_of("evidence", evidence, ("mean", "sum"))
+    _check_type("effects", effects, Effects, "what pictograms.effects(scene, network) returns")
+    if isinstance(map, Explanation):
+        _check_explanation(map, effects)
     index = _target_index(map, effects, target)
     true = effects.of(truth)[:, index]
     values = map_on_picture(map)
@@ -257,6 +281,26 @@ def agreement(
     shares, wanted = _shares(given), _shares(true)
     overlap = float(np.minimum(shares, wanted).sum()) if wanted.any() else math.nan
     return Agreement(_order(given, wanted), overlap, shares, wanted)
+
+
+def _check_explanation(map: Explanation, effects: Effects) -> None:
+    """Raise ValueError if it is of another picture, or its class not one of these scores."""
+    if not np.array_equal(map.picture, effects.scene.picture):
+        raise ValueError(
+            "map: the explanation is of another picture than the effects: explain "
+            "effects.scene.picture"
+        )
+    target = map.target
+    if target is None:
+        return
+    labels = effects.labels
+    here = labels[target.index].label if target.index < len(labels) else None
+    if here != target.label:
+        words = f"there are {len(labels)} classes" if here is None else f"it is {here!r}"
+        raise ValueError(
+            f"map: the explanation is of another network than the effects: it explains class "
+            f"{target.index}, {target.label!r}, and among the effects {words}"
+        )
 
 
 def _target_index(map: MapLike, effects: Effects, target: int | str | Target | None) -> int:
