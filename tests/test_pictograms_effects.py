@@ -132,9 +132,9 @@ def test_effects_that_cannot_be_measured_are_refused(network, drawn):
         effects(drawn, network, on="logit")
     with pytest.raises(ValueError, match="'shapley' or 'removal'"):
         effects(drawn, network).of("loo")
-    with pytest.raises(TypeError, match="network: expected a gradcam.Network, got str"):
+    with pytest.raises(TypeError, match=r"network: expected a gradcam.Network, got str"):
         effects(drawn, "vgg16")
-    with pytest.raises(TypeError, match="scene: expected a Scene, .* got ndarray"):
+    with pytest.raises(TypeError, match=r"scene: expected a Scene, .* got ndarray"):
         effects(drawn.picture, network)
 
 
@@ -223,7 +223,7 @@ def test_maps_that_cannot_be_compared_are_refused(drawn, found):
 def test_explanations_of_something_else_are_refused(network, drawn, found):
     another = network.forward(drawn.without(1).picture).saliency(0)
     for target in (None, 0):
-        with pytest.raises(ValueError, match="of another picture .* explain effects.scene.picture"):
+        with pytest.raises(ValueError, match=r"of another picture .* explain effects.scene.picture"):
             agreement(another, found, target)
     layers = list(network.layers.values())[1:]
     labels = [each.label for each in LABELS][::-1]
