@@ -1,6 +1,6 @@
 """The ImageNet network on composed photographs of which every object's outline is known.
 
-    python tests/report_stamps.py [--pairs 60] [--seed 0] [--methods all] [--pictures FOLDER]
+    python tests/report_stamps.py [--pairs 60] [--seed 0] [--methods NAMES] [--pictures FOLDER]
 
 Each picture has two cut-out photographs, one in each half, on a photograph of ground. The cut-outs
 are stamps of Debian's package tuxpaint-stamps-default, whose licences (GPL, GFDL, CC BY-SA) differ
@@ -19,8 +19,10 @@ for the class with the highest score among those that it may have:
 
 A map that does not depend on the class has half in exactly one of two cases.
 
-A second table has the columns of `python -m gradcam.pictograms evaluate`. Here too an object can be
-removed and the picture composed again, so that its effect on a score is known exactly.
+A second table has the columns of `python -m gradcam.pictograms evaluate`, of all methods or of
+those that are named. Here too an object can be removed and the picture composed again, so that its
+effect on a score is known exactly. As there, methods of many passes get fewer pairs, and RISE fewer
+samples, so that all methods together take about 20 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -29,30 +31,36 @@ import argparse
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 import gradcam
-from gradcam import imagenet
+from gradcam import METHODS, imagenet
 from gradcam._pictures.colour import overlay
+from gradcam._registry import Method
 from gradcam._tables import as_text
+from gradcam._text import wrap
 from gradcam.measures import energy_inside, pointing
 from gradcam.pictograms import Effects, Scene, SceneObject
+from gradcam.pictograms._columns import COLUMNS, Row
+from gradcam.pictograms._evaluate import Plan, _light
 from gradcam.pictograms._measuring import Subject, measured_row, no_flat_warnings
+from gradcam.pictograms._table import _plain as plain_title
 from gradcam.pictograms._table import rows_to_text
 
 FOLDER = Path(__file__).resolve().parent.parent / "stamps"
 PACKAGE = "tuxpaint-stamps-default"
 SIDE = 224
 STEPS = 20
-METHODS = ("grad_cam", "guided_grad_cam", "guided_backprop", "saliency")
+SHOWN = ("grad_cam", "guided_grad_cam", "guided_backprop", "saliency")
 
 ANY_DOG = tuple(range(151, 269))
 STAMPS: dict[str, tuple[str, ...] | tuple[int, ...]] = {
@@ -138,6 +146,16 @@ STAMPS: dict[str, tuple[str, ...] | tuple[int, ...]] = {
 
 GROUNDS = {"grass": (0.75, 0.95, 0.55), "gravel": (1.0, 0.95, 0.88), "brick": (1.0, 0.8, 0.7)}
 """Grey photographs of scikit-image, and the colour that they are multiplied by."""
+
+
+NOTES = {
+    "order": "the object that raises the score more gets more evidence for each of its pixels than "
+    "the other one; 50 by chance; high is good",
+    "overlap": "of the evidence for a pixel of each of the two objects, what lies where the true "
+    "effects above zero are. A map that is the same on both has 50 if one of them has all of the "
+    "effect, else more. High is good",
+}
+"""Of the columns that the number of objects changes."""
 
 
 class Found(NamedTuple):
@@ -299,7 +317,7 @@ def check(explanation: gradcam.Explanation, mask: np.ndarray, right: bool) -> Fo
 
 def measure(subject: Stamps, pictures: Path | None) -> tuple[int, int, dict[str, list[Found]]]:
     """Return how many first classes are one of the two, how many are both, and the objects."""
-    found: dict[str, list[Found]] = {method: [] for method in METHODS}
+    found: dict[str, list[Found]] = {method: [] for method in SHOWN}
     first = both = 0
     for number, pair in enumerate(subject.pairs):
         tape = subject.network.forward(pair.picture)
@@ -308,7 +326,7 @@ def measure(subject: Stamps, pictures: Path | None) -> tuple[int, int, dict[str,
         first += top[0] in left | right
         both += bool(left & set(top)) and bool(right & set(top))
         for i, each in enumerate(subject.scene(number).objects):
-            for method in METHODS:
+            for method in SHOWN:
                 with no_flat_warnings():
                     explanation = tape.explain(method, each.index)
                     found[method].append(check(explanation, each.mask, bool(i)))
@@ -339,16 +357,70 @@ def to_table(found: dict[str, list[Found]]) -> Table:
     return table
 
 
-def main() -> None:
+def chosen_methods(names: str | None) -> list[Method]:
+    """Return the methods that are named, with the options of the table of all methods.
+
+    Raises
+    ------
+    ValueError
+        If there is no method of such a name.
+    """
+    named = list(METHODS) if names in (None, "all") else names.split(",")
+    return [_light(METHODS.find(name.strip())) for name in named]
+
+
+def rows_of(
+    methods: Sequence[Method], subject: Stamps, plan: Plan
+) -> tuple[list[Row], dict[str, str]]:
+    """Measure each method on the pairs; also return why some were left out."""
+    rows, skipped = [], {}
+    for method in track(methods, "methods", console=Console(stderr=True)):
+        try:
+            rows.append(measured_row(method, subject, *plan.counts(method), steps=plan.steps))
+        except ValueError as error:  # it does not serve this network
+            skipped[method.name] = str(error)
+    return rows, skipped
+
+
+def notes(plan: Plan, skipped: Mapping[str, str]) -> str:
+    """Return what the second table means."""
+    known = {key: column.note for key, column in COLUMNS.items() if column.note} | NOTES
+    lines = [
+        f"Pictures of two objects, each asked for; for causal order and share, one of them. n: "
+        f"pictures / pictures with further passes of the network ({plan.steps} steps of deletion "
+        f"and insertion). ±: half of the 95 % bootstrap interval of the mean over pictures."
+    ]
+    lines += [f"{plain_title(COLUMNS[key])}: {note}." for key, note in known.items()]
+    lines += [f"{name} was left out: {reason}" for name, reason in skipped.items()]
+    return "\n".join(line for text in lines for line in wrap(text, 98))
+
+
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
+    return number
+
+
+def parse() -> tuple[argparse.Namespace, list[Method]]:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--methods", help="of the second table, with commas, or all")
-    parser.add_argument("--passes", type=int, default=10, help="pairs with further passes")
-    parser.add_argument("--pictures", type=Path, help="also write the pictures with their maps")
+    add = parser.add_argument
+    add("--pairs", type=count, default=60)
+    add("--seed", type=int, default=0)
+    add("--methods", help="of the second table, with commas; by default all")
+    add("--passes", type=count, default=10, help="pairs with further passes")
+    add("--pictures", type=Path, help="also write the pictures with their maps")
     options = parser.parse_args()
+    try:
+        return options, chosen_methods(options.methods)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def main() -> None:
+    options, methods = parse()
     fetch()
     if options.pictures is not None:
         options.pictures.mkdir(exist_ok=True, parents=True)
@@ -360,14 +432,10 @@ def main() -> None:
         f"of the two\nin {first}, both are among the first five in {both}.\n"
     )
     print(as_text(to_table(found)))
-    named = options.methods.split(",") if options.methods else METHODS
-    methods = list(gradcam.METHODS) if named == ["all"] else named
-    passes = min(len(pairs), options.passes)
-    rows = [
-        measured_row(gradcam.METHODS[name], subject, len(pairs), passes, STEPS)
-        for name in track(methods, "methods")
-    ]
-    print(f"\n{rows_to_text(rows, subject.network.name)}")
+    plan = Plan(len(pairs), min(len(pairs), options.passes), STEPS)
+    rows, skipped = rows_of(methods, subject, plan)
+    print(f"\n{rows_to_text(rows, subject.network.name)}\n\n{notes(plan, skipped)}")
+    print(f"{sum(row['seconds'] for row in rows):.0f} s")
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def test_maps_that_cannot_be_compared_are_refused(drawn, found):
 def test_explanations_of_something_else_are_refused(network, drawn, found):
     another = network.forward(drawn.without(1).picture).saliency(0)
     for target in (None, 0):
-        with pytest.raises(ValueError, match=r"of another picture .* explain effects.scene.picture"):
+        with pytest.raises(ValueError, match=r"another picture .* explain effects\.scene\.picture"):
             agreement(another, found, target)
     layers = list(network.layers.values())[1:]
     labels = [each.label for each in LABELS][::-1]

@@ -89,12 +89,14 @@ class Effects:
         It is found by its synset, else by its label among the classes without a synset.
         """
         synset, label = CLASSES[self.scene.objects[number].index]
-        if synset in self.labels:
-            return self.labels.find(synset).index
-        if label not in self.labels:
-            return None
-        found = self.labels.find(label)
-        return None if found.synset else found.index
+        for name in (synset, label):
+            try:
+                found = self.labels.find(name)
+            except ValueError:  # there is none of this name, or there are several
+                continue
+            if name == synset or not found.synset:
+                return found.index
+        return None
 
     def plot(self) -> Figure:
         """Draw the scene and its Shapley values, as a slide.
