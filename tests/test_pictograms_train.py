@@ -114,3 +114,29 @@ def test_the_linear_layer_is_trained_by_a_command(tmp_path, capsys):
     assert "accuracy on 2 scenes" in capsys.readouterr().out
     tensors = load_file(file)
     assert tensors["weight"].shape == (36, 128) and tensors["bias"].shape == (36,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pictures", "0"], "--pictures: expected 1 or more, got 0"),
+        (["--pictures", "-3"], "--pictures: expected 1 or more, got -3"),
+        (["--validation", "0"], "--validation: expected 1 or more, got 0"),
+        (["--decay", "nan"], "--decay: expected a number of 0 or more, got nan"),
+        (["--out", "missing/gap.safetensors"], "is not a folder that can be written to"),
+        (["--out", "."], "expected the name of a file, got the folder"),
+    ],
+)
+def test_options_of_train_gap_are_checked_first(arguments, message, tmp_path, monkeypatch, capsys):
+    from gradcam.pictograms import _train_gap
+
+    def work(*_):
+        raise AssertionError("begun")
+
+    monkeypatch.setattr(_train_gap, "features", work)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        _train_gap.main(arguments)
+    assert message in capsys.readouterr().err
+    with pytest.raises(AssertionError, match="begun"):
+        _train_gap.main([])

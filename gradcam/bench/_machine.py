@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from typing import NamedTuple
+
+from gradcam._config import processor
 
 MAX_LOAD = 1 / 3
 """The average number of busy processors in the last minute above which times are unreliable."""
@@ -14,7 +15,7 @@ MAX_LOAD = 1 / 3
 def describe_machine() -> dict[str, str | int]:
     """Return the processor, the system and the load."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "processors": os.cpu_count() or 1,
         "system": platform.platform(),
         "Python": platform.python_version(),
@@ -69,23 +70,3 @@ def parse_usage(line: str, ticks: int) -> Usage:
     user, nice, system, _, _, interrupts, soft, stolen = map(int, line.split()[1:9])
     busy = user + nice + system + interrupts + soft + stolen
     return Usage(busy / ticks, stolen / ticks)
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    try:
-        result = subprocess.run(
-            ["sysctl", "-n", "machdep.cpu.brand_string"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return result.stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return platform.processor() or platform.machine()

@@ -44,7 +44,8 @@ def bootstrap(
 
     The percentile method: as many values as there are, drawn at random with replacement, have
     another mean; the interval holds the middle `level` of the means of `samples` such draws. The
-    values must be independent: one for each picture, not one for each pixel.
+    values must be independent: one for each picture, not one for each pixel. For fewer than 20
+    values the interval is too narrow, and if all are equal it has no width at all.
 
     Parameters
     ----------

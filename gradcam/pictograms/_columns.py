@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
+import numpy as np
+
 from gradcam.measures import Interval, bootstrap
+
+_SAMPLES = 1000
+"""Of the median."""
 
 
 @dataclass(frozen=True)
@@ -35,45 +40,52 @@ COLUMNS: Mapping[str, Column] = {
     "localization": Column(
         "loc.\nerror %",
         "share",
-        "top-1 localization error: the most probable class is not in the scene, or the IoU of the "
-        "box of its map (15 % of the maximum, largest segment) with the object's is not above "
-        "0.5; low is good",
+        "top-1 localization error: the most probable class is not in the scene, or the IoU of its "
+        "box with the object's is not above 0.5. For all methods, the box is that of the largest "
+        "segment above 15 % of the map's maximum; for maps of single pixels like theirs, Simonyan "
+        "et al. use GrabCut instead. Low is good",
     ),
     "pointing": Column(
-        "point-\ning %",
+        "pointing\n%",
         "share",
-        "the maximum of the map is on the object asked for, or at most 15 pixels from it",
+        "the maximum of the map is on the object asked for, or at most 15 pixels from it; high is "
+        "good",
     ),
     "on_object": Column("on the\nobject %", "share"),
     "inside": Column(
         "inside/\noutside",
         "ratio",
-        "mean of the map on the object over its mean outside, geometric mean; at most 1000",
+        "mean of the map on the object over its mean outside, geometric mean; from 0.001 to 1000, "
+        "1 if the map is the same everywhere; high is good",
     ),
     "order": Column(
         "causal\norder %",
         "share",
-        "scenes of four objects: the object that truly raises the score gets more evidence for "
-        "each of its pixels than another one; 50 by chance",
+        "of two objects, the one that raises the score more gets more evidence for each of its "
+        "pixels; pairs count in proportion to the difference of the true effects; 50 by chance; "
+        "high is good",
     ),
     "overlap": Column(
         "causal\nshare %",
         "share",
-        "of the evidence for a pixel of each of four objects, what lies where the true effects "
-        "are; 25 by chance",
+        "of the evidence for a pixel of each object, what lies where the true effects above zero "
+        "are. A map that is the same on all four objects has 25 if one of them has all of the "
+        "effect, else more. High is good",
     ),
     "occlusion": Column(
-        "occlu-\nsion",
+        "occlusion",
         "number",
-        "rank correlation with the occlusion map",
+        "rank correlation with the occlusion map of the score: grey patches of 32 x 32 pixels, "
+        "stride 16; high is good",
     ),
     "deletion": Column(
-        "dele-\ntion",
+        "deletion",
         "number",
-        "area under the probability while the pixels are deleted, the highest first; low is good",
+        "area under the probability while the pixels get the mean colour of the input preset, "
+        "those with the highest values first; low is good",
     ),
     "insertion": Column(
-        "inser-\ntion",
+        "insertion",
         "number",
         "the same while they are inserted into the blurred picture; high is good",
     ),
@@ -81,21 +93,28 @@ COLUMNS: Mapping[str, Column] = {
         "classes\ntold %",
         "share",
         "more of the map is on the object asked for than on the other one; 50 if the map is the "
-        "same for both classes",
+        "same for both classes, 0 if it is flat; high is good",
     ),
     "sanity": Column(
         "random\nweights",
         "number",
-        "rank correlation with the map of the network with random weights in its fully connected "
-        "layers; low is good",
+        "rank correlation with the map of the network whose fully connected layers have random "
+        "weights; its convolutions keep theirs; low is good",
     ),
-    "milliseconds": Column("ms a\nmap", "time", "forward pass and maps of both objects, halved"),
+    "milliseconds": Column(
+        "ms a\nmap",
+        "time",
+        "time of the forward pass and the maps of both objects, halved; the median over scenes",
+    ),
 }
 """By name, in the order of the table."""
 
 
 class Figure(TypedDict):
-    """A mean over scenes with its 95 % bootstrap interval, None if there is none."""
+    """A mean over scenes with its 95 % bootstrap interval, None if there is none.
+
+    Of times it is the median. `scenes` are those that have a value.
+    """
 
     mean: float | None
     low: float | None
@@ -121,6 +140,7 @@ class Accuracy(TypedDict):
     scenes: int
     one: float
     two: float
+    seconds: float
 
 
 class Evaluation(TypedDict):
@@ -143,13 +163,23 @@ def figures(values: Mapping[str, Sequence[float]]) -> dict[str, Figure]:
     """Return the figure of each column from its values, scene by scene."""
     found = {}
     for key, column in COLUMNS.items():
-        interval = bootstrap(values[key])
+        interval = _median(values[key]) if column.kind == "time" else bootstrap(values[key])
         if column.kind == "ratio":
             mean, low, high = map(math.exp, interval[:3])
             interval = Interval(mean, low, high, interval.size)
         known = [None if math.isnan(each) else each for each in interval[:3]]
         found[key] = Figure(mean=known[0], low=known[1], high=known[2], scenes=interval.size)
     return found
+
+
+def _median(values: Sequence[float]) -> Interval:
+    """Return the median with its bootstrap interval, as :func:`gradcam.measures.bootstrap`."""
+    found = np.sort(values)
+    if found.size < 2:
+        return bootstrap(found)
+    drawn = np.random.default_rng(0).integers(found.size, size=(_SAMPLES, found.size))
+    low, high = np.quantile(np.median(found[drawn], axis=1), (0.025, 0.975))
+    return Interval(float(np.median(found)), float(low), float(high), found.size)
 
 
 def recorded() -> Evaluation:

@@ -8,8 +8,9 @@ are measured in `_measuring`. Scenes and steps are such that all methods togethe
 minutes on two cores, and with ``--quick`` three; methods of many passes get fewer scenes. All
 scenes are drawn from fixed seeds, which training does not use.
 
-The results of each method are stored in the user's cache folder by a digest of the code, the
-weights and the options. A second run prints them at once, and one that was stopped goes on.
+The results of each of gradcam's methods are stored in the user's cache folder by a digest of the
+code, the network, the options and the machine. A second run prints them at once, and one that was
+stopped goes on with the method that it was measuring.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, cast
@@ -30,8 +32,14 @@ from gradcam._progress import Advance, progress_bar
 from gradcam._registry import METHODS, Method
 from gradcam.pictograms import _stored
 from gradcam.pictograms._columns import Accuracy, Evaluation, Row
-from gradcam.pictograms._measuring import Subject, measured_row, numbered_scene
+from gradcam.pictograms._measuring import (
+    NotServedError,
+    Subject,
+    measured_row,
+    numbered_scene,
+)
 from gradcam.pictograms._networks import gap_model, model
+from gradcam.pictograms._scenes import CLASSES
 from gradcam.pictograms._table import to_text
 
 _BATCH = 20
@@ -108,8 +116,9 @@ def evaluate(
     scenes : int, optional
         Scenes of each kind; methods of many passes get fewer. By default 80, or 12 if `quick`.
     network : Network, optional
-        A network with the classes of the scenes. By default the pictogram network; CAM, and
-        Grad-CAM a second time, are measured on the one with global average pooling.
+        A network with the classes of the scenes in their order, an input preset and a softmax. By
+        default the pictogram network; CAM, and Grad-CAM a second time, are measured on the one
+        with global average pooling.
     methods : sequence of str or Method, optional
         By default all of :data:`gradcam.METHODS`.
     quick : bool
@@ -119,33 +128,42 @@ def evaluate(
 
     Raises
     ------
-    ValueError
-        If `scenes` is less than 1, or a method is unknown.
+    ValueError, TypeError
+        If `scenes` is less than 1, a method is unknown or given twice, there is no method, or the
+        network is not one of the kind above.
+    KeyboardInterrupt
+        If it is stopped; the message says what was stored.
     """
-    plan = QUICK if quick else FULL
-    if scenes is not None:
-        plan = plan.with_scenes(positive("scenes", scenes))
-    chosen = [_light(METHODS.find(each)) for each in (methods or METHODS)]
-    built_in = network is None
+    plan = _plan(scenes, quick)
+    chosen = _chosen(methods)
+    if network is not None:
+        _check_network(network)
+    return _evaluated(plan, chosen, network, methods is None, progress)
+
+
+def _evaluated(
+    plan: Plan, chosen: Sequence[Method], network: Network | None, all: bool, progress: bool
+) -> Evaluation:
+    """Measure these methods, each on the first of the networks that it serves."""
     subjects = [Subject(model() if network is None else network)]
-    if built_in:
+    if network is None:
         subjects.append(Subject(gap_model()))
-    rows, skipped = [], {}
-    with _bar(len(chosen), progress) as advance:
-        for method in chosen:
-            advance(method.title)
-            try:
-                rows.append(_row(method, subjects, plan))
-            except ValueError as error:  # no network here is one that the method serves
-                skipped[method.name] = str(error)
-        if built_in and methods is None:
-            rows.append(_row(METHODS["grad_cam"], subjects[1:], plan))
-        used = {row["network"] for row in rows} | {subjects[0].network.name}
-        accuracy = {
-            each.network.name: _accuracy(each.network, plan)
-            for each in subjects
-            if each.network.name in used
-        }
+    results, rows, skipped = _Results(plan), [], {}
+    try:
+        with _bar(len(chosen), progress) as advance:
+            for method in chosen:
+                advance(method.title)
+                try:
+                    rows.append(results.row(method, subjects))
+                except NotServedError as error:
+                    skipped[method.name] = str(error)
+            if network is None and all:
+                rows.append(results.row(METHODS["grad_cam"], subjects[1:]))
+            used = {row["network"] for row in rows} | {subjects[0].network.name}
+            networks = [each.network for each in subjects if each.network.name in used]
+            accuracy = {each.name: results.accuracy(each) for each in networks}
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(results.stopped()) from None
     return {
         "scenes": plan.scenes,
         "passes": plan.passes,
@@ -153,8 +171,49 @@ def evaluate(
         "accuracy": accuracy,
         "rows": sorted(rows, key=lambda row: row["network"] != subjects[0].network.name),
         "skipped": skipped,
-        "seconds": sum(row["seconds"] for row in rows),
+        "seconds": sum(each["seconds"] for each in (*rows, *accuracy.values())),
     }
+
+
+def _plan(scenes: int | None, quick: bool) -> Plan:
+    plan = QUICK if quick else FULL
+    return plan if scenes is None else plan.with_scenes(positive("scenes", scenes))
+
+
+def _chosen(methods: Sequence[str | Method] | None) -> list[Method]:
+    """Return the methods with their options; all if none are named."""
+    if isinstance(methods, (str, Method)):
+        raise TypeError(f"methods: expected a list of methods, got one, {methods!r}")
+    found = [METHODS.find(each) for each in (METHODS if methods is None else methods)]
+    if not found:
+        raise ValueError("methods: expected at least one method, got none")
+    for n, each in enumerate(found):
+        if each in found[:n]:
+            raise ValueError(f"methods: {each.name!r} is given twice")
+    return [_light(each) for each in found]
+
+
+def _check_network(network: Network) -> None:
+    """Raise an error unless a network takes pictures and has the classes of the scenes."""
+    if not isinstance(network, Network):
+        raise TypeError(f"network: expected a gradcam.Network, got {type(network).__name__}")
+    wanted = "network: expected one with the classes of gradcam.pictograms.CLASSES in their order"
+    if len(network.labels) != len(CLASSES):
+        raise ValueError(f"{wanted}: {len(CLASSES)}, got {len(network.labels)}")
+    for index, (synset, label) in enumerate(CLASSES):
+        known = network.labels[index]
+        if known.label != label and (known.synset != synset or not synset):
+            raise ValueError(f"{wanted}: class {index} is {label!r}, got {known.label!r}")
+    if network.preset is None:
+        raise ValueError(
+            "network: expected one that takes pictures, got one without an input preset: build or "
+            "load it with preset="
+        )
+    if network.probability_layer is None:
+        raise ValueError(
+            "network: expected one that ends in a softmax, since deletion and insertion measure "
+            "probabilities: add the layer"
+        )
 
 
 def _light(method: Method) -> Method:
@@ -165,41 +224,73 @@ def _light(method: Method) -> Method:
     return method.with_options(**options)
 
 
-def _row(method: Method, subjects: Sequence[Subject], plan: Plan) -> Row:
-    """Measure a method on the first of the networks that it serves, or find what is stored.
+class _Results:
+    """Results that are found in the cache folder, or else measured and stored there."""
 
-    Raises
-    ------
-    ValueError
-        If it serves none of them.
-    """
-    subject, *others = subjects
-    key = _stored.key("row", method, subject.network, asdict(plan))
-    row = _stored.find(key)
-    if row is None:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.stored = 0
+        self.lost = 0
+
+    def row(self, method: Method, subjects: Sequence[Subject]) -> Row:
+        """Return the row of a method on the first of the networks that it serves.
+
+        Raises
+        ------
+        NotServedError
+            If it serves none of them.
+        """
+        subject, *others = subjects
+        key = _stored.key("row", method, subject.network, asdict(self.plan))
         try:
-            row = _measure(method, subject, plan)
-        except ValueError:
+            return cast(Row, self._found(key, lambda: _measure(method, subject, self.plan)))
+        except NotServedError:
             if not others:
                 raise
-            return _row(method, others, plan)
-        _stored.store(key, row)
-    return cast(Row, row)
+        return self.row(method, others)
+
+    def accuracy(self, network: Network) -> Accuracy:
+        """Return the shares of scenes whose classes have the highest scores."""
+        key = _stored.key("accuracy", None, network, asdict(self.plan))
+        return cast(Accuracy, self._found(key, lambda: _accuracy(network, self.plan.accuracy)))
+
+    def _found(
+        self, key: str | None, measure: Callable[[], Row | Accuracy]
+    ) -> Mapping[str, object]:
+        found = _stored.find(key)
+        if found is not None:
+            self.stored += 1
+            return found
+        made = cast(Mapping[str, object], measure())
+        if _stored.store(key, made):
+            self.stored += 1
+        else:
+            self.lost += 1
+        return made
+
+    def stopped(self) -> str:
+        """Return what a run that is stopped here leaves."""
+        if not self.stored + self.lost:
+            return "stopped before the first method was measured"
+        if not self.lost:
+            return (
+                f"stopped: {self.stored} results that were measured are stored, and the same "
+                f"command goes on with the others"
+            )
+        return (
+            f"stopped: {self.lost} of {self.stored + self.lost} results that were measured could "
+            f"not be stored in the cache folder, and the same command measures them again"
+        )
 
 
 def _measure(method: Method, subject: Subject, plan: Plan) -> Row:
     return measured_row(method, subject, *plan.counts(method), steps=plan.steps)
 
 
-def _accuracy(network: Network, plan: Plan) -> Accuracy:
-    """Return the shares of scenes whose classes have the highest scores."""
-    key = _stored.key("accuracy", None, network, asdict(plan))
-    found = _stored.find(key)
-    if found is None:
-        one, two = (_share_right(network, objects, plan.accuracy) for objects in (1, 2))
-        found = Accuracy(scenes=plan.accuracy, one=one, two=two)
-        _stored.store(key, found)
-    return cast(Accuracy, found)
+def _accuracy(network: Network, scenes: int) -> Accuracy:
+    start = time.perf_counter()
+    one, two = (_share_right(network, objects, scenes) for objects in (1, 2))
+    return Accuracy(scenes=scenes, one=one, two=two, seconds=time.perf_counter() - start)
 
 
 def _share_right(network: Network, objects: int, scenes: int) -> float:
@@ -228,6 +319,8 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m gradcam.pictograms evaluate",
         description="Measure the pictogram network and all methods on unseen scenes.",
+        epilog="Each method that was measured is stored in the cache folder. A run that is stopped "
+        "loses the method that it was measuring, and the same command goes on from there.",
     )
     add = parser.add_argument
     add("--scenes", type=int, help=f"scenes of each kind ({FULL.scenes}, quick {QUICK.scenes})")
@@ -235,18 +328,13 @@ def main(arguments: Sequence[str]) -> None:
     add("--quick", action="store_true", help="fewer scenes and steps: three minutes, not twenty")
     add("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
+    named = None if options.methods is None else options.methods.split(",")
     try:
-        evaluation = evaluate(
-            options.scenes,
-            methods=options.methods.split(",") if options.methods else None,
-            quick=options.quick,
-            progress=sys.stderr.isatty(),
-        )
+        plan, chosen = _plan(options.scenes, options.quick), _chosen(named)
     except ValueError as error:
         parser.error(str(error))
-    except KeyboardInterrupt:
-        raise SystemExit(
-            "stopped: methods that were measured are stored, and the same command goes on with "
-            "the others"
-        ) from None
+    try:
+        evaluation = _evaluated(plan, chosen, None, named is None, sys.stderr.isatty())
+    except KeyboardInterrupt as error:
+        raise SystemExit(str(error) or "stopped") from None
     print(json.dumps(evaluation, indent=1) if options.json else to_text(evaluation))

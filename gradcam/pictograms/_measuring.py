@@ -11,7 +11,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, lru_cache
+from typing import TypeVar
 
 import numpy as np
 
@@ -42,8 +44,17 @@ FIRST_SEED = {1: 0, 2: 100_000, 4: 200_000}
 TOLERANCE = 15
 """Maximum distance in pixels from the object that counts in the pointing game."""
 
+KEPT = 100
+"""Scenes, effects and occlusion maps with lower numbers than this are kept for the next method."""
+
 _RATIO = 1000.0
 """Ratios of inside to outside count as at most this, since a map can be zero outside."""
+
+T = TypeVar("T")
+
+
+class NotServedError(ValueError):
+    """A method does not serve a network; the message says why."""
 
 
 class Subject:
@@ -62,9 +73,9 @@ class Subject:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.scene: Callable[[int], Scene] = lru_cache(maxsize=None)(self._scene)
-        self.effects: Callable[[int], Effects] = lru_cache(maxsize=None)(self._effects)
-        self.occlusion: Callable[[int], Explanation] = lru_cache(maxsize=None)(self._occlusion)
+        self.scene: Callable[[int], Scene] = _kept(self._scene)
+        self.effects: Callable[[int], Effects] = _kept(self._effects)
+        self.occlusion: Callable[[int], Explanation] = _kept(self._occlusion)
 
     @cached_property
     def untrained(self) -> Network:
@@ -73,15 +84,31 @@ class Subject:
         return randomised(self.network, layers)
 
     def _scene(self, number: int) -> Scene:
-        return numbered_scene(number, objects=2)
+        return _finished(numbered_scene(number, objects=2))
 
     def _effects(self, number: int) -> Effects:
-        return effects(numbered_scene(number, objects=4), self.network)
+        found = effects(numbered_scene(number, objects=4), self.network)
+        return replace(found, scene=_finished(found.scene))
 
     def _occlusion(self, number: int) -> Explanation:
         drawn = self.scene(number)
         tape = self.network.forward(drawn.picture, record=False)
         return tape.occlusion(drawn.objects[0].index, patch=32, stride=16)
+
+
+def _kept(compute: Callable[[int], T]) -> Callable[[int], T]:
+    """Return the function with its results for the first numbers kept.
+
+    All methods ask for the same numbers in the same order, so that keeping the last ones would be
+    of no use.
+    """
+    kept = lru_cache(maxsize=KEPT)(compute)
+    return lambda number: kept(number) if number < KEPT else compute(number)
+
+
+def _finished(drawn: Scene) -> Scene:
+    """Return a scene without what drawing it again needs, which takes most of the memory."""
+    return replace(drawn, _recipe=None)
 
 
 def numbered_scene(number: int, objects: int) -> Scene:
@@ -165,8 +192,15 @@ def by_passes(subject: Subject, method: Method, number: int, steps: int) -> dict
 
 
 def measured_row(method: Method, subject: Subject, scenes: int, passes: int, steps: int) -> Row:
-    """Measure a method on so many scenes, and by further passes on so many of them."""
+    """Measure a method on so many scenes, and by further passes on so many of them.
+
+    Raises
+    ------
+    NotServedError
+        If the method refuses the network.
+    """
     start = time.perf_counter()
+    _try(method, subject)
     parts = (
         [by_maps(subject, method, n) for n in range(scenes)],
         [by_effects(subject, method, n) for n in range(scenes)],
@@ -182,6 +216,20 @@ def measured_row(method: Method, subject: Subject, scenes: int, passes: int, ste
         "seconds": time.perf_counter() - start,
         "figures": figures(values),
     }
+
+
+def _try(method: Method, subject: Subject) -> None:
+    """Explain one scene, which is not measured: later passes take the usual time.
+
+    Only here is a ValueError taken for the answer that the method does not serve the network.
+    """
+    drawn = subject.scene(0)
+    tape = subject.network.forward(drawn.picture)
+    try:
+        with no_flat_warnings():
+            tape.explain(method, [each.index for each in drawn.objects])
+    except ValueError as error:
+        raise NotServedError(str(error)) from error
 
 
 @contextmanager

@@ -11,6 +11,8 @@ of `_train`, with numbers that the network was not trained on. Needs PyTorch.
 from __future__ import annotations
 
 import argparse
+import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from gradcam._methods.passes import bar, batches
+from gradcam._methods.passes import bar, batches, positive
 from gradcam.pictograms._networks import FEATURES, model, with_gap
 from gradcam.pictograms._scenes import scene
 from gradcam.pictograms._train import VALIDATION_SEED
@@ -89,6 +91,19 @@ def accuracy(weight: _F32, bias: _F32, objects: int, scenes: int) -> float:
     return right / scenes
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Raise ValueError if an option cannot be used, before the long work."""
+    for name in ("pictures", "iterations", "validation"):
+        positive(f"--{name}", getattr(options, name))
+    if not 0 <= options.decay < math.inf:
+        raise ValueError(f"--decay: expected a number of 0 or more, got {options.decay}")
+    folder = options.out.absolute().parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise ValueError(f"--out: {folder} is not a folder that can be written to")
+    if options.out.is_dir():
+        raise ValueError(f"--out: expected the name of a file, got the folder {options.out}")
+
+
 def main(arguments: Sequence[str]) -> None:
     """Train the layer, print its accuracy and write the file ``--out``."""
     parser = argparse.ArgumentParser(
@@ -103,6 +118,10 @@ def main(arguments: Sequence[str]) -> None:
     add("--iterations", type=int, default=500)
     add("--validation", type=int, default=200, help="validation scenes of each kind")
     options = parser.parse_args(arguments)
+    try:
+        _check(options)
+    except ValueError as error:
+        parser.error(str(error))
     weight, bias = fit(*features(options.pictures, True), options.decay, options.iterations)
     one, two = (accuracy(weight, bias, objects, options.validation) for objects in (1, 2))
     print(f"accuracy on {options.validation} scenes of one object {one:.1%}, of two {two:.1%}")
