@@ -390,7 +390,7 @@ def notes(plan: Plan, skipped: Mapping[str, str]) -> str:
         f"pictures / pictures with further passes of the network ({plan.steps} steps of deletion "
         f"and insertion). ±: half of the 95 % bootstrap interval of the mean over pictures."
     ]
-    lines += [f"{plain_title(COLUMNS[key])}: {note}." for key, note in known.items()]
+    lines += [f"{plain_title(COLUMNS[key].title)}: {note}." for key, note in known.items()]
     lines += [f"{name} was left out: {reason}" for name, reason in skipped.items()]
     return "\n".join(line for text in lines for line in wrap(text, 98))
 
