@@ -43,7 +43,7 @@ from rich.progress import track
 from rich.table import Table
 
 import gradcam
-from gradcam import METHODS, imagenet
+from gradcam import imagenet
 from gradcam._pictures.colour import overlay
 from gradcam._registry import Method
 from gradcam._tables import as_text
@@ -51,8 +51,8 @@ from gradcam._text import wrap
 from gradcam.measures import energy_inside, pointing
 from gradcam.pictograms import Effects, Scene, SceneObject
 from gradcam.pictograms._columns import COLUMNS, Row
-from gradcam.pictograms._evaluate import Plan, _light
-from gradcam.pictograms._measuring import Subject, measured_row, no_flat_warnings
+from gradcam.pictograms._evaluate import Plan, _chosen
+from gradcam.pictograms._measuring import NotServedError, Subject, measured_row, no_flat_warnings
 from gradcam.pictograms._table import _plain as plain_title
 from gradcam.pictograms._table import rows_to_text
 
@@ -153,7 +153,8 @@ NOTES = {
     "the other one; 50 by chance; high is good",
     "overlap": "of the evidence for a pixel of each of the two objects, what lies where the true "
     "effects above zero are. A map that is the same on both has 50 if one of them has all of the "
-    "effect, else more. High is good",
+    "effect, else more. High is good. Causal rank: place by the mean of causal order and causal "
+    "share, 1 is the best",
 }
 """Of the columns that the number of objects changes."""
 
@@ -363,10 +364,10 @@ def chosen_methods(names: str | None) -> list[Method]:
     Raises
     ------
     ValueError
-        If there is no method of such a name.
+        If there is no method of such a name, or one is named twice.
     """
-    named = list(METHODS) if names in (None, "all") else names.split(",")
-    return [_light(METHODS.find(name.strip())) for name in named]
+    all_methods = names is None or names == "all"
+    return _chosen(None if all_methods else [name.strip() for name in names.split(",")])
 
 
 def rows_of(
@@ -377,7 +378,7 @@ def rows_of(
     for method in track(methods, "methods", console=Console(stderr=True)):
         try:
             rows.append(measured_row(method, subject, *plan.counts(method), steps=plan.steps))
-        except ValueError as error:  # it does not serve this network
+        except NotServedError as error:
             skipped[method.name] = str(error)
     return rows, skipped
 
@@ -386,7 +387,8 @@ def notes(plan: Plan, skipped: Mapping[str, str]) -> str:
     """Return what the second table means."""
     known = {key: column.note for key, column in COLUMNS.items() if column.note} | NOTES
     lines = [
-        f"Pictures of two objects, each asked for; for causal order and share, one of them. n: "
+        f"Pictures of two objects, each asked for; for causal order and share, one of them; for "
+        f"occlusion, deletion, insertion and random weights, the left one. n: "
         f"pictures / pictures with further passes of the network ({plan.steps} steps of deletion "
         f"and insertion). ±: half of the 95 % bootstrap interval of the mean over pictures."
     ]

@@ -53,3 +53,16 @@ def test_contributing_names_files_that_exist():
     paths = re.findall(r"`((?:gradcam|csrc|tests)/[\w/.]*)`", contributing.read_text("utf-8"))
     missing = [path for path in paths if not (ROOT / path).exists() and "NAME" not in path]
     assert len(paths) > 30 and not missing
+
+
+def test_contributing_names_every_file_of_measures_and_pictograms():
+    contributing = ROOT / "CONTRIBUTING.md"
+    if not contributing.exists():
+        pytest.skip("CONTRIBUTING.md is not in the parent folder of the tests")
+    text = contributing.read_text("utf-8")
+    paths = [
+        f"gradcam/{folder}/{path.name}"
+        for folder in ("measures", "pictograms")
+        for path in (ROOT / "gradcam" / folder).glob("_[!_]*.py")
+    ]
+    assert len(paths) > 40 and not [path for path in paths if f"`{path}`" not in text]
