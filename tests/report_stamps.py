@@ -22,7 +22,7 @@ A map that does not depend on the class has half in exactly one of two cases.
 A second table has the columns of `python -m gradcam.pictograms evaluate`, of all methods or of
 those that are named. Here too an object can be removed and the picture composed again, so that its
 effect on a score is known exactly. As there, methods of many passes get fewer pairs, and RISE fewer
-samples, so that all methods together take about 20 minutes on two cores.
+samples. Estimated from four pairs, all methods together take about 20 minutes on two cores.
 """
 
 from __future__ import annotations
