@@ -180,6 +180,9 @@ def test_methods_from_outside_are_not_stored(network, cache, measured):
 
     outside = Method("saliency", "Simonyan saliency", "Nobody 2026", "map", own)
     assert key(outside, network) is None
+    assert (
+        key(replace(METHODS["saliency"], function=METHODS["deconvnet"].function), network) is None
+    )
     assert key(METHODS["lrp"].with_options(rule={"conv": object()}), network) is None
     for _ in range(2):
         evaluate(network=network, methods=[outside], quick=True)
@@ -201,6 +204,7 @@ def test_networks_are_told_apart_by_all_that_they_compute(network):
     rest = {each.name: each for each in layers[1:]}
     changed = [
         other(),
+        other(layers={"conv": conv, **rest}),
         other(target_layer="pool"),
         other(probability_layer=None),
         other(preset=replace(network.preset, size=65)),
