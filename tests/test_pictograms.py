@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcam import imagenet, pictograms
+from gradcam import METHODS, imagenet, pictograms
 from gradcam.pictograms import CLASSES, class_index, scene
-from gradcam.pictograms._columns import recorded
+from gradcam.pictograms._columns import COLUMNS, recorded
 from gradcam.pictograms._drawing import INDEX
+from gradcam.pictograms._evaluate import FULL
 from gradcam.pictograms._render_examples import EXAMPLES
 from gradcam.pictograms._table import to_text
 
@@ -250,6 +251,26 @@ def test_the_readme_shows_the_recorded_table():
     """evaluation.json is the output of `python -m gradcam.pictograms evaluate --json`."""
     readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
     assert f"```\n{to_text(recorded())}\n```" in readme
+
+
+def test_the_recorded_table_is_that_of_a_full_run_with_all_methods():
+    found = recorded()
+    assert (found["scenes"], found["passes"], found["steps"]) == (
+        FULL.scenes,
+        FULL.passes,
+        FULL.steps,
+    )
+    assert not found["skipped"]
+    assert {each["scenes"] for each in found["accuracy"].values()} == {FULL.accuracy}
+    rows = [(row["method"], row["network"]) for row in found["rows"]]
+    own = [name for name, each in METHODS.items() if each.function.__module__[:8] == "gradcam."]
+    wanted = [(name, "pictograms") for name in own if name != "cam"]
+    assert sorted(rows) == sorted(
+        [*wanted, ("cam", "pictograms-gap"), ("grad_cam", "pictograms-gap")]
+    )
+    for row in found["rows"]:
+        assert (row["scenes"], row["passes"]) == FULL.counts(METHODS[row["method"]]), row["method"]
+        assert set(row["figures"]) == set(COLUMNS), row["method"]
 
 
 def test_scenes_have_short_reprs():
