@@ -360,8 +360,8 @@ def deep_lift() -> Ways:
 
 # --- measures that change the picture ---
 
-FLIPS = 12
-"""Steps of a curve in a run."""
+FLIPS = 96
+"""Steps of a curve. Quantus refuses 100, which does not divide the number of values evenly."""
 
 
 @row("deletion_and_insertion")
