@@ -81,6 +81,27 @@ def test_otsu(whole, seed):
     assert labels.sum() == labels[ROWS, COLUMNS].sum()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_overlap_with_a_mask_that_the_crop_cuts(whole, seed):
+    found, mask = cropped(whole, seed), np.zeros(SIZE, bool)
+    mask[5:45, 8:44], inner = True, part(found)
+    shown = np.ascontiguousarray(mask[ROWS, COLUMNS])
+    for threshold in (0.15, 0.6, "otsu"):
+        expected = measures.mask_iou(inner, shown, threshold)
+        assert measures.mask_iou(found, mask, threshold) == expected > 0
+    best = measures.best_mask_iou(found, mask)
+    assert best == measures.best_mask_iou(inner, shown)
+    assert measures.mask_iou(found, mask, best.threshold) == best.iou
+    assert measures.best_mask_iou(found.map, mask).iou < best.iou  # of an array all pixels count
+
+
+def test_overlap_with_a_mask_that_the_network_did_not_see(whole):
+    found, box = cropped(whole, 0), (0, 0, 20, 64)
+    best = measures.best_mask_iou(found, box)
+    assert all(np.isnan([measures.mask_iou(found, box), best.iou, best.threshold]))
+    assert measures.mask_iou(found.map, box) == 0
+
+
 def test_grabcut(whole):
     pytest.importorskip("cv2")
     found = cropped(whole, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcam._pictures.segments import Threshold, high_values
 from gradcam.measures._given import MapLike, map_on_picture, seen_of
@@ -18,7 +19,7 @@ class BestMaskIoU:
     Attributes
     ----------
     iou : float
-        0 to 1.
+        0 to 1; NaN if the network saw nothing of the mask.
     threshold : float
         The share of the map's maximum at which it is reached; NaN for a flat map.
     """
@@ -29,6 +30,8 @@ class BestMaskIoU:
 
 def mask_iou(map: MapLike, mask: Region, threshold: Threshold = 0.15) -> float:
     """Return the IoU of a map's high values with a mask, 0 to 1.
+
+    Pixels that the network did not see, because the picture was cropped, do not count.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ def mask_iou(map: MapLike, mask: Region, threshold: Threshold = 0.15) -> float:
     Returns
     -------
     float
-        0 for a flat map.
+        0 for a flat map; NaN if the network saw nothing of the mask.
 
     Raises
     ------
@@ -49,8 +52,11 @@ def mask_iou(map: MapLike, mask: Region, threshold: Threshold = 0.15) -> float:
         As of :func:`boxes` and :func:`region_mask`.
     """
     values = map_on_picture(map)
-    truth = region_mask(mask, (values.shape[0], values.shape[1]))
-    found = high_values(values, threshold, seen_of(map))
+    seen = seen_of(map)
+    truth = _seen_part(mask, values, seen)
+    found = high_values(values, threshold, seen)
+    if not truth.any():
+        return float("nan")
     return 0.0 if found is None else mask_overlap(found, truth)
 
 
@@ -58,7 +64,8 @@ def best_mask_iou(map: MapLike, mask: Region) -> BestMaskIoU:
     """Return the largest IoU of a map's high values with a mask, over all thresholds.
 
     ``mask_iou(map, mask, found.threshold)`` is ``found.iou``. Thresholds are above 0, so pixels
-    without evidence never count as found. Among equally good ones it is the highest.
+    without evidence never count as found. Among equally good ones it is the highest. Pixels that
+    the network did not see, because the picture was cropped, do not count.
 
     Only values inside the mask can be the best threshold: to lower it to a value that occurs only
     outside adds wrong pixels alone. Both parts are sorted once, O(n log n) for n pixels.
@@ -73,7 +80,7 @@ def best_mask_iou(map: MapLike, mask: Region) -> BestMaskIoU:
     -------
     BestMaskIoU
         Of a flat map, and of one without values above 0 in the mask, the IoU is 0 and the
-        threshold NaN.
+        threshold NaN. If the network saw nothing of the mask, both are NaN.
 
     Raises
     ------
@@ -81,7 +88,9 @@ def best_mask_iou(map: MapLike, mask: Region) -> BestMaskIoU:
         As of :func:`region_mask`.
     """
     values = map_on_picture(map)
-    truth = region_mask(mask, (values.shape[0], values.shape[1]))
+    truth = _seen_part(mask, values, seen_of(map))  # elsewhere the map of an explanation is 0
+    if not truth.any():
+        return BestMaskIoU(float("nan"), float("nan"))
     high = float(values.max())
     within = values[truth & (values > 0)]
     if not float(values.min()) < high or not within.size:
@@ -93,3 +102,11 @@ def best_mask_iou(map: MapLike, mask: Region) -> BestMaskIoU:
     overlap = true / (int(np.count_nonzero(truth)) + false)
     best = len(overlap) - 1 - int(overlap[::-1].argmax())
     return BestMaskIoU(float(overlap[best]), float(inside[first[best]]) / high)
+
+
+def _seen_part(
+    mask: Region, values: NDArray[np.float32], seen: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    """Return which pixels of a map belong to the mask and were seen by the network, (H, W)."""
+    truth = region_mask(mask, (values.shape[0], values.shape[1]))
+    return truth if seen is None else truth & seen
