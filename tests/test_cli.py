@@ -366,6 +366,12 @@ def test_check(network):
     assert (second["label"], second["layer"]) == ("cat", "input")
     (alone,) = json_lines("check", "a.png", "-c", "cat", "--steps", 1, "--dpi", 20)
     assert Path(alone["checks"][0]["file"]).name == "a-check-cat.png"
+    (alone,) = json_lines("check", "a.png", "-m", "lrp", "-O", "rule=epsilon", "--steps", 1)
+    expected = network.forward("a.png").lrp(rule="epsilon").report(steps=1)
+    assert alone["checks"][0]["finding"].startswith("cat, LRP (rule epsilon): ")
+    assert alone["checks"][0]["values"] == {each.name: each.value for each in expected.checks}
+    run("check", "a.png", "-m", "saliency", "-O", "rule=epsilon", code=2)
+    assert "--option rule: none of the methods has it" in run.errors
     run("check", "a.png", "-c", "cat", "--other", "cat", code=2)
     assert "it is the class that is checked" in run.errors
     run("check", "a.png", "-m", "saliency", "--layer", "relu1_1", code=2)

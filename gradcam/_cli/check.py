@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-import gradcam
 from gradcam._cli import options, records, terminal
-from gradcam._cli.asked import check_layer, layers
+from gradcam._cli.asked import check_layer, layers, with_options
 from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
 from gradcam._engine.tape import BatchTape, Tape
@@ -37,6 +36,9 @@ class Checking:
     other : int or None
         The class whose map is compared.
     methods : tuple of Method
+        With their options.
+    given : mapping of str to str
+        The options of methods, as they were written.
     layer : str or None
         Of methods that have one.
     """
@@ -44,6 +46,7 @@ class Checking:
     classes: tuple[int, ...]
     other: int | None
     methods: tuple[Method, ...]
+    given: Mapping[str, str]
     layer: str | None
     steps: int
     seed: int
@@ -57,6 +60,7 @@ class Checking:
             "--class": self.classes,
             "--other": self.other,
             "--method": [method.name for method in self.methods],
+            "--option": self.given,
             "--layer": self.layer,
             "--steps": self.steps,
             "--seed": self.seed,
@@ -120,6 +124,7 @@ def _number(value: float) -> float | None:
 @options.choice
 @options.classes
 @options.methods("grad_cam")
+@options.method_options
 @options.layer
 @click.option(
     "--other",
@@ -141,7 +146,7 @@ def _number(value: float) -> float | None:
     default=0,
     show_default=True,
     metavar="N",
-    help="Of random weights and orders.",
+    help="Seed of the random weights and random orders.",
 )
 @options.out
 @click.option(
@@ -153,6 +158,7 @@ def check(
     choice: Choice,
     classes: tuple[str, ...],
     methods: tuple[str, ...],
+    given: dict[str, str],
     layer: str | None,
     other: str | None,
     steps: int,
@@ -164,24 +170,25 @@ def check(
     """Check whether maps are right: a figure for a slide and a sentence.
 
     \b
-    random weights   is the map another one if the network has learnt nothing?
-    edge detector    does it differ from the edges of the picture?
-    another class    is the map another one for another class?
-    deletion         does the score fall if the pixels are deleted that it marks?
+    random weights   does the map change if the network has random weights?
+    edge detector    does the map differ from the edges of the picture?
+    another class    does the map differ from the map of another class?
+    deletion         does the score fall faster if pixels are deleted in the
+                     map's order than in random orders?
 
     DIR/cat-check-tiger_cat.png is about the class tiger_cat in cat.jpg; with several --method, it
     is cat-check-saliency-tiger_cat.png.  A map that fails a check is a result, and not an error:
     the exit status is 0.
     """
+    chosen = with_options(methods, given)
     network = choice.network()
     asked = tuple(records.asked(network.labels, classes))
     compared = None if other is None else records.asked(network.labels, [other])[0]
     if compared in asked:
         raise click.UsageError(f"--other {other}: it is the class that is checked.")
-    found = tuple(gradcam.METHODS.find(name) for name in methods)
     check_layer(network, layer, methods)
     terminal.note(choice, network, pictures)
-    job = Checking(asked, compared, found, layer, steps, seed, out, dpi)
+    job = Checking(asked, compared, chosen, given, layer, steps, seed, out, dpi)
     made_with = {**choice.digest(), **job.options()}
     return Command(network, job.work, _show, as_json, 1, out, False, made_with).over(pictures)
 
