@@ -102,8 +102,8 @@ def _pixels(context: click.Context, parameter: click.Parameter, given: float) ->
     type=click.Choice(("largest", "all")),
     default="largest",
     show_default=True,
-    help="The box of the largest connected segment, or the boxes of all, of which "
-    "the one that fits best counts.",
+    help="Judge the box of the largest connected segment, or the boxes of all segments, of which "
+    "only the best one counts.",
 )
 @click.option(
     "--grabcut",

@@ -530,14 +530,16 @@ class Explanation:
         steps : int
             Of the deletion.
         seed : int
-            Of the random weights and orders.
+            Of the random weights and random orders.
         progress : bool
             Show a progress bar on standard error.
 
         Raises
         ------
-        ValueError
+        ValueError, TypeError
             If :attr:`origin` is None: explain the picture again. Or an option is out of its range.
+        IndexError
+            If there is no class of the index `other`.
         """
         return reports.writer()(self, other=other, on=on, steps=steps, seed=seed, progress=progress)
 

@@ -1,8 +1,8 @@
 """Measures that judge explanations: where a map lies, and whether it says what the network does.
 
 Measures of a place compare a map with a box or a mask of the original picture. Measures of the
-network take the tape of one picture and a map of it. A map is an explanation, or an array of
-another program.
+network take the tape of one picture, and a map of it or a method. A map is an explanation, or an
+array of another program.
 
 >>> import gradcam
 >>> from gradcam import measures, pictograms

@@ -38,6 +38,8 @@ def boxes(
     ------
     ValueError
         If the threshold is not one of these, or the map is not (H, W) and finite.
+    TypeError
+        If the map is neither an explanation nor numbers.
     """
     if segments not in ("largest", "all"):
         raise ValueError(f"segments: expected 'largest' or 'all', got {segments!r}")

@@ -72,6 +72,8 @@ def cascading_randomisation(
     ------
     ValueError, TypeError
         If a parameter is invalid, or a layer has no weights.
+    IndexError
+        If there is no class of this index.
 
     References
     ----------

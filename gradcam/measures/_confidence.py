@@ -22,8 +22,10 @@ class ConfidenceChange:
 
     Attributes
     ----------
-    before, after : float
-        `after` is NaN if the map is flat.
+    before : float
+        The probability or the score of the picture.
+    after : float
+        That of the picture times the map; NaN if the map is flat.
     """
 
     before: float
@@ -56,7 +58,8 @@ class AverageConfidenceChange:
     Attributes
     ----------
     drop : float
-        The mean of the drops, 0 to 1: their "average drop %" divided by 100. Low is good.
+        The mean of the drops, 0 to 1 for probabilities, 0 or more for scores: their "average drop
+        %" divided by 100. Low is good.
     increase : float
         The share of the pictures whose confidence increased: their "% increase in confidence"
         divided by 100. High is good.
@@ -115,6 +118,8 @@ def confidence_change(
     ------
     ValueError, TypeError
         If the map does not belong to the picture, or an option is out of its range.
+    IndexError
+        If there is no class of this index.
     """
     check_tape(tape)
     values, asked = map_at_input(tape, map), objectives_of(tape, map, target, on)

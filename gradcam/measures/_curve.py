@@ -32,8 +32,9 @@ class Curve:
     on : str
         What the values are: "probability", "score" or "value"; after "negated" with the other sign.
     shares : (K,) array
-        The share of the pixels that are changed, rising from 0.
+        The share of the pixels that are changed, rising from 0 to at most 1.
     values : (K,) array
+        Of the probability 0 to 1, else in units of the score.
     pictures : (P, h, w, 3) array of uint8
         Some of the changed pictures, as the network sees them.
     picture_shares : (P,) array

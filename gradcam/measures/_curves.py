@@ -85,6 +85,8 @@ def deletion(
     ------
     ValueError, TypeError
         If the map does not belong to the picture, or an option is out of its range.
+    IndexError
+        If there is no class of this index.
     """
     check_tape(tape)
     check_seed(seed)
@@ -133,6 +135,8 @@ def insertion(
     ------
     ValueError, TypeError
         If the map does not belong to the picture, or an option is out of its range.
+    IndexError
+        If there is no class of this index.
     """
     check_tape(tape)
     check_seed(seed)
@@ -195,6 +199,8 @@ def pixel_flipping(
     ------
     ValueError, TypeError
         If the map does not belong to the picture, or an option is out of its range.
+    IndexError
+        If there is no class of this index.
     """
     check_tape(tape)
     check_seed(seed)

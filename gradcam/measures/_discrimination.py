@@ -96,6 +96,8 @@ def discrimination(
     ------
     ValueError, TypeError
         If there are fewer than two classes, a mask for each is missing, or a class is unknown.
+    IndexError
+        If there is no class of this index.
     """
     check_tape(tape)
     asked = elements("classes", classes, "classes")

@@ -12,6 +12,8 @@ from gradcam.measures._given import check_tape
 def edges(tape: Tape) -> NDArray[np.float32]:
     """Return how strong the edges of the network's input are, (h, w), 0 or more.
 
+    In values of the network's input.
+
     The magnitude of Sobel's filters on the mean of the input's channels, as of
     ``skimage.filters.sobel``: the root of the mean of the two squares, where the weights on each
     side of a filter sum to 1. Values beyond the border are those at the border.
@@ -20,6 +22,11 @@ def edges(tape: Tape) -> NDArray[np.float32]:
     ----------
     tape : Tape
         Of one picture.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
     """
     check_tape(tape)
     grey = np.pad(tape.input[0].mean(0, dtype=np.float64), 1, mode="edge")

@@ -105,6 +105,8 @@ def infidelity(
     ValueError, TypeError
         If a parameter is invalid, the map is of another picture, or the network has no preset, so
         that the values of black are not known: give the baseline's.
+    IndexError
+        If there is no class of this index.
 
     References
     ----------

@@ -13,8 +13,14 @@ def energy_inside(map: MapLike, region: Region) -> float:
 
     The energy-based pointing game of Score-CAM (Wang et al., 2020); of maps without negative
     values it is also the relevance mass accuracy (Arras et al., 2022) and the attribution
-    localisation (Kohlbrenner et al., 2020). A uniform map gets the region's share of the picture
-    that the network saw.
+    localisation (Kohlbrenner et al., 2020). An array with one value above 0 everywhere gets the
+    region's share of the picture; a flat explanation is 0 everywhere and gets NaN.
+
+    Parameters
+    ----------
+    map : MapLike
+    region : Region
+        In pixels of the original picture; of an array, in its pixels.
 
     Returns
     -------
@@ -36,8 +42,15 @@ def energy_inside(map: MapLike, region: Region) -> float:
 def inside_outside(map: MapLike, region: Region) -> float:
     """Return the mean of a map inside a region over its mean outside, 0 or more.
 
-    Selvaraju et al. (2017), section 7.1. A uniform map gets 1. Values below 0 count as 0. Pixels
-    that the network did not see, because the picture was cropped, count neither inside nor outside.
+    Selvaraju et al. (2017), section 7.1. An array with one value above 0 everywhere gets 1; a flat
+    explanation gets NaN. Values below 0 count as 0. Pixels that the network did not see, because
+    the picture was cropped, count neither inside nor outside.
+
+    Parameters
+    ----------
+    map : MapLike
+    region : Region
+        In pixels of the original picture; of an array, in its pixels.
 
     Returns
     -------

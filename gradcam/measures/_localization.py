@@ -131,7 +131,8 @@ def localization_outcome(
     """Judge the predictions of one picture as ILSVRC does.
 
     A prediction is right if its class is, and one of its boxes has an IoU of more than `min_iou`
-    with one of the true boxes (Russakovsky et al., 2015; Selvaraju et al., 2017, section 4.1).
+    with one of the true boxes (Russakovsky et al., 2015; Selvaraju et al., 2017, section 4.1). True
+    boxes count whole, also if the picture was cropped and the network saw only a part of them.
 
     Parameters
     ----------

@@ -89,6 +89,8 @@ def noise_robustness(
     ------
     ValueError, TypeError
         If a parameter is invalid.
+    IndexError
+        If there is no class of this index.
     """
     question = Question.read(tape, method, target, on, layer)
     deviations = _deviations(sigmas)

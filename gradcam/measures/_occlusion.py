@@ -52,7 +52,8 @@ def occlusion_correlation(
         explained; the score if that is not known, as of an array, or if `target` names a class.
     occlusion : Explanation or (H, W) array, optional
         The occlusion map of the same class, so that several maps share it:
-        ``tape.occlusion(...)``. The other options have no effect then.
+        ``tape.occlusion(...)``. With it, `patch`, `stride`, `baseline`, `batch` and `progress` have
+        no effect.
     patch, stride, baseline, batch, progress
         Of the method `occlusion`.
 
@@ -71,6 +72,8 @@ def occlusion_correlation(
     ValueError, TypeError
         If a map does not belong to the picture, `occlusion` is by another method or of another
         class, or an option is out of its range.
+    IndexError
+        If there is no class of this index.
     """
     check_tape(tape)
     values = map_at_input(tape, map)

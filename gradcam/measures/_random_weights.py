@@ -59,6 +59,8 @@ def randomised(
     ------
     ValueError
         If a layer is unknown or has no weights, the list is empty, or an option is wrong.
+    TypeError
+        If it is not a network.
 
     References
     ----------

@@ -73,10 +73,15 @@ class Randomisation:
         Parameters
         ----------
         correlation : float
-            The rank correlation below which a map has not survived; a flat map has not.
+            The rank correlation below which a map has not survived, -1 to 1; a flat map has not.
         share : float
             Of the layers that become random, from the top down, above 0 and up to 1. The upper half
             holds the most of what a network knows of classes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `correlation` or `share` is not such a number.
         """
         if not -1 <= real("correlation", correlation) <= 1:
             raise ValueError(f"correlation: expected a number from -1 to 1, got {correlation!r}")

@@ -99,7 +99,8 @@ def iou(a: Region, b: Region) -> float:
     """Return the intersection over union of two regions, 0 to 1 (the Jaccard index).
 
     Two boxes or lists of boxes are compared exactly, also if sides are not whole numbers. If one of
-    the regions is a mask, both are compared as masks of its size.
+    the regions is a mask, both are compared as masks of its size. Regions count whole, also if the
+    picture was cropped and the network saw only a part of them.
 
     Raises
     ------

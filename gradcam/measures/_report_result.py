@@ -69,9 +69,9 @@ class Report:
         "weights": the mean rank correlation with the maps of random weights is below 0.5. "edges":
         the rank correlation with the edges is below 0.5. "class": the lowest rank correlation with
         the maps of other classes is below 0.9. "pixels": the area under the deletion curve is below
-        the lowest one of random orders, which a map of random values is in one of six cases. Only
-        "flat", which is not passed, if the map is flat. The limits of rank correlations are
-        conventions.
+        the lowest one of random orders; a map of random values passes this check in one of six
+        cases. Only "flat", which is not passed, if the map is flat. The limits of rank correlations
+        are conventions.
     """
 
     explanation: Explanation

@@ -115,6 +115,8 @@ def road(
     ------
     ValueError, TypeError
         If the map does not belong to the picture, or an option is out of its range.
+    IndexError
+        If there is no class of this index.
     """
     check_tape(tape)
     check_seed(seed)

@@ -43,7 +43,7 @@ def max_sensitivity(
     radius : float
         Each value of the input changes by a uniform random number of at most this size. It is a
         share of the difference of black and white; in values of the input if the network has no
-        preset. 0.02 of captum is in values of the input.
+        preset. captum's default, also 0.02, is in values of the input.
     samples : int
         Copies.
     perturb : callable, optional
@@ -65,6 +65,8 @@ def max_sensitivity(
     ------
     ValueError, TypeError
         If a parameter is invalid.
+    IndexError
+        If there is no class of this index.
 
     References
     ----------

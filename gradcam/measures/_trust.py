@@ -1,4 +1,4 @@
-"""Trust: can the better of two networks be told by its maps alone?"""
+"""Trust: do the maps alone show which of two networks is better?"""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def trust(
     batch: SupportsIndex = 8,
     progress: bool = False,
 ) -> Trust:
-    """Ask whether the better of two networks can be told by its maps alone.
+    """Ask whether the maps alone show which of two networks is better.
 
     Selvaraju et al. (2017), section 5.2, showed people the maps of two networks for pictures that
-    both classify rightly, and asked which network seems more reliable, from -2 to 2. With guided
+    both classify correctly, and asked which network seems more reliable, from -2 to 2. With guided
     backprop their mean was 1.00 for the better network, with Guided Grad-CAM 1.27. Here an observer
     measures, by default which share of the map lies on the object.
 
@@ -58,8 +58,8 @@ def trust(
     first, second : Network
         A positive rating prefers the first.
     cases : sequence of (picture, class, region)
-        The class that is right, and where its object is: of the first of the pictograms' scenes
-        ``(scene.picture, scene.objects[0].label, scene.objects[0].mask)``.
+        The class that is right, and where its object is: for example, of the first object of a
+        pictogram scene, ``(scene.picture, scene.objects[0].label, scene.objects[0].mask)``.
     methods : sequence of str or Method
     observer : callable
         ``observer(explanation, region)`` returns a number of 0 or more, or NaN of a flat map, which

@@ -99,7 +99,8 @@ COLUMNS: Mapping[str, Column] = {
         "random\nweights",
         "number",
         "rank correlation with the map of the network whose fully connected layers have random "
-        "weights; its convolutions keep theirs; low is good",
+        "weights; its convolutions keep theirs; low is good; scenes in which one of the two maps "
+        "is flat do not count",
     ),
     "milliseconds": Column(
         "ms a\nmap",

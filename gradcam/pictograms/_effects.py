@@ -1,8 +1,8 @@
 """What each object of a scene truly does to each score: the scene is drawn again without it.
 
-An explanation says which parts of a picture a score is due to. In a scene that is known not by
-guess: :func:`effects` draws it with every choice of its objects and runs the network on each
-picture. There is no patch, blur or grey in place of an object, only what was behind it.
+An explanation says which parts of a picture a score is due to. In a scene of pictograms this is
+known exactly: :func:`effects` draws it with every choice of its objects and runs the network on
+each picture. There is no patch, blur or grey in place of an object, only what was behind it.
 :func:`agreement` compares how a map divides its evidence among the objects with that.
 """
 
@@ -208,8 +208,9 @@ class Agreement:
     order : float
         0 to 1: the share of pairs of objects that the map puts in the true order. Each pair counts
         in proportion to the difference of the two values of `true`, since the order of objects
-        that do nearly the same is a matter of grain; equal evidence counts half. 0.5 is expected
-        of a map that knows nothing of the objects. NaN if all values of `true` are equal.
+        that do nearly the same is decided by the noise of the picture; equal evidence counts half.
+        0.5 is expected of a map that knows nothing of the objects. NaN if all values of `true` are
+        equal.
     overlap : float
         0 to 1: how much of the evidence in the objects lies where it belongs, the sum over the
         objects of the smaller one of `given` and `true`. NaN if no object raises the score; 0
@@ -246,7 +247,7 @@ def agreement(
         The class that the map explains; by default that of the explanation.
     truth : "shapley" or "removal"
         Which effects: the mean over all orders of adding the objects, or what is lost if one alone
-        is removed. For the last one of two objects that can replace each other does nothing.
+        is removed. "removal" gives no effect to either of two objects that can replace each other.
     evidence : "mean" or "sum"
         What the map gives to an object: its mean or its sum over the object's visible pixels. A map
         that is the same everywhere gives all objects the same mean, but not the same sum. Pixels

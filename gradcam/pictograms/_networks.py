@@ -55,10 +55,11 @@ def gap_model() -> Network:
 def weak_model() -> Network:
     """Return a network that is right less often, an AlexNet with 0.5 million weights.
 
-    It was trained on few of the same scenes (``python -m gradcam.pictograms train --architecture
-    alexnet``; ``weak.log`` is the log of the run). Its most probable class is right in 218 of the
-    scenes of one object with the seeds 0 to 299. It is to be compared with :func:`model`: which of
-    the two do their maps recommend? See :func:`gradcam.measures.trust`. It is loaded once.
+    It was trained on fewer scenes of the same kind (``python -m gradcam.pictograms train
+    --architecture alexnet``; ``weak.log`` is the log of the run). On 300 scenes of one object that
+    were not used for training, seeds 0 to 299, its most probable class is right in 218. It is to be
+    compared with :func:`model`: which of the two do their maps recommend? See
+    :func:`gradcam.measures.trust`. It is loaded once.
     """
     from gradcam._models.constructors import alexnet
 

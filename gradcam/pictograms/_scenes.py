@@ -168,6 +168,11 @@ class Scene:
         Each is centred where the other was, or as near to it as the picture allows. What is in
         front stays in front.
 
+        Parameters
+        ----------
+        first, second : int
+            The positions in `objects`, from 0 on.
+
         Raises
         ------
         IndexError, TypeError

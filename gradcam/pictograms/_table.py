@@ -87,7 +87,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
         f"object of fewer scenes, because they need further passes of the network. n: scenes / "
         f"these fewer scenes. Deletion and insertion have {evaluation['steps']} steps.",
         "±: half of the 95 % bootstrap interval of the mean over scenes. It is too narrow for "
-        "fewer than 20 scenes. ±0: all scenes agree in these digits.",
+        "fewer than 20 scenes. ±0: the interval is narrower than the last digit.",
     ]
     notes += [f"* on the network {name}, not {first}." for name in others]
     for key, column in _SHOWN.items():
