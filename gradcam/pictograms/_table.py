@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gradcam._registry import METHODS
 from gradcam._tables import as_text
 from gradcam._text import wrap
 from gradcam.pictograms._columns import COLUMNS, Column, Evaluation, Figure, Row
@@ -98,8 +99,12 @@ def _notes(evaluation: Evaluation) -> list[str]:
                 f"best; places of methods that differ by less than ± are not certain. Scenes in "
                 f"which no object raises the score do not count for order, share and rank."
             )
-    if any(row["method"] == "counterfactual" for row in evaluation["rows"]):
-        notes += ["Counterfactual shows what lowers the score, so that it is bad in most columns."]
+    for row in evaluation["rows"]:
+        method = METHODS.get(row["method"])
+        if method is not None and method.against:
+            notes.append(
+                f"{row['title']} shows what lowers the score, so that it is bad in most columns."
+            )
     notes += [f"{name} was left out: {reason}" for name, reason in evaluation["skipped"].items()]
     return [line for note in notes for line in wrap(note, _WIDTH)]
 
