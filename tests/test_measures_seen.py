@@ -13,7 +13,7 @@ from gradcam import Explanation, Preset, measures, pictograms, testing, vgg11
 from gradcam._pictures.image import Geometry
 from gradcam.measures._given import map_at_input, seen_of
 from gradcam.pictograms._effects import Effects
-from gradcam.testing import _failure, _slides
+from gradcam.testing import _failure, _session, _slides
 
 SIZE = 64, 104
 ROWS, COLUMNS = slice(0, 64), slice(20, 84)
@@ -31,6 +31,7 @@ def whole(drawn):
 
 @pytest.fixture
 def no_pictures(monkeypatch, tmp_path):
+    monkeypatch.setattr(_session, "_session", lambda: None)
     monkeypatch.setenv("GRADCAM_PICTURES", str(tmp_path / "pictures"))
     monkeypatch.setattr(_failure, "_failures", {})
     monkeypatch.setattr(_slides, "slide", lambda *arguments: np.zeros((1, 1, 3), np.uint8))
