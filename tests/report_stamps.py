@@ -46,13 +46,14 @@ import gradcam
 from gradcam import imagenet
 from gradcam._pictures.colour import overlay
 from gradcam._registry import Method
+from gradcam._results.explanation import no_flat_warnings
 from gradcam._tables import as_text
 from gradcam._text import wrap
 from gradcam.measures import energy_inside, pointing
 from gradcam.pictograms import Effects, Scene, SceneObject
 from gradcam.pictograms._columns import COLUMNS, Row
 from gradcam.pictograms._evaluate import Plan, _chosen
-from gradcam.pictograms._measuring import NotServedError, Subject, measured_row, no_flat_warnings
+from gradcam.pictograms._measuring import NotServedError, Subject, measured_row
 from gradcam.pictograms._table import _plain as plain_title
 from gradcam.pictograms._table import rows_to_text
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +67,14 @@ NO_PICTURE = 128
 
 class FlatMapWarning(UserWarning):
     """A map stays zero: it has the same value everywhere, or no contribution raises the score."""
+
+
+@contextmanager
+def no_flat_warnings() -> Iterator[None]:
+    """Do not warn that a map is flat, where that is said in another way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FlatMapWarning)
+        yield
 
 
 class Evidence(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,7 +15,7 @@ from gradcam._engine.tape import BatchTape, Tape
 from gradcam._labels.classes import Target, top_indices
 from gradcam._methods.passes import positive
 from gradcam._pictures import figures
-from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.explanation import Explanation, no_flat_warnings
 from gradcam._text import wrap
 from gradcam.critique import _slide
 from gradcam.critique._confidence import cosine, norm
@@ -84,8 +83,7 @@ class CrossSaliency:
                 f"a figure holds at most {_MOST} pictures and {_MOST} classes, not {rows} and "
                 f"{columns}"
             )
-        with figures.default_settings(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FlatMapWarning)
+        with figures.default_settings(), no_flat_warnings():
             height = max(_slide.HEIGHT, 1.9 + 1.9 * rows)
             figure = _slide.new(self.finding, height)
             wide = (_slide.WIDTH - 0.6) / (1 + columns)

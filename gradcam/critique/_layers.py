@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from gradcam._engine.layers import INPUT
 from gradcam._engine.network import Network
 from gradcam._engine.tape import Tape
 from gradcam._pictures import figures
-from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.explanation import Explanation, no_flat_warnings
 from gradcam._results.objectives import Class
 from gradcam._results.rules import RECTIFIERS
 from gradcam.critique import _slide
@@ -84,8 +83,7 @@ class LayerDifferences:
 
     def plot(self) -> Figure:
         """Draw the differences by layer, and the three pictures, for a slide."""
-        with figures.default_settings(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FlatMapWarning)
+        with figures.default_settings(), no_flat_warnings():
             figure = _slide.new(self.finding)
             self._draw(_slide.axes(figure, 1.2, 1.5, 8.2, 4.25))
             for number, found in enumerate(self.explanations):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from gradcam._engine.tape import Tape
 from gradcam._pictures import figures
-from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.explanation import Explanation, no_flat_warnings
 from gradcam._results.objectives import Class, Probability
 from gradcam.critique import _slide
 from gradcam.critique._confidence import cosine, factor, log_odds, norm
@@ -62,8 +61,7 @@ class ScoreAndProbability:
 
     def plot(self) -> Figure:
         """Draw the picture and both saliency maps, each on its own scale, for a slide."""
-        with figures.default_settings(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FlatMapWarning)
+        with figures.default_settings(), no_flat_warnings():
             figure = _slide.new(self.finding)
             ax = _slide.picture(figure, (0.4, 1.0, 4.0, 4.6), self.score.picture)
             _slide.heading(ax, "Picture")

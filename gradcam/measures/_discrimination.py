@@ -15,6 +15,7 @@ from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import On, TargetLike
 from gradcam.measures._correlation import spearman
 from gradcam.measures._given import check_tape
+from gradcam.measures._inside import energy_inside
 from gradcam.measures._regions import Region, region_mask
 from gradcam.measures._variants import LayerLike
 
@@ -136,8 +137,6 @@ def _cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
 
 def _energies(explanation: Explanation, regions: Sequence[NDArray[np.bool_]]) -> list[float]:
     """Return the share of a map that lies in each region."""
-    map = explanation.map
-    total = float(map.sum(dtype=np.float64))
-    if total == 0:
+    if not explanation.map.any():
         return [0.0] * len(regions)
-    return [float(map.sum(where=region, dtype=np.float64)) / total for region in regions]
+    return [energy_inside(explanation, region) for region in regions]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from gradcam import _core
 from gradcam._engine.tape import Tape
-from gradcam._results.explanation import NO_PICTURE, Explanation, FlatMapWarning
+from gradcam._results.explanation import NO_PICTURE, Explanation, no_flat_warnings
 from gradcam._results.objectives import (
     Class,
     Objective,
@@ -98,8 +96,7 @@ def seen_of(map: MapLike) -> NDArray[np.bool_] | None:
 
 def is_flat(explanation: Explanation) -> bool:
     """Return whether the map of an explanation has one value everywhere, but for rounding."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FlatMapWarning)
+    with no_flat_warnings():
         return not explanation.map.any()
 
 

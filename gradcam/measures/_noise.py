@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,7 +23,7 @@ from gradcam._methods.passes import (
 from gradcam._methods.replacements import bounds
 from gradcam._pictures.image import Geometry, render
 from gradcam._registry import Method
-from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.explanation import Explanation, no_flat_warnings
 from gradcam._results.objectives import On, TargetLike
 from gradcam.measures._correlation import spearman
 from gradcam.measures._noise_robustness import NoiseRobustness, Noisy, gathered
@@ -128,8 +127,7 @@ def _measured(
     """Compare the map of a noisy picture with that of the picture itself."""
     pointed = None
     if place is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FlatMapWarning)  # a flat map counts as False
+        with no_flat_warnings():  # a flat map counts as False
             pointed = pointing(noisy, place, tolerance)
     correlation = spearman(clean.evidence, noisy.evidence)
     return Noisy(noisy.score, noisy.probability, correlation, same, pointed)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.explanation import Explanation, no_flat_warnings
 from gradcam.critique import _slide
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ def panels(figure: Figure, maps: Sequence[Explanation], words: Sequence[str]) ->
     width = (_WIDTH - (MOST - 1) * _GAP) / MOST
     left = _LEFT + (MOST - len(maps)) * (width + _GAP) / 2
     for place, (each, text) in enumerate(zip(maps, words, strict=True)):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FlatMapWarning)
+        with no_flat_warnings():
             pixels = each.image
         box = (left + place * (width + _GAP), _BOTTOM, width, _HEIGHT)
         _slide.below(_slide.picture(figure, box, pixels), text)

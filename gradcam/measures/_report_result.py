@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._pictures import colour, figures
-from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.explanation import Explanation, no_flat_warnings
 from gradcam._results.report import Check
 from gradcam._text import wrap
 from gradcam.critique import _slide
@@ -118,8 +117,7 @@ def ranked(one: _F32, other: _F32) -> float:
 
 def _draw(report: Report) -> Figure:
     """Draw a report for a slide."""
-    with figures.default_settings(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FlatMapWarning)
+    with figures.default_settings(), no_flat_warnings():
         figure = _slide.new(_title(report))
         panels = _panels(report)
         width = 12.6 / len(panels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, SupportsIndex
@@ -14,7 +13,7 @@ from gradcam._engine.network import Network
 from gradcam._labels.classes import Target
 from gradcam._methods.passes import bar, batches, elements, positive, real
 from gradcam._registry import METHODS, Method
-from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.explanation import Explanation, no_flat_warnings
 from gradcam._text import brief
 from gradcam.measures._inside import energy_inside
 from gradcam.measures._regions import Region, region_boxes, region_mask
@@ -198,8 +197,7 @@ def _observed(
 
 def _measured(observer: Observer, explanation: Explanation, region: Region) -> float:
     """Return what the observer measures of a map: 0 for NaN."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FlatMapWarning)
+    with no_flat_warnings():
         value = float(observer(explanation, region))
     if not value >= 0 and value == value:
         raise ValueError(f"observer: expected a number of 0 or more, got {value}")

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TypeVar
@@ -20,7 +18,7 @@ import numpy as np
 from gradcam._engine.network import Network
 from gradcam._engine.tape import Tape
 from gradcam._registry import Method
-from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.explanation import Explanation, no_flat_warnings
 from gradcam.measures import (
     Truth,
     boxes,
@@ -230,11 +228,3 @@ def _try(method: Method, subject: Subject) -> None:
             tape.explain(method, [each.index for each in drawn.objects])
     except ValueError as error:
         raise NotServedError(str(error)) from error
-
-
-@contextmanager
-def no_flat_warnings() -> Iterator[None]:
-    """A flat map counts as one that finds nothing; it needs no warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FlatMapWarning)
-        yield

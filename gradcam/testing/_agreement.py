@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import measures
+from gradcam._results.explanation import no_flat_warnings
 from gradcam.measures import MapLike
 from gradcam.measures._given import map_on_picture, seen_of
 from gradcam.testing import _slides
 from gradcam.testing._failure import fail
-from gradcam.testing._words import NOTHING, is_flat, limit, named, number, quiet
+from gradcam.testing._words import NOTHING, is_flat, limit, named, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +59,7 @@ def disagreement(first: MapLike, second: MapLike, at_least: float, names: tuple[
     ValueError
         If they have different sizes, or the networks saw no common part.
     """
-    with quiet():
+    with no_flat_warnings():
         values = [map_on_picture(each) for each in (first, second)]
     if values[0].shape != values[1].shape:
         sizes = " and ".join(" x ".join(map(str, each.shape)) for each in values)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import measures
+from gradcam._results.explanation import no_flat_warnings
 from gradcam.measures import MapLike, Region
 from gradcam.measures._given import map_on_picture
 from gradcam.testing import _slides
@@ -19,7 +20,6 @@ from gradcam.testing._words import (
     named,
     number,
     percent,
-    quiet,
     region_words,
 )
 
@@ -51,7 +51,7 @@ def assert_points_at(map: MapLike, region: Region, tolerance: float = 0) -> None
         If an argument is wrong: as of :func:`gradcam.measures.pointing`.
     """
     __tracebackhide__ = True
-    with quiet():
+    with no_flat_warnings():
         near = measures.pointing(map, region, tolerance)
         values = map_on_picture(map)
     if near:
@@ -89,7 +89,7 @@ def assert_energy_inside(map: MapLike, region: Region, at_least: float = 0.5) ->
     """
     __tracebackhide__ = True
     at_least = limit("at_least", at_least, 0, 1)
-    with quiet():
+    with no_flat_warnings():
         inside = measures.energy_inside(map, region)
         values = map_on_picture(map)
     _not_flat("energy_inside", map, values, region)

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._pictures import colour, figures
-from gradcam._results.explanation import Explanation
+from gradcam._results.explanation import Explanation, no_flat_warnings
 from gradcam.critique import _slide
 from gradcam.measures import MapLike, Region
-from gradcam.testing._words import quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +80,7 @@ def picture_and_map(
 def map_panel(map: MapLike, heading: str = "the map") -> Panel:
     """Return a map as its method is usually shown; one of another program in colours."""
     if isinstance(map, Explanation):
-        with quiet():
+        with no_flat_warnings():
             bar = colour.scale_bar("inferno") if map.over_picture else None
             return Panel(map.image, heading_of(map), bar)
     values = np.asarray(map, np.float64)

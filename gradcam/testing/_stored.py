@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradcam._files import expanded
-from gradcam._results.explanation import Explanation
+from gradcam._results.explanation import Explanation, no_flat_warnings
 from gradcam.measures._given import map_on_picture
 from gradcam.testing import _session, _slides
 from gradcam.testing._agreement import disagreement
 from gradcam.testing._failure import fail
-from gradcam.testing._words import NOTHING, is_flat, limit, named, quiet
+from gradcam.testing._words import NOTHING, is_flat, limit, named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ def assert_matches_stored(
     if file.suffix.lower() != ".npz":
         raise ValueError(f"path: expected a name that ends in .npz, got {os.fspath(path)!r}")
     stored = Explanation.load(file) if file.exists() else None
-    with quiet():
+    with no_flat_warnings():
         flat = is_flat(map_on_picture(explanation))
     if flat:
         sentence = f"{named(explanation)} is flat: {NOTHING}"

@@ -9,10 +9,10 @@ import numpy as np
 
 from gradcam import measures
 from gradcam._methods.passes import check_seed, positive
-from gradcam._results.explanation import Explanation
+from gradcam._results.explanation import Explanation, no_flat_warnings
 from gradcam.testing import _slides
 from gradcam.testing._failure import fail
-from gradcam.testing._words import NOTHING, is_flat, limit, named, number, quiet
+from gradcam.testing._words import NOTHING, is_flat, limit, named, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -138,14 +138,14 @@ def _with_random_weights(kind: str, explanation: Explanation, networks: int, see
         )
     positive("networks", networks)
     check_seed(seed)
-    with quiet():
+    with no_flat_warnings():
         flat = is_flat(explanation.map)
     if flat:
         sentence = f"{named(explanation)} is flat: {NOTHING}"
         fail(kind, sentence, lambda: _slides.slide(sentence, *_slides.picture_and_map(explanation)))
     tape = cast("Tape", origin.forward())
     found = _Found([], [])
-    with quiet():
+    with no_flat_warnings():
         for number in range(networks):
             network = measures.randomised(tape.graph, seed=seed + number)
             again = network.forward(tape.input[0], input="normalised").explain(

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._methods.passes import real
-from gradcam._results.explanation import Explanation, FlatMapWarning
+from gradcam._results.explanation import Explanation
 from gradcam.measures import MapLike, Region
 
 NOTHING = "it has the same value everywhere, so it says nothing about the picture"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Do not warn that a map is flat: the failure says it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FlatMapWarning)
-        yield
 
 
 def limit(name: str, value: float, low: float, high: float) -> float:
