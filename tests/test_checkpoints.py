@@ -7,7 +7,8 @@ import pytest
 from helpers import peer
 
 import gradcam
-from gradcam._models import architecture, axes
+from gradcam._importers import axes
+from gradcam._models import architecture
 from gradcam._models.architecture import Architecture, Row
 from gradcam._models.checkpoints import identify
 from gradcam.weights import Weights, WeightsError

@@ -50,6 +50,10 @@ class Graph:
         The softmax after it, its logarithm, or the sigmoid of each score, if there is one.
     target_layer : str
         The layer of Grad-CAM, unless another one is chosen.
+    size : (height, width) or None
+        Of the input, as the file says; None: any.
+    fixed : bool
+        Whether the network takes only this size.
     about : str
         What the network knows, if users should be told; empty for most networks.
     transformed : TransformedWeights or None
@@ -57,6 +61,8 @@ class Graph:
     """
 
     about: str = ""
+    size: tuple[int, int] | None = None
+    fixed: bool = False
 
     def __init__(
         self, assembled: Assembled, labels: Labels, preset: Preset | None, name: str
@@ -206,7 +212,8 @@ class Graph:
         preset = self.preset.name if self.preset else None
         return (
             f"<{type(self).__name__} {self.name}: {len(self.layers)} layers, "
-            f"{len(self.labels)} classes, input preset {preset}>"
+            f"{len(self.labels)} classes, input preset {preset}, "
+            f"target layer {self.target_layer}>"
         )
 
     def _named(self, error: ValueError) -> str:

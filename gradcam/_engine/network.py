@@ -164,7 +164,8 @@ class Network(Graph):
             return found
         layers = list(self.layers.values())
         names = (self.name, self.target_layer)
-        return _from_value, (layers, self.core.channels, self.labels, self.preset, *names)
+        size = (self.size, self.fixed)
+        return _from_value, (layers, self.core.channels, self.labels, self.preset, *names, *size)
 
     @overload
     def forward(  # type: ignore[overload-overlap]
@@ -258,6 +259,7 @@ class Network(Graph):
             batch = self._preprocessed(given, size, sure=input is not None)
         else:
             batch = self._pictures(given, size, input)
+        self._check_fixed(batch.input.shape[2:])
         core = run(self, batch.input, kept, record)
         kind = Tape if batch.single else BatchTape
         return kind(self, core, batch.input, batch.pictures, batch.geometries)
@@ -409,6 +411,15 @@ class Network(Graph):
         geometry = Geometry.straight(array.shape[-2:], array.shape[-2:])
         return _Batch(input, None, [geometry] * len(input), array.ndim == 3)
 
+    def _check_fixed(self, size: Sequence[int]) -> None:
+        """Raise ValueError if the network takes only another size of the input."""
+        if self.fixed and self.size is not None and tuple(size) != self.size:
+            (height, width), (rows, columns) = self.size, size
+            raise ValueError(
+                f"{self.name} is made for inputs of {height} x {width}, got {rows} x {columns}: "
+                f"give pictures, which are resized to that, without size=, or arrays of that size"
+            )
+
     def _input_preset(self) -> Preset:
         if self.preset is None or self.core.channels != 3:
             raise ValueError(
@@ -422,7 +433,7 @@ class Network(Graph):
         if isinstance(size, str) and size == "original":
             return None
         if size is None:
-            size = self._input_preset().size
+            size = self.size or self._input_preset().size
         pair = (size, size) if isinstance(size, (int, np.integer)) else size
         if not (
             isinstance(pair, (tuple, list, np.ndarray))
@@ -443,11 +454,15 @@ def _from_value(
     preset: Preset | None,
     name: str,
     target_layer: str,
+    size: tuple[int, int] | None,
+    fixed: bool,
 ) -> Network:
     """Return a network that was pickled with its weights."""
     # How each convolution is computed is one of the layer's attributes.
     assembled = replace(assemble(layers, channels, "winograd"), target_layer=target_layer)
-    return Network.from_assembled(assembled, labels, preset, name)
+    network = Network.from_assembled(assembled, labels, preset, name)
+    network.size, network.fixed = size, fixed
+    return network
 
 
 def _read(source: object, values: Values | None) -> NDArray[np.uint8]:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from gradcam._engine.layers import INPUT, Attribute, Layer
 from gradcam._pictures.presets import Preset
-from gradcam._weights.storage import Storage
 from gradcam._weights.tensors import EPS
 
 CHANNELS = 3
@@ -263,7 +262,6 @@ class Architecture:
     def layers(
         self,
         tensors: Mapping[str, NDArray[Any]],
-        fc_dtype: Storage = "float32",
         eps: float | None = None,
     ) -> list[Layer]:
         """Return the layers for :meth:`gradcam.Network.from_layers`.
@@ -272,20 +270,15 @@ class Architecture:
         ----------
         tensors : mapping of str to array
             All tensors that the rows name, with torchvision's names and order of axes.
-        fc_dtype : "float32", "float16" or "bfloat16"
-            How the weights of linear layers are stored.
         eps : float, optional
             Added to the variance by batch normalisations; by default :attr:`eps`.
         """
-        added: dict[str, dict[str, Attribute]] = {
-            "linear": {"dtype": fc_dtype},
-            "batch_norm": {"eps": self.eps if eps is None else eps},
-        }
+        added = {"batch_norm": {"eps": self.eps if eps is None else eps}}
         extents = Extents()
         layers = []
         for row in self.rows:
             weights = {name: tensors[tensor] for name, tensor in row.parameters.items()}
-            attributes = {**row.attributes, **added.get(row.op, {})}
+            attributes: dict[str, Attribute] = {**row.attributes, **added.get(row.op, {})}
             units = extents.input(row).width
             if row.op == "affine":
                 weights["shift"] = np.zeros_like(weights["scale"])

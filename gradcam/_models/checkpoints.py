@@ -27,6 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.layers import HEADS
+from gradcam._importers.axes import (
+    Conversion,
+    flat,
+    kernel_from_outputs_last,
+    matrix_from_outputs_last,
+    reshaped,
+)
 from gradcam._models import (  # noqa: F401  the families register their architectures
     alexnet,
     convnext,
@@ -52,13 +59,6 @@ from gradcam._models.architecture import (
     Extents,
     Row,
     registered,
-)
-from gradcam._models.axes import (
-    Conversion,
-    flat,
-    kernel_from_outputs_last,
-    matrix_from_outputs_last,
-    reshaped,
 )
 from gradcam._models.layouts import ANY_PREFIX, LAYOUTS, Layout
 from gradcam._pictures import presets

@@ -12,7 +12,7 @@ from gradcam._engine.assembly import Convolution
 from gradcam._engine.network import Network
 from gradcam._labels.classes import Labels
 from gradcam._models.architecture import Architecture, registered
-from gradcam._models.loading import Head, load_as
+from gradcam._models.loading import Head, Options, load_as
 from gradcam._pictures.presets import Preset
 from gradcam._weights.reading import is_published
 from gradcam._weights.storage import Storage
@@ -85,13 +85,7 @@ class Constructor:
         return load_as(
             self.architecture,
             weights,
-            labels=labels,
-            preset=preset,
-            conv=conv,
-            fc_dtype=fc_dtype,
-            head=head,
-            mmap=mmap,
-            name=name,
+            Options(labels, preset, conv, fc_dtype, head, mmap, name),
         )
 
     def random_tensors(

@@ -12,7 +12,7 @@ from gradcam._labels.classes import Labels
 from gradcam._models import architecture as architectures
 from gradcam._models import checkpoints
 from gradcam._models.checkpoints import Checkpoint
-from gradcam._models.loading import find_labels
+from gradcam._models.loading import find_labels, labels_of
 from gradcam._pictures.presets import Preset
 from gradcam._weights import safetensors
 from gradcam._weights.reading import load
@@ -71,7 +71,7 @@ def convert(
     content = load(source)
     try:
         checkpoint = checkpoints.identify(content, preset)
-        found = find_labels(labels, content.metadata, checkpoint.classes)
+        found = find_labels(labels, labels_of(content.metadata), checkpoint.classes)
         tensors = checkpoint.tensors()
         metadata = dict(checkpoint.metadata) | checkpoint.preset.to_metadata()
         if checkpoint.eps != architectures.find(checkpoint.architecture).eps:

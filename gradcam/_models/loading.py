@@ -1,7 +1,8 @@
 """Load networks from weight files or arrays.
 
-    file -> gradcam.weights.load -> checkpoints.identify -> Architecture.layers
-         -> Network.from_layers
+    file -> gradcam.weights.load -> an importer, if the file has a graph
+                                 -> checkpoints.identify -> Architecture.layers, if it has none
+         -> network_of
 
 If the weights of a file must be reordered, a reordered copy is stored in the cache and used instead
 of the file the next time (:mod:`gradcam._models.converted`).
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,14 @@ from gradcam._engine.layers import HEADS, Layer, require_finite
 from gradcam._engine.network import Network
 from gradcam._engine.transformed import TransformedWeights
 from gradcam._files import expanded, file_state, sampled_digest
+from gradcam._importers.imported import Choices, Imported
+from gradcam._importers.importing import IMPORTERS, import_graph
 from gradcam._labels import imagenet
 from gradcam._labels.classes import Labels
 from gradcam._models import architecture as architectures
 from gradcam._models import checkpoints
 from gradcam._models.architecture import Architecture
-from gradcam._models.checkpoints import Checkpoint
+from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
 from gradcam._weights import reading
 from gradcam._weights.storage import Storage, check_storage
@@ -56,6 +59,9 @@ def load(
     head: Head | None = None,
     mmap: bool = True,
     name: str | None = None,
+    size: int | tuple[int, int] | None = None,
+    output: str | None = None,
+    target_layer: str | None = None,
 ) -> Network:
     """Return the network whose weights these are; its architecture is recognised from them.
 
@@ -102,7 +108,14 @@ def load(
         or its disk is removed, the operating system stops the process (SIGBUS), which no program
         can turn into an exception. With False, all weights are copied into memory now.
     name : str, optional
-        For messages; by default the architecture's.
+        For messages; by default the architecture's, or what the file says.
+    size : int or (height, width), optional
+        Size of the input, of files with a graph that leaves it open; by default 224.
+    output : str, optional
+        The output that holds the class scores, of files with a graph that has several.
+    target_layer : str, optional
+        Grad-CAM's layer. By default that of the architecture; of other networks the last map with
+        more than one position before global pooling or flattening.
 
     Returns
     -------
@@ -124,69 +137,146 @@ def load(
     return load_as(
         None,
         weights,
-        labels=labels,
-        preset=preset,
-        conv=conv,
-        fc_dtype=fc_dtype,
-        head=head,
-        mmap=mmap,
-        name=name,
+        Options(labels, preset, conv, fc_dtype, head, mmap, name, size, output, target_layer),
     )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller chooses, as the parameters of :func:`load`."""
+
+    labels: Labels | Sequence[str] | str | os.PathLike[str] | None = None
+    preset: str | Preset | None = None
+    conv: Convolution | None = None
+    fc_dtype: Storage = "float32"
+    head: Head | None = None
+    mmap: bool = True
+    name: str | None = None
+    size: int | tuple[int, int] | None = None
+    output: str | None = None
+    target_layer: str | None = None
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError if an option is invalid, before any work."""
+        check_storage(self.fc_dtype, "fc_dtype")
+        if self.head is not None and self.head not in HEADS:
+            raise ValueError(f"head={self.head!r}: the heads are {', '.join(HEADS)}")
+        self.choices()
+
+    def choices(self) -> Choices:
+        """Return what importers of graphs are told."""
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        if size is not None and (len(size) != 2 or not all(type(n) is int and n > 0 for n in size)):
+            raise ValueError(f"size: expected an int or (height, width) in pixels, got {size!r}")
+        return Choices(size, self.output)
 
 
 def load_as(
     expected: Architecture | None,
     weights: str | os.PathLike[str] | Mapping[str, object] | Weights,
-    *,
-    labels: Labels | Sequence[str] | str | os.PathLike[str] | None,
-    preset: str | Preset | None,
-    conv: Convolution | None,
-    fc_dtype: Storage,
-    head: Head | None,
-    mmap: bool,
-    name: str | None,
+    options: Options,
 ) -> Network:
     """Return the network whose weights these are, as :func:`load`.
 
     Raises WeightsError if `expected` is not None and they are those of another architecture.
     """
-    check_storage(fc_dtype, "fc_dtype")
-    if head is not None and head not in HEADS:
-        raise ValueError(f"head={head!r}: the heads are {', '.join(HEADS)}")
+    options.check()
     if isinstance(weights, (str, os.PathLike)):
         weights = expanded(os.fsdecode(weights))
     copy = _copy(weights)
     content = (copy.weights() if copy else None) or _read(weights)
     source = weights if isinstance(weights, str) else "weights"
     try:
-        checkpoint = checkpoints.identify(content, preset)
-        architecture = _check_architecture(checkpoint, expected)
-        tensors = checkpoint.tensors()
-        if copy is not None and not checkpoint.in_place:
-            tensors = copy.write(tensors, checkpoint, checkpoint.metadata) or tensors
-        layers = architecture.layers(tensors, fc_dtype, checkpoint.eps)
-        if layers[-1].op in HEADS:
-            default = "sigmoid" if checkpoint.classes == 1 else "softmax"
-            layers[-1] = replace(layers[-1], op=head or checkpoint.head or default)
-        if not mmap:
-            layers = [_in_memory(layer) for layer in layers]
-        found_labels = find_labels(labels, content.metadata, checkpoint.classes)
-        if found_labels is None and checkpoint.classes == 1000:
-            found_labels = imagenet.labels()
-        assembled, transformed = _assemble(layers, checkpoint.channels, conv, source, copy, content)
-        if architecture.target_layer:
-            assembled = replace(assembled, target_layer=architecture.target_layer)
-        network = Network.from_assembled(
-            assembled, found_labels, checkpoint.preset, name or architecture.name
-        )
+        imported = _imported(content, options, copy)
+        _check_architecture(imported, expected)
+        network = network_of(imported, options, source, copy)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     if copy is not None:
-        network.transformed = transformed
-        network.origin = _File(
-            os.path.abspath(source), copy.state, fc_dtype, check_convolution(conv), mmap
-        )
+        network.origin = _File(os.path.abspath(source), copy.state, options)
     return network
+
+
+def network_of(
+    imported: Imported, options: Options, source: str = "", copy: Copy | None = None
+) -> Network:
+    """Return the network of an import.
+
+    Parameters
+    ----------
+    imported : Imported
+    options : Options
+    source : str
+        The path of the file.
+    copy : Copy, optional
+        Its converted copy, if the weights are in a file.
+    """
+    classes = imported.classes
+    layers = _with_head(imported, options.head)
+    layers = [_stored(layer, options) for layer in layers]
+    labels = find_labels(options.labels, imported.labels, classes)
+    if labels is None and classes == len(imagenet.labels()):
+        labels = imagenet.labels()
+    assembled, transformed = _assemble(layers, imported, options.conv, source, copy)
+    target = options.target_layer or imported.target_layer
+    if target:
+        assembled = replace(
+            assembled, target_layer=assembled.names.layers[assembled.names.index(target)]
+        )
+    preset = imported.preset if options.preset is None else presets.find(options.preset)
+    network = Network.from_assembled(assembled, labels, preset, options.name or imported.name)
+    network.transformed = transformed
+    network.size, network.fixed = imported.size, imported.fixed
+    network.about = " ".join(imported.notes)
+    return network
+
+
+def _imported(content: Weights, options: Options, copy: Copy | None) -> Imported:
+    """Return the network in a file: from its graph, or from the names of its tensors."""
+    if content.graph is not None and content.graph.kind in IMPORTERS:
+        return import_graph(content, options.choices())
+    checkpoint = checkpoints.identify(content, options.preset)
+    architecture = architectures.find(checkpoint.architecture)
+    tensors = checkpoint.tensors()
+    if copy is not None and not checkpoint.in_place:
+        tensors = copy.write(tensors, checkpoint, checkpoint.metadata) or tensors
+    layers = architecture.layers(tensors, checkpoint.eps)
+    if layers[-1].op in HEADS:
+        default = "sigmoid" if checkpoint.classes == 1 else "softmax"
+        layers[-1] = replace(layers[-1], op=checkpoint.head or default)
+    return Imported(
+        layers=tuple(layers),
+        channels=checkpoint.channels,
+        classes=checkpoint.classes,
+        size=None,
+        fixed=False,
+        target_layer=architecture.target_layer,
+        name=architecture.name,
+        title=f"{architecture.title}, {checkpoint.layout} names",
+        architecture=architecture.name,
+        preset=checkpoint.preset,
+        labels=labels_of(content.metadata),
+        external=content.graph is not None and content.graph.external,
+    )
+
+
+def _with_head(imported: Imported, head: Head | None) -> list[Layer]:
+    """Return the layers with their last one a head: the caller's, the file's, or the usual one."""
+    layers = list(imported.layers)
+    if layers[-1].op in HEADS:
+        return layers if head is None else [*layers[:-1], replace(layers[-1], op=head)]
+    names = {name for layer in layers for name in (layer.name, *layer.aliases)}
+    name = next(name for name in ("prob", "probabilities", "probabilities_2") if name not in names)
+    return [*layers, Layer(name, head or ("sigmoid" if imported.classes == 1 else "softmax"))]
+
+
+def _stored(layer: Layer, options: Options) -> Layer:
+    """Return the layer with its weights as the caller wants them."""
+    if layer.op == "linear" and options.fc_dtype != "float32":
+        layer = replace(layer, attributes={**layer.attributes, "dtype": options.fc_dtype})
+    if not options.mmap:
+        layer = replace(layer, weights={name: np.array(w) for name, w in layer.weights.items()})
+    return layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,9 +285,7 @@ class _File:
 
     path: str
     state: tuple[int, ...] | None
-    fc_dtype: Storage
-    conv: Convolution
-    mmap: bool
+    options: Options
 
     def __call__(
         self, network: Network
@@ -205,24 +293,21 @@ class _File:
         """Return how to load the file again; None if it has changed since."""
         if self.state is None or file_state(self.path) != self.state:
             return None
-        digest = sampled_digest(self.path)
         last = network.probability_layer
         head = network.layers[last].op if last else None
-        options = (network.labels, network.preset, self.conv, self.fc_dtype, head, self.mmap)
-        return _load_again, (self.path, digest, *options, network.name)
+        options = replace(
+            self.options,
+            labels=network.labels,
+            preset=network.preset,
+            conv=check_convolution(self.options.conv),
+            head=cast("Head | None", head),
+            name=network.name,
+            target_layer=network.target_layer,
+        )
+        return _load_again, (self.path, sampled_digest(self.path), options)
 
 
-def _load_again(
-    path: str,
-    digest: str,
-    labels: Labels,
-    preset: Preset,
-    conv: Convolution,
-    fc_dtype: Storage,
-    head: Head | None,
-    mmap: bool,
-    name: str,
-) -> Network:
+def _load_again(path: str, digest: str, options: Options) -> Network:
     """Load a network that was pickled.
 
     Raises
@@ -239,36 +324,22 @@ def _load_again(
         ) from error
     if not same:
         raise WeightsError(f"{path}: the file has changed since the network was pickled")
-    return load(
-        path,
-        labels=labels,
-        preset=preset,
-        conv=conv,
-        fc_dtype=fc_dtype,
-        head=head,
-        mmap=mmap,
-        name=name,
-    )
-
-
-def _in_memory(layer: Layer) -> Layer:
-    """Return the layer with copies of its weights."""
-    return replace(layer, weights={name: np.array(w) for name, w in layer.weights.items()})
+    return load_as(None, path, options)
 
 
 def find_labels(
     given: Labels | Sequence[str] | str | os.PathLike[str] | None,
-    metadata: Mapping[str, str],
+    stored: Labels | None,
     classes: int,
 ) -> Labels | None:
-    """Return the given labels, or those of the given file, or else those of the metadata.
+    """Return the given labels, or those of the given file, or else those stored with the weights.
 
     None if there are none of these.
 
     Raises
     ------
     WeightsError
-        If there are not as many as `classes`, or the metadata is invalid.
+        If there are not as many as `classes`.
     ValueError, TypeError, OSError
         If the given labels are invalid.
     """
@@ -282,7 +353,7 @@ def find_labels(
     if isinstance(given, (str, os.PathLike)):
         found = Labels.read(given)
     elif given is None:
-        found = _labels_of(metadata)
+        found = stored
     else:
         found = given if isinstance(given, Labels) else Labels(given)
     if found is not None and len(found) != classes:
@@ -291,21 +362,21 @@ def find_labels(
     return found
 
 
-def _labels_of(metadata: Mapping[str, str]) -> Labels | None:
+def labels_of(metadata: Mapping[str, str]) -> Labels | None:
     try:
         return Labels.from_metadata(metadata)
     except ValueError as error:
         raise WeightsError(str(error)) from error
 
 
-def _check_architecture(checkpoint: Checkpoint, expected: Architecture | None) -> Architecture:
-    found = architectures.find(checkpoint.architecture)
-    if expected not in (None, found):
+def _check_architecture(imported: Imported, expected: Architecture | None) -> None:
+    name = imported.architecture
+    if expected is not None and name != expected.name:
+        found, use = (f"a {name}", f"gradcam.{name}, or ") if name else ("another network", "")
         raise WeightsError(
-            f"these are the weights of a {found.name}: use gradcam.{found.name}, or gradcam.load, "
-            f"which accepts every known network"
+            f"these are the weights of {found}: use {use}gradcam.load, which accepts every known "
+            f"network"
         )
-    return found
 
 
 def _copy(weights: object) -> Copy | None:
@@ -319,22 +390,20 @@ def _copy(weights: object) -> Copy | None:
 
 def _assemble(
     layers: Sequence[Layer],
-    channels: int,
+    imported: Imported,
     conv: Convolution | None,
     source: str,
     copy: Copy | None,
-    content: Weights,
 ) -> tuple[Assembled, TransformedWeights | None]:
     """Assemble the layers; return them, and their transformed weights if they come from a file.
 
     The weights of linear layers are checked unless the cache shows that they are finite.
     """
-    assembled = assemble(layers, channels, check_convolution(conv), check_linear=False)
+    assembled = assemble(layers, imported.channels, check_convolution(conv), check_linear=False)
     transformed = None
     if copy is not None:
         # The state of one file says nothing about the others that tensors are stored in.
-        several = content.graph is not None and content.graph.external
-        transformed = _transformed(assembled, source, None if several else copy.state)
+        transformed = _transformed(assembled, source, None if imported.external else copy.state)
     if transformed is None or not transformed.linear_is_finite():
         for layer in layers:
             if layer.op == "linear":

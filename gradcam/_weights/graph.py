@@ -43,6 +43,8 @@ class Graph:
 
     Attributes
     ----------
+    kind : str
+        Whose operations they are: "onnx", "caffe", ...: the importer's name.
     nodes : tuple of Node
         Constants are not among them: their values are tensors.
     inputs, outputs : tuple of str
@@ -55,3 +57,4 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     external: bool = False
+    kind: str = "onnx"

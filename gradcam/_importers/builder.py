@@ -1,0 +1,740 @@
+"""Write the layers of a network one by one, with their shapes: what all importers end in.
+
+Each method takes the values that a layer reads and returns its output. An importer knows the words
+of its own format; here are the operations of the core, checked, and the ways to express what the
+core does not have: padding by itself, weights for a map that was flattened in another order, a
+factor for each position.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._engine.layers import HEADS, INPUT, POOLS, Attribute, Layer
+from gradcam._importers.axes import as_float32, transposed
+from gradcam._importers.imported import Imported
+from gradcam._importers.simplify import simplified
+from gradcam._importers.values import NO_PADDING, Factor, Padding, Value, output_of
+from gradcam._weights.tensors import WeightsError
+
+Array = NDArray[Any]
+Pair = tuple[int, int]
+
+_NOT_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softmax")
+"""Operations whose output is never negative: zeros around it do not change a maximum."""
+
+_SAME_SIGN = ("max_pool", "average_pool", "dropout", "concatenate", "add")
+"""Operations whose output is never negative if their inputs are not."""
+
+
+class Builder:
+    """The layers of a network while it is imported.
+
+    Parameters
+    ----------
+    channels, height, width : int
+        Of the input.
+    layout : str
+        The arrangement of the input's axes: "NCHW" or "NHWC".
+    batch : int
+        The size of the batch axis in the graph.
+    """
+
+    def __init__(
+        self, channels: int, height: int, width: int, layout: str = "NCHW", batch: int = 1
+    ) -> None:
+        self.input = output_of(INPUT, (channels, height, width), layout, batch)
+        self.fixed = False
+        """Whether a layer fits only this size of the input."""
+        self.in_place = True
+        """Whether no large weight was reordered."""
+        self._layers: list[Layer] = []
+        self._values: dict[str, Value] = {INPUT: self.input}
+        self._not_negative: set[str] = set()
+
+    # -------------------------------------------------------------------- layers of any kind
+
+    def unique(self, name: str) -> str:
+        """Return a name that no layer has: this one, or with a number after it."""
+        name = name or "layer"
+        number, found = 1, name
+        while found in self._values:
+            number += 1
+            found = f"{name}_{number}"
+        return found
+
+    def add(
+        self,
+        name: str,
+        op: str,
+        inputs: Sequence[Value],
+        core: tuple[int, ...],
+        weights: Mapping[str, Array] | None = None,
+        aliases: Sequence[str] = (),
+        **attributes: Attribute,
+    ) -> Value:
+        """Add a layer of the core; return its output, seen as the first input is.
+
+        Parameters
+        ----------
+        name : str
+            A number is added if another layer has it.
+        op : str
+            One of :data:`gradcam._engine.layers.OPS`.
+        inputs : sequence of Value
+            Without pending padding.
+        core : (C, H, W) or (F,)
+            The shape of its output.
+        weights : mapping of str to array, optional
+        aliases : sequence of str
+            Further names; those that another layer has are left out.
+        **attributes
+            As in :class:`gradcam.Layer`.
+        """
+        name = self.unique(name)
+        self._layers.append(
+            Layer(
+                name,
+                op,
+                tuple(value.layer for value in inputs),
+                dict(weights or {}),
+                attributes,
+                tuple(dict.fromkeys(alias for alias in aliases if alias and alias != name)),
+            )
+        )
+        value = replace(inputs[0], layer=name, core=core, padding=NO_PADDING)
+        self._values[name] = value
+        if op in _NOT_NEGATIVE or (
+            op in _SAME_SIGN and all(each.layer in self._not_negative for each in inputs)
+        ):
+            self._not_negative.add(name)
+        return value
+
+    def elementwise(
+        self, value: Value, name: str, op: str, aliases: Sequence[str] = (), **attributes: Attribute
+    ) -> Value:
+        """Add an operation on each value by itself, such as an activation."""
+        value = self.padded(value)
+        found = self.add(name, op, [value], value.core, None, aliases, **attributes)
+        return value.of(found.layer)
+
+    # -------------------------------------------------------------------- padding
+
+    def pad(self, value: Value, padding: Padding) -> Value:
+        """Add zeros around a map; a layer is added only if the next one cannot take them.
+
+        Negative numbers cut rows and columns off.
+        """
+        if min(padding) < 0:
+            return self._cropped(self.padded(value), padding)
+        added = tuple(a + b for a, b in zip(value.padding, padding, strict=True))
+        return self._resized(replace(value, padding=cast("Padding", added)), value)
+
+    def padded(self, value: Value, name: str = "") -> Value:
+        """Return the value without pending padding: zeros are added by a layer."""
+        if value.padding == NO_PADDING:
+            return value
+        ones = np.ones((value.channels, 1, 1, 1), np.float32)
+        name = name or f"{value.layer}.padded"
+        return self._depthwise(value, name, ones, value.padding)
+
+    def _cropped(self, value: Value, padding: Padding) -> Value:
+        """Cut rows and columns off, by a convolution whose kernel has one 1 for each channel."""
+        top, left, bottom, right = (max(0, -each) for each in padding)
+        kernel = np.zeros((value.channels, 1, top + bottom + 1, left + right + 1), np.float32)
+        kernel[:, :, top, left] = 1
+        kept = tuple(max(0, each) for each in padding)
+        return self.pad(
+            self._depthwise(value, f"{value.layer}.cropped", kernel, NO_PADDING),
+            cast("Padding", kept),
+        )
+
+    def _depthwise(self, value: Value, name: str, kernel: Array, padding: Padding) -> Value:
+        """Add a convolution of each channel by itself."""
+        top, left, bottom, right = padding
+        height = value.core[1] + top + bottom - kernel.shape[2] + 1
+        width = value.core[2] + left + right - kernel.shape[3] + 1
+        bare = replace(value, padding=NO_PADDING)
+        found = self.add(
+            name,
+            "conv",
+            [bare],
+            (value.channels, height, width),
+            {"weight": kernel},
+            padding=padding,
+            groups=value.channels,
+        )
+        if value.layer in self._not_negative:
+            self._not_negative.add(found.layer)
+        return self._resized(found, value)
+
+    def _resized(self, value: Value, before: Value) -> Value:
+        """Return `value`, whose map has another size or channels than `before`, seen as that."""
+        dims = []
+        for i, dim in enumerate(before.dims):
+            axis = before.axis(i)
+            if axis is None and dim:
+                raise WeightsError(
+                    f"layer {value.layer!r} reads a map whose axes were joined: {before.shape}"
+                )
+            dims.append(dim if axis in ("N", None) else value.whole(axis))
+        return replace(value, dims=tuple(dims))
+
+    # -------------------------------------------------------------------- arrangement
+
+    def arranged(self, value: Value, layout: str) -> Value:
+        """Return the value as a map with its axes in this order.
+
+        Channels in another order, as a shuffle leaves them, become a layer.
+
+        Raises
+        ------
+        WeightsError
+            If it is arranged in another way.
+        """
+        if value.is_arranged(layout):
+            return value
+        value = self._shuffled(value, layout)
+        if not value.is_arranged(layout):
+            raise WeightsError(
+                f"reads {value.shape}, an arrangement of the map {value.layer!r} other than "
+                f"{layout}: expected a map"
+            )
+        return value
+
+    def _shuffled(self, value: Value, layout: str) -> Value:
+        """Add the shuffle of channels (Zhang et al., 2018) that the dimensions describe."""
+        if len(value.dims) != len(layout):
+            return value
+        dim = value.dims[layout.index("C")]
+        if len(dim) != 2 or [factor.axis for factor in dim] != ["C", "C"]:
+            return value
+        inner, outer = dim
+        if inner != Factor("C", 1, inner.size) or outer.stride != inner.size:
+            return value
+        if inner.size * outer.size != value.channels:
+            return value
+        value = self.padded(value)
+        found = self.add(
+            f"{value.layer}.shuffle", "channel_shuffle", [value], value.core, groups=outer.size
+        )
+        dims = list(value.dims)
+        dims[layout.index("C")] = found.whole("C")
+        return replace(value, layer=found.layer, dims=tuple(dims))
+
+    def vector(self, value: Value, name: str = "") -> Value:
+        """Return a map as a vector of the core, in the core's order of channels, rows, columns."""
+        if len(value.core) == 1:
+            return value
+        value = self.padded(value)
+        if value.is_map:
+            self.fixed = True
+        found = self.add(
+            name or f"{value.layer}.flatten", "flatten", [value], (math.prod(value.core),)
+        )
+        return found.arranged("NC")
+
+    # -------------------------------------------------------------------- weighted layers
+
+    def conv(
+        self,
+        value: Value,
+        name: str,
+        weight: Array,
+        bias: Array | None = None,
+        *,
+        layout: str = "NCHW",
+        stride: Pair = (1, 1),
+        padding: Padding = NO_PADDING,
+        dilation: Pair = (1, 1),
+        groups: int = 1,
+        aliases: Sequence[str] = (),
+    ) -> Value:
+        """Add a convolution; `weight` is (O, I / groups, R, S).
+
+        Raises
+        ------
+        WeightsError
+            If the weight does not fit the map.
+        """
+        value = self.arranged(value, layout)
+        if groups < 1 or weight.ndim != 4 or weight.shape[1] * groups != value.channels:
+            raise WeightsError(
+                f"has weights of shape {weight.shape} in {groups} groups for a map of "
+                f"{value.channels} channels"
+            )
+        total = cast("Padding", tuple(a + b for a, b in zip(value.padding, padding, strict=True)))
+        bare = replace(value, padding=NO_PADDING)
+        if len(value.core) == 1:
+            return self._on_one_position(bare, name, weight, bias, layout, total, groups, aliases)
+        height, width = _windows(value.core, weight.shape[2:], stride, total, dilation)
+        weights = {"weight": as_float32(weight)}
+        if bias is not None:
+            weights["bias"] = as_float32(bias)
+        found = self.add(
+            name,
+            "conv",
+            [bare],
+            (len(weight), height, width),
+            weights,
+            aliases,
+            stride=stride,
+            padding=total,
+            dilation=dilation,
+            groups=groups,
+        )
+        return found.arranged(layout)
+
+    def _on_one_position(
+        self,
+        value: Value,
+        name: str,
+        weight: Array,
+        bias: Array | None,
+        layout: str,
+        padding: Padding,
+        groups: int,
+        aliases: Sequence[str],
+    ) -> Value:
+        """Add a convolution of a vector, seen as a map of one position: a linear layer."""
+        top, left, bottom, right = padding
+        if weight.shape[2:] != (top + bottom + 1, left + right + 1) or groups != 1:
+            raise WeightsError(f"has a kernel of {weight.shape[2:]} for a map of one position")
+        found = self.linear(
+            value.arranged("NC"), name, weight[:, :, top, left], bias, aliases=aliases
+        )
+        return found.arranged(layout)
+
+    def linear(
+        self,
+        value: Value,
+        name: str,
+        weight: Array,
+        bias: Array | None = None,
+        *,
+        aliases: Sequence[str] = (),
+    ) -> Value:
+        """Add a linear layer over the last dimension; `weight` is (O, I), also as a view.
+
+        Over the channels of a map, it is a convolution of one position. The order in which a map
+        was flattened is that of the inputs of `weight`.
+        """
+        if weight.ndim != 2 or weight.shape[1] != value.shape[-1]:
+            raise WeightsError(
+                f"has weights of shape {weight.shape} for inputs of {value.shape[-1:]}"
+            )
+        if value.is_map and value.axis(-1 % len(value.dims)) == "C":
+            layout = _layout_of(value)
+            kernel = np.ascontiguousarray(as_float32(weight))[:, :, None, None]
+            return self.conv(value, name, kernel, bias, layout=layout, aliases=aliases)
+        if len(value.dims[0]) > 1 or any(value.dims[1:-1]):
+            raise WeightsError(f"is a product over the last axis of {value.shape}")
+        value = self.padded(value)
+        matrix = self._reordered(as_float32(weight), value)
+        outer = value.dims[:-1]
+        value = self.vector(value)
+        weights = {"weight": matrix}
+        if bias is not None:
+            weights["bias"] = as_float32(bias).reshape(-1)
+        found = self.add(name, "linear", [value], (len(weight),), weights, aliases)
+        return replace(found, dims=(*outer, found.whole("C")))
+
+    def _reordered(self, weight: Array, value: Value) -> Array:
+        """Return weights whose inputs have the order of the core: channels, rows, columns."""
+        factors = value.dims[-1]
+        order = sorted(
+            range(len(factors)), key=lambda i: ("CHW".index(factors[i].axis), -factors[i].stride)
+        )
+        in_order = order == list(range(len(factors)))
+        if in_order and weight.flags.c_contiguous:
+            return weight
+        self.in_place = False
+        outputs, sizes = len(weight), [factor.size for factor in factors]
+        by_channel = [f.axis for f in factors][-1:] == ["C"] and factors[-1].stride == 1
+        channels_last = by_channel and order == [len(order) - 1, *range(len(order) - 1)]
+        if weight.T.flags.c_contiguous and (in_order or channels_last):
+            positions = 1 if in_order else weight.shape[1] // factors[-1].size
+            return transposed(weight.T, positions)
+        parts = weight.reshape(outputs, *sizes).transpose(0, *(i + 1 for i in order))
+        return np.ascontiguousarray(parts).reshape(outputs, -1)
+
+    def batch_norm(
+        self,
+        value: Value,
+        name: str,
+        mean: Array,
+        variance: Array,
+        weight: Array | None = None,
+        bias: Array | None = None,
+        *,
+        eps: float = 1e-5,
+        aliases: Sequence[str] = (),
+    ) -> Value:
+        """Add a batch normalisation over the channels, in evaluation mode."""
+        given = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": variance}
+        weights = {k: as_float32(v).reshape(-1) for k, v in given.items() if v is not None}
+        for key, values in weights.items():
+            if len(values) != value.channels:
+                raise WeightsError(
+                    f"has {len(values)} values of {key} for {value.channels} channels"
+                )
+        value = self.padded(value)
+        found = self.add(name, "batch_norm", [value], value.core, weights, aliases, eps=eps)
+        return value.of(found.layer)
+
+    def layer_norm(
+        self,
+        value: Value,
+        name: str,
+        weight: Array | None,
+        bias: Array | None,
+        *,
+        eps: float,
+        aliases: Sequence[str] = (),
+    ) -> Value:
+        """Add a layer normalisation over the channels of each position (Ba et al., 2016)."""
+        value = self.padded(value)
+        scale = np.ones(value.channels, np.float32) if weight is None else as_float32(weight)
+        weights = {"weight": scale.reshape(-1)}
+        if bias is not None:
+            weights["bias"] = as_float32(bias).reshape(-1)
+        found = self.add(name, "layer_norm", [value], value.core, weights, aliases, eps=eps)
+        return value.of(found.layer)
+
+    # -------------------------------------------------------------------- arithmetic
+
+    def scale_and_shift(
+        self,
+        value: Value,
+        name: str,
+        scale: Array | float = 1.0,
+        shift: Array | float = 0.0,
+        *,
+        aliases: Sequence[str] = (),
+    ) -> Value:
+        """Add ``scale * value + shift``, each a number or an array with a value for each channel.
+
+        Arrays are broadcast to the value's dimensions as in NumPy.
+
+        Raises
+        ------
+        WeightsError
+            If an array differs along another axis than the channels.
+        """
+        value = self.padded(value)
+        if any(self._mixes(value, array) for array in (scale, shift)):
+            value = self.vector_in_order(value)
+        channels = {
+            key: self._by_channel(value, np.asarray(array))
+            for key, array in (("scale", scale), ("shift", shift))
+        }
+        found = self.add(name, "affine", [value], value.core, channels, aliases)
+        return value.of(found.layer)
+
+    def vector_in_order(self, value: Value) -> Value:
+        """Return a map that was flattened in the core's order as a vector of the core."""
+        if len(value.dims) != 2 or list(value.dims[1]) != sorted(
+            value.dims[1], key=lambda f: ("CHW".index(f.axis), -f.stride)
+        ):
+            raise WeightsError(
+                f"reads {value.shape}, a map flattened in an order not supported here"
+            )
+        return self.vector(value)
+
+    def _mixes(self, value: Value, array: Array | float) -> bool:
+        """Whether an array has a value for each element of a flattened map."""
+        shape = np.shape(array)
+        sizes = value.shape[len(value.shape) - len(shape) :]
+        return bool(shape) and len(value.dims[-1]) > 1 and shape[-1] == sizes[-1] > 1
+
+    def _by_channel(self, value: Value, array: Array) -> Array:
+        """Return an array that is broadcast to the value, as one number for each channel."""
+        values = np.asarray(array, np.float32)
+        while values.ndim > len(value.dims) and values.shape[0] == 1:
+            values = values[0]
+        if values.ndim > len(value.dims):
+            raise WeightsError(f"combines shapes {value.shape} and {values.shape}")
+        first = len(value.dims) - values.ndim
+        for i, size in enumerate(values.shape):
+            if size not in (1, value.shape[first + i]):
+                raise WeightsError(f"combines shapes {value.shape} and {values.shape}")
+            if size > 1 and value.axis(first + i) != "C":
+                if not np.all(values == np.take(values, [0], i)):
+                    raise WeightsError(
+                        f"combines the map {value.layer!r} with an array of shape "
+                        f"{values.shape}, which differs along other axes than the channels"
+                    )
+                values = np.take(values, [0], i)
+        return np.ascontiguousarray(np.broadcast_to(values.reshape(-1), (value.channels,)))
+
+    def sum(self, values: Sequence[Value], name: str, aliases: Sequence[str] = ()) -> Value:
+        """Add the sum of values of one shape."""
+        return self._of_several("add", values, name, aliases)
+
+    def product(self, first: Value, second: Value, name: str, aliases: Sequence[str] = ()) -> Value:
+        """Add the product of two values of one shape, or of a map and one factor for each channel
+        or for each position."""
+        values = [self.padded(first), self.padded(second)]
+        values.sort(key=lambda each: -math.prod(each.core))
+        larger, smaller = values
+        if smaller.core == (1, *larger.core[1:]) != larger.core and len(smaller.core) == 3:
+            ones = np.ones((larger.channels, 1, 1, 1), np.float32)
+            layout = _layout_of(smaller)
+            smaller = self.conv(smaller, f"{name}.repeated", ones, layout=layout)
+        by_channel = not smaller.is_map and smaller.channels == larger.channels
+        if not by_channel:
+            return self._of_several("multiply", [larger, smaller], name, aliases)
+        if len(larger.core) == 1:
+            larger, smaller = self.vector(larger), self.vector(smaller)
+        found = self.add(name, "multiply", [larger, smaller], larger.core, None, aliases)
+        return larger.of(found.layer)
+
+    def _of_several(
+        self, op: str, values: Sequence[Value], name: str, aliases: Sequence[str]
+    ) -> Value:
+        values = [self.padded(value) for value in values]
+        if len({len(value.core) for value in values}) > 1:  # maps of one position, and vectors
+            values = [self.vector(value) if not value.is_map else value for value in values]
+        if len({(value.core, value.shape) for value in values}) > 1 or any(
+            value.dims != values[0].dims for value in values
+        ):
+            shapes = " and ".join(str(value.shape) for value in values[:2])
+            raise WeightsError(f"combines {shapes}; expected values of one shape and arrangement")
+        found = self.add(name, op, values, values[0].core, None, aliases)
+        return values[0].of(found.layer)
+
+    def concatenate(
+        self, values: Sequence[Value], dim: int, name: str, aliases: Sequence[str] = ()
+    ) -> Value:
+        """Add the values side by side along a dimension, which must be that of the channels."""
+        values = [self.padded(value) for value in values]
+        if len({len(value.core) for value in values}) > 1:
+            values = [self.vector(value) if not value.is_map else value for value in values]
+        first = values[0]
+        dim %= len(first.dims)
+        if any(value.dims[dim] not in (value.whole("C"), ()) for value in values) or any(
+            value.dims[:dim] + value.dims[dim + 1 :] != first.dims[:dim] + first.dims[dim + 1 :]
+            for value in values
+        ):
+            raise WeightsError(
+                f"joins values of shapes {', '.join(str(v.shape) for v in values[:4])} along "
+                f"dimension {dim}; only channels can be joined"
+            )
+        channels = sum(value.channels for value in values)
+        found = self.add(name, "concatenate", values, (channels, *first.core[1:]), None, aliases)
+        dims = list(first.dims)
+        dims[dim] = found.whole("C")
+        return replace(found, dims=tuple(dims))
+
+    def slice(
+        self, value: Value, dim: int, start: int, stop: int, name: str, aliases: Sequence[str] = ()
+    ) -> Value:
+        """Add a part of a dimension: of the channels, or rows or columns of a map."""
+        dim %= len(value.dims)
+        size, axis = value.shape[dim], value.axis(dim)
+        if (start, stop) == (0, size):
+            return value
+        if not 0 <= start < stop <= size:
+            raise WeightsError(f"takes {start} to {stop} of {size}")
+        value = self.padded(value)
+        if axis in ("H", "W"):
+            self.fixed = True
+            cut = (start, 0, size - stop, 0) if axis == "H" else (0, start, 0, size - stop)
+            return self.pad(value, cast("Padding", tuple(-each for each in cut)))
+        if axis != "C":
+            raise WeightsError(f"takes a part of dimension {dim} of {value.shape}")
+        core = (stop - start, *value.core[1:])
+        found = self.add(name, "slice", [value], core, None, aliases, start=start, stop=stop)
+        dims = list(value.dims)
+        dims[dim] = found.whole("C")
+        return replace(found, dims=tuple(dims))
+
+    # -------------------------------------------------------------------- poolings
+
+    def pool(
+        self,
+        value: Value,
+        name: str,
+        op: str,
+        kernel: Pair,
+        *,
+        layout: str = "NCHW",
+        stride: Pair,
+        padding: Padding = NO_PADDING,
+        ceil_mode: bool = False,
+        count_include_pad: bool = False,
+        aliases: Sequence[str] = (),
+    ) -> Value:
+        """Add a pooling over windows: "max_pool" or "average_pool".
+
+        One whose only window is the whole map is a global pooling.
+        """
+        value = self.arranged(value, layout)
+        if value.padding != NO_PADDING:
+            if op == "max_pool" and value.layer in self._not_negative and padding == NO_PADDING:
+                half = (kernel[0] // 2, kernel[1] // 2) * 2
+                if all(p <= h for p, h in zip(value.padding, half, strict=True)):
+                    padding, value = value.padding, replace(value, padding=NO_PADDING)
+            value = self.padded(value)
+        if padding == NO_PADDING and kernel == value.core[1:]:
+            self.fixed = self.fixed or value.is_map
+            return self.global_pool(value, name, op, layout=layout, aliases=aliases)
+        height, width = _windows(value.core, kernel, stride, padding, (1, 1), ceil_mode)
+        attributes: dict[str, Attribute] = {"kernel": kernel, "stride": stride}
+        if padding != NO_PADDING:
+            attributes["padding"] = padding
+        if ceil_mode:
+            attributes["ceil_mode"] = True
+        if op == "average_pool":
+            attributes["count_include_pad"] = count_include_pad
+        core = (value.channels, height, width)
+        bare = replace(value, padding=NO_PADDING)
+        return self.add(name, op, [bare], core, None, aliases, **attributes).arranged(layout)
+
+    def global_pool(
+        self,
+        value: Value,
+        name: str,
+        op: str,
+        *,
+        layout: str = "NCHW",
+        aliases: Sequence[str] = (),
+    ) -> Value:
+        """Add the mean or the maximum over all positions, as a map of one position."""
+        value = self.padded(self.arranged(value, layout))
+        if len(value.core) == 1:
+            return value
+        pools = {"max_pool": "global_max_pool", "average_pool": "global_average_pool"}
+        core = (value.channels, 1, 1)
+        return self.add(name, pools[op], [value], core, None, aliases).arranged(layout)
+
+    # -------------------------------------------------------------------- the end
+
+    def finish(
+        self, value: Value, *, size: tuple[int, int] | None, name: str, title: str
+    ) -> Imported:
+        """Return the network that ends in `value`, whose features are the class scores.
+
+        Parameters
+        ----------
+        value : Value
+        size : (height, width) or None
+            Of the input, if the file says it.
+        name, title : str
+            As of :class:`Imported`.
+
+        Raises
+        ------
+        WeightsError
+            If the value is a map, or the input itself.
+        """
+        if value.is_map or len([dim for dim in value.dims if dim and dim[0].axis != "N"]) > 1:
+            raise WeightsError(
+                f"ends in {value.shape}, expected one score for each class: this is not a "
+                f"classifier (segmentation, detection or features?)"
+            )
+        if not self._layers:
+            raise WeightsError("the graph has no layers")
+        value = self._head_last(self.padded(value))
+        layers = _with_unique_names(simplified(self._layers, value.layer))
+        _, height, width = self.input.core
+        return Imported(
+            layers=layers,
+            channels=self.input.channels,
+            classes=value.channels,
+            size=(height, width) if self.fixed else size,
+            fixed=self.fixed,
+            target_layer=self._target(layers),
+            name=name,
+            title=title,
+            in_place=self.in_place,
+        )
+
+    def _head_last(self, value: Value) -> Value:
+        """Return the scores as a vector; a softmax of a map of one position comes after that."""
+        if len(value.core) == 1:
+            return value
+        last = self._layers[-1]
+        if last.op in HEADS and last.name == value.layer:
+            self._layers.pop()
+            del self._values[last.name]
+            before = self.vector(self._values[last.inputs[0]])
+            return self.add(last.name, last.op, [before], before.core, None, last.aliases)
+        return self.vector(value)
+
+    def _target(self, layers: Sequence[Layer]) -> str:
+        """Return the last layer with a map of more than one position that is not a pooling."""
+        found = INPUT
+        for layer in layers:
+            if self._values[layer.name].is_map and layer.op not in (*POOLS, "dropout"):
+                found = layer.name
+        return found
+
+
+def _with_unique_names(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers, each with only those of its aliases that no other layer has."""
+    used = {INPUT, *(layer.name for layer in layers)}
+    result = []
+    for layer in layers:
+        aliases = [alias for alias in dict.fromkeys(layer.aliases) if alias not in used]
+        used.update(aliases)
+        result.append(replace(layer, aliases=tuple(aliases)))
+    return tuple(result)
+
+
+def _layout_of(value: Value) -> str:
+    """Return the arrangement of a map: "NCHW" or "NHWC"."""
+    for layout in ("NCHW", "NHWC"):
+        if value.is_arranged(layout):
+            return layout
+    raise WeightsError(f"reads {value.shape}, which is not a map")
+
+
+def _windows(
+    core: Sequence[int],
+    kernel: Sequence[int],
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    ceil_mode: bool = False,
+) -> Pair:
+    """Return how many windows fit: ``(size + padding - dilation * (kernel - 1) - 1) / stride + 1``.
+
+    In ceil mode the quotient is rounded up, but no window begins in the padding after the map.
+    """
+    top, left, bottom, right = padding
+    counts = []
+    for size, before, after, window, step, spread in zip(
+        core[1:], (top, left), (bottom, right), kernel, stride, dilation, strict=True
+    ):
+        room = size + before + after - spread * (window - 1) - 1
+        if room < 0 or step < 1:
+            raise WeightsError(f"has windows of {tuple(kernel)} for a map of {tuple(core[1:])}")
+        count = (-(-room // step) if ceil_mode else room // step) + 1
+        if ceil_mode and (count - 1) * step >= size + before:
+            count -= 1
+        counts.append(count)
+    return counts[0], counts[1]
+
+
+def same_padding(
+    extent: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> tuple[Padding, bool]:
+    """Return TensorFlow's padding "same", and whether it depends on the size of the map.
+
+    The output has ceil(size / stride) positions; the larger half of an odd number of zeros comes
+    after the map.
+    """
+    halves, depends = [], False
+    for size, window, step, spread in zip(extent, kernel, stride, dilation, strict=True):
+        total = max(0, (-(-size // step) - 1) * step + spread * (window - 1) + 1 - size)
+        depends = depends or step > 1
+        halves.append((total // 2, total - total // 2))
+    (top, bottom), (left, right) = halves
+    return (top, left, bottom, right), depends

@@ -1,0 +1,82 @@
+"""What an importer makes of a file or a model: layers, and what the file says beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradcam._engine.layers import Layer
+from gradcam._labels.classes import Labels
+from gradcam._pictures.presets import Preset
+
+DEFAULT_SIZE = (224, 224)
+"""Height and width of the input if neither the file nor the caller says them."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the caller chooses for an import; None: what the file says.
+
+    Attributes
+    ----------
+    size : (height, width) or None
+        Of the input, for graphs that do not fix it; by default :data:`DEFAULT_SIZE`.
+    output : str or None
+        The name of the output that holds the class scores, if there are several.
+    """
+
+    size: tuple[int, int] | None = None
+    output: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """A network before it is assembled.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        Each after its inputs; the last one holds the class scores, or is the softmax, log-softmax
+        or sigmoid of them.
+    channels : int
+        Of the input.
+    classes : int
+        The number of scores.
+    size : (height, width) or None
+        Of the input, as the file says; None: any.
+    fixed : bool
+        Whether a layer fits only `size`.
+    target_layer : str
+        The last map with more than one position before global pooling or flattening. Empty: as
+        :class:`gradcam._engine.assembly.Assembled` finds it.
+    name : str
+        Of the network, as the file calls it; for messages.
+    architecture : str
+        The function of :mod:`gradcam` that makes it, "vgg16"; empty if there is none.
+    title : str
+        What the network was made from, in words: "an ONNX graph of pytorch 2.13".
+    preset : Preset or None
+        How pictures become input, if the file says it.
+    labels : Labels or None
+        The classes, if the file names them.
+    in_place : bool
+        Whether the large weights are those of the file, in its order; else they were copied.
+    external : bool
+        Whether tensors are stored in other files than the graph.
+    notes : tuple of str
+        Sentences about what was taken for granted, for the user.
+    """
+
+    layers: tuple[Layer, ...]
+    channels: int
+    classes: int
+    size: tuple[int, int] | None
+    fixed: bool
+    target_layer: str
+    name: str
+    title: str
+    architecture: str = ""
+    preset: Preset | None = None
+    labels: Labels | None = None
+    in_place: bool = True
+    external: bool = False
+    notes: tuple[str, ...] = ()

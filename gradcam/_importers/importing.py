@@ -1,0 +1,28 @@
+"""The importer of each kind of graph, imported when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from gradcam._importers.imported import Choices, Imported
+from gradcam._weights.tensors import Weights
+
+IMPORTERS: dict[str, str] = {}
+"""The module of each kind of graph; it has a function ``imported(weights, choices)``."""
+
+
+def import_graph(weights: Weights, choices: Choices) -> Imported:
+    """Return the network that the graph of a file describes.
+
+    Raises
+    ------
+    WeightsError
+        If an operation is not supported, or the graph is not a classifier of pictures; the message
+        names the node.
+    """
+    assert weights.graph is not None
+    module = import_module(f"gradcam._importers.{IMPORTERS[weights.graph.kind]}")
+    run = cast(Callable[[Weights, Choices], Imported], module.imported)
+    return run(weights, choices)

@@ -1,0 +1,176 @@
+"""What all importers share: values that are seen in several ways, and the builder of layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradcam import Network
+from gradcam._importers.builder import Builder, same_padding
+from gradcam._importers.imported import Imported
+from gradcam._importers.values import output_of
+from gradcam._weights.tensors import WeightsError
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def run(imported: Imported, x: np.ndarray) -> np.ndarray:
+    """The output of the last layer, for input (N, C, H, W)."""
+    network = Network.from_layers(imported.layers, channels=imported.channels)
+    return network.forward(x).scores
+
+
+def test_a_transposed_value_that_is_transposed_back_is_itself():
+    value = output_of("relu", (4, 5, 6), "NCHW")
+    nhwc = value.transposed([0, 2, 3, 1])
+    assert nhwc.shape == (1, 5, 6, 4)
+    assert nhwc.is_arranged("NHWC")
+    assert nhwc.transposed([0, 3, 1, 2]) == value
+
+
+@pytest.mark.parametrize("shape", [(1, -1), (1, 120), (-1, 120), (1, 4, 30), (1, 2, 2, 5, 6)])
+def test_a_reshaped_value_goes_back(shape):
+    value = output_of("relu", (4, 5, 6), "NCHW")
+    assert value.reshaped(shape).reshaped((1, 4, 5, 6)) == value
+
+
+def test_reshapes_that_do_not_fit_are_refused():
+    value = output_of("relu", (4, 5, 6), "NCHW")
+    for shape in [(1, 7), (1, -1, -1), (1, 0, 120), (1, 3, 40)]:
+        with pytest.raises(ValueError, match="cannot"):
+            value.reshaped(shape)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_weights_have_the_order_in_which_the_map_was_flattened(layout):
+    """flatten, then linear, for maps in both arrangements; the inputs also as a transposed view."""
+    x, weight = normal(2, 3, 4, 5), normal(7, 60)
+    for matrix in (weight, np.ascontiguousarray(weight.T).T, weight.astype(np.float64)):
+        builder = Builder(3, 4, 5, layout)
+        value = builder.linear(builder.input.reshaped((1, -1)), "fc", matrix)
+        imported = builder.finish(value, size=None, name="n", title="t")
+        seen = x if layout == "NCHW" else x.transpose(0, 2, 3, 1)
+        np.testing.assert_allclose(run(imported, x), seen.reshape(2, -1) @ weight.T, atol=1e-5)
+        assert imported.fixed
+        assert imported.size == (4, 5)
+        assert imported.in_place == (layout == "NCHW" and matrix.flags.c_contiguous)
+
+
+def test_a_shuffle_of_channels_is_found():
+    builder = Builder(6, 3, 3)
+    parts = builder.input.reshaped((1, 2, 3, 3, 3)).transposed([0, 2, 1, 3, 4])
+    value = builder.arranged(parts.reshaped((1, 6, 3, 3)), "NCHW")
+    pooled = builder.global_pool(value, "pool", "average_pool")
+    imported = builder.finish(pooled, size=None, name="n", title="t")
+    x = normal(2, 6, 3, 3)
+    shuffled = x.reshape(2, 2, 3, 3, 3).transpose(0, 2, 1, 3, 4).reshape(2, 6, 3, 3)
+    np.testing.assert_allclose(run(imported, x), shuffled.mean(axis=(2, 3)), atol=1e-6)
+    assert [layer.op for layer in imported.layers].count("channel_shuffle") == 1
+
+
+@pytest.mark.parametrize("padding", [(1, 2, 0, 3), (-1, 0, 0, -2), (2, 0, -1, 1)])
+def test_zeros_are_added_and_rows_cut_off_by_a_layer(padding):
+    top, left, bottom, right = padding
+    x = normal(1, 2, 6, 7)
+    builder = Builder(2, 6, 7)
+    value = builder.elementwise(builder.pad(builder.input, padding), "tanh", "tanh")
+    assert value.shape == (1, 2, 6 + top + bottom, 7 + left + right)
+    imported = builder.finish(builder.vector(value), size=None, name="n", title="t")
+    kept = x[:, :, max(0, -top) : 6 + min(0, bottom), max(0, -left) : 7 + min(0, right)]
+    grown = [(max(0, top), max(0, bottom)), (max(0, left), max(0, right))]
+    expected = np.tanh(np.pad(kept, [(0, 0), (0, 0), *grown]))
+    network = Network.from_layers(imported.layers, channels=2, labels=["?"] * expected.size)
+    np.testing.assert_allclose(network.forward(x).scores, expected.reshape(1, -1), atol=1e-6)
+
+
+def test_a_convolution_takes_the_zeros_around_its_input():
+    builder = Builder(2, 6, 6, "NHWC")
+    padded = builder.pad(builder.input, (0, 0, 1, 1))
+    value = builder.conv(padded, "conv", normal(3, 2, 3, 3), layout="NHWC", stride=(2, 2))
+    assert value.core == (3, 3, 3)
+    assert value.shape == (1, 3, 3, 3)
+    pooled = builder.global_pool(value, "pool", "average_pool", layout="NHWC")
+    imported = builder.finish(pooled, size=None, name="n", title="t")
+    assert [layer.op for layer in imported.layers] == ["conv", "global_average_pool", "flatten"]
+    assert imported.layers[0].attributes["padding"] == (0, 0, 1, 1)
+    assert imported.target_layer == "conv"
+    assert not imported.fixed
+
+
+def test_a_scale_and_a_shift_are_folded_into_the_convolution_before_them():
+    weight, scale, shift, x = (
+        normal(4, 3, 1, 1),
+        normal(4, 1, 1),
+        normal(4, 1, 1),
+        normal(1, 3, 5, 5),
+    )
+    builder = Builder(3, 5, 5)
+    value = builder.conv(builder.input, "conv", weight)
+    value = builder.scale_and_shift(value, "mul", scale)
+    value = builder.scale_and_shift(value, "add", 1.0, shift)
+    pooled = builder.global_pool(value, "pool", "max_pool")
+    imported = builder.finish(pooled, size=None, name="n", title="t")
+    assert [layer.op for layer in imported.layers] == ["conv", "global_max_pool", "flatten"]
+    maps = np.einsum("oi,nihw->nohw", weight[:, :, 0, 0], x) * scale + shift
+    np.testing.assert_allclose(run(imported, x), maps.max(axis=(2, 3)), atol=1e-5)
+
+
+def test_arrays_that_differ_by_position_are_refused():
+    builder = Builder(3, 5, 5)
+    with pytest.raises(WeightsError, match="other axes than the channels"):
+        builder.scale_and_shift(builder.input, "add", 1.0, normal(5, 1))
+
+
+def test_a_value_times_its_sigmoid_is_silu():
+    x = normal(1, 3, 4, 4)
+    builder = Builder(3, 4, 4)
+    gate = builder.elementwise(builder.input, "sigmoid", "sigmoid")
+    value = builder.product(builder.input, gate, "mul")
+    pooled = builder.global_pool(value, "pool", "average_pool")
+    imported = builder.finish(pooled, size=None, name="n", title="t")
+    assert [layer.op for layer in imported.layers] == ["silu", "global_average_pool", "flatten"]
+    expected = (x / (1 + np.exp(-x))).mean(axis=(2, 3))
+    np.testing.assert_allclose(run(imported, x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("factors", [(3, 1, 1), (1, 4, 4), (3,)])
+def test_a_map_times_a_factor_for_each_channel_or_position(factors):
+    x = normal(2, 3, 4, 4)
+    builder = Builder(3, 4, 4)
+    if factors == (1, 4, 4):
+        gate = builder.conv(builder.input, "gate", np.ones((1, 3, 1, 1), np.float32))
+        expected = x * x.sum(axis=1, keepdims=True)
+    else:
+        gate = builder.global_pool(builder.input, "gate", "average_pool")
+        expected = x * x.mean(axis=(2, 3), keepdims=True)
+    if factors == (3,):
+        gate = builder.vector(gate).reshaped((1, 3, 1, 1))
+    value = builder.product(gate, builder.input, "mul")
+    pooled = builder.global_pool(value, "pool", "average_pool")
+    imported = builder.finish(pooled, size=None, name="n", title="t")
+    np.testing.assert_allclose(run(imported, x), expected.mean(axis=(2, 3)), atol=1e-5)
+
+
+def test_padding_same_puts_the_larger_half_after_the_map():
+    assert same_padding((5, 6), (3, 3), (2, 2), (1, 1)) == ((1, 0, 1, 1), True)
+    assert same_padding((5, 5), (2, 4), (1, 1), (1, 2)) == ((0, 3, 1, 3), False)
+
+
+def test_a_softmax_of_a_map_of_one_position_is_the_head():
+    builder = Builder(3, 4, 4)
+    pooled = builder.global_pool(builder.input, "pool", "average_pool")
+    value = builder.elementwise(pooled, "prob", "softmax")
+    imported = builder.finish(value, size=None, name="n", title="t")
+    assert [layer.op for layer in imported.layers] == ["global_average_pool", "flatten", "softmax"]
+
+
+def test_a_graph_that_ends_in_a_map_is_no_classifier():
+    builder = Builder(3, 4, 4)
+    with pytest.raises(WeightsError, match="not a classifier"):
+        builder.finish(
+            builder.elementwise(builder.input, "r", "relu"), size=None, name="", title=""
+        )
