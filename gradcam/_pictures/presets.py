@@ -158,6 +158,10 @@ PRESETS: dict[str, Preset] = {
         Preset("torchvision-straight"),
         Preset("caffe", "BGR", 1.0, _CAFFE_MEAN, (1.0, 1.0, 1.0)),
         Preset("keras", "BGR", 1.0, _CAFFE_MEAN, (1.0, 1.0, 1.0), interpolation="nearest"),
+        Preset("keras-tf", "RGB", 127.5, (1.0,) * 3, (1.0,) * 3, interpolation="nearest"),
+        Preset("keras-torch", interpolation="nearest"),
+        Preset("0..1", "RGB", 255.0, (0.0,) * 3, (1.0,) * 3),
+        Preset("0..255", "RGB", 1.0, (0.0,) * 3, (1.0,) * 3),
         Preset("frossard", "RGB", 1.0, _CAFFE_MEAN[::-1], (1.0, 1.0, 1.0)),
         Preset(
             *("efficientnet-lite", "RGB", 1.0, (127.0,) * 3, (128.0,) * 3, 224, 256, "bicubic"),
@@ -183,6 +187,12 @@ caffe
     The same with ``load_img(..., interpolation="bilinear")``. The Grad-CAM paper's code (Torch7)
     differs in one step: its ``image.scale`` reduces by area averages, enlarges with aligned
     corners, and does not round to 8 bits in between.
+keras-tf, keras-torch
+    The same with the other two modes of ``keras.applications``: RGB from -1 to 1, and RGB with
+    torchvision's mean and standard deviation.
+0..1, 0..255
+    The whole picture, RGB, resized: pixel values divided by 255, or as they are, for networks that
+    scale their input themselves.
 frossard
     ``scipy.misc.imresize(picture, (224, 224))`` and the mean in the first layer of Frossard's
     VGG-16 for TensorFlow.
