@@ -64,6 +64,29 @@ def caffe(picture: np.ndarray) -> np.ndarray:
     return keras(picture, bilinear)
 
 
+def keras_tf(picture: np.ndarray) -> np.ndarray:
+    """load_img(target_size=(224, 224)), img_to_array, preprocess_input in tf mode."""
+    x = nearest(picture).astype(np.float32)
+    x /= 127.5
+    x -= 1.0
+    return x.transpose(2, 0, 1)
+
+
+def keras_torch(picture: np.ndarray) -> np.ndarray:
+    """The same in torch mode."""
+    return normalised(nearest(picture))
+
+
+def from_0_to_1(picture: np.ndarray) -> np.ndarray:
+    """Resize((224, 224)), ToTensor()."""
+    return bilinear(picture).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+
+
+def from_0_to_255(picture: np.ndarray) -> np.ndarray:
+    """Resize((224, 224)), the pixels as they are."""
+    return bilinear(picture).transpose(2, 0, 1).astype(np.float32)
+
+
 def frossard(picture: np.ndarray) -> np.ndarray:
     """scipy.misc.imresize, then RGB minus the mean in float32."""
     mean = np.array([123.68, 116.779, 103.939], np.float32)
@@ -100,6 +123,10 @@ CHAINS: dict[str, Chain] = {
     "torchvision-straight": torchvision_straight,
     "keras": keras,
     "caffe": caffe,
+    "keras-tf": keras_tf,
+    "keras-torch": keras_torch,
+    "0..1": from_0_to_1,
+    "0..255": from_0_to_255,
     "frossard": frossard,
     "efficientnet-lite": efficientnet_lite,
 }

@@ -62,10 +62,28 @@ def keras_bilinear(path):
     return by_keras(path, interpolation="bilinear")
 
 
-def by_keras(path, **options):
+def keras_tf(path):
+    return by_keras(path, peer("keras.applications.mobilenet").preprocess_input)
+
+
+def keras_torch(path):
+    return by_keras(path, peer("keras.applications.densenet").preprocess_input)
+
+
+def scaled(path):
+    steps = [transforms.Resize((224, 224)), transforms.ToTensor()]
+    return by_torchvision(path, transforms.Compose(steps))
+
+
+def raw(path):
+    steps = [transforms.Resize((224, 224)), transforms.PILToTensor()]
+    return by_torchvision(path, transforms.Compose(steps)).astype(np.float32)
+
+
+def by_keras(path, preprocess=vgg16.preprocess_input, **options):
     image = keras.utils.load_img(path, target_size=(224, 224), **options)
     batch = np.expand_dims(keras.utils.img_to_array(image), axis=0)
-    return vgg16.preprocess_input(batch)[0].transpose(2, 0, 1)
+    return preprocess(batch)[0].transpose(2, 0, 1)
 
 
 ORIGINALS = [
@@ -73,7 +91,11 @@ ORIGINALS = [
     ("torchvision", torchvision_classic),
     ("torchvision-straight", torchvision_straight),
     ("keras", keras_nearest),
+    ("keras-tf", keras_tf),
+    ("keras-torch", keras_torch),
     ("caffe", keras_bilinear),
+    ("0..1", scaled),
+    ("0..255", raw),
 ]
 each_original = pytest.mark.parametrize(
     "preset, original", ORIGINALS, ids=[original.__name__ for _, original in ORIGINALS]
