@@ -1,0 +1,1 @@
+"""ONNX graphs: which operations they have, and what layers they become."""
