@@ -263,10 +263,14 @@ def test_last_tensor_of_a_duplicate_name_is_used(tmp_path):
             named("torchvision.models.vgg", "VGG") + b")\x81}b",
             "whole pickled model.*models.vgg.VGG",
         ),
-        (named("argparse", "Namespace") + b")R", "asks for argparse.Namespace, which no state"),
+        (named("argparse", "Namespace") + b")R", "whole .* of the class argparse.Namespace"),
+        (
+            dictionary(("model", named("my", "Net") + b")\x81" + dictionary(("w", tensor())) + b"b")),
+            r"a whole pickled model or object, of the class my\.Net, .*model\.state_dict\(\)",
+        ),
         (named("torch._utils", "_rebuild_qtensor"), "asks for torch._utils._rebuild_qtensor"),
     ],
-    ids=["tensor", "list", "number", "empty", "numbers", "model", "namespace", "quantised"],
+    ids=["tensor", "list", "number", "empty", "numbers", "model", "namespace", "inner model", "quantised"],
 )
 def test_other_content_than_a_state_dict_is_described(program, words, tmp_path):
     message = error_message(zipped(program), tmp_path)
@@ -307,6 +311,61 @@ def test_numpy_zips_are_recognised(tmp_path):
     with open(path, "wb") as file:
         np.savez(file, a=np.ones(3, np.float32))
     assert weights.load(path).format == "NumPy .npz"
+
+
+# --- what training scripts save beside the tensors ---
+
+BESIDE = {
+    "a namespace": named("argparse", "Namespace") + b")\x81" + dictionary(("lr", b"G" + b"0" * 8))
+    + b"b",
+    "a NumPy scalar": named("numpy._core.multiarray", "scalar") + b"(" + named("numpy", "dtype")
+    + b"(" + text("f8") + b"\x89\x88tR" + text("12345678") + b"tR",
+    "a device": named("torch", "device") + b"(" + text("cuda") + b"K\x00tR",
+    "a type": named("torch", "float32"),
+    "a size": named("torch", "Size") + b"(" + integers(3, 224) + b"tR",
+    "a set of protocol 2": named("__builtin__", "set") + b"(](K\x01K\x02etR",
+    "a set of protocol 4": b"\x8f(K\x01K\x02\x90",
+    "a frozenset": b"(K\x01K\x02\x91",
+    "a counter": named("collections", "Counter") + b"}K\x03K\x01s\x85R",
+    "a defaultdict": named("collections", "defaultdict") + named("__builtin__", "list") + b"\x85R",
+    "a path": named("pathlib", "PosixPath") + b"(" + text("/") + text("tmp") + b"tR",
+    "a bytearray": b"\x96\x02" + b"\x00" * 7 + b"ab",
+    "a large number": b"\x8b\x04\x00\x00\x00\x01\x02\x03\x04",
+    "a list of objects": b"](" + named("my", "Callback") + b")\x81e",
+    "an object with keywords": named("enum", "Enum") + b")}\x92",
+    "a recursive tuple": b"](N1N0" + b"N" + b"0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_values_beside_the_tensors_are_passed_over(case, tmp_path):
+    path = tmp_path / "w.pth"
+    path.write_bytes(zipped(dictionary(("a", tensor()), ("beside", BESIDE[case])), protocol=4))
+    found = weights.load(path)
+    assert list(found.tensors) == ["a"] and (found.notes, found.objects) == ((), {})
+
+
+def test_tensors_in_dictionaries_of_other_kinds(tmp_path):
+    """In a defaultdict, and a parameter with attributes of its own."""
+    subclass = named("torch._tensor", "_rebuild_from_type_v2") + b"("
+    subclass += named("torch._utils", "_rebuild_tensor_v2") + named("torch.nn.parameter", "Parameter")
+    arguments = tensor().partition(b"(")[2].removesuffix(b"R")
+    subclass += b"(" + arguments + b"}tR"
+    items = named("collections", "defaultdict") + b")R(" + text("b") + subclass + b"u"
+    assert list(loaded(zipped(dictionary(("a", items))), tmp_path)) == ["a.b"]
+
+
+def test_objects_of_other_programs_are_named(tmp_path):
+    """Only in a note, if they lie beside the tensors; one with tensors is remembered."""
+    path = tmp_path / "w.pth"
+    logger = named("my.log", "Logger") + b")\x81}b"
+    module = named("my.net", "Net") + b")\x81" + dictionary(("w", tensor())) + b"b"
+    content = dictionary(("a", tensor()), ("logger", logger), ("net", module))
+    path.write_bytes(zipped(content))
+    found = weights.load(path)
+    assert list(found.tensors) == ["a"] and found.objects == {"net": "my.net.Net"}
+    (note,) = found.notes
+    assert "not read: my.log.Logger, my.net.Net." in note
 
 
 # --- malicious files ---
@@ -370,8 +429,6 @@ OTHER_INSTRUCTIONS = {
     "EXT2": b"\x83\x01\x00",
     "EXT4": b"\x84\x01\x00\x00\x00",
     "PERSID": b"Pstorage\n",
-    "LONG4": b"\x8b\xff\xff\xff\x7f",
-    "BYTEARRAY8": b"\x96" + b"\xff" * 8,
     "NEXT_BUFFER": b"\x97",
     "DUP": b"]" + b"2a" * 40,
     "INT": b"I" + b"9" * 5000 + b"\n",
@@ -403,6 +460,18 @@ MALICIOUS = {
     "string of 2^64 bytes": b"\x8d" + b"\xff" * 8,
     "bytes of length 2^63": b"\x8e" + b"\xff" * 7 + b"\x7f",
     "string of 2^32 bytes": b"X\xff\xff\xff\xff",
+    "number of 2^31 bytes": b"\x8b\xff\xff\xff\x7f",
+    "bytearray of 2^64 bytes": b"\x96" + b"\xff" * 8,
+    "a number of 100,000 digits as a key": b"}\x8b\x00\x00\x02\x00" + b"\x7f" * 131_072 + b"Ns",
+    "an object that contains itself": named("a", "B") + b")\x81q\x00h\x00b",
+    "objects 20,000 deep": named("a", "B") + b")\x81" + (named("a", "B") + b")\x81") * 20_000
+    + b"b" * 20_000,
+    "subclasses in subclasses": named("torch._tensor", "_rebuild_from_type_v2") + b"q\x00"
+    + b"h\x00N)Nt" + b"R",
+    "nested pairs in an object": b"]q\x00" + NESTED + named("a", "B") + b"h\xc8\x85R",
+    "items added to a dictionary": b"}(N\x90",
+    "a pop too many": b"0",
+    "a mark that is not there": b"1",
     "string of length -1": b"T\xff\xff\xff\xff",
     "frame of 2^64 bytes": b"\x95" + b"\xff" * 8 + b"0",
     "nested pairs as a key": b"}]q\x00" + NESTED + b"h\xc8Ns",

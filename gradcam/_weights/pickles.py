@@ -3,10 +3,11 @@
 A pickle is a program for a small stack machine. Python's own Unpickler, even if it is subclassed to
 find only harmless classes, would obey the rest of the program: allocate a memo of 16 GB for one
 index, hash tuples that contain themselves twice, fifty levels deep, in exponential time, or call
-``__setstate__``. So this module has its own machine, for the forty instructions that torch.save has
+``__setstate__``. So this module has its own machine, for the fifty instructions that torch.save has
 written since 2017 (protocols 2 to 5); `pickletools` decodes them. The machine builds None, numbers,
 strings, bytes, tuples and lists; :class:`Pairs` for a dictionary, so that nothing is hashed or
-compared; and the entries of the caller's table for globals. Everything else is refused by its name.
+compared; the entries of the caller's table for globals; and an :class:`Opaque` for an object of any
+other class, which is neither imported nor made. Other instructions are refused by their names.
 
 :data:`MAX_BYTES` and :data:`MAX_STEPS` bound time and memory, since each instruction takes constant
 time, or time in proportion to its own length and to the items that it takes off the stack. The
@@ -16,7 +17,8 @@ bound its traversal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import IO, Any, NoReturn, cast
 
@@ -37,7 +39,7 @@ class Refused(WeightsError):
 
 
 class RefusedGlobal(Refused):
-    """A pickle asks for a class or function that is not in the table.
+    """A pickle asks for a class or function that no good file contains.
 
     Attributes
     ----------
@@ -72,11 +74,69 @@ class Pairs(Placeholder):
         """Ignore the attributes of a dictionary (an OrderedDict's ``_metadata``)."""
 
 
+class Opaque(Placeholder):
+    """An object that a pickle describes, of a class that is not in the table; it does nothing.
+
+    Attributes
+    ----------
+    name : str
+        Of its class, with the module: "argparse.Namespace".
+    parts : list
+        What it was made of: its arguments, its state, its items.
+    """
+
+    __slots__ = ("name", "parts")
+
+    def __init__(self, name: str, *parts: Any) -> None:
+        self.name = name
+        self.parts: list[Any] = list(parts)
+
+    def build(self, state: Any) -> None:
+        """Keep the state."""
+        self.parts.append(state)
+
+
+class OpaqueClass:
+    """A class or function that a pickle names and that is not in the table.
+
+    Attributes
+    ----------
+    name : str
+        With its module.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, arguments: tuple[Any, ...]) -> Opaque:
+        return Opaque(self.name, arguments)
+
+
+def contents(value: Any) -> Iterator[Any]:
+    """Yield a value of a pickle and all that is in it, each object once, whatever the nesting."""
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen:
+            continue
+        yield found
+        if isinstance(found, Pairs):
+            seen.add(id(found))
+            waiting.extend(part for pair in found.items for part in pair)
+        elif isinstance(found, (list, tuple, Opaque)):
+            seen.add(id(found))
+            waiting.extend(found.parts if isinstance(found, Opaque) else found)
+
+
 def load(
     data: memoryview,
     start: int,
     admitted: Mapping[str, Any],
     persistent: Callable[[Any], Any] | None = None,
+    refused: re.Pattern[str] | None = None,
 ) -> tuple[Any, int]:
     """Read one pickle.
 
@@ -90,6 +150,9 @@ def load(
         pickle may call take one tuple.
     persistent : callable, optional
         Returns the object for a persistent identifier.
+    refused : pattern, optional
+        The names of other globals that are refused; the others become :class:`OpaqueClass`. By
+        default all are refused.
 
     Returns
     -------
@@ -101,9 +164,9 @@ def load(
     Raises
     ------
     Refused
-        If it is damaged, too long, or asks for something that is not admitted.
+        If it is damaged, too long, or asks for something that is refused.
     """
-    machine = _Machine(_Source(data[start : start + MAX_BYTES]), admitted, persistent)
+    machine = _Machine(_Source(data[start : start + MAX_BYTES]), admitted, persistent, refused)
     return machine.run(), start + machine.source.position
 
 
@@ -151,10 +214,12 @@ class _Machine:
         source: _Source,
         admitted: Mapping[str, Any],
         persistent: Callable[[Any], Any] | None,
+        refused: re.Pattern[str] | None,
     ) -> None:
         self.source = source
         self.admitted = admitted
         self.persistent = persistent
+        self.refused = refused
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []  # the stacks below each mark
         self.memo: dict[int, Any] = {}
@@ -204,6 +269,17 @@ class _Machine:
         self.stack = self.marked.pop()
         return items
 
+    def pop(self) -> None:
+        """Remove the last item, or the mark if there is none above it."""
+        if self.stack:
+            self.stack.pop()
+        else:
+            self.pop_mark()
+
+    def drop_to_mark(self) -> None:
+        """Remove the items above the last mark."""
+        self.pop_mark()
+
     def tuple_of(self, count: int) -> None:
         if len(self.stack) < count:
             raise IndexError
@@ -217,15 +293,24 @@ class _Machine:
 
     def extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
-        if type(target) is not list:
+        if type(target) is not list and not isinstance(target, Opaque):
             raise Refused("its pickle uses APPEND on a non-list: damaged or malicious")
-        target.extend(items)
+        (target.parts if isinstance(target, Opaque) else target).extend(items)
+
+    def add_items(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, Opaque):
+            raise Refused("its pickle uses ADDITEMS on a non-set: damaged or malicious")
+        target.parts.extend(items)
 
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
-        if type(target) is not Pairs or len(items) % 2:
+        if not isinstance(target, (Pairs, Opaque)) or len(items) % 2:
             raise Refused("its pickle uses SETITEM on a non-dictionary: damaged or malicious")
-        target.items.extend(zip(items[::2], items[1::2], strict=True))
+        if isinstance(target, Opaque):
+            target.parts.extend(items)
+        else:
+            target.items.extend(zip(items[::2], items[1::2], strict=True))
 
     def set_item(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
@@ -241,9 +326,13 @@ class _Machine:
 
     def find(self, module: str, name: str) -> None:
         full = f"{module}.{name}"
-        if full not in self.admitted:
-            raise RefusedGlobal(full[:200] if full.isprintable() else ascii(full[:200]))
-        self.stack.append(self.admitted[full])
+        found = self.admitted.get(full)
+        if found is None:
+            shown = full[:200] if full.isprintable() else ascii(full[:200])
+            if self.refused is None or self.refused.fullmatch(full):
+                raise RefusedGlobal(shown)
+            found = OpaqueClass(shown)
+        self.stack.append(found)
 
     def find_from_stack(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
@@ -256,6 +345,12 @@ class _Machine:
         if type(arguments) is not tuple or not callable(function):
             raise Refused("its pickle calls an object that is not a function: damaged or malicious")
         self.stack.append(function(arguments))
+
+    def call_with_keywords(self) -> None:
+        keywords = self.stack.pop()
+        self.call()
+        if isinstance(self.stack[-1], Opaque):
+            self.stack[-1].build(keywords)
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
@@ -283,6 +378,7 @@ _STEPS: dict[str, _Step] = {
     "BININT2": _Machine.push,
     "BINFLOAT": _Machine.push,
     "LONG1": _Machine.push,
+    "LONG4": _Machine.push,
     "BINUNICODE": _Machine.push_text,
     "SHORT_BINUNICODE": _Machine.push_text,
     "BINUNICODE8": _Machine.push_text,
@@ -291,6 +387,7 @@ _STEPS: dict[str, _Step] = {
     "BINBYTES": _Machine.push,
     "SHORT_BINBYTES": _Machine.push,
     "BINBYTES8": _Machine.push,
+    "BYTEARRAY8": _Machine.push,
     "EMPTY_TUPLE": lambda m, _: m.push(()),
     "TUPLE1": lambda m, _: m.tuple_of(1),
     "TUPLE2": lambda m, _: m.tuple_of(2),
@@ -302,6 +399,11 @@ _STEPS: dict[str, _Step] = {
     "EMPTY_DICT": lambda m, _: m.push(Pairs()),
     "SETITEM": lambda m, _: m.set_item(),
     "SETITEMS": lambda m, _: m.set_items(m.pop_mark()),
+    "EMPTY_SET": lambda m, _: m.push(Opaque("builtins.set")),
+    "ADDITEMS": lambda m, _: m.add_items(m.pop_mark()),
+    "FROZENSET": lambda m, _: m.push(Opaque("builtins.frozenset", *m.pop_mark())),
+    "POP": lambda m, _: m.pop(),
+    "POP_MARK": lambda m, _: m.drop_to_mark(),
     "BINPUT": _Machine.put,
     "LONG_BINPUT": _Machine.put,
     "MEMOIZE": lambda m, _: m.put(len(m.memo)),
@@ -311,6 +413,7 @@ _STEPS: dict[str, _Step] = {
     "STACK_GLOBAL": lambda m, _: m.find_from_stack(),
     "REDUCE": lambda m, _: m.call(),
     "NEWOBJ": lambda m, _: m.call(),  # creates an object of a class
+    "NEWOBJ_EX": lambda m, _: m.call_with_keywords(),
     "BUILD": lambda m, _: m.build(),
     "BINPERSID": lambda m, _: m.persistent_id(),
 }

@@ -6,20 +6,23 @@ before, and with ``_use_new_zipfile_serialization=False``, a stream of pickles f
 storages, each after its number of values. torchvision's VGG-16 is such a stream, of 2017.
 
 :mod:`gradcam._weights.pickles` reads the pickle with the few globals of :data:`ADMITTED`, which
-create placeholders; all other globals are refused by name. Storages are mapped, not read: a tensor
-is a view of the file, unless it is converted to float32 from 16 or 64 bits or the other byte order.
-Compressed members of a zip file are read.
+create placeholders. What training scripts save beside the tensors (namespaces, NumPy's scalars,
+objects of any class) is passed over, and nothing of it is imported or executed. Storages are
+mapped, not read: a tensor is a view of the file, unless it is converted to float32 from 16 or 64
+bits or the other byte order. Compressed members of a zip file are read.
 
 The stream does not align its storages; the core can use unaligned weights in place.
 
-Not read: values that are not tensors (numbers, strings, lists), and the format before April 2017 (a
-tar file). Format: torch/serialization.py, torch/_utils.py.
+Not read: values that are not tensors (numbers, strings, lists), tensors inside objects of other
+classes (a whole pickled model), and the format before April 2017 (a tar file). Format:
+torch/serialization.py, torch/_utils.py.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._weights import pickles
-from gradcam._weights.pickles import Pairs, Refused
-from gradcam._weights.tensors import Weights, WeightsError, as_float32, from_bfloat16
+from gradcam._weights.pickles import Opaque, Pairs, Refused
+from gradcam._weights.tensors import Weights, WeightsError, as_float32, from_bfloat16, listed
 
 if TYPE_CHECKING:
     from gradcam._weights.zips import Archive
@@ -158,6 +161,21 @@ def _ordered_dict(arguments: tuple[Any, ...]) -> Pairs:
     return result
 
 
+def _default_dict(arguments: tuple[Any, ...]) -> Pairs:
+    """(factory,), followed by the items; or nothing."""
+    return Pairs()
+
+
+def _counter(arguments: tuple[Any, ...]) -> Pairs:
+    """({key: count},)."""
+    return arguments[0] if arguments and isinstance(arguments[0], Pairs) else Pairs()
+
+
+def _size(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """((height, width),)."""
+    return arguments[0] if arguments and type(arguments[0]) is tuple else arguments
+
+
 def _rebuild_tensor(arguments: tuple[Any, ...]) -> Tensor:
     """(storage, offset, size, stride[, requires_grad, hooks[, metadata]])."""
     if not 4 <= len(arguments) <= 7:
@@ -178,6 +196,18 @@ def _parameter(arguments: tuple[Any, ...]) -> Tensor:
     return arguments[0]
 
 
+def _subclass(arguments: tuple[Any, ...]) -> Any:
+    """(function, class, arguments, state): a tensor of a subclass, or with attributes."""
+    if (
+        len(arguments) != 4
+        or type(arguments[2]) is not tuple
+        or not callable(arguments[0])
+        or arguments[0] is _subclass  # nested in itself, as deep as the pickle says
+    ):
+        raise Refused("a tensor in it has a wrong number of arguments: damaged")
+    return arguments[0](arguments[2])
+
+
 def _empty_tensor(arguments: tuple[Any, ...]) -> Tensor:
     if arguments:
         raise Refused("a tensor in it has arguments that torch.save does not write")
@@ -185,17 +215,41 @@ def _empty_tensor(arguments: tuple[Any, ...]) -> Tensor:
 
 
 ADMITTED: dict[str, Kind | Callable[[tuple[Any, ...]], Any]] = {
+    "collections.Counter": _counter,
     "collections.OrderedDict": _ordered_dict,
+    "collections.defaultdict": _default_dict,
+    "torch.Size": _size,
+    "torch._tensor._rebuild_from_type_v2": _subclass,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch.nn.parameter.Parameter": _parameter,
     **{f"torch.{name}Storage": Kind(name, dtype) for name, dtype in _KINDS.items()},
     # Only files of early 2017 contain the class of a tensor, followed by its state.
     **{f"torch.{name}Tensor": _empty_tensor for name in _KINDS if name not in _LATER},
     **{f"torch.cuda.{name}Tensor": _empty_tensor for name in _KINDS if name not in _LATER},
 }
-"""The globals that a pickle may ask for. None of them is imported."""
+"""The globals that the reader understands. None of them is imported."""
+
+_UNKNOWN_TENSORS = re.compile(r"torch\._utils\._rebuild_\w+|torch\.(\w+\.)*\w*Storage")
+"""Globals of tensors that are not supported: quantised, sparse, complex."""
+
+_HARMFUL = (
+    r"(asyncio|code|commands|ctypes|importlib|multiprocessing|nt|os|pip|platform|posix|pty|pydoc"
+    r"|runpy|shutil|socket|subprocess|sys|tempfile|timeit|urllib|webbrowser)\..*"
+    r"|(builtins|__builtin__)\.(__import__|apply|breakpoint|compile|delattr|eval|exec|execfile|exit"
+    r"|globals|input|locals|open|quit|setattr|vars)"
+)
+"""Globals that no checkpoint needs, with which a file would run programs in Python's own reader."""
+
+_REFUSED = re.compile(f"{_UNKNOWN_TENSORS.pattern}|{_HARMFUL}")
+
+_PLAIN = re.compile(
+    r"(__builtin__|_codecs|argparse|builtins|collections|copy_reg|copyreg|datetime|decimal|enum"
+    r"|fractions|functools|numpy|omegaconf|pathlib|torch|types|typing|uuid)\..*"
+)
+"""Classes of values beside the tensors that are not worth a word."""
 
 
 def recognise(start: bytes) -> bool:
@@ -216,7 +270,8 @@ def read(path: str | os.PathLike[str]) -> Weights:
     Raises
     ------
     WeightsError
-        If the file is damaged, is not a dictionary of tensors, or asks for other globals.
+        If the file is damaged, is not a dictionary of tensors, or asks for functions that run
+        programs.
     """
     with open(path, "rb") as file:
         start = file.read(64)
@@ -239,15 +294,22 @@ def read(path: str | os.PathLike[str]) -> Weights:
 
 def _explained(name: str) -> str:
     """Return why a global is refused, and what to do."""
-    if name.startswith(("torch.nn.", "torchvision.", "timm.", "__main__.")):
+    if _UNKNOWN_TENSORS.fullmatch(name):
         return (
-            f"a whole pickled model, of the class {name}, which only its own code can load; "
-            f"load it in PyTorch and save its tensors: torch.save(model.state_dict(), FILE)"
+            f"its pickle asks for {name}, a kind of tensor or storage that is not supported "
+            f"(quantised, sparse, complex): in PyTorch, save ordinary tensors of real numbers"
         )
     return (
-        f"its pickle asks for {name}, which no state dict needs; nothing in it was executed. If "
-        f"you trust it, load it in PyTorch and save only its tensors: "
-        f"torch.save(model.state_dict(), FILE)"
+        f"its pickle asks for {name}, which no checkpoint needs and which can run programs: "
+        f"malicious; nothing in it was executed"
+    )
+
+
+def _whole(name: str) -> Refused:
+    """Return the error for an object instead of a dictionary of tensors."""
+    return Refused(
+        f"a whole pickled model or object, of the class {name}, which only its own code can load; "
+        f"load it in PyTorch and save its tensors: torch.save(model.state_dict(), FILE)"
     )
 
 
@@ -278,7 +340,7 @@ def _read_stream(path: str | os.PathLike[str]) -> Weights:
         raise Refused(f"PyTorch's stream, but not of version {_PROTOCOL}: damaged")
     # The writer's byte order; the stream itself is little-endian, whoever wrote it.
     _, at = pickles.load(head, at, {})
-    content, at = pickles.load(head, at, ADMITTED, persistent)
+    content, at = pickles.load(head, at, ADMITTED, persistent, _REFUSED)
     keys, at = pickles.load(head, at, {})
     if type(keys) is not list or not all(type(k) is str and k in storages for k in keys):
         raise Refused("its list of storages does not match its tensors: damaged")
@@ -329,7 +391,7 @@ def _read_zip(path: str | os.PathLike[str]) -> Weights:
             raise Refused(
                 f"its pickle of {member.size} bytes is too long, the maximum is {pickles.MAX_BYTES}"
             )
-        content, _ = pickles.load(archive.read(member).data, 0, ADMITTED, persistent)
+        content, _ = pickles.load(archive.read(member).data, 0, ADMITTED, persistent, _REFUSED)
         blocks = {}
         for key, storage in storages.items():
             blocks[key] = _block(archive, f"{folder}data/{key}", storage, data)
@@ -411,13 +473,19 @@ def _weights(
     """Return the tensors of an unpickled tree as arrays; `size` is the file's in bytes."""
     if isinstance(content, Tensor):
         raise Refused("a single tensor, but the weights of a network are a dictionary of tensors")
+    if isinstance(content, (Opaque, pickles.OpaqueClass)):
+        raise _whole(content.name)
     if type(content) is not Pairs:
         what = "a list" if type(content) is list else "not a dictionary"
         raise Refused(f"{what}, but the weights of a network are a dictionary of tensors")
     values_left = size + _SPARE_VALUES
     arrays: dict[Any, NDArray[Any]] = {}
     tensors, dtypes = {}, {}
+    objects: dict[str, Opaque] = {}
     for name, tensor in list(_flattened(content)):  # a list: all names are checked first
+        if isinstance(tensor, Opaque):
+            objects[name] = tensor
+            continue
         storage = tensor.storage
         if storage is None or storage.key not in blocks:
             raise Refused(f"{name!r}: a tensor whose values are missing: damaged")
@@ -430,13 +498,47 @@ def _weights(
         tensors[name] = arrays[view]
         if storage.kind.name in _CONVERTED:
             dtypes[name] = _CONVERTED[storage.kind.name]
+    holders = _holders(objects)
+    if not tensors and holders:
+        raise _whole(next(iter(holders.values())))
     if not tensors:
         raise Refused("a dictionary without tensors, not the weights of a network")
-    return Weights(tensors, format=words, dtypes=dtypes)
+    return Weights(
+        tensors, format=words, dtypes=dtypes, objects=holders, notes=_notes(objects, holders)
+    )
 
 
-def _flattened(content: Pairs) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of nested dictionaries in order, with their keys joined by dots."""
+def _holders(objects: dict[str, Opaque]) -> dict[str, str]:
+    """Return the classes of the objects that hold tensors, by their names in the file."""
+    holders, steps = {}, pickles.MAX_STEPS
+    for name, thing in objects.items():
+        for part in pickles.contents(thing):
+            steps -= 1
+            if isinstance(part, Tensor) and not thing.name.startswith("torch.optim."):
+                holders[name] = thing.name
+                break
+            if steps < 0:
+                return holders
+    return holders
+
+
+def _notes(objects: dict[str, Opaque], holders: dict[str, str]) -> tuple[str, ...]:
+    """Say which objects beside the tensors were not read, if they are worth a word."""
+    classes = dict.fromkeys(
+        each.name for name, each in objects.items() if name in holders or not _PLAIN.match(each.name)
+    )
+    if not classes:
+        return ()
+    return (
+        f"The file also holds objects of other programs, which were not read: {listed(classes)}.",
+    )
+
+
+def _flattened(content: Pairs) -> Iterator[tuple[str, Tensor | Opaque]]:
+    """Yield the tensors of nested dictionaries in order, with their keys joined by dots.
+
+    Objects of other classes are yielded too.
+    """
     levels = [("", iter(content.items))]
     tensors, entries = 0, 0
     while levels:
@@ -445,7 +547,7 @@ def _flattened(content: Pairs) -> Iterator[tuple[str, Tensor]]:
             entries += 1
             if tensors >= MAX_TENSORS or entries > pickles.MAX_STEPS:
                 raise Refused("its dictionaries have too many entries: malicious")
-            if not isinstance(value, (Tensor, Pairs)) or type(key) not in (str, int):
+            if not isinstance(value, (Tensor, Pairs, Opaque)) or not _is_key(key):
                 continue
             name = f"{prefix}{key!s:.{_MAX_NAME + 1}}"
             if len(name) > _MAX_NAME or len(levels) > _MAX_DEPTH:
@@ -457,6 +559,11 @@ def _flattened(content: Pairs) -> Iterator[tuple[str, Tensor]]:
             yield name, value
         else:
             levels.pop()
+
+
+def _is_key(key: Any) -> bool:
+    """Whether this is a key of a dictionary of tensors: a string or a number."""
+    return type(key) is str or (type(key) is int and abs(key) < 1 << 62)
 
 
 def _array(tensor: Tensor, storage: Storage, block: NDArray[Any], order: str) -> NDArray[Any]:

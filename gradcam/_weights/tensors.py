@@ -41,6 +41,10 @@ class Weights:
         Whether the tensors are in the order of the layers.
     graph : Graph, optional
         The operations of the network, if the format describes them (ONNX).
+    objects : mapping of str to str
+        The classes of objects in the file that hold tensors and were not read, by their names.
+    notes : tuple of str
+        Sentences about what was not read, for the user.
     """
 
     tensors: Mapping[str, NDArray[np.generic]]
@@ -49,6 +53,8 @@ class Weights:
     dtypes: Mapping[str, str] = field(default_factory=dict)
     ordered: bool = False
     graph: Graph | None = None
+    objects: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def as_float32(values: NDArray[Any]) -> NDArray[Any]:
