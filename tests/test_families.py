@@ -14,7 +14,7 @@ from helpers import run_python
 
 import gradcam
 from gradcam import WeightsError
-from gradcam._models import checkpoints
+from gradcam._models import layouts
 from gradcam._models.architecture import find, registered
 from gradcam._models.checkpoints import identify
 from gradcam._models.layouts import LAYOUTS
@@ -205,5 +205,5 @@ def test_wrapped_names_of_layers_end_alike():
     tensors = {f"model.module.{name}": t for name, t in torchvisions("resnet18").items()}
     found = identify(Weights(tensors))
     assert found.architecture == "resnet18" and not found.ignored
-    pattern = checkpoints.ANY_PREFIX + r"(?P<layer>conv1|layer\d\.\d\.conv1)"
+    pattern = layouts.ANY_PREFIX + r"(?P<layer>conv1|layer\d\.\d\.conv1)"
     assert re.fullmatch(pattern, "model.layer1.0.conv1")["layer"] == "layer1.0.conv1"

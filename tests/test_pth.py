@@ -265,12 +265,24 @@ def test_last_tensor_of_a_duplicate_name_is_used(tmp_path):
         ),
         (named("argparse", "Namespace") + b")R", "whole .* of the class argparse.Namespace"),
         (
-            dictionary(("model", named("my", "Net") + b")\x81" + dictionary(("w", tensor())) + b"b")),
+            dictionary(
+                ("model", named("my", "Net") + b")\x81" + dictionary(("w", tensor())) + b"b")
+            ),
             r"a whole pickled model or object, of the class my\.Net, .*model\.state_dict\(\)",
         ),
         (named("torch._utils", "_rebuild_qtensor"), "asks for torch._utils._rebuild_qtensor"),
     ],
-    ids=["tensor", "list", "number", "empty", "numbers", "model", "namespace", "inner model", "quantised"],
+    ids=[
+        "tensor",
+        "list",
+        "number",
+        "empty",
+        "numbers",
+        "model",
+        "namespace",
+        "inner model",
+        "quantised",
+    ],
 )
 def test_other_content_than_a_state_dict_is_described(program, words, tmp_path):
     message = error_message(zipped(program), tmp_path)
@@ -348,7 +360,9 @@ def test_values_beside_the_tensors_are_passed_over(case, tmp_path):
 def test_tensors_in_dictionaries_of_other_kinds(tmp_path):
     """In a defaultdict, and a parameter with attributes of its own."""
     subclass = named("torch._tensor", "_rebuild_from_type_v2") + b"("
-    subclass += named("torch._utils", "_rebuild_tensor_v2") + named("torch.nn.parameter", "Parameter")
+    subclass += named("torch._utils", "_rebuild_tensor_v2") + named(
+        "torch.nn.parameter", "Parameter"
+    )
     arguments = tensor().partition(b"(")[2].removesuffix(b"R")
     subclass += b"(" + arguments + b"}tR"
     items = named("collections", "defaultdict") + b")R(" + text("b") + subclass + b"u"

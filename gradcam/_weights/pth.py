@@ -525,7 +525,9 @@ def _holders(objects: dict[str, Opaque]) -> dict[str, str]:
 def _notes(objects: dict[str, Opaque], holders: dict[str, str]) -> tuple[str, ...]:
     """Say which objects beside the tensors were not read, if they are worth a word."""
     classes = dict.fromkeys(
-        each.name for name, each in objects.items() if name in holders or not _PLAIN.match(each.name)
+        each.name
+        for name, each in objects.items()
+        if name in holders or not _PLAIN.match(each.name)
     )
     if not classes:
         return ()
