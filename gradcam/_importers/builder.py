@@ -55,6 +55,7 @@ class Builder:
         self.in_place = True
         """Whether no large weight was reordered."""
         self._layers: list[Layer] = []
+        self._numbers: dict[str, int] = {}
         self._values: dict[str, Value] = {INPUT: self.input}
         self._not_negative: set[str] = set()
 
@@ -63,10 +64,11 @@ class Builder:
     def unique(self, name: str) -> str:
         """Return a name that no layer has: this one, or with a number after it."""
         name = name or "layer"
-        number, found = 1, name
+        number, found = self._numbers.get(name, 1), name
         while found in self._values:
             number += 1
             found = f"{name}_{number}"
+        self._numbers[name] = number
         return found
 
     def add(
@@ -122,6 +124,18 @@ class Builder:
         """Add an operation on each value by itself, such as an activation."""
         value = self.padded(value)
         found = self.add(name, op, [value], value.core, None, aliases, **attributes)
+        return value.of(found.layer)
+
+    def prelu(
+        self, value: Value, name: str, slopes: Array, *, aliases: Sequence[str] = ()
+    ) -> Value:
+        """Add a PReLU (He et al., 2015), with one slope or one for each channel.
+
+        The slopes are broadcast to the value's dimensions as in NumPy.
+        """
+        value = self.padded(value)
+        weights = {"weight": self._by_channel(value, slopes)}
+        found = self.add(name, "prelu", [value], value.core, weights, aliases)
         return value.of(found.layer)
 
     # -------------------------------------------------------------------- padding

@@ -30,7 +30,6 @@ from gradcam._models import (  # noqa: F401  the families register their archite
     densenet,
     efficientnet,
     googlenet,
-    graphs,
     inception,
     mnasnet,
     mobilenet,
@@ -121,7 +120,6 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
     ValueError, TypeError
         If the given preset is invalid.
     """
-    weights = graphs.name_tensors(weights)
     places = network_tensors(weights.tensors)
     searches = [Search(places, *each, weights.ordered) for each in find_layouts(places)]
     search = min(searches, key=Search.distance)

@@ -172,13 +172,5 @@ LAYOUTS = (
         whole=_INCLUDE_TOP,
     ),
     Layout("Caffe's", "caffe", "caffe", _CAFFE, any_name="[^.]+"),
-    Layout(
-        "an ONNX graph's, in the order of its nodes",
-        "torchvision",
-        "torchvision",
-        _PYTORCH,
-        prefix="",
-        counted={"conv": "conv", "linear": "linear", "batch_norm": "bn"},
-    ),
 )
 """All layouts; the first that matches any name in a file is the file's."""

@@ -25,6 +25,8 @@ class Node:
     inputs, outputs : tuple of str
         Names of values; an empty name is an optional input or output that is not used.
     attributes : mapping of str to Attribute
+    scope : str
+        The module of the program that made the file, "layer4.1.conv2", if the file says it.
     """
 
     op: str
@@ -32,6 +34,7 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    scope: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,13 @@ class Graph:
         Names of values. Tensors are not inputs, even if the file lists them as such.
     external : bool
         Whether tensors are stored in other files than the graph.
+    shapes : mapping of str to tuple
+        The declared shapes of inputs and outputs; None for a size that is left open. Values whose
+        shape is not declared are missing.
+    opset : int
+        The version of the standard operations, 0 if the file does not say it.
+    producer : str
+        The program that wrote the file, with its version: "pytorch 2.13.0".
     """
 
     nodes: tuple[Node, ...]
@@ -58,3 +68,6 @@ class Graph:
     outputs: tuple[str, ...]
     external: bool = False
     kind: str = "onnx"
+    shapes: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
+    opset: int = 0
+    producer: str = ""

@@ -7,6 +7,7 @@ the whole file into memory; here tensors are views of the mapped file.
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 
@@ -21,11 +22,21 @@ FORMAT = "ONNX"
 _MODEL = dict.fromkeys((2, 3, 4, 6, 7, 8, 14, 20, 25, 26), BYTES) | dict.fromkeys((1, 5), VARINT)
 """Wire types of ModelProto's fields: ir_version (1), model_version (5), texts and messages."""
 
-_MODEL_GRAPH = 7
+_MODEL_PRODUCER, _MODEL_PRODUCER_VERSION, _MODEL_GRAPH = 2, 3, 7
+_MODEL_OPSET, _MODEL_METADATA = 8, 14
+_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
-_VALUE_NAME = 1
+_VALUE_NAME, _VALUE_TYPE, _TYPE_TENSOR, _TENSOR_SHAPE, _SHAPE_DIM, _DIM_SIZE = 1, 2, 1, 2, 1, 1
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 3, 4, 5, 7
+_NODE_METADATA = 9
 _ATTRIBUTE_NAME, _ATTRIBUTE_TYPE = 1, 20
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+"""A node's metadata in which PyTorch lists the modules around it, as a Python list of texts."""
+
+_STANDARD = ("", "ai.onnx")
+"""The domain of the standard operations."""
 
 _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS = 1, 2, 3, 4, 6, 7
 _ATTRIBUTE_FIELDS = {_FLOAT: 2, _INT: 3, _STRING: 4, _TENSOR: 5, _FLOATS: 7, _INTS: 8}
@@ -65,10 +76,12 @@ def read(path: str | os.PathLike[str]) -> Weights:
     for message in graph.messages(_GRAPH_INITIALIZER, "an initialiser"):
         tensors.add(message)
     nodes = [_node(message, tensors) for message in graph.messages(_GRAPH_NODE, "a node")]
-    inputs = [value.text(_VALUE_NAME) for value in graph.messages(_GRAPH_INPUT, "an input")]
-    outputs = [value.text(_VALUE_NAME) for value in graph.messages(_GRAPH_OUTPUT, "an output")]
+    inputs = _declared(graph, _GRAPH_INPUT, "an input")
+    outputs = _declared(graph, _GRAPH_OUTPUT, "an output")
+    shapes = {name: shape for name, shape in {**outputs, **inputs}.items() if shape is not None}
     return Weights(
         tensors.arrays,
+        metadata=_entries(model, _MODEL_METADATA),
         format=FORMAT,
         dtypes=tensors.dtypes,
         graph=Graph(
@@ -76,8 +89,47 @@ def read(path: str | os.PathLike[str]) -> Weights:
             inputs=tuple(name for name in inputs if name not in tensors.arrays),
             outputs=tuple(outputs),
             external=tensors.external,
+            shapes=shapes,
+            opset=_opset(model),
+            producer=f"{model.text(_MODEL_PRODUCER)} {model.text(_MODEL_PRODUCER_VERSION)}".strip(),
         ),
     )
+
+
+def _opset(model: Message) -> int:
+    """Return the version of the standard operations; 0 if the file does not say it."""
+    versions = [0]
+    for entry in model.messages(_MODEL_OPSET, "an opset"):
+        if entry.text(_OPSET_DOMAIN) in _STANDARD:
+            versions.append(entry.integer(_OPSET_VERSION))
+    return versions[-1]
+
+
+def _entries(message: Message, field: int) -> dict[str, str]:
+    """Return pairs of texts; those that are no text, or very long, are left out."""
+    found = {}
+    for entry in message.messages(field, "metadata"):
+        try:
+            found[entry.text(_ENTRY_KEY)] = entry.text(_ENTRY_VALUE)
+        except WeightsError:
+            continue
+    return found
+
+
+def _declared(graph: Message, field: int, name: str) -> dict[str, tuple[int | None, ...] | None]:
+    """Return the names of inputs or outputs with their declared shapes, if they have one."""
+    return {value.text(_VALUE_NAME): _shape(value) for value in graph.messages(field, name)}
+
+
+def _shape(value: Message) -> tuple[int | None, ...] | None:
+    """Return the declared shape of a value; None for each size that is left open."""
+    kind = value.message(_VALUE_TYPE, "a type")
+    tensor = kind.message(_TYPE_TENSOR, "a tensor's type") if kind else None
+    shape = tensor.message(_TENSOR_SHAPE, "a shape") if tensor else None
+    if shape is None:
+        return None
+    sizes = [dim.integer(_DIM_SIZE) for dim in shape.messages(_SHAPE_DIM, "a dimension")]
+    return tuple(size if size > 0 else None for size in sizes)
 
 
 def _node(message: Message, tensors: Tensors) -> Node | None:
@@ -98,12 +150,21 @@ def _node(message: Message, tensors: Tensors) -> Node | None:
             tensors.add_array(outputs[0], np.asarray(value))
             return None
     return Node(
-        op=op if domain in ("", "ai.onnx") else f"{domain}.{op}",
+        op=op if domain in _STANDARD else f"{domain}.{op}",
         name=message.text(_NODE_NAME),
         inputs=tuple(message.texts(_NODE_INPUT)),
         outputs=tuple(outputs),
         attributes=attributes,
+        scope=_scope(message),
     )
+
+
+def _scope(node: Message) -> str:
+    """Return the module around a node: the last but one of the scopes, of which the last is the
+    node itself."""
+    text = _entries(node, _NODE_METADATA).get(_SCOPES, "")
+    scopes = re.findall(r"'([^']*)'", text)
+    return scopes[-2] if len(scopes) > 1 else ""
 
 
 def _value(attribute: Message, tensors: Tensors) -> Attribute:

@@ -1,0 +1,121 @@
+"""The input of an ONNX graph: its size, its channels, and the order of its axes."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gradcam._importers.imported import DEFAULT_SIZE
+from gradcam._importers.onnx.operation import Array, shown
+from gradcam._weights.graph import Graph, Node
+from gradcam._weights.tensors import WeightsError
+
+_USUAL_CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The input of a graph.
+
+    Attributes
+    ----------
+    channels, height, width, batch : int
+    layout : "NCHW" or "NHWC"
+    declared : bool
+        Whether the file says the height and the width.
+    chosen : bool
+        Whether the caller says them.
+    """
+
+    channels: int
+    height: int
+    width: int
+    batch: int
+    layout: str
+    declared: bool
+    chosen: bool
+
+
+def picture(
+    graph: Graph,
+    name: str,
+    nodes: Sequence[Node],
+    constants: Mapping[str, Array],
+    size: tuple[int, int] | None,
+) -> Picture:
+    """Return what is known of an input.
+
+    Parameters
+    ----------
+    graph : Graph
+    name : str
+        Of the input.
+    nodes : sequence of Node
+        Those that the scores depend on.
+    constants : mapping of str to array
+    size : (height, width) or None
+        What the caller chooses.
+
+    Raises
+    ------
+    WeightsError
+        If it has not four dimensions, or the file fixes another size than `size`.
+    """
+    shape = graph.shapes.get(name, (None,) * 4)
+    if len(shape) != 4:
+        raise WeightsError(
+            f"the input {shown(name)} has the shape {_words(shape)}, expected four dimensions: "
+            f"batch, channels, rows, columns"
+        )
+    first, transposed = _first_convolution(name, nodes, constants)
+    nhwc = (
+        transposed
+        or (first is not None and shape[1] != first and shape[3] == first)
+        or (first is None and shape[3] in (1, 3) and shape[1] not in (1, 3))
+    )
+    batch, rows, columns, channels = shape if nhwc else (shape[0], *shape[2:], shape[1])
+    if size is not None and any(
+        said not in (None, wanted) for said, wanted in zip((rows, columns), size, strict=True)
+    ):
+        raise WeightsError(
+            f"the file fixes the size of its input, {rows or 'any'} x {columns or 'any'}: "
+            f"size={size} cannot change it"
+        )
+    height, width = size or DEFAULT_SIZE
+    return Picture(
+        channels or first or _USUAL_CHANNELS,
+        rows or height,
+        columns or width,
+        batch or 1,
+        "NHWC" if nhwc else "NCHW",
+        rows is not None and columns is not None,
+        size is not None,
+    )
+
+
+def _words(shape: Sequence[int | None]) -> str:
+    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
+
+
+def _first_convolution(
+    name: str, nodes: Sequence[Node], constants: Mapping[str, Array]
+) -> tuple[int | None, bool]:
+    """Return the channels that the first convolution reads, and whether a Transpose from NHWC to
+    NCHW comes before it."""
+    readers: dict[str, list[Node]] = defaultdict(list)
+    for node in nodes:
+        for each in dict.fromkeys(node.inputs):
+            readers[each].append(node)
+    waiting, seen, transposed = deque([name]), {name}, False
+    while waiting:
+        for node in readers[waiting.popleft()]:
+            weight = constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+            if node.op == "Conv" and weight is not None and weight.ndim == 4:
+                groups = node.attributes.get("group", 1)
+                return weight.shape[1] * (groups if isinstance(groups, int) else 1), transposed
+            transposed |= node.op == "Transpose" and node.attributes.get("perm") == (0, 3, 1, 2)
+            new = [output for output in node.outputs if output and output not in seen]
+            seen.update(new)
+            waiting.extend(new)
+    return None, transposed

@@ -1,0 +1,52 @@
+"""Operations of ONNX that are refused, and why."""
+
+from __future__ import annotations
+
+from gradcam._importers.onnx.operation import Operation
+from gradcam._weights.tensors import WeightsError
+
+_QUANTISED = "belongs to a quantised model: export the model with floating-point weights"
+_RECURRENT = "is recurrent; only convolutional networks of pictures are supported"
+_ATTENTION = "is attention, as transformers use it; only convolutional networks are supported"
+_DETECTION = "belongs to detection of objects; only classifiers are supported"
+_LARGER = "makes maps larger, as segmentation and generators do; only classifiers are supported"
+_BRANCH = "decides at run time what is computed: export the model with fixed sizes, without it"
+_GROUPS = (
+    "normalises by statistics of each picture, which is not supported; BatchNormalization and "
+    "LayerNormalization over the channels are"
+)
+
+REASONS: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
+            *("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"),
+        ),
+        _QUANTISED,
+    ),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _RECURRENT),
+    **dict.fromkeys(("Attention", "RotaryEmbedding", "Einsum"), _ATTENTION),
+    **dict.fromkeys(("NonMaxSuppression", "RoiAlign", "MaxRoiPool", "NonZero"), _DETECTION),
+    **dict.fromkeys(("ConvTranspose", "Resize", "Upsample", "MaxUnpool", "GridSample"), _LARGER),
+    **dict.fromkeys(("If", "Loop", "Scan"), _BRANCH),
+    **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), _GROUPS),
+}
+"""What an operation belongs to, for those that occur in other networks than convolutional ones."""
+
+
+def refuse(operation: Operation) -> None:
+    """Raise WeightsError for a node whose operation is not supported."""
+    op = operation.node.op
+    if op in REASONS:
+        raise WeightsError(REASONS[op])
+    if "." in op:
+        domain = op.rpartition(".")[0]
+        if domain.startswith("com.microsoft") and "QLinear" in op:
+            raise WeightsError(_QUANTISED)
+        raise WeightsError(
+            f"is an operation of the domain {domain!r}, not of ONNX: export the model without it"
+        )
+    raise WeightsError(
+        "is an operation that is not supported; if the network can be written with the "
+        "operations of gradcam.Layer, gradcam.Network.from_layers makes it"
+    )

@@ -1,0 +1,234 @@
+"""Operations of ONNX with weights, normalisations and poolings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import numpy as np
+
+from gradcam._importers.builder import same_padding
+from gradcam._importers.onnx.operation import Array, Operation, Pair, shown
+from gradcam._importers.values import NO_PADDING, Padding, Value
+from gradcam._weights.tensors import WeightsError
+
+TRAINING = "is in training mode; export the model in evaluation mode"
+
+
+def _padding(operation: Operation, value: Value, kernel: Pair, stride: Pair, step: Pair) -> Padding:
+    """Return the zeros around a map, (top, left, bottom, right), by pads or auto_pad."""
+    kind = operation.text("auto_pad", "NOTSET")
+    if kind == "NOTSET":
+        pads = operation.integers("pads", NO_PADDING)
+        if len(pads) != 4 or min(pads) < 0:
+            raise WeightsError(f"has pads {shown(pads)}, expected four numbers, none below zero")
+        return cast("Padding", pads)
+    if kind == "VALID":
+        return NO_PADDING
+    if kind not in ("SAME_UPPER", "SAME_LOWER"):
+        raise WeightsError(f"has auto_pad {shown(kind)}, which ONNX does not define")
+    (top, left, bottom, right), depends = same_padding(value.extent, kernel, stride, step)
+    operation.builder.fixed |= depends
+    return (top, left, bottom, right) if kind == "SAME_UPPER" else (bottom, right, top, left)
+
+
+def _conv(operation: Operation) -> Value:
+    value = operation.builder.arranged(_map(operation), "NCHW")
+    weight, bias = operation.parameter(1), operation.optional(2)
+    if weight.ndim != 4:
+        raise WeightsError(
+            f"has weights of shape {weight.shape}, expected (out, in, rows, columns)"
+        )
+    kernel = (weight.shape[2], weight.shape[3])
+    if operation.pair("kernel_shape", kernel) != kernel:
+        raise WeightsError(
+            f"has kernel_shape {operation.pair('kernel_shape', kernel)}, and weights of shape "
+            f"{weight.shape}"
+        )
+    stride, step = operation.pair("strides", (1, 1)), operation.pair("dilations", (1, 1))
+    if min(*stride, *step) < 1:
+        raise WeightsError(f"has strides {stride} and dilations {step}, expected at least 1")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise WeightsError(f"has a bias of shape {bias.shape}, expected {weight.shape[:1]}")
+    return operation.builder.conv(
+        value,
+        operation.name,
+        weight,
+        bias,
+        stride=stride,
+        padding=_padding(operation, value, kernel, stride, step),
+        dilation=step,
+        groups=operation.integer("group", 1),
+        aliases=operation.aliases,
+    )
+
+
+def _map(operation: Operation) -> Value:
+    """Return the first input, which must have four dimensions."""
+    value = operation.value()
+    if len(value.dims) != 4:
+        raise WeightsError(
+            f"reads {value.shape}, expected four dimensions: batch, channels, rows, columns (sound "
+            f"and volumes are not supported)"
+        )
+    return value
+
+
+def _batch_norm(operation: Operation) -> Value:
+    if operation.integer("training_mode", 0) or any(operation.node.outputs[1:]):
+        raise WeightsError(TRAINING)
+    operation.require("spatial", 1, 1, "a normalisation of each position is not supported")
+    value = operation.value()
+    if len(value.dims) < 2 or value.dims[1] != value.whole("C"):
+        raise WeightsError(f"reads {value.shape}, whose second axis is not that of the channels")
+    weight, bias, mean, variance = (operation.parameter(i) for i in range(1, 5))
+    return operation.builder.batch_norm(
+        value,
+        operation.name,
+        mean,
+        variance,
+        weight,
+        bias,
+        eps=operation.number("epsilon", 1e-5),
+        aliases=operation.aliases,
+    )
+
+
+def _gemm(operation: Operation) -> Value:
+    """``alpha * x W + beta * b``, with W transposed or not."""
+    operation.require("transA", 0, 0)
+    weight, bias = operation.parameter(1), operation.optional(2)
+    if weight.ndim != 2:
+        raise WeightsError(f"has weights of shape {weight.shape}, expected a matrix")
+    weight = weight if operation.integer("transB", 0) else weight.T
+    alpha, beta = operation.number("alpha", 1.0), operation.number("beta", 1.0)
+    if alpha != 1:
+        weight = np.float32(alpha) * weight
+    if bias is not None:
+        if bias.size != 1 and (bias.size != len(weight) or bias.shape[-1:] != (bias.size,)):
+            raise WeightsError(f"has a bias of shape {bias.shape}, expected ({len(weight)},)")
+        bias = np.broadcast_to(np.float32(beta) * bias.reshape(-1), (len(weight),))
+    return _linear(operation, operation.value(), weight, bias)
+
+
+def _matmul(operation: Operation) -> Value:
+    if all(isinstance(each, Value) for each in operation.inputs):
+        raise WeightsError(
+            "multiplies two maps as matrices, which is attention, as transformers use it: only "
+            "convolutional networks are supported"
+        )
+    weight = operation.parameter(1)
+    while weight.ndim > 2 and weight.shape[0] == 1:
+        weight = weight[0]
+    if weight.ndim != 2:
+        raise WeightsError(f"has weights of shape {weight.shape}, expected a matrix")
+    return _linear(operation, operation.value(), weight.T, None)
+
+
+def _linear(operation: Operation, value: Value, weight: Array, bias: Array | None) -> Value:
+    return operation.builder.linear(value, operation.name, weight, bias, aliases=operation.aliases)
+
+
+def _layer_norm(operation: Operation) -> Value:
+    value = operation.value()
+    rank = len(value.dims)
+    axis = operation.axis(operation.integer("axis", -1), rank)
+    if any(operation.node.outputs[1:]):
+        raise WeightsError("has several outputs, expected the normalised values alone")
+    return normalised(
+        operation,
+        value,
+        range(axis, rank),
+        operation.parameter(1),
+        operation.optional(2),
+        operation.number("epsilon", 1e-5),
+    )
+
+
+def normalised(
+    operation: Operation,
+    value: Value,
+    axes: Sequence[int],
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+) -> Value:
+    """Add a layer normalisation over the channels, which must be the only axis."""
+    if [dim for axis in axes for dim in value.dims[axis]] != list(value.whole("C")):
+        raise WeightsError(
+            f"normalises over the axes {tuple(axes)} of {value.shape}, expected the channels alone"
+        )
+    for array in (weight, bias):
+        if array is not None and array.size != value.channels:
+            raise WeightsError(f"has {array.size} weights for {value.channels} channels")
+    return operation.builder.layer_norm(
+        value, operation.name, weight, bias, eps=eps, aliases=operation.aliases
+    )
+
+
+def _local_response_norm(operation: Operation) -> Value:
+    size, value = operation.integer("size", 0), operation.builder.arranged(_map(operation), "NCHW")
+    if size < 1 or size % 2 == 0:
+        raise WeightsError(f"has size {size}, expected an odd number of channels")
+    return operation.builder.elementwise(
+        value,
+        operation.name,
+        "local_response_norm",
+        operation.aliases,
+        size=size,
+        alpha=operation.number("alpha", 1e-4),
+        beta=operation.number("beta", 0.75),
+        k=operation.number("bias", 1.0),
+    )
+
+
+# ------------------------------------------------------------------------ poolings
+
+
+def _pool(op: str) -> Callable[[Operation], Value]:
+    def run(operation: Operation) -> Value:
+        if any(operation.node.outputs[1:]):
+            raise WeightsError("returns the positions of the maxima, which is not supported")
+        operation.require("dilations", (1, 1), (1, 1), "poolings with gaps are not supported")
+        value = operation.builder.arranged(_map(operation), "NCHW")
+        kernel = operation.pair("kernel_shape", (0, 0))
+        stride = operation.pair("strides", (1, 1))
+        if min(*kernel, *stride) < 1:
+            raise WeightsError(f"has kernel_shape {kernel} and strides {stride}")
+        return operation.builder.pool(
+            value,
+            operation.name,
+            op,
+            kernel,
+            stride=stride,
+            padding=_padding(operation, value, kernel, stride, (1, 1)),
+            ceil_mode=bool(operation.integer("ceil_mode", 0)),
+            count_include_pad=bool(operation.integer("count_include_pad", 0)),
+            aliases=operation.aliases,
+        )
+
+    return run
+
+
+def _global_pool(op: str) -> Callable[[Operation], Value]:
+    def run(operation: Operation) -> Value:
+        return operation.builder.global_pool(
+            _map(operation), operation.name, op, aliases=operation.aliases
+        )
+
+    return run
+
+
+OPERATIONS: dict[str, Callable[[Operation], Value]] = {
+    "AveragePool": _pool("average_pool"),
+    "BatchNormalization": _batch_norm,
+    "Conv": _conv,
+    "Gemm": _gemm,
+    "GlobalAveragePool": _global_pool("average_pool"),
+    "GlobalMaxPool": _global_pool("max_pool"),
+    "LRN": _local_response_norm,
+    "LayerNormalization": _layer_norm,
+    "MatMul": _matmul,
+    "MaxPool": _pool("max_pool"),
+}
+"""The function of each operation of ONNX."""
