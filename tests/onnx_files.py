@@ -7,11 +7,16 @@ Field numbers and types from onnx/onnx.proto in github.com/onnx/onnx. A network 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import vggs
 import wire
+
+from gradcam._importers.imported import Choices
+from gradcam._importers.onnx import importing
+from gradcam._weights import onnx as reader
 
 FLOAT, INT64, FLOAT16, DOUBLE, BFLOAT16 = 1, 7, 10, 11, 16
 
@@ -113,3 +118,16 @@ def external(name: str, values: np.ndarray, **entries: str) -> bytes:
     """A tensor in another file; `entries`: location, offset, length."""
     pairs = [(13, wire.message((1, key), (2, value))) for key, value in entries.items()]
     return tensor(name, values, data=pairs, extra=[(14, 1)])
+
+
+def named(path: str | Path) -> dict[str, np.ndarray]:
+    """The weights of the network in a file, by their layers' operations and numbers."""
+    kinds = {"conv": "conv", "batch_norm": "bn", "linear": "linear"}
+    counts = dict.fromkeys(kinds, 0)
+    found = {}
+    for layer in importing.imported(reader.read(path), Choices()).layers:
+        if layer.op in kinds:
+            counts[layer.op] += 1
+            for role, values in layer.weights.items():
+                found[f"{kinds[layer.op]}{counts[layer.op]}.{role}"] = np.asarray(values)
+    return found

@@ -122,18 +122,6 @@ def timm(state_dict):
     return found
 
 
-def onnx(state_dict):
-    found, counts, numbers = {}, {}, {}
-    for key, values in state_dict.items():
-        layer, _, parameter = key.rpartition(".")
-        if layer not in numbers:
-            kind = {4: "conv", 2: "linear", 1: "bn"}[values.ndim]
-            counts[kind] = counts.get(kind, 0) + 1
-            numbers[layer] = f"{kind}{counts[kind]}"
-        found[f"{numbers[layer]}.{parameter}"] = values
-    return found
-
-
 def prefixed(prefix, state_dict):
     return {prefix + key: values for key, values in state_dict.items()}
 
@@ -224,8 +212,6 @@ LAYOUTS = {
     "Caffe, old": (lambda m: caffe(m, old=True), "vgg16", "Caffe's", "caffe"),
     "Caffe, 19": (lambda m: caffe(m, "vgg19", old=True), "vgg19", "Caffe's", "caffe"),
     "Caffe, fine-tuned": (lambda m: caffe(m, last="fc8_style"), "vgg16", "Caffe's", "caffe"),
-    "ONNX": (onnx, "vgg16", "an ONNX graph's, in the order of its nodes", "torchvision"),
-    "ONNX, bn": (onnx, "vgg13_bn", "an ONNX graph's, in the order of its nodes", "torchvision"),
 }
 
 
@@ -254,16 +240,14 @@ def test_all_layouts_give_the_same_network(name):
 )
 def test_every_vgg_is_recognised(name):
     state_dict = tensors(name, classes=2)
-    for rearranged in (state_dict, timm(state_dict), onnx(state_dict)):
+    for rearranged in (state_dict, timm(state_dict)):
         assert identify(Weights(rearranged)).architecture == name
     if not name.endswith("_bn"):
         for to_layout in (keras, keras_default_names, frossard, caffe):
             assert identify(Weights(to_layout(state_dict, name))).architecture == name
 
 
-@pytest.mark.parametrize(
-    "to_layout", [lambda m: m, timm, caffe, lambda m: caffe(m, old=True), onnx]
-)
+@pytest.mark.parametrize("to_layout", [lambda m: m, timm, caffe, lambda m: caffe(m, old=True)])
 def test_tensors_in_the_right_order_are_not_copied(to_layout):
     state_dict = {key: np.asarray(values) for key, values in tensors().items()}
     found = identify(Weights(to_layout(state_dict)))
@@ -387,7 +371,7 @@ def test_error_for_two_networks_names_their_prefixes():
     )
 
 
-@pytest.mark.parametrize("to_layout", [lambda m: m, timm, keras, frossard, caffe, onnx])
+@pytest.mark.parametrize("to_layout", [lambda m: m, timm, keras, frossard, caffe])
 def test_convolutions_alone_are_refused(to_layout):
     ends = ("classifier", "fc", "predictions", "linear", "head")
     state_dict = without(to_layout(tensors()), *ends)
@@ -419,7 +403,6 @@ def test_error_for_keras_without_top():
             without(keras_default_names(tensors()), "dense_2"),
             "13 convolutions and 2 fully connected layers; the known networks have 8 and 3",
         ),
-        (without(onnx(tensors()), "conv13"), "12 convolutions and 3 fully connected"),
         (
             tensors() | {"features.99.weight": np.ones(3)},
             "VGG-16, but the tensors differ: unexpected features.99.weight",
@@ -495,10 +478,6 @@ def with_shape(state_dict, key, shape):
         (
             with_shape(timm(tensors()), "pre_logits.fc1.weight", (8, 32, 6, 6)),
             "(8, 32, 6, 6), expected (any, 1568)",
-        ),
-        (
-            with_shape(onnx(tensors("vgg11_bn")), "bn2.running_var", (9,)),
-            "'bn2.running_var' has shape (9,), expected (8,)",
         ),
         (with_shape(tensors(), "classifier.6.bias", (4,)), "shape (4,), expected (5,)"),
         (with_shape(tensors(), "classifier.6.weight", (0, 8)), "(0, 8), expected (any, 8)"),

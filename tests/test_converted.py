@@ -151,60 +151,26 @@ def test_copies_of_another_version_are_not_used(which, source, cache, monkeypatc
     assert converted.Copy(source).weights() is None
 
 
-def transposed(made, name="vgg11"):
-    """Return a VGG-11 as ONNX, with transposed matrices, Gemm's default."""
-    ops = onnx_files.layers(name, made)
-    for op in ops:
-        if op.op == "Gemm":
-            op.attributes = {"transB": 0}
-            op.parameters[0] = np.ascontiguousarray(op.parameters[0].T)
-    return ops
-
-
 @pytest.mark.parametrize("place", [0, -1], ids=["convolution", "linear"])
 def test_onnx_models_with_external_data_are_read_each_time(place, tmp_path, cache):
     path, data = tmp_path / "m.onnx", tmp_path / "m.onnx.data"
     made = tensors("vgg11")
-    ops = transposed(made)
+    ops = onnx_files.layers("vgg11", made)
     op = [each for each in ops if each.parameters][place]
     op.parameters[0], values = "w", op.parameters[0]
     written = onnx_files.external("w", values, location=data.name)
     path.write_bytes(onnx_files.model(ops, tensors={"w": written}))
-    data.write_bytes(values.tobytes())
-    np.testing.assert_array_equal(scores(path), gradcam.vgg11(made).forward(X).scores)
-    assert files(cache) == []
+    x = np.random.default_rng(2).standard_normal((1, 3, 224, 224)).astype(np.float32)
     name = [name for name in made if name.endswith(".weight")][place]
-    made[name] = 2 * made[name]
-    data.write_bytes((2 * values).tobytes())
-    np.testing.assert_array_equal(scores(path), gradcam.vgg11(made).forward(X).scores)
+    for factor in (1, 2):
+        data.write_bytes((factor * values).tobytes())
+        made[name] = factor * made[name]
+        found = gradcam.load(path).forward(x).scores
+        np.testing.assert_array_equal(found, gradcam.vgg11(made).forward(x).scores)
+        assert files(cache) == []
     data.unlink()
     with pytest.raises(weights.WeightsError, match=r"m\.onnx\.data.*not beside the model"):
-        scores(path)
-
-
-def test_onnx_models_in_one_file_have_a_copy(tmp_path, cache, monkeypatch):
-    path = tmp_path / "m.onnx"
-    made = tensors("vgg11")
-    path.write_bytes(onnx_files.model(transposed(made)))
-    for _ in range(2):
-        right = gradcam.vgg11(made).forward(X).scores
-        np.testing.assert_array_equal(gradcam.load(path).forward(X).scores, right)
-        monkeypatch.setattr(weights, "load", never)
-    assert len(files(cache)) == 1
-
-
-def test_the_epsilon_of_an_onnx_model_is_kept(tmp_path, cache, monkeypatch):
-    path = tmp_path / "m.onnx"
-    ops = transposed(tensors("vgg11_bn"), "vgg11_bn")
-    for op in ops:
-        if op.op == "BatchNormalization":
-            op.attributes = {"epsilon": 0.5}
-    path.write_bytes(onnx_files.model(ops))
-    right = gradcam.load(weights.load(path)).forward(X).scores
-    gradcam.load(path)
-    monkeypatch.setattr(weights, "load", never)
-    np.testing.assert_array_equal(gradcam.load(path).forward(X).scores, right)
-    assert len(files(cache)) == 1
+        gradcam.load(path)
 
 
 def test_a_cache_that_cannot_be_read_is_ignored(source, monkeypatch):

@@ -1,4 +1,4 @@
-"""ONNX: exported files are read bit for bit; graphs that are not a VGG are refused."""
+"""ONNX files: tensors are read bit for bit, and become the weights of the network's layers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import small_vggs
 import vggs
 import wire
 from helpers import assert_close, count_rejected_bit_flips, resident_bytes
-from onnx_files import BFLOAT16, DOUBLE, FLOAT16, Op, node, tensor
+from onnx_files import BFLOAT16, DOUBLE, FLOAT16, Op, named, node, tensor
 from wire import message, varint
 
 import gradcam
 from gradcam import WeightsError
-from gradcam._models import graphs
 from gradcam._weights import onnx, protobuf
-from gradcam.weights import Weights, convert, describe, load
+from gradcam.weights import load
 
 DATA = Path(__file__).parent / "data" / "onnx"
 FILES = {"vgg11_torchscript": "vgg11", "vgg11_dynamo": "vgg11", "vgg11_bn_zoo": "vgg11_bn"}
@@ -28,7 +27,7 @@ SMALL_BN = small_vggs.tensors("vgg11_bn")
 
 
 def expected(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the tensors with the reader's names."""
+    """Return the tensors by their layers' operations and numbers: "conv1.weight"."""
     found = {}
     counts = {"conv": 0, "bn": 0, "fc": 0}
     for caffe, torchvision, _ in vggs.layers(name):
@@ -52,11 +51,6 @@ def assert_same(found: dict[str, np.ndarray], desired: dict[str, np.ndarray]) ->
         assert found[name].tobytes() == values.tobytes(), name
 
 
-def named(path: str | Path) -> Weights:
-    """The tensors of a VGG in a file, named by their order."""
-    return graphs.name_tensors(onnx.read(path))
-
-
 def plain() -> list[Op]:
     return onnx_files.layers("vgg11", SMALL)
 
@@ -67,7 +61,7 @@ def find_op(ops: list[Op], op: str, number: int = 0) -> Op:
 
 @pytest.fixture
 def read(tmp_path):
-    """A function that writes a graph or bytes to a file and reads it as a VGG."""
+    """A function that writes a graph or bytes to a file and returns its network's weights."""
 
     def of(ops: list[Op] | bytes, **graph):
         path = tmp_path / "x.onnx"
@@ -83,11 +77,8 @@ def read(tmp_path):
 @pytest.mark.parametrize("file", FILES)
 def test_exported_files(file):
     """PyTorch's two exporters, the newer one with external data; a file like the ONNX zoo's."""
-    found = named(DATA / f"{file}.onnx")
     name = FILES[file]
-    assert_same(found.tensors, expected(name, small_vggs.tensors(name)))
-    assert found.format == "ONNX"
-    assert found.metadata == ({"eps": "0.001"} if file == "vgg11_bn_zoo" else {})
+    assert_same(named(DATA / f"{file}.onnx"), expected(name, small_vggs.tensors(name)))
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -97,24 +88,24 @@ def test_network_from_a_file(file):
     if file == "vgg11_bn_zoo":  # the twin's epsilon is 1e-5, the file's 1e-3
         for key in [key for key in tensors if key.endswith("running_var")]:
             tensors[key] = np.float64(tensors[key]) + 1e-3 - vggs.EPSILON
-    x = vggs.picture(32, 48).astype(np.float32).transpose(2, 0, 1)[None] / 255
+    x = vggs.picture(224, 224).astype(np.float32).transpose(2, 0, 1)[None] / 255
     twin, numbers = vggs.twin(name, tensors)
-    ours = getattr(gradcam, name)(DATA / f"{file}.onnx")
+    ours = gradcam.load(DATA / f"{file}.onnx")
     assert_close(ours.forward(x).scores, twin.forward(x).outputs[numbers["fc8"]], "network")
-    assert ours.preset.name == "torchvision"
+    assert (ours.size, ours.fixed) == ((224, 224), True)
 
 
 @pytest.mark.parametrize("file", ["vgg11_torchscript", "vgg11_dynamo"])
 def test_tensors_are_views_of_the_file(file):
-    for read in (onnx.read, named):
-        for values in read(DATA / f"{file}.onnx").tensors.values():
+    for found in (onnx.read(DATA / f"{file}.onnx").tensors, named(DATA / f"{file}.onnx")):
+        for values in found.values():
             assert not values.flags.owndata and not values.flags.writeable
 
 
 def test_all_vggs(read):
     for name in vggs.NAMES:
         tensors = small_vggs.tensors(name)
-        assert_same(read(onnx_files.layers(name, tensors)).tensors, expected(name, tensors))
+        assert_same(read(onnx_files.layers(name, tensors)), expected(name, tensors))
 
 
 def types() -> dict[str, tuple[np.ndarray, bytes]]:
@@ -150,18 +141,9 @@ def test_data_types(kind, read):
     values, written = types()[kind]
     ops = plain()
     find_op(ops, "Conv").parameters[0] = "w"
-    found = read(ops, tensors={"w": written}).tensors["conv1.weight"]
+    found = read(ops, tensors={"w": written})["conv1.weight"]
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, values.astype(np.float32))
-
-
-def test_converted_types_are_reported(read):
-    ops = plain()
-    find_op(ops, "Conv", 1).parameters[0] = find_op(ops, "Conv", 1).parameters[0].astype(np.float16)
-    weight, bias = find_op(ops, "Gemm").parameters
-    place = ops.index(find_op(ops, "Gemm"))
-    ops[place : place + 1] = [Op("MatMul", [weight.T]), Op("Add", [bias.astype(np.float64)])]
-    assert read(ops).dtypes == {"conv2.weight": "float16", "linear1.bias": "float64"}
 
 
 def changed(ops: list[Op], op: str, number: int = 0, **attributes) -> list[Op]:
@@ -212,17 +194,16 @@ def test_equivalent_graphs(read):
         (changed(plain(), "Gemm", alpha=1.0, beta=1.0, transA=0), {}),
         (changed(plain(), "Flatten", axis=-3), {}),
     ]:
-        assert_same(read(ops, tensors=tensors).tensors, desired)
+        assert_same(read(ops, tensors=tensors), desired)
 
 
-def test_missing_biases_are_zero(read):
+def test_missing_biases(read):
     ops = plain()
     for op in ops:
         del op.parameters[1:]
     find_op(ops, "Conv").parameters.append("")
-    found = read(ops).tensors
-    desired = expected("vgg11", {k: v if "weight" in k else 0 * abs(v) for k, v in SMALL.items()})
-    assert_same(found, desired)
+    desired = expected("vgg11", {k: v for k, v in SMALL.items() if "weight" in k})
+    assert_same(read(ops), desired)
 
 
 def test_constant_identity_and_computed_shape_nodes(read):
@@ -245,17 +226,7 @@ def test_constant_identity_and_computed_shape_nodes(read):
         node("Concat", ["batches", "rests"], ["target"], axis=0),
     ]
     found = read(ops, tensors={"bias": tensor("bias", bias)}, nodes=nodes)
-    assert_same(found.tensors, expected("vgg11", SMALL))
-
-
-def test_epsilon(read):
-    cases = [(1e-5, {}), (1e-3, {"eps": "0.001"}), (2e-5, {"eps": "2e-05"})]
-    for epsilon, metadata in cases:
-        ops = onnx_files.layers("vgg11_bn", SMALL_BN)
-        for op in ops:
-            if op.op == "BatchNormalization":
-                op.attributes["epsilon"] = epsilon
-        assert read(ops).metadata == metadata
+    assert_same(found, expected("vgg11", SMALL))
 
 
 # --- what the reader returns for any network ----------------------------------------------------
@@ -269,27 +240,6 @@ def test_tensor_names_are_those_of_the_file():
         assert graph.external == (file == "vgg11_dynamo")
         taken = {name for each in graph.nodes for name in each.inputs if name in found.tensors}
         assert taken == set(found.tensors)
-        assert named(DATA / f"{file}.onnx").graph is None
-
-
-def test_a_graph_of_another_network(tmp_path):
-    """It can be read and described, and the error states why it cannot be used."""
-    path = tmp_path / "other.onnx"
-    weight = WEIGHT.astype(np.float16)
-    ops = [Op("Conv", [weight, "steps"]), Op("HardSwish")]
-    steps = tensor("steps", np.arange(3))
-    path.write_bytes(onnx_files.model(ops, tensors={"steps": steps}))
-    found = load(path)
-    assert list(found.tensors) == ["steps", "p0.0"] and found.dtypes == {"p0.0": "float16"}
-    assert found.tensors["steps"].dtype == np.int64
-    assert [each.op for each in found.graph.nodes] == ["Conv", "HardSwish"]
-    description = describe(path)
-    assert description.architecture is None and description.dtypes == ("int64", "float16")
-    assert description.reason == (
-        "an ONNX graph that is not a VGG: HardSwish 'HardSwish_m1' is not an operation of a VGG"
-    )
-    with pytest.raises(WeightsError, match=f"^{path}: an ONNX graph that is not a VGG: HardSwish"):
-        gradcam.load(path)
 
 
 def test_attributes_and_constants(tmp_path):
@@ -358,7 +308,7 @@ def test_integers_and_booleans(dtype, tmp_path):
 
 def test_types_unknown_to_numpy_are_omitted(read, tmp_path):
     written = {"w": tensor("w", WEIGHT, kind=17), "t": tensor("t", WEIGHT, kind=8, data=[(6, "a")])}
-    with pytest.raises(WeightsError, match="takes 'w', which is not a tensor of the file"):
+    with pytest.raises(WeightsError, match="reads 'w', which nothing in the file computes"):
         read(parameters("Conv", "w"), tensors=written)
     assert not {"w", "t"} & set(onnx.read(tmp_path / "x.onnx").tensors)
 
@@ -380,161 +330,6 @@ def test_list_elements_count_as_fields(tmp_path):
             onnx.read(path)
 
 
-def test_epsilon_is_kept_by_a_conversion(tmp_path):
-    source, target = DATA / "vgg11_bn_zoo.onnx", tmp_path / "x.safetensors"
-    assert convert(source, target).eps == 1e-3
-    assert describe(source).metadata["eps"] == describe(target).metadata["eps"] == "0.001"
-    assert gradcam.vgg11_bn(load(source)).name == "vgg11_bn"
-
-
-@pytest.mark.parametrize("end", ["Sigmoid", "Softmax", None])
-@pytest.mark.parametrize("classes", [1, 10])
-def test_the_head_is_that_of_the_graph(tmp_path, end, classes):
-    ops = onnx_files.layers("vgg11", vggs.tensors("vgg11", classes=classes))
-    ops += [Op(end)] if end else []
-    (tmp_path / "net").write_bytes(onnx_files.model(ops))
-    default = "sigmoid" if classes == 1 else "softmax"
-    head = end.lower() if end else default
-    assert gradcam.load(tmp_path / "net").layers["prob"].op == head
-    assert gradcam.load(tmp_path / "net", head="sigmoid").layers["prob"].op == "sigmoid"
-    convert(tmp_path / "net", tmp_path / "copy.safetensors")
-    assert gradcam.load(tmp_path / "copy.safetensors").layers["prob"].op == head
-
-
-# --- graphs that are not a VGG -------------------------------------------------------------------
-
-
-def after_the_first(op: Op) -> list[Op]:
-    ops = plain()
-    ops.insert(1, op)
-    return ops
-
-
-def without(op: str, number: int = 0) -> list[Op]:
-    ops = plain()
-    ops.remove(find_op(ops, op, number))
-    return ops
-
-
-def parameters(op: str, *values) -> list[Op]:
-    ops = plain()
-    find_op(ops, op).parameters = list(values)
-    return ops
-
-
-ones = np.ones
-NOT_VGGS = {
-    "unknown": (after_the_first(Op("Clip")), "Clip 'Clip_m1' is not an operation of a VGG"),
-    "quantised": (after_the_first(Op("QuantizeLinear")), "QuantizeLinear"),
-    "domain": (after_the_first(Op("Relu", domain="com.microsoft")), r"com\.microsoft\.Relu"),
-    "missing relu": (without("Relu"), "MaxPool 'MaxPool_m1' cannot follow Conv 'Conv_m0'"),
-    "no relu between": (without("Relu", 9), "Gemm .* cannot follow Gemm"),
-    "starts with relu": ([Op("Relu"), *plain()], "Relu 'Relu_m0' cannot be the first operation"),
-    "missing pool": (without("MaxPool", 1), "blocks of 1, 3, 2, 2: neither VGG-11, 13, 16 nor 19"),
-    "two layers": (plain()[:-2], "it has 2 fully connected layers, expected 3"),
-    "no layers": (plain()[:15], "ends with .*, expected a fully connected layer"),
-    "four layers": ([*plain(), Op("Relu"), plain()[-1]], "4 fully connected layers, expected 3"),
-    "relu at the end": ([*plain(), Op("Relu")], "it ends with Relu"),
-    "cast to integers": (after_the_first(Op("Cast", [], {"to": 7})), "has to 7, expected 1 or"),
-    "nothing": ([], "ends with nothing"),
-    "kernel": (
-        parameters("Conv", ones((1, 3, 5, 5), "f4")),
-        r"weights of shape \(1, 3, 5, 5\), expected \(out, in, 3, 3\)",
-    ),
-    "pads": (changed(plain(), "Conv", pads=[0, 0, 0, 0]), r"has pads \(0, 0, 0, 0\), expected"),
-    "uneven pads": (changed(plain(), "Conv", pads=[1, 1, 0, 0]), "has pads"),
-    "auto_pad": (changed(plain(), "Conv", auto_pad="VALID"), "has auto_pad 'VALID', expected"),
-    "stride": (changed(plain(), "Conv", 3, strides=[2, 2]), r"has strides \(2, 2\)"),
-    "dilation": (changed(plain(), "Conv", dilations=[2, 2]), "has dilations"),
-    "group": (changed(plain(), "Conv", group=3), "has group 3, expected 1"),
-    "pool kernel of three": (changed(plain(), "MaxPool", kernel_shape=[3, 3]), "has kernel_shape"),
-    "pool stride of one": (changed(plain(), "MaxPool", 4, strides=[1, 1]), "has strides"),
-    "padded pool": (changed(plain(), "MaxPool", pads=[1, 1, 1, 1]), "has pads"),
-    "flatten": (changed(plain(), "Flatten", axis=2), "has axis 2, expected 1 or -3"),
-    "alpha": (changed(plain(), "Gemm", alpha=0.5), "has alpha 0.5, expected 1"),
-    "beta": (changed(plain(), "Gemm", 1, beta=0.0), "has beta 0.0, expected 1"),
-    "transA": (changed(plain(), "Gemm", transA=1), "has transA 1, expected 0"),
-    "3 axes": (parameters("Gemm", ones((2, 3, 4), "f4")), r"shape \(2, 3, 4\), expected a matrix"),
-    "scalar bias": (parameters("Gemm", ones((8, 392), "f4"), ones((), "f4")), "a bias of shape"),
-    "2-D bias": (parameters("Gemm", ones((8, 392), "f4"), ones((8, 1), "f4")), "a bias of shape"),
-    "no weights": (parameters("Conv"), "has 0 parameters, expected 1 to 2"),
-    "too many": (parameters("Conv", *[ones((1, 3, 3, 3), "f4")] * 3), "has 3 parameters"),
-    "missing": (parameters("Conv", "lost"), "takes 'lost', which is not a tensor of the file"),
-    "input from an earlier layer": (parameters("Conv", "m3"), "branches into"),
-    "input from itself": (parameters("Conv", "m0"), "which is not a tensor of the file|branches"),
-    "add": (after_the_first(Op("Add", [ones(1, "f4")])), "Add .* cannot follow Conv"),
-    "no pads": (changed(plain(), "Conv", pads=tensor("", ones(4))), r"has pads array\(\[1"),
-    "fractions": (changed(plain(), "MaxPool", strides=2.5), "has strides 2.5, expected integers"),
-    "text attribute": (changed(plain(), "Gemm", transB="1"), "has transB '1', expected int"),
-    "integers": (parameters("Conv", ones((1, 3, 3, 3), "i8")), "holds int64, expected floating"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", NOT_VGGS)
-def test_graphs_that_are_not_a_vgg(case, read):
-    ops, error = NOT_VGGS[case]
-    with pytest.raises(WeightsError, match=error):
-        read(ops)
-
-
-def test_unsupported_batch_normalisation(read):
-    def ops() -> list[Op]:
-        return onnx_files.layers("vgg11_bn", SMALL_BN)
-
-    with pytest.raises(WeightsError, match="in evaluation mode"):
-        read(changed(ops(), "BatchNormalization", training_mode=1))
-    with pytest.raises(WeightsError, match=r"8 batch normalisations .* 1e-05, 0\.1; expected"):
-        read(changed(ops(), "BatchNormalization", 2, epsilon=0.1))
-    some = ops()
-    some.remove(find_op(some, "BatchNormalization", 3))
-    with pytest.raises(WeightsError, match="7 batch normalisations for 8 convolutions"):
-        read(some)
-
-
-def test_an_add_that_is_not_a_bias(read):
-    for added, error in [
-        ("m3", "branches"),
-        ("lost", "adds something other"),
-        ([1.0], "a bias of"),
-    ]:
-        ops = plain()
-        place = ops.index(find_op(ops, "Gemm"))
-        weight = ops[place].parameters[0]
-        other = np.array(added, np.float32) if isinstance(added, list) else added
-        ops[place : place + 1] = [Op("MatMul", [weight.T]), Op("Add", [other])]
-        with pytest.raises(WeightsError, match=error):
-            read(ops)
-    ops = plain()
-    ops.insert(ops.index(find_op(ops, "Gemm")) + 1, Op("Add", [ones(8, "f4")]))
-    with pytest.raises(WeightsError, match="something other than the bias of a MatMul"):
-        read(ops)
-
-
-def test_graphs_that_are_not_a_chain(read):
-    relu = node("Relu", ["m0"], ["beside"])
-    with pytest.raises(WeightsError, match="branches into Relu 'Relu_beside' and Relu 'Relu_m1'"):
-        read(plain(), nodes=[relu])
-    with pytest.raises(
-        WeightsError, match="'Relu_b' is not on the way from the image to the scores"
-    ):
-        read(plain(), nodes=[node("Relu", ["a"], ["b"])])
-    with pytest.raises(WeightsError, match="is not on the way from the image to the scores"):
-        read(plain(), nodes=[node("Relu", ["a"], ["b"]), node("Relu", ["b"], ["a"])])
-    with pytest.raises(WeightsError, match=r"its last value .* is not its output"):
-        read(plain(), outputs=["m3"])
-    cycle = [Op("Conv", plain()[0].parameters)]
-    data = onnx_files.model(cycle, nodes=[node("Relu", ["m0"], ["image"])])
-    with pytest.raises(WeightsError, match="is part of a cycle"):
-        read(data)
-
-
-def test_graphs_without_one_image_input(read):
-    for inputs, count in [([], 0), (["image", "mask"], 2)]:
-        graph = message(*[(11, message((1, name))) for name in inputs])
-        with pytest.raises(WeightsError, match=f"{count} inputs, expected one image"):
-            read(message((1, 8), (7, graph)))
-
-
 # --- invalid files ------------------------------------------------------------------------------
 
 
@@ -543,11 +338,11 @@ def test_truncated_files(tmp_path):
     data = (DATA / "vgg11_torchscript.onnx").read_bytes()
     path = tmp_path / "cut"
     path.write_bytes(data)
-    desired = named(path).tensors
+    desired = named(path)
     for end in [*range(400), *range(400, len(data), 41), *range(len(data) - 60, len(data))]:
         path.write_bytes(data[:end])
         if data[end:] == message((8, message((2, 20)))):
-            assert_same(named(path).tensors, desired)
+            assert_same(named(path), desired)
             continue
         with pytest.raises(WeightsError, match=f"^{path}: "):
             onnx.read(path)
@@ -560,6 +355,12 @@ def test_bit_flips(tmp_path):
     assert count_rejected_bit_flips(onnx.read, data, tmp_path / "flipped", 300) > 50
 
 
+def parameters(op: str, *values) -> list[Op]:
+    ops = plain()
+    find_op(ops, op).parameters = list(values)
+    return ops
+
+
 WEIGHT = plain()[0].parameters[0]
 TENSORS = {
     "too few": (tensor("w", WEIGHT, data=[(9, bytes(40))]), "but holds 10 numbers"),
@@ -570,7 +371,7 @@ TENSORS = {
     "negative": (tensor("w", WEIGHT, dims=[-1, -3, 3, 3]), r"has shape \(-1, -3, 3, 3\)"),
     "zero": (tensor("w", WEIGHT, dims=[0, 1 << 62]), "has shape"),
     "33 dimensions": (tensor("w", WEIGHT, dims=[1] * 33), "more than 32 integers"),
-    "int8": (tensor("w", WEIGHT.astype("i1"), kind=3), "holds int8, expected floating"),
+    "int8": (tensor("w", WEIGHT.astype("i1"), kind=3), "'w' of type int8, expected floating"),
     "no type": (tensor("w", WEIGHT, kind=0), "type 0"),
     "segments": (tensor("w", WEIGHT, extra=[(3, message((1, 0)))]), "segments"),
     "wrong field": (tensor("w", WEIGHT, kind=DOUBLE, data=[(4, WEIGHT.tobytes())]), "holds 0"),
@@ -588,7 +389,7 @@ def test_invalid_tensors(case, read):
     written, pattern = TENSORS[case]
     with pytest.raises(WeightsError, match=pattern) as error:
         read(parameters("Conv", "w"), tensors={"w": written})
-    assert "tensor 'w'" in str(error.value)
+    assert "'w'" in str(error.value)
 
 
 def test_duplicate_tensors(read):
@@ -596,7 +397,7 @@ def test_duplicate_tensors(read):
     with pytest.raises(WeightsError, match="tensor 'w': is defined twice"):
         read(parameters("Conv", "w"), tensors={"a": duplicate, "b": duplicate})
     for other in (node("Constant", [], ["w"], value=duplicate), node("Identity", ["w"], ["w"])):
-        with pytest.raises(WeightsError, match=r"tensor 'w':? is defined twice"):
+        with pytest.raises(WeightsError, match=r"'w':? is defined twice"):
             read(parameters("Conv", "w"), tensors={"w": duplicate}, nodes=[other])
 
 
@@ -605,7 +406,7 @@ def test_shared_tensors_are_converted_once(read):
     half = np.full((8, 8, 3, 3), 0.5, np.float16)
     for number in (5, 6, 7):
         find_op(ops, "Conv", number).parameters[0] = "w"
-    found = read(ops, tensors={"w": tensor("w", half)}).tensors
+    found = read(ops, tensors={"w": tensor("w", half)})
     assert found["conv6.weight"] is found["conv7.weight"] is found["conv8.weight"]
 
 
@@ -632,8 +433,8 @@ def test_deep_nesting_is_not_followed(read):
     for _ in range(3000):
         deep = message((1, "then_branch"), (6, message((1, message((4, "If"), (5, deep))))))
     nodes = [message((1, "image"), (2, "y"), (4, "If"), (5, deep))]
-    with pytest.raises(WeightsError, match="branches into If"):
-        read(plain(), nodes=nodes)
+    with pytest.raises(WeightsError, match=r"If .* decides at run time"):
+        read(plain(), nodes=nodes, outputs=["y"])
 
 
 @pytest.mark.slow
@@ -653,7 +454,7 @@ def outside(tmp_path, read):
 
     def of(values: np.ndarray = WEIGHT, **entries):
         written = onnx_files.external("w", values, **entries)
-        return read(parameters("Conv", "w"), tensors={"w": written}).tensors["conv1.weight"]
+        return read(parameters("Conv", "w"), tensors={"w": written})["conv1.weight"]
 
     return of
 
@@ -680,7 +481,7 @@ def test_links_to_a_model_and_its_external_data_in_one_folder(tmp_path):
     (blobs / "0a").write_bytes(values.tobytes())
     os.symlink("../../blobs/6d", snapshot / "model.onnx")
     os.symlink("../../blobs/0a", snapshot / "model.onnx_data")
-    assert_same(named(snapshot / "model.onnx").tensors, expected("vgg11", SMALL))
+    assert_same(named(snapshot / "model.onnx"), expected("vgg11", SMALL))
     (snapshot / "model.onnx_data").unlink()
     os.symlink("../../secret", snapshot / "model.onnx_data")
     (blobs / "0a").rename(tmp_path / "secret")

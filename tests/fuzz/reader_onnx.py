@@ -1,4 +1,4 @@
-"""The reader of ONNX files and of a VGG's graph, fuzzed; each file has external data."""
+"""The reader and the importer of ONNX files, fuzzed; each file has external data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import vggs
 from onnx_files import Op
 from wire_mutations import mutate
 
-from gradcam._models import graphs
+import gradcam
 from gradcam._weights import onnx
 from gradcam.weights import Weights
 
@@ -30,7 +30,8 @@ def read(path: str) -> Weights:
     weights = onnx.read(path)
     for values in weights.tensors.values():
         values.sum()
-    return graphs.name_tensors(weights)
+    gradcam.load(weights)
+    return weights
 
 
 def seeds() -> list[bytes]:

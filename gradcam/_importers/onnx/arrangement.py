@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import numpy as np
 
 from gradcam._importers.onnx.operation import Operation, shown
-from gradcam._importers.values import Padding, Value
+from gradcam._importers.values import Value
 from gradcam._weights.tensors import WeightsError
 
 _TO_THE_END = (1 << 31) - 1
@@ -258,7 +257,7 @@ def _pad(operation: Operation) -> Value:
         else:
             raise WeightsError(f"adds zeros along axis {dim} of {value.shape}")
     (top, bottom), (left, right) = padding["H"], padding["W"]
-    return operation.builder.pad(value, cast("Padding", (top, left, bottom, right)))
+    return operation.builder.pad(value, (top, left, bottom, right))
 
 
 def _with_zero_channels(

@@ -133,4 +133,5 @@ def _shape(node: Node, value: Value) -> Array:
         return np.asarray(shape.prod())
     bounds: list[Any] = [node.attributes.get("start", 0), node.attributes.get("end")]
     start, end = (each if isinstance(each, int) else None for each in bounds)
-    return shape[start:end].copy()
+    part: Array = shape[start:end]
+    return part

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import numpy as np
 
@@ -22,7 +21,7 @@ def _padding(operation: Operation, value: Value, kernel: Pair, stride: Pair, ste
         pads = operation.integers("pads", NO_PADDING)
         if len(pads) != 4 or min(pads) < 0:
             raise WeightsError(f"has pads {shown(pads)}, expected four numbers, none below zero")
-        return cast("Padding", pads)
+        return pads
     if kind == "VALID":
         return NO_PADDING
     if kind not in ("SAME_UPPER", "SAME_LOWER"):
@@ -77,7 +76,6 @@ def _map(operation: Operation) -> Value:
 def _batch_norm(operation: Operation) -> Value:
     if operation.integer("training_mode", 0) or any(operation.node.outputs[1:]):
         raise WeightsError(TRAINING)
-    operation.require("spatial", 1, 1, "a normalisation of each position is not supported")
     value = operation.value()
     if len(value.dims) < 2 or value.dims[1] != value.whole("C"):
         raise WeightsError(f"reads {value.shape}, whose second axis is not that of the channels")
