@@ -9,7 +9,7 @@ from typing import cast
 from gradcam._importers.imported import Choices, Imported
 from gradcam._weights.tensors import Weights
 
-IMPORTERS: dict[str, str] = {"onnx": "onnx.importing"}
+IMPORTERS: dict[str, str] = {"caffe": "caffe", "onnx": "onnx.importing"}
 """The module of each kind of graph; it has a function ``imported(weights, choices)``."""
 
 

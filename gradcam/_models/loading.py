@@ -28,7 +28,7 @@ from gradcam._importers.importing import IMPORTERS, import_graph
 from gradcam._labels import imagenet
 from gradcam._labels.classes import Labels
 from gradcam._models import architecture as architectures
-from gradcam._models import checkpoints
+from gradcam._models import caffe_parts, checkpoints
 from gradcam._models.architecture import Architecture
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
@@ -241,6 +241,8 @@ def _imported(content: Weights, options: Options, copy: Copy | None) -> Imported
     if copy is not None and not checkpoint.in_place:
         tensors = copy.write(tensors, checkpoint, checkpoint.metadata) or tensors
     layers = architecture.layers(tensors, checkpoint.eps)
+    if content.graph is not None and content.graph.kind == "caffe parts":
+        caffe_parts.check(content.graph, layers, architecture.title)
     if layers[-1].op in HEADS:
         default = "sigmoid" if checkpoint.classes == 1 else "softmax"
         layers[-1] = replace(layers[-1], op=checkpoint.head or default)

@@ -85,6 +85,14 @@ class Message:
         """Return the numbers of the fields that the message contains."""
         return list(self._fields)
 
+    def has(self, number: int) -> bool:
+        """Whether the message contains this field."""
+        return number in self._fields
+
+    def holds_bytes(self, number: int) -> bool:
+        """Whether the field holds bytes, text or messages; False for a field of numbers."""
+        return any(isinstance(value, memoryview) for value in self._fields.get(number, []))
+
     def messages(self, number: int, name: str) -> list[Message]:
         """Return the messages in a repeated field."""
         return [Message(data, self.file, name) for data in self.chunks(number)]
