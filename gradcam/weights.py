@@ -8,10 +8,19 @@
 
 from __future__ import annotations
 
-from gradcam._models.conversion import convert
-from gradcam._models.description import Description, describe
+from gradcam._models.conversion import convert, save
+from gradcam._models.description import Contents, Description, LayerEntry, describe
 from gradcam._weights.reading import load
-from gradcam._weights.safetensors import write as save
 from gradcam._weights.tensors import Weights, WeightsError
 
-__all__ = ["Description", "Weights", "WeightsError", "convert", "describe", "load", "save"]
+__all__ = [
+    "Contents",
+    "Description",
+    "LayerEntry",
+    "Weights",
+    "WeightsError",
+    "convert",
+    "describe",
+    "load",
+    "save",
+]

@@ -1125,13 +1125,26 @@ def test_published_weights_go_by_their_name(monkeypatch):
 
 def test_info_of_a_weight_file(weight_file):
     text = run("info", weight_file)
-    assert "features.28.weight" in text and "16 x 16 x 3 x 3" in text and "caffe" in text
-    assert "vgg16, 3 classes" in text and "torchvision's" in text
+    assert "relu5_3" in text and "16 x 14 x 14" in text and "features.28" in text
+    assert "vgg16, 3 classes" in text and "VGG-16, torchvision's names" in text
+    assert re.search(r"MFLOP for one picture|in all +20,929 +35\.236", text)
     content = json.loads(run("info", weight_file, "--json"))
     assert content["bytes"] == Path(weight_file).stat().st_size
     assert content["sha256"] == hashlib.sha256(Path(weight_file).read_bytes()).hexdigest()
     assert content["architecture"] == "vgg16" and content["classes"] == 3
-    assert content["parameters"] == sum(tensor["values"] for tensor in content["tensors"])
+    assert content["values"] == sum(tensor["values"] for tensor in content["tensors"])
+    layers = {layer["name"]: layer for layer in content["network"]["layers"]}
+    assert layers["conv1_2"] == {
+        "name": "conv1_2",
+        "aliases": ["features.2"],
+        "op": "conv",
+        "shape": [2, 224, 224],
+        "parameters": 2 * 2 * 9 + 2,
+        "flop": 2 * 2 * 2 * 9 * 224 * 224,
+    }
+    total = sum(layer["flop"] for layer in layers.values())
+    assert content["network"]["flop"] == total
+    assert content["network"]["target_layer"] == "relu5_3"
     run("info", weight_file, "--model", "vgg16", code=2)
     run("info", "none.npz", code=2)
     assert "No such file" in run.errors

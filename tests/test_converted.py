@@ -14,7 +14,11 @@ from test_checkpoints import frossard, tensors
 import gradcam
 from gradcam import _cache, weights
 from gradcam._files import sampled_digest
-from gradcam._models import checkpoints, converted
+from gradcam._importers import stored
+from gradcam._importers.imported import Choices
+from gradcam._models import converted
+from gradcam._models.loading import Options, imported_from
+from gradcam._models.recognition import recognised
 
 X = np.random.default_rng(2).standard_normal((1, 3, 32, 40)).astype(np.float32)
 
@@ -61,8 +65,9 @@ def test_a_copy_is_written_and_then_used(source, cache, monkeypatch):
     assert copy.stat().st_mode & 0o777 == 0o600 and cache.stat().st_mode & 0o777 == 0o700
     (entry,) = _cache.entries()
     assert (entry.path, entry.kind, entry.source) == (copy, "converted", str(source))
-    found = checkpoints.identify(converted.Copy(source).weights())
+    found = recognised(stored.imported(converted.Copy(source).weights(), Choices()))
     assert (found.architecture, found.preset.name) == ("vgg16", "frossard") and found.in_place
+    assert found.title == "VGG-16, Frossard's names"
     monkeypatch.setattr(weights, "load", never)
     os.utime(copy, (1, 1))
     second = gradcam.vgg16(source)
@@ -84,14 +89,15 @@ def test_eps_of_batch_normalisation_is_stored(tmp_path, cache):
     path = tmp_path / "w.safetensors"
     made = tensors("vgg11_bn")
     weights.save(made, path, {"eps": "0.25", "preset": "caffe", "made": "here"})
-    content = weights.load(path)
-    checkpoint = checkpoints.identify(content)
-    copy = converted.Copy(path)
-    copy.write(checkpoint.tensors(), checkpoint, content.metadata)
-    found = copy.weights()
-    converted_checkpoint = checkpoints.identify(found)
-    assert converted_checkpoint.eps == 0.25 and converted_checkpoint.preset.name == "caffe"
-    assert found.metadata["made"] == "here"
+    found = converted.Copy(path).write(imported_from(weights.load(path), Options()))
+    assert {layer.attributes["eps"] for layer in found.layers if layer.op == "batch_norm"} == {0.25}
+    assert found.preset.name == "caffe"
+
+
+def test_copies_of_other_choices_are_others(source, cache):
+    copies = [converted.Copy(source, Choices(size)) for size in (None, (32, 40))]
+    assert copies[0].write(imported_from(weights.load(source), Options())) is not None
+    assert copies[0].weights() is not None and copies[1].weights() is None
 
 
 def test_weights_that_are_used_in_place_have_no_copy(tmp_path, cache):
@@ -274,11 +280,9 @@ def test_weights_that_are_not_finite_have_no_copy(source, cache):
 
 def test_a_file_that_changes_while_it_is_read_has_no_copy(source, cache, monkeypatch):
     copy = converted.Copy(source)
-    content = weights.load(source)
-    checkpoint = checkpoints.identify(content)
-    made = checkpoint.tensors()
+    made = imported_from(weights.load(source), Options())
     os.utime(source, (1, 1))
-    assert copy.write(made, checkpoint, content.metadata) is None and files(cache) == []
+    assert copy.write(made) is None and files(cache) == []
 
 
 def test_threads_and_processes_at_once(source, cache):

@@ -16,9 +16,10 @@ from gradcam._cli.options import Choice
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from gradcam._engine.network import Network
-    from gradcam._models.description import Description
+    from gradcam._models.description import Contents, Description
 
 
 class LayerRecord(TypedDict, total=False):
@@ -96,7 +97,7 @@ def info(
     return 0
 
 
-@click.command(short_help="Write the VGG in a weight file of any kind as safetensors.")
+@click.command(short_help="Write the network in a weight file of any kind as safetensors.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUT.safetensors", type=click.Path(path_type=Path))
 @click.option(
@@ -126,18 +127,20 @@ def convert(
     preset: str | None,
     force: bool,
 ) -> int:
-    """Write the VGG in the weight file IN as safetensors, which loads fastest.
+    """Write the network in the weight file IN as safetensors, which loads fastest.
 
-    OUT has torchvision's names and layout, and says which preset and classes go with them.
+    OUT holds the layers with their names and weights, the classes and the preset, and needs no
+    other library.  Its tensors have torchvision's names if the network is one of torchvision's.
     """
     if target.exists() and not force and not target.samefile(source):
         raise click.UsageError(f"{target} exists already: name another file, or use --force.")
     found = gradcam.weights.convert(
         source, target, dtype=dtype, labels=labels, preset=preset, force=force
     )
+    name = "none" if found.preset is None else found.preset.name
     terminal.echo(
-        f"{target}: {found.architecture}, {found.classes} classes, preset "
-        f"{found.preset.name}, {dtype}, {target.stat().st_size:,} bytes"
+        f"{target}: {found.architecture or found.name}, {found.classes} classes, preset {name}, "
+        f"{dtype}, {target.stat().st_size:,} bytes"
     )
     if found.ignored:
         terminal.echo(
@@ -269,12 +272,29 @@ def _show_file(description: Description) -> None:
     for fact in description.facts():
         facts.add_row(*fact)
     terminal.show(console, facts)
+    terminal.show(console, "")
+    network = description.network
+    terminal.show(console, _tensor_rows(description) if network is None else _layer_rows(network))
+
+
+def _tensor_rows(description: Description) -> Table:
     rows = terminal.table("Tensor", "Shape", ">Values", "Type")
     for tensor in description.tensors:
         shape = terminal.shape_text(tensor.shape)
         rows.add_row(tensor.name, shape, f"{tensor.values:,}", tensor.dtype)
-    terminal.show(console, "")
-    terminal.show(console, rows)
+    return rows
+
+
+def _layer_rows(network: Contents) -> Table:
+    rows = terminal.table("Layer", "Operation", "Output", ">Parameters", ">MFLOP", "Also called")
+    for layer in network.layers:
+        parameters = f"{layer.parameters:,}" if layer.parameters else ""
+        flop = f"{layer.flop / 1e6:,.3f}" if layer.flop else ""
+        shape, others = terminal.shape_text(layer.shape), ", ".join(layer.aliases)
+        rows.add_row(layer.name, layer.op, shape, parameters, flop, others)
+    total = (f"{network.parameters:,}", f"{network.flop / 1e6:,.3f}")
+    rows.add_row("in all", "", "", *total, "")
+    return rows
 
 
 def _show_model(content: ModelRecord) -> None:

@@ -44,7 +44,7 @@ def note(choice: Choice, network: Network, pictures: Iterable[Path]) -> None:
         return
     folder = Path(__file__).resolve().parent.parent / "pictograms"
     if network.about and not all(folder in path.resolve().parents for path in pictures):
-        echo(f"Note: {network.about}.", err=True)
+        echo(f"Note: {network.about.rstrip('.')}.", err=True)
 
 
 @functools.cache

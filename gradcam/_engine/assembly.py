@@ -137,6 +137,18 @@ class Assembled:
     classes: int | None
     target_layer: str
 
+    def with_target(self, layer: str | None) -> Assembled:
+        """Return the same with another target layer, by any of its names; None keeps it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`Names.index`.
+        """
+        if layer is None:
+            return self
+        return replace(self, target_layer=self.names.layers[self.names.index(layer)])
+
 
 def assemble(
     layers: Sequence[Layer],

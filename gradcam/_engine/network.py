@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from os import PathLike
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast, overload
 
@@ -88,6 +87,7 @@ class Network(Graph):
         preset: str | Preset | None = None,
         conv: Convolution | None = None,
         name: str = "network",
+        target_layer: str | None = None,
     ) -> Network:
         """Build a network from a list of layers.
 
@@ -108,11 +108,14 @@ class Network(Graph):
             environment variable GRADCAM_CONV says, else "winograd".
         name : str
             For messages.
+        target_layer : str, optional
+            Grad-CAM's layer; by default the last map that is not itself a pooling.
 
         Raises
         ------
         ValueError, TypeError
-            If a layer is malformed; the message names it.
+            If a layer is malformed; the message names it. If there is no layer of the name
+            `target_layer`.
 
         Examples
         --------
@@ -130,7 +133,7 @@ class Network(Graph):
         >>> network.layers["conv"].weights["weight"] is kernel
         True
         """
-        assembled = assemble(layers, channels, check_convolution(conv))
+        assembled = assemble(layers, channels, check_convolution(conv)).with_target(target_layer)
         return cls.from_assembled(assembled, labels, preset, name)
 
     @classmethod
@@ -164,8 +167,8 @@ class Network(Graph):
             return found
         layers = list(self.layers.values())
         names = (self.name, self.target_layer)
-        size = (self.size, self.fixed)
-        return _from_value, (layers, self.core.channels, self.labels, self.preset, *names, *size)
+        rest = (self.size, self.fixed, self.about)
+        return _from_value, (layers, self.core.channels, self.labels, self.preset, *names, *rest)
 
     @overload
     def forward(  # type: ignore[overload-overlap]
@@ -456,12 +459,13 @@ def _from_value(
     target_layer: str,
     size: tuple[int, int] | None,
     fixed: bool,
+    about: str,
 ) -> Network:
     """Return a network that was pickled with its weights."""
     # How each convolution is computed is one of the layer's attributes.
-    assembled = replace(assemble(layers, channels, "winograd"), target_layer=target_layer)
+    assembled = assemble(layers, channels, "winograd").with_target(target_layer)
     network = Network.from_assembled(assembled, labels, preset, name)
-    network.size, network.fixed = size, fixed
+    network.size, network.fixed, network.about = size, fixed, about
     return network
 
 

@@ -54,6 +54,9 @@ class Imported:
         The function of :mod:`gradcam` that makes it, "vgg16"; empty if there is none.
     title : str
         What the network was made from, in words: "an ONNX graph of pytorch 2.13".
+    library : str
+        Whose usual preset goes with the architecture if the file says none, "torchvision": for
+        graphs that this library's users have made. Empty: none.
     preset : Preset or None
         How pictures become input, if the file says it.
     labels : Labels or None
@@ -64,6 +67,8 @@ class Imported:
         Whether tensors are stored in other files than the graph.
     notes : tuple of str
         Sentences about what was taken for granted, for the user.
+    ignored : tuple of str
+        Tensors of the file that the network does not use.
     """
 
     layers: tuple[Layer, ...]
@@ -75,8 +80,10 @@ class Imported:
     name: str
     title: str
     architecture: str = ""
+    library: str = ""
     preset: Preset | None = None
     labels: Labels | None = None
     in_place: bool = True
     external: bool = False
     notes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()

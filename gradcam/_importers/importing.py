@@ -6,11 +6,20 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import cast
 
+from gradcam._importers import stored
 from gradcam._importers.imported import Choices, Imported
 from gradcam._weights.tensors import Weights
 
-IMPORTERS: dict[str, str] = {"caffe": "caffe", "onnx": "onnx.importing"}
+IMPORTERS: dict[str, str] = {"caffe": "caffe", "layers": "stored", "onnx": "onnx.importing"}
 """The module of each kind of graph; it has a function ``imported(weights, choices)``."""
+
+
+def kind_of(weights: Weights) -> str | None:
+    """Return the kind of graph that a file has; None if an importer knows none in it."""
+    kind = "layers" if stored.KEY in weights.metadata else None
+    if weights.graph is not None:
+        kind = weights.graph.kind
+    return kind if kind in IMPORTERS else None
 
 
 def import_graph(weights: Weights, choices: Choices) -> Imported:
@@ -22,7 +31,8 @@ def import_graph(weights: Weights, choices: Choices) -> Imported:
         If an operation is not supported, or the graph is not a classifier of pictures; the message
         names the node.
     """
-    assert weights.graph is not None
-    module = import_module(f"gradcam._importers.{IMPORTERS[weights.graph.kind]}")
+    kind = kind_of(weights)
+    assert kind is not None
+    module = import_module(f"gradcam._importers.{IMPORTERS[kind]}")
     run = cast(Callable[[Weights, Choices], Imported], module.imported)
     return run(weights, choices)

@@ -10,6 +10,10 @@ from gradcam._labels.classes import Labels
 _TABLE = Path(__file__).with_name("imagenet_classes.tsv")
 
 
+BACKGROUND = "background"
+"""The first of 1001 classes, of networks of TensorFlow-Slim."""
+
+
 @cache
 def labels() -> Labels:
     """Return the synset and label of each class, from a table in the package.
@@ -20,3 +24,12 @@ def labels() -> Labels:
     Target(index=282, synset='n02123159', label='tiger_cat')
     """
     return Labels.read(_TABLE)
+
+
+@cache
+def labels_after_background() -> Labels:
+    """Return 1001 classes: "background", then ImageNet's, as networks of TensorFlow-Slim have."""
+    return Labels(
+        [BACKGROUND, *(target.label for target in labels())],
+        ["", *(target.synset for target in labels())],
+    )

@@ -75,8 +75,8 @@ class Checkpoint:
     in_place : bool
         Whether the core can use the fully connected weights without a copy, in the file or array:
         in torchvision's order, as contiguous float32.
-    usual_preset : Preset
-        Of this architecture in this layout, even if the caller or the metadata give another.
+    own_preset : Preset
+        What `preset` is if the caller gives none.
     metadata : mapping of str to str
         The metadata of the weights, with batch normalisation's "eps" if a graph contains it.
     """
@@ -90,7 +90,7 @@ class Checkpoint:
     head: str | None
     ignored: tuple[str, ...]
     in_place: bool
-    usual_preset: Preset
+    own_preset: Preset
     metadata: Mapping[str, str]
     _tensors: tuple[Tensor, ...] = field(repr=False)
 
@@ -128,18 +128,19 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
     match, layout = search.match, search.layout
     tensors, channels, classes = check_tensors(match, layout)
     usual = match.architecture.presets.get(layout.library) or presets.find(layout.preset)
+    own = _preset(weights.metadata, usual, strict=preset is None)
     used = {place.name for place in match.found.values()}
     return Checkpoint(
         architecture=match.architecture.name,
         layout=layout.title,
-        preset=_preset(weights.metadata, usual) if preset is None else presets.find(preset),
+        preset=own if preset is None else presets.find(preset),
         channels=channels,
         classes=classes,
         eps=_eps(weights.metadata, match.architecture, layout),
         head=_head(weights.metadata),
         ignored=tuple(name for name in weights.tensors if name not in used),
         in_place=not layout.outputs_last and all(tensor.in_place for tensor in tensors),
-        usual_preset=usual,
+        own_preset=own,
         metadata=weights.metadata,
         _tensors=tensors,
     )
@@ -148,10 +149,13 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
 # ------------------------------------------------------------------------ metadata
 
 
-def _preset(metadata: Mapping[str, str], usual: Preset) -> Preset:
+def _preset(metadata: Mapping[str, str], usual: Preset, *, strict: bool) -> Preset:
+    """Return the preset of the metadata, else the usual one; if strict, refuse an invalid one."""
     try:
         return Preset.from_metadata(metadata) or usual
     except ValueError as error:
+        if not strict:
+            return usual
         raise WeightsError(str(error)) from error
 
 

@@ -1,4 +1,4 @@
-"""Describe what a weight file holds, for people and programs, without building a network."""
+"""Describe what a weight file holds, for people and programs: its network, or why it has none."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
+from gradcam._engine.layers import INPUT, Layer
+from gradcam._engine.network import Network
 from gradcam._files import expanded, file_digest
-from gradcam._models import checkpoints
+from gradcam._importers import stored
+from gradcam._importers.imported import DEFAULT_SIZE, Imported
+from gradcam._labels import imagenet
+from gradcam._models.loading import Options, imported_from, network_of
 from gradcam._text import printable
 from gradcam._weights.reading import load
 from gradcam._weights.tensors import Weights
@@ -39,6 +46,93 @@ class TensorEntry:
 
 
 @dataclass(frozen=True)
+class LayerEntry:
+    """One layer of the network in a file, for one picture of the description's size.
+
+    Attributes
+    ----------
+    name : str
+        As in :attr:`gradcam.Network.layers`.
+    aliases : tuple of str
+        Its further names.
+    op : str
+        Its operation.
+    shape : tuple of int
+        Of its output: (C, H, W) or (F,).
+    parameters : int
+        Trained values, those of a batch normalisation that was folded into it among them; running
+        statistics are not counted.
+    flop : int
+        Operations of a convolution or fully connected layer, computed by its definition: a
+        multiplication and an addition count as two, biases do not count. 0 for others.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    op: str
+    shape: tuple[int, ...]
+    parameters: int
+    flop: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The network in a weight file.
+
+    Attributes
+    ----------
+    name : str
+        Of the network.
+    title : str
+        What it is made from, in words: "an ONNX graph of pytorch 2.13".
+    channels : int
+        Of the input.
+    size : (height, width)
+        Of the input: of the file, if it says one, else the preset's, else 224 x 224.
+    fixed : bool
+        Whether the network takes only this size.
+    target_layer : str
+        Of Grad-CAM.
+    labels_from : "file", "ImageNet" or "numbers"
+        Where the names of the classes come from.
+    notes : tuple of str
+        What was taken for granted.
+    layers : tuple of LayerEntry
+        From the input's on.
+    """
+
+    name: str
+    title: str
+    channels: int
+    size: tuple[int, int]
+    fixed: bool
+    target_layer: str
+    labels_from: str
+    notes: tuple[str, ...]
+    layers: tuple[LayerEntry, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Of all layers together."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def flop(self) -> int:
+        """Of all layers together, for one picture."""
+        return sum(layer.flop for layer in self.layers)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return everything as dicts, lists, strings and numbers, for JSON."""
+        lists = {"size": list(self.size), "notes": list(self.notes)}
+        layers = [
+            dataclasses.asdict(each) | {"aliases": list(each.aliases), "shape": list(each.shape)}
+            for each in self.layers
+        ]
+        totals = {"parameters": self.parameters, "flop": self.flop}
+        return dataclasses.asdict(self) | lists | totals | {"layers": layers}
+
+
+@dataclass(frozen=True)
 class Description:
     """What a weight file holds; ``print`` shows a summary of a few lines.
 
@@ -51,15 +145,15 @@ class Description:
     sha256 : str or None
         Of the whole file, in hexadecimal; None if it was not requested.
     architecture : str or None
-        The function that loads it, "vgg16"; None for an unknown network.
+        The function that makes such a network, "vgg16"; None if there is none.
     reason : str or None
-        Why the network is unknown.
-    layout : str or None
-        Whose names and order of axes the tensors have.
+        Why the file cannot be used; None if it can.
     classes : int or None
     preset : str or None
-        The name of the input preset.
-    parameters : int
+        The name of the input preset; None if the file does not say how pictures become input.
+    network : Contents or None
+        The network; None if the file cannot be used.
+    values : int
         The number of values in all tensors together.
     ignored : tuple of str
         Names of tensors that the network does not use.
@@ -74,10 +168,10 @@ class Description:
     sha256: str | None
     architecture: str | None
     reason: str | None
-    layout: str | None
     classes: int | None
     preset: str | None
-    parameters: int
+    network: Contents | None
+    values: int
     ignored: tuple[str, ...]
     metadata: dict[str, str]
     tensors: tuple[TensorEntry, ...]
@@ -94,28 +188,46 @@ class Description:
         yield "size", f"{self.bytes:,} bytes"
         if self.sha256 is not None:
             yield "sha256", self.sha256
-        if self.architecture is None:
+        if self.network is None:
             yield "network", f"not known here: {self.reason}"
         else:
-            yield "network", f"{self.architecture}, {self.classes} classes"
-            yield "layout", str(self.layout)
-            yield "preset", printable(str(self.preset))
+            yield from self._network_facts(self.network)
         types = ", ".join(self.dtypes)
-        yield "values", f"{self.parameters:,} in {len(self.tensors)} tensors, {types or 'empty'}"
-        if self.ignored and self.architecture is not None:
+        yield "values", f"{self.values:,} in {len(self.tensors)} tensors, {types or 'empty'}"
+        if self.ignored and self.network is not None:
             yield "ignored", f"{len(self.ignored)} tensors that the network does not use"
         for key, value in self.metadata.items():
+            if key == stored.KEY:
+                continue
             text = value if len(value) <= 200 else f"{value[:200]} ..."
             yield printable(key), printable(text)
 
+    def _network_facts(self, network: Contents) -> Iterator[tuple[str, str]]:
+        name = self.architecture or printable(network.name)
+        yield "network", f"{name}, {self.classes} classes"
+        yield "made from", printable(network.title)
+        height, width = network.size
+        only = "this size only" if network.fixed else "other sizes are possible"
+        yield "input", f"{network.channels} x {height} x {width}; {only}"
+        yield "labels", _LABELS[network.labels_from]
+        missing = "none: pass preset=, for how pictures become input"
+        yield "preset", missing if self.preset is None else printable(self.preset)
+        yield "Grad-CAM at", printable(network.target_layer)
+        total = f"{network.parameters:,} parameters, {network.flop / 1e6:,.1f} MFLOP"
+        yield "in all", f"{total} for one picture (a multiplication and an addition are two)"
+        for note in network.notes:
+            yield "note", printable(note)
+
     def __str__(self) -> str:
-        return "\n".join(f"{title:9} {text}" for title, text in self.facts())
+        return "\n".join(f"{title:11} {text}" for title, text in self.facts())
 
     def to_dict(self) -> dict[str, object]:
         """Return everything as dicts, lists, strings and numbers, for JSON."""
         found: dict[str, object] = dataclasses.asdict(self)
         found["ignored"] = list(self.ignored)
         found["dtypes"] = list(self.dtypes)
+        if self.network is not None:
+            found["network"] = self.network.to_dict()
         found["tensors"] = [
             {"name": each.name, "shape": list(each.shape), "dtype": each.dtype}
             | {"values": each.values}
@@ -124,8 +236,14 @@ class Description:
         return found
 
 
-def describe(path: str | os.PathLike[str], *, digest: bool = True) -> Description:
-    """Describe a weight file: its format, architecture, layout, preset, classes and tensors.
+def describe(
+    path: str | os.PathLike[str],
+    *,
+    digest: bool = True,
+    size: int | tuple[int, int] | None = None,
+    output: str | None = None,
+) -> Description:
+    """Describe a weight file: its format, its tensors, and the layers and input of its network.
 
     Files of unknown networks are described too, with the reason why they cannot be used.
 
@@ -135,6 +253,8 @@ def describe(path: str | os.PathLike[str], *, digest: bool = True) -> Descriptio
         A file that :func:`gradcam.weights.load` reads.
     digest : bool
         Whether to compute the SHA-256, which reads the whole file.
+    size, output
+        As for :func:`gradcam.load`.
 
     Raises
     ------
@@ -142,27 +262,92 @@ def describe(path: str | os.PathLike[str], *, digest: bool = True) -> Descriptio
         If the file cannot be read, as :func:`gradcam.weights.load`.
     """
     path = expanded(os.fsdecode(path))
+    options = Options(size=size, output=output)
+    options.check()
     content = load(path)
-    checkpoint, reason = None, None
+    imported, network, reason = None, None, None
     try:
-        checkpoint = checkpoints.identify(content)
+        imported = imported_from(content, options)
+        network = network_of(imported, options)
     except ValueError as error:
         reason = str(error)
     tensors = _entries(content)
+    preset = network.preset if network else None
     return Description(
         path=path,
         format=content.format,
         bytes=os.path.getsize(path),
         sha256=file_digest(path, "sha256") if digest else None,
-        architecture=checkpoint.architecture if checkpoint else None,
+        architecture=imported.architecture or None if network and imported else None,
         reason=reason,
-        layout=checkpoint.layout if checkpoint else None,
-        classes=checkpoint.classes if checkpoint else None,
-        preset=checkpoint.preset.name if checkpoint else None,
-        parameters=sum(tensor.values for tensor in tensors),
-        ignored=checkpoint.ignored if checkpoint else (),
-        metadata=dict(checkpoint.metadata if checkpoint else content.metadata),
+        classes=imported.classes if network and imported else None,
+        preset=preset.name if preset else None,
+        network=_contents(network, imported) if network and imported else None,
+        values=sum(tensor.values for tensor in tensors),
+        ignored=imported.ignored if network and imported else (),
+        metadata=dict(content.metadata),
         tensors=tensors,
+    )
+
+
+_LABELS = {
+    "file": "in the file",
+    "ImageNet": "ImageNet's, because their number fits",
+    "numbers": "none: classes are numbered",
+}
+
+
+def _contents(network: Network, imported: Imported) -> Contents:
+    preset = network.preset
+    size = network.size or ((preset.size, preset.size) if preset else DEFAULT_SIZE)
+    known = network.labels in (imagenet.labels(), imagenet.labels_after_background())
+    usual = "ImageNet" if known else "numbers"
+    return Contents(
+        name=network.name,
+        title=imported.title,
+        channels=imported.channels,
+        size=size,
+        fixed=network.fixed,
+        target_layer=network.target_layer,
+        labels_from="file" if imported.labels is not None else usual,
+        notes=imported.notes,
+        layers=_layers(network, imported, size),
+    )
+
+
+_STATISTICS = ("running_mean", "running_var")
+
+
+def _layers(network: Network, imported: Imported, size: tuple[int, int]) -> tuple[LayerEntry, ...]:
+    """Return the layers as they run; what was folded into a layer counts with it."""
+    before = {layer.name: layer for layer in imported.layers}
+    shapes = network.shapes(*size)
+    entries = []
+    for name, layer in network.layers.items():
+        own = before.get(name)
+        parts = [own] if own is not None else []
+        if own is not None and own.op == "batch_norm" and layer.op != "affine":
+            parts.append(before[own.inputs[0] if own.inputs else _preceding(own, imported)])
+        op = " + ".join(part.op for part in reversed(parts)) or layer.op
+        parameters = sum(map(_parameters, parts))
+        flop = 2 * layer.products * math.prod(shapes[name]) if layer.op != INPUT else 0
+        entries.append(
+            LayerEntry(name, network.names(name)[1:], op, shapes[name], parameters, flop)
+        )
+    return tuple(entries)
+
+
+def _preceding(layer: Layer, imported: Imported) -> str:
+    """Return the layer before another in the list, which is its input if it names none."""
+    return imported.layers[imported.layers.index(layer) - 1].name
+
+
+def _parameters(layer: Layer) -> int:
+    """Return the number of trained values."""
+    return sum(
+        math.prod(np.shape(values))
+        for key, values in layer.weights.items()
+        if key not in _STATISTICS
     )
 
 

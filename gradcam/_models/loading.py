@@ -10,6 +10,7 @@ of the file the next time (:mod:`gradcam._models.converted`).
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,18 +19,21 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam import _core
 from gradcam._engine.assembly import Assembled, Convolution, assemble, check_convolution
 from gradcam._engine.layers import HEADS, Layer, require_finite
 from gradcam._engine.network import Network
 from gradcam._engine.transformed import TransformedWeights
 from gradcam._files import expanded, file_state, sampled_digest
-from gradcam._importers.imported import Choices, Imported
-from gradcam._importers.importing import IMPORTERS, import_graph
+from gradcam._importers import stored
+from gradcam._importers.imported import DEFAULT_SIZE, Choices, Imported
+from gradcam._importers.importing import import_graph, kind_of
 from gradcam._labels import imagenet
 from gradcam._labels.classes import Labels
 from gradcam._models import architecture as architectures
 from gradcam._models import caffe_parts, checkpoints
 from gradcam._models.architecture import Architecture
+from gradcam._models.recognition import recognised
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
 from gradcam._weights import reading
@@ -80,7 +84,8 @@ def load(
         :mod:`gradcam._engine.transformed`).
     labels : Labels, sequence of str or path, optional
         The classes, or a file that lists them (:meth:`gradcam.Labels.read`). By default those in
-        the file's metadata, else ImageNet's if there are 1000 classes, else numbers.
+        the file's metadata, else ImageNet's if there are 1000 classes, or 1001 with "background" as
+        the first, else numbers.
     preset : str or Preset, optional
         A name of :data:`gradcam.PRESETS` or a preset; by default that of the file's metadata, else
         the usual one of this architecture, else that of the layout: "torchvision" for torchvision's
@@ -110,7 +115,8 @@ def load(
     name : str, optional
         For messages; by default the architecture's, or what the file says.
     size : int or (height, width), optional
-        Size of the input, of files with a graph that leaves it open; by default 224.
+        Size of the input, in pixels. By default that of the file, if it says one, else the
+        preset's; 224 where a layer of the graph depends on it and the file leaves it open.
     output : str, optional
         The output that holds the class scores, of files with a graph that has several.
     target_layer : str, optional
@@ -183,11 +189,16 @@ def load_as(
     options.check()
     if isinstance(weights, (str, os.PathLike)):
         weights = expanded(os.fsdecode(weights))
-    copy = _copy(weights)
-    content = (copy.weights() if copy else None) or _read(weights)
+    copy = _copy(weights, options)
+    copied = None if copy is None else copy.weights()
+    content = copied or _read(weights)
     source = weights if isinstance(weights, str) else "weights"
     try:
-        imported = _imported(content, options, copy)
+        if copied is not None:
+            imported = recognised(stored.imported(copied, Choices()))
+        else:
+            imported = imported_from(content, options)
+            imported = imported if copy is None else copy.of(imported)
         _check_architecture(imported, expected)
         network = network_of(imported, options, source, copy)
     except WeightsError as error:
@@ -211,36 +222,34 @@ def network_of(
     copy : Copy, optional
         Its converted copy, if the weights are in a file.
     """
-    classes = imported.classes
+    imported, classes = recognised(imported), imported.classes
     layers = _with_head(imported, options.head)
     layers = [_stored(layer, options) for layer in layers]
     labels = find_labels(options.labels, imported.labels, classes)
-    if labels is None and classes == len(imagenet.labels()):
-        labels = imagenet.labels()
+    if labels is None:
+        labels = _usual_labels(classes)
     assembled, transformed = _assemble(layers, imported, options.conv, source, copy)
-    target = options.target_layer or imported.target_layer
-    if target:
-        assembled = replace(
-            assembled, target_layer=assembled.names.layers[assembled.names.index(target)]
-        )
+    assembled = _with_target(assembled, options.target_layer, imported.target_layer)
     preset = imported.preset if options.preset is None else presets.find(options.preset)
     network = Network.from_assembled(assembled, labels, preset, options.name or imported.name)
     network.transformed = transformed
-    network.size, network.fixed = imported.size, imported.fixed
+    network.size, network.fixed = _size(imported, options), imported.fixed
     network.about = " ".join(imported.notes)
     return network
 
 
-def _imported(content: Weights, options: Options, copy: Copy | None) -> Imported:
+def imported_from(content: Weights, options: Options) -> Imported:
     """Return the network in a file: from its graph, or from the names of its tensors."""
-    if content.graph is not None and content.graph.kind in IMPORTERS:
-        return import_graph(content, options.choices())
+    if kind_of(content) is not None:
+        return recognised(import_graph(content, options.choices()))
+    if options.output is not None:
+        raise WeightsError(
+            f"output={options.output!r}: only files with a graph have outputs to choose from; "
+            f"leave it out"
+        )
     checkpoint = checkpoints.identify(content, options.preset)
     architecture = architectures.find(checkpoint.architecture)
-    tensors = checkpoint.tensors()
-    if copy is not None and not checkpoint.in_place:
-        tensors = copy.write(tensors, checkpoint, checkpoint.metadata) or tensors
-    layers = architecture.layers(tensors, checkpoint.eps)
+    layers = architecture.layers(checkpoint.tensors(), checkpoint.eps)
     if content.graph is not None and content.graph.kind == "caffe parts":
         caffe_parts.check(content.graph, layers, architecture.title)
     if layers[-1].op in HEADS:
@@ -256,10 +265,49 @@ def _imported(content: Weights, options: Options, copy: Copy | None) -> Imported
         name=architecture.name,
         title=f"{architecture.title}, {checkpoint.layout} names",
         architecture=architecture.name,
-        preset=checkpoint.preset,
+        preset=checkpoint.own_preset,
         labels=labels_of(content.metadata),
+        in_place=checkpoint.in_place,
         external=content.graph is not None and content.graph.external,
+        ignored=checkpoint.ignored,
     )
+
+
+def _with_target(assembled: Assembled, chosen: str | None, usual: str) -> Assembled:
+    """Return the layers with the target layer that the caller chose, or else the file's."""
+    if chosen is not None:
+        return assembled.with_target(chosen)
+    try:
+        return assembled.with_target(usual or None)
+    except ValueError as error:
+        raise WeightsError(f"the target layer: {error}") from error
+
+
+def _size(imported: Imported, options: Options) -> tuple[int, int] | None:
+    """Return the size of the input: the caller's, if the network takes any, or the file's."""
+    size = options.choices().size
+    if size is None or size == imported.size:
+        return imported.size
+    if imported.fixed and imported.size is not None:
+        height, width = imported.size
+        raise WeightsError(
+            f"size={options.size!r}: the network is made for inputs of {height} x {width} only"
+        )
+    return size
+
+
+def _check_classes(assembled: Assembled, imported: Imported) -> None:
+    """Raise WeightsError if the layers do not end in as many scores as the file says."""
+    classes = assembled.classes
+    if classes is None:  # of a flattened map, for one size
+        height, width = imported.size or DEFAULT_SIZE
+        try:
+            shapes = assembled.core.shapes(height, width)
+        except ValueError as error:
+            raise WeightsError(f"input of {height} x {width}: {error}") from error
+        classes = math.prod(shapes[assembled.names.index(assembled.score_layer)])
+    if classes != imported.classes:
+        raise WeightsError(f"the layers end in {classes} scores, not in {imported.classes}")
 
 
 def _with_head(imported: Imported, head: Head | None) -> list[Layer]:
@@ -360,8 +408,24 @@ def find_labels(
         found = given if isinstance(given, Labels) else Labels(given)
     if found is not None and len(found) != classes:
         source = f"{given}: " if isinstance(given, (str, os.PathLike)) else ""
-        raise WeightsError(f"{source}{len(found)} labels for a network of {classes} classes")
+        hint = ""
+        if len(found) + 1 == classes == len(imagenet.labels()) + 1:
+            hint = (
+                "; networks of 1001 classes usually begin with 'background', before ImageNet's "
+                "1000: add it as the first label, or leave the labels out"
+            )
+        raise WeightsError(f"{source}{len(found)} labels for a network of {classes} classes{hint}")
     return found
+
+
+def _usual_labels(classes: int) -> Labels:
+    """Return the labels of a network without any: ImageNet's if their number fits, else numbers."""
+    known = imagenet.labels()
+    if classes == len(known):
+        return known
+    if classes == len(known) + 1:
+        return imagenet.labels_after_background()
+    return Labels.numbered(classes)
 
 
 def labels_of(metadata: Mapping[str, str]) -> Labels | None:
@@ -381,13 +445,13 @@ def _check_architecture(imported: Imported, expected: Architecture | None) -> No
         )
 
 
-def _copy(weights: object) -> Copy | None:
+def _copy(weights: object, options: Options) -> Copy | None:
     """Return the converted copy of a file; None if the weights are not in a file."""
     if not isinstance(weights, (str, os.PathLike)):
         return None
     from gradcam._models.converted import Copy  # it imports hashlib, which is slow
 
-    return Copy(weights)
+    return Copy(weights, options.choices())
 
 
 def _assemble(
@@ -401,7 +465,13 @@ def _assemble(
 
     The weights of linear layers are checked unless the cache shows that they are finite.
     """
-    assembled = assemble(layers, imported.channels, check_convolution(conv), check_linear=False)
+    conv = check_convolution(conv)
+    _core.cpu_level()  # refuses an unknown level of the environment, which no file is to blame for
+    try:
+        assembled = assemble(layers, imported.channels, conv, check_linear=False)
+    except (LookupError, TypeError, ValueError) as error:  # a file can say anything
+        raise WeightsError(str(error)) from error
+    _check_classes(assembled, imported)
     transformed = None
     if copy is not None:
         # The state of one file says nothing about the others that tensors are stored in.

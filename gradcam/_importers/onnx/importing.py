@@ -69,6 +69,7 @@ def _imported(weights: Weights, choices: Choices) -> Imported:
     return replace(
         result,
         preset=_preset(result),
+        library="torchvision" if graph.producer.startswith("pytorch") else "",
         external=graph.external,
         notes=(*notes, *_size_note(seen, builder.fixed)),
     )
