@@ -68,28 +68,38 @@ def inner_product(layer: Layer, x: Array) -> Array:
     return x.reshape(len(x), -1) @ weight.reshape(weight.shape[-2:]).T + bias
 
 
-def pool(layer: Layer, x: Array) -> Array:
-    average = layer.parameters.get("pool", 0) == 1
+def spans(layer: Layer, shape: Sequence[int]) -> list[list[tuple[int, int]]]:
+    """Where the windows of a pooling begin and end, in rows and columns, also outside the map."""
     if layer.parameters.get("global_pooling"):
-        kernel, stride, pad = x.shape[2:], (1, 1), (0, 0)
-    else:
-        kernel, stride, pad = (
-            both(layer, "kernel_size", 0),
-            both(layer, "stride", 1),
-            both(layer, "pad", 0),
-        )
+        return [[(0, size)] for size in shape]
+    kernel, stride, pad = (
+        both(layer, "kernel_size", 0),
+        both(layer, "stride", 1),
+        both(layer, "pad", 0),
+    )
     sides = []
-    for size, k, s, p in zip(x.shape[2:], kernel, stride, pad, strict=True):
+    for size, k, s, p in zip(shape, kernel, stride, pad, strict=True):
         rounded = math.floor if layer.parameters.get("round_mode") == 1 else math.ceil
         count = rounded((size + 2 * p - k) / s) + 1
         if any(pad) and (count - 1) * s >= size + p:
             count -= 1
         sides.append([(i * s - p, min(i * s - p + k, size + p)) for i in range(count)])
-    result = np.empty((*x.shape[:2], len(sides[0]), len(sides[1])))
-    for i, (top, bottom) in enumerate(sides[0]):
-        for j, (left, right) in enumerate(sides[1]):
-            window = x[:, :, max(0, top) : bottom, max(0, left) : right]  # NumPy cuts the ends
-            count = (bottom - top) * (right - left)
+    return sides
+
+
+def windows(layer: Layer, shape: Sequence[int]) -> list[list[slice]]:
+    """The same, as slices of the map."""
+    return [[slice(max(0, begin), end) for begin, end in side] for side in spans(layer, shape)]
+
+
+def pool(layer: Layer, x: Array) -> Array:
+    average = layer.parameters.get("pool", 0) == 1
+    inside, sides = windows(layer, x.shape[2:]), spans(layer, x.shape[2:])
+    result = np.empty((*x.shape[:2], *map(len, sides)))
+    for i, rows in enumerate(inside[0]):
+        for j, columns in enumerate(inside[1]):
+            window = x[:, :, rows, columns]
+            count = math.prod(end - begin for begin, end in (sides[0][i], sides[1][j]))
             result[:, :, i, j] = window.sum((2, 3)) / count if average else window.max((2, 3))
     return result
 

@@ -103,13 +103,14 @@ def imported(weights: Weights, choices: Choices) -> Imported:
         raise WeightsError(f"{len(needed)} layers, expected at most {_MAX_LAYERS}")
     source = _source(linked, needed, notes)
     found = _built(weights, choices, linked, needed, score, head, source, notes)
-    preset = caffe_input.preset_of(source, found.size, notes)
-    if preset is None and _is_vgg(linked, needed) and found.channels == 3:
+    named = not source.mean_file and _is_vgg(linked, needed) and found.channels == 3
+    preset = caffe_input.preset_of(source, found.size, [] if named else notes)
+    if preset is None and named:
         preset = presets.find("caffe")
-        notes[-1:] = [
+        notes.append(
             "The layers have the names of VGG's authors, so pictures are taken as theirs: BGR, "
-            "minus the mean of ImageNet's pixels."
-        ]
+            "minus the mean of ImageNet's pixels; preset= sets another way."
+        )
     return replace(found, preset=preset, notes=tuple(notes))
 
 

@@ -35,6 +35,12 @@ class Source:
     channels: int | None
     size: tuple[int, int] | None
 
+    @property
+    def mean_file(self) -> str:
+        """The name of the file with the mean of the pictures; empty if there is none."""
+        name = self.node.attributes.get("mean_file", "")
+        return name if isinstance(name, str) else ""
+
 
 def source_of(node: Node, notes: list[str]) -> Source:
     """Return what a source says of its pictures.
@@ -107,11 +113,10 @@ def preset_of(source: Source, size: tuple[int, int] | None, notes: list[str]) ->
         return None
     means = _numbers(node.attributes.get("mean_value"))
     scale = node.attributes.get("scale", 1.0)
-    file = node.attributes.get("mean_file")
-    if file:
+    if source.mean_file:
         notes.append(
             f"The mean that is subtracted from pictures is in another file, "
-            f"{printable(str(file))!r:.80}: pass preset= with it."
+            f"{printable(source.mean_file)!r:.80}: pass preset= with it."
         )
         return None
     if len(means) not in (0, 1, 3) or not isinstance(scale, float):
