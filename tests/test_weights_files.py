@@ -132,7 +132,7 @@ def test_folders_are_described(tmp_path):
     with pytest.raises(IsADirectoryError, match="a folder, not a weight file"):
         weights.load(tmp_path)
     (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01")
-    with pytest.raises(IsADirectoryError, match="a TensorFlow SavedModel, a folder: load it in"):
+    with pytest.raises(IsADirectoryError, match="a TensorFlow SavedModel, a folder: convert it"):
         gradcam.vgg16(tmp_path)
 
 

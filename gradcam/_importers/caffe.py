@@ -307,6 +307,8 @@ def _network(
         call = Call(builder, node, reads, _blobs(node, weights), notes)
         try:
             results = LAYERS[node.op](call) if node.op in LAYERS else call.refuse()
+            if len(results) < len(node.outputs):
+                raise WeightsError(f"writes {len(node.outputs)} tops, expected {len(results)}")
         except ValueError as error:  # WeightsError, and the errors of values
             raise WeightsError(f"{title_of(node)} {error}") from None
         values.update(((number, i), value) for i, value in enumerate(results))

@@ -115,6 +115,9 @@ def _find_reader(path: str) -> Reader:
     for name in _WITHOUT_SIGNATURE:
         if _import(name).recognise(start):
             return _import(name)
+    named = foreign.by_name(path)
+    if named is not None:
+        raise WeightsError(f"{path}: {named}")
     raise WeightsError(
         f"{path}: not a weight file of a known format (safetensors, PyTorch, Keras, .npz, Caffe, "
         f"ONNX), or damaged at its start"
@@ -148,5 +151,10 @@ def _reader_of_zip(path: str) -> str:
         return "keras"
     if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
         return "pth"
+    from gradcam._weights import foreign
+
+    words = foreign.archive(names)
+    if words is not None:
+        raise WeightsError(f"{path}: {words}")
     content = listed(names, 3) if names else "nothing"
     raise WeightsError(f"{path}: a zip file without weights; it contains {content}")
