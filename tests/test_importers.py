@@ -174,3 +174,17 @@ def test_a_graph_that_ends_in_a_map_is_no_classifier():
         builder.finish(
             builder.elementwise(builder.input, "r", "relu"), size=None, name="", title=""
         )
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_map_that_has_one_position_for_one_size_alone(pooled):
+    """Flattened, it fits only this size of the input; after global pooling, any size."""
+    builder = Builder(2, 6, 6)
+    value = builder.conv(builder.input, "conv", normal(3, 2, 6, 6))
+    value = builder.elementwise(value, "relu", "relu")
+    if pooled:
+        value = builder.global_pool(value, "pool", "average_pool")
+    value = builder.linear(builder.vector(value), "fc", normal(4, 3))
+    imported = builder.finish(value, size=None, name="n", title="t")
+    assert imported.fixed != pooled
+    assert imported.size == (None if pooled else (6, 6))

@@ -58,6 +58,8 @@ class Builder:
         self._numbers: dict[str, int] = {}
         self._values: dict[str, Value] = {INPUT: self.input}
         self._not_negative: set[str] = set()
+        self._shrunk: set[str] = set()
+        """Layers whose map has one position for this size of the input alone."""
 
     # -------------------------------------------------------------------- layers of any kind
 
@@ -112,6 +114,12 @@ class Builder:
         )
         value = replace(inputs[0], layer=name, core=core, padding=NO_PADDING)
         self._values[name] = value
+        if (
+            core[1:] == (1, 1)
+            and not op.startswith("global")
+            and any(each.is_map or each.layer in self._shrunk for each in inputs)
+        ):
+            self._shrunk.add(name)
         if op in _NOT_NEGATIVE or (
             op in _SAME_SIGN and all(each.layer in self._not_negative for each in inputs)
         ):
@@ -247,7 +255,7 @@ class Builder:
         if len(value.core) == 1:
             return value
         value = self.padded(value)
-        if value.is_map:
+        if value.is_map or value.layer in self._shrunk:
             self.fixed = True
         found = self.add(
             name or f"{value.layer}.flatten", "flatten", [value], (math.prod(value.core),)
@@ -502,6 +510,8 @@ class Builder:
             layout = _layout_of(smaller)
             smaller = self.conv(smaller, f"{name}.repeated", ones, layout=layout)
         by_channel = not smaller.is_map and smaller.channels == larger.channels
+        if by_channel and larger.is_map and smaller.layer in self._shrunk:
+            self.fixed = True
         if not by_channel:
             return self._of_several("multiply", [larger, smaller], name, aliases)
         if len(larger.core) == 1:
