@@ -63,7 +63,10 @@ FOREIGN = {
     "XML": (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "a web page, not weights"),
     "web page, long": (b"<html>" + "é".encode() * 4000, "a web page, not weights"),
     "LFS": (POINTER, "run git lfs pull"),
-    "index": (INDEX, "index of weights in several safetensors files"),
+    "index": (
+        INDEX,
+        "list of weights in several files, not the weights themselves: pass the folder",
+    ),
     "JSON": (b'{"error": "Invalid credentials"}', "a JSON text, not weights"),
     "JSON, ninth byte a brace": (b'{"a": 1,{', "a JSON text, not weights"),
     "text": (b"Repository not found\n", "a text, not weights"),

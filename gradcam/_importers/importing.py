@@ -10,7 +10,12 @@ from gradcam._importers import stored
 from gradcam._importers.imported import Choices, Imported
 from gradcam._weights.tensors import Weights
 
-IMPORTERS: dict[str, str] = {"caffe": "caffe", "layers": "stored", "onnx": "onnx.importing"}
+IMPORTERS: dict[str, str] = {
+    "caffe": "caffe",
+    "layers": "stored",
+    "onnx": "onnx.importing",
+    "transformers": "huggingface.importing",
+}
 """The module of each kind of graph; it has a function ``imported(weights, choices)``."""
 
 

@@ -31,12 +31,12 @@ from gradcam._importers.importing import import_graph, kind_of
 from gradcam._labels import imagenet
 from gradcam._labels.classes import Labels
 from gradcam._models import architecture as architectures
-from gradcam._models import caffe_parts, checkpoints
+from gradcam._models import caffe_parts, checkpoints, timm_folders
 from gradcam._models.architecture import Architecture
 from gradcam._models.recognition import recognised
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
-from gradcam._weights import reading
+from gradcam._weights import folder, reading
 from gradcam._weights.storage import Storage, check_storage
 from gradcam._weights.tensors import Weights, WeightsError
 
@@ -75,7 +75,8 @@ def load(
     ----------
     weights : path or mapping of str to array
         A weight file of PyTorch, Keras, Caffe, ONNX, NumPy or safetensors, whatever its name (see
-        :func:`gradcam.weights.load`); or arrays, also in nested dicts, such as a PyTorch module's
+        :func:`gradcam.weights.load`); a folder that transformers or timm wrote, with config.json
+        and weights; or arrays, also in nested dicts, such as a PyTorch module's
         ``state_dict()`` or a checkpoint. All layouts of :mod:`gradcam._models.layouts` and any
         number of classes are accepted. The fully connected weights are used where they are, in the
         memory-mapped file or in the array: do not change them. Those of a large file with another
@@ -189,10 +190,13 @@ def load_as(
     options.check()
     if isinstance(weights, (str, os.PathLike)):
         weights = expanded(os.fsdecode(weights))
+    # Before the files are read, so that a later change is seen.
+    state = _state(weights) if isinstance(weights, str) else None
     copy = _copy(weights, options)
     copied = None if copy is None else copy.weights()
     content = copied or _read(weights)
-    source = weights if isinstance(weights, str) else "weights"
+    path = weights if isinstance(weights, str) else ""
+    source = path or "weights"
     try:
         if copied is not None:
             imported = recognised(stored.imported(copied, Choices()))
@@ -200,11 +204,11 @@ def load_as(
             imported = imported_from(content, options)
             imported = imported if copy is None else copy.of(imported)
         _check_architecture(imported, expected)
-        network = network_of(imported, options, source, copy)
+        network = network_of(imported, options, path, copy)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
-    if copy is not None:
-        network.origin = _File(os.path.abspath(source), copy.state, options)
+    if path:
+        network.origin = _File(os.path.abspath(path), state, options)
     return network
 
 
@@ -218,7 +222,7 @@ def network_of(
     imported : Imported
     options : Options
     source : str
-        The path of the file.
+        The path of the file or folder; empty if there is none.
     copy : Copy, optional
         Its converted copy, if the weights are in a file.
     """
@@ -247,6 +251,8 @@ def imported_from(content: Weights, options: Options) -> Imported:
             f"output={options.output!r}: only files with a graph have outputs to choose from; "
             f"leave it out"
         )
+    if content.graph is not None and content.graph.kind == "timm":
+        return timm_folders.imported(content, options.choices())
     checkpoint = checkpoints.identify(content, options.preset)
     architecture = architectures.find(checkpoint.architecture)
     layers = architecture.layers(checkpoint.tensors(), checkpoint.eps)
@@ -341,7 +347,7 @@ class _File:
         self, network: Network
     ) -> tuple[Callable[..., Network], tuple[object, ...]] | None:
         """Return how to load the file again; None if it has changed since."""
-        if self.state is None or file_state(self.path) != self.state:
+        if self.state is None or _state(self.path) != self.state:
             return None
         last = network.probability_layer
         head = network.layers[last].op if last else None
@@ -354,7 +360,33 @@ class _File:
             name=network.name,
             target_layer=network.target_layer,
         )
-        return _load_again, (self.path, sampled_digest(self.path), options)
+        return _load_again, (self.path, _digest(self.path), options)
+
+
+def _state(path: str) -> tuple[int, ...] | None:
+    """Return what normally changes if a file changes, or one of those that a folder is read from.
+
+    None if there is no such file.
+    """
+    states = [file_state(file) for file in _files(path)]
+    if not states or None in states:
+        return None
+    return tuple(number for state in states if state is not None for number in state)
+
+
+def _digest(path: str) -> str:
+    """Return a digest of samples of a file, or of those that a folder is read from."""
+    return " ".join(map(sampled_digest, _files(path)))
+
+
+def _files(path: str) -> tuple[str, ...]:
+    """Return a file, or those that a folder is read from; none if that cannot be said."""
+    if not os.path.isdir(path):
+        return (path,)
+    try:
+        return folder.files(path)
+    except (OSError, WeightsError):
+        return ()
 
 
 def _load_again(path: str, digest: str, options: Options) -> Network:
@@ -366,7 +398,7 @@ def _load_again(path: str, digest: str, options: Options) -> Network:
         If the file is missing, or is another one than when the network was pickled.
     """
     try:
-        same = sampled_digest(path) == digest
+        same = _digest(path) == digest
     except OSError as error:
         raise WeightsError(
             f"{path}: the network was pickled by its file, which cannot be read here "
@@ -446,8 +478,11 @@ def _check_architecture(imported: Imported, expected: Architecture | None) -> No
 
 
 def _copy(weights: object, options: Options) -> Copy | None:
-    """Return the converted copy of a file; None if the weights are not in a file."""
-    if not isinstance(weights, (str, os.PathLike)):
+    """Return the converted copy of a file; None if the weights are not in one file.
+
+    Those of folders have an order that the core can use.
+    """
+    if not isinstance(weights, (str, os.PathLike)) or os.path.isdir(weights):
         return None
     from gradcam._models.converted import Copy  # it imports hashlib, which is slow
 
@@ -473,9 +508,10 @@ def _assemble(
         raise WeightsError(str(error)) from error
     _check_classes(assembled, imported)
     transformed = None
-    if copy is not None:
+    if source:
         # The state of one file says nothing about the others that tensors are stored in.
-        transformed = _transformed(assembled, source, None if imported.external else copy.state)
+        state = None if copy is None or imported.external else copy.state
+        transformed = _transformed(assembled, source, state)
     if transformed is None or not transformed.linear_is_finite():
         for layer in layers:
             if layer.op == "linear":

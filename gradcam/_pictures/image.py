@@ -288,7 +288,8 @@ def scale(
     resampling = Image.Resampling[preset.interpolation.upper()]
     image = Image.fromarray(picture).resize(scaled[::-1], resampling)
     # round() rounds halves to even, as torchvision does.
-    top, left = (round((scaled[axis] - size[axis]) / 2) for axis in (0, 1))
+    rounded = round if preset.crop_offset == "nearest" else int
+    top, left = (rounded((scaled[axis] - size[axis]) / 2) for axis in (0, 1))
     return np.asarray(image), (top, left, top + size[0], left + size[1])
 
 

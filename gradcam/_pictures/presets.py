@@ -43,6 +43,9 @@ class Preset:
         nearest pixel.
     longer_side : "down" or "nearest"
         How the length of the longer side is rounded, if `shorter_side` is given.
+    crop_offset : "nearest" or "down"
+        How the number of pixels above and to the left of the crop is rounded: halves to even, as
+        torchvision does, or down, as transformers does.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Preset:
     shorter_side: int | None = None
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
     longer_side: Literal["down", "nearest"] = "down"
+    crop_offset: Literal["nearest", "down"] = "nearest"
 
     def __post_init__(self) -> None:
         # The fields may come from a weight file: tuples may be lists, and any value may be invalid.
@@ -69,6 +73,7 @@ class Preset:
             or self.channel_order not in ("RGB", "BGR")
             or self.interpolation not in ("bilinear", "bicubic", "nearest")
             or self.longer_side not in ("down", "nearest")
+            or self.crop_offset not in ("down", "nearest")
             or len(self.mean) != 3
             or len(self.std) != 3
             or not min(self.std) > 0

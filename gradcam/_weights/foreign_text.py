@@ -20,8 +20,8 @@ _BEGINNINGS = {
 """How texts begin, in small letters, and what they are."""
 
 _JSON = {
-    '"weight_map"': "the index of weights in several safetensors files, not the weights "
-    "themselves: save them in one file",
+    '"weight_map"': "the list of weights in several files, not the weights themselves: pass "
+    "the folder that holds them with their config.json",
     '"modeltopology"': "a network of TensorFlow.js (model.json): convert it with "
     "python -m tf2onnx.convert --tfjs, or use the model that it was made from",
     '"weightsmanifest"': "a network of TensorFlow.js (model.json): convert it with "

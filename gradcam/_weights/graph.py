@@ -71,3 +71,25 @@ class Graph:
     shapes: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
     opset: int = 0
     producer: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFolder:
+    """What a folder says beside the weights.
+
+    Attributes
+    ----------
+    kind : str
+        Whose folder it is: "transformers" or "timm".
+    config : mapping of str to object
+        The content of config.json.
+    preprocessor : mapping of str to object, or None
+        That of preprocessor_config.json, if there is one.
+    external : bool
+        Whether tensors are stored in several files.
+    """
+
+    kind: str
+    config: Mapping[str, object]
+    preprocessor: Mapping[str, object] | None
+    external: bool

@@ -55,7 +55,8 @@ def load(path: str | os.PathLike[str]) -> Weights:
     ----------
     path : path
         A file of safetensors, PyTorch (.pth, .pt), Keras (.h5, .weights.h5, .keras), NumPy (.npz),
-        Caffe (.caffemodel) or ONNX, whatever its name.
+        Caffe (.caffemodel) or ONNX, whatever its name; or a folder of Hugging Face, with
+        config.json and weights.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def load(path: str | os.PathLike[str]) -> Weights:
     WeightsError
         If the file is empty, truncated, malformed or of another format.
     OSError
-        If it cannot be opened (FileNotFoundError, PermissionError, ...), or is a folder.
+        If it cannot be opened (FileNotFoundError, PermissionError, ...), or is another folder.
     ImportError
         If a library that this format requires is not installed; the message names it.
     MemoryError
@@ -84,6 +85,8 @@ def load(path: str | os.PathLike[str]) -> Weights:
             f"gradcam.vgg16({path!r}) and `--weights {path}` download them"
         )
     try:
+        if os.path.isdir(path):
+            return _read_folder(path)
         return _find_reader(path).read(path)
     except WeightsError as error:
         if not _DAMAGE.search(str(error)) or str(error).endswith(" again"):
@@ -94,6 +97,15 @@ def load(path: str | os.PathLike[str]) -> Weights:
 def is_published(weights: object) -> TypeGuard[str]:
     """Whether this is a name of published weights, and there is no file of that name."""
     return isinstance(weights, str) and weights in KEYWORDS and not os.path.isfile(weights)
+
+
+def _read_folder(path: str) -> Weights:
+    """Read a folder of Hugging Face; raise IsADirectoryError for any other folder."""
+    from gradcam._weights import folder, foreign
+
+    if not folder.is_model_folder(path):
+        raise IsADirectoryError(errno.EISDIR, foreign.folder(path), path)
+    return folder.read(path, load)
 
 
 def _find_reader(path: str) -> Reader:
@@ -125,10 +137,6 @@ def _find_reader(path: str) -> Reader:
 
 
 def _open(path: str) -> BinaryIO:
-    if os.path.isdir(path):
-        from gradcam._weights import foreign
-
-        raise IsADirectoryError(errno.EISDIR, foreign.folder(path), path)
     if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its other end
         raise WeightsError(f"{path}: a pipe or a device, not a file: save it to a file first")
     return open(path, "rb")

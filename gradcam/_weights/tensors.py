@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._text import printable
-from gradcam._weights.graph import Graph
+from gradcam._weights.graph import Graph, ModelFolder
 
 EPS = 1e-5
 """The epsilon of batch normalisation if the metadata does not contain another one."""
@@ -39,8 +39,9 @@ class Weights:
         The data types in the file of the tensors that were converted, if the reader reports them.
     ordered : bool
         Whether the tensors are in the order of the layers.
-    graph : Graph, optional
-        The operations of the network, if the format describes them (ONNX).
+    graph : Graph or ModelFolder, optional
+        The operations of the network, if the format describes them (ONNX); or what a folder says
+        beside the weights.
     objects : mapping of str to str
         The classes of objects in the file that hold tensors and were not read, by their names.
     notes : tuple of str
@@ -52,7 +53,7 @@ class Weights:
     format: str = ""
     dtypes: Mapping[str, str] = field(default_factory=dict)
     ordered: bool = False
-    graph: Graph | None = None
+    graph: Graph | ModelFolder | None = None
     objects: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

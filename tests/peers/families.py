@@ -26,6 +26,8 @@ SLOPES = {
 }
 """The derivative of each rectifier, from its output."""
 
+MAXIMA = ("max_pool", "global_max_pool")
+
 RECTIFIERS = {
     "relu": lambda x: x.clamp(min=0),
     "relu6": lambda x: x.clamp(0, 6),
@@ -68,7 +70,7 @@ class _Decisions:
         layers = tape.graph.layers
         self._tape = tape
         self._relus = iter([each for each in layers.values() if each.op in SLOPES])
-        self._pools = iter([each for each in layers.values() if each.op == "max_pool"])
+        self._pools = iter([each for each in layers.values() if each.op in MAXIMA])
         self.outputs: dict[str, torch.Tensor] = {}
 
     def rectify(self, op, x):

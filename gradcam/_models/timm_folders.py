@@ -1,0 +1,307 @@
+"""Folders that timm wrote: config.json names the network, which is looked up in a table.
+
+timm's ``tf_`` networks have TensorFlow's padding "same", which depends on the size of a map. It is
+computed for the size of the input that config.json says, and the network takes only that.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._engine.layers import HEADS, INPUT, Layer, pair
+from gradcam._importers.builder import same_padding
+from gradcam._importers.huggingface.settings import Settings
+from gradcam._importers.imported import Choices, Imported
+from gradcam._labels.classes import Labels
+from gradcam._models import architecture as architectures
+from gradcam._models import checkpoints
+from gradcam._models.architecture import Architecture
+from gradcam._pictures.presets import Preset
+from gradcam._text import brief
+from gradcam._weights.folder import CONFIG
+from gradcam._weights.graph import ModelFolder
+from gradcam._weights.tensors import Weights, WeightsError, listed
+
+
+class _Network(NamedTuple):
+    """A network of timm.
+
+    Attributes
+    ----------
+    architecture : str
+        The function of :mod:`gradcam` that makes it.
+    eps : float or None
+        Of its batch normalisations; None: that of the architecture.
+    padding : "table", "half" or "same"
+        Of its convolutions: as in the architecture's table, half of the kernel, or TensorFlow's.
+    largest : int or None
+        The largest side of an input for which it computes what the architecture does.
+    """
+
+    architecture: str
+    eps: float | None = None
+    padding: Literal["table", "half", "same"] = "table"
+    largest: int | None = None
+
+
+_SAME_NAME = (
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+    *("wide_resnet50_2", "wide_resnet101_2"),
+    *("densenet121", "densenet161", "densenet169", "densenet201"),
+    *("convnext_tiny", "inception_v3"),
+)
+
+_VGG = ("vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn")
+"""Their first fully connected layer is a convolution in timm, which has several positions for
+inputs of more than 224 pixels."""
+
+_REGNETS = {
+    **{f"regnetx_{n}": f"regnet_x_{name}" for n, name in (("008", "800mf"), ("016", "1_6gf"))},
+    **{f"regnetx_{n}": f"regnet_x_{name}" for n, name in (("032", "3_2gf"), ("080", "8gf"))},
+    **{f"regnetx_{n}": f"regnet_x_{name}" for n, name in (("160", "16gf"), ("320", "32gf"))},
+    **{f"regnety_{n}": f"regnet_y_{name}" for n, name in (("004", "400mf"), ("016", "1_6gf"))},
+    **{f"regnety_{n}": f"regnet_y_{name}" for n, name in (("032", "3_2gf"), ("160", "16gf"))},
+    "regnety_320": "regnet_y_32gf",
+}
+"""Those that have timm's widths in torchvision, too."""
+
+_NETWORKS: dict[str, _Network] = {
+    **{name: _Network(name) for name in _SAME_NAME},
+    **{name: _Network(name, largest=224) for name in _VGG},
+    **{name: _Network(other) for name, other in _REGNETS.items()},
+    "mobilenetv2_100": _Network("mobilenet_v2"),
+    **{f"efficientnet_b{i}": _Network(f"efficientnet_b{i}") for i in range(5)},
+    **{f"tf_efficientnet_b{i}": _Network(f"efficientnet_b{i}", 1e-3, "same") for i in range(5)},
+    "efficientnet_lite0": _Network("efficientnet_lite0", 1e-5, "half"),
+    **{
+        f"tf_efficientnet_lite{i}": _Network(f"efficientnet_lite{i}", 1e-3, "same")
+        for i in range(5)
+    },
+    **{
+        f"mobilenetv3_{size}_100": _Network(f"mobilenet_v3_{size}", 1e-5)
+        for size in ("small", "large")
+    },
+    **{
+        f"tf_mobilenetv3_{size}_100": _Network(f"mobilenet_v3_{size}", 1e-3, "same")
+        for size in ("small", "large")
+    },
+}
+"""timm's networks that are those of :mod:`gradcam`, by timm's names without the weights' tag."""
+
+_ARGUMENTS = ("num_classes", "in_chans", "pretrained", "drop_rate", "drop_path_rate", "img_size")
+"""Arguments of timm's ``create_model`` that leave the layers as they are, or are seen in the
+tensors."""
+
+_SYNSET = re.compile(r"n\d{8}")
+
+_PREFIX = "timm_model."
+"""What precedes the names of tensors if transformers saved the network."""
+
+
+def imported(weights: Weights, choices: Choices) -> Imported:
+    """Return the network of a folder.
+
+    Raises
+    ------
+    WeightsError
+        If the network or an argument it was made with is not known, the tensors are not those of
+        the network, or there are not as many labels as classes.
+    """
+    folder = weights.graph
+    assert isinstance(folder, ModelFolder)
+    settings = Settings(folder.config, CONFIG)
+    name, network = _network(settings)
+    data = Settings(_object(settings, "pretrained_cfg"), f"{CONFIG}: pretrained_cfg")
+    tensors = {key.removeprefix(_PREFIX): values for key, values in weights.tensors.items()}
+    architecture = architectures.find(network.architecture)
+    eps = architecture.eps_of.get("timm", architecture.eps) if network.eps is None else network.eps
+    checkpoint = checkpoints.identify(Weights(tensors, {"eps": str(eps)}))
+    if checkpoint.architecture != architecture.name:
+        raise WeightsError(
+            f"{CONFIG}: architecture is {name!r}, but the tensors are those of "
+            f"{checkpoint.architecture}"
+        )
+    usual = _size(data)
+    size = choices.size or usual
+    if network.largest is not None and max(size) > network.largest:
+        raise WeightsError(
+            f"{CONFIG}: {name} is known here for inputs up to {network.largest} pixels, and this "
+            f"one takes {size[0]} x {size[1]}: {_OTHERWISE}"
+        )
+    layers = _named(architecture, checkpoint.tensors(), eps)
+    if network.padding != "table":
+        layers = _padded(layers, size, network.padding)
+    if checkpoint.classes == 1 and layers[-1].op in HEADS:
+        layers[-1] = replace(layers[-1], op="sigmoid")
+    preset, reason = _preset(data, checkpoint.channels, usual)
+    fixed = network.padding == "same" or network.largest is not None
+    return Imported(
+        layers=tuple(layers),
+        channels=checkpoint.channels,
+        classes=checkpoint.classes,
+        size=size if fixed or preset is None else choices.size,
+        fixed=fixed,
+        target_layer=architecture.target_layer,
+        name=name,
+        title=f"{architecture.title}, a folder of timm",
+        architecture=architecture.name if network.padding == "table" else "",
+        preset=preset,
+        labels=_labels(settings),
+        external=folder.external,
+        notes=(f"Pictures need preset=, because {reason}.",) if reason else (),
+    )
+
+
+_OTHERWISE = (
+    "gradcam.from_torch(timm.create_model(...), example) or an export to ONNX makes any network "
+    "whose operations are known"
+)
+
+
+def _network(settings: Settings) -> tuple[str, _Network]:
+    """Return the name of the network, without its tag, and what it is here."""
+    name = settings.text("architecture", "").partition(".")[0]
+    if name not in _NETWORKS:
+        raise WeightsError(
+            f"{CONFIG}: architecture is {brief(name)}, which is not among the networks of timm "
+            f"that are known here: {_OTHERWISE}"
+        )
+    arguments = Settings(_object(settings, "model_args"), f"{CONFIG}: model_args")
+    pools = {settings.get("global_pool", "avg"), arguments.get("global_pool", "avg")}
+    if pools != {"avg"}:
+        raise WeightsError(f"{CONFIG}: global_pool is not 'avg': {_OTHERWISE}")
+    arguments.used.update(_ARGUMENTS)
+    others = arguments.others()
+    if others:
+        raise WeightsError(
+            f"{CONFIG}: the network was made with {listed(others)}, which is not known here: "
+            f"{_OTHERWISE}"
+        )
+    return name, _NETWORKS[name]
+
+
+def _object(settings: Settings, key: str) -> Mapping[str, object]:
+    value = settings.get(key, {})
+    if not isinstance(value, dict):
+        raise settings.wrong(key, "an object")
+    return cast("Mapping[str, object]", value)
+
+
+def _named(
+    architecture: Architecture, tensors: Mapping[str, NDArray[Any]], eps: float
+) -> list[Layer]:
+    """Return the layers, also with the names that timm has for them."""
+    layers = architecture.layers(tensors, eps)
+    used = {name for layer in layers for name in (layer.name, *layer.aliases)}
+    result = []
+    for row, layer in zip(architecture.rows, layers, strict=True):
+        name = row.stored.get("timm", "")
+        if name and name not in used:
+            layer = replace(layer, aliases=(*layer.aliases, name))
+        result.append(layer)
+    return result
+
+
+def _padded(
+    layers: Sequence[Layer], size: tuple[int, int], padding: Literal["half", "same"]
+) -> list[Layer]:
+    """Return the layers with the other padding of their convolutions, for inputs of this size."""
+    extents, before = {INPUT: size}, INPUT
+    result: list[Layer] = []
+    for layer in layers:
+        extent = extents[layer.inputs[0] if layer.inputs else before]
+        if layer.op == "conv":
+            kernel = np.shape(layer.weights["weight"])[2:]
+            stride = pair(layer.attributes.get("stride", 1))
+            if padding == "same":
+                zeros, _ = same_padding(extent, kernel, stride, (1, 1))
+            else:
+                zeros = (kernel[0] // 2, kernel[1] // 2) * 2
+            layer = replace(layer, attributes={**layer.attributes, "padding": zeros})
+            rows, columns = (-(-n // step) for n, step in zip(extent, stride, strict=True))
+            extent = (rows, columns)
+        elif layer.op == "global_average_pool":
+            extent = (1, 1)
+        extents[layer.name] = extent
+        before = layer.name
+        result.append(layer)
+    return result
+
+
+# ------------------------------------------------------------------------ input and labels
+
+_FILTERS: dict[str, Literal["bilinear", "bicubic", "nearest"]] = {
+    "bilinear": "bilinear",
+    "bicubic": "bicubic",
+    "nearest": "nearest",
+}
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def _size(data: Settings) -> tuple[int, int]:
+    """Return height and width of the input."""
+    sizes = data.wholes("input_size", (3, 224, 224))
+    if len(sizes) != 3:
+        raise data.wrong("input_size", "channels, height and width")
+    return sizes[1], sizes[2]
+
+
+def _preset(data: Settings, channels: int, size: tuple[int, int]) -> tuple[Preset | None, str]:
+    """Return the preset, or why there is none."""
+    mean, std = data.reals("mean", _MEAN), data.reals("std", _STD)
+    share = data.real("crop_pct", 0.875, 1e-3, 1e3)
+    mode, interpolation = data.text("crop_mode", "center"), data.text("interpolation", "bicubic")
+    if not data.values:
+        return None, f"{CONFIG} has no pretrained_cfg, which says how pictures become input"
+    if channels != 3 or len(mean) != 3 or len(std) != 3:
+        return None, f"its input has {channels} channels"
+    if size[0] != size[1]:
+        return None, f"input_size is {size[0]} x {size[1]}, not a square"
+    if interpolation not in _FILTERS:
+        return None, f"the interpolation {interpolation[:40]!r} is not known here"
+    side = math.floor(size[0] / share)
+    if mode == "squash" and side == size[0]:
+        shorter_side = None
+    elif mode == "center" and side >= size[0]:
+        shorter_side = side
+    else:
+        return None, f"crop_mode is {mode[:40]!r} with a crop_pct of {share:g}"
+    try:
+        return Preset(
+            "timm",
+            mean=cast("tuple[float, float, float]", mean),
+            std=cast("tuple[float, float, float]", std),
+            size=size[0],
+            shorter_side=shorter_side,
+            interpolation=_FILTERS[interpolation],
+        ), ""
+    except ValueError as error:
+        raise WeightsError(f"{CONFIG}: {error}") from None
+
+
+def _labels(settings: Settings) -> Labels | None:
+    """Return the classes: WordNet's synsets, or names, with their descriptions."""
+    names = settings.get("label_names")
+    described = _object(settings, "label_descriptions")
+    if names is None:
+        return None
+    if isinstance(names, dict):
+        numbers = {int(key): name for key, name in names.items() if re.fullmatch(r"\d{1,9}", key)}
+        if sorted(numbers) != list(range(len(names))):
+            raise settings.wrong("label_names", f"the numbers 0 to {len(names) - 1} as keys")
+        names = [numbers[i] for i in range(len(numbers))]
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+        raise settings.wrong("label_names", "a list of strings, one for each class")
+    texts = [described.get(name, name) for name in names]
+    if not all(isinstance(text, str) for text in texts):
+        raise settings.wrong("label_descriptions", "an object of strings")
+    synsets = [name if _SYNSET.fullmatch(name) else "" for name in names]
+    return Labels(cast("list[str]", texts), synsets)

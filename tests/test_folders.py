@@ -1,0 +1,403 @@
+"""Folders of Hugging Face: a network, its labels and its preset from three files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+
+import model_folders
+import numpy as np
+import pytest
+from model_folders import CONFIG, PREPROCESSOR, tensors, write, write_parts
+
+import gradcam
+from gradcam import WeightsError
+from gradcam._pictures.image import prepare
+
+X = np.random.default_rng(1).standard_normal((2, 3, 37, 50)).astype(np.float32)
+
+
+def forward(path, **options):
+    return gradcam.load(path, **options).forward(X, input="normalised")
+
+
+def refused(path, match):
+    with pytest.raises(WeightsError, match=match):
+        gradcam.load(path)
+
+
+def test_a_folder_is_a_network_with_labels_and_preset(tmp_path):
+    net = gradcam.load(write(tmp_path))
+    tape = net.forward(X, input="normalised")
+    expected = model_folders.scores(X, tensors())
+    np.testing.assert_allclose(tape.scores, expected, atol=1e-5 * np.abs(expected).max())
+    assert [each.label for each in net.labels] == ["cat", "dog", "hen"]
+    assert net.name == "resnet"
+    assert (net.preset.size, net.preset.shorter_side) == (224, 256)
+    assert net.preset.interpolation == "bicubic"
+    assert net.about == ""
+    for name in ("resnet.encoder.stages.1", "encoder.stages.1.layers.0", "stages.1"):
+        assert net.names(net.target_layer).count(name) == 1
+    picture = np.zeros((60, 80, 3), np.uint8)
+    assert net.forward(picture).scores.shape == (1, 3)
+
+
+def test_weights_in_parts(tmp_path):
+    write_parts(tmp_path)
+    expected = forward(write(tmp_path / "whole")).scores
+    np.testing.assert_array_equal(forward(tmp_path).scores, expected)
+
+
+def test_the_file_of_weights_alone_is_none_of_the_known_networks(tmp_path):
+    write(tmp_path)
+    refused(tmp_path / "model.safetensors", "tensors are")
+
+
+@pytest.mark.parametrize("write_folder", [write, write_parts])
+def test_pickled_networks_are_loaded_again(tmp_path, write_folder):
+    write_folder(tmp_path)
+    net = gradcam.load(tmp_path)
+    content = pickle.dumps(net)
+    assert len(content) < 4000
+    scores = net.forward(X, input="normalised").scores
+    found = pickle.loads(content)
+    np.testing.assert_array_equal(found.forward(X, input="normalised").scores, scores)
+    changed = {**PREPROCESSOR, "resample": 2}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(changed))
+    with pytest.raises(WeightsError, match="the file has changed since the network was pickled"):
+        pickle.loads(content)
+    again = pickle.loads(pickle.dumps(net))  # with its weights
+    assert again.preset == net.preset
+    np.testing.assert_array_equal(again.forward(X, input="normalised").scores, scores)
+
+
+def test_settings_that_are_not_followed_are_said(tmp_path):
+    net = gradcam.load(
+        write(tmp_path, {**CONFIG, "mixed": 1, "note": "mine", "torchscript": False})
+    )
+    assert "settings that this family does not have in transformers: mixed, note." in net.about
+
+
+def test_several_labels_end_in_a_sigmoid(tmp_path):
+    config = {**CONFIG, "problem_type": "multi_label_classification"}
+    tape = forward(write(tmp_path, config))
+    np.testing.assert_allclose(tape.probabilities, 1 / (1 + np.exp(-tape.scores)), atol=1e-6)
+    softmax = forward(tmp_path, head="softmax").probabilities
+    np.testing.assert_allclose(softmax.sum(1), 1, atol=1e-6)
+
+
+def test_made_up_labels_are_none(tmp_path):
+    generic = {str(i): f"LABEL_{i}" for i in range(3)}
+    net = gradcam.load(write(tmp_path, {**CONFIG, "id2label": generic}))
+    assert net.labels[1].label == "class_1"
+
+
+CONFIGURATIONS = {
+    "labels of other numbers": ({"id2label": {"1": "a", "2": "b", "3": "c"}}, "the numbers 0 to 2"),
+    "too few labels": ({"id2label": {"0": "a", "1": "b"}}, "2 labels for a network of 3 classes"),
+    "labels in a list": ({"id2label": ["a", "b", "c"]}, "id2label is .*expected an object"),
+    "labels that are numbers": ({"id2label": {"0": 1, "1": 2, "2": 3}}, "names that are strings"),
+    "code": ({"auto_map": {"AutoModel": "m.Model"}}, "auto_map names code .*which is not run"),
+    "quantised": ({"quantization_config": {"bits": 4}}, "the weights are quantised"),
+    "no classifier": (
+        {"architectures": ["ResNetModel"]},
+        r"\['ResNetModel'\], which has no scores",
+    ),
+    "regression": ({"problem_type": "regression"}, "problem_type is 'regression'"),
+    "another family": ({"model_type": "x" * 999}, "model_type 'x+.* is not known here, known are"),
+    "a transformer": ({"model_type": "vit"}, "'vit' is a transformer, whose attention is no layer"),
+    "no operation": ({"model_type": "convnextv2"}, "global response normalisation is no layer"),
+    "no family": ({"model_type": None}, "model_type '' is not known here"),
+    "activation": ({"hidden_act": "mish"}, "embedder.activation: the activation 'mish' is not"),
+    "type": ({"depths": "many"}, "depths is 'many', expected a list of 1 to 1000 integers"),
+    "huge": ({"depths": [1, 10**30]}, "depths is .*expected integers from 1 to"),
+    "length": ({"depths": [1]}, r"depths is \[1\], expected 2 entries, as hidden_sizes has"),
+    "not a choice": ({"layer_type": "deep"}, "layer_type is 'deep', expected one of basic, bottle"),
+    "not a flag": ({"downsample_in_first_stage": 1}, "is 1, expected true or false"),
+    "deeper": (
+        {"depths": [1, 2]},
+        r"tensor 'resnet.encoder.stages.1.layers.1.layer.0.convol.* miss",
+    ),
+    "less deep": ({"depths": [1], "hidden_sizes": [4]}, r"has shape \(3, 6\), expected \(3, 4\)"),
+    "wider": ({"hidden_sizes": [4, 8]}, r"has shape \(6, 4, 3, 3\), expected \(8, 4, 3, 3\)"),
+    "channels": ({"num_channels": 1}, r"has shape \(4, 3, 7, 7\), expected \(4, 1, 7, 7\)"),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_configurations_that_are_refused(name, tmp_path):
+    settings, match = CONFIGURATIONS[name]
+    refused(write(tmp_path, {**CONFIG, **settings}), match)
+
+
+PREPROCESSORS = {
+    "none": (None, "there is no preprocessor_config.json"),
+    "unknown": ({"image_processor_type": "MyProcessor"}, "the image processor 'MyProcessor' is"),
+    "unknown setting": ({**PREPROCESSOR, "do_flip": True}, "the setting 'do_flip' is not known"),
+    "uncropped": ({**PREPROCESSOR, "do_resize": False}, "do_resize is false"),
+    "enlarged": ({**PREPROCESSOR, "crop_pct": 1.5}, "crop_pct is 1.5, more than 1"),
+    "filter": ({**PREPROCESSOR, "resample": 1}, "resample is 1"),
+    "size": ({**PREPROCESSOR, "size": {"longest_edge": 9}}, "size has longest_edge"),
+    "padded": (
+        {"image_processor_type": "ViTImageProcessor", "do_center_crop": True, "crop_size": 300},
+        "a picture is resized to a square before it is cropped",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PREPROCESSORS)
+def test_input_that_no_preset_expresses(name, tmp_path):
+    preprocessor, words = PREPROCESSORS[name]
+    net = gradcam.load(write(tmp_path, preprocessor=preprocessor))
+    assert net.preset is None
+    assert f"Pictures need preset=, because {words}" in net.about
+    with pytest.raises(ValueError, match="no input preset"):
+        net.forward(np.zeros((9, 9, 3), np.uint8))
+    assert gradcam.load(tmp_path, preset="0..1").forward(np.zeros((9, 9, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"image_mean": "red"}, "image_mean is 'red', expected a list of numbers"),
+        ({"image_std": [1, 0, 1]}, "invalid input preset"),
+        ({"size": {"shortest_edge": -1}}, "size: shortest_edge is -1, expected an integer from 1"),
+        ({"size": {"shortest_edge": 1 << 15}}, "invalid input preset"),
+        ({"rescale_factor": 0}, "rescale_factor is 0, expected a number from"),
+        ({"do_normalize": "yes"}, "do_normalize is 'yes', expected true or false"),
+        ({"image_mean": [0.5]}, "image_mean is .*expected three numbers"),
+    ],
+)
+def test_preprocessors_that_are_refused(settings, match, tmp_path):
+    refused(write(tmp_path, preprocessor={**PREPROCESSOR, **settings}), match)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"image_processor_type": "ConvNextImageProcessorFast"}, (255, 224, 256, "bicubic")),
+        ({"feature_extractor_type": "ConvNextFeatureExtractor"}, (255, 224, 256, "bicubic")),
+        ({"size": 224}, (255, 224, 256, "bicubic")),
+        ({"size": {"shortest_edge": 384}, "resample": 2}, (255, 384, None, "bilinear")),
+        ({"rescale_factor": 1 / 127.5, "resample": 0}, (127.5, 224, 256, "nearest")),
+        ({"do_rescale": False}, (1, 224, 256, "bicubic")),
+    ],
+)
+def test_presets(settings, expected, tmp_path):
+    preprocessor = {**PREPROCESSOR, **settings}
+    if "feature_extractor_type" in settings:
+        del preprocessor["image_processor_type"]
+    preset = gradcam.load(write(tmp_path, preprocessor=preprocessor)).preset
+    assert (preset.scale, preset.size, preset.shorter_side, preset.interpolation) == expected
+
+
+def test_the_crop_is_rounded_down(tmp_path):
+    """The rows above it: int(3 / 2), where torchvision's crop has round(3 / 2)."""
+    size = {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 9}}
+    settings = {**PREPROCESSOR, **size, "crop_size": 6, "resample": 0}
+    del settings["crop_pct"]
+    preset = gradcam.load(write(tmp_path, preprocessor=settings)).preset
+    picture = np.arange(81 * 3, dtype=np.uint8).reshape(9, 9, 3)
+    values, _ = prepare(picture, preset, (6, 6))
+    pixels = picture[1:7, 1:7].transpose(2, 0, 1) / 255
+    mean, std = (np.array(each)[:, None, None] for each in (preset.mean, preset.std))
+    np.testing.assert_allclose(values, (pixels - mean) / std, atol=1e-6)
+
+
+# ------------------------------------------------------------------------ damaged folders
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"{", "config.json: not JSON"),
+        (b"[1]", "config.json: expected a JSON object, got a list"),
+        (b"\xff", "config.json: not JSON"),
+        (b'{"a": NaN}', "NaN is not a number of JSON"),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "config.json: not JSON"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "config.json: not JSON"),
+        (b" " * (9 << 20), "more than 8388608 bytes"),
+    ],
+)
+def test_files_that_are_not_json(content, match, tmp_path):
+    write(tmp_path)
+    (tmp_path / "config.json").write_bytes(content)
+    refused(tmp_path, match)
+
+
+def test_a_part_that_is_missing(tmp_path):
+    files = write_parts(tmp_path)
+    os.remove(files[1])
+    refused(tmp_path, "the file model-00002-of-00003.safetensors is missing in the folder")
+
+
+def test_parts_that_do_not_fit_their_list(tmp_path):
+    files = write_parts(tmp_path)
+    files[1].write_bytes(files[0].read_bytes())
+    refused(tmp_path, "has no tensor .* which the list of the parts expects there")
+
+
+@pytest.mark.parametrize(
+    ("index", "match"),
+    [
+        ({"a": "../model.safetensors"}, "expected the name of a file in the folder"),
+        ({"a": "/etc/passwd"}, "expected the name of a file in the folder"),
+        ({"a": 3}, "expected the name of a file in the folder"),
+        ({"a": ""}, "expected the name of a file in the folder"),
+        ({"a": ".."}, r"\.\.: not a file"),
+        ({}, "expected an object weight_map"),
+        (["a"], "expected an object weight_map"),
+        ({f"t{i}": f"f{i}" for i in range(1001)}, "lists 1001 files"),
+    ],
+)
+def test_lists_of_parts_that_are_refused(index, match, tmp_path):
+    write(tmp_path)
+    os.remove(tmp_path / "model.safetensors")
+    text = json.dumps({"weight_map": index})
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    refused(tmp_path, match)
+
+
+def test_links_out_of_the_folder_are_not_followed(tmp_path):
+    outside = write(tmp_path / "outside")
+    folder = write(tmp_path / "folder")
+    os.remove(folder / "model.safetensors")
+    os.symlink(outside / "model.safetensors", folder / "model.safetensors")
+    refused(folder, "is a link to a file outside of the folder")
+
+
+def test_the_cache_of_hugging_face_consists_of_links(tmp_path):
+    blobs = write(tmp_path / "blobs")
+    snapshot = tmp_path / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    for name in ("config.json", "preprocessor_config.json", "model.safetensors"):
+        os.symlink(f"../../blobs/{name}", snapshot / name)
+    np.testing.assert_array_equal(forward(snapshot).scores, forward(blobs).scores)
+
+
+def test_folders_without_weights(tmp_path):
+    write(tmp_path)
+    os.remove(tmp_path / "model.safetensors")
+    refused(tmp_path, "has a config.json but no weights: expected model.safetensors or pytorch")
+    (tmp_path / "tf_model.h5").write_bytes(b"")
+    refused(tmp_path, "weights of TensorFlow: load them in transformers")
+    os.mkdir(tmp_path / "model.safetensors")
+    refused(tmp_path, "model.safetensors: not a file")
+
+
+def test_a_git_lfs_pointer(tmp_path):
+    write(tmp_path)
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    refused(tmp_path, "run git lfs pull")
+
+
+def test_tensors_that_do_not_fit(tmp_path):
+    content = tensors()
+    name = "resnet.embedder.embedder.normalization.bias"
+    refused(write(tmp_path, weights={**content, name: np.zeros(5)}), rf"{name}' has shape \(5,\)")
+    with open(tmp_path / "model.safetensors", "wb") as file:  # of NumPy in fact
+        np.savez(file, **{**content, name: np.zeros(4, np.int64)})
+    refused(tmp_path, "has type int64, expected floating-point numbers")
+    refused(write(tmp_path, weights={**content, "extra.weight": np.zeros(2)}), "tensors extra.weig")
+    del content["classifier.1.weight"]
+    refused(write(tmp_path, weights=content), "without a classifier there are no scores")
+
+
+# ------------------------------------------------------------------------ timm
+
+TIMM = {
+    "architecture": "vgg11",
+    "num_classes": 4,
+    "global_pool": "avg",
+    "model_args": {"num_classes": 4, "in_chans": 3},
+    "label_names": ["n02084071", "n02121808", "n01503061", "n02512053"],
+    "label_descriptions": {"n02084071": "dog", "n02121808": "cat", "n01503061": "bird"},
+    "pretrained_cfg": {
+        "input_size": [3, 64, 64],
+        "interpolation": "bicubic",
+        "crop_pct": 0.9,
+        "crop_mode": "center",
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+    },
+}
+
+
+def timm_vgg11():
+    """The weights of a narrow VGG-11, with timm's names."""
+    from gradcam._models import architecture, checkpoints  # noqa: F401  registers the networks
+
+    found = architecture.find("vgg11").random_tensors(width=2, fc=5, classes=4)
+    names = {"classifier.0": "pre_logits.fc1", "classifier.3": "pre_logits.fc2"}
+    names["classifier.6"] = "head.fc"
+    result = {}
+    for name, values in found.items():
+        layer, _, ending = name.rpartition(".")
+        if layer in ("classifier.0", "classifier.3") and ending == "weight":
+            side = 7 if layer == "classifier.0" else 1
+            values = values.reshape(len(values), -1, side, side)
+        result[f"{names.get(layer, layer)}.{ending}"] = values
+    return found, result
+
+
+@pytest.fixture(scope="module")
+def vgg11():
+    return timm_vgg11()
+
+
+def write_timm(folder, vgg11, **changes):
+    return write(folder, {**TIMM, **changes}, None, vgg11[1])
+
+
+def test_a_folder_of_timm(tmp_path, vgg11):
+    net = gradcam.load(write_timm(tmp_path, vgg11))
+    x = X[:, :, :32, :48]
+    expected = gradcam.vgg11(vgg11[0]).forward(x, input="normalised").scores
+    ours = gradcam.load(tmp_path, size=(32, 48)).forward(x, input="normalised").scores
+    np.testing.assert_array_equal(ours, expected)
+    assert [(each.synset, each.label) for each in net.labels][1:] == [
+        ("n02121808", "cat"),
+        ("n01503061", "bird"),
+        ("n02512053", "n02512053"),
+    ]
+    assert (net.preset.size, net.preset.shorter_side, net.size) == (64, 71, (64, 64))
+    assert (net.preset.mean, net.preset.interpolation) == ((0.5,) * 3, "bicubic")
+    prefixed = {f"timm_model.{name}": values for name, values in vgg11[1].items()}
+    write(tmp_path, {**TIMM, "model_type": "timm_wrapper"}, None, prefixed)
+    again = gradcam.load(tmp_path, size=(32, 48)).forward(x, input="normalised").scores
+    np.testing.assert_array_equal(again, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"architecture": "resnet50d"}, "architecture is 'resnet50d', which is not among"),
+        ({"architecture": "vgg13"}, "architecture is 'vgg13', but the tensors are those of vgg11"),
+        ({"architecture": 5}, "architecture is 5, expected a string"),
+        ({"global_pool": "max"}, "global_pool is not 'avg'"),
+        ({"model_args": {"act_layer": "gelu"}}, "was made with act_layer, which is not known here"),
+        ({"label_names": ["a", "b"]}, "2 labels for a network of 4 classes"),
+        ({"label_names": "abcd"}, "label_names is 'abcd', expected a list of strings"),
+        ({"pretrained_cfg": {"input_size": [3, 256, 256]}}, "up to 224 pixels"),
+        ({"pretrained_cfg": {"input_size": [3, 64]}}, "expected channels, height and width"),
+        ({"pretrained_cfg": []}, "pretrained_cfg is .*expected an object"),
+    ],
+)
+def test_folders_of_timm_that_are_refused(changes, match, tmp_path, vgg11):
+    refused(write_timm(tmp_path, vgg11, **changes), match)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"crop_mode": "border"}, "crop_mode is 'border' with a crop_pct of 0.9"),
+        ({"interpolation": "lanczos"}, "the interpolation 'lanczos' is not known here"),
+        ({"input_size": [3, 64, 48]}, "input_size is 64 x 48, not a square"),
+    ],
+)
+def test_input_of_timm_that_no_preset_expresses(changes, words, tmp_path, vgg11):
+    data = {**TIMM["pretrained_cfg"], **changes}
+    net = gradcam.load(write_timm(tmp_path, vgg11, pretrained_cfg=data))
+    assert net.preset is None
+    assert words in net.about
