@@ -37,7 +37,7 @@ def test_a_folder_is_a_network_with_labels_and_preset(tmp_path):
     assert (net.preset.size, net.preset.shorter_side) == (224, 256)
     assert net.preset.interpolation == "bicubic"
     assert net.about == ""
-    for name in ("resnet.encoder.stages.1", "encoder.stages.1.layers.0", "stages.1"):
+    for name in ("resnet.encoder.stages.1", "stages.1.layers.0", "stages.1"):
         assert net.names(net.target_layer).count(name) == 1
     picture = np.zeros((60, 80, 3), np.uint8)
     assert net.forward(picture).scores.shape == (1, 3)
@@ -203,6 +203,30 @@ def test_the_crop_is_rounded_down(tmp_path):
     pixels = picture[1:7, 1:7].transpose(2, 0, 1) / 255
     mean, std = (np.array(each)[:, None, None] for each in (preset.mean, preset.std))
     np.testing.assert_allclose(values, (pixels - mean) / std, atol=1e-6)
+
+
+def test_info_shows_a_folder(tmp_path):
+    text = str(gradcam.weights.describe(write(tmp_path, preprocessor=None)))
+    assert "a folder of transformers, safetensors" in text
+    assert "resnet, 3 classes" in text
+    assert "in the file" in text
+    assert "Pictures need preset=, because there is no preprocessor_config.json" in text
+    described = gradcam.weights.describe(write_parts(tmp_path / "parts")[0].parent)
+    assert described.bytes > 5000
+    assert described.sha256 is None
+    assert described.preset == "ConvNext of preprocessor_config.json"
+
+
+def test_a_folder_becomes_one_file(tmp_path):
+    write(tmp_path / "folder")
+    target = tmp_path / "net.safetensors"
+    gradcam.weights.convert(tmp_path / "folder", target)
+    net, expected = gradcam.load(target), gradcam.load(tmp_path / "folder")
+    assert (net.preset, net.target_layer) == (expected.preset, expected.target_layer)
+    assert [each.label for each in net.labels] == ["cat", "dog", "hen"]
+    np.testing.assert_array_equal(
+        net.forward(X, input="normalised").scores, expected.forward(X, input="normalised").scores
+    )
 
 
 # ------------------------------------------------------------------------ damaged folders

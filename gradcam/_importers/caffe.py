@@ -92,7 +92,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
         a classifier; the message names the layer.
     """
     graph = weights.graph
-    assert graph is not None
+    assert isinstance(graph, Graph)
     notes = []
     if not any(node.inputs for node in graph.nodes):
         notes.append("The file does not say which layer reads which: each reads the one before it.")

@@ -18,6 +18,7 @@ from gradcam._importers.imported import DEFAULT_SIZE, Imported
 from gradcam._labels import imagenet
 from gradcam._models.loading import Options, imported_from, network_of
 from gradcam._text import printable
+from gradcam._weights import folder
 from gradcam._weights.reading import load
 from gradcam._weights.tensors import Weights
 
@@ -143,7 +144,7 @@ class Description:
         The kind of file: "safetensors", "PyTorch (zip)", ...
     bytes : int
     sha256 : str or None
-        Of the whole file, in hexadecimal; None if it was not requested.
+        Of the whole file, in hexadecimal; None of a folder, and if it was not requested.
     architecture : str or None
         The function that makes such a network, "vgg16"; None if there is none.
     reason : str or None
@@ -273,11 +274,12 @@ def describe(
         reason = str(error)
     tensors = _entries(content)
     preset = network.preset if network else None
+    files = folder.files(path) if os.path.isdir(path) else (path,)
     return Description(
         path=path,
         format=content.format,
-        bytes=os.path.getsize(path),
-        sha256=file_digest(path, "sha256") if digest else None,
+        bytes=sum(map(os.path.getsize, files)),
+        sha256=file_digest(path, "sha256") if digest and files == (path,) else None,
         architecture=imported.architecture or None if network and imported else None,
         reason=reason,
         classes=imported.classes if network and imported else None,

@@ -37,6 +37,7 @@ from gradcam._models.recognition import recognised
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
 from gradcam._weights import folder, reading
+from gradcam._weights.graph import Graph
 from gradcam._weights.storage import Storage, check_storage
 from gradcam._weights.tensors import Weights, WeightsError
 
@@ -256,7 +257,7 @@ def imported_from(content: Weights, options: Options) -> Imported:
     checkpoint = checkpoints.identify(content, options.preset)
     architecture = architectures.find(checkpoint.architecture)
     layers = architecture.layers(checkpoint.tensors(), checkpoint.eps)
-    if content.graph is not None and content.graph.kind == "caffe parts":
+    if isinstance(content.graph, Graph) and content.graph.kind == "caffe parts":
         caffe_parts.check(content.graph, layers, architecture.title)
     if layers[-1].op in HEADS:
         default = "sigmoid" if checkpoint.classes == 1 else "softmax"

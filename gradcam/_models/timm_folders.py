@@ -277,8 +277,8 @@ def _preset(data: Settings, channels: int, size: tuple[int, int]) -> tuple[Prese
     try:
         return Preset(
             "timm",
-            mean=cast("tuple[float, float, float]", mean),
-            std=cast("tuple[float, float, float]", std),
+            mean=mean,
+            std=std,
             size=size[0],
             shorter_side=shorter_side,
             interpolation=_FILTERS[interpolation],

@@ -33,6 +33,7 @@ from gradcam._engine.one_layer import OneLayer
 from gradcam._models.constructors import CONSTRUCTORS
 from gradcam._pictures import presets
 from gradcam._weights import onnx
+from gradcam._weights.graph import Graph
 from gradcam._weights.tensors import WeightsError
 from gradcam.bench._engines import Batch
 
@@ -174,7 +175,9 @@ def real_network(file: Path, folder: Path, width: int = 64) -> Tensors:
 def _read_convolutions(file: Path, folder: Path) -> list[tuple[NDArray[np.generic], ...]]:
     """Return weight and bias of the first 13 convolutions in the graph of an ONNX file."""
     weights = onnx.read(_onnx_file(file, folder))
-    nodes = [node for node in weights.graph.nodes if node.op == "Conv"] if weights.graph else []
+    graph = weights.graph
+    every = graph.nodes if isinstance(graph, Graph) else ()
+    nodes = [node for node in every if node.op == "Conv"]
     expected = sum(BLOCKS)
     if len(nodes) < expected:
         raise WeightsError(f"{file}: {len(nodes)} convolutions instead of VGG-16's {expected}")

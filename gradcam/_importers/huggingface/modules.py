@@ -202,11 +202,8 @@ class Modules:
             return self.builder.product(value, gate, path, self._aliases(path))
 
     def _aliases(self, *paths: str) -> tuple[str, ...]:
-        """Return the names of modules, and those without what all have in common."""
-        short = []
-        for path in paths:
-            inner = path.removeprefix(self._base)
-            short += [inner, inner.removeprefix("encoder.")]
+        """Return further names: those of modules, and all without what they have in common."""
+        short = [path.removeprefix(self._base).removeprefix("encoder.") for path in paths]
         return (*paths[1:], *short)
 
 

@@ -111,18 +111,23 @@ def preset_of(values: Mapping[str, object] | None, channels: int) -> tuple[Prese
     except _Inexpressible as error:
         return None, str(error)
     try:
+        scale, mean, std = numbers
         preset = Preset(
             f"{kind} of {PREPROCESSOR}",
-            "RGB",
-            *numbers,
-            place.size,
-            place.shorter_side,
-            place.interpolation,
+            scale=scale,
+            mean=mean,
+            std=std,
+            size=place.size,
+            shorter_side=place.shorter_side,
+            interpolation=place.interpolation,
             crop_offset="down",
         )
     except (ValueError, OverflowError) as error:
         raise WeightsError(f"{PREPROCESSOR}: {error}") from None
     return preset, ""
+
+
+_Three = tuple[float, float, float]
 
 
 class _Inexpressible(Exception):
@@ -152,9 +157,11 @@ def _kind(values: Mapping[str, object]) -> str | None:
     return name if name in _DEFAULTS else None
 
 
-def _numbers(settings: Settings, kind: str) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
+def _numbers(settings: Settings, kind: str) -> tuple[float, _Three, _Three]:
     """Return scale, mean and standard deviation."""
-    scale, mean, std = 1.0, (0.0,) * 3, (1.0,) * 3
+    scale = 1.0
+    mean: _Three = (0.0, 0.0, 0.0)
+    std: _Three = (1.0, 1.0, 1.0)
     rescaled = settings.flag("do_rescale", True)
     if rescaled:
         scale = 1 / settings.real("rescale_factor", 1 / 255, 1e-9, 1e9)
@@ -164,17 +171,17 @@ def _numbers(settings: Settings, kind: str) -> tuple[float, tuple[float, ...], t
         mean, std = _three(settings, "image_mean"), deviation
     if kind == "EfficientNet":
         if settings.flag("rescale_offset", False) and rescaled:  # pixel / scale - 1
-            mean = tuple(each + 1 for each in mean)
+            mean = (mean[0] + 1, mean[1] + 1, mean[2] + 1)
         if settings.flag("include_top", True):  # divided by the deviation once more
-            std = tuple(a * b for a, b in zip(std, deviation, strict=True))
+            std = (std[0] * deviation[0], std[1] * deviation[1], std[2] * deviation[2])
     return float(scale), mean, std
 
 
-def _three(settings: Settings, key: str) -> tuple[float, ...]:
+def _three(settings: Settings, key: str) -> _Three:
     values = settings.reals(key, ())
     if len(values) != 3:
         raise settings.wrong(key, "three numbers, for red, green and blue")
-    return values
+    return values[0], values[1], values[2]
 
 
 def _place(settings: Settings, kind: str) -> _Place:
@@ -186,10 +193,7 @@ def _place(settings: Settings, kind: str) -> _Place:
         )
     if not settings.flag("do_resize", True):
         raise _Inexpressible("do_resize is false, so pictures keep their size")
-    if kind == "ConvNext":
-        place = _convnext(settings)
-    else:
-        place = _general(settings, kind)
+    place = _convnext(settings) if kind == "ConvNext" else _general(settings, kind)
     size, shorter_side = place
     return _Place(size, shorter_side, interpolation)
 
