@@ -330,6 +330,16 @@ REFUSED = {
              blobs=[np.ones((6, 6, 1, 1)), np.ones(6)]),
         "Convolution 'x': has .* 4 groups",
     ),
+    "biases": (
+        dict(
+            name="x",
+            type="Convolution",
+            num_output=6,
+            kernel_size=1,
+            blobs=[np.ones((6, 6, 1, 1)), np.ones(5)],
+        ),
+        "Convolution 'x': has 5 biases for 6 outputs",
+    ),
     "no bias": (
         dict(name="x", type="Convolution", num_output=6, kernel_size=1,
              blobs=[np.ones((6, 6, 1, 1))]),
@@ -428,6 +438,15 @@ def parts(**pool) -> Net:
 def test_a_known_network_by_its_names(tmp_path):
     network = gradcam.load(parts(pool=0, kernel_size=2, stride=2).write(tmp_path / "x"))
     assert network.preset.name == "caffe" and network.name == "vgg11"
+
+
+def test_a_mean_that_a_known_network_states(tmp_path):
+    net = parts()
+    net.layers.insert(0, Layer("data", "Data", "", "data", {"mean_value": [1.0, 2.0, 3.0]}))
+    assert gradcam.load(net.write(tmp_path / "x")).preset.mean == (1, 2, 3)
+    net.layers[0].parameters = {"mean_file": "mean.binaryproto"}
+    network = gradcam.load(net.write(tmp_path / "x"))
+    assert network.preset is None and "mean.binaryproto" in network.about
 
 
 @pytest.mark.parametrize(

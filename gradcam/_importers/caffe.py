@@ -276,7 +276,7 @@ def _built(
         notes.extend(own)
         return found
     assert first is not None
-    if size is None and "size of the input" not in str(first):
+    if size is None and "not a classifier" not in str(first):
         raise WeightsError(
             f"{first} (with an input of {DEFAULT_SIZE[0]} x {DEFAULT_SIZE[1]}: the file does not "
             f"say the size of the input; give it, with size=)"

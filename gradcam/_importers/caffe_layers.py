@@ -139,13 +139,14 @@ def _convolution(call: Call) -> Written:
     if call.whole("axis", 1) != 1 or weight.ndim != 4:
         raise WeightsError("is not a convolution of maps over their channels")
     kernel = call.pair("kernel_size", (0, 0), "kernel")
-    if kernel != weight.shape[2:] or call.whole("num_output", 0) != len(weight):
+    if kernel != weight.shape[2:] or call.whole("num_output", len(weight)) != len(weight):
         raise WeightsError(
             f"has weights of shape {weight.shape}, but num_output "
             f"{attributes.get('num_output')} and kernels of {kernel}"
         )
     depthwise = call.node.op != "Convolution"  # forks' types for one group for each channel
     groups = value.channels if depthwise else call.whole("group", 1)
+    _check_bias(bias, len(weight))
     rows, columns = call.pair("pad", (0, 0))
     stride, dilation = call.pair("stride", (1, 1)), call.pair("dilation", (1, 1))
     if min(rows, columns) < 0 or min(*stride, *dilation) < 1 or groups < 1 or len(weight) % groups:
@@ -174,11 +175,12 @@ def _weight_and_bias(call: Call) -> tuple[Array, Array | None]:
         raise WeightsError(f"has {len(call.blobs)} blobs of weights, expected {expected}")
     weight = call.blobs[0]
     bias = call.blobs[1].reshape(-1) if expected == 2 else None
-    if bias is not None and bias.size != call.whole("num_output", 0):
-        raise WeightsError(
-            f"has {bias.size} biases for {call.node.attributes.get('num_output')} outputs"
-        )
     return weight, bias
+
+
+def _check_bias(bias: Array | None, outputs: int) -> None:
+    if bias is not None and bias.size != outputs:
+        raise WeightsError(f"has {bias.size} biases for {outputs} outputs")
 
 
 def _inner_product(call: Call) -> Written:
@@ -190,11 +192,12 @@ def _inner_product(call: Call) -> Written:
     value = value.reshaped((*value.shape[:axis], -1))
     if call.whole("transpose", 0):
         weight = weight.T
-    if weight.ndim != 2 or len(weight) != call.whole("num_output", 0):
+    if weight.ndim != 2 or len(weight) != call.whole("num_output", len(weight)):
         raise WeightsError(
             f"has weights of shape {weight.shape} for {call.node.attributes.get('num_output')} "
             f"outputs"
         )
+    _check_bias(bias, len(weight))
     return [call.builder.linear(value, call.name, weight, bias)]
 
 

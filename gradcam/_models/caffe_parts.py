@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from gradcam._engine.layers import Attribute, Layer, pair
+from gradcam._importers import caffe_input
+from gradcam._pictures.presets import Preset
 from gradcam._text import printable
 from gradcam._weights.caffe_schema import SOURCES
 from gradcam._weights.graph import Graph, Node
@@ -60,6 +62,16 @@ def check(graph: Graph, layers: Sequence[Layer], title: str) -> None:
             for name, stated, known in _differences(node, layer):
                 text = f"{op} {printable(node.name)!r} has {name} {stated}"
                 raise _contradiction(text, title, known)
+
+
+def preset(graph: Graph, usual: Preset | None) -> tuple[Preset | None, tuple[str, ...]]:
+    """Return how pictures become input: what the file says, or else as usual; and notes on it."""
+    notes: list[str] = []
+    for node in graph.nodes:
+        if {"mean_value", "mean_file", "scale"} & node.attributes.keys() and node.op in SOURCES:
+            source = caffe_input.source_of(node, notes)
+            return caffe_input.preset_of(source, None, notes), tuple(notes)
+    return usual, ()
 
 
 def _by_type(nodes: Iterable[Node]) -> dict[str, list[Node]]:

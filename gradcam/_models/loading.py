@@ -257,8 +257,11 @@ def imported_from(content: Weights, options: Options) -> Imported:
     checkpoint = checkpoints.identify(content, options.preset)
     architecture = architectures.find(checkpoint.architecture)
     layers = architecture.layers(checkpoint.tensors(), checkpoint.eps)
+    preset: Preset | None = checkpoint.own_preset
+    notes: tuple[str, ...] = ()
     if isinstance(content.graph, Graph) and content.graph.kind == "caffe parts":
         caffe_parts.check(content.graph, layers, architecture.title)
+        preset, notes = caffe_parts.preset(content.graph, preset)
     if layers[-1].op in HEADS:
         default = "sigmoid" if checkpoint.classes == 1 else "softmax"
         layers[-1] = replace(layers[-1], op=checkpoint.head or default)
@@ -272,11 +275,12 @@ def imported_from(content: Weights, options: Options) -> Imported:
         name=architecture.name,
         title=f"{architecture.title}, {checkpoint.layout} names",
         architecture=architecture.name,
-        preset=checkpoint.own_preset,
+        preset=preset,
         labels=labels_of(content.metadata),
         in_place=checkpoint.in_place,
         external=content.graph is not None and content.graph.external,
         ignored=checkpoint.ignored,
+        notes=notes,
     )
 
 

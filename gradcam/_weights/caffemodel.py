@@ -177,12 +177,12 @@ def _is_source(node: Node, chain: bool) -> bool:
 
 def _is_stated(node: Node, weighted: set[str]) -> bool:
     """Whether the file has the parameters without which Caffe does not accept such a layer."""
+    kernel = {"kernel_size", "kernel_h"} & node.attributes.keys()
     if node.op == "Pooling":
-        names = {"kernel_size", "kernel_h", "global_pooling"}
-        return bool(names & node.attributes.keys())
-    if node.op in (*CONVOLUTIONS, "InnerProduct"):
-        return node.name in weighted and "num_output" in node.attributes
-    return True
+        return bool(kernel) or "global_pooling" in node.attributes
+    if node.op in CONVOLUTIONS:
+        return node.name in weighted and bool(kernel)
+    return node.op != "InnerProduct" or node.name in weighted
 
 
 def _inputs(net: Message) -> Iterator[Node]:
