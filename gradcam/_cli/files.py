@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
@@ -37,7 +38,7 @@ class ModelRecord(TypedDict):
     config: dict[str, str]
     networks: dict[str, str]
     model: str
-    preset: str
+    preset: str | None
     target_layer: str
     classes: list[records.ClassRecord]
     layers: list[LayerRecord]
@@ -81,9 +82,12 @@ def info(
             raise click.UsageError("--cache and --clear-cache are used without a file or a model.")
         return _info_cache(clear_cache, as_json)
     if file is not None:
-        if choice:
-            raise click.UsageError("FILE is shown alone: leave out --model, --weights and others.")
-        description = gradcam.weights.describe(file)
+        if replace(choice, size=None, output=None):
+            raise click.UsageError(
+                "FILE is shown with --size and --output alone: leave out --model, --weights and "
+                "others."
+            )
+        description = gradcam.weights.describe(file, size=choice.size, output=choice.output)
         if as_json:
             click.echo(json.dumps(description.to_dict()))
         else:
@@ -118,6 +122,8 @@ def info(
     type=click.Choice(tuple(gradcam.PRESETS)),
     help="How pictures are prepared for the weights.  Default: what goes with IN.",
 )
+@options.size
+@options.output
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def convert(
     source: Path,
@@ -125,6 +131,8 @@ def convert(
     dtype: Literal["float32", "float16"],
     labels: Path | None,
     preset: str | None,
+    size: tuple[int, int] | None,
+    output: str | None,
     force: bool,
 ) -> int:
     """Write the network in the weight file IN as safetensors, which loads fastest.
@@ -135,7 +143,13 @@ def convert(
     if target.exists() and not force and not target.samefile(source):
         raise click.UsageError(f"{target} exists already: name another file, or use --force.")
     found = gradcam.weights.convert(
-        source, target, dtype=dtype, labels=labels, preset=preset, force=force
+        *(source, target),
+        dtype=dtype,
+        labels=labels,
+        preset=preset,
+        size=size,
+        output=output,
+        force=force,
     )
     name = "none" if found.preset is None else found.preset.name
     terminal.echo(
@@ -234,12 +248,11 @@ def _model_record(choice: Choice) -> ModelRecord:
         if name in shapes:
             layer |= {"shape": list(shapes[name]), "values": math.prod(shapes[name])}
         layers.append(layer)
-    assert network.preset is not None
     return {
         "config": config(),
         "networks": _trained(),
         "model": network.name,
-        "preset": network.preset.name,
+        "preset": None if network.preset is None else network.preset.name,
         "target_layer": network.target_layer,
         "classes": [records.of_class(target) for target in network.labels],
         "layers": layers,
@@ -310,7 +323,7 @@ def _show_model(content: ModelRecord) -> None:
     facts.add_row("model", f"{content['model']}, {len(content['classes'])} classes")
     if "shape" not in content["layers"][0]:
         facts.add_row("weights", "none; with --weights FILE, layers show their shapes, too")
-    facts.add_row("preset", content["preset"])
+    facts.add_row("preset", content["preset"] or "none: pictures need --preset")
     facts.add_row("Grad-CAM at", content["target_layer"])
     terminal.show(console, facts)
     _show_classes(console, content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,10 @@ class Choice:
         A file of the classes' names.
     head : "softmax", "sigmoid" or None
         How scores become probabilities.
+    size : (height, width) or None
+        Of the input.
+    output : str or None
+        The output of a graph that holds the class scores.
     """
 
     model: str | None = None
@@ -60,9 +65,16 @@ class Choice:
     preset: str | None = None
     labels: Path | None = None
     head: Head | None = None
+    size: tuple[int, int] | None = None
+    output: str | None = None
 
     def __bool__(self) -> bool:
-        return any((self.model, self.weights, self.preset, self.labels, self.head))
+        return self.model is not None or self.weights is not None or any(self._of_weights)
+
+    @property
+    def _of_weights(self) -> tuple[object, ...]:
+        """What goes with weights that are named."""
+        return self.preset, self.labels, self.head, self.size, self.output
 
     @property
     def is_default(self) -> bool:
@@ -90,10 +102,11 @@ class Choice:
 
     def _trained(self) -> Network:
         """Return one of the networks with their own weights."""
-        if any((self.weights, self.preset, self.labels, self.head)):
+        if self.weights is not None or any(self._of_weights):
             raise click.UsageError(
                 f"the {self.trained} network has its own weights, preset, labels and head; "
-                f"--preset, --labels and --head go with --weights, or --model vgg16, resnet50, ..."
+                f"--preset, --labels, --head, --size and --output go with --weights, or "
+                f"--model vgg16, resnet50, ..."
             )
         if self.trained == "imagenet":
             return gradcam.imagenet.model()
@@ -107,7 +120,8 @@ class Choice:
         if model is None and is_published(self.weights):
             model = "vgg16"
         make: Callable[..., Network] = getattr(gradcam, model or "load")
-        return make(self.weights, preset=self.preset, labels=self.labels, head=self.head)
+        options = {"preset": self.preset, "labels": self.labels, "head": self.head}
+        return make(self.weights, size=self.size, output=self.output, **options)
 
     def digest(self) -> dict[str, object]:
         """Return what identifies the network: its options, and digests of its files."""
@@ -122,10 +136,37 @@ class Choice:
             "--model": self.trained or self.model,
             "--preset": self.preset,
             "--head": self.head,
+            "--size": self.size,
+            "--output": self.output,
             **{name: None if file is None else Path(file).name for name, file in files.items()},
             **digests,
         }
 
+
+def _size(
+    ctx: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
+    """Read ``224`` or ``240x320``."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)
+    if found is None:
+        raise click.BadParameter(f"expected N or HEIGHTxWIDTH, got {text!r}", ctx, parameter)
+    height = int(found[1])
+    return height, int(found[2]) if found[2] else height
+
+
+size = click.option(
+    "--size",
+    callback=_size,
+    metavar="N|HxW",
+    help="Height and width of the input, in pixels.  Default: what the file says, else the preset.",
+)
+output = click.option(
+    "--output",
+    metavar="NAME",
+    help="The output that holds the class scores, of a graph that has several.",
+)
 
 _CHOICE = (
     click.option(
@@ -161,6 +202,8 @@ _CHOICE = (
         help="How scores become probabilities: softmax, of classes that exclude each other, or "
         "sigmoid, of each class by itself.  Default: sigmoid for a single output, else softmax.",
     ),
+    size,
+    output,
 )
 
 
@@ -175,9 +218,12 @@ def choice(command: Callable[..., object]) -> Callable[..., object]:
         preset: str | None,
         labels: Path | None,
         head: Head | None,
+        size: tuple[int, int] | None,
+        output: str | None,
         **kwargs: object,
     ) -> object:
-        return command(*args, choice=Choice(model, weights, preset, labels, head), **kwargs)
+        chosen = Choice(model, weights, preset, labels, head, size, output)
+        return command(*args, choice=chosen, **kwargs)
 
     for option in reversed(_CHOICE):
         with_choice = option(with_choice)

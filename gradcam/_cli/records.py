@@ -149,6 +149,5 @@ def slugs(explained: Iterable[Explained]) -> dict[Explained, str]:
 
 
 def shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each layer's output for a picture that the preset prepared."""
-    assert graph.preset is not None  # every network that the command line loads has one
-    return graph.shapes(graph.preset.size, graph.preset.size)
+    """Return the shape of each layer's output for a picture of the usual size."""
+    return graph.shapes(*graph.input_size)

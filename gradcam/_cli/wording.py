@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_OPTIONS = "cmap|dpi|labels|layer|model|on|preset|scale|top|weights"
+_OPTIONS = "cmap|dpi|labels|layer|model|on|output|preset|scale|size|top|weights"
 
 _WORDS = (
     (

@@ -492,6 +492,7 @@ def run(graph: Graph, input: _F32, keep: Sequence[str] = (), record: bool = True
 
     Besides `keep`, these are the target layer, the scores, and every layer without a spatial map.
     """
+    graph.check_size(input.shape[2:])
     vectors = graph.vectors((input.shape[2], input.shape[3]))
     kept = [graph.target_layer, graph.score_layer, *vectors, *keep]
     input.flags.writeable = False

@@ -20,6 +20,9 @@ from gradcam._pictures.presets import Preset
 
 _F32 = NDArray[np.float32]
 
+DEFAULT_SIZE = (224, 224)
+"""Height and width of the input if neither the file, nor the preset, nor the caller says them."""
+
 
 class _Sized(NamedTuple):
     """What depends on the size of the input: shapes by layer, layers without a spatial map."""
@@ -117,6 +120,21 @@ class Graph:
             raise ValueError(
                 f"{self.name}, input of {height} x {width}: {self._named(error)}"
             ) from None
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the input for pictures, unless the caller gives another size."""
+        usual = DEFAULT_SIZE if self.preset is None else (self.preset.size, self.preset.size)
+        return self.size or usual
+
+    def check_size(self, size: Sequence[int]) -> None:
+        """Raise ValueError if the network takes only another (height, width) of the input."""
+        if self.fixed and self.size is not None and tuple(size) != self.size:
+            (height, width), (rows, columns) = self.size, size
+            raise ValueError(
+                f"{self.name} is made for inputs of {height} x {width}, got {rows} x {columns}: "
+                f"give pictures without size=, which are resized to that, or arrays of that size"
+            )
 
     def shape(self, layer: str, size: tuple[int, int]) -> tuple[int, ...]:
         """Return the shape of one layer's output for one picture of this (height, width)."""

@@ -262,7 +262,6 @@ class Network(Graph):
             batch = self._preprocessed(given, size, sure=input is not None)
         else:
             batch = self._pictures(given, size, input)
-        self._check_fixed(batch.input.shape[2:])
         core = run(self, batch.input, kept, record)
         kind = Tape if batch.single else BatchTape
         return kind(self, core, batch.input, batch.pictures, batch.geometries)
@@ -414,20 +413,18 @@ class Network(Graph):
         geometry = Geometry.straight(array.shape[-2:], array.shape[-2:])
         return _Batch(input, None, [geometry] * len(input), array.ndim == 3)
 
-    def _check_fixed(self, size: Sequence[int]) -> None:
-        """Raise ValueError if the network takes only another size of the input."""
-        if self.fixed and self.size is not None and tuple(size) != self.size:
-            (height, width), (rows, columns) = self.size, size
-            raise ValueError(
-                f"{self.name} is made for inputs of {height} x {width}, got {rows} x {columns}: "
-                f"give pictures, which are resized to that, without size=, or arrays of that size"
-            )
-
     def _input_preset(self) -> Preset:
         if self.preset is None or self.core.channels != 3:
+            shape = f"(N, {self.core.channels}, H, W)"
+            if self.core.channels != 3:
+                raise ValueError(
+                    f"{self.name} has no input preset for pictures, because its input has "
+                    f"{self.core.channels} channels: give preprocessed float input, {shape}"
+                )
             raise ValueError(
-                f"{self.name} has no input preset for pictures: give preprocessed float input, "
-                f"(N, {self.core.channels}, H, W), or name a preset when the network is made"
+                f"{self.name} has no input preset for pictures: make it with preset=, the name of "
+                f"how its training prepared them ({', '.join(presets.PRESETS)}), or give "
+                f"preprocessed float input, {shape}"
             )
         return self.preset
 
@@ -436,7 +433,8 @@ class Network(Graph):
         if isinstance(size, str) and size == "original":
             return None
         if size is None:
-            size = self.size or self._input_preset().size
+            self._input_preset()  # refuses a network without one
+            size = self.input_size
         pair = (size, size) if isinstance(size, (int, np.integer)) else size
         if not (
             isinstance(pair, (tuple, list, np.ndarray))
@@ -447,6 +445,7 @@ class Network(Graph):
                 f"size: expected an int, (height, width) or 'original', in pixels, "
                 f"got {brief(size)}"
             )
+        self.check_size(pair)
         return int(pair[0]), int(pair[1])
 
 

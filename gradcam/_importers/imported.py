@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gradcam._engine.graph import DEFAULT_SIZE as DEFAULT_SIZE
 from gradcam._engine.layers import Layer
 from gradcam._labels.classes import Labels
 from gradcam._pictures.presets import Preset
-
-DEFAULT_SIZE = (224, 224)
-"""Height and width of the input if neither the file nor the caller says them."""
 
 
 @dataclass(frozen=True)

@@ -125,13 +125,16 @@ class Labels(Sequence[Target]):
     def from_metadata(cls, metadata: Mapping[str, str]) -> Labels | None:
         """Read the labels that :meth:`to_metadata` wrote; return None if there are none.
 
+        Else those of the entry ``names``, where other programs write a list of labels or a dict by
+        index, as JSON or as Python prints it; one of another form means something else.
+
         Raises
         ------
         ValueError
             If the entry ``classes`` is not a JSON list of pairs (synset, label) of strings.
         """
         if "classes" not in metadata:
-            return None
+            return cls._named_by_others(metadata.get("names", ""))
         try:
             pairs = json.loads(metadata["classes"])
             if not isinstance(pairs, list) or not all(isinstance(pair, list) for pair in pairs):
@@ -141,6 +144,17 @@ class Labels(Sequence[Target]):
             raise ValueError(
                 f"metadata: expected 'classes' to be a JSON list of pairs (synset, label) ({error})"
             ) from error
+
+    @classmethod
+    def _named_by_others(cls, text: str) -> Labels | None:
+        if not text.lstrip().startswith(("{", "[")):
+            return None
+        from gradcam._labels import files  # slow to import
+
+        try:
+            return cls(*files.parse(text))
+        except ValueError:
+            return None
 
     def to_metadata(self) -> dict[str, str]:
         """Return the labels as an entry of a weight file's metadata: pairs as JSON."""

@@ -65,6 +65,17 @@ def read(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
 
+def parse(text: str) -> tuple[list[str], list[str]]:
+    """Return the labels and synsets in a text, as :func:`read` does of a file.
+
+    Raises
+    ------
+    ValueError
+        As :func:`read`.
+    """
+    return _ordered(_entries(_text(text.encode(errors="replace"))))
+
+
 def _text(content: bytes) -> str:
     """Check that the content is text; line ends become ``\\n``."""
     if not content.strip():

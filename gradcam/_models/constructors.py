@@ -46,6 +46,9 @@ class Constructor:
         mmap: bool = True,
         seed: int = 0,
         name: str | None = None,
+        size: int | tuple[int, int] | None = None,
+        output: str | None = None,
+        target_layer: str | None = None,
     ) -> Network:
         """Return a network of this architecture with the given weights.
 
@@ -58,7 +61,7 @@ class Constructor:
             the latest of these, "imagenet-caffe" for those of VGG's authors, as converted by Keras;
             if there is a file of that name, the file is used. None: random weights, an untrained
             network for trying things out.
-        labels, preset, conv, fc_dtype, head, mmap, name
+        labels, preset, conv, fc_dtype, head, mmap, name, size, output, target_layer
             As for :func:`gradcam.load`.
         seed : int
             Of the random weights.
@@ -85,7 +88,10 @@ class Constructor:
         return load_as(
             self.architecture,
             weights,
-            Options(labels, preset, conv, fc_dtype, head, mmap, name),
+            Options(
+                *(labels, preset, conv, fc_dtype, head, mmap, name),
+                *(size, output, target_layer),
+            ),
         )
 
     def random_tensors(

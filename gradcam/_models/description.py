@@ -14,7 +14,7 @@ from gradcam._engine.layers import INPUT, Layer
 from gradcam._engine.network import Network
 from gradcam._files import expanded, file_digest
 from gradcam._importers import stored
-from gradcam._importers.imported import DEFAULT_SIZE, Imported
+from gradcam._importers.imported import Imported
 from gradcam._labels import imagenet
 from gradcam._models.loading import Options, imported_from, network_of
 from gradcam._text import printable
@@ -300,8 +300,7 @@ _LABELS = {
 
 
 def _contents(network: Network, imported: Imported) -> Contents:
-    preset = network.preset
-    size = network.size or ((preset.size, preset.size) if preset else DEFAULT_SIZE)
+    size = network.input_size
     known = network.labels in (imagenet.labels(), imagenet.labels_after_background())
     usual = "ImageNet" if known else "numbers"
     return Contents(

@@ -35,7 +35,8 @@ from gradcam._models import caffe_parts, checkpoints, timm_folders
 from gradcam._models.architecture import Architecture
 from gradcam._models.recognition import recognised
 from gradcam._pictures import presets
-from gradcam._pictures.presets import Preset
+from gradcam._pictures.presets import MAX_SIZE, Preset
+from gradcam._text import brief
 from gradcam._weights import folder, reading
 from gradcam._weights.graph import Graph
 from gradcam._weights.storage import Storage, check_storage
@@ -173,10 +174,16 @@ class Options:
 
     def choices(self) -> Choices:
         """Return what importers of graphs are told."""
-        size = (self.size, self.size) if isinstance(self.size, int) else self.size
-        if size is not None and (len(size) != 2 or not all(type(n) is int and n > 0 for n in size)):
-            raise ValueError(f"size: expected an int or (height, width) in pixels, got {size!r}")
-        return Choices(size, self.output)
+        if self.size is None:
+            return Choices(None, self.output)
+        given: object = self.size
+        pair = given if isinstance(given, (tuple, list)) else (given, given)
+        if len(pair) != 2 or not all(type(n) is int and 0 < n <= MAX_SIZE for n in pair):
+            raise ValueError(
+                f"size: expected an int or (height, width) in pixels, up to {MAX_SIZE}, "
+                f"got {brief(given)}"
+            )
+        return Choices((pair[0], pair[1]), self.output)
 
 
 def load_as(
@@ -246,7 +253,9 @@ def network_of(
 def imported_from(content: Weights, options: Options) -> Imported:
     """Return the network in a file: from its graph, or from the names of its tensors."""
     if kind_of(content) is not None:
-        return recognised(import_graph(content, options.choices()))
+        imported = recognised(import_graph(content, options.choices()))
+        labels = imported.labels or labels_of(content.metadata)
+        return replace(imported, labels=labels)
     if options.output is not None:
         raise WeightsError(
             f"output={options.output!r}: only files with a graph have outputs to choose from; "

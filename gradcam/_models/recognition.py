@@ -29,6 +29,7 @@ from gradcam._models import checkpoints  # noqa: F401  registers the architectur
 from gradcam._models.architecture import ANY_GROUPS, Architecture, find, registered
 from gradcam._models.checksums import CHECKSUMS
 from gradcam._pictures import presets
+from gradcam._pictures.presets import Preset
 
 _SCALES = ("batch_norm", "affine")
 _WITHOUT_EFFECT = ("dropout", "flatten", "adaptive_average_pool")
@@ -87,11 +88,27 @@ def _with_preset(imported: Imported) -> Imported:
     if imported.preset is not None or not imported.library:
         return imported
     architecture = find(imported.architecture)
-    preset = architecture.presets.get(imported.library) or presets.find(_DEFAULT_PRESET)
+    preset = _usual_preset(architecture, imported.library)
     note = TAKEN_FOR_GRANTED.format(
         title=architecture.title, library=imported.library, preset=preset.name
     )
     return replace(imported, preset=preset, notes=(*imported.notes, note))
+
+
+def _usual_preset(architecture: Architecture, library: str) -> Preset:
+    """Return the preset of an architecture's graphs.
+
+    All networks of torchvision take the same normalisation; two convert it to another one, which
+    the presets of their weight files do for them.
+    """
+    plain = presets.find(_DEFAULT_PRESET)
+    usual = architecture.presets.get(library, plain)
+    if (usual.mean, usual.std) == (plain.mean, plain.std):
+        return usual
+    size, margin = usual.size, usual.shorter_side
+    if (size, margin) == (plain.size, plain.shorter_side):
+        return plain
+    return replace(plain, name=f"torchvision-{size}", size=size, shorter_side=margin)
 
 
 def tensor_names(imported: Imported) -> dict[tuple[str, str], str]:

@@ -398,14 +398,15 @@ def _size(
             )
         size = (start.shape[0], start.shape[1]) if size is None else size
     if size is None:
-        if network.preset is None:
+        if network.preset is None and network.size is None:
             raise ValueError(f"{network.name} has no input preset: give the size of the picture")
-        size = network.preset.size
+        size = network.input_size
     pair = size if isinstance(size, (tuple, list)) else (size, size)
     if len(pair) != 2:
         raise ValueError(f"size: expected an int or (height, width), got {brief(size)}")
     place = positive("size", pair[0]), positive("size", pair[1])
     if start is not None and place != start.shape[:2]:
         raise ValueError(f"size: {place} is not that of start, {start.shape[:2]}")
+    network.check_size(place)
     network.shapes(*place)  # refuses a size that is too small
     return place
