@@ -1090,7 +1090,7 @@ def test_heads(weight_file):
     assert sums["softmax"] == pytest.approx(1, abs=1e-5)
     assert sums["sigmoid"] != pytest.approx(1, abs=1e-2)
     run("predict", "a.png", "--head", "sigmoid", code=2)
-    assert "--head go with --weights" in " ".join(run.errors.split())
+    assert "and --output go with --weights" in " ".join(run.errors.split())
 
 
 def test_the_file_tells_the_architecture():
