@@ -262,7 +262,7 @@ def imported_from(content: Weights, options: Options) -> Imported:
             f"leave it out"
         )
     if content.graph is not None and content.graph.kind == "timm":
-        return timm_folders.imported(content, options.choices())
+        return recognised(timm_folders.imported(content, options.choices()))
     checkpoint = checkpoints.identify(content, options.preset)
     architecture = architectures.find(checkpoint.architecture)
     layers = architecture.layers(checkpoint.tensors(), checkpoint.eps)
