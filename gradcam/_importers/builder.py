@@ -60,6 +60,8 @@ class Builder:
         self._not_negative: set[str] = set()
         self._shrunk: set[str] = set()
         """Layers whose map has one position for this size of the input alone."""
+        self._any_size: set[str] = set()
+        """Layers whose map has one size for every size of the input."""
 
     # -------------------------------------------------------------------- layers of any kind
 
@@ -124,7 +126,13 @@ class Builder:
             op in _SAME_SIGN and all(each.layer in self._not_negative for each in inputs)
         ):
             self._not_negative.add(name)
+        if value.is_map and all(each.layer in self._any_size for each in inputs):
+            self._any_size.add(name)
         return value
+
+    def layer(self, name: str) -> Layer | None:
+        """Return the layer of that name; None of the input."""
+        return next((layer for layer in reversed(self._layers) if layer.name == name), None)
 
     def elementwise(
         self, value: Value, name: str, op: str, aliases: Sequence[str] = (), **attributes: Attribute
@@ -255,7 +263,8 @@ class Builder:
         if len(value.core) == 1:
             return value
         value = self.padded(value)
-        if value.is_map or value.layer in self._shrunk:
+        sized = value.is_map and value.layer not in self._any_size
+        if sized or value.layer in self._shrunk:
             self.fixed = True
         found = self.add(
             name or f"{value.layer}.flatten", "flatten", [value], (math.prod(value.core),)
@@ -593,11 +602,13 @@ class Builder:
         padding: Padding = NO_PADDING,
         ceil_mode: bool = False,
         count_include_pad: bool = False,
+        divisor: int | None = None,
         aliases: Sequence[str] = (),
     ) -> Value:
         """Add a pooling over windows: "max_pool" or "average_pool".
 
-        One whose only window is the whole map is a global pooling.
+        One whose only window is the whole map is a global pooling. `divisor`: of an average, in
+        place of the number of positions.
         """
         value = self.arranged(value, layout)
         if value.padding != NO_PADDING:
@@ -606,7 +617,7 @@ class Builder:
                 if all(p <= h for p, h in zip(value.padding, half, strict=True)):
                     padding, value = value.padding, replace(value, padding=NO_PADDING)
             value = self.padded(value)
-        if padding == NO_PADDING and kernel == value.core[1:]:
+        if padding == NO_PADDING and kernel == value.core[1:] and divisor is None:
             self.fixed = self.fixed or value.is_map
             return self.global_pool(value, name, op, layout=layout, aliases=aliases)
         height, width = _windows(value.core, kernel, stride, padding, (1, 1), ceil_mode)
@@ -617,6 +628,8 @@ class Builder:
             attributes["ceil_mode"] = True
         if op == "average_pool":
             attributes["count_include_pad"] = count_include_pad
+            if divisor is not None:
+                attributes["divisor"] = divisor
         core = (value.channels, height, width)
         bare = replace(value, padding=NO_PADDING)
         return self.add(name, op, [bare], core, None, aliases, **attributes).arranged(layout)
@@ -637,6 +650,26 @@ class Builder:
         pools = {"max_pool": "global_max_pool", "average_pool": "global_average_pool"}
         core = (value.channels, 1, 1)
         return self.add(name, pools[op], [value], core, None, aliases).arranged(layout)
+
+    def adaptive_pool(
+        self,
+        value: Value,
+        name: str,
+        size: Pair,
+        *,
+        layout: str = "NCHW",
+        aliases: Sequence[str] = (),
+    ) -> Value:
+        """Add the means of areas that cover the map, so many in each direction."""
+        if size == (1, 1):
+            return self.global_pool(value, name, "average_pool", layout=layout, aliases=aliases)
+        value = self.padded(self.arranged(value, layout))
+        if len(value.core) == 1 or min(size) < 1:
+            raise WeightsError(f"pools a map of {value.shape} to {size}")
+        core = (value.channels, *size)
+        found = self.add(name, "adaptive_average_pool", [value], core, None, aliases, size=size)
+        self._any_size.add(found.layer)
+        return found.arranged(layout)
 
     # -------------------------------------------------------------------- the end
 

@@ -11,6 +11,8 @@ from gradcam._importers.imported import Choices, Imported
 from gradcam._weights.tensors import Weights
 
 IMPORTERS: dict[str, str] = {
+    "aten.exported": "aten.exported",
+    "aten.script": "aten.script",
     "caffe": "caffe",
     "layers": "stored",
     "onnx": "onnx.importing",
