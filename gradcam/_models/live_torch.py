@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from gradcam._labels.classes import Labels
 from gradcam._models.loading import Head, Options, network_of
 from gradcam._pictures.presets import Preset
 from gradcam._text import printable
-from gradcam._weights.program import Program, Script
+from gradcam._weights.program import Script
 from gradcam._weights.storage import Storage
 from gradcam._weights.tensors import Weights, WeightsError
 
@@ -111,9 +111,7 @@ def from_torch(
     The size of the pictures is that of the example. Others are accepted if the module gives the
     same scores as the network for a picture that is 17 pixels larger.
     """
-    options = Options(
-        labels, preset, conv, fc_dtype, head, True, name, None, output, target_layer
-    )
+    options = Options(labels, preset, conv, fc_dtype, head, True, name, None, output, target_layer)
     options.check()
     try:
         import torch
@@ -136,9 +134,7 @@ def _of_program(program: Any, options: Options) -> Network:
     return network_of(import_graph(weights, options.choices()), options)
 
 
-def _network(
-    module: Any, x: Any, options: Options, title: str, dropped: Sequence[str]
-) -> Network:
+def _network(module: Any, x: Any, options: Options, title: str, dropped: Sequence[str]) -> Network:
     options = replace(options, size=(x.shape[2], x.shape[3]))
     weights, notes = _weights(module, x)
     imported = import_graph(weights, options.choices())
@@ -177,9 +173,7 @@ def _unwrapped(module: object) -> Any:
         hint = ": files are loaded with gradcam.load"
     if isinstance(module, Mapping):
         hint = ": a dict of weights is loaded with gradcam.load"
-    raise TypeError(
-        f"module: expected a torch.nn.Module, got {type(module).__name__}{hint}"
-    )
+    raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}{hint}")
 
 
 def _example(example: Any, module: Any) -> Any:
@@ -222,7 +216,7 @@ def _random(shape: Sequence[object]) -> Any:
             f"example: expected a shape such as (1, 3, 224, 224), got {tuple(shape)!r:.100}"
         )
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(*shape, generator=generator)
+    return torch.randn(*cast("Sequence[int]", shape), generator=generator)
 
 
 @contextlib.contextmanager
@@ -299,13 +293,14 @@ def _traced(module: Any, x: Any) -> Any:
     """Return the module traced by torch.jit; None if that fails or may have fixed a branch."""
     import torch
 
+    jit: Any = torch.jit
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            traced = torch.jit.trace(module, (x,), check_trace=False)
+            traced = jit.trace(module, (x,), check_trace=False)
         except Exception:
             return None
-    if any(issubclass(each.category, torch.jit.TracerWarning) for each in caught):
+    if any(issubclass(each.category, jit.TracerWarning) for each in caught):
         return None
     return traced
 
@@ -372,15 +367,15 @@ class _Comparison:
         found = float(np.abs(ours - theirs).max())
         return found if largest == 0 else found / largest
 
-    def _ours(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _ours(self, x: NDArray[np.float32]) -> NDArray[Any]:
         scores = self.network.forward(x, input="normalised").scores.astype(np.float64)
         last = self.imported.layers[-1].op
         if last == "sigmoid":
-            return 1 / (1 + np.exp(-scores))  # type: ignore[no-any-return]
+            return np.asarray(1 / (1 + np.exp(-scores)))
         if last in HEADS:
             shifted = scores - scores.max(axis=1, keepdims=True)
             logarithm = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-            return logarithm if last == "log_softmax" else np.exp(logarithm)
+            return np.asarray(logarithm if last == "log_softmax" else np.exp(logarithm))
         return scores
 
     def _theirs(self, result: Any) -> NDArray[np.float64]:
@@ -408,9 +403,7 @@ def _leaves(result: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(item, f"{prefix}.{key}" if prefix else key)
 
 
-def _compare(
-    network: Network, imported: Imported, module: Any, x: Any, options: Options
-) -> None:
+def _compare(network: Network, imported: Imported, module: Any, x: Any, options: Options) -> None:
     """Raise WeightsError if the network's scores are not the module's.
 
     Also find out whether it fits other sizes of the input, and set ``network.fixed``.

@@ -114,8 +114,7 @@ def _check_shapes(value: Value, array: Array | float) -> None:
     """Raise WeightsError if the result would have more dimensions or values than the value."""
     shape, own = np.shape(array), value.shape
     fits = len(shape) <= len(own) and all(
-        size in (1, there)
-        for size, there in zip(shape[::-1], own[::-1], strict=False)
+        size in (1, there) for size, there in zip(shape[::-1], own[::-1], strict=False)
     )
     if not fits:
         raise WeightsError(f"combines shapes {own} and {shape}")

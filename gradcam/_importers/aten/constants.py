@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -32,11 +32,35 @@ _KNOWN = {
     *("pow", "prod", "reciprocal", "relu", "repeat", "roll", "round", "rsqrt", "rsub", "select"),
     *("sigmoid", "sign", "sin", "slice", "softmax", "split", "split_with_sizes", "sqrt", "square"),
     *("stack", "std", "std_mean", "sub", "sum", "tanh", "tensor_split", "tile", "tril", "triu"),
-    *("unbind", "unflatten", "var", "var_mean", "where", "zeros_like", "_weight_norm", "logical_or"),
+    *(
+        "unbind",
+        "unflatten",
+        "var",
+        "var_mean",
+        "where",
+        "zeros_like",
+        "_weight_norm",
+        "logical_or",
+    ),
     *("_weight_norm_interface", "batch_norm", "native_batch_norm", "_native_batch_norm_legit"),
     *("linspace", "meshgrid", "gelu", "silu", "layer_norm", "linear", "broadcast_to", "trace"),
-    *("logical_and", "logical_not", "matrix_exp", "linalg_matrix_exp", "linalg_householder_product"),
-    *("bitwise_and", "bitwise_not", "bitwise_or", "vdot", "std_mean", "conv2d", "softplus", "floor"),
+    *(
+        "logical_and",
+        "logical_not",
+        "matrix_exp",
+        "linalg_matrix_exp",
+        "linalg_householder_product",
+    ),
+    *(
+        "bitwise_and",
+        "bitwise_not",
+        "bitwise_or",
+        "vdot",
+        "std_mean",
+        "conv2d",
+        "softplus",
+        "floor",
+    ),
     *("floor_divide", "remainder", "true_divide", "trunc", "ceil"),
 }
 """Operations that PyTorch may compute."""
@@ -47,7 +71,7 @@ def _same(a: Arguments) -> Array:
 
 
 def _transposed(a: Arguments) -> Array:
-    return a.array("self").T
+    return np.transpose(a.array("self"))
 
 
 def _swapped(a: Arguments) -> Array:
@@ -56,7 +80,7 @@ def _swapped(a: Arguments) -> Array:
 
 
 def _permuted(a: Arguments) -> Array:
-    return a.array("self").transpose(a.integers("dims"))
+    return np.transpose(a.array("self"), a.integers("dims"))
 
 
 def _reshaped(a: Arguments) -> Array:
@@ -86,7 +110,9 @@ _ARRANGED: dict[str, Callable[[Arguments], Array]] = {
 """Operations that only arrange a tensor, which need no PyTorch."""
 
 _NUMBERS: dict[str, Callable[[Array], object]] = {
-    **dict.fromkeys(("item", "Int", "Float", "Bool", "IntImplicit", "FloatImplicit"), np.ndarray.item),
+    **dict.fromkeys(
+        ("item", "Int", "Float", "Bool", "IntImplicit", "FloatImplicit"), np.ndarray.item
+    ),
     **dict.fromkeys(("ScalarImplicit", "_local_scalar_dense"), np.ndarray.item),
     "dim": lambda array: array.ndim,
     "numel": lambda array: array.size,
@@ -182,7 +208,7 @@ def _for_torch(value: object, device: str = "cpu") -> Any:
     import torch
 
     if isinstance(value, Tensor):
-        array = value.read()
+        array = cast(Array, value.read())
         if device == "meta":
             return torch.empty(array.shape, dtype=torch.tensor(array.flat[:0]).dtype, device=device)
         return torch.tensor(array)

@@ -36,9 +36,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     return finished(run.interpreter, scores(run.read(output)), size, program.title)
 
 
-def finished(
-    interpreter: Interpreter, value: Value, size: tuple[int, int], title: str
-) -> Imported:
+def finished(interpreter: Interpreter, value: Value, size: tuple[int, int], title: str) -> Imported:
     """Return the network that ends in a value, with the names of its modules."""
     found = interpreter.builder.finish(value, size=size, name="network", title=title)
     layers, names = interpreter.names.applied(found.layers)
@@ -57,7 +55,7 @@ def _input(program: Program, choices: Choices) -> tuple[int, tuple[int, int], in
         raise WeightsError(
             f"its input has the shape {shape}, expected pictures: (N, channels, height, width)"
         )
-    batch, channels, *own = shape
+    batch, own = shape[0], shape[2:]
     wanted = choices.size or DEFAULT_SIZE
     for given, fixed in zip(wanted, own, strict=True):
         if choices.size is not None and fixed is not None and fixed != given:
@@ -65,7 +63,7 @@ def _input(program: Program, choices: Choices) -> tuple[int, tuple[int, int], in
                 f"it was made for pictures of {own[0]} x {own[1]}, got size={choices.size}"
             )
     height, width = (w if f is None else f for w, f in zip(wanted, own, strict=True))
-    return channels, (height, width), batch or 2
+    return shape[1], (height, width), batch or 2
 
 
 class _Run:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gradcam._importers.aten.arguments import Arguments, dimension, shown
 from gradcam._importers.aten.table import Result, Site, operation, refuse
 from gradcam._importers.aten.tensors import Array
@@ -89,7 +91,7 @@ def _addmm(site: Site, a: Arguments) -> Result:
 def _transposed(weight: Array) -> Array:
     if weight.ndim != 2:
         raise WeightsError(f"has a second factor of shape {weight.shape}, expected a matrix")
-    return weight.T
+    return np.transpose(weight)
 
 
 def _matrix(site: Site, value: Value, weight: Array, bias: Array | None) -> Value:

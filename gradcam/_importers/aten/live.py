@@ -179,5 +179,3 @@ def _keys(context: object, count: int) -> list[str]:
     if isinstance(context, (list, tuple)) and len(context) == count:
         return [str(key) for key in context]
     return [str(number) for number in range(count)]
-
-

@@ -57,6 +57,10 @@ def scores(found: object) -> Value:
     """
     content: Content | None = found.read() if isinstance(found, Tensor) else None
     if not isinstance(content, Value):
-        what = "a constant, which does not depend on the picture" if content is not None else "no tensor"
+        what = (
+            "a constant, which does not depend on the picture"
+            if content is not None
+            else "no tensor"
+        )
         raise WeightsError(f"it returns {what}, expected one score for each class")
     return content

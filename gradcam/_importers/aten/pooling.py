@@ -84,7 +84,7 @@ def _over_positions(site: Site, a: Arguments, op: str) -> Value:
     """Add a pooling over some dimensions, which must be rows, columns, or both."""
     value, given = a.value("self"), a.integers("dim")
     rank = len(value.dims)
-    dims = [dimension(dim, rank) for dim in (range(rank) if given is None else given or range(rank))]
+    dims = [dimension(dim, rank) for dim in given or range(rank)]
     keep = a.flag("keepdim")
     axes = [factor for dim in dims for factor in value.dims[dim]]
     names = "".join(factor.axis for factor in axes)

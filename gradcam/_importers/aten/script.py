@@ -257,7 +257,7 @@ def _function(node: Any) -> Any:
     """Return the graph of the function that a node calls."""
     import torch
 
-    graph = torch._C.Graph()
+    graph: Any = torch._C.Graph()
     values = {}
     for number, value in enumerate(node.inputs()):
         if number == 0:

@@ -308,7 +308,7 @@ def _index(site: Site, a: Arguments) -> Result:
     ((dim, index),) = used if len(used) == 1 else [(0, None)]
     if not isinstance(index, Tensor) or not index.is_constant:
         raise WeightsError("takes parts by indices that are not constants of one dimension")
-    return _chosen(site, value, dim, cast("np.ndarray", index.read()))  # type: ignore[type-arg]
+    return _chosen(site, value, dim, cast("np.ndarray", index.read()))
 
 
 @operation("index_select")
@@ -317,7 +317,7 @@ def _index_select(site: Site, a: Arguments) -> Result:
     return _chosen(site, value, dimension(a.integer("dim"), len(value.dims)), a.array("index"))
 
 
-def _chosen(site: Site, value: Value, dim: int, index: np.ndarray) -> Value:  # type: ignore[type-arg]
+def _chosen(site: Site, value: Value, dim: int, index: np.ndarray) -> Value:
     if index.dtype == np.bool_:
         index = np.flatnonzero(index)
     if index.ndim != 1 or index.dtype.kind not in "iu" or value.axis(dim) != "C":
@@ -405,8 +405,6 @@ def _pixel_unshuffle(site: Site, a: Arguments) -> Result:
     return site.builder.conv(
         value, site.name, weight, stride=(factor, factor), groups=value.channels
     )
-
-
 
 
 refuse("pixel_shuffle", "makes a map larger from its channels, which is not supported")

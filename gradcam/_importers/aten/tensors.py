@@ -55,7 +55,7 @@ class Tensor:
 
     def __init__(self, content: Content, of: Tensor | None = None) -> None:
         self._content = content
-        self._storage = of._storage if of is not None else _Storage()
+        self._storage: _Storage = of._storage if of is not None else _Storage()
         self._version = self._storage.version
 
     def read(self) -> Content:
