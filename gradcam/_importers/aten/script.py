@@ -6,6 +6,7 @@ whose conditions do not depend on the picture.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,9 @@ MAX_DEPTH = 50
 
 MAX_STEPS = 1_000_000
 """Nodes that are run in all."""
+
+_FORWARD = re.compile(r"forward\d*")
+"""The methods that call a module; a traced module that is called again has another one."""
 
 
 def imported(weights: Weights, choices: Choices) -> Imported:
@@ -110,7 +114,7 @@ class _Run:
             raise WeightsError(f"module {owner.path!r} has hooks, which are not supported")
         given = [owner, *inputs]
         given += [each.default_value for each in method.schema.arguments[len(given) :]]
-        if name != "forward" or not owner.path:
+        if not _FORWARD.fullmatch(name) or not owner.path:
             return self.graph(method.graph, given, scopes)
         self._uses[owner.path] += 1
         scope = Scope(f"{owner.path}@{self._uses[owner.path]}", owner.path)
