@@ -125,7 +125,7 @@ from gradcam._results.objectives import (
     Unit,
 )
 from gradcam._results.rules import RuleLike
-from gradcam._weights.tensors import WeightsError
+from gradcam._weights.tensors import WeightsError, WeightsWarning
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -189,6 +189,7 @@ __all__ = [
     "View",
     "Visualisation",
     "WeightsError",
+    "WeightsWarning",
     "__version__",
     "adversarial",
     "alexnet",

@@ -658,7 +658,7 @@ def test_shapes_of_branches_are_checked(residual):
     check_error(
         with_shape(state_dict, "flat.weight", (4, 4, 3, 3)), "(4, 4, 3, 3), expected (any, 4, 1, 1)"
     )
-    check_error(with_shape(state_dict, "scores.weight", (10, 16)), "(10, 16), expected (any, 32)")
+    check_error(with_shape(state_dict, "scores.weight", (10, 17)), "(10, 17), expected (any, 32)")
     check_error(
         without(state_dict, "flat.w"), "the closest network is Residual network", "flat.weight"
     )

@@ -63,6 +63,8 @@ class Imported:
         Whether the large weights are those of the file, in its order; else they were copied.
     external : bool
         Whether tensors are stored in other files than the graph.
+    assumed : tuple of str
+        Those of the notes that are a warning too: what may well be otherwise.
     notes : tuple of str
         Sentences about what was taken for granted, for the user.
     ignored : tuple of str
@@ -83,5 +85,6 @@ class Imported:
     labels: Labels | None = None
     in_place: bool = True
     external: bool = False
+    assumed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()

@@ -278,7 +278,7 @@ class Architecture:
         layers = []
         for row in self.rows:
             weights = {name: tensors[tensor] for name, tensor in row.parameters.items()}
-            attributes: dict[str, Attribute] = {**row.attributes, **added.get(row.op, {})}
+            attributes: dict[str, Attribute] = {**added.get(row.op, {}), **row.attributes}
             units = extents.input(row).width
             if row.op == "affine":
                 weights["shift"] = np.zeros_like(weights["scale"])

@@ -40,15 +40,17 @@ from gradcam._models import (  # noqa: F401  the families register their archite
     vgg,
     vgg_gap,
 )
+from gradcam._models.adapted import Adapted, unsigned, with_other_grid, with_other_head
 from gradcam._models.architecture import Architecture
+from gradcam._models.choice import chosen
 from gradcam._models.layouts import Layout
-from gradcam._models.places import network_tensors
+from gradcam._models.places import Place, network_tensors
 from gradcam._models.search import Search, find_layouts
 from gradcam._models.shapes import Tensor, check_tensors
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
 from gradcam._text import printable
-from gradcam._weights.tensors import Weights, WeightsError
+from gradcam._weights.tensors import Weights, WeightsError, listed
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Checkpoint:
     ----------
     architecture : str
         The function of :mod:`gradcam` that makes it: "vgg16", "vgg19_bn", ...
+    network : Architecture
+        The architecture of that name, or a copy of it with the file's own head.
     layout : str
         Whose names and order of axes the tensors have, in words.
     preset : Preset
@@ -77,11 +81,16 @@ class Checkpoint:
         in torchvision's order, as contiguous float32.
     own_preset : Preset
         What `preset` is if the caller gives none.
+    assumed : tuple of str
+        Sentences about what the file does not say and was taken for granted.
+    notes : tuple of str
+        Sentences about what is in the file and was not used.
     metadata : mapping of str to str
         The metadata of the weights, with batch normalisation's "eps" if a graph contains it.
     """
 
     architecture: str
+    network: Architecture
     layout: str
     preset: Preset
     channels: int
@@ -91,6 +100,8 @@ class Checkpoint:
     ignored: tuple[str, ...]
     in_place: bool
     own_preset: Preset
+    assumed: tuple[str, ...]
+    notes: tuple[str, ...]
     metadata: Mapping[str, str]
     _tensors: tuple[Tensor, ...] = field(repr=False)
 
@@ -102,7 +113,11 @@ class Checkpoint:
         return {tensor.target: tensor.convert(tensor.values) for tensor in self._tensors}
 
 
-def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint:
+def identify(
+    weights: Weights,
+    preset: str | Preset | None = None,
+    expected: Architecture | None = None,
+) -> Checkpoint:
     """Recognise the architecture and the layout of a set of tensors.
 
     Parameters
@@ -110,6 +125,8 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
     weights : Weights
     preset : str or Preset, optional
         By default that of the metadata, else that of the layout.
+    expected : Architecture, optional
+        The one that the caller names, which decides if several fit.
 
     Raises
     ------
@@ -121,17 +138,20 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
         If the given preset is invalid.
     """
     places = network_tensors(weights.tensors)
-    searches = [Search(places, *each, weights.ordered) for each in find_layouts(places)]
-    search = min(searches, key=Search.distance)
-    if search.distance():
-        raise WeightsError(search.difference())
-    match, layout = search.match, search.layout
+    try:
+        found, averages = _recognised(places, weights.ordered, expected)
+    except WeightsError as error:
+        if not weights.objects:
+            raise
+        raise WeightsError(f"{error}; {_objects(weights.objects)}") from error
+    match, layout = found.match, found.layout
     tensors, channels, classes = check_tensors(match, layout)
     usual = match.architecture.presets.get(layout.library) or presets.find(layout.preset)
     own = _preset(weights.metadata, usual, strict=preset is None)
     used = {place.name for place in match.found.values()}
     return Checkpoint(
         architecture=match.architecture.name,
+        network=match.architecture,
         layout=layout.title,
         preset=own if preset is None else presets.find(preset),
         channels=channels,
@@ -141,8 +161,56 @@ def identify(weights: Weights, preset: str | Preset | None = None) -> Checkpoint
         ignored=tuple(name for name in weights.tensors if name not in used),
         in_place=not layout.outputs_last and all(tensor.in_place for tensor in tensors),
         own_preset=own,
+        assumed=found.assumed,
+        notes=(*weights.notes, *_averages(averages)),
         metadata=weights.metadata,
         _tensors=tensors,
+    )
+
+
+def _recognised(
+    places: Mapping[str, Place], ordered: bool, expected: Architecture | None
+) -> tuple[Adapted, tuple[str, ...]]:
+    """Return the network in a file, and the prefixes of its running averages."""
+    if not places:
+        raise WeightsError("the file holds no tensors that could be the weights of a network")
+    searches = [Search(places, *each, ordered) for each in find_layouts(places)]
+    search = min(searches, key=Search.distance, default=None)
+    if search is not None and not search.distance():
+        match = chosen(search.complete(), search.layout, expected)
+        exact = Adapted(match, search.layout, ())
+        return with_other_grid(match, search.layout) or exact, search.averages
+    for each in searches:
+        if each.layout.free:
+            families = (*each.architectures, *unsigned(each.architectures))
+            adapted = with_other_head(places, each.layout, families, expected)
+            if adapted is not None:
+                return adapted, each.averages
+    if search is None:
+        raise WeightsError(
+            f"the weights of an unknown network, or in an unknown layout: the tensors are "
+            f"{listed(places)}"
+        )
+    raise WeightsError(search.difference())
+
+
+def _averages(prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    """Say that running averages of the weights are in the file, and not used."""
+    if not prefixes:
+        return ()
+    return (
+        f"The file also holds a running average of the weights ({listed(prefixes)}), which is not "
+        f"used.",
+    )
+
+
+def _objects(objects: Mapping[str, str]) -> str:
+    """Say that tensors are inside pickled objects, and what to do."""
+    name, kind = next(iter(objects.items()))
+    return (
+        f"further tensors are in {printable(name):.80}, a whole pickled object of the class "
+        f"{printable(kind):.200}, which only its own code can load: load the file in PyTorch and "
+        f"save torch.save(model.state_dict(), FILE)"
     )
 
 

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from weakref import WeakKeyDictionary
 
 from gradcam._models.architecture import Architecture, Row
 
@@ -77,7 +77,15 @@ class Layout:
 
         None if the layout cannot hold the architecture.
         """
-        return _layers(self, architecture)
+        known = _known.setdefault(architecture, {})
+        if self not in known:
+            known[self] = _layers(self, architecture)
+        return known[self]
+
+    @property
+    def free(self) -> bool:
+        """Whether the linear layers can be any modules of PyTorch's."""
+        return self.endings is _PYTORCH and not self.counted
 
     def sign_pattern(self, architectures: Iterable[Architecture]) -> re.Pattern[str]:
         """Return a pattern for the names of tensors that only files with this layout have."""
@@ -118,7 +126,10 @@ class Layout:
         return layer + next(e for e, name in self.endings.items() if name == parameter)
 
 
-@cache
+_known: WeakKeyDictionary[Architecture, dict[Layout, dict[str, Row] | None]] = WeakKeyDictionary()
+"""What :meth:`Layout.layers` has returned: tables are read once."""
+
+
 def _layers(layout: Layout, architecture: Architecture) -> dict[str, Row] | None:
     counts: Counter[str] = Counter()
     layers = {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
@@ -30,7 +31,6 @@ from gradcam._importers.imported import DEFAULT_SIZE, Choices, Imported
 from gradcam._importers.importing import import_graph, kind_of
 from gradcam._labels import imagenet
 from gradcam._labels.classes import Labels
-from gradcam._models import architecture as architectures
 from gradcam._models import caffe_parts, checkpoints, timm_folders
 from gradcam._models.architecture import Architecture
 from gradcam._models.recognition import recognised
@@ -40,7 +40,7 @@ from gradcam._text import brief
 from gradcam._weights import folder, reading
 from gradcam._weights.graph import Graph
 from gradcam._weights.storage import Storage, check_storage
-from gradcam._weights.tensors import Weights, WeightsError
+from gradcam._weights.tensors import Weights, WeightsError, WeightsWarning
 
 if TYPE_CHECKING:
     from gradcam._models.converted import Copy
@@ -50,6 +50,12 @@ Head = Literal["softmax", "sigmoid"]
 
 _MAX_DEPTH = 16
 """Levels of nested dicts in which arrays are looked for."""
+
+_SURE = (
+    "A file that says all, an ONNX or .pt2 file or the module itself (gradcam.from_torch), leaves "
+    "nothing to assume."
+)
+"""How to be sure of what a file of weights does not say."""
 
 _MAX_SHOWN = 40
 """Bytes of an invalid argument that a message repeats."""
@@ -130,6 +136,11 @@ def load(
     -------
     Network
 
+    Warns
+    -----
+    gradcam.WeightsWarning
+        If something that the file does not say is assumed, such as the activations of a head.
+
     Raises
     ------
     gradcam.WeightsError
@@ -209,9 +220,11 @@ def load_as(
         if copied is not None:
             imported = recognised(stored.imported(copied, Choices()))
         else:
-            imported = imported_from(content, options)
-            imported = imported if copy is None else copy.of(imported)
+            imported = imported_from(content, options, expected)
+            imported = imported if copy is None or imported.assumed else copy.of(imported)
         _check_architecture(imported, expected)
+        if imported.assumed:
+            warnings.warn(" ".join((*imported.assumed, _SURE)), WeightsWarning, stacklevel=3)
         network = network_of(imported, options, path, copy)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
@@ -250,7 +263,9 @@ def network_of(
     return network
 
 
-def imported_from(content: Weights, options: Options) -> Imported:
+def imported_from(
+    content: Weights, options: Options, expected: Architecture | None = None
+) -> Imported:
     """Return the network in a file: from its graph, or from the names of its tensors."""
     if kind_of(content) is not None:
         imported = recognised(import_graph(content, options.choices()))
@@ -263,8 +278,8 @@ def imported_from(content: Weights, options: Options) -> Imported:
         )
     if content.graph is not None and content.graph.kind == "timm":
         return recognised(timm_folders.imported(content, options.choices()))
-    checkpoint = checkpoints.identify(content, options.preset)
-    architecture = architectures.find(checkpoint.architecture)
+    checkpoint = checkpoints.identify(content, options.preset, expected)
+    architecture = checkpoint.network
     layers = architecture.layers(checkpoint.tensors(), checkpoint.eps)
     preset: Preset | None = checkpoint.own_preset
     notes: tuple[str, ...] = ()
@@ -289,7 +304,8 @@ def imported_from(content: Weights, options: Options) -> Imported:
         in_place=checkpoint.in_place,
         external=content.graph is not None and content.graph.external,
         ignored=checkpoint.ignored,
-        notes=notes,
+        notes=(*checkpoint.assumed, *checkpoint.notes, *notes),
+        assumed=checkpoint.assumed,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from gradcam._models.architecture import Architecture, registered
 from gradcam._models.differences import difference
@@ -32,12 +33,7 @@ def find_layouts(
     for layout in LAYOUTS:
         if any(map(layout.sign_pattern(plain).fullmatch, places)):
             return [(layout, plain)]
-    if not places:
-        raise WeightsError("the file holds no tensors that could be the weights of a network")
-    raise WeightsError(
-        f"the weights of an unknown network, or in an unknown layout: the tensors are "
-        f"{listed(places)}"
-    )
+    return []
 
 
 def _signed(
@@ -53,7 +49,7 @@ def _signed(
 
 
 def _find_networks(
-    places: Mapping[str, Place], layout: Layout, architectures: tuple[Architecture, ...]
+    places: Mapping[str, Place], layout: Layout, architectures: Sequence[Architecture]
 ) -> dict[str, Found]:
     """Return the tensors whose names the layout knows, by their prefix."""
     pattern = layout.tensor_pattern(architectures)
@@ -70,18 +66,44 @@ def _find_networks(
     return networks
 
 
-def find_network(
-    places: Mapping[str, Place], layout: Layout, architectures: tuple[Architecture, ...]
-) -> tuple[Found, list[str]]:
-    """Return the tensors of the only network in the file, and the names of the other tensors.
+class Network(NamedTuple):
+    """The only network in a file.
 
-    Those that belong to training alone are left out.
+    Attributes
+    ----------
+    prefix : str
+        What precedes the names of its layers.
+    found : dict
+        The tensors whose names the layout knows.
+    others : tuple of Place
+        Tensors that belong neither to it, nor to a running average of it, nor to training alone.
+    averages : tuple of str
+        The prefixes of running averages of its weights.
+    """
+
+    prefix: str
+    found: Found
+    others: tuple[Place, ...]
+    averages: tuple[str, ...]
+
+
+def find_network(
+    places: Mapping[str, Place], layout: Layout, architectures: Sequence[Architecture]
+) -> Network | None:
+    """Return the only network in the file; None if there is no tensor of one.
+
+    Raises
+    ------
+    WeightsError
+        If there are several.
     """
     training = "|".join({each.unused for each in architectures if each.unused})
     if training:
         pattern = re.compile(f"{ANY_PREFIX}(?:{training})")
         places = {name: p for name, p in places.items() if not pattern.fullmatch(name)}
     networks = _find_networks(places, layout, architectures)
+    if not networks:
+        return None
     tables = (layout.layers(architecture) for architecture in architectures)
     first = {(next(iter(layers)), "weight") for layers in tables if layers}
     complete = [prefix for prefix, found in networks.items() if first & found.keys()]
@@ -95,13 +117,17 @@ def find_network(
         )
     # If no network has its first layer, the message is about the largest part.
     chosen = complete[0] if complete else max(networks, key=lambda prefix: len(networks[prefix]))
+    averages.discard(chosen)
     accounted = {
         place.name
         for prefix, found in networks.items()
         if prefix == chosen or prefix in averages
         for place in found.values()
     }
-    return networks[chosen], [p.name for p in places.values() if p.name not in accounted]
+    others = [place for place in places.values() if place.name not in accounted]
+    if not AVERAGE.search(chosen):  # the head of an average can have any names
+        others = [place for place in others if not AVERAGE.search(place.plain.rpartition(".")[0])]
+    return Network(chosen, networks[chosen], tuple(others), tuple(sorted(averages)))
 
 
 class Search:
@@ -110,20 +136,25 @@ class Search:
     Attributes
     ----------
     layout : Layout
-    match : Match
-        Of several architectures whose tensors have the same names, that whose shapes are the most
-        similar to the file's.
+    architectures : sequence of Architecture
+    averages : tuple of str
+        The prefixes of running averages of the weights that are in the file too.
     """
 
     def __init__(
         self,
         places: Mapping[str, Place],
         layout: Layout,
-        architectures: tuple[Architecture, ...],
+        architectures: Sequence[Architecture],
         ordered: bool,
     ) -> None:
         self.layout = layout
-        found, self._unused = find_network(places, layout, architectures)
+        self.architectures = architectures
+        network = find_network(places, layout, architectures)
+        assert network is not None  # the layout was found by its tensors
+        self._unused = [place.name for place in network.others]
+        self.averages = network.averages
+        found = network.found
         if layout.nameless:
             found = count_layers(found if ordered else sort_by_number(found))
         convolution = layout.pattern(architectures, "conv") if layout.renamed_ends else ""
@@ -133,15 +164,16 @@ class Search:
             if layers is not None:
                 renamed = rename_ends(found, layers, convolution) if layout.renamed_ends else found
                 self._matches.append(Match(architecture, layers, renamed))
-        self.match = min(self._matches, key=Match.distance)
-        same = [each for each in self._matches if not each.distance()]
-        if len(same) > 1:
-            self.match = min(same, key=Match.misfits)
+        self._closest = min(self._matches, key=Match.distance)
 
     def distance(self) -> int:
         """Return how many tensors are missing or not expected."""
-        return self.match.distance() + len(self._unused)
+        return self._closest.distance() + len(self._unused)
+
+    def complete(self) -> list[Match]:
+        """Return the architectures all of whose tensors are in the file."""
+        return [each for each in self._matches if not each.distance()]
 
     def difference(self) -> str:
         """Say why the tensors are not the weights of the closest architecture."""
-        return difference(self.match, self._matches, self._unused, self.layout)
+        return difference(self._closest, self._matches, self._unused, self.layout)

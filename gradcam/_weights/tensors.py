@@ -21,6 +21,10 @@ class WeightsError(ValueError):
     """A weight file or a set of tensors cannot be used; the message says which one and why."""
 
 
+class WeightsWarning(UserWarning):
+    """A weight file does not say everything; the message says what is assumed."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """The content of a weight file.

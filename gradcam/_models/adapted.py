@@ -1,0 +1,223 @@
+"""Networks that differ from a published one: another head, other numbers, other names.
+
+Each function returns a :class:`Adapted`, whose architecture is a copy of the published one with the
+file's own layers; or None if the file holds no such network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from gradcam._models.architecture import Architecture, Extents, Row, registered
+from gradcam._models.choice import chosen
+from gradcam._models.heads import Head, head, modules, pooling
+from gradcam._models.layouts import Layout
+from gradcam._models.matches import Match
+from gradcam._models.places import Found, Place
+from gradcam._models.search import Network, find_network
+
+_POOLS = ("global_average_pool", "adaptive_average_pool")
+
+
+class Adapted(NamedTuple):
+    """A network that differs from a published one.
+
+    Attributes
+    ----------
+    match : Match
+        Its architecture, which has the published name, and its tensors.
+    layout : Layout
+    assumed : tuple of str
+        Sentences about what the file does not say.
+    """
+
+    match: Match
+    layout: Layout
+    assumed: tuple[str, ...]
+
+
+class _Parts(NamedTuple):
+    """The rows of a published network: up to its last map, the pooling, and what follows.
+
+    Attributes
+    ----------
+    body : tuple of Row
+    pool : Row
+    between : tuple of Row
+        From the pooling to the flattened vector.
+    head : tuple of Row
+        The linear layers, and what is between them.
+    """
+
+    body: tuple[Row, ...]
+    pool: Row
+    between: tuple[Row, ...]
+    head: tuple[Row, ...]
+
+    @property
+    def trunk(self) -> tuple[Row, ...]:
+        return (*self.body, self.pool, *self.between)
+
+
+def _parts(architecture: Architecture) -> _Parts | None:
+    """Return the parts of a network that ends in linear layers; None of others."""
+    rows = architecture.rows
+    flat = max((n for n, row in enumerate(rows) if row.op == "flatten"), default=-1)
+    if not any(row.op == "linear" for row in rows[flat + 1 :]):
+        return None
+    pool = max((n for n, row in enumerate(rows[: flat + 1]) if row.op in _POOLS), default=-1)
+    if pool < 1 or flat < 0:
+        return None
+    return _Parts(rows[:pool], rows[pool], rows[pool + 1 : flat + 1], rows[flat + 1 :])
+
+
+def unsigned(architectures: Sequence[Architecture]) -> list[Architecture]:
+    """Return AlexNet, whose sign is in its head, for files with the names of VGG."""
+    plain = all(not each.signs for each in architectures)
+    return [each for each in registered() if each.name == "alexnet"] if plain else []
+
+
+def with_other_head(
+    places: Mapping[str, Place],
+    layout: Layout,
+    architectures: Sequence[Architecture],
+    expected: Architecture | None,
+) -> Adapted | None:
+    """Return the network if its convolutions are a published network's and its head is not.
+
+    Parameters
+    ----------
+    places : mapping of str to Place
+    layout : Layout
+    architectures : sequence of Architecture
+        Those that the file may hold.
+    expected : Architecture, optional
+        The one that is wanted, if several fit.
+    """
+    network = find_network(places, layout, architectures)
+    if network is None:
+        return None
+    found: dict[str, Adapted] = {}
+    for architecture in architectures:
+        each = _fit(network, layout, architecture)
+        if each is not None:
+            found[architecture.name] = each
+    if not found:
+        return None
+    match = chosen([each.match for each in found.values()], layout, expected)
+    return found[match.architecture.name]
+
+
+def _fit(network: Network, layout: Layout, architecture: Architecture) -> Adapted | None:
+    """Return the network as this architecture with another head, if it is one."""
+    parts, layers = _parts(architecture), layout.layers(architecture)
+    if parts is None or layers is None:
+        return None
+    if all((layer, p) in network.found for layer, row in layers.items() for p in row.parameters):
+        return None  # complete: other tensors are not its head
+    names = {row.name: layer for layer, row in layers.items()}
+    trunk = [(names[row.name], p) for row in parts.trunk for p in row.parameters]
+    if not trunk or not all(key in network.found for key in trunk):
+        return None
+    wanted = set(trunk)
+    kept = _kept(parts.head, names, network, wanted)
+    wanted |= {(names[row.name], p) for row in kept for p in row.parameters}
+    rest = [place for key, place in network.found.items() if key not in wanted]
+    own = modules([*rest, *network.others], network.prefix)
+    tail = head(own) if own else None
+    if tail is None:
+        return None
+    used = {key: network.found[key] for key in wanted} | tail.found
+    return _built(architecture, layout, parts, kept, tail, used)
+
+
+def _kept(
+    rows: tuple[Row, ...], names: Mapping[str, str], network: Network, trunk: set[tuple[str, str]]
+) -> tuple[Row, ...]:
+    """Return the rows of the published head that the file still has.
+
+    These are the rows before a layer that was replaced by several modules: "classifier.6.0".
+    """
+    for number, row in enumerate(rows):
+        keys = [(names[row.name], p) for p in row.parameters]
+        if not keys or all(key in network.found for key in keys):
+            continue
+        inside = f"{network.prefix}{names[row.name]}."
+        before = {(names[r.name], p) for r in rows[:number] for p in r.parameters}
+        rest = [p for key, p in network.found.items() if key not in trunk | before]
+        rest += network.others
+        if rest and all(place.plain.startswith(inside) for place in rest):
+            return rows[:number]
+        break
+    return ()
+
+
+def _built(
+    architecture: Architecture,
+    layout: Layout,
+    parts: _Parts,
+    kept: tuple[Row, ...],
+    tail: Head,
+    found: Found,
+) -> Adapted | None:
+    """Return the network of a trunk, the published layers of its head, and its own."""
+    weighted = [row for row in (*kept, *tail.rows) if row.parameters]
+    names = {row.name: layer for layer, row in (layout.layers(architecture) or {}).items()}
+    first = weighted[0]
+    weight = found[names[first.name] if kept else first.torchvision, "weight"].values
+    width = weight.shape[0] if first.op == "batch_norm" else math.prod(weight.shape[1:])
+    channels = _width(parts.body, found, names)
+    pool = pooling(width, channels, parts.pool, parts.body[-1].name)
+    if pool is None or (pool.assumed and any(row.parameters for row in parts.between)):
+        return None
+    rows = (*parts.body, *pool.rows, *parts.between, *kept, *tail.rows, Row("prob", "softmax"))
+    adapted = _renewed(architecture, rows, parts)
+    layers = layout.layers(adapted)
+    assert layers is not None
+    return Adapted(Match(adapted, layers, found), layout, (*pool.assumed, *tail.assumed))
+
+
+def _renewed(architecture: Architecture, rows: tuple[Row, ...], parts: _Parts) -> Architecture:
+    """Return the architecture with other rows, and the same target layer."""
+    target = architecture.target_layer
+    if not target and any(row.op == "concatenate" and row.name == parts.pool.name for row in rows):
+        target = parts.body[-1].name
+    return replace(architecture, table=lambda: rows, target_layer=target)
+
+
+def _width(rows: Iterable[Row], found: Found, names: Mapping[str, str]) -> int:
+    """Return the channels of the last row's output, by the shapes of the weights."""
+    extents, width = Extents(), 0
+    for row in rows:
+        width = extents.input(row).width
+        if row.op == "conv":
+            width = found[names[row.name], "weight"].values.shape[0]
+        extents.add(row, width)
+    return width
+
+
+def with_other_grid(match: Match, layout: Layout) -> Adapted | None:
+    """Return a published network whose map before the linear layers has another size.
+
+    None if the size is the published one, or none fits.
+    """
+    parts = _parts(match.architecture)
+    if parts is None or layout.outputs_last or any(row.parameters for row in parts.between):
+        return None
+    names = {row.name: layer for layer, row in match.layers.items()}
+    first = next(row for row in parts.head if row.op == "linear")
+    weight = match.found[names[first.name], "weight"].values
+    if weight.ndim != 2:
+        return None
+    channels = _width(parts.body, match.found, names)
+    pool = pooling(weight.shape[1], channels, parts.pool, parts.body[-1].name)
+    if pool is None or not pool.assumed:
+        return None
+    rows = (*parts.body, *pool.rows, *parts.between, *parts.head)
+    adapted = _renewed(match.architecture, rows, parts)
+    layers = layout.layers(adapted)
+    assert layers is not None
+    return Adapted(Match(adapted, layers, match.found), layout, pool.assumed)
