@@ -1,4 +1,4 @@
-"""Networks that differ from a published one: another head, other numbers, other names.
+"""Networks that differ from a published one in their head, or that were taken apart.
 
 Each function returns a :class:`Adapted`, whose architecture is a copy of the published one with the
 file's own layers; or None if the file holds no such network.
@@ -7,17 +7,20 @@ file's own layers; or None if the file holds no such network.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from gradcam._engine.layers import HEADS
 from gradcam._models.architecture import Architecture, Extents, Row, registered
 from gradcam._models.choice import chosen
 from gradcam._models.heads import Head, head, modules, pooling
-from gradcam._models.layouts import Layout
+from gradcam._models.layouts import CHILDREN, Layout
 from gradcam._models.matches import Match
 from gradcam._models.places import Found, Place
 from gradcam._models.search import Network, find_network
+from gradcam._weights.tensors import WeightsError
 
 _POOLS = ("global_average_pool", "adaptive_average_pool")
 
@@ -39,7 +42,7 @@ class Adapted(NamedTuple):
     assumed: tuple[str, ...]
 
 
-class _Parts(NamedTuple):
+class Parts(NamedTuple):
     """The rows of a published network: up to its last map, the pooling, and what follows.
 
     Attributes
@@ -62,7 +65,7 @@ class _Parts(NamedTuple):
         return (*self.body, self.pool, *self.between)
 
 
-def _parts(architecture: Architecture) -> _Parts | None:
+def parts_of(architecture: Architecture) -> Parts | None:
     """Return the parts of a network that ends in linear layers; None of others."""
     rows = architecture.rows
     flat = max((n for n, row in enumerate(rows) if row.op == "flatten"), default=-1)
@@ -71,7 +74,7 @@ def _parts(architecture: Architecture) -> _Parts | None:
     pool = max((n for n, row in enumerate(rows[: flat + 1]) if row.op in _POOLS), default=-1)
     if pool < 1 or flat < 0:
         return None
-    return _Parts(rows[:pool], rows[pool], rows[pool + 1 : flat + 1], rows[flat + 1 :])
+    return Parts(rows[:pool], rows[pool], rows[pool + 1 : flat + 1], rows[flat + 1 :])
 
 
 def unsigned(architectures: Sequence[Architecture]) -> list[Architecture]:
@@ -113,7 +116,7 @@ def with_other_head(
 
 def _fit(network: Network, layout: Layout, architecture: Architecture) -> Adapted | None:
     """Return the network as this architecture with another head, if it is one."""
-    parts, layers = _parts(architecture), layout.layers(architecture)
+    parts, layers = parts_of(architecture), layout.layers(architecture)
     if parts is None or layers is None:
         return None
     if all((layer, p) in network.found for layer, row in layers.items() for p in row.parameters):
@@ -131,7 +134,7 @@ def _fit(network: Network, layout: Layout, architecture: Architecture) -> Adapte
     if tail is None:
         return None
     used = {key: network.found[key] for key in wanted} | tail.found
-    return _built(architecture, layout, parts, kept, tail, used)
+    return built(architecture, layout, parts, kept, tail, used)
 
 
 def _kept(
@@ -155,19 +158,20 @@ def _kept(
     return ()
 
 
-def _built(
+def built(
     architecture: Architecture,
     layout: Layout,
-    parts: _Parts,
+    parts: Parts,
     kept: tuple[Row, ...],
     tail: Head,
     found: Found,
 ) -> Adapted | None:
     """Return the network of a trunk, the published layers of its head, and its own."""
     weighted = [row for row in (*kept, *tail.rows) if row.parameters]
+    published = any(row.parameters for row in kept)
     names = {row.name: layer for layer, row in (layout.layers(architecture) or {}).items()}
     first = weighted[0]
-    weight = found[names[first.name] if kept else first.torchvision, "weight"].values
+    weight = found[names[first.name] if published else first.torchvision, "weight"].values
     width = weight.shape[0] if first.op == "batch_norm" else math.prod(weight.shape[1:])
     channels = _width(parts.body, found, names)
     pool = pooling(width, channels, parts.pool, parts.body[-1].name)
@@ -180,7 +184,7 @@ def _built(
     return Adapted(Match(adapted, layers, found), layout, (*pool.assumed, *tail.assumed))
 
 
-def _renewed(architecture: Architecture, rows: tuple[Row, ...], parts: _Parts) -> Architecture:
+def _renewed(architecture: Architecture, rows: tuple[Row, ...], parts: Parts) -> Architecture:
     """Return the architecture with other rows, and the same target layer."""
     target = architecture.target_layer
     if not target and any(row.op == "concatenate" and row.name == parts.pool.name for row in rows):
@@ -199,12 +203,92 @@ def _width(rows: Iterable[Row], found: Found, names: Mapping[str, str]) -> int:
     return width
 
 
+_FIRST = re.compile(r"(.*\.)?0(\.0)*(\.conv0?)?\.weight")
+"""The first convolution of any family in :data:`CHILDREN`."""
+
+
+def taken_apart(places: Mapping[str, Place], expected: Architecture | None) -> Adapted | None:
+    """Return the network if its parts have numbers: ``nn.Sequential(*model.children())``."""
+    if not any(place.values.ndim == 4 and _FIRST.fullmatch(name) for name, place in places.items()):
+        return None
+    found = {}
+    for architecture in registered():
+        try:
+            each = _apart(places, architecture, expected)
+        except WeightsError:  # its names are those of no network
+            continue
+        if each is not None:
+            found[architecture.name] = each
+    if not found:
+        return None
+    match = chosen([each.match for each in found.values()], CHILDREN, expected)
+    return found[match.architecture.name]
+
+
+def _apart(
+    places: Mapping[str, Place], architecture: Architecture, expected: Architecture | None
+) -> Adapted | None:
+    """Return the network if it is this one, taken apart."""
+    numbered = CHILDREN.layers(architecture)
+    if not numbered:
+        return None
+    names = {row.name: name for name, row in numbered.items()}
+    rows = tuple(
+        replace(row, torchvision=names[row.name], stored={}) if row.name in names else row
+        for row in architecture.rows
+    )
+    apart = replace(architecture, table=lambda: rows)
+    layout = replace(CHILDREN, numbered=False)
+    layers, network = layout.layers(apart), find_network(places, layout, [apart])
+    if network is None or layers is None:
+        return None
+    match = Match(apart, layers, network.found)
+    if not match.distance() and not network.others:
+        return Adapted(match, layout, ())
+    return with_other_head(places, layout, [apart], expected)
+
+
+def with_own_activations(match: Match, layout: Layout) -> Adapted | None:
+    """Return a published network whose head has the published names, but other widths.
+
+    Then the head is the file's own, and the published activations in it are not certain. None if
+    the widths are the published ones, or all are others, or the activations are ReLUs anyway.
+    """
+    parts = parts_of(match.architecture)
+    known = ("linear", "relu", "dropout", *HEADS)
+    if parts is None or not layout.free or all(row.op in known for row in parts.head):
+        return None
+    names = {row.name: layer for layer, row in match.layers.items()}
+    shapes = match.architecture.published_shapes
+    *hidden, _ = (row for row in parts.head if row.op == "linear")
+    if not hidden or _differ([row for row in parts.body if row.op == "conv"][1:], match, shapes):
+        return None
+    if not _differ(hidden, match, shapes):
+        return None
+    own = {(names[row.name], p) for row in parts.head for p in row.parameters}
+    tail = modules([match.found[key] for key in match.found if key in own], "")
+    found = head(tail or ())
+    if found is None:
+        return None
+    rest = {key: place for key, place in match.found.items() if key not in own}
+    return built(match.architecture, layout, parts, (), found, rest | found.found)
+
+
+def _differ(rows: Iterable[Row], match: Match, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether a weight of these rows has another shape than the published one."""
+    names = {row.name: layer for layer, row in match.layers.items()}
+    return any(
+        match.found[names[row.name], "weight"].values.shape != shapes[row.parameters["weight"]]
+        for row in rows
+    )
+
+
 def with_other_grid(match: Match, layout: Layout) -> Adapted | None:
     """Return a published network whose map before the linear layers has another size.
 
     None if the size is the published one, or none fits.
     """
-    parts = _parts(match.architecture)
+    parts = parts_of(match.architecture)
     if parts is None or layout.outputs_last or any(row.parameters for row in parts.between):
         return None
     names = {row.name: layer for layer, row in match.layers.items()}

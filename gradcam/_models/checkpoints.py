@@ -40,8 +40,16 @@ from gradcam._models import (  # noqa: F401  the families register their archite
     vgg,
     vgg_gap,
 )
-from gradcam._models.adapted import Adapted, unsigned, with_other_grid, with_other_head
+from gradcam._models.adapted import (
+    Adapted,
+    taken_apart,
+    unsigned,
+    with_other_grid,
+    with_other_head,
+    with_own_activations,
+)
 from gradcam._models.architecture import Architecture
+from gradcam._models.chains import in_order
 from gradcam._models.choice import chosen
 from gradcam._models.layouts import Layout
 from gradcam._models.places import Place, network_tensors
@@ -179,13 +187,19 @@ def _recognised(
     if search is not None and not search.distance():
         match = chosen(search.complete(), search.layout, expected)
         exact = Adapted(match, search.layout, ())
-        return with_other_grid(match, search.layout) or exact, search.averages
+        adapted = with_other_grid(match, search.layout) or with_own_activations(
+            match, search.layout
+        )
+        return adapted or exact, search.averages
     for each in searches:
         if each.layout.free:
             families = (*each.architectures, *unsigned(each.architectures))
             adapted = with_other_head(places, each.layout, families, expected)
             if adapted is not None:
                 return adapted, each.averages
+    adapted = taken_apart(places, expected) or in_order(places)
+    if adapted is not None:
+        return adapted, ()
     if search is None:
         raise WeightsError(
             f"the weights of an unknown network, or in an unknown layout: the tensors are "

@@ -45,6 +45,9 @@ class Layout:
     counted : mapping of str to str
         If layers are recognised by their order: for each operation, what precedes the number in
         ``conv1``, ``conv2``, ... Else empty.
+    numbered : bool
+        Whether the parts of a network have numbers instead of names, as in
+        ``nn.Sequential(*model.children())``.
     outputs_last : bool
         Whether the axes of weights are (H, W, I, O) and (I, O) instead of (O, I, H, W) and (O, I).
     whole : str
@@ -59,6 +62,7 @@ class Layout:
     sign: str = "conv"
     any_name: str = ""
     counted: Mapping[str, str] = field(default_factory=dict)
+    numbered: bool = False
     outputs_last: bool = False
     whole: str = "save the whole model"
 
@@ -133,11 +137,14 @@ _known: WeakKeyDictionary[Architecture, dict[Layout, dict[str, Row] | None]] = W
 def _layers(layout: Layout, architecture: Architecture) -> dict[str, Row] | None:
     counts: Counter[str] = Counter()
     layers = {}
+    children = dict.fromkeys(_path(row).partition(".")[0] for row in architecture.rows)
     for row in architecture.rows:
         if not row.parameters:
             continue
         counts[row.op] += 1
         name = row.stored_as(layout.library)
+        if layout.numbered:
+            name = _numbered(row, children)
         if layout.counted:
             kind = layout.counted.get(row.op)
             name = f"{kind}{counts[row.op]}" if kind else ""
@@ -145,6 +152,17 @@ def _layers(layout: Layout, architecture: Architecture) -> dict[str, Row] | None
             return None
         layers[name] = row
     return layers
+
+
+def _path(row: Row) -> str:
+    """Return the path of a row's module in torchvision, or the row's name."""
+    return row.stored_as("torchvision") or row.name
+
+
+def _numbered(row: Row, children: Iterable[str]) -> str:
+    """Return a module's path with the number of its first part among the network's children."""
+    first, dot, rest = _path(row).partition(".")
+    return f"{list(children).index(first)}{dot}{rest}"
 
 
 _PYTORCH = {f".{name}": name for name in ("weight", "bias", "running_mean", "running_var")}
@@ -185,3 +203,11 @@ LAYOUTS = (
     Layout("Caffe's", "caffe", "caffe", _CAFFE, any_name="[^.]+"),
 )
 """All layouts; the first that matches any name in a file is the file's."""
+
+CHILDREN = Layout(
+    "torchvision's modules by their numbers", "torchvision", "torchvision", _PYTORCH, numbered=True
+)
+"""A network that was taken apart: fastai's, and ``nn.Sequential(*model.children())``."""
+
+IN_ORDER = Layout("PyTorch's, in the order of the layers", "torchvision", "torchvision", _PYTORCH)
+"""A network whose layers have any names."""
