@@ -395,7 +395,7 @@ def test_error_for_keras_without_top():
         ),
         (without(keras(tensors()), "block1"), "missing block1_conv1/kernel"),
         (without(frossard(tensors()), "fc7"), "missing fc7_W, fc7_b"),
-        (without(caffe(tensors()), "fc7"), "missing fc7.weight, fc7.bias"),
+        (without(caffe(tensors()), "conv5_3"), "missing conv5_3.weight, conv5_3.bias"),
         (without(timm(tensors()), "head"), "missing head.fc.weight, head.fc.bias"),
         (without(keras(tensors()), "fc2/bias"), "missing fc2/bias"),
         (without(keras(tensors()), "predictions", "fc2"), "missing fc2/kernel"),

@@ -197,9 +197,10 @@ def _recognised(
             adapted = with_other_head(places, each.layout, families, expected)
             if adapted is not None:
                 return adapted, each.averages
-    adapted = taken_apart(places, expected) or in_order(places)
-    if adapted is not None:
-        return adapted, ()
+    if not any(map(Search.holds_all, searches)):
+        adapted = taken_apart(places, expected) or in_order(places)
+        if adapted is not None:
+            return adapted, ()
     if search is None:
         raise WeightsError(
             f"the weights of an unknown network, or in an unknown layout: the tensors are "

@@ -174,6 +174,10 @@ class Search:
         """Return the architectures all of whose tensors are in the file."""
         return [each for each in self._matches if not each.distance()]
 
+    def holds_all(self) -> bool:
+        """Whether the closest architecture is in the file, with other tensors beside it."""
+        return not self._closest.missing()
+
     def difference(self) -> str:
         """Say why the tensors are not the weights of the closest architecture."""
         return difference(self._closest, self._matches, self._unused, self.layout)
