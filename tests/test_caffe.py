@@ -358,6 +358,14 @@ REFUSED = {
         dict(name="x", type="BatchNorm", blobs=[np.ones(6)] * 5),
         "BatchNorm 'x': has 5 blobs",
     ),
+    "not finite": (
+        dict(
+            name="x",
+            type="Scale",
+            blobs=[np.array([1, 2, np.nan, 1, 1, 1])],
+        ),
+        "Scale 'x': has NaN or infinity in its scale",
+    ),
     "several inputs": (
         dict(name="x", type="ReLU", bottoms="conv conv"),
         "ReLU 'x': reads 2 layers, expected 1",

@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam import _core
 from gradcam._engine.layers import HEADS, INPUT, POOLS, Attribute, Layer
 from gradcam._importers.axes import as_float32, transposed
 from gradcam._importers.imported import Imported
@@ -102,7 +103,17 @@ class Builder:
             Further names; those that another layer has are left out.
         **attributes
             As in :class:`gradcam.Layer`.
+
+        Raises
+        ------
+        WeightsError
+            If a weight is not finite.
         """
+        for key, values in (weights or {}).items():
+            # Those of linear layers are checked later, or known by the cache. What is folded into
+            # another layer would lose its name until then.
+            if op != "linear" and not _core.all_finite(values):
+                raise WeightsError(f"has NaN or infinity in its {key}")
         name = self.unique(name)
         self._layers.append(
             Layer(
