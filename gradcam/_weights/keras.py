@@ -25,6 +25,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gradcam._weights import hdf5
+from gradcam._weights.keras_config import parse_layer
+from gradcam._weights.keras_model import KerasLayer, KerasModel
 from gradcam._weights.tensors import Weights, WeightsError, listed
 from gradcam._weights.zips import Archive, Member, check_memory
 
@@ -45,6 +47,9 @@ _KINDS = {
 
 _OLD_NAME = re.compile(rf"(?:(.+)_)?({'|'.join(_KINDS)})(?:_\d+)?")
 """``block1_conv1_W_1``: layer, kind, and TensorFlow's suffix for unique names."""
+
+_OLD_LAYERS = "_layer_checkpoint_dependencies"
+"""The groups of layers in the first files of Keras's new format, by Keras 2.12."""
 
 _NOT_LAYERS = {"optimizer", "optimizer_weights", "seed_generator", "metrics"}
 """Groups with other state than the weights of layers."""
@@ -89,7 +94,23 @@ def _read_archive(file: BinaryIO, path: str | os.PathLike[str]) -> Weights:
         hdf5.open_table(source, name, start, member.size) as table,
     ):
         weights = _modern(table, name, model)
-    return replace(weights, format="Keras 3 (.keras)")
+    graph = weights.graph
+    if isinstance(graph, KerasModel):
+        graph = replace(graph, version=_version(archive))
+    return replace(weights, format="Keras 3 (.keras)", graph=graph)
+
+
+def _version(archive: Archive) -> str:
+    """Return the version of Keras that wrote a file, or an empty string."""
+    member = archive.members.get("metadata.json")
+    if member is None or member.size > _MAX_CONFIG:
+        return ""
+    try:
+        content = json.loads(archive.read(member).tobytes())
+    except (ValueError, RecursionError):
+        return ""
+    version = content.get("keras_version") if isinstance(content, dict) else None
+    return version if isinstance(version, str) else ""
 
 
 @contextmanager
@@ -147,10 +168,12 @@ def _legacy(table: hdf5.Table, path: str | os.PathLike[str], root: hdf5.Group) -
     paths: dict[str, str] = {}
     used = set()
     ordered = True
+    written: dict[str, list[tuple[str, str]]] = {}
     for layer in _strings(root, "layer_names", path):
         group = table.groups.get(_join(root.path, layer))
         if group is None:
             raise WeightsError(f"{path}: names a layer {layer!r} but has no group for it")
+        names = written.setdefault(layer, [])
         for name, dataset in _parse_layer(layer, group, path):
             if dataset not in table.datasets:
                 raise WeightsError(f"{path}: names {dataset!r} but has no such dataset")
@@ -160,13 +183,55 @@ def _legacy(table: hdf5.Table, path: str | os.PathLike[str], root: hdf5.Group) -
             # A nested model lists trainable weights first, and then all others.
             ordered &= name.startswith(f"{layer}/")
             # A second tensor of the same name belongs to a nested model.
-            paths[dataset if name in paths else name] = dataset
-    if any(_is_theano(table.datasets[dataset].shape) for dataset in paths.values()):
-        raise _theano(path)
-    attributes = table.groups[""].attributes
-    text = attributes.get("model_config", "")
+            name = dataset if name in paths else name
+            paths[name] = dataset
+            names.append((dataset.removeprefix(f"{group.path}/"), name))
+    text = table.groups[""].attributes.get("model_config", "")
     model = _parse_model(text, path) if text else _Model()
-    return _weights(table, paths, _metadata(paths, model, root.attributes), ordered)
+    if model.root is None and any(_is_theano(table.datasets[p].shape) for p in paths.values()):
+        raise _theano(path)
+    metadata = _metadata(paths, model, root.attributes)
+    weights = _weights(table, paths, metadata, ordered)
+    if model.root is None:
+        return weights
+    tensors = _legacy_tensors(model.root, written)
+    version = metadata.get("keras_version", "")
+    return replace(weights, graph=KerasModel(model.root.with_tensors(tensors), version))
+
+
+def _legacy_tensors(
+    root: KerasLayer, written: Mapping[str, list[tuple[str, str]]]
+) -> dict[str, tuple[str, ...]]:
+    """Return the names of each layer's tensors, by the layer's group.
+
+    Parameters
+    ----------
+    root : KerasLayer
+    written : mapping of str to list of (str, str)
+        For each layer of the model itself, the names of its datasets and of their tensors. Those
+        of a nested model are "OWNER/kernel:0", where OWNER is a layer in it.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for layer in root.layers or ():
+        names = written.get(layer.name, [])
+        if layer.layers is None:
+            found[layer.group] = tuple(tensor for _, tensor in names)
+            continue
+        owners: dict[str, list[str]] = {}
+        for dataset, tensor in names:
+            owners.setdefault(dataset.rpartition("/")[0], []).append(tensor)
+        by_name: dict[str, list[tuple[str, ...]]] = {}
+        leaves = list(layer.leaves())
+        known = {leaf.name for leaf in leaves}
+        for owner, tensors in owners.items():
+            name = _leaf(owner)
+            if name not in known:  # TensorFlow makes names unique: NAME_1
+                name = re.sub(r"_\d+$", "", name)
+            by_name.setdefault(name, []).append(tuple(tensors))
+        for leaf in leaves:  # layers of one name are in the order of the model
+            if by_name.get(leaf.name):
+                found[leaf.group] = by_name[leaf.name].pop(0)
+    return found
 
 
 def _parse_layer(
@@ -219,6 +284,8 @@ class _Model:
 
     Attributes
     ----------
+    root : KerasLayer or None
+        The model, if the file has a configuration with layers.
     names : dict of str to str
         The layers' names by their groups, in the model's order.
     epsilons : set of float
@@ -228,6 +295,7 @@ class _Model:
         none.
     """
 
+    root: KerasLayer | None = None
     names: dict[str, str] = field(default_factory=dict)
     epsilons: set[float] = field(default_factory=set)
     head: str = "linear"
@@ -235,45 +303,32 @@ class _Model:
 
 def _parse_model(text: Any, path: str | os.PathLike[str]) -> _Model:
     """Parse a model's configuration; entries of unexpected types are skipped."""
-    model = _Model()
     try:
-        _collect(json.loads(text), "", model)
+        root = parse_layer(json.loads(text))
     except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, WeightsError):
+            raise WeightsError(f"{path}: {error}") from error
         raise WeightsError(f"{path}: the model's configuration is not JSON ({error})") from error
+    model = _Model()
+    if root.layers:
+        model.root = root
+        _collect(root, model)
     return model
 
 
-def _collect(entry: Any, group: str, model: _Model) -> None:
-    """Add the layers of a model, whose group is `group`."""
-    config = entry.get("config") if isinstance(entry, dict) else None
-    layers = config.get("layers") if isinstance(config, dict) else config
-    counts: dict[str, int] = {}
-    for layer in layers if isinstance(layers, list) else []:
-        class_name, inner = (
-            (layer.get("class_name"), layer.get("config")) if isinstance(layer, dict) else (0, 0)
-        )
-        if not isinstance(class_name, str) or not isinstance(inner, (dict, list)):
-            continue
-        kind = _to_snake_case(class_name)
-        count = counts[kind] = counts.get(kind, -1) + 1
-        path = _join(group, f"layers/{kind}_{count}" if count else f"layers/{kind}")
-        if isinstance(inner, dict):
-            if isinstance(inner.get("name"), str):
-                model.names[path] = inner["name"]
-            if kind == "batch_normalization" and isinstance(inner.get("epsilon"), float):
-                model.epsilons.add(inner["epsilon"])
-            if kind in ("dense", "activation"):
-                model.head = str(inner.get("activation") or "linear")
-            elif kind in ("softmax", "sigmoid"):
-                model.head = kind
-        _collect(layer, path, model)
-
-
-def _to_snake_case(name: str) -> str:
-    """Convert a class's name to Keras's name of its groups: MaxPooling2D to max_pooling2d."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+def _collect(parent: KerasLayer, model: _Model) -> None:
+    """Add what the layers of a model say."""
+    for layer in parent.layers or ():
+        if layer.class_name and layer.name:
+            model.names[layer.group] = layer.name
+        epsilon = layer.config.get("epsilon")
+        if layer.class_name == "BatchNormalization" and isinstance(epsilon, float):
+            model.epsilons.add(epsilon)
+        if layer.class_name in ("Dense", "Activation"):
+            model.head = str(layer.config.get("activation") or "linear")
+        elif layer.class_name in ("Softmax", "Sigmoid"):
+            model.head = layer.class_name.lower()
+        _collect(layer, model)
 
 
 def _modern(table: hdf5.Table, path: str | os.PathLike[str], model: _Model) -> Weights:
@@ -287,14 +342,20 @@ def _modern(table: hdf5.Table, path: str | os.PathLike[str], model: _Model) -> W
     if not variables:
         raise WeightsError(f"{path}: a Keras HDF5 file without weights")
     paths: dict[str, str] = {}
+    groups: dict[str, tuple[str, ...]] = {}
     for layer in _sort_layers(variables, table, model):
         own = sorted(variables[layer], key=lambda d: int(_leaf(d.path)))
         name = _name(layer, table, model)
         if any(f"{name}/{kind}" in paths for kind in _kinds(own)):
             name = layer  # a nested model has a layer of the same name
-        paths |= {f"{name}/{kind}": d.path for kind, d in zip(_kinds(own), own, strict=True)}
+        added = {f"{name}/{kind}": d.path for kind, d in zip(_kinds(own), own, strict=True)}
+        paths |= added
+        groups[layer.replace(_OLD_LAYERS, "layers")] = tuple(added)
     ordered = all(_is_counted(layer) for layer in variables)
-    return _weights(table, paths, _metadata(paths, model, {}), ordered)
+    weights = _weights(table, paths, _metadata(paths, model, {}), ordered)
+    if model.root is None:
+        return weights
+    return replace(weights, graph=KerasModel(model.root.with_tensors(groups)))
 
 
 def _is_counted(layer: str) -> bool:
@@ -392,10 +453,7 @@ def _metadata(paths: Iterable[str], model: _Model, attributes: Mapping[str, Any]
     known = ("keras_version", "backend")
     metadata = {k: v for k, v in attributes.items() if k in known and isinstance(v, str)}
     if any(_leaf(name) == "moving_variance" for name in paths):
-        if len(model.epsilons) > 1:
-            raise WeightsError(
-                f"batch normalisation with different epsilons: {sorted(model.epsilons)}"
-            )
+        # Different ones are those of a model whose configuration is followed.
         metadata["eps"] = str(next(iter(model.epsilons), _EPSILON))
     if model.head != "linear":
         metadata["head"] = model.head

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gradcam._text import printable
 from gradcam._weights.graph import Graph, ModelFolder
+from gradcam._weights.keras_model import KerasModel
 from gradcam._weights.program import Program, Script
 
 EPS = 1e-5
@@ -44,9 +45,9 @@ class Weights:
         The data types in the file of the tensors that were converted, if the reader reports them.
     ordered : bool
         Whether the tensors are in the order of the layers.
-    graph : Graph, ModelFolder, Program or Script, optional
-        The operations of the network, if the format describes them (ONNX, torch.export,
-        TorchScript); or what a folder says beside the weights.
+    graph : Graph, KerasModel, ModelFolder, Program or Script, optional
+        The operations of the network, if the format describes them (ONNX, Caffe, Keras,
+        torch.export, TorchScript); or what a folder says beside the weights.
     objects : mapping of str to str
         The classes of objects in the file that hold tensors and were not read, by their names.
     notes : tuple of str
@@ -58,7 +59,7 @@ class Weights:
     format: str = ""
     dtypes: Mapping[str, str] = field(default_factory=dict)
     ordered: bool = False
-    graph: Graph | ModelFolder | Program | Script | None = None
+    graph: Graph | KerasModel | ModelFolder | Program | Script | None = None
     objects: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
