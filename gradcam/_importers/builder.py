@@ -57,6 +57,7 @@ class Builder:
         """Whether no large weight was reordered."""
         self._layers: list[Layer] = []
         self._numbers: dict[str, int] = {}
+        self._places: dict[str, int] = {}
         self._values: dict[str, Value] = {INPUT: self.input}
         self._not_negative: set[str] = set()
         self._shrunk: set[str] = set()
@@ -115,6 +116,7 @@ class Builder:
             if op != "linear" and not _core.all_finite(values):
                 raise WeightsError(f"has NaN or infinity in its {key}")
         name = self.unique(name)
+        self._places[name] = len(self._layers)
         self._layers.append(
             Layer(
                 name,
@@ -282,6 +284,38 @@ class Builder:
         )
         return found.arranged("NC")
 
+    def vector_as_seen(self, value: Value) -> Value:
+        """Return a value of two dimensions as a vector of the core, its features seen as before.
+
+        Weights for each feature have the order of the graph: see :meth:`in_core_order`.
+        """
+        if len(value.core) == 1:
+            return value
+        value = self.padded(value)
+        batch, features = value.dims
+        _, height, width = value.core
+        steps = {"C": height * width, "H": width, "W": 1}
+        seen = tuple(Factor("C", steps[f.axis] * f.stride, f.size) for f in features)
+        found = self.vector(value).with_dims((batch, seen))
+        return found.reshaped(found.shape)
+
+    def in_core_order(self, value: Value, array: Array) -> Array:
+        """Return an array with one number for each feature of a vector in the core's order."""
+        factors = value.dims[-1]
+        if len(value.core) != 1 or factors == value.whole("C"):
+            return array
+        order = sorted(range(len(factors)), key=lambda i: -factors[i].stride)
+        parts = array.reshape([factor.size for factor in factors])
+        return np.ascontiguousarray(parts.transpose(order)).reshape(-1)
+
+    def also(self, value: Value, alias: str) -> None:
+        """Give the layer that holds a value another name; nothing if it is not that layer's map."""
+        place = self._places.get(value.layer)
+        if place is None or value.padding != NO_PADDING or not alias:
+            return
+        layer = self._layers[place]
+        self._layers[place] = replace(layer, aliases=(*layer.aliases, alias))
+
     # -------------------------------------------------------------------- weighted layers
 
     def conv(
@@ -371,7 +405,7 @@ class Builder:
             raise WeightsError(
                 f"has weights of shape {weight.shape} for inputs of {value.shape[-1:]}"
             )
-        if value.is_map and value.axis(-1 % len(value.dims)) == "C":
+        if len(value.core) == 3 and len(value.dims) == 4 and value.dims[3] == value.whole("C"):
             layout = _layout_of(value)
             kernel = np.ascontiguousarray(as_float32(weight))[:, :, None, None]
             return self.conv(value, name, kernel, bias, layout=layout, aliases=aliases)
@@ -543,8 +577,7 @@ class Builder:
         self, op: str, values: Sequence[Value], name: str, aliases: Sequence[str]
     ) -> Value:
         values = [self.padded(value) for value in values]
-        if len({len(value.core) for value in values}) > 1:  # maps of one position, and vectors
-            values = [self.vector(value) if not value.is_map else value for value in values]
+        values = self._of_one_kind(values)
         if len({(value.core, value.shape) for value in values}) > 1 or any(
             value.dims != values[0].dims for value in values
         ):
@@ -553,13 +586,20 @@ class Builder:
         found = self.add(name, op, values, values[0].core, None, aliases)
         return values[0].of(found.layer)
 
+    def _of_one_kind(self, values: list[Value]) -> list[Value]:
+        """Return maps of one position as vectors, seen as before, if another value is a vector."""
+        if len({len(value.core) for value in values}) == 1:
+            return values
+        return [
+            value if value.is_map else self.vector(value).with_dims(value.dims) for value in values
+        ]
+
     def concatenate(
         self, values: Sequence[Value], dim: int, name: str, aliases: Sequence[str] = ()
     ) -> Value:
         """Add the values side by side along a dimension, which must be that of the channels."""
         values = [self.padded(value) for value in values]
-        if len({len(value.core) for value in values}) > 1:
-            values = [self.vector(value) if not value.is_map else value for value in values]
+        values = self._of_one_kind(values)
         first = values[0]
         dim %= len(first.dims)
         if any(value.dims[dim] not in (value.whole("C"), ()) for value in values) or any(
@@ -709,6 +749,8 @@ class Builder:
             )
         if not self._layers:
             raise WeightsError("the graph has no layers")
+        if len(value.core) == 1 and value.whole("C") not in value.dims:
+            raise WeightsError("ends in a map that was flattened: this is not a classifier")
         value = self._head_last(self.padded(value))
         layers = _with_unique_names(simplified(self._layers, value.layer))
         _, height, width = self.input.core
@@ -731,7 +773,7 @@ class Builder:
         last = self._layers[-1]
         if last.op in HEADS and last.name == value.layer:
             self._layers.pop()
-            del self._values[last.name]
+            del self._values[last.name], self._places[last.name]
             before = self.vector(self._values[last.inputs[0]])
             return self.add(last.name, last.op, [before], before.core, None, last.aliases)
         return self.vector(value)
@@ -802,7 +844,7 @@ def same_padding(
     halves, depends = [], False
     for size, window, step, spread in zip(extent, kernel, stride, dilation, strict=True):
         total = max(0, (-(-size // step) - 1) * step + spread * (window - 1) + 1 - size)
-        depends = depends or step > 1
+        depends = depends or (step > 1 and window > 1)
         halves.append((total // 2, total - total // 2))
     (top, bottom), (left, right) = halves
     return (top, left, bottom, right), depends

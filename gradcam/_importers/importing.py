@@ -14,6 +14,7 @@ IMPORTERS: dict[str, str] = {
     "aten.exported": "aten.exported",
     "aten.script": "aten.script",
     "caffe": "caffe",
+    "keras": "keras.importing",
     "layers": "stored",
     "onnx": "onnx.importing",
     "transformers": "huggingface.importing",

@@ -1,0 +1,1 @@
+"""Keras models: from their configuration and weights to a list of layers."""
