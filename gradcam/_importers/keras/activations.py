@@ -36,7 +36,7 @@ def named(step: Step, value: Value, name: str) -> Value:
     found = _ELEMENTWISE.get(name)
     if found is not None:
         op, attributes = found
-        return step.builder.elementwise(value, step.name, op, **attributes)
+        return step.builder.elementwise(value, step.name, op, (), **attributes)
     if name == "linear":
         return value
     if name in ("softmax", "log_softmax"):

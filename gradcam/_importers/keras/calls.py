@@ -24,7 +24,7 @@ class Output(NamedTuple):
 
     layer: str
     call: int
-    index: int
+    place: int
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def parse_output(value: object) -> Output | None:
     """Return what ``[layer, call, index]`` names; None for anything else."""
     if not isinstance(value, (list, tuple)) or len(value) not in (3, 4):
         return None
-    name, call, index = value[:3]
-    if isinstance(name, str) and type(call) is int and type(index) is int:
-        return Output(name, call, index)
+    name, call, place = value[:3]
+    if isinstance(name, str) and type(call) is int and type(place) is int:
+        return Output(name, call, place)
     return None
 
 

@@ -50,9 +50,7 @@ def separable_conv2d(step: Step) -> Value:
     value, layout = step.value(), step.layout()
     groups = depthwise.shape[2]
     windows = _Windows(step, layout)
-    value = windows.conv(
-        value, f"{step.name}_depthwise", _depthwise(depthwise), [], groups=groups
-    )
+    value = windows.conv(value, f"{step.name}_depthwise", _depthwise(depthwise), [], groups=groups)
     oihw = kernel_from_outputs_last(pointwise)
 
     def make(name: str) -> Value:

@@ -39,8 +39,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
             f"the model is made for {size[0]} x {size[1]} pixels: size={choices.size} does not fit"
         )
     height, width = (
-        given or default
-        for given, default in zip(size, choices.size or DEFAULT_SIZE, strict=True)
+        given or default for given, default in zip(size, choices.size or DEFAULT_SIZE, strict=True)
     )
     builder = Builder(channels, height, width, layout)
     walk = Walk(builder, weights.tensors, root, graph.version.split(".")[0] in ("1", "2"))
@@ -145,9 +144,7 @@ def _check_end(layers: tuple[Layer, ...]) -> None:
 
 def _half(root: KerasLayer) -> bool:
     """Whether a layer computes in 16 bits."""
-    return any(
-        "float16" in str(layer.config.get("dtype")) for layer in root.leaves()
-    )
+    return any("float16" in str(layer.config.get("dtype")) for layer in root.leaves())
 
 
 # ------------------------------------------------------------------------------ preset

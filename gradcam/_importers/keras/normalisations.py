@@ -43,9 +43,7 @@ def layer_normalization(step: Step) -> Value:
     arrays = dict(zip(names, step.weights(*names), strict=True))
     value = step.by_channel(step.builder.padded(step.value()), step.arguments.integers("axis", -1))
     found = {name: step.channels(value, array, name) for name, array in arrays.items()}
-    return step.builder.layer_norm(
-        value, step.name, found.get("gamma"), found.get("beta"), eps=eps
-    )
+    return step.builder.layer_norm(value, step.name, found.get("gamma"), found.get("beta"), eps=eps)
 
 
 def layer_scale(step: Step) -> Value:

@@ -47,7 +47,8 @@ def reduced(op: str) -> StepFunction:
         rank = len(value.dims)
         keep = step.arguments.flag("keepdims", False)
         axes = sorted({axis % rank for axis in step.arguments.integers("axis")})
-        layout = {(1, 2): "NHWC", (2, 3): "NCHW"}.get(tuple(axes))
+        layouts = {"NHWC": [1, 2], "NCHW": [2, 3]}
+        layout = next((name for name, each in layouts.items() if each == axes), None)
         if rank != 4 or layout is None or not value.is_arranged(layout):
             raise WeightsError(f"is taken over the axes {axes[:8]} of {value.shape}")
         value = step.builder.global_pool(value, step.name, op, layout=layout)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from gradcam._importers.keras.step import Step, StepFunction
-from gradcam._importers.values import Padding, Value
+from gradcam._importers.values import Value
 from gradcam._weights.tensors import WeightsError
 
 _NOTHING = {
@@ -64,7 +62,7 @@ def cropping2d(step: Step) -> Value:
         raise WeightsError(f"cuts all of a map of {height} x {width} positions")
     if (top, bottom, left, right) == (0, 0, 0, 0):
         return value
-    return step.builder.pad(value, cast("Padding", (-top, -left, -bottom, -right)))
+    return step.builder.pad(value, (-top, -left, -bottom, -right))
 
 
 def _sides(step: Step, name: str) -> tuple[tuple[int, int], tuple[int, int]]:

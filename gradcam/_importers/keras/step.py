@@ -110,9 +110,7 @@ class Step:
     def channels(self, value: Value, array: Array, name: str) -> Array:
         """Return an array with one number for each channel, in the order of the core."""
         if array.shape != (value.channels,):
-            raise WeightsError(
-                f"has a {name} of shape {array.shape} for {value.channels} channels"
-            )
+            raise WeightsError(f"has a {name} of shape {array.shape} for {value.channels} channels")
         return self.builder.in_core_order(value, array)
 
 

@@ -111,12 +111,12 @@ class Walk:
 
         def value_of(read: Output, end: bool = False) -> Value:
             found = results[read.layer, call_number(read, layers, end)]
-            if not 0 <= read.index < len(found):
+            if not 0 <= read.place < len(found):
                 raise WeightsError(
-                    f"{_title(model)} reads output {read.index} of "
+                    f"{_title(model)} reads output {read.place} of "
                     f"{printable(read.layer)!r}, which has {len(found)}"
                 )
-            return found[read.index]
+            return found[read.place]
 
         for call in calls:
             key = call.layer.name, call.number
@@ -257,7 +257,9 @@ def _check_precision(layer: KerasLayer) -> None:
     policy = layer.config.get("dtype")
     if isinstance(policy, dict):
         inner = policy.get("config")
-        policy = f"{policy.get('class_name')} {inner.get('name') if isinstance(inner, dict) else ''}"
+        policy = (
+            f"{policy.get('class_name')} {inner.get('name') if isinstance(inner, dict) else ''}"
+        )
     if any(word in str(policy) for word in ("Quantized", "int8", "int4", "float8")):
         raise WeightsError(
             "is quantised, which is not supported; save the model before it is quantised"
