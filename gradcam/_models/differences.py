@@ -23,8 +23,9 @@ def difference(match: Match, matches: list[Match], unused: list[str], layout: La
         )
     if layout.library == "keras" and _normalised(match.found, unused, matches):
         return (
-            "Keras networks with batch normalisation cannot be read, because the weights do not "
-            "say whether it comes before or after the ReLU; export the model as ONNX, which does"
+            "Keras networks with batch normalisation cannot be read from their weights alone, "
+            "which do not say whether it comes before or after the ReLU; save the whole model, "
+            'which says it: model.save("model.keras")'
         )
     if layout.counted:
         kinds = Counter(place.values.ndim for (_, p), place in match.found.items() if p == "weight")

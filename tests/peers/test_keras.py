@@ -99,7 +99,7 @@ def test_heads(tmp_path, name, head):
     model = keras.Model(base.inputs, layers.Activation(head)(base.outputs[0]))
     SAVED[name](model, tmp_path / name)
     picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
-    tape = gradcam.load(tmp_path / name).forward(picture)
+    tape = gradcam.load(tmp_path / name, preset="keras").forward(picture)
     theirs = model.predict(tape.input.transpose(0, 2, 3, 1), verbose=0)
     assert largest_difference(tape.probabilities, theirs) < 1e-5
     refused = keras.Model(base.inputs, layers.Activation("tanh")(base.outputs[0]))
@@ -179,10 +179,13 @@ def compare(path, model) -> tuple[float, float]:
             maps = x
     (gradient,) = torch.autograd.grad(x[0, 1], maps)
     theirs = (gradient.mean((1, 2), keepdim=True) * maps).sum(-1)[0].detach().numpy()
-    tape = gradcam.load(path).forward(pixels)
+    network = gradcam.load(path)
+    # Files with the model's configuration have Keras's names; those of weights alone are a VGG-16.
+    last = rectified[-1].name if path.name in ("model.keras", "model.h5") else "relu5_3"
+    tape = network.forward(pixels)
     return (
         largest_difference(tape.scores, x.detach().numpy()),
-        largest_difference(tape.grad_cam([1], layer="relu5_3")[0].raw, theirs),
+        largest_difference(tape.grad_cam([1], layer=last)[0].raw, theirs),
     )
 
 

@@ -70,6 +70,16 @@ def average(step: Step) -> Value:
     return step.builder.scale_and_shift(total, step.name, 1 / len(values))
 
 
+def custom_scale(step: Step) -> Value:
+    """``first + scale * second``, a layer of keras.applications.InceptionResNetV2."""
+    values = step.values()
+    if len(values) != 2:
+        raise WeightsError(f"has {len(values)} inputs, expected two")
+    scale = step.arguments.number("scale")
+    scaled = step.builder.scale_and_shift(values[1], f"{step.name}_scale", scale)
+    return _sum(step, [values[0], scaled], step.name)
+
+
 def concatenate(step: Step) -> Value:
     (axis,) = step.arguments.integers("axis", -1) or [-1]
     values = step.values()
@@ -90,6 +100,7 @@ LAYERS: dict[str, StepFunction] = {
     "Add": add,
     "Average": average,
     "Concatenate": concatenate,
+    "CustomScaleLayer": custom_scale,
     "Multiply": multiply,
     "Subtract": subtract,
 }
