@@ -34,10 +34,6 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     assert isinstance(graph, KerasModel)
     root = graph.root
     channels, size, layout = _input_of(root)
-    if None not in size and choices.size not in (None, size):
-        raise WeightsError(
-            f"the model is made for {size[0]} x {size[1]} pixels: size={choices.size} does not fit"
-        )
     height, width = (
         given or default for given, default in zip(size, choices.size or DEFAULT_SIZE, strict=True)
     )
