@@ -72,6 +72,22 @@ def test_a_shuffle_of_channels_is_found():
     assert [layer.op for layer in imported.layers].count("channel_shuffle") == 1
 
 
+def test_parts_of_shuffled_channels_read_one_shuffle():
+    """As in ShuffleNetV2, where the two halves of a shuffled map go different ways."""
+    builder = Builder(6, 3, 3)
+    parts = builder.input.reshaped((1, 2, 3, 3, 3)).transposed([0, 2, 1, 3, 4])
+    whole = parts.reshaped((1, 6, 3, 3))
+    first, second = (builder.slice(whole, 1, 2 * i, 2 * i + 2, f"part{i}") for i in (0, 1))
+    joined = builder.concatenate([second, whole, first], 1, "joined")
+    pooled = builder.global_pool(joined, "pool", "average_pool")
+    imported = builder.finish(pooled, size=None, name="n", title="t")
+    x = normal(2, 6, 3, 3)
+    shuffled = x.reshape(2, 2, 3, 3, 3).transpose(0, 2, 1, 3, 4).reshape(2, 6, 3, 3)
+    shuffled = np.concatenate([shuffled[:, 2:4], shuffled, shuffled[:, :2]], 1)
+    np.testing.assert_allclose(run(imported, x), shuffled.mean(axis=(2, 3)), atol=1e-6)
+    assert [layer.op for layer in imported.layers].count("channel_shuffle") == 1
+
+
 @pytest.mark.parametrize("padding", [(1, 2, 0, 3), (-1, 0, 0, -2), (2, 0, -1, 1)])
 def test_zeros_are_added_and_rows_cut_off_by_a_layer(padding):
     top, left, bottom, right = padding

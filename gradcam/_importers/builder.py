@@ -60,6 +60,7 @@ class Builder:
         self._places: dict[str, int] = {}
         self._values: dict[str, Value] = {INPUT: self.input}
         self._not_negative: set[str] = set()
+        self._shuffles: dict[tuple[str, int], str] = {}
         self._shrunk: set[str] = set()
         """Layers whose map has one position for this size of the input alone."""
         self._any_size: set[str] = set()
@@ -243,7 +244,8 @@ class Builder:
         """
         if value.is_arranged(layout):
             return value
-        value = self._shuffled(value, layout)
+        if len(value.dims) == len(layout):
+            value = self._shuffled(value, layout.index("C"))
         if not value.is_arranged(layout):
             raise WeightsError(
                 f"reads {value.shape}, an arrangement of the map {value.layer!r} other than "
@@ -251,11 +253,9 @@ class Builder:
             )
         return value
 
-    def _shuffled(self, value: Value, layout: str) -> Value:
-        """Add the shuffle of channels (Zhang et al., 2018) that the dimensions describe."""
-        if len(value.dims) != len(layout):
-            return value
-        dim = value.dims[layout.index("C")]
+    def _shuffled(self, value: Value, place: int) -> Value:
+        """Add the shuffle of channels (Zhang et al., 2018) that a dimension describes, once."""
+        dim = value.dims[place]
         if len(dim) != 2 or [factor.axis for factor in dim] != ["C", "C"]:
             return value
         inner, outer = dim
@@ -264,12 +264,14 @@ class Builder:
         if inner.size * outer.size != value.channels:
             return value
         value = self.padded(value)
-        found = self.add(
-            f"{value.layer}.shuffle", "channel_shuffle", [value], value.core, groups=outer.size
-        )
+        key = (value.layer, outer.size)
+        if key not in self._shuffles:
+            name = f"{value.layer}.shuffle"
+            found = self.add(name, "channel_shuffle", [value], value.core, groups=outer.size)
+            self._shuffles[key] = found.layer
         dims = list(value.dims)
-        dims[layout.index("C")] = found.whole("C")
-        return replace(value, layer=found.layer, dims=tuple(dims))
+        dims[place] = value.whole("C")
+        return replace(value, layer=self._shuffles[key], dims=tuple(dims))
 
     def vector(self, value: Value, name: str = "") -> Value:
         """Return a map as a vector of the core, in the core's order of channels, rows, columns."""
@@ -600,8 +602,11 @@ class Builder:
         """Add the values side by side along a dimension, which must be that of the channels."""
         values = [self.padded(value) for value in values]
         values = self._of_one_kind(values)
+        dim %= len(values[0].dims)
+        values = [
+            self._shuffled(value, dim) if dim < len(value.dims) else value for value in values
+        ]
         first = values[0]
-        dim %= len(first.dims)
         if any(value.dims[dim] not in (value.whole("C"), ()) for value in values) or any(
             value.dims[:dim] + value.dims[dim + 1 :] != first.dims[:dim] + first.dims[dim + 1 :]
             for value in values
@@ -621,9 +626,11 @@ class Builder:
     ) -> Value:
         """Add a part of a dimension: of the channels, or rows or columns of a map."""
         dim %= len(value.dims)
-        size, axis = value.shape[dim], value.axis(dim)
+        size = value.shape[dim]
         if (start, stop) == (0, size):
             return value
+        value = self._shuffled(value, dim)
+        axis = value.axis(dim)
         if not 0 <= start < stop <= size:
             raise WeightsError(f"takes {start} to {stop} of {size}")
         value = self.padded(value)
