@@ -33,6 +33,11 @@ _NOT_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softmax")
 _SAME_SIGN = ("max_pool", "average_pool", "dropout", "concatenate", "add")
 """Operations whose output is never negative if their inputs are not."""
 
+_MAX_LAYERS = 50_000
+"""Of a network; the largest published ones have about 3,000."""
+
+_MAX_CLASSES = 1_000_000
+
 
 class Builder:
     """The layers of a network while it is imported.
@@ -116,6 +121,8 @@ class Builder:
             # another layer would lose its name until then.
             if op != "linear" and not _core.all_finite(values):
                 raise WeightsError(f"has NaN or infinity in its {key}")
+        if len(self._layers) == _MAX_LAYERS:
+            raise WeightsError(f"is layer {_MAX_LAYERS + 1}; networks of more are not supported")
         name = self.unique(name)
         self._places[name] = len(self._layers)
         self._layers.append(
@@ -758,6 +765,8 @@ class Builder:
             raise WeightsError("the graph has no layers")
         if len(value.core) == 1 and value.whole("C") not in value.dims:
             raise WeightsError("ends in a map that was flattened: this is not a classifier")
+        if value.channels > _MAX_CLASSES:
+            raise WeightsError(f"ends in {value.channels} scores, at most {_MAX_CLASSES} expected")
         value = self._head_last(self.padded(value))
         layers = _with_unique_names(simplified(self._layers, value.layer))
         _, height, width = self.input.core

@@ -16,7 +16,7 @@ from gradcam._weights.tensors import WeightsError
 Array = NDArray[Any]
 
 MOST = 2 << 30
-"""Bytes that the operations on constants of one graph may make and read in all."""
+"""Bytes that the operations on constants of a small graph may make and read in all."""
 
 _MOST_NUMBERS = 4096
 """Of a list of sizes, axes or positions."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcam._importers.builder import Builder
 from gradcam._importers.onnx import activations, arithmetic, arrangement, constants, weighted
-from gradcam._importers.onnx.call import Allowance
+from gradcam._importers.onnx.call import MOST, Allowance
 from gradcam._importers.onnx.names import Names
 from gradcam._importers.onnx.operation import Array, Operand, Operation, title
 from gradcam._importers.onnx.refusals import refuse
@@ -28,6 +28,9 @@ OPERATIONS: dict[str, Callable[[Operation], Value | tuple[Value, ...]]] = {
 _SIZED = ("Gemm", "MatMul", "Reshape")
 """Operations that do not fit a picture of the wrong size."""
 
+_TIMES_STORED = 8
+"""How many times the bytes of a file's tensors may be computed, beside other constants."""
+
 
 class Constants:
     """The values of a graph that are known without a picture.
@@ -43,7 +46,8 @@ class Constants:
     def __init__(self, stored: Mapping[str, Array], opset: int) -> None:
         self.arrays: dict[str, Array] = dict(stored)
         self.opset = opset
-        self._allowance = Allowance()
+        stored_bytes = sum(each.nbytes for each in self.arrays.values())
+        self._allowance = Allowance(MOST + _TIMES_STORED * stored_bytes)
 
     def fold(self, node: Node) -> bool:
         """Compute a node whose inputs are all known; return whether that was possible."""
