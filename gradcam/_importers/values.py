@@ -21,6 +21,8 @@ Padding = tuple[int, int, int, int]
 
 NO_PADDING: Padding = (0, 0, 0, 0)
 
+_MAX_DIMENSIONS = 32
+
 
 class Factor(NamedTuple):
     """A part of an axis: its index is that of the axis, divided by `stride`, modulo `size`."""
@@ -122,6 +124,8 @@ class Value:
             If the sizes do not fit, or a dimension would mix parts of axes in another way than as
             a product.
         """
+        if len(shape) > _MAX_DIMENSIONS:
+            raise ValueError(f"cannot reshape {self.shape} to {len(shape)} dimensions")
         total = math.prod(self.shape)
         sizes = list(shape)
         if sizes.count(-1) == 1:
