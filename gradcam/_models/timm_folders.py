@@ -175,8 +175,7 @@ def _network(settings: Settings) -> tuple[str, _Network]:
             f"that are known here: {_OTHERWISE}"
         )
     arguments = Settings(_object(settings, "model_args"), f"{CONFIG}: model_args")
-    pools = {settings.get("global_pool", "avg"), arguments.get("global_pool", "avg")}
-    if pools != {"avg"}:
+    if any(each.get("global_pool", "avg") != "avg" for each in (settings, arguments)):
         raise WeightsError(f"{CONFIG}: global_pool is not 'avg': {_OTHERWISE}")
     arguments.used.update(_ARGUMENTS)
     others = arguments.others()

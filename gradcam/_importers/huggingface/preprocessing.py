@@ -22,7 +22,7 @@ _CLIP = {
 }
 
 _BILINEAR, _BICUBIC = 2, 3
-_FILTERS: dict[object, Literal["nearest", "bilinear", "bicubic"]] = {
+_FILTERS: dict[int, Literal["nearest", "bilinear", "bicubic"]] = {
     0: "nearest",
     _BILINEAR: "bilinear",
     _BICUBIC: "bicubic",
@@ -185,17 +185,17 @@ def _three(settings: Settings, key: str) -> _Three:
 
 
 def _place(settings: Settings, kind: str) -> _Place:
-    interpolation = _FILTERS.get(settings.get("resample"))
-    if interpolation is None:
+    number = settings.whole("resample", _BILINEAR, low=0)
+    if number not in _FILTERS:
         raise _Inexpressible(
-            f"resample is {settings.get('resample')!r}, and only Pillow's filters 0 (nearest), "
-            f"2 (bilinear) and 3 (bicubic) are known here"
+            f"resample is {number}, and only Pillow's filters 0 (nearest), 2 (bilinear) and "
+            f"3 (bicubic) are known here"
         )
     if not settings.flag("do_resize", True):
         raise _Inexpressible("do_resize is false, so pictures keep their size")
     place = _convnext(settings) if kind == "ConvNext" else _general(settings, kind)
     size, shorter_side = place
-    return _Place(size, shorter_side, interpolation)
+    return _Place(size, shorter_side, _FILTERS[number])
 
 
 def _convnext(settings: Settings) -> tuple[int, int | None]:
