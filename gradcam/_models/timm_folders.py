@@ -123,11 +123,12 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     tensors = {key.removeprefix(_PREFIX): values for key, values in weights.tensors.items()}
     architecture = architectures.find(network.architecture)
     eps = architecture.eps_of.get("timm", architecture.eps) if network.eps is None else network.eps
-    checkpoint = checkpoints.identify(Weights(tensors, {"eps": str(eps)}))
-    if checkpoint.architecture != architecture.name:
+    checkpoint = checkpoints.identify(Weights(tensors, {"eps": str(eps)}), None, architecture)
+    if checkpoint.network is not architecture:
+        changed = "" if checkpoint.architecture != architecture.name else ", with other layers"
         raise WeightsError(
             f"{CONFIG}: architecture is {name!r}, but the tensors are those of "
-            f"{checkpoint.architecture}"
+            f"{checkpoint.architecture}{changed}"
         )
     usual = _size(data)
     size = choices.size or usual
@@ -156,6 +157,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
         preset=preset,
         labels=_labels(settings),
         external=folder.external,
+        ignored=checkpoint.ignored,
         notes=(f"Pictures need preset=, because {reason}.",) if reason else (),
     )
 

@@ -18,11 +18,11 @@ import numpy as np
 from fuzz_weights import INTERESTING, mutated
 
 import gradcam
-from gradcam import WeightsError, weights
+from gradcam import weights
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import model_folders  # noqa: E402
+import model_folders
 
 _SEPARATOR = re.compile(rb"\n==== ([\w.-]{1,60})\n")
 
