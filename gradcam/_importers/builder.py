@@ -252,7 +252,7 @@ class Builder:
         if value.is_arranged(layout):
             return value
         if len(value.dims) == len(layout):
-            value = self._shuffled(value, layout.index("C"))
+            value = self.shuffled(value, layout.index("C"))
         if not value.is_arranged(layout):
             raise WeightsError(
                 f"reads {value.shape}, an arrangement of the map {value.layer!r} other than "
@@ -260,7 +260,7 @@ class Builder:
             )
         return value
 
-    def _shuffled(self, value: Value, place: int) -> Value:
+    def shuffled(self, value: Value, place: int) -> Value:
         """Add the shuffle of channels (Zhang et al., 2018) that a dimension describes, once."""
         dim = value.dims[place]
         if len(dim) != 2 or [factor.axis for factor in dim] != ["C", "C"]:
@@ -611,7 +611,7 @@ class Builder:
         values = self._of_one_kind(values)
         dim %= len(values[0].dims)
         values = [
-            self._shuffled(value, dim) if dim < len(value.dims) else value for value in values
+            self.shuffled(value, dim) if dim < len(value.dims) else value for value in values
         ]
         first = values[0]
         if any(value.dims[dim] not in (value.whole("C"), ()) for value in values) or any(
@@ -636,7 +636,7 @@ class Builder:
         size = value.shape[dim]
         if (start, stop) == (0, size):
             return value
-        value = self._shuffled(value, dim)
+        value = self.shuffled(value, dim)
         axis = value.axis(dim)
         if not 0 <= start < stop <= size:
             raise WeightsError(f"takes {start} to {stop} of {size}")

@@ -3,8 +3,8 @@
 - Layers that the scores do not depend on are left out.
 - ``x * sigmoid(x)`` is silu, and ``x * hard_sigmoid(x)`` hard_swish; a clip between 0 and 6, or
   from 0 on, is relu6 or relu.
-- A scale and shift of channels is folded into the convolution or linear layer before it, and into
-  another scale and shift; one that changes nothing is left out.
+- A scale and shift of channels is folded into the convolution, linear layer or layer normalisation
+  before it, and into another scale and shift; one that changes nothing is left out.
 
 Names that disappear become names of the layer that holds their result, if it has the same output.
 """
@@ -134,4 +134,20 @@ def _into_scale(before: Layer, layer: Layer, scale: _F64, shift: _F64) -> Layer:
     return Layer(layer.name, "affine", before.inputs, weights, {}, layer.aliases)
 
 
-_FOLDS = {**dict.fromkeys(WEIGHTED, _into_weights), "affine": _into_scale}
+def _into_norm(before: Layer, layer: Layer, scale: _F64, shift: _F64) -> Layer:
+    """Return a layer normalisation and the scale after it as one layer."""
+    bias = before.weights.get("bias")
+    if bias is not None:
+        shift = shift + np.asarray(bias, np.float64) * scale
+    weights = {
+        "weight": (np.asarray(before.weights["weight"], np.float64) * scale).astype(np.float32),
+        "bias": shift.astype(np.float32),
+    }
+    return Layer(layer.name, before.op, before.inputs, weights, before.attributes, layer.aliases)
+
+
+_FOLDS = {
+    **dict.fromkeys(WEIGHTED, _into_weights),
+    "affine": _into_scale,
+    "layer_norm": _into_norm,
+}

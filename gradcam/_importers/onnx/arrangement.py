@@ -24,7 +24,11 @@ def _reshape(operation: Operation) -> Value:
         if any(size == 0 and i >= len(value.dims) for i, size in enumerate(target)):
             raise WeightsError(f"has the shape {shown(target)} for {len(value.dims)} dimensions")
         target = tuple(size or value.shape[i] for i, size in enumerate(target))
-    return _reshaped(value, target)
+    found = _reshaped(value, target)
+    if len(found.dims) == 4:
+        for place in (1, 3):  # channels in another order
+            found = operation.builder.shuffled(found, place)
+    return found
 
 
 def _reshaped(value: Value, target: Sequence[int]) -> Value:

@@ -22,6 +22,7 @@ from gradcam._importers.onnx.interpreter import Constants
 from gradcam._importers.onnx.names import names
 from gradcam._importers.onnx.operation import shown
 from gradcam._importers.onnx.order import inputs_of, needed, producers
+from gradcam._importers.onnx.patterns import fused
 from gradcam._pictures.presets import PRESETS, Preset
 from gradcam._weights.graph import Graph, Node
 from gradcam._weights.tensors import Weights, WeightsError, listed
@@ -56,6 +57,7 @@ def _imported(weights: Weights, choices: Choices) -> Imported:
     nodes = needed(output, makers, {*known.arrays, *graph.inputs}, positions)
     source = _input(graph, nodes)
     nodes = [node for node in nodes if not known.fold(node)]
+    nodes = fused(nodes, known.arrays, graph.inputs, output)
     seen = picture(graph, source, nodes, known.arrays, choices.size)
     builder = Builder(seen.channels, seen.height, seen.width, seen.layout, seen.batch)
     values = {source: builder.input}

@@ -8,7 +8,8 @@ the names of weights are those of their modules, "features.0.weight". Keras and 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 
 from gradcam._weights.graph import Node
 
@@ -18,6 +19,9 @@ _ROLES = ("weight", "bias", "kernel", "gamma", "running_mean")
 _WEIGHTED = ("Conv", "Gemm", "MatMul", "BatchNormalization", "LayerNormalization", "PRelu")
 
 _NUMBER = re.compile(r"_\d+$")
+
+_MAX_LENGTH = 200
+"""Characters of a path; longer ones are left out."""
 
 Names = tuple[str, tuple[str, ...]]
 """The name of a layer, and further ones."""
@@ -38,28 +42,53 @@ def names(nodes: Sequence[Node], tensors: Container[str]) -> dict[Node, Names]:
         for module in modules.values()
         for end in (match.start() for match in re.finditer(r"\.", module))
     }
+    calls = _calls(nodes, {n: m for n, m in modules.items() if m and m not in containers})
+    last = {name: node for node, name in calls.items()}
+    counts: Counter[str] = Counter()
     result = {}
     for node, module in modules.items():
-        operator = _operator(node)
-        if not module:
-            name = operator
-        elif module in containers:
-            name = f"{module}.{operator}"
-        else:
-            name = module
+        name = calls.get(node, module)
+        if last.get(name) is not node:
+            name = f"{name}.{_operator(node)}".removeprefix(".")
+            counts[name] += 1
+            name = f"{name}_{counts[name] - 1}" if counts[name] > 1 else name
         also = (node.name.lstrip("/"), node.name, *node.outputs[:1])
         result[node] = name, tuple(each for each in also if each and each != name)
     return result
 
 
+def _calls(nodes: Sequence[Node], modules: Mapping[Node, str]) -> dict[Node, str]:
+    """Return the names of calls of modules: "relu", and "relu_1" if it is used once more.
+
+    Nodes of one module that read each other belong to one call.
+    """
+    makers = {name: node for node in nodes for name in node.outputs if name}
+    counts: Counter[str] = Counter()
+    calls: dict[Node, str] = {}
+    for node, module in modules.items():
+        before = [makers[name] for name in node.inputs if name in makers]
+        same = [calls[each] for each in before if modules.get(each) == module and each in calls]
+        if same:
+            calls[node] = same[0]
+            continue
+        calls[node] = f"{module}_{counts[module]}" if counts[module] else module
+        counts[module] += 1
+    return calls
+
+
 def _operator(node: Node) -> str:
-    """Return the name of a node without modules: "Relu_1", or its operation."""
-    last = node.name.rsplit("/", 1)[-1]
-    return (last or node.op).removeprefix("node_").lower()
+    """Return the name of a node without modules and number: "relu"; else its operation."""
+    last = _NUMBER.sub("", node.name.rsplit("/", 1)[-1].removeprefix("node_"))
+    return (last or node.op).lower()
 
 
 def _module(node: Node, tensors: Container[str]) -> str:
     """Return the path of the module that a node belongs to; empty if the file does not say it."""
+    found = _path_of(node, tensors)
+    return found if len(found) <= _MAX_LENGTH else ""
+
+
+def _path_of(node: Node, tensors: Container[str]) -> str:
     if node.scope:
         return node.scope
     if node.op in _WEIGHTED:

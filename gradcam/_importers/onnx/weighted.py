@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gradcam._importers.builder import same_padding
+from gradcam._importers.onnx import normalisations
 from gradcam._importers.onnx.operation import Array, Operation, Pair, shown
 from gradcam._importers.values import NO_PADDING, Padding, Value
 from gradcam._weights.tensors import WeightsError
@@ -133,7 +134,7 @@ def _layer_norm(operation: Operation) -> Value:
     axis = operation.axis(operation.integer("axis", -1), rank)
     if any(operation.node.outputs[1:]):
         raise WeightsError("has several outputs, expected the normalised values alone")
-    return normalised(
+    return _normalised(
         operation,
         value,
         range(axis, rank),
@@ -143,7 +144,21 @@ def _layer_norm(operation: Operation) -> Value:
     )
 
 
-def normalised(
+def _spelled_out(operation: Operation) -> Value:
+    """A layer normalisation that was recognised; see :mod:`.normalisations`."""
+    value = operation.value()
+    axes = operation.axes(operation.integers("axes", ()), len(value.dims))
+    return _normalised(
+        operation,
+        value,
+        axes,
+        operation.optional(1),
+        operation.optional(2),
+        operation.number("epsilon", 0.0),
+    )
+
+
+def _normalised(
     operation: Operation,
     value: Value,
     axes: Sequence[int],
@@ -228,5 +243,6 @@ OPERATIONS: dict[str, Callable[[Operation], Value]] = {
     "LayerNormalization": _layer_norm,
     "MatMul": _matmul,
     "MaxPool": _pool("max_pool"),
+    normalisations.OPERATION: _spelled_out,
 }
 """The function of each operation of ONNX."""

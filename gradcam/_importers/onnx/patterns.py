@@ -1,0 +1,60 @@
+"""Groups of nodes that mean one operation, replaced by one node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from gradcam._importers.onnx.functions import Functions
+from gradcam._importers.onnx.normalisations import Norms
+from gradcam._importers.onnx.order import needed
+from gradcam._weights.graph import Node
+
+
+def fused(
+    nodes: Sequence[Node], constants: Mapping[str, NDArray[Any]], inputs: Sequence[str], output: str
+) -> list[Node]:
+    """Return fewer nodes with the same result.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+        Each after those that it reads.
+    constants : mapping of str to array
+    inputs : sequence of str
+        Of the graph.
+    output : str
+        The value that is needed.
+
+    Returns
+    -------
+    list of Node
+        Those that `output` depends on, each after those that it reads.
+    """
+    nodes = _without_identities(nodes, output)
+    makers = {name: node for node in nodes for name in node.outputs}
+    functions, norms = Functions(makers, constants), Norms(makers, constants)
+    positions, result = {}, {}
+    for place in reversed(range(len(nodes))):
+        node = nodes[place]
+        node = functions.activation(node) or norms.normalisation(node) or node
+        positions[node] = place
+        result.update(dict.fromkeys(node.outputs, node))
+    return needed(output, result, {*constants, *inputs}, positions)
+
+
+def _without_identities(nodes: Sequence[Node], output: str) -> list[Node]:
+    """Return the nodes without those that only give a value a second name."""
+    names: dict[str, str] = {}
+    result = []
+    for node in nodes:
+        if any(name in names for name in node.inputs):
+            node = replace(node, inputs=tuple(names.get(name, name) for name in node.inputs))
+        if node.op == "Identity" and len(node.inputs) == 1 and node.outputs[:1] != (output,):
+            names.update(dict.fromkeys(node.outputs, node.inputs[0]))
+            continue
+        result.append(node)
+    return result
