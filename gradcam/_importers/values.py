@@ -135,6 +135,8 @@ class Value:
         if any(size < 1 for size in sizes) or math.prod(sizes) != total:
             raise ValueError(f"cannot reshape {self.shape} to {tuple(shape)}")
         left = [factor for dim in self.dims for factor in dim]
+        if all(factor.axis != "N" for factor in left):  # a batch of one, left out before
+            left.insert(0, Factor("N", 1, 1))
         return replace(self, dims=tuple(_merged(_take(left, size)) for size in sizes))
 
     def with_dims(self, dims: Sequence[Dimension]) -> Value:

@@ -68,6 +68,8 @@ def _unsqueeze(operation: Operation) -> Value:
     axes = operation.axes(given, len(value.dims) + len(given))
     left = list(value.dims)
     dims = [() if i in axes else left.pop(0) for i in range(len(value.dims) + len(axes))]
+    if 0 in axes and all(factor.axis != "N" for dim in dims for factor in dim):
+        dims[0] = value.whole("N")  # a batch of one, left out before
     return value.with_dims(dims)
 
 
@@ -210,9 +212,13 @@ _MAX_SELECTION = 1 << 24
 def _gather(operation: Operation) -> Value:
     value, indices = operation.value(), operation.constant(1)
     axis = operation.axis(operation.integer("axis", 0), len(value.dims))
-    if indices is None or indices.dtype.kind not in "iu" or indices.ndim > 1:
-        raise WeightsError("takes elements by other indices than a list of whole numbers")
+    if indices is None or indices.dtype.kind not in "iu":
+        raise WeightsError("takes elements by other indices than constant whole numbers")
     size = value.shape[axis]
+    if indices.ndim > 1 and np.array_equal(indices.reshape(-1), np.arange(size)):
+        return _reshaped(value, value.shape[:axis] + indices.shape + value.shape[axis + 1 :])
+    if indices.ndim > 1:
+        raise WeightsError(f"takes elements by indices of shape {indices.shape}, expected a list")
     chosen = [int(i) + size if i < 0 else int(i) for i in indices.reshape(-1)]
     if not chosen or min(chosen) < 0 or max(chosen) >= size:
         raise WeightsError(f"takes the elements {shown(chosen)} of {size}")

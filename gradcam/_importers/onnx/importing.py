@@ -16,7 +16,7 @@ import numpy as np
 from gradcam._engine.layers import INPUT
 from gradcam._importers.builder import Builder
 from gradcam._importers.imported import Choices, Imported
-from gradcam._importers.onnx import ends, interpreter
+from gradcam._importers.onnx import ends, interpreter, refusals
 from gradcam._importers.onnx.inputs import Picture, picture
 from gradcam._importers.onnx.interpreter import Constants
 from gradcam._importers.onnx.names import names
@@ -58,6 +58,7 @@ def _imported(weights: Weights, choices: Choices) -> Imported:
     source = _input(graph, nodes)
     nodes = [node for node in nodes if not known.fold(node)]
     nodes = fused(nodes, known.arrays, graph.inputs, output)
+    refusals.check(nodes, known.arrays)
     seen = picture(graph, source, nodes, known.arrays, choices.size)
     builder = Builder(seen.channels, seen.height, seen.width, seen.layout, seen.batch)
     values = {source: builder.input}

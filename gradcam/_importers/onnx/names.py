@@ -20,6 +20,12 @@ _WEIGHTED = ("Conv", "Gemm", "MatMul", "BatchNormalization", "LayerNormalization
 
 _NUMBER = re.compile(r"_\d+$")
 
+_VIEWS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""Operations that become no layer."""
+
+_INNER = {"batchnorm", "moments", "Gelu", "convolution", "depthwise", "separable_conv2d", "MatMul"}
+"""Names that TensorFlow gives to parts of a layer."""
+
 _MAX_LENGTH = 200
 """Characters of a path; longer ones are left out."""
 
@@ -37,13 +43,18 @@ def names(nodes: Sequence[Node], tensors: Container[str]) -> dict[Node, Names]:
         The names of the weights.
     """
     modules = {node: _module(node, tensors) for node in nodes}
+    named = [module for module in modules.values() if module]
+    if all(module.endswith("_1") for module in named):  # TensorFlow's, of a second call
+        modules = {node: module.removesuffix("_1") for node, module in modules.items()}
     containers = {
         module[:end]
         for module in modules.values()
         for end in (match.start() for match in re.finditer(r"\.", module))
     }
     calls = _calls(nodes, {n: m for n, m in modules.items() if m and m not in containers})
+    # The name of a call is that of its result, which nodes that compute nothing may follow.
     last = {name: node for node, name in calls.items()}
+    last |= {name: node for node, name in calls.items() if node.op not in _VIEWS}
     counts: Counter[str] = Counter()
     result = {}
     for node, module in modules.items():
@@ -91,15 +102,25 @@ def _module(node: Node, tensors: Container[str]) -> str:
 def _path_of(node: Node, tensors: Container[str]) -> str:
     if node.scope:
         return node.scope
+    weights = [name for name in node.inputs[1:] if name in tensors]
     if node.op in _WEIGHTED:
-        for name in node.inputs[1:]:
+        for name in weights:
             module, _, role = name.rpartition(".")
-            if role in _ROLES and module and name in tensors:
+            if role in _ROLES and module:
                 return module
-    parts = [part for part in node.name.split("/") if part]
     if node.name.startswith("/"):
-        return _path(parts[:-1])
-    return parts[-2] if len(parts) > 1 else ""
+        return _path([part for part in node.name.split("/") if part][:-1])
+    candidates = (node.name, *node.outputs, *(weights if node.op in _WEIGHTED else ()))
+    return next((found for found in map(_keras_layer, candidates) if found), "")
+
+
+def _keras_layer(name: str) -> str:
+    """Return the layer in "functional_1/bn_conv1/batchnorm/add_1", or an empty text."""
+    root, *parts = name.split("/")
+    inner = [part for part in parts[:-1] if part not in _INNER]
+    if inner:
+        return inner[-1]
+    return root if parts else ""
 
 
 def _path(parts: Sequence[str]) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gradcam._importers.onnx.operation import Operation
+from collections.abc import Container, Sequence
+
+from gradcam._importers.onnx.operation import Operation, shown, title
+from gradcam._weights.graph import Node
 from gradcam._weights.tensors import WeightsError
 
 _QUANTISED = "belongs to a quantised model: export the model with floating-point weights"
@@ -34,17 +37,31 @@ REASONS: dict[str, str] = {
 """What an operation belongs to, for those that occur in other networks than convolutional ones."""
 
 
+def check(nodes: Sequence[Node], constants: Container[str]) -> None:
+    """Raise WeightsError for the first node that belongs to another kind of network.
+
+    Before the nodes are followed one by one: the first that does not fit could be another one.
+    """
+    for node in nodes:
+        if node.op in REASONS:
+            raise WeightsError(f"{title(node)}: {REASONS[node.op]}")
+        if node.op == "MatMul" and not any(name in constants for name in node.inputs):
+            raise WeightsError(
+                f"{title(node)}: multiplies two maps as matrices, which is attention, as "
+                f"transformers use it; only convolutional networks are supported"
+            )
+
+
 def refuse(operation: Operation) -> None:
     """Raise WeightsError for a node whose operation is not supported."""
     op = operation.node.op
-    if op in REASONS:
-        raise WeightsError(REASONS[op])
     if "." in op:
         domain = op.rpartition(".")[0]
-        if domain.startswith("com.microsoft") and "QLinear" in op:
+        if "QLinear" in op or "Quantize" in op:
             raise WeightsError(_QUANTISED)
         raise WeightsError(
-            f"is an operation of the domain {domain!r}, not of ONNX: export the model without it"
+            f"is an operation of the domain {shown(domain)}, not of ONNX: export the model "
+            f"without it"
         )
     raise WeightsError(
         "is an operation that is not supported; if the network can be written with the "

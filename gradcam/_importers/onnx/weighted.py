@@ -111,11 +111,6 @@ def _gemm(operation: Operation) -> Value:
 
 
 def _matmul(operation: Operation) -> Value:
-    if all(isinstance(each, Value) for each in operation.inputs):
-        raise WeightsError(
-            "multiplies two maps as matrices, which is attention, as transformers use it: only "
-            "convolutional networks are supported"
-        )
     weight = operation.parameter(1)
     while weight.ndim > 2 and weight.shape[0] == 1:
         weight = weight[0]
