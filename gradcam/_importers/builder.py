@@ -610,9 +610,7 @@ class Builder:
         values = [self.padded(value) for value in values]
         values = self._of_one_kind(values)
         dim %= len(values[0].dims)
-        values = [
-            self.shuffled(value, dim) if dim < len(value.dims) else value for value in values
-        ]
+        values = [self.shuffled(value, dim) if dim < len(value.dims) else value for value in values]
         first = values[0]
         if any(value.dims[dim] not in (value.whole("C"), ()) for value in values) or any(
             value.dims[:dim] + value.dims[dim + 1 :] != first.dims[:dim] + first.dims[dim + 1 :]

@@ -42,7 +42,6 @@ _Function = Callable[..., _F64]
 
 _ONE: dict[str, _Function] = {
     "Erf": _erf,
-    "Erfc": lambda x: 1 - _erf(x),  # of TensorFlow, left as it is by tf2onnx
     "Exp": np.exp,
     "HardSigmoid": _sigmoid,  # by its attributes, in `_computed`
     "Identity": lambda x: x,
@@ -66,7 +65,7 @@ _TWO: dict[str, _Function] = {
 _ROOTS = ("Mul", "Div")
 """The last operation of a group."""
 
-_SIGNS = {"Clip", "Erf", "Erfc", "Exp", "HardSigmoid", "Min", "Pow", "Relu", "Softplus", "Tanh"}
+_SIGNS = {"Clip", "Erf", "Exp", "HardSigmoid", "Min", "Pow", "Relu", "Softplus", "Tanh"}
 """A group has one of these: sums and products alone are no activation."""
 
 _KNOWN: dict[tuple[str, tuple[tuple[str, Attribute], ...]], _F64] = {

@@ -1,7 +1,7 @@
 """Layer normalisation that a graph spells out, as exporters before opset 17 and TensorFlow do.
 
 PyTorch: ``d = x - mean(x)``, ``d / sqrt(mean(d * d) + eps)``. TensorFlow: ``x * k + (beta - mean *
-k)`` with ``k = gamma / sqrt(variance + eps)``.
+k)`` with ``k = gamma / sqrt(variance + eps)``, or ``-mean * k`` and then perhaps beta.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Norms:
         if difference is None or len(difference.inputs) != 2:
             return None
         x, centre = difference.inputs
-        other = self._maker(centre, "ReduceMean")
+        other = self._mean(centre)
         if other is None or other.inputs[0] != x or not self._same_axes(other, mean):
             return None
         return x, centre, mean, total[1]
@@ -126,30 +126,55 @@ class Norms:
         """Whether a value is the mean of x over the same axes as `mean`."""
         if name == centre:
             return True
-        node = self._maker(name, "ReduceMean")
+        node = self._mean(name)
         return node is not None and node.inputs[0] == x and self._same_axes(node, mean)
+
+    def _mean(self, name: str) -> Node | None:
+        """Return the node of a mean, which keeps its axes, also if it is reshaped after that."""
+        node = self._maker(name, "Reshape")
+        return self._maker(node.inputs[0] if node else name, "ReduceMean")
 
     def _scaled(self, root: Node) -> Node | None:
         """TensorFlow's form, with gamma and beta."""
         for product_name, rest_name in (root.inputs, root.inputs[::-1]):
-            product, rest = self._maker(product_name, "Mul"), self._maker(rest_name, "Sub")
-            if product is None or rest is None or len(rest.inputs) != 2:
+            product, shift = self._maker(product_name, "Mul"), self._shift(rest_name)
+            if product is None or shift is None:
                 continue
-            beta, shifted = rest.inputs[0], self._maker(rest.inputs[1], "Mul")
-            if shifted is None or beta not in self.constants:
-                continue
+            beta, centre, factors = shift
             for x, factor in (product.inputs, product.inputs[::-1]):
                 found = self._factor(factor)
-                if found is None or factor not in shifted.inputs:
+                variance = self._variance(found[1]) if found and factor in factors else None
+                if found is None or variance is None or variance[0] != x:
                     continue
-                gamma, inner = found
-                variance = self._variance(inner)
-                centres = [name for name in shifted.inputs if name != factor]
-                if variance is None or variance[0] != x or len(centres) != 1:
-                    continue
-                _, centre, mean, eps = variance
-                if self._is_mean(centres[0], centre, x, mean):
-                    return self._node(root, (x, gamma, beta), mean, eps)
+                _, mean_name, mean, eps = variance
+                if self._is_mean(centre, mean_name, x, mean):
+                    return self._node(root, (x, found[0], beta), mean, eps)
+        return None
+
+    def _shift(self, name: str) -> tuple[str, str, tuple[str, ...]] | None:
+        """Return beta, the mean, and what it is multiplied by, of ``beta - mean * k``.
+
+        Also of ``-mean * k`` and of ``-mean * k + beta``.
+        """
+        node = self._maker(name, "Sub", "Add", "Mul")
+        if node is None or len(node.inputs) != 2:
+            return None
+        beta, negative = "", name
+        if node.op != "Mul":
+            constants = [each for each in node.inputs if each in self.constants]
+            others = [each for each in node.inputs if each not in self.constants]
+            if len(constants) != 1 or (node.op == "Sub" and constants[0] != node.inputs[0]):
+                return None
+            beta, negative = constants[0], others[0]
+        product = self._maker(negative, "Mul")
+        if product is None or len(product.inputs) != 2:
+            return None
+        for centre, factor in (product.inputs, product.inputs[::-1]):
+            inverse = self._maker(centre, "Neg")
+            if node.op == "Sub" and self._mean(centre):
+                return beta, centre, (factor,)
+            if node.op != "Sub" and inverse is not None and self._mean(inverse.inputs[0]):
+                return beta, inverse.inputs[0], (factor,)
         return None
 
     def _factor(self, name: str) -> tuple[str, str] | None:
