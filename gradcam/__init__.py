@@ -103,6 +103,7 @@ from gradcam._models.constructors import (
     wide_resnet50_2,
     wide_resnet101_2,
 )
+from gradcam._models.live_keras import from_keras
 from gradcam._models.live_torch import from_torch
 from gradcam._models.loading import load
 from gradcam._pictures.decoding import InputWarning, PictureError
@@ -212,6 +213,7 @@ __all__ = [
     "efficientnet_lite3",
     "efficientnet_lite4",
     "explain",
+    "from_keras",
     "from_torch",
     "get_num_threads",
     "googlenet",

@@ -128,6 +128,7 @@ def in_one_call(path: Path, network: Network) -> None:
 
 def loading(path: Path) -> None:
     assert_type(gradcam.load(path, labels=["a", "b"]), Network)
+    assert_type(gradcam.from_keras(object(), size=(240, 320)), Network)
     assert_type(gradcam.vgg16("imagenet"), Network)
     assert_type(gradcam.pictograms.model(), Network)
     assert_type(gradcam.pictograms.gap_model(), Network)

@@ -39,6 +39,10 @@ class Arguments:
         value = self._values.get(name)
         return default if value is None else value
 
+    def states(self, name: str) -> bool:
+        """Whether the configuration has this argument, be it null."""
+        return name in self._values
+
     def ignore(self, *names: str) -> None:
         """Say that these arguments do not change what the layer computes at inference."""
         self._read.update(names)

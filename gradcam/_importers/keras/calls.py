@@ -109,7 +109,7 @@ def ordered_calls(model: KerasLayer, outputs: list[Output]) -> list[Call]:
             waiting.pop()
             continue
         done[key] = False
-        for read in call.reads():
+        for read in reversed(list(call.reads())):  # the first one is done first
             needed = (read.layer, call_number(read, layers))
             if done.get(needed) is False:
                 raise WeightsError(

@@ -11,7 +11,7 @@ from gradcam._importers.builder import Builder
 from gradcam._importers.imported import DEFAULT_SIZE, Choices, Imported
 from gradcam._importers.keras.calls import parse_outputs
 from gradcam._importers.keras.published import family_of, preset_of
-from gradcam._importers.keras.walking import Walk
+from gradcam._importers.keras.walking import Walk, check_model
 from gradcam._pictures.presets import MAX_SIZE, PRESETS, Preset
 from gradcam._results.rules import RECTIFIERS
 from gradcam._text import printable
@@ -33,6 +33,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     graph = weights.graph
     assert isinstance(graph, KerasModel)
     root = graph.root
+    check_model(root)
     channels, size, layout = _input_of(root)
     height, width = (
         given or default for given, default in zip(size, choices.size or DEFAULT_SIZE, strict=True)
@@ -57,7 +58,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
 
 def _input_of(root: KerasLayer) -> tuple[int, tuple[int | None, int | None], str]:
     """Return the channels of a model's input, its height and width if given, and its layout."""
-    layout = _layout_of(root)
+    layout = layout_of(root)
     shape = _input_shape(root)
     if shape is None:
         raise WeightsError(
@@ -79,7 +80,7 @@ def _input_of(root: KerasLayer) -> tuple[int, tuple[int | None, int | None], str
     return channels, (height, width), layout
 
 
-def _layout_of(root: KerasLayer) -> str:
+def layout_of(root: KerasLayer) -> str:
     """Return the order of the input's axes: that of the first layer that says one."""
     for layer in root.leaves():
         word = layer.config.get("data_format")
@@ -129,7 +130,10 @@ def _check_one_output(root: KerasLayer) -> None:
 
 def _check_end(layers: tuple[Layer, ...]) -> None:
     """Raise WeightsError if the last layer is an activation that no classifier ends in."""
+    by_name = {layer.name: layer for layer in layers}
     last = layers[-1]
+    while last.op == "flatten" and last.inputs[0] in by_name:
+        last = by_name[last.inputs[0]]
     if last.op in HEADS or last.op not in (*RECTIFIERS, *NONLINEAR):
         return
     raise WeightsError(

@@ -70,7 +70,8 @@ def rescaling(step: Step) -> Value:
 def normalization(step: Step) -> Value:
     """``(x - mean) / sqrt(variance)``, given or measured on data by ``adapt``."""
     value = step.value()
-    axes = step.arguments.integers("axis") if step.arguments.get("axis") is not None else []
+    of_all = step.arguments.states("axis") and step.arguments.get("axis") is None
+    axes = [] if of_all else step.arguments.integers("axis", -1)
     invert = step.arguments.flag("invert", False)
     given = [constant(step.arguments.get(name)) for name in ("mean", "variance")]
     step.arguments.ignore("mean", "variance")

@@ -26,7 +26,7 @@ from gradcam._text import printable
 from gradcam._weights.keras_model import KerasLayer
 from gradcam._weights.tensors import WeightsError
 
-_MAX_CALLS = 20_000
+_MAX_CALLS = 10_000
 """Calls of layers in a model, each of a nested model counted."""
 
 _MAX_SIZE = 1 << 28
@@ -77,12 +77,8 @@ class Walk:
         self, model: KerasLayer, inputs: list[Value], path: tuple[str, ...], output: str | None
     ) -> list[Value]:
         """Add the layers of a model that reads these inputs; return its outputs."""
-        if model.class_name not in MODELS or model.layers is None:
-            raise WeightsError(
-                f"{_title(model)} is a model of a class of its own, whose code is not in the file "
-                f"and would not be executed; make a Functional model of its layers"
-            )
-        if model.class_name == "Sequential":
+        check_model(model)
+        if model.class_name == "Sequential" and model.layers is not None:
             if len(inputs) != 1:
                 raise WeightsError(f"{_title(model)} reads {len(inputs)} values, expected one")
             value = inputs[0]
@@ -206,6 +202,15 @@ class Walk:
         if layer.class_name in ("Rescaling", "Normalization"):
             self._scaled.add(value.layer)
             self.scaling.append(value.layer)
+
+
+def check_model(model: KerasLayer) -> None:
+    """Raise WeightsError if a model's layers may not say all that it computes."""
+    if model.class_name not in MODELS or model.layers is None:
+        raise WeightsError(
+            f"{_title(model)} is a model of a class of its own, whose code is not in the file and "
+            f"would not be executed; make a Functional model of its layers"
+        )
 
 
 def chosen(outputs: list[Output], name: str | None) -> list[Output]:

@@ -1,0 +1,193 @@
+"""gradcam.from_keras: a network from a live model of Keras.
+
+The model's own methods give its configuration and weights; Keras itself is not imported here. Then
+both are run on the same input, so that a network that differs from its model is never returned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._engine.assembly import Convolution
+from gradcam._engine.layers import HEADS
+from gradcam._engine.network import Network
+from gradcam._importers.imported import DEFAULT_SIZE, Imported
+from gradcam._importers.importing import import_graph
+from gradcam._importers.keras.importing import layout_of
+from gradcam._labels.classes import Labels
+from gradcam._models.loading import Head, Options, network_of
+from gradcam._pictures.presets import Preset
+from gradcam._text import printable
+from gradcam._weights.keras_config import parse_layer
+from gradcam._weights.keras_model import KerasLayer, KerasModel
+from gradcam._weights.storage import Storage
+from gradcam._weights.tensors import Weights, WeightsError
+
+_TOLERANCE = 1e-3
+"""Largest difference from the model's output, relative to the largest value of it."""
+
+_LOW_PRECISION = 0.05
+"""The same for models that compute in 16 bits, and for weights stored in 16 bits."""
+
+_PACKAGES = ("keras", "tf_keras")
+
+
+def from_keras(
+    model: object,
+    *,
+    labels: Labels | Sequence[str] | str | os.PathLike[str] | None = None,
+    preset: str | Preset | None = None,
+    conv: Convolution | None = None,
+    fc_dtype: Storage = "float32",
+    head: Head | None = None,
+    name: str | None = None,
+    size: int | tuple[int, int] | None = None,
+    output: str | None = None,
+    target_layer: str | None = None,
+) -> Network:
+    """Return the network that a live model of Keras computes at inference.
+
+    The same as saving the model and loading the file, without a file between. The weights are
+    copied: later training does not change the network.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A Sequential or Functional model, built, of Keras 2 or 3 and any backend; models in it too.
+    labels, preset, conv, fc_dtype, head, size, output, target_layer
+        As of :func:`gradcam.load`. Layers have Keras's names.
+    name : str, optional
+        For messages; by default the model's.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    gradcam.WeightsError
+        If the model has a layer that is not supported, or is not a classifier of pictures; the
+        message names the layer. Also if the network gives another output than the model. It is a
+        ValueError.
+    TypeError, ValueError
+        If `model` is not a model of Keras, or an option is invalid.
+    """
+    options = Options(labels, preset, conv, fc_dtype, head, True, name, size, output, target_layer)
+    options.check()
+    if isinstance(model, type) or not all(
+        hasattr(model, each) for each in ("layers", "to_json", "weights")
+    ):
+        hint = (
+            ": files are loaded with gradcam.load" if isinstance(model, (str, os.PathLike)) else ""
+        )
+        raise TypeError(f"model: expected a model of Keras, got {type(model).__name__}{hint}")
+    title = name or printable(str(getattr(model, "name", "the model")))
+    try:
+        weights = _weights(model)
+        imported = import_graph(weights, options.choices())
+        network = network_of(imported, options)
+        _compare(network, imported, model, weights, options)
+    except WeightsError as error:
+        raise WeightsError(f"{title}: {error}") from error
+    return network
+
+
+def _weights(model: Any) -> Weights:
+    """Return the configuration and the weights of a model."""
+    try:
+        root = parse_layer(json.loads(model.to_json()))
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"the model has no configuration ({printable(str(error))[:200]}): a Sequential or "
+            f"Functional model of Keras's own layers can be read"
+        ) from error
+    tensors: dict[str, NDArray[np.generic]] = {}
+    groups: dict[str, tuple[str, ...]] = {}
+    for group, layer in _pairs(root, model):
+        arrays = [_array(variable) for variable in layer.weights]
+        groups[group] = tuple(f"{group}/{number}" for number in range(len(arrays)))
+        tensors |= dict(zip(groups[group], arrays, strict=True))
+    graph = KerasModel(root.with_tensors(groups), _version(model))
+    return Weights(tensors, format="a live model of Keras", graph=graph)
+
+
+def _pairs(described: KerasLayer, model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each layer that is no model, with the group that its configuration has."""
+    layers = {layer.name: layer for layer in model.layers}
+    for each in described.layers or ():
+        layer = layers.get(each.name)
+        if layer is None:
+            continue  # an operation, or an input
+        if each.layers is not None:
+            yield from _pairs(each, layer)
+        else:
+            yield each.group, layer
+
+
+def _array(variable: Any) -> NDArray[np.generic]:
+    """Return a copy of a variable's values."""
+    values = getattr(variable, "value", variable)
+    values = variable if callable(values) else values  # TensorFlow's is a method
+    return np.array(_numpy(values))
+
+
+def _numpy(values: Any) -> NDArray[Any]:
+    """Return a tensor of any backend as an array of float32, or of integers."""
+    for method in ("detach", "cpu"):
+        values = getattr(values, method, lambda given=values: given)()
+    if str(values.dtype).endswith("bfloat16"):
+        values = values.float() if hasattr(values, "float") else np.asarray(values, np.float32)
+    values = values.numpy() if hasattr(values, "numpy") else values
+    array: NDArray[Any] = np.asarray(values)
+    return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
+
+
+def _version(model: Any) -> str:
+    """Return the version of the Keras that the model's class is from."""
+    for each in type(model).__mro__:
+        package = each.__module__.partition(".")[0]
+        if package in _PACKAGES:
+            return str(getattr(sys.modules.get(package), "__version__", ""))
+    return ""
+
+
+def _compare(
+    network: Network, imported: Imported, model: Any, weights: Weights, options: Options
+) -> None:
+    """Raise WeightsError if the network's output is not the model's for a random input."""
+    assert isinstance(weights.graph, KerasModel)
+    height, width = network.size or DEFAULT_SIZE
+    shape = (1, imported.channels, height, width)
+    x = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
+    channels_last = layout_of(weights.graph.root) == "NHWC"
+    result = model(x.transpose(0, 2, 3, 1).copy() if channels_last else x, training=False)
+    if not hasattr(result, "shape"):
+        return  # several outputs, of which one was chosen
+    theirs = _numpy(result).reshape(-1).astype(np.float64)
+    scores = network.forward(x, input="normalised").scores[0].astype(np.float64)
+    ours = _after_head(imported.layers[-1].op, scores)
+    low = options.fc_dtype != "float32" or "16" in str(result.dtype)
+    tolerance = (_LOW_PRECISION if low else _TOLERANCE) * float(np.abs(theirs).max())
+    if theirs.shape != ours.shape or not float(np.abs(ours - theirs).max()) <= tolerance:
+        raise WeightsError(
+            "the network's output differs from the model's: the model does something that its "
+            "configuration does not say"
+        )
+
+
+def _after_head(op: str, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what a network gives that ends in this operation."""
+    if op == "sigmoid":
+        return np.asarray(1 / (1 + np.exp(-scores)))
+    if op not in HEADS:
+        return scores
+    logarithm = scores - scores.max()
+    logarithm = logarithm - np.log(np.exp(logarithm).sum())
+    return np.asarray(logarithm if op == "log_softmax" else np.exp(logarithm))
