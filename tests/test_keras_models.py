@@ -416,7 +416,10 @@ def test_a_nested_model_that_is_called_twice(keras_2):
         inner["config"]["layers"][1]["inbound_nodes"] = [[["inner_in", 0, 0, {}]]]
         inner["inbound_nodes"] = [[["in", 0, 0, {}]], [["t", 0, 0, {}]]]
         tanh = old(layer("Activation", "t", activation="tanh"), [["in", 0, 0, {}]])
-        add = old(layer("Concatenate", "s", axis=-1), [["inner", first, 0, {}], ["inner", first + 1, 0, {}]])
+        add = old(
+            layer("Concatenate", "s", axis=-1),
+            [["inner", first, 0, {}], ["inner", first + 1, 0, {}]],
+        )
         pool = old(layer("GlobalAveragePooling2D", "g"), [["s", 0, 0, {}]])
     else:
         inner = called(inner, ["in"], ["t"])
@@ -690,7 +693,7 @@ def test_models_in_models_without_end():
 
 
 def test_a_nested_model_called_very_often(monkeypatch):
-    """Ten calls of a model of ten calls of a model ...: the calls are counted while they are made."""
+    """Ten calls of a model of ten calls of a model: counted while they are made."""
     monkeypatch.setattr(walking, "_MAX_CALLS", 300)
     model = sequential(input_layer(SHAPE), layer("Rescaling", "r", scale=2.0), name="m0")
     for depth in range(1, 8):
