@@ -379,7 +379,8 @@ class Network(Graph):
         originals = [_read(source, values) for source in sources]
         if input_size is None:
             _require_memory([picture.shape[:2] for picture in originals], self.core.channels)
-        prepared = [prepare(original, preset, input_size) for original in originals]
+        channels = self.core.channels
+        prepared = [prepare(original, preset, input_size, channels) for original in originals]
         inputs = [values for values, _ in prepared]
         if len({values.shape for values in inputs}) > 1:
             raise ValueError(
@@ -408,18 +409,26 @@ class Network(Graph):
             )
         with np.errstate(over="ignore"):  # the core refuses infinities, these among them
             input = np.array(array, np.float32, order="C").reshape(-1, *array.shape[-3:])
-        if not sure and self.preset is not None and channels == 3:
+        if not sure and self.preset is not None and self.preset.takes(channels):
             _warn_if_misread(input, self.preset)
         geometry = Geometry.straight(array.shape[-2:], array.shape[-2:])
         return _Batch(input, None, [geometry] * len(input), array.ndim == 3)
 
     def _input_preset(self) -> Preset:
-        if self.preset is None or self.core.channels != 3:
-            shape = f"(N, {self.core.channels}, H, W)"
-            if self.core.channels != 3:
+        channels = self.core.channels
+        if self.preset is None or not self.preset.takes(channels):
+            shape = f"(N, {channels}, H, W)"
+            if channels == 1:
+                raise ValueError(
+                    f"{self.name} takes grey pictures, of one channel, and it is not known how "
+                    f"they become its input: make it with preset='0..1', '0..255' or 'keras-tf', "
+                    f"or gradcam.Preset('mine', mean=(M,) * 3, std=(S,) * 3), or give preprocessed "
+                    f"float input, {shape}"
+                )
+            if channels != 3:
                 raise ValueError(
                     f"{self.name} has no input preset for pictures, because its input has "
-                    f"{self.core.channels} channels: give preprocessed float input, {shape}"
+                    f"{channels} channels: give preprocessed float input, {shape}"
                 )
             raise ValueError(
                 f"{self.name} has no input preset for pictures: make it with preset=, the name of "

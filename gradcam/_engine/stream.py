@@ -148,7 +148,7 @@ class Stream(Generic[S]):
         current_picture.set(picture)
         try:
             pixels = read_picture(picture)
-            input, geometry = prepare(pixels, self._preset, self._size)
+            input, geometry = prepare(pixels, self._preset, self._size, self._graph.core.channels)
         except PictureError as error:
             if _name(picture) in str(error):
                 raise

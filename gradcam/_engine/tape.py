@@ -554,7 +554,8 @@ class _Picture(NamedTuple):
         if values is None and self.picture is not None and self.graph.preset is not None:
             size = self.geometry.input
             whole = self.geometry == Geometry.straight(size, size)
-            values, _ = prepare(self.picture, self.graph.preset, None if whole else size)
+            channels = self.graph.core.channels
+            values, _ = prepare(self.picture, self.graph.preset, None if whole else size, channels)
         input = np.ascontiguousarray(values, np.float32)[None]
         return Tape(self.graph, run(self.graph, input), input, shown, [self.geometry])
 

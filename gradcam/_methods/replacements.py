@@ -116,10 +116,10 @@ def _colour(tape: ForwardPass, name: str) -> NDArray[np.float64]:
 
 def bounds(tape: ForwardPass) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return the input values of black and of white, each (C, 1, 1), if a preset tells them."""
-    preset = tape.graph.preset
-    if preset is None or tape.input.shape[1] != 3:
+    preset, channels = tape.graph.preset, tape.input.shape[1]
+    if preset is None or not preset.takes(channels):
         return None
-    black, white = (np.asarray(each, np.float64)[:, None, None] for each in preset.bounds)
+    black, white = (np.asarray(each, np.float64)[:channels, None, None] for each in preset.bounds)
     return black, white
 
 

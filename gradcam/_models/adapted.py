@@ -119,8 +119,8 @@ def _fit(network: Network, layout: Layout, architecture: Architecture) -> Adapte
     parts, layers = parts_of(architecture), layout.layers(architecture)
     if parts is None or layers is None:
         return None
-    if all((layer, p) in network.found for layer, row in layers.items() for p in row.parameters):
-        return None  # complete: other tensors are not its head
+    if _nearly_complete(network, layers):
+        return None
     names = {row.name: layer for layer, row in layers.items()}
     trunk = [(names[row.name], p) for row in parts.trunk for p in row.parameters]
     if not trunk or not all(key in network.found for key in trunk):
@@ -135,6 +135,14 @@ def _fit(network: Network, layout: Layout, architecture: Architecture) -> Adapte
         return None
     used = {key: network.found[key] for key in wanted} | tail.found
     return built(architecture, layout, parts, kept, tail, used)
+
+
+def _nearly_complete(network: Network, layers: Mapping[str, Row]) -> bool:
+    """Whether the published network is in the file but for some biases: then it is not another."""
+    keys = [(layer, p) for layer, row in layers.items() for p in row.parameters]
+    missing = [key for key in keys if key not in network.found]
+    biases = [key for key in keys if key[1] == "bias" and layers[key[0]].op == "linear"]
+    return all(key in biases for key in missing) and (not missing or missing != biases)
 
 
 def _kept(

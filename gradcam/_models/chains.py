@@ -78,6 +78,8 @@ def _vgg(convolutions: Sequence[Module], batch_norm: bool) -> Architecture | Non
         return None
     if any(before.outputs != after.inputs for before, after in pairwise(convolutions)):
         return None
+    if len({"bias" in module.places for module in convolutions}) > 1:
+        return None
     widths = [module.outputs for module in convolutions]
     for architecture in registered():
         if re.fullmatch(r"vgg\d+" + "_bn" * batch_norm, architecture.name):

@@ -99,7 +99,8 @@ def load(
         A name of :data:`gradcam.PRESETS` or a preset; by default that of the file's metadata, else
         the usual one of this architecture, else that of the layout: "torchvision" for torchvision's
         and timm's names and ONNX graphs, "keras", "caffe" and "frossard" for the others. Networks
-        whose input does not have three channels take preprocessed arrays alone.
+        of one channel take grey pictures if the preset has one mean and one deviation for all
+        colours ("0..1"); those of other numbers of channels take preprocessed arrays alone.
     conv : "winograd" or "direct", optional
         How 3x3 convolutions are computed: by Winograd's algorithm, or by their definition, which
         takes about four times as long and has smaller rounding errors: relative to the largest
@@ -256,6 +257,8 @@ def network_of(
     assembled, transformed = _assemble(layers, imported, options.conv, source, copy)
     assembled = _with_target(assembled, options.target_layer, imported.target_layer)
     preset = imported.preset if options.preset is None else presets.find(options.preset)
+    if options.preset is None and preset is not None and not preset.takes(imported.channels):
+        preset = None  # the usual one of this architecture, for pictures in colour
     network = Network.from_assembled(assembled, labels, preset, options.name or imported.name)
     network.transformed = transformed
     network.size, network.fixed = _size(imported, options), imported.fixed

@@ -228,7 +228,7 @@ class Geometry:
 
 
 def prepare(
-    picture: NDArray[np.uint8], preset: Preset, size: tuple[int, int] | None
+    picture: NDArray[np.uint8], preset: Preset, size: tuple[int, int] | None, channels: int = 3
 ) -> tuple[NDArray[np.float32], Geometry]:
     """Convert a picture to network input.
 
@@ -243,10 +243,12 @@ def prepare(
         centre is cropped.
     size : (height, width), optional
         Size of the input. If None, the picture is neither resized nor cropped.
+    channels : 3 or 1
+        Of the input. For one channel the picture becomes grey, as by Pillow's ``convert("L")``.
 
     Returns
     -------
-    (3, h, w) array of float32
+    (channels, h, w) array of float32
         In the preset's order of channels.
     Geometry
 
@@ -256,12 +258,22 @@ def prepare(
         If the resized picture, before cropping, has more pixels than :data:`MAX_PIXELS`.
     """
     height, width = picture.shape[:2]
+    if channels == 1:
+        picture = _grey(picture)
     if size is None or (size == (height, width) and preset.shorter_side is None):
-        return normalise(picture, preset), Geometry.straight((height, width), (height, width))
+        values = normalise(picture, preset)[:channels]
+        return values, Geometry.straight((height, width), (height, width))
     scaled, crop = scale(picture, preset, size)
     top, left, bottom, right = crop
-    values = normalise(scaled[top:bottom, left:right], preset)
+    values = normalise(scaled[top:bottom, left:right], preset)[:channels]
     return values, Geometry.scaled((height, width), scaled.shape[:2], crop)
+
+
+def _grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an RGB picture with the luma (ITU-R 601) of its pixels in all three channels."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).convert("L").convert("RGB"))
 
 
 def scale(
@@ -310,7 +322,8 @@ def render(values: NDArray[np.float32], preset: Preset | None) -> NDArray[np.uin
     Values are clipped to 0-255. Without a preset, the range of the values is scaled to 0-255, and
     if there are not three channels, their mean is shown in grey.
     """
-    if preset is not None and len(values) == 3:
+    if preset is not None and preset.takes(len(values)):
+        values = np.broadcast_to(values, (3, *values.shape[1:]))
         mean, std = (np.array(c, np.float32)[:, None, None] for c in (preset.mean, preset.std))
         pixels = values * std
         pixels += mean

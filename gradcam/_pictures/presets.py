@@ -89,6 +89,11 @@ class Preset:
         black, white = (0 - mean) / std, (255 / self.scale - mean) / std
         return tuple(black.tolist()), tuple(white.tolist())
 
+    def takes(self, channels: int) -> bool:
+        """Whether it makes input of so many channels: three, or one if all colours are alike."""
+        alike = len(set(self.mean)) == len(set(self.std)) == 1
+        return channels == 3 or (channels == 1 and alike)
+
     def to_metadata(self) -> dict[str, str]:
         """Return the preset as an entry of a weight file's metadata: a JSON object."""
         return {"preset": json.dumps(dataclasses.asdict(self))}
