@@ -85,7 +85,7 @@ def test_classes_and_channels_may_differ():
     assert (len(network.labels), network.core.channels) == (7, 1)
     x = np.random.default_rng(1).standard_normal((1, 1, 64, 64)).astype(np.float32)
     assert network.forward(x).grad_cam(3)[0].map.shape == (64, 64)
-    with pytest.raises(ValueError, match="no input preset for pictures"):
+    with pytest.raises(ValueError, match="takes grey pictures, of one channel"):
         network.forward(np.zeros((32, 32, 3), np.uint8))
 
 
