@@ -281,7 +281,10 @@ def imported_from(
         )
     if content.graph is not None and content.graph.kind == "timm":
         return recognised(timm_folders.imported(content, options.choices()))
-    checkpoint = checkpoints.identify(content, options.preset, expected)
+    try:
+        checkpoint = checkpoints.identify(content, options.preset, expected)
+    except WeightsError as error:
+        raise caffe_parts.said(error, content) from error
     architecture = checkpoint.network
     layers = architecture.layers(checkpoint.tensors(), checkpoint.eps)
     preset: Preset | None = checkpoint.own_preset
