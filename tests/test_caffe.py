@@ -470,15 +470,6 @@ def test_what_contradicts_a_known_network(pool, words, tmp_path):
         gradcam.load(parts(**pool).write(tmp_path / "x"))
 
 
-def test_a_part_of_an_unknown_network(tmp_path):
-    net = ended(small())
-    for layer in net.layers:
-        layer.type = layer.bottoms = layer.tops = ""
-        layer.parameters = {}
-    with pytest.raises(WeightsError, match="does not describe its whole network"):
-        gradcam.load(net.write(tmp_path / "x"))
-
-
 def test_a_layer_that_a_known_network_does_not_have(tmp_path):
     net = parts(kernel_size=2, stride=2)
     net.layers.insert(2, Layer("norm1", "LRN", "", "", {"local_size": 5}))

@@ -179,6 +179,34 @@ def test_onnx_models_with_external_data_are_read_each_time(place, tmp_path, cach
         gradcam.load(path)
 
 
+def test_graphs_with_transposed_matrices_have_a_copy(tmp_path, cache, monkeypatch):
+    """The copy holds the layers as they were imported, and what the file says beside them."""
+    path = tmp_path / "m.onnx"
+    ops = []
+    for op in onnx_files.layers("vgg11", tensors("vgg11")):
+        if op.op == "Gemm":
+            weight, bias = op.parameters
+            ops += [onnx_files.Op("MatMul", [weight.T]), onnx_files.Op("Add", [bias])]
+        else:
+            ops.append(op)
+    path.write_bytes(onnx_files.model(ops))
+    x = np.random.default_rng(2).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    first = gradcam.load(path)
+    (copy,) = files(cache)
+    monkeypatch.setattr(weights, "load", never)
+    monkeypatch.setattr("gradcam._weights.reading.load", never)
+    second = gradcam.vgg11(path)
+    np.testing.assert_array_equal(second.forward(x).scores, first.forward(x).scores)
+    assert [second.names(name) for name in second.layers] == [
+        first.names(name) for name in first.layers
+    ]
+    for key in ("preset", "size", "fixed", "target_layer", "about"):
+        assert getattr(first, key) == getattr(second, key), key
+    assert files(cache) == [copy]
+    with pytest.raises(AssertionError, match="the original was read"):
+        gradcam.load(path, size=224)  # another choice, another copy
+
+
 def test_a_cache_that_cannot_be_read_is_ignored(source, monkeypatch):
     """A name that is too long fails for root too, unlike missing permissions."""
     monkeypatch.setenv("GRADCAM_CACHE", str(source.parent / ("x" * 300)))

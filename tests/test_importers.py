@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from gradcam import Network
-from gradcam._importers import builder
 from gradcam._importers.builder import Builder, same_padding
 from gradcam._importers.imported import Imported
 from gradcam._importers.values import output_of
@@ -205,17 +204,3 @@ def test_a_map_that_has_one_position_for_one_size_alone(pooled):
     imported = builder.finish(value, size=None, name="n", title="t")
     assert imported.fixed != pooled
     assert imported.size == (None if pooled else (6, 6))
-
-
-def test_a_small_graph_does_not_fill_the_memory(monkeypatch):
-    """Channels that are doubled again and again, and numbers that are repeated for each of them."""
-    made = Builder(3, 4, 4)
-    value = made.input
-    with pytest.raises(WeightsError, match="channels or features, which is too many"):
-        for i in range(70):
-            value = made.concatenate([value, value], 1, f"c{i}")
-    monkeypatch.setattr(builder, "_MAX_MADE", 10)
-    value = made.input
-    with pytest.raises(WeightsError, match="numbers that are not in the file"):
-        for i in range(20):
-            value = made.scale_and_shift(value, f"s{i}", 2.0)

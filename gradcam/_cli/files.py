@@ -14,6 +14,7 @@ import click
 import gradcam
 from gradcam._cli import options, records, terminal
 from gradcam._cli.options import Choice
+from gradcam._weights.tensors import listed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -298,12 +299,16 @@ def _tensor_rows(description: Description) -> Table:
     return rows
 
 
+_NAMES = 4
+"""Further names of a layer that are shown; exporters can give a dozen."""
+
+
 def _layer_rows(network: Contents) -> Table:
     rows = terminal.table("Layer", "Operation", "Output", ">Parameters", ">MFLOP", "Also called")
     for layer in network.layers:
         parameters = f"{layer.parameters:,}" if layer.parameters else ""
         flop = f"{layer.flop / 1e6:,.3f}" if layer.flop else ""
-        shape, others = terminal.shape_text(layer.shape), ", ".join(layer.aliases)
+        shape, others = terminal.shape_text(layer.shape), listed(layer.aliases, _NAMES)
         rows.add_row(layer.name, layer.op, shape, parameters, flop, others)
     total = (f"{network.parameters:,}", f"{network.flop / 1e6:,.3f}")
     rows.add_row("in all", "", "", *total, "")

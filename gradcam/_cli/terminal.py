@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradcam import _default
+from gradcam._cli.wording import for_commands
 from gradcam._progress import progress_bar
 from gradcam._text import printable, shortened
 
@@ -44,7 +45,7 @@ def note(choice: Choice, network: Network, pictures: Iterable[Path]) -> None:
         return
     folder = Path(__file__).resolve().parent.parent / "pictograms"
     if network.about and not all(folder in path.resolve().parents for path in pictures):
-        echo(f"Note: {network.about.rstrip('.')}.", err=True)
+        echo(f"Note: {for_commands(network.about).rstrip('.')}.", err=True)
 
 
 @functools.cache

@@ -14,6 +14,7 @@ _WORDS = (
     (r"gradcam\.(vgg\d\d(?:_bn)?)\('(\w[\w-]*)'\) and `--weights \2` download them", r"--model \1"),
     (r"tape\.scores and on='score', or add a softmax layer", "--on score"),
     (r"network\.labels lists all of them", "gradcam info lists all of them"),
+    (r"network\.layers lists all", "gradcam info lists all"),
     (r"download it first \(urllib[^;]*$", "download it first, for example with curl -O URL"),
     (r"pip install pillow-heif, and run \S+ first; or convert", "convert"),
     (r"; if [^;]*\binput='[^;]*$", ""),

@@ -25,9 +25,14 @@ from gradcam._engine.layers import (
     foldable,
     require_finite,
 )
+from gradcam._text import brief
 
 Convolution = Literal["winograd", "direct"]
 """How 3x3 convolutions of stride 1 are computed: fast, or by their definition."""
+
+
+_MAX_LISTED = 60
+"""The number of layers that a message lists; VGG-19 has 47."""
 
 
 def check_convolution(name: str | None) -> Convolution:
@@ -83,8 +88,8 @@ class Names:
         Raises
         ------
         ValueError
-            If the name is unknown (the message lists the layers), or the layer was folded into
-            another one.
+            If the name is unknown (the message lists the layers, if they are not too many), or the
+            layer was folded into another one.
         TypeError
             If the name is not a string.
         """
@@ -100,9 +105,10 @@ class Names:
             )
         near = difflib.get_close_matches(name, list(self._index), n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(
-            f"no layer is called {name!r}{hint}; the layers are {', '.join(self.layers)}"
-        )
+        known = f"the layers are {', '.join(self.layers)}"
+        if len(self.layers) > _MAX_LISTED:
+            known = f"network.layers lists all {len(self.layers)}"
+        raise ValueError(f"no layer is called {brief(name)}{hint}; {known}")
 
     def of(self, name: str) -> tuple[str, ...]:
         """Return every name of the layer that `name` names, its first name first."""

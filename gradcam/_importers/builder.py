@@ -27,14 +27,6 @@ from gradcam._weights.tensors import WeightsError
 Array = NDArray[Any]
 Pair = tuple[int, int]
 
-_MAX_FEATURES = 1 << 24
-"""Channels of a map or features of a vector."""
-
-_MAX_CLASSES = 1 << 20
-
-_MAX_MADE = 1 << 26
-"""Numbers of all weights together that are made here, which no file holds: 256 MB."""
-
 _NOT_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softmax")
 """Operations whose output is never negative: zeros around it do not change a maximum."""
 
@@ -74,25 +66,12 @@ class Builder:
         self._values: dict[str, Value] = {INPUT: self.input}
         self._not_negative: set[str] = set()
         self._shuffles: dict[tuple[str, int], str] = {}
-        self._made = 0
         self._shrunk: set[str] = set()
         """Layers whose map has one position for this size of the input alone."""
         self._any_size: set[str] = set()
         """Layers whose map has one size for every size of the input."""
 
     # -------------------------------------------------------------------- layers of any kind
-
-    def spend(self, count: int) -> None:
-        """Count numbers of a weight that an importer makes itself, before it makes them.
-
-        Raises
-        ------
-        WeightsError
-            If there are too many in all, so that a small file cannot fill the memory.
-        """
-        self._made += count
-        if self._made > _MAX_MADE:
-            raise WeightsError(f"needs weights of {count} numbers that are not in the file")
 
     def unique(self, name: str) -> str:
         """Return a name that no layer has: this one, or with a number after it."""
@@ -135,10 +114,8 @@ class Builder:
         Raises
         ------
         WeightsError
-            If a weight is not finite, or the output has far too many channels.
+            If a weight is not finite.
         """
-        if core[0] > _MAX_FEATURES:
-            raise WeightsError(f"has {core[0]} channels or features, which is too many")
         for key, values in (weights or {}).items():
             # Those of linear layers are checked later, or known by the cache. What is folded into
             # another layer would lose its name until then.
@@ -214,7 +191,6 @@ class Builder:
         """Return the value without pending padding: zeros are added by a layer."""
         if value.padding == NO_PADDING:
             return value
-        self.spend(value.channels)
         ones = np.ones((value.channels, 1, 1, 1), np.float32)
         name = name or f"{value.layer}.padded"
         return self._depthwise(value, name, ones, value.padding)
@@ -222,7 +198,6 @@ class Builder:
     def _cropped(self, value: Value, padding: Padding) -> Value:
         """Cut rows and columns off, by a convolution whose kernel has one 1 for each channel."""
         top, left, bottom, right = (max(0, -each) for each in padding)
-        self.spend(value.channels * (top + bottom + 1) * (left + right + 1))
         kernel = np.zeros((value.channels, 1, top + bottom + 1, left + right + 1), np.float32)
         kernel[:, :, top, left] = 1
         kept = tuple(max(0, each) for each in padding)
@@ -581,8 +556,6 @@ class Builder:
                         f"{values.shape}, which differs along other axes than the channels"
                     )
                 values = np.take(values, [0], i)
-        if values.size < value.channels:
-            self.spend(value.channels)
         return np.ascontiguousarray(np.broadcast_to(values.reshape(-1), (value.channels,)))
 
     def sum(self, values: Sequence[Value], name: str, aliases: Sequence[str] = ()) -> Value:
@@ -596,7 +569,6 @@ class Builder:
         values.sort(key=lambda each: -math.prod(each.core))
         larger, smaller = values
         if smaller.core == (1, *larger.core[1:]) != larger.core and len(smaller.core) == 3:
-            self.spend(larger.channels)
             ones = np.ones((larger.channels, 1, 1, 1), np.float32)
             layout = _layout_of(smaller)
             smaller = self.conv(smaller, f"{name}.repeated", ones, layout=layout)
@@ -789,8 +761,6 @@ class Builder:
             )
         if not self._layers:
             raise WeightsError("the graph has no layers")
-        if math.prod(value.core) > _MAX_CLASSES:
-            raise WeightsError(f"ends in {math.prod(value.core)} scores, which is too many")
         if len(value.core) == 1 and value.whole("C") not in value.dims:
             raise WeightsError("ends in a map that was flattened: this is not a classifier")
         if value.channels > _MAX_CLASSES:

@@ -9,6 +9,9 @@ from gradcam._engine.layers import Layer
 from gradcam._labels.classes import Labels
 from gradcam._pictures.presets import Preset
 
+UNNAMED = "network"
+"""The name of a network if its file gives none."""
+
 
 @dataclass(frozen=True)
 class Choices:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,10 +28,8 @@ _GATED = {"sigmoid": "silu", "hard_sigmoid": "hard_swish"}
 def simplified(layers: Sequence[Layer], last: str) -> tuple[Layer, ...]:
     """Return a shorter list of layers with the same result, which ends with the layer `last`."""
     found = _reachable({layer.name: layer for layer in layers}, last)
-    # Scales among themselves first: a weight is changed once, however many scales follow it.
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
-        for step in (_clipped, _gated, _folded_scales, _folded_weights):
-            found = _reachable(step(found, last), last)
+    for step in (_clipped, _gated, _folded):
+        found = _reachable(step(found, last), last)
     return tuple(found.values())
 
 
@@ -85,22 +83,8 @@ def _gated(layers: _Layers, last: str) -> _Layers:
     return result
 
 
-def _folded_scales(layers: _Layers, last: str) -> _Layers:
-    """Scales and shifts of channels, folded into scales and shifts before them."""
-    return _folded(layers, last, {"affine": _into_scale})
-
-
-def _folded_weights(layers: _Layers, last: str) -> _Layers:
-    """Scales and shifts of channels, folded into layers with weights before them."""
-    folds = {**dict.fromkeys(WEIGHTED, _into_weights), "layer_norm": _into_norm}
-    return _folded(layers, last, folds)
-
-
-_Fold = Callable[[Layer, Layer, NDArray[np.float64], NDArray[np.float64]], Layer]
-
-
-def _folded(layers: _Layers, last: str, folds: Mapping[str, _Fold]) -> _Layers:
-    """Scales and shifts of channels, folded into a layer before them of these operations."""
+def _folded(layers: _Layers, last: str) -> _Layers:
+    """Scales and shifts of channels, folded into the layer before them."""
     readers = _readers(layers)
     result: _Layers = {}
     renamed: dict[str, str] = {}
@@ -115,9 +99,9 @@ def _folded(layers: _Layers, last: str, folds: Mapping[str, _Fold]) -> _Layers:
                 renamed[name] = before.name
                 result[before.name] = replace(before, aliases=(*before.aliases, name))
                 continue
-            if before is not None and readers[before.name] == 1 and before.op in folds:
+            if before is not None and readers[before.name] == 1 and before.op in _FOLDS:
                 del result[before.name]
-                layer = folds[before.op](before, layer, scale, shift)
+                layer = _FOLDS[before.op](before, layer, scale, shift)
         result[name] = layer
     return result
 
@@ -160,3 +144,10 @@ def _into_norm(before: Layer, layer: Layer, scale: _F64, shift: _F64) -> Layer:
         "bias": shift.astype(np.float32),
     }
     return Layer(layer.name, before.op, before.inputs, weights, before.attributes, layer.aliases)
+
+
+_FOLDS = {
+    **dict.fromkeys(WEIGHTED, _into_weights),
+    "affine": _into_scale,
+    "layer_norm": _into_norm,
+}

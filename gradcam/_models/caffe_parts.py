@@ -15,9 +15,8 @@ from gradcam._importers import caffe_input
 from gradcam._pictures.presets import Preset
 from gradcam._text import printable
 from gradcam._weights.caffe_schema import SOURCES
-from gradcam._weights.caffemodel import FORMAT
 from gradcam._weights.graph import Graph, Node
-from gradcam._weights.tensors import Weights, WeightsError
+from gradcam._weights.tensors import WeightsError
 
 _OPERATIONS: dict[str, tuple[str, ...]] = {
     "Convolution": ("conv",),
@@ -63,17 +62,6 @@ def check(graph: Graph, layers: Sequence[Layer], title: str) -> None:
             for name, stated, known in _differences(node, layer):
                 text = f"{op} {printable(node.name)!r} has {name} {stated}"
                 raise _contradiction(text, title, known)
-
-
-def said(error: WeightsError, weights: Weights) -> WeightsError:
-    """Return the error for unknown weights, for a caffemodel with why its names had to be known."""
-    if weights.format != FORMAT:
-        return error
-    return WeightsError(
-        f"{error}. The file does not describe its whole network (types of layers, their "
-        f"parameters, or what they read): save it with Caffe (net.save), or build the network with "
-        f"gradcam.Network.from_layers"
-    )
 
 
 def preset(graph: Graph, usual: Preset | None) -> tuple[Preset | None, tuple[str, ...]]:

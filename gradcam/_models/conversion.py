@@ -20,7 +20,7 @@ from gradcam._files import expanded
 from gradcam._importers import stored
 from gradcam._importers.imported import Imported
 from gradcam._labels.classes import Labels
-from gradcam._models.loading import Options, find_labels, imported_from, network_of
+from gradcam._models.loading import Options, find_labels, imported_from, network_of, with_name
 from gradcam._models.recognition import tensor_names
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
@@ -87,7 +87,7 @@ def convert(
     options.check()
     content = load(source)
     try:
-        imported = imported_from(content, options)
+        imported = with_name(imported_from(content, options), source)
         network_of(imported, options)  # refuses what does not fit together
         imported = replace(
             imported,

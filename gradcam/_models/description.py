@@ -16,7 +16,7 @@ from gradcam._files import expanded, file_digest
 from gradcam._importers import stored
 from gradcam._importers.imported import Imported
 from gradcam._labels import imagenet
-from gradcam._models.loading import Options, imported_from, network_of
+from gradcam._models.loading import Options, imported_from, network_of, with_name
 from gradcam._text import printable
 from gradcam._weights import folder
 from gradcam._weights.reading import load
@@ -198,7 +198,7 @@ class Description:
         if self.ignored and self.network is not None:
             yield "ignored", f"{len(self.ignored)} tensors that the network does not use"
         for key, value in self.metadata.items():
-            if key == stored.KEY:
+            if self.network is not None and key in _SHOWN:
                 continue
             text = value if len(value) <= 200 else f"{value[:200]} ..."
             yield printable(key), printable(text)
@@ -268,7 +268,7 @@ def describe(
     content = load(path)
     imported, network, reason = None, None, None
     try:
-        imported = imported_from(content, options)
+        imported = with_name(imported_from(content, options), path)
         network = network_of(imported, options)
     except ValueError as error:
         reason = str(error)
@@ -291,6 +291,9 @@ def describe(
         tensors=tensors,
     )
 
+
+_SHOWN = (stored.KEY, "classes", "preset", "names")
+"""Entries of the metadata that the summary shows in other words."""
 
 _LABELS = {
     "file": "in the file",

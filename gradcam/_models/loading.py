@@ -27,7 +27,7 @@ from gradcam._engine.network import Network
 from gradcam._engine.transformed import TransformedWeights
 from gradcam._files import expanded, file_state, sampled_digest
 from gradcam._importers import stored
-from gradcam._importers.imported import DEFAULT_SIZE, Choices, Imported
+from gradcam._importers.imported import DEFAULT_SIZE, UNNAMED, Choices, Imported
 from gradcam._importers.importing import import_graph, kind_of
 from gradcam._labels import imagenet
 from gradcam._labels.classes import Labels
@@ -36,7 +36,7 @@ from gradcam._models.architecture import Architecture
 from gradcam._models.recognition import recognised
 from gradcam._pictures import presets
 from gradcam._pictures.presets import MAX_SIZE, Preset
-from gradcam._text import brief
+from gradcam._text import brief, printable
 from gradcam._weights import folder, reading
 from gradcam._weights.graph import Graph
 from gradcam._weights.storage import Storage, check_storage
@@ -223,6 +223,7 @@ def load_as(
         else:
             imported = imported_from(content, options, expected)
             imported = imported if copy is None or imported.assumed else copy.of(imported)
+        imported = with_name(imported, path)
         _check_architecture(imported, expected)
         if imported.assumed:
             warnings.warn(" ".join((*imported.assumed, _SURE)), WeightsWarning, stacklevel=3)
@@ -281,10 +282,7 @@ def imported_from(
         )
     if content.graph is not None and content.graph.kind == "timm":
         return recognised(timm_folders.imported(content, options.choices()))
-    try:
-        checkpoint = checkpoints.identify(content, options.preset, expected)
-    except WeightsError as error:
-        raise caffe_parts.said(error, content) from error
+    checkpoint = checkpoints.identify(content, options.preset, expected)
     architecture = checkpoint.network
     layers = architecture.layers(checkpoint.tensors(), checkpoint.eps)
     preset: Preset | None = checkpoint.own_preset
@@ -313,6 +311,14 @@ def imported_from(
         notes=(*checkpoint.assumed, *checkpoint.notes, *notes),
         assumed=checkpoint.assumed,
     )
+
+
+def with_name(imported: Imported, path: str) -> Imported:
+    """Return the network with a name, also if its file gives none: its architecture's or file's."""
+    if imported.name not in ("", UNNAMED):
+        return imported
+    stem = os.path.splitext(os.path.basename(os.path.abspath(path)))[0] if path else ""
+    return replace(imported, name=imported.architecture or printable(stem) or UNNAMED)
 
 
 def _with_target(assembled: Assembled, chosen: str | None, usual: str) -> Assembled:

@@ -40,6 +40,19 @@ class Tensor:
         return [1, 2]
 
 
+def files(network: Network, path: Path) -> None:
+    gradcam.weights.save(network, path)
+    gradcam.weights.save({"a": np.zeros(3)}, path, {"made": "here"}, dtype="float16")
+    found = gradcam.weights.describe(path, size=(240, 320), output="scores")
+    assert_type(found, gradcam.weights.Description)
+    assert_type(found.network, gradcam.weights.Contents | None)
+    gradcam.weights.convert(path, "x.safetensors", size=240, output="scores")
+    assert_type(gradcam.resnet18(path, size=240, target_layer="layer3"), Network)
+    layers = list(network.layers.values())
+    assert_type(Network.from_layers(layers, target_layer="relu"), Network)
+    assert_type(network.input_size, tuple[int, int])
+
+
 def one_picture(network: Network, path: Path) -> None:
     tape = network.forward(path)
     assert_type(tape, Tape)

@@ -330,7 +330,6 @@ def _channels(site: Site, value: Value, chosen: list[int]) -> Value:
     count = value.channels
     if not chosen or not all(-count <= i < count for i in chosen):
         raise WeightsError(f"takes channels {shown(chosen)} of {count}")
-    site.builder.spend(len(chosen) * count)
     weight = np.zeros((len(chosen), count), np.float32)
     weight[np.arange(len(chosen)), chosen] = 1
     if len(value.dims) == 2:
@@ -382,7 +381,6 @@ def _pad_channels(site: Site, value: Value, dim: int, padding: list[int]) -> Val
     before, after = sides
     if min(sides) < 0 or len(value.core) != 3:
         raise WeightsError(f"cuts or pads the channels of {value.shape}, which is not supported")
-    site.builder.spend((before + value.channels + after) * value.channels)
     weight = np.zeros((before + value.channels + after, value.channels), np.float32)
     weight[before + np.arange(value.channels), np.arange(value.channels)] = 1
     return site.builder.conv(value, site.name, weight[:, :, None, None])

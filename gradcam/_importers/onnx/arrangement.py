@@ -156,7 +156,6 @@ def _strided(operation: Operation, value: Value, steps: dict[int, int]) -> Value
     axes = {value.axis(dim): step for dim, step in steps.items()}
     if not axes.keys() <= {"H", "W"}:
         raise WeightsError(f"takes every {max(steps.values())}th element of {value.shape}")
-    operation.builder.spend(value.channels)
     kernel = np.ones((value.channels, 1, 1, 1), np.float32)
     seen = operation.builder.padded(value).arranged("NCHW")
     found = operation.builder.conv(
@@ -188,7 +187,6 @@ def _selected(operation: Operation, value: Value, dim: int, order: Sequence[int]
     """
     if len(order) * value.channels > _MAX_SELECTION:
         raise WeightsError(f"takes {len(order)} of {value.channels} channels in another order")
-    operation.builder.spend(len(order) * value.channels)
     matrix = np.zeros((len(order), value.channels), np.float32)
     for row, channel in enumerate(order):
         if channel >= 0:
