@@ -44,15 +44,18 @@ class Call:
     arguments : mapping of str to Argument
         By the names of the operation's schema; those left out have their defaults.
     outputs : tuple of str
-        The names of its results; one name for a result that is a list.
+        The names of its results.
     scopes : tuple of Scope
         The calls of modules that it is in, the outermost first.
+    listed : bool
+        Whether `outputs` are the items of one result that is a list.
     """
 
     op: str
     arguments: Mapping[str, Argument]
     outputs: tuple[str, ...]
     scopes: tuple[Scope, ...] = ()
+    listed: bool = False
 
 
 @dataclass(frozen=True)

@@ -305,11 +305,18 @@ def _explained(name: str) -> str:
     )
 
 
+_OWN_CODE = (
+    "save its tensors in PyTorch, torch.save(model.state_dict(), FILE), or, if you trust the file, "
+    "pass the model: gradcam.from_torch(torch.load(FILE, weights_only=False).eval(), example)"
+)
+"""What to do with a pickled model."""
+
+
 def _whole(name: str) -> Refused:
     """Return the error for an object instead of a dictionary of tensors."""
     return Refused(
-        f"a whole pickled model or object, of the class {name}, which only its own code can load; "
-        f"load it in PyTorch and save its tensors: torch.save(model.state_dict(), FILE)"
+        f"a whole pickled model or object, of the class {name}, which only its own code can load, "
+        f"and it is not run here; {_OWN_CODE}"
     )
 
 
@@ -403,10 +410,7 @@ def _folder(archive: Archive) -> str:
     """Return the folder of all members: "archive/", or the name of the original file."""
     names = [name for name in archive.members if name.split("/")[-1] == "data.pkl"]
     if any(name.split("/")[-1] == "constants.pkl" for name in archive.members):
-        raise Refused(
-            "a TorchScript program, which is not executed here; in PyTorch: "
-            "torch.save(torch.jit.load(FILE).state_dict(), NEW)"
-        )
+        raise Refused("a TorchScript program: gradcam.load opens it, with PyTorch installed")
     if len(names) != 1:
         raise Refused("a zip file without exactly one data.pkl, as PyTorch's have")
     return names[0].removesuffix("data.pkl")
@@ -448,8 +452,8 @@ def _not_a_storage(identifier: Any) -> Refused:
     """Return the error for a persistent identifier that does not describe a storage."""
     if type(identifier) is tuple and identifier and identifier[0] == "module":
         return Refused(
-            "a whole pickled model, which only its own code can load; load it in PyTorch and "
-            "save its tensors: torch.save(model.state_dict(), FILE)"
+            f"a whole pickled model, which only its own code can load, and it is not run here; "
+            f"{_OWN_CODE}"
         )
     return Refused("a storage in it has an invalid description: damaged or malicious")
 

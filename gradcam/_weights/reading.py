@@ -54,9 +54,9 @@ def load(path: str | os.PathLike[str]) -> Weights:
     Parameters
     ----------
     path : path
-        A file of safetensors, PyTorch (.pth, .pt), Keras (.h5, .weights.h5, .keras), NumPy (.npz),
-        Caffe (.caffemodel) or ONNX, whatever its name; or a folder of Hugging Face, with
-        config.json and weights.
+        A file of safetensors, PyTorch (.pth, .pt, TorchScript, .pt2), Keras (.h5, .weights.h5,
+        .keras), NumPy (.npz), Caffe (.caffemodel) or ONNX, whatever its name; or a folder of
+        Hugging Face, with config.json and weights.
 
     Returns
     -------
@@ -157,8 +157,13 @@ def _reader_of_zip(path: str) -> str:
         return "npz"
     if "model.weights.h5" in names or {"config.json", "metadata.json"} <= set(names):
         return "keras"
-    if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
+    last = {name.rpartition("/")[2] for name in names}
+    if {"data.pkl", "constants.pkl"} <= last:
+        return "torchscript"
+    if "data.pkl" in last:
         return "pth"
+    if last & {"archive_format", "serialized_exported_program.json"}:
+        return "pt2"
     from gradcam._weights import foreign
 
     words = foreign.archive(names)

@@ -182,7 +182,9 @@ def _computed(name: str, arguments: Mapping[str, object]) -> object:
     given = {key: value for key, value in arguments.items() if key not in _PLACES}
     with torch.no_grad():
         _check_size(operation, given)
-        return _from_torch(operation(**{key: _for_torch(each) for key, each in given.items()}))
+        return _from_torch(
+            operation(**{key: _for_torch(each, "cpu", key) for key, each in given.items()})
+        )
 
 
 _PLACES = ("layout", "device", "pin_memory", "memory_format")
@@ -191,7 +193,7 @@ _PLACES = ("layout", "device", "pin_memory", "memory_format")
 
 def _check_size(operation: Any, arguments: Mapping[str, object]) -> None:
     """Raise WeightsError if the result would be very large, from the shapes alone."""
-    given = {key: _for_torch(value, "meta") for key, value in arguments.items()}
+    given = {key: _for_torch(value, "meta", key) for key, value in arguments.items()}
     makes = not any(True for _ in _arrays(arguments))
     try:
         found = operation(**given, device="meta") if makes else operation(**given)
@@ -204,9 +206,17 @@ def _check_size(operation: Any, arguments: Mapping[str, object]) -> None:
         raise WeightsError("makes a constant that is too large")
 
 
-def _for_torch(value: object, device: str = "cpu") -> Any:
+_TYPES = {0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32",
+          7: "float64", 11: "bool", 15: "bfloat16"}  # fmt: skip
+"""PyTorch's types by the numbers that TorchScript has for them."""
+
+
+def _for_torch(value: object, device: str = "cpu", key: str = "") -> Any:
     import torch
 
+    if key == "dtype" and value is not None:
+        name = value if isinstance(value, str) else _TYPES.get(cast(int, value), "")
+        return getattr(torch, name) if name in _TYPES.values() else None
     if isinstance(value, Tensor):
         array = cast(Array, value.read())
         if device == "meta":

@@ -82,7 +82,7 @@ class _Run:
         """Make a call, and remember its results."""
         arguments = {name: self.read(given) for name, given in call.arguments.items()}
         found = self.interpreter.call(call.op, arguments, call.scopes)
-        if len(call.outputs) == 1:
+        if len(call.outputs) == 1 and not call.listed:
             self._found[call.outputs[0]] = found
         elif isinstance(found, (list, tuple)):
             self._found.update(zip(call.outputs, found, strict=False))

@@ -18,7 +18,6 @@ import numpy as np
 from gradcam._importers.aten.exported import finished
 from gradcam._importers.aten.interpreter import Interpreter
 from gradcam._importers.aten.layers import OtherChannels
-from gradcam._importers.aten.live import array_of
 from gradcam._importers.aten.outputs import chosen, scores
 from gradcam._importers.aten.tensors import Tensor
 from gradcam._importers.builder import Builder
@@ -26,6 +25,7 @@ from gradcam._importers.imported import DEFAULT_SIZE, Choices, Imported
 from gradcam._importers.values import Value
 from gradcam._weights.program import Scope, Script
 from gradcam._weights.tensors import Weights, WeightsError
+from gradcam._weights.torch_tensors import array_of
 
 MAX_DEPTH = 50
 """Calls of modules inside each other."""
