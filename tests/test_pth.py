@@ -296,13 +296,6 @@ def test_a_module_in_a_stream(tmp_path):
     assert message.startswith("a whole pickled model") and "model.state_dict()" in message
 
 
-def test_torchscript_is_refused(tmp_path):
-    content = zipped(dictionary(("a", tensor())), {"constants.pkl": b"", "code/vgg.py": b""})
-    message = error_message(content, tmp_path)
-    words = "a TorchScript program, which is not executed here; in PyTorch: torch.save("
-    assert message.startswith(words)
-
-
 def test_tar_format_is_refused(tmp_path):
     content = b"sys_info" + bytes(504)
     assert "a tar file" in error_message(content, tmp_path) and "torch.save" in error_message(

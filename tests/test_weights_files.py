@@ -88,10 +88,6 @@ FOREIGN = {
         zipped("a.npy")[:-30],
         "a zip file (PyTorch, Keras or .npz?) that is damaged",
     ),
-    "TorchScript": (
-        zipped("vgg/data.pkl", "vgg/constants.pkl", "vgg/code/vgg.py"),
-        "a TorchScript program, which is not executed here",
-    ),
     "TensorFlow checkpoint": (b"\x00\x01\x02" + TENSORFLOW_FOOTER, "a TensorFlow checkpoint"),
     "TensorFlow state file": (
         b'model_checkpoint_path: "vgg_16.ckpt"\n',

@@ -97,8 +97,13 @@ def _only_model(archive: Archive) -> tuple[str, str]:
     """Return the folder of all members, and the name of the one program."""
     found = []
     for member in archive.members:
-        before, _, name = member.rpartition("models/")
-        if name.endswith(".json") and "/" not in name and (not before or before.endswith("/")):
+        before, word, name = member.rpartition("models/")
+        if (
+            word
+            and name.endswith(".json")
+            and "/" not in name
+            and (not before or before.endswith("/"))
+        ):
             found.append((before, name.removesuffix(".json")))
     if len(found) == 1:
         return found[0]

@@ -306,8 +306,8 @@ def _explained(name: str) -> str:
 
 
 _OWN_CODE = (
-    "save its tensors in PyTorch, torch.save(model.state_dict(), FILE), or, if you trust the file, "
-    "pass the model: gradcam.from_torch(torch.load(FILE, weights_only=False).eval(), example)"
+    "save its tensors, torch.save(model.state_dict(), FILE), or, if you trust it, "
+    "gradcam.from_torch(torch.load(FILE, weights_only=False), example)"
 )
 """What to do with a pickled model."""
 
@@ -315,8 +315,8 @@ _OWN_CODE = (
 def _whole(name: str) -> Refused:
     """Return the error for an object instead of a dictionary of tensors."""
     return Refused(
-        f"a whole pickled model or object, of the class {name}, which only its own code can load, "
-        f"and it is not run here; {_OWN_CODE}"
+        f"a whole pickled model or object, of the class {name}, which only its own code can load; "
+        f"{_OWN_CODE}"
     )
 
 
@@ -409,8 +409,6 @@ def _read_zip(path: str | os.PathLike[str]) -> Weights:
 def _folder(archive: Archive) -> str:
     """Return the folder of all members: "archive/", or the name of the original file."""
     names = [name for name in archive.members if name.split("/")[-1] == "data.pkl"]
-    if any(name.split("/")[-1] == "constants.pkl" for name in archive.members):
-        raise Refused("a TorchScript program: gradcam.load opens it, with PyTorch installed")
     if len(names) != 1:
         raise Refused("a zip file without exactly one data.pkl, as PyTorch's have")
     return names[0].removesuffix("data.pkl")
@@ -451,10 +449,7 @@ def _byte_order(archive: Archive, folder: str) -> str:
 def _not_a_storage(identifier: Any) -> Refused:
     """Return the error for a persistent identifier that does not describe a storage."""
     if type(identifier) is tuple and identifier and identifier[0] == "module":
-        return Refused(
-            f"a whole pickled model, which only its own code can load, and it is not run here; "
-            f"{_OWN_CODE}"
-        )
+        return Refused(f"a whole pickled model, which only its own code can load; {_OWN_CODE}")
     return Refused("a storage in it has an invalid description: damaged or malicious")
 
 

@@ -8,6 +8,7 @@ which quantised modules have; files with such a function are refused.
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 from gradcam._weights.program import Script
@@ -51,10 +52,12 @@ def read(path: str | os.PathLike[str]) -> Weights:
             f"{path}: a TorchScript file, which only PyTorch can open: pip install torch"
         ) from None
     try:
-        module: Any = jit.load(os.fsdecode(path), map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module: Any = jit.load(os.fsdecode(path), map_location="cpu")
         module.eval()
     except Exception as error:  # PyTorch raises errors of many types
-        words = " ".join(str(error).split())
+        words = " ".join(str(error).split()).partition(". ")[0]
         raise WeightsError(
             f"{path}: a TorchScript file that PyTorch cannot open: damaged? ({words:.200})"
         ) from None

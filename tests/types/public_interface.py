@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from typing_extensions import assert_type
 
@@ -28,6 +29,10 @@ from gradcam import (
 )
 
 F32 = NDArray[np.float32]
+
+
+class Module(torch.nn.Module):
+    """A module of PyTorch."""
 
 
 class Tensor:
@@ -142,6 +147,7 @@ def in_one_call(path: Path, network: Network) -> None:
 def loading(path: Path) -> None:
     assert_type(gradcam.load(path, labels=["a", "b"]), Network)
     assert_type(gradcam.from_keras(object(), size=(240, 320)), Network)
+    assert_type(gradcam.from_torch(Module(), (1, 3, 224, 224), preset="torchvision"), Network)
     assert_type(gradcam.vgg16("imagenet"), Network)
     assert_type(gradcam.pictograms.model(), Network)
     assert_type(gradcam.pictograms.gap_model(), Network)

@@ -125,4 +125,8 @@ refuse(
     "std var norm linalg_vector_norm max_unpool2d roll flip minimum maximum",
     "is an operation that the core does not have",
 )
-refuse("lp_pool2d fractional_max_pool2d", "is a pooling that is not supported")
+refuse(
+    "lp_pool2d fractional_max_pool2d avg_pool3d max_pool3d adaptive_avg_pool3d avg_pool1d "
+    "max_pool1d adaptive_avg_pool1d adaptive_max_pool1d",
+    "is a pooling that is not supported",
+)
