@@ -86,6 +86,15 @@ def model(
     return wire.message((1, 8), (2, "test"), (7, wire.message(*graph)), (8, opset))
 
 
+def declared(name: str, shape: tuple[int | None, ...] | None) -> bytes:
+    """A ValueInfoProto; None for a size that is left open, or for no shape at all."""
+    if shape is None:
+        return wire.message((1, name))
+    sizes = [wire.message((1, n)) if n else wire.message((2, "any")) for n in shape]
+    kind = wire.message((1, wire.message((1, FLOAT), (2, wire.message(*[(1, d) for d in sizes])))))
+    return wire.message((1, name), (2, kind))
+
+
 def node(op: str, inputs: list[str], outputs: list[str], domain: str = "", **attributes) -> bytes:
     fields: list[tuple[int, Any]] = [(1, name) for name in inputs]
     fields += [(2, name) for name in outputs]

@@ -12,6 +12,7 @@ from gradcam._weights.graph import Graph, Node
 from gradcam._weights.tensors import WeightsError
 
 _USUAL_CHANNELS = 3
+_TO_NCHW = (0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -101,21 +102,23 @@ def _words(shape: Sequence[int | None]) -> str:
 def _first_convolution(
     name: str, nodes: Sequence[Node], constants: Mapping[str, Array]
 ) -> tuple[int | None, bool]:
-    """Return the channels that the first convolution reads, and whether a Transpose from NHWC to
-    NCHW comes before it."""
+    """Return the channels that the first convolution reads, and whether the first Transpose before
+    it is from NHWC to NCHW."""
     readers: dict[str, list[Node]] = defaultdict(list)
     for node in nodes:
         for each in dict.fromkeys(node.inputs):
             readers[each].append(node)
-    waiting, seen, transposed = deque([name]), {name}, False
+    waiting, seen, order = deque([name]), {name}, None
     while waiting:
         for node in readers[waiting.popleft()]:
             weight = constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
             if node.op == "Conv" and weight is not None and weight.ndim == 4:
                 groups = node.attributes.get("group", 1)
-                return weight.shape[1] * (groups if isinstance(groups, int) else 1), transposed
-            transposed |= node.op == "Transpose" and node.attributes.get("perm") == (0, 3, 1, 2)
+                channels = weight.shape[1] * (groups if isinstance(groups, int) else 1)
+                return channels, order == _TO_NCHW
+            if node.op == "Transpose" and order is None:
+                order = node.attributes.get("perm", ())
             new = [output for output in node.outputs if output and output not in seen]
             seen.update(new)
             waiting.extend(new)
-    return None, transposed
+    return None, order == _TO_NCHW
