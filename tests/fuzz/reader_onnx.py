@@ -50,10 +50,39 @@ def seeds() -> list[bytes]:
         onnx_files.model(normalised),
         _with_constants(tensors),
         _with_types(tensors),
+        *_other_networks(),
         (
             Path(onnx_files.__file__).parent / "data" / "onnx" / "vgg11_torchscript.onnx"
         ).read_bytes(),
     ]
+
+
+def _other_networks() -> list[bytes]:
+    """Blocks of other families: each operation that the importer knows occurs in one of them."""
+    from test_onnx_operations import ELEMENTWISE, NORMS, PARTS, POOL, graph, normal
+
+    ones = np.ones(4, np.float32)
+    tensors = {"g": ones, "b": ones, "g3": ones[:, None, None], "b3": ones[:, None, None]}
+    tensors |= {"two": np.full((), 2, np.float32), "eps": np.full((), 1e-3, np.float32)}
+    found = [
+        graph([*nodes, *POOL], tensors, opset=opset)
+        for nodes, tensors, _, opset in [*ELEMENTWISE.values(), *PARTS.values()]
+    ]
+    found += [graph([*nodes, *POOL], tensors) for nodes in NORMS.values()]
+    node = onnx_files.node
+    pools = {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_LOWER"}
+    nhwc = [
+        node("Transpose", ["x"], ["a"], perm=[0, 3, 1, 2]),
+        node("Conv", ["a", "w"], ["b"], auto_pad="SAME_UPPER", strides=[2, 2], group=2),
+        node("MaxPool", ["b"], ["c"], ceil_mode=1, **pools),
+        node("AveragePool", ["c"], ["d"], count_include_pad=1, **pools),
+        node("LRN", ["d"], ["e"], size=3),
+        node("ReduceMean", ["e"], ["f"], axes=[2, 3], keepdims=0),
+        node("Gemm", ["f", "v"], ["g"], alpha=0.5),
+        node("Softmax", ["g"], ["y"], axis=-1),
+    ]
+    weights = {"w": normal(4, 2, 3, 3), "v": normal(4, 3)}
+    return [*found, graph(nhwc, weights, shape=(None, 9, 8, 4))]
 
 
 def _narrow(name: str) -> dict[str, np.ndarray]:

@@ -83,7 +83,7 @@ _KNOWN: dict[tuple[str, tuple[tuple[str, Attribute], ...]], _F64] = {
 """The values of activations at the points, by the operation of ONNX and its attributes."""
 
 
-_MAX_TRIALS = 20_000
+_MAX_TRIALS = 5_000
 """Functions that are evaluated for one graph; a network has a few hundred."""
 
 

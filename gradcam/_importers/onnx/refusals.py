@@ -59,6 +59,12 @@ def refuse(operation: Operation) -> None:
         domain = op.rpartition(".")[0]
         if "QLinear" in op or "Quantize" in op:
             raise WeightsError(_QUANTISED)
+        if domain.startswith("pkg."):
+            raise WeightsError(
+                "is a function inside the file, as early versions of PyTorch's dynamo exporter "
+                "wrote them: export the model with PyTorch 2.5 or newer, or inline it with "
+                "onnx.inliner"
+            )
         raise WeightsError(
             f"is an operation of the domain {shown(domain)}, not of ONNX: export the model "
             f"without it"
