@@ -249,6 +249,22 @@ def test_what_a_file_says_of_pictures(tmp_path):
         network.forward(picture)
 
 
+def test_grey_pictures(tmp_path):
+    """LeNet's input: one channel, scaled; its size is found."""
+    net = Net(1)
+    net.source("Data", "data label", scale=0.00390625)
+    net.conv("conv1", 4, 5)
+    net.pool("pool1", 2, 2)
+    net.fc("ip1", 3, 4 * 12 * 12)
+    net.add("loss", "SoftmaxWithLoss", "ip1 label")
+    network = gradcam.load(net.write(tmp_path / "x"))
+    assert network.size == (28, 28)
+    picture = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    values = (picture[None] / 256).astype(np.float32)
+    expected = network.forward(values, input="normalised").scores
+    np.testing.assert_allclose(network.forward(picture).scores, expected, rtol=1e-6)
+
+
 def test_a_head_of_several_labels(tmp_path):
     net = ended(small())
     net.add("loss", "SigmoidCrossEntropyLoss", "scores label")

@@ -151,3 +151,12 @@ def test_what_is_read_is_not_taken_for_another_format():
     files = [path for path in data.rglob("*") if path.suffix in (".caffemodel", ".onnx")]
     assert len(files) > 4
     assert [foreign.kind(path) for path in files] == [None] * len(files)
+
+
+def test_a_snapshot_of_caffe_as_hdf5(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="writes an HDF5 file")
+    with h5py.File(tmp_path / "x.caffemodel.h5", "w") as file:
+        file["data/conv1/0"] = [[1.0]]
+        file["data/conv1/1"] = [1.0]
+    with pytest.raises(WeightsError, match="an HDF5 file of Caffe, which holds blobs without"):
+        gradcam.load(tmp_path / "x.caffemodel.h5")

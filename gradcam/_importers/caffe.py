@@ -104,7 +104,8 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     source = _source(linked, needed, notes)
     found = _built(weights, choices, linked, needed, score, head, source, notes)
     named = not source.mean_file and _is_vgg(linked, needed) and found.channels == 3
-    preset = caffe_input.preset_of(source, found.size, [] if named else notes)
+    own = [] if named else notes
+    preset = caffe_input.preset_of(source, found.channels, found.size, own)
     if preset is None and named:
         preset = presets.find("caffe")
         notes.append(

@@ -99,16 +99,30 @@ def _check(node: Node, batch: int, channels: int | None, size: tuple[int, int] |
         )
 
 
-def preset_of(source: Source, size: tuple[int, int] | None, notes: list[str]) -> Preset | None:
-    """Return how pictures become input, if the file says it; else None, and a note why."""
+def preset_of(
+    source: Source, channels: int, size: tuple[int, int] | None, notes: list[str]
+) -> Preset | None:
+    """Return how pictures become input, if the file says it; else None, and a note why.
+
+    Parameters
+    ----------
+    source : Source
+    channels : int
+        Of the input.
+    size : (height, width) or None
+        Of the input.
+    notes : list of str
+        Grows by the note.
+    """
     node = source.node
-    if source.channels not in (None, 3):
-        notes.append("Pictures are refused, because the input has not three channels.")
+    if channels not in (1, 3):
+        notes.append(f"Pictures are refused, because the input has {channels} channels.")
         return None
     if node.op not in _PICTURES:
+        usual = " (networks of Caffe usually take BGR, 0 to 255, minus a mean)"
         notes.append(
-            "The file does not say how pictures become input: pass preset= (networks of Caffe "
-            "usually take BGR, 0 to 255, minus a mean)."
+            f"The file does not say how pictures become input: pass preset="
+            f"{usual if channels == 3 else ''}."
         )
         return None
     means = _numbers(node.attributes.get("mean_value"))
@@ -119,7 +133,7 @@ def preset_of(source: Source, size: tuple[int, int] | None, notes: list[str]) ->
             f"{printable(source.mean_file)!r:.80}: pass preset= with it."
         )
         return None
-    if len(means) not in (0, 1, 3) or not isinstance(scale, float):
+    if len(means) not in (0, 1, channels) or not isinstance(scale, float):
         notes.append(f"The file has {len(means)} means of the channels: pass preset=.")
         return None
     first, second, third = means if len(means) == 3 else (list(means) or [0.0]) * 3

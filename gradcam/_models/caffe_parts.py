@@ -64,13 +64,15 @@ def check(graph: Graph, layers: Sequence[Layer], title: str) -> None:
                 raise _contradiction(text, title, known)
 
 
-def preset(graph: Graph, usual: Preset | None) -> tuple[Preset | None, tuple[str, ...]]:
+def preset(
+    graph: Graph, channels: int, usual: Preset | None
+) -> tuple[Preset | None, tuple[str, ...]]:
     """Return how pictures become input: what the file says, or else as usual; and notes on it."""
     notes: list[str] = []
     for node in graph.nodes:
         if {"mean_value", "mean_file", "scale"} & node.attributes.keys() and node.op in SOURCES:
             source = caffe_input.source_of(node, notes)
-            return caffe_input.preset_of(source, None, notes), tuple(notes)
+            return caffe_input.preset_of(source, channels, None, notes), tuple(notes)
     return usual, ()
 
 

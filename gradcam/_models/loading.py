@@ -289,7 +289,7 @@ def imported_from(
     notes: tuple[str, ...] = ()
     if isinstance(content.graph, Graph) and content.graph.kind == "caffe parts":
         caffe_parts.check(content.graph, layers, architecture.title)
-        preset, notes = caffe_parts.preset(content.graph, preset)
+        preset, notes = caffe_parts.preset(content.graph, checkpoint.channels, preset)
     if layers[-1].op in HEADS:
         default = "sigmoid" if checkpoint.classes == 1 else "softmax"
         layers[-1] = replace(layers[-1], op=checkpoint.head or default)

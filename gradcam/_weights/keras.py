@@ -54,6 +54,9 @@ _OLD_LAYERS = "_layer_checkpoint_dependencies"
 _NOT_LAYERS = {"optimizer", "optimizer_weights", "seed_generator", "metrics"}
 """Groups with other state than the weights of layers."""
 
+_CAFFE_BLOB = re.compile(r"(data|diff)/.+/\d+")
+"""Names of datasets in Caffe's snapshots: a layer and the number of its blob."""
+
 
 def recognise(start: bytes) -> bool:
     """Whether a file that begins with `start` can be an HDF5 file."""
@@ -151,6 +154,11 @@ def _read_table(table: hdf5.Table, path: str | os.PathLike[str]) -> Weights:
         raise WeightsError(
             f"{path}: a file of Keras before 1.0, with kernels in Theano's order; "
             f"use the file for TensorFlow (tf_dim_ordering_tf_kernels)"
+        )
+    if table.datasets and all(_CAFFE_BLOB.fullmatch(name) for name in table.datasets):
+        raise WeightsError(
+            f"{path}: an HDF5 file of Caffe, which holds blobs without the network: save a "
+            f".caffemodel (snapshot_format: BINARYPROTO), which holds both"
         )
     raise WeightsError(
         f"{path}: an HDF5 file without Keras weights: neither layer_names nor layers/.../vars "
