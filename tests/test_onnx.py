@@ -284,6 +284,31 @@ def test_attributes_and_constants(tmp_path):
     assert found.graph.inputs == ("image",) and found.graph.outputs == ("bar",)
 
 
+def test_what_a_file_says_beside_the_tensors(tmp_path):
+    names = str({i: "x" * 90 for i in range(100)})
+    entries = [("names", names), ("no text", b"\xff"), ("long", "x" * (1 << 21))]
+    scopes = message((1, "pkg.torch.onnx.name_scopes"), (2, "['', 'layer4', 'layer4.1', 'relu']"))
+    inside = [
+        (1, message((1, "x"), (2, "y"), (4, "Relu"), (9, scopes))),
+        (11, onnx_files.declared("x", (None, 3, 8, None))),
+        (12, message((1, "y"))),
+    ]
+    opsets = [message((1, "com.acme"), (2, 1)), message((2, 19))]
+    path = tmp_path / "x.onnx"
+    path.write_bytes(
+        message(
+            *((1, 8), (2, "pytorch"), (3, "2.13"), (7, message(*inside))),
+            *((8, each) for each in opsets),
+            *((14, message((1, key), (2, value))) for key, value in entries),
+        )
+    )
+    found = onnx.read(path)
+    assert found.metadata == {"names": names}
+    assert (found.graph.producer, found.graph.opset) == ("pytorch 2.13", 19)
+    assert found.graph.shapes == {"x": (None, 3, 8, None)}
+    assert found.graph.nodes[0].scope == "layer4.1"
+
+
 def integer_types() -> dict[str, tuple[int, int]]:
     """Return NumPy's types with ONNX's numbers and the fields for values that are not raw bytes."""
     return {

@@ -26,6 +26,9 @@ _MODEL_PRODUCER, _MODEL_PRODUCER_VERSION, _MODEL_GRAPH = 2, 3, 7
 _MODEL_OPSET, _MODEL_METADATA = 8, 14
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_MAX_METADATA = 1 << 20
+"""Bytes of a text of the metadata: the names of many thousand classes."""
+
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _VALUE_NAME, _VALUE_TYPE, _TYPE_TENSOR, _TENSOR_SHAPE, _SHAPE_DIM, _DIM_SIZE = 1, 2, 1, 2, 1, 1
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 3, 4, 5, 7
@@ -109,9 +112,11 @@ def _entries(message: Message, field: int) -> dict[str, str]:
     """Return pairs of texts; those that are no text, or very long, are left out."""
     found = {}
     for entry in message.messages(field, "metadata"):
+        value = (entry.chunks(_ENTRY_VALUE) or [memoryview(b"")])[-1]
         try:
-            found[entry.text(_ENTRY_KEY)] = entry.text(_ENTRY_VALUE)
-        except WeightsError:
+            if len(value) <= _MAX_METADATA:
+                found[entry.text(_ENTRY_KEY)] = str(value, "utf-8")
+        except (WeightsError, UnicodeDecodeError):
             continue
     return found
 

@@ -111,16 +111,14 @@ def _path_of(node: Node, tensors: Container[str]) -> str:
     if node.name.startswith("/"):
         return _path([part for part in node.name.split("/") if part][:-1])
     candidates = (node.name, *node.outputs, *(weights if node.op in _WEIGHTED else ()))
-    return next((found for found in map(_keras_layer, candidates) if found), "")
+    found = next((found for found in map(_keras_layer, candidates) if found), "")
+    return found or node.name.rpartition("/")[0]
 
 
 def _keras_layer(name: str) -> str:
     """Return the layer in "functional_1/bn_conv1/batchnorm/add_1", or an empty text."""
-    root, *parts = name.split("/")
-    inner = [part for part in parts[:-1] if part not in _INNER]
-    if inner:
-        return inner[-1]
-    return root if parts else ""
+    inner = [part for part in name.split("/")[1:-1] if part not in _INNER]
+    return inner[-1] if inner else ""
 
 
 def _path(parts: Sequence[str]) -> str:
