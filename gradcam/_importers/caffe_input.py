@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,27 +124,32 @@ def preset_of(
             f"{usual if channels == 3 else ''}."
         )
         return None
-    means = _numbers(node.attributes.get("mean_value"))
-    scale = node.attributes.get("scale", 1.0)
     if source.mean_file:
         notes.append(
             f"The mean that is subtracted from pictures is in another file, "
             f"{printable(source.mean_file)!r:.80}: pass preset= with it."
         )
         return None
-    if len(means) not in (0, 1, channels) or not isinstance(scale, float):
-        notes.append(f"The file has {len(means)} means of the channels: pass preset=.")
+    found = _transformation(node, channels, size)
+    if found is None:
+        notes.append("The file's mean or scale of pictures is not usable: pass preset=.")
+    return found
+
+
+def _transformation(node: Node, channels: int, size: tuple[int, int] | None) -> Preset | None:
+    """Return the preset of a mean and a scale; None if they are invalid."""
+    means = _numbers(node.attributes.get("mean_value"))
+    scale = node.attributes.get("scale", 1.0)
+    if len(means) not in (0, 1, channels) or not isinstance(scale, float) or not scale > 0:
         return None
     first, second, third = means if len(means) == 3 else (list(means) or [0.0]) * 3
-    divisor = 1 / scale if scale > 0 else math.nan
     try:
         # Caffe subtracts the mean before it scales.
         return Preset(
-            *("caffe-file", "BGR", 1.0, (first, second, third), (divisor,) * 3),
+            *("caffe-file", "BGR", 1.0, (first, second, third), (1 / scale,) * 3),
             size=size[0] if size else 224,
         )
     except ValueError:
-        notes.append("The file's mean or scale of pictures is not usable: pass preset=.")
         return None
 
 
