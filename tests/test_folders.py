@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 
 import model_folders
 import numpy as np
@@ -427,3 +428,86 @@ def test_input_of_timm_that_no_preset_expresses(changes, words, tmp_path, vgg11)
     net = gradcam.load(write_timm(tmp_path, vgg11, pretrained_cfg=data))
     assert net.preset is None
     assert words in net.about
+
+
+# ------------------------------------------------------------------------ families of every size
+
+
+def renamed(tensors, names):
+    """The tensors, with the parts of their names that `names` has replaced in turn."""
+    result = {}
+    for name, values in tensors.items():
+        for old, new in names.items():
+            name = re.sub(old, new, name)
+        result[name] = values
+    return result
+
+
+CONVNEXT = {
+    r"convnext.embeddings.patch_embeddings": "stem.0",
+    r"convnext.embeddings.layernorm": "stem.1",
+    r"convnext.encoder.stages.(\d).downsampling_layer": r"stages.\1.downsample",
+    r"convnext.encoder.stages.(\d).layers": r"stages.\1.blocks",
+    r"convnext.layernorm": "head.norm",
+    r"classifier": "head.fc",
+    r"\.dwconv": ".conv_dw",
+    r"\.layernorm": ".norm",
+    r"pwconv": "mlp.fc",
+    r"layer_scale_parameter": "gamma",
+}
+"""From transformers' names to timm's."""
+
+
+def convnext():
+    """Random weights of a ConvNeXt of two stages, with transformers' names."""
+    rng = np.random.default_rng(2)
+    shapes = {"convnext.embeddings.patch_embeddings": (4, 3, 4, 4), "classifier": (3, 6)}
+    shapes |= {"convnext.embeddings.layernorm": (4,), "convnext.layernorm": (6,)}
+    for stage, (width, depth) in enumerate(((4, 1), (6, 2))):
+        name = f"convnext.encoder.stages.{stage}"
+        if stage:
+            shapes[f"{name}.downsampling_layer.0"] = (4,)
+            shapes[f"{name}.downsampling_layer.1"] = (6, 4, 2, 2)
+        for i in range(depth):
+            layer = f"{name}.layers.{i}"
+            shapes[f"{layer}.dwconv"] = (width, 1, 7, 7)
+            shapes[f"{layer}.layernorm"] = (width,)
+            shapes[f"{layer}.pwconv1"] = (4 * width, width)
+            shapes[f"{layer}.pwconv2"] = (width, 4 * width)
+            shapes[f"{layer}.layer_scale_parameter"] = ()
+    result = {}
+    for name, shape in shapes.items():
+        if not shape:
+            width = result[f"{name.rpartition('.')[0]}.dwconv.bias"].shape
+            result[name] = rng.normal(0, 1, width).astype(np.float32)
+            continue
+        result[f"{name}.weight"] = rng.normal(0, 0.5, shape).astype(np.float32)
+        result[f"{name}.bias"] = rng.normal(0, 0.5, shape[0]).astype(np.float32)
+    return result
+
+
+def test_one_convnext_in_both_libraries(tmp_path):
+    config = {
+        **CONFIG,
+        "architectures": ["ConvNextForImageClassification"],
+        "model_type": "convnext",
+        "hidden_sizes": [4, 6],
+        "depths": [1, 2],
+        "num_stages": 2,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+    }
+    content = convnext()
+    expected = forward(write(tmp_path / "a", config, None, content)).scores
+    assert np.ptp(expected) > 0.1
+    other = renamed(content, CONVNEXT)
+    settings = {**TIMM, "architecture": "convnext_nano.d1h_in1k", "label_names": ["a", "b", "c"]}
+    net = gradcam.load(write(tmp_path / "b", settings, None, other))
+    assert (net.name, net.size, net.preset.name) == ("convnext_nano", None, "timm")
+    np.testing.assert_array_equal(net.forward(X, input="normalised").scores, expected)
+    refused(
+        write(tmp_path / "b", settings, None, {**other, "head.pre_logits.fc.weight": np.ones(3)}),
+        "convnext_nano has no layers with the tensors head.pre_logits.fc.weight",
+    )
+    del other["stem.0.weight"]
+    refused(write(tmp_path / "b", settings, None, other), "'stem.0.weight' is missing")

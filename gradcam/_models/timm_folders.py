@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, cast
 
@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.layers import HEADS, INPUT, Layer, pair
-from gradcam._importers.builder import same_padding
+from gradcam._importers.builder import Builder, same_padding
+from gradcam._importers.huggingface.modules import Modules
 from gradcam._importers.huggingface.settings import Settings
 from gradcam._importers.imported import Choices, Imported
+from gradcam._importers.timm import families
+from gradcam._importers.values import Value
 from gradcam._labels.classes import Labels
 from gradcam._models import architecture as architectures
 from gradcam._models import checkpoints
@@ -56,27 +59,31 @@ _SAME_NAME = (
     *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
     *("wide_resnet50_2", "wide_resnet101_2"),
     *("densenet121", "densenet161", "densenet169", "densenet201"),
-    *("convnext_tiny", "inception_v3"),
+    "inception_v3",
 )
 
 _VGG = ("vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn")
 """Their first fully connected layer is a convolution in timm, which has several positions for
 inputs of more than 224 pixels."""
 
-_REGNETS = {
-    **{f"regnetx_{n}": f"regnet_x_{name}" for n, name in (("008", "800mf"), ("016", "1_6gf"))},
-    **{f"regnetx_{n}": f"regnet_x_{name}" for n, name in (("032", "3_2gf"), ("080", "8gf"))},
-    **{f"regnetx_{n}": f"regnet_x_{name}" for n, name in (("160", "16gf"), ("320", "32gf"))},
-    **{f"regnety_{n}": f"regnet_y_{name}" for n, name in (("004", "400mf"), ("016", "1_6gf"))},
-    **{f"regnety_{n}": f"regnet_y_{name}" for n, name in (("032", "3_2gf"), ("160", "16gf"))},
-    "regnety_320": "regnet_y_32gf",
+_REGNETS = (
+    *("x_002", "x_004", "x_004_tv", "x_006", "x_008", "x_016", "x_032", "x_040", "x_064"),
+    *("x_080", "x_120", "x_160", "x_320", "y_002", "y_004", "y_006", "y_008", "y_008_tv"),
+    *("y_016", "y_032", "y_040", "y_064", "y_080", "y_080_tv", "y_120", "y_160", "y_320"),
+    *("y_640", "y_1280", "y_2560"),
+)
+_CONVNEXTS = ("atto", "femto", "pico", "nano", "tiny", "small", "base", "large", "xlarge")
+
+_FAMILIES: dict[str, tuple[str, Callable[[Modules, Value, float], Value], float]] = {
+    **{f"convnext_{size}": ("stem.0.weight", families.convnext, 1e-6) for size in _CONVNEXTS},
+    "convnext_xxlarge": ("stem.0.weight", families.convnext, 1e-5),
+    **{f"regnet{kind}": ("stem.conv.weight", families.regnet, 1e-5) for kind in _REGNETS},
 }
-"""Those that have timm's widths in torchvision, too."""
+"""Networks of families of every size: the first weight, what adds the layers, and the epsilon."""
 
 _NETWORKS: dict[str, _Network] = {
     **{name: _Network(name) for name in _SAME_NAME},
     **{name: _Network(name, largest=224) for name in _VGG},
-    **{name: _Network(other) for name, other in _REGNETS.items()},
     "mobilenetv2_100": _Network("mobilenet_v2"),
     **{f"efficientnet_b{i}": _Network(f"efficientnet_b{i}") for i in range(5)},
     **{f"tf_efficientnet_b{i}": _Network(f"efficientnet_b{i}", 1e-3, "same") for i in range(5)},
@@ -118,9 +125,30 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     folder = weights.graph
     assert isinstance(folder, ModelFolder)
     settings = Settings(folder.config, CONFIG)
-    name, network = _network(settings)
+    name = _name(settings)
     data = Settings(_object(settings, "pretrained_cfg"), f"{CONFIG}: pretrained_cfg")
     tensors = {key.removeprefix(_PREFIX): values for key, values in weights.tensors.items()}
+    usual = _size(data)
+    size = choices.size or usual
+    if name in _FAMILIES:
+        found = _built(tensors, name, size)
+    else:
+        found = _from_table(tensors, name, _NETWORKS[name], size)
+    preset, reason = _preset(data, found.channels, usual)
+    return replace(
+        found,
+        size=size if found.fixed or preset is None else choices.size,
+        preset=preset,
+        labels=_labels(settings),
+        external=folder.external,
+        notes=(f"Pictures need preset=, because {reason}.",) if reason else (),
+    )
+
+
+def _from_table(
+    tensors: Mapping[str, NDArray[Any]], name: str, network: _Network, size: tuple[int, int]
+) -> Imported:
+    """Return a network that is one of :mod:`gradcam`."""
     architecture = architectures.find(network.architecture)
     eps = architecture.eps_of.get("timm", architecture.eps) if network.eps is None else network.eps
     checkpoint = checkpoints.identify(Weights(tensors, {"eps": str(eps)}), None, architecture)
@@ -130,8 +158,6 @@ def imported(weights: Weights, choices: Choices) -> Imported:
             f"{CONFIG}: architecture is {name!r}, but the tensors are those of "
             f"{checkpoint.architecture}{changed}"
         )
-    usual = _size(data)
-    size = choices.size or usual
     if network.largest is not None and max(size) > network.largest:
         raise WeightsError(
             f"{CONFIG}: {name} is known here for inputs up to {network.largest} pixels, and this "
@@ -142,24 +168,33 @@ def imported(weights: Weights, choices: Choices) -> Imported:
         layers = _padded(layers, size, network.padding)
     if checkpoint.classes == 1 and layers[-1].op in HEADS:
         layers[-1] = replace(layers[-1], op="sigmoid")
-    preset, reason = _preset(data, checkpoint.channels, usual)
-    fixed = network.padding == "same" or network.largest is not None
     return Imported(
         layers=tuple(layers),
         channels=checkpoint.channels,
         classes=checkpoint.classes,
-        size=size if fixed or preset is None else choices.size,
-        fixed=fixed,
+        size=size,
+        fixed=network.padding == "same" or network.largest is not None,
         target_layer=architecture.target_layer,
         name=name,
         title=f"{architecture.title}, a folder of timm",
         architecture=architecture.name if network.padding == "table" else "",
-        preset=preset,
-        labels=_labels(settings),
-        external=folder.external,
         ignored=checkpoint.ignored,
-        notes=(f"Pictures need preset=, because {reason}.",) if reason else (),
     )
+
+
+def _built(tensors: Mapping[str, NDArray[Any]], name: str, size: tuple[int, int]) -> Imported:
+    """Return a network of a family whose sizes are seen in the tensors."""
+    stem, features, eps = _FAMILIES[name]
+    modules = Modules(Builder(1, 1, 1), tensors, "")
+    _, channels, _, _ = modules.shape(stem, 4)
+    modules = Modules(Builder(channels, *size), tensors, "")
+    value = features(modules, modules.builder.input, eps)
+    classes = modules.shape(f"{families.CLASSIFIER}.weight", 2)[0]
+    value = modules.linear(value, families.CLASSIFIER, classes)
+    unused = modules.unused()
+    if unused:
+        raise WeightsError(f"{CONFIG}: {name} has no layers with the tensors {listed(unused)}")
+    return modules.builder.finish(value, size=size, name=name, title=f"{name}, a folder of timm")
 
 
 _OTHERWISE = (
@@ -168,10 +203,10 @@ _OTHERWISE = (
 )
 
 
-def _network(settings: Settings) -> tuple[str, _Network]:
-    """Return the name of the network, without its tag, and what it is here."""
+def _name(settings: Settings) -> str:
+    """Return the name of the network, without the tag of its weights."""
     name = settings.text("architecture", "").partition(".")[0]
-    if name not in _NETWORKS:
+    if name not in _NETWORKS and name not in _FAMILIES:
         raise WeightsError(
             f"{CONFIG}: architecture is {brief(name)}, which is not among the networks of timm "
             f"that are known here: {_OTHERWISE}"
@@ -186,7 +221,7 @@ def _network(settings: Settings) -> tuple[str, _Network]:
             f"{CONFIG}: the network was made with {listed(others)}, which is not known here: "
             f"{_OTHERWISE}"
         )
-    return name, _NETWORKS[name]
+    return name
 
 
 def _object(settings: Settings, key: str) -> Mapping[str, object]:

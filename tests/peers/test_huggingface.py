@@ -287,13 +287,23 @@ TIMM = {
     "tf_efficientnet_b0": ((75, 64), "bn2"),
     "efficientnet_lite0": ((61, 75), "bn2"),
     "tf_efficientnet_lite1": ((61, 75), "bn2"),
-    "regnety_004": ((64, 48), "s4"),
-    "convnext_tiny": ((64, 48), "stages.3"),
+    "regnetx_002": ((64, 48), ""),
+    "regnety_008": ((61, 75), ""),
+    "convnext_atto": ((61, 75), ""),
+    "convnext_tiny": ((64, 48), ""),
 }
-"""The size of the input, and the module whose output is our target_layer's."""
+"""The size of the input, and the module whose output is our target_layer's, if it has another name;
+else the outputs of all modules are compared."""
 
 
-QUICK = ("resnet18", "mobilenetv3_small_100", "tf_mobilenetv3_small_100", "efficientnet_lite0")
+QUICK = (
+    "resnet18",
+    "regnetx_002",
+    "convnext_atto",
+    "mobilenetv3_small_100",
+    "tf_mobilenetv3_small_100",
+    "efficientnet_lite0",
+)
 """One of each treatment of the padding; the others are slow tests."""
 
 

@@ -91,6 +91,21 @@ class Modules:
         self._used.add(name)
         return values
 
+    def shape(self, name: str, rank: int) -> tuple[int, ...]:
+        """Return the shape of a tensor of so many axes, for sizes that only the tensors say."""
+        values = self._tensors.get(name)
+        if values is None or values.ndim != rank or not values.size:
+            found = "missing" if values is None else f"of shape {values.shape}"
+            raise WeightsError(f"the tensor {name!r} is {found}, expected one of {rank} axes")
+        return values.shape
+
+    def numbers(self, pattern: str, first: int = 0) -> list[int]:
+        """Return the numbers from `first` on for which there is a tensor of this name."""
+        found: list[int] = []
+        while pattern.format(first + len(found)) in self._tensors:
+            found.append(first + len(found))
+        return found
+
     def conv(
         self,
         value: Value,
@@ -124,14 +139,27 @@ class Modules:
             )
 
     def batch_norm(
-        self, value: Value, path: str, *, eps: float = 1e-5, also: tuple[str, ...] = ()
+        self,
+        value: Value,
+        path: str,
+        *,
+        eps: float = 1e-5,
+        name: str = "",
+        also: tuple[str, ...] = (),
     ) -> Value:
-        """Add a batch normalisation."""
+        """Add a batch normalisation; `name` is the layer's, if it is not that of the tensors."""
         weight, bias, mean, variance = (
             self.tensor(f"{path}.{name}", value.channels) for name in _BATCH_NORM
         )
         return self.builder.batch_norm(
-            value, path, mean, variance, weight, bias, eps=eps, aliases=self._aliases(path, *also)
+            value,
+            name or path,
+            mean,
+            variance,
+            weight,
+            bias,
+            eps=eps,
+            aliases=self._aliases(name or path, *also),
         )
 
     def layer_norm(self, value: Value, path: str, *, eps: float) -> Value:
@@ -142,8 +170,12 @@ class Modules:
         )
 
     def linear(self, value: Value, path: str, units: int) -> Value:
-        """Add a linear layer, at each position of a map."""
-        weight = self.tensor(f"{path}.weight", units, value.channels)
+        """Add a linear layer, at each position of a map; its weight may be that of a convolution
+        of one position."""
+        name = f"{path}.weight"
+        found = self._tensors.get(name)
+        ones = (1, 1) if found is not None and found.ndim == 4 else ()
+        weight = self.tensor(name, units, value.channels, *ones).reshape(units, -1)
         bias = self.tensor(f"{path}.bias", units)
         if value.is_map:
             kernel = weight.reshape(*weight.shape, 1, 1)

@@ -1,0 +1,1 @@
+"""Families of timm of every size: depths and widths are those of the tensors."""
