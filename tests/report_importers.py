@@ -91,7 +91,7 @@ def of_torch(make: Callable, size: tuple[int, int], way: dict) -> Callable[[Path
     def run(folder: Path) -> Differences:
         model, path = onnx_models.made(make), folder / "x.onnx"
         onnx_models.export(model, size, path, **way)
-        return onnx_models.differences(path, model, size, size=size)
+        return onnx_models.differences(path, model, size)
 
     return run
 

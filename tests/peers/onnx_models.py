@@ -109,17 +109,22 @@ def export(
 
 
 def by_runtime(path: Path, x: np.ndarray) -> np.ndarray:
-    """Return what ONNX Runtime computes, one picture at a time."""
+    """Return what ONNX Runtime computes, one picture at a time.
+
+    Files of Keras list further inputs that no node reads.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: each[None]})[0] for each in x])
+    picture, *others = session.get_inputs()
+    unused = {each.name: np.zeros(each.shape, np.float32) for each in others}
+    runs = [session.run(None, {picture.name: each[None], **unused})[0] for each in x]
+    return np.concatenate(runs)
 
 
-def differences(path: Path, model: nn.Module, size: tuple[int, int], **load: Any) -> Differences:
+def differences(path: Path, model: nn.Module, size: tuple[int, int]) -> Differences:
     """Load an exported file; compare it with ONNX Runtime and PyTorch for two random pictures."""
-    net = gradcam.load(path, **load)
+    net = gradcam.load(path, size=size)
     x = np.random.default_rng(5).standard_normal((2, 3, *size)).astype(np.float32)
     scores = by_runtime(path, x)
     try:
