@@ -14,6 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch_files import (
+    dictionary,
+    integer,
+    integers,
+    named,
+    storage,
+    storage_id,
+    stream,
+    tensor,
+    text,
+    zipped,
+)
 
 from gradcam import weights
 from gradcam._weights import pickles, pth, zips
@@ -51,64 +63,6 @@ def peak_bytes(content: bytes, folder: Path) -> int:
         return tracemalloc.get_traced_memory()[1] - len(content)
     finally:
         tracemalloc.stop()
-
-
-# --- parts of pickles ---
-
-
-def text(value: str) -> bytes:
-    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
-
-
-def integer(value: int) -> bytes:
-    data = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
-    return b"\x8a" + bytes([len(data)]) + data
-
-
-def integers(*values: int) -> bytes:
-    return b"(" + b"".join(map(integer, values)) + b"t"
-
-
-def named(module: str, name: str) -> bytes:
-    return b"c" + f"{module}\n{name}\n".encode()
-
-
-def storage_id(tag=None, kind=None, key=None, count=None) -> bytes:
-    """Return the persistent identifier of a storage in a zip (a stream has one more entry)."""
-    tag, key = tag or text("storage"), key or text("0")
-    kind, count = kind or named("torch", "FloatStorage"), count or integer(4)
-    return b"(" + tag + kind + key + text("cpu") + count + b"t"
-
-
-def storage(count: int = 4, kind: str = "FloatStorage", key: str = "0") -> bytes:
-    return storage_id(None, named("torch", kind), text(key), integer(count)) + b"Q"
-
-
-def tensor(offset=0, size=(4,), strides=(1,), source=None) -> bytes:
-    result = named("torch._utils", "_rebuild_tensor_v2") + b"(" + (source or storage())
-    result += integer(offset) + integers(*size) + integers(*strides)
-    return result + b"\x89" + named("collections", "OrderedDict") + b")RtR"
-
-
-def dictionary(*entries: tuple[str, bytes]) -> bytes:
-    return b"}(" + b"".join(text(name) + value for name, value in entries) + b"u"
-
-
-def zipped(program: bytes, records=None, method=zipfile.ZIP_STORED, protocol=2) -> bytes:
-    """Return PyTorch's zip with a pickle; by default with a storage "0" of four floats."""
-    file = io.BytesIO()
-    records = {"data/0": np.arange(4, dtype="<f4").tobytes()} if records is None else records
-    with zipfile.ZipFile(file, "w", method) as archive:
-        archive.writestr("archive/data.pkl", bytes([0x80, protocol]) + program + b".")
-        for name, content in records.items():
-            archive.writestr(f"archive/{name}", content)
-    return file.getvalue()
-
-
-def stream(program: bytes, storages: bytes = b"", keys=(), little_endian=True) -> bytes:
-    info = {"protocol_version": 1001, "little_endian": little_endian}
-    head = b"".join(pickle.dumps(v, 2) for v in (0x1950A86A20F9469CFC6C, 1001, info))
-    return head + b"\x80\x02" + program + b"." + pickle.dumps(list(keys), 2) + storages
 
 
 def loaded(content: bytes, folder: Path) -> dict[str, np.ndarray]:

@@ -1,26 +1,83 @@
-"""The PyTorch reader, fuzzed: streams, zips, and instructions in their pickles."""
+"""The PyTorch reader and the recognition of checkpoints, fuzzed.
+
+The files are streams, zips, and instructions in their pickles.
+"""
 
 from __future__ import annotations
 
 import io
 import pickletools
+import sys
 import zipfile
 from pathlib import Path
 
 from fuzz_weights import INTERESTING, mutated
 
-from gradcam._weights.pth import read
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import vggs
+from torch_files import arrays, dictionary, integer, named, text, zipped
+
+import gradcam
+from gradcam._weights import pth
+from gradcam.weights import Weights
 
 __all__ = ["mutate", "read", "seeds"]
+
+
+def read(path: str) -> Weights:
+    weights = pth.read(path)
+    for values in weights.tensors.values():
+        values.sum()
+    gradcam.load(weights)
+    return weights
+
 
 _SIMPLE = b"(N)t\x85\x86\x87]}aesuRbQ\x81\x94\x88\x89h\x00h\x01"
 """Instructions without arguments, and two that get the first entries of the memo."""
 
 
 def seeds() -> list[bytes]:
-    """The small files of the tests, written by PyTorch."""
+    """The small files of the tests, written by PyTorch, and VGGs as training scripts save them."""
     folder = Path(__file__).parent.parent / "data" / "torch"
-    return [path.read_bytes() for path in sorted(folder.glob("*.pth"))]
+    written = [path.read_bytes() for path in sorted(folder.glob("*.pth"))]
+    plain = vggs.tensors("vgg11", divide=64, hidden=(1, 1), classes=1)
+    head = {"classifier.6.0": "classifier.6", "classifier.6.2": "classifier.0"}
+    nested = {key: v for key, v in plain.items() if not key.startswith("classifier.6")}
+    nested |= {
+        f"{new}.{end}": plain[f"{old}.{end}"][:1, :1] if end == "weight" else plain[f"{old}.{end}"]
+        for new, old in head.items()
+        for end in ("weight", "bias")
+    }
+    normalised = vggs.tensors("vgg11_bn", divide=64, hidden=(1, 1), classes=1)
+    numbers: dict[str, str] = {}
+    for key in normalised:
+        numbers.setdefault(key.rpartition(".")[0], str(len(numbers)))
+    chain = {
+        f"net.{numbers[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": values
+        for key, values in normalised.items()
+        if values.ndim
+    }
+    return [*written, _script(plain), _script(nested), _script(chain)]
+
+
+def _script(tensors) -> bytes:
+    """A checkpoint of a training script: objects of several classes beside the tensors."""
+    program, records = arrays(tensors)
+    namespace = named("argparse", "Namespace") + b")\x81" + dictionary(("lr", integer(3))) + b"b"
+    scalar = named("numpy", "float64") + b"(" + text("12345678") + b"tR"
+    counts = named("collections", "Counter") + b"}K\x03K\x01s\x85R"
+    other = named("my.log", "Logger") + b")}\x92" + b"(" + text("a") + b"\x8f(K\x01\x90u"
+    return zipped(
+        dictionary(
+            ("args", namespace),
+            ("best", scalar),
+            ("milestones", counts),
+            ("logger", other),
+            ("state_dict", program),
+        ),
+        records,
+        protocol=4,
+    )
 
 
 def mutate(rng, data, others):
