@@ -217,10 +217,13 @@ _FIRST = re.compile(r"(.*\.)?0(\.0)*(\.conv0?)?\.weight")
 
 def taken_apart(places: Mapping[str, Place], expected: Architecture | None) -> Adapted | None:
     """Return the network if its parts have numbers: ``nn.Sequential(*model.children())``."""
-    if not any(place.values.ndim == 4 and _FIRST.fullmatch(name) for name, place in places.items()):
+    kernels = [name for name, place in places.items() if place.values.ndim == 4]
+    if not any(map(_FIRST.fullmatch, kernels)):
         return None
     found = {}
     for architecture in registered():
+        if sum(row.op == "conv" for row in architecture.rows) > len(kernels):
+            continue
         try:
             each = _apart(places, architecture, expected)
         except WeightsError:  # its names are those of no network

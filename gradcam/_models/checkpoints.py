@@ -204,9 +204,17 @@ def _recognised(
     if search is None:
         raise WeightsError(
             f"the weights of an unknown network, or in an unknown layout: the tensors are "
-            f"{listed(places)}"
+            f"{listed(places)}; {_GRAPH}"
         )
-    raise WeightsError(search.difference())
+    advice = f"; if it is another network: {_GRAPH}" if search.layout.free else ""
+    raise WeightsError(f"{search.difference()}{advice}")
+
+
+_GRAPH = (
+    "a file of weights does not say how layers are joined, so pass the module to "
+    "gradcam.from_torch, export it as ONNX, or state its layers in Network.from_layers"
+)
+"""What to do with a network that is not known by its tensors."""
 
 
 def _averages(prefixes: tuple[str, ...]) -> tuple[str, ...]:
