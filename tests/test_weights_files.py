@@ -194,7 +194,7 @@ def file(tmp_path):
 
 def test_describe(file):
     found = weights.describe(file)
-    assert found.architecture == "vgg11" and found.classes == 3 and found.reason is None
+    assert found.architecture == "vgg11" and found.classes == 3 and found.reason == ""
     assert (found.format, found.preset) == ("safetensors", "caffe")
     assert found.network.title == "VGG-11, torchvision's names"
     assert found.bytes == file.stat().st_size

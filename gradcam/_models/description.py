@@ -147,8 +147,8 @@ class Description:
         Of the whole file, in hexadecimal; None of a folder, and if it was not requested.
     architecture : str or None
         The function that makes such a network, "vgg16"; None if there is none.
-    reason : str or None
-        Why the file cannot be used; None if it can.
+    reason : str
+        Why the file cannot be used; empty if it can.
     classes : int or None
     preset : str or None
         The name of the input preset; None if the file does not say how pictures become input.
@@ -168,7 +168,7 @@ class Description:
     bytes: int
     sha256: str | None
     architecture: str | None
-    reason: str | None
+    reason: str
     classes: int | None
     preset: str | None
     network: Contents | None
@@ -266,7 +266,7 @@ def describe(
     options = Options(size=size, output=output)
     options.check()
     content = load(path)
-    imported, network, reason = None, None, None
+    imported, network, reason = None, None, ""
     try:
         imported = with_name(imported_from(content, options), path)
         network = network_of(imported, options)
