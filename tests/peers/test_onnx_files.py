@@ -181,6 +181,69 @@ def test_tensors_and_nodes_of_another_network(dynamo, tmp_path):
         gradcam.load(path)
 
 
+class Activations(torch.nn.Module):
+    """Every activation that has a layer, on maps; PReLU with a slope for each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn = torch.nn
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        kinds = [nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.Hardswish(), nn.Hardsigmoid()]
+        kinds += [nn.ELU(1.3), nn.SELU(), nn.CELU(1.7), nn.LeakyReLU(0.2), nn.PReLU(8, 0.3)]
+        kinds += [nn.ReLU6(), nn.Hardtanh(-1, 2), nn.Tanh(), nn.Sigmoid()]
+        self.kinds = nn.ModuleList(kinds)
+        self.convs = nn.ModuleList([nn.Conv2d(8, 8, 1) for _ in kinds])
+        self.last = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.first(x)
+        for kind, conv in zip(self.kinds, self.convs, strict=True):
+            x = kind(conv(x) * 2) + x
+        return self.last(x.mean((2, 3)))
+
+
+class Operations(torch.nn.Module):
+    """Scaled pixels, layer normalisation by hand, a shuffle, parts, zeros, gates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.weight, self.bias = (torch.nn.Parameter(torch.rand(8, 1, 1)) for _ in range(2))
+        self.norm = torch.nn.LayerNorm(16)
+        self.last = torch.nn.Linear(16, 5)
+
+    def forward(self, x):
+        functional = torch.nn.functional
+        x = self.first((x * 255 - 127.5) / 127.5)
+        u = x.mean(1, keepdim=True)
+        x = (x - u) / torch.sqrt((x - u).pow(2).mean(1, keepdim=True) + 1e-6)
+        x = self.weight * x + self.bias
+        n, c, h, w = x.shape
+        x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+        a, b = x.chunk(2, 1)
+        x = torch.cat([a * functional.relu6(a + 3) / 6, b], 1)
+        x = functional.max_pool2d(functional.pad(x, (1, 0, 2, 1)), 3, 2, 1, ceil_mode=True)
+        y = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 4, 4))
+        x = functional.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+        x = torch.cat([x, x[:, :8].flip(1)], 1) + y[:, :, : x.shape[2], : x.shape[3]]
+        x = x * torch.sigmoid(x.mean((2, 3), keepdim=True))
+        x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.last(x.amax((2, 3)).view(n, -1))
+
+
+@pytest.mark.parametrize("opset, dynamo", [(13, False), (17, False), (18, True), (21, True)])
+@pytest.mark.parametrize("module", [Activations, Operations])
+def test_operations_as_torch_exports_them(module, opset, dynamo, tmp_path):
+    path = tmp_path / "x.onnx"
+    torch.manual_seed(0)
+    network = module().eval()
+    x = torch.randn(2, 3, 31, 32)
+    torch.onnx.export(network, (x[:1],), path, dynamo=dynamo, opset_version=opset)
+    with torch.no_grad():
+        scores = torch.cat([network(each[None]) for each in x]).numpy()
+    np.testing.assert_allclose(gradcam.load(path).forward(x.numpy()).scores, scores, atol=1e-5)
+
+
 def prepared(picture: np.ndarray) -> np.ndarray:
     """Return torchvision's input for a picture of 256x256: the centre, standardised."""
     centre = picture[16:240, 16:240].transpose(2, 0, 1) / 255
