@@ -45,7 +45,7 @@ _POOLED = ("global_average_pool", "global_max_pool")
 _DEFAULT_PRESET = "torchvision"
 
 TAKEN_FOR_GRANTED = (
-    "The file does not say how pictures become input: it was taken for granted that it is as usual "
+    "How pictures become input is not stored: it was taken for granted that it is as usual "
     "for {title} in {library} (preset {preset!r}); pass preset= if it is not."
 )
 

@@ -41,7 +41,7 @@ def finished(interpreter: Interpreter, value: Value, size: tuple[int, int], titl
     found = interpreter.builder.finish(value, size=size, name="network", title=title)
     layers, names = interpreter.names.applied(found.layers)
     target = names.get(found.target_layer, found.target_layer)
-    return replace(found, layers=layers, target_layer=target)
+    return replace(found, layers=layers, target_layer=target, library="torchvision")
 
 
 def _input(program: Program, choices: Choices) -> tuple[int, tuple[int, int], int]:
