@@ -432,7 +432,7 @@ def trees(model):
 TREES = dict(trees(narrow()))
 
 
-@pytest.mark.parametrize("number, case", enumerate(TREES))
+@pytest.mark.parametrize(("number", "case"), list(enumerate(TREES)))
 def test_checkpoints_of_training_scripts(number, case, tmp_path):
     protocol = 2 + 2 * (number % 2)
     model = narrow()
