@@ -540,6 +540,42 @@ def test_shapes_are_computed(load):
 # --- the end ------------------------------------------------------------------------------------
 
 
+def attention_along_channels(**attributes) -> list[bytes]:
+    """Each channel multiplied by a factor, from its and its neighbours' means (Wang et al., 2020)."""
+    return [
+        node("ReduceMean", ["x"], ["m"], axes=[2, 3], keepdims=0),
+        node("Reshape", ["m", "row"], ["r"]),
+        node("Conv", ["r", "w", "b"], ["c"], **{"pads": [1, 1], **attributes}),
+        node("Sigmoid", ["c"], ["s"]),
+        node("Reshape", ["s", "column"], ["f"]),
+        node("Shape", ["x"], ["size"]),
+        node("Expand", ["f", "size"], ["e"]),
+        node("Mul", ["x", "e"], ["h"]),
+        *POOL,
+    ]
+
+
+ALONG = {
+    "row": np.array([1, 1, -1]),
+    "column": np.array([1, -1, 1, 1]),
+    "w": normal(1, 1, 3),
+    "b": normal(1),
+}
+
+
+def test_a_convolution_along_the_channels(load):
+    found = load(graph(attention_along_channels(), ALONG)).forward(f32(X)).scores
+    around = np.pad(mean(X), ((0, 0), (1, 1)))
+    along = sum(ALONG["w"][0, 0, i] * around[:, i : i + 4] for i in range(3)) + ALONG["b"]
+    np.testing.assert_allclose(found, mean(X) * sigmoid(along), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("attributes", [{"pads": [1, 0]}, {"strides": [2]}, {"group": 2}])
+def test_other_convolutions_of_three_dimensions_are_refused(attributes, load):
+    with pytest.raises(WeightsError, match="Conv 'Conv_c': (reads|has)"):
+        load(graph(attention_along_channels(**attributes), ALONG))
+
+
 @pytest.mark.parametrize("op", ["Softmax", "LogSoftmax", "Sigmoid"])
 @pytest.mark.parametrize("opset", [11, 13])
 def test_heads(op, opset, load):

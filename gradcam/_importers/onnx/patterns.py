@@ -41,6 +41,7 @@ def fused(
     for place in reversed(range(len(nodes))):
         node = nodes[place]
         node = functions.activation(node) or norms.normalisation(node) or node
+        node = _without_repeats(node, makers)
         positions[node] = place
         result.update(dict.fromkeys(node.outputs, node))
     return needed(output, result, {*constants, *inputs}, positions)
@@ -58,3 +59,18 @@ def _without_identities(nodes: Sequence[Node], output: str) -> list[Node]:
             continue
         result.append(node)
     return result
+
+
+def _without_repeats(node: Node, makers: Mapping[str, Node]) -> Node:
+    """Return a product whose factor was repeated to the shape of the other one, without that."""
+    if node.op != "Mul" or len(node.inputs) != 2:
+        return node
+    for factor, other in (node.inputs, node.inputs[::-1]):
+        repeat = makers.get(factor)
+        if repeat is None or repeat.op != "Expand" or len(repeat.inputs) != 2:
+            continue
+        shape = makers.get(repeat.inputs[1])
+        whole = shape is not None and shape.op == "Shape" and not shape.attributes
+        if whole and shape is not None and shape.inputs == (other,):
+            return replace(node, inputs=(other, repeat.inputs[0]))
+    return node

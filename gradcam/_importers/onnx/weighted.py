@@ -33,6 +33,8 @@ def _padding(operation: Operation, value: Value, kernel: Pair, stride: Pair, ste
 
 
 def _conv(operation: Operation) -> Value:
+    if len(operation.value().dims) == 3:
+        return _along_channels(operation, operation.value())
     value = operation.builder.arranged(_map(operation), "NCHW")
     weight, bias = operation.parameter(1), operation.optional(2)
     if weight.ndim != 4:
@@ -63,14 +65,53 @@ def _conv(operation: Operation) -> Value:
     )
 
 
+_MAX_MATRIX = 1 << 26
+"""Numbers of the matrix that a convolution along the channels becomes."""
+
+
+def _along_channels(operation: Operation, value: Value) -> Value:
+    """Add a convolution of one row along the channels of a map of one position, (N, 1, C), as a
+    linear layer: the attention of Wang et al. (2020)."""
+    weight, bias = operation.parameter(1), operation.optional(2)
+    pads = operation.integers("pads", (0, 0))
+    if (
+        value.dims[1:] != ((), value.whole("C"))
+        or value.is_map
+        or weight.shape[:2] != (1, 1)
+        or weight.ndim != 3
+        or weight.shape[2] != sum(pads) + 1
+        or len(pads) != 2
+        or min(pads) < 0
+    ):
+        raise WeightsError(f"reads {value.shape}, {_FOUR}")
+    for name in ("strides", "dilations"):
+        operation.require(name, (1,), (1,))
+    operation.require("group", 1, 1)
+    operation.require("auto_pad", "NOTSET", "NOTSET")
+    count = value.channels
+    if count * count > _MAX_MATRIX:
+        raise WeightsError(f"is along {count} channels, which are too many")
+    matrix = np.zeros((count, count), np.float32)
+    for i, number in enumerate(weight[0, 0]):
+        matrix += np.float32(number) * np.eye(count, k=i - pads[0], dtype=np.float32)
+    if bias is not None:
+        bias = np.broadcast_to(bias.reshape(-1), (count,))
+    found = operation.builder.linear(
+        value.arranged("NC"), operation.name, matrix, bias, aliases=operation.aliases
+    )
+    return found.with_dims(value.dims)
+
+
+_FOUR = (
+    "expected four dimensions: batch, channels, rows, columns (sound and volumes are not supported)"
+)
+
+
 def _map(operation: Operation) -> Value:
     """Return the first input, which must have four dimensions."""
     value = operation.value()
     if len(value.dims) != 4:
-        raise WeightsError(
-            f"reads {value.shape}, expected four dimensions: batch, channels, rows, columns (sound "
-            f"and volumes are not supported)"
-        )
+        raise WeightsError(f"reads {value.shape}, {_FOUR}")
     return value
 
 
