@@ -541,7 +541,7 @@ def test_shapes_are_computed(load):
 
 
 def attention_along_channels(**attributes) -> list[bytes]:
-    """Each channel multiplied by a factor, from its and its neighbours' means (Wang et al., 2020)."""
+    """Each channel times a factor, from the means around it (Wang et al., 2020)."""
     return [
         node("ReduceMean", ["x"], ["m"], axes=[2, 3], keepdims=0),
         node("Reshape", ["m", "row"], ["r"]),
@@ -572,7 +572,7 @@ def test_a_convolution_along_the_channels(load):
 
 @pytest.mark.parametrize("attributes", [{"pads": [1, 0]}, {"strides": [2]}, {"group": 2}])
 def test_other_convolutions_of_three_dimensions_are_refused(attributes, load):
-    with pytest.raises(WeightsError, match="Conv 'Conv_c': (reads|has)"):
+    with pytest.raises(WeightsError, match=r"Conv 'Conv_c': (reads|has)"):
         load(graph(attention_along_channels(**attributes), ALONG))
 
 
