@@ -702,6 +702,7 @@ REFUSED: dict[str, tuple[bytes | list[bytes], str]] = {
         ("axis", "Concat", ["x", "x"], {"axis": 2}, "only channels can be joined"),
         ("reflect", "Pad", ["x", "pads"], {"mode": "reflect"}, "by 'reflect'; only zeros"),
         ("even", "LRN", ["x"], {"size": 4}, "size 4, expected an odd"),
+        ("no channel", "Slice", ["x", "one", "two", "one", "minus"], {}, "takes no channel of 4"),
         ("min of maps", "Max", ["x", "x"], {}, "compares two maps"),
         ("reshape", "Reshape", ["x", "i"], {}, "cannot reshape"),
         ("training", "BatchNormalization", ["x", *"gbmv"], {"training_mode": 1}, "evaluation mode"),
@@ -713,6 +714,7 @@ REFUSED: dict[str, tuple[bytes | list[bytes], str]] = {
 def test_operations_that_are_refused(case, load):
     made, pattern = REFUSED[case]
     tensors = {**ONE, "k3": f32(3), "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1])}
+    tensors |= {"one": np.array([1]), "two": np.array([2]), "minus": np.array([-1])}
     tensors |= {name: np.ones(4, np.float32) for name in "gbmv"}
     with pytest.raises(WeightsError, match=f"x.onnx: an ONNX graph: .*{pattern}") as error:
         load(graph([made, *POOL], tensors))

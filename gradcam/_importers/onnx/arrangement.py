@@ -185,6 +185,8 @@ def _selected(operation: Operation, value: Value, dim: int, order: Sequence[int]
 
     -1 stands for a channel of zeros.
     """
+    if not order:
+        raise WeightsError(f"takes no channel of {value.channels}")
     if len(order) * value.channels > _MAX_SELECTION:
         raise WeightsError(f"takes {len(order)} of {value.channels} channels in another order")
     matrix = np.zeros((len(order), value.channels), np.float32)
