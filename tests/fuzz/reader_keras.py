@@ -20,12 +20,21 @@ import h5py
 import numpy as np
 import zip_mutations
 
-from gradcam._weights import hdf5, hdf5_child
-from gradcam._weights.keras import read
+import gradcam
+from gradcam._weights import hdf5, hdf5_child, keras
+from gradcam._weights.tensors import Weights, WeightsError
 
 __all__ = ["mutate", "read", "seeds"]
 
 _DATA = Path(__file__).parent.parent / "data"
+
+
+def read(path: str) -> Weights:
+    """Read a file, and make its network or refuse it."""
+    weights = keras.read(path)
+    with contextlib.suppress(WeightsError):
+        gradcam.load(weights)
+    return weights
 
 
 class _Forked:
