@@ -53,7 +53,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     preset, notes = _preset(found, root, walk.scaling)
     if _half(root):
         notes += ("Its layers compute in float16 in Keras; here they compute in float32.",)
-    return replace(found, preset=preset, notes=(*found.notes, *notes))
+    return replace(found, preset=preset, notes=(*found.notes, *notes, *walk.notes[:4]))
 
 
 def _input_of(root: KerasLayer) -> tuple[int, tuple[int | None, int | None], str]:

@@ -7,6 +7,11 @@ from gradcam._importers.keras.step import Step, StepFunction
 from gradcam._importers.values import NO_PADDING, Value
 from gradcam._weights.tensors import WeightsError
 
+_UNEQUAL = (
+    "At the border, {} averages over the map alone, as Keras on TensorFlow does; Keras on PyTorch "
+    "repeats the border's values there."
+)
+
 
 def _pool(op: str) -> StepFunction:
     def function(step: Step) -> Value:
@@ -21,6 +26,8 @@ def _pool(op: str) -> StepFunction:
             value = step.builder.padded(value)
             padding, depends = same_padding(value.extent, kernel, stride, (1, 1))
             step.builder.fixed |= depends
+            if op == "average_pool" and padding[:2] != padding[2:]:
+                step.notes.append(_UNEQUAL.format(step.name))
         return step.builder.pool(
             value, step.name, op, kernel, layout=layout, stride=stride, padding=padding
         )

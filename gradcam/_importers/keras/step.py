@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class Step:
         The layer's variables, in Keras's order.
     keras_2 : bool
         Whether the file was written by Keras 1 or 2.
+    notes : list of str
+        Sentences for the user are appended.
     """
 
     builder: Builder
@@ -41,6 +43,7 @@ class Step:
     inputs: list[object]
     arrays: tuple[Array, ...]
     keras_2: bool
+    notes: list[str] = field(default_factory=list)
 
     def value(self) -> Value:
         """Return the only input."""

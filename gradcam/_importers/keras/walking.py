@@ -55,6 +55,8 @@ class Walk:
         Whether the file was written by Keras 1 or 2.
     scaling : list of str
         The layers that scale the input itself.
+    notes : list of str
+        Sentences for the user.
     """
 
     builder: Builder
@@ -62,6 +64,7 @@ class Walk:
     root: KerasLayer
     keras_2: bool
     scaling: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _calls: int = 0
 
     def __post_init__(self) -> None:
@@ -169,9 +172,8 @@ class Walk:
                 _check_precision(layer)
                 arguments = Arguments(layer.config)
             arrays = tuple(np.asarray(self.tensors[name]) for name in layer.tensors)
-            step = Step(
-                self.builder, self._name(layer, path), arguments, inputs, arrays, self.keras_2
-            )
+            name = self._name(layer, path)
+            step = Step(self.builder, name, arguments, inputs, arrays, self.keras_2, self.notes)
             value = function(step)
             arguments.refuse_others()
             _check_size(value)
