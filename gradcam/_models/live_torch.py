@@ -414,7 +414,12 @@ def _compare(network: Network, imported: Imported, module: Any, x: Any, options:
     comparison = _Comparison(
         network, imported, module, options.output, _LOW_PRECISION if low else _TOLERANCE
     )
-    found = comparison.difference(x)
+    try:
+        found = comparison.difference(x)
+    except NotImplementedError as error:  # of operations that PyTorch lacks for 16 bits on a CPU
+        note = f"The module does not run here ({_sentence(error)}): its scores were not compared."
+        network.about = " ".join(filter(None, (network.about, note)))
+        return
     if not found <= comparison.tolerance:
         raise WeightsError(
             f"the network's scores differ from the module's by {found:.1e} of the largest score: "

@@ -94,7 +94,10 @@ def _concatenate(site: Site, a: Arguments) -> Result:
     contents = [tensor.read() for tensor in a.tensors("tensors")]
     values = [each for each in contents if isinstance(each, Value)]
     if len(values) < len(contents):
-        raise WeightsError("joins the picture's values and constants, which is not supported")
+        raise WeightsError(
+            "joins the picture's values and constants (the class token of a transformer?), which "
+            "is not supported"
+        )
     dim = dimension(a.integer("dim", 0), len(values[0].dims))
     return values[0] if len(values) == 1 else site.builder.concatenate(values, dim, site.name)
 

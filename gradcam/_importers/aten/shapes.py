@@ -111,7 +111,7 @@ def _transpose(site: Site, a: Arguments) -> Result:
     return value.transposed(order)
 
 
-@operation("t", view=True)
+@operation("t", "numpy_T", view=True)
 def _transpose_matrix(site: Site, a: Arguments) -> Result:
     value = a.value("self")
     return value.transposed(range(len(value.dims))[::-1])
