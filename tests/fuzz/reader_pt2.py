@@ -51,10 +51,11 @@ def seeds() -> list[bytes]:
         call("add", "sum", self=Ref("s"), other=Ref("r")),
         call("max_pool2d", "m", "pool", self=Ref("sum"), kernel_size=[2, 2], ceil_mode=True),
     ]
+    weight, bias = tensor("fc.weight"), tensor("fc.bias")
     end = [
         call("mean", "g", self=Ref("m"), dim=[2, 3]),
-        call("linear", "y", "fc", input=Ref("g"), weight=tensor("fc.weight"), bias=tensor("fc.bias")),
-    ]  # fmt: skip
+        call("linear", "y", "fc", input=Ref("g"), weight=weight, bias=bias),
+    ]
     parts = [
         call("constant_pad_nd", "p", self=Ref("x"), pad=[1, 0, 1, 0]),
         call("chunk", ["k", "l", "o"], self=Ref("p"), chunks=3, dim=1),
