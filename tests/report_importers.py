@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-sys.path[:0] = [str(TESTS), str(TESTS / "peers")]
+sys.path[:0] = [str(TESTS / "peers"), str(TESTS)]  # the peers' conftest.py is the one needed
 os.environ.setdefault("KERAS_BACKEND", "torch")
 logging.disable(logging.ERROR)
 warnings.simplefilter("ignore")
@@ -137,6 +137,9 @@ def against_keras(path: Path, name: str, weights: list[np.ndarray]) -> Differenc
     finally:
         keras.config.set_dtype_policy("float32")
     twin.set_weights(weights)
+    for layer in twin.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
     net = gradcam.load(path)
     shape = (2, 3, *keras_models.SIZES[name])
     x = np.random.default_rng(5).uniform(0, 255, shape).astype(np.float32)

@@ -52,6 +52,9 @@ def randomise(model: Any) -> None:
         make = values.get(weight.path.rpartition("/")[2])
         if make is not None:
             weight.assign(make(weight.shape).astype(np.float32))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # else it keeps the statistics that it was built with
 
 
 def made(name: str) -> Any:
