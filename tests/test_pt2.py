@@ -81,6 +81,7 @@ def test_a_residual_block(tmp_path):
     assert network.names("body.relu") == ("body.relu", "body")
     assert {"body.bn", "body.relu1", "body.add", "pool", "fc"} <= set(network.layers)
     assert not network.fixed and network.size == (6, 7)
+    assert network.about.startswith("The program was exported for pictures of 6 x 7;")
     assert network.forward(normal(1, 3, 9, 5)).scores.shape == (1, 5)
 
 
@@ -245,6 +246,7 @@ REFUSED = [
     (call("linear", "value", input=X, weight=tensor("w")), r"has weights of shape \(4, 4, 3, 3\)"),
     (call("dropout", "value", input=X, p=0.5, train=True), "is in training mode"),
     (call("batch_norm", "value", input=X, training=True), "normalisation in training mode"),
+    (call("to", "value", self=X, dtype="int64"), "makes integers of the picture's values"),
     (call("relu", "value", self=X, bound=3), "relu has bound 3, which is not supported"),
     (call("relu", "value", self=Ref("lost")), "it reads 'lost', which no earlier operation makes"),
     (call("view", "value", self=X, size=[2, 7]), r"cannot reshape .* another size of the input"),
@@ -286,7 +288,9 @@ def test_sizes_that_are_left_open(tmp_path):
     calls = [call("relu", "value", self=X), *ends()]
     assert load(tmp_path, calls, (None, 3, None, None), {}, "scores").size == (224, 224)
     found = load(tmp_path, calls, (None, 3, None, None), {}, "scores", size=(32, 40))
-    assert found.size == (32, 40)
+    assert found.size == (32, 40) and not found.about
+    pad = call("constant_pad_nd", "value", self=X, pad=[1, 1, 1, 1])
+    assert load(tmp_path, [pad, *ends()], (1, 3, 8, 9), {}, "scores").fixed
     with pytest.raises(WeightsError, match=r"made for pictures of 8 x 9, got size=\(32, 40\)"):
         load(tmp_path, calls, (1, 3, 8, 9), {}, "scores", size=(32, 40))
     with pytest.raises(WeightsError, match=r"its input has the shape \(2, 3\)"):

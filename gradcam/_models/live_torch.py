@@ -147,7 +147,7 @@ def _network(module: Any, x: Any, options: Options, title: str, dropped: Sequenc
         preset=_preset(module),
         labels=_labels(module, imported.classes),
         size=(x.shape[2], x.shape[3]),
-        notes=(*imported.notes, *notes),
+        notes=tuple(notes),
     )
     network = network_of(imported, options)
     _compare(network, imported, module, x, options)

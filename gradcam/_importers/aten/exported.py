@@ -33,7 +33,15 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     for call in program.calls:
         run.call(call)
     _, output = chosen(program.outputs, choices)
-    return finished(run.interpreter, scores(run.read(output)), size, program.title)
+    found = finished(run.interpreter, scores(run.read(output)), size, program.title)
+    (shape,) = program.inputs.values()
+    if found.fixed or None in shape[2:]:
+        return found
+    note = (
+        f"The program was exported for pictures of {size[0]} x {size[1]}; that it computes the "
+        f"same for other sizes is taken for granted."
+    )
+    return replace(found, notes=(*found.notes, note))
 
 
 def finished(interpreter: Interpreter, value: Value, size: tuple[int, int], title: str) -> Imported:

@@ -16,10 +16,21 @@ from gradcam._weights.tensors import WeightsError
 
 # ------------------------------------------------------------------------ no change
 
+_INTEGERS = (0, 1, 2, 3, 4, 11)
+"""TorchScript's numbers of the types that are no floating-point numbers."""
+
+_TRAINING = (
+    "is in training mode: call eval() before the model is exported (F.dropout takes "
+    "training=self.training)"
+)
+
 
 @operation("detach", "alias", "view_as_real", "lift", "lift_fresh", "contiguous", "to", "_to_copy")
 def _same(site: Site, a: Arguments) -> Result:
-    a.skip("other", "dtype")
+    a.skip("other")
+    dtype = a.get("dtype")
+    if dtype in _INTEGERS or (isinstance(dtype, str) and dtype.startswith(("int", "uint", "bool"))):
+        raise WeightsError("makes integers of the picture's values, which is not supported")
     return a.tensor("self")
 
 
@@ -32,7 +43,7 @@ def _copy(site: Site, a: Arguments) -> Result:
 @operation("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
 def _dropout(site: Site, a: Arguments) -> Result:
     if a.flag("train") and a.number("p", 0.5) > 0:
-        raise WeightsError("is in training mode: call eval() before the model is exported")
+        raise WeightsError(_TRAINING)
     a.skip("p")
     return a.tensor("input", "self")
 
@@ -40,7 +51,7 @@ def _dropout(site: Site, a: Arguments) -> Result:
 @operation("native_dropout")
 def _native_dropout(site: Site, a: Arguments) -> Result:
     if a.flag("train", True) and a.number("p", 0.5) > 0:
-        raise WeightsError("is in training mode: call eval() before the model is exported")
+        raise WeightsError(_TRAINING)
     a.skip("p")
     return [a.value("input"), None]
 
@@ -362,15 +373,8 @@ def _pad(site: Site, a: Arguments) -> Result:
         total[f"before {axis}"], total[f"after {axis}"] = padding[i], padding[i + 1]
     sides = ("before H", "before W", "after H", "after W")
     amounts = cast("Padding", tuple(total.get(side, 0) for side in sides))
-    if len(set(amounts)) > 1:
-        site.builder.fixed = site.builder.fixed or _depends_on_size(amounts)
+    site.builder.fixed = True  # it may be TensorFlow's "same", which depends on the size
     return site.builder.pad(value, amounts)
-
-
-def _depends_on_size(padding: Padding) -> bool:
-    """Whether the padding may be TensorFlow's "same", which is made for one size of the input."""
-    top, left, bottom, right = padding
-    return top != bottom or left != right
 
 
 def _pad_channels(site: Site, value: Value, dim: int, padding: list[int]) -> Value:
