@@ -543,6 +543,26 @@ def test_an_open_size_is_the_callers():
         network.forward(np.zeros((1, 3, 18, 18), np.float32), input="normalised")
 
 
+@pytest.mark.parametrize("output", ["c", "nothing"])
+def test_an_output_that_the_model_does_not_have(output):
+    with pytest.raises(WeightsError, match=f"has no output '{output}'; its outputs are fc"):
+        gradcam.load(classifier(), output=output)
+    assert gradcam.load(classifier(), output="fc").layers["fc"].op == "softmax"
+
+
+def test_one_of_two_outputs():
+    entries = [
+        input_layer((8, 9, 3)),
+        called(layer("GlobalAveragePooling2D", "mean"), ["in"]),
+        called(layer("GlobalMaxPooling2D", "largest"), ["in"]),
+    ]
+    outputs = [["mean", 0, 0], ["largest", 0, 0]]
+    weights = weights_of(functional(*entries, output=outputs))
+    x = normal(1, 3, 8, 9).astype(np.float32)
+    tape = gradcam.load(weights, output="largest").forward(x, input="normalised")
+    np.testing.assert_allclose(tape.scores, x.max(axis=(2, 3)), atol=1e-6)
+
+
 def weights_of_with(weights, name, arrays):
     """The weights with the arrays of one more layer."""
     graph = weights.graph

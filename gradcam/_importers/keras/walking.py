@@ -84,6 +84,7 @@ class Walk:
         if model.class_name == "Sequential" and model.layers is not None:
             if len(inputs) != 1:
                 raise WeightsError(f"{_title(model)} reads {len(inputs)} values, expected one")
+            chosen([Output(layer.name, 0, 0) for layer in model.layers[-1:]], output)
             value = inputs[0]
             for layer in model.layers:
                 if layer.class_name != "InputLayer":
@@ -228,7 +229,7 @@ def chosen(outputs: list[Output], name: str | None) -> list[Output]:
     found = [each for each in outputs if each.layer == name]
     if not found:
         names = ", ".join(printable(each.layer) for each in outputs[:8])
-        raise WeightsError(f"has no output {printable(name)!r}; its outputs are {names}")
+        raise WeightsError(f"has no output {printable(name)[:60]!r}; its outputs are {names}")
     return found[:1]
 
 
