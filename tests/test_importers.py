@@ -171,6 +171,84 @@ def test_a_map_times_a_factor_for_each_channel_or_position(factors):
     np.testing.assert_allclose(run(imported, x), expected.mean(axis=(2, 3)), atol=1e-5)
 
 
+@pytest.mark.parametrize("order", [[0, 2, 3, 1], [0, 1]])
+def test_factors_along_another_axis_are_refused(order):
+    """A vector (1, 4) lies along the columns of a map (1, 4, 4, 4), whatever they are."""
+    builder = Builder(4, 4, 4)
+    gate = builder.global_pool(builder.input, "gate", "average_pool")
+    gate = gate.transposed(order) if len(order) == 4 else gate.without([2, 3])
+    for pair in ((builder.input, gate), (gate, builder.input)):
+        with pytest.raises(WeightsError, match="arranged differently"):
+            builder.product(*pair, "mul")
+    with pytest.raises(WeightsError, match="one shape and arrangement"):
+        builder.sum([builder.input, gate], "add")
+
+
+def test_factors_of_a_vector_lie_along_the_last_axis():
+    x = normal(2, 3, 4, 5)
+    builder = Builder(3, 4, 5, "NHWC")
+    gate = builder.global_pool(builder.input, "gate", "average_pool", layout="NHWC")
+    value = builder.product(builder.input, gate.without([1, 2]), "mul")
+    pooled = builder.global_pool(value, "pool", "average_pool", layout="NHWC")
+    imported = builder.finish(pooled, size=None, name="n", title="t")
+    np.testing.assert_allclose(run(imported, x), x.mean(axis=(2, 3)) ** 2, atol=1e-5)
+
+
+def test_a_pooling_in_ceil_mode_takes_no_zeros_of_the_map():
+    x = normal(1, 2, 8, 8)
+    builder = Builder(2, 8, 8)
+    value = builder.pad(builder.elementwise(builder.input, "relu", "relu"), (0, 0, 1, 1))
+    value = builder.pool(value, "pool", "max_pool", (3, 3), stride=(4, 4), ceil_mode=True)
+    assert value.core == (2, 3, 3)
+    pooled = builder.global_pool(value, "mean", "average_pool")
+    imported = builder.finish(pooled, size=None, name="n", title="t")
+    padded = np.pad(np.maximum(x, 0), [(0, 0), (0, 0), (0, 1), (0, 1)])
+    windows = [[padded[..., i : i + 3, j : j + 3] for j in (0, 4, 8)] for i in (0, 4, 8)]
+    expected = np.mean([w.max(axis=(2, 3)) for row in windows for w in row], axis=0)
+    np.testing.assert_allclose(run(imported, x), expected, atol=1e-6)
+    assert imported.target_layer == "relu"
+
+
+def test_a_scale_of_one_that_several_layers_read():
+    """conv -> times 1 -> its double and itself: the double is not folded into the convolution."""
+    x, weight = normal(1, 3, 4, 4), normal(2, 3, 1, 1)
+    builder = Builder(3, 4, 4)
+    same = builder.scale_and_shift(builder.conv(builder.input, "conv", weight), "same", 1.0)
+    value = builder.sum([builder.scale_and_shift(same, "double", 2.0), same], "sum")
+    pooled = builder.global_pool(value, "pool", "average_pool")
+    imported = builder.finish(pooled, size=None, name="n", title="t")
+    expected = 3 * np.einsum("nchw,kc->nk", x, weight[..., 0, 0]) / 16
+    np.testing.assert_allclose(run(imported, x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("after", ["dropout", "one", "clip", "relu", "another"])
+def test_layers_without_effect_after_the_head_are_left_out(after):
+    builder = Builder(3, 4, 4)
+    pooled = builder.global_pool(builder.input, "pool", "average_pool")
+    value = builder.elementwise(pooled, "prob", "softmax")
+    if after == "one":
+        value = builder.scale_and_shift(value, "after", 1.0)
+    elif after == "clip":
+        value = builder.elementwise(value, "after", "clip", low=0.0, high=1.0)
+    elif after == "another":  # one that is added after the head, and that nothing reads
+        builder.elementwise(pooled, "after", "relu")
+    else:
+        value = builder.elementwise(value, "after", after)
+    imported = builder.finish(value, size=None, name="n", title="t")
+    ops = [layer.op for layer in imported.layers]
+    assert ops == ["global_average_pool", "flatten", "softmax"]
+    assert imported.layers[-1].aliases == (() if after == "another" else ("after",))
+
+
+def test_zeros_before_the_last_pooling_are_not_the_target():
+    builder = Builder(3, 4, 4)
+    value = builder.conv(builder.input, "conv", normal(2, 3, 1, 1))
+    value = builder.global_pool(builder.pad(value, (1, 1, 0, 0)), "pool", "average_pool")
+    imported = builder.finish(value, size=None, name="n", title="t")
+    assert [layer.name for layer in imported.layers][:2] == ["conv", "conv.padded"]
+    assert imported.target_layer == "conv"
+
+
 def test_padding_same_puts_the_larger_half_after_the_map():
     assert same_padding((5, 6), (3, 3), (2, 2), (1, 1)) == ((1, 0, 1, 1), True)
     assert same_padding((5, 5), (2, 4), (1, 1), (1, 2)) == ((0, 3, 1, 3), False)

@@ -17,6 +17,7 @@ from gradcam._engine.layers import INPUT, NONLINEAR, Layer
 from gradcam._engine.transformed import TransformedWeights
 from gradcam._labels.classes import Labels
 from gradcam._pictures.presets import Preset
+from gradcam._text import printable
 
 _F32 = NDArray[np.float32]
 
@@ -231,7 +232,7 @@ class Graph:
         return (
             f"<{type(self).__name__} {self.name}: {len(self.layers)} layers, "
             f"{len(self.labels)} classes, input preset {preset}, "
-            f"target layer {self.target_layer}>"
+            f"target layer {printable(self.target_layer)}>"
         )
 
     def _named(self, error: ValueError) -> str:

@@ -21,7 +21,7 @@ from gradcam._engine.layers import HEADS, INPUT, POOLS, Attribute, Layer
 from gradcam._importers.axes import as_float32, transposed
 from gradcam._importers.imported import Imported
 from gradcam._importers.simplify import simplified
-from gradcam._importers.values import NO_PADDING, Factor, Padding, Value, output_of
+from gradcam._importers.values import NO_PADDING, Dimension, Factor, Padding, Value, output_of
 from gradcam._weights.tensors import WeightsError
 
 Array = NDArray[Any]
@@ -70,6 +70,8 @@ class Builder:
         """Layers whose map has one position for this size of the input alone."""
         self._any_size: set[str] = set()
         """Layers whose map has one size for every size of the input."""
+        self._helpers: set[str] = set()
+        """Convolutions that no file has: zeros, a part of a map, a map repeated."""
 
     # -------------------------------------------------------------------- layers of any kind
 
@@ -221,6 +223,7 @@ class Builder:
             padding=padding,
             groups=value.channels,
         )
+        self._helpers.add(found.layer)
         if value.layer in self._not_negative:
             self._not_negative.add(found.layer)
         return self._resized(found, value)
@@ -564,19 +567,29 @@ class Builder:
 
     def product(self, first: Value, second: Value, name: str, aliases: Sequence[str] = ()) -> Value:
         """Add the product of two values of one shape, or of a map and one factor for each channel
-        or for each position."""
+        or for each position.
+
+        The dimensions are aligned at the right, as in NumPy.
+
+        Raises
+        ------
+        WeightsError
+            If the smaller value is not repeated along whole axes of the larger one.
+        """
         values = [self.padded(first), self.padded(second)]
-        values.sort(key=lambda each: -math.prod(each.core))
+        values.sort(key=lambda each: (-math.prod(each.core), -len(each.dims)))
         larger, smaller = values
         if smaller.core == (1, *larger.core[1:]) != larger.core and len(smaller.core) == 3:
             ones = np.ones((larger.channels, 1, 1, 1), np.float32)
             layout = _layout_of(smaller)
             smaller = self.conv(smaller, f"{name}.repeated", ones, layout=layout)
+            self._helpers.add(smaller.layer)
         by_channel = not smaller.is_map and smaller.channels == larger.channels
         if by_channel and larger.is_map and smaller.layer in self._shrunk:
             self.fixed = True
         if not by_channel:
             return self._of_several("multiply", [larger, smaller], name, aliases)
+        _check_repeated(smaller, larger)
         if len(larger.core) == 1:
             larger, smaller = self.vector(larger), self.vector(smaller)
         found = self.add(name, "multiply", [larger, smaller], larger.core, None, aliases)
@@ -675,7 +688,9 @@ class Builder:
         """
         value = self.arranged(value, layout)
         if value.padding != NO_PADDING:
-            if op == "max_pool" and value.layer in self._not_negative and padding == NO_PADDING:
+            # In ceil mode, windows may begin in zeros of the map, but not in the pooling's own.
+            inside = op == "max_pool" and padding == NO_PADDING and not ceil_mode
+            if inside and value.layer in self._not_negative:
                 half = (kernel[0] // 2, kernel[1] // 2) * 2
                 if all(p <= h for p, h in zip(value.padding, half, strict=True)):
                     padding, value = value.padding, replace(value, padding=NO_PADDING)
@@ -781,22 +796,46 @@ class Builder:
         )
 
     def _head_last(self, value: Value) -> Value:
-        """Return the scores as a vector; a softmax of a map of one position comes after that."""
-        if len(value.core) == 1:
-            return value
-        last = self._layers[-1]
-        if last.op in HEADS and last.name == value.layer:
-            self._layers.pop()
-            del self._values[last.name], self._places[last.name]
-            before = self.vector(self._values[last.inputs[0]])
-            return self.add(last.name, last.op, [before], before.core, None, last.aliases)
-        return self.vector(value)
+        """Return the scores, or their softmax or sigmoid, as a vector.
+
+        Layers after a head that change nothing are left out. A head of a map of one position comes
+        after the vector.
+        """
+        names: list[str] = []
+        ops = set()
+        layer = self.layer(value.layer)
+        while layer is not None and layer.op not in HEADS and self._changes_nothing(layer):
+            names += [layer.name, *layer.aliases]
+            ops.add(layer.op)
+            layer = self.layer(layer.inputs[0])
+        if layer is None or layer.op not in HEADS:
+            return self.vector(value)
+        if layer.op == "log_softmax" and ops & {"relu", "clip"}:
+            return self.vector(value)
+        self._layers.remove(layer)
+        del self._values[layer.name], self._places[layer.name]
+        before = self.vector(self._values[layer.inputs[0]])
+        aliases = (*layer.aliases, *names)
+        return self.add(layer.name, layer.op, [before], before.core, None, aliases)
+
+    def _changes_nothing(self, layer: Layer) -> bool:
+        """Whether a layer leaves probabilities as they are."""
+        if layer.op == "affine":
+            return bool(np.all(layer.weights["scale"] == 1) and not np.any(layer.weights["shift"]))
+        if layer.op == "flatten":
+            return not self._values[layer.inputs[0]].is_map
+        low, high = (layer.attributes.get(key) for key in ("low", "high"))
+        return layer.op in ("dropout", "relu") or (layer.op, low, high) == ("clip", 0.0, 1.0)
 
     def _target(self, layers: Sequence[Layer]) -> str:
-        """Return the last layer with a map of more than one position that is not a pooling."""
+        """Return the last layer with a map of more than one position that is not a pooling.
+
+        Layers that the file does not have are skipped.
+        """
         found = INPUT
         for layer in layers:
-            if self._values[layer.name].is_map and layer.op not in (*POOLS, "dropout"):
+            skipped = layer.op in (*POOLS, "dropout") or layer.name in self._helpers
+            if self._values[layer.name].is_map and not skipped:
                 found = layer.name
         return found
 
@@ -810,6 +849,24 @@ def _with_unique_names(layers: Sequence[Layer]) -> tuple[Layer, ...]:
         used.update(aliases)
         result.append(replace(layer, aliases=tuple(aliases)))
     return tuple(result)
+
+
+def _check_repeated(smaller: Value, larger: Value) -> None:
+    """Raise WeightsError unless the smaller value is repeated along whole axes of the larger one.
+
+    Each of its dimensions is that of the larger one, counted from the right, or has the size 1.
+    """
+    missing = max(0, len(smaller.dims) - len(larger.dims))
+    before: list[Dimension] = [()] * max(0, len(larger.dims) - len(smaller.dims))
+    for own, other in zip((*before, *smaller.dims[missing:]), larger.dims, strict=True):
+        if own not in (other, (), (Factor("N", 1, 1),)):
+            break
+    else:
+        if not missing:
+            return
+    raise WeightsError(
+        f"multiplies {larger.shape} by {smaller.shape}, whose axes are arranged differently"
+    )
 
 
 def _layout_of(value: Value) -> str:

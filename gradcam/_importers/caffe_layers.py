@@ -247,7 +247,13 @@ def _by_factors(call: Call, value: Value, factors: Value) -> Value:
         raise WeightsError("multiplies two layers and adds a bias, which is not supported")
     if factors.shape != value.shape[start : start + len(factors.shape)]:
         raise WeightsError(f"multiplies {value.shape} by {factors.shape} from axis {start} on")
-    return call.builder.product(value, factors, call.name)
+    after = len(value.dims) - start - len(factors.dims)
+    return call.builder.product(value, _with_ones(factors, after), call.name)
+
+
+def _with_ones(value: Value, count: int) -> Value:
+    """Return the value with so many dimensions of size 1 after its own."""
+    return value.with_dims((*value.dims, *[()] * count))
 
 
 def _bias(call: Call) -> Written:
@@ -443,6 +449,7 @@ def _eltwise(call: Call) -> Written:
 
 def _axpy(call: Call) -> Written:
     factors, value, other = call.inputs(3)
+    factors = _with_ones(factors, len(value.dims) - len(factors.dims))
     product = call.builder.product(value, factors, f"{call.name}.product")
     return [call.builder.sum([product, other], call.name)]
 

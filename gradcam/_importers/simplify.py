@@ -28,7 +28,7 @@ _GATED = {"sigmoid": "silu", "hard_sigmoid": "hard_swish"}
 def simplified(layers: Sequence[Layer], last: str) -> tuple[Layer, ...]:
     """Return a shorter list of layers with the same result, which ends with the layer `last`."""
     found = _reachable({layer.name: layer for layer in layers}, last)
-    for step in (_clipped, _gated, _folded):
+    for step in (_clipped, _gated, _without_identities, _folded):
         found = _reachable(step(found, last), last)
     return tuple(found.values())
 
@@ -83,30 +83,48 @@ def _gated(layers: _Layers, last: str) -> _Layers:
     return result
 
 
-def _folded(layers: _Layers, last: str) -> _Layers:
-    """Scales and shifts of channels, folded into the layer before them."""
-    readers = _readers(layers)
+def _without_identities(layers: _Layers, last: str) -> _Layers:
+    """Scales and shifts that change nothing, left out."""
     result: _Layers = {}
     renamed: dict[str, str] = {}
     for name, layer in layers.items():
         layer = replace(layer, inputs=tuple(renamed.get(each, each) for each in layer.inputs))
-        if layer.op == "affine":
-            before = result.get(layer.inputs[0])
-            scale, shift = (
-                np.asarray(layer.weights[key], np.float64) for key in ("scale", "shift")
-            )
-            if before is not None and (scale == 1).all() and (shift == 0).all() and name != last:
+        before = result.get(layer.inputs[0])
+        if layer.op == "affine" and before is not None and name != last:
+            scale, shift = _numbers(layer)
+            if (scale == 1).all() and (shift == 0).all():
                 renamed[name] = before.name
                 result[before.name] = replace(before, aliases=(*before.aliases, name))
                 continue
-            if before is not None and readers[before.name] == 1 and before.op in _FOLDS:
-                del result[before.name]
-                layer = _FOLDS[before.op](before, layer, scale, shift)
+        result[name] = layer
+    return result
+
+
+def _folded(layers: _Layers, last: str) -> _Layers:
+    """Scales and shifts of channels, folded into the layer before them if nothing else reads it."""
+    readers = _readers(layers)
+    result: _Layers = {}
+    for name, layer in layers.items():
+        before = result.get(layer.inputs[0])
+        if (
+            layer.op == "affine"
+            and before is not None
+            and readers[before.name] == 1
+            and before.op in _FOLDS
+        ):
+            del result[before.name]
+            layer = _FOLDS[before.op](before, layer, *_numbers(layer))
         result[name] = layer
     return result
 
 
 _F64 = NDArray[np.float64]
+
+
+def _numbers(layer: Layer) -> tuple[_F64, _F64]:
+    """Return the scale and the shift of an affine layer."""
+    scale, shift = (np.asarray(layer.weights[key], np.float64) for key in ("scale", "shift"))
+    return scale, shift
 
 
 def _into_weights(before: Layer, layer: Layer, scale: _F64, shift: _F64) -> Layer:

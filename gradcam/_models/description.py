@@ -61,8 +61,9 @@ class LayerEntry:
     shape : tuple of int
         Of its output: (C, H, W) or (F,).
     parameters : int
-        Trained values, those of a batch normalisation that was folded into it among them; running
-        statistics are not counted.
+        Values of its weights, those of a batch normalisation that was folded into it among them:
+        trained ones, and those that an import makes of constant scales, of zeros around a map and
+        the like. Running statistics are not counted.
     flop : int
         Operations of a convolution or fully connected layer, computed by its definition: a
         multiplication and an addition count as two, biases do not count. 0 for others.

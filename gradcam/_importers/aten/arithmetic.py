@@ -61,7 +61,6 @@ def _shifted(site: Site, value: Value, shift: Array | float) -> Value:
 def _multiply(site: Site, a: Arguments) -> Result:
     first, second = _operand(a, "self"), _operand(a, "other")
     if isinstance(first, Value) and isinstance(second, Value):
-        _check_aligned(first, second)
         return site.builder.product(first, second, site.name)
     value, factor = (first, second) if isinstance(first, Value) else (second, first)
     assert isinstance(value, Value) and not isinstance(factor, Value)
@@ -121,20 +120,6 @@ def _check_shapes(value: Value, array: Array | float) -> None:
     )
     if not fits:
         raise WeightsError(f"combines shapes {own} and {shape}")
-
-
-def _check_aligned(first: Value, second: Value) -> None:
-    """Raise WeightsError unless two values are broadcast along the same axes."""
-    for one, two in zip(first.dims[::-1], second.dims[::-1], strict=False):
-        if one and two and one != two:
-            raise WeightsError(
-                f"multiplies {first.shape} and {second.shape}, whose axes are arranged differently"
-            )
-    longer, shorter = sorted((first.dims, second.dims), key=len, reverse=True)
-    if any(dim and dim[0].axis != "N" for dim in longer[: len(longer) - len(shorter)]) or (
-        len(longer) > len(shorter) and any(f.axis == "N" for dim in shorter for f in dim)
-    ):
-        raise WeightsError(f"multiplies {first.shape} and {second.shape}")
 
 
 refuse(
