@@ -539,8 +539,10 @@ def test_an_open_size_is_the_callers():
     weights = weights_of_with(weights, "s", [normal(3, 3, 3, 3), normal(3)])
     network = gradcam.load(weights, size=(13, 18))
     assert network.fixed and network.size == (13, 18)
-    with pytest.raises(ValueError, match="13 x 18"):
+    with pytest.raises(ValueError, match=r"13 x 18, .* load it with size="):
         network.forward(np.zeros((1, 3, 18, 18), np.float32), input="normalised")
+    assert "does not say the size of its input" not in network.about
+    assert "does not say the size of its input; 224 x 224" in gradcam.load(weights).about
 
 
 @pytest.mark.parametrize("output", ["c", "nothing"])

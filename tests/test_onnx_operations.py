@@ -658,9 +658,15 @@ def test_sizes(load):
         load(data)
     assert load(data, size=(8, 9)).size == (8, 9)
     right = graph(flatten, {"w": weight}, shape=(1, 3, 8, 9))
-    with pytest.raises(WeightsError, match=r"fixes the size of its input, 8 x 9"):
+    with pytest.raises(WeightsError, match=r"made for inputs of 8 x 9 only"):
         load(right, size=9)
     assert load(right, size=(8, 9)).fixed
+    options = {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_UPPER"}
+    strided = first([node("MaxPool", ["x"], ["c"], **options)], (None, 3, None, None))
+    assert "does not say the size of its input; 224 x 224" in load(strided).about
+    assert "size" not in load(strided, size=9).about
+    pooled = first([node("Relu", ["x"], ["c"])], (1, 3, 8, 9))
+    assert load(pooled).size == (8, 9) and load(pooled, size=12).size == (12, 12)
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -64,9 +64,20 @@ def test_a_chosen_size_is_that_of_pictures(tmp_path):
     assert gradcam.vgg11(tmp_path / "w", size=64).input_size == (64, 64)
     with pytest.raises(WeightsError, match="only files with a graph have outputs"):
         gradcam.load(tmp_path / "w", output="scores")
-    for size in (0, "224", (1, 2, 3), 1.5):
+    assert gradcam.load(tmp_path / "w", size=np.array([64, 96])).size == (64, 96)
+    assert gradcam.load(tmp_path / "w", size=np.int64(64)).size == (64, 64)
+    for size in (0, "224", (1, 2, 3), 1.5, True, (64, True)):
         with pytest.raises(ValueError, match="size: expected an int"):
             gradcam.load(tmp_path / "w", size=size)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("name", 3), ("output", 3), ("target_layer", 3), ("mmap", "no"), ("labels", 3)],
+)
+def test_options_of_other_types_are_refused(option, value):
+    with pytest.raises(TypeError, match=f"{option}: expected"):
+        gradcam.load(gradcam.vgg11.random_tensors(width=1, fc=1, classes=3), **{option: value})
 
 
 def test_the_target_layer_is_chosen(fixed):

@@ -134,7 +134,8 @@ class Graph:
             (height, width), (rows, columns) = self.size, size
             raise ValueError(
                 f"{self.name} is made for inputs of {height} x {width}, got {rows} x {columns}: "
-                f"give pictures without size=, which are resized to that, or arrays of that size"
+                f"give pictures without size=, which are resized to that, or arrays of that size; "
+                f"if its file leaves the size open, load it with size="
             )
 
     def shape(self, layer: str, size: tuple[int, int]) -> tuple[int, ...]:

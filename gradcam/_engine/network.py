@@ -30,7 +30,7 @@ from gradcam._pictures.image import (
     prepare,
     read_picture,
 )
-from gradcam._pictures.presets import Preset
+from gradcam._pictures.presets import Preset, size_pair
 from gradcam._text import brief
 
 if TYPE_CHECKING:
@@ -444,18 +444,14 @@ class Network(Graph):
         if size is None:
             self._input_preset()  # refuses a network without one
             size = self.input_size
-        pair = (size, size) if isinstance(size, (int, np.integer)) else size
-        if not (
-            isinstance(pair, (tuple, list, np.ndarray))
-            and len(pair) == 2
-            and all(isinstance(n, (int, np.integer)) and n > 0 for n in pair)
-        ) or isinstance(size, bool):
+        pair = size_pair(size)
+        if pair is None:
             raise ValueError(
                 f"size: expected an int, (height, width) or 'original', in pixels, "
                 f"got {brief(size)}"
             )
         self.check_size(pair)
-        return int(pair[0]), int(pair[1])
+        return pair
 
 
 def _from_value(

@@ -12,6 +12,9 @@ from gradcam._pictures.presets import Preset
 UNNAMED = "network"
 """The name of a network if its file gives none."""
 
+SIZE_TAKEN = "{} does not say the size of its input; {} x {} was taken: give another with size=."
+"""The note of an open size on which a layer depends."""
+
 
 @dataclass(frozen=True)
 class Choices:

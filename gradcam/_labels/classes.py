@@ -64,8 +64,9 @@ class Labels(Sequence[Target]):
     """
 
     def __init__(self, labels: Sequence[str], synsets: Sequence[str] | None = None) -> None:
-        if isinstance(labels, str):
-            raise TypeError(f"labels: expected a list of names, got the string {brief(labels)}")
+        for name, given in (("labels", labels), ("synsets", synsets or ())):
+            if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+                raise TypeError(f"{name}: expected a list of strings, got {brief(given)}")
         if synsets is None:
             synsets = [""] * len(labels)
         if not labels or len(labels) != len(synsets):

@@ -20,7 +20,14 @@ from gradcam._files import expanded
 from gradcam._importers import stored
 from gradcam._importers.imported import Imported
 from gradcam._labels.classes import Labels
-from gradcam._models.loading import Options, find_labels, imported_from, network_of, with_name
+from gradcam._models.loading import (
+    Options,
+    check_bool,
+    find_labels,
+    imported_from,
+    network_of,
+    with_name,
+)
 from gradcam._models.recognition import tensor_names
 from gradcam._pictures import presets
 from gradcam._pictures.presets import Preset
@@ -75,6 +82,7 @@ def convert(
     WeightsError, OSError, ImportError, ValueError
         As :func:`gradcam.load`; also if a value is not finite, or `target` cannot be written.
     """
+    check_bool(force, "force")
     source, target = expanded(os.fsdecode(source)), expanded(os.fsdecode(target))
     if not target.endswith(".safetensors"):
         raise ValueError(f"{target}: the name of the new file must end in .safetensors")
@@ -88,12 +96,12 @@ def convert(
     content = load(source)
     try:
         imported = with_name(imported_from(content, options), source)
-        network_of(imported, options)  # refuses what does not fit together
+        network = network_of(imported, options)  # refuses what does not fit together
         imported = replace(
             imported,
             labels=find_labels(labels, imported.labels, imported.classes),
             preset=imported.preset if preset is None else presets.find(preset),
-            size=imported.size or options.choices().size,
+            size=network.size,
         )
         tensors, metadata = stored.encoded(imported, tensor_names(imported))
         safetensors.write(tensors, target, metadata, dtype)

@@ -35,7 +35,7 @@ from gradcam._models import caffe_parts, checkpoints, timm_folders
 from gradcam._models.architecture import Architecture
 from gradcam._models.recognition import recognised
 from gradcam._pictures import presets
-from gradcam._pictures.presets import MAX_SIZE, Preset
+from gradcam._pictures.presets import MAX_SIZE, Preset, size_pair
 from gradcam._text import brief, printable
 from gradcam._weights import folder, reading
 from gradcam._weights.graph import Graph
@@ -182,20 +182,30 @@ class Options:
         check_storage(self.fc_dtype, "fc_dtype")
         if self.head is not None and self.head not in HEADS:
             raise ValueError(f"head={self.head!r}: the heads are {', '.join(HEADS)}")
+        for option in ("name", "output", "target_layer"):
+            given = getattr(self, option)
+            if not isinstance(given, (str, type(None))):
+                raise TypeError(f"{option}: expected a string or None, got {brief(given)}")
+        check_bool(self.mmap, "mmap")
         self.choices()
 
     def choices(self) -> Choices:
         """Return what importers of graphs are told."""
         if self.size is None:
             return Choices(None, self.output)
-        given: object = self.size
-        pair = given if isinstance(given, (tuple, list)) else (given, given)
-        if len(pair) != 2 or not all(type(n) is int and 0 < n <= MAX_SIZE for n in pair):
+        pair = size_pair(self.size)
+        if pair is None or max(pair) > MAX_SIZE:
             raise ValueError(
                 f"size: expected an int or (height, width) in pixels, up to {MAX_SIZE}, "
-                f"got {brief(given)}"
+                f"got {brief(self.size)}"
             )
-        return Choices((pair[0], pair[1]), self.output)
+        return Choices(pair, self.output)
+
+
+def check_bool(value: object, option: str) -> None:
+    """Raise TypeError if an option is neither True nor False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{option}: expected True or False, got {brief(value)}")
 
 
 def load_as(

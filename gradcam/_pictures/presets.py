@@ -21,6 +21,16 @@ MAX_SIZE = 1 << 14
 """The maximum side that pictures are resized to, in pixels: its square is `image.MAX_PIXELS`."""
 
 
+def size_pair(size: object) -> tuple[int, int] | None:
+    """Return a size, an int or (height, width) in pixels, as two ints; None if it is invalid."""
+    pair = size if isinstance(size, (tuple, list, np.ndarray)) else (size, size)
+    if len(pair) != 2 or not all(
+        isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in pair
+    ):
+        return None
+    return int(pair[0]), int(pair[1])
+
+
 @dataclass(frozen=True)
 class Preset:
     """An input convention: ``x = (pixel / scale - mean) / std`` per channel, in float32.

@@ -10,7 +10,7 @@ from gradcam._importers.aten.interpreter import Interpreter
 from gradcam._importers.aten.outputs import chosen, scores
 from gradcam._importers.aten.tensors import Tensor
 from gradcam._importers.builder import Builder
-from gradcam._importers.imported import DEFAULT_SIZE, Choices, Imported
+from gradcam._importers.imported import DEFAULT_SIZE, SIZE_TAKEN, Choices, Imported
 from gradcam._importers.values import Value
 from gradcam._text import printable
 from gradcam._weights.program import Argument, Call, Program, Ref, Scope
@@ -35,13 +35,15 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     _, output = chosen(program.outputs, choices)
     found = finished(run.interpreter, scores(run.read(output)), size, program.title)
     (shape,) = program.inputs.values()
-    if found.fixed or None in shape[2:]:
-        return found
-    note = (
-        f"The program was exported for pictures of {size[0]} x {size[1]}; that it computes the "
-        f"same for other sizes is taken for granted."
-    )
-    return replace(found, notes=(*found.notes, note))
+    note = ""
+    if found.fixed and None in shape[2:] and choices.size is None:
+        note = SIZE_TAKEN.format("The program", *size)
+    if not found.fixed and None not in shape[2:]:
+        note = (
+            f"The program was exported for pictures of {size[0]} x {size[1]}; that it computes the "
+            f"same for other sizes is taken for granted."
+        )
+    return replace(found, notes=(*found.notes, note)) if note else found
 
 
 def finished(interpreter: Interpreter, value: Value, size: tuple[int, int], title: str) -> Imported:
@@ -65,11 +67,6 @@ def _input(program: Program, choices: Choices) -> tuple[int, tuple[int, int], in
         )
     batch, own = shape[0], shape[2:]
     wanted = choices.size or DEFAULT_SIZE
-    for given, fixed in zip(wanted, own, strict=True):
-        if choices.size is not None and fixed is not None and fixed != given:
-            raise WeightsError(
-                f"it was made for pictures of {own[0]} x {own[1]}, got size={choices.size}"
-            )
     height, width = (w if f is None else f for w, f in zip(wanted, own, strict=True))
     return shape[1], (height, width), batch or 2
 

@@ -21,7 +21,7 @@ from gradcam._importers.aten.layers import OtherChannels
 from gradcam._importers.aten.outputs import chosen, scores
 from gradcam._importers.aten.tensors import Tensor
 from gradcam._importers.builder import Builder
-from gradcam._importers.imported import DEFAULT_SIZE, Choices, Imported
+from gradcam._importers.imported import DEFAULT_SIZE, SIZE_TAKEN, Choices, Imported
 from gradcam._importers.values import Value
 from gradcam._weights.program import Scope, Script
 from gradcam._weights.tensors import Weights, WeightsError
@@ -57,6 +57,8 @@ def imported(weights: Weights, choices: Choices) -> Imported:
             channels = error.channels
     else:
         raise WeightsError("its first convolutions read different numbers of channels")
+    if found.fixed and choices.size is None:
+        found = replace(found, notes=(*found.notes, SIZE_TAKEN.format("The file", *size)))
     return replace(found, size=size if found.fixed else None)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcam._engine.layers import HEADS, INPUT, NONLINEAR, Layer
 from gradcam._importers.builder import Builder
-from gradcam._importers.imported import DEFAULT_SIZE, Choices, Imported
+from gradcam._importers.imported import DEFAULT_SIZE, SIZE_TAKEN, Choices, Imported
 from gradcam._importers.keras.calls import parse_outputs
 from gradcam._importers.keras.published import family_of, preset_of
 from gradcam._importers.keras.walking import Walk, check_model
@@ -51,6 +51,8 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     )
     _check_end(found.layers)
     preset, notes = _preset(found, root, walk.scaling)
+    if found.fixed and None in size and choices.size is None:
+        notes += (SIZE_TAKEN.format("The model", height, width),)
     if _half(root):
         notes += ("Its layers compute in float16 in Keras; here they compute in float32.",)
     return replace(found, preset=preset, notes=(*found.notes, *notes, *walk.notes[:4]))

@@ -15,7 +15,7 @@ import numpy as np
 
 from gradcam._engine.layers import INPUT
 from gradcam._importers.builder import Builder
-from gradcam._importers.imported import Choices, Imported
+from gradcam._importers.imported import SIZE_TAKEN, Choices, Imported
 from gradcam._importers.onnx import ends, interpreter, refusals
 from gradcam._importers.onnx.inputs import Picture, picture
 from gradcam._importers.onnx.interpreter import Constants
@@ -116,9 +116,7 @@ def _hint(seen: Picture) -> str:
 def _size_note(seen: Picture, fixed: bool) -> tuple[str, ...]:
     if not fixed or seen.declared or seen.chosen:
         return ()
-    return (
-        f"The file does not say the size of its input; {seen.height} x {seen.width} was taken.",
-    )
+    return (SIZE_TAKEN.format("The file", seen.height, seen.width),)
 
 
 _PIXEL_SCALES = (1 / 260, 1 / 50)

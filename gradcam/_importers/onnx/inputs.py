@@ -56,12 +56,12 @@ def picture(
         Those that the scores depend on.
     constants : mapping of str to array
     size : (height, width) or None
-        What the caller chooses.
+        What the caller chooses, where the file leaves the size open.
 
     Raises
     ------
     WeightsError
-        If it has not four dimensions, or the file fixes another size than `size`.
+        If it has not four dimensions.
     """
     shape = graph.shapes.get(name, (None,) * 4)
     if len(shape) != 4:
@@ -76,13 +76,6 @@ def picture(
         or (first is None and shape[3] in (1, 3) and shape[1] not in (1, 3))
     )
     batch, rows, columns, channels = shape if nhwc else (shape[0], *shape[2:], shape[1])
-    if size is not None and any(
-        said not in (None, wanted) for said, wanted in zip((rows, columns), size, strict=True)
-    ):
-        raise WeightsError(
-            f"the file fixes the size of its input, {rows or 'any'} x {columns or 'any'}: "
-            f"size={size} cannot change it"
-        )
     height, width = size or DEFAULT_SIZE
     return Picture(
         channels or first or _USUAL_CHANNELS,
