@@ -196,10 +196,20 @@ def test_axis_of_length_one_with_any_stride(tmp_path):
     np.testing.assert_array_equal(loaded(content, tmp_path)["a"], np.arange(4).reshape(1, 4, 1))
 
 
-def test_last_tensor_of_a_duplicate_name_is_used(tmp_path):
-    """As in Python's dictionaries."""
-    content = zipped(dictionary(("a", tensor()), ("a", tensor(1, (2,)))))
-    np.testing.assert_array_equal(loaded(content, tmp_path)["a"], [1, 2])
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [("a.b", tensor()), ("a.b", tensor(1, (2,)))],
+        [("a.b", tensor()), ("a", dictionary(("b", tensor(1, (2,)))))],
+    ],
+)
+def test_two_tensors_of_one_name_are_refused(entries, tmp_path):
+    """The same key twice, or two keys that are equal once they are joined by dots."""
+    assert "two tensors in it are called 'a.b'" in error_message(
+        zipped(dictionary(*entries)), tmp_path
+    )
+    twice = loaded(zipped(dictionary(entries[0], entries[0])), tmp_path)
+    assert list(twice) == ["a.b"]  # one tensor
 
 
 # --- other content than a state dict ---
@@ -292,6 +302,11 @@ BESIDE = {
     "a large number": b"\x8b\x04\x00\x00\x00\x01\x02\x03\x04",
     "a list of objects": b"](" + named("my", "Callback") + b")\x81e",
     "an object with keywords": named("enum", "Enum") + b")}\x92",
+    "an object of a class in another one": named("__builtin__", "getattr") + named("types", "A")
+    + text("B") + b"\x86R)\x81}b",
+    "the result of a call of a result": named("functools", "partial") + b")R)R)\x81",
+    "20,001 numbers of NumPy": named("numpy", "float64") + b"q\x010}("
+    + b"".join(b"J" + i.to_bytes(4, "little") + b"h\x01)R" for i in range(20_001)) + b"u",
     "a recursive tuple": b"](N1N0" + b"N" + b"0",
 }  # fmt: skip
 
@@ -314,6 +329,26 @@ def test_tensors_in_dictionaries_of_other_kinds(tmp_path):
     subclass += b"(" + arguments + b"}tR"
     items = named("collections", "defaultdict") + b")R(" + text("b") + subclass + b"u"
     assert list(loaded(zipped(dictionary(("a", items))), tmp_path)) == ["a.b"]
+
+
+@pytest.mark.parametrize(
+    "name", ["code.models.Cfg", "os.stat_result", "platform.uname_result", "sys.flags", "my.A"]
+)
+def test_classes_in_modules_of_all_kinds_are_no_attack(name, tmp_path):
+    """Only functions that run programs are."""
+    path = tmp_path / "w.pth"
+    thing = named(*name.rsplit(".", 1)) + b")\x81}b"
+    path.write_bytes(zipped(dictionary(("a", tensor()), ("thing", thing))))
+    (note,) = weights.load(path).notes
+    assert name in note
+
+
+def test_a_class_in_another_one_is_named(tmp_path):
+    path = tmp_path / "w.pth"
+    inner = named("__builtin__", "getattr") + named("my", "Outer") + text("Inner") + b"\x86R"
+    path.write_bytes(zipped(dictionary(("a", tensor()), ("thing", inner + b")\x81}b"))))
+    (note,) = weights.load(path).notes
+    assert "not read: my.Outer.Inner." in note
 
 
 def test_objects_of_other_programs_are_named(tmp_path):
@@ -492,8 +527,10 @@ def test_malicious_pickles(case, wrap, tmp_path):
     assert peak_bytes(content, tmp_path) < 200 * len(content) + 20e6
 
 
-def test_number_of_instructions_is_limited(tmp_path):
-    assert "more than 1048576 instructions" in error_message(zipped(b"N" * 1_100_000), tmp_path)
+def test_number_of_instructions_is_limited(tmp_path, monkeypatch):
+    assert pickles.MAX_STEPS > 100_000 * 14  # a list of so many numbers of NumPy
+    monkeypatch.setattr(pickles, "MAX_STEPS", 1000)
+    assert "more than 1000 instructions" in error_message(zipped(b"N" * 1100), tmp_path)
 
 
 INVALID_STORAGES = {

@@ -27,8 +27,9 @@ from gradcam._weights.tensors import WeightsError
 MAX_BYTES = 1 << 24
 """Maximum length of a pickle; that of VGG-16 with its optimiser takes about 10,000 bytes."""
 
-MAX_STEPS = 1 << 20
-"""Maximum number of instructions; a tensor takes about 25."""
+MAX_STEPS = 1 << 22
+"""Maximum number of instructions; a tensor takes about 25, a NumPy scalar in the history of a
+training 14."""
 
 _MAX_LINE = 300
 """Maximum length of the name of a module or a class."""
@@ -95,6 +96,10 @@ class Opaque(Placeholder):
         """Keep the state."""
         self.parts.append(state)
 
+    def __call__(self, arguments: tuple[Any, ...]) -> Opaque:
+        """Return the result of a call of what is not known: it is not known either."""
+        return Opaque(self.name, self, arguments)
+
 
 class OpaqueClass:
     """A class or function that a pickle names and that is not in the table.
@@ -110,8 +115,22 @@ class OpaqueClass:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, arguments: tuple[Any, ...]) -> Opaque:
+    def __call__(self, arguments: tuple[Any, ...]) -> Opaque | OpaqueClass:
+        """Return an object of the class; of ``getattr``, the class inside another one."""
+        if self.name in _GETATTR and len(arguments) == 2:
+            outer, name = arguments
+            if isinstance(outer, OpaqueClass) and type(name) is str:
+                return OpaqueClass(_shown(f"{outer.name}.{name}"))
         return Opaque(self.name, arguments)
+
+
+_GETATTR = ("__builtin__.getattr", "builtins.getattr")
+"""How protocols below 4 find a class inside another one."""
+
+
+def _shown(name: str) -> str:
+    """Return the name of a class for a message."""
+    return name[:200] if name.isprintable() else ascii(name[:200])
 
 
 def contents(value: Any) -> Iterator[Any]:
@@ -328,7 +347,7 @@ class _Machine:
         full = f"{module}.{name}"
         found = self.admitted.get(full)
         if found is None:
-            shown = full[:200] if full.isprintable() else ascii(full[:200])
+            shown = _shown(full)
             if self.refused is None or self.refused.fullmatch(full):
                 raise RefusedGlobal(shown)
             found = OpaqueClass(shown)

@@ -236,12 +236,25 @@ _UNKNOWN_TENSORS = re.compile(r"torch\._utils\._rebuild_\w+|torch\.(\w+\.)*\w*St
 """Globals of tensors that are not supported: quantised, sparse, complex."""
 
 _HARMFUL = (
-    r"(asyncio|code|commands|ctypes|importlib|multiprocessing|nt|os|pip|platform|posix|pty|pydoc"
-    r"|runpy|shutil|socket|subprocess|sys|tempfile|timeit|urllib|webbrowser)\..*"
+    r"(nt|os|posix)\.(_exit|abort|chmod|chown|exec\w+|fork\w*|kill\w*|link|makedirs|mkdir|open"
+    r"|popen\w*|posix_spawnp?|putenv|remove\w*|rename\w*|replace|rmdir|spawn\w+|startfile|symlink"
+    r"|system|truncate|unlink|write)"
     r"|(builtins|__builtin__)\.(__import__|apply|breakpoint|compile|delattr|eval|exec|execfile|exit"
     r"|globals|input|locals|open|quit|setattr|vars)"
+    r"|(asyncio|asyncio\.\w+)\.(create_subprocess_\w+|run|subprocess_\w+)"
+    r"|code\.(interact|Interactive\w+)|commands\.get\w+"
+    r"|ctypes\.(\w*CDLL|\w*DLL|cdll|windll|oledll|pydll|string_at|memmove|CFUNCTYPE)(\..*)?"
+    r"|importlib\.(__import__|_bootstrap.*|import_module|reload)"
+    r"|multiprocessing(\.\w+)*\.(Pool|Process|Popen|spawnv_passfds)|pip(\.\w+)*\.main"
+    r"|platform\.(_syscmd\w*|popen)|pty\.\w+|pydoc\.(pipepager|pager|tempfilepager|browse)"
+    r"|runpy\._?run_\w+|shutil\.(chown|copy\w*|make_archive|move|rmtree|unpack_archive)"
+    r"|socket\.(create_\w+|socket|fromfd)|subprocess\.\w+|sys\.(_?exit|exitfunc|modules|set\w+)"
+    r"|tempfile\.(mk\w+|\w*TemporaryFile|TemporaryDirectory)|timeit\.(main|repeat|timeit|Timer)"
+    r"|urllib(2|\.request)?\.(urlopen|urlretrieve)|webbrowser\.(get|open\w*)"
 )
-"""Globals that no checkpoint needs, with which a file would run programs in Python's own reader."""
+"""Functions that no checkpoint needs, with which a file would run programs or change files in
+Python's own reader. Classes of values in the same modules (``os.stat_result``) are not among them.
+"""
 
 _REFUSED = re.compile(f"{_UNKNOWN_TENSORS.pattern}|{_HARMFUL}")
 
@@ -494,7 +507,8 @@ def _weights(
             if values_left < 0:
                 raise Refused(f"{name!r}: its tensors repeat values too often: malicious")
             arrays[view] = _array(tensor, storage, blocks[storage.key], order)
-        tensors[name] = arrays[view]
+        if tensors.setdefault(name, arrays[view]) is not arrays[view]:
+            raise Refused(f"two tensors in it are called {name!r}: give them different names")
         if storage.kind.name in _CONVERTED:
             dtypes[name] = _CONVERTED[storage.kind.name]
     holders = _holders(objects)
@@ -538,7 +552,8 @@ def _notes(objects: dict[str, Opaque], holders: dict[str, str]) -> tuple[str, ..
 def _flattened(content: Pairs) -> Iterator[tuple[str, Tensor | Opaque]]:
     """Yield the tensors of nested dictionaries in order, with their keys joined by dots.
 
-    Objects of other classes are yielded too.
+    Objects of other classes are yielded too. They do not count as tensors: a training's history can
+    hold any number of NumPy's scalars.
     """
     levels = [("", iter(content.items))]
     tensors, entries = 0, 0
@@ -556,7 +571,7 @@ def _flattened(content: Pairs) -> Iterator[tuple[str, Tensor | Opaque]]:
             if isinstance(value, Pairs):
                 levels.append((name + ".", iter(value.items)))
                 break
-            tensors += 1
+            tensors += isinstance(value, Tensor)
             yield name, value
         else:
             levels.pop()
