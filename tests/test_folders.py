@@ -194,6 +194,24 @@ def test_presets(settings, expected, tmp_path):
     assert (preset.scale, preset.size, preset.shorter_side, preset.interpolation) == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "std"),
+    [
+        ("ConvNext", 0.5),
+        ("EfficientNet", 0.25),  # divided twice
+        ("MobileNetV1", 0.5),
+        ("MobileNetV2", 0.5),
+        ("Bit", 0.26862954),
+    ],
+)
+def test_means_and_deviations_that_a_file_leaves_out(kind, std, tmp_path):
+    settings = {"image_processor_type": f"{kind}ImageProcessor"}
+    if kind == "EfficientNet":
+        settings["size"] = {"height": 9, "width": 9}
+    preset = gradcam.load(write(tmp_path, preprocessor=settings)).preset
+    assert (preset.std[0], preset.mean[0] == 0.5) == (std, kind != "Bit")
+
+
 def test_the_crop_is_rounded_down(tmp_path):
     """The rows above it: int(3 / 2), where torchvision's crop has round(3 / 2)."""
     size = {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 9}}

@@ -9,8 +9,10 @@ import pytest
 import vggs
 
 import gradcam
+from gradcam._models import adapted
 from gradcam._models.checkpoints import identify
 from gradcam._models.heads import room
+from gradcam._models.places import network_tensors
 from gradcam.weights import Weights, WeightsError
 
 RNG = np.random.default_rng(3)
@@ -172,6 +174,15 @@ def test_heads_that_are_refused(layers):
         gradcam.load(convolutions() | named(layers))
 
 
+def test_a_gap_after_the_first_batch_normalisation_is_mentioned():
+    content = {**convolutions(), **named({"classifier.0": norm(WIDTH)})}
+    said = r"what follows the batch normalisation classifier\.0: dropout.* no activation"
+    with pytest.warns(gradcam.WeightsWarning, match=said):
+        gradcam.load({**content, **named({"classifier.2": linear(WIDTH, 4)})})
+    network = gradcam.load(content | named({"classifier.1": linear(WIDTH, 4)}))
+    assert "normalisation" not in network.about
+
+
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
@@ -254,6 +265,33 @@ def test_a_learner_of_fastai(resnet):
     assert network.target_layer == "layer4"
 
 
+def test_the_target_of_a_vgg_with_the_head_of_fastai_is_no_pooling():
+    content = {**convolutions(), **named({"classifier": linear(2 * WIDTH, 3)})}
+    with pytest.warns(gradcam.WeightsWarning, match="as in fastai"):
+        assert gradcam.load(content).target_layer == "relu5_2"
+
+
+def test_long_names_of_numbers_are_compared_once(monkeypatch):
+    """Not with each published network."""
+    searched = []
+    monkeypatch.setattr(adapted, "find_network", lambda *given: searched.append(given))
+    kernel = np.zeros((1, 1, 1, 1), np.float32)
+    names = [f"{'0.' * i}0.weight" for i in range(200)]
+    assert adapted.taken_apart(network_tensors(dict.fromkeys(names, kernel)), None) is None
+    many = {f"{i}.weight": kernel for i in range(adapted._MAX_NUMBERED + 1)}
+    assert adapted.taken_apart(network_tensors(many), None) is None
+    assert not searched
+
+
+def test_a_taken_apart_network_beside_its_average(resnet):
+    expected = gradcam.resnet18(resnet).forward(X).scores
+    for prefix in ("", "net."):
+        average = numbered({key: 2 * v for key, v in resnet.items()}, "model_ema.")
+        network = gradcam.load({**average, **numbered(resnet, prefix)})
+        np.testing.assert_allclose(network.forward(X).scores, expected, rtol=1e-5)
+        assert "running average of the weights (model_ema.)" in network.about
+
+
 def in_order(name, style):
     """Return a VGG's tensors with other names, and its published ones."""
     tensors = vggs.tensors(name, divide=64, hidden=(6, 5), classes=4)
@@ -332,6 +370,25 @@ def test_two_architectures_that_fit():
         gradcam.load(tensors)
     for make in (gradcam.efficientnet_b1, gradcam.efficientnet_b2):
         assert make(tensors).name == make.name
+
+
+INSIDE = [
+    *("layer1.0.ema.conv1.weight", "layer2.0.shadow.weight", "layer3.0.average.weight"),
+    *("layer2.0.amp.weight", "layer1.0.queue.weight", "layer4.0.opt.weight", "neck.loss.weight"),
+]
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_modules_of_the_network_are_not_dropped_for_their_names(name, resnet):
+    """Attention is called EMA, too; only what lies beside the network is left out."""
+    for prefix in ("", "state_dict.model."):
+        content = {prefix + key: values for key, values in resnet.items()}
+        content[prefix + name] = np.ones((4, 4, 1, 1), np.float32)
+        with pytest.raises(WeightsError, match=f"unexpected {prefix}{name}"):
+            gradcam.load(content)
+    chain = {f"c{key}": values for key, values in in_order("vgg11", STYLES["conv1"])[1].items()}
+    with pytest.raises(WeightsError, match=r"unknown network|closest network"):
+        gradcam.load({**chain, name: np.ones((4, 4, 1, 1), np.float32)})
 
 
 def test_running_averages_are_mentioned(resnet):

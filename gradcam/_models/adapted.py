@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from gradcam._models.choice import chosen
 from gradcam._models.heads import Head, head, modules, pooling
 from gradcam._models.layouts import CHILDREN, Layout
 from gradcam._models.matches import Match
-from gradcam._models.places import Found, Place
+from gradcam._models.places import AVERAGE, Found, Place
 from gradcam._models.search import Network, find_network
 from gradcam._weights.tensors import WeightsError
 
@@ -196,7 +196,7 @@ def _renewed(architecture: Architecture, rows: tuple[Row, ...], parts: Parts) ->
     """Return the architecture with other rows, and the same target layer."""
     target = architecture.target_layer
     if not target and any(row.op == "concatenate" and row.name == parts.pool.name for row in rows):
-        target = parts.body[-1].name
+        target = next(row.name for row in reversed(parts.body) if "pool" not in row.op)
     return replace(architecture, table=lambda: rows, target_layer=target)
 
 
@@ -211,21 +211,22 @@ def _width(rows: Iterable[Row], found: Found, names: Mapping[str, str]) -> int:
     return width
 
 
-_FIRST = re.compile(r"(.*\.)?0(\.0)*(\.conv0?)?\.weight")
-"""The first convolution of any family in :data:`CHILDREN`."""
+_MAX_NUMBERED = 4000
+"""Tensors of a network whose parts have numbers; EfficientNet-B7 and its average have 2,200."""
 
 
 def taken_apart(places: Mapping[str, Place], expected: Architecture | None) -> Adapted | None:
     """Return the network if its parts have numbers: ``nn.Sequential(*model.children())``."""
-    kernels = [name for name, place in places.items() if place.values.ndim == 4]
-    if not any(map(_FIRST.fullmatch, kernels)):
+    if len(places) > _MAX_NUMBERED:
         return None
+    kernels = {name for name, place in places.items() if place.values.ndim == 4}
     found = {}
     for architecture in registered():
-        if sum(row.op == "conv" for row in architecture.rows) > len(kernels):
+        prefix = _prefix(kernels, architecture)
+        if prefix is None:
             continue
         try:
-            each = _apart(places, architecture, expected)
+            each = _apart(places, architecture, prefix, expected)
         except WeightsError:  # its names are those of no network
             continue
         if each is not None:
@@ -236,8 +237,29 @@ def taken_apart(places: Mapping[str, Place], expected: Architecture | None) -> A
     return found[match.architecture.name]
 
 
+def _prefix(kernels: Collection[str], architecture: Architecture) -> str | None:
+    """Return what precedes the numbers of this network; None if a convolution is missing.
+
+    The prefix of a running average counts only if there is no other.
+    """
+    numbered = CHILDREN.layers(architecture) or {}
+    names = [f"{name}.weight" for name, row in numbered.items() if row.op == "conv"]
+    if not names or len(names) > len(kernels):
+        return None
+    prefixes = [
+        name.removesuffix(names[0])
+        for name in kernels
+        if name == names[0] or name.endswith(f".{names[0]}")
+    ]
+    complete = [each for each in prefixes if all(each + name in kernels for name in names)]
+    return min(complete, key=lambda each: (bool(AVERAGE.search(each)), len(each)), default=None)
+
+
 def _apart(
-    places: Mapping[str, Place], architecture: Architecture, expected: Architecture | None
+    places: Mapping[str, Place],
+    architecture: Architecture,
+    prefix: str,
+    expected: Architecture | None,
 ) -> Adapted | None:
     """Return the network if it is this one, taken apart."""
     numbered = CHILDREN.layers(architecture)
@@ -249,7 +271,7 @@ def _apart(
         for row in architecture.rows
     )
     apart = replace(architecture, table=lambda: rows)
-    layout = replace(CHILDREN, numbered=False)
+    layout = replace(CHILDREN, numbered=False, prefix=f"(?P<prefix>{re.escape(prefix)})")
     layers, network = layout.layers(apart), find_network(places, layout, [apart])
     if network is None or layers is None:
         return None

@@ -11,7 +11,7 @@ from gradcam._models.adapted import Adapted, built, parts_of
 from gradcam._models.architecture import Architecture, Row, registered
 from gradcam._models.heads import Module, by_number, head, modules
 from gradcam._models.layouts import IN_ORDER
-from gradcam._models.places import AVERAGE, Place
+from gradcam._models.places import AVERAGE, Place, averages
 
 _MAX_MODULES = 1000
 
@@ -22,8 +22,10 @@ def in_order(places: Mapping[str, Place]) -> Adapted | None:
     They are 3x3 convolutions whose widths are in the proportions of VGG-11, 13, 16 or 19, each with
     its batch normalisation or none, and linear layers.
     """
-    every = [p for p in places.values() if not AVERAGE.search(p.plain.rpartition(".")[0])]
-    parts = modules(every, "")
+    plain = [p for p in places.values() if not AVERAGE.search(p.plain.rpartition(".")[0])]
+    copies = averages(places.values(), plain)
+    average = {place.name for group in copies.values() for place in group}
+    parts = modules([p for p in places.values() if p.name not in average], "")
     if not parts or len(parts) > _MAX_MODULES:
         return None
     shared = 0

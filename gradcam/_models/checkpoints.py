@@ -52,7 +52,7 @@ from gradcam._models.architecture import Architecture
 from gradcam._models.chains import in_order
 from gradcam._models.choice import chosen
 from gradcam._models.layouts import Layout
-from gradcam._models.places import Place, network_tensors
+from gradcam._models.places import Place, averages, network_tensors
 from gradcam._models.search import Search, find_layouts
 from gradcam._models.shapes import Tensor, check_tensors
 from gradcam._pictures import presets
@@ -200,7 +200,9 @@ def _recognised(
     if not any(map(Search.holds_all, searches)):
         adapted = taken_apart(places, expected) or in_order(places)
         if adapted is not None:
-            return adapted, ()
+            used = {place.name: place for place in adapted.match.found.values()}
+            others = (place for place in places.values() if place.name not in used)
+            return adapted, tuple(averages(others, used.values()))
     if search is None:
         raise WeightsError(
             f"the weights of an unknown network, or in an unknown layout: the tensors are "

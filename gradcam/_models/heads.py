@@ -158,8 +158,6 @@ def head(parts: Sequence[Module]) -> Head | None:
 def _head(parts: list[Module]) -> Head:
     rows: list[Row] = []
     found: Found = {}
-    rectified: list[str] = []
-    direct: list[str] = []
     linear = [number for number, module in enumerate(parts) if module.op == "linear"]
     places = {
         _activation(parts[first : second + 1], first): parts[first].name
@@ -172,7 +170,12 @@ def _head(parts: list[Module]) -> Head:
             rows.append(Row(f"{module.name}.relu", "relu"))
     rectified = [name for number, name in places.items() if number >= 0]
     direct = [name for number, name in places.items() if number < 0]
-    return Head(tuple(rows), found, tuple(_sentences(rectified, direct)))
+    gaps = [
+        before.name
+        for before, after in pairwise(parts[: linear[0] + 1])
+        if room(before.name, after.name)
+    ]
+    return Head(tuple(rows), found, (*_sentences(rectified, direct), *_gap(gaps)))
 
 
 def _activation(parts: list[Module], first: int) -> int:
@@ -209,6 +212,15 @@ def _sentences(rectified: list[str], direct: list[str]) -> Iterable[str]:
         yield (
             f"The file names no module between the linear layer{_s(direct)} {_named(direct)} and "
             f"the next: no activation is assumed there."
+        )
+
+
+def _gap(norms: list[str]) -> Iterable[str]:
+    """Say that there may be layers between the first normalisations and the first linear layer."""
+    if norms:
+        yield (
+            f"The file does not say what follows the batch normalisation{_s(norms)} "
+            f"{_named(norms)}: dropout, which does nothing, is assumed, and no activation."
         )
 
 

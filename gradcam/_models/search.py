@@ -10,7 +10,7 @@ from gradcam._models.architecture import Architecture, registered
 from gradcam._models.differences import difference
 from gradcam._models.layouts import ANY_PREFIX, LAYOUTS, Layout
 from gradcam._models.matches import Match, count_layers, rename_ends, sort_by_number
-from gradcam._models.places import AVERAGE, Found, Place, two_networks
+from gradcam._models.places import AVERAGE, Found, Place, averages, two_networks
 from gradcam._weights.tensors import WeightsError, listed
 
 
@@ -107,9 +107,8 @@ def find_network(
     tables = (layout.layers(architecture) for architecture in architectures)
     first = {(next(iter(layers)), "weight") for layers in tables if layers}
     complete = [prefix for prefix, found in networks.items() if first & found.keys()]
-    averages = {prefix for prefix in networks if AVERAGE.search(prefix)}
     if len(complete) > 1:
-        complete = [prefix for prefix in complete if prefix not in averages] or complete
+        complete = [prefix for prefix in complete if not AVERAGE.search(prefix)] or complete
     if len(complete) > 1:
         raise WeightsError(
             f"the file holds {len(complete)} networks, with the prefixes "
@@ -117,17 +116,13 @@ def find_network(
         )
     # If no network has its first layer, the message is about the largest part.
     chosen = complete[0] if complete else max(networks, key=lambda prefix: len(networks[prefix]))
-    averages.discard(chosen)
-    accounted = {
-        place.name
-        for prefix, found in networks.items()
-        if prefix == chosen or prefix in averages
-        for place in found.values()
-    }
+    found = networks[chosen]
+    accounted = {place.name for place in found.values()}
     others = [place for place in places.values() if place.name not in accounted]
-    if not AVERAGE.search(chosen):  # the head of an average can have any names
-        others = [place for place in others if not AVERAGE.search(place.plain.rpartition(".")[0])]
-    return Network(chosen, networks[chosen], tuple(others), tuple(sorted(averages)))
+    copies = averages(others, found.values())
+    accounted |= {place.name for group in copies.values() for place in group}
+    others = [place for place in others if place.name not in accounted]
+    return Network(chosen, found, tuple(others), tuple(sorted(copies)))
 
 
 class Search:

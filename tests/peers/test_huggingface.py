@@ -14,6 +14,7 @@ import pytest
 from helpers import peer
 
 import gradcam
+from gradcam._importers.huggingface.preprocessing import _COMMON, _DEFAULTS
 from gradcam._pictures.image import prepare
 
 torch = peer("torch")
@@ -251,6 +252,19 @@ def test_preset(name, tmp_path):
         difference = np.abs(ours - expected).max() / np.abs(expected).max()
         print(name, f"{difference:.1e}")
         assert difference < 1e-6
+
+
+@pytest.mark.parametrize("family", _DEFAULTS)
+def test_what_a_preprocessor_leaves_out(family):
+    """The table of settings that a file may leave out, beside the classes of transformers."""
+    ours = {**_COMMON, **_DEFAULTS[family]}
+    found = getattr(transformers, f"{family}ImageProcessorPil")
+    for key, value in ours.items():
+        theirs = getattr(found, key, None)
+        if key in ("do_center_crop", "crop_size") and not theirs:
+            assert not ours["do_center_crop"]  # it has no crop at all
+        else:
+            assert list(np.ravel(value)) == list(np.ravel(theirs)), key
 
 
 UNKNOWN_PROCESSORS = {

@@ -14,7 +14,6 @@ from gradcam._pictures.presets import Preset
 from gradcam._weights.folder import PREPROCESSOR
 from gradcam._weights.tensors import WeightsError
 
-_IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 _HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 _CLIP = {
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
@@ -31,20 +30,20 @@ _FILTERS: dict[int, Literal["nearest", "bilinear", "bicubic"]] = {
 
 _DEFAULTS: dict[str, Mapping[str, object]] = {
     "ConvNext": {
-        **_IMAGENET,
+        **_HALF,
         "resample": _BICUBIC,
         "size": {"shortest_edge": 384},
         "do_center_crop": False,
     },
     "EfficientNet": {
-        **_IMAGENET,
+        **_HALF,
         "resample": _BICUBIC,
         "size": {"height": 346, "width": 346},
         "do_center_crop": False,
         "crop_size": {"height": 289, "width": 289},
     },
-    "MobileNetV1": {**_IMAGENET, "resample": _BILINEAR, "size": {"shortest_edge": 256}},
-    "MobileNetV2": {**_IMAGENET, "resample": _BILINEAR, "size": {"shortest_edge": 256}},
+    "MobileNetV1": {**_HALF, "resample": _BILINEAR, "size": {"shortest_edge": 256}},
+    "MobileNetV2": {**_HALF, "resample": _BILINEAR, "size": {"shortest_edge": 256}},
     "Bit": {**_CLIP, "resample": _BICUBIC, "size": {"shortest_edge": 224}},
     "CLIP": {**_CLIP, "resample": _BICUBIC, "size": {"shortest_edge": 224}},
     "ViT": {
@@ -251,7 +250,7 @@ def _sides(settings: Settings, key: str, *, square: bool) -> int | tuple[int, in
 
 
 def _refuse_others(settings: Settings) -> None:
-    settings.used.update(_NO_MATTER, _COMMON, _IMAGENET)
+    settings.used.update(_NO_MATTER, _COMMON, _HALF)
     others = settings.others()
     if others:
         raise _Inexpressible(f"the setting {others[0][:60]!r} is not known here")
