@@ -179,7 +179,8 @@ def test_a_gap_after_the_first_batch_normalisation_is_mentioned():
     said = r"what follows the batch normalisation classifier\.0: dropout.* no activation"
     with pytest.warns(gradcam.WeightsWarning, match=said):
         gradcam.load({**content, **named({"classifier.2": linear(WIDTH, 4)})})
-    network = gradcam.load(content | named({"classifier.1": linear(WIDTH, 4)}))
+    with pytest.warns(gradcam.WeightsWarning, match="a map of 1 x 1"):
+        network = gradcam.load(content | named({"classifier.1": linear(WIDTH, 4)}))
     assert "normalisation" not in network.about
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -98,7 +98,8 @@ def _outside_training(tensors: Mapping[str, NDArray[Any]]) -> list[str]:
             paths[name] = path
     places = {name: _training_part(path) for name, path in paths.items()}
     network = [paths[name][:-1] for name, place in places.items() if place is None]
-    shared: list[str] = list(os.path.commonprefix(network))
+    ends = zip(min(network, default=[]), max(network, default=[]), strict=False)
+    shared = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], ends)]
     return [
         name
         for name, place in places.items()
@@ -129,9 +130,7 @@ def averages(others: Iterable[Place], network: Iterable[Place]) -> dict[str, lis
             groups.setdefault(place.plain[: end + 1], []).append(place)
     needed = _shapes(network)
     return {
-        prefix: group
-        for prefix, group in groups.items()
-        if needed and not needed - _shapes(group)
+        prefix: group for prefix, group in groups.items() if needed and not needed - _shapes(group)
     }
 
 

@@ -492,7 +492,8 @@ def _weights(
         raise Refused(f"{what}, but the weights of a network are a dictionary of tensors")
     values_left = size + _SPARE_VALUES
     arrays: dict[Any, NDArray[Any]] = {}
-    tensors, dtypes = {}, {}
+    tensors: dict[str, NDArray[Any]] = {}
+    dtypes = {}
     objects: dict[str, Opaque] = {}
     for name, tensor in list(_flattened(content)):  # a list: all names are checked first
         if isinstance(tensor, Opaque):
