@@ -248,6 +248,7 @@ def test_attributes_and_constants(tmp_path):
     nodes = [
         node("Constant", [], ["five"], value_int=5),
         node("Constant", [], ["sizes"], value_ints=[2, -3]),
+        node("Constant", [], ["none"], value_ints=[]),
         node("Constant", [], ["half"], value_float=0.5),
         node("Constant", [], ["text"], value_string="text"),
         node("Constant", [], ["tensor"], value=tensor("", WEIGHT)),
@@ -268,9 +269,12 @@ def test_attributes_and_constants(tmp_path):
     assert {name: values.tolist() for name, values in found.tensors.items()} == {
         "five": 5,
         "sizes": [2, -3],
+        "none": [],
         "half": 0.5,
         "tensor": WEIGHT.tolist(),
     }
+    kinds = [str(found.tensors[name].dtype) for name in ("five", "sizes", "none", "half")]
+    assert kinds == ["int64", "int64", "int64", "float32"]
     text, foo, bar = found.graph.nodes
     assert (text.op, text.attributes) == ("Constant", {"value_string": "text"})
     assert (foo.op, foo.inputs, foo.outputs) == ("com.example.Foo", ("image", "five"), ("foo",))

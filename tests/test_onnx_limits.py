@@ -34,7 +34,7 @@ def chain(op: str, count: int) -> list[bytes]:
 POOLED = node("GlobalAveragePool", ["z"], ["y"])
 FILLED = node("ConstantOfShape", ["s"], ["w"])
 CASES = {
-    "a constant of 2 GB": (
+    "a constant of 4 GB": (
         [FILLED, node("Reshape", ["w", "m"], ["e"]), node("Add", ["x", "e"], ["y"])],
         [integers("s", 1 << 15, 1 << 15), integers("m", -1)],
         r"ConstantOfShape 'ConstantOfShape_w': computes a constant of shape \(32768, 32768\)",

@@ -38,6 +38,9 @@ _MAX_LAYERS = 50_000
 
 _MAX_CLASSES = 1_000_000
 
+_MAX_CUT = 1 << 26
+"""Numbers of a kernel that cuts rows and columns off."""
+
 
 class Builder:
     """The layers of a network while it is imported.
@@ -200,7 +203,16 @@ class Builder:
     def _cropped(self, value: Value, padding: Padding) -> Value:
         """Cut rows and columns off, by a convolution whose kernel has one 1 for each channel."""
         top, left, bottom, right = (max(0, -each) for each in padding)
-        kernel = np.zeros((value.channels, 1, top + bottom + 1, left + right + 1), np.float32)
+        height, width = value.extent
+        if top + bottom >= height or left + right >= width:
+            raise WeightsError(
+                f"cuts {top} + {bottom} rows and {left} + {right} columns off a map of "
+                f"{height} x {width}"
+            )
+        shape = (value.channels, 1, top + bottom + 1, left + right + 1)
+        if math.prod(shape) > _MAX_CUT:
+            raise WeightsError(f"cuts off too much of a map: a kernel of {shape} would be needed")
+        kernel = np.zeros(shape, np.float32)
         kernel[:, :, top, left] = 1
         kept = tuple(max(0, each) for each in padding)
         return self.pad(
@@ -413,19 +425,25 @@ class Builder:
         Over the channels of a map, it is a convolution of one position. The order in which a map
         was flattened is that of the inputs of `weight`.
         """
-        if weight.ndim != 2 or weight.shape[1] != value.shape[-1]:
+        if weight.ndim != 2 or weight.shape[1:] != value.shape[-1:]:
             raise WeightsError(
                 f"has weights of shape {weight.shape} for inputs of {value.shape[-1:]}"
             )
-        if len(value.core) == 3 and len(value.dims) == 4 and value.dims[3] == value.whole("C"):
-            layout = _layout_of(value)
+        if len(value.core) == 3 and value.is_arranged("NHWC"):
             kernel = np.ascontiguousarray(as_float32(weight))[:, :, None, None]
-            return self.conv(value, name, kernel, bias, layout=layout, aliases=aliases)
-        if len(value.dims[0]) > 1 or any(value.dims[1:-1]):
-            raise WeightsError(f"is a product over the last axis of {value.shape}")
+            return self.conv(value, name, kernel, bias, layout="NHWC", aliases=aliases)
+        outer = value.dims[:-1]
+        if (
+            any(factor.axis != "N" for dim in outer for factor in dim)
+            or any(outer[1:])
+            or any(factor.axis == "N" for factor in value.dims[-1])
+        ):
+            raise WeightsError(
+                f"is a product over the last axis of {value.shape}; only one over the channels, or "
+                f"over all features of a picture, is supported"
+            )
         value = self.padded(value)
         matrix = self._reordered(as_float32(weight), value)
-        outer = value.dims[:-1]
         value = self.vector(value)
         weights = {"weight": matrix}
         if bias is not None:
@@ -527,9 +545,12 @@ class Builder:
 
     def vector_in_order(self, value: Value) -> Value:
         """Return a map that was flattened in the core's order as a vector of the core."""
-        if len(value.dims) != 2 or list(value.dims[1]) != sorted(
-            value.dims[1], key=lambda f: ("CHW".index(f.axis), -f.stride)
-        ):
+        if len(value.dims) != 2 or value.dims[0] != value.whole("N"):
+            raise WeightsError(
+                f"reads {value.shape}, expected a map flattened to (pictures, features)"
+            )
+        order = sorted(value.dims[1], key=lambda f: ("CHW".index(f.axis), -f.stride))
+        if list(value.dims[1]) != order:
             raise WeightsError(
                 f"reads {value.shape}, a map flattened in an order not supported here"
             )
@@ -539,7 +560,9 @@ class Builder:
         """Whether an array has a value for each element of a flattened map."""
         shape = np.shape(array)
         sizes = value.shape[len(value.shape) - len(shape) :]
-        return bool(shape) and len(value.dims[-1]) > 1 and shape[-1] == sizes[-1] > 1
+        if not shape or not value.dims:
+            return False
+        return len(value.dims[-1]) > 1 and shape[-1] == sizes[-1] > 1
 
     def _by_channel(self, value: Value, array: Array) -> Array:
         """Return an array that is broadcast to the value, as one number for each channel."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,11 @@ _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS = 1, 2, 3, 4, 6, 7
 _ATTRIBUTE_FIELDS = {_FLOAT: 2, _INT: 3, _STRING: 4, _TENSOR: 5, _FLOATS: 7, _INTS: 8}
 """The field of an attribute's value by AttributeProto.type, for the types that are read."""
 
-_CONSTANTS = ("value_int", "value_ints", "value_float", "value_floats")
-"""Attributes of the operation Constant that are numbers; ``value`` is a tensor."""
+_CONSTANTS: dict[str, np.dtype[Any]] = {
+    **dict.fromkeys(("value_int", "value_ints"), np.dtype(np.int64)),
+    **dict.fromkeys(("value_float", "value_floats"), np.dtype(np.float32)),
+}
+"""The types of the attributes of Constant that are numbers; ``value`` is a tensor."""
 
 
 def recognise(start: bytes) -> bool:
@@ -142,17 +146,18 @@ def _node(message: Message, tensors: Tensors) -> Node | None:
     op, domain = message.text(_NODE_OP), message.text(_NODE_DOMAIN)
     outputs = message.texts(_NODE_OUTPUT)
     attributes = {}
+    constant = op == "Constant" and domain in _STANDARD and len(outputs) == 1
     for attribute in message.messages(_NODE_ATTRIBUTE, "an attribute"):
         name = attribute.text(_ATTRIBUTE_NAME)
-        if op == "Constant" and name == "value" and len(outputs) == 1:
+        if constant and name == "value":
             for tensor in attribute.messages(_ATTRIBUTE_FIELDS[_TENSOR], "a constant"):
                 tensors.add(tensor, outputs[0])
             return None
         attributes[name] = _value(attribute, tensors)
-    if op == "Constant" and len(outputs) == 1 and len(attributes) == 1:
+    if constant and len(attributes) == 1:
         ((name, value),) = attributes.items()
-        if name in _CONSTANTS and value is not None:
-            tensors.add_array(outputs[0], np.asarray(value))
+        if _is_numbers(name, value):
+            tensors.add_array(outputs[0], np.asarray(value, _CONSTANTS[name]))
             return None
     return Node(
         op=op if domain in _STANDARD else f"{domain}.{op}",
@@ -162,6 +167,16 @@ def _node(message: Message, tensors: Tensors) -> Node | None:
         attributes=attributes,
         scope=_scope(message),
     )
+
+
+def _is_numbers(name: str, value: Attribute) -> bool:
+    """Whether an attribute of Constant is one number, or several, of the type that it names."""
+    if name not in _CONSTANTS:
+        return False
+    kind = int if _CONSTANTS[name].kind == "i" else float
+    if name.endswith("s"):
+        return isinstance(value, tuple) and all(type(each) is kind for each in value)
+    return type(value) is kind
 
 
 def _scope(node: Message) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gradcam._importers.onnx.operation import FLOATING, Array, Operation
-from gradcam._importers.values import Value
+from gradcam._importers.values import Factor, Value
 from gradcam._weights.tensors import WeightsError
 
 
@@ -114,12 +114,15 @@ def _softmax(op: str) -> Callable[[Operation], Value]:
         dims = [axis] if operation.opset >= 13 else list(range(axis, rank))
         value = operation.builder.padded(value)
         factors = [factor for i in dims for factor in value.dims[i]]
-        if value.is_map and {factor.axis for factor in factors} != {"C"}:
-            value = operation.builder.vector_in_order(value)
-        elif len(factors) != 1 or factors != list(value.whole("C")):
+        if operation.opset < 13:  # all dimensions of a batch of one picture
+            factors = [factor for factor in factors if factor != Factor("N", 1, 1)]
+        flat = value.is_map and rank == 2 and factors == list(value.dims[1])
+        if not factors or (factors != list(value.whole("C")) and not flat):
             raise WeightsError(
                 f"is over axis {axis} of {value.shape}, expected the axis of the classes"
             )
+        if factors != list(value.whole("C")):
+            value = operation.builder.vector_in_order(value)
         return _add(operation, value, op)
 
     return run

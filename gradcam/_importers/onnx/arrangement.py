@@ -103,7 +103,8 @@ def _split(operation: Operation) -> tuple[Value, ...]:
     sizes = operation.numbers(1, "split")
     total, count = value.shape[axis], len(operation.node.outputs)
     if sizes is None:
-        each = -(-total // operation.integer("num_outputs", count))
+        operation.require("num_outputs", count, count, "one for each output")
+        each = -(-total // count)
         sizes = tuple(min(each, total - each * i) for i in range(count))
     if len(sizes) != count or sum(sizes) != total or min(sizes) < 1:
         raise WeightsError(f"splits {total} into parts of {shown(sizes)} for {count} outputs")
@@ -245,7 +246,7 @@ def _pad(operation: Operation) -> Value:
     mode = operation.text("mode", "constant")
     pads = operation.numbers(1, "pads")
     if pads is None:
-        pads = operation.integers("paddings", ())  # before opset 2
+        raise WeightsError("has no pads")
     given = operation.numbers(3, "axes")
     rank = len(value.dims)
     axes = operation.axes(range(rank) if given is None else given, rank)

@@ -32,7 +32,10 @@ def _constant(call: Call) -> Results | None:
     ):
         value = call.node.attributes.get(name)
         if value is not None and not isinstance(value, str):
-            return (np.asarray(value, dtype),)
+            found = np.asarray(value)
+            if dtype is not None and found.size and found.dtype.kind != np.dtype(dtype).kind:
+                raise WeightsError(f"has an attribute {name} of another type")
+            return (np.asarray(found, dtype),)
     return None
 
 

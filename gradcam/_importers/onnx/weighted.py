@@ -92,8 +92,10 @@ def _along_channels(operation: Operation, value: Value) -> Value:
     if count * count > _MAX_MATRIX:
         raise WeightsError(f"is along {count} channels, which are too many")
     matrix = np.zeros((count, count), np.float32)
-    for i, number in enumerate(weight[0, 0]):
-        matrix += np.float32(number) * np.eye(count, k=i - pads[0], dtype=np.float32)
+    for i in range(max(0, pads[0] - count + 1), min(weight.shape[2], pads[0] + count)):
+        shift = i - pads[0]  # the others read zeros alone
+        rows = np.arange(max(0, -shift), min(count, count - shift))
+        matrix[rows, rows + shift] = weight[0, 0, i]
     if bias is not None:
         bias = np.broadcast_to(bias.reshape(-1), (count,))
     found = operation.builder.linear(
