@@ -8,7 +8,9 @@ import pytest
 from gradcam import Network
 from gradcam._importers.builder import Builder, same_padding
 from gradcam._importers.imported import Imported
+from gradcam._importers.probabilities import ends_in_probabilities
 from gradcam._importers.values import output_of
+from gradcam._models.loading import Options, network_of
 from gradcam._weights.tensors import WeightsError
 
 RNG = np.random.default_rng(0)
@@ -238,6 +240,29 @@ def test_layers_without_effect_after_the_head_are_left_out(after):
     ops = [layer.op for layer in imported.layers]
     assert ops == ["global_average_pool", "flatten", "softmax"]
     assert imported.layers[-1].aliases == (() if after == "another" else ("after",))
+
+
+@pytest.mark.parametrize("end", ["mean", "both", "percent", "hard"])
+def test_probabilities_that_no_head_makes_are_known(end):
+    """No second softmax follows them."""
+    builder = Builder(3, 4, 4)
+    pooled = builder.global_pool(builder.input, "pool", "average_pool")
+    first = builder.elementwise(pooled, "p", "hard_sigmoid" if end == "hard" else "sigmoid")
+    value = builder.scale_and_shift(first, "rest", -1.0, 1.0)
+    value = builder.sum([first, value], "mean") if end == "mean" else value
+    value = builder.concatenate([first, value], 1, "both") if end == "both" else value
+    value = builder.scale_and_shift(value, "percent", 100.0) if end == "percent" else value
+    value = first if end == "hard" else value
+    imported = builder.finish(value, size=None, name="n", title="t")
+    assert ends_in_probabilities(imported.layers)
+    with pytest.raises(WeightsError, match=f"{end if end != 'hard' else 'p'}'.*head='sigmoid'"):
+        network_of(imported, Options())
+    assert network_of(imported, Options(head="sigmoid")).probability_layer == "prob"
+    scores = builder.linear(builder.vector(value), "fc", normal(2, value.channels))
+    gated = builder.product(pooled, first, "gated")
+    for each in (scores, gated):
+        layers = builder.finish(each, size=None, name="n", title="t").layers
+        assert not ends_in_probabilities(layers)
 
 
 def test_zeros_before_the_last_pooling_are_not_the_target():

@@ -36,7 +36,8 @@ def ends(value="value"):
 def scores_of(tmp_path, calls, x, tensors=None):
     """Scores of the mean over positions of what the calls make of x."""
     shape = (2, *x.shape[1:])
-    return load(tmp_path, [*calls, *ends()], shape, tensors or {}, "scores").forward(x).scores
+    network = load(tmp_path, [*calls, *ends()], shape, tensors or {}, "scores", head="softmax")
+    return network.forward(x).scores
 
 
 def block():

@@ -29,6 +29,7 @@ from gradcam._files import expanded, file_state, sampled_digest
 from gradcam._importers import stored
 from gradcam._importers.imported import DEFAULT_SIZE, UNNAMED, Choices, Imported
 from gradcam._importers.importing import import_graph, kind_of
+from gradcam._importers.probabilities import ends_in_probabilities
 from gradcam._labels import imagenet
 from gradcam._labels.classes import Labels
 from gradcam._models import caffe_parts, checkpoints, timm_folders
@@ -116,7 +117,8 @@ def load(
         How scores become probabilities: of classes that exclude each other, or each by itself, for
         networks of several labels. By default what the file says (Keras's with a configuration
         and ONNX's do); else "sigmoid" if there is one output, which says yes or no, and "softmax"
-        if there are more.
+        if there are more. A network whose output is made of probabilities, such as the mean of
+        several softmaxes, is refused without it; with it, that output is taken for the scores.
     mmap : bool
         Whether weights stay where they are in a file, mapped into memory: they are read when they
         are first used, and processes share them. If such a file is truncated or overwritten later,
@@ -371,6 +373,14 @@ def _check_classes(assembled: Assembled, imported: Imported) -> None:
 def _with_head(imported: Imported, head: Head | None) -> list[Layer]:
     """Return the layers with their last one a head: the caller's, the file's, or the usual one."""
     layers = list(imported.layers)
+    if head is None and ends_in_probabilities(layers):
+        last = next(layer for layer in reversed(layers) if layer.op != "flatten")
+        raise WeightsError(
+            f"the network ends in probabilities, but not in a softmax or sigmoid (its last layer "
+            f"is {printable(last.name)!r}, {last.op}), so that its scores are not known: choose "
+            f"another output by output=, or take the probabilities for scores by head='softmax' "
+            f"or head='sigmoid'"
+        )
     if layers[-1].op in HEADS:
         return layers if head is None else [*layers[:-1], replace(layers[-1], op=head)]
     names = {name for layer in layers for name in (layer.name, *layer.aliases)}

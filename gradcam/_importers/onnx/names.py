@@ -56,15 +56,15 @@ def names(nodes: Sequence[Node], tensors: Container[str]) -> dict[Node, Names]:
     last = {name: node for node, name in calls.items()}
     last |= {name: node for node, name in calls.items() if node.op not in _VIEWS}
     counts: Counter[str] = Counter()
-    result = {}
+    result: dict[Node, Names] = {}
     for node, module in modules.items():
         name = calls.get(node, module)
         if last.get(name) is not node:
             name = f"{name}.{_operator(node)}".removeprefix(".")
             counts[name] += 1
             name = f"{name}_{counts[name] - 1}" if counts[name] > 1 else name
-        also = (node.name.lstrip("/"), node.name, *node.outputs[:1])
-        result[node] = name, tuple(each for each in also if each and each != name)
+        also = node.name or next(iter(node.outputs), "")
+        result[node] = name, (also,) if also and also != name else ()
     return result
 
 
