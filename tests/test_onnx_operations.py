@@ -214,7 +214,7 @@ ELEMENTWISE: dict[str, tuple[list[bytes], dict[str, np.ndarray], np.ndarray, int
 @pytest.mark.parametrize("case", ELEMENTWISE)
 def test_operations_on_each_value(case, load):
     nodes, tensors, expected, opset = ELEMENTWISE[case]
-    network = load(graph([*nodes, *POOL], tensors, opset=opset))
+    network = load(graph([*nodes, *POOL], tensors, opset=opset), head="softmax")
     np.testing.assert_allclose(network.forward(X).scores, mean(expected), atol=2e-6)
 
 
