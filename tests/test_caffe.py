@@ -272,6 +272,37 @@ def test_a_head_of_several_labels(tmp_path):
     assert network.layers[network.probability_layer].op == "sigmoid"
 
 
+def two_losses(labels: str, type: str = "SoftmaxWithLoss") -> Net:
+    net = ended(small())
+    net.fc("others", 3, 6, "mean")
+    net.add("sliced", "Slice", "label", "age gender")
+    net.add("copied", "Split", "age", "age_0 age_1")
+    for number, (scores, label) in enumerate(
+        zip(("scores", "others"), labels.split(), strict=True)
+    ):
+        net.add(f"loss_{number}", type if number == 0 else "SoftmaxWithLoss", f"{scores} {label}")
+    return net
+
+
+def test_losses_of_different_labels_are_several_tasks(tmp_path):
+    path = two_losses("age_0 gender", "SigmoidCrossEntropyLoss").write(tmp_path / "x")
+    with pytest.raises(WeightsError, match=r"2 losses of different labels, .* scores, others: .*"):
+        gradcam.load(path)
+    for output, layer, head in (
+        ("scores", "scores", "sigmoid"),
+        ("loss_0", "scores", "sigmoid"),
+        ("others", "others", "softmax"),
+    ):
+        network = gradcam.load(path, output=output)
+        assert (network.score_layer, network.layers[network.probability_layer].op) == (layer, head)
+
+
+def test_losses_of_the_same_label_aid_the_training(tmp_path):
+    network = gradcam.load(two_losses("age_0 age_1").write(tmp_path / "x"))
+    assert network.score_layer == "others" and len(network.labels) == 3
+    assert "same label read scores, others: the scores are those of the last" in network.about
+
+
 def test_the_size_of_the_input(tmp_path):
     """Stated, given, or found by trial."""
     net = Net(3)
@@ -315,6 +346,14 @@ REFUSED = {
     "maximum of layers": (
         dict(name="x", type="Eltwise", bottoms="conv conv", operation=2),
         "Eltwise 'x': takes the maximum",
+    ),
+    "one mean for all channels": (
+        dict(name="x", type="BatchNorm", blobs=[np.ones(1)] * 3),
+        "BatchNorm 'x': has 1 means and 1 variances for 6 channels",
+    ),
+    "one scale for all channels": (
+        dict(name="x", type="Scale", blobs=[np.ones(1)]),
+        "Scale 'x': has values of shape .1,. for",
     ),
     "within channels": (dict(name="x", type="LRN", norm_region=1), "LRN 'x': normalises within"),
     "even": (dict(name="x", type="LRN", local_size=4), "LRN 'x': has local_size 4"),

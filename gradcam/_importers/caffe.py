@@ -1,8 +1,8 @@
 """Caffe's networks as layers: which layers the class scores depend on, and where they end.
 
 A caffemodel is often a snapshot of the net that was trained: it has layers that read labels,
-losses, and classifiers that help the training alone. The scores are what the last loss reads; what
-they do not depend on is left out, whatever it is.
+losses, and classifiers that help the training alone. The scores are what the last loss reads, if
+all losses read the same label; what they do not depend on is left out, whatever it is.
 """
 
 from __future__ import annotations
@@ -81,6 +81,10 @@ class _Linked:
     def is_source(self, number: int) -> bool:
         return not self.reads[number]
 
+    def losses(self) -> list[int]:
+        """Return the numbers of the losses of classifiers."""
+        return [i for i, node in enumerate(self.nodes) if node.op in _LOSSES and self.reads[i]]
+
 
 def imported(weights: Weights, choices: Choices) -> Imported:
     """Return the network that a caffemodel describes.
@@ -97,7 +101,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     if not any(node.inputs for node in graph.nodes):
         notes.append("The file does not say which layer reads which: each reads the one before it.")
     linked = _link(_in_one_phase(graph))
-    score, head = _score(linked, choices.output)
+    score, head = _score(linked, choices.output, notes)
     needed = linked.needed(score)
     if len(needed) > _MAX_LAYERS:
         raise WeightsError(f"{len(needed)} layers, expected at most {_MAX_LAYERS}")
@@ -167,13 +171,15 @@ def _add(linked: _Linked, node: Node, reads: tuple[Link, ...]) -> Link:
     return number, 0
 
 
-def _score(linked: _Linked, output: str | None) -> tuple[Link, str]:
+def _score(linked: _Linked, output: str | None, notes: list[str]) -> tuple[Link, str]:
     """Return the value that holds the scores or probabilities, and the head to be added."""
     if output is not None:
-        return _chosen(linked, output)
-    losses = [i for i, node in enumerate(linked.nodes) if node.op in _LOSSES and linked.reads[i]]
+        score = _chosen(linked, output)
+        return score, _head_of(linked, score)
+    losses = linked.losses()
     if losses:
-        return linked.reads[losses[-1]][0], _LOSSES[linked.nodes[losses[-1]].op]
+        score = _of_last_loss(linked, losses, notes)
+        return score, _head_of(linked, score)
     read = {value for reads in linked.reads for value in reads}
     ends = [
         (number, i)
@@ -191,17 +197,47 @@ def _score(linked: _Linked, output: str | None) -> tuple[Link, str]:
     return ends[0], ""
 
 
-def _chosen(linked: _Linked, output: str) -> tuple[Link, str]:
-    """Return the value of this name, or what the layer of this name writes."""
+def _of_last_loss(linked: _Linked, losses: Sequence[int], notes: list[str]) -> Link:
+    """Return the scores that the last loss reads, if the others are aids to train them.
+
+    Raises
+    ------
+    WeightsError
+        If the losses read different labels: the net has several tasks.
+    """
+    scores = tuple(dict.fromkeys(linked.reads[loss][0] for loss in losses))
+    if len(scores) == 1:
+        return scores[0]
+    names = listed(_name(linked, score) for score in scores)
+    labels = {linked.reads[loss][1:2] for loss in losses}
+    if len(labels) > 1 or () in labels:
+        raise WeightsError(
+            f"the net has {len(losses)} losses of different labels, for the scores {names}: choose "
+            f"one of these, with output="
+        )
+    notes.append(
+        f"Losses of the same label read {names}: the scores are those of the last loss, "
+        f"{_name(linked, scores[-1])}; output= chooses others."
+    )
+    return scores[-1]
+
+
+def _head_of(linked: _Linked, score: Link) -> str:
+    """Return the head that goes with the last loss that reads these scores."""
+    ops = [linked.nodes[loss].op for loss in linked.losses() if linked.reads[loss][0] == score]
+    return _LOSSES[ops[-1]] if ops else ""
+
+
+def _chosen(linked: _Linked, output: str) -> Link:
+    """Return the value of this name, or what the layer of this name writes; a loss reads it."""
     for number in reversed(range(len(linked.nodes))):
         node = linked.nodes[number]
         if node.name == output:
-            if node.op in _LOSSES and linked.reads[number]:
-                return linked.reads[number][0], _LOSSES[node.op]
-            return (number, 0), ""
+            is_loss = node.op in _LOSSES and linked.reads[number]
+            return linked.reads[number][0] if is_loss else (number, 0)
     if output not in linked.last:
         raise WeightsError(f"output={output!r}: the net has no layer and no top of this name")
-    return linked.last[output], ""
+    return linked.last[output]
 
 
 def _name(linked: _Linked, value: Link) -> str:

@@ -218,7 +218,12 @@ def _batch_norm(call: Call) -> Written:
     factor = 0.0 if factor == 0 else 1 / factor
     mean = call.blobs[0].reshape(-1).astype(np.float64) * factor
     variance = call.blobs[1].reshape(-1).astype(np.float64) * factor + call.real("eps", 1e-5)
-    if mean.shape != variance.shape or not np.all(variance > 0):
+    channels = value.shape[1] if len(value.shape) > 1 else 1
+    if not mean.size == variance.size == channels:
+        raise WeightsError(
+            f"has {mean.size} means and {variance.size} variances for {channels} channels"
+        )
+    if not np.all(variance > 0):
         raise WeightsError("has variances that are negative or not numbers")
     scale = 1 / np.sqrt(variance)
     return [_affine(call, value, scale, -mean * scale, 1)]
@@ -269,12 +274,14 @@ def _affine(
     call: Call, value: Value, scale: Array | float, shift: Array | float, axis: int
 ) -> Value:
     """Add a scale and a shift whose arrays lie along the axes of the value from `axis` on."""
-    placed = [_placed(value, each, axis) for each in (scale, shift)]
+    one = call.whole("num_axes", 1) == 0
+    placed = [_placed(value, each, axis, one) for each in (scale, shift)]
     return call.builder.scale_and_shift(value, call.name, *placed)
 
 
-def _placed(value: Value, array: Array | float, axis: int) -> Array | float:
-    if isinstance(array, float) or array.size == 1:
+def _placed(value: Value, array: Array | float, axis: int, one: bool) -> Array | float:
+    """Return an array as it lies along the axes of the value, or the one number for all."""
+    if isinstance(array, float) or (array.size == 1 and (one or array.ndim == 0)):
         return float(np.asarray(array).reshape(-1)[0])
     if array.shape != value.shape[axis : axis + array.ndim]:
         raise WeightsError(f"has values of shape {array.shape} for {value.shape} from axis {axis}")
