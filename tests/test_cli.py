@@ -1069,6 +1069,13 @@ def test_info_of_a_model_without_weights():
     assert len(content["classes"]) == 1000
 
 
+@pytest.mark.parametrize("option", ["--size=64", "--output=zz", "--output=", "--head=sigmoid"])
+def test_options_without_effect_are_refused(option):
+    for model in ("--model=squeezenet1_1", "--model=pictograms"):
+        run("info", model, option, code=2)
+        assert "--size and --output go with --weights" in run.errors
+
+
 def test_captions(network):
     draw("a.png", 100, 300)
     (record,) = json_lines(

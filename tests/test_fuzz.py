@@ -77,11 +77,7 @@ def test_each_kind_of_finding(case, tmp_path):
 
 @pytest.mark.parametrize("inputs", ["50", pytest.param("300", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "reader",
-    [
-        *("safetensors", "npz", "pth", "keras", "keras_config", "caffemodel", "onnx", "pt2"),
-        "folder",
-    ],
+    "reader", sorted(path.stem.removeprefix("reader_") for path in FOLDER.glob("reader_*.py"))
 )
 def test_short_runs_have_no_findings(reader, inputs, tmp_path):
     if reader == "keras":

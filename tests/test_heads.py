@@ -7,8 +7,11 @@ import warnings
 import numpy as np
 import pytest
 import vggs
+from click.testing import CliRunner
+from PIL import Image
 
 import gradcam
+from gradcam._cli import main
 from gradcam._models import adapted
 from gradcam._models.checkpoints import identify
 from gradcam._models.heads import room
@@ -132,6 +135,23 @@ def test_heads(case, prefix):
                  "directly": "no module between the linear layer classifier.0 and the next",
                  "three by three": "takes a map of 3 x 3"}  # fmt: skip
     assert sentences.get(case, "") in network.about
+
+
+def test_assumptions_go_with_the_network(tmp_path):
+    layers, _ = HEADS["two"]
+    old, new, saved = (str(tmp_path / f"{name}.safetensors") for name in ("old", "new", "saved"))
+    gradcam.weights.save({**convolutions(), **named(layers)}, old)
+    with pytest.warns(gradcam.WeightsWarning, match="a ReLU is assumed"):
+        gradcam.weights.convert(old, new)
+    with pytest.warns(gradcam.WeightsWarning, match="a ReLU is assumed"):
+        network = gradcam.load(new)
+    gradcam.weights.save(network, saved)
+    with pytest.warns(gradcam.WeightsWarning, match="a ReLU is assumed"):
+        assert gradcam.load(saved).about == network.about
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    options = ("--weights", old, "--preset", "torchvision", "--size", "32")
+    found = CliRunner().invoke(main, ["predict", str(tmp_path / "a.png"), *options]).stderr
+    assert found.startswith("Warning: ") and found.count("a ReLU is assumed") == 1, found
 
 
 CERTAIN = {

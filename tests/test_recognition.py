@@ -53,6 +53,14 @@ def folded(layers):
     return result
 
 
+def test_the_table_of_checksums_has_every_architecture():
+    names = {name for names in checksums.CHECKSUMS.values() for name in names}
+    assert names == {architecture.name for architecture in registered()}
+    for name in ("alexnet", "squeezenet1_1", "vgg11_bn"):
+        for view in recognition._views_of(find(name)):
+            assert name in checksums.CHECKSUMS[view.checksum]
+
+
 @pytest.mark.slow
 def test_the_table_of_checksums_is_up_to_date():
     """If not, write what `recognition.checksums` returns to gradcam/_models/checksums.py."""

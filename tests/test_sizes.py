@@ -138,7 +138,10 @@ def test_info_shows_layers_and_what_the_file_says(files, capsys):
         assert part in text, part
     text = run(capsys, "info", "plain.safetensors", "--size=10x12").out
     assert "3 x 10 x 12; other sizes are possible" in text
-    assert "none: pass preset=" in text
+    assert "none: pass --preset" in text
+    for option in ("--output=nope", "--output=", "--size=10"):
+        found = run(capsys, "info", "fixed.safetensors", option, code=2).err
+        assert found.startswith("Error: fixed.safetensors: --") and "=" not in found
     content = json.loads(run(capsys, "info", "plain.safetensors", "--json", "--size=10").out)
     shapes = {each["name"]: each["shape"] for each in content["network"]["layers"]}
     assert shapes["relu"] == [3, 10, 10]
@@ -167,6 +170,9 @@ def test_labels_of_1001_classes(tmp_path):
     [
         ("{0: 'a cat', 1: \"dog's\"}", "a cat"),
         ('["x", "y"]', "x"),
+        ("['a cat', \"dog's\",]", "a cat"),
+        ("['it\\'s']", "it's"),
+        ("[print()]", None),
         ('{"1": "y", "0": "x"}', "x"),
         ("{0: 'a', 2: 'b'}", None),
         ("{0: print()}", None),
@@ -179,3 +185,12 @@ def test_labels_of_1001_classes(tmp_path):
 def test_names_that_other_programs_write(text, first):
     labels = gradcam.Labels.from_metadata({"names": text})
     assert (labels[0].label if labels else None) == first
+
+
+def test_names_of_something_else_are_left_out():
+    tensors = gradcam.alexnet.random_tensors(width=1, fc=2, classes=3)
+    network = gradcam.load(gradcam.weights.Weights(tensors, {"names": "['a', 'b']"}))
+    assert network.labels[2].label == "class_2"
+    assert "names in the file's metadata (2) are not used: the network has 3" in network.about
+    network = gradcam.load(gradcam.weights.Weights(tensors, {"names": "['a', 'b', 'c']"}))
+    assert network.labels[2].label == "c" and network.about == ""

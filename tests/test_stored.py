@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from gradcam import Labels, Layer, Network, WeightsError, weights
 from gradcam._importers import stored
 from gradcam._importers.imported import Choices, Imported
 from gradcam._models.loading import Options, network_of
+from gradcam._weights.safetensors import write
 from gradcam._weights.tensors import Weights
 
 RNG = np.random.default_rng(5)
@@ -281,6 +283,32 @@ def test_damaged_metadata_is_refused(change):
 def test_metadata_that_is_not_json_is_refused(text):
     with pytest.raises(WeightsError, match="metadata"):
         gradcam.load(Weights({}, {stored.KEY: text}))
+
+
+def test_entries_of_other_programs_have_no_meaning_here():
+    tensors = gradcam.alexnet.random_tensors(width=1, fc=2, classes=3)
+    for entry in ({"layers": "12"}, {"layers": "[]", "channels": "3"}):
+        assert gradcam.load(Weights(tensors, entry)).name == "alexnet"
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"),
+    [
+        ("adaptive_average_pool", {"size": 100_000}),
+        ("conv", {"padding": 10**6}),
+    ],
+)
+def test_maps_that_no_machine_can_hold_are_refused(tmp_path, op, attributes):
+    weight = {"weight": normal(4, 3, 1, 1)} if op == "conv" else {}
+    own = [Layer("large", op, ("input",), weight, attributes), Layer("mean", "global_average_pool")]
+    found = replace(whole(), layers=tuple(own), classes=4 if weight else 3, labels=None)
+    found = replace(found, size=None, fixed=False, target_layer="large")
+    path = tmp_path / "w.safetensors"
+    tensors, metadata = stored.encoded(found)
+    write(tensors, path, metadata)
+    with pytest.raises(WeightsError, match=r"w\.safetensors: .*are more than this machine can"):
+        gradcam.load(path)
+    assert "are more than this machine" in weights.describe(path).reason
 
 
 def test_many_layers_are_refused():

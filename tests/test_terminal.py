@@ -280,6 +280,16 @@ def test_arguments_become_options():
     assert for_commands("no softmax: use tape.scores and on='score', or add a softmax layer") == (
         "no softmax: use --on score"
     )
+    for words, option in {
+        "size=(32, 48): wrong": "--size 32x48: wrong",
+        "give size=224": "give --size 224",
+        "output='': none": "--output '': none",
+        "choose one with output=NAME, one of": "choose one with --output NAME, one of",
+        "output=... ('a', 'b')": "--output NAME ('a', 'b')",
+        "head='relu': unknown": "--head relu: unknown",
+        "target_layer=: unknown": "--layer: unknown",
+    }.items():
+        assert for_commands(words) == option
     unchanged = "a=b.png: No such file or directory"
     assert for_commands(unchanged) == unchanged
 

@@ -14,6 +14,7 @@ import click
 import gradcam
 from gradcam._cli import options, records, terminal
 from gradcam._cli.options import Choice
+from gradcam._cli.wording import for_commands
 from gradcam._weights.tensors import listed
 
 if TYPE_CHECKING:
@@ -272,19 +273,33 @@ def _trained() -> dict[str, str]:
 
 
 def _without_weights(choice: Choice) -> Network:
-    """Return a network with the layers of the chosen model and weights of 0."""
+    """Return a network with the layers of the chosen model and weights of 0.
+
+    Raises
+    ------
+    click.UsageError
+        If an option is given that has no effect on the names of classes and layers.
+    """
+    if replace(choice, model=None, preset=None, labels=None):
+        raise click.UsageError(
+            "--head, --size and --output go with --weights FILE, whose network they change."
+        )
     make = getattr(gradcam, str(choice.model))
     tensors = make.architecture.zero_tensors()
     network: Network = make(tensors, preset=choice.preset, labels=choice.labels)
     return network
 
 
+_SENTENCES = ("network", "preset", "note")
+"""Facts of a weight file that may be sentences of the library."""
+
+
 def _show_file(description: Description) -> None:
     """Print what a weight file holds."""
     console = terminal.console()
     facts = terminal.table()
-    for fact in description.facts():
-        facts.add_row(*fact)
+    for title, text in description.facts():
+        facts.add_row(title, for_commands(text) if title in _SENTENCES else text)
     terminal.show(console, facts)
     terminal.show(console, "")
     network = description.network

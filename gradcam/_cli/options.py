@@ -69,12 +69,13 @@ class Choice:
     output: str | None = None
 
     def __bool__(self) -> bool:
-        return self.model is not None or self.weights is not None or any(self._of_weights)
+        return self.model is not None or self.weights is not None or self.of_weights
 
     @property
-    def _of_weights(self) -> tuple[object, ...]:
-        """What goes with weights that are named."""
-        return self.preset, self.labels, self.head, self.size, self.output
+    def of_weights(self) -> bool:
+        """Whether something is chosen that goes with weights."""
+        chosen = (self.preset, self.labels, self.head, self.size, self.output)
+        return any(each is not None for each in chosen)
 
     @property
     def is_default(self) -> bool:
@@ -102,7 +103,7 @@ class Choice:
 
     def _trained(self) -> Network:
         """Return one of the networks with their own weights."""
-        if self.weights is not None or any(self._of_weights):
+        if self.weights is not None or self.of_weights:
             raise click.UsageError(
                 f"the {self.trained} network has its own weights, preset, labels and head; "
                 f"--preset, --labels, --head, --size and --output go with --weights, or "
@@ -199,8 +200,9 @@ _CHOICE = (
     click.option(
         "--head",
         type=click.Choice(HEADS),
-        help="How scores become probabilities: softmax, of classes that exclude each other, or "
-        "sigmoid, of each class by itself.  Default: sigmoid for a single output, else softmax.",
+        help="How scores become probabilities: softmax, of classes that exclude each other "
+        "(log_softmax: the same, as logarithms), or sigmoid, of each class by itself.  Default: "
+        "sigmoid for a single output, else softmax.",
     ),
     size,
     output,

@@ -38,14 +38,19 @@ def echo(text: str, *, err: bool = False, keep: str = "") -> None:
 def note(choice: Choice, network: Network, pictures: Iterable[Path]) -> None:
     """Say on standard error which network is used if none was named.
 
-    If one was, say what it knows, unless its pictures ship with the package.
+    If one was, say what it knows, unless its pictures ship with the package. What is assumed about
+    its weights is a warning already.
     """
     if choice.is_default:
         echo(_default.sentence("--model or --weights"), err=True)
         return
     folder = Path(__file__).resolve().parent.parent / "pictograms"
-    if network.about and not all(folder in path.resolve().parents for path in pictures):
-        echo(f"Note: {for_commands(network.about).rstrip('.')}.", err=True)
+    about = network.about
+    for sentence in network.assumed:
+        about = about.replace(sentence, "")
+    about = " ".join(about.split())
+    if about and not all(folder in path.resolve().parents for path in pictures):
+        echo(f"Note: {for_commands(about).rstrip('.')}.", err=True)
 
 
 @functools.cache

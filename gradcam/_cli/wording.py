@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_OPTIONS = "cmap|dpi|labels|layer|model|on|output|preset|scale|size|top|weights"
+_OPTIONS = "cmap|dpi|head|labels|layer|model|on|output|preset|scale|size|top|weights"
 
 _WORDS = (
     (
@@ -15,13 +15,19 @@ _WORDS = (
     (r"tape\.scores and on='score', or add a softmax layer", "--on score"),
     (r"network\.labels lists all of them", "gradcam info lists all of them"),
     (r"network\.layers lists all", "gradcam info lists all"),
+    (r" or the module itself \(gradcam\.from_torch\)", ""),
     (r"download it first \(urllib[^;]*$", "download it first, for example with curl -O URL"),
     (r"pip install pillow-heif, and run \S+ first; or convert", "convert"),
     (r"; if [^;]*\binput='[^;]*$", ""),
     (r", or pass it as an array and [^;]*\binput='[^;]*$", ""),
     (r"gradcam\.load(?:\([^)]*\))?", "--weights FILE"),
     (r"gradcam\.(vgg\d\d(?:_bn)?)\b(?:\([^)]*\))?", r"--model \1"),
+    (rf"\b({_OPTIONS})=''", r"--\1 ''"),
     (rf"\b({_OPTIONS})='([^']*)'", r"--\1 \2"),
+    (r"\bsize=\((\d+), (\d+)\)", r"--size \1x\2"),
+    (r"\bsize=(\d+)\b", r"--size \1"),
+    (rf"\b({_OPTIONS})=(NAME|\.\.\.)", r"--\1 NAME"),
+    (r"\btarget_layer=(?=[\s,.;:)]|$)", "--layer"),
     (r"\b(labels|weights)=(?=[\s,.;:)]|$)", r"--\1 FILE"),
     (rf"\b({_OPTIONS})=(?=[\s,.;:)]|$)", r"--\1"),
 )

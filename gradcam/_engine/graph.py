@@ -60,11 +60,15 @@ class Graph:
         Whether the network takes only this size.
     about : str
         What the network knows, if users should be told; empty for most networks.
+    assumed : tuple of str
+        The sentences of `about` that are a warning when the network is loaded: what its file does
+        not say, and may well be otherwise.
     transformed : TransformedWeights or None
         The cache of transformed weights, for networks that were loaded from a file.
     """
 
     about: str = ""
+    assumed: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     fixed: bool = False
 

@@ -68,7 +68,8 @@ class Network(Graph):
 
     Returned by :func:`gradcam.load`, :func:`gradcam.vgg16` and its siblings, and
     :meth:`from_layers`. Attributes as of :class:`Graph`: ``name``, ``labels``, ``preset``,
-    ``layers``, ``score_layer``, ``probability_layer``, ``target_layer``, ``about``.
+    ``layers``, ``score_layer``, ``probability_layer``, ``target_layer``, ``about``,
+    ``assumed``.
 
     A network can be pickled, and so be passed to other processes: one that was loaded from a file
     is loaded from there again, any other is pickled with its weights. Copies are the network
@@ -167,7 +168,7 @@ class Network(Graph):
             return found
         layers = list(self.layers.values())
         names = (self.name, self.target_layer)
-        rest = (self.size, self.fixed, self.about)
+        rest = (self.size, self.fixed, self.about, self.assumed)
         return _from_value, (layers, self.core.channels, self.labels, self.preset, *names, *rest)
 
     @overload
@@ -464,12 +465,14 @@ def _from_value(
     size: tuple[int, int] | None,
     fixed: bool,
     about: str,
+    assumed: tuple[str, ...],
 ) -> Network:
     """Return a network that was pickled with its weights."""
     # How each convolution is computed is one of the layer's attributes.
     assembled = assemble(layers, channels, "winograd").with_target(target_layer)
     network = Network.from_assembled(assembled, labels, preset, name)
-    network.size, network.fixed, network.about = size, fixed, about
+    network.size, network.fixed = size, fixed
+    network.about, network.assumed = about, assumed
     return network
 
 

@@ -1,9 +1,9 @@
 """A network as tensors and metadata, and back: for files that gradcam itself writes.
 
-The metadata's entry "layers" is JSON: the name, operation, inputs, attributes and further names of
-each layer, and which tensors are its weights; then what the network's source said beside them.
-Labels and preset are entries of their own, as in every weight file. The layers come back as they
-were, with equal values.
+The metadata's entry "gradcam layers" is JSON: the name, operation, inputs, attributes and further
+names of each layer, and which tensors are its weights; then what the network's source said beside
+them. Labels and preset are entries of their own, as in every weight file. The layers come back as
+they were, with equal values.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from gradcam._pictures.presets import MAX_SIZE, Preset
 from gradcam._text import printable
 from gradcam._weights.tensors import Weights, WeightsError, from_bfloat16
 
-KEY = "layers"
-"""The entry of the metadata that holds the layers."""
+KEY = "gradcam layers"
+"""The entry of the metadata that holds the layers; no other program writes one of this name."""
 
 MAX_LAYERS = 20_000
 """More layers are refused: the largest networks have about a thousand."""
@@ -73,6 +73,7 @@ def encoded(
         "target_layer": imported.target_layer,
         "name": imported.name,
         "title": imported.title,
+        "assumed": list(imported.assumed),
         "notes": list(imported.notes),
     }
     metadata = {KEY: json.dumps(content, separators=(",", ":"))}
@@ -142,6 +143,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
         title=printable(_field(content, "title", str)),
         preset=_said(Preset, weights.metadata),
         labels=_said(Labels, weights.metadata),
+        assumed=tuple(map(printable, _strings(content, "assumed"))),
         notes=tuple(map(printable, _strings(content, "notes"))),
     )
 

@@ -105,8 +105,8 @@ class Labels(Sequence[Target]):
           if the column of the labels is ambiguous;
         - JSON: a list of labels, or of pairs (synset, label); an object from indices to either
           (Keras's ``imagenet_class_index.json``) or from labels to indices (torchvision's
-          ``class_to_idx``); a ``config.json`` of Hugging Face with ``id2label``; a Python dict of
-          labels as ``print`` writes it.
+          ``class_to_idx``); a ``config.json`` of Hugging Face with ``id2label``; a dict or
+          list of labels as Python prints it.
 
         Every index from 0 must be there, in any order. Two classes may have the same label, as two
         pairs of ImageNet classes have, but not the same synset.

@@ -21,11 +21,14 @@ _INDEX = re.compile(r"[0-9]{1,9}")
 _SYNSET = re.compile(r"n[0-9]{8}")
 _NUMBERED = re.compile(r"([0-9]{1,9})(?:\s*:\s*|\s+)(.*)")
 _SYNSET_LINE = re.compile(r"(n[0-9]{8})(?:\s+(.*))?")
-# An entry of a printed Python dict, and such a dict: a widespread file of ImageNet's labels.
+# An entry of a printed Python dict, and such a dict: a widespread file of ImageNet's labels; and a
+# printed list of labels.
 _QUOTED = r"""'[^'\\\n]*(?:\\['"\\][^'\\\n]*)*'|"[^"\\\n]*(?:\\['"\\][^"\\\n]*)*\""""
 _ENTRY = rf"\s*([0-9]{{1,9}})\s*:\s*({_QUOTED})\s*"
 _PYTHON_ENTRY = re.compile(_ENTRY)
 _PYTHON_DICT = re.compile(rf"\{{(?:{_ENTRY},)*(?:{_ENTRY}|\s*)\}}")
+_PYTHON_LABEL = re.compile(_QUOTED)
+_PYTHON_LIST = re.compile(rf"\[(?:\s*(?:{_QUOTED})\s*,)*(?:\s*(?:{_QUOTED})\s*|\s*)\]")
 # Not in labels: tabs, line ends, terminal sequences, halves of surrogate pairs.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -110,7 +113,7 @@ def _entries(text: str) -> list[_Entry]:
     return _from_lines(lines) if delimiter is None else _from_table(text.rstrip(), delimiter)
 
 
-# --- JSON and printed Python dicts ---
+# --- JSON, and dicts and lists as Python prints them ---
 
 
 def _from_json(text: str) -> list[_Entry]:
@@ -119,6 +122,9 @@ def _from_json(text: str) -> list[_Entry]:
     except json.JSONDecodeError as error:
         if _PYTHON_DICT.fullmatch(text.strip()):
             return _from_python(text)
+        if _PYTHON_LIST.fullmatch(text.strip()):
+            labels = map(_unquoted, _PYTHON_LABEL.findall(text))
+            return [_Entry(f"entry {i}", None, "", label) for i, label in enumerate(labels)]
         raise ValueError(
             f"not valid JSON: line {error.lineno}, column {error.colno} ({error.msg})"
         ) from None
@@ -167,8 +173,11 @@ def _json_entry(place: str, index: int | None, value: Any) -> _Entry:
 
 def _from_python(text: str) -> list[_Entry]:
     entries = _PYTHON_ENTRY.findall(text)
-    unescaped = ((index, re.sub(r"\\(.)", r"\1", quoted[1:-1])) for index, quoted in entries)
-    return [_Entry(f"the entry {index}", int(index), "", label) for index, label in unescaped]
+    return [_Entry(f"the entry {i}", int(i), "", _unquoted(quoted)) for i, quoted in entries]
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text[1:-1])
 
 
 # --- tables ---

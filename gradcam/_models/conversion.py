@@ -26,6 +26,7 @@ from gradcam._models.loading import (
     find_labels,
     imported_from,
     network_of,
+    warn_of,
     with_name,
 )
 from gradcam._models.recognition import tensor_names
@@ -75,6 +76,11 @@ def convert(
     gradcam._importers.imported.Imported
         What was written.
 
+    Warns
+    -----
+    gradcam.WeightsWarning
+        As :func:`gradcam.load`, and so does the new file when it is loaded.
+
     Raises
     ------
     FileExistsError
@@ -105,6 +111,7 @@ def convert(
         )
         tensors, metadata = stored.encoded(imported, tensor_names(imported))
         safetensors.write(tensors, target, metadata, dtype)
+        warn_of(imported, stacklevel=3)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     return imported
@@ -158,5 +165,6 @@ def imported_of(network: Network) -> Imported:
         title="a network of gradcam",
         preset=network.preset,
         labels=network.labels,
+        assumed=network.assumed,
         notes=(network.about,) if network.about else (),
     )

@@ -31,7 +31,7 @@ from gradcam._weights.tensors import Weights
 MIN_BYTES = 32 << 20
 """Smaller files have no copy; they are converted each time."""
 
-LAYOUT = 3
+LAYOUT = 4
 """The version of the copies' content: increase this with every change of a layout or a preset. The
 version of the package does not change during development."""
 

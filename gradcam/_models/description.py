@@ -20,7 +20,7 @@ from gradcam._models.loading import Options, imported_from, network_of, with_nam
 from gradcam._text import printable
 from gradcam._weights import folder
 from gradcam._weights.reading import load
-from gradcam._weights.tensors import Weights
+from gradcam._weights.tensors import Weights, WeightsError
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,8 @@ def describe(
 ) -> Description:
     """Describe a weight file: its format, its tensors, and the layers and input of its network.
 
-    Files of unknown networks are described too, with the reason why they cannot be used.
+    Files of unknown networks are described too, with the reason why they cannot be used, unless
+    `size` or `output` is given.
 
     Parameters
     ----------
@@ -261,17 +262,22 @@ def describe(
     Raises
     ------
     WeightsError, OSError, ImportError
-        If the file cannot be read, as :func:`gradcam.weights.load`.
+        If the file cannot be read, as :func:`gradcam.weights.load`; or its network cannot be made
+        with this `size` or `output`.
     """
     path = expanded(os.fsdecode(path))
     options = Options(size=size, output=output)
     options.check()
     content = load(path)
-    imported, network, reason = None, None, ""
+    imported, network, contents, reason = None, None, None, ""
     try:
         imported = with_name(imported_from(content, options), path)
         network = network_of(imported, options)
-    except ValueError as error:
+        contents = _contents(network, imported)
+    except (MemoryError, ValueError) as error:
+        network = None
+        if size is not None or output is not None:
+            raise WeightsError(f"{path}: {error}") from error
         reason = str(error)
     tensors = _entries(content)
     preset = network.preset if network else None
@@ -285,7 +291,7 @@ def describe(
         reason=reason,
         classes=imported.classes if network and imported else None,
         preset=preset.name if preset else None,
-        network=_contents(network, imported) if network and imported else None,
+        network=contents,
         values=sum(tensor.values for tensor in tensors),
         ignored=imported.ignored if network and imported else (),
         metadata=dict(content.metadata),

@@ -46,8 +46,8 @@ from gradcam._weights.tensors import Weights, WeightsError, WeightsWarning
 if TYPE_CHECKING:
     from gradcam._models.converted import Copy
 
-Head = Literal["softmax", "sigmoid"]
-"""How scores become probabilities."""
+Head = Literal["softmax", "log_softmax", "sigmoid"]
+"""How scores become probabilities, or their logarithms."""
 
 _MAX_DEPTH = 16
 """Levels of nested dicts in which arrays are looked for."""
@@ -97,11 +97,15 @@ def load(
         the file's metadata, else ImageNet's if there are 1000 classes, or 1001 with "background" as
         the first, else numbers.
     preset : str or Preset, optional
-        A name of :data:`gradcam.PRESETS` or a preset; by default that of the file's metadata, else
-        the usual one of this architecture, else that of the layout: "torchvision" for torchvision's
-        and timm's names and ONNX graphs, "keras", "caffe" and "frossard" for the others. Networks
-        of one channel take grey pictures if the preset has one mean and one deviation for all
-        colours ("0..1"); those of other numbers of channels take preprocessed arrays alone.
+        A name of :data:`gradcam.PRESETS` or a preset: how pictures become input. By default what
+        the file says: its metadata, the configuration of a folder, the data layer of a Caffe
+        model, or layers of a graph that scale the input, which then takes "0..255" or "0..1". A
+        file of weights alone that says nothing has the usual preset of its architecture and of the
+        library whose names it has. So has a graph of PyTorch that is one of torchvision's
+        architectures, which is a note in ``about``. Otherwise the preset is None: the network
+        takes preprocessed arrays, and refuses pictures with a message that asks for a preset.
+        Networks of one channel take grey pictures if the preset has one mean and one deviation for
+        all colours ("0..1"); those of other numbers of channels take preprocessed arrays alone.
     conv : "winograd" or "direct", optional
         How 3x3 convolutions are computed: by Winograd's algorithm, or by their definition, which
         takes about four times as long and has smaller rounding errors: relative to the largest
@@ -113,12 +117,14 @@ def load(
         float32; rounding the weights changes the scores by up to 4e-4 (float16) or 3e-3
         (bfloat16) of the largest one (full VGG-16, random weights; ``tests/bench/settings.py``
         measures this).
-    head : "softmax" or "sigmoid", optional
-        How scores become probabilities: of classes that exclude each other, or each by itself, for
-        networks of several labels. By default what the file says (Keras's with a configuration
-        and ONNX's do); else "sigmoid" if there is one output, which says yes or no, and "softmax"
-        if there are more. A network whose output is made of probabilities, such as the mean of
-        several softmaxes, is refused without it; with it, that output is taken for the scores.
+    head : "softmax", "log_softmax" or "sigmoid", optional
+        How scores become probabilities: of classes that exclude each other ("softmax"; with
+        "log_softmax" the last layer is their logarithm, and the probabilities are the same), or
+        each by itself, for networks of several labels ("sigmoid"). By default what the file says
+        (Keras's with a configuration and ONNX's do); else "sigmoid" if there is one output, which
+        says yes or no, and "softmax" if there are more. A network whose output is made of
+        probabilities, such as the mean of several softmaxes, is refused without it; with it, that
+        output is taken for the scores.
     mmap : bool
         Whether weights stay where they are in a file, mapped into memory: they are read when they
         are first used, and processes share them. If such a file is truncated or overwritten later,
@@ -234,17 +240,22 @@ def load_as(
             imported = recognised(stored.imported(copied, Choices()))
         else:
             imported = imported_from(content, options, expected)
-            imported = imported if copy is None or imported.assumed else copy.of(imported)
+            imported = imported if copy is None else copy.of(imported)
         imported = with_name(imported, path)
         _check_architecture(imported, expected)
-        if imported.assumed:
-            warnings.warn(" ".join((*imported.assumed, _SURE)), WeightsWarning, stacklevel=3)
+        warn_of(imported, stacklevel=4)
         network = network_of(imported, options, path, copy)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     if path:
         network.origin = _File(os.path.abspath(path), state, options)
     return network
+
+
+def warn_of(imported: Imported, stacklevel: int) -> None:
+    """Warn of what the file does not say and was assumed."""
+    if imported.assumed:
+        warnings.warn(" ".join((*imported.assumed, _SURE)), WeightsWarning, stacklevel=stacklevel)
 
 
 def network_of(
@@ -275,7 +286,7 @@ def network_of(
     network = Network.from_assembled(assembled, labels, preset, options.name or imported.name)
     network.transformed = transformed
     network.size, network.fixed = _size(imported, options), imported.fixed
-    network.about = " ".join(imported.notes)
+    network.about, network.assumed = " ".join(imported.notes), imported.assumed
     return network
 
 
@@ -285,8 +296,9 @@ def imported_from(
     """Return the network in a file: from its graph, or from the names of its tensors."""
     if kind_of(content) is not None:
         imported = recognised(import_graph(content, options.choices()))
-        labels = imported.labels or labels_of(content.metadata)
-        return replace(imported, labels=labels)
+        if imported.labels is not None:
+            return imported
+        return _with_labels_of(content.metadata, imported)
     if options.output is not None:
         raise WeightsError(
             f"output={options.output!r}: only files with a graph have outputs to choose from; "
@@ -305,7 +317,7 @@ def imported_from(
     if layers[-1].op in HEADS:
         default = "sigmoid" if checkpoint.classes == 1 else "softmax"
         layers[-1] = replace(layers[-1], op=checkpoint.head or default)
-    return Imported(
+    imported = Imported(
         layers=tuple(layers),
         channels=checkpoint.channels,
         classes=checkpoint.classes,
@@ -316,13 +328,13 @@ def imported_from(
         title=f"{architecture.title}, {checkpoint.layout} names",
         architecture=architecture.name,
         preset=preset,
-        labels=labels_of(content.metadata),
         in_place=checkpoint.in_place,
         external=content.graph is not None and content.graph.external,
         ignored=checkpoint.ignored,
         notes=(*checkpoint.assumed, *checkpoint.notes, *notes),
         assumed=checkpoint.assumed,
     )
+    return _with_labels_of(content.metadata, imported)
 
 
 def with_name(imported: Imported, path: str) -> Imported:
@@ -357,14 +369,20 @@ def _size(imported: Imported, options: Options) -> tuple[int, int] | None:
 
 
 def _check_classes(assembled: Assembled, imported: Imported) -> None:
-    """Raise WeightsError if the layers do not end in as many scores as the file says."""
+    """Raise WeightsError if the layers do not end in as many scores as the file says.
+
+    Also if a map is so large that no machine can hold it.
+    """
     classes = assembled.classes
-    if classes is None:  # of a flattened map, for one size
-        height, width = imported.size or DEFAULT_SIZE
-        try:
-            shapes = assembled.core.shapes(height, width)
-        except ValueError as error:
+    height, width = imported.size or DEFAULT_SIZE
+    shapes = []
+    try:
+        shapes = assembled.core.shapes(height, width)
+    except (MemoryError, ValueError) as error:
+        # A network of any size may need a larger input.
+        if classes is None or isinstance(error, MemoryError):
             raise WeightsError(f"input of {height} x {width}: {error}") from error
+    if classes is None:  # of a flattened map, for one size
         classes = math.prod(shapes[assembled.names.index(assembled.score_layer)])
     if classes != imported.classes:
         raise WeightsError(f"the layers end in {classes} scores, not in {imported.classes}")
@@ -522,11 +540,23 @@ def _usual_labels(classes: int) -> Labels:
     return Labels.numbered(classes)
 
 
-def labels_of(metadata: Mapping[str, str]) -> Labels | None:
+def _with_labels_of(metadata: Mapping[str, str], imported: Imported) -> Imported:
+    """Return the network with the labels of the metadata.
+
+    Names that another program wrote may be those of something else: they are used only if there are
+    as many as classes.
+    """
     try:
-        return Labels.from_metadata(metadata)
+        labels = Labels.from_metadata(metadata)
     except ValueError as error:
         raise WeightsError(str(error)) from error
+    if labels is None or "classes" in metadata or len(labels) == imported.classes:
+        return replace(imported, labels=labels)
+    note = (
+        f"The names in the file's metadata ({len(labels)}) are not used: the network has "
+        f"{imported.classes} classes."
+    )
+    return replace(imported, notes=(*imported.notes, note))
 
 
 def _check_architecture(imported: Imported, expected: Architecture | None) -> None:
