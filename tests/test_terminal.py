@@ -159,6 +159,15 @@ def test_nothing_of_a_name_is_obeyed_by_a_terminal(folder, name):
     assert "\\x1b]52" in written or "\\u001b]52" in written
 
 
+def test_a_network_and_its_layers_as_text():
+    layers = [gradcam.Layer(f"conv{ESCAPES}", "conv", weights={"weight": np.ones((2, 3, 1, 1))})]
+    layers.append(gradcam.Layer("pool", "global_average_pool"))
+    network = gradcam.Network.from_layers(layers, name=f"net{ESCAPES}")
+    for text in (repr(network), repr(layers[0])):
+        assert "\x1b" not in text
+        assert "\\x1b]52" in text
+
+
 def test_labels_on_a_terminal(tmp_path):
     labels = gradcam.Labels([f"cat{ESCAPES}\u202e", "dog\u2066", "e\nError: f", "g"])
     tensors = gradcam.vgg11.random_tensors(width=2, fc=4, classes=4)

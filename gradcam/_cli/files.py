@@ -76,6 +76,8 @@ def info(
 ) -> int:
     """Show the installation, a model's classes and layers, or what the weight file FILE holds.
 
+    The parameters of a layer are all values of its weights, those of constant scales among them.
+
     With --cache, show the files of the cache: transformed and converted weights, which make later
     starts faster.
     """

@@ -235,7 +235,7 @@ class Graph:
     def __repr__(self) -> str:
         preset = self.preset.name if self.preset else None
         return (
-            f"<{type(self).__name__} {self.name}: {len(self.layers)} layers, "
+            f"<{type(self).__name__} {printable(self.name)}: {len(self.layers)} layers, "
             f"{len(self.labels)} classes, input preset {preset}, "
             f"target layer {printable(self.target_layer)}>"
         )

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradcam import _core
 from gradcam._results.relevance import WEIGHTED as WEIGHTED
 from gradcam._results.rules import RECTIFIERS
+from gradcam._text import printable
 from gradcam._weights.storage import Storage, check_storage, stored
 from gradcam._weights.tensors import WeightsError
 
@@ -84,7 +85,7 @@ class Layer:
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{key} {np.shape(value)}" for key, value in self.weights.items())
-        return f"<Layer {self.name}: {self.op}{f' ({shapes})' if shapes else ''}>"
+        return f"<Layer {printable(self.name)}: {self.op}{f' ({shapes})' if shapes else ''}>"
 
     @property
     def weight_count(self) -> int:
