@@ -9,6 +9,9 @@ from test_onnx_operations import POOL, graph
 
 import gradcam
 from gradcam import WeightsError
+from gradcam._importers.onnx import normalisations
+from gradcam._importers.onnx.attributes import ATTRIBUTES
+from gradcam._importers.onnx.interpreter import OPERATIONS
 
 MEAN = [node("GlobalAveragePool", ["x"], ["p"]), node("Flatten", ["p"], ["f"])]
 ROWS = [node("Reshape", ["x", "rows"], ["r"])]
@@ -57,6 +60,22 @@ CASES: dict[str, tuple[list[bytes], str]] = {
     "no parts": ([node("Split", ["x"], ["h"], axis=1, num_outputs=0), *POOL], "num_outputs 0"),
     "all rows cut off": ([node("Pad", ["x", "cut"], ["h"]), *POOL], r"cuts 2 \+ 1 rows"),
     "more than all rows": ([node("Pad", ["x", "far"], ["h"]), *POOL], "cuts 1099511627776"),
+    "a misspelled attribute": (
+        [node("MaxPool", ["x"], ["h"], kernel_shape=[2, 2], stride=[2, 2]), *POOL],
+        "MaxPool .*has an attribute 'stride', which ONNX does not define",
+    ),
+    "an attribute of none": (
+        [node("Relu", ["x"], ["h"], foo=3), *POOL],
+        r"Relu .*attribute 'foo', .*\(it has none\)",
+    ),
+    "labels over the batch": (
+        [*MEAN, node("ArgMax", ["f"], ["y"])],
+        r"ArgMax .*is over axis 0 of \(1, 4\), expected the classes",
+    ),
+    "the smallest scores": (
+        [*MEAN, node("TopK", ["f", "last"], ["y", "i"], largest=0)],
+        "TopK .*chooses the smallest scores",
+    ),
     "another Constant": (
         [
             node("Constant", [], ["k"], "com.acme", value=tensor("", np.float32(2))),
@@ -75,3 +94,41 @@ def test_refused(case, tmp_path):
     path.write_bytes(graph(nodes, TENSORS, shape=shape))
     with pytest.raises(WeightsError, match=pattern):
         gradcam.load(path)
+
+
+def test_what_is_taken_for_granted_is_said(tmp_path):
+    path = tmp_path / "x.onnx"
+
+    def about(nodes: list[bytes], **options: object) -> str:
+        path.write_bytes(graph(nodes, {**TENSORS, "k": np.float32([1 / 57])}, **options))
+        return gradcam.load(path).about
+
+    scaled = [node("Mul", ["x", "k"], ["h"]), *POOL]
+    assert "RGB was taken" in about(scaled, shape=(1, 3, 4, 4))
+    assert about(scaled) == ""
+    assert "opset 27 was taken" in about(scaled, opset=0)
+    best = [*MEAN, node("TopK", ["f", "last"], ["y", "i"])]
+    assert "a choice of the best classes" in about(best)
+    assert "a choice of the best classes" in about(best, outputs=["i"])
+
+
+def test_the_attributes_of_every_operation_are_known():
+    assert set(ATTRIBUTES) - {"Shape"} == set(OPERATIONS) - {normalisations.OPERATION}
+
+
+def test_a_convolution_along_few_channels_with_a_long_kernel(tmp_path):
+    """Numbers that would read only zeros are not followed."""
+    path = tmp_path / "x.onnx"
+    kernel = np.zeros((1, 1, 200_001), np.float32)
+    kernel[0, 0, 99_999:100_002] = 2, 3, 5
+    nodes = [
+        *(*MEAN, node("Unsqueeze", ["f", "last"], ["u"])),
+        node("Conv", ["u", "kernel"], ["c"], pads=[100_000, 100_000]),
+        node("Squeeze", ["c", "last"], ["y"]),
+    ]
+    path.write_bytes(graph(nodes, {**TENSORS, "kernel": kernel}))
+    x = np.random.default_rng(15).normal(size=(1, 4, 7, 6))
+    before, at, after = (np.pad(x.mean((2, 3)), ((0, 0), (1, 1)))[:, i : i + 4] for i in range(3))
+    np.testing.assert_allclose(
+        gradcam.load(path).forward(x).scores, 2 * before + 3 * at + 5 * after, atol=1e-5
+    )

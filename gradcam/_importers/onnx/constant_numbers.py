@@ -42,15 +42,22 @@ def _cast(call: Call) -> Results | None:
     dtype = np.dtype(_DTYPES[kind])
     call.make(values.shape, dtype)
     result = values.astype(dtype, copy=False)
-    return (_to_bfloat16(result) if kind == _BFLOAT16 else result,)
+    if kind != _BFLOAT16:
+        return (result,)
+    call.make((3, *values.shape), dtype)  # what is made on the way
+    return (_to_bfloat16(result),)
 
 
 def _to_bfloat16(values: Array) -> Array:
     """Round float32 numbers to the nearest bfloat16, of two equally near to the even one."""
-    bits = np.ascontiguousarray(values).view(np.uint32).astype(np.uint64)
-    rounded = (bits + 0x7FFF + (bits >> np.uint64(16) & np.uint64(1))) >> np.uint64(16)
+    bits = np.ascontiguousarray(values).view(np.uint32).reshape(values.shape)
+    rounded = (bits >> np.uint32(16)) & np.uint32(1)
+    rounded += bits
+    rounded += np.uint32(0x7FFF)  # overflows only for NaN, which is put back
+    rounded >>= np.uint32(16)
     found = from_bfloat16(rounded.astype(np.uint16))
-    return np.where(np.isnan(values), values, found).reshape(values.shape)
+    np.copyto(found, values, where=np.isnan(values))
+    return found
 
 
 def _cast_like(call: Call) -> Results:
@@ -147,6 +154,7 @@ def _power(call: Call) -> Results:
     call.make(call.broadcast(base.shape, exponent.shape), np.dtype(np.float64))
     integers = base.dtype.kind in "iu" and exponent.dtype.kind in "iu"
     if not (integers and np.all(exponent >= 0)) and base.dtype.kind != "f":
+        call.make((base.size + exponent.size,), np.dtype(np.float64))
         base, exponent = base.astype(np.float64), exponent.astype(np.float64)
     return (np.power(base, exponent).astype(call.array(0).dtype, copy=False),)
 

@@ -43,7 +43,6 @@ _Function = Callable[..., _F64]
 _ONE: dict[str, _Function] = {
     "Erf": _erf,
     "Exp": np.exp,
-    "HardSigmoid": _sigmoid,  # by its attributes, in `_computed`
     "Identity": lambda x: x,
     "Neg": np.negative,
     "Reciprocal": lambda x: 1 / x,
@@ -75,7 +74,6 @@ _KNOWN: dict[tuple[str, tuple[tuple[str, Attribute], ...]], _F64] = {
     / 2,
     ("HardSigmoid", (("alpha", 1 / 6), ("beta", 0.5))): np.clip(_POINTS / 6 + 0.5, 0, 1),
     ("HardSwish", ()): _POINTS * np.clip(_POINTS / 6 + 0.5, 0, 1),
-    ("Mish", ()): _POINTS * np.tanh(_softplus(_POINTS)),
     ("Sigmoid", ()): _sigmoid(_POINTS),
     ("Swish", ()): _POINTS * _sigmoid(_POINTS),
     ("Tanh", ()): np.tanh(_POINTS),
@@ -174,7 +172,8 @@ class Functions:
 
 
 def _is_elementwise(node: Node) -> bool:
-    return len(node.outputs) == 1 and (node.op in _ONE or node.op in _TWO or node.op == "Clip")
+    known = node.op in _ONE or node.op in _TWO or node.op in ("Clip", "HardSigmoid")
+    return len(node.outputs) == 1 and known
 
 
 def _computed(node: Node, inputs: list[_F64 | None]) -> _F64:
@@ -183,14 +182,14 @@ def _computed(node: Node, inputs: list[_F64 | None]) -> _F64:
     nothing = np.full_like(_POINTS, math.nan)
     if node.op == "Clip":
         return _clipped(node, [*inputs, None, None]) if inputs else nothing
-    function = _ONE.get(node.op) or _TWO[node.op]
-    if len(given) != len(inputs) or len(given) != (1 if node.op in _ONE else 2):
+    if len(given) != len(inputs) or len(given) != (2 if node.op in _TWO else 1):
         return nothing
     if node.op == "HardSigmoid":
         alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
         if not isinstance(alpha, float) or not isinstance(beta, float):
             return nothing
         return np.clip(alpha * given[0] + beta, 0, 1)
+    function = _ONE.get(node.op) or _TWO[node.op]
     with np.errstate(all="ignore"):
         return np.asarray(function(*given), np.float64)
 

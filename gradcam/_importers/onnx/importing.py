@@ -16,7 +16,7 @@ import numpy as np
 from gradcam._engine.layers import INPUT
 from gradcam._importers.builder import Builder
 from gradcam._importers.imported import SIZE_TAKEN, Choices, Imported
-from gradcam._importers.onnx import ends, interpreter, refusals
+from gradcam._importers.onnx import attributes, ends, interpreter, refusals
 from gradcam._importers.onnx.inputs import Picture, picture
 from gradcam._importers.onnx.interpreter import Constants
 from gradcam._importers.onnx.names import names
@@ -53,9 +53,11 @@ def _imported(weights: Weights, choices: Choices) -> Imported:
     known = Constants(weights.tensors, opset)
     makers = producers(graph.nodes, {*known.arrays, *graph.inputs})
     positions = {node: i for i, node in enumerate(graph.nodes)}
-    output, notes = ends.scores(graph, makers, choices.output)
+    end = ends.scores(graph, makers, choices.output)
+    output = end.scores
     nodes = needed(output, makers, {*known.arrays, *graph.inputs}, positions)
     source = _input(graph, nodes)
+    attributes.check(nodes)
     nodes = [node for node in nodes if not known.fold(node)]
     nodes = fused(nodes, known.arrays, graph.inputs, output)
     refusals.check(nodes, known.arrays)
@@ -66,15 +68,17 @@ def _imported(weights: Weights, choices: Choices) -> Imported:
     interpreter.run(nodes, known, values, builder, named, _hint(seen))
     if output not in values:
         raise WeightsError(f"the output {shown(output)} does not depend on the picture")
+    ends.check(end, values[output])
     size = (seen.height, seen.width) if seen.declared else None
     title = f"an ONNX graph of {graph.producer}" if graph.producer else "an ONNX graph"
     result = builder.finish(values[output], size=size, name="network", title=title)
+    preset = _preset(result)
     return replace(
         result,
-        preset=_preset(result),
+        preset=preset,
         library="torchvision" if graph.producer.startswith("pytorch") else "",
         external=graph.external,
-        notes=(*notes, *_size_note(seen, builder.fixed)),
+        notes=(*end.notes, *_size_note(seen, builder.fixed), *_notes(graph, preset)),
     )
 
 
@@ -117,6 +121,21 @@ def _size_note(seen: Picture, fixed: bool) -> tuple[str, ...]:
     if not fixed or seen.declared or seen.chosen:
         return ()
     return (SIZE_TAKEN.format("The file", seen.height, seen.width),)
+
+
+def _notes(graph: Graph, preset: Preset | None) -> tuple[str, ...]:
+    """Return what is taken for granted beside the size."""
+    notes = []
+    if not graph.opset:
+        notes.append(
+            f"The file does not say the version of its operations; opset {OPSETS[1]} was taken."
+        )
+    if preset is not None:
+        notes.append(
+            "The first layer scales pixels of 0 to 255. The order of the colours is not stored: "
+            "RGB was taken."
+        )
+    return tuple(notes)
 
 
 _PIXEL_SCALES = (1 / 260, 1 / 50)

@@ -46,10 +46,12 @@ def names(nodes: Sequence[Node], tensors: Container[str]) -> dict[Node, Names]:
     named = [module for module in modules.values() if module]
     if 2 * sum(module.endswith("_1") for module in named) > len(named):  # by TensorFlow
         modules = {node: module.removesuffix("_1") for node, module in modules.items()}
-    containers = {
+    present = set(modules.values())
+    containers = {  # the other prefixes of long paths would take much memory
         module[:end]
-        for module in modules.values()
+        for module in present
         for end in (match.start() for match in re.finditer(r"\.", module))
+        if module[:end] in present
     }
     calls = _calls(nodes, {n: m for n, m in modules.items() if m and m not in containers})
     # The name of a call is that of its result, which nodes that compute nothing may follow.
