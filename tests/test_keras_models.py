@@ -13,6 +13,7 @@ from keras_models import (
     input_layer,
     layer,
     sequential,
+    tensor,
     weights_of,
 )
 
@@ -180,6 +181,66 @@ def test_poolings(size, stride, padding):
     for name, function in (("MaxPooling2D", np.nanmax), ("AveragePooling2D", np.nanmean)):
         expected = pooled(X, function, size, stride, padding)
         check(expected, [layer(name, "p", **config)])
+
+
+@pytest.mark.parametrize("kind", ["DepthwiseConv2D", "SeparableConv2D"])
+def test_the_groups_that_keras_2_writes(kind):
+    """Keras 2's layers of convolutions inherit the argument groups; the config is TF 2.15's."""
+    config = {"kernel_size": (2, 2), "strides": (1, 1), "padding": "valid", "groups": 1}
+    config |= {"data_format": "channels_last", "dilation_rate": (1, 1), "depth_multiplier": 1}
+    config |= {"activation": "linear", "use_bias": False, "activity_regularizer": None}
+    config |= {"depthwise_initializer": {"class_name": "GlorotUniform", "config": {"seed": None}}}
+    weight, pointwise = normal(2, 2, 4, 1), normal(1, 1, 4, 5)
+    expected, arrays = depthwise(X, weight), [weight]
+    if kind == "SeparableConv2D":
+        config["filters"] = 5
+        expected, arrays = conv(expected, pointwise), [weight, pointwise]
+    check(expected, [layer(kind, "d", **config)], {"d": arrays}, version="2.15.0")
+    with pytest.raises(WeightsError, match="'d' has groups beside"):
+        check(expected, [layer(kind, "d", **{**config, "groups": 2})], {"d": arrays})
+
+
+def test_layers_on_one_position():
+    """A vector that is seen as a map of one position."""
+    weight, bias = normal(1, 1, 4, 1), normal(4)
+    seen = [layer("GlobalMaxPooling2D", "g"), layer("Reshape", "r", target_shape=[1, 1, 4])]
+    vector = layer("Dense", "d", units=4, use_bias=False)
+    entries = [
+        *(seen[0], vector, seen[1]),
+        layer("DepthwiseConv2D", "c", kernel_size=1),
+        layer("MaxPooling2D", "p", pool_size=1),
+        layer("GlobalAveragePooling2D", "g2"),
+    ]
+    expected = X.max(axis=(1, 2)) * weight.reshape(-1) + bias
+    check(expected, entries, {"d": [np.eye(4)], "c": [weight, bias]})
+
+
+def test_a_cropping_that_cuts_nothing():
+    check(X, [layer("Cropping2D", "k")])
+
+
+def test_adaptive_poolings_and_rectifiers_with_both_bounds():
+    halves = [X[:, :3], X[:, 2:]]
+    expected = np.stack([part.mean(axis=1).reshape(2, 2, 3, 4).mean(axis=2) for part in halves], 1)
+    check(expected, [layer("AdaptiveAveragePooling2D", "p", output_size=2)])
+    expected = np.minimum(np.where(X < 0, 0.1 * X, X), 0.5)
+    check(expected, [layer("ReLU", "r", max_value=0.5, negative_slope=0.1)])
+
+
+def test_flattened_maps_side_by_side():
+    weight, matrix = normal(2, 2, 4, 3), normal(20 * 3 + 120, 2)
+    model = functional(
+        input_layer(SHAPE),
+        called(layer("Conv2D", "c", filters=3, kernel_size=2, use_bias=False), ["in"]),
+        called(layer("Flatten", "f"), ["c"]),
+        called(layer("Flatten", "f2"), ["in"]),
+        called(layer("Concatenate", "s"), [["f", "f2"]]),
+        called(layer("Dense", "d", units=2, use_bias=False), ["s"]),
+        output="d",
+    )
+    flat = np.concatenate([conv(X, weight).reshape(2, -1), X.reshape(2, -1)], axis=1)
+    found = graph_scores(model, {"c": [weight], "d": [matrix]})
+    np.testing.assert_allclose(found, flat @ matrix, atol=1e-4)
 
 
 def test_poolings_over_all_positions():
@@ -433,7 +494,7 @@ def test_a_nested_model_that_is_called_twice(keras_2):
     parts = [conv(X, weight), conv(np.tanh(X), weight)]
     expected = np.concatenate(parts, axis=-1).mean(axis=(1, 2))
     np.testing.assert_allclose(graph_scores(model, {"c": [weight]}), expected, atol=1e-6)
-    assert {"c", "c_2", "t", "g"} <= set(network.layers)
+    assert {"c", "c:2", "t", "g"} <= set(network.layers)
     assert "inner" in network.layers["c"].aliases
 
 
@@ -448,11 +509,11 @@ def test_the_name_of_a_layer_is_that_of_its_output():
     arrays = {"block1": [normal(1, 1, 4, 2), normal(2)], "predictions": [normal(2, 3), normal(3)]}
     network = gradcam.load(weights_of(sequential(input_layer(SHAPE), *entries), arrays))
     assert [name for name in network.layers if name != "input"] == [
-        "block1_conv",
+        "block1.conv",
         "block1",
         "pool",
         "pool.flatten",
-        "predictions_dense",
+        "predictions.dense",
         "predictions",
     ]
     assert network.layers["block1"].aliases == ("drop",)
@@ -499,9 +560,48 @@ def classifier(*first, shape=(8, 9, 3), classes=2, name="sequential"):
 def test_the_preset_is_that_of_the_models_own_scaling(first, preset):
     network = gradcam.load(classifier(*first))
     assert (network.preset.name if network.preset else None) == preset
-    assert ("scales its input itself (r)" in network.about) == (preset is not None)
+    assert ("scales its input itself (r)" in network.about) == bool(first)
     assert ("preset=" in network.about) == (preset is None)
     assert network.size == (8, 9)
+
+
+def test_a_scaling_of_operations_is_the_models_own():
+    entries = [
+        input_layer((8, 9, 3)),
+        called(layer("TrueDivide", "d", module="keras.src.ops.numpy"), ["in", 127.5]),
+        called(layer("Subtract", "s", module="keras.src.ops.numpy"), ["d", 1.0]),
+        called(layer("Conv2D", "conv_dw_13", filters=4, kernel_size=3), ["s"]),
+        called(layer("GlobalAveragePooling2D", "g"), ["conv_dw_13"]),
+    ]
+    model = functional(*entries, output="g", name="mobilenet_1.00_224")
+    network = gradcam.load(weights_of(model, {"conv_dw_13": [normal(3, 3, 3, 4), normal(4)]}))
+    assert network.preset is not None and network.preset.name == "0..255"
+    assert "keras-tf" not in network.about
+
+
+@pytest.mark.parametrize("first", [[], [layer("Rescaling", "r", scale=1 / 255)]])
+def test_grey_pictures(first):
+    entries = [*first, layer("Conv2D", "c", filters=2, kernel_size=3)]
+    model = sequential(input_layer((8, 9, 1)), *entries, layer("GlobalAveragePooling2D", "g"))
+    weights = weights_of(model, {"c": [normal(3, 3, 1, 2), normal(2)]})
+    network = gradcam.load(weights)
+    if not first:
+        assert network.preset is None and "give preset=" in network.about
+        return
+    assert "as grey, 0 to 255" in network.about
+    pixels = RNG.integers(0, 256, (8, 9), dtype=np.uint8)
+    seen = network.forward(pixels[None, None].astype(np.float32), input="normalised").scores
+    np.testing.assert_allclose(network.forward(pixels).scores, seen, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "dtype, said",
+    [("mixed_bfloat16", "in bfloat16"), ("mixed_float16", "in float16"), ("float64", "in float64")],
+)
+def test_the_precision_of_the_model_is_said(dtype, said):
+    pool = layer("GlobalAveragePooling2D", "g", dtype=dtype)
+    about = gradcam.load(weights_of(sequential(input_layer((8, 9, 3)), pool))).about
+    assert f"compute {said} in Keras" in about and about.count("compute in ") == 2
 
 
 def test_pictures_for_a_model_that_scales_its_input():
@@ -563,6 +663,57 @@ def test_one_of_two_outputs():
     x = normal(1, 3, 8, 9).astype(np.float32)
     tape = gradcam.load(weights, output="largest").forward(x, input="normalised")
     np.testing.assert_allclose(tape.scores, x.max(axis=(2, 3)), atol=1e-6)
+
+
+def test_derived_names_leave_the_names_of_the_models_own_layers():
+    conv = {"filters": 3, "kernel_size": 1, "use_bias": False}
+    entries = [
+        layer("Conv2D", "b", activation="relu", **conv),
+        layer("ReLU", "b.conv"),
+        layer("ZeroPadding2D", "p"),
+        layer("Activation", "t", activation="tanh"),
+        layer("Cropping2D", "k", cropping=1),
+        layer("GlobalAveragePooling2D", "g"),
+    ]
+    weights = weights_of(sequential(input_layer((8, 9, 3)), *entries), {"b": [normal(1, 1, 3, 3)]})
+    layers = gradcam.load(weights).layers
+    assert layers["b.conv"].op == "relu" and layers["b"].op == "relu"
+    assert [layers[name].op for name in ("b.conv_2", "p", "k")] == ["conv"] * 3
+
+
+def test_a_nested_model_is_parsed_once_for_all_its_calls(monkeypatch):
+    parsed = []
+    old = walking.ordered_calls
+    monkeypatch.setattr(
+        walking, "ordered_calls", lambda model, ends: parsed.append(1) or old(model, ends)
+    )
+    inner = functional(
+        input_layer(SHAPE), called(layer("Activation", "a", activation="relu"), ["in"]), output="a"
+    )
+    calls = [[["in", 0, 0, {}]], *([[["inner", i, 0, {}]] for i in range(1, 9)])]
+    inner = {**inner, "name": "inner", "inbound_nodes": calls}
+    pool = {**layer("GlobalAveragePooling2D", "g"), "inbound_nodes": [[["inner", 9, 0, {}]]]}
+    gradcam.load(weights_of(functional(input_layer(SHAPE), inner, pool, output="g")))
+    assert len(parsed) == 2
+
+
+@pytest.mark.parametrize(
+    "dims, word", [([3, 1, 2], "channels_first"), ([2, 1, 3], "channels_last")]
+)
+def test_a_permutation_of_the_input(dims, word):
+    entries = [
+        layer("Permute", "p", dims=dims),
+        layer("ReLU", "r"),
+        layer("GlobalAveragePooling2D", "g", data_format=word),
+    ]
+    if dims[0] == 2:
+        with pytest.raises(WeightsError, match="an arrangement of the map"):
+            gradcam.load(weights_of(sequential(input_layer((5, 6, 3)), *entries)))
+        return
+    network = gradcam.load(weights_of(sequential(input_layer((5, 6, 3)), *entries)))
+    x = normal(1, 3, 5, 6).astype(np.float32)
+    scores = network.forward(x, input="normalised").scores
+    np.testing.assert_allclose(scores, np.maximum(x, 0).mean(axis=(2, 3)), atol=1e-6)
 
 
 def weights_of_with(weights, name, arrays):
@@ -695,6 +846,70 @@ REFUSED = {
         {**sequential(input_layer(SHAPE), layer("ReLU", "r")), "class_name": "MyModel"},
         "MyModel 'sequential' is a model of a class of its own",
     ),
+    "a softmax of parts of the scores": (
+        sequential(
+            input_layer(SHAPE),
+            layer("GlobalMaxPooling2D", "g"),
+            layer("Reshape", "r", target_shape=[2, 2]),
+            layer("Softmax", "s"),
+            layer("Flatten", "f"),
+        ),
+        r"Softmax 's' is a softmax along axis -1 of \(1, 2, 2\)",
+    ),
+    "vectors stacked": (
+        functional(
+            input_layer(SHAPE),
+            called(layer("GlobalMaxPooling2D", "g"), ["in"]),
+            called(layer("Reshape", "r", target_shape=[4, 1]), ["g"]),
+            called(layer("Concatenate", "s", axis=-1), [["r", "r"]]),
+            called(layer("Flatten", "f"), ["s"]),
+            output="f",
+        ),
+        "Concatenate 's' joins .* only channels can be joined",
+    ),
+    "rescaling without a scale": (
+        with_layer(layer("Rescaling", "r", offset=1.0)),
+        "Rescaling 'r' has a scale or offset that is neither",
+    ),
+    "the output of a layer as an argument": (
+        functional(
+            input_layer(SHAPE),
+            called(layer("ReLU", "a"), ["in"]),
+            called(layer("ReLU", "b"), ["a"], mask=tensor("a")),
+            output="b",
+        ),
+        "ReLU 'b' is called with mask=the output of a layer, which",
+    ),
+    "axes that are not there": (
+        with_layer(layer("Mean", "m", module="keras.src.ops.numpy", axis=[5, 6])),
+        r"Mean 'm' is taken over the axes \[5, 6\]",
+    ),
+    "zeros around a vector": (
+        sequential(
+            input_layer(SHAPE),
+            *(layer("GlobalMaxPooling2D", "g"), layer("Flatten", "f"), layer("ReLU", "a")),
+            *(layer("Softmax", "s"), layer("Reshape", "r", target_shape=[1, 1, 4])),
+            *(layer("ZeroPadding2D", "z"), layer("GlobalMaxPooling2D", "g2")),
+        ),
+        "reads the vector .* as a map of one position, with zeros around it",
+    ),
+    "larger values": (
+        functional(input_layer(SHAPE), called(layer("Maximum", "m"), [["in", "in"]]), output="m"),
+        "Maximum 'm' .*: it takes the larger of two values",
+    ),
+    "a model of two outputs in a sequential one": (
+        sequential(
+            input_layer(SHAPE),
+            functional(
+                input_layer(SHAPE),
+                called(layer("GlobalMaxPooling2D", "g"), ["in"]),
+                output=[["g", 0, 0], ["g", 0, 0]],
+                name="pair",
+            ),
+            layer("ReLU", "r"),
+        ),
+        "ReLU 'r' reads 2 outputs of the layer before it",
+    ),
     "damaged": (sequential(input_layer(SHAPE), 7), "is damaged"),
 }
 
@@ -704,6 +919,12 @@ def test_models_that_are_refused(name):
     model, message = REFUSED[name]
     with pytest.raises(WeightsError, match=message):
         gradcam.load(weights_of(model))
+
+
+def test_one_array_of_statistics():
+    model = with_layer(layer("Normalization", "n"))
+    with pytest.raises(WeightsError, match="'n' has 1 tensors in the file, expected 3"):
+        gradcam.load(weights_of(model, {"n": [np.ones(4)]}))
 
 
 def test_models_in_models_without_end():

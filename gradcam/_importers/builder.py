@@ -9,7 +9,7 @@ factor for each position.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -66,6 +66,9 @@ class Builder:
         self._layers: list[Layer] = []
         self._numbers: dict[str, int] = {}
         self._places: dict[str, int] = {}
+        self._reserved: set[str] = set()
+        self._paddings: dict[tuple[str, Padding], str] = {}
+        """Names of layers that pad maps, by the map and its padding."""
         self._values: dict[str, Value] = {INPUT: self.input}
         self._not_negative: set[str] = set()
         self._shuffles: dict[tuple[str, int], str] = {}
@@ -78,11 +81,19 @@ class Builder:
 
     # -------------------------------------------------------------------- layers of any kind
 
+    def reserve(self, names: Iterable[str]) -> None:
+        """Keep names of the graph's own layers from layers that are called after another one."""
+        self._reserved.update(names)
+
+    def claim(self, name: str) -> None:
+        """Give a reserved name free: the layer that has it comes next."""
+        self._reserved.discard(name)
+
     def unique(self, name: str) -> str:
         """Return a name that no layer has: this one, or with a number after it."""
         name = name or "layer"
         number, found = self._numbers.get(name, 1), name
-        while found in self._values:
+        while found in self._values or found in self._reserved:
             number += 1
             found = f"{name}_{number}"
         self._numbers[name] = number
@@ -182,25 +193,29 @@ class Builder:
 
     # -------------------------------------------------------------------- padding
 
-    def pad(self, value: Value, padding: Padding) -> Value:
+    def pad(self, value: Value, padding: Padding, name: str = "") -> Value:
         """Add zeros around a map; a layer is added only if the next one cannot take them.
 
-        Negative numbers cut rows and columns off.
+        Negative numbers cut rows and columns off. Without a layer of its own, `name` is another
+        name of the map without the zeros.
         """
         if min(padding) < 0:
-            return self._cropped(self.padded(value), padding)
-        added = tuple(a + b for a, b in zip(value.padding, padding, strict=True))
-        return self._resized(replace(value, padding=cast("Padding", added)), value)
+            return self._cropped(self.padded(value), padding, name)
+        added = cast("Padding", tuple(a + b for a, b in zip(value.padding, padding, strict=True)))
+        if name:
+            self.also(value, name)
+            self._paddings[value.layer, added] = name
+        return self._resized(replace(value, padding=added), value)
 
     def padded(self, value: Value, name: str = "") -> Value:
         """Return the value without pending padding: zeros are added by a layer."""
         if value.padding == NO_PADDING:
             return value
         ones = np.ones((value.channels, 1, 1, 1), np.float32)
-        name = name or f"{value.layer}.padded"
+        name = name or self._paddings.get((value.layer, value.padding), f"{value.layer}.padded")
         return self._depthwise(value, name, ones, value.padding)
 
-    def _cropped(self, value: Value, padding: Padding) -> Value:
+    def _cropped(self, value: Value, padding: Padding, name: str) -> Value:
         """Cut rows and columns off, by a convolution whose kernel has one 1 for each channel."""
         top, left, bottom, right = (max(0, -each) for each in padding)
         height, width = value.extent
@@ -216,12 +231,17 @@ class Builder:
         kernel[:, :, top, left] = 1
         kept = tuple(max(0, each) for each in padding)
         return self.pad(
-            self._depthwise(value, f"{value.layer}.cropped", kernel, NO_PADDING),
+            self._depthwise(value, name or f"{value.layer}.cropped", kernel, NO_PADDING),
             cast("Padding", kept),
         )
 
     def _depthwise(self, value: Value, name: str, kernel: Array, padding: Padding) -> Value:
         """Add a convolution of each channel by itself."""
+        if len(value.core) == 1:
+            raise WeightsError(
+                f"reads the vector {value.layer!r} as a map of one position, with zeros around "
+                f"it: this is not supported"
+            )
         top, left, bottom, right = padding
         height = value.core[1] + top + bottom - kernel.shape[2] + 1
         width = value.core[2] + left + right - kernel.shape[3] + 1
@@ -404,8 +424,17 @@ class Builder:
     ) -> Value:
         """Add a convolution of a vector, seen as a map of one position: a linear layer."""
         top, left, bottom, right = padding
-        if weight.shape[2:] != (top + bottom + 1, left + right + 1) or groups != 1:
-            raise WeightsError(f"has a kernel of {weight.shape[2:]} for a map of one position")
+        fits = weight.shape[2:] == (top + bottom + 1, left + right + 1)
+        if fits and weight.shape[1] == 1 and groups == len(weight):
+            shift = 0.0 if bias is None else as_float32(bias).reshape(-1)
+            value = value.arranged("NC")
+            scale = as_float32(weight)[:, 0, top, left]
+            found = self.scale_and_shift(value, name, scale, shift, aliases=aliases)
+            return found.arranged(layout)
+        if not fits or groups != 1:
+            raise WeightsError(
+                f"has a kernel of {weight.shape[2:]} in {groups} groups for a map of one position"
+            )
         found = self.linear(
             value.arranged("NC"), name, weight[:, :, top, left], bias, aliases=aliases
         )
@@ -644,11 +673,13 @@ class Builder:
     ) -> Value:
         """Add the values side by side along a dimension, which must be that of the channels."""
         values = [self.padded(value) for value in values]
+        if all(len(value.dims) == 2 for value in values) and any(v.is_map for v in values):
+            values = [self.vector_as_seen(value) for value in values]  # maps that were flattened
         values = self._of_one_kind(values)
         dim %= len(values[0].dims)
         values = [self.shuffled(value, dim) if dim < len(value.dims) else value for value in values]
         first = values[0]
-        if any(value.dims[dim] not in (value.whole("C"), ()) for value in values) or any(
+        if any(value.dims[dim] != value.whole("C") for value in values) or any(
             value.dims[:dim] + value.dims[dim + 1 :] != first.dims[:dim] + first.dims[dim + 1 :]
             for value in values
         ):
@@ -718,6 +749,10 @@ class Builder:
                 if all(p <= h for p, h in zip(value.padding, half, strict=True)):
                     padding, value = value.padding, replace(value, padding=NO_PADDING)
             value = self.padded(value)
+        if len(value.core) == 1:
+            if kernel != (1, 1) or padding != NO_PADDING:
+                raise WeightsError(f"has windows of {kernel} for a map of one position")
+            return self.global_pool(value, name, op, layout=layout, aliases=aliases)
         if padding == NO_PADDING and kernel == value.core[1:] and divisor is None:
             self.fixed = self.fixed or value.is_map
             return self.global_pool(value, name, op, layout=layout, aliases=aliases)

@@ -62,7 +62,8 @@ def from_keras(
     model : keras.Model
         A Sequential or Functional model, built, of Keras 2 or 3 and any backend; models in it too.
     labels, preset, conv, fc_dtype, head, size, output, target_layer
-        As of :func:`gradcam.load`. Layers have Keras's names.
+        As of :func:`gradcam.load`. Layers have Keras's names: NAME.conv and the like is a part of
+        the layer NAME before its activation, NAME:2 the second call of a layer.
     name : str, optional
         For messages; by default the model's.
 

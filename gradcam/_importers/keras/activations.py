@@ -30,6 +30,9 @@ _ELEMENTWISE: dict[str, tuple[str, dict[str, Attribute]]] = {
 }
 """Operations of the core, by Keras's names of functions."""
 
+_OTHERS = ("hard_sigmoid", "linear", "log_softmax", "selu", "softmax")
+"""Names of functions that are made in another way."""
+
 
 def named(step: Step, value: Value, name: str) -> Value:
     """Add the activation that Keras's function of this name is."""
@@ -43,13 +46,13 @@ def named(step: Step, value: Value, name: str) -> Value:
         return _softmax(step, value, name, -1)
     if name == "selu":
         scale, alpha = _SELU
-        value = step.builder.elementwise(value, f"{step.name}_elu", "elu", alpha=alpha)
+        value = step.builder.elementwise(value, f"{step.name}.elu", "elu", alpha=alpha)
         return step.builder.scale_and_shift(value, step.name, scale)
     if name == "hard_sigmoid":
         return _hard_sigmoid(step, value)
     raise WeightsError(
         f"has the activation {printable(name)[:60]!r}, which is not supported; known are "
-        f"{', '.join(sorted([*_ELEMENTWISE, 'hard_sigmoid', 'linear', 'selu', 'softmax']))}"
+        f"{', '.join(sorted([*_ELEMENTWISE, *_OTHERS]))}"
     )
 
 
@@ -57,7 +60,7 @@ def _hard_sigmoid(step: Step, value: Value) -> Value:
     """x / 6 + 1 / 2 between 0 and 1; before Keras 3 it was 0.2 x + 0.5."""
     if not step.keras_2:
         return step.builder.elementwise(value, step.name, "hard_sigmoid")
-    value = step.builder.scale_and_shift(value, f"{step.name}_scale", 0.2, 0.5)
+    value = step.builder.scale_and_shift(value, f"{step.name}.scale", 0.2, 0.5)
     return step.builder.elementwise(value, step.name, "clip", low=0.0, high=1.0)
 
 
@@ -65,8 +68,10 @@ def _softmax(step: Step, value: Value, op: str, axis: int) -> Value:
     rank = len(value.dims)
     if value.is_map and rank > 2:
         raise WeightsError(f"is a {op} of {value.shape}, expected one of scores")
-    if axis not in (-1, rank - 1):
-        raise WeightsError(f"is a {op} along axis {axis} of {value.shape}, expected the last one")
+    if not -rank <= axis < rank or axis % rank == 0 or value.shape[axis] != math.prod(value.core):
+        raise WeightsError(
+            f"is a {op} along axis {axis} of {value.shape}, expected the axis of all scores"
+        )
     if rank == 2:
         value = step.builder.vector_as_seen(value)
     return step.builder.elementwise(value, step.name, op)
@@ -81,12 +86,12 @@ def activated(step: Step, make: Callable[[str], Value], kind: str) -> Value:
     make : function
         Adds the layer under the name that it is given; returns its output.
     kind : str
-        The layer before the activation is called NAME_KIND: NAME is the output of both.
+        The layer before the activation is called NAME.KIND: NAME is the output of both.
     """
     given = step.arguments.get("activation", "linear")
     if given == "linear":
         return make(step.name)
-    return given_activation(step, make(f"{step.name}_{kind}"), given)
+    return given_activation(step, make(f"{step.name}.{kind}"), given)
 
 
 def given_activation(step: Step, value: Value, given: object) -> Value:
@@ -119,21 +124,21 @@ def activation(step: Step) -> Value:
 def relu(step: Step) -> Value:
     """A rectifier, also one with a largest value or a slope of negative values."""
     high = step.arguments.number("max_value", math.inf) if _given(step, "max_value") else None
-    # Keras 2's early files say alpha where later ones say negative_slope.
     slope = step.arguments.number("negative_slope", 0.0)
     if step.arguments.number("threshold", 0.0) != 0:
         raise WeightsError("has a threshold other than 0, which is not supported")
     value = step.value()
+    if high is not None and high <= 0:
+        raise WeightsError(f"has max_value={high:g}; expected a positive number")
     if slope:
-        if high is not None:
-            raise WeightsError("has both max_value and negative_slope, which is not supported")
-        return step.builder.elementwise(value, step.name, "leaky_relu", slope=slope)
+        if high is None:
+            return step.builder.elementwise(value, step.name, "leaky_relu", slope=slope)
+        value = step.builder.elementwise(value, f"{step.name}.leaky", "leaky_relu", slope=slope)
+        return step.builder.elementwise(value, step.name, "clip", low=-math.inf, high=high)
     if high is None:
         return step.builder.elementwise(value, step.name, "relu")
     if high == 6:
         return step.builder.elementwise(value, step.name, "relu6")
-    if high <= 0:
-        raise WeightsError(f"has max_value={high:g}; expected a positive number")
     return step.builder.elementwise(value, step.name, "clip", low=0.0, high=high)
 
 

@@ -18,12 +18,12 @@ def _sum(step: Step, operands: list[Value | Array], name: str) -> Value:
     values = [each for each in operands if isinstance(each, Value)]
     constants = [each for each in operands if not isinstance(each, Value)]
     if len(values) > 1:
-        inner = f"{name}_sum" if constants else name
+        inner = f"{name}.sum" if constants else name
         total = step.builder.sum(values, inner)
     else:
         total = values[0]
     for each in constants[:-1]:
-        total = step.builder.scale_and_shift(total, f"{name}_shift", 1.0, each)
+        total = step.builder.scale_and_shift(total, f"{name}.shift", 1.0, each)
     if constants:
         total = step.builder.scale_and_shift(total, name, 1.0, constants[-1])
     return total
@@ -33,7 +33,7 @@ def subtract(step: Step) -> Value:
     first, second = _two(step)
     if not isinstance(second, Value):
         return _sum(step, [first, -second], step.name)
-    negative = step.builder.scale_and_shift(second, f"{step.name}_negative", -1.0)
+    negative = step.builder.scale_and_shift(second, f"{step.name}.negative", -1.0)
     return _sum(step, [first, negative], step.name)
 
 
@@ -44,9 +44,9 @@ def multiply(step: Step) -> Value:
     total = values[0]
     for i, each in enumerate(values[1:], 2):
         last = i == len(values) and not constants
-        total = step.builder.product(total, each, step.name if last else f"{step.name}_product")
+        total = step.builder.product(total, each, step.name if last else f"{step.name}.product")
     for i, constant in enumerate(constants, 1):
-        name = step.name if i == len(constants) else f"{step.name}_scale"
+        name = step.name if i == len(constants) else f"{step.name}.scale"
         total = step.builder.scale_and_shift(total, name, constant)
     return total
 
@@ -66,7 +66,7 @@ def negative(step: Step) -> Value:
 
 def average(step: Step) -> Value:
     values = step.values()
-    total = step.builder.sum(values, f"{step.name}_sum")
+    total = step.builder.sum(values, f"{step.name}.sum")
     return step.builder.scale_and_shift(total, step.name, 1 / len(values))
 
 
@@ -76,7 +76,7 @@ def custom_scale(step: Step) -> Value:
     if len(values) != 2:
         raise WeightsError(f"has {len(values)} inputs, expected two")
     scale = step.arguments.number("scale")
-    scaled = step.builder.scale_and_shift(values[1], f"{step.name}_scale", scale)
+    scaled = step.builder.scale_and_shift(values[1], f"{step.name}.scale", scale)
     return _sum(step, [values[0], scaled], step.name)
 
 

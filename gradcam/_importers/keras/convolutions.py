@@ -29,6 +29,7 @@ def conv2d(step: Step) -> Value:
 def depthwise_conv2d(step: Step) -> Value:
     """A convolution of each channel by itself, with `depth_multiplier` outputs for each."""
     multiplier, kernel = step.arguments.integer("depth_multiplier", 1), _kernel_size(step)
+    _check_groups(step)
     weight, *bias = _weights(step, "depthwise_kernel")
     _check(weight, (*kernel, None, multiplier))
     value, layout = step.value(), step.layout()
@@ -41,16 +42,17 @@ def depthwise_conv2d(step: Step) -> Value:
 
 
 def separable_conv2d(step: Step) -> Value:
-    """A depthwise convolution, called NAME_depthwise, and one of one position."""
+    """A depthwise convolution, called NAME.depthwise, and one of one position."""
     multiplier, kernel = step.arguments.integer("depth_multiplier", 1), _kernel_size(step)
     filters = step.arguments.integer("filters")
+    _check_groups(step)
     depthwise, pointwise, *bias = _weights(step, "depthwise_kernel", "pointwise_kernel")
     _check(depthwise, (*kernel, None, multiplier))
     _check(pointwise, (1, 1, None, filters))
     value, layout = step.value(), step.layout()
     groups = depthwise.shape[2]
     windows = _Windows(step, layout)
-    value = windows.conv(value, f"{step.name}_depthwise", _depthwise(depthwise), [], groups=groups)
+    value = windows.conv(value, f"{step.name}.depthwise", _depthwise(depthwise), [], groups=groups)
     oihw = kernel_from_outputs_last(pointwise)
 
     def make(name: str) -> Value:
@@ -110,6 +112,12 @@ def _weights(step: Step, *names: str) -> tuple[Array, ...]:
     """Return the kernels, and the bias if there is one."""
     bias = ("bias",) if step.arguments.flag("use_bias", True) else ()
     return step.weights(*names, *bias)
+
+
+def _check_groups(step: Step) -> None:
+    """Raise WeightsError if there are groups: Keras 2 writes groups=1 for every convolution."""
+    if step.arguments.integer("groups", 1) != 1:
+        raise WeightsError("has groups beside the convolution of each channel by itself")
 
 
 def _kernel_size(step: Step) -> tuple[int, int]:

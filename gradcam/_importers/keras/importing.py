@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +13,7 @@ from gradcam._importers.builder import Builder
 from gradcam._importers.imported import DEFAULT_SIZE, SIZE_TAKEN, Choices, Imported
 from gradcam._importers.keras.calls import parse_outputs
 from gradcam._importers.keras.published import family_of, preset_of
-from gradcam._importers.keras.walking import Walk, check_model
+from gradcam._importers.keras.walking import Walk, check_model, precision_of
 from gradcam._pictures.presets import MAX_SIZE, PRESETS, Preset
 from gradcam._results.rules import RECTIFIERS
 from gradcam._text import printable
@@ -50,11 +52,13 @@ def imported(weights: Weights, choices: Choices) -> Imported:
         title=f"a Keras {graph.version or ''} model".replace("  ", " "),
     )
     _check_end(found.layers)
-    preset, notes = _preset(found, root, walk.scaling)
+    preset, notes = _preset(found, root)
     if found.fixed and None in size and choices.size is None:
         notes += (SIZE_TAKEN.format("The model", height, width),)
-    if _half(root):
-        notes += ("Its layers compute in float16 in Keras; here they compute in float32.",)
+    notes += tuple(
+        f"Its layers compute in {precision} in Keras; here they compute in float32."
+        for precision in _precisions(root)
+    )
     return replace(found, preset=preset, notes=(*found.notes, *notes, *walk.notes[:4]))
 
 
@@ -83,11 +87,18 @@ def _input_of(root: KerasLayer) -> tuple[int, tuple[int | None, int | None], str
 
 
 def layout_of(root: KerasLayer) -> str:
-    """Return the order of the input's axes: that of the first layer that says one."""
+    """Return the order of the input's axes: that of the first layer that says one.
+
+    Layers that change the order before it are followed back.
+    """
+    axes = [1, 2, 3]  # of the input, as the next layer sees them
     for layer in root.leaves():
-        word = layer.config.get("data_format")
+        word, order = layer.config.get("data_format"), layer.config.get("dims")
+        if layer.class_name == "Permute" and isinstance(order, list):
+            orders = itertools.permutations((1, 2, 3))
+            axes = [axes[i - 1] for i in order] if tuple(order) in orders else axes
         if word in ("channels_first", "channels_last"):
-            return "NCHW" if word == "channels_first" else "NHWC"
+            return "NCHW" if axes[0 if word == "channels_first" else 2] == 1 else "NHWC"
     return "NHWC"
 
 
@@ -144,27 +155,33 @@ def _check_end(layers: tuple[Layer, ...]) -> None:
     )
 
 
-def _half(root: KerasLayer) -> bool:
-    """Whether a layer computes in 16 bits."""
-    return any("float16" in str(layer.config.get("dtype")) for layer in root.leaves())
+def _precisions(root: KerasLayer) -> list[str]:
+    """Return the data types other than float32 that layers compute in."""
+    words = {
+        word
+        for layer in root.leaves()
+        for word in re.findall("bfloat16|float16|float64", precision_of(layer))
+    }
+    return sorted(words)
 
 
 # ------------------------------------------------------------------------------ preset
 
 
-def _preset(
-    found: Imported, root: KerasLayer, scaling: list[str]
-) -> tuple[Preset | None, tuple[str, ...]]:
+def _preset(found: Imported, root: KerasLayer) -> tuple[Preset | None, tuple[str, ...]]:
     """Return how pictures become input, as far as it is known, and what the user is told."""
-    if found.channels != 3:
+    if found.channels not in (1, 3):
         return None, ()
-    if scaling:
-        preset = _of_scaling(found.layers)
-        if preset is not None:
-            return preset, (
-                f"The model scales its input itself ({', '.join(scaling[:4])}): pictures are given "
-                f"to it as RGB, {preset.name.replace('..', ' to ')}.",
-            )
+    scaling = _scaling(found.layers)
+    if scaling is not None:
+        names = ", ".join([scaling.name, *scaling.aliases][:4])
+        own = f"The model scales its input itself ({names})"
+        preset = _of_scaling(scaling)
+        if preset is None:
+            return None, (f"{own}, but not as pictures usually are: give preset=.",)
+        colours = "RGB" if found.channels == 3 else "grey"
+        values = preset.name.replace("..", " to ")
+        return preset, (f"{own}: pictures are given to it as {colours}, {values}.",)
     published = preset_of(root, found.classes)
     if published is not None:
         return published, (
@@ -188,15 +205,18 @@ def _models_in(model: KerasLayer) -> list[KerasLayer]:
     return found + [inner for layer in found for inner in _models_in(layer)]
 
 
-def _of_scaling(layers: tuple[Layer, ...]) -> Preset | None:
-    """Return the preset of a network that begins with a scale and shift of its input.
+def _scaling(layers: tuple[Layer, ...]) -> Layer | None:
+    """Return the scale and shift of the input that all other layers read in place of it."""
+    first = [layer for layer in layers if INPUT in layer.inputs]
+    return first[0] if len(first) == 1 and first[0].op == "affine" else None
+
+
+def _of_scaling(scaling: Layer) -> Preset | None:
+    """Return the preset of a network that scales its input.
 
     Pixel values of 0 to 255, or of 0 to 1, whichever makes numbers of the usual size.
     """
-    first = [layer for layer in layers if layer.inputs == (INPUT,)]
-    if len(first) != 1 or first[0].op != "affine":
-        return None
-    scale = np.abs(np.asarray(first[0].weights["scale"], np.float64))
+    scale = np.abs(np.asarray(scaling.weights["scale"], np.float64))
     for span, name in ((255.0, "0..255"), (1.0, "0..1")):
         if np.all((scale * span >= _SPAN[0]) & (scale * span <= _SPAN[1])):
             return PRESETS[name]

@@ -54,13 +54,14 @@ def layer_scale(step: Step) -> Value:
     value = step.by_channel(step.builder.padded(step.value()), (-1,))
     if gamma.shape != (count,):
         raise WeightsError(f"has factors of shape {gamma.shape}, expected ({count},)")
-    return step.builder.scale_and_shift(value, step.name, _aligned(value, gamma, "NHWC"))
+    return step.builder.scale_and_shift(value, step.name, _aligned(value, gamma))
 
 
 def rescaling(step: Step) -> Value:
     """``x * scale + offset``, with numbers or one for each channel."""
     value = step.value()
-    pair = [constant(step.arguments.get(name, 0.0)) for name in ("scale", "offset")]
+    given = step.arguments.get("scale"), step.arguments.get("offset", 0.0)
+    pair = [constant(each) for each in given]
     scale, offset = (None if each is None else _by_channel(value, each) for each in pair)
     if scale is None or offset is None:
         raise WeightsError("has a scale or offset that is neither a number nor a list")
@@ -79,7 +80,9 @@ def normalization(step: Step) -> Value:
         mean, variance = given
         step.weights()
     else:
-        mean, variance, *_ = step.weights(*("mean", "variance", "count")[: len(step.arrays) or 3])
+        mean, variance, *_ = step.weights(
+            *("mean", "variance", "count")[: 2 if len(step.arrays) == 2 else 3]
+        )
     assert mean is not None and variance is not None
     mean, variance = (_on_axes(value, np.asarray(each), axes) for each in (mean, variance))
     if not np.all(variance >= 0):
@@ -112,7 +115,7 @@ def _by_channel(value: Value, array: Array) -> Array:
     return array.reshape(-1, *[1] * (len(value.dims) - 2))
 
 
-def _aligned(value: Value, array: Array, layout: str) -> Array:
+def _aligned(value: Value, array: Array) -> Array:
     """Return an array with one number for each channel, over the last axis."""
     if value.dims[-1] != value.whole("C"):
         raise WeightsError(f"scales the last axis of {value.shape}, not that of channels")

@@ -35,6 +35,11 @@ def _pool(op: str) -> StepFunction:
     return function
 
 
+def adaptive_average(step: Step) -> Value:
+    layout, size = step.layout(), step.arguments.pair("output_size")
+    return step.builder.adaptive_pool(step.value(), step.name, size, layout=layout)
+
+
 def _global(op: str) -> StepFunction:
     def function(step: Step) -> Value:
         layout = step.layout()
@@ -53,11 +58,13 @@ def reduced(op: str) -> StepFunction:
         value = step.builder.padded(step.value())
         rank = len(value.dims)
         keep = step.arguments.flag("keepdims", False)
-        axes = sorted({axis % rank for axis in step.arguments.integers("axis")})
+        given = step.arguments.integers("axis")
+        axes = sorted({axis % rank for axis in given if -rank <= axis < rank})
         layouts = {"NHWC": [1, 2], "NCHW": [2, 3]}
         layout = next((name for name, each in layouts.items() if each == axes), None)
-        if rank != 4 or layout is None or not value.is_arranged(layout):
-            raise WeightsError(f"is taken over the axes {axes[:8]} of {value.shape}")
+        inside = len(axes) == len(given)
+        if rank != 4 or not inside or layout is None or not value.is_arranged(layout):
+            raise WeightsError(f"is taken over the axes {given[:8]} of {value.shape}")
         value = step.builder.global_pool(value, step.name, op, layout=layout)
         return value if keep else value.without(axes)
 
@@ -65,6 +72,7 @@ def reduced(op: str) -> StepFunction:
 
 
 LAYERS: dict[str, StepFunction] = {
+    "AdaptiveAveragePooling2D": adaptive_average,
     "AveragePooling2D": _pool("average_pool"),
     "GlobalAveragePooling2D": _global("average_pool"),
     "GlobalMaxPooling2D": _global("max_pool"),

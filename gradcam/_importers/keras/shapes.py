@@ -49,25 +49,25 @@ def augmentation(step: Step) -> Value:
 
 
 def zero_padding2d(step: Step) -> Value:
-    (top, bottom), (left, right) = _sides(step, "padding")
+    (top, bottom), (left, right) = _sides(step, "padding", 1)
     value = step.builder.arranged(step.value(), step.layout())
-    return step.builder.pad(value, (top, left, bottom, right))
+    return step.builder.pad(value, (top, left, bottom, right), step.name)
 
 
 def cropping2d(step: Step) -> Value:
-    (top, bottom), (left, right) = _sides(step, "cropping")
+    (top, bottom), (left, right) = _sides(step, "cropping", 0)
     value = step.builder.arranged(step.value(), step.layout())
     height, width = value.extent
     if top + bottom >= height or left + right >= width:
         raise WeightsError(f"cuts all of a map of {height} x {width} positions")
     if (top, bottom, left, right) == (0, 0, 0, 0):
-        return value
-    return step.builder.pad(value, (-top, -left, -bottom, -right))
+        return nothing(step)
+    return step.builder.pad(value, (-top, -left, -bottom, -right), step.name)
 
 
-def _sides(step: Step, name: str) -> tuple[tuple[int, int], tuple[int, int]]:
+def _sides(step: Step, name: str, default: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return numbers before and after the rows and the columns: of one, two or four integers."""
-    value = step.arguments.get(name, 1)
+    value = step.arguments.get(name, default)
     both = value if isinstance(value, (list, tuple)) and len(value) == 2 else (value, value)
     pairs = [
         tuple(each) if isinstance(each, (list, tuple)) and len(each) == 2 else (each, each)
@@ -110,7 +110,8 @@ def resizing(step: Step) -> Value:
     if value.extent != size:
         raise WeightsError(
             f"resizes {value.extent} to {size}, which is not supported: give the model pictures "
-            f"of that size, or make it without this layer"
+            f"of that size (with size={size} if its input is of any size), or make it without "
+            f"this layer"
         )
     step.builder.fixed = True
     return nothing(step)

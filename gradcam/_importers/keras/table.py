@@ -82,6 +82,10 @@ _REASONS = {
     "GRU": "it is recurrent",
     "MultiHeadAttention": "it is the attention of transformers",
     "Resizing": "it resizes maps",
+    "Maximum": "it takes the larger of two values at each position",
+    "Minimum": "it takes the smaller of two values at each position",
+    "RandomCrop": "it cuts pictures at inference too; make the model without it",
+    "CenterCrop": "it cuts pictures; make the model without it",
     "TimeDistributed": "it works on sequences of pictures",
     "UpSampling2D": "it makes maps larger, as networks for segmentation do",
 }

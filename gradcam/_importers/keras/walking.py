@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,8 @@ _MAX_CHANNELS = 1 << 20
 _IN_TRAINING = ("Random", "MixUp", "CutMix", "AugMix", "RandAugment", "Resizing")
 """Beginnings of the classes whose argument training says nothing: Keras writes True for all."""
 
-_SECOND = ("x", "x1", "x2", "y")
-"""Names of the inputs of operations."""
+_INPUTS = ("inputs", "x", "x1", "x2", "y")
+"""Names of the inputs of layers and operations."""
 
 
 @dataclass
@@ -53,8 +54,6 @@ class Walk:
     root : KerasLayer
     keras_2 : bool
         Whether the file was written by Keras 1 or 2.
-    scaling : list of str
-        The layers that scale the input itself.
     notes : list of str
         Sentences for the user.
     """
@@ -63,14 +62,22 @@ class Walk:
     tensors: Mapping[str, NDArray[np.generic]]
     root: KerasLayer
     keras_2: bool
-    scaling: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _calls: int = 0
 
     def __post_init__(self) -> None:
         self._count = Counter(layer.name for layer in self.root.leaves())
         self._used: Counter[str] = Counter()
-        self._scaled = {self.builder.input.layer}
+        self._parsed: dict[int, _Parsed] = {}
+        self.builder.reserve(self._names(self.root, ()))
+
+    def _names(self, model: KerasLayer, path: tuple[str, ...]) -> Iterator[str]:
+        """Yield the names that the layers of a model will have."""
+        for layer in model.layers or ():
+            if layer.layers is not None:
+                yield from self._names(layer, (*path, layer.name))
+            else:
+                yield self._path(layer, path)
 
     def run(self, output: str | None) -> Value:
         """Add the layers that an output of the model needs, and return it."""
@@ -85,27 +92,32 @@ class Walk:
             if len(inputs) != 1:
                 raise WeightsError(f"{_title(model)} reads {len(inputs)} values, expected one")
             chosen([Output(layer.name, 0, 0) for layer in model.layers[-1:]], output)
-            value = inputs[0]
+            found = inputs
             for layer in model.layers:
-                if layer.class_name != "InputLayer":
-                    (value,) = self._call(Call(layer, 0), [value], {}, path)
-            return [value]
+                if layer.class_name == "InputLayer":
+                    self._count_call()
+                    continue
+                if len(found) != 1:
+                    raise WeightsError(
+                        f"{_title(layer)} reads {len(found)} outputs of the layer before it, "
+                        f"expected one"
+                    )
+                found = self._call(Call(layer, 0), found, {}, path)
+            if len(found) != 1:
+                raise WeightsError(
+                    f"{_title(model)} ends in a model of {len(found)} outputs, expected one"
+                )
+            return found
         return self._functional(model, inputs, path, output)
 
     def _functional(
         self, model: KerasLayer, inputs: list[Value], path: tuple[str, ...], output: str | None
     ) -> list[Value]:
-        try:
-            starts = parse_outputs(model.config.get("input_layers"))
-            ends = chosen(parse_outputs(model.config.get("output_layers")), output)
-            calls = ordered_calls(model, ends)
-        except WeightsError as error:
-            raise WeightsError(f"{_title(model)} {error}") from error
+        starts, ends, calls, layers = self._parse(model, output)
         if len(starts) != len(inputs):
             raise WeightsError(
                 f"{_title(model)} has {len(starts)} inputs, and {len(inputs)} are given"
             )
-        layers = {layer.name: layer for layer in model.layers or ()}
         given = dict(zip((start.layer for start in starts), inputs, strict=True))
         results: dict[tuple[str, int], list[Value]] = {}
 
@@ -128,6 +140,23 @@ class Walk:
             results[key] = self._call(call, positional, keywords, path)
         return [value_of(each, True) for each in ends]
 
+    def _parse(self, model: KerasLayer, output: str | None) -> _Parsed:
+        """Return the graph of a functional model: parsed once for all its calls."""
+        found = self._parsed.get(id(model))
+        if found is None:
+            try:
+                ends = chosen(parse_outputs(model.config.get("output_layers")), output)
+                found = _Parsed(
+                    parse_outputs(model.config.get("input_layers")),
+                    ends,
+                    ordered_calls(model, ends),
+                    {layer.name: layer for layer in model.layers or ()},
+                )
+            except WeightsError as error:
+                raise WeightsError(f"{_title(model)} {error}") from error
+            self._parsed[id(model)] = found
+        return found
+
     def _call(
         self,
         call: Call,
@@ -137,23 +166,28 @@ class Walk:
     ) -> list[Value]:
         """Add the layers of a call; return its outputs."""
         layer = call.layer
-        self._calls += 1
-        if self._calls > _MAX_CALLS:
-            raise WeightsError(f"a model of more than {_MAX_CALLS} calls of layers")
+        self._count_call()
+        inputs = [*inputs, *(keywords.pop(name) for name in _INPUTS if name in keywords)]
         if layer.layers is None:
-            return [self._leaf(layer, list(inputs), keywords, path)]
+            return [self._leaf(layer, inputs, keywords, path)]
         try:
             _check_keywords(layer, keywords)
         except WeightsError as error:
             raise WeightsError(f"{_title(layer)} {error}") from error
-        values = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], list) else list(inputs)
-        assert isinstance(values, list)
-        if not values or not all(isinstance(each, Value) for each in values):
+        (first, *others) = inputs or [None]
+        given = first if isinstance(first, list) and not others else inputs
+        values = [each for each in given if isinstance(each, Value)]
+        if not values or len(values) != len(given):
             raise WeightsError(f"{_title(layer)} does not read outputs of layers alone")
         found = self._model(layer, values, (*path, layer.name), None)
         if len(found) == 1:
             self.builder.also(found[0], layer.name)
         return found
+
+    def _count_call(self) -> None:
+        self._calls += 1
+        if self._calls > _MAX_CALLS:
+            raise WeightsError(f"a model of more than {_MAX_CALLS} calls of layers")
 
     def _leaf(
         self,
@@ -165,7 +199,6 @@ class Walk:
         """Add one call of a layer that is no model; errors name the layer."""
         try:
             function = function_of(layer)
-            inputs += [keywords.pop(name) for name in _SECOND if name in keywords]
             if layer.class_name == "TFOpLambda":
                 arguments = Arguments(keywords)
             else:
@@ -174,6 +207,7 @@ class Walk:
                 arguments = Arguments(layer.config)
             arrays = tuple(np.asarray(self.tensors[name]) for name in layer.tensors)
             name = self._name(layer, path)
+            self.builder.claim(name)
             step = Step(self.builder, name, arguments, inputs, arrays, self.keras_2, self.notes)
             value = function(step)
             arguments.refuse_others()
@@ -182,29 +216,28 @@ class Walk:
             raise WeightsError(f"{_title(layer)} {error}") from error
         except ValueError as error:  # of a change of arrangement
             raise WeightsError(f"{_title(layer)}: {error}") from error
-        self._note_scaling(layer, inputs, value)
         return value
 
     def _name(self, layer: KerasLayer, path: tuple[str, ...]) -> str:
-        """Return the layer's name, with those of its models if several layers have it.
-
-        From the second call of a layer on, it is numbered.
-        """
-        name = layer.name or layer.class_name
-        if self._count[layer.name] > 1:
-            name = "/".join((*path, name))
+        """Return the name of a call of a layer: the layer's; NAME:2 is that of its second call."""
+        name = self._path(layer, path)
         self._used[name] += 1
         number = self._used[name]
-        return name if number == 1 else f"{name}_{number}"
+        return name if number == 1 else f"{name}:{number}"
 
-    def _note_scaling(self, layer: KerasLayer, inputs: list[object], value: Value) -> None:
-        """Note a layer that scales the input, or one that does nothing to it."""
-        (first, *others) = inputs or [None]
-        if others or not isinstance(first, Value) or first.layer not in self._scaled:
-            return
-        if layer.class_name in ("Rescaling", "Normalization"):
-            self._scaled.add(value.layer)
-            self.scaling.append(value.layer)
+    def _path(self, layer: KerasLayer, path: tuple[str, ...]) -> str:
+        """Return the layer's name, with those of its models if several layers have it."""
+        name = layer.name or layer.class_name
+        return "/".join((*path, name)) if self._count[layer.name] > 1 else name
+
+
+class _Parsed(NamedTuple):
+    """The graph of a functional model: its inputs, its outputs, its calls, and its layers."""
+
+    starts: list[Output]
+    ends: list[Output]
+    calls: list[Call]
+    layers: Mapping[str, KerasLayer]
 
 
 def check_model(model: KerasLayer) -> None:
@@ -237,9 +270,8 @@ def _title(layer: KerasLayer) -> str:
     return f"{printable(layer.class_name)[:60] or 'layer'} {printable(layer.name)[:200]!r}"
 
 
-def _resolved(value: object, value_of: object) -> object:
+def _resolved(value: object, value_of: Callable[[Output], Value]) -> object:
     """Return an argument of a call with values in place of outputs."""
-    assert callable(value_of)
     if isinstance(value, Output):
         return value_of(value)
     if isinstance(value, list):
@@ -255,20 +287,32 @@ def _check_keywords(layer: KerasLayer, keywords: Mapping[str, object]) -> None:
         if name == "training" and layer.class_name.startswith(_IN_TRAINING):
             continue
         raise WeightsError(
-            f"is called with {printable(name)[:60]}={printable(repr(value))[:60]}, which is not "
-            f"supported"
+            f"is called with {printable(name)[:60]}={_in_words(value)}, which is not supported"
         )
+
+
+def _in_words(value: object) -> str:
+    """Return an argument of a call as a message says it."""
+    several = isinstance(value, list) and any(isinstance(each, Value) for each in value)
+    if several or isinstance(value, Value):
+        return "outputs of layers" if several else "the output of a layer"
+    return printable(repr(value))[:60]
+
+
+def precision_of(layer: KerasLayer) -> str:
+    """Return the policy of a layer's data types in words, "DTypePolicy mixed_float16"."""
+    policy = layer.config.get("dtype")
+    if isinstance(policy, dict):
+        inner = policy.get("config")
+        name = inner.get("name") if isinstance(inner, dict) else ""
+        policy = f"{policy.get('class_name')} {name}"
+    return str(policy)
 
 
 def _check_precision(layer: KerasLayer) -> None:
     """Raise WeightsError if a layer's weights are quantised."""
-    policy = layer.config.get("dtype")
-    if isinstance(policy, dict):
-        inner = policy.get("config")
-        policy = (
-            f"{policy.get('class_name')} {inner.get('name') if isinstance(inner, dict) else ''}"
-        )
-    if any(word in str(policy) for word in ("Quantized", "int8", "int4", "float8")):
+    policy = precision_of(layer)
+    if any(word in policy for word in ("Quantized", "int8", "int4", "float8")):
         raise WeightsError(
             "is quantised, which is not supported; save the model before it is quantised"
         )
