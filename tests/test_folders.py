@@ -14,7 +14,10 @@ from model_folders import CONFIG, PREPROCESSOR, tensors, write, write_parts
 
 import gradcam
 from gradcam import WeightsError
+from gradcam._models import architecture
 from gradcam._pictures.image import prepare
+from gradcam._weights import folder
+from gradcam._weights.tensors import Weights
 
 X = np.random.default_rng(1).standard_normal((2, 3, 37, 50)).astype(np.float32)
 
@@ -71,6 +74,41 @@ def test_pickled_networks_are_loaded_again(tmp_path, write_folder):
     again = pickle.loads(pickle.dumps(net))  # with its weights
     assert again.preset == net.preset
     np.testing.assert_array_equal(again.forward(X, input="normalised").scores, scores)
+
+
+def test_files_of_a_folder_say_that_the_folder_is_needed(tmp_path):
+    words = f"load the folder {re.escape(str(tmp_path))}"
+    write(tmp_path)
+    for name in ("config.json", "model.safetensors"):
+        refused(tmp_path / name, words)
+    write(tmp_path, weights=timm_files("efficientnet_b0"))
+    with pytest.warns(gradcam.WeightsWarning, match=f"tf_efficientnet_b0.*{words}"):
+        gradcam.load(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_lite0", "efficientnet_b0"])
+def test_two_networks_of_timm_with_the_same_tensors(name):
+    """TensorFlow's borders and epsilon, or PyTorch's: the names do not say it."""
+    with pytest.warns(gradcam.WeightsWarning, match=r"other borders .* is assumed"):
+        gradcam.load(timm_files(name))
+
+
+def timm_files(name):
+    """The tensors of a narrow network by timm's names."""
+    found = architecture.find(name)
+    tensors = found.random_tensors(width=4, classes=2)
+    return {
+        f"{row.stored_as('timm')}.{parameter}": tensors[tensor]
+        for row in found.rows
+        for parameter, tensor in row.parameters.items()
+    }
+
+
+def test_what_a_folder_does_not_read_is_said(tmp_path):
+    found = Weights(tensors(), objects={"cfg": "my.Cfg"}, notes=("Objects.",))
+    content = folder.read(write(tmp_path), lambda path: found)
+    assert (content.notes, content.objects) == (("Objects.",), {"cfg": "my.Cfg"})
+    assert "Objects." in gradcam.load(content).about
 
 
 def test_settings_that_are_not_followed_are_said(tmp_path):
@@ -132,6 +170,11 @@ def test_configurations_that_are_refused(name, tmp_path):
     refused(write(tmp_path, {**CONFIG, **settings}), match)
 
 
+def test_an_input_that_is_too_large(tmp_path):
+    config = {**CONFIG, "image_size": 1 << 20}
+    refused(write(tmp_path, config, None), "image_size is 1048576, expected at most 16384 pixels")
+
+
 PREPROCESSORS = {
     "none": (None, "there is no preprocessor_config.json"),
     "unknown": ({"image_processor_type": "MyProcessor"}, "the image processor 'MyProcessor' is"),
@@ -155,7 +198,8 @@ def test_input_that_no_preset_expresses(name, tmp_path):
     assert f"Pictures need preset=, because {words}" in net.about
     with pytest.raises(ValueError, match="no input preset"):
         net.forward(np.zeros((9, 9, 3), np.uint8))
-    assert gradcam.load(tmp_path, preset="0..1").forward(np.zeros((9, 9, 3), np.uint8))
+    given = gradcam.load(tmp_path, preset="0..1")
+    assert given.forward(np.zeros((9, 9, 3), np.uint8)) and "preset=" not in given.about
 
 
 @pytest.mark.parametrize(
@@ -422,6 +466,10 @@ def test_a_folder_of_timm(tmp_path, vgg11):
         ({"global_pool": "max"}, "global_pool is not 'avg'"),
         ({"global_pool": ["avg"]}, "global_pool is not 'avg'"),
         ({"model_args": {"act_layer": "gelu"}}, "was made with act_layer, which is not known here"),
+        ({"model_args": {"output_stride": 0}}, "was made with output_stride, which is not known"),
+        ({"num_classes": 1000}, "num_classes is 1000, but the tensors end in 4 scores"),
+        ({"pretrained_cfg": {"input_size": [1, 64, 64]}}, "has 1 channel, but the tensors take 3"),
+        ({"pretrained_cfg": {"input_size": [3, 1 << 19, 64]}}, "height and width, up to 16384"),
         ({"label_names": ["a", "b"]}, "2 labels for a network of 4 classes"),
         ({"label_names": "abcd"}, "label_names is 'abcd', expected a list of strings"),
         ({"pretrained_cfg": {"input_size": [3, 256, 256]}}, "up to 224 pixels"),
@@ -439,6 +487,7 @@ def test_folders_of_timm_that_are_refused(changes, match, tmp_path, vgg11):
         ({"crop_mode": "border"}, "crop_mode is 'border' with a crop_pct of 0.9"),
         ({"interpolation": "lanczos"}, "the interpolation 'lanczos' is not known here"),
         ({"input_size": [3, 64, 48]}, "input_size is 64 x 48, not a square"),
+        ({"mean": [0.5]}, "because mean has 1 and std 3 numbers, not three each"),
     ],
 )
 def test_input_of_timm_that_no_preset_expresses(changes, words, tmp_path, vgg11):
@@ -520,6 +569,7 @@ def test_one_convnext_in_both_libraries(tmp_path):
     assert np.ptp(expected) > 0.1
     other = renamed(content, CONVNEXT)
     settings = {**TIMM, "architecture": "convnext_nano.d1h_in1k", "label_names": ["a", "b", "c"]}
+    settings["num_classes"] = 3
     net = gradcam.load(write(tmp_path / "b", settings, None, other))
     assert (net.name, net.size, net.preset.name) == ("convnext_nano", None, "timm")
     np.testing.assert_array_equal(net.forward(X, input="normalised").scores, expected)

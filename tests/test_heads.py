@@ -194,6 +194,19 @@ def test_heads_that_are_refused(layers):
         gradcam.load(convolutions() | named(layers))
 
 
+@pytest.mark.parametrize("name", ["prob", "relu", "flatten", "avgpool", "input", "fc.0.relu"])
+def test_heads_with_the_names_of_other_layers(name, resnet):
+    content = {key: values for key, values in resnet.items() if not key.startswith("fc")}
+    renamed = {f"{name}.{key}": resnet[f"fc.{key}"] for key in ("weight", "bias")}
+    network = gradcam.load(content | renamed)
+    expected = gradcam.resnet18(resnet).forward(X).scores
+    np.testing.assert_array_equal(network.forward(X).scores, expected)
+    width = resnet["fc.weight"].shape[1]
+    hidden = named({"fc.0": linear(width, width)})
+    with pytest.warns(gradcam.WeightsWarning, match="a ReLU is assumed"):
+        assert len(gradcam.load(content | hidden | renamed).labels) == 3
+
+
 def test_a_gap_after_the_first_batch_normalisation_is_mentioned():
     content = {**convolutions(), **named({"classifier.0": norm(WIDTH)})}
     said = r"what follows the batch normalisation classifier\.0: dropout.* no activation"

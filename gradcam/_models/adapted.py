@@ -15,7 +15,7 @@ from typing import NamedTuple
 from gradcam._engine.layers import HEADS
 from gradcam._models.architecture import Architecture, Extents, Row, registered
 from gradcam._models.choice import chosen
-from gradcam._models.heads import Head, head, modules, pooling
+from gradcam._models.heads import Head, head, modules, pooling, unique
 from gradcam._models.layouts import CHILDREN, Layout
 from gradcam._models.matches import Match
 from gradcam._models.places import AVERAGE, Found, Place
@@ -179,17 +179,41 @@ def built(
     published = any(row.parameters for row in kept)
     names = {row.name: layer for layer, row in (layout.layers(architecture) or {}).items()}
     first = weighted[0]
-    weight = found[names[first.name] if published else first.torchvision, "weight"].values
+    key = names[first.name] if published else first.stored_as("torchvision")
+    weight = found[key, "weight"].values
     width = weight.shape[0] if first.op == "batch_norm" else math.prod(weight.shape[1:])
     channels = _width(parts.body, found, names)
     pool = pooling(width, channels, parts.pool, parts.body[-1].name)
     if pool is None or (pool.assumed and any(row.parameters for row in parts.between)):
         return None
-    rows = (*parts.body, *pool.rows, *parts.between, *kept, *tail.rows, Row("prob", "softmax"))
+    own = {name for row in tail.rows for name in (row.name, *row.aliases)}
+    trunk = _apart_from(own, (*parts.body, *pool.rows, *parts.between, *kept))
+    rows = (*trunk, *tail.rows, Row(unique("prob", own), "softmax"))
     adapted = _renewed(architecture, rows, parts)
     layers = layout.layers(adapted)
     assert layers is not None
     return Adapted(Match(adapted, layers, found), layout, (*pool.assumed, *tail.assumed))
+
+
+def _apart_from(own: Collection[str], rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with other names than those of the head's modules, which its author chose."""
+    used = {*own, *(name for row in rows for name in (row.name, *row.aliases))}
+    renamed: dict[str, str] = {}
+    result = []
+    for row in rows:
+        if row.name in own:
+            renamed[row.name] = unique(row.name, used)
+        free = () if row.parameters else tuple(name for name in row.also if name not in own)
+        result.append(
+            replace(
+                row,
+                name=renamed.get(row.name, row.name),
+                inputs=tuple(renamed.get(name, name) for name in row.inputs),
+                torchvision=row.torchvision if row.parameters or row.torchvision not in own else "",
+                also=row.also if row.parameters else free,
+            )
+        )
+    return result
 
 
 def _renewed(architecture: Architecture, rows: tuple[Row, ...], parts: Parts) -> Architecture:

@@ -183,6 +183,15 @@ def _area(size: object) -> int:
     return size * size
 
 
+def timm_doubt(assumed: str, other: str) -> dict[str, str]:
+    """Return :attr:`Architecture.doubts` of two networks of timm whose tensors have one form."""
+    return {
+        "timm": f"The tensors can be those of timm's {assumed} or of its {other}, whose "
+        f"convolutions have other borders and whose batch normalisations have another epsilon: "
+        f"{assumed} is assumed. A folder of timm, whose config.json names the network, says it."
+    }
+
+
 class Trained(NamedTuple):
     """A file of trained weights that torchvision publishes.
 
@@ -226,6 +235,8 @@ class Architecture:
         How pictures become input, by library, if not by the layout's preset.
     eps_of : mapping of str to float
         By library, if it is not `eps`.
+    doubts : mapping of str to str
+        By library: a sentence about what files with its names leave open, and what is assumed.
     unused : str
         A pattern for the names of tensors that are part of training only: auxiliary classifiers.
     target_layer : str
@@ -241,6 +252,7 @@ class Architecture:
     signs: Mapping[str, str] = field(default_factory=dict)
     presets: Mapping[str, Preset] = field(default_factory=dict)
     eps_of: Mapping[str, float] = field(default_factory=dict)
+    doubts: Mapping[str, str] = field(default_factory=dict)
     unused: str = ""
     target_layer: str = ""
     published: tuple[Trained, ...] = ()

@@ -10,8 +10,9 @@ and never changes a value:
   1 x 1 x O x I) to matrices;
 - the inputs of the first of them from a map flattened as H, W, C to one flattened as C, H, W.
 
-Nothing is guessed: a file with a tensor that neither belongs to the network nor to the state of a
-training run is refused, and the message names the tensor.
+A file with a tensor that neither belongs to the network nor to the state of a training run is
+refused, and the message names the tensor. What the names and the shapes leave open is assumed, and
+:attr:`Checkpoint.assumed` says each assumption.
 """
 
 from __future__ import annotations
@@ -155,6 +156,7 @@ def identify(
     match, layout = found.match, found.layout
     tensors, channels, classes = check_tensors(match, layout)
     usual = match.architecture.presets.get(layout.library) or presets.find(layout.preset)
+    doubt = match.architecture.doubts.get(layout.library)
     own = _preset(weights.metadata, usual, strict=preset is None)
     used = {place.name for place in match.found.values()}
     return Checkpoint(
@@ -169,7 +171,7 @@ def identify(
         ignored=tuple(name for name in weights.tensors if name not in used),
         in_place=not layout.outputs_last and all(tensor.in_place for tensor in tensors),
         own_preset=own,
-        assumed=found.assumed,
+        assumed=(*found.assumed, *([doubt] if doubt else [])),
         notes=(*weights.notes, *_averages(averages)),
         metadata=weights.metadata,
         _tensors=tensors,

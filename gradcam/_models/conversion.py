@@ -111,7 +111,7 @@ def convert(
         )
         tensors, metadata = stored.encoded(imported, tensor_names(imported))
         safetensors.write(tensors, target, metadata, dtype)
-        warn_of(imported, stacklevel=3)
+        warn_of(imported, source, stacklevel=3)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     return imported

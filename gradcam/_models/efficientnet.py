@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from gradcam._models.architecture import Architecture, register
+from gradcam._models.architecture import Architecture, register, timm_doubt
 from gradcam._models.mobilenet import Inverted, inverted
 from gradcam._models.table import DEPTHWISE, Table, published, rounded
 from gradcam._pictures import presets
@@ -87,6 +87,7 @@ for _name, _width, _depth, _sizes, _file in _B:
             partial(_rows, _width, _depth),
             signs={"torchvision": "features.1.0.block.0.0", "timm": "conv_stem"},
             presets={"torchvision": _preset, "timm": _preset},
+            doubts=timm_doubt(f"efficientnet_{_name}", f"tf_efficientnet_{_name}"),
             published=published(*_files, presets=(_preset, _B1_PRESET)),
         )
     )
@@ -189,5 +190,6 @@ for _name, _width, _depth, _side in _LITE:
             eps=1e-3,
             signs={"efficientnet-pytorch": "_blocks.0._depthwise_conv", "timm": "conv_stem"},
             presets={"efficientnet-pytorch": _preset, "timm": _preset},
+            doubts=timm_doubt(f"tf_efficientnet_{_name}", f"efficientnet_{_name}"),
         )
     )

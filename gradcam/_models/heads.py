@@ -13,10 +13,11 @@ for the user:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Iterable, Sequence
+from itertools import count, pairwise
 from typing import NamedTuple
 
+from gradcam._engine.layers import INPUT
 from gradcam._models.architecture import Row
 from gradcam._models.places import Found, Place
 
@@ -66,14 +67,16 @@ class Module(NamedTuple):
         """Return its row, with the module's name, or another one beside it."""
         attributes = {"eps": EPS} if self.op == "batch_norm" and not name else {}
         kernel = self.places["weight"].values.shape[2:] if self.op == "conv" else (1, 1)
+        own = self.name != INPUT  # the network's input has that name
         return Row(
-            name or self.name,
+            name or (self.name if own else f"{self.name}_2"),
             self.op,
             attributes=attributes,
             kernel=(kernel[0], kernel[1]),
             units=self.outputs,
             bias="bias" in self.places,
-            torchvision=self.name,
+            torchvision=self.name if own else "",
+            stored={} if own else {"torchvision": self.name},
         )
 
     def found(self) -> Found:
@@ -163,11 +166,12 @@ def _head(parts: list[Module]) -> Head:
         _activation(parts[first : second + 1], first): parts[first].name
         for first, second in pairwise(linear)
     }
+    used = {module.name for module in parts}
     for number, module in enumerate(parts):
         rows.append(module.row())
         found |= module.found()
         if number in places:
-            rows.append(Row(f"{module.name}.relu", "relu"))
+            rows.append(Row(unique(f"{module.name}.relu", used), "relu"))
     rectified = [name for number, name in places.items() if number >= 0]
     direct = [name for number, name in places.items() if number < 0]
     gaps = [
@@ -176,6 +180,12 @@ def _head(parts: list[Module]) -> Head:
         if room(before.name, after.name)
     ]
     return Head(tuple(rows), found, (*_sentences(rectified, direct), *_gap(gaps)))
+
+
+def unique(name: str, used: Collection[str]) -> str:
+    """Return a name that is not used, and begins with this one."""
+    names = (name if number == 1 else f"{name}_{number}" for number in count(1))
+    return next(each for each in names if each not in used)
 
 
 def _activation(parts: list[Module], first: int) -> int:

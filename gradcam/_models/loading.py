@@ -243,19 +243,33 @@ def load_as(
             imported = imported if copy is None else copy.of(imported)
         imported = with_name(imported, path)
         _check_architecture(imported, expected)
-        warn_of(imported, stacklevel=4)
+        warn_of(imported, path, stacklevel=4)
         network = network_of(imported, options, path, copy)
     except WeightsError as error:
-        raise WeightsError(f"{source}: {error}") from error
+        advice = "".join(f"; {sentence.rstrip('.')}" for sentence in _folder_of(path))
+        raise WeightsError(f"{source}: {error}{advice}") from error
     if path:
         network.origin = _File(os.path.abspath(path), state, options)
     return network
 
 
-def warn_of(imported: Imported, stacklevel: int) -> None:
-    """Warn of what the file does not say and was assumed."""
+def warn_of(imported: Imported, path: str, stacklevel: int) -> None:
+    """Warn of what a file does not say and was assumed."""
     if imported.assumed:
-        warnings.warn(" ".join((*imported.assumed, _SURE)), WeightsWarning, stacklevel=stacklevel)
+        said = (*imported.assumed, *_folder_of(path), _SURE)
+        warnings.warn(" ".join(said), WeightsWarning, stacklevel=stacklevel)
+
+
+def _folder_of(path: str) -> tuple[str, ...]:
+    """Return the advice to load the whole folder of a file of weights, if it is part of one."""
+    name = os.path.dirname(os.path.abspath(path))
+    if not path or os.path.basename(path) not in folder.WEIGHTS:
+        return ()
+    try:
+        whole = folder.is_model_folder(name)
+    except OSError:
+        whole = False
+    return (f"{folder.CONFIG} beside it describes the network: load the folder {name}.",) * whole
 
 
 def network_of(
@@ -286,7 +300,9 @@ def network_of(
     network = Network.from_assembled(assembled, labels, preset, options.name or imported.name)
     network.transformed = transformed
     network.size, network.fixed = _size(imported, options), imported.fixed
-    network.about, network.assumed = " ".join(imported.notes), imported.assumed
+    # What is only about pictures without a preset is not about this network, if one is given.
+    notes = [note for note in imported.notes if options.preset is None or "preset=" not in note]
+    network.about, network.assumed = " ".join(notes), imported.assumed
     return network
 
 
@@ -296,6 +312,7 @@ def imported_from(
     """Return the network in a file: from its graph, or from the names of its tensors."""
     if kind_of(content) is not None:
         imported = recognised(import_graph(content, options.choices()))
+        imported = replace(imported, notes=(*imported.notes, *content.notes))
         if imported.labels is not None:
             return imported
         return _with_labels_of(content.metadata, imported)
@@ -305,7 +322,8 @@ def imported_from(
             f"leave it out"
         )
     if content.graph is not None and content.graph.kind == "timm":
-        return recognised(timm_folders.imported(content, options.choices()))
+        imported = recognised(timm_folders.imported(content, options.choices()))
+        return replace(imported, notes=(*imported.notes, *content.notes))
     checkpoint = checkpoints.identify(content, options.preset, expected)
     architecture = checkpoint.network
     layers = architecture.layers(checkpoint.tensors(), checkpoint.eps)

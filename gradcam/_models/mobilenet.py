@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple
 
-from gradcam._models.architecture import Architecture, register
+from gradcam._models.architecture import Architecture, register, timm_doubt
 from gradcam._models.table import DEPTHWISE, FIRST, Table, published, rounded
 from gradcam._pictures.presets import Preset
 
@@ -271,6 +271,7 @@ for _size, _title, _form, _files in _V3:
             signs={"torchvision": "features.1.block.0.0", "timm": "conv_stem"},
             presets={"torchvision": FIRST, "timm": _BICUBIC},
             eps_of={"timm": 1e-5},
+            doubts=timm_doubt(f"mobilenetv3_{_size}_100", f"tf_mobilenetv3_{_size}_100"),
             published=published(*_files),
         )
     )

@@ -26,8 +26,8 @@ from gradcam._labels.classes import Labels
 from gradcam._models import architecture as architectures
 from gradcam._models import checkpoints
 from gradcam._models.architecture import Architecture
-from gradcam._pictures.presets import Preset
-from gradcam._text import brief
+from gradcam._pictures.presets import MAX_SIZE, Preset
+from gradcam._text import brief, printable
 from gradcam._weights.folder import CONFIG
 from gradcam._weights.graph import ModelFolder
 from gradcam._weights.tensors import Weights, WeightsError, listed
@@ -127,13 +127,14 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     settings = Settings(folder.config, CONFIG)
     name = _name(settings)
     data = Settings(_object(settings, "pretrained_cfg"), f"{CONFIG}: pretrained_cfg")
-    tensors = {key.removeprefix(_PREFIX): values for key, values in weights.tensors.items()}
+    tensors = _tensors(weights)
     usual = _size(data)
     size = choices.size or usual
     if name in _FAMILIES:
         found = _built(tensors, name, size)
     else:
         found = _from_table(tensors, name, _NETWORKS[name], size)
+    _check(settings, data, found)
     preset, reason = _preset(data, found.channels, usual)
     return replace(
         found,
@@ -143,6 +144,37 @@ def imported(weights: Weights, choices: Choices) -> Imported:
         external=folder.external,
         notes=(f"Pictures need preset=, because {reason}.",) if reason else (),
     )
+
+
+def _tensors(weights: Weights) -> dict[str, NDArray[Any]]:
+    """Return the tensors by timm's names."""
+    tensors: dict[str, NDArray[Any]] = {}
+    for key, values in weights.tensors.items():
+        name = key.removeprefix(_PREFIX)
+        if name in tensors:
+            raise WeightsError(f"two tensors are called {printable(name):.200}, with and without "
+                               f"{_PREFIX} before it")  # fmt: skip
+        tensors[name] = values
+    return tensors
+
+
+def _check(settings: Settings, data: Settings, found: Imported) -> None:
+    """Raise WeightsError if the tensors contradict the classes or the channels of the file."""
+    classes = settings.whole("num_classes", found.classes, low=0)
+    if classes != found.classes:
+        raise WeightsError(
+            f"{CONFIG}: num_classes is {classes}, but the tensors end in {found.classes} scores"
+        )
+    channels = data.wholes("input_size", (3,))[0]
+    if channels not in (3, found.channels):  # timm leaves 3 for a network with other channels
+        raise WeightsError(
+            f"{CONFIG}: input_size has {_channels(channels)}, but the tensors take "
+            f"{_channels(found.channels)}"
+        )
+
+
+def _channels(count: int) -> str:
+    return f"{count} channel{'s' * (count != 1)}"
 
 
 def _from_table(
@@ -211,11 +243,11 @@ def _name(settings: Settings) -> str:
             f"{CONFIG}: architecture is {brief(name)}, which is not among the networks of timm "
             f"that are known here: {_OTHERWISE}"
         )
+    known = {*_ARGUMENTS, "global_pool"}
     arguments = Settings(_object(settings, "model_args"), f"{CONFIG}: model_args")
     if any(each.get("global_pool", "avg") != "avg" for each in (settings, arguments)):
         raise WeightsError(f"{CONFIG}: global_pool is not 'avg': {_OTHERWISE}")
-    arguments.used.update(_ARGUMENTS)
-    others = arguments.others()
+    others = [k for k, value in arguments.values.items() if k not in known and value is not None]
     if others:
         raise WeightsError(
             f"{CONFIG}: the network was made with {listed(others)}, which is not known here: "
@@ -285,8 +317,8 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def _size(data: Settings) -> tuple[int, int]:
     """Return height and width of the input."""
     sizes = data.wholes("input_size", (3, 224, 224))
-    if len(sizes) != 3:
-        raise data.wrong("input_size", "channels, height and width")
+    if len(sizes) != 3 or max(sizes[1:]) > MAX_SIZE:
+        raise data.wrong("input_size", f"channels, height and width, up to {MAX_SIZE} pixels")
     return sizes[1], sizes[2]
 
 
@@ -297,8 +329,10 @@ def _preset(data: Settings, channels: int, size: tuple[int, int]) -> tuple[Prese
     mode, interpolation = data.text("crop_mode", "center"), data.text("interpolation", "bicubic")
     if not data.values:
         return None, f"{CONFIG} has no pretrained_cfg, which says how pictures become input"
-    if channels != 3 or len(mean) != 3 or len(std) != 3:
-        return None, f"its input has {channels} channels"
+    if channels != 3:
+        return None, f"its input has {_channels(channels)}"
+    if len(mean) != 3 or len(std) != 3:
+        return None, f"mean has {len(mean)} and std {len(std)} numbers, not three each"
     if size[0] != size[1]:
         return None, f"input_size is {size[0]} x {size[1]}, not a square"
     if interpolation not in _FILTERS:

@@ -99,6 +99,8 @@ def read(path: str | os.PathLike[str], read_file: Callable[[str], Weights]) -> W
     read_parts = {name: read_file(_own(folder, name)) for name in parts}
     tensors = _joined(read_parts, parts)
     first = next(iter(read_parts.values()))
+    objects = {name: kind for part in read_parts.values() for name, kind in part.objects.items()}
+    notes = dict.fromkeys(note for part in read_parts.values() for note in part.notes)
     dtypes = {name: text for part in read_parts.values() for name, text in part.dtypes.items()}
     return Weights(
         tensors,
@@ -106,6 +108,8 @@ def read(path: str | os.PathLike[str], read_file: Callable[[str], Weights]) -> W
         f"a folder of {kind}, {first.format}",
         dtypes,
         graph=ModelFolder(kind, config, preprocessor, len(parts) > 1),
+        objects=objects,
+        notes=tuple(notes),
     )
 
 

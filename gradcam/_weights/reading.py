@@ -116,6 +116,12 @@ def _find_reader(path: str) -> Reader:
         raise WeightsError(f"{path}: the file is empty")
     if start.startswith(b"PK"):
         return _import(_reader_of_zip(path))
+    if os.path.basename(path) == "config.json":
+        from gradcam._weights import folder
+
+        if folder.is_model_folder(home := os.path.dirname(os.path.abspath(path))):
+            raise WeightsError(f"{path}: describes a network without its weights: load the folder "
+                               f"{home}")  # fmt: skip
     for name in _WITH_SIGNATURE:
         if _import(name).recognise(start):
             return _import(name)

@@ -6,12 +6,6 @@ from gradcam._importers.huggingface.modules import Modules
 from gradcam._importers.huggingface.settings import Settings
 from gradcam._importers.values import Value
 
-BASE = "convnext"
-"""The module that holds all others but the classifier."""
-
-CLASSIFIER = "classifier"
-"""The linear layer at the end."""
-
 _EPS = 1e-6
 """Of all layer normalisations but the last one, whose epsilon is a setting."""
 

@@ -14,12 +14,6 @@ from gradcam._importers.huggingface.settings import Settings
 from gradcam._importers.values import Padding, Value
 from gradcam._weights.tensors import WeightsError
 
-BASE = "efficientnet"
-"""The module that holds all others but the classifier."""
-
-CLASSIFIER = "classifier"
-"""The linear layer at the end."""
-
 
 class _Stages(NamedTuple):
     """What the settings say of each stage, as lists of one length, and of all of them."""

@@ -15,6 +15,7 @@ from gradcam._importers.huggingface.settings import Settings
 from gradcam._importers.imported import Choices, Imported
 from gradcam._importers.values import Value
 from gradcam._labels.classes import Labels
+from gradcam._pictures.presets import MAX_SIZE
 from gradcam._text import brief
 from gradcam._weights.folder import CONFIG
 from gradcam._weights.graph import ModelFolder
@@ -122,6 +123,8 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     channels = settings.whole("num_channels", 3)
     preset, reason = preset_of(folder.preprocessor, channels)
     usual = (preset.size,) * 2 if preset else settings.pair("image_size", 224)
+    if max(usual) > MAX_SIZE:
+        raise settings.wrong("image_size", f"at most {MAX_SIZE} pixels")
     size = choices.size or usual
     builder = Builder(channels, *size)
     modules = Modules(builder, weights.tensors, family.base)

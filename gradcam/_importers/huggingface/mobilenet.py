@@ -8,9 +8,6 @@ from gradcam._importers.huggingface.modules import Modules, same_padding
 from gradcam._importers.huggingface.settings import Settings
 from gradcam._importers.values import Value
 
-CLASSIFIER = "classifier"
-"""The linear layer at the end."""
-
 _STRIDES_V1 = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 
 _CHANNELS_V2 = (16, 24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160, 320)

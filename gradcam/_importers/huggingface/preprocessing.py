@@ -97,7 +97,7 @@ def preset_of(values: Mapping[str, object] | None, channels: int) -> tuple[Prese
     if values is None:
         return None, f"there is no {PREPROCESSOR}, which says how pictures become input"
     if channels != 3:
-        return None, f"its input has {channels} channels"
+        return None, f"its input has {channels} channel{'s' * (channels != 1)}"
     kind = _kind(values)
     if kind is None:
         named = values.get("image_processor_type", values.get("feature_extractor_type"))

@@ -7,12 +7,6 @@ from gradcam._importers.huggingface.resnet import convolution, join
 from gradcam._importers.huggingface.settings import Settings
 from gradcam._importers.values import Value
 
-BASE = "regnet"
-"""The module that holds all others but the classifier."""
-
-CLASSIFIER = "classifier.1"
-"""The linear layer at the end."""
-
 
 def features(modules: Modules, settings: Settings, value: Value) -> Value:
     """Add all layers up to the features that the classifier reads."""

@@ -6,12 +6,6 @@ from gradcam._importers.huggingface.modules import Modules
 from gradcam._importers.huggingface.settings import Settings
 from gradcam._importers.values import Value
 
-BASE = "resnet"
-"""The module that holds all others but the classifier."""
-
-CLASSIFIER = "classifier.1"
-"""The linear layer at the end."""
-
 
 def features(modules: Modules, settings: Settings, value: Value) -> Value:
     """Add all layers up to the features that the classifier reads."""
