@@ -18,7 +18,10 @@ from keras_models import (
 )
 
 import gradcam
+from gradcam._importers.imported import Choices
+from gradcam._importers.importing import import_graph
 from gradcam._importers.keras import walking
+from gradcam._models.live import random_input
 from gradcam.weights import WeightsError
 
 RNG = np.random.default_rng(5)
@@ -1018,6 +1021,46 @@ def test_a_live_model():
 def test_a_live_model_that_computes_something_else_is_refused():
     with pytest.raises(WeightsError, match="fake: the network's output differs"):
         gradcam.from_keras(fake(np.tanh))
+
+
+def test_the_chosen_output_of_a_live_model_is_compared():
+    kernel, matrix = normal(3, 2), normal(3, 2)
+
+    def model(change):
+        config = functional(
+            input_layer((4, 5, 3)),
+            called(layer("Activation", "t", activation="tanh"), ["in"]),
+            called(layer("GlobalAveragePooling2D", "g"), ["t"]),
+            called(layer("Dense", "a", units=2, use_bias=False), ["g"]),
+            called(layer("Dense", "b", units=2, use_bias=False), ["g"]),
+            output=[["a", 0, 0], ["b", 0, 0]],
+        )
+
+        def run(x):
+            means = np.tanh(x).mean(axis=(1, 2))
+            return [means @ kernel, change(means @ matrix)]
+
+        return FakeModel(config, {"t": [], "g": [], "a": [kernel], "b": [matrix]}, run)
+
+    assert gradcam.from_keras(model(lambda y: y), output="b").labels
+    with pytest.raises(WeightsError, match="output differs"):
+        gradcam.from_keras(model(np.tanh), output="b")
+
+
+def test_a_live_model_that_does_not_run():
+    def run(scores):
+        raise RuntimeError("no way")
+
+    with pytest.raises(WeightsError, match=r"does not run on pictures of 8 x 9 \(no way\)"):
+        gradcam.from_keras(fake(run))
+
+
+def test_models_that_scale_pixels_are_compared_on_pixels():
+    for first, largest in ((("Rescaling", 1 / 255), 255), (None, 6)):
+        layers = [layer(first[0], "r", scale=first[1])] if first else []
+        weights = classifier(*layers)
+        x = random_input(import_graph(weights, Choices()), (8, 9))
+        assert x.shape == (2, 3, 8, 9) and largest / 4 < x.max() <= largest
 
 
 @pytest.mark.parametrize("model", ["model.keras", 3, FakeModel])

@@ -12,6 +12,12 @@ from gradcam._pictures.presets import Preset
 UNNAMED = "network"
 """The name of a network if its file gives none."""
 
+SIZE_ASSUMED = (
+    "The program was exported for pictures of {} x {}; that it computes the same for other sizes "
+    "is taken for granted."
+)
+"""The note of a program of one size in which no layer depends on it."""
+
 SIZE_TAKEN = "{} does not say the size of its input; {} x {} was taken: give another with size=."
 """The note of an open size on which a layer depends."""
 

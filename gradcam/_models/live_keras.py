@@ -1,7 +1,7 @@
 """gradcam.from_keras: a network from a live model of Keras.
 
 The model's own methods give its configuration and weights; Keras itself is not imported here. Then
-both are run on the same input, so that a network that differs from its model is never returned.
+both are run on the same random pictures, and a network that differs from its model is refused.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.assembly import Convolution
-from gradcam._engine.layers import HEADS
 from gradcam._engine.network import Network
 from gradcam._importers.imported import DEFAULT_SIZE, Imported
 from gradcam._importers.importing import import_graph
+from gradcam._importers.keras.calls import parse_outputs
 from gradcam._importers.keras.importing import layout_of
 from gradcam._labels.classes import Labels
+from gradcam._models.live import LOW_PRECISION, TOLERANCE, difference, output_of, random_input
 from gradcam._models.loading import Head, Options, network_of
 from gradcam._pictures.presets import Preset
 from gradcam._text import printable
@@ -29,12 +30,6 @@ from gradcam._weights.keras_config import parse_layer
 from gradcam._weights.keras_model import KerasLayer, KerasModel
 from gradcam._weights.storage import Storage
 from gradcam._weights.tensors import Weights, WeightsError
-
-_TOLERANCE = 1e-3
-"""Largest difference from the model's output, relative to the largest value of it."""
-
-_LOW_PRECISION = 0.05
-"""The same for models that compute in 16 bits, and for weights stored in 16 bits."""
 
 _PACKAGES = ("keras", "tf_keras")
 
@@ -75,8 +70,8 @@ def from_keras(
     ------
     gradcam.WeightsError
         If the model has a layer that is not supported, or is not a classifier of pictures; the
-        message names the layer. Also if the network gives another output than the model. It is a
-        ValueError.
+        message names the layer. Also if the network gives another output than the model for two
+        random pictures, or the model does not run. It is a ValueError.
     TypeError, ValueError
         If `model` is not a model of Keras, or an option is invalid.
     """
@@ -162,33 +157,38 @@ def _version(model: Any) -> str:
 def _compare(
     network: Network, imported: Imported, model: Any, weights: Weights, options: Options
 ) -> None:
-    """Raise WeightsError if the network's output is not the model's for a random input."""
+    """Raise WeightsError if the network's output is not the model's for random pictures."""
     assert isinstance(weights.graph, KerasModel)
-    height, width = network.size or DEFAULT_SIZE
-    shape = (1, imported.channels, height, width)
-    x = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
-    channels_last = layout_of(weights.graph.root) == "NHWC"
-    result = model(x.transpose(0, 2, 3, 1).copy() if channels_last else x, training=False)
-    if not hasattr(result, "shape"):
-        return  # several outputs, of which one was chosen
-    theirs = _numpy(result).reshape(-1).astype(np.float64)
-    scores = network.forward(x, input="normalised").scores[0].astype(np.float64)
-    ours = _after_head(imported.layers[-1].op, scores)
+    root = weights.graph.root
+    size = imported.size or network.size or DEFAULT_SIZE
+    x = random_input(imported, size)
+    given = x.transpose(0, 2, 3, 1).copy() if layout_of(root) == "NHWC" else x
+    try:
+        result = model(given, training=False)
+    except Exception as error:  # Keras raises errors of many types
+        reason = printable(str(error).strip().partition("\n")[0][:200])
+        raise WeightsError(
+            f"the model does not run on pictures of {size[0]} x {size[1]} ({reason}): if it takes "
+            f"another size, pass size="
+        ) from error
+    result = _chosen(result, root, options.output)
+    found = difference(output_of(network, imported, x), _numpy(result).astype(np.float64))
     low = options.fc_dtype != "float32" or "16" in str(result.dtype)
-    tolerance = (_LOW_PRECISION if low else _TOLERANCE) * float(np.abs(theirs).max())
-    if theirs.shape != ours.shape or not float(np.abs(ours - theirs).max()) <= tolerance:
+    if not found <= (LOW_PRECISION if low else TOLERANCE):
         raise WeightsError(
             "the network's output differs from the model's: the model does something that its "
             "configuration does not say"
         )
 
 
-def _after_head(op: str, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what a network gives that ends in this operation."""
-    if op == "sigmoid":
-        return np.asarray(1 / (1 + np.exp(-scores)))
-    if op not in HEADS:
-        return scores
-    logarithm = scores - scores.max()
-    logarithm = logarithm - np.log(np.exp(logarithm).sum())
-    return np.asarray(logarithm if op == "log_softmax" else np.exp(logarithm))
+def _chosen(result: Any, root: KerasLayer, output: str | None) -> Any:
+    """Return the output of a model that was chosen: that of the layer of this name, or its only."""
+    if hasattr(result, "shape"):
+        return result
+    described = root.config.get("output_layers")
+    if isinstance(described, dict) and isinstance(result, dict) and set(described) == set(result):
+        result = [result[key] for key in described]
+    names, results = [each.layer for each in parse_outputs(described)], list(result)
+    if len(names) != len(results) or not all(hasattr(each, "shape") for each in results):
+        raise WeightsError("the model's outputs are not those that its configuration describes")
+    return results[0 if output is None else names.index(output)]

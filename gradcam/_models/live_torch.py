@@ -1,8 +1,8 @@
 """gradcam.from_torch: a network from a live module of PyTorch.
 
 The module is exported by ``torch.export``, which runs it once without computing numbers, and the
-exported program becomes layers (:mod:`gradcam._importers.aten`). Then both are run on the same
-input, so that a network that differs from its module is never returned.
+exported program becomes layers (:mod:`gradcam._importers.aten`). Then both are run on the example
+and on random pictures, and a network that differs from its module is refused.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.assembly import Convolution
-from gradcam._engine.layers import HEADS
 from gradcam._engine.network import Network
 from gradcam._importers.aten import live
 from gradcam._importers.aten.outputs import chosen
-from gradcam._importers.imported import Imported
+from gradcam._importers.imported import DEFAULT_SIZE, SIZE_ASSUMED, Imported
 from gradcam._importers.importing import import_graph
 from gradcam._labels.classes import Labels
+from gradcam._models.live import LOW_PRECISION, TOLERANCE, difference, output_of, random_input
 from gradcam._models.loading import Head, Options, network_of
 from gradcam._pictures.presets import Preset
 from gradcam._text import printable
-from gradcam._weights.program import Script
+from gradcam._weights.program import Program, Script
 from gradcam._weights.storage import Storage
 from gradcam._weights.tensors import Weights, WeightsError
 
@@ -39,11 +39,8 @@ if TYPE_CHECKING:
 _OWN_HOOKS = "torch.nn.utils"
 """Hooks of this package compute weights (weight_norm, spectral_norm); they stay in use."""
 
-_TOLERANCE = 1e-3
-"""Largest difference from the module's scores, relative to the largest of them."""
-
-_LOW_PRECISION = 0.05
-"""The same for modules that compute in 16 bits, and for weights stored in 16 bits."""
+_MODELS = "torchvision.models"
+"""Where the classes are that have torchvision's usual preset."""
 
 _LARGER = 17
 """Pixels by which the input of the second comparison is larger, so that sizes become odd."""
@@ -76,12 +73,14 @@ def from_torch(
         depend on the values of the picture; also a module of TorchScript, or an ExportedProgram.
     example : tensor, array, or shape
         Pictures as the module takes them, (N, C, H, W), also in a tuple; or the shape alone:
-        (1, 3, 224, 224). Only of an ExportedProgram it can be left out.
+        (1, 3, 224, 224). An ExportedProgram has its own: leave it out.
     labels, conv, fc_dtype, head
         As of :func:`gradcam.load`.
     preset : str or Preset, optional
-        How pictures become input. By default what the module says (models of timm do); else
-        unknown: the network takes arrays of input values, and pictures need a preset.
+        How pictures become input. By default what the module says (models of timm do), and the
+        usual one for classes of torchvision.models and for an ExportedProgram of the structure of
+        one, which ``network.about`` says; else unknown: the network takes arrays of input values,
+        and pictures need a preset.
     name : str, optional
         For messages; by default the name of the module's class.
     output : str, optional
@@ -99,8 +98,8 @@ def from_torch(
     ------
     gradcam.WeightsError
         If the module uses an operation that is not supported, is not a classifier of pictures, or
-        cannot be exported; the message names the module and the operation. Also if the network
-        gives other scores than the module. It is a ValueError.
+        cannot be exported; the message names the module and the operation. Also if the module
+        refuses the example, or the network gives other scores than the module. It is a ValueError.
     ImportError
         If PyTorch is not installed.
     TypeError, ValueError
@@ -108,8 +107,10 @@ def from_torch(
 
     Notes
     -----
-    The size of the pictures is that of the example. Others are accepted if the module gives the
-    same scores as the network for a picture that is 17 pixels larger.
+    Module and network are compared on the example, on two random pictures of its size, and on two
+    that are 17 pixels larger. If they agree on these too, other sizes than the example's are
+    accepted. An ExportedProgram is compared on random pictures of its size. Where PyTorch cannot
+    run the module or the program here, nothing is compared, and ``network.about`` says so.
     """
     options = Options(labels, preset, conv, fc_dtype, head, True, name, None, output, target_layer)
     options.check()
@@ -118,6 +119,8 @@ def from_torch(
     except ImportError:
         raise ImportError("gradcam.from_torch needs PyTorch: pip install torch") from None
     if isinstance(module, torch.export.ExportedProgram):
+        if example is not None:
+            raise TypeError("example: an ExportedProgram has its own; leave it out")
         return _of_program(module, options)
     module = _unwrapped(module)
     title = name or type(module).__name__
@@ -130,28 +133,69 @@ def from_torch(
 
 
 def _of_program(program: Any, options: Options) -> Network:
+    import torch
+
     weights = live.weights_of(program, "a program of torch.export")
-    return network_of(import_graph(weights, options.choices()), options)
+    imported = import_graph(weights, options.choices())
+    network = network_of(imported, options)
+    assert isinstance(weights.graph, Program)
+    (shape,) = weights.graph.inputs.values()
+    height, width = shape[2:]
+    usual = network.size or DEFAULT_SIZE
+    values = random_input(imported, (height or usual[0], width or usual[1]))
+    module = program.module()
+    like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
+    x = _like(np.resize(values, (shape[0] or 2, *values.shape[1:])), like)
+    comparison = _Comparison(network, imported, module, options)
+    with torch.no_grad():
+        try:
+            module(x.clone())
+        except Exception as error:  # it may take other sizes only
+            _say_not_compared(network, "program", error)
+        else:
+            _compare(comparison, x)
+    return network
 
 
 def _network(module: Any, x: Any, options: Options, title: str, dropped: Sequence[str]) -> Network:
-    options = replace(options, size=(x.shape[2], x.shape[3]))
+    size = (x.shape[2], x.shape[3])
+    options = replace(options, size=size)
+    _run_once(module, x)
     weights, notes = _weights(module, x)
     imported = import_graph(weights, options.choices())
     if dropped:
         notes.append(f"The forward hooks of {', '.join(map(repr, dropped))} were not followed.")
+    own = not type(module).__module__.startswith(_MODELS)
+    assumed = SIZE_ASSUMED.format(*size)  # not needed: other sizes are compared too
     imported = replace(
         imported,
         name=title,
         title=f"a live module of PyTorch, {type(module).__name__}",
+        library="" if own else imported.library,
         preset=_preset(module),
         labels=_labels(module, imported.classes),
-        size=(x.shape[2], x.shape[3]),
-        notes=tuple(notes),
+        size=size,
+        notes=(*(note for note in imported.notes if note != assumed), *notes),
     )
     network = network_of(imported, options)
-    _compare(network, imported, module, x, options)
+    comparison = _Comparison(network, imported, module, options)
+    if _compare(comparison, x) and _compare(comparison, _like(random_input(imported, size), x)):
+        network.fixed = False
+        network.fixed = not _fits_other_sizes(comparison, x)
     return network
+
+
+def _run_once(module: Any, x: Any) -> None:
+    """Raise WeightsError if the module does not take the example."""
+    try:
+        module(x.clone())
+    except NotImplementedError:  # of operations that PyTorch lacks for 16 bits on a CPU
+        return
+    except Exception as error:  # of PyTorch and the module, of many types
+        raise WeightsError(
+            f"example: the module refuses two pictures of shape {tuple(x.shape[1:])}: "
+            f"{_sentence(error)}"
+        ) from error
 
 
 # ------------------------------------------------------------------------ the module
@@ -189,14 +233,12 @@ def _example(example: Any, module: Any) -> Any:
         )
     if isinstance(example, (tuple, list, torch.Size)):
         example = _random(example)
-    if isinstance(example, np.ndarray):
-        example = torch.from_numpy(np.ascontiguousarray(example))
+    if isinstance(example, np.ndarray) and example.dtype.kind in "biuf":
+        example = torch.from_numpy(example.astype(np.float64))
     if not isinstance(example, torch.Tensor):
         raise TypeError(
             f"example: expected a tensor, an array or a shape, got {type(example).__name__}"
         )
-    if example.ndim == 3:
-        example = example[None]
     if example.ndim != 4 or 0 in example.shape:
         raise ValueError(
             f"example: expected pictures of shape (N, channels, height, width), got shape "
@@ -204,6 +246,8 @@ def _example(example: Any, module: Any) -> Any:
         )
     like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
     example = example.detach().to(like.device, like.dtype)
+    if not bool(torch.isfinite(example).all()):
+        raise ValueError("example: its values must be finite; it holds NaN or infinite ones")
     return torch.cat([example, example])[:2].contiguous()
 
 
@@ -211,7 +255,7 @@ def _random(shape: Sequence[object]) -> Any:
     """Return random pictures of a shape; PyTorch's own random numbers are not used up."""
     import torch
 
-    if not all(isinstance(n, int) and n > 0 for n in shape) or len(shape) not in (3, 4):
+    if not all(type(n) is int and n > 0 for n in shape) or len(shape) != 4:
         raise ValueError(
             f"example: expected a shape such as (1, 3, 224, 224), got {tuple(shape)!r:.100}"
         )
@@ -297,7 +341,7 @@ def _traced(module: Any, x: Any) -> Any:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            traced = jit.trace(module, (x,), check_trace=False)
+            traced = jit.trace(module, (x.clone(),), check_trace=False)
         except Exception:
             return None
     if any(issubclass(each.category, jit.TracerWarning) for each in caught):
@@ -354,34 +398,20 @@ class _Comparison:
     network: Network
     imported: Imported
     module: Any
-    output: str | None
-    tolerance: float
+    options: Options
 
     def difference(self, x: Any) -> float:
         """Return the largest difference for an input, relative to the largest score."""
-        theirs = self._theirs(self.module(x))
-        ours = self._ours(x.detach().float().cpu().numpy())
-        if ours.shape != theirs.shape:
-            return float("inf")
-        largest = float(np.abs(theirs).max())
-        found = float(np.abs(ours - theirs).max())
-        return found if largest == 0 else found / largest
+        leaves = list(_leaves(self.module(x.clone())))  # some modules change their input
+        _, tensor = chosen(leaves, self.options.choices())
+        theirs = np.asarray(tensor.detach().double().cpu())
+        values = x.detach().float().cpu().numpy()
+        return difference(output_of(self.network, self.imported, values), theirs)
 
-    def _ours(self, x: NDArray[np.float32]) -> NDArray[Any]:
-        scores = self.network.forward(x, input="normalised").scores.astype(np.float64)
-        last = self.imported.layers[-1].op
-        if last == "sigmoid":
-            return np.asarray(1 / (1 + np.exp(-scores)))
-        if last in HEADS:
-            shifted = scores - scores.max(axis=1, keepdims=True)
-            logarithm = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-            return np.asarray(logarithm if last == "log_softmax" else np.exp(logarithm))
-        return scores
-
-    def _theirs(self, result: Any) -> NDArray[np.float64]:
-        leaves = list(_leaves(result))
-        _, tensor = chosen(leaves, replace(Options(), output=self.output).choices())
-        return np.asarray(tensor.detach().double().cpu()).reshape(len(tensor), -1)
+    def tolerance(self, x: Any) -> float:
+        """Return the largest difference that is accepted."""
+        low = "16" in str(x.dtype) or self.options.fc_dtype != "float32"
+        return LOW_PRECISION if low else TOLERANCE
 
 
 def _leaves(result: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -403,40 +433,38 @@ def _leaves(result: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(item, f"{prefix}.{key}" if prefix else key)
 
 
-def _compare(network: Network, imported: Imported, module: Any, x: Any, options: Options) -> None:
-    """Raise WeightsError if the network's scores are not the module's.
-
-    Also find out whether it fits other sizes of the input, and set ``network.fixed``.
-    """
-    import torch
-
-    low = x.dtype in (torch.float16, torch.bfloat16) or options.fc_dtype != "float32"
-    comparison = _Comparison(
-        network, imported, module, options.output, _LOW_PRECISION if low else _TOLERANCE
-    )
+def _compare(comparison: _Comparison, x: Any) -> bool:
+    """Raise WeightsError if the network's scores are not the module's; False: it does not run."""
     try:
         found = comparison.difference(x)
     except NotImplementedError as error:  # of operations that PyTorch lacks for 16 bits on a CPU
-        note = f"The module does not run here ({_sentence(error)}): its scores were not compared."
-        network.about = " ".join(filter(None, (network.about, note)))
-        return
-    if not found <= comparison.tolerance:
+        _say_not_compared(comparison.network, "module", error)
+        return False
+    if not found <= comparison.tolerance(x):
         raise WeightsError(
             f"the network's scores differ from the module's by {found:.1e} of the largest score: "
             f"its forward pass does something that the exported program does not show"
         )
-    network.fixed = False
-    network.fixed = not _fits_other_sizes(comparison, x)
+    return True
+
+
+def _say_not_compared(network: Network, what: str, error: Exception) -> None:
+    note = f"The {what} does not run here ({_sentence(error)}): its scores were not compared."
+    network.about = " ".join(filter(None, (network.about, note)))
 
 
 def _fits_other_sizes(comparison: _Comparison, x: Any) -> bool:
-    """Whether network and module also agree on a larger picture."""
-    import torch
-
-    generator = torch.Generator().manual_seed(1)
-    shape = (1, x.shape[1], x.shape[2] + _LARGER, x.shape[3] + _LARGER)
-    larger = torch.randn(*shape, generator=generator).to(x.device, x.dtype)
+    """Whether network and module also agree on larger pictures."""
+    size = (x.shape[2] + _LARGER, x.shape[3] + _LARGER)
+    larger = _like(random_input(comparison.imported, size, seed=1), x)
     try:
-        return comparison.difference(larger) <= comparison.tolerance
+        return comparison.difference(larger) <= comparison.tolerance(larger)
     except Exception:  # of PyTorch, of many types; or the network's own refusal
         return False
+
+
+def _like(values: NDArray[np.float32], x: Any) -> Any:
+    """Return values as a tensor of the type and the device of another one."""
+    import torch
+
+    return torch.from_numpy(values).to(x.device, x.dtype)

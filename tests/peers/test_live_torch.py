@@ -321,11 +321,75 @@ def test_padding_that_depends_on_the_size_fits_one_size():
         net.forward(np.zeros((1, 3, 14, 14), np.float32))
 
 
+class Hidden(nn.Module):
+    """A module whose sign depends on its input, which no export shows."""
+
+    def __init__(self, negative):
+        super().__init__()
+        self.conv, self.negative = nn.Conv2d(3, 4, 3), negative
+
+    def forward(self, x):
+        y = pooled(self.conv(x))
+        exporting = torch.compiler.is_compiling() or torch.compiler.is_exporting()
+        return y if exporting or not self.negative(x) else -y
+
+
+def test_more_than_the_example_is_compared():
+    with pytest.raises(WeightsError, match="differ from the module's"):
+        gradcam.from_torch(Hidden(lambda x: bool(x.any())), torch.zeros(1, 3, 12, 12))
+    assert gradcam.from_torch(Hidden(lambda x: x.shape[-1] > 12), (1, 3, 12, 12)).fixed
+
+
+def test_a_module_that_changes_its_input():
+    gradcam.from_torch(Function(pooled), (1, 3, 12, 12))
+    module = nn.Sequential(nn.ReLU(inplace=True), Function(pooled))
+    assert not gradcam.from_torch(module, torch.randn(1, 3, 12, 12)).fixed
+
+
+def test_a_program_is_compared_too(monkeypatch):
+    program = torch.export.export(Function(pooled).eval(), (torch.zeros(1, 3, 12, 12),))
+    assert gradcam.from_torch(program).size == (12, 12)
+    with pytest.raises(TypeError, match="has its own"):
+        gradcam.from_torch(program, (1, 3, 12, 12))
+    monkeypatch.setattr(type(program), "module", lambda self: Function(pooled).eval())
+    with pytest.raises(WeightsError, match="differ from"):
+        gradcam.from_torch(program)
+
+
+def test_only_classes_of_torchvision_have_its_preset():
+    model = torchvision.models.resnet18(weights=None, num_classes=4)
+    net = gradcam.from_torch(model, (1, 3, 40, 40))
+    assert net.preset is not None and "taken for granted" in net.about
+
+    class Mine(torchvision.models.ResNet):
+        pass
+
+    model = Mine(torchvision.models.resnet.BasicBlock, [2, 2, 2, 2], num_classes=4)
+    net = gradcam.from_torch(model, (1, 3, 40, 40))
+    assert net.preset is None and "layer4.1.relu" in net.layers
+
+
 BAD = {
     "no example": (lambda m: gradcam.from_torch(m), TypeError, "example: missing"),
     "a vector": (lambda m: gradcam.from_torch(m, torch.ones(3)), ValueError, "N, channels, height"),
     "a word": (lambda m: gradcam.from_torch(m, "x"), TypeError, "expected a tensor"),
-    "channels": (lambda m: gradcam.from_torch(m, (1, 4, 32, 32)), WeightsError, "cannot follow"),
+    "channels": (
+        lambda m: gradcam.from_torch(m, (1, 4, 32, 32)),
+        WeightsError,
+        "refuses two pictures of shape",
+    ),
+    "a small picture": (
+        lambda m: gradcam.from_torch(m, (1, 3, 1, 1)),
+        WeightsError,
+        "refuses two",
+    ),
+    "two axes": (lambda m: gradcam.from_torch(m, (3, 8, 8)), ValueError, "expected a shape"),
+    "a bool": (lambda m: gradcam.from_torch(m, (True, 3, 8, 8)), ValueError, "expected a shape"),
+    "NaN": (
+        lambda m: gradcam.from_torch(m, torch.full((1, 3, 8, 8), torch.nan)),
+        ValueError,
+        "finite",
+    ),
     "a class": (lambda m: gradcam.from_torch(type(m), (1, 3, 8, 8)), TypeError, "a class; pass"),
     "weights": (lambda m: gradcam.from_torch({}, (1, 3, 8, 8)), TypeError, "gradcam.load"),
 }

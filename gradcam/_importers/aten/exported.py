@@ -10,7 +10,7 @@ from gradcam._importers.aten.interpreter import Interpreter
 from gradcam._importers.aten.outputs import chosen, scores
 from gradcam._importers.aten.tensors import Tensor
 from gradcam._importers.builder import Builder
-from gradcam._importers.imported import DEFAULT_SIZE, SIZE_TAKEN, Choices, Imported
+from gradcam._importers.imported import DEFAULT_SIZE, SIZE_ASSUMED, SIZE_TAKEN, Choices, Imported
 from gradcam._importers.values import Value
 from gradcam._text import printable
 from gradcam._weights.program import Argument, Call, Program, Ref, Scope
@@ -39,10 +39,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     if found.fixed and None in shape[2:] and choices.size is None:
         note = SIZE_TAKEN.format("The program", *size)
     if not found.fixed and None not in shape[2:]:
-        note = (
-            f"The program was exported for pictures of {size[0]} x {size[1]}; that it computes the "
-            f"same for other sizes is taken for granted."
-        )
+        note = SIZE_ASSUMED.format(*size)
     return replace(found, notes=(*found.notes, note)) if note else found
 
 
