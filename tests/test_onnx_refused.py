@@ -22,7 +22,7 @@ TENSORS = {
     **{"rows": np.array([4, 15]), "back": np.array([1, 4, 3, 5]), "none": np.zeros(0, np.int64)},
     **{"w": np.ones((15, 3), np.float32), "one": np.ones((1, 3), np.float32)},
     **{"fours": np.ones((4, 1), np.float32), "g": np.arange(15, dtype=np.float32)},
-    "last": np.array([1]),
+    **{"last": np.array([1]), "eps": np.float32(1e-3)},
     "cut": np.array([0, 0, -2, 0, 0, 0, -1, 0]),
     "far": np.array([0, 0, -(1 << 40), 0, 0, 0, 0, 0]),
     "grey": np.ones((1, 4, 1, 1), np.float32),
@@ -75,6 +75,16 @@ CASES: dict[str, tuple[list[bytes], str]] = {
     "the smallest scores": (
         [*MEAN, node("TopK", ["f", "last"], ["y", "i"], largest=0)],
         "TopK .*chooses the smallest scores",
+    ),
+    "a normalisation over rows, spelled out": (
+        [
+            node("ReduceMean", ["x"], ["m"], axes=[2]),
+            *(node("Sub", ["x", "m"], ["d"]), node("Mul", ["d", "d"], ["s"])),
+            node("ReduceMean", ["s"], ["v"], axes=[2]),
+            *(node("Add", ["v", "eps"], ["e"]), node("Sqrt", ["e"], ["q"])),
+            *(node("Div", ["d", "q"], ["h"]), *POOL),
+        ],
+        "Div 'Div_h', the last node of a LayerNormalization that is spelled out: normalises over",
     ),
     "another Constant": (
         [

@@ -68,7 +68,10 @@ def fold(
     except WeightsError:
         raise
     except (ArithmeticError, IndexError, TypeError, ValueError):
-        kinds = ", ".join(
-            "nothing" if each is None else f"{each.dtype} {each.shape}" for each in inputs[:4]
-        )
+        kinds = ", ".join(map(_kind, inputs[:4]))
         raise WeightsError(f"cannot be computed from {kinds}") from None
+
+
+def _kind(found: NDArray[Any] | None) -> str:
+    """Return the type and shape of an input, for a message."""
+    return "nothing" if found is None else f"{found.dtype} {found.shape}"

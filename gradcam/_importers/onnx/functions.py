@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._importers.onnx.operation import Group
 from gradcam._weights.graph import Attribute, Node
 
 _F64 = NDArray[np.float64]
@@ -119,9 +120,8 @@ class Functions:
                 continue
             for (op, attributes), known in _KNOWN.items():
                 if np.abs(values - known).max() < _TOLERANCE:
-                    return Node(
-                        op, root.name, (source,), root.outputs, dict(attributes), root.scope
-                    )
+                    given, outputs = dict(attributes), root.outputs
+                    return Group(op, root.name, (source,), outputs, given, root.scope, root.op)
         return None
 
     def _number(self, name: str) -> float | None:

@@ -70,11 +70,7 @@ def picture(
             f"batch, channels, rows, columns"
         )
     first, transposed = _first_convolution(name, nodes, constants)
-    nhwc = (
-        transposed
-        or (first is not None and shape[1] != first and shape[3] == first)
-        or (first is None and shape[3] in (1, 3) and shape[1] not in (1, 3))
-    )
+    nhwc = transposed or _ends_in_channels(shape, first)
     batch, rows, columns, channels = shape if nhwc else (shape[0], *shape[2:], shape[1])
     height, width = size or DEFAULT_SIZE
     return Picture(
@@ -86,6 +82,14 @@ def picture(
         rows is not None and columns is not None,
         size is not None,
     )
+
+
+def _ends_in_channels(shape: Sequence[int | None], first: int | None) -> bool:
+    """Whether the last of four sizes is that of the channels, of which a convolution reads
+    `first`, if that is known."""
+    if first is None:
+        return shape[3] in (1, 3) and shape[1] not in (1, 3)
+    return shape[1] != first and shape[3] == first
 
 
 def _words(shape: Sequence[int | None]) -> str:

@@ -105,11 +105,10 @@ def run(
             continue
         if known.fold(node):
             continue
-        name, aliases = names[node]
-        inputs: list[Operand | None] = [
+        inputs: tuple[Operand | None, ...] = tuple(
             values.get(each, known.arrays.get(each)) if each else None for each in node.inputs
-        ]
-        operation = Operation(node, tuple(inputs), builder, name, aliases, known.opset)
+        )
+        operation = Operation(node, inputs, builder, *names[node], known.opset)
         if node.op not in ("Reshape", "Expand") and any(each in by_size for each in node.inputs):
             builder.fixed = True
         try:

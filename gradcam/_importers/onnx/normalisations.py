@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._importers.onnx.operation import Group
 from gradcam._weights.graph import Node
 
 OPERATION = "gradcam.LayerNormalization"
@@ -196,4 +197,4 @@ class Norms:
         if len(mean.inputs) > 1 and mean.inputs[1] in self.constants:
             axes = tuple(int(each) for each in self.constants[mean.inputs[1]].reshape(-1))
         attributes = {"epsilon": eps, "axes": axes}
-        return Node(OPERATION, root.name, inputs, root.outputs, attributes, root.scope)
+        return Group(OPERATION, root.name, inputs, root.outputs, attributes, root.scope, root.op)

@@ -27,10 +27,27 @@ FLOATING = (1, 10, 11, 16)
 _T = TypeVar("_T", int, float, str, tuple[int, ...])
 
 
+@dataclass(frozen=True, eq=False)
+class Group(Node):
+    """Nodes of a file that mean one operation, `op`.
+
+    Attributes
+    ----------
+    root : str
+        The operation of the last of them, whose name and results the group has.
+    """
+
+    root: str = ""
+
+
 def title(node: Node) -> str:
     """Return the operation and the name of a node, for messages."""
     name = node.name or (node.outputs[0] if node.outputs else "")
-    return f"{printable(node.op)} {shown(name)}" if name else printable(node.op)
+    op = node.root if isinstance(node, Group) else node.op
+    found = f"{printable(op)} {shown(name)}" if name else printable(op)
+    if isinstance(node, Group):
+        return f"{found}, the last node of a {node.op.rpartition('.')[2]} that is spelled out"
+    return found
 
 
 def shown(value: object) -> str:
