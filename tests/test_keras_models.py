@@ -246,6 +246,27 @@ def test_flattened_maps_side_by_side():
     np.testing.assert_allclose(found, flat @ matrix, atol=1e-4)
 
 
+@pytest.mark.parametrize("word", ["channels_last", "channels_first"])
+def test_products_of_maps_and_vectors(word):
+    """Keras adds dimensions after the batch: a vector is along the last axis of the map."""
+    size = (4, 4, 4)  # of which each can be mistaken for another
+    model = functional(
+        input_layer(size),
+        called(layer("GlobalMaxPooling2D", "m", data_format=word), ["in"]),
+        called(layer("Multiply", "p"), [["in", "m"]]),
+        called(layer("GlobalAveragePooling2D", "g", data_format=word), ["p"]),
+        output="g",
+    )
+    if word == "channels_first":
+        with pytest.raises(WeightsError, match="Multiply 'p' multiplies .* arranged differently"):
+            gradcam.load(weights_of(model))
+        return
+    x = normal(2, *size).astype(np.float32)
+    network = gradcam.load(weights_of(model))
+    found = network.forward(x.transpose(0, 3, 1, 2), input="normalised").scores
+    np.testing.assert_allclose(found, x.max(axis=(1, 2)) * x.mean(axis=(1, 2)), atol=1e-5)
+
+
 def test_poolings_over_all_positions():
     for name, function in (("Max", np.max), ("Average", np.mean)):
         for keep in (True, False):
@@ -1016,6 +1037,21 @@ def test_a_live_model():
     model.layers[0].weights[0].values[:] = 0  # training goes on
     again = network.forward(x.transpose(0, 3, 1, 2), input="normalised").scores
     np.testing.assert_array_equal(again, ours)
+
+
+@pytest.mark.parametrize("module", ["keras.src.models.functional", "mine"])
+def test_a_live_model_of_a_class_of_its_own(module):
+    """One whose call is Keras's own computes what its layers say."""
+    model = fake()
+    model.config["class_name"] = "Mine"
+    call = type(model).__call__
+    own = type("call", (), {"__module__": module})
+    model.__class__ = type("Mine", (FakeModel,), {"call": own, "__call__": call})
+    if module == "mine":
+        with pytest.raises(WeightsError, match="Mine 'sequential' is a model of a class of its"):
+            gradcam.from_keras(model)
+    else:
+        assert gradcam.from_keras(model).layers["fc"].op == "linear"
 
 
 def test_a_live_model_that_computes_something_else_is_refused():

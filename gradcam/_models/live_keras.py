@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from gradcam._importers.imported import DEFAULT_SIZE, Imported
 from gradcam._importers.importing import import_graph
 from gradcam._importers.keras.calls import parse_outputs
 from gradcam._importers.keras.importing import layout_of
+from gradcam._importers.keras.table import MODELS
 from gradcam._labels.classes import Labels
 from gradcam._models.live import LOW_PRECISION, TOLERANCE, difference, output_of, random_input
 from gradcam._models.loading import Head, Options, network_of
@@ -98,7 +100,7 @@ def from_keras(
 def _weights(model: Any) -> Weights:
     """Return the configuration and the weights of a model."""
     try:
-        root = parse_layer(json.loads(model.to_json()))
+        root = _of_own_classes(parse_layer(json.loads(model.to_json())), model)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise WeightsError(
             f"the model has no configuration ({printable(str(error))[:200]}): a Sequential or "
@@ -112,6 +114,24 @@ def _weights(model: Any) -> Weights:
         tensors |= dict(zip(groups[group], arrays, strict=True))
     graph = KerasModel(root.with_tensors(groups), _version(model))
     return Weights(tensors, format="a live model of Keras", graph=graph)
+
+
+def _of_own_classes(described: KerasLayer, model: Any) -> KerasLayer:
+    """Return a model with Keras's classes in place of those that only train in another way.
+
+    A class that inherits ``call`` from Keras computes what its layers say.
+    """
+    layers = {layer.name: layer for layer in getattr(model, "layers", ())}
+    name = described.class_name
+    call = getattr(type(model), "call", None)
+    inherited = str(getattr(call, "__module__", "")).partition(".")[0] in _PACKAGES
+    if described.layers is not None and name not in MODELS and inherited:
+        name = "Functional" if "output_layers" in described.config else "Sequential"
+    inner = tuple(
+        each if each.layers is None else _of_own_classes(each, layers.get(each.name))
+        for each in described.layers or ()
+    )
+    return replace(described, class_name=name, layers=None if described.layers is None else inner)
 
 
 def _pairs(described: KerasLayer, model: Any) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,22 @@ from gradcam._weights.tensors import WeightsError
 
 
 def add(step: Step) -> Value:
-    return _sum(step, step.operands(), step.name)
+    return _sum(step, _operands(step), step.name)
+
+
+def _operands(step: Step) -> list[Value | Array]:
+    """Return the operands, whose values have equally many dimensions.
+
+    Keras's layers add dimensions of size 1 after the batch.
+    """
+    operands = step.operands()
+    rank = max(len(each.dims) for each in operands if isinstance(each, Value))
+    return [
+        each.with_dims((each.dims[0], *[()] * (rank - len(each.dims)), *each.dims[1:]))
+        if isinstance(each, Value) and len(each.dims) < rank
+        else each
+        for each in operands
+    ]
 
 
 def _sum(step: Step, operands: list[Value | Array], name: str) -> Value:
@@ -38,7 +53,7 @@ def subtract(step: Step) -> Value:
 
 
 def multiply(step: Step) -> Value:
-    operands = step.operands()
+    operands = _operands(step)
     values = [each for each in operands if isinstance(each, Value)]
     constants = [each for each in operands if not isinstance(each, Value)]
     total = values[0]
@@ -90,7 +105,7 @@ def concatenate(step: Step) -> Value:
 
 
 def _two(step: Step) -> list[Value | Array]:
-    operands = step.operands()
+    operands = _operands(step)
     if len(operands) != 2:
         raise WeightsError(f"has {len(operands)} inputs, expected two")
     return operands
