@@ -258,7 +258,7 @@ def test_products_of_maps_and_vectors(word):
         output="g",
     )
     if word == "channels_first":
-        with pytest.raises(WeightsError, match="Multiply 'p' multiplies .* arranged differently"):
+        with pytest.raises(WeightsError, match=r"Multiply 'p' multiplies .* arranged differently"):
             gradcam.load(weights_of(model))
         return
     x = normal(2, *size).astype(np.float32)
