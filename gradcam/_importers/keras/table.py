@@ -81,7 +81,6 @@ _REASONS = {
     "LSTM": "it is recurrent",
     "GRU": "it is recurrent",
     "MultiHeadAttention": "it is the attention of transformers",
-    "Resizing": "it resizes maps",
     "Maximum": "it takes the larger of two values at each position",
     "Minimum": "it takes the smaller of two values at each position",
     "RandomCrop": "it cuts pictures at inference too; make the model without it",
