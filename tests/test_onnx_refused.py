@@ -9,7 +9,7 @@ from test_onnx_operations import POOL, graph
 
 import gradcam
 from gradcam import WeightsError
-from gradcam._importers.onnx import normalisations
+from gradcam._importers.onnx import functions, normalisations
 from gradcam._importers.onnx.attributes import ATTRIBUTES
 from gradcam._importers.onnx.interpreter import OPERATIONS
 
@@ -142,3 +142,15 @@ def test_a_convolution_along_few_channels_with_a_long_kernel(tmp_path):
     np.testing.assert_allclose(
         gradcam.load(path).forward(x).scores, 2 * before + 3 * at + 5 * after, atol=1e-5
     )
+
+
+def test_activations_that_were_not_looked_for(tmp_path, monkeypatch):
+    path = tmp_path / "x.onnx"
+    gate = [node("Tanh", ["x"], ["s"]), node("Mul", ["s", "x"], ["m"])]
+    last = [node("Tanh", ["m"], ["t"]), node("Mul", ["t", "m"], ["h"]), *POOL]
+    monkeypatch.setattr(functions.Functions.__init__, "__defaults__", (1,))
+    path.write_bytes(graph([*gate, *last]))
+    assert "in its last part alone" in gradcam.load(path).about
+    path.write_bytes(graph([node("Erf", ["x"], ["s"]), *gate[1:], *last]))
+    with pytest.raises(WeightsError, match=r"Erf .*not supported.*in its last part alone"):
+        gradcam.load(path)

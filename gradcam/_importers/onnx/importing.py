@@ -59,13 +59,16 @@ def _imported(weights: Weights, choices: Choices) -> Imported:
     source = _input(graph, nodes)
     attributes.check(nodes)
     nodes = [node for node in nodes if not known.fold(node)]
-    nodes = fused(nodes, known.arrays, graph.inputs, output)
+    nodes, unfinished = fused(nodes, known.arrays, graph.inputs, output)
     refusals.check(nodes, known.arrays)
     seen = picture(graph, source, nodes, known.arrays, choices.size)
     builder = Builder(seen.channels, seen.height, seen.width, seen.layout, seen.batch)
     values = {source: builder.input}
     named = names(nodes, weights.tensors)
-    interpreter.run(nodes, known, values, builder, named, _hint(seen))
+    try:
+        interpreter.run(nodes, known, values, builder, named, _hint(seen))
+    except WeightsError as error:
+        raise WeightsError(" ".join((f"{error}.", *unfinished)) if unfinished else error) from None
     if output not in values:
         raise WeightsError(f"the output {shown(output)} does not depend on the picture")
     ends.check(end, values[output])
@@ -78,7 +81,7 @@ def _imported(weights: Weights, choices: Choices) -> Imported:
         preset=preset,
         library="torchvision" if graph.producer.startswith("pytorch") else "",
         external=graph.external,
-        notes=(*end.notes, *_size_note(seen, builder.fixed), *_notes(graph, preset)),
+        notes=(*end.notes, *unfinished, *_size_note(seen, builder.fixed), *_notes(graph, preset)),
     )
 
 

@@ -13,11 +13,16 @@ from gradcam._importers.onnx.normalisations import Norms
 from gradcam._importers.onnx.order import needed
 from gradcam._weights.graph import Node
 
+_UNFINISHED = (
+    "The graph has so many products that activations it spells out were looked for in its last "
+    "part alone."
+)
+
 
 def fused(
     nodes: Sequence[Node], constants: Mapping[str, NDArray[Any]], inputs: Sequence[str], output: str
-) -> list[Node]:
-    """Return fewer nodes with the same result.
+) -> tuple[list[Node], tuple[str, ...]]:
+    """Return fewer nodes with the same result, and notes for the user.
 
     Parameters
     ----------
@@ -33,6 +38,8 @@ def fused(
     -------
     list of Node
         Those that `output` depends on, each after those that it reads.
+    tuple of str
+        What was not looked for.
     """
     nodes = _without_identities(nodes, output)
     makers = {name: node for node in nodes for name in node.outputs}
@@ -44,7 +51,8 @@ def fused(
         node = _without_repeats(node, makers)
         positions[node] = place
         result.update(dict.fromkeys(node.outputs, node))
-    return needed(output, result, {*constants, *inputs}, positions)
+    notes = () if functions.trials > 0 else (_UNFINISHED,)
+    return needed(output, result, {*constants, *inputs}, positions), notes
 
 
 def _without_identities(nodes: Sequence[Node], output: str) -> list[Node]:
