@@ -246,7 +246,25 @@ REFUSED = [
     (call("matmul", "value", "att", self=X, other=X), "module 'att': matmul is a product of two"),
     (call("linear", "value", input=X, weight=tensor("w")), r"has weights of shape \(4, 4, 3, 3\)"),
     (call("dropout", "value", input=X, p=0.5, train=True), "is in training mode"),
-    (call("batch_norm", "value", input=X, training=True), "normalisation in training mode"),
+    (
+        call(
+            "batch_norm",
+            "value",
+            input=X,
+            training=True,
+            running_mean=tensor("m"),
+            running_var=tensor("m"),
+        ),
+        "normalisation in training mode",
+    ),
+    (call("batch_norm", "value", input=X, training=True), r"\(track_running_stats=False\)"),
+    (call("pixel_unshuffle", "value", self=X, downscale_factor=0), "into blocks of 0"),
+    (call("pixel_unshuffle", "value", self=X, downscale_factor=4), "into blocks of 4"),
+    (call("slice", "value", self=X, dim=2, step=0), r"slice cannot be followed \(slice step"),
+    (call("clamp", "value", self=X, min=float("nan")), "clamp has min nan, expected a number"),
+    (call("to", "value", self=tensor("w"), dtype="complex64"), "type that is not supported"),
+    (call("view_as_real", "value", self=X), "is about complex numbers"),
+    (call("select", "value", self=X, dim=1, index=9), "takes index 9 of 4"),
     (call("to", "value", self=X, dtype="int64"), "makes integers of the picture's values"),
     (call("relu", "value", self=X, bound=3), "relu has bound 3, which is not supported"),
     (call("relu", "value", self=Ref("lost")), "it reads 'lost', which no earlier operation makes"),
@@ -264,6 +282,83 @@ REFUSED = [
 def test_what_is_not_supported_is_named(refused, words, tmp_path):
     with pytest.raises(WeightsError, match=words):
         load(tmp_path, [refused, *ends()], (2, 4, 6, 6), WEIGHT, "scores")
+
+
+def test_every_second_row_up_to_one(tmp_path):
+    x = normal(2, 3, 8, 7)
+    part = call("slice", "value", self=X, dim=2, start=1, end=-3, step=2)
+    expected = x[:, :, 1:-3:2].mean((2, 3))
+    np.testing.assert_allclose(scores_of(tmp_path, [part], x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("op", ["to", "contiguous", "float"])
+def test_what_may_be_a_copy_is_not_read_after_a_change_in_place(op, tmp_path):
+    calls = [
+        call(op, "c", self=X),
+        call("relu_", "r", self=Ref("c")),
+        call("add", "value", self=X, other=Ref("r")),
+    ]
+    with pytest.raises(WeightsError, match="add reads a tensor after an operation in place"):
+        scores_of(tmp_path, calls, normal(1, 3, 4, 4))
+
+
+def test_a_copy_is_not_changed_with_its_source(tmp_path):
+    calls = [
+        call("to", "c", self=X, copy=True),
+        call("relu_", "r", self=Ref("c")),
+        call("add", "value", self=X, other=Ref("r")),
+    ]
+    x = normal(1, 3, 4, 4)
+    expected = (x + relu(x)).mean((2, 3))
+    np.testing.assert_allclose(scores_of(tmp_path, calls, x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [4, "int64", "bool", 0, "bfloat16"])
+def test_constants_are_converted(dtype, tmp_path):
+    w = np.float32([0.3, 1.7, 2.00390625]).reshape(3, 1, 1)
+    calls = [
+        call("to", "t", self=tensor("w"), dtype=dtype),
+        call("mul", "value", self=X, other=Ref("t")),
+    ]
+    types = {4: np.int64, "int64": np.int64, "bool": np.bool_, 0: np.uint8}
+    rounded = np.float32([0.30078125, 1.703125, 2.0]).reshape(3, 1, 1)
+    expected = w.astype(types[dtype]) if dtype in types else rounded
+    x = normal(1, 3, 4, 4)
+    found = scores_of(tmp_path, calls, x, {"w": w})
+    np.testing.assert_allclose(found, (x * expected).mean((2, 3)), rtol=1e-6, atol=1e-7)
+
+
+def test_integers_are_numbers_beside_values(tmp_path):
+    x, w = normal(1, 3, 4, 4), np.uint8([200, 1, 2]).reshape(3, 1, 1)
+    calls = [call("sub", "value", self=X, other=tensor("w"))]
+    found = scores_of(tmp_path, calls, x, {"w": w})
+    np.testing.assert_allclose(found, (x - np.float32(w)).mean((2, 3)), rtol=1e-5)
+
+
+def test_infinity_is_a_text(tmp_path):
+    calls = [call("clamp", "value", self=X, min=0.5, max=9.0)]
+    for entry in calls[0]["inputs"]:
+        if entry["name"] == "max":
+            entry["arg"] = {"as_float": "Infinity"}
+    x = 100 * normal(1, 3, 4, 4)
+    expected = np.maximum(x, 0.5).mean((2, 3))
+    np.testing.assert_allclose(scores_of(tmp_path, calls, x), expected, rtol=1e-5)
+
+
+def test_a_module_called_input_and_a_normalisation_of_a_flattened_map(tmp_path):
+    tensors = {"m": normal(12), "v": np.abs(normal(12)) + 0.5, "w": normal(2, 12)}
+    norm = {"running_mean": tensor("m"), "running_var": tensor("v"), "eps": 1e-5}
+    calls = [
+        call("relu", "r", "input", self=X),
+        call("flatten", "f", self=Ref("r"), start_dim=1),
+        call("batch_norm", "n", "bn", input=Ref("f"), training=False, **norm),
+        call("linear", "y", "fc", input=Ref("n"), weight=tensor("w")),
+    ]
+    network = load(tmp_path, calls, (2, 3, 2, 2), tensors, "y")
+    x = normal(1, 3, 2, 2)
+    normed = (relu(x).reshape(1, 12) - tensors["m"]) / np.sqrt(tensors["v"] + 1e-5)
+    np.testing.assert_allclose(network.forward(x).scores, normed @ tensors["w"].T, rtol=1e-4)
+    assert "input.relu" in network.layers
 
 
 def test_one_of_several_outputs_is_chosen_by_its_name(tmp_path):

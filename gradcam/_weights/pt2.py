@@ -38,8 +38,8 @@ _NAMES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16
           8: "float64", 12: "bool", 13: "bfloat16"}  # fmt: skip
 """PyTorch's names of the types."""
 
-_VALUES = ("as_int", "as_float", "as_bool", "as_string", "as_expr")
-_LISTS = ("as_ints", "as_floats", "as_bools", "as_strings")
+_VALUES = ("as_int", "as_bool", "as_string", "as_expr")
+_LISTS = ("as_ints", "as_bools", "as_strings")
 
 _Json = Mapping[str, Any]
 
@@ -270,6 +270,10 @@ def _argument(argument: Any) -> Argument:
     ((kind, content),) = argument.items()
     if kind == "as_tensor":
         return Ref(str(content["name"]))
+    if kind == "as_float":
+        return float(content)  # "Infinity" and "NaN" are texts
+    if kind == "as_floats":
+        return list(map(float, content))
     if kind in _VALUES:
         return cast(Argument, content)
     if kind in _LISTS:

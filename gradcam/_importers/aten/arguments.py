@@ -91,7 +91,7 @@ class Arguments:
             if default is None:
                 raise WeightsError(f"has no {name}")
             return default
-        if isinstance(found, bool) or not isinstance(found, (int, float)):
+        if isinstance(found, bool) or not isinstance(found, (int, float)) or found != found:
             raise WeightsError(f"has {name} {shown(found)}, expected a number")
         return found
 

@@ -21,6 +21,8 @@ def _operand(a: Arguments, name: str) -> Operand:
     if not isinstance(a.get(name), Tensor):
         return a.number(name)
     found = a.tensor(name).read()
+    if isinstance(found, np.ndarray) and found.dtype.kind in "biu":
+        return found.astype(np.float64)  # with PyTorch's values, integers become such numbers
     return a.value(name) if isinstance(found, Squares) else found
 
 

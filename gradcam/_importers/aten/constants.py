@@ -70,6 +70,35 @@ def _same(a: Arguments) -> Array:
     return a.array("self")
 
 
+def _converted(a: Arguments) -> Array:
+    """Return a constant with another type."""
+    array, dtype, other = a.array("self"), a.get("dtype"), a.optional_array("other")
+    if dtype is None:
+        return array if other is None else array.astype(other.dtype)
+    name = _type_name(dtype)
+    return _bfloat16(array) if name == "bfloat16" else array.astype(name)
+
+
+def _float(a: Arguments) -> Array:
+    return a.array("self").astype(np.float32)
+
+
+def _bfloat16(array: Array) -> Array:
+    """Return numbers rounded to bfloat16, as float32: to even where two are equally near."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
+    rounded = ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32)
+    found: Array = rounded.view(np.float32)
+    return np.where(np.isnan(array), np.float32("nan"), found) if array.dtype.kind == "f" else found
+
+
+def _type_name(dtype: object) -> str:
+    """Return PyTorch's name of a type, given by its name or by TorchScript's number."""
+    name = dtype if isinstance(dtype, str) else _TYPES.get(cast(int, dtype), "")
+    if name not in _TYPES.values():
+        raise WeightsError("makes numbers of a type that is not supported")
+    return name
+
+
 def _transposed(a: Arguments) -> Array:
     return np.transpose(a.array("self"))
 
@@ -98,8 +127,10 @@ def _without_dimensions(a: Arguments) -> Array:
 
 
 _ARRANGED: dict[str, Callable[[Arguments], Array]] = {
-    **dict.fromkeys(("detach", "alias", "contiguous", "clone", "to", "_to_copy", "lift"), _same),
-    **dict.fromkeys(("lift_fresh", "lift_fresh_copy", "detach_", "float", "type_as"), _same),
+    **dict.fromkeys(("detach", "alias", "contiguous", "clone", "lift"), _same),
+    **dict.fromkeys(("lift_fresh", "lift_fresh_copy", "detach_"), _same),
+    **dict.fromkeys(("to", "_to_copy", "type_as"), _converted),
+    "float": _float,
     "t": _transposed,
     "transpose": _swapped,
     "permute": _permuted,
@@ -215,8 +246,7 @@ def _for_torch(value: object, device: str = "cpu", key: str = "") -> Any:
     import torch
 
     if key == "dtype" and value is not None:
-        name = value if isinstance(value, str) else _TYPES.get(cast(int, value), "")
-        return getattr(torch, name) if name in _TYPES.values() else None
+        return getattr(torch, _type_name(value))
     if isinstance(value, Tensor):
         array = cast(Array, value.read())
         if device == "meta":

@@ -16,6 +16,7 @@ from gradcam._importers.aten.table import OPERATIONS, VIEWS, Function, Site
 from gradcam._importers.aten.tensors import Squares, Tensor, tensors_in
 from gradcam._importers.builder import Builder
 from gradcam._importers.values import Value
+from gradcam._text import printable
 from gradcam._weights.program import Scope
 from gradcam._weights.tensors import WeightsError
 
@@ -78,6 +79,10 @@ class Interpreter:
             error.args = (f"{where}{name} {error}",)
             error.has_place = True  # type: ignore[attr-defined]
             raise
+        except (ValueError, LookupError, TypeError, AssertionError, ArithmeticError) as error:
+            where = f"module {path!r}: " if path else ""
+            words = printable(f"{error!s:.100}") or type(error).__name__
+            raise WeightsError(f"{where}{name} cannot be followed ({words})") from error
 
     def _call(
         self,

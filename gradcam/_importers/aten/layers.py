@@ -103,6 +103,11 @@ def _matrix(site: Site, value: Value, weight: Array, bias: Array | None) -> Valu
 @operation("batch_norm")
 def _batch_norm(site: Site, a: Arguments) -> Result:
     a.skip("cudnn_enabled")
+    if a.get("running_mean") is None or a.get("running_var") is None:
+        raise WeightsError(
+            "has no running statistics (track_running_stats=False): it normalises by those of the "
+            "pictures that it is given, which cannot be explained"
+        )
     if a.flag("training"):
         raise WeightsError(
             "is a batch normalisation in training mode: call eval() before the model is exported"
@@ -122,6 +127,8 @@ def _cudnn_batch_norm(site: Site, a: Arguments) -> Result:
 
 def _normalised(site: Site, a: Arguments) -> Value:
     value = a.value("input")
+    if len(value.dims) == 2 and len(value.dims[1]) > 1:
+        value = site.builder.vector_in_order(value)
     if len(value.dims) < 2 or value.dims[1] != value.whole("C"):
         raise WeightsError(f"normalises dimension 1 of {value.shape}, which is not the channels")
     return site.builder.batch_norm(

@@ -126,6 +126,7 @@ def _children(spec: Any) -> Sequence[Any]:
 
 def _keys(context: object, count: int) -> list[str]:
     """Return the keys of a dict or of the fields of a result, else numbers."""
+    context = getattr(context, "_fields", context)  # of a named tuple: its class
     if isinstance(context, (list, tuple)) and len(context) == count:
         return [str(key) for key in context]
     return [str(number) for number in range(count)]

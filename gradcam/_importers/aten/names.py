@@ -37,6 +37,7 @@ class Names:
         layers = tuple(layers)
         holders = {name: layer.name for layer in layers for name in (layer.name, *layer.aliases)}
         primary, aliases = self._of_modules(holders)
+        primary = {layer: name for layer, name in primary.items() if name != INPUT}
         taken = {INPUT, *primary.values()}
         names = dict(primary)
         for layer in layers:

@@ -45,6 +45,13 @@ def _power(base: float, exponent: float) -> float:
     return cast(float, base**exponent)
 
 
+def _multiplied(first: Any, second: Any) -> object:
+    for items, count in ((first, second), (second, first)):
+        if isinstance(items, (list, tuple, str)) and len(items) * count > _MAX_LENGTH:
+            raise ValueError("the list is too long")
+    return first * second
+
+
 _TABLE: dict[str, Callable[..., object]] = {
     "getitem": _get,
     "__getitem__": _get,
@@ -70,7 +77,7 @@ _TABLE: dict[str, Callable[..., object]] = {
     "add_": operator.add,
     "iadd": operator.add,
     "sub": operator.sub,
-    "mul": operator.mul,
+    "mul": _multiplied,
     "div": operator.truediv,
     "truediv": operator.truediv,
     "floordiv": operator.floordiv,

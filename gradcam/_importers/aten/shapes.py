@@ -16,8 +16,11 @@ from gradcam._weights.tensors import WeightsError
 
 # ------------------------------------------------------------------------ no change
 
-_INTEGERS = (0, 1, 2, 3, 4, 11)
-"""TorchScript's numbers of the types that are no floating-point numbers."""
+_FLOATS = (5, 6, 7, 15, "float16", "float32", "float64", "bfloat16")
+"""Floating-point types, by TorchScript's numbers and by PyTorch's names."""
+
+_MAX_KERNEL = 1 << 24
+"""Numbers of a kernel that only moves values."""
 
 _TRAINING = (
     "is in training mode: call eval() before the model is exported (F.dropout takes "
@@ -25,19 +28,30 @@ _TRAINING = (
 )
 
 
-@operation("detach", "alias", "view_as_real", "lift", "lift_fresh", "contiguous", "to", "_to_copy")
+@operation("detach", "alias", "lift", "lift_fresh", "requires_grad_")
 def _same(site: Site, a: Arguments) -> Result:
-    a.skip("other")
-    dtype = a.get("dtype")
-    if dtype in _INTEGERS or (isinstance(dtype, str) and dtype.startswith(("int", "uint", "bool"))):
-        raise WeightsError("makes integers of the picture's values, which is not supported")
+    a.skip("requires_grad")
     return a.tensor("self")
 
 
-@operation("clone", "lift_fresh_copy", "float", "type_as", "requires_grad_")
+@operation("clone", "lift_fresh_copy")
 def _copy(site: Site, a: Arguments) -> Result:
-    a.skip("other", "requires_grad")
     return a.value("self")
+
+
+@operation("to", "_to_copy", "contiguous", "float", "type_as", view=True)
+def _converted(site: Site, a: Arguments) -> Result:
+    """PyTorch copies if the type or the order in memory is another, which is not known here.
+
+    So the result is a view: after a change in place, the other tensor cannot be read.
+    """
+    a.skip("other")
+    dtype, copy = a.get("dtype"), a.flag("copy")
+    if dtype is not None and dtype not in _FLOATS:
+        raise WeightsError("makes integers of the picture's values, which is not supported")
+    if a.tensor("self").is_constant:  # as the type of a tensor that depends on the picture
+        return Tensor(a.array("self").astype(np.float32))
+    return Tensor(a.value("self")) if copy else a.value("self")
 
 
 @operation("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
@@ -245,15 +259,15 @@ def _slice(site: Site, a: Arguments) -> Result:
     if value.axis(dim) == "C":
         return _channels(site, value, list(chosen))
     if value.axis(dim) in ("H", "W") and chosen and chosen.start < stride:
-        return _every(site, value, dim, chosen)
+        return _every(site, value, dim, chosen, stop)
     raise WeightsError(f"takes every {stride}. index of dimension {dim}, which is not supported")
 
 
-def _every(site: Site, value: Value, dim: int, chosen: range) -> Value:
+def _every(site: Site, value: Value, dim: int, chosen: range, stop: int) -> Value:
     """Take some rows or columns at equal distances, by a pooling of windows of one position."""
     rows = value.axis(dim) == "H"
-    if chosen.start:
-        value = _part(site, value, dim, chosen.start, value.shape[dim], f"{site.name}.start")
+    end = value.shape[dim] if stop >= value.shape[dim] else chosen[-1] + 1
+    value = _part(site, value, dim, chosen.start, end, f"{site.name}.start")
     stride = (chosen.step, 1) if rows else (1, chosen.step)
     return site.builder.pool(value, site.name, "max_pool", (1, 1), stride=stride)
 
@@ -270,7 +284,10 @@ def _narrow(site: Site, a: Arguments) -> Result:
 def _select(site: Site, a: Arguments) -> Result:
     value = a.value("self")
     dim = dimension(a.integer("dim"), len(value.dims))
-    index = a.integer("index") % value.shape[dim]
+    index, size = a.integer("index"), value.shape[dim]
+    if not -size <= index < size:
+        raise WeightsError(f"takes index {index} of {size}")
+    index %= size
     if value.dims[dim] and value.dims[dim][0].axis == "N" and value.shape[dim] > 1:
         raise WeightsError("takes one picture of the batch, which is not supported")
     found = _part(site, value, dim, index, index + 1)
@@ -341,11 +358,18 @@ def _channels(site: Site, value: Value, chosen: list[int]) -> Value:
     count = value.channels
     if not chosen or not all(-count <= i < count for i in chosen):
         raise WeightsError(f"takes channels {shown(chosen)} of {count}")
+    _check_kernel(len(chosen) * count)
     weight = np.zeros((len(chosen), count), np.float32)
     weight[np.arange(len(chosen)), chosen] = 1
     if len(value.dims) == 2:
         return site.builder.linear(value, site.name, weight)
     return site.builder.conv(value, site.name, weight[:, :, None, None])
+
+
+def _check_kernel(values: int) -> None:
+    """Raise WeightsError if a kernel that only moves values would be very large."""
+    if values > _MAX_KERNEL:
+        raise WeightsError(f"would need a kernel of {values} numbers, which is not supported")
 
 
 # ------------------------------------------------------------------------ padding and pixels
@@ -385,6 +409,7 @@ def _pad_channels(site: Site, value: Value, dim: int, padding: list[int]) -> Val
     before, after = sides
     if min(sides) < 0 or len(value.core) != 3:
         raise WeightsError(f"cuts or pads the channels of {value.shape}, which is not supported")
+    _check_kernel((before + value.channels + after) * value.channels)
     weight = np.zeros((before + value.channels + after, value.channels), np.float32)
     weight[before + np.arange(value.channels), np.arange(value.channels)] = 1
     return site.builder.conv(value, site.name, weight[:, :, None, None])
@@ -403,7 +428,10 @@ def _channel_shuffle(site: Site, a: Arguments) -> Result:
 def _pixel_unshuffle(site: Site, a: Arguments) -> Result:
     """Blocks of pixels become channels, by a convolution that takes each pixel of a block."""
     value, factor = site.builder.arranged(a.value("self"), "NCHW"), a.integer("downscale_factor")
+    if factor < 1 or any(extent % factor for extent in value.extent):
+        raise WeightsError(f"divides a map of {value.extent} into blocks of {factor}")
     size = factor * factor
+    _check_kernel(value.channels * size * size)
     weight = np.tile(np.eye(size, dtype=np.float32), (value.channels, 1))
     weight = weight.reshape(-1, 1, factor, factor)
     return site.builder.conv(
@@ -411,6 +439,7 @@ def _pixel_unshuffle(site: Site, a: Arguments) -> Result:
     )
 
 
+refuse("view_as_real view_as_complex", "is about complex numbers, which is not supported")
 refuse("pixel_shuffle", "makes a map larger from its channels, which is not supported")
 refuse(
     "reflection_pad2d replication_pad2d _pad_circular circular_pad2d",
