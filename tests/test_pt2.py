@@ -335,6 +335,39 @@ def test_integers_are_numbers_beside_values(tmp_path):
     np.testing.assert_allclose(found, (x - np.float32(w)).mean((2, 3)), rtol=1e-5)
 
 
+def python(op, output, **arguments):
+    """A call of Python's own operation."""
+    return {**call(op, output, **arguments), "target": f"_operator.{op}"}
+
+
+def test_what_is_computed_from_the_size_fits_that_size_alone(tmp_path):
+    calls = [
+        {**call("sym_size", "h", self=X, dim=2), "target": "torch.ops.aten.sym_size.int"},
+        python("floordiv", "k", a=Ref("h"), b=2),
+        call("max_pool2d", "value", self=X, kernel_size=Ref("k")),
+    ]
+    shape = (None, 3, None, None)
+    network = load(tmp_path, [*calls, *ends()], shape, {}, "scores", size=(8, 8), head="softmax")
+    assert network.fixed
+    calls[-1] = call("relu", "value", self=X)
+    network = load(tmp_path, [*calls, *ends()], shape, {}, "scores", size=(8, 8), head="softmax")
+    assert not network.fixed
+
+
+def test_lists_of_lists_are_bounded(tmp_path):
+    calls = [python("list", "l0", a=[X, X])]
+    calls += [python("list", f"l{i}", a=[Ref(f"l{i - 1}")] * 2) for i in range(1, 40)]
+    with pytest.raises(WeightsError, match="list has lists of more than 20000 items"):
+        load(tmp_path, [*calls, *ends("x")], (2, 3, 4, 4), {}, "scores")
+    calls = [python("list", "l", a=[1]), python("append", "m", a=Ref("l"), b=Ref("l"))]
+    calls += [python("list", "n", a=Ref("l"))]
+    with pytest.raises(WeightsError, match="more than 16 deep"):
+        load(tmp_path, [*calls, *ends("x")], (2, 3, 4, 4), {}, "scores")
+    calls = [python("mul", "l", a=[1], b=50_000_000)]
+    with pytest.raises(WeightsError, match="the list is too long"):
+        load(tmp_path, [*calls, *ends("x")], (2, 3, 4, 4), {}, "scores")
+
+
 def test_infinity_is_a_text(tmp_path):
     calls = [call("clamp", "value", self=X, min=0.5, max=9.0)]
     for entry in calls[0]["inputs"]:

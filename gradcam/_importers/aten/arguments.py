@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
-from gradcam._importers.aten.tensors import Array, Squares, Tensor
+from gradcam._importers.aten.tensors import Array, OfSize, Squares, Tensor
 from gradcam._importers.builder import Pair
 from gradcam._importers.values import Padding, Value
 from gradcam._text import printable
@@ -162,6 +163,8 @@ def _scalar(argument: object) -> object:
         if not isinstance(array, (Value, Squares)) and array.size == 1:
             number: object = array.item()
             return number
+    if isinstance(argument, OfSize):
+        return float(argument) if isinstance(argument, float) else int(cast(int, argument))
     return argument
 
 

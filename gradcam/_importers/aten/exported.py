@@ -38,7 +38,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     note = ""
     if found.fixed and None in shape[2:] and choices.size is None:
         note = SIZE_TAKEN.format("The program", *size)
-    if not found.fixed and None not in shape[2:]:
+    if not found.fixed and shape[2:] != (None, None):
         note = SIZE_ASSUMED.format(*size)
     return replace(found, notes=(*found.notes, note)) if note else found
 

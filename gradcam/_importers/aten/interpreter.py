@@ -13,7 +13,7 @@ from gradcam._importers.aten import shapes as _shapes  # noqa: F401
 from gradcam._importers.aten.arguments import Arguments
 from gradcam._importers.aten.names import Names
 from gradcam._importers.aten.table import OPERATIONS, VIEWS, Function, Site
-from gradcam._importers.aten.tensors import Squares, Tensor, tensors_in
+from gradcam._importers.aten.tensors import OfSize, Size, SizeFloat, Squares, Tensor, items_in
 from gradcam._importers.builder import Builder
 from gradcam._importers.values import Value
 from gradcam._text import printable
@@ -28,6 +28,18 @@ _NOTHING = {
     *("sym_constrain_range_for_size", "_guards_fn", "warn"),
 }
 """Operations that check something and compute nothing."""
+
+_MAX_ITEMS = 5_000_000
+"""Arguments and items of lists of all operations."""
+
+_NO_SIZES = {"len", "__len__", "list", "append", "extend", "copy", "getitem", "__getitem__"}
+"""Operations on lists whose results keep the sizes in them, or have none."""
+
+_ARRANGED = {
+    *("view", "reshape", "_unsafe_view", "_reshape_alias", "view_as", "reshape_as"),
+    *("unflatten", "expand", "size", "sym_size"),
+}
+"""Operations that take sizes and give the same for all sizes of the picture."""
 
 _ADVICE = "gradcam.Network.from_layers can make a network from a list of layers that you write"
 
@@ -45,6 +57,7 @@ class Interpreter:
         self.builder = builder
         self.names = Names()
         self._calls = 0
+        self._items = 0
 
     def call(
         self, op: str, arguments: Mapping[str, object], scopes: Sequence[Scope] = ()
@@ -94,7 +107,12 @@ class Interpreter:
     ) -> object:
         if name in _NOTHING:
             return None
-        tensors = [each for value in arguments.values() for each in tensors_in(value)]
+        items = [each for value in arguments.values() for each in items_in(value)]
+        self._items += len(items)
+        if self._items > _MAX_ITEMS:
+            raise WeightsError(f"is one of operations on more than {_MAX_ITEMS} items")
+        of_size = any(isinstance(each, OfSize) or _is_of_size(each) for each in items)
+        tensors = [each for each in items if isinstance(each, Tensor)]
         depends = any(not tensor.is_constant for tensor in tensors)
         first = next(iter(arguments.values()), None)
         if (
@@ -103,9 +121,13 @@ class Interpreter:
             or (name in scalars.LISTS and isinstance(first, (list, dict)))
             or not (tensors or name in constants.MAKE)
         ):
-            return scalars.call(name, list(arguments.values()))
+            found = scalars.call(name, list(arguments.values()))
+            return _marked(found) if of_size and name not in _NO_SIZES else found
         if not depends:
-            return constants.call(name, arguments)
+            found = constants.call(name, arguments)
+            return _marked(found) if of_size else found
+        if of_size and name not in _ARRANGED:
+            self.builder.fixed = True
         function, in_place = _function(library, name)
         base = name.rstrip("_") if in_place else name
         return self._written(base, function, Arguments(arguments), in_place, path, scopes)
@@ -152,6 +174,21 @@ def _function(library: str, name: str) -> tuple[Function, bool]:
         return OPERATIONS[base], True
     foreign = "" if library == "aten" else f" of {library}"
     raise WeightsError(f"is an operation{foreign} that is not supported; {_ADVICE}")
+
+
+def _is_of_size(item: object) -> bool:
+    return isinstance(item, Tensor) and item.of_size
+
+
+def _marked(found: object) -> object:
+    """Return what was computed from the size of the picture, so that this is known."""
+    if isinstance(found, Tensor):
+        found.of_size = True
+    if isinstance(found, (list, tuple)):
+        return [_marked(each) for each in found]
+    if isinstance(found, float):
+        return SizeFloat(found)
+    return Size(found) if isinstance(found, int) else found
 
 
 def _values_in(found: object) -> list[Value]:

@@ -19,7 +19,7 @@ from gradcam._importers.aten.exported import finished
 from gradcam._importers.aten.interpreter import Interpreter
 from gradcam._importers.aten.layers import OtherChannels
 from gradcam._importers.aten.outputs import chosen, scores
-from gradcam._importers.aten.tensors import Tensor
+from gradcam._importers.aten.tensors import OfSize, Tensor
 from gradcam._importers.builder import Builder
 from gradcam._importers.imported import DEFAULT_SIZE, SIZE_TAKEN, Choices, Imported
 from gradcam._importers.values import Value
@@ -29,6 +29,9 @@ from gradcam._weights.torch_tensors import array_of
 
 MAX_DEPTH = 50
 """Calls of modules inside each other."""
+
+MAX_BLOCKS = 120
+"""Graphs and blocks that are run inside each other."""
 
 MAX_STEPS = 1_000_000
 """Nodes that are run in all."""
@@ -59,6 +62,9 @@ def imported(weights: Weights, choices: Choices) -> Imported:
         raise WeightsError("its first convolutions read different numbers of channels")
     if found.fixed and choices.size is None:
         found = replace(found, notes=(*found.notes, SIZE_TAKEN.format("The file", *size)))
+    elif not found.fixed:
+        note = "That the file computes the same for all sizes of pictures is taken for granted."
+        found = replace(found, notes=(*found.notes, note))
     return replace(found, size=size if found.fixed else None)
 
 
@@ -100,6 +106,7 @@ class _Run:
     def __init__(self, interpreter: Interpreter) -> None:
         self.interpreter = interpreter
         self._steps = 0
+        self._depth = 0
         self._uses: Counter[str] = Counter()
 
     def method(
@@ -140,6 +147,9 @@ class _Run:
 
     def nodes(self, nodes: Any, frame: dict[str, object], scopes: tuple[Scope, ...]) -> None:
         """Run nodes in order; their results are added to `frame`."""
+        if self._depth == MAX_BLOCKS:
+            raise WeightsError(f"its calls and branches are more than {MAX_BLOCKS} deep")
+        self._depth += 1
         for node in nodes:
             self._steps += 1
             if self._steps > MAX_STEPS:
@@ -151,6 +161,7 @@ class _Run:
             elif outputs:
                 assert isinstance(found, (list, tuple))
                 frame.update(zip(outputs, found, strict=True))
+        self._depth -= 1
 
     def _node(self, node: Any, frame: dict[str, object], scopes: tuple[Scope, ...]) -> object:
         kind = node.kind()
@@ -201,6 +212,7 @@ class _Run:
         frame: dict[str, object],
         scopes: tuple[Scope, ...],
     ) -> object:
+        self._depends(inputs[0])
         block = list(node.blocks())[0 if _condition(inputs[0], scopes) else 1]
         self.nodes(block.nodes(), frame, scopes)
         found = [frame[value.debugName()] for value in block.outputs()]
@@ -214,6 +226,7 @@ class _Run:
         scopes: tuple[Scope, ...],
     ) -> object:
         limit, condition, *carried = inputs
+        self._depends(limit, condition)
         (block,) = node.blocks()
         names = [value.debugName() for value in block.inputs()]
         number = 0
@@ -224,8 +237,15 @@ class _Run:
             frame.update(zip(names, [number, *carried], strict=True))
             self.nodes(block.nodes(), frame, scopes)
             condition, *carried = [frame[value.debugName()] for value in block.outputs()]
+            self._depends(condition)
             number += 1
         return carried[0] if len(carried) == 1 else carried
+
+    def _depends(self, *conditions: object) -> None:
+        """Note that the network fits one size, if what is done depends on the size."""
+        for each in conditions:
+            if isinstance(each, OfSize) or (isinstance(each, Tensor) and each.of_size):
+                self.interpreter.builder.fixed = True
 
 
 _Control = Callable[[_Run, Any, "list[object]", "dict[str, object]", "tuple[Scope, ...]"], object]
@@ -346,7 +366,9 @@ def _raised(node: Any, inputs: list[object]) -> object:
 
 
 def _from_number(node: Any, inputs: list[object]) -> object:
-    return Tensor(np.asarray(inputs[0]))
+    found = Tensor(np.asarray(inputs[0]))
+    found.of_size = isinstance(inputs[0], OfSize)
+    return found
 
 
 _SIMPLE: dict[str, Callable[[Any, list[object]], object]] = {

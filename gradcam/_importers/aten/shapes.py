@@ -10,7 +10,7 @@ import numpy as np
 from gradcam._importers.aten import response_norm
 from gradcam._importers.aten.arguments import Arguments, dimension, shown
 from gradcam._importers.aten.table import Result, Site, operation, refuse
-from gradcam._importers.aten.tensors import Tensor
+from gradcam._importers.aten.tensors import Size, Tensor
 from gradcam._importers.values import Padding, Value
 from gradcam._weights.tensors import WeightsError
 
@@ -208,8 +208,14 @@ def _repeat(site: Site, a: Arguments) -> Result:
 def _size(site: Site, a: Arguments) -> Result:
     value, dim = a.value("self"), a.get("dim")
     if dim is None:
-        return list(value.shape)
-    return value.shape[dimension(a.integer("dim"), len(value.dims))]
+        return [_size_of(value, i) for i in range(len(value.dims))]
+    return _size_of(value, dimension(a.integer("dim"), len(value.dims)))
+
+
+def _size_of(value: Value, dim: int) -> int:
+    """Return a size, marked if it is another for another picture."""
+    depends = any(factor.axis in ("H", "W") for factor in value.dims[dim])
+    return Size(value.shape[dim]) if depends else value.shape[dim]
 
 
 @operation("dim")

@@ -14,6 +14,24 @@ from gradcam._weights.tensors import WeightsError
 
 Array = NDArray[Any]
 
+_MAX_DEPTH = 16
+"""Lists inside each other."""
+
+_MAX_ITEMS = 20_000
+"""Items of an argument, with those of the lists in it."""
+
+
+class OfSize:
+    """Marks what was computed from rows or columns: it is another number for other pictures."""
+
+
+class Size(OfSize, int):
+    """An integer of that kind."""
+
+
+class SizeFloat(OfSize, float):
+    """A number of that kind."""
+
 
 @dataclass(frozen=True)
 class Squares:
@@ -51,10 +69,12 @@ class Tensor:
     one of them, the others cannot be read.
     """
 
-    __slots__ = ("_content", "_storage", "_version")
+    __slots__ = ("_content", "_storage", "_version", "of_size")
 
     def __init__(self, content: Content, of: Tensor | None = None) -> None:
         self._content = content
+        self.of_size = False
+        """Whether it is a constant that was computed from the size of the picture."""
         self._storage: _Storage = of._storage if of is not None else _Storage()
         self._version = self._storage.version
 
@@ -86,10 +106,28 @@ class Tensor:
         return isinstance(self._content, np.ndarray)
 
 
+def items_in(argument: object) -> Iterator[object]:
+    """Yield an argument, or the items of a list, also of lists in it.
+
+    Raises
+    ------
+    WeightsError
+        If the lists are too deep or have too many items.
+    """
+    left, count = [(argument, 0)], 0
+    while left:
+        item, depth = left.pop()
+        count += 1
+        if not isinstance(item, (list, tuple)):
+            yield item
+            continue
+        if depth > _MAX_DEPTH or count + len(item) > _MAX_ITEMS:
+            raise WeightsError(
+                f"has lists of more than {_MAX_ITEMS} items, or more than {_MAX_DEPTH} deep"
+            )
+        left += [(each, depth + 1) for each in reversed(item)]
+
+
 def tensors_in(argument: object) -> Iterator[Tensor]:
     """Yield the tensors of an argument, also those in lists."""
-    if isinstance(argument, Tensor):
-        yield argument
-    elif isinstance(argument, (list, tuple)):
-        for each in argument:
-            yield from tensors_in(each)
+    return (item for item in items_in(argument) if isinstance(item, Tensor))
