@@ -38,8 +38,10 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     note = ""
     if found.fixed and None in shape[2:] and choices.size is None:
         note = SIZE_TAKEN.format("The program", *size)
-    if not found.fixed and shape[2:] != (None, None):
+    if not found.fixed:
         note = SIZE_ASSUMED.format(*size)
+        if shape[2:] == (None, None):  # PyTorch may have taken numbers from the example's size
+            note = "That the program computes the same for all sizes is taken for granted."
     return replace(found, notes=(*found.notes, note)) if note else found
 
 
