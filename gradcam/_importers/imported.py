@@ -12,6 +12,9 @@ from gradcam._pictures.presets import Preset
 UNNAMED = "network"
 """The name of a network if its file gives none."""
 
+SIZES_ASSUMED = "That the program computes the same for all sizes is taken for granted."
+"""The note of a program that does not say for which sizes it was made."""
+
 SIZE_ASSUMED = (
     "The program was exported for pictures of {} x {}; that it computes the same for other sizes "
     "is taken for granted."

@@ -21,7 +21,7 @@ from gradcam._engine.assembly import Convolution
 from gradcam._engine.network import Network
 from gradcam._importers.aten import live
 from gradcam._importers.aten.outputs import chosen
-from gradcam._importers.imported import DEFAULT_SIZE, SIZE_ASSUMED, Imported
+from gradcam._importers.imported import DEFAULT_SIZE, SIZE_ASSUMED, SIZES_ASSUMED, Imported
 from gradcam._importers.importing import import_graph
 from gradcam._labels.classes import Labels
 from gradcam._models.live import LOW_PRECISION, TOLERANCE, difference, output_of, random_input
@@ -166,7 +166,7 @@ def _network(module: Any, x: Any, options: Options, title: str, dropped: Sequenc
     if dropped:
         notes.append(f"The forward hooks of {', '.join(map(repr, dropped))} were not followed.")
     own = not type(module).__module__.startswith(_MODELS)
-    assumed = SIZE_ASSUMED.format(*size)  # not needed: other sizes are compared too
+    assumed = (SIZE_ASSUMED.format(*size), SIZES_ASSUMED)  # other sizes are compared too
     imported = replace(
         imported,
         name=title,
@@ -175,7 +175,7 @@ def _network(module: Any, x: Any, options: Options, title: str, dropped: Sequenc
         preset=_preset(module),
         labels=_labels(module, imported.classes),
         size=size,
-        notes=(*(note for note in imported.notes if note != assumed), *notes),
+        notes=(*(note for note in imported.notes if note not in assumed), *notes),
     )
     network = network_of(imported, options)
     comparison = _Comparison(network, imported, module, options)

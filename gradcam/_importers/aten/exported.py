@@ -10,7 +10,14 @@ from gradcam._importers.aten.interpreter import Interpreter
 from gradcam._importers.aten.outputs import chosen, scores
 from gradcam._importers.aten.tensors import Tensor
 from gradcam._importers.builder import Builder
-from gradcam._importers.imported import DEFAULT_SIZE, SIZE_ASSUMED, SIZE_TAKEN, Choices, Imported
+from gradcam._importers.imported import (
+    DEFAULT_SIZE,
+    SIZE_ASSUMED,
+    SIZE_TAKEN,
+    SIZES_ASSUMED,
+    Choices,
+    Imported,
+)
 from gradcam._importers.values import Value
 from gradcam._text import printable
 from gradcam._weights.program import Argument, Call, Program, Ref, Scope
@@ -41,7 +48,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     if not found.fixed:
         note = SIZE_ASSUMED.format(*size)
         if shape[2:] == (None, None):  # PyTorch may have taken numbers from the example's size
-            note = "That the program computes the same for all sizes is taken for granted."
+            note = SIZES_ASSUMED
     return replace(found, notes=(*found.notes, note)) if note else found
 
 

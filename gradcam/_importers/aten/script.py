@@ -21,7 +21,7 @@ from gradcam._importers.aten.layers import OtherChannels
 from gradcam._importers.aten.outputs import chosen, scores
 from gradcam._importers.aten.tensors import OfSize, Tensor
 from gradcam._importers.builder import Builder
-from gradcam._importers.imported import DEFAULT_SIZE, SIZE_TAKEN, Choices, Imported
+from gradcam._importers.imported import DEFAULT_SIZE, SIZE_TAKEN, SIZES_ASSUMED, Choices, Imported
 from gradcam._importers.values import Value
 from gradcam._weights.program import Scope, Script
 from gradcam._weights.tensors import Weights, WeightsError
@@ -63,8 +63,7 @@ def imported(weights: Weights, choices: Choices) -> Imported:
     if found.fixed and choices.size is None:
         found = replace(found, notes=(*found.notes, SIZE_TAKEN.format("The file", *size)))
     elif not found.fixed:
-        note = "That the file computes the same for all sizes of pictures is taken for granted."
-        found = replace(found, notes=(*found.notes, note))
+        found = replace(found, notes=(*found.notes, SIZES_ASSUMED))
     return replace(found, size=size if found.fixed else None)
 
 
