@@ -53,6 +53,15 @@ def source_id(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def test_every_package_is_installed():
+    """pyproject.toml lists the packages by name; one that is missing is missing in the wheel."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    listed = re.findall(r'"([\w.]+)"', re.search(r"^packages = \[(.*?)^\]", text, re.M | re.S)[1])
+    places = (ROOT / "gradcam").rglob("__init__.py")
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in places}
+    assert sorted(listed) == sorted(found - {"gradcam.testing.pytest_gradcam"} | {"pytest_gradcam"})
+
+
 def test_folders_of_csrc():
     folders = {path.name for path in (ROOT / "csrc").iterdir() if path.is_dir()}
     assert folders == set(FOLDERS)
