@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import peer
 
 FOLDER = Path(__file__).parent / "fuzz"
 
@@ -75,13 +76,17 @@ def test_each_kind_of_finding(case, tmp_path):
     assert sum(kept.read_bytes()) % 10 == 0
 
 
+NEEDED = {"keras": "h5py", "torchscript": "torch"}
+"""The packages that open the files of these readers."""
+
+
 @pytest.mark.parametrize("inputs", ["50", pytest.param("300", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "reader", sorted(path.stem.removeprefix("reader_") for path in FOLDER.glob("reader_*.py"))
 )
 def test_short_runs_have_no_findings(reader, inputs, tmp_path):
-    if reader == "keras":
-        pytest.importorskip("h5py", reason="reads HDF5 files")
+    if reader in NEEDED:
+        peer(NEEDED[reader])
     status, output = run(reader, tmp_path, "--inputs", inputs)
     assert status == 0, output
     assert f"{inputs} inputs" in output and " 0 kinds of finding" in output
