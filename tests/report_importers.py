@@ -36,7 +36,7 @@ warnings.simplefilter("ignore")
 
 import conftest  # noqa: E402, F401
 import keras  # noqa: E402
-import keras_models  # noqa: E402
+import keras_applications  # noqa: E402
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 import onnx_models  # noqa: E402
@@ -133,7 +133,7 @@ def against_keras(path: Path, name: str, weights: list[np.ndarray]) -> Differenc
     """Compare a file with ONNX Runtime, and with Keras on PyTorch in float64."""
     keras.config.set_dtype_policy("float64")
     try:
-        twin = keras_models.application(name, scores=True)
+        twin = keras_applications.application(name, scores=True)
     finally:
         keras.config.set_dtype_policy("float32")
     twin.set_weights(weights)
@@ -141,7 +141,7 @@ def against_keras(path: Path, name: str, weights: list[np.ndarray]) -> Differenc
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()
     net = gradcam.load(path)
-    shape = (2, 3, *keras_models.SIZES[name])
+    shape = (2, 3, *keras_applications.SIZES[name])
     x = np.random.default_rng(5).uniform(0, 255, shape).astype(np.float32)
     if net.preset is None:
         x = x / 128 - 1
@@ -152,10 +152,10 @@ def against_keras(path: Path, name: str, weights: list[np.ndarray]) -> Differenc
 
 
 def keras_rows(folder: Path | None) -> Iterator[Row]:
-    for name in keras_models.SIZES:
+    for name in keras_applications.SIZES:
 
         def run(target: Path, name: str = name) -> Differences:
-            model, path = keras_models.made(name), target / "x.onnx"
+            model, path = keras_applications.made(name), target / "x.onnx"
             model.export(path, format="onnx", verbose=False)
             return against_keras(path, name, model.get_weights())
 

@@ -19,11 +19,11 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 
-import keras_models
+import keras_applications
 
 
 def write(folder: Path, name: str) -> None:
-    model = keras_models.made(name)
+    model = keras_applications.made(name)
     model.save(folder / f"{name}.keras")
     model.export(folder / f"{name}-keras.onnx", format="onnx", verbose=False)
     with tempfile.TemporaryDirectory() as saved:
@@ -34,6 +34,6 @@ def write(folder: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    for each in sys.argv[2:] or keras_models.SIZES:
+    for each in sys.argv[2:] or keras_applications.SIZES:
         write(Path(sys.argv[1]), each)
         print(each, flush=True)

@@ -47,10 +47,9 @@ def of_torchvision(name: str, **options: Any) -> Callable[[], nn.Module]:
 
 
 PLAIN = (
-    *("resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121"),
-    *("squeezenet1_0", "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small"),
-    *("mobilenet_v3_large", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "mnasnet0_5"),
-    *("mnasnet1_0", "efficientnet_b0", "efficientnet_v2_s", "regnet_x_400mf", "regnet_y_400mf"),
+    *("resnet18", "resnet50", "resnext50_32x4d", "densenet121", "squeezenet1_0", "squeezenet1_1"),
+    *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "shufflenet_v2_x0_5"),
+    *("mnasnet0_5", "efficientnet_b0", "efficientnet_v2_s", "regnet_x_400mf", "regnet_y_400mf"),
     "convnext_tiny",
 )
 

@@ -104,10 +104,10 @@ def test_timm(name, tmp_path):
 @pytest.mark.parametrize("name", ["MobileNet", "MobileNetV3Small"])
 def test_keras(name, tmp_path):
     peer("keras")
-    import keras_models
+    import keras_applications
     from report_importers import against_keras
 
-    model, path = keras_models.made(name), tmp_path / "x.onnx"
+    model, path = keras_applications.made(name), tmp_path / "x.onnx"
     model.export(path, format="onnx", verbose=False)
     check(against_keras(path, name, model.get_weights()))
 
