@@ -161,7 +161,8 @@ size = click.option(
     "--size",
     callback=_size,
     metavar="N|HxW",
-    help="Height and width of the input, in pixels.  Default: what the file says, else the preset.",
+    help="Height and width of the input, in pixels.  Default: those of the file, else of the "
+    "preset.",
 )
 output = click.option(
     "--output",
@@ -183,7 +184,8 @@ _CHOICE = (
         "--weights",
         metavar="FILE|NAME",
         help="A weight file of PyTorch, Keras, Caffe, ONNX, safetensors or .npz, whatever its "
-        "name; or imagenet or imagenet-caffe, which are downloaded once.",
+        "name; a folder of Hugging Face; or imagenet or imagenet-caffe, which are downloaded "
+        "once.",
     ),
     click.option(
         "--preset",
@@ -202,7 +204,7 @@ _CHOICE = (
         type=click.Choice(HEADS),
         help="How scores become probabilities: softmax, of classes that exclude each other "
         "(log_softmax: the same, as logarithms), or sigmoid, of each class by itself.  Default: "
-        "sigmoid for a single output, else softmax.",
+        "what the file says, else sigmoid for a single output, and softmax for more.",
     ),
     size,
     output,
@@ -338,9 +340,9 @@ layer = click.option(
     "--layer",
     "-l",
     metavar="LAYER",
-    help="The layer of Grad-CAM, by its Caffe, torchvision or Keras name (see: gradcam info).  "
+    help="The layer of Grad-CAM, by any of its names (see: gradcam info).  "
     "Several, separated by commas: the average of their maps.  "
-    "Default: the last rectified map, relu5_3 in VGG-16.",
+    "Default: usually the last map before global pooling or flattening; relu5_3 in VGG-16.",
 )
 on = click.option(
     "--on",
