@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gradcam._weights.foreign_messages import message
-from gradcam._weights.foreign_text import text
+from gradcam._weights.foreign_text import ORIGINAL, text
 
 _START = 4096
 """Bytes at the beginning of a file that are examined."""
@@ -18,7 +18,6 @@ _FOOTER = bytes.fromhex("57fb808b247547db")
 """The last bytes of a TensorFlow checkpoint and of its index."""
 
 _EXPORT = "load it in TensorFlow and save the model as .keras, or as ONNX with tf2onnx"
-_ORIGINAL = "use the ONNX file, or the framework's own, that it was made from"
 
 _PICKLE = (
     "a Python pickle that torch.save did not write; it is not read, because it could run any "
@@ -41,7 +40,7 @@ _SIGNATURES = {
     "(exportONNXNetwork)",
     b"version https://git-lfs": "a Git LFS pointer, not the weights themselves: run git lfs pull",
     b"GGUF": "a GGUF file, which holds language models, not networks for pictures",
-    b"\xdd\x85\x76\x00": f"a network of ncnn (.param.bin): {_ORIGINAL}",
+    b"\xdd\x85\x76\x00": f"a network of ncnn (.param.bin): {ORIGINAL}",
     struct.pack("<QQ", 0x112, 0): "parameters of MXNet without their network: export both as ONNX",
     b"RDX3\n": "data of R (.RData), not weights",
     b"X\n\x00\x00\x00": "an object of R (.rds), not weights",
@@ -50,7 +49,7 @@ _SIGNATURES = {
 
 _INSIDE = (
     (4, b"TFL3", "a TensorFlow Lite model: convert it with python -m tf2onnx.convert --tflite"),
-    (4, b"ORTM", f"a network in ONNX Runtime's own format (.ort): {_ORIGINAL}"),
+    (4, b"ORTM", f"a network in ONNX Runtime's own format (.ort): {ORIGINAL}"),
     (8, b"WEBP", "a picture (WebP), not weights"),
     (257, b"ustar", "a tar archive: unpack it first"),
 )
@@ -64,7 +63,7 @@ _FOLDERS = (
     ),
     (
         ("Manifest.json", "Data"),
-        f"a Core ML package (.mlpackage), which is not supported: {_ORIGINAL}",
+        f"a Core ML package (.mlpackage), which is not supported: {ORIGINAL}",
     ),
     (
         ("_CHECKPOINT_METADATA",),
@@ -86,11 +85,11 @@ _FOLDERS = (
 )
 """Names in a folder that together say what it is, the most telling first."""
 
-_ENGINE = f"a TensorRT engine, for one kind of GPU: {_ORIGINAL}"
+_ENGINE = f"a TensorRT engine, for one kind of GPU: {ORIGINAL}"
 _NAMES = {
     **dict.fromkeys((".engine", ".plan", ".trt"), _ENGINE),
     ".bin": "perhaps bare numbers without their network, as OpenVINO and ncnn write them: "
-    f"{_ORIGINAL}",
+    f"{ORIGINAL}",
     ".weights": "perhaps Darknet's weights without their network",
 }
 """Endings of names, for files whose content says nothing."""
@@ -145,7 +144,7 @@ def archive(names: Iterable[str]) -> str | None:
             "python -m tf2onnx.convert --saved-model"
         )
     if any(".mlpackage/" in name or name.startswith("Data/com.apple.CoreML/") for name in members):
-        return f"a Core ML package (.mlpackage), which is not supported: {_ORIGINAL}"
+        return f"a Core ML package (.mlpackage), which is not supported: {ORIGINAL}"
     return None
 
 

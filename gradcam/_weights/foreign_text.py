@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_ORIGINAL = "use the ONNX file, or the framework's own, that it was made from"
+ORIGINAL = "use the ONNX file, or the framework's own, that it was made from"
+"""What to do with the file of another program."""
 
 _PROTOTXT = re.compile(
     r"(\s|#[^\n]*\n)*(name|input|input_dim|input_shape|layers?|state|force_backward)\s*[:{]"
@@ -12,7 +13,7 @@ _PROTOTXT = re.compile(
 _SOLVER = re.compile(r"(\s|#[^\n]*\n)*(net|train_net|test_iter|base_lr|solver_mode)\s*:")
 
 _BEGINNINGS = {
-    "7767517": f"a network of ncnn (.param), as text: {_ORIGINAL}",
+    "7767517": f"a network of ncnn (.param), as text: {ORIGINAL}",
     "model_checkpoint_path": "the state file of a TensorFlow checkpoint, not weights: load it in "
     "TensorFlow and save the model as .keras, or as ONNX with tf2onnx",
     "[net]": "a network of Darknet (.cfg) without its weights: convert both to ONNX, or to PyTorch",
@@ -53,7 +54,7 @@ def text(start: bytes, cut: bool) -> str | None:
         return None
     found = found.lstrip("\ufeff \t\r\n").lower()
     if found.startswith(("<?xml", "<net")) and re.search(r"<net\s+name=", found):
-        return f"a network of OpenVINO (.xml) without its weights: {_ORIGINAL}"
+        return f"a network of OpenVINO (.xml) without its weights: {ORIGINAL}"
     if found.startswith(("<!doctype", "<html", "<head", "<body", "<?xml", "<script", "<!--")):
         return "a web page, not weights: an error page, or the download needs a login"
     if found.startswith(("{", "[")) and not found.startswith("[net]"):
