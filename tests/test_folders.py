@@ -145,8 +145,14 @@ CONFIGURATIONS = {
     ),
     "regression": ({"problem_type": "regression"}, "problem_type is 'regression'"),
     "another family": ({"model_type": "x" * 999}, "model_type 'x+.* is not known here, known are"),
-    "a transformer": ({"model_type": "vit"}, "'vit' is a transformer, whose attention is no layer"),
-    "no operation": ({"model_type": "convnextv2"}, "global response normalisation is no layer"),
+    "a transformer": (
+        {"model_type": "vit"},
+        "'vit' is a transformer, whose attention is not supported",
+    ),
+    "no operation": (
+        {"model_type": "convnextv2"},
+        "global response normalisation is not supported",
+    ),
     "no family": ({"model_type": None}, "model_type '' is not known here"),
     "activation": ({"hidden_act": "mish"}, "embedder.activation: the activation 'mish' is not"),
     "type": ({"depths": "many"}, "depths is 'many', expected a list of 1 to 1000 integers"),

@@ -827,18 +827,18 @@ REFUSED = {
         ),
         "ends in the activation tanh",
     ),
-    "a circle": (
+    "a cycle": (
         functional(
             input_layer(SHAPE),
             called(layer("Add", "a"), [["in", "b"]]),
             called(layer("Activation", "b", activation="relu"), ["a"]),
             output="b",
         ),
-        "without circles: 'a' and 'b' need each other",
+        "with a cycle: 'a' and 'b' need each other",
     ),
     "itself": (
         functional(input_layer(SHAPE), called(layer("Add", "a"), [["in", "a"]]), output="a"),
-        "without circles",
+        "with a cycle",
     ),
     "a layer that is not there": (
         functional(input_layer(SHAPE), called(layer("ReLU", "a"), ["nowhere"]), output="a"),

@@ -59,7 +59,8 @@ class Graph:
     fixed : bool
         Whether the network takes only this size.
     about : str
-        What the network knows, if users should be told; empty for most networks.
+        Sentences for the user: what the network knows, and what was taken for granted about its
+        file; empty for most networks.
     assumed : tuple of str
         The sentences of `about` that are a warning when the network is loaded: what its file does
         not say, and may well be otherwise.

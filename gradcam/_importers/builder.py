@@ -1,6 +1,6 @@
 """Write the layers of a network one by one, with their shapes: what all importers end in.
 
-Each method takes the values that a layer reads and returns its output. An importer knows the words
+Each method takes the values that a layer reads and returns its output. An importer knows the terms
 of its own format; here are the operations of the core, checked, and the ways to express what the
 core does not have: padding by itself, weights for a map that was flattened in another order, a
 factor for each position.
@@ -82,11 +82,11 @@ class Builder:
     # -------------------------------------------------------------------- layers of any kind
 
     def reserve(self, names: Iterable[str]) -> None:
-        """Keep names of the graph's own layers from layers that are called after another one."""
+        """Reserve the names of the graph's own layers: other layers do not get them."""
         self._reserved.update(names)
 
     def claim(self, name: str) -> None:
-        """Give a reserved name free: the layer that has it comes next."""
+        """Release a reserved name, for the layer that it was reserved for."""
         self._reserved.discard(name)
 
     def unique(self, name: str) -> str:

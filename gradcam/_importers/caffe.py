@@ -36,7 +36,7 @@ _LOSSES = {
 makes probabilities of scores, if it is not the usual one."""
 
 _ASIDE = ("Accuracy", "ArgMax", "HDF5Output", "Silence")
-"""Types of layers that read scores, and whose own results are no scores."""
+"""Types of layers that read scores, and whose own results are not scores."""
 
 _SIZES = (DEFAULT_SIZE, *((side, side) for side in (227, 256, 299, 32, 28, 64)))
 """Sizes that are tried if the file does not say the input's."""

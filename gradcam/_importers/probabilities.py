@@ -1,6 +1,6 @@
 """Whether a network's last layer holds probabilities already, without being a softmax or sigmoid.
 
-A second softmax would follow them without anybody's intention: the mean of two networks'
+A softmax after them would be wrong. Examples: the mean of two networks'
 probabilities, ``[1 - p, p]``, a sigmoid times 0.999.
 """
 
@@ -21,7 +21,7 @@ _KEPT = (
 
 
 def ends_in_probabilities(layers: Sequence[Layer]) -> bool:
-    """Return whether the last layer is no head and depends on probabilities alone.
+    """Return whether the last layer is not a head and depends on probabilities alone.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Make an imported list of layers shorter: what a graph spells out becomes one layer of the core.
+"""Make an imported list of layers shorter: several layers that compute one operation become one.
 
 - Layers that the scores do not depend on are left out.
 - ``x * sigmoid(x)`` is silu, and ``x * hard_sigmoid(x)`` hard_swish; a clip between 0 and 6, or

@@ -66,7 +66,7 @@ class Parts(NamedTuple):
 
 
 def parts_of(architecture: Architecture) -> Parts | None:
-    """Return the parts of a network that ends in linear layers; None of others."""
+    """Return the parts of a network that ends in linear layers; None for others."""
     rows = architecture.rows
     flat = max((n for n, row in enumerate(rows) if row.op == "flatten"), default=-1)
     if not any(row.op == "linear" for row in rows[flat + 1 :]):
@@ -174,7 +174,7 @@ def built(
     tail: Head,
     found: Found,
 ) -> Adapted | None:
-    """Return the network of a trunk, the published layers of its head, and its own."""
+    """Return the network of a published body, the published layers of its head, and its own."""
     weighted = [row for row in (*kept, *tail.rows) if row.parameters]
     published = any(row.parameters for row in kept)
     names = {row.name: layer for layer, row in (layout.layers(architecture) or {}).items()}

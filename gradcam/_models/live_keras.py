@@ -135,7 +135,7 @@ def _of_own_classes(described: KerasLayer, model: Any) -> KerasLayer:
 
 
 def _pairs(described: KerasLayer, model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each layer that is no model, with the group that its configuration has."""
+    """Yield each layer that is not a model, with the group that its configuration has."""
     layers = {layer.name: layer for layer in model.layers}
     for each in described.layers or ():
         layer = layers.get(each.name)

@@ -252,7 +252,7 @@ def _example(example: Any, module: Any) -> Any:
 
 
 def _random(shape: Sequence[object]) -> Any:
-    """Return random pictures of a shape; PyTorch's own random numbers are not used up."""
+    """Return random pictures of a shape; the state of PyTorch's generator is not changed."""
     import torch
 
     if not all(type(n) is int and n > 0 for n in shape) or len(shape) != 4:

@@ -53,8 +53,8 @@ _MAX_DEPTH = 16
 """Levels of nested dicts in which arrays are looked for."""
 
 _SURE = (
-    "A file that says all, an ONNX or .pt2 file or the module itself (gradcam.from_torch), leaves "
-    "nothing to assume."
+    "A file that says everything, an ONNX or .pt2 file or the module itself (gradcam.from_torch), "
+    "leaves nothing to assume."
 )
 """How to be sure of what a file of weights does not say."""
 
@@ -611,7 +611,7 @@ def _assemble(
     The weights of linear layers are checked unless the cache shows that they are finite.
     """
     conv = check_convolution(conv)
-    _core.cpu_level()  # refuses an unknown level of the environment, which no file is to blame for
+    _core.cpu_level()  # refuses an unknown level, which is not an error of the file
     try:
         assembled = assemble(layers, imported.channels, conv, check_linear=False)
     except (LookupError, TypeError, ValueError) as error:  # a file can say anything

@@ -45,7 +45,7 @@ class KerasLayer:
     tensors: tuple[str, ...] = ()
 
     def leaves(self) -> Iterator[KerasLayer]:
-        """Yield the layers that are no models, with those of nested models in their places."""
+        """Yield the layers that are not models, with those of nested models in their places."""
         for layer in self.layers or ():
             if layer.layers is None:
                 yield layer

@@ -113,7 +113,7 @@ def _opset(model: Message) -> int:
 
 
 def _entries(message: Message, field: int) -> dict[str, str]:
-    """Return pairs of texts; those that are no text, or very long, are left out."""
+    """Return pairs of texts; those that are not text, or very long, are left out."""
     found = {}
     for entry in message.messages(field, "metadata"):
         value = (entry.chunks(_ENTRY_VALUE) or [memoryview(b"")])[-1]

@@ -185,7 +185,7 @@ def _product(sizes: Sequence[int]) -> int:
 
 
 def _sizes(entries: Sequence[_Json]) -> list[int]:
-    """Return numbers that are no symbols; ValueError if one is negative or very large."""
+    """Return numbers that are not symbols; ValueError if one is negative or very large."""
     found = [entry["as_int"] for entry in entries]
     if not all(type(n) is int and 0 <= n < 1 << 48 for n in found):
         raise ValueError(f"invalid sizes {found!r:.60}")

@@ -7,7 +7,7 @@ storages, each after its number of values. torchvision's VGG-16 is such a stream
 
 :mod:`gradcam._weights.pickles` reads the pickle with the few globals of :data:`ADMITTED`, which
 create placeholders. What training scripts save beside the tensors (namespaces, NumPy's scalars,
-objects of any class) is passed over, and nothing of it is imported or executed. Storages are
+objects of any class) is ignored, and nothing of it is imported or executed. Storages are
 mapped, not read: a tensor is a view of the file, unless it is converted to float32 from 16 or 64
 bits or the other byte order. Compressed members of a zip file are read.
 
@@ -262,7 +262,7 @@ _PLAIN = re.compile(
     r"(__builtin__|_codecs|argparse|builtins|collections|copy_reg|copyreg|datetime|decimal|enum"
     r"|fractions|functools|numpy|omegaconf|pathlib|torch|types|typing|uuid)\..*"
 )
-"""Classes of values beside the tensors that are not worth a word."""
+"""Classes of values beside the tensors that no note mentions."""
 
 
 def recognise(start: bytes) -> bool:
@@ -537,7 +537,7 @@ def _holders(objects: dict[str, Opaque]) -> dict[str, str]:
 
 
 def _notes(objects: dict[str, Opaque], holders: dict[str, str]) -> tuple[str, ...]:
-    """Say which objects beside the tensors were not read, if they are worth a word."""
+    """Say which objects beside the tensors were not read, but for those of common values."""
     classes = dict.fromkeys(
         each.name
         for name, each in objects.items()

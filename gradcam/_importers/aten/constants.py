@@ -84,7 +84,7 @@ def _float(a: Arguments) -> Array:
 
 
 def _bfloat16(array: Array) -> Array:
-    """Return numbers rounded to bfloat16, as float32: to even where two are equally near."""
+    """Return numbers rounded to bfloat16, as float32, ties to even."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
     rounded = ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32)
     found: Array = rounded.view(np.float32)

@@ -213,7 +213,7 @@ def _size(site: Site, a: Arguments) -> Result:
 
 
 def _size_of(value: Value, dim: int) -> int:
-    """Return a size, marked if it is another for another picture."""
+    """Return a size, marked if it differs between pictures."""
     depends = any(factor.axis in ("H", "W") for factor in value.dims[dim])
     return Size(value.shape[dim]) if depends else value.shape[dim]
 
@@ -266,7 +266,7 @@ def _slice(site: Site, a: Arguments) -> Result:
         return _channels(site, value, list(chosen))
     if value.axis(dim) in ("H", "W") and chosen and chosen.start < stride:
         return _every(site, value, dim, chosen, stop)
-    raise WeightsError(f"takes every {stride}. index of dimension {dim}, which is not supported")
+    raise WeightsError(f"has a step of {stride} along dimension {dim}, which is not supported")
 
 
 def _every(site: Site, value: Value, dim: int, chosen: range, stop: int) -> Value:

@@ -35,7 +35,7 @@ class SizeFloat(OfSize, float):
 
 @dataclass(frozen=True)
 class Squares:
-    """The squares of a map, on their way to the divisor of a local response normalisation.
+    """The squares of a map, which become the divisor of a local response normalisation.
 
     PyTorch writes that normalisation as several operations; this is what they have done so far.
     Without `beta`, the divisor is not complete.

@@ -53,7 +53,9 @@ _FAMILIES = {
 }
 """The families by model_type."""
 
-_ATTENTION = "a transformer, whose attention is no layer here; gradcam explains convolutions"
+_ATTENTION = (
+    "a transformer, whose attention is not supported: gradcam explains convolutional networks"
+)
 _REFUSED = {
     **dict.fromkeys(
         (
@@ -65,10 +67,10 @@ _REFUSED = {
         ),
         _ATTENTION,
     ),
-    "bit": "BiT, whose group normalisation is no layer here",
-    "convnextv2": "ConvNeXt V2, whose global response normalisation is no layer here",
-    "focalnet": "FocalNet, whose focal modulation is no layer here",
-    "poolformer": "PoolFormer, whose group normalisation is no layer here",
+    "bit": "BiT, whose group normalisation is not supported",
+    "convnextv2": "ConvNeXt V2, whose global response normalisation is not supported",
+    "focalnet": "FocalNet, whose focal modulation is not supported",
+    "poolformer": "PoolFormer, whose group normalisation is not supported",
 }
 """What other values of model_type are, for messages."""
 
@@ -187,7 +189,7 @@ def _classes(weights: Weights, family: _Family) -> int:
     values = weights.tensors.get(name)
     if values is None or values.ndim != 2 or not len(values):
         raise WeightsError(
-            f"the tensor {name!r} is missing, or no matrix: without a classifier there are no "
+            f"the tensor {name!r} is missing or is not a matrix: without a classifier there are no "
             f"scores to explain"
         )
     return len(values)

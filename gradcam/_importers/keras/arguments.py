@@ -1,4 +1,4 @@
-"""The arguments of a Keras layer, each checked when it is read, and none passed over."""
+"""The arguments of a Keras layer, each checked when it is read, and none ignored."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Arguments:
         return default if value is None else value
 
     def states(self, name: str) -> bool:
-        """Whether the configuration has this argument, be it null."""
+        """Whether the configuration has this argument, also if it is null."""
         return name in self._values
 
     def ignore(self, *names: str) -> None:

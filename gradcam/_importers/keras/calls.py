@@ -88,7 +88,7 @@ def ordered_calls(model: KerasLayer, outputs: list[Output]) -> list[Call]:
     Raises
     ------
     WeightsError
-        If the calls depend on each other in a circle, or on layers that do not exist.
+        If the calls depend on each other in a cycle, or on layers that do not exist.
     """
     layers = _by_name(model)
     parsed: dict[tuple[str, int], Call] = {}
@@ -113,7 +113,7 @@ def ordered_calls(model: KerasLayer, outputs: list[Output]) -> list[Call]:
             needed = (read.layer, call_number(read, layers))
             if done.get(needed) is False:
                 raise WeightsError(
-                    f"is not a graph without circles: {printable(key[0])!r} and "
+                    f"is a graph with a cycle: {printable(key[0])!r} and "
                     f"{printable(needed[0])!r} need each other"
                 )
             if needed not in done:

@@ -36,7 +36,7 @@ _MAX_SIZE = 1 << 28
 _MAX_CHANNELS = 1 << 20
 
 _IN_TRAINING = ("Random", "MixUp", "CutMix", "AugMix", "RandAugment", "Resizing")
-"""Beginnings of the classes whose argument training says nothing: Keras writes True for all."""
+"""Beginnings of class names. Keras writes ``training=True`` for all of these; it is not read."""
 
 _INPUTS = ("inputs", "x", "x1", "x2", "y")
 """Names of the inputs of layers and operations."""
@@ -196,7 +196,7 @@ class Walk:
         keywords: dict[str, object],
         path: tuple[str, ...],
     ) -> Value:
-        """Add one call of a layer that is no model; errors name the layer."""
+        """Add one call of a layer that is not a model; errors name the layer."""
         try:
             function = function_of(layer)
             if layer.class_name == "TFOpLambda":

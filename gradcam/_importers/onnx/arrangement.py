@@ -140,7 +140,7 @@ def _slice(operation: Operation) -> Value:
             value = _selected(operation, value, axis, order)
             continue
         if step < 1:
-            raise WeightsError(f"takes every {step}th element of axis {axis}, expected 1")
+            raise WeightsError(f"has a step of {step} along axis {axis}, expected 1")
         first, last, _ = slice(start, end if end < _TO_THE_END else None).indices(size)
         if value.axis(axis) == "N" or not value.dims[axis]:
             if (first, last) != (0, size):
@@ -156,7 +156,7 @@ def _strided(operation: Operation, value: Value, steps: dict[int, int]) -> Value
     """Take every second (third, ...) row and column, by a convolution with a stride."""
     axes = {value.axis(dim): step for dim, step in steps.items()}
     if not axes.keys() <= {"H", "W"}:
-        raise WeightsError(f"takes every {max(steps.values())}th element of {value.shape}")
+        raise WeightsError(f"has a step of {max(steps.values())} along an axis of {value.shape}")
     kernel = np.ones((value.channels, 1, 1, 1), np.float32)
     seen = operation.builder.padded(value).arranged("NCHW")
     found = operation.builder.conv(
@@ -216,7 +216,7 @@ def _gather(operation: Operation) -> Value:
     value, indices = operation.value(), operation.constant(1)
     axis = operation.axis(operation.integer("axis", 0), len(value.dims))
     if indices is None or indices.dtype.kind not in "iu":
-        raise WeightsError("takes elements by other indices than constant whole numbers")
+        raise WeightsError("takes elements by indices that are not constant integers")
     size = value.shape[axis]
     if indices.ndim > 1 and np.array_equal(indices.reshape(-1), np.arange(size)):
         return _reshaped(value, value.shape[:axis] + indices.shape + value.shape[axis + 1 :])

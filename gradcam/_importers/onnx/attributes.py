@@ -1,6 +1,7 @@
 """The attributes that ONNX defines for each operation, in any version from opset 7 to 27.
 
-What is not among them would be passed over without a word: a misspelled ``stride``, for example.
+An attribute that is not among them would be ignored without a message: for example, a misspelled
+``strides``.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ MXNet wrote ``spatial`` 0 with weights of one number for each channel, which say
 def check(nodes: Iterable[Node]) -> None:
     """Raise WeightsError for the first node with an attribute that ONNX does not define.
 
-    Operations that are not in the table are passed over.
+    Operations that are not in the table are not checked.
     """
     for node in nodes:
         known = ATTRIBUTES.get(node.op)

@@ -44,12 +44,12 @@ def _cast(call: Call) -> Results | None:
     result = values.astype(dtype, copy=False)
     if kind != _BFLOAT16:
         return (result,)
-    call.make((3, *values.shape), dtype)  # what is made on the way
+    call.make((3, *values.shape), dtype)  # intermediate arrays
     return (_to_bfloat16(result),)
 
 
 def _to_bfloat16(values: Array) -> Array:
-    """Round float32 numbers to the nearest bfloat16, of two equally near to the even one."""
+    """Round float32 numbers to the nearest bfloat16, ties to even."""
     bits = np.ascontiguousarray(values).view(np.uint32).reshape(values.shape)
     rounded = (bits >> np.uint32(16)) & np.uint32(1)
     rounded += bits

@@ -1,4 +1,4 @@
-"""Functions of one variable that a graph spells out, recognised by their values.
+"""Functions of one variable that a graph has as several nodes, recognised by their values.
 
 Exporters write gelu, for example, as ``0.5 * x * (1 + erf(x / sqrt(2)))``, in many forms. Here a
 group of nodes that computes a function of one value is evaluated at several points, in float64, and
@@ -66,7 +66,7 @@ _ROOTS = ("Mul", "Div")
 """The last operation of a group."""
 
 _SIGNS = {"Clip", "Erf", "Exp", "HardSigmoid", "Min", "Pow", "Relu", "Softplus", "Tanh"}
-"""A group has one of these: sums and products alone are no activation."""
+"""A group has one of these: sums and products alone are not an activation."""
 
 _KNOWN: dict[tuple[str, tuple[tuple[str, Attribute], ...]], _F64] = {
     ("Gelu", ()): _POINTS * (1 + _erf(_POINTS / math.sqrt(2))) / 2,
@@ -162,7 +162,7 @@ class Functions:
                     missing.append(self.makers[name])
                 else:
                     return None
-            if len(waiting) > len(cone):  # a circle
+            if len(waiting) > len(cone):  # a cycle
                 return None
             if missing:
                 waiting.extend(missing[:1])

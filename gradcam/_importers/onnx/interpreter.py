@@ -95,7 +95,7 @@ def run(
     WeightsError
         If an operation is not supported or does not fit its inputs; the message names the node.
     """
-    by_size: set[str] = set()  # constants that are another for another size of the picture
+    by_size: set[str] = set()  # constants that differ for other sizes of the picture
     for node in nodes:
         if any(name in by_size for name in node.inputs):
             by_size.update(node.outputs)

@@ -1,4 +1,4 @@
-"""Layer normalisation that a graph spells out, as exporters before opset 17 and TensorFlow do.
+"""Layer normalisation as several nodes, as exporters before opset 17 and TensorFlow write it.
 
 PyTorch: ``d = x - mean(x)``, ``d / sqrt(mean(d * d) + eps)``. TensorFlow: ``x * k + (beta - mean *
 k)`` with ``k = gamma / sqrt(variance + eps)``, or ``-mean * k`` and then perhaps beta.

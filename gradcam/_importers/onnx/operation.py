@@ -46,7 +46,7 @@ def title(node: Node) -> str:
     op = node.root if isinstance(node, Group) else node.op
     found = f"{printable(op)} {shown(name)}" if name else printable(op)
     if isinstance(node, Group):
-        return f"{found}, the last node of a {node.op.rpartition('.')[2]} that is spelled out"
+        return f"{found}, the last node of a {node.op.rpartition('.')[2]} written as several nodes"
     return found
 
 

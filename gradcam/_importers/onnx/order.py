@@ -48,7 +48,7 @@ def needed(
     Raises
     ------
     WeightsError
-        If a value is missing, or nodes depend on each other in a circle.
+        If a value is missing, or nodes depend on each other in a cycle.
     """
     found: dict[Node, None] = {}
     waiting = [makers[output]] if output in makers else []

@@ -14,8 +14,8 @@ from gradcam._importers.onnx.order import needed
 from gradcam._weights.graph import Node
 
 _UNFINISHED = (
-    "The graph has so many products that activations it spells out were looked for in its last "
-    "part alone."
+    "The graph has so many products that activations written as several nodes were "
+    "looked for only in its last part."
 )
 
 

@@ -40,7 +40,8 @@ REASONS: dict[str, str] = {
 def check(nodes: Sequence[Node], constants: Container[str]) -> None:
     """Raise WeightsError for the first node that belongs to another kind of network.
 
-    Before the nodes are followed one by one: the first that does not fit could be another one.
+    This comes before the nodes become layers, because the first node that fails there could be a
+    different one, which does not tell the kind of network.
     """
     for node in nodes:
         if node.op in REASONS:
