@@ -143,13 +143,6 @@ def test_other_content_than_a_state_dict_is_described(case, saved):
         weights.load(saved(content()))
 
 
-def test_torchscript_is_refused(tmp_path):
-    path = tmp_path / "w.pt"
-    torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.Linear(2, 2))), str(path))
-    with pytest.raises(WeightsError, match="TorchScript"):
-        weights.load(path)
-
-
 def anonymous_bytes() -> int:
     """Memory of this process without mapped files (Linux only)."""
     try:
