@@ -88,7 +88,7 @@ def test_other_classes_and_grey_input(name):
     net = families.network(model)
     assert (net.name, len(net.labels), net.core.channels) == (name, 7, 1)
     check(net, model, (64, 96))
-    with pytest.raises(ValueError, match="takes grey pictures.*preset='0..1'"):
+    with pytest.raises(ValueError, match=r"takes grey pictures.*preset='0\.\.1'"):
         net.forward(np.zeros((8, 8, 3), np.uint8))
 
 
