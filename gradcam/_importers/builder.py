@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gradcam import _core
 from gradcam._engine.layers import HEADS, INPUT, POOLS, Attribute, Layer
 from gradcam._importers.axes import as_float32, transposed
-from gradcam._importers.imported import Imported
+from gradcam._importers.imported import MAX_LAYERS, Imported
 from gradcam._importers.simplify import simplified
 from gradcam._importers.values import NO_PADDING, Dimension, Factor, Padding, Value, output_of
 from gradcam._weights.tensors import WeightsError
@@ -32,9 +32,6 @@ _NOT_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softmax")
 
 _SAME_SIGN = ("max_pool", "average_pool", "dropout", "concatenate", "add")
 """Operations whose output is never negative if their inputs are not."""
-
-_MAX_LAYERS = 50_000
-"""Of a network; the largest published ones have about 3,000."""
 
 _MAX_CLASSES = 1_000_000
 
@@ -137,8 +134,8 @@ class Builder:
             # another layer would lose its name until then.
             if op != "linear" and not _core.all_finite(values):
                 raise WeightsError(f"has NaN or infinity in its {key}")
-        if len(self._layers) == _MAX_LAYERS:
-            raise WeightsError(f"is layer {_MAX_LAYERS + 1}; networks of more are not supported")
+        if len(self._layers) == MAX_LAYERS:
+            raise WeightsError(f"is layer {MAX_LAYERS + 1}; networks of more are not supported")
         name = self.unique(name)
         self._places[name] = len(self._layers)
         self._layers.append(

@@ -25,6 +25,10 @@ SIZE_TAKEN = "{} does not say the size of its input; {} x {} was taken: give ano
 """The note of an open size on which a layer depends."""
 
 
+MAX_LAYERS = 20_000
+"""Of a network; the largest published ones have about 3,000."""
+
+
 @dataclass(frozen=True)
 class Choices:
     """What the caller chooses for an import; None: what the file says.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.layers import OPS, Attribute, Layer
-from gradcam._importers.imported import Choices, Imported
+from gradcam._importers.imported import MAX_LAYERS, Choices, Imported
 from gradcam._labels.classes import Labels
 from gradcam._pictures.presets import MAX_SIZE, Preset
 from gradcam._text import printable
@@ -25,9 +25,6 @@ from gradcam._weights.tensors import Weights, WeightsError, from_bfloat16
 
 KEY = "gradcam layers"
 """The entry of the metadata that holds the layers; no other program writes one of this name."""
-
-MAX_LAYERS = 20_000
-"""More layers are refused: the largest networks have about a thousand."""
 
 _MAX_NUMBER = 1 << 31
 """Integers of layers are smaller."""
