@@ -106,7 +106,7 @@ def test_a_deep_graph_needs_no_recursion(tmp_path):
 
 
 def test_too_many_layers(tmp_path, monkeypatch):
-    monkeypatch.setattr(builder, "_MAX_LAYERS", 5)
+    monkeypatch.setattr(builder, "MAX_LAYERS", 5)
     path = tmp_path / "x.onnx"
     path.write_bytes(model(chain("Tanh", 6)))
     with pytest.raises(WeightsError, match="Tanh 'Tanh_y': is layer 6; networks of more"):
