@@ -103,22 +103,7 @@ def write(
 ) -> None:
     """Write tensors to a safetensors file; after an error there is no file, or the previous one.
 
-    Parameters
-    ----------
-    tensors : mapping of str to array
-    path : path
-        An existing file is replaced when the new one is complete.
-    metadata : mapping of str to str, optional
-    dtype : "float32" or "float16"
-        The type in the file; float16 takes half the space and has 11 bits of precision.
-
-    Raises
-    ------
-    WeightsError
-        If a tensor or the metadata cannot be written, or a value is not finite, in float16 if that
-        is the type.
-    ValueError
-        If `path` ends in ``.npz``, or `dtype` is another one.
+    The parameters and errors are those of :func:`gradcam.weights.save`.
     """
     if os.fspath(path).endswith(".npz"):
         raise ValueError(f"{os.fspath(path)}: this function writes safetensors files, not .npz")

@@ -11,18 +11,9 @@ from gradcam._weights.tensors import WeightsError
 
 @operation("max_pool2d")
 def _max_pool(site: Site, a: Arguments) -> Result:
-    kernel = a.pair("kernel_size")
     if a.pair("dilation") != (1, 1):
         raise WeightsError("has a dilation, which is not supported")
-    return site.builder.pool(
-        a.value("self"),
-        site.name,
-        "max_pool",
-        kernel,
-        stride=a.pair("stride", kernel),
-        padding=a.padding(),
-        ceil_mode=a.flag("ceil_mode"),
-    )
+    return _pool(site, a, "max_pool")
 
 
 @operation("max_pool2d_with_indices")
@@ -32,17 +23,31 @@ def _max_pool_with_indices(site: Site, a: Arguments) -> Result:
 
 @operation("avg_pool2d")
 def _average_pool(site: Site, a: Arguments) -> Result:
-    kernel, divisor = a.pair("kernel_size"), a.get("divisor_override")
+    divisor = None if a.get("divisor_override") is None else a.integer("divisor_override")
+    counted = a.flag("count_include_pad", True)
+    return _pool(site, a, "average_pool", count_include_pad=counted, divisor=divisor)
+
+
+def _pool(
+    site: Site,
+    a: Arguments,
+    op: str,
+    *,
+    count_include_pad: bool = False,
+    divisor: int | None = None,
+) -> Value:
+    """Add a pooling over windows, with the arguments that both kinds have."""
+    kernel = a.pair("kernel_size")
     return site.builder.pool(
         a.value("self"),
         site.name,
-        "average_pool",
+        op,
         kernel,
         stride=a.pair("stride", kernel),
         padding=a.padding(),
         ceil_mode=a.flag("ceil_mode"),
-        count_include_pad=a.flag("count_include_pad", True),
-        divisor=None if divisor is None else a.integer("divisor_override"),
+        count_include_pad=count_include_pad,
+        divisor=divisor,
     )
 
 
