@@ -211,7 +211,7 @@ def test_concatenations_of_concatenations_end():
 
 def test_a_note_says_what_was_taken_for_granted():
     layers, _ = renamed(layers_of("resnet18"))
-    network = network_of(imported(layers, library="torchvision"), Options())
+    network = network_of(recognised(imported(layers, library="torchvision")), Options())
     assert network.about.startswith("How pictures become input is not stored")
     x = np.zeros((1, 3, 32, 32), np.float32)
     assert network.forward(x).scores.shape == (1, 7)

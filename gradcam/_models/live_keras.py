@@ -26,6 +26,7 @@ from gradcam._importers.keras.table import MODELS
 from gradcam._labels.classes import Labels
 from gradcam._models.live import LOW_PRECISION, TOLERANCE, difference, output_of, random_input
 from gradcam._models.loading import Head, Options, network_of
+from gradcam._models.recognition import recognised
 from gradcam._pictures.presets import Preset
 from gradcam._text import printable
 from gradcam._weights.keras_config import parse_layer
@@ -89,7 +90,7 @@ def from_keras(
     title = name or printable(str(getattr(model, "name", "the model")))
     try:
         weights = _weights(model)
-        imported = import_graph(weights, options.choices())
+        imported = recognised(import_graph(weights, options.choices()))
         network = network_of(imported, options)
         _compare(network, imported, model, weights, options)
     except WeightsError as error:

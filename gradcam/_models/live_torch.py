@@ -26,6 +26,7 @@ from gradcam._importers.importing import import_graph
 from gradcam._labels.classes import Labels
 from gradcam._models.live import LOW_PRECISION, TOLERANCE, difference, output_of, random_input
 from gradcam._models.loading import Head, Options, network_of
+from gradcam._models.recognition import recognised
 from gradcam._pictures.presets import Preset
 from gradcam._text import printable
 from gradcam._weights.program import Program, Script
@@ -136,7 +137,7 @@ def _of_program(program: Any, options: Options) -> Network:
     import torch
 
     weights = live.weights_of(program, "a program of torch.export")
-    imported = import_graph(weights, options.choices())
+    imported = recognised(import_graph(weights, options.choices()))
     network = network_of(imported, options)
     assert isinstance(weights.graph, Program)
     (shape,) = weights.graph.inputs.values()
@@ -177,6 +178,7 @@ def _network(module: Any, x: Any, options: Options, title: str, dropped: Sequenc
         size=size,
         notes=(*(note for note in imported.notes if note not in assumed), *notes),
     )
+    imported = recognised(imported)
     network = network_of(imported, options)
     comparison = _Comparison(network, imported, module, options)
     if _compare(comparison, x) and _compare(comparison, _like(random_input(imported, size), x)):

@@ -280,13 +280,14 @@ def network_of(
     Parameters
     ----------
     imported : Imported
+        With its architecture, if it is a known one.
     options : Options
     source : str
         The path of the file or folder; empty if there is none.
     copy : Copy, optional
         Its converted copy, if the weights are in a file.
     """
-    imported, classes = recognised(imported), imported.classes
+    classes = imported.classes
     layers = _with_head(imported, options.head)
     layers = [_stored(layer, options) for layer in layers]
     labels = find_labels(options.labels, imported.labels, classes)
