@@ -133,7 +133,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from gradcam import critique, measures, pictograms, plot, testing
+    from gradcam import critique, inside, measures, pictograms, plot, testing
     from gradcam._compare import compare
     from gradcam._engine.network import BatchArray, OneArray, PictureLike
     from gradcam._engine.signatures import Several
@@ -219,6 +219,7 @@ __all__ = [
     "googlenet",
     "imagenet",
     "inception_v3",
+    "inside",
     "invert",
     "load",
     "measures",
@@ -287,6 +288,7 @@ __all__ = [
 _LAZY = {
     "compare": "gradcam._compare",
     "critique": None,
+    "inside": None,
     "measures": None,
     "pictograms": None,
     "plot": None,

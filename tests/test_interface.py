@@ -25,7 +25,7 @@ def test_internal_modules_begin_with_an_underscore():
     public = {path.stem for path in PACKAGE.glob("[!_]*.py")}
     public |= {path.parent.name for path in PACKAGE.glob("[!_]*/__init__.py")}
     modules = {"plot", "rules", "weights"}
-    packages = {"bench", "critique", "imagenet", "measures", "pictograms", "testing"}
+    packages = {"bench", "critique", "imagenet", "inside", "measures", "pictograms", "testing"}
     assert public == modules | packages
     for package in ("bench", "critique", "measures", "pictograms", "testing"):
         assert not list((PACKAGE / package).glob("[!_]*.py"))

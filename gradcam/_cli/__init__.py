@@ -1,6 +1,6 @@
 """The command line: ``gradcam explain``, ``predict``, ``compare``, ``critique``, ``check``,
-``evaluate``, ``visualise``, ``edit``, ``adversarial``, ``invert``, ``methods``, ``demo``,
-``photographs``, ``notebooks``, ``info``, ``convert``.
+``evaluate``, ``inside``, ``visualise``, ``edit``, ``adversarial``, ``invert``, ``methods``,
+``demo``, ``photographs``, ``notebooks``, ``info``, ``convert``.
 
 Results go to standard output as soon as they are known, as tables for people or JSON for programs;
 warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
@@ -16,11 +16,12 @@ from gradcam._cli.critique import critique
 from gradcam._cli.demo import demo
 from gradcam._cli.evaluate import evaluate
 from gradcam._cli.files import convert, info
+from gradcam._cli.inside import inside
 from gradcam._cli.methods import methods
 from gradcam._cli.pictures import compare, explain, predict
 from gradcam._cli.synthesis import adversarial, edit, invert, visualise
 
-_ABOUT_PICTURES = (predict, explain, compare, critique, check, evaluate)
+_ABOUT_PICTURES = (predict, explain, compare, critique, check, evaluate, inside)
 _MAKING_PICTURES = (visualise, edit, adversarial, invert)
 _OTHERS = (methods, demo, photographs, notebooks, info, convert)
 for _command in (*_ABOUT_PICTURES, *_MAKING_PICTURES, *_OTHERS):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gradcam._pictures.decoding import SUFFIXES
+from gradcam._pictures.folders import walk
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def find(paths: Sequence[Path], out: Path | None = None) -> Found:
 def _add_folder(found: Found, folder: Path, above: Path, out: Path | None) -> None:
     """Add the pictures in a folder; a folder that is empty or cannot be read is added itself."""
     is_empty = True
-    for path in _walk(folder, out):
+    for path in walk(folder, out):
         if path.suffix.lower() in SUFFIXES or os.path.isdir(path):
             is_empty = False
             found.add(path, (above / path.relative_to(folder).with_suffix("")).as_posix())
@@ -87,30 +88,6 @@ def _add_folder(found: Found, folder: Path, above: Path, out: Path | None) -> No
             found.ignored[known[0] if known else "other"] += 1
     if is_empty:
         found.add(folder, folder.name)
-
-
-def _walk(folder: Path, out: Path | None) -> Iterator[Path]:
-    """Yield the files in a folder and its folders, and folders that cannot be read."""
-    known = {os.path.realpath(each) for each in (folder, *([out] if out else []))}
-    unreadable: list[Path] = []
-
-    def is_new(path: Path) -> bool:
-        real = os.path.realpath(path)
-        if path.name.startswith(".") or real in known:  # a link may lead back to a folder above
-            return False
-        known.add(real)
-        return True
-
-    def note(error: OSError) -> None:
-        unreadable.append(Path(error.filename))
-
-    for name, folders, files in os.walk(folder, onerror=note, followlinks=True):
-        parent = Path(name)
-        folders[:] = [each for each in sorted(folders) if is_new(parent / each)]
-        for path in (parent / each for each in sorted(files) if not each.startswith(".")):
-            if path.is_file() or not path.exists():  # not a pipe or a device
-                yield path
-    yield from unreadable
 
 
 def output_names(wanted: Sequence[str], taken: Collection[str] = ()) -> list[str]:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from gradcam._engine.tape import Tape
 from gradcam._methods.passes import bar
+from gradcam._pictures.grids import Cell
 from gradcam._pictures.image import render
 from gradcam._synthesis.aims import Matching
 from gradcam._synthesis.ascent import Limits, ascend
 from gradcam._synthesis.bases import BasisName
 from gradcam._synthesis.canvas import Canvas
-from gradcam._synthesis.drawing import Cell
 from gradcam._synthesis.recipe import OptimiserName, Recipe
 from gradcam._synthesis.results import Inversion, Syntheses
 from gradcam._text import brief

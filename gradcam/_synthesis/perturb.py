@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from gradcam._engine.tape import Tape
 from gradcam._methods.passes import bar, real
+from gradcam._pictures.grids import Cell
 from gradcam._pictures.image import normalise, render, scale
 from gradcam._results.objectives import Class, LogOdds, Objective, On, TargetLike
 from gradcam._synthesis.aims import Raising
 from gradcam._synthesis.ascent import Limits, ascend
 from gradcam._synthesis.bases import BasisName
 from gradcam._synthesis.canvas import Canvas
-from gradcam._synthesis.drawing import Cell
 from gradcam._synthesis.recipe import OptimiserName, Recipe
 from gradcam._synthesis.results import Perturbation, Syntheses
 from gradcam._text import brief

@@ -18,12 +18,11 @@ from gradcam._engine.graph import Graph
 from gradcam._engine.tape import Tape
 from gradcam._files import atomic_write
 from gradcam._labels.classes import Target
-from gradcam._pictures import captions, colour
+from gradcam._pictures import captions, colour, grids
 from gradcam._pictures.encoding import ENCODERS
+from gradcam._pictures.grids import Cell
 from gradcam._pictures.image import Geometry
 from gradcam._results.explanation import Explanation
-from gradcam._synthesis import drawing
-from gradcam._synthesis.drawing import Cell
 from gradcam._text import brief, percent
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ class Synthesis:
             Draw the score from step to step beside it.
         """
         heading, details = self._caption()
-        return drawing.grid(
+        return grids.grid(
             [self._cells()], heading=heading, details=details, curve=self._curve(history)
         )
 
@@ -152,9 +151,9 @@ class Synthesis:
         """Return the picture as one of several, with its words unless the figure names it."""
         return Cell(self.picture, self.certainty if named else f"{self.words}\n{self.certainty}")
 
-    def _curve(self, shown: bool) -> drawing.Curve | None:
+    def _curve(self, shown: bool) -> grids.Curve | None:
         name = "score" if "score" in self.history else "error"
-        return drawing.Curve(self.history[name], name) if shown else None
+        return grids.Curve(self.history[name], name) if shown else None
 
     def _captioned(self) -> captions.Captioned:
         return captions.Captioned(self.picture, *self._caption(), None)
@@ -258,7 +257,7 @@ class Perturbation(Synthesis):
         ]
         title = pairs[0][0].title
         heading = f"{title} before and after: {self.title.lower()}, {self.words}"
-        return drawing.grid(
+        return grids.grid(
             [[Cell(self.original, _top(self.before)), Cell(self.picture, _top(self.tape))], *rows],
             heading=heading,
             details=f"{self.used}. Each map has its own scale.",
@@ -373,7 +372,7 @@ class Syntheses(Sequence[_S]):
         cells = [[each._cell(named) for each in row] for row in self.rows]
         if self.first is not None:
             cells[0].insert(0, self.first)
-        return drawing.grid(
+        return grids.grid(
             cells,
             heading=self.heading,
             details=" ".join([*([self.details] if self.details else []), *self._notes()]),

@@ -1,7 +1,8 @@
-"""Figures of pictures that a network made: a grid with words, and a curve beside it."""
+"""Many pictures in one: grids with words, and a curve beside them; mosaics without words."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,10 +32,23 @@ _GAP, _MARGIN = 0.14, 0.15
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture of a grid, (H, W, 3) uint8, and the words below it."""
+    """A picture of a grid and what belongs to it.
+
+    Attributes
+    ----------
+    pixels : (H, W, 3) array of uint8
+    words : str
+        Below it.
+    boxes : sequence of (x0, y0, x1, y1)
+        Drawn in white on black.
+    frame : str
+        The colour of a line around the picture; empty for none.
+    """
 
     pixels: NDArray[np.uint8]
     words: str = ""
+    boxes: Sequence[tuple[float, float, float, float]] = ()
+    frame: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,22 +67,65 @@ def grid(
     columns: Sequence[str] = (),
     rows: Sequence[str] = (),
     curve: Curve | None = None,
+    smallest: float = _SMALLEST,
 ) -> Figure:
     """Draw pictures in rows and columns.
 
     Parameters
     ----------
     cells : list of lists of Cell
-        Of one size.
+        Pictures of different sizes are drawn with longer sides of one length.
     heading, details : str
         Above the pictures, and below them.
     columns, rows : list of str
         Words above the columns and beside the rows.
     curve : Curve, optional
         Drawn at the right of the pictures.
+    smallest : float
+        The smallest longer side of a picture, in inches. If the words below the pictures are
+        short, it may be less than usual, for more pictures in a row.
     """
     with figures.default_settings():
-        return _Grid(cells, heading, details, columns, rows, curve).figure()
+        return _Grid(cells, heading, details, columns, rows, curve, smallest).figure()
+
+
+def mosaic(
+    tiles: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    *,
+    columns: int | None = None,
+    zoom: int = 1,
+    gap: int = 2,
+) -> NDArray[np.uint8]:
+    """Return many small pictures as one, row by row on white.
+
+    Parameters
+    ----------
+    tiles : (N, h, w, 3) array of uint8, or a list of (h, w, 3)
+        All of one size; at least one.
+    columns : int, optional
+        By default about as many as rows, so that the whole is about square.
+    zoom : int
+        Pixels of the result for a pixel of a tile, along each side.
+    gap : int
+        Pixels between tiles and around them.
+
+    Returns
+    -------
+    (H, W, 3) array of uint8
+    """
+    enlarged = np.repeat(np.repeat(np.asarray(tiles), zoom, 1), zoom, 2)
+    count, height, width = enlarged.shape[:3]
+    if columns is None:
+        columns = max(1, round(math.sqrt(count * (height + gap) / (width + gap))))
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    down, across = height + gap, width + gap
+    whole = np.full((rows * down + gap, columns * across + gap, 3), 255, np.uint8)
+    for number, tile in enumerate(enlarged):
+        row, column = divmod(number, columns)
+        top, left = gap + row * down, gap + column * across
+        whole[top : top + height, left : left + width] = tile
+    return whole
 
 
 class _Grid:
@@ -82,17 +139,19 @@ class _Grid:
         columns: Sequence[str],
         rows: Sequence[str],
         curve: Curve | None,
+        smallest: float,
     ) -> None:
         self.cells, self.columns, self.curve = cells, columns, curve
         self.rows = ["\n".join(wrap(row, 16)) for row in rows]
         across = max(map(len, cells))
         lines = [line for row in self.rows for line in row.split("\n")]
         self.left = _MARGIN + max((columns_of(line) for line in lines), default=0) * 0.115
-        height, width = cells[0][0].pixels.shape[:2]
         room = min(_SIDE, _WIDEST / across - _GAP, _HIGHEST / len(cells) - _GAP)
-        room = max(room, _SMALLEST)
-        self.width, self.height = figures.fit(width, height, room, room)
-        self.step = max(self.width, _SMALLEST) + _GAP
+        room = max(room, smallest)
+        self.sizes = [[_size(cell, room) for cell in row] for row in cells]
+        self.heights = [max(height for _, height in row) for row in self.sizes]
+        widest = max(width for row in self.sizes for width, _ in row)
+        self.step = max(widest, smallest) + _GAP
         count = int((self.step - _GAP) / _CHARACTER)
         self.words = [["\n".join(_lines(cell.words, count)) for cell in row] for row in cells]
         self.below = [
@@ -107,7 +166,8 @@ class _Grid:
         self.left += spare / 2 if not rows else 0
         self.foot = _MARGIN + 0.19 * len(self.details)
         self.head = 0.12 + 0.26 * len(self.heading) + (0.27 if columns else 0)
-        self.tall = self.foot + self.head + sum(self.below) + len(cells) * (self.height + _GAP)
+        self.tall = self.foot + self.head + sum(self.below) + sum(self.heights)
+        self.tall += len(cells) * _GAP
         if curve is not None:
             self.tall = max(self.tall, self._bottom + _SMALLEST + self.head)
 
@@ -120,19 +180,14 @@ class _Grid:
         """Return the figure."""
         figure = figures.figure_class()(figsize=(self.whole, self.tall), dpi=100)
         y = self.tall - self.head
-        for number, (row, words) in enumerate(zip(self.cells, self.words, strict=True)):
-            y -= self.height
-            for place, (cell, word) in enumerate(zip(row, words, strict=True)):
-                x = self.left + place * self.step + (self.step - _GAP - self.width) / 2
-                ax = self._axes(figure, x, y, self.width, self.height)
-                figures.show(ax, cell.pixels)
-                figures.bare(ax)
-                self._text(figure, word, x + self.width / 2, y - 0.05, 10.5, "top", "center")
-                if number == 0 and place < len(self.columns):
-                    above = (x + self.width / 2, y + self.height + 0.06)
-                    self._text(figure, self.columns[place], *above, 12, "bottom", "center", True)
+        for place, words in enumerate(self.columns):
+            above = (self._middle(place), y + 0.06)
+            self._text(figure, words, *above, 12, "bottom", "center", True)
+        for number, height in enumerate(self.heights):
+            y -= height
+            self._draw_row(figure, number, y)
             if number < len(self.rows):
-                beside = (self.left - 0.1, y + self.height / 2)
+                beside = (self.left - 0.1, y + height / 2)
                 self._text(figure, self.rows[number], *beside, 12, "center", "right", True)
             y -= self.below[number] + _GAP
         top = self.tall - 0.1
@@ -141,6 +196,25 @@ class _Grid:
         if self.curve is not None:
             self._draw(figure, self.curve)
         return figure
+
+    def _middle(self, place: int) -> float:
+        """Return the horizontal centre of a column."""
+        return self.left + place * self.step + (self.step - _GAP) / 2
+
+    def _draw_row(self, figure: Figure, number: int, y: float) -> None:
+        """Draw the pictures of a row, whose lower end is at `y`, with the words below them."""
+        row = zip(self.cells[number], self.words[number], self.sizes[number], strict=True)
+        for place, (cell, word, (width, height)) in enumerate(row):
+            x = self._middle(place)
+            bottom = y + (self.heights[number] - height) / 2
+            ax = self._axes(figure, x - width / 2, bottom, width, height)
+            figures.show(ax, cell.pixels)
+            figures.bare(ax)
+            for box in cell.boxes:
+                figures.draw_box(ax, box, 1.2)
+            if cell.frame:
+                _frame(ax, cell.frame)
+            self._text(figure, word, x, y - 0.05, 10.5, "top", "center")
 
     def _draw(self, figure: Figure, curve: Curve) -> None:
         """Draw the curve at the right of the pictures."""
@@ -172,6 +246,18 @@ class _Grid:
         text, style = figures.text_style(text)
         style |= {"fontsize": size, "fontweight": "bold" if bold else "normal"}
         figure.text(x / self.whole, y / self.tall, text, va=va, ha=ha, linespacing=1.15, **style)
+
+
+def _size(cell: Cell, room: float) -> tuple[float, float]:
+    """Return the width and the height of a picture in a square of `room` inches."""
+    height, width = cell.pixels.shape[:2]
+    return figures.fit(width, height, room, room)
+
+
+def _frame(ax: Axes, colour: str) -> None:
+    """Draw a line around a picture, just outside of it."""
+    for spine in ax.spines.values():
+        spine.set(visible=True, color=colour, linewidth=3)
 
 
 def _lines(words: str, count: int) -> list[str]:

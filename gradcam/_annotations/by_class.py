@@ -1,0 +1,99 @@
+"""Pictures by class: a folder that has a folder for each class, as torchvision and Keras expect."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._annotations.truth import AnnotationError
+from gradcam._files import expanded
+from gradcam._pictures.decoding import SUFFIXES
+from gradcam._pictures.folders import walk
+
+_PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
+"""Names of folders that are parts of a data set, not classes."""
+
+
+@dataclass(frozen=True, eq=False)
+class ByClass:
+    """Pictures and their classes.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The names of the folders, sorted.
+    paths : tuple of Path
+        Class by class, sorted within each.
+    numbers : (N,) array of int64
+        The class of each picture: its position in `classes`.
+    """
+
+    classes: tuple[str, ...]
+    paths: tuple[Path, ...]
+    numbers: NDArray[np.int64]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pictures each class has."""
+        counts = np.bincount(self.numbers, minlength=len(self.classes)).tolist()
+        return dict(zip(self.classes, counts, strict=True))
+
+
+def pictures_by_class(folder: str | os.PathLike[str]) -> ByClass:
+    """Find the pictures in a folder that has a folder for each class.
+
+    Pictures in folders inside a class's folder belong to this class. Files that are not pictures by
+    their suffix, and hidden ones, are left out. Nothing is opened.
+
+    Raises
+    ------
+    AnnotationError
+        If there are no folders with pictures, pictures lie beside the folders, a class has no
+        pictures, or the folders are parts of a data set such as train and test.
+    FileNotFoundError, NotADirectoryError, PermissionError
+        If the folder, or one inside it, cannot be read.
+    """
+    root = Path(expanded(folder))
+    inside = sorted(each for each in root.iterdir() if not each.name.startswith("."))
+    folders = [each for each in inside if each.is_dir()]
+    loose = [each for each in inside if each.suffix.lower() in SUFFIXES and not each.is_dir()]
+    if not folders or loose:
+        found = f"{loose[0].name} beside the folders" if folders else "no folders"
+        raise AnnotationError(
+            f"{root}: expected a folder for each class, with its pictures, found {found}"
+        )
+    if {each.name.lower() for each in folders} <= _PARTS:
+        raise AnnotationError(
+            f"{root}: {_listed([each.name for each in folders])} seem to be the parts of a data "
+            f"set, not classes: name one of these folders"
+        )
+    paths = [_pictures(each) for each in folders]
+    empty = [each.name for each, found in zip(folders, paths, strict=True) if not found]
+    if empty:
+        raise AnnotationError(
+            f"{root}: no pictures in the folder{'s' if len(empty) > 1 else ''} {_listed(empty)}: "
+            f"each folder is a class and needs at least one"
+        )
+    numbers = np.repeat(np.arange(len(folders)), [len(found) for found in paths])
+    every = tuple(path for found in paths for path in found)
+    return ByClass(tuple(each.name for each in folders), every, numbers.astype(np.int64))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Return the pictures in a folder and its folders."""
+    files = list(walk(folder))
+    for each in files:
+        if each.is_dir():  # walk yields folders that cannot be read
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(each))
+    return [each for each in files if each.suffix.lower() in SUFFIXES]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

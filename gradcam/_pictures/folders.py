@@ -1,0 +1,34 @@
+"""The files in folders of pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def walk(folder: Path, out: Path | None = None) -> Iterator[Path]:
+    """Yield the files in a folder and its folders in order, and folders that cannot be read.
+
+    Hidden files and folders are skipped, and so is the folder `out`.
+    """
+    known = {os.path.realpath(each) for each in (folder, *([out] if out else []))}
+    unreadable: list[Path] = []
+
+    def is_new(path: Path) -> bool:
+        real = os.path.realpath(path)
+        if path.name.startswith(".") or real in known:  # a link may lead back to a folder above
+            return False
+        known.add(real)
+        return True
+
+    def note(error: OSError) -> None:
+        unreadable.append(Path(error.filename))
+
+    for name, folders, files in os.walk(folder, onerror=note, followlinks=True):
+        parent = Path(name)
+        folders[:] = [each for each in sorted(folders) if is_new(parent / each)]
+        for path in (parent / each for each in sorted(files) if not each.startswith(".")):
+            if path.is_file() or not path.exists():  # not a pipe or a device
+                yield path
+    yield from unreadable
