@@ -1,38 +1,107 @@
-"""Execute the notebooks, without saving the outputs.
+"""Execute the notebooks, and after each the code of its solutions.
 
-    python tests/run_notebooks.py [NOTEBOOK ...]
+    python tests/run_notebooks.py [--save] [NOTEBOOK ...]
 
-Fails if a cell raises or takes longer than two minutes. Needs the extra ``notebook``.
+Fails if a cell raises or takes longer than two minutes. `--save` writes the outputs of the lesson,
+without those of its solutions, into the notebook. Needs the extra ``notebook``.
 """
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 import sys
 import tempfile
-import time
+from datetime import datetime
 from pathlib import Path
+from textwrap import dedent
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
+FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
+CODE = re.compile(r"```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
-def main(paths: list[str]) -> None:
-    notebooks = [Path(path) for path in paths] or sorted(NOTEBOOKS.glob("*.ipynb"))
-    if not notebooks:
+
+def solutions(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return the code of the solutions: the blocks of Python in the folded parts."""
+    texts = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "markdown"]
+    return [
+        dedent(code)
+        for text in texts
+        for folded in FOLDED.findall(text)
+        for code in CODE.findall(folded)
+    ]
+
+
+def execute(path: Path) -> nbformat.NotebookNode:
+    """Execute a lesson and its solutions in one kernel, and return the lesson.
+
+    The working folder is temporary, so that modules of the checkout are not imported.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    lesson = len(notebook.cells)
+    notebook.cells += [nbformat.v4.new_code_cell(code) for code in solutions(notebook)]
+    with tempfile.TemporaryDirectory() as folder:
+        resources = {"metadata": {"path": folder}}
+        NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+    seconds = [_seconds(cell) for cell in notebook.cells]
+    own, rest = sum(seconds[:lesson]), sum(seconds[lesson:])
+    print(
+        f"{path.name}: {own:.0f} s, its {len(seconds) - lesson} solutions {rest:.0f} s", flush=True
+    )
+    del notebook.cells[lesson:]
+    return notebook
+
+
+def _seconds(cell: nbformat.NotebookNode) -> float:
+    """Return how long a cell took, 0 for text."""
+    times = cell.metadata.get("execution")
+    if not times:
+        return 0.0
+    start, end = (
+        datetime.fromisoformat(times[key].replace("Z", "+00:00"))
+        for key in ("iopub.status.busy", "shell.execute_reply")
+    )
+    return (end - start).total_seconds()
+
+
+def save(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write a notebook with its outputs; figures have 256 colours, which makes them small."""
+    notebook.metadata.language_info = {"name": "python"}  # not which version it was
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                data["image/png"] = _small(data["image/png"])
+    nbformat.write(notebook, path)
+
+
+def _small(figure: str) -> str:
+    """Return a PNG, in base64, with 256 colours, if that is smaller."""
+    file = io.BytesIO()
+    picture = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    smaller = base64.b64encode(file.getvalue()).decode()
+    return min(figure, smaller, key=len)
+
+
+def main(arguments: list[str]) -> None:
+    saved = "--save" in arguments
+    paths = [Path(each) for each in arguments if each != "--save"]
+    paths = paths or sorted(NOTEBOOKS.glob("*.ipynb"))
+    if not paths:
         sys.exit(f"no notebooks in {NOTEBOOKS}")
-    for path in notebooks:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
-        start = time.perf_counter()
-        # In a temporary folder, so that modules of the checkout are not imported.
-        with tempfile.TemporaryDirectory() as folder:
-            resources = {"metadata": {"path": folder}}
-            NotebookClient(
-                notebook, timeout=120, kernel_name="python3", resources=resources
-            ).execute()
-        print(f"{path.name}: {time.perf_counter() - start:.0f} s")
+    for path in paths:
+        notebook = execute(path)
+        if saved:
+            save(notebook, path)
 
 
 if __name__ == "__main__":

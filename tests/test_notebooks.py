@@ -1,14 +1,31 @@
-"""The notebooks: their formulas; ``gradcam notebooks``, which never replaces a user's changes."""
+"""The notebooks: their form, and that they run; ``gradcam notebooks``, which keeps changes.
+
+Each is a lesson, stored with its outputs, with exercises whose solutions are folded.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from gradcam._cli import main
 from gradcam._cli.copies import shipped
+
+README = Path(__file__).parent.parent / "README.md"
+
+LARGEST = 2_600_000
+"""Bytes of a notebook."""
+
+lessons = pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
+
+
+def cells(path, kind):
+    found = json.loads(path.read_text("utf-8"))["cells"]
+    return [cell for cell in found if cell["cell_type"] == kind]
 
 
 def run(*arguments):
@@ -35,11 +52,66 @@ def test_a_notebook_that_exists_is_kept(tmp_path):
     assert mine.read_bytes() == shipped()[0].read_bytes()
 
 
-@pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
+@lessons
 def test_formulas_show_without_a_network(path):
     """They are HTML: a page that nbconvert wrote loads MathJax, which TeX needs, from the web."""
-    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+    for cell in cells(path, "markdown"):
         source = "".join(cell["source"])
-        if cell["cell_type"] == "markdown":
-            assert "$" not in source and "\\(" not in source and "\\[" not in source, source
-            assert "src=" not in source.lower() and "](http" not in source
+        assert "$" not in source and "\\(" not in source and "\\[" not in source, source
+        assert "src=" not in source.lower() and "](http" not in source
+
+
+@lessons
+def test_outputs_are_those_of_one_run(path):
+    code = cells(path, "code")
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    for cell in code:
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error", cell["source"]
+            assert output.get("name") != "stderr", output["text"]
+    pictures = [o for cell in code for o in cell["outputs"] if "image/png" in o.get("data", {})]
+    assert len(pictures) >= 3
+
+
+@lessons
+def test_form_of_a_lesson(path):
+    notebook = json.loads(path.read_text("utf-8"))
+    assert path.stat().st_size <= LARGEST
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    texts = ["".join(cell["source"]) for cell in cells(path, "markdown")]
+    assert texts[0].startswith("# ") and notebook["cells"][0]["cell_type"] == "markdown"
+    assert "## References" in "".join(texts)
+
+
+@lessons
+def test_exercises_have_folded_solutions(path):
+    """Those in one folded part have the numbers of the exercises, or each exercise has its own."""
+    text = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
+    _, found, rest = text.partition("## Exercises")
+    exercises = rest.partition("\n## ")[0]
+    assert found and exercises.count("<details>") == exercises.count("</details>") >= 1
+    folded = "\n".join(re.findall(r"<details>.*?</details>", exercises, re.DOTALL))
+    assert exercises.count("<summary>") == exercises.count("<details>") and "olution" in folded
+    asked = re.sub(r"<details>.*?</details>", "", exercises, flags=re.DOTALL)
+    numbers = re.findall(r"^(\d+)\. ", asked, re.MULTILINE)
+    assert numbers == [str(n) for n in range(1, len(numbers) + 1)] and len(numbers) >= 4
+    assert exercises.count("<details>") >= len(numbers) or numbers == re.findall(
+        r"^(\d+)\. ", folded, re.MULTILINE
+    )
+
+
+@lessons
+def test_the_readme_lists_it(path):
+    if not README.exists():
+        pytest.skip("README.md is not in the parent folder of the tests")
+    assert f"(notebooks/{path.name})" in README.read_text("utf-8")
+
+
+@pytest.mark.slow
+@lessons
+def test_it_runs_and_so_do_its_solutions(path):
+    pytest.importorskip("nbclient", reason="the extra gradcam[notebook] runs notebooks")
+    pytest.importorskip("ipykernel", reason="the extra gradcam[notebook] runs notebooks")
+    from run_notebooks import execute
+
+    execute(path)
