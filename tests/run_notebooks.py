@@ -72,7 +72,7 @@ def _seconds(cell: nbformat.NotebookNode) -> float:
 
 
 def save(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write a notebook with its outputs; figures have 256 colours, which makes them small."""
+    """Write a notebook with its outputs; figures have 256 colours and are dithered."""
     notebook.metadata.language_info = {"name": "python"}  # not which version it was
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
@@ -87,7 +87,9 @@ def _small(figure: str) -> str:
     """Return a PNG, in base64, with 256 colours, if that is smaller."""
     file = io.BytesIO()
     picture = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    palette = picture.quantize(256, Image.Quantize.MEDIANCUT)
+    dithered = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    dithered.save(file, "PNG", optimize=True)
     smaller = base64.b64encode(file.getvalue()).decode()
     return min(figure, smaller, key=len)
 
