@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from gradcam.measures import _bootstrap, bootstrap
+from gradcam._methods import bootstrap as _bootstrap
+from gradcam.measures import bootstrap
 
 
 def plain(values, level, samples, seed):

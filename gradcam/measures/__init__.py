@@ -20,10 +20,10 @@ True
 
 from __future__ import annotations
 
+from gradcam._methods.bootstrap import Interval, bootstrap
 from gradcam._methods.replacements import Replacement
 from gradcam._pictures.segments import Box, Threshold
 from gradcam._results.report import Check
-from gradcam.measures._bootstrap import Interval, bootstrap
 from gradcam.measures._boxes import boxes
 from gradcam.measures._cascade import cascading_randomisation
 from gradcam.measures._complexity import complexity, sparseness

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._methods.bootstrap import Interval, bootstrap
 from gradcam._pictures import figures
 from gradcam._text import percent, wrap
 from gradcam.critique import _slide
-from gradcam.measures._bootstrap import Interval, bootstrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
