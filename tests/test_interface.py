@@ -60,7 +60,7 @@ def annotations_of(node):
 def public_things():
     modules = [gradcam, *(getattr(gradcam, name) for name in ("plot", "rules", "weights"))]
     modules += [gradcam.pictograms, gradcam.imagenet, gradcam.critique]
-    modules += [gradcam.measures, gradcam.testing]
+    modules += [gradcam.inside, gradcam.measures, gradcam.testing]
     for module in modules:
         for name in getattr(module, "__all__", ["labels"]):
             thing = getattr(module, name)

@@ -17,9 +17,14 @@ from gradcam._cli.demo import demo
 from gradcam._cli.evaluate import evaluate
 from gradcam._cli.files import convert, info
 from gradcam._cli.inside import inside
+from gradcam._cli.inside_activations import activations
+from gradcam._cli.inside_filters import filters
 from gradcam._cli.methods import methods
 from gradcam._cli.pictures import compare, explain, predict
 from gradcam._cli.synthesis import adversarial, edit, invert, visualise
+
+_INSIDE = (activations, filters)
+"""Commands of the group ``inside``, which they add themselves to."""
 
 _ABOUT_PICTURES = (predict, explain, compare, critique, check, evaluate, inside)
 _MAKING_PICTURES = (visualise, edit, adversarial, invert)

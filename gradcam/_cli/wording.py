@@ -22,6 +22,8 @@ _WORDS = (
     (r", or pass it as an array and [^;]*\binput='[^;]*$", ""),
     (r"gradcam\.load(?:\([^)]*\))?", "--weights FILE"),
     (r"gradcam\.(vgg\d\d(?:_bn)?)\b(?:\([^)]*\))?", r"--model \1"),
+    (r"gradcam\.inside\.(\w+)", r"gradcam inside \1"),
+    (r"gradcam\.visualise", "gradcam visualise"),
     (rf"\b({_OPTIONS})=''", r"--\1 ''"),
     (rf"\b({_OPTIONS})='([^']*)'", r"--\1 \2"),
     (r"\bsize=\((\d+), (\d+)\)", r"--size \1x\2"),

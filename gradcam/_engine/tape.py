@@ -574,6 +574,15 @@ class _Origin:
         return self.source.forward()
 
 
+def check_one(tape: object) -> None:
+    """Raise TypeError unless it is the tape of one picture."""
+    if not isinstance(tape, Tape):
+        words = "one of several" if isinstance(tape, ForwardPass) else type(tape).__name__
+        raise TypeError(
+            f"tape: expected the tape of one picture, network.forward(picture), got {words}"
+        )
+
+
 def _present(forward: ForwardPass, n: int, threshold: float) -> Decoded:
     """Return the classes of picture `n` with at least this probability."""
     probabilities = forward.probabilities[n]

@@ -6,8 +6,7 @@ from typing import cast
 
 import numpy as np
 
-from gradcam._engine.forward_pass import ForwardPass
-from gradcam._engine.tape import Tape
+from gradcam._engine.tape import Tape, check_one
 from gradcam._labels.classes import Target, as_python
 
 ClassLike = int | np.integer | str | Target | None
@@ -26,12 +25,3 @@ def class_of(tape: Tape, target: ClassLike) -> int:
     if target is None:
         return int(tape.scores[0].argmax())
     return tape.labels.find(cast("int | str | Target", as_python(target))).index
-
-
-def check_one(tape: object) -> None:
-    """Raise TypeError unless it is the tape of one picture."""
-    if not isinstance(tape, Tape):
-        words = "one of several" if isinstance(tape, ForwardPass) else type(tape).__name__
-        raise TypeError(
-            f"tape: expected the tape of one picture, network.forward(picture), got {words}"
-        )

@@ -5,4 +5,7 @@ Each function returns a result with numbers and a figure: ``.plot()`` draws it.
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from gradcam.inside._activations import Activations, activations
+from gradcam.inside._filters import Filters, filters
+
+__all__ = ["Activations", "Filters", "activations", "filters"]
