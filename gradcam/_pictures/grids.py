@@ -78,7 +78,7 @@ def grid(
     heading, details : str
         Above the pictures, and below them.
     columns, rows : list of str
-        Words above the columns and beside the rows.
+        Words above the columns and beside the rows; those of rows may have several lines.
     curve : Curve, optional
         Drawn at the right of the pictures.
     smallest : float
@@ -142,7 +142,7 @@ class _Grid:
         smallest: float,
     ) -> None:
         self.cells, self.columns, self.curve = cells, columns, curve
-        self.rows = ["\n".join(wrap(row, 16)) for row in rows]
+        self.rows = ["\n".join(_lines(row, 16)) for row in rows]
         across = max(map(len, cells))
         lines = [line for row in self.rows for line in row.split("\n")]
         self.left = _MARGIN + max((columns_of(line) for line in lines), default=0) * 0.115

@@ -6,6 +6,21 @@ Each function returns a result with numbers and a figure: ``.plot()`` draws it.
 from __future__ import annotations
 
 from gradcam.inside._activations import Activations, activations
+from gradcam.inside._concepts import Concept
+from gradcam.inside._dissect import dissect
+from gradcam.inside._dissection import Dissection, Unit
 from gradcam.inside._filters import Filters, filters
+from gradcam.inside._sentence import Reason, Sentence
 
-__all__ = ["Activations", "Filters", "activations", "filters"]
+__all__ = [
+    "Activations",
+    "Concept",
+    "Dissection",
+    "Filters",
+    "Reason",
+    "Sentence",
+    "Unit",
+    "activations",
+    "dissect",
+    "filters",
+]

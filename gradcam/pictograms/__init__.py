@@ -26,6 +26,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gradcam._files import file_called
+from gradcam.pictograms._concepts import colours, concepts
 from gradcam.pictograms._effects import Agreement, Effects, agreement, effects
 from gradcam.pictograms._networks import gap_model, model, weak_model
 from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index, scene
@@ -38,6 +39,8 @@ __all__ = [
     "SceneObject",
     "agreement",
     "class_index",
+    "colours",
+    "concepts",
     "effects",
     "example",
     "examples",
