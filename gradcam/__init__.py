@@ -137,6 +137,8 @@ if TYPE_CHECKING:
     from gradcam._compare import compare
     from gradcam._engine.network import BatchArray, OneArray, PictureLike
     from gradcam._engine.signatures import Several
+    from gradcam._failures.finding import failures
+    from gradcam._failures.result import Failure, Failures
     from gradcam._profile import profile
     from gradcam._results.report import Report
     from gradcam._synthesis.invert import invert
@@ -160,6 +162,8 @@ __all__ = [
     "Difference",
     "Evidence",
     "Explanation",
+    "Failure",
+    "Failures",
     "FlatMapWarning",
     "ForwardPass",
     "Function",
@@ -213,6 +217,7 @@ __all__ = [
     "efficientnet_lite3",
     "efficientnet_lite4",
     "explain",
+    "failures",
     "from_keras",
     "from_torch",
     "get_num_threads",
@@ -294,6 +299,9 @@ _LAZY = {
     "plot": None,
     "profile": "gradcam._profile",
     "testing": None,
+    "failures": "gradcam._failures.finding",
+    "Failure": "gradcam._failures.result",
+    "Failures": "gradcam._failures.result",
     "invert": "gradcam._synthesis.invert",
     "adversarial": "gradcam._synthesis.perturb",
     "edit": "gradcam._synthesis.perturb",

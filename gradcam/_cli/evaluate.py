@@ -22,6 +22,7 @@ from gradcam._cli.many import Command
 from gradcam._cli.options import Choice
 from gradcam._cli.table import table_at
 from gradcam._files import atomic_write
+from gradcam._labels.classes import is_number
 from gradcam._registry import OVER_PICTURE, Method
 
 if TYPE_CHECKING:
@@ -228,7 +229,6 @@ def localization(
 
 def _nothing(summary: Summary, truth: Annotations, as_json: bool) -> int:
     """Say why no picture was evaluated."""
-    from gradcam._cli.localization import is_number
     from gradcam._cli.tally import NUMBERS
 
     if as_json:

@@ -19,7 +19,7 @@ from gradcam._cli.inputs import Job
 from gradcam._cli.many import Finish, Record, Saved
 from gradcam._cli.table import Columns, Row
 from gradcam._engine.tape import BatchTape
-from gradcam._labels.classes import Labels, Target
+from gradcam._labels.classes import Target, known_class
 from gradcam._registry import OVER_PICTURE, Method
 from gradcam.measures._regions import pairwise_iou
 
@@ -263,22 +263,6 @@ def _labels(annotation: Annotation) -> dict[str, None]:
 def _crowds(annotation: Annotation) -> int:
     """Return how many crowds have no segmentation."""
     return sum(not each.has_place for each in annotation.objects)
-
-
-def known_class(labels: Labels, name: str, *, class_indices: bool = False) -> Target | None:
-    """Return the class with this label or synset; None if there is none, or two.
-
-    A number is a label like any other, unless `class_indices` says that it is an index.
-    """
-    try:
-        return labels.find(int(name) if class_indices and is_number(name) else name)
-    except (ValueError, IndexError):
-        return None
-
-
-def is_number(name: str) -> bool:
-    """Whether the name of a class is a number, as indices are."""
-    return name.isascii() and name.isdecimal() and len(name) < 9
 
 
 def _finite(value: float) -> float | str | None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradcam import measures
 from gradcam._cli import terminal
-from gradcam._cli.localization import is_number
 from gradcam._cli.many import Record
+from gradcam._labels.classes import is_number
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -312,6 +312,22 @@ class Labels(Sequence[Target]):
         return f"<Labels: {len(self)} classes, {self[0].label} ... {self[-1].label}>"
 
 
+def known_class(labels: Labels, name: str, *, class_indices: bool = False) -> Target | None:
+    """Return the class with this label or synset; None if there is none, or two.
+
+    A number is a label like any other, unless `class_indices` says that it is an index.
+    """
+    try:
+        return labels.find(int(name) if class_indices and is_number(name) else name)
+    except (ValueError, IndexError):
+        return None
+
+
+def is_number(name: str) -> bool:
+    """Whether the name of a class is a number, as indices are."""
+    return name.isascii() and name.isdecimal() and len(name) < 9
+
+
 def top_indices(values: ArrayLike, k: int) -> list[int]:
     """Return the indices of the `k` highest values, highest first; all if there are fewer.
 

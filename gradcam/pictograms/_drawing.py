@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gradcam.pictograms._backgrounds import Float, background
+from gradcam.pictograms._textures import fill
 
 _FOLDER = Path(__file__).parent
 INDEX: dict[str, Any] = json.loads((_FOLDER / "sprites.json").read_text(encoding="utf-8"))
@@ -27,6 +28,9 @@ INDEX: dict[str, Any] = json.loads((_FOLDER / "sprites.json").read_text(encoding
 
 OPAQUE = 128
 """The smallest opacity, of 255, of the pixels that belong to an object."""
+
+NO_CLASS = -1
+"""In place of the index of a class: of a distractor."""
 
 _State = Mapping[str, Any]
 
@@ -50,7 +54,7 @@ class Placed:
     Attributes
     ----------
     index : int
-        The index of its class.
+        The index of its class, or `NO_CLASS`.
     patch : (h, w, 4) array of uint8
         Its pixels with their opacity.
     x, y : int
@@ -95,6 +99,12 @@ class Placed:
         patch = draw_patch(_generator(self.state), cell, self.length, size)
         return replace(self, index=index, patch=patch).centred_like(self, size)
 
+    def with_texture(self, index: int, size: tuple[int, int], shading: bool) -> Placed:
+        """Return it in its own shape, with the texture that `of_class` would have."""
+        rng, cell = _generator(self.state), INDEX["classes"][index]["cells"][0]
+        texture = draw_patch(rng, cell, self.length, size)
+        return replace(self, patch=fill(self.patch, texture, rng, shading))
+
 
 class Drawn(NamedTuple):
     """A picture, and the number of the object that each of its pixels shows, or 0."""
@@ -116,6 +126,8 @@ class Recipe:
         The states of the random numbers before the background, and before brightness and grain.
     placed : tuple of Placed
         The objects, from the back to the front.
+    covers : tuple of Placed
+        Distractors in front of all objects.
     """
 
     size: tuple[int, int]
@@ -123,6 +135,7 @@ class Recipe:
     start: _State
     finish: _State
     placed: tuple[Placed, ...]
+    covers: tuple[Placed, ...] = ()
 
     @cached_property
     def ground(self) -> Float:
@@ -131,7 +144,14 @@ class Recipe:
 
     def with_objects(self, placed: Sequence[Placed]) -> Recipe:
         """Return this recipe with other objects on the same ground."""
-        other = replace(self, placed=tuple(placed))
+        return self._on_same_ground(replace(self, placed=tuple(placed)))
+
+    def with_cover(self, cover: Placed) -> Recipe:
+        """Return this recipe with one more distractor in front."""
+        return self._on_same_ground(replace(self, covers=(*self.covers, cover)))
+
+    def _on_same_ground(self, other: Recipe) -> Recipe:
+        """Give another recipe this one's ground, so that it is not drawn again."""
         other.__dict__["ground"] = self.ground
         return other
 
@@ -139,7 +159,8 @@ class Recipe:
         """Draw the picture; on `canvas`, if given, which has the ground and is changed."""
         canvas = self.ground.copy() if canvas is None else canvas
         owner = np.zeros(self.size, np.uint8)
-        for number, each in enumerate(self.placed, start=1):
+        numbers = [*range(1, len(self.placed) + 1), *[0] * len(self.covers)]
+        for number, each in zip(numbers, self.placed + self.covers, strict=True):
             height, width = each.size
             region = owner[each.y : each.y + height, each.x : each.x + width]
             region[each.patch[..., 3] >= OPAQUE] = number

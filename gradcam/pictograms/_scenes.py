@@ -8,8 +8,8 @@ The same seed yields the same picture: all random numbers come from one PCG64 ge
 drawing uses integers or single float32 operations. Only another version of Pillow may round the
 edges of resized or rotated pictograms differently.
 
-A scene can be drawn again without an object, with one moved or replaced, or with two of them
-exchanged, while everything else stays exactly the same.
+A scene can be drawn again without an object, with one moved, replaced, partly covered or in another
+texture, or with two of them exchanged, while everything else stays exactly the same.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._labels.classes import Labels
-from gradcam._methods.passes import integer
+from gradcam._methods.passes import check_seed, flag, integer, real
 from gradcam.pictograms._backgrounds import Float
+from gradcam.pictograms._covers import cover
 from gradcam.pictograms._drawing import (
     INDEX,
     OPAQUE,
@@ -204,6 +205,65 @@ class Scene:
         """
         recipe, n = self._drawn(), self._number(number)
         return self._changed({n: recipe.placed[n].of_class(class_index(name), recipe.size)})
+
+    def textured(self, number: SupportsIndex, name: str | int, *, shading: bool = True) -> Scene:
+        """Draw the same scene with the texture of another class in the shape of an object.
+
+        Shape and texture then contradict each other, as in the pictures of Geirhos et al. (2019).
+        The texture comes from the inside of the pictogram that :meth:`replaced` would draw, and is
+        continued by image quilting (Efros and Freeman 2001). The object keeps its class.
+
+        Parameters
+        ----------
+        number : int
+            The position in `objects`, from 0 on.
+        name : str or int
+            The class of the texture: its label, synset or index.
+        shading : bool
+            The texture is darker and brighter where the object is, so that its eyes and inner lines
+            remain. False: only its outline remains.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            If there is no such object or class, or the scene was not drawn by :func:`scene`.
+        """
+        recipe, n = self._drawn(), self._number(number)
+        index = class_index(name)
+        new = recipe.placed[n].with_texture(index, recipe.size, flag("shading", shading))
+        return self._changed({n: new})
+
+    def covered(self, number: SupportsIndex, share: float, *, seed: int = 0) -> Scene:
+        """Draw the same scene with a distractor in front of an object, which hides a share of it.
+
+        Parameters
+        ----------
+        number : int
+            The position in `objects`, from 0 on.
+        share : float
+            Of the object's visible pixels, between 0 and 1. The share that is hidden is seldom
+            exactly this: compare the masks of both scenes.
+        seed : int
+            Chooses the distractor and its place, so that other objects are hidden as little as
+            possible. It is in front of all objects, entirely inside the picture, and belongs to no
+            class.
+
+        Raises
+        ------
+        IndexError, TypeError
+            If there is no object of that number, or the share is not a number.
+        ValueError
+            If the share is out of range, an object would be hidden entirely, or the scene was not
+            drawn by :func:`scene`.
+        """
+        recipe, n = self._drawn(), self._number(number)
+        if not 0 < real("share", share) < 1:
+            raise ValueError(f"share: expected a number between 0 and 1, got {share}")
+        check_seed(seed)
+        others = [each.mask for i, each in enumerate(self.objects) if i != n]
+        hidden = np.any([np.zeros(recipe.size, bool), *others], axis=0)
+        rng = np.random.default_rng(int(seed))
+        return _draw(recipe.with_cover(cover(rng, self.objects[n].mask, hidden, share)))
 
     def _changed(self, new: dict[int, Placed]) -> Scene:
         """Return the scene with other objects in the place of those of these numbers."""

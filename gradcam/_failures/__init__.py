@@ -1,0 +1,1 @@
+"""The pictures that a network gets wrong, and what it saw in them."""

@@ -1,0 +1,231 @@
+"""Find the pictures that a network gets wrong (Selvaraju et al. 2017, section 6.1)."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from gradcam._engine.network import Network
+from gradcam._engine.stream import OnError
+from gradcam._engine.tape import BatchTape
+from gradcam._failures.given import Labelled, Name, Source, labelled
+from gradcam._failures.result import Confusion, Failure, Failures
+from gradcam._labels.classes import Labels, Target, is_number, known_class
+from gradcam._methods.bootstrap import bootstrap
+from gradcam._methods.passes import positive
+from gradcam._registry import METHODS, Method
+from gradcam._text import brief
+
+if TYPE_CHECKING:
+    from gradcam._engine.network import PictureLike
+
+_MOST_NAMES = 5
+"""How many of the classes that the network does not know are named in an error."""
+
+
+def failures(
+    network: Network,
+    pictures: str | os.PathLike[str] | Iterable[object],
+    labels: Iterable[Name] | None = None,
+    *,
+    method: str | Method = "guided_grad_cam",
+    count: int | None = None,
+    class_indices: bool = False,
+    batch: int = 8,
+    on_error: OnError[Source] = "raise",
+    progress: bool = False,
+) -> Failures:
+    """Find the pictures that a network gets wrong, the most confident errors first.
+
+    A picture is wrong if its most probable class is not its true one. Explaining the wrong and the
+    right class side by side often shows a reason: the two look alike, the object is hidden, or
+    something else is in the picture (Selvaraju et al. 2017, section 6.1).
+
+    Parameters
+    ----------
+    network : Network
+        With probabilities.
+    pictures : path, or iterable
+        A folder that has a folder for each class, named by a label or synset of the network's. Or
+        pictures of which `labels` has the classes. Or pairs (picture, class), or scenes such as
+        those of :func:`gradcam.pictograms.scene`, of whose objects each class is right.
+    labels : iterable of str or int, optional
+        The class of each picture: label, synset or index.
+    method : str or Method
+        What explains the failures: by default Guided Grad-CAM, as in the paper.
+    count : int, optional
+        How many failures are kept, the most confident ones; by default all. Those of pictures that
+        are no files hold their pictures.
+    class_indices : bool
+        A class whose name is a number, such as that of a folder, is the network's class of this
+        index. Otherwise a number is a label.
+    batch : int
+        Pictures in a pass.
+    on_error : "raise", "skip" or callable
+        What happens with pictures that cannot be read, as of :meth:`gradcam.Network.stream`.
+    progress : bool
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Failures
+        Without explanations: these are computed when they are asked for.
+
+    Raises
+    ------
+    ValueError
+        If there is no picture, the network knows none of the classes or has no probabilities, no
+        picture can be read, or labels and pictures do not go together.
+    IndexError
+        If there is no class of an index in `labels`.
+    TypeError
+        If something is neither a picture with a label nor a scene.
+    gradcam.PictureError, OSError
+        If a folder or a picture cannot be read.
+    """
+    found = METHODS.find(method)
+    kept = None if count is None else positive("count", count)
+    given = labelled(pictures, labels)
+    queue = _Queue(network.labels, given, class_indices)
+    known = list(queue) if isinstance(given, list) else queue  # a list's length shows the progress
+    stream = network.stream(
+        known, positive("batch", batch), on_error=on_error, record=False, progress=progress
+    )
+    tally = _Tally(network, found, kept)
+    for some, tape in stream:
+        tally.add(tape, [queue.take(picture) for picture in some])
+    return tally.result(queue, tuple(stream.skipped))
+
+
+class _Given(NamedTuple):
+    """A picture on its way through the network.
+
+    Attributes
+    ----------
+    number : int
+        Its position among all pictures.
+    source : Source
+    picture : PictureLike
+    right : tuple of Target
+        The classes that are right.
+    """
+
+    number: int
+    source: Source
+    picture: PictureLike
+    right: tuple[Target, ...]
+
+
+class _Queue:
+    """The pictures whose classes the network knows; the others are listed.
+
+    A stream takes the pictures from here and returns those that can be read, in the same order.
+    """
+
+    def __init__(self, labels: Labels, given: Iterable[Labelled], class_indices: bool) -> None:
+        self.count = 0
+        self.unknown: dict[str, list[Source]] = {}
+        self._labels, self._all, self._class_indices = labels, given, class_indices
+        self._sent: deque[_Given] = deque()
+
+    def __iter__(self) -> Iterator[PictureLike]:
+        for each in self._all:
+            number, self.count = self.count, self.count + 1
+            found = map(self._find, each.names)
+            right = tuple(dict.fromkeys(one for one in found if one is not None))
+            if right:
+                self._sent.append(_Given(number, each.source, each.picture, right))
+                yield self._sent[-1].picture
+            else:
+                name = ", ".join(map(str, each.names))
+                self.unknown.setdefault(name, []).append(each.source)
+
+    def _find(self, name: Name) -> Target | None:
+        """Return the class, if the network has it; an index must be one of its own."""
+        if isinstance(name, int):
+            return self._labels.find(name)
+        return known_class(self._labels, name, class_indices=self._class_indices)
+
+    def take(self, picture: PictureLike) -> _Given:
+        """Return what is known of a picture that came back; those before it were skipped."""
+        while (first := self._sent.popleft()).picture is not picture:
+            pass
+        return first
+
+
+class _Tally:
+    """What is right and what is wrong, counted batch by batch."""
+
+    def __init__(self, network: Network, method: Method, kept: int | None) -> None:
+        self._network, self._method, self._kept = network, method, kept
+        self._right: list[bool] = []
+        self._wrong: list[Failure] = []
+        self._confused: Counter[tuple[Target, Target]] = Counter()
+
+    def add(self, tape: BatchTape, given: Sequence[_Given]) -> None:
+        """Judge the pictures of a batch."""
+        found = zip(given, tape.scores, tape.probabilities, strict=True)
+        for each, scores, probabilities in found:
+            predicted = tape.labels[int(scores.argmax())]
+            self._right.append(predicted in each.right)
+            if not self._right[-1]:
+                truth = max(each.right, key=lambda one: float(scores[one.index]))
+                self._confused[truth, predicted] += 1
+                self._wrong.append(
+                    Failure(
+                        *(each.source, each.number, truth, predicted),
+                        float(probabilities[truth.index]),
+                        float(probabilities[predicted.index]),
+                        *(self._method, self._network),
+                    )
+                )
+        self._sort()
+
+    def _sort(self) -> None:
+        """Put the most confident failures first, and drop those beyond the number to keep."""
+        self._wrong.sort(key=lambda each: (-each.predicted_probability, each.number))
+        if self._kept is not None:
+            del self._wrong[self._kept :]
+
+    def result(self, queue: _Queue, skipped: tuple[tuple[PictureLike, Exception], ...]) -> Failures:
+        """Return all that was found.
+
+        Raises
+        ------
+        ValueError
+            If no picture was judged.
+        """
+        if not self._right:
+            raise ValueError(_nothing(queue, len(skipped), self._network))
+        return Failures(
+            self._network.name,
+            len(self._right),
+            bootstrap(self._right),
+            tuple(self._wrong),
+            tuple(Confusion(*pair, times) for pair, times in self._confused.most_common()),
+            {name: tuple(sources) for name, sources in queue.unknown.items()},
+            skipped,
+        )
+
+
+def _nothing(queue: _Queue, skipped: int, network: Network) -> str:
+    """Return why no picture was judged."""
+    if not queue.count:
+        return "pictures: there is none; give at least one"
+    unknown = sum(map(len, queue.unknown.values()))
+    if not unknown:
+        return f"pictures: none of the {queue.count} pictures could be read"
+    names = ", ".join(map(brief, [*queue.unknown][:_MOST_NAMES]))
+    more = ", ..." if len(queue.unknown) > _MOST_NAMES else ""
+    unread = f"; {skipped} more could not be read" if skipped else ""
+    hint = ""
+    if any(map(is_number, queue.unknown)):
+        hint = "; if the numbers are indices of its classes, from 0, pass class_indices=True"
+    first = network.labels[0]
+    return (
+        f"pictures: {network.name} knows none of the classes of {unknown} pictures ({names}{more})"
+        f"{unread}: expected labels or synsets of its {len(network.labels)} classes, such as "
+        f"{first.label!r}{hint}"
+    )

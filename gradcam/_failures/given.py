@@ -1,0 +1,152 @@
+"""Pictures and the classes that they truly have: from folders, lists or scenes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeGuard, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._annotations.by_class import pictures_by_class
+from gradcam._pictures.image import is_picture_source
+from gradcam._text import brief
+
+if TYPE_CHECKING:
+    from gradcam._engine.network import PictureLike
+
+
+class Named(Protocol):
+    """An object of a scene, with the label of its class."""
+
+    @property
+    def label(self) -> str: ...
+
+
+class SceneLike(Protocol):
+    """A picture whose objects are known, such as :class:`gradcam.pictograms.Scene`."""
+
+    @property
+    def picture(self) -> NDArray[np.uint8]: ...
+    @property
+    def objects(self) -> Sequence[Named]: ...
+
+
+Name: TypeAlias = "str | int"
+"""A class: its label, synset or index."""
+
+Source: TypeAlias = "PictureLike | SceneLike"
+"""A picture as it was given."""
+
+
+class Labelled(NamedTuple):
+    """A picture and its true classes.
+
+    Attributes
+    ----------
+    source : Source
+    names : tuple of str or int
+        One class; of a scene with several objects, the class of each.
+    """
+
+    source: Source
+    names: tuple[Name, ...]
+
+    @property
+    def picture(self) -> PictureLike:
+        """What the network can read."""
+        return picture_of(self.source)
+
+
+def picture_of(source: Source) -> PictureLike:
+    """Return the picture of a scene; anything else is a picture itself."""
+    return source.picture if _is_scene(source) else cast("PictureLike", source)
+
+
+def labelled(
+    pictures: str | os.PathLike[str] | Iterable[object], labels: Iterable[Name] | None
+) -> Iterable[Labelled]:
+    """Return the pictures with their classes: those of a folder as a list, others one by one.
+
+    Raises
+    ------
+    TypeError
+        If `pictures` is a single picture, or an element is neither a scene nor a pair of a picture
+        and its class.
+    ValueError
+        If there are not as many labels as pictures, or labels for a folder; if a scene has no
+        object.
+    AnnotationError, OSError
+        As of :func:`pictures_by_class`.
+    """
+    given: object = pictures
+    if isinstance(given, (str, os.PathLike)):
+        if labels is not None:
+            raise ValueError(
+                f"labels: the folders in {given} name the classes; leave out labels=, or give a "
+                f"list of pictures"
+            )
+        return _of_folder(given)
+    one = is_picture_source(given) or (isinstance(given, np.ndarray) and given.ndim < 4)
+    if one or _is_scene(given) or not isinstance(given, Iterable):
+        raise TypeError(
+            f"pictures: expected a folder with a folder for each class, or several pictures, got "
+            f"{'one scene' if _is_scene(given) else type(given).__name__}"
+        )
+    if labels is None:
+        return map(_paired, given)
+    if isinstance(labels, (str, bytes, Mapping, Set)):
+        raise TypeError(f"labels: expected a label for each picture, got {brief(labels)}")
+    return _zipped(given, labels)
+
+
+def _of_folder(folder: str | os.PathLike[str]) -> list[Labelled]:
+    found = pictures_by_class(folder)
+    numbers = found.numbers.tolist()
+    return [
+        Labelled(path, (found.classes[number],))
+        for path, number in zip(found.paths, numbers, strict=True)
+    ]
+
+
+def _zipped(pictures: Iterable[object], labels: Iterable[Name]) -> Iterator[Labelled]:
+    """Yield each picture with its label."""
+    try:
+        for picture, label in zip(pictures, labels, strict=True):
+            yield Labelled(cast("Source", picture), (_checked(label),))
+    except ValueError as error:
+        if "zip()" not in str(error):
+            raise
+        raise ValueError(
+            "labels: expected as many labels as pictures, got "
+            + ("fewer" if "shorter" in str(error) else "more")
+        ) from None
+
+
+def _paired(given: object) -> Labelled:
+    """Return a scene or a pair of a picture and its class as one that is labelled."""
+    if _is_scene(given):
+        names = tuple(each.label for each in given.objects)
+        if not names:
+            raise ValueError("pictures: a scene has no object, so that nothing in it is right")
+        return Labelled(given, names)
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise TypeError(
+            f"pictures: expected scenes or pairs (picture, label), got {brief(given)}: give the "
+            f"labels of pictures with labels="
+        )
+    return Labelled(cast("Source", given[0]), (_checked(given[1]),))
+
+
+def _checked(label: object) -> Name:
+    """Return a label, which is a text or an index."""
+    if isinstance(label, np.generic):
+        label = label.item()
+    if isinstance(label, bool) or not isinstance(label, (str, int)):
+        raise TypeError(f"labels: expected a label, synset or index, got {brief(label)}")
+    return label
+
+
+def _is_scene(given: object) -> TypeGuard[SceneLike]:
+    return hasattr(given, "picture") and hasattr(given, "objects")
