@@ -95,7 +95,7 @@ def test_every_model_exists():
     "command",
     (
         *("", "explain", "predict", "compare", "critique", "check", "methods", "demo"),
-        *("evaluate", "evaluate localization"),
+        *("evaluate", "evaluate localization", "failures"),
         *("visualise", "edit", "adversarial", "invert"),
         *("photographs", "notebooks", "info", "convert"),
     ),

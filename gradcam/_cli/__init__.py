@@ -1,6 +1,6 @@
 """The command line: ``gradcam explain``, ``predict``, ``compare``, ``critique``, ``check``,
-``evaluate``, ``inside``, ``visualise``, ``edit``, ``adversarial``, ``invert``, ``methods``,
-``demo``, ``photographs``, ``notebooks``, ``info``, ``convert``.
+``evaluate``, ``failures``, ``inside``, ``visualise``, ``edit``, ``adversarial``, ``invert``,
+``methods``, ``demo``, ``photographs``, ``notebooks``, ``info``, ``convert``.
 
 Results go to standard output as soon as they are known, as tables for people or JSON for programs;
 warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
@@ -15,6 +15,7 @@ from gradcam._cli.copies import notebooks, photographs
 from gradcam._cli.critique import critique
 from gradcam._cli.demo import demo
 from gradcam._cli.evaluate import evaluate
+from gradcam._cli.failures import failures
 from gradcam._cli.files import convert, info
 from gradcam._cli.inside import inside
 from gradcam._cli.inside_activations import activations
@@ -26,7 +27,7 @@ from gradcam._cli.synthesis import adversarial, edit, invert, visualise
 _INSIDE = (activations, filters)
 """Commands of the group ``inside``, which they add themselves to."""
 
-_ABOUT_PICTURES = (predict, explain, compare, critique, check, evaluate, inside)
+_ABOUT_PICTURES = (predict, explain, compare, critique, check, evaluate, failures, inside)
 _MAKING_PICTURES = (visualise, edit, adversarial, invert)
 _OTHERS = (methods, demo, photographs, notebooks, info, convert)
 for _command in (*_ABOUT_PICTURES, *_MAKING_PICTURES, *_OTHERS):

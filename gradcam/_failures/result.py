@@ -14,7 +14,7 @@ from gradcam._labels.classes import Target
 from gradcam._methods.bootstrap import Interval
 from gradcam._methods.passes import positive
 from gradcam._registry import METHODS, OVER_PICTURE, Method
-from gradcam._results.explanation import Explanation, no_flat_warnings
+from gradcam._results.explanation import Explanation
 from gradcam._text import percent
 
 if TYPE_CHECKING:
@@ -201,10 +201,9 @@ def _row(failure: Failure) -> Row:
         methods.insert(0, METHODS.find(OVERLAY))
     found = failure._explained(*methods)
     boxes = [each.box for each in getattr(failure.source, "objects", ()) if hasattr(each, "box")]
-    with no_flat_warnings():
-        return Row(
-            os.path.basename(failure.name) or failure.name,
-            [each.wrong for each in found],
-            [each.right for each in found],
-            boxes,
-        )
+    return Row(
+        os.path.basename(failure.name) or failure.name,
+        [each.wrong for each in found],
+        [each.right for each in found],
+        boxes,
+    )
