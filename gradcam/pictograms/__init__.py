@@ -27,6 +27,7 @@ from pathlib import Path
 
 from gradcam._files import file_called
 from gradcam.pictograms._concepts import colours, concepts
+from gradcam.pictograms._conflict import Conflict, conflict
 from gradcam.pictograms._effects import Agreement, Effects, agreement, effects
 from gradcam.pictograms._networks import gap_model, model, weak_model
 from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index, scene
@@ -34,6 +35,7 @@ from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index,
 __all__ = [
     "CLASSES",
     "Agreement",
+    "Conflict",
     "Effects",
     "Scene",
     "SceneObject",
@@ -41,6 +43,7 @@ __all__ = [
     "class_index",
     "colours",
     "concepts",
+    "conflict",
     "effects",
     "example",
     "examples",

@@ -1,0 +1,242 @@
+"""Shape against texture: what a network says of an elephant with the texture of a leopard.
+
+Geirhos et al. (2019) showed that networks which were trained on ImageNet go by the texture, where
+people go by the shape. Here the object is drawn again with the other texture, while everything else
+in the scene stays the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._engine.network import Network
+from gradcam._engine.tape import Tape
+from gradcam._labels.classes import Target, known_class
+from gradcam._methods.bootstrap import Interval, bootstrap
+from gradcam._methods.passes import check_seed, flag, integer, positive
+from gradcam._pictures.grids import Cell, grid
+from gradcam._registry import METHODS, Method
+from gradcam._results.explanation import Explanation, no_flat_warnings
+from gradcam._text import percent
+from gradcam.measures._inside import energy_inside
+from gradcam.pictograms._networks import model
+from gradcam.pictograms._scenes import CLASSES, Scene, class_index, scene
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_F64 = NDArray[np.float64]
+
+KINDS = ("shape", "texture", "conflict")
+"""The pictures of a scene: the object, an object of the texture's class in its place, and the
+object with that texture."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Conflict:
+    """What a network says of objects whose shape and texture belong to two classes.
+
+    Attributes
+    ----------
+    shape, texture : Target
+        The classes.
+    probabilities : (3, N, 2) array of float64
+        Of pictures of the shape's class, of the texture's class, and of the conflict, in each of N
+        scenes: the probabilities of the shape's and of the texture's class.
+    top : (3, N) array of int64
+        The index of the most probable class of each picture.
+    inside : (2, N) array of float64
+        Of the conflict: the share of the map of either class that lies on the object, 0 to 1; NaN
+        if the map is flat.
+    scenes : tuple of Scene
+        The first one with its three pictures, for the figure.
+    method : Method
+        Of the maps.
+    """
+
+    shape: Target
+    texture: Target
+    probabilities: _F64
+    top: NDArray[np.int64]
+    inside: _F64
+    scenes: tuple[Scene, ...]
+    method: Method
+    _network: Network
+
+    @property
+    def shape_probability(self) -> Interval:
+        """Of the conflict: the mean probability of the shape's class, with its interval."""
+        return bootstrap(self.probabilities[2, :, 0])
+
+    @property
+    def texture_probability(self) -> Interval:
+        """Of the conflict: the mean probability of the texture's class, with its interval."""
+        return bootstrap(self.probabilities[2, :, 1])
+
+    @property
+    def decided(self) -> int:
+        """In how many conflicts one of the two classes is the most probable one."""
+        return int(np.isin(self.top[2], (self.shape.index, self.texture.index)).sum())
+
+    @property
+    def shape_bias(self) -> float:
+        """The share of these in which it is the shape's, 0 to 1 (Geirhos et al. 2019).
+
+        NaN if there are none.
+        """
+        by_shape = int((self.top[2] == self.shape.index).sum())
+        return by_shape / self.decided if self.decided else math.nan
+
+    @property
+    def finding(self) -> str:
+        """What was found, in a sentence."""
+        shape, texture = self.shape_probability.mean, self.texture_probability.mean
+        decides = "neither of them is ever the most probable class"
+        if self.decided:
+            by_shape = round(self.shape_bias * self.decided)
+            decides = (
+                f"one of them is the most probable class in {self.decided}, by shape in {by_shape}"
+            )
+        scenes = self.top.shape[1]
+        return (
+            f"{self._in_conflict}: {percent(texture)} {self.texture}, {percent(shape)} "
+            f"{self.shape}, mean of {scenes} scene{'s' * (scenes > 1)}; {decides}"
+        )
+
+    @property
+    def _in_conflict(self) -> str:
+        return f"{self.shape} shape, {self.texture} texture"
+
+    def plot(self) -> Figure:
+        """Draw the first scene: a row for each of its pictures, with maps of both classes.
+
+        Returns
+        -------
+        matplotlib Figure
+            Below each picture are its three most probable classes.
+        """
+        with no_flat_warnings():
+            cells = [self._row(each) for each in self.scenes]
+        title = self.method.title
+        columns = ["Three most probable classes"]
+        columns += [f"{title}: {each}" for each in (self.shape, self.texture)]
+        rows = [str(self.shape), str(self.texture), self._in_conflict]
+        details = "Each map is scaled to its own maximum; below it is the probability of its class."
+        return grid(cells, heading=self.finding, details=details, columns=columns, rows=rows)
+
+    def _row(self, drawn: Scene) -> list[Cell]:
+        """Return a picture with what the network says of it, and the maps of both classes."""
+        tape = self._network.forward(drawn.picture)
+        top = [f"{label.replace('_', ' ')} {percent(p)}" for _, label, p in tape.top(3)]
+        maps = _maps(tape, self.method, self.shape, self.texture)
+        return [
+            Cell(drawn.picture, "\n".join(top)),
+            *(Cell(each.image, f"{each.words} {each.certainty}") for each in maps),
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Conflict: {self.finding}>"
+
+
+def conflict(
+    shape: str | int = "elephant",
+    texture: str | int = "leopard",
+    *,
+    network: Network | None = None,
+    scenes: SupportsIndex = 20,
+    seed: SupportsIndex = 0,
+    shading: bool = True,
+    method: str | Method = "grad_cam",
+) -> Conflict:
+    """Ask a network of objects that have the shape of one class and the texture of another.
+
+    Parameters
+    ----------
+    shape, texture : str or int
+        Two classes of :data:`CLASSES`: label, synset or index.
+    network : Network, optional
+        By default :func:`gradcam.pictograms.model`. It must know both classes.
+    scenes : int
+        How many are drawn, 1 or more, with one object each.
+    seed : int
+        Of the first scene; the others follow.
+    shading : bool
+        As of :meth:`Scene.textured`.
+    method : str or Method
+        Of the maps.
+
+    Raises
+    ------
+    ValueError, IndexError, TypeError
+        If there is no such class, the network does not know it, both are the same, or an option is
+        out of range.
+
+    Examples
+    --------
+    >>> from gradcam import pictograms
+    >>> found = pictograms.conflict("elephant", "leopard", scenes=3)
+    >>> found.texture_probability.mean > found.shape_probability.mean
+    True
+    """
+    pair = class_index(shape), class_index(texture)
+    if pair[0] == pair[1]:
+        raise ValueError(f"texture: expected another class than the shape's, got {texture!r} twice")
+    count, first = positive("scenes", scenes), integer("seed", seed)
+    check_seed(seed)
+    flag("shading", shading)
+    chosen, network = METHODS.find(method), model() if network is None else network
+    known = [_known(network, index) for index in pair]
+    tops, chances, inside = [], [], []
+    drawn: tuple[Scene, ...] = ()
+    for three in _drawn(pair, first, count, shading):
+        drawn = drawn or three
+        tape = network.forward([each.picture for each in three], record=False)
+        chances.append(tape.probabilities[:, [each.index for each in known]])
+        tops.append(tape.scores.argmax(1))
+        inside.append(_inside(network, three[2], chosen, known))
+    return Conflict(
+        shape=known[0],
+        texture=known[1],
+        probabilities=np.stack(chances, 1).astype(np.float64),
+        top=np.stack(tops, 1).astype(np.int64),
+        inside=np.array(inside, np.float64).T,
+        scenes=drawn,
+        method=chosen,
+        _network=network,
+    )
+
+
+def _drawn(
+    pair: tuple[int, int], first: int, count: int, shading: bool
+) -> Iterator[tuple[Scene, Scene, Scene]]:
+    """Yield the three pictures of each scene."""
+    for seed in range(first, first + count):
+        of_shape = scene(seed, classes=[pair[0]])
+        in_conflict = of_shape.textured(0, pair[1], shading=shading)
+        yield of_shape, of_shape.replaced(0, pair[1]), in_conflict
+
+
+def _known(network: Network, index: int) -> Target:
+    """Return the network's class of a pictogram."""
+    synset, label = CLASSES[index]
+    found = known_class(network.labels, synset) or known_class(network.labels, label)
+    if found is None:
+        raise ValueError(f"network: {network.name} has no class {label!r} ({synset})")
+    return found
+
+
+def _inside(network: Network, drawn: Scene, method: Method, classes: list[Target]) -> list[float]:
+    """Return the share of the map of each class that lies on the object."""
+    with no_flat_warnings():
+        maps = _maps(network.forward(drawn.picture), method, *classes)
+        return [energy_inside(each, drawn.objects[0].mask) for each in maps]
+
+
+def _maps(tape: Tape, method: Method, *classes: Target) -> list[Explanation]:
+    return tape.explain(method, [each.index for each in classes])
