@@ -20,11 +20,12 @@ from gradcam._cli.files import convert, info
 from gradcam._cli.inside import inside
 from gradcam._cli.inside_activations import activations
 from gradcam._cli.inside_filters import filters
+from gradcam._cli.inside_patches import patches
 from gradcam._cli.methods import methods
 from gradcam._cli.pictures import compare, explain, predict
 from gradcam._cli.synthesis import adversarial, edit, invert, visualise
 
-_INSIDE = (activations, filters)
+_INSIDE = (activations, filters, patches)
 """Commands of the group ``inside``, which they add themselves to."""
 
 _ABOUT_PICTURES = (predict, explain, compare, critique, check, evaluate, failures, inside)

@@ -100,7 +100,7 @@ class Command:
         """
         history = None
         if self.out is not None:
-            _check_out(self.out, pictures)
+            check_out(self.out, pictures)
             history = History(self.out, self.options)
             if self.resume:
                 history.check_same_options()
@@ -198,7 +198,7 @@ class _Run:
         before = self.command.before
         for job in self._jobs:
             if os.path.isdir(job.path):
-                self._fail(job, _folder_error(job.path))
+                self._fail(job, folder_error(job.path))
             elif before is None:
                 yield job
             else:
@@ -293,10 +293,8 @@ class _Run:
             terminal.echo(f"Written to {out}")
         if self.complete:
             terminal.echo(f"{self.complete} of {count} pictures were complete already", err=True)
-        if found.ignored:
-            kinds = ", ".join(f"{suffix}: {n}" for suffix, n in found.ignored.most_common(10))
-            terminal.echo(f"Ignored files that are not pictures: {kinds}", err=True)
-        _report_failed(self.failed, self.done + self.complete + len(self.failed), count)
+        report_ignored(found)
+        report_failed(self.failed, self.done + self.complete + len(self.failed), count)
         if self.stopped:
             terminal.echo(f"Error: {self.stopped}", err=True)
 
@@ -313,7 +311,7 @@ def _known(result: Saved | Exception) -> Future[Saved]:
     return future
 
 
-def _folder_error(folder: Path) -> Exception:
+def folder_error(folder: Path) -> Exception:
     """Return why there is no picture in a folder."""
     try:
         os.scandir(folder).close()
@@ -345,7 +343,7 @@ def _warnings_with_pictures(silent: Sequence[type[Warning]]) -> Iterator[None]:
         yield
 
 
-def _check_out(out: Path, pictures: Sequence[Path]) -> None:
+def check_out(out: Path, pictures: Sequence[Path]) -> None:
     """Raise UsageError if the folder that is written to is one that is read."""
     if any(path.is_dir() and path.resolve() == out.resolve() for path in pictures):
         raise click.UsageError(
@@ -354,7 +352,14 @@ def _check_out(out: Path, pictures: Sequence[Path]) -> None:
         )
 
 
-def _report_failed(failed: Sequence[tuple[str, str]], tried: int, count: int) -> None:
+def report_ignored(found: Found) -> None:
+    """Say which files in folders are not pictures."""
+    if found.ignored:
+        kinds = ", ".join(f"{suffix}: {n}" for suffix, n in found.ignored.most_common(10))
+        terminal.echo(f"Ignored files that are not pictures: {kinds}", err=True)
+
+
+def report_failed(failed: Sequence[tuple[str, str]], tried: int, count: int) -> None:
     """Name the pictures that failed; if all failed for one reason, name the reason once."""
     reasons = {reason for _, reason in failed}
     if count > 1 and len(failed) == count and len(reasons) == 1:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from gradcam._files import expanded
+from gradcam._pictures.decoding import SUFFIXES
 
 
 def walk(folder: Path, out: Path | None = None) -> Iterator[Path]:
@@ -32,3 +36,28 @@ def walk(folder: Path, out: Path | None = None) -> Iterator[Path]:
             if path.is_file() or not path.exists():  # not a pipe or a device
                 yield path
     yield from unreadable
+
+
+def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the pictures in a folder and its folders, in order; nothing is opened.
+
+    Files that are not pictures by their suffix, and hidden ones, are left out.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    PermissionError, FileNotFoundError, NotADirectoryError
+        If the folder, or one inside it, cannot be read.
+    """
+    root = Path(expanded(folder))
+    with os.scandir(root):
+        pass  # raises what is wrong with the folder itself
+    files = list(walk(root))
+    for each in files:
+        if each.is_dir():  # walk yields folders that cannot be read
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(each))
+    found = [each for each in files if each.suffix.lower() in SUFFIXES]
+    if not found:
+        raise ValueError(f"{root}: there is no picture in this folder")
+    return found

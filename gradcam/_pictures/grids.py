@@ -43,12 +43,15 @@ class Cell:
         Drawn in white on black.
     frame : str
         The colour of a line around the picture; empty for none.
+    note : str
+        In white on black, in the lower left corner of the first box, or of the picture.
     """
 
     pixels: NDArray[np.uint8]
     words: str = ""
     boxes: Sequence[tuple[float, float, float, float]] = ()
     frame: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,8 @@ class _Grid:
                 figures.draw_box(ax, box, 1.2)
             if cell.frame:
                 _frame(ax, cell.frame)
+            if cell.note:
+                _write_note(ax, cell)
             self._text(figure, word, x, y - 0.05, 10.5, "top", "center")
 
     def _draw(self, figure: Figure, curve: Curve) -> None:
@@ -258,6 +263,25 @@ def _frame(ax: Axes, colour: str) -> None:
     """Draw a line around a picture, just outside of it."""
     for spine in ax.spines.values():
         spine.set(visible=True, color=colour, linewidth=3)
+
+
+def _write_note(ax: Axes, cell: Cell) -> None:
+    """Write a cell's note into its first box, or into the picture."""
+    from matplotlib.patheffects import withStroke
+
+    height, width = cell.pixels.shape[:2]
+    left, _, _, bottom = cell.boxes[0] if cell.boxes else (0, 0, width, height)
+    left, bottom = min(left, 0.66 * width), max(bottom, 0.16 * height)  # inside the picture
+    text, style = figures.text_style(cell.note)
+    ax.annotate(
+        *(text, (left - 0.5, bottom - 0.5), (4, 4)),
+        textcoords="offset points",
+        color="white",
+        size=9.5,
+        weight="bold",
+        path_effects=[withStroke(linewidth=2.5, foreground="black")],
+        **style,
+    )
 
 
 def _lines(words: str, count: int) -> list[str]:

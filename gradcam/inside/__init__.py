@@ -10,6 +10,8 @@ from gradcam.inside._concepts import Concept
 from gradcam.inside._dissect import dissect
 from gradcam.inside._dissection import Dissection, Unit
 from gradcam.inside._filters import Filters, filters
+from gradcam.inside._patch import Patch
+from gradcam.inside._patches import Patches, patches
 from gradcam.inside._sentence import Reason, Sentence
 
 __all__ = [
@@ -17,10 +19,13 @@ __all__ = [
     "Concept",
     "Dissection",
     "Filters",
+    "Patch",
+    "Patches",
     "Reason",
     "Sentence",
     "Unit",
     "activations",
     "dissect",
     "filters",
+    "patches",
 ]

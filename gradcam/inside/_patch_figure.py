@@ -1,0 +1,77 @@
+"""The figure of patches: a row for each unit, receptive fields and values in white."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam._pictures import grids
+from gradcam._pictures.grids import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gradcam.inside._patch import Patch
+
+_SIDE = 360
+"""The longest side of a picture in the figure, in pixels."""
+
+_COLUMNS = 9
+"""Pictures in a row; a unit with more patches has several rows."""
+
+
+def draw(patches: Mapping[int, Sequence[Patch]], heading: str, *, crop: bool) -> Figure:
+    """Draw the patches of all units.
+
+    Parameters
+    ----------
+    patches : mapping of int to sequence of Patch
+        By unit; at least one of each.
+    heading : str
+    crop : bool
+        Draw the receptive fields alone, without the rest of the pictures.
+    """
+    rows, names = [], []
+    for unit, found in patches.items():
+        cells = [_cell(each, crop) for each in found]
+        parts = [cells[first : first + _COLUMNS] for first in range(0, len(cells), _COLUMNS)]
+        rows += parts
+        names += [f"unit {unit}", *[""] * (len(parts) - 1)]
+    every = [each for found in patches.values() for each in found]
+    return grids.grid(
+        rows, heading=heading, details=_details(every, crop), rows=names, smallest=1.25
+    )
+
+
+def _details(every: Sequence[Patch], crop: bool) -> str:
+    """Return what is seen, in words."""
+    alone = crop or all(each.sees_picture for each in every)
+    seen = "Each picture is all that a unit sees" if alone else "The box is all that a unit sees"
+    field = "the whole input" if all(each.sees_all for each in every) else "its receptive field"
+    return f"{seen}: {field}. The number in white is the unit's value, the largest values first."
+
+
+def _cell(patch: Patch, crop: bool) -> Cell:
+    """Return a patch as it is drawn, no larger than is seen."""
+    note = f"{patch.value:.3g}"
+    if crop:
+        return Cell(_small(patch.crop)[0], note=note)
+    pixels, zoom = _small(patch.picture)
+    x0, y0, x1, y1 = (side * zoom for side in patch.box)
+    boxes = () if patch.sees_picture else [(x0, y0, x1, y1)]
+    return Cell(pixels, boxes=boxes, note=note)
+
+
+def _small(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    """Return a picture reduced to what can be seen, and by what its sides were multiplied."""
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    zoom = min(1.0, _SIDE / max(height, width))
+    if zoom == 1:
+        return pixels, 1.0
+    size = max(1, round(width * zoom)), max(1, round(height * zoom))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX)), zoom
