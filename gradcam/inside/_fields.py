@@ -129,8 +129,7 @@ class _Back:
                 if each in found:
                     inputs |= found[each]
                 found[each] = inputs
-        whole: _Bools = found[INPUT].any(1)
-        return whole
+        return np.asarray(found[INPUT].any(1))
 
     def _all(self) -> list[tuple[str, tuple[int, ...]]]:
         return [(each.name, self.shapes[each.name]) for each in self.layers]
