@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -84,6 +84,7 @@ def pooled_codes(
     size: Size = None,
     on_error: OnError[P] = "raise",
     progress: bool = False,
+    watch: Callable[[ForwardPass], object] | None = None,
 ) -> PooledCodes[P]:
     """Run pictures through a network and return the output of one layer, a vector for each.
 
@@ -98,6 +99,8 @@ def pooled_codes(
         By any of its names; by default that of :func:`code_layer`.
     batch, size, on_error, progress
         As of :meth:`Network.stream`. Preprocessed input has its own size.
+    watch : callable, optional
+        Is given each pass, for what else is wanted of it.
 
     Returns
     -------
@@ -113,7 +116,7 @@ def pooled_codes(
     """
     name = network.names(code_layer(network) if layer is None else layer)[0]
     if isinstance(pictures, np.ndarray) and pictures.dtype.kind == "f":
-        parts = [_code(tape, name) for tape in _runs(network, pictures, batch)]
+        parts = [_code(tape, name, watch) for tape in _runs(network, pictures, batch)]
         return PooledCodes(_joined(parts, name), (), np.arange(len(pictures)), (), name)
     given = _listed(pictures)
     parts, sources = [], []
@@ -122,7 +125,7 @@ def pooled_codes(
     )
     for some, tape in stream:
         sources.extend(some)
-        parts.append(_code(tape, name))
+        parts.append(_code(tape, name, watch))
     if stream.skipped and not parts:
         raise ValueError("none of the pictures could be read")
     values, positions = _joined(parts, name), _positions(given, sources)
@@ -142,8 +145,10 @@ def _runs(network: Network, input: NDArray[np.generic], batch: int) -> Iterator[
         yield network.forward(part, record=False)
 
 
-def _code(tape: ForwardPass, layer: str) -> _F32:
+def _code(tape: ForwardPass, layer: str, watch: Callable[[ForwardPass], object] | None) -> _F32:
     """Return the codes of one pass, (N, D)."""
+    if watch is not None:
+        watch(tape)
     output = tape.activation(layer)
     values = _core.channel_mean(output) if output.ndim == 4 else output
     if not np.isfinite(values).all():

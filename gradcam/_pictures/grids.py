@@ -184,8 +184,8 @@ class _Grid:
         figure = figures.figure_class()(figsize=(self.whole, self.tall), dpi=100)
         y = self.tall - self.head
         for place, words in enumerate(self.columns):
-            above = (self._middle(place), y + 0.06)
-            self._text(figure, words, *above, 12, "bottom", "center", True)
+            above = (self._middle(place), y + 0.1)
+            self._text(figure, words, *above, 12, "baseline", "center", True)
         for number, height in enumerate(self.heights):
             y -= height
             self._draw_row(figure, number, y)
