@@ -141,6 +141,8 @@ if TYPE_CHECKING:
     from gradcam._failures.result import Failure, Failures
     from gradcam._profile import profile
     from gradcam._results.report import Report
+    from gradcam._sheet.making import class_sheet
+    from gradcam._sheet.result import ClassSheet
     from gradcam._synthesis.invert import invert
     from gradcam._synthesis.perturb import adversarial, edit
     from gradcam._synthesis.results import (
@@ -159,6 +161,7 @@ __all__ = [
     "Answer",
     "BatchTape",
     "Class",
+    "ClassSheet",
     "Difference",
     "Evidence",
     "Explanation",
@@ -198,6 +201,7 @@ __all__ = [
     "__version__",
     "adversarial",
     "alexnet",
+    "class_sheet",
     "compare",
     "convnext_tiny",
     "critique",
@@ -291,6 +295,8 @@ __all__ = [
 ]
 
 _LAZY = {
+    "ClassSheet": "gradcam._sheet.result",
+    "class_sheet": "gradcam._sheet.making",
     "compare": "gradcam._compare",
     "critique": None,
     "inside": None,

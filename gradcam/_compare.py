@@ -412,11 +412,7 @@ def _strength(explanation: Explanation) -> NDArray[np.float32]:
 def _drawn_geometry(explanation: Explanation) -> Geometry:
     """Return how the network's input lies on the picture as large as it is drawn."""
     geometry = explanation.geometry
-    height, width = geometry.picture
-    drawn = figures.drawn_size(height, width)
-    y, x = drawn[0] / height, drawn[1] / width
-    top, left, bottom, right = geometry.region
-    return replace(geometry, picture=drawn, region=(top * y, left * x, bottom * y, right * x))
+    return geometry.resized(figures.drawn_size(*geometry.picture))
 
 
 def _drawn(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
-"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``critique``, ``check``,
-``evaluate``, ``failures``, ``inside``, ``visualise``, ``edit``, ``adversarial``, ``invert``,
-``methods``, ``demo``, ``photographs``, ``notebooks``, ``info``, ``convert``.
+"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``sheet``, ``critique``,
+``check``, ``evaluate``, ``failures``, ``inside``, ``visualise``, ``edit``, ``adversarial``,
+``invert``, ``methods``, ``demo``, ``photographs``, ``notebooks``, ``info``, ``convert``.
 
 Results go to standard output as soon as they are known, as tables for people or JSON for programs;
 warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
@@ -23,12 +23,15 @@ from gradcam._cli.inside_filters import filters
 from gradcam._cli.inside_patches import patches
 from gradcam._cli.methods import methods
 from gradcam._cli.pictures import compare, explain, predict
+from gradcam._cli.sheet import sheet
 from gradcam._cli.synthesis import adversarial, edit, invert, visualise
 
 _INSIDE = (activations, filters, patches)
 """Commands of the group ``inside``, which they add themselves to."""
 
-_ABOUT_PICTURES = (predict, explain, compare, critique, check, evaluate, failures, inside)
+_ABOUT_PICTURES = (
+    *(predict, explain, compare, sheet, critique, check, evaluate, failures, inside),
+)
 _MAKING_PICTURES = (visualise, edit, adversarial, invert)
 _OTHERS = (methods, demo, photographs, notebooks, info, convert)
 for _command in (*_ABOUT_PICTURES, *_MAKING_PICTURES, *_OTHERS):

@@ -191,7 +191,7 @@ def localization(
         _check_grabcut(chosen)
     folders = [path for path in pictures if path.is_dir()]
     truth = open_annotations(annotations, folders, format)
-    _check_apart(truth, folders)
+    check_apart(truth, folders)
     _check_not_replaced(annotations, [out / SUMMARY, table_file])
     network = choice.network()
     asked.check_layer(network, layer, methods)
@@ -266,7 +266,7 @@ def _show(summary: Summary, as_json: bool) -> None:
         terminal.echo(text)
 
 
-def _check_apart(truth: Annotations, folders: Sequence[Path]) -> None:
+def check_apart(truth: Annotations, folders: Sequence[Path]) -> None:
     """Raise UsageError if masks lie among the pictures."""
     masks = truth.path.resolve()
     for folder in folders:

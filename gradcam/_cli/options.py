@@ -239,7 +239,8 @@ class _MethodOption(click.Option):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         *others, last = gradcam.METHODS
-        self.help = f"{', '.join(others)} or {last}; may be repeated."
+        repeated = "; may be repeated" if self.multiple else ""
+        self.help = f"{', '.join(others)} or {last}{repeated}."
         return super().get_help_record(ctx)
 
 
@@ -251,6 +252,11 @@ def _known_methods(
         return tuple(dict.fromkeys(gradcam.METHODS.find(name).name for name in names))
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, parameter) from None
+
+
+def _known_method(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
+    """Return the method's name as Python has it."""
+    return _known_methods(ctx, parameter, (name,))[0]
 
 
 def _each_once(
@@ -284,6 +290,19 @@ def methods(*default: str) -> Callable[[_Command], _Command]:
         cls=_MethodOption,
         multiple=True,
         callback=_known_methods,
+        default=default,
+        show_default=True,
+        metavar="METHOD",
+    )
+
+
+def method(default: str) -> Callable[[_Command], _Command]:
+    """Return the option ``--method`` for a single method."""
+    return click.option(
+        "--method",
+        "-m",
+        cls=_MethodOption,
+        callback=_known_method,
         default=default,
         show_default=True,
         metavar="METHOD",

@@ -12,7 +12,6 @@ for that is not in the picture; and the rates are those of scenes that were not 
 from __future__ import annotations
 
 import html
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,13 +22,14 @@ from numpy.typing import NDArray
 
 from gradcam._compare import compare, on_one_scale
 from gradcam._demo import photographs
-from gradcam._demo.elements import SHOWN, Size, answer, row, save_maps, section
-from gradcam._demo.template import PAGE
+from gradcam._demo.elements import SHOWN, row, save_maps, section
+from gradcam._demo.template import BODY, STYLE, TITLE
 from gradcam._engine.network import Network
 from gradcam._files import atomic_write
 from gradcam._labels.classes import top_indices
 from gradcam._pictures.colour import overlay, scale_bar
 from gradcam._pictures.figures import save
+from gradcam._pictures.pages import Size, answer, page
 from gradcam._registry import METHODS
 from gradcam._results.explanation import Explanation
 from gradcam._text import percent
@@ -120,7 +120,9 @@ def write(
     photos = photographs.write(pictures, progress)
     shown = []
     for path in paths:
-        shown.append(_explain(network, path.stem, _truth(path), path, pictures))
+        shown.append(
+            _explain(network, path.stem, pictograms.example_scene(path.stem), path, pictures)
+        )
         progress(path.name)
     wrong = scene(_MISS, objects=2)
     miss = _explain(network, f"scene-{_MISS}", wrong, wrong.picture, pictures)
@@ -131,13 +133,6 @@ def write(
     with atomic_write(index) as file:
         file.write(_page(photos, shown, miss, figures, network).encode())
     return index
-
-
-def _truth(path: Path) -> Scene:
-    """Return the scene of an example picture, with the masks of its objects."""
-    about = json.loads(path.with_name("examples.json").read_text(encoding="utf-8"))[path.name]
-    classes = [thing["index"] for thing in about["objects"]]
-    return scene(about["seed"], classes=classes, size=tuple(about["size"]))
 
 
 def _explain(
@@ -209,8 +204,9 @@ def _page(
         for method in SHOWN
     )
     hits = [row.hit for each in shown for row in each.rows if row.present]
-    return PAGE.substitute(
+    body = BODY.substitute(
         figures,
+        title=TITLE,
         photographs=photos,
         count=len(shown),
         classes=len(network.labels),
@@ -223,6 +219,7 @@ def _page(
         miss=_scene(miss),
         version=html.escape(__version__),
     )
+    return page(TITLE, body, STYLE)
 
 
 def _rates() -> str:

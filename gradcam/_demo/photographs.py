@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gradcam import imagenet
-from gradcam._demo.elements import SHOWN, answer, row, save_maps, section
+from gradcam._demo.elements import SHOWN, row, save_maps, section
 from gradcam._engine.network import Network
 from gradcam._pictures.figures import save
+from gradcam._pictures.pages import answer
 
 _ANSWERS = 3
 """How many of the most probable classes are listed."""

@@ -198,6 +198,12 @@ class Geometry:
         """Whether the input shows only a part of the picture."""
         return self.region != (0.0, 0.0, *map(float, self.picture))
 
+    def resized(self, picture: tuple[int, int]) -> Geometry:
+        """Return the geometry of the same input on the picture of another size."""
+        y, x = picture[0] / self.picture[0], picture[1] / self.picture[1]
+        top, left, bottom, right = self.region
+        return Geometry(picture, self.input, (top * y, left * x, bottom * y, right * x))
+
     def to_picture(
         self, maps: NDArray[np.float32], resize: _core.Method = "half_pixel"
     ) -> NDArray[np.float32]:

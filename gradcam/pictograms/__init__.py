@@ -23,6 +23,7 @@ True
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from gradcam._files import file_called
@@ -46,6 +47,7 @@ __all__ = [
     "conflict",
     "effects",
     "example",
+    "example_scene",
     "examples",
     "gap_model",
     "model",
@@ -65,6 +67,20 @@ def example(name: str) -> Path:
         If there is no example of that name; the message lists the names.
     """
     return file_called(name, examples(), "example")
+
+
+def example_scene(name: str) -> Scene:
+    """Return the scene of an example picture, which knows its objects.
+
+    Raises
+    ------
+    ValueError
+        If there is no example of that name; the message lists the names.
+    """
+    path = example(name)
+    about = json.loads(path.with_name("examples.json").read_text(encoding="utf-8"))[path.name]
+    classes = [each["index"] for each in about["objects"]]
+    return scene(about["seed"], classes=classes, size=tuple(about["size"]))
 
 
 def examples() -> list[Path]:
