@@ -94,7 +94,7 @@ def test_every_model_exists():
 @pytest.mark.parametrize(
     "command",
     (
-        *("", "explain", "predict", "compare", "critique", "check", "methods", "demo"),
+        *("", "explain", "predict", "compare", "sheet", "critique", "check", "methods", "demo"),
         *("evaluate", "evaluate localization", "failures"),
         *("visualise", "edit", "adversarial", "invert"),
         *("photographs", "notebooks", "info", "convert"),

@@ -50,20 +50,22 @@ def _heading(sheet: Content, most: int, page: int) -> str:
 
 def title(sheet: Content, most: int) -> str:
     """Return what a sheet shows."""
-    classes = (
-        f"{_NUMBERS.get(most, most)} most probable classes" if most > 1 else "most probable class"
-    )
-    lie = ", and what the maps lie on" if sheet.summary else ""
-    return f"The {classes}, where {sheet.method} finds them{lie}"
+    number = f"{_NUMBERS.get(most, most)} " if most > 1 else ""
+    classes = f"{number}most probable class{'es' if most > 1 else ''}"
+    seen = "what the maps lie on" if sheet.summary else "where the network finds them"
+    return f"The {classes}, and {seen} ({sheet.method})"
 
 
 def details(sheet: Content) -> str:
     """Return what colours and numbers mean."""
-    texts = [f"Network: {sheet.network}.", "Each map is drawn from its minimum to its maximum."]
-    if any(each.explanation.region is not None for row in sheet.rows for each in row.maps[:1]):
+    shown = [row.maps[0].explanation for row in sheet.rows]
+    texts = [f"Network: {sheet.network}."]
+    if shown[0].over_picture:
+        texts.append("Each map is drawn from its minimum to its maximum.")
+    if any(each.region is not None for each in shown):
         texts.append("The network did not see the faded parts.")
     if sheet.summary:
-        texts.append("Percents below the probabilities: of the map's positive values.")
+        texts.append("Shares are of the map's positive values.")
     texts += dict.fromkeys(note for row in sheet.rows for note in row.notes)
     if sheet.about:
         texts.append(f"{sheet.about[:1].upper()}{sheet.about[1:].rstrip('.')}.")
