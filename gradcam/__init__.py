@@ -139,6 +139,9 @@ if TYPE_CHECKING:
     from gradcam._engine.signatures import Several
     from gradcam._failures.finding import failures
     from gradcam._failures.result import Failure, Failures
+    from gradcam._heads.fit import fit_head
+    from gradcam._heads.trained import TrainedNetwork
+    from gradcam._heads.training import Training
     from gradcam._profile import profile
     from gradcam._results.report import Report
     from gradcam._sheet.making import class_sheet
@@ -193,6 +196,8 @@ __all__ = [
     "Tape",
     "Target",
     "TargetLike",
+    "TrainedNetwork",
+    "Training",
     "Unit",
     "View",
     "Visualisation",
@@ -222,6 +227,7 @@ __all__ = [
     "efficientnet_lite4",
     "explain",
     "failures",
+    "fit_head",
     "from_keras",
     "from_torch",
     "get_num_threads",
@@ -308,6 +314,9 @@ _LAZY = {
     "failures": "gradcam._failures.finding",
     "Failure": "gradcam._failures.result",
     "Failures": "gradcam._failures.result",
+    "fit_head": "gradcam._heads.fit",
+    "TrainedNetwork": "gradcam._heads.trained",
+    "Training": "gradcam._heads.training",
     "invert": "gradcam._synthesis.invert",
     "adversarial": "gradcam._synthesis.perturb",
     "edit": "gradcam._synthesis.perturb",

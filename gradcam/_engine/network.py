@@ -169,7 +169,8 @@ class Network(Graph):
         layers = list(self.layers.values())
         names = (self.name, self.target_layer)
         rest = (self.size, self.fixed, self.about, self.assumed)
-        return _from_value, (layers, self.core.channels, self.labels, self.preset, *names, *rest)
+        first = (type(self), layers, self.core.channels, self.labels, self.preset)
+        return _from_value, (*first, *names, *rest)
 
     @overload
     def forward(  # type: ignore[overload-overlap]
@@ -456,6 +457,7 @@ class Network(Graph):
 
 
 def _from_value(
+    kind: type[Network],
     layers: list[Layer],
     channels: int,
     labels: Labels,
@@ -470,7 +472,7 @@ def _from_value(
     """Return a network that was pickled with its weights."""
     # How each convolution is computed is one of the layer's attributes.
     assembled = assemble(layers, channels, "winograd").with_target(target_layer)
-    network = Network.from_assembled(assembled, labels, preset, name)
+    network = kind.from_assembled(assembled, labels, preset, name)
     network.size, network.fixed = size, fixed
     network.about, network.assumed = about, assumed
     return network

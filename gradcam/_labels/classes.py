@@ -80,12 +80,12 @@ class Labels(Sequence[Target]):
         self._targets = tuple(map(Target, range(len(labels)), synsets, labels))
         self._by_name: defaultdict[str, list[Target]] = defaultdict(list)
         for target in self._targets:
-            for name in {_key(target.label), _key(target.synset)} - {""}:
+            for name in {spelling_key(target.label), spelling_key(target.synset)} - {""}:
                 self._by_name[name].append(target)
         # "tench, Tinca tinca" is found by each of its names that is not the label of another class.
         self._by_part: defaultdict[str, list[Target]] = defaultdict(list)
         for target in self._targets:
-            for name in {_key(part) for part in target.label.split(",")} - {""}:
+            for name in {spelling_key(part) for part in target.label.split(",")} - {""}:
                 self._by_part[name].append(target)
 
     @classmethod
@@ -248,7 +248,7 @@ class Labels(Sequence[Target]):
         )
 
     def _named(self, name: str) -> Target:
-        key = _key(name)
+        key = spelling_key(name)
         found = self._by_name.get(key) or self._by_part.get(key, [])
         if len(found) > 1:  # ImageNet's Cardigan is a dog, its cardigan is not
             found = [target for target in found if target.label == name] or found
@@ -267,7 +267,7 @@ class Labels(Sequence[Target]):
         """Return labels that share a word with `name`, then those with a similar spelling."""
         asked = _words(name)
         shared = [t.label for t in self if asked & _words(t.label)]
-        alike = difflib.get_close_matches(_key(name), list(self._by_name), n=limit)
+        alike = difflib.get_close_matches(spelling_key(name), list(self._by_name), n=limit)
         shared += [target.label for key in alike for target in self._by_name[key]]
         return list(dict.fromkeys(shared))[:limit]
 
@@ -357,6 +357,6 @@ def _words(name: str) -> set[str]:
     return {word.removesuffix("s") for word in re.findall(r"[^\W_]+", name.casefold())}
 
 
-def _key(name: str) -> str:
+def spelling_key(name: str) -> str:
     """Return what all spellings of a name have in common."""
     return re.sub(r"[\s_'’-]+", "", unicodedata.normalize("NFC", name)).casefold()

@@ -1,4 +1,4 @@
-"""How sure a mean over pictures is: the bootstrap."""
+"""How sure a mean over pictures is: the bootstrap; and how sure a share of them is."""
 
 from __future__ import annotations
 
@@ -81,6 +81,26 @@ def bootstrap(
     means = _means(found, samples, np.random.default_rng(seed))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(found.mean()), float(low), float(high), found.size)
+
+
+def share(count: int, size: int) -> Interval:
+    """Return a share with its 95 % confidence interval, by the score method (Wilson 1927).
+
+    Unlike the bootstrap's it has a width for a share of 0 or 1, too. The cases must be independent.
+
+    Parameters
+    ----------
+    count : int
+        The cases that are counted, 0 to `size`.
+    size : int
+        All cases; if there is none, the share and the interval are NaN.
+    """
+    if size == 0:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    mean, z = count / size, 1.959963984540054
+    middle = (mean + z * z / (2 * size)) / (1 + z * z / size)
+    half = z / (1 + z * z / size) * math.sqrt(mean * (1 - mean) / size + (z / (2 * size)) ** 2)
+    return Interval(mean, min(mean, middle - half), max(mean, middle + half), size)
 
 
 def _means(values: _F64, samples: int, rng: np.random.Generator) -> _F64:

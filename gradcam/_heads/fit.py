@@ -1,0 +1,175 @@
+"""``gradcam.fit_head``: a classifier of one's own from a folder of pictures by class."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, SupportsIndex
+
+import numpy as np
+
+from gradcam._codes import PooledCodes, pooled_codes
+from gradcam._engine.network import Network, Size
+from gradcam._heads.examples import Examples, deal, examples
+from gradcam._heads.regression import PURPOSE, Learnt, learn
+from gradcam._heads.trained import TrainedNetwork, described, usual_layer, with_head
+from gradcam._heads.training import Training
+from gradcam._methods.passes import check_seed, integer, real
+from gradcam._scikit import scikit
+
+if TYPE_CHECKING:
+    from gradcam._engine.network import BatchArray, PictureLike
+    from gradcam._engine.stream import OnError
+
+
+def fit_head(
+    network: Network,
+    pictures: str | os.PathLike[str] | Iterable[PictureLike] | BatchArray,
+    labels: Sequence[str] | None = None,
+    *,
+    layer: str | None = None,
+    folds: SupportsIndex = 5,
+    C: float | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    batch: int = 8,
+    size: Size = None,
+    on_error: OnError[PictureLike] = "raise",
+    progress: bool = False,
+) -> TrainedNetwork:
+    """Train a classifier of other classes on what a network sees.
+
+    The network runs once over the pictures. Its code of each, the output of `layer`, is
+    standardised, and a logistic regression (scikit-learn's, with an L2 penalty) learns the classes
+    from the codes. The new network is the old one up to `layer`, the mean over positions if it is a
+    map, a linear layer into which the standardisation is folded, and a softmax. The weights below
+    are not changed. Two classes have two scores: minus and plus half of the regression's own.
+
+    How often it is right is measured by cross-validation: standardisation, C and weights come from
+    the other folds alone, and C is chosen among them by a second cross-validation. Pictures of
+    exactly the same content are held out together. Pictures that are nearly the same, as those of
+    one film, are not recognised: with them the accuracy is too high.
+
+    Parameters
+    ----------
+    network : Network
+        Any network.
+    pictures : path, iterable of pictures, or (N, C, H, W) array of float32
+        A folder with a folder for each class, whose names become the labels; or pictures as of
+        :meth:`Network.stream`, or preprocessed input, and `labels`.
+    labels : sequence of str, optional
+        The class of each picture.
+    layer : str, optional
+        Any layer. By default the pooled code: what the network's global average pooling returns;
+        in networks with several fully connected layers, as VGG, the mean of the target layer. So
+        CAM exists for the new network.
+    folds : int
+        2 or more; fewer are used if a class has fewer pictures.
+    C : float, optional
+        scikit-learn's: 1 / the strength of the penalty. By default it is chosen from 1e-4, 1e-3,
+        ... 100.
+    seed : int
+        Of the random order in which pictures are dealt to folds.
+    name : str, optional
+        Of the new network.
+    batch, size, on_error, progress
+        As of :meth:`Network.stream`. `size` is that of the codes' pictures alone: the network's
+        own stays.
+
+    Returns
+    -------
+    TrainedNetwork
+        A network as any other, which :func:`gradcam.weights.save` writes; ``.training`` is its
+        :class:`Training`: accuracy, confusion matrix, the pictures that were wrong.
+
+    Warns
+    -----
+    UserWarning
+        If a picture is in several classes, byte for byte, or the regression did not converge.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is not installed: ``pip install "gradcam[learn]"``.
+    ValueError, TypeError
+        If the folder has no folders of pictures, there is one class alone, a class has fewer than
+        two different pictures, labels are missing or ambiguous, or an option is out of range.
+    gradcam.PictureError, OSError
+        If a picture cannot be read and `on_error` is "raise".
+
+    Examples
+    --------
+    >>> network = gradcam.fit_head(gradcam.imagenet.model(), "fruit")
+    >>> network.training.accuracy
+    0.972
+    >>> gradcam.weights.save(network, "fruit.safetensors")
+    >>> network.forward("basket.jpg").grad_cam("banana").save("banana.png")
+    """
+    started = time.perf_counter()
+    scikit("sklearn.linear_model", PURPOSE)  # before any work
+    count, strength = _checked(folds, C, seed)
+    given = examples(pictures, labels)
+    at = _size(network, given)
+    code = network.names(usual_layer(network, at) if layer is None else layer)[0]
+    contents = given.contents()
+    deal(given, contents, count, seed)  # refuses classes with too few pictures, before any work
+    codes = pooled_codes(
+        *(network, given.pictures, code),
+        batch=batch,
+        size=size,
+        on_error=on_error,
+        progress=progress,
+    )
+    read = given.part(codes.positions)
+    dealt = deal(read, contents[codes.positions], count, seed)
+    learnt = learn(codes.values.astype(np.float64), read.numbers, dealt.numbers, strength)
+    made = with_head(
+        *(network, code, learnt.linear, given.classes), size=at, name=name or f"{network.name}-head"
+    )
+    doubts = [*dealt.doubts, *_about(learnt)]
+    for doubt in doubts:
+        warnings.warn(doubt, UserWarning, stacklevel=2)
+    training = Training(
+        given.classes,
+        *(read.sources, read.numbers, dealt.numbers, learnt.probabilities),
+        *(network.name, code, learnt.strength, learnt.strengths),
+        seconds=time.perf_counter() - started,
+        skipped=_skipped(given, codes),
+        notes=(*dealt.notes, *doubts),
+    )
+    return described(made, network, training)
+
+
+def _checked(folds: SupportsIndex, c: float | None, seed: int) -> tuple[int, float | None]:
+    """Return the number of folds and C, having checked them."""
+    count = integer("folds", folds)
+    if count < 2:
+        raise ValueError(f"folds: expected 2 or more, got {count}")
+    if c is not None and not 0 < real("C", c) < math.inf:
+        raise ValueError(f"C: expected a number above 0, got {c}")
+    check_seed(seed)
+    return count, None if c is None else float(c)
+
+
+def _size(network: Network, given: Examples) -> tuple[int, int]:
+    """Return the height and width of the input, at which shapes of layers are looked up."""
+    if isinstance(given.pictures, np.ndarray) and given.pictures.ndim == 4:
+        return given.pictures.shape[2], given.pictures.shape[3]
+    return network.input_size
+
+
+def _about(learnt: Learnt) -> list[str]:
+    if learnt.linear.converged:
+        return []
+    return ["The regression did not converge: a smaller C, or another layer, may help."]
+
+
+def _skipped(given: Examples, codes: PooledCodes[PictureLike]) -> tuple[tuple[str, str], ...]:
+    """Return the names of the pictures that could not be read, and why."""
+    read = set(codes.positions.tolist())
+    left = [name for n, name in enumerate(given.sources) if n not in read]
+    reasons = [str(error) for _, error in codes.skipped]
+    return tuple(zip(left, reasons, strict=True))
