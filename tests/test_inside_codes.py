@@ -155,8 +155,8 @@ def test_a_file_holds_everything(network, codes, tmp_path):
     assert list(read.sources) == [os.path.abspath(each) for each in codes.sources]
     with pytest.raises(ValueError, match="without their network"):
         read.neighbours(codes.sources[0])
-    new = inside.load_codes(tmp_path / "codes.npz", network).neighbours(codes.sources[0])
-    assert new.places[0, 0] == 0 and new.distances[0, 0] == 0
+    new = inside.load_codes(tmp_path / "codes.npz", network).neighbours(codes.sources[3], 2)
+    np.testing.assert_array_equal(new.places, codes.neighbours(3, 2).places)
     with pytest.raises(ValueError, match=r"saved as \.npz"):
         codes.save(tmp_path / "codes.txt")
 
@@ -199,6 +199,7 @@ def test_a_file_of_something_else_is_refused(network, folder, tmp_path):
 
     refused("of layer 'flatten', not 'relu'", layer="relu")
     refused("with other weights or another preset", network=small_pictograms.network(1))
+    refused("of the network 'network', not 'pictograms'", network=gradcam.pictograms.model())
     refused("inputs of 64 x 64, not 40 x 40", size=40)
     with pytest.raises(ValueError, match="other weights"):
         inside.load_codes(file, small_pictograms.network(1))
@@ -371,16 +372,22 @@ def test_queries_by_number(codes):
 
 
 def test_queries_that_are_new(network, codes, folder):
-    path = folder / "red" / "2.png"
-    found = codes.neighbours(path, 2)
+    content = (folder / "red" / "2.png").read_bytes()
+    found = codes.neighbours(content, 2)
     assert (found.places[0, 0], found.distances[0, 0], found.pixel_distances[0, 0]) == (10, 0, 0)
-    assert found.same is None and found.own is None
+    assert found.same is None and found.own.tolist() == [-1]
     several = codes.neighbours(random_pictures(3), 2)
     assert len(several) == 3
     other = inside.codes(network, random_pictures(3), labels=["red", "x", "x"])
     by_codes = codes.neighbours(other, 2)
     np.testing.assert_array_equal(by_codes.places, several.places)
     assert by_codes.same[1:].sum() == 0
+    path = folder / "red" / "2.png"  # one of the set
+    known = codes.neighbours(path, 2)
+    np.testing.assert_array_equal(known.places, codes.neighbours(10, 2).places)
+    assert known.own.tolist() == [10] and known.queries.labels == ("red",)
+    mixed = codes.neighbours([path, content], 11)
+    assert 10 not in mixed.places[0] and 10 in mixed.places[1] and mixed.queries.labels is None
     with pytest.raises(ValueError, match="query: its codes are of layer 'relu', not 'flatten'"):
         codes.neighbours(inside.codes(network, random_pictures(1), "relu"))
     with pytest.raises(ValueError, match=r"query: .* other weights"):

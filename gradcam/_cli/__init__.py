@@ -20,13 +20,15 @@ from gradcam._cli.files import convert, info
 from gradcam._cli.inside import inside
 from gradcam._cli.inside_activations import activations
 from gradcam._cli.inside_filters import filters
+from gradcam._cli.inside_map import map_
+from gradcam._cli.inside_neighbours import neighbours
 from gradcam._cli.inside_patches import patches
 from gradcam._cli.methods import methods
 from gradcam._cli.pictures import compare, explain, predict
 from gradcam._cli.sheet import sheet
 from gradcam._cli.synthesis import adversarial, edit, invert, visualise
 
-_INSIDE = (activations, filters, patches)
+_INSIDE = (activations, filters, map_, neighbours, patches)
 """Commands of the group ``inside``, which they add themselves to."""
 
 _ABOUT_PICTURES = (

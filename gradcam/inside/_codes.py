@@ -15,7 +15,7 @@ from gradcam._files import expanded
 from gradcam._methods.passes import integer, positive
 from gradcam._pictures.image import is_picture_source
 from gradcam._pictures.presets import size_pair
-from gradcam.inside._codes_file import Stored, read, write
+from gradcam.inside._codes_file import Stored, check_file, read, write
 from gradcam.inside._given import Given, read_given
 from gradcam.inside._identity import Wanted, identity, kept_of, other_network, require
 from gradcam.inside._nearest import Metric, nearest
@@ -123,9 +123,9 @@ class Codes:
         Parameters
         ----------
         query : picture, list of pictures, int, list of int, Codes, or None
-            Whose neighbours. Integers are places in this set, from 0 on; None means all of it. Such
-            a picture is not its own neighbour. Anything else is a new picture, or its codes, and is
-            compared with all of the set.
+            Whose neighbours. Integers are places in this set, from 0 on; None means all of it.
+            Anything else is a new picture, or its codes. A picture of the set, also if it is named
+            by its path, is not its own neighbour.
         count : int
             Neighbours of each picture.
         metric : "l2" or "cosine"
@@ -150,9 +150,11 @@ class Codes:
         count = positive("count", count)
         own = self._places(query)
         if own is None:
-            codes_of = query if isinstance(query, Codes) else self._new(query)
-            self._check(codes_of)
-            vectors, asked = codes_of.values, codes_of.pictures
+            new = query if isinstance(query, Codes) else self._new(query)
+            self._check(new)
+            own, vectors, asked = self._own(new), new.values, new.pictures
+            if asked.labels is None and (own >= 0).all():
+                asked = replace(asked, labels=self.pictures.among(own).labels)
         else:
             vectors = self.values[own]
             asked = self.pictures if query is None else self.pictures.among(own)
@@ -246,6 +248,14 @@ class Codes:
         size: Size = self._size if self._size[0] else "original"
         return codes(self._graph, given, self.layer, size=size)
 
+    def _own(self, other: Codes) -> _I64:
+        """Return the place in this set of each picture of other codes; -1 for those not in it."""
+        known = [path_of(source) for source in self.sources]
+        places = {os.path.abspath(path): n for n, path in enumerate(known) if path is not None}
+        paths = [path_of(source) for source in other.sources]
+        found = [-1 if path is None else places.get(os.path.abspath(path), -1) for path in paths]
+        return np.array(found, np.int64)
+
     def _check(self, other: Codes) -> None:
         """Raise ValueError if codes are not comparable with these."""
         wanted = Wanted(self.network, self.layer, self._size, self._identity)
@@ -321,6 +331,7 @@ def codes(
         require(os.fspath(file), stored, wanted, given)
         return _of_file(stored, network, given)
     if file is not None:
+        check_file(file)
         given.paths  # noqa: B018 - refuses pictures that are not files
     copies: list[NDArray[np.uint8]] = []
     found = pooled_codes(

@@ -8,6 +8,7 @@ of the input; and texts: ``format``, ``folder``, ``layer``, ``network``, ``ident
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -58,6 +59,7 @@ class Stored(NamedTuple):
 
 def write(path: str | os.PathLike[str], stored: Stored) -> None:
     """Write a file: the whole or nothing. An earlier file is replaced."""
+    check_file(path)
     paths = [path_of(source) or "" for source in stored.pictures.sources]
     arrays: dict[str, Any] = {
         "format": np.array(_FORMAT),
@@ -73,10 +75,26 @@ def write(path: str | os.PathLike[str], stored: Stored) -> None:
         "size": np.array(stored.size, np.int64),
         "identity": np.array(stored.identity),
     }
-    if not os.fspath(path).lower().endswith(".npz"):
-        raise ValueError(f"{os.fspath(path)}: codes are saved as .npz")
     with atomic_write(path) as file:
         np.savez(file, **arrays)
+
+
+def check_file(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that cannot be written, before any work.
+
+    Raises
+    ------
+    ValueError
+        If its suffix is not .npz.
+    FileNotFoundError
+        If its folder does not exist.
+    """
+    name = expanded(path)
+    if not name.lower().endswith(".npz"):
+        raise ValueError(f"{name}: codes are saved as .npz")
+    folder = os.path.dirname(name)
+    if folder and not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "no such folder", folder)
 
 
 def _skipped(stored: Stored) -> list[tuple[str, str]]:

@@ -65,12 +65,12 @@ def require(name: str, stored: Stored, wanted: Wanted, given: Given) -> None:
 
 def other_network(stored: Stored, wanted: Wanted) -> str:
     """Return how the network or the layer differs; empty if it does not."""
-    if stored.layer != wanted.layer:
-        return f"its codes are of layer {stored.layer!r}, not {wanted.layer!r}"
-    if stored.identity == wanted.identity:
+    if (stored.layer, stored.identity) == (wanted.layer, wanted.identity):
         return ""
     if stored.network != wanted.network:
         return f"its codes are of the network {stored.network!r}, not {wanted.network!r}"
+    if stored.layer != wanted.layer:
+        return f"its codes are of layer {stored.layer!r}, not {wanted.layer!r}"
     if stored.size != wanted.size:
         return f"its codes are of inputs of {_size(stored.size)}, not {_size(wanted.size)}"
     return f"its codes are of {wanted.network!r} with other weights or another preset"

@@ -48,10 +48,11 @@ def nearest(
     values : (N, D) array of numbers
     queries : (Q, D) array of numbers
     count : int
-        How many neighbours, 1 to N; with `own` to N - 1.
+        How many neighbours, 1 to N; with a place in `own` to N - 1.
     metric : "l2" or "cosine"
     own : (Q,) array of int64, optional
-        The place of each query in `values`, which is not a neighbour of itself.
+        The place of each query in `values`, which is not a neighbour of itself; -1 for a query that
+        is none of them.
 
     Returns
     -------
@@ -66,9 +67,11 @@ def nearest(
         If there are not as many neighbours, or the metric is the cosine and a vector is zero.
     """
     one_of("metric", metric, get_args(Metric))
-    most = len(values) - (own is not None)
+    own = np.full(len(queries), -1) if own is None else own
+    less = bool((own >= 0).any())
+    most = len(values) - less
     if count > most:
-        whose = " besides the picture itself" if own is not None else ""
+        whose = " besides the picture itself" if less else ""
         raise ValueError(
             f"count: {count} neighbours were asked for, but the set has {most} "
             f"picture{'' if most == 1 else 's'}{whose}"
@@ -80,8 +83,8 @@ def nearest(
     for part in batches(len(queries), max(1, _TOGETHER // len(values))):
         asked = rows(queries[part])
         rough, error = _rough(values, asked, norms, rows)
-        if own is not None:
-            rough[np.arange(len(asked)), own[part]] = np.inf
+        known = np.flatnonzero(own[part] >= 0)
+        rough[known, own[part][known]] = np.inf
         for n, row in enumerate(rough, part.start):
             found = _candidates(row, count, error[n - part.start])
             exact = _exact(values, found, asked[n - part.start], rows)

@@ -45,8 +45,9 @@ class Neighbours:
         The set. Its ``sources``, ``labels`` and ``pixels`` are those of the codes.
     queries : PictureSet
         The pictures whose neighbours these are.
-    own : (Q,) array of int64, or None
-        The places of the queries, if they are of the set: a picture is not its own neighbour.
+    own : (Q,) array of int64
+        The place of each query in the set, which is not its own neighbour; -1 for a picture that
+        is not in the set.
     metric : "l2" or "cosine"
     layer, network : str
         What the codes are the output of.
@@ -58,7 +59,7 @@ class Neighbours:
     pixel_distances: _F64
     pictures: PictureSet
     queries: PictureSet
-    own: _I64 | None
+    own: _I64
     metric: Metric
     layer: str
     network: str
@@ -110,11 +111,11 @@ class Neighbours:
         check_classes(self.pictures)
         known = self.pictures.labels or ()
         of_class = {label: known.count(label) for label in set(self.queries.labels)}
-        less = 0 if self.own is None else 1
-        others = np.array([of_class[label] - less for label in self.queries.labels], np.float64)
+        itself = self.own >= 0
+        others = np.array([of_class[label] for label in self.queries.labels]) - itself
         found = {"code": same, "pixels": pixel_same}
-        size = len(self.pictures) - less
-        return precision(self.count, found, self.queries.labels, others, size, seed)
+        sizes = len(self.pictures) - itself
+        return precision(self.count, found, self.queries.labels, others, sizes, seed)
 
     @property
     def finding(self) -> str:
@@ -124,11 +125,11 @@ class Neighbours:
             of = f"of {same.size} neighbours of {len(self)} picture{'s' * (len(self) > 1)}"
             return (
                 f"Of the same class are {int(same.sum())} {of} in code, and "
-                f"{int(pixel_same.sum())} in pixels."
+                f"{int(pixel_same.sum())} in pixels"
             )
         both = zip(self.places, self.pixel_places, strict=True)
         shared = sum(len(np.intersect1d(*each)) for each in both)
-        return f"{shared} of {self.places.size} neighbours in code are neighbours in pixels, too."
+        return f"{shared} of {self.places.size} neighbours in code are neighbours in pixels, too"
 
     def __repr__(self) -> str:
         return (
@@ -159,14 +160,14 @@ class Neighbours:
         chosen = evenly(len(self), most)
         each = range(1, self.count + 1)
         columns = ["query", *(f"code {n}" for n in each), *(f"pixels {n}" for n in each)]
-        colours = "" if self.same is None else " Green: the same class. Red: another class."
+        colours = "" if self.same is None else " Green: the same class. Red: another."
         shown = (
             f" {len(chosen)} of {len(self)} queries are shown." if len(chosen) < len(self) else ""
         )
         return grid(
             [self._row(n) for n in chosen],
             heading=f"Nearest in the code of {self.layer} of {self.network}, and nearest in pixels",
-            details=f"{self.finding}{colours} Below: the class or name, and the distance"
+            details=f"{self.finding}.{colours} Below: the class or name, and the distance"
             f"{' (1 - cosine)' if self.metric == 'cosine' else ''} in code, or in pixels of "
             f"32 x 32.{shown}",
             columns=columns,

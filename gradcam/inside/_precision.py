@@ -84,7 +84,7 @@ class Precision:
         return (
             f"Of {nearest}, the share of the same class is {', '.join(parts)}; by chance "
             f"{percent(self.chance)}{most}; {len(self.labels)} pictures, {len(self.by_class)} "
-            f"classes."
+            f"classes"
         )
 
     def __repr__(self) -> str:
@@ -127,8 +127,8 @@ def precision(
     count: int,
     same: Mapping[str, NDArray[np.bool_]],
     labels: tuple[str, ...],
-    others: _F64,
-    size: int,
+    others: NDArray[np.int64],
+    sizes: NDArray[np.int64] | int,
     seed: int,
 ) -> Precision:
     """Return the precision of neighbours.
@@ -140,12 +140,12 @@ def precision(
         Which neighbours have the class of their picture.
     labels : tuple of str
         Of the Q pictures.
-    others : (Q,) array
+    others : (Q,) array of int64
         How many pictures that can be neighbours have the class of each.
-    size : int
+    sizes : int or (Q,) array of int64
         How many pictures can be neighbours.
     seed : int
     """
     shares = {name: each.mean(1) for name, each in same.items()}
-    chance, best = float(others.mean()) / size, float(np.minimum(others, count).mean()) / count
+    chance, best = float((others / sizes).mean()), float((np.minimum(others, count) / count).mean())
     return Precision(count, shares, labels, chance, best, seed)

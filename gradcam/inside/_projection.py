@@ -102,7 +102,7 @@ class Projection:
         for name, vectors in (("plane", self.points), ("code", self.values)):
             places, _ = nearest(vectors, vectors, count, own=own)
             same[name] = numbers[places] == numbers[:, None]
-        others = (np.bincount(numbers)[numbers] - 1).astype(np.float64)
+        others = np.bincount(numbers)[numbers] - 1
         return precision(count, same, self.pictures.labels, others, len(self) - 1, self.seed)
 
     @cached_property
@@ -110,16 +110,16 @@ class Projection:
         """What was found, in a sentence or two."""
         if self.explained is not None:
             one, two = (percent(float(each)) for each in self.explained)
-            found = f"The two axes have {one} and {two} of the codes' variance."
+            found = f"The two axes have {one} and {two} of the codes' variance"
         else:
             found = (
                 f"t-SNE of perplexity {self.perplexity:.3g} ended with a divergence of "
-                f"{self.divergence:.3g}."
+                f"{self.divergence:.3g}"
             )
         count = min(5, len(self) - 1)
         if len(self.pictures.classes) < 2:
             return found
-        return f"{found} {self.precision(count).finding}"
+        return f"{found}. {self.precision(count).finding}"
 
     def __repr__(self) -> str:
         return f"<Projection of {len(self)} pictures by {self.method}, layer {self.layer}>"
@@ -164,6 +164,7 @@ class Projection:
             drawn in a random order that the seed decides, each only if it overlaps none that is
             drawn already; the others are dots.
         """
+        details = f"{self.finding}."
         heading = f"Code of {self.layer} of {self.network}: {_WORDS[self.method]}"
         if flag("grid", grid):
             chosen, cells = self.grid()
@@ -172,9 +173,9 @@ class Projection:
             more = (
                 f" {left} of {len(self)} pictures, drawn at random, are left out." if left else ""
             )
-            return _map.grid_figure(shown, cells, heading, self.finding + more)
+            return _map.grid_figure(shown, cells, heading, details + more)
         return _map.scatter_figure(
-            self.pictures, self.points, self._order, heading, self.finding, self._axes()
+            self.pictures, self.points, self._order, heading, details, self._axes()
         )
 
     def _axes(self) -> tuple[str, str]:

@@ -1,0 +1,147 @@
+"""``gradcam inside neighbours`` and ``gradcam inside map``."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import gradcam
+from gradcam._cli import main
+
+CLASSES = ("cat", "dog", "zebra")
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Four scenes of each of three classes."""
+    root = tmp_path_factory.mktemp("scenes")
+    for n, label in enumerate(CLASSES):
+        (root / label).mkdir()
+        for k in range(4):
+            picture = gradcam.pictograms.scene(40 + 4 * n + k, classes=[label]).picture
+            Image.fromarray(picture).save(root / label / f"{k}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def stored(scenes, tmp_path_factory):
+    """A file of their codes."""
+    file = tmp_path_factory.mktemp("codes") / "codes.npz"
+    gradcam.inside.codes(gradcam.pictograms.model(), scenes, file=file)
+    return file
+
+
+@pytest.fixture
+def run(tmp_path):
+    def call(*arguments, status=0):
+        model = ("--model", "pictograms", "--out", str(tmp_path / "out"))
+        result = CliRunner().invoke(main, ["inside", *map(str, arguments), *model])
+        assert result.exit_code == status, result.output
+        assert "Traceback" not in result.output
+        return result
+
+    return call
+
+
+def test_neighbours_of_all_pictures(run, scenes, stored, tmp_path):
+    result = run("neighbours", scenes, "--codes", stored, "--count", 2, "--json")
+    *records, summary = map(json.loads, result.stdout.splitlines())
+    codes = gradcam.inside.load_codes(stored)
+    found = codes.neighbours(count=2)
+    assert len(records) == 12
+    for n, record in enumerate(records):
+        assert record["label"] == codes.labels[n]
+        assert [each["picture"] for each in record["code"]] == [
+            os.fspath(codes.sources[place]) for place in found.places[n]
+        ]
+        assert [each["distance"] for each in record["pixels"]] == found.pixel_distances[n].tolist()
+    precision = found.precision()
+    assert summary["precision"]["code"]["mean"] == precision["code"].mean
+    assert summary["precision"]["chance"] == precision.chance
+    assert summary["finding"] == precision.finding
+    assert summary["file"] == str(tmp_path / "out" / "neighbours-relu7.png")
+    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [
+        "neighbours-relu7.png",
+        "precision-relu7.png",
+    ]
+
+
+def test_neighbours_of_pictures(run, scenes, stored, tmp_path):
+    new = tmp_path / "new.png"
+    Image.fromarray(gradcam.pictograms.scene(99, classes=["zebra"]).picture).save(new)
+    known = scenes / "dog" / "1.png"
+    options = ("--codes", stored, "--query", new, "--query", known)
+    result = run("neighbours", scenes, *options, "--count", 3, "--metric", "cosine")
+    assert "zebra" in result.stdout and "in pixels" in result.stdout
+    assert result.stdout.count(str(known)) == 1  # it is not its own neighbour
+    assert (tmp_path / "out" / "neighbours-relu7.png").exists()
+    assert not (tmp_path / "out" / "precision-relu7.png").exists()
+
+
+def test_codes_are_stored_once(run, scenes, tmp_path):
+    file = tmp_path / "codes.npz"
+    run("neighbours", scenes, "--codes", file)
+    before = file.read_bytes()
+    run("neighbours", scenes, "--codes", file)
+    assert file.read_bytes() == before
+    result = run("map", scenes, "--codes", file, "--layer", "fc6", status=2)
+    assert "its codes are of layer 'relu7', not 'fc6'" in result.stderr
+    result = run("neighbours", scenes / "cat", "--codes", file, status=2)
+    assert "made of 12 pictures, and these 4 are not the same" in result.stderr
+    result = run("neighbours", scenes, "--codes", tmp_path / "missing" / "codes.npz", status=2)
+    assert "no such folder" in result.stderr
+    result = run("neighbours", scenes, "--codes", tmp_path / "codes.txt", status=2)
+    assert "saved as .npz" in result.stderr
+    file.write_bytes(before[:1000])
+    assert "damaged" in run("neighbours", scenes, "--codes", file, status=2).stderr
+
+
+def test_the_map(run, scenes, stored, tmp_path):
+    pytest.importorskip("sklearn", reason="PCA and t-SNE are scikit-learn's")
+    result = run("map", scenes, "--codes", stored, "--method", "pca", "--grid", "--json")
+    *records, summary = map(json.loads, result.stdout.splitlines())
+    expected = gradcam.inside.load_codes(stored).project("pca")
+    points = [(each["x"], each["y"]) for each in records]
+    np.testing.assert_array_equal(points, expected.points)
+    cells = {tuple(each["cell"]) for each in records}
+    assert len(cells) == 12 and max(map(max, cells)) == 3
+    assert summary["explained"] == expected.explained.tolist()
+    assert (tmp_path / "out" / "map-pca-grid-relu7.png").exists()
+    result = run("map", scenes, "--codes", stored)
+    assert "t-SNE of perplexity 3.67" in result.stdout
+    assert (tmp_path / "out" / "map-tsne-relu7.png").exists()
+    result = run("map", scenes, "--codes", stored, "--perplexity", 5, status=2)
+    assert "perplexity: expected 1 to 3.667 for 12 pictures" in result.stderr
+    result = run("map", scenes, "--codes", stored, "--method", "pca", "--perplexity", 5, status=2)
+    assert "PCA has none" in result.stderr
+
+
+def test_pictures_that_cannot_be_read(run, scenes, tmp_path):
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for n, path in enumerate(sorted(scenes.rglob("*.png"))[:5]):
+        (folder / f"{n}.png").write_bytes(path.read_bytes())
+    (folder / "broken.png").write_bytes(b"nothing")
+    file = tmp_path / "codes.npz"
+    for _ in range(2):  # the second time from the file
+        result = run("neighbours", folder, "--codes", file, "--count", 2, status=1)
+        assert "1 of 6 pictures failed" in result.stderr and "broken.png" in result.stderr
+        assert "neighbours in code are neighbours in pixels, too" in result.stdout
+    query = folder / "broken.png"
+    result = run("neighbours", folder, "--codes", file, "--query", query, status=2)
+    assert "none of the pictures could be read" in result.stderr
+
+
+def test_bad_folders(run, scenes, stored, tmp_path):
+    assert "No such file" in run("neighbours", tmp_path / "missing", status=2).stderr
+    (tmp_path / "empty").mkdir()
+    assert "no picture in this folder" in run("map", tmp_path / "empty", status=2).stderr
+    result = run("neighbours", scenes / "cat" / "0.png", status=2)
+    assert "expected a folder of pictures, got a file" in result.stderr
+    result = run("neighbours", scenes, "--codes", stored, "--count", 12, status=2)
+    assert "12 neighbours were asked for, but the set has 11" in result.stderr
