@@ -307,7 +307,7 @@ def test_a_picture_of_several_classes_is_a_warning(source, folder, tmp_path):
     with pytest.warns(UserWarning, match=r"1 picture is in several classes, for example .*001\.png "
                                          r"\(thing_0\) and .*other\.png \(thing_2\)"):  # fmt: skip
         training = gradcam.fit_head(source, tmp_path / "set").training
-    assert "doubtful" in training.notes[-1]
+    assert "doubtful" in training.doubts[0]
 
 
 def test_arrays_and_pillow_images_have_contents():

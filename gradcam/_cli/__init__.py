@@ -1,6 +1,7 @@
 """The command line: ``gradcam explain``, ``predict``, ``compare``, ``sheet``, ``critique``,
 ``check``, ``evaluate``, ``failures``, ``inside``, ``visualise``, ``edit``, ``adversarial``,
-``invert``, ``methods``, ``demo``, ``photographs``, ``notebooks``, ``info``, ``convert``.
+``invert``, ``train-head``, ``methods``, ``demo``, ``photographs``, ``notebooks``, ``info``,
+``convert``.
 
 Results go to standard output as soon as they are known, as tables for people or JSON for programs;
 warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
@@ -27,6 +28,7 @@ from gradcam._cli.methods import methods
 from gradcam._cli.pictures import compare, explain, predict
 from gradcam._cli.sheet import sheet
 from gradcam._cli.synthesis import adversarial, edit, invert, visualise
+from gradcam._cli.train_head import train_head
 
 _INSIDE = (activations, filters, map_, neighbours, patches)
 """Commands of the group ``inside``, which they add themselves to."""
@@ -35,7 +37,7 @@ _ABOUT_PICTURES = (
     *(predict, explain, compare, sheet, critique, check, evaluate, failures, inside),
 )
 _MAKING_PICTURES = (visualise, edit, adversarial, invert)
-_OTHERS = (methods, demo, photographs, notebooks, info, convert)
+_OTHERS = (train_head, methods, demo, photographs, notebooks, info, convert)
 for _command in (*_ABOUT_PICTURES, *_MAKING_PICTURES, *_OTHERS):
     main.add_command(_command)
 

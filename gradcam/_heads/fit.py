@@ -129,7 +129,7 @@ def fit_head(
     made = with_head(
         *(network, code, learnt.linear, given.classes), size=at, name=name or f"{network.name}-head"
     )
-    doubts = [*dealt.doubts, *_about(learnt)]
+    doubts = (*dealt.doubts, *_about(learnt))
     for doubt in doubts:
         warnings.warn(doubt, UserWarning, stacklevel=2)
     training = Training(
@@ -138,7 +138,8 @@ def fit_head(
         *(network.name, code, learnt.strength, learnt.strengths),
         seconds=time.perf_counter() - started,
         skipped=_skipped(given, codes),
-        notes=(*dealt.notes, *doubts),
+        notes=dealt.notes,
+        doubts=doubts,
     )
     return described(made, network, training)
 

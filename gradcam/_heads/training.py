@@ -68,7 +68,9 @@ class Training:
     skipped : tuple of (str, str)
         The pictures that could not be read, and why.
     notes : tuple of str
-        What lowers the trust in the accuracy, or was done otherwise than asked.
+        What was done otherwise than asked, and why.
+    doubts : tuple of str
+        What makes the accuracy doubtful; each was a warning.
     """
 
     classes: tuple[str, ...]
@@ -83,6 +85,7 @@ class Training:
     seconds: float
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
