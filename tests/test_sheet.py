@@ -368,7 +368,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.found.append((tag, dict(attributes)))
-        if tag not in ("img", "meta", "link", "br"):
+        if tag not in ("img", "meta", "link", "br", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -544,5 +544,7 @@ def test_command_refuses(small):
     Path("bad.png").write_bytes(b"bad")
     run("bad.png", *network, code=2)
     Path("empty").mkdir()
-    assert "empty" in run("empty", *network, code=2).stderr
+    assert "empty: there is no picture" in run("empty", *network, code=2).stderr
     assert not Path("gradcam-out").exists()
+    done = run("empty", "photos", *network, code=1)
+    assert "empty: there is no picture" in done.stderr and "00.png" in done.stdout

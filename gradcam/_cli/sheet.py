@@ -17,7 +17,7 @@ from gradcam._cli import asked, options, records, terminal
 from gradcam._cli.app import NOTHING_DONE, SOME_FAILED, sentence
 from gradcam._cli.evaluate import check_apart
 from gradcam._cli.inputs import Found, find
-from gradcam._cli.many import Record, check_out, report_failed, report_ignored
+from gradcam._cli.many import Record, check_out, folder_error, report_failed, report_ignored
 from gradcam._cli.options import Choice
 from gradcam._registry import METHODS
 from gradcam._text import percent
@@ -106,7 +106,8 @@ def sheet(
     gradcam sheet --scenes 100                 on the ground, too? 100 scenes with 2 objects
 
     Where the truth is known, the shares of a map add up to 100 %: those on the objects and that on
-    the ground.  Boxes count as objects with all that is in them.
+    the ground.  Boxes count as objects with all that is in them.  In the scenes, things that belong
+    to no class are ground.
 
     DIR/sheet.html is one file with all pictures in it, and DIR/sheet.png a figure of five of them;
     further files are sheet-2.html, of each further 100 pictures, and sheet-2.png, of each further
@@ -120,20 +121,29 @@ def sheet(
     if pictures:
         check_out(out, pictures)
         found = find(pictures, out)
-    elif choice.is_default:
+    empty = [path for path in found.names if path.is_dir()]
+    files = [path for path in found.names if path not in empty]
+    if empty and not files:
+        raise click.ClickException(f"{empty[0]}: {sentence(folder_error(empty[0]))}")
+    if not pictures and choice.is_default:
         choice = replace(choice, model="pictograms")
     truth = None if annotations is None else _opened(annotations, pictures, out)
     network = choice.network()
     asked.check_layer(network, layer, [method])
     terminal.note(choice, network, pictures)
 
-    every = _given(found, truth, examples, (scenes or 0, objects, seed))
+    every = _given(files, truth, examples, (scenes or 0, objects, seed))
     made = _made(network, every, method, top, layer, batch, as_json)
     for row in made.rows:
         _print(row, as_json)
-    files = [file for name in FILES for file in _saved(made, out / name)]
-    _report(made, files, found, as_json)
-    if made.skipped:
+    written = [file for name in FILES for file in _saved(made, out / name)]
+    failed = [(str(path), sentence(folder_error(path))) for path in empty]
+    for name, error in made.skipped:
+        failed.append((name, sentence(error).removeprefix(f"{name}: ")))
+    _report(made, written, failed, as_json)
+    report_ignored(found)
+    report_failed(failed, len(made.rows) + len(failed), len(made.rows) + len(failed))
+    if failed:
         return SOME_FAILED if made.rows else NOTHING_DONE
     return 0
 
@@ -151,13 +161,16 @@ def _opened(annotations: Path, pictures: Sequence[Path], out: Path) -> Annotatio
 
 
 def _given(
-    found: Found, truth: Annotations | None, examples: bool, drawn: tuple[int, int, int]
+    files: Sequence[Path],
+    truth: Annotations | None,
+    examples: bool,
+    drawn: tuple[int, int, int],
 ) -> Iterable[Given]:
     """Return the pictures, the example scenes, or `drawn`: how many scenes, objects, and a seed."""
     from gradcam._sheet.given import given
 
-    if found.names:
-        return given(list(found.names), truth, None)
+    if files:
+        return given(list(files), truth, None)
     pictograms = gradcam.pictograms
     if examples:
         names = [path.stem for path in pictograms.examples()]
@@ -228,9 +241,10 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _report(made: ClassSheet, files: Sequence[Path], found: Found, as_json: bool) -> None:
-    """Say what was found over all pictures, what was written, and what was left out."""
-    failed = [(name, sentence(error).removeprefix(f"{name}: ")) for name, error in made.skipped]
+def _report(
+    made: ClassSheet, files: Sequence[Path], failed: Sequence[tuple[str, str]], as_json: bool
+) -> None:
+    """Say what was found over all pictures, and what was written."""
     if as_json:
         for name, reason in failed:
             click.echo(json.dumps({"picture": name, "error": reason}))
@@ -240,11 +254,9 @@ def _report(made: ClassSheet, files: Sequence[Path], found: Found, as_json: bool
             record["ground_area"] = made.ground_area
         click.echo(json.dumps(record))
     elif made.rows:
-        if made.summary:
+        if made.summary and len(made.rows) > 1:
             _show_summary(made)
         terminal.echo(f"Written to {files[0].parent}: {_named(files)}")
-    report_ignored(found)
-    report_failed(failed, len(made.rows) + len(failed), len(made.rows) + len(failed))
 
 
 def _named(files: Sequence[Path]) -> str:

@@ -15,7 +15,7 @@ STYLE = """\
 .look { margin: 0 0 1rem; }
 .where { margin: -0.4rem 0 0.6rem; color: var(--soft); font-size: 0.95rem; }
 .pair { display: grid; grid-template-columns: repeat(2, minmax(0, 20rem)); gap: 1rem; }
-@media (max-width: 36rem) {
+@media screen and (max-width: 36rem) {
   .pair { grid-template-columns: 1fr; }
 }
 @media print {

@@ -70,19 +70,20 @@ figure { margin: 0; }
 figure img { width: 100%; }
 figcaption { margin-top: 0.3rem; color: var(--soft); font-size: 0.9rem; }
 footer { margin-top: 3rem; color: var(--soft); font-size: 0.9rem; }
-@media (max-width: 48rem) {
+@media screen and (max-width: 48rem) {
   section { grid-template-columns: 1fr; }
   .seen { position: static; }
 }
-@media (max-width: 36rem) {
+@media screen and (max-width: 36rem) {
   body { padding: 1.5rem 1rem; }
   section { padding: 1rem; }
   .row { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .row figure:first-child { grid-column: 1 / -1; }
 }
 @media print {
-  body { padding: 0; max-width: none; background: #fff; font-size: 10pt; }
-  section { break-inside: avoid; }
+  html { font-size: 10px; }
+  body { padding: 0; max-width: none; background: #fff; }
+  section { break-inside: avoid; grid-template-columns: minmax(0, 1fr) minmax(0, 3fr); }
   .seen { position: static; }
   ol i { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
@@ -122,11 +123,12 @@ def section(picture: str, title: str, said: str, answers: str, why: str) -> str:
     answers, why : str
         HTML: the network's answers, and the explanations.
     """
+    heading = escaped(title).replace("/", "/<wbr>")  # where the name of a file may be broken
     return f"""\
 <section>
 <div class="seen">
 {picture}
-<h2>{escaped(title)}</h2>
+<h2>{heading}</h2>
 <p>{escaped(said)}</p>
 <ol>
 {answers}

@@ -45,7 +45,7 @@ def draw(sheet: Content, page: int) -> Figure:
 def _heading(sheet: Content, most: int, page: int) -> str:
     count = pages(sheet)
     heading = title(sheet, most)
-    return f"{heading} (page {page} of {count})" if count > 1 else heading
+    return f"{heading}, page {page} of {count}" if count > 1 else heading
 
 
 def title(sheet: Content, most: int) -> str:

@@ -92,7 +92,10 @@ def class_sheet(
     """
     making = Making(network, METHODS.find(method), positive("top", top), layer, on)
     every = given(pictures, truth, names)
-    return making.sheet(every, on_error=on_error, batch=batch, progress=progress)
+    made = making.sheet(every, on_error=on_error, batch=batch, progress=progress)
+    if not made.rows and not made.skipped:
+        raise ValueError("there are no pictures")
+    return made
 
 
 class _Waiting:
@@ -155,8 +158,6 @@ class Making:
         rows: list[SheetRow] = []
         for some, tape in stream:
             rows += self._rows(tape, [waiting.take(source) for source in some], waiting)
-        if not rows and not waiting.skipped:
-            raise ValueError("there are no pictures")
         return ClassSheet(
             self.network.name,
             self.method.title,

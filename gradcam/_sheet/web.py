@@ -25,6 +25,7 @@ _FEW, _SMALL = 12, 280
 """A page with more pictures than this shows them smaller: the longer side in pixels."""
 
 _STYLE = """\
+h2 { font-size: 1.15rem; }
 figcaption strong { color: var(--ink); }
 figcaption span { display: block; }
 pre {
@@ -35,7 +36,7 @@ tbody th { border-top: 1px solid var(--line); }
 caption { text-align: left; color: var(--soft); padding-bottom: 0.3rem; }
 nav { margin: 1rem 0; }
 a { color: var(--accent); }
-@media (max-width: 36rem) {
+@media screen and (max-width: 36rem) {
   .row figure:first-child { grid-column: auto; }
 }
 """
@@ -129,7 +130,7 @@ def _scale(found: ClassMap) -> str:
 
 def _summary(sheet: Content) -> str:
     """Return the table of what the maps of each rank lie on."""
-    if not (ranks := sheet.summary):
+    if not (ranks := sheet.summary) or len(sheet.rows) == 1:
         return ""
     titles = ("Map of the", "Class is in the picture", "On its own object", "On others")
     head = "".join(f'<th scope="col">{each}</th>' for each in (*titles, "On the ground"))
