@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -186,3 +187,21 @@ def test_hidden_pixels_are_counted_exactly():
 def test_wrong_changes(change, error, message):
     with pytest.raises(error, match=message):
         change(scene(7, classes=["cat", "dog"]))
+
+
+def test_large_textures_need_little_memory():
+    rng = np.random.default_rng(3)
+    patch = np.full((900, 700, 4), 255, np.uint8)
+    patch[:, :100, 3] = 0
+    colours = rng.integers(0, 256, (10, 8, 3))
+    texture = np.full((600, 480, 4), 255, np.uint8)
+    texture[..., :3] = np.repeat(np.repeat(colours, 60, 0), 60, 1)
+    tracemalloc.start()
+    found = _textures.fill(patch, texture, np.random.default_rng(0), False)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 250e6
+    np.testing.assert_array_equal(found[..., 3], patch[..., 3])
+    known = {tuple(each) for each in colours.reshape(-1, 3).tolist()}
+    used = [tuple(each) in known for each in found[::9, ::9, :3].reshape(-1, 3).tolist()]
+    assert np.mean(used) > 0.6  # but for the borders of the patches of colour

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 _Ints = NDArray[np.int64]
 
@@ -17,6 +18,13 @@ _BLOCK_SHARE = 0.7
 """The side of a block, as a share of the smaller side of the texture's sample."""
 
 _SMALLEST_BLOCK = 6
+
+_MOST_BLOCKS = 16
+"""Positions of blocks in the sample, along each side."""
+
+_MOST_PIXELS = 176
+"""The longer side up to which a texture is made pixel by pixel; a larger one is made smaller and
+then enlarged, so that neither time nor memory grows with its resolution."""
 
 _DARKEST, _BRIGHTEST = 0.35, 1.6
 """How much shading may change the texture's brightness."""
@@ -42,7 +50,7 @@ def fill(
         Whether the texture is darker and brighter where the object is, so that its inner lines
         remain; otherwise only its outline does.
     """
-    filled = quilt(sample(texture), (patch.shape[0], patch.shape[1]), rng).astype(np.float32)
+    filled = _filling(texture, (patch.shape[0], patch.shape[1]), rng).astype(np.float32)
     opaque = patch[..., 3] == 255
     if shading and opaque.any():
         luma = patch[..., :3] @ np.array([299, 587, 114])
@@ -52,6 +60,21 @@ def fill(
     result: NDArray[np.uint8] = patch.copy()
     result[..., :3] = np.clip(np.rint(filled), 0, 255)
     return result
+
+
+def _filling(
+    texture: NDArray[np.uint8], size: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Return a rectangle of the texture, (height, width, 3)."""
+    zoom = max(1.0, max(size) / _MOST_PIXELS)
+    small = tuple(max(1, round(side / zoom)) for side in size)
+    if zoom > 1:
+        shape = tuple(max(1, round(side / zoom)) for side in texture.shape[:2])
+        texture = np.asarray(Image.fromarray(texture).resize(shape[::-1], Image.Resampling.BOX))
+    found = quilt(sample(texture), (small[0], small[1]), rng).astype(np.uint8)
+    if zoom > 1:
+        found = np.asarray(Image.fromarray(found).resize(size[::-1], Image.Resampling.BILINEAR))
+    return found
 
 
 def sample(patch: NDArray[np.uint8]) -> _Ints:
@@ -83,7 +106,8 @@ def quilt(source: _Ints, size: tuple[int, int], rng: np.random.Generator) -> _In
     rows, columns = (-(-n // step) for n in size)
     whole = np.zeros((rows * step + overlap, columns * step + overlap, 3), np.int64)
     blocks = np.lib.stride_tricks.sliding_window_view(source, (side, side), axis=(0, 1))
-    blocks = np.moveaxis(blocks.reshape(-1, 3, side, side), 1, -1)
+    every = [slice(None, None, -(-count // _MOST_BLOCKS)) for count in blocks.shape[:2]]
+    blocks = np.moveaxis(blocks[every[0], every[1]].reshape(-1, 3, side, side), 1, -1)
     for row in range(rows):
         for column in range(columns):
             place = whole[row * step :, column * step :][:side, :side]
