@@ -24,6 +24,7 @@ import gradcam
 from gradcam import _cli as cli
 from gradcam import pictograms
 from gradcam._annotations.truth import AnnotationError
+from gradcam._sheet.content import ordinal
 from gradcam._sheet.shares import Share, in_words
 
 
@@ -70,17 +71,17 @@ def test_shares_of_scenes_are_those_of_numpy(network, scenes, sheet):
             assert sum(shares.values()) == pytest.approx(1, abs=1e-6)
             objects = [each.share for each in found.shares if each.kind == "object"]
             assert objects == sorted(objects, reverse=True) and len(objects) == len(inside)
-            assert found.rank == rank and found.sum.present == (found.target.label in inside)
+            assert found.rank == rank and found.totals.present == (found.target.label in inside)
             own = inside.get(found.target.label, 0)
-            assert found.sum.own == pytest.approx(own, abs=1e-6)
-            assert found.sum.others == pytest.approx(sum(inside.values()) - own, abs=1e-6)
-            assert found.sum.ground == pytest.approx(energy[ground].sum(), abs=1e-6)
+            assert found.totals.own == pytest.approx(own, abs=1e-6)
+            assert found.totals.others == pytest.approx(sum(inside.values()) - own, abs=1e-6)
+            assert found.totals.ground == pytest.approx(energy[ground].sum(), abs=1e-6)
 
 
 def test_the_summary_is_the_mean_over_the_pictures(sheet):
     assert [each.rank for each in sheet.summary] == [1, 2, 3]
     for each in sheet.summary:
-        sums = [row.maps[each.rank - 1].sum for row in sheet.rows]
+        sums = [row.maps[each.rank - 1].totals for row in sheet.rows]
         assert each.pictures == len(sums) == each.ground.size
         assert each.present == sum(one.present for one in sums)
         for name in ("own", "others", "ground"):
@@ -135,10 +136,10 @@ def test_what_is_on_an_object_of_the_class_is_own(network):
     found = gradcam.class_sheet(network, picture, truth=[truth]).rows[0].maps[0]
     energy = network.forward(picture).grad_cam().map.astype(np.float64)
     energy /= energy.sum()
-    assert found.sum.present
-    assert found.sum.own == pytest.approx(energy[:, :32].sum(), abs=1e-6)
-    assert found.sum.others == pytest.approx(energy[:, 32:48].sum(), abs=1e-6)
-    assert found.sum.own + found.sum.others + found.sum.ground == pytest.approx(1)
+    assert found.totals.present
+    assert found.totals.own == pytest.approx(energy[:, :32].sum(), abs=1e-6)
+    assert found.totals.others == pytest.approx(energy[:, 32:48].sum(), abs=1e-6)
+    assert found.totals.own + found.totals.others + found.totals.ground == pytest.approx(1)
 
 
 def test_the_ground_is_that_of_what_the_network_saw():
@@ -157,7 +158,7 @@ def test_flat_maps_lie_nowhere(network):
     scene = pictograms.scene(0, objects=1, size=(64, 64))
     black = pictograms.Scene(np.zeros((64, 64, 3), np.uint8), scene.objects)
     sheet = gradcam.class_sheet(network, black)
-    flat = [each for each in sheet.rows[0].maps if math.isnan(each.sum.ground)]
+    flat = [each for each in sheet.rows[0].maps if math.isnan(each.totals.ground)]
     assert len(flat) == 3 and {each.words for each in flat} == {"The map is flat: it lies nowhere."}
     assert "flat" in sheet.finding and sheet.plot() and "flat" in sheet.to_html()
 
@@ -179,6 +180,11 @@ def share(name, value, kind="object"):
 def test_words(shares, words):
     parts = [share(name, value) for name, value in zip("ab", shares, strict=True)]
     assert in_words([*parts, share("ground", 1 - sum(shares), "ground")]) == words
+
+
+def test_ranks_in_words():
+    named = {1: "first", 5: "fifth", 6: "6th", 11: "11th", 12: "12th", 21: "21st", 113: "113th"}
+    assert {rank: ordinal(rank) for rank in named} == named
 
 
 def test_words_of_many_objects():

@@ -254,7 +254,7 @@ def _report(
             record["ground_area"] = made.ground_area
         click.echo(json.dumps(record))
     elif made.rows:
-        if made.summary and len(made.rows) > 1:
+        if made.has_truth and len(made.rows) > 1:
             _show_summary(made)
         terminal.echo(f"Written to {files[0].parent}: {_named(files)}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from gradcam._labels.classes import Decoded, Target
 from gradcam._methods.bootstrap import Interval, bootstrap
 from gradcam._results.explanation import Explanation
-from gradcam._sheet.shares import Share, Sum, in_words
+from gradcam._sheet.shares import Share, Totals, in_words
 from gradcam._text import percent
 
 
@@ -33,7 +34,7 @@ class ClassMap:
     shares : tuple of Share
         How much of the map lies on each object, largest first, then on the ground; together 1.
         Measured at the picture's full size. Empty if the truth is not known.
-    sum : Sum or None
+    totals : Totals or None
         The same for objects of this class, other objects and the ground.
     """
 
@@ -42,7 +43,7 @@ class ClassMap:
     probability: float
     explanation: Explanation
     shares: tuple[Share, ...] = ()
-    sum: Sum | None = None
+    totals: Totals | None = None
 
     @property
     def image(self) -> NDArray[np.uint8]:
@@ -154,6 +155,11 @@ class Content:
     about: str = ""
 
     @property
+    def has_truth(self) -> bool:
+        """Whether the truth of a picture is known."""
+        return any(row.ground_area is not None for row in self.rows)
+
+    @cached_property
     def summary(self) -> tuple[RankSummary, ...]:
         """Where the maps of each rank lie; empty if no picture's truth is known."""
         most = max((len(row.maps) for row in self.rows), default=0)
@@ -162,7 +168,7 @@ class Content:
 
     def _of_rank(self, rank: int) -> RankSummary | None:
         maps = [each for row in self.rows for each in row.maps if each.rank == rank]
-        sums = [each.sum for each in maps if each.sum is not None]
+        sums = [each.totals for each in maps if each.totals is not None]
         if not sums:
             return None
         return RankSummary(
@@ -183,11 +189,11 @@ class Content:
         """The main number in a sentence: how much of the maps lies on the ground, if known."""
         if not self.rows:
             return "No picture could be read."
-        if not (ranks := self.summary):
+        if not self.has_truth:
             mean_first = float(np.mean([row.maps[0].probability for row in self.rows]))
             mean = " on average" if len(self.rows) > 1 else ""
             return f"The most probable class has a probability of {percent(mean_first)}{mean}."
-        first, *others = ranks
+        first, *others = self.summary
         lie = f"Of the first class's map {interval(first.ground)} lies on the ground"
         if others:
             last = others[-1]
@@ -199,8 +205,11 @@ _ORDINALS = ("", "first", "second", "third", "fourth", "fifth")
 
 
 def ordinal(rank: int) -> str:
-    """Return a rank in words: "third"."""
-    return _ORDINALS[rank] if rank < len(_ORDINALS) else f"{rank}th"
+    """Return a rank in words or, above five, in digits: "third", "21st"."""
+    if rank < len(_ORDINALS):
+        return _ORDINALS[rank]
+    end = "th" if rank // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
+    return f"{rank}{end}"
 
 
 def interval(found: Interval) -> str:

@@ -52,7 +52,7 @@ def title(sheet: Content, most: int) -> str:
     """Return what a sheet shows."""
     number = f"{_NUMBERS.get(most, most)} " if most > 1 else ""
     classes = f"{number}most probable class{'es' if most > 1 else ''}"
-    seen = "what the maps lie on" if sheet.summary else "where the network finds them"
+    seen = "what the maps lie on" if sheet.has_truth else "where the network finds them"
     return f"The {classes}, and {seen} ({sheet.method})"
 
 
@@ -64,7 +64,7 @@ def details(sheet: Content) -> str:
         texts.append("Each map is drawn from its minimum to its maximum.")
     if any(each.region is not None for each in shown):
         texts.append("The network did not see the faded parts.")
-    if sheet.summary:
+    if sheet.has_truth:
         texts.append("Shares are of the map's positive values.")
     texts += dict.fromkeys(note for row in sheet.rows for note in row.notes)
     if sheet.about:

@@ -22,7 +22,7 @@ from gradcam._results.objectives import On
 from gradcam._sheet.content import ClassMap, SheetRow
 from gradcam._sheet.given import Given, given
 from gradcam._sheet.result import ClassSheet
-from gradcam._sheet.shares import ground_area, shares, total
+from gradcam._sheet.shares import ground_area, shares, totals_of
 from gradcam._sheet.truth import Objects, SceneLike, Truth
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def _row(
                 *(rank, each.target, float(probabilities[index])),
                 replace(each, picture=small, geometry=shown, origin=None),
                 () if truth is None else shares(each, truth.objects),
-                None if truth is None else total(each, truth.objects, index),
+                None if truth is None else totals_of(each, truth.objects, index),
             )
         )
     if truth is None:

@@ -44,7 +44,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Sum:
+class Totals:
     """How much of a map lies on what: objects of its class, other objects, the ground.
 
     Attributes
@@ -79,7 +79,7 @@ def shares(explanation: Explanation, objects: Sequence[Known]) -> tuple[Share, .
     return (*found, Share("ground", "ground", inside(count == 0)))
 
 
-def total(explanation: Explanation, objects: Sequence[Known], index: int) -> Sum:
+def totals_of(explanation: Explanation, objects: Sequence[Known], index: int) -> Totals:
     """Return how much of the map of the class `index` lies on objects of it, others, the ground."""
     own = np.zeros(explanation.picture.shape[:2], bool)
     every = own.copy()
@@ -88,7 +88,7 @@ def total(explanation: Explanation, objects: Sequence[Known], index: int) -> Sum
         if each.index == index:
             own |= each.mask
     inside = _measured(explanation)
-    return Sum(inside(own), inside(every & ~own), inside(~every), bool(own.any()))
+    return Totals(inside(own), inside(every & ~own), inside(~every), bool(own.any()))
 
 
 def _measured(explanation: Explanation) -> Callable[[_Mask], float]:

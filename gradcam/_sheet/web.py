@@ -130,7 +130,7 @@ def _scale(found: ClassMap) -> str:
 
 def _summary(sheet: Content) -> str:
     """Return the table of what the maps of each rank lie on."""
-    if not (ranks := sheet.summary) or len(sheet.rows) == 1:
+    if not sheet.has_truth or len(sheet.rows) == 1:
         return ""
     titles = ("Map of the", "Class is in the picture", "On its own object", "On others")
     head = "".join(f'<th scope="col">{each}</th>' for each in (*titles, "On the ground"))
@@ -139,7 +139,7 @@ def _summary(sheet: Content) -> str:
         f"<td>{each.present} of {each.pictures}</td>"
         + "".join(f"<td>{_text(interval(s))}</td>" for s in (each.own, each.others, each.ground))
         + "</tr>"
-        for each in ranks
+        for each in sheet.summary
     )
     caption = "Mean shares of the maps, with 95 % intervals over the pictures"
     return (
