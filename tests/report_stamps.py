@@ -230,31 +230,53 @@ def read_stamps() -> list[Stamp]:
     ]
 
 
-def compose(stamps: tuple[Stamp, Stamp], ground: str, rng: np.random.Generator) -> Pair:
-    """Put one stamp into each half of a random part of a ground."""
+def ground_at_random(ground: str, rng: np.random.Generator) -> np.ndarray:
+    """A random part of a ground: (SIDE, SIDE, 3) array of float32, 0 to 255."""
     path = FOLDER / "skimage" / "data" / f"{ground}.png"
     with Image.open(path) as image:
         grey = np.asarray(image.convert("L"), np.float32)
     top, left = (int(rng.integers(0, size - SIDE + 1)) for size in grey.shape)
-    colour = np.array(GROUNDS[ground], np.float32)
-    pictures = [grey[top : top + SIDE, left : left + SIDE, None] * colour] * 4
+    return grey[top : top + SIDE, left : left + SIDE, None] * np.array(GROUNDS[ground], np.float32)
+
+
+class Layer(NamedTuple):
+    """A stamp at its place: colours, (SIDE, SIDE, 3), and opacity, (SIDE, SIDE)."""
+
+    colours: np.ndarray
+    alpha: np.ndarray
+
+    def over(self, picture: np.ndarray) -> np.ndarray:
+        """The picture with the stamp on it."""
+        alpha = self.alpha[:, :, None]
+        return picture * (1 - alpha) + self.colours * alpha
+
+
+def placed(
+    stamp: Stamp, room: tuple[float, float], left: int, width: int, rng: np.random.Generator
+) -> Layer:
+    """Put a stamp, as large as fits into a height and a width, at a random height into a column."""
+    wide, high = stamp.picture.size
+    scale = min(room[1] / wide, room[0] / high)
+    size = max(1, round(wide * scale)), max(1, round(high * scale))
+    cut = np.asarray(stamp.picture.resize(size, Image.Resampling.LANCZOS), np.float32)
+    x, y = left + (width - size[0]) // 2, int(rng.integers(0, SIDE - size[1] + 1))
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+    colours = np.zeros((SIDE, SIDE, 3), np.float32)
+    alpha[y : y + size[1], x : x + size[0]] = cut[:, :, 3] / 255
+    colours[y : y + size[1], x : x + size[0]] = cut[:, :, :3]
+    return Layer(colours, alpha)
+
+
+def compose(stamps: tuple[Stamp, Stamp], ground: str, rng: np.random.Generator) -> Pair:
+    """Put one stamp into each half of a random part of a ground."""
+    pictures = [ground_at_random(ground, rng)] * 4
     masks = []
     for i, stamp in enumerate(stamps):
-        width, height = stamp.picture.size
-        scale = min(0.92 * SIDE / 2 / width, 0.75 * SIDE / height)
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        cut = np.asarray(stamp.picture.resize(size, Image.Resampling.LANCZOS), np.float32)
-        x = SIDE // 2 * i + (SIDE // 2 - size[0]) // 2
-        y = int(rng.integers(0, SIDE - size[1] + 1))
-        alpha = np.zeros((SIDE, SIDE), np.float32)
-        alpha[y : y + size[1], x : x + size[0]] = cut[:, :, 3] / 255
-        colours = np.zeros_like(pictures[0])
-        colours[y : y + size[1], x : x + size[0]] = cut[:, :, :3]
+        room = 0.75 * SIDE, 0.92 * SIDE / 2
+        layer = placed(stamp, room, SIDE // 2 * i, SIDE // 2, rng)
         for subset in (1 << i, 3):
-            pictures[subset] = pictures[subset] * (1 - alpha[:, :, None]) + (
-                colours * alpha[:, :, None]
-            )
-        masks.append(alpha > 0.5)
+            pictures[subset] = layer.over(pictures[subset])
+        masks.append(layer.alpha > 0.5)
     subsets = np.stack(pictures).round().astype(np.uint8)
     return Pair(subsets[3], (masks[0], masks[1]), stamps, subsets)
 
@@ -275,18 +297,21 @@ def pairs_at_random(count: int, seed: int) -> list[Pair]:
     return pairs
 
 
+def straight_network() -> gradcam.Network:
+    """The ImageNet network for pictures of the size of its input, which are not cropped."""
+    network = imagenet.model()
+    preset = replace(network.preset, size=SIDE, shorter_side=None)
+    layers = list(network.layers.values())[1:]
+    return gradcam.Network.from_layers(
+        layers, labels=network.labels, preset=preset, name="imagenet"
+    )
+
+
 class Stamps(Subject):
     """The ImageNet network on pairs of stamps, as the scenes of two objects."""
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
-        network = imagenet.model()
-        # The pictures have the size of the input: they are not cropped.
-        preset = replace(network.preset, size=SIDE, shorter_side=None)
-        layers = list(network.layers.values())[1:]
-        straight = gradcam.Network.from_layers(
-            layers, labels=network.labels, preset=preset, name="imagenet"
-        )
-        super().__init__(straight)
+        super().__init__(straight_network())
         self.pairs = pairs
 
     def _scene(self, number: int) -> Scene:
