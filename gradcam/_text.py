@@ -27,6 +27,11 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.1f} %"
 
 
+def three_digits(value: float) -> str:
+    """Return a number with three digits, or with all before the point: 0.0123, 12.3, 11,014."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
 def width(text: str) -> int:
     """Return the width of a line in columns: Chinese, Japanese and Korean characters count 2."""
     return sum(map(_columns, text))

@@ -13,6 +13,7 @@ from gradcam._methods.passes import one_of, positive
 from gradcam._pictures import colour, figures, grids
 from gradcam._pictures.grids import Cell
 from gradcam._pictures.image import render
+from gradcam._text import three_digits
 from gradcam.inside import _vector_figure
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Activations:
         return (
             f"{self.layer} of {self.network}: {len(self.silent)} of {len(self)} units are 0"
             f"{' everywhere' if self.values.ndim == 3 else ''} on this picture; the largest value, "
-            f"{largest:.3g}, is that of {whose}"
+            f"{three_digits(largest)}, is that of {whose}"
         )
 
     def order(self, by: Order = "strongest") -> NDArray[np.int64]:
@@ -127,7 +128,7 @@ class Activations:
         pixels = _shown(self.values[units], None if scale == "each" else np.abs(self.values).max())
         strongest = self.strongest
         cells = [
-            Cell(tile, f"{self.names[unit]}: {strongest[unit]:.3g}")
+            Cell(tile, f"{self.names[unit]}: {three_digits(strongest[unit])}")
             for unit, tile in zip(units, pixels, strict=True)
         ]
         return _grid(

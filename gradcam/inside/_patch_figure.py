@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradcam._pictures import grids
 from gradcam._pictures.grids import Cell
+from gradcam._text import three_digits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +57,7 @@ def _details(every: Sequence[Patch], crop: bool) -> str:
 
 def _cell(patch: Patch, crop: bool) -> Cell:
     """Return a patch as it is drawn, no larger than is seen."""
-    note = f"{patch.value:.3g}"
+    note = three_digits(patch.value)
     if crop:
         return Cell(_small(patch.crop)[0], note=note)
     pixels, zoom = _small(patch.picture)

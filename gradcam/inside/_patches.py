@@ -17,6 +17,7 @@ from gradcam._engine.tape import BatchTape
 from gradcam._methods.passes import integer, positive
 from gradcam._pictures.folders import pictures_in
 from gradcam._pictures.image import Geometry, is_picture_source
+from gradcam._text import three_digits
 from gradcam.inside import _patch_figure
 from gradcam.inside._fields import Fields, differ_by_unit, flattened_map, receptive_fields
 from gradcam.inside._patch import Patch
@@ -95,7 +96,7 @@ class Patches(Mapping[int, "tuple[Patch, ...]"]):
             seen = f"the whole input, {height} x {width} pixels"
         return (
             f"{self.layer} of {self.network} on {_count(self.pictures)}: the largest value, "
-            f"{best.value:.3g}, is that of unit {best.unit}; a unit sees {seen}"
+            f"{three_digits(best.value)}, is that of unit {best.unit}; a unit sees {seen}"
         )
 
     def plot(self, *, crop: bool = False) -> Figure:
