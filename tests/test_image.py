@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+import types
 import zlib
 from pathlib import Path
 
@@ -212,6 +214,14 @@ def test_pillow_images_are_left_as_they_are():
     image = Image.fromarray(PICTURE)
     np.testing.assert_array_equal(read_picture(image), PICTURE)
     np.testing.assert_array_equal(np.asarray(image), PICTURE)
+
+
+def test_arrays_are_read_while_another_thread_imports_pillow(monkeypatch):
+    """Its module is known then, and empty."""
+    monkeypatch.setitem(sys.modules, "PIL.Image", types.ModuleType("PIL.Image"))
+    assert not decoding.is_pillow(np.zeros((2, 2, 3), np.uint8))
+    monkeypatch.delitem(sys.modules, "PIL.Image")
+    assert not decoding.is_pillow(np.zeros((2, 2, 3), np.uint8))
 
 
 def test_arrays_are_copied():

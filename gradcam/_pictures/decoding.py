@@ -103,9 +103,9 @@ class InputWarning(UserWarning):
 
 def is_pillow(source: object) -> TypeGuard[Image.Image]:
     """Return whether `source` is a Pillow image."""
-    # If there is a Pillow image, Pillow has been imported.
-    module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(source, module.Image)
+    # If there is a Pillow image, Pillow has been imported. Another thread may be importing it now.
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    return kind is not None and isinstance(source, kind)
 
 
 def from_path(path: str | os.PathLike[str]) -> _U8:
