@@ -24,13 +24,14 @@ from gradcam._cli.inside_filters import filters
 from gradcam._cli.inside_map import map_
 from gradcam._cli.inside_neighbours import neighbours
 from gradcam._cli.inside_patches import patches
+from gradcam._cli.inside_units import units
 from gradcam._cli.methods import methods
 from gradcam._cli.pictures import compare, explain, predict
 from gradcam._cli.sheet import sheet
 from gradcam._cli.synthesis import adversarial, edit, invert, visualise
 from gradcam._cli.train_head import train_head
 
-_INSIDE = (activations, filters, map_, neighbours, patches)
+_INSIDE = (activations, filters, map_, neighbours, patches, units)
 """Commands of the group ``inside``, which they add themselves to."""
 
 _ABOUT_PICTURES = (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from gradcam._engine.network import Network
 from gradcam._engine.stream import FAILURES, OnError
-from gradcam._files import expanded
 from gradcam._methods.passes import positive, real
-from gradcam._pictures.decoding import SUFFIXES
-from gradcam._pictures.folders import walk
+from gradcam._pictures.folders import pictures_in
 from gradcam._pictures.image import Geometry
 from gradcam._text import brief, printable
 from gradcam.inside._concepts import Concept, Mask, Overlaps, checked_masks
@@ -24,8 +22,6 @@ from gradcam.inside._examples import Examples
 from gradcam.inside._quantiles import Quantiles
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from gradcam._engine.network import PictureLike
 
 Masks = Mapping[Concept, Mask] | Mapping[str, Mask]
@@ -33,6 +29,10 @@ Masks = Mapping[Concept, Mask] | Mapping[str, Mask]
 
 _EXAMPLES = 5
 """Pictures that are kept for each unit."""
+
+
+class NoConcept(ValueError):
+    """Raised if no concept occurs in any picture."""
 
 
 class _Seen(NamedTuple):
@@ -45,7 +45,7 @@ class _Seen(NamedTuple):
 
 def dissect(
     network: Network,
-    pictures: Sequence[PictureLike] | str | PathLike[str],
+    pictures: Sequence[PictureLike] | str | os.PathLike[str],
     masks: Sequence[Masks] | Callable[[int, tuple[int, int]], Masks],
     layer: str | None = None,
     *,
@@ -83,7 +83,9 @@ def dissect(
     layer : str, optional
         A layer with a spatial map; by default the network's target layer.
     quantile : float
-        Between 0 and 1. About (1 - quantile) of a unit's values are kept for its threshold.
+        Between 0 and 1. About (1 - quantile) of a unit's values are kept for its threshold. A
+        concept whose masks cover far more of the pictures than 1 - quantile cannot have a high IoU:
+        colours are found with 0.95.
     iou : float
         0 or more and below 1. 0.05 in the Grad-CAM paper (Selvaraju et al. 2017, arXiv version),
         0.04 in Bau et al.
@@ -104,7 +106,7 @@ def dissect(
     TypeError
         If pictures, masks or an option have another type.
     gradcam.PictureError, OSError
-        If a picture cannot be read.
+        If a picture, or the folder, cannot be read.
 
     Examples
     --------
@@ -130,7 +132,7 @@ def dissect(
     overlaps, examples = run.overlaps(thresholds, silent, masks_of)
     concepts, scores = overlaps.scores()
     if not concepts:
-        raise ValueError(
+        raise NoConcept(
             "masks: no concept occurs: there is no mask, or none has a pixel that the network sees"
         )
     return Dissection(
@@ -167,14 +169,8 @@ def _checked_layer(network: Network, layer: str | None) -> tuple[str, tuple[int,
 
 def _listed(pictures: object) -> Sequence[PictureLike]:
     """Return several pictures, those in a folder sorted by their paths."""
-    if isinstance(pictures, (str, Path)):
-        folder = Path(expanded(pictures))
-        if not folder.is_dir():
-            kind = "one file" if folder.exists() else "a folder that does not exist"
-            raise ValueError(f"pictures: expected several or a folder, got {kind}: {folder}")
-        pictures = [path for path in walk(folder) if path.suffix.lower() in SUFFIXES]
-        if not pictures:
-            raise ValueError(f"pictures: there is none in {folder}")
+    if isinstance(pictures, (str, os.PathLike)):
+        return pictures_in(pictures)
     is_list = hasattr(pictures, "__len__") and hasattr(pictures, "__getitem__")
     if not is_list or isinstance(pictures, (bytes, Mapping)) or getattr(pictures, "ndim", 4) != 4:
         raise TypeError(
@@ -321,4 +317,8 @@ class _Run:
     def _name(self, number: int) -> str:
         """Return which picture it is, for messages."""
         picture = self.pictures[number]
-        return printable(str(picture)) if isinstance(picture, (str, Path)) else f"picture {number}"
+        return (
+            printable(os.fsdecode(picture))
+            if isinstance(picture, (str, os.PathLike))
+            else f"picture {number}"
+        )

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._engine.graph import Graph
-from gradcam._engine.layers import Layer
 from gradcam._engine.network import Network
 from gradcam._registry import METHODS
 from gradcam._results.explanation import Explanation
 from gradcam._text import brief
 from gradcam.inside._concepts import Concept
+from gradcam.inside._identity import identity
 
 if TYPE_CHECKING:
     from gradcam._engine.tape import Tape
@@ -154,32 +153,10 @@ def _checked(explanation: Explanation, network: Network, layer: str) -> Tape:
             f"{explanation.layer}: use tape.grad_cam(..., layer={layer!r})"
         )
     tape = cast("Tape", origin.forward())
-    if not _same(tape.graph, network, layer):
+    graph, size = tape.graph, (0, 0)
+    if graph is not network and identity(graph, layer, size) != identity(network, layer, size):
         raise ValueError(
             f"the units of another network have names: {network.name}; this explanation is of "
-            f"{tape.graph.name}, with other weights"
+            f"{graph.name}, with other weights or another preset"
         )
     return tape
-
-
-def _same(graph: Graph, network: Graph, layer: str) -> bool:
-    """Return whether two networks are equal up to a layer."""
-    if graph is network:
-        return True
-    names = list(network.layers)
-    names = names[: names.index(layer) + 1]
-    if list(graph.layers)[: len(names)] != names:
-        return False
-    return all(_equal(graph.layers[name], network.layers[name]) for name in names)
-
-
-def _equal(one: Layer, other: Layer) -> bool:
-    """Return whether two layers compute the same."""
-    same = (one.op, one.inputs, dict(one.attributes)) == (
-        *(other.op, other.inputs, dict(other.attributes)),
-    )
-    return (
-        same
-        and one.weights.keys() == other.weights.keys()
-        and all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
-    )

@@ -30,6 +30,7 @@ from gradcam._files import file_called
 from gradcam.pictograms._concepts import colours, concepts
 from gradcam.pictograms._conflict import Conflict, conflict
 from gradcam.pictograms._effects import Agreement, Effects, agreement, effects
+from gradcam.pictograms._naming import Naming, dissect, naming
 from gradcam.pictograms._networks import gap_model, model, weak_model
 from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index, scene
 
@@ -38,6 +39,7 @@ __all__ = [
     "Agreement",
     "Conflict",
     "Effects",
+    "Naming",
     "Scene",
     "SceneObject",
     "agreement",
@@ -45,12 +47,14 @@ __all__ = [
     "colours",
     "concepts",
     "conflict",
+    "dissect",
     "effects",
     "example",
     "example_scene",
     "examples",
     "gap_model",
     "model",
+    "naming",
     "scene",
     "weak_model",
 ]

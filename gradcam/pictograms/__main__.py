@@ -1,4 +1,4 @@
-"""``python -m gradcam.pictograms``: ``evaluate``, ``train`` and ``train-gap``."""
+"""``python -m gradcam.pictograms``: ``evaluate``, ``names``, ``train`` and ``train-gap``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ USAGE = """usage: python -m gradcam.pictograms COMMAND [options]
 
 commands:
   evaluate   measure the pictogram network and its explanations on unseen scenes
+  names      count how often the names of units say which class is explained
   train      train the network from scratch (needs PyTorch)
   train-gap  train the linear layer of the network that CAM needs (needs PyTorch)
 
@@ -23,6 +24,10 @@ def main(arguments: Sequence[str]) -> int:
         from gradcam.pictograms import _evaluate
 
         _evaluate.main(rest)
+    elif command == "names":
+        from gradcam.pictograms import _report_names
+
+        _report_names.main(rest)
     elif command in ("train", "train-gap"):
         try:
             module = import_module(f"gradcam.pictograms._{command.replace('-', '_')}")
