@@ -343,6 +343,12 @@ def test_too_many_neighbours_and_codes_of_zeros(codes):
         codes.neighbours(count=2.5)
 
 
+def test_codes_that_are_all_equal(network):
+    dark = [np.zeros((64, 64, 3), np.uint8)] * 3
+    with pytest.raises(ValueError, match="codes of all 3 pictures are equal"):
+        inside.codes(network, dark).neighbours(count=1)
+
+
 def test_neighbours_in_code_and_in_pixels(codes):
     found = codes.neighbours(count=3)
     own = np.arange(12)
@@ -392,6 +398,8 @@ def test_queries_that_are_new(network, codes, folder):
         codes.neighbours(inside.codes(network, random_pictures(1), "relu"))
     with pytest.raises(ValueError, match=r"query: .* other weights"):
         codes.neighbours(inside.codes(small_pictograms.network(1), random_pictures(1)))
+    of_folder = codes.neighbours(folder / "red", 2)
+    np.testing.assert_array_equal(of_folder.places, codes.neighbours([8, 9, 10, 11], 2).places)
     with pytest.raises(FileNotFoundError):
         codes.neighbours("missing.png")
 
@@ -453,6 +461,13 @@ def test_the_figure_of_neighbours(codes):
     for rows in (0, 41):
         with pytest.raises(ValueError, match="rows"):
             found.plot(rows)
+
+
+def test_a_figure_of_many_neighbours(codes):
+    pytest.importorskip("matplotlib", reason="figures")
+    figure = codes.neighbours(3, 10).plot()
+    assert len(figure.axes) == 1 + 2 * 8
+    assert "8 of 10 neighbours are shown" in figure.texts[-1].get_text().replace("\n", " ")
 
 
 def test_figures_without_labels(network, tmp_path):

@@ -12,6 +12,7 @@ import click
 from gradcam._cli.inside import figure_file, inside, report, write
 from gradcam._cli.inside_codes import codes_of, shared, status
 from gradcam._cli.options import Choice
+from gradcam._scikit import scikit
 
 if TYPE_CHECKING:
     from gradcam.inside import Projection
@@ -66,6 +67,7 @@ def map_(
     separates them: the share of the five nearest neighbours that are of the same class, in the
     plane and in code.  With --grid each of up to 1600 pictures can be seen.
     """
+    scikit("sklearn", "gradcam inside map")  # before the network runs
     _, codes = codes_of(folder, choice, layer, file, batch, out, as_json)
     found = codes.project(method, seed=seed, perplexity=perplexity)
     drawn = figure_file(out / f"map-{method}{'-grid' * grid}", found.layer)

@@ -18,7 +18,7 @@ from gradcam._pictures.presets import size_pair
 from gradcam.inside._codes_file import Stored, check_file, read, write
 from gradcam.inside._given import Given, read_given
 from gradcam.inside._identity import Wanted, identity, kept_of, other_network, require
-from gradcam.inside._nearest import Metric, nearest
+from gradcam.inside._nearest import Metric, nearest, require_different
 from gradcam.inside._neighbours import Neighbours
 from gradcam.inside._picture_set import PictureSet, path_of, small
 from gradcam.inside._precision import Precision
@@ -139,15 +139,16 @@ class Codes:
         Raises
         ------
         ValueError
-            If there are fewer pictures than neighbours, codes are of another layer or network, or
-            codes are zero and the metric is the cosine; if new pictures are asked for and these
-            codes were read from a file, without a network.
+            If there are fewer pictures than neighbours, the codes of all pictures are equal, codes
+            are of another layer or network, or codes are zero and the metric is the cosine; if new
+            pictures are asked for and these codes were read from a file, without a network.
         IndexError
             If there is no picture of that number.
         gradcam.PictureError, OSError
             If a picture cannot be read.
         """
         count = positive("count", count)
+        require_different(self.values, self.layer)
         own = self._places(query)
         if own is None:
             new = query if isinstance(query, Codes) else self._new(query)
@@ -316,10 +317,9 @@ def codes(
     Raises
     ------
     ValueError
-        If there are no pictures, or not as many labels; the layer is unknown; a code is not finite;
-        or `file` holds the codes of another network, layer, or of other pictures.
-    gradcam.AnnotationError
-        If pictures lie beside the folders of classes, or a class has no picture.
+        If there are no pictures, or not as many labels; pictures lie beside the folders of classes,
+        or a class has no picture; the layer is unknown; a code is not finite; or `file` holds the
+        codes of another network, layer, or of other pictures.
     gradcam.PictureError, OSError
         If a picture cannot be read and `on_error` is "raise".
     """

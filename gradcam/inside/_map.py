@@ -34,7 +34,7 @@ _INCHES = 10.0
 _SHARE = 0.5
 """The small copies are so large that all together would cover this share of the picture."""
 
-_LARGEST = 96
+_LARGEST = 140
 """The side of a small copy as it is drawn, at most."""
 
 _LISTED, _TALL = 80, 40
@@ -139,10 +139,13 @@ def _pasted(
 
 
 def _framed(pictures: PictureSet, n: int, side: int, colours: _U8) -> _U8:
-    """Return a picture of `side` x `side` pixels in the frame of its class."""
+    """Return a picture of `side` x `side` pixels in the frame of its class.
+
+    Large ones are read again, and show the centre of a picture that is not square.
+    """
     from PIL import Image
 
-    copy = pictures.pixels[n] if side <= SIDE else pictures.look(n, 2 * side)
+    copy = pictures.pixels[n] if side <= SIDE else _centre(pictures.look(n, 2 * side))
     if copy.shape[:2] != (side, side):
         resample = Image.Resampling.BICUBIC
         copy = np.asarray(Image.fromarray(copy).resize((side, side), resample))
@@ -151,6 +154,14 @@ def _framed(pictures: PictureSet, n: int, side: int, colours: _U8) -> _U8:
     tile[:] = colour
     tile[_FRAME:-_FRAME, _FRAME:-_FRAME] = copy
     return tile
+
+
+def _centre(picture: _U8) -> _U8:
+    """Return the largest square in the middle of a picture."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return picture[top : top + side, left : left + side]
 
 
 def class_colours(count: int) -> _U8:

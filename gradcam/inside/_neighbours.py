@@ -27,8 +27,8 @@ SAME, OTHER = "#1a9641", "#d7191c"
 _DRAWN = 200
 """The longer side of a picture in the figure, in pixels."""
 
-_MOST = 40
-"""Rows of a figure."""
+_MOST, _ACROSS = 40, 8
+"""Rows of a figure, and neighbours in a row, at most."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -147,7 +147,7 @@ class Neighbours:
         ----------
         rows : int
             How many queries are drawn, at most: 1 to 40. If there are more, they are chosen at
-            equal distances in the order of the set.
+            equal distances in the order of the set. Of each, at most 8 neighbours are drawn.
 
         Raises
         ------
@@ -158,21 +158,29 @@ class Neighbours:
         if most > _MOST:
             raise ValueError(f"rows: expected 1 to {_MOST}, got {most}")
         chosen = evenly(len(self), most)
-        each = range(1, self.count + 1)
-        columns = ["query", *(f"code {n}" for n in each), *(f"pixels {n}" for n in each)]
-        colours = "" if self.same is None else " Green: the same class. Red: another."
-        shown = (
-            f" {len(chosen)} of {len(self)} queries are shown." if len(chosen) < len(self) else ""
-        )
+        each = range(1, min(self.count, _ACROSS) + 1)
         return grid(
             [self._row(n) for n in chosen],
             heading=f"Nearest in the code of {self.layer} of {self.network}, and nearest in pixels",
-            details=f"{self.finding}.{colours} Below: the class or name, and the distance"
-            f"{' (1 - cosine)' if self.metric == 'cosine' else ''} in code, or in pixels of "
-            f"32 x 32.{shown}",
-            columns=columns,
+            details=self._details(len(chosen)),
+            columns=["query", *(f"code {n}" for n in each), *(f"pixels {n}" for n in each)],
             smallest=0.95,
         )
+
+    def _details(self, rows: int) -> str:
+        """Return what stands below the figure."""
+        distance = "the distance (1 - cosine)" if self.metric == "cosine" else "the distance"
+        words = [f"{self.finding}."]
+        if self.same is not None:
+            words.append("Green: the same class. Red: another.")
+        words.append(
+            f"Below: the class or the name, and {distance} in code, or that in pixels of 32 x 32."
+        )
+        if rows < len(self):
+            words.append(f"{rows} of {len(self)} queries are shown.")
+        if self.count > _ACROSS:
+            words.append(f"{_ACROSS} of {self.count} neighbours are shown.")
+        return " ".join(words)
 
     def _row(self, n: int) -> list[Cell]:
         """Return the pictures of one query."""
@@ -181,7 +189,7 @@ class Neighbours:
             (self.places[n], self.distances[n], self.same),
             (self.pixel_places[n], self.pixel_distances[n], self.pixel_same),
         ):
-            for k, (place, distance) in enumerate(zip(places, distances, strict=True)):
+            for k, (place, distance) in enumerate(zip(places[:_ACROSS], distances, strict=False)):
                 words = f"{_words(self.pictures, int(place))}\n{_number(distance)}"
                 frame = "" if same is None else SAME if same[n, k] else OTHER
                 cells.append(Cell(self.pictures.look(int(place), _DRAWN), words, frame=frame))

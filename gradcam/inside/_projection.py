@@ -14,7 +14,7 @@ from gradcam._methods.passes import check_seed, flag, one_of, positive, real
 from gradcam._scikit import scikit
 from gradcam._text import percent
 from gradcam.inside import _map
-from gradcam.inside._nearest import nearest
+from gradcam.inside._nearest import nearest, require_different
 from gradcam.inside._neighbours import check_classes
 from gradcam.inside._picture_set import PictureSet
 from gradcam.inside._precision import Precision, precision
@@ -209,11 +209,7 @@ def project(
             f"expected codes of 4 pictures or more and of 2 numbers or more, got {len(values)} of "
             f"{values.shape[1]}"
         )
-    if (values == values[0]).all():
-        raise ValueError(
-            f"the codes of all {len(values)} pictures are equal, so that there is nothing to "
-            f"project: is the output of layer {layer!r} always the same?"
-        )
+    require_different(values, layer)
     explained = divergence = None
     if method == "pca":
         points, explained = principal(values, 2, seed)
