@@ -348,7 +348,7 @@ def test_annotations_need_paths(network, tmp_path):
     with pytest.raises(TypeError, match="paths"):
         gradcam.class_sheet(network, noise(8, 8), truth=place)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no pictures in this folder"):
+    with pytest.raises(ValueError, match="no picture in this folder"):
         gradcam.class_sheet(network, tmp_path / "empty")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from gradcam._annotations.truth import AnnotationError
 from gradcam._files import expanded
 from gradcam._pictures.decoding import SUFFIXES
-from gradcam._pictures.folders import walk
+from gradcam._pictures.folders import pictures_in
 
 _PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 """Names of folders that are parts of a data set, not classes."""
@@ -73,7 +72,7 @@ def pictures_by_class(folder: str | os.PathLike[str]) -> ByClass:
             f"{root}: {_listed([each.name for each in folders])} seem to be the parts of a data "
             f"set, not classes: name one of these folders"
         )
-    paths = [_pictures(each) for each in folders]
+    paths = [pictures_in(each, or_none=True) for each in folders]
     empty = [each.name for each, found in zip(folders, paths, strict=True) if not found]
     if empty:
         raise AnnotationError(
@@ -83,15 +82,6 @@ def pictures_by_class(folder: str | os.PathLike[str]) -> ByClass:
     numbers = np.repeat(np.arange(len(folders)), [len(found) for found in paths])
     every = tuple(path for found in paths for path in found)
     return ByClass(tuple(each.name for each in folders), every, numbers.astype(np.int64))
-
-
-def _pictures(folder: Path) -> list[Path]:
-    """Return the pictures in a folder and its folders."""
-    files = list(walk(folder))
-    for each in files:
-        if each.is_dir():  # walk yields folders that cannot be read
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(each))
-    return [each for each in files if each.suffix.lower() in SUFFIXES]
 
 
 def _listed(names: Sequence[str]) -> str:

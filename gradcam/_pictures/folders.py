@@ -38,7 +38,7 @@ def walk(folder: Path, out: Path | None = None) -> Iterator[Path]:
     yield from unreadable
 
 
-def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
+def pictures_in(folder: str | os.PathLike[str], *, or_none: bool = False) -> list[Path]:
     """Return the pictures in a folder and its folders, in order; nothing is opened.
 
     Files that are not pictures by their suffix, and hidden ones, are left out.
@@ -46,18 +46,17 @@ def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     ValueError
-        If there is none.
+        If there is none, unless `or_none`.
     PermissionError, FileNotFoundError, NotADirectoryError
         If the folder, or one inside it, cannot be read.
     """
     root = Path(expanded(folder))
-    with os.scandir(root):
-        pass  # raises what is wrong with the folder itself
+    os.scandir(root).close()  # raises what is wrong with the folder itself
     files = list(walk(root))
     for each in files:
         if each.is_dir():  # walk yields folders that cannot be read
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(each))
     found = [each for each in files if each.suffix.lower() in SUFFIXES]
-    if not found:
+    if not found and not or_none:
         raise ValueError(f"{root}: there is no picture in this folder")
     return found

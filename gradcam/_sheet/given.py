@@ -15,8 +15,7 @@ import numpy as np
 from gradcam._annotations.reading import Annotations, open_annotations
 from gradcam._files import expanded
 from gradcam._labels.classes import Labels
-from gradcam._pictures.decoding import SUFFIXES
-from gradcam._pictures.folders import walk
+from gradcam._pictures.folders import pictures_in
 from gradcam._pictures.image import is_picture_source
 from gradcam._sheet import truth
 from gradcam._sheet.truth import Objects, SceneLike, Size, Truth
@@ -88,11 +87,7 @@ def _several(
     if truth.is_scene(pictures):
         return [pictures]
     if isinstance(pictures, (str, os.PathLike)) and os.path.isdir(expanded(pictures)):
-        folder = Path(expanded(pictures))
-        found = [path for path in walk(folder) if path.suffix.lower() in SUFFIXES]
-        if not found:
-            raise ValueError(f"{folder}: there are no pictures in this folder")
-        return found
+        return pictures_in(pictures)
     single = isinstance(pictures, np.ndarray) and pictures.ndim in (2, 3)
     if is_picture_source(pictures) or single:
         return [cast("PictureLike", pictures)]

@@ -94,9 +94,12 @@ class Patches(Mapping[int, "tuple[Patch, ...]"]):
         seen = f"up to {height} x {width} pixels of the input"
         if self.sees_all:
             seen = f"the whole input, {height} x {width} pixels"
+        value = f"the largest value of {len(self)} units, {three_digits(best.value)}, is that of "
+        if len(self) == 1:
+            value = f"the largest value is {three_digits(best.value)}, of "
         return (
-            f"{self.layer} of {self.network} on {_count(self.pictures)}: the largest value, "
-            f"{three_digits(best.value)}, is that of unit {best.unit}; a unit sees {seen}"
+            f"{self.layer} of {self.network} on {_count(self.pictures)}: {value}unit {best.unit}; "
+            f"a unit sees {seen}"
         )
 
     def plot(self, *, crop: bool = False) -> Figure:
