@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeGuard, cast
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcam._annotations.by_class import pictures_by_class
+from gradcam._annotations.scenes import SceneLike, is_scene
 from gradcam._pictures.image import is_picture_source
 from gradcam._text import brief
 
 if TYPE_CHECKING:
     from gradcam._engine.network import PictureLike
-
-
-class Named(Protocol):
-    """An object of a scene, with the label of its class."""
-
-    @property
-    def label(self) -> str: ...
-
-
-class SceneLike(Protocol):
-    """A picture whose objects are known, such as :class:`gradcam.pictograms.Scene`."""
-
-    @property
-    def picture(self) -> NDArray[np.uint8]: ...
-    @property
-    def objects(self) -> Sequence[Named]: ...
 
 
 Name: TypeAlias = "str | int"
@@ -61,7 +45,7 @@ class Labelled(NamedTuple):
 
 def picture_of(source: Source) -> PictureLike:
     """Return the picture of a scene; anything else is a picture itself."""
-    return source.picture if _is_scene(source) else cast("PictureLike", source)
+    return source.picture if is_scene(source) else cast("PictureLike", source)
 
 
 def labelled(
@@ -89,10 +73,10 @@ def labelled(
             )
         return _of_folder(given)
     one = is_picture_source(given) or (isinstance(given, np.ndarray) and given.ndim < 4)
-    if one or _is_scene(given) or not isinstance(given, Iterable):
+    if one or is_scene(given) or not isinstance(given, Iterable):
         raise TypeError(
             f"pictures: expected a folder with a folder for each class, or several pictures, got "
-            f"{'one scene' if _is_scene(given) else type(given).__name__}"
+            f"{'one scene' if is_scene(given) else type(given).__name__}"
         )
     if labels is None:
         return map(_paired, given)
@@ -126,7 +110,7 @@ def _zipped(pictures: Iterable[object], labels: Iterable[Name]) -> Iterator[Labe
 
 def _paired(given: object) -> Labelled:
     """Return a scene or a pair of a picture and its class as one that is labelled."""
-    if _is_scene(given):
+    if is_scene(given):
         names = tuple(each.label for each in given.objects)
         if not names:
             raise ValueError("pictures: a scene has no object, so that nothing in it is right")
@@ -146,7 +130,3 @@ def _checked(label: object) -> Name:
     if isinstance(label, bool) or not isinstance(label, (str, int)):
         raise TypeError(f"labels: expected a label, synset or index, got {brief(label)}")
     return label
-
-
-def _is_scene(given: object) -> TypeGuard[SceneLike]:
-    return hasattr(given, "picture") and hasattr(given, "objects")

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from gradcam._annotations.reading import Annotations, open_annotations
+from gradcam._annotations.scenes import SceneLike, is_scene
 from gradcam._files import expanded
 from gradcam._labels.classes import Labels
 from gradcam._pictures.folders import pictures_in
 from gradcam._pictures.image import is_picture_source
 from gradcam._sheet import truth
-from gradcam._sheet.truth import Objects, SceneLike, Size, Truth
+from gradcam._sheet.truth import Objects, Size, Truth
 from gradcam._text import brief
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _several(
     pictures: PictureLike | SceneLike | Iterable[PictureLike | SceneLike],
 ) -> Iterable[PictureLike | SceneLike]:
     """Return several pictures, also if one or a folder was given."""
-    if truth.is_scene(pictures):
+    if is_scene(pictures):
         return [pictures]
     if isinstance(pictures, (str, os.PathLike)) and os.path.isdir(expanded(pictures)):
         return pictures_in(pictures)
@@ -100,7 +101,7 @@ def _one(
     number: int, picture: PictureLike | SceneLike, tell: Tell | None, name: str | None
 ) -> Given:
     """Return one picture with its name and its truth."""
-    if truth.is_scene(picture):
+    if is_scene(picture):
         if tell is not None:
             raise ValueError("truth: scenes bring their own truth: leave it out, or give pictures")
         objects = [(each.label, each.mask) for each in picture.objects]

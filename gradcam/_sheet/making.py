@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._annotations.scenes import SceneLike
 from gradcam._engine.network import Network
 from gradcam._engine.stream import FAILURES, OnError
 from gradcam._engine.tape import BatchTape
@@ -23,7 +24,7 @@ from gradcam._sheet.content import ClassMap, SheetRow
 from gradcam._sheet.given import Given, given
 from gradcam._sheet.result import ClassSheet
 from gradcam._sheet.shares import ground_area, shares, totals_of
-from gradcam._sheet.truth import Objects, SceneLike, Truth
+from gradcam._sheet.truth import Objects, Truth
 
 if TYPE_CHECKING:
     from gradcam._engine.network import PictureLike

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,24 +22,6 @@ Size = tuple[int, int]
 
 Objects = Sequence[tuple[str, Region]]
 """The objects of a picture: the class of each, and where it is: a mask, a box or several boxes."""
-
-
-class ObjectLike(Protocol):
-    """An object of a scene: its class, and its visible pixels, (H, W)."""
-
-    @property
-    def label(self) -> str: ...
-    @property
-    def mask(self) -> NDArray[np.bool_]: ...
-
-
-class SceneLike(Protocol):
-    """A picture whose truth is known, such as :class:`gradcam.pictograms.Scene`."""
-
-    @property
-    def picture(self) -> NDArray[np.uint8]: ...
-    @property
-    def objects(self) -> Sequence[ObjectLike]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +60,6 @@ class Truth:
 BOXES = "Objects are boxes here: ground inside a box counts as the object."
 NUMBERED = "Objects of one class are numbered from the left."
 CROWDS = "Groups whose place is not known count as the ground."
-
-
-def is_scene(picture: object) -> TypeGuard[SceneLike]:
-    """Return whether a picture brings its own truth."""
-    return hasattr(picture, "picture") and hasattr(picture, "objects")
 
 
 def of_file(annotations: Annotations, picture: object, labels: Labels, size: Size) -> Truth | None:
