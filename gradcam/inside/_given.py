@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcam._annotations.by_class import pictures_by_class
 from gradcam._files import expanded
-from gradcam._pictures.decoding import SUFFIXES
+from gradcam._pictures.folders import pictures_in
 from gradcam._pictures.image import is_picture_source
 from gradcam._text import brief
 from gradcam.inside._picture_set import path_of
@@ -95,15 +95,11 @@ def _of_folder(folder: str) -> Given:
         raise ValueError(
             f"{root}: expected a folder of pictures, got a file; for one picture, [it]"
         )
-    inside = [each for each in sorted(root.iterdir()) if not each.name.startswith(".")]
-    if any(each.is_dir() for each in inside):
+    if any(each.is_dir() and not each.name.startswith(".") for each in root.iterdir()):
         found = pictures_by_class(root)
         labels = tuple(found.classes[number] for number in found.numbers)
         return Given(list(found.paths), labels, folder)
-    files = [each for each in inside if each.suffix.lower() in SUFFIXES]
-    if not files:
-        raise ValueError(f"{root}: there is no picture in this folder")
-    return Given(files, None, folder)
+    return Given(pictures_in(root), None, folder)
 
 
 def _labels(labels: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
