@@ -167,9 +167,11 @@ def _learn(search: _Search, c: float | None) -> Learnt:
     probabilities = np.empty((len(values), int(numbers.max()) + 1))
     strengths = []
     for fold in range(search.count):
+        search.forget()
         strengths.append(search.chosen(frozenset({fold})) if c is None else c)
         linear, out = search.linear(frozenset({fold}), strengths[-1]), folds == fold
         probabilities[out] = np.exp(linear.log_probabilities(values[out]))
+    search.forget()
     strength = search.chosen(frozenset()) if c is None else c
     return Learnt(search.linear(frozenset(), strength), strength, tuple(strengths), probabilities)
 
@@ -183,13 +185,18 @@ class _Search:
         self._known: dict[tuple[frozenset[int], float], Linear] = {}
         self._standard: dict[frozenset[int], Standard] = {}
 
+    def forget(self) -> None:
+        """Free memory: what is kept beside the weights can be computed again."""
+        self._standard.clear()
+
     def linear(self, without: frozenset[int], c: float) -> Linear:
         """Return what is learnt from the other folds."""
         if (without, c) not in self._known:
             used = ~np.isin(self.folds, list(without))
-            if without not in self._standard:
-                self._standard[without] = standard(self.values[used])
-            self._known[without, c] = fit(self._standard[without], self.numbers[used], c)
+            codes = self._standard.get(without) or standard(self.values[used])
+            if codes.basis is not None:  # which takes longer than to standardise
+                self._standard[without] = codes
+            self._known[without, c] = fit(codes, self.numbers[used], c)
         return self._known[without, c]
 
     def chosen(self, without: frozenset[int]) -> float:

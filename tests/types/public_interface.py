@@ -280,3 +280,14 @@ def assertions(tape: Tape, mask: NDArray[np.bool_], path: Path) -> None:
     testing.assert_depends_on_weights(cat, at_most=0.5, networks=1)
     testing.assert_survives_randomisation(cat)
     testing.assert_matches_stored(cat.map, path)  # type: ignore[arg-type]
+
+
+def classifiers_of_ones_own(network: Network, picture: NDArray[np.uint8], path: Path) -> None:
+    own = gradcam.fit_head(network, path, folds=3, C=0.1, on_error="skip")
+    assert_type(own, gradcam.TrainedNetwork)
+    assert_type(own.training, gradcam.Training)
+    assert_type(own.training.accuracy, float)
+    assert_type(own.training.per_fold, tuple[float, ...])
+    assert_type(own.forward(path).grad_cam("banana"), Explanation)
+    gradcam.fit_head(network, [picture, path, "a.jpg"], ["a", "b", "b"], layer="relu5_3")
+    gradcam.weights.save(own, path)
