@@ -184,7 +184,7 @@ def test_a_planted_detector_gets_its_name() -> None:
     assert found.units == (inside.Unit(0, Concept("square"), 1.0),)
     assert found.detectors == {Concept("square"): found.units}
     assert "1 of 2 units of relu" in found.finding
-    assert "1 fire at too few positions" in found.finding
+    assert "1 fires at too few positions" in found.finding
 
 
 def test_names_need_an_iou_above_the_limit() -> None:
@@ -378,13 +378,23 @@ def test_examples_are_the_strongest_pictures() -> None:
         np.testing.assert_allclose([each.value for each in found.examples[unit]], largest[order])
 
 
+def test_pictures_without_a_lit_place_are_left_out() -> None:
+    pictures, masks = random_set(12)
+    found = inside.dissect(network(), pictures, masks, quantile=0.998, iou=0)  # one value each
+    assert not found.silent.any()
+    assert len(found.plot([0, 1]).axes) == 2
+
+
 def test_lit() -> None:
-    picture = np.full((8, 8, 3), 200, np.uint8)
-    fires = np.zeros((8, 8), bool)
-    fires[2:4, 2:4] = True
+    picture = np.full((32, 32, 3), 200, np.uint8)
+    fires = np.zeros((32, 32), bool)
+    fires[4:24, 4:24] = True
     shown = lit(picture, fires)
-    assert (shown[fires] == 200).all() and (shown[0] == 50).all()
-    assert (shown[1, 2] == (255, 221, 0)).all()
+    assert (shown[fires] == 200).all() and (shown[0] == 200 // 4 + 54).all()
+    assert (shown[3, 4:24] == (255, 221, 0)).all() and (shown[24, 4] == (255, 221, 0)).all()
+    few = np.zeros((32, 32), bool)
+    few[::4, ::4] = True  # the lines around them would hide all
+    assert (lit(picture, few)[~few] == 104).all()
 
 
 def test_a_dissection_can_be_pickled() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
@@ -90,7 +90,7 @@ class Dissection:
     absent: tuple[Concept, ...]
     skipped: tuple[tuple[int, Exception], ...]
     examples: tuple[tuple[Example, ...], ...]
-    source: Sequence[PictureLike] = field(default=())
+    source: Sequence[PictureLike]
 
     @cached_property
     def names(self) -> tuple[Concept | None, ...]:
@@ -127,13 +127,15 @@ class Dissection:
     def finding(self) -> str:
         """What was found, in a sentence."""
         every, found = (Counter(each.kind for each in of) for of in (self.concepts, self.detectors))
-        kinds = ", ".join(f"{found[kind]} of {every[kind]} ({kind})" for kind in every)
+        parts = [f"{found[kind]} of {every[kind]} concepts of the kind {kind}" for kind in every]
+        if len(every) == 1:
+            parts = [f"{len(self.detectors)} of {len(self.concepts)} concepts"]
         text = (
             f"{len(self.units)} of {len(self.names)} units of {self.layer} have a name (IoU above "
-            f"{self.iou:g}), by these concepts: {kinds}"
+            f"{self.iou:g}), by {' and '.join(parts)}"
         )
         if quiet := int(self.silent.sum()):
-            text += f"; {quiet} fire at too few positions to get one"
+            text += f"; {quiet} fire{'s' * (quiet == 1)} at too few positions to get one"
         return text
 
     def sentence(self, explanation: Explanation, *, count: SupportsIndex = 5) -> Sentence:
@@ -162,15 +164,17 @@ class Dissection:
         -----
         Selvaraju et al. 2017, "Identifying neurons and textual explanations" of the arXiv version.
         """
-        named = [
-            None if name is None else Unit(number, name, float(self.scores[number].max()))
-            for number, name in enumerate(self.names)
+        best = self.scores.max(1).tolist()
+        names = [
+            None if name is None else (name, iou)
+            for name, iou in zip(self.names, best, strict=True)
         ]
-        concepts = [None if each is None else (each.concept, each.iou) for each in named]
-        return say(explanation, self.network, self.layer, concepts, positive("count", count))
+        return say(explanation, self.network, self.layer, names, positive("count", count))
 
     def plot(self, units: Sequence[SupportsIndex] | None = None, *, count: int = 8) -> Figure:
         """Draw the pictures in which units are strongest; where a unit fires, they are lit.
+
+        Of each unit up to five pictures are shown, those in which it fires.
 
         Parameters
         ----------
@@ -214,12 +218,13 @@ class Dissection:
     def _row(self, unit: int) -> Row:
         name = self.names[unit]
         words = f"unit {unit}: no name" if name is None else f"unit {unit}: {name}"
-        pictures = []
+        pictures: list[tuple[NDArray[np.uint8], NDArray[np.bool_], float]] = []
         for each in self.examples[unit]:
             fires = each.geometry.to_picture(each.map[None])[0] >= self.thresholds[unit]
             if each.geometry.cropped:
                 fires &= each.geometry.seen
-            pictures.append((read_picture(self.source[each.picture]), fires, each.value))
+            if fires.any() or not pictures:  # the first one says that it fires nowhere
+                pictures.append((read_picture(self.source[each.picture]), fires, each.value))
         return Row(words, float(self.scores[unit].max()), pictures)
 
     def __repr__(self) -> str:

@@ -13,8 +13,9 @@ from gradcam._pictures import grids
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_DIMMED = 0.25
-"""What remains of the brightness where a unit does not fire."""
+_REST, _GREY = 0.25, 72
+"""Where a unit does not fire, this share of the picture remains, on this grey: on black, places
+that are dark and lit could not be seen."""
 
 _LINE = np.array((255, 221, 0), np.uint8)
 """The colour of the line around the places where a unit fires."""
@@ -47,9 +48,16 @@ def draw(rows: Sequence[Row], finding: str, layer: str) -> Figure:
 
 
 def lit(picture: NDArray[np.uint8], fires: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return a picture that is dark where a unit does not fire, with a line around the rest."""
-    shown = np.where(fires[..., None], picture, (picture * _DIMMED).astype(np.uint8))
-    shown[_edge(fires, max(1, round(min(fires.shape) / 112)))] = _LINE
+    """Return a picture that is faded where a unit does not fire.
+
+    There is a line around the places where it fires, unless the line would cover more than
+    half as many pixels.
+    """
+    faded = picture * _REST + (1 - _REST) * _GREY
+    shown = np.where(fires[..., None], picture, faded.astype(np.uint8))
+    edge = _edge(fires, max(1, round(min(fires.shape) / 112)))
+    if 2 * np.count_nonzero(edge) <= np.count_nonzero(fires):
+        shown[edge] = _LINE
     return shown
 
 

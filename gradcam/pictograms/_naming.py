@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, SupportsIndex, overload
 
 import numpy as np
@@ -37,6 +38,10 @@ FIRST_EXPLAINED = 1_000_000
 """The seed of the first scene that is explained: none of them has named a unit."""
 
 
+_drawn = lru_cache(maxsize=64)(scene)
+"""The latest scenes; a stream reads a few pictures ahead of those whose masks are asked for."""
+
+
 class _Pictures(Sequence[NDArray[np.uint8]]):
     """The pictures of scenes, drawn when they are asked for."""
 
@@ -53,7 +58,7 @@ class _Pictures(Sequence[NDArray[np.uint8]]):
     def __getitem__(self, number: int | slice) -> NDArray[np.uint8] | _Pictures:
         if isinstance(number, slice):
             return _Pictures(self._seeds[number])
-        return scene(self._seeds[number]).picture
+        return _drawn(self._seeds[number]).picture
 
 
 def dissect(
@@ -76,7 +81,7 @@ def dissect(
     layer, quantile, iou, batch, progress
         As of :func:`gradcam.inside.dissect`.
     scenes : int
-        How many; each is drawn three times and not kept. With fewer than about 100, many classes
+        How many; each is drawn twice and not kept. With fewer than about 100, many classes
         occur only a few times.
     first : int
         The seed of the first one.
@@ -96,7 +101,7 @@ def dissect(
     seeds = range(start, start + positive("scenes", scenes))
 
     def masks(number: int, size: tuple[int, int]) -> dict[Concept, Mask]:
-        return concepts(scene(seeds[number]))
+        return concepts(_drawn(seeds[number]))
 
     return dissect_by_masks(
         *(model() if network is None else network, _Pictures(seeds), masks, layer),
