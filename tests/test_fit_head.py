@@ -364,6 +364,10 @@ def test_bad_labels(source, folder):
     for labels in ([0, 0, 1, 1], "aabb", 5):
         with pytest.raises(TypeError, match="expected a name of a class for each picture"):
             gradcam.fit_head(source, pictures, labels)
+    with pytest.raises(ValueError, match="got 0 labels for 0 pictures"):
+        gradcam.fit_head(source, [], [])
+    named = gradcam.fit_head(source, pictures, list(np.array(["a", "a", "b", "b"])))
+    assert [type(each) for each in named.training.classes] == [str, str]
     with pytest.raises(ValueError, match="labels is for a list"):
         gradcam.fit_head(source, folder, ["a"] * 30)
     with pytest.raises(TypeError, match="a folder for each class, or a list"):

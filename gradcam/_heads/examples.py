@@ -111,11 +111,14 @@ def _labelled(
     listed = pictures if is_float else list(pictures)
     if labels is None:
         raise ValueError("labels: a list of pictures needs the name of the class of each")
-    names = as_python(labels)
-    if not isinstance(names, Sequence) or isinstance(names, str) or set(map(type, names)) != {str}:
+    given = as_python(labels)
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        given = [None]
+    if not all(isinstance(each, str) for each in given):
         raise TypeError(f"labels: expected a name of a class for each picture, got {brief(labels)}")
+    names = [str(each) for each in given]  # NumPy's strings are of another type
     pictures = cast("Sequence[PictureLike] | BatchArray", listed)
-    if len(names) != len(pictures):
+    if len(names) != len(pictures) or not names:
         raise ValueError(f"labels: expected one for each picture, got {len(names)} labels for "
                          f"{len(pictures)} pictures")  # fmt: skip
     classes = tuple(sorted(set(names)))
