@@ -101,6 +101,8 @@ def test_bad_input(tape):
         inside.activations(tape, "relu9")
     with pytest.raises(ValueError, match="count: expected 1 or more, got 0"):
         inside.activations(tape).plot(0)
+    with pytest.raises(ValueError, match="count: at most 1000 maps"):
+        inside.activations(tape).plot(1001)
     with pytest.raises(ValueError, match="scale: expected 'each' or 'all'"):
         inside.activations(tape).plot(scale="both")
 

@@ -14,6 +14,7 @@ from PIL import Image
 import gradcam
 from gradcam import Layer, Network, inside
 from gradcam import _cli as cli
+from gradcam.inside import _patch_figure
 from gradcam.inside._strongest import Strongest
 
 PICTURES = [
@@ -105,6 +106,23 @@ def test_boxes_of_a_cropped_input():
     value = network.forward(other).activation("conv")[0, 1, row, column]
     assert value == pytest.approx(patch.value, rel=1e-5)
     assert inside.patches(network, [picture], "scores", 0 if patch.unit == 0 else 1).sees_all
+
+
+def test_pictures_in_their_own_sizes(network):
+    found = inside.patches(network, PICTURES, "relu", 3, 20, size="original", batch=3)
+    for patch in found[3]:
+        maps = network.forward(PICTURES[patch.number], size="original").activation("relu")[0]
+        assert patch.value == pytest.approx(maps[3].max(), rel=1e-6)
+        assert patch.position == np.unravel_index(maps[3].argmax(), maps[3].shape)
+        assert patch.box == patch.field and patch.crop.shape == (5, 5, 3)
+
+
+def test_values_that_are_not_finite():
+    weight = np.full((1, 3, 3, 3), 3e38, np.float32)
+    layers = [Layer("conv", "conv", (), {"weight": weight}), Layer("pool", "global_average_pool")]
+    network = Network.from_layers([*layers, Layer("scores", "flatten")], preset="0..255")
+    with pytest.raises(ValueError, match="the output of conv of network is not finite"):
+        inside.patches(network, PICTURES[:1], "conv")
 
 
 def test_equal_values_in_the_order_of_pictures_and_places(network):
@@ -267,6 +285,18 @@ def test_figure(network):
     cropped = found.plot(crop=True)
     assert not any(ax.patches for ax in cropped.axes)
     assert cropped.axes[0].images[0].get_array().shape == found[2][0].crop.shape
+
+
+def test_figure_of_some_units_and_of_too_many(network):
+    found = inside.patches(network, PICTURES, "relu", range(6), 11)
+    assert len(found.plot([4, 1]).axes) == 22
+    words = " ".join(text.get_text() for text in found.plot(np.int64(4)).texts)
+    assert "unit 4" in words and "These are" not in words
+    with pytest.raises(IndexError, match="unit 7 is none of the 6 units"):
+        found.plot(7)
+    fitting = _patch_figure._fitting({unit: [None] * 130 for unit in range(6)})
+    assert list(fitting) == [0, 1]  # of 15 rows each
+    assert len(_patch_figure._fitting({3: [None] * 999})[3]) == 360
 
 
 def test_figure_of_units_that_see_everything(network):

@@ -27,7 +27,8 @@ Order = Literal["strongest", "index"]
 Scale = Literal["each", "all"]
 """What the largest value is taken of: each map, or all maps of the layer."""
 
-_COLUMNS = 9
+_COLUMNS, _MOST = 9, 1000
+"""Maps in a row of a figure, and in a figure."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,13 +114,15 @@ class Activations:
         Parameters
         ----------
         count : int
-            How many maps are drawn.
+            How many maps are drawn, at most 1000.
         order : "strongest" or "index"
             Which maps come first, as of :meth:`order`.
         scale : "each" or "all"
             Whether white is the largest value of each map, or of all maps.
         """
         number = positive("count", count)
+        if number > _MOST:
+            raise ValueError(f"count: at most {_MOST} maps fit into a figure, got {number}")
         one_of("scale", scale, ("each", "all"))
         units = self.order(order)[:number]
         if self.values.ndim == 1:

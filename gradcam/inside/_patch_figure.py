@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _SIDE = 360
 """The longest side of a picture in the figure, in pixels."""
 
-_COLUMNS = 9
-"""Pictures in a row; a unit with more patches has several rows."""
+_COLUMNS, _ROWS = 9, 40
+"""Pictures in a row, and rows, at most; a unit with more patches has several rows."""
 
 
 def draw(patches: Mapping[int, Sequence[Patch]], heading: str, *, crop: bool) -> Figure:
@@ -35,16 +35,29 @@ def draw(patches: Mapping[int, Sequence[Patch]], heading: str, *, crop: bool) ->
     crop : bool
         Draw the receptive fields alone, without the rest of the pictures.
     """
+    shown = _fitting(patches)
     rows, names = [], []
-    for unit, found in patches.items():
+    for unit, found in shown.items():
         cells = [_cell(each, crop) for each in found]
         parts = [cells[first : first + _COLUMNS] for first in range(0, len(cells), _COLUMNS)]
         rows += parts
         names += [f"unit {unit}", *[""] * (len(parts) - 1)]
-    every = [each for found in patches.values() for each in found]
-    return grids.grid(
-        rows, heading=heading, details=_details(every, crop), rows=names, smallest=1.25
-    )
+    details = _details([each for found in shown.values() for each in found], crop)
+    if len(shown) < len(patches):
+        details += f" These are the first {len(shown)} of {len(patches)} units."
+    return grids.grid(rows, heading=heading, details=details, rows=names, smallest=1.25)
+
+
+def _fitting(patches: Mapping[int, Sequence[Patch]]) -> dict[int, Sequence[Patch]]:
+    """Return the first units whose rows fit into a figure: at least one unit."""
+    shown: dict[int, Sequence[Patch]] = {}
+    left = _ROWS
+    for unit, found in patches.items():
+        left -= -(-len(found) // _COLUMNS)
+        if shown and left < 0:
+            break
+        shown[unit] = found[: _ROWS * _COLUMNS]
+    return shown
 
 
 def _details(every: Sequence[Patch], crop: bool) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, SupportsIndex, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam import _core
 from gradcam._engine.network import Network, Size
 from gradcam._engine.stream import OnError
 from gradcam._engine.tape import BatchTape
@@ -102,23 +103,34 @@ class Patches(Mapping[int, "tuple[Patch, ...]"]):
             f"a unit sees {seen}"
         )
 
-    def plot(self, *, crop: bool = False) -> Figure:
-        """Draw the patches, a row for each unit.
+    def plot(
+        self, units: SupportsIndex | Sequence[SupportsIndex] | None = None, *, crop: bool = False
+    ) -> Figure:
+        """Draw the patches, a row for each unit; nine in a row.
 
         The receptive field and the value are drawn in white on the picture. Pictures that were
         given as paths are read again.
 
         Parameters
         ----------
+        units : int or sequence of int, optional
+            Some of :attr:`units`; by default all, or the first of them that fit into 40 rows.
         crop : bool
             Draw the receptive fields alone, without the rest of the pictures.
 
         Raises
         ------
+        IndexError
+            If a unit is none of :attr:`units`.
         gradcam.PictureError, OSError
             If a picture can no longer be read.
         """
-        return _patch_figure.draw(self, self.finding, crop=crop)
+        asked = self.units if units is None else _numbers(units)
+        for unit in asked:
+            if unit not in self._patches:
+                raise IndexError(f"unit {unit} is none of the {len(self)} units of these patches")
+        chosen = {unit: self[unit] for unit in asked}
+        return _patch_figure.draw(chosen, self.finding, crop=crop)
 
 
 def patches(
@@ -166,7 +178,8 @@ def patches(
     ------
     ValueError
         If there is no picture or none can be read; if the layer does not exist or holds the values
-        of a map as a vector; if a unit that was named is above 0 nowhere on the pictures.
+        of a map as a vector; if a unit that was named is above 0 nowhere on the pictures, or a
+        value is not finite.
     IndexError
         If the layer has no unit of a number.
     gradcam.PictureError, OSError
@@ -219,6 +232,11 @@ class _Search:
     def add(self, sources: Sequence[PictureLike], tape: BatchTape) -> None:
         """Look at the pictures of a batch."""
         maps = tape.activation(self.layer)
+        if not _core.all_finite(maps):
+            raise ValueError(
+                f"the output of {self.layer} of {self.network.name} is not finite: its values are "
+                f"too large for float32 on one of these pictures"
+            )
         maps = maps.reshape(*maps.shape[:2], -1)
         unseen = ~self.fields(tape.size).sees.ravel()
         if unseen.any():
@@ -302,17 +320,23 @@ def _check_layer(network: Network, layer: str) -> None:
 def _units(
     network: Network, layer: str, units: SupportsIndex | Sequence[SupportsIndex]
 ) -> tuple[int, ...]:
-    """Return the numbers of units, each once."""
-    given = units if isinstance(units, (Sequence, np.ndarray)) else [units]
-    numbers = tuple(dict.fromkeys(integer("units", each) for each in given))
-    if not numbers:
-        raise ValueError("units: name at least one, or leave it out")
+    """Return the numbers of units of a layer, each once."""
+    numbers = _numbers(units)
     count = network.shape(layer, network.input_size)[0]
     for number in numbers:
         if not 0 <= number < count:
             raise IndexError(
                 f"unit {number} of {layer}: the layer has {count} units, 0 to {count - 1}"
             )
+    return numbers
+
+
+def _numbers(units: SupportsIndex | Sequence[SupportsIndex]) -> tuple[int, ...]:
+    """Return numbers, each once."""
+    given = units if isinstance(units, (Sequence, np.ndarray)) else [units]
+    numbers = tuple(dict.fromkeys(integer("units", each) for each in given))
+    if not numbers:
+        raise ValueError("units: name at least one, or leave it out")
     return numbers
 
 
