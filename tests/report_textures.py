@@ -98,7 +98,7 @@ def texture(name: str, known: dict[str, stamps.Stamp]) -> stamps.Stamp:
 def filled(shape: stamps.Stamp, skin: stamps.Stamp, seed: int) -> stamps.Stamp:
     """A shape with another animal's skin."""
     patch, other = (np.asarray(fitted(each.picture)) for each in (shape, skin))
-    found = fill(patch, other, np.random.default_rng(seed), True)
+    found = fill(patch, other, np.random.default_rng(seed), shading=True)
     return shape._replace(picture=Image.fromarray(found))
 
 
@@ -182,7 +182,7 @@ def figure(
         maps = tape.grad_cam(classes)
         cells = [Cell(each.image, f"{each.words} {each.certainty}") for each in maps]
         rows.append([Cell(maps[0].picture, "\n".join(top)), *cells])
-    columns = ["Three most probable classes"]
+    columns = ["Top three classes"]
     columns += [f"Grad-CAM: {network.labels[each]}" for each in classes]
     heading = f"Where is the {name}? {network.name} on an elephant with the texture of a {name}"
     return grid(rows, heading=heading, columns=columns, rows=list(three))

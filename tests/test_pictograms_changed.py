@@ -65,6 +65,16 @@ def test_shading_keeps_the_inner_lines():
     assert shaded[bright].mean() > 1.02 * flat[bright].mean()
 
 
+def test_a_colour_without_a_pattern():
+    plain = scene(3, classes=["elephant"])
+    source = _textures.sample(patch_of(plain.replaced(0, "leopard")))
+    flat = patch_of(plain.textured(0, "leopard", shading=False, pattern=False))
+    assert (flat[..., :3] == np.floor(source.mean((0, 1)))).all()
+    shaded = patch_of(plain.textured(0, "leopard", pattern=False))
+    assert len(np.unique(shaded[..., :3])) > 20
+    np.testing.assert_array_equal(shaded[..., 3], patch_of(plain)[..., 3])
+
+
 def test_textured_scenes_are_drawn_again():
     plain = scene(7, classes=["elephant", "dog"])
     changed = plain.textured(0, "leopard")
@@ -182,6 +192,7 @@ def test_hidden_pixels_are_counted_exactly():
         (lambda s: s.textured(3, "leopard"), IndexError, "no object 3"),
         (lambda s: s.textured(0, "unicorn"), ValueError, "unicorn"),
         (lambda s: s.textured(0, "leopard", shading="yes"), TypeError, "shading"),
+        (lambda s: s.textured(0, "leopard", pattern=1), TypeError, "pattern"),
     ],
 )
 def test_wrong_changes(change, error, message):
@@ -197,7 +208,7 @@ def test_large_textures_need_little_memory():
     texture = np.full((600, 480, 4), 255, np.uint8)
     texture[..., :3] = np.repeat(np.repeat(colours, 60, 0), 60, 1)
     tracemalloc.start()
-    found = _textures.fill(patch, texture, np.random.default_rng(0), False)
+    found = _textures.fill(patch, texture, np.random.default_rng(0), shading=False)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 250e6

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 _F64 = NDArray[np.float64]
 
-KINDS = ("shape", "texture", "conflict")
-"""The pictures of a scene: the object, an object of the texture's class in its place, and the
-object with that texture."""
+SHAPE, TEXTURE, CONFLICT, COLOUR = range(4)
+"""The pictures of a scene: the object, an object of the texture's class in its place, the object
+with that texture, and the object in the mean colour of that texture."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,16 +46,17 @@ class Conflict:
     ----------
     shape, texture : Target
         The classes.
-    probabilities : (3, N, 2) array of float64
-        Of pictures of the shape's class, of the texture's class, and of the conflict, in each of N
-        scenes: the probabilities of the shape's and of the texture's class.
-    top : (3, N) array of int64
+    probabilities : (4, N, 2) array of float64
+        Of pictures of the shape's class, of the texture's class, of the conflict, and of the shape
+        in the texture's mean colour, in each of N scenes: the probabilities of the shape's and of
+        the texture's class.
+    top : (4, N) array of int64
         The index of the most probable class of each picture.
     inside : (2, N) array of float64
         Of the conflict: the share of the map of either class that lies on the object, 0 to 1; NaN
         if the map is flat.
     scenes : tuple of Scene
-        The first one with its three pictures, for the figure.
+        The four pictures of the first one, for the figure.
     method : Method
         Of the maps.
     """
@@ -72,17 +73,25 @@ class Conflict:
     @property
     def shape_probability(self) -> Interval:
         """Of the conflict: the mean probability of the shape's class, with its interval."""
-        return bootstrap(self.probabilities[2, :, 0])
+        return bootstrap(self.probabilities[CONFLICT, :, 0])
 
     @property
     def texture_probability(self) -> Interval:
         """Of the conflict: the mean probability of the texture's class, with its interval."""
-        return bootstrap(self.probabilities[2, :, 1])
+        return bootstrap(self.probabilities[CONFLICT, :, 1])
+
+    @property
+    def colour_probability(self) -> Interval:
+        """Of the shape in the texture's mean colour: the mean probability of the texture's class.
+
+        What is due to the colour alone.
+        """
+        return bootstrap(self.probabilities[COLOUR, :, 1])
 
     @property
     def decided(self) -> int:
         """In how many conflicts one of the two classes is the most probable one."""
-        return int(np.isin(self.top[2], (self.shape.index, self.texture.index)).sum())
+        return int(np.isin(self.top[CONFLICT], (self.shape.index, self.texture.index)).sum())
 
     @property
     def shape_bias(self) -> float:
@@ -90,7 +99,7 @@ class Conflict:
 
         NaN if there are none.
         """
-        by_shape = int((self.top[2] == self.shape.index).sum())
+        by_shape = int((self.top[CONFLICT] == self.shape.index).sum())
         return by_shape / self.decided if self.decided else math.nan
 
     @property
@@ -100,12 +109,11 @@ class Conflict:
         decides = "neither of them is ever the most probable class"
         if self.decided:
             by_shape = round(self.shape_bias * self.decided)
-            decides = (
-                f"one of them is the most probable class in {self.decided}, by shape in {by_shape}"
-            )
+            decides = f"of {self.decided} decisions for one of the two, {by_shape} are by shape"
         scenes = self.top.shape[1]
         return (
-            f"{self._in_conflict}: {percent(texture)} {self.texture}, {percent(shape)} "
+            f"{self._in_conflict}: {percent(texture)} {self.texture} "
+            f"({percent(self.colour_probability.mean)} with its colour alone), {percent(shape)} "
             f"{self.shape}, mean of {scenes} scene{'s' * (scenes > 1)}; {decides}"
         )
 
@@ -124,9 +132,10 @@ class Conflict:
         with no_flat_warnings():
             cells = [self._row(each) for each in self.scenes]
         title = self.method.title
-        columns = ["Three most probable classes"]
+        columns = ["Top three classes"]
         columns += [f"{title}: {each}" for each in (self.shape, self.texture)]
-        rows = [str(self.shape), str(self.texture), self._in_conflict]
+        colour = f"{self.shape} shape, {self.texture} colour"
+        rows = [str(self.shape), str(self.texture), self._in_conflict, colour]
         details = "Each map is scaled to its own maximum; below it is the probability of its class."
         return grid(cells, heading=self.finding, details=details, columns=columns, rows=rows)
 
@@ -194,12 +203,12 @@ def conflict(
     known = [_known(network, index) for index in pair]
     tops, chances, inside = [], [], []
     drawn: tuple[Scene, ...] = ()
-    for three in _drawn(pair, first, count, shading):
-        drawn = drawn or three
-        tape = network.forward([each.picture for each in three], record=False)
+    for every in _drawn(pair, first, count, shading):
+        drawn = drawn or every
+        tape = network.forward([each.picture for each in every], record=False)
         chances.append(tape.probabilities[:, [each.index for each in known]])
         tops.append(tape.scores.argmax(1))
-        inside.append(_inside(network, three[2], chosen, known))
+        inside.append(_inside(network, every[CONFLICT], chosen, known))
     return Conflict(
         shape=known[0],
         texture=known[1],
@@ -214,12 +223,15 @@ def conflict(
 
 def _drawn(
     pair: tuple[int, int], first: int, count: int, shading: bool
-) -> Iterator[tuple[Scene, Scene, Scene]]:
-    """Yield the three pictures of each scene."""
+) -> Iterator[tuple[Scene, ...]]:
+    """Yield the four pictures of each scene."""
     for seed in range(first, first + count):
-        of_shape = scene(seed, classes=[pair[0]])
-        in_conflict = of_shape.textured(0, pair[1], shading=shading)
-        yield of_shape, of_shape.replaced(0, pair[1]), in_conflict
+        plain = scene(seed, classes=[pair[0]])
+        conflict, colour = (
+            plain.textured(0, pair[1], shading=shading, pattern=pattern)
+            for pattern in (True, False)
+        )
+        yield plain, plain.replaced(0, pair[1]), conflict, colour
 
 
 def _known(network: Network, index: int) -> Target:

@@ -99,11 +99,14 @@ class Placed:
         patch = draw_patch(_generator(self.state), cell, self.length, size)
         return replace(self, index=index, patch=patch).centred_like(self, size)
 
-    def with_texture(self, index: int, size: tuple[int, int], shading: bool) -> Placed:
+    def with_texture(
+        self, index: int, size: tuple[int, int], *, shading: bool, pattern: bool
+    ) -> Placed:
         """Return it in its own shape, with the texture that `of_class` would have."""
         rng, cell = _generator(self.state), INDEX["classes"][index]["cells"][0]
         texture = draw_patch(rng, cell, self.length, size)
-        return replace(self, patch=fill(self.patch, texture, rng, shading))
+        patch = fill(self.patch, texture, rng, shading=shading, pattern=pattern)
+        return replace(self, patch=patch)
 
 
 class Drawn(NamedTuple):

@@ -206,7 +206,14 @@ class Scene:
         recipe, n = self._drawn(), self._number(number)
         return self._changed({n: recipe.placed[n].of_class(class_index(name), recipe.size)})
 
-    def textured(self, number: SupportsIndex, name: str | int, *, shading: bool = True) -> Scene:
+    def textured(
+        self,
+        number: SupportsIndex,
+        name: str | int,
+        *,
+        shading: bool = True,
+        pattern: bool = True,
+    ) -> Scene:
         """Draw the same scene with the texture of another class in the shape of an object.
 
         Shape and texture then contradict each other, as in the pictures of Geirhos et al. (2019).
@@ -222,6 +229,9 @@ class Scene:
         shading : bool
             The texture is darker and brighter where the object is, so that its eyes and inner lines
             remain. False: only its outline remains.
+        pattern : bool
+            False: the mean colour of the texture in place of the texture, to tell what is due to
+            the colour alone.
 
         Raises
         ------
@@ -230,7 +240,9 @@ class Scene:
         """
         recipe, n = self._drawn(), self._number(number)
         index = class_index(name)
-        new = recipe.placed[n].with_texture(index, recipe.size, flag("shading", shading))
+        new = recipe.placed[n].with_texture(
+            index, recipe.size, shading=flag("shading", shading), pattern=flag("pattern", pattern)
+        )
         return self._changed({n: new})
 
     def covered(self, number: SupportsIndex, share: float, *, seed: int = 0) -> Scene:

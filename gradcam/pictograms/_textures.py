@@ -34,7 +34,12 @@ _MUCH = 1 << 40
 
 
 def fill(
-    patch: NDArray[np.uint8], texture: NDArray[np.uint8], rng: np.random.Generator, shading: bool
+    patch: NDArray[np.uint8],
+    texture: NDArray[np.uint8],
+    rng: np.random.Generator,
+    *,
+    shading: bool,
+    pattern: bool = True,
 ) -> NDArray[np.uint8]:
     """Return a pictogram in its own shape, filled with the texture of another one.
 
@@ -49,8 +54,15 @@ def fill(
     shading : bool
         Whether the texture is darker and brighter where the object is, so that its inner lines
         remain; otherwise only its outline does.
+    pattern : bool
+        False: the mean colour of the texture alone.
     """
-    filled = _filling(texture, (patch.shape[0], patch.shape[1]), rng).astype(np.float32)
+    size = patch.shape[0], patch.shape[1]
+    if pattern:
+        filled = _filling(texture, size, rng).astype(np.float32)
+    else:
+        colours = sample(texture).reshape(-1, 3)
+        filled = np.tile((colours.sum(0) // len(colours)).astype(np.float32), (*size, 1))
     opaque = patch[..., 3] == 255
     if shading and opaque.any():
         luma = patch[..., :3] @ np.array([299, 587, 114])
