@@ -53,7 +53,8 @@ def concepts(scene: Scene) -> dict[Concept, NDArray[np.bool_]]:
 
     Examples
     --------
-    >>> found = concepts(scene(7, classes=["cat", "dog"]))
+    >>> from gradcam import pictograms
+    >>> found = pictograms.concepts(pictograms.scene(7, classes=["cat", "dog"]))
     >>> [each.name for each in found if each.kind == "class"]
     ['cat', 'dog']
     """
