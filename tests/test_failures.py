@@ -207,6 +207,10 @@ def test_nothing_is_wrong(network):
     one = gradcam.failures(network, [(plain(255, 0, 0), "red")])
     assert one.finding == "1 picture, and it is right"
     assert (
+        "2 of 2 pictures wrong (accuracy 0.0 %): "
+        in gradcam.failures(network, [(plain(255, 0, 0), "green")] * 2).finding
+    )
+    assert (
         "1 of 1 picture wrong (accuracy 0.0 %)"
         in gradcam.failures(network, [(plain(255, 0, 0), "green")]).finding
     )

@@ -123,7 +123,8 @@ class Failures:
     count : int
         Pictures that were judged: those of classes that the network knows.
     accuracy : Interval
-        The share of these that it gets right, 0 to 1, with its bootstrap interval.
+        The share of these that it gets right, 0 to 1, with its bootstrap interval, which has no
+        width if all or none are right.
     wrong : tuple of Failure
         The most confident ones first; as many as were asked for.
     confusions : tuple of Confusion
@@ -156,7 +157,7 @@ class Failures:
                 f"all of {pictures} are right" if self.count > 1 else "1 picture, and it is right"
             )
         mean, low, high, _ = self.accuracy
-        interval = f", {100 * low:.1f} to {100 * high:.1f}" if self.count > 1 else ""
+        interval = f", {100 * low:.1f} to {100 * high:.1f}" if low < high else ""
         surest = self.wrong[0]
         return (
             f"{self.wrong_count} of {pictures} wrong (accuracy {100 * mean:.1f} %{interval}): most "
