@@ -57,7 +57,7 @@ def draw(rows: Sequence[Row], heading: str) -> Figure:
 
 def _cells(row: Row) -> list[Cell]:
     first = row.right[0]
-    cells = [Cell(first.picture, f"{first.words}\n{row.name}", row.boxes)]
+    cells = [Cell(first.picture, f"truth: {first.words}\n{row.name}", row.boxes)]
     for found, colour in ((row.wrong, _WRONG), (row.right, _RIGHT)):
         for each in found:
             cells.append(Cell(each.image, f"{each.words} {each.certainty}", frame=colour))
