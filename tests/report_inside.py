@@ -23,7 +23,7 @@ Figures are written to the folder --out, and these numbers are printed for each 
 - of the three nearest neighbours that show another stamp, the share that shows the same kind of
   thing: birds, vehicles, ...; with intervals over stamps.
 
-It takes about ten minutes on two cores, most of it for VGG-16.
+It takes about eight minutes on two cores, most of it for VGG-16.
 """
 
 from __future__ import annotations

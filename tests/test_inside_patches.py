@@ -14,6 +14,7 @@ from PIL import Image
 import gradcam
 from gradcam import Layer, Network, inside
 from gradcam import _cli as cli
+from gradcam._pictures.image import Geometry
 from gradcam.inside import _patch_figure
 from gradcam.inside._strongest import Strongest
 
@@ -305,6 +306,19 @@ def test_figure_of_units_that_see_everything(network):
     figure = found.plot()
     assert not any(ax.patches for ax in figure.axes)
     assert "Each picture is all that a unit sees: the whole input." in " ".join(words_of(figure))
+
+
+def test_words_of_the_figure():
+    def patch(*field, picture=(64, 64)):
+        geometry = Geometry.straight(picture, (64, 64))
+        return inside.Patch(1, 2.0, (0, 0), 0, PICTURES[0], field, geometry)
+
+    part, whole = patch(0, 0, 9, 9), patch(0, 0, 64, 64)
+    words = _patch_figure._details
+    assert words([part], False).startswith("The box is all that a unit sees: its receptive field.")
+    assert "its receptive field; without a box, it sees the whole" in words([part, whole], False)
+    assert words([part, whole], True).startswith("Each picture is all that a unit sees: its rec")
+    assert words([whole], False).startswith("Each picture is all that a unit sees: the whole input")
 
 
 def test_large_pictures_are_reduced_for_the_figure(network):

@@ -62,9 +62,12 @@ def _fitting(patches: Mapping[int, Sequence[Patch]]) -> dict[int, Sequence[Patch
 
 def _details(every: Sequence[Patch], crop: bool) -> str:
     """Return what is seen, in words."""
-    alone = crop or all(each.sees_picture for each in every)
+    whole = [each.sees_picture for each in every]
+    alone = crop or all(whole)
     seen = "Each picture is all that a unit sees" if alone else "The box is all that a unit sees"
     field = "the whole input" if all(each.sees_all for each in every) else "its receptive field"
+    if any(whole) and not alone:
+        field += "; without a box, it sees the whole picture"
     return f"{seen}: {field}. The number in white is the unit's value, the largest values first."
 
 
