@@ -23,6 +23,9 @@ from PIL import Image
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
+WIDTH = 1000
+"""Of the widest figure that is stored, in pixels: a page of a notebook is not wider."""
+
 FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
 CODE = re.compile(r"```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
@@ -72,16 +75,15 @@ def _seconds(cell: nbformat.NotebookNode) -> float:
 
 
 def save(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write a notebook with its outputs; figures have 256 colours and are dithered."""
+    """Write a notebook with its outputs; figures are made small."""
     notebook.metadata.language_info = {"name": "python"}  # not which version it was
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if "outputs" in cell:
             cell.outputs = _joined(cell.outputs)
         for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "image/png" in data:
-                data["image/png"] = _small(data["image/png"])
+            if "image/png" in output.get("data", {}):
+                output["data"].update(_small(output["data"].pop("image/png")))
     nbformat.write(notebook, path)
 
 
@@ -97,15 +99,17 @@ def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]
     return joined
 
 
-def _small(figure: str) -> str:
-    """Return a PNG, in base64, with 256 colours, if that is smaller."""
-    file = io.BytesIO()
+def _small(figure: str) -> dict[str, str]:
+    """Return a figure not wider than a page, as the smaller of PNG with 256 colours and JPEG."""
     picture = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
+    picture.thumbnail((WIDTH, 2 * WIDTH), Image.Resampling.LANCZOS)
     palette = picture.quantize(256, Image.Quantize.MEDIANCUT)
     dithered = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
-    dithered.save(file, "PNG", optimize=True)
-    smaller = base64.b64encode(file.getvalue()).decode()
-    return min(figure, smaller, key=len)
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    dithered.save(png, "PNG", optimize=True)
+    picture.save(jpeg, "JPEG", quality=85, subsampling=0)
+    kind, file = min(("png", png), ("jpeg", jpeg), key=lambda each: each[1].tell())
+    return {f"image/{kind}": base64.b64encode(file.getvalue()).decode()}
 
 
 def main(arguments: list[str]) -> None:
