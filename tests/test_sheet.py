@@ -25,7 +25,10 @@ from gradcam import _cli as cli
 from gradcam import pictograms
 from gradcam._annotations.truth import AnnotationError
 from gradcam._sheet.content import ordinal
-from gradcam._sheet.shares import Share, in_words
+from gradcam._sheet.shares import Share, Totals, in_words
+from gradcam._sheet.summary import summarised
+from gradcam._sheet.words import cells as words_of
+from gradcam._text import percent
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +85,19 @@ def test_the_summary_is_the_mean_over_the_pictures(sheet):
     assert [each.rank for each in sheet.summary] == [1, 2, 3]
     for each in sheet.summary:
         sums = [row.maps[each.rank - 1].totals for row in sheet.rows]
-        assert each.pictures == len(sums) == each.ground.size
-        assert each.present == sum(one.present for one in sums)
+        assert each.pictures == each.known == len(sums) and each.flat == 0
+        assert each.present == each.own.size == sum(one.present for one in sums)
+        assert each.ground.size == each.others.size == len(sums)
         for name in ("own", "others", "ground"):
-            found, mean = getattr(each, name), np.mean([getattr(one, name) for one in sums])
-            assert found.mean == pytest.approx(mean) and found.low <= mean <= found.high
-    assert sheet.ground_area == pytest.approx(np.mean([row.ground_area for row in sheet.rows]))
+            of = [one for one in sums if one.present] if name == "own" else sums
+            found = getattr(each, name)
+            if not of:
+                assert math.isnan(found.mean)
+                continue
+            assert found.mean == pytest.approx(np.mean([getattr(one, name) for one in of]))
+            assert math.isnan(found.low) and math.isnan(found.high)  # of 8 pictures
+        areas = [row.ground_area for row in sheet.rows]
+        assert each.ground_area == pytest.approx(np.mean(areas))
     assert f"{100 * sheet.summary[0].ground.mean:.1f} %" in sheet.finding
     assert f"{100 * sheet.summary[2].ground.mean:.1f} %" in sheet.finding
 
@@ -98,7 +108,7 @@ def test_the_third_map_lies_on_the_ground_more_than_the_first():
     first, second, third = gradcam.class_sheet(pictograms.model(), drawn).summary
     assert first.present == second.present == 16 and third.present <= 2
     assert third.ground.mean > first.ground.mean + 0.05
-    assert first.own.mean > 0.3 > third.own.mean
+    assert first.own.mean > 0.3
 
 
 def test_decoded_is_a_list_for_python(sheet):
@@ -132,7 +142,8 @@ def test_regions_that_overlap(network):
 def test_what_is_on_an_object_of_the_class_is_own(network):
     picture = noise(64, 64)
     top = network.forward(picture).top(1)[0][1]
-    truth = [(top, (0, 0, 32, 64)), ("none of them", (16, 0, 48, 64))]
+    other = network.forward(picture).top(2)[1][1]
+    truth = [(top, (0, 0, 32, 64)), (other, (16, 0, 48, 64))]
     found = gradcam.class_sheet(network, picture, truth=[truth]).rows[0].maps[0]
     energy = network.forward(picture).grad_cam().map.astype(np.float64)
     energy /= energy.sum()
@@ -183,7 +194,7 @@ def test_words(shares, words):
 
 
 def test_ranks_in_words():
-    named = {1: "first", 5: "fifth", 6: "6th", 11: "11th", 12: "12th", 21: "21st", 113: "113th"}
+    named = {1: "first", 2: "second", 3: "third", 6: "sixth", 10: "tenth"}
     assert {rank: ordinal(rank) for rank in named} == named
 
 
@@ -204,6 +215,67 @@ def test_percents_add_up(values):
     left = 100 - sum(known)
     if "more than" not in " ".join(found):
         assert left == 0
+
+
+def test_classes_that_the_network_does_not_know(network, tmp_path):
+    """Whether a map lies on its own object is not known if an object may be of any class."""
+    pictures = [noise(64, 64, 1), noise(64, 64, 2)]
+    top = network.forward(pictures[1]).top(1)[0][1]
+    left = (0, 0, 32, 64)
+    truth = [[("unicorn", left), ("griffin", (32, 0, 40, 64))], [(top, left)]]
+    sheet = gradcam.class_sheet(network, pictures, truth=truth, top=1)
+    (summary,) = sheet.summary
+    unknown, known = (row.maps[0].totals for row in sheet.rows)
+    assert unknown.present is None and math.isnan(unknown.own) and math.isnan(unknown.others)
+    assert 0 < unknown.ground < 1 and known.present
+    assert (summary.pictures, summary.known, summary.present) == (2, 1, 1)
+    assert summary.own.mean == known.own and summary.own.size == 1
+    assert summary.others.size == 1 and summary.ground.size == 2
+    assert sheet.rows[0].unknown == ("unicorn", "griffin") and not sheet.rows[1].unknown
+    assert sheet.unknown == {"unicorn": 1, "griffin": 1}
+    words = " ".join(each.get_text().replace("\n", " ") for each in sheet.plot().texts)
+    for text in (sheet.to_html(), words):
+        assert "does not know" in text and "unicorn (1), griffin (1)" in text
+    alone = gradcam.class_sheet(network, pictures[:1], truth=truth[:1], top=1)
+    assert words_of(alone.summary[0])[1:4] == ("–", "–", "–")
+
+
+def test_own_is_of_pictures_that_have_such_an_object(network):
+    pictures = [noise(64, 64, n) for n in range(3)]
+    labels = [network.forward(each).top(1)[0][1] for each in pictures]
+    other = next(each.label for each in network.labels if each.label not in labels)
+    truth = [[(label, (0, 0, 32, 64))] for label in (labels[0], other, other)]
+    sheet = gradcam.class_sheet(network, pictures, truth=truth, top=1)
+    (summary,) = sheet.summary
+    assert summary.present == summary.own.size == 1 and summary.others.size == 3
+    assert summary.own.mean == sheet.rows[0].maps[0].totals.own > 0
+    assert words_of(summary)[1:3] == ("1 of 3", f"{percent(summary.own.mean)}, n = 1")
+    none = gradcam.class_sheet(network, pictures[1:], truth=truth[1:], top=1).summary[0]
+    assert math.isnan(none.own.mean) and words_of(none)[2] == "–"
+
+
+@pytest.mark.filterwarnings("error::gradcam.FlatMapWarning")
+def test_the_area_is_of_the_pictures_whose_maps_are_not_flat(network):
+    scene = pictograms.scene(0, objects=1, size=(64, 64))
+    black = pictograms.Scene(np.zeros((64, 64, 3), np.uint8), pictograms.scene(1).objects[:1])
+    black = pictograms.Scene(np.zeros((224, 224, 3), np.uint8), black.objects)
+    sheet = gradcam.class_sheet(network, [scene, black])
+    assert sheet.rows[0].ground_area != sheet.rows[1].ground_area
+    flat = [each for each in sheet.summary if each.flat]
+    assert flat
+    for each in flat:
+        assert each.flat == 1 and each.ground.size == 1
+        assert each.ground_area == sheet.rows[0].ground_area
+    assert "Flat maps, left out of the shares: first class 1" in sheet.to_html()
+
+
+@pytest.mark.parametrize(("count", "shown"), [(19, False), (20, True)])
+def test_intervals_need_twenty_pictures(count, shown):
+    rng = np.random.default_rng(0)
+    grounds = rng.random(count).tolist()
+    found = summarised(1, [(Totals(1 - each, 0.0, each, True), 0.5) for each in grounds])
+    assert found.ground.mean == pytest.approx(np.mean(grounds)) and found.ground.size == count
+    assert (" to " in words_of(found)[4]) == shown == (found.ground.low < found.ground.high)
 
 
 # --- what is given ---
@@ -247,7 +319,7 @@ def test_pictures_are_given_as_everywhere(network, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     (tmp_path / "notes.txt").write_text("no picture")
     one = gradcam.class_sheet(network, pixels)
-    assert one.rows[0].name == "picture 1" and one.summary == () and math.isnan(one.ground_area)
+    assert one.rows[0].name == "picture 1" and one.summary == () and not one.has_truth
     assert "probability" in one.finding
     for given_ in (
         tmp_path / "a.png",
@@ -263,8 +335,8 @@ def test_pictures_are_given_as_everywhere(network, tmp_path):
         "picture 1",
         "picture 2",
     ]
-    named = gradcam.class_sheet(network, [pixels], names=["mine"], top=50)
-    assert named.rows[0].name == "mine" and len(named.rows[0].maps) == len(network.labels)
+    named = gradcam.class_sheet(network, [pixels], names=["mine"], top=10)
+    assert named.rows[0].name == "mine" and len(named.rows[0].maps) == 10
 
 
 def test_an_iterator_is_read_during_the_passes(network):
@@ -336,11 +408,68 @@ def test_what_cannot_be_read(network, tmp_path):
         ([noise(8, 8)], {"method": "grad_kam"}, ValueError, "grad_cam"),
         ([noise(8, 8)], {"on_error": "ignore"}, ValueError, "on_error"),
         ([pictograms.scene(0)], {"truth": [None]}, ValueError, "their own truth"),
+        ([noise(8, 8)], {"top": 11}, ValueError, "1 to 10"),
+        ([noise(8, 8)], {"names": [3]}, TypeError, "names: expected a text"),
+        ([noise(8, 8)] * 3, {"names": "abc"}, TypeError, "names: expected a list"),
+        ([noise(8, 8)], {"names": 3}, TypeError, "names: expected a list"),
+        ([noise(8, 8)], {"truth": 5}, TypeError, "truth: expected a list"),
+        ([noise(8, 8)], {"truth": {"cat": (0, 0, 4, 4)}}, TypeError, "truth: expected a list"),
+        ([noise(8, 8)], {"truth": [{"cat": (0, 0, 4, 4)}]}, TypeError, r"list of \(label"),
+        ([noise(8, 8)], {"truth": [5]}, TypeError, r"list of \(label"),
+        ([noise(8, 8)], {"truth": [("cat", (0, 0, 4, 4))]}, TypeError, r"\[\[\(label, region"),
+        ([noise(8, 8)], {"truth": [[("", (0, 0, 4, 4))]]}, ValueError, "label .* is empty"),
+        ([noise(8, 8)], {"truth": [[(3, (0, 0, 4, 4))]]}, TypeError, r"\(label, region\)"),
+        (
+            [noise(8, 8)],
+            {"truth": [[("cat", np.ones((8, 8), np.uint8))]]},
+            TypeError,
+            "of uint8; expected bool",
+        ),
     ],
 )
 def test_wrong_arguments(network, pictures, options, error, message):
     with pytest.raises(error, match=message):
         gradcam.class_sheet(network, pictures, **options)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize(
+    ("name", "values", "first"),
+    [
+        ("truth", [None] * 3, "truth"),
+        ("truth", [None] * 7, "pictures"),
+        ("names", ["a", "b"], "names"),
+        ("names", "abcdef", "pictures"),
+    ],
+)
+def test_no_picture_is_lost_for_a_list_of_another_length(network, on_error, name, values, first):
+    pictures = iter([noise(8, 8)] * 5)
+    values = iter(values)
+    with pytest.raises(ValueError, match=f"{first}: expected one element for each picture"):
+        gradcam.class_sheet(network, pictures, on_error=on_error, **{name: values})
+    many = gradcam.class_sheet(network, iter([noise(8, 8)] * 2), names=iter("ab"))
+    assert [row.name for row in many.rows] == ["a", "b"]
+
+
+def test_annotations_of_other_pictures(network, tmp_path):
+    drawn = files.scenes(tmp_path / "pictures", 2)
+    place = files.masks(tmp_path / "truth", {f"x{name}": each for name, each in drawn.items()})
+    with pytest.raises(AnnotationError, match=r"none of its .* names must agree"):
+        gradcam.class_sheet(network, tmp_path / "pictures", truth=place)
+
+
+def test_annotations_with_indices(network, tmp_path):
+    Image.fromarray(noise(64, 64)).save(tmp_path / "a.png")
+    (index,) = (
+        each.target.index
+        for each in gradcam.class_sheet(network, tmp_path / "a.png", top=1).rows[0].maps
+    )
+    table = tmp_path / "t.csv"
+    table.write_text(f"picture,class,x0,y0,x1,y1\na.png,{index},0,0,32,64\n")
+    label = gradcam.class_sheet(network, tmp_path / "a.png", truth=table).rows[0]
+    assert label.unknown == (str(index),)
+    row = gradcam.class_sheet(network, tmp_path / "a.png", truth=table, class_indices=True).rows[0]
+    assert row.maps[0].totals.present and not row.unknown
 
 
 def test_annotations_need_paths(network, tmp_path):
@@ -458,6 +587,47 @@ def test_the_figure_says_what_is_seen(sheet):
     assert pictures == expected
 
 
+def test_pages_of_an_earlier_sheet_are_named(network, tmp_path):
+    few = gradcam.class_sheet(network, [noise(16, 16)] * 6)
+    few.save(tmp_path / "sheet.png")
+    (tmp_path / "sheet-3.png").write_bytes(b"of the user")
+    with pytest.warns(UserWarning, match=r"sheet-3\.png is not of this sheet.* 2 such files"):
+        few.save(tmp_path / "sheet.png")
+    with pytest.warns(UserWarning, match=r"sheet-2\.png to sheet-3\.png are not of this sheet"):
+        gradcam.class_sheet(network, noise(16, 16)).save(tmp_path / "sheet.png")
+    assert (tmp_path / "sheet-3.png").read_bytes() == b"of the user"
+
+
+def test_a_note_about_some_pictures_says_so(network):
+    mask = np.zeros((64, 64), bool)
+    mask[:9] = True
+    truth = [[("dog", (0, 0, 32, 64))], [("dog", mask)], None]
+    sheet = gradcam.class_sheet(network, [noise(64, 64)] * 3, truth=truth)
+    words = " ".join(each.get_text().replace("\n", " ") for each in sheet.plot().texts)
+    assert "1 of 3 pictures: Objects are boxes here" in words
+    assert "Of 1 of 3 pictures nothing is known" in words
+    assert sheet.to_html().count("Objects are boxes here") == 1
+    boxes = gradcam.class_sheet(network, noise(64, 64), truth=truth[:1])
+    words = " ".join(each.get_text().replace("\n", " ") for each in boxes.plot().texts)
+    assert "pictures: Objects" not in words and "Objects are boxes here" in words
+
+
+def test_tall_and_small_pictures(network):
+    sheet = gradcam.class_sheet(network, [noise(2000, 20), noise(20, 2000), noise(16, 20)])
+    text = sheet.to_html()
+    assert "drawn 12 times as wide" in text and "drawn 12 times as high" in text
+    assert [each.picture.shape[:2] for each in sheet.rows[:2]] == [(480, 5), (5, 480)]
+    shown = [axes.images[0].get_array().shape[:2] for axes in sheet.plot().axes]
+    assert set(shown) == {(480, 60), (60, 480), (16, 20)}
+    assert "--most: min(100%, 40px)" in text and "max-height: 30rem; object-fit" in text
+
+
+@pytest.mark.parametrize(("top", "title"), [(1, "The most probable class, and"), (2, "The two ")])
+def test_titles(network, sheet, top, title):
+    assert gradcam.class_sheet(network, noise(8, 8), top=top).to_html().count(title) == 2
+    assert "what their maps lie on" in sheet.to_html()
+
+
 # --- the command ---
 
 
@@ -510,10 +680,13 @@ def test_command_with_truth(small):
         for each, found in zip(record["classes"], row.maps, strict=True):
             assert each["index"] == found.target.index and each["text"] == found.words
             assert [one["share"] for one in each["shares"]] == [s.share for s in found.shares]
+            assert each["totals"]["ground"] == found.totals.ground
+        assert record["decoded"] == row.decoded and record["size"] == list(row.size)
+        assert record["ground_area"] == row.ground_area
     assert failed["picture"] == "photos/03.png" and failed["error"]
     assert last["files"] == ["o/sheet.html", "o/sheet.png"]
     assert last["summary"][2]["ground"]["mean"] == sheet.summary[2].ground.mean
-    assert last["ground_area"] == sheet.ground_area
+    assert last["summary"][2]["ground_area"] == sheet.summary[2].ground_area
 
 
 def test_command_for_scenes(small):
@@ -523,6 +696,8 @@ def test_command_for_scenes(small):
     for seed, record in enumerate(records, 7):
         (thing,) = pictograms.scene(seed, objects=1).objects
         assert thing.label.replace("_", " ") in record["picture"]
+        assert record["picture"].startswith(f"scene {seed}: ")
+        assert record["scene"] == {"seed": seed, "objects": 1}
     assert len(records) == 3 and last["summary"][0]["pictures"] == 3
     records = run("--examples", "--json", "--top", 1).stdout.splitlines()[:-1]
     names = [path.stem.replace("_", " ") for path in pictograms.examples()]
@@ -544,6 +719,13 @@ def test_command_refuses(small):
         (("photos", "-l", "conv", "-m", "saliency", *network), "has no effect"),
         (("missing.png", *network), "missing.png"),
         (("photos", "-a", "photos/missing", *network), "does not exist"),
+        (("photos", "--objects", 3), "--objects has no effect without --scenes"),
+        (("--examples", "--seed", 1), "--seed has no effect without --scenes"),
+        (("photos", "--class-indices"), "--class-indices has no effect without --annotations"),
+        (("photos", "--format", "csv"), "--format has no effect without --annotations"),
+        (("photos", "--top", 11), "1<=x<=10"),
+        (("photos", "-a", "truth", "--out", "truth/new", *network), "another folder"),
+        (("photos", "--out", "photos/00.png/out", *network), "Not a directory"),
     ]:
         assert message in run(*arguments, code=2).stderr
     assert not Path("gradcam-out").exists()
@@ -554,3 +736,56 @@ def test_command_refuses(small):
     assert not Path("gradcam-out").exists()
     done = run("empty", "photos", *network, code=1)
     assert "empty: there is no picture" in done.stderr and "00.png" in done.stdout
+
+
+def test_command_keeps_pictures_that_it_reads(small):
+    files.scenes("photos", 6)
+    network = ("--model", "pictograms")
+    for name, others in [("sheet.png", []), ("sheet-2.png", ["photos"]), ("sheet.html", [])]:
+        before = Path("photos/00.png").read_bytes()
+        Path(name).write_bytes(before)
+        told = run(name, *others, "--out", ".", *network, code=2).stderr
+        assert f"{name} is read, and what is written would replace it" in told
+        assert Path(name).read_bytes() == before
+    Path("link.png").symlink_to("sheet.png")
+    assert "would replace it" in run("link.png", "--out", ".", *network, code=2).stderr
+
+
+def test_command_checks_the_files_before_the_first_pass(small, monkeypatch):
+    files.scenes("photos", 1)
+    Path("out/sheet.png").mkdir(parents=True)
+    monkeypatch.setattr(small, "stream", None)  # not reached
+    told = run("photos", "--model", "pictograms", "--out", "out", code=2).stderr
+    assert "out/sheet.png: a folder has the name of this file" in told
+    assert [each.name for each in Path("out").iterdir()] == ["sheet.png"]
+
+
+def test_command_prints_pictures_at_once(small, monkeypatch):
+    """Those before one that stops the command."""
+    drawn = pictograms.scene
+
+    def scene(seed, objects):
+        if seed == 30:
+            raise RuntimeError("enough")
+        return drawn(seed, objects=objects, size=(64, 64))
+
+    monkeypatch.setattr(pictograms, "scene", scene)
+    arguments = ["sheet", "--scenes", "40", "--seed", "0", "--json", "--batch", "2"]
+    done = CliRunner().invoke(cli.main, arguments)
+    assert done.exit_code != 0
+    assert "scene 0: " in json.loads(done.stdout.splitlines()[0])["picture"]
+
+
+def test_command_says_what_is_known_of_the_truth(small):
+    files.scenes("photos", 3)
+    Path("t.csv").write_text(
+        "picture,class,x0,y0,x1,y1\n00.png,unicorn,0,0,9,9\n01.png,17,0,0,9,9\n"
+    )
+    text = run("photos", "--model", "pictograms", "-a", "t.csv").stdout
+    assert "2 of 3 pictures: Objects are boxes here" in text
+    assert "Of 1 of 3 pictures nothing is known" in text
+    assert "unicorn (1), 17 (1)" in text and "--class-indices" in text
+    text = run("photos", "--model", "pictograms", "-a", "t.csv", "--class-indices").stdout
+    assert "unicorn (1)." in text and "17" not in text
+    told = run("photos/02.png", "--model", "pictograms", "-a", "t.csv", code=2).stderr
+    assert "t.csv: none of its 2 annotations" in told

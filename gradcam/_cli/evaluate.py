@@ -14,12 +14,13 @@ from click.core import ParameterSource
 
 import gradcam
 from gradcam._annotations.masks import CLASSES
-from gradcam._annotations.reading import FORMATS, Annotations, Format, open_annotations
+from gradcam._annotations.reading import Annotations, Format, open_annotations
 from gradcam._cli import asked, options, terminal
 from gradcam._cli.app import NOTHING_DONE
 from gradcam._cli.inputs import Job
 from gradcam._cli.many import Command
 from gradcam._cli.options import Choice
+from gradcam._cli.outputs import check_not_replaced
 from gradcam._cli.table import table_at
 from gradcam._files import atomic_write
 from gradcam._labels.classes import is_number
@@ -77,13 +78,7 @@ def _pixels(context: click.Context, parameter: click.Parameter, given: float) ->
     help="The ground truth: a folder of PASCAL VOC's XML files, as ILSVRC's; a folder of masks; "
     "COCO's JSON; or a CSV with the columns picture, class, x0, y0, x1, y1.",
 )
-@click.option(
-    "--format",
-    "-f",
-    "format",
-    type=click.Choice(FORMATS),
-    help="The format of the annotations.  Default: recognised by the content.",
-)
+@options.annotations_format
 @options.choice
 @options.methods("grad_cam")
 @options.method_options
@@ -126,12 +121,7 @@ def _pixels(context: click.Context, parameter: click.Parameter, given: float) ->
     is_flag=True,
     help="Use boxes as they are, even if the annotation gives the picture another size.",
 )
-@click.option(
-    "--class-indices",
-    is_flag=True,
-    help="Annotations that name a class by a number mean the network's class of this index, from "
-    "0.  Otherwise a number is a label.",
-)
+@options.class_indices
 @options.out
 @options.resume
 @options.batch
@@ -192,7 +182,7 @@ def localization(
     folders = [path for path in pictures if path.is_dir()]
     truth = open_annotations(annotations, folders, format)
     check_apart(truth, folders)
-    _check_not_replaced(annotations, [out / SUMMARY, table_file])
+    check_not_replaced([out / SUMMARY, table_file], [annotations, annotations / CLASSES])
     network = choice.network()
     asked.check_layer(network, layer, methods)
     terminal.note(choice, network, pictures)
@@ -274,16 +264,6 @@ def check_apart(truth: Annotations, folders: Sequence[Path]) -> None:
             raise click.UsageError(
                 f"--annotations {truth.path}: the masks are in {folder}, so that they would be "
                 f"taken for pictures: name the folders of the pictures alone, or move the masks."
-            )
-
-
-def _check_not_replaced(annotations: Path, files: Sequence[Path | None]) -> None:
-    """Raise UsageError if one of the files that are written is a file of the annotations."""
-    read = (annotations.resolve(), (annotations / CLASSES).resolve())
-    for file in files:
-        if file is not None and file.resolve() in read:
-            raise click.UsageError(
-                f"{file} is a file of --annotations and would be replaced: choose another name."
             )
 
 

@@ -13,6 +13,7 @@ import gradcam
 from gradcam._cli import options, records, terminal
 from gradcam._cli.app import SOME_FAILED, sentence
 from gradcam._cli.options import Choice
+from gradcam._cli.outputs import check_outside
 from gradcam._cli.table import Columns, Row, table_at
 from gradcam._text import percent
 
@@ -98,7 +99,7 @@ def failures(
 
     Pictures of classes that the network does not know are counted and left out.
     """
-    _check_apart(folder, out)
+    check_outside(out, folder)
     open_table = None if table_file is None else table_at(table_file, COLUMNS)
     chosen = gradcam.METHODS.find(method)
     network = choice.network()
@@ -123,15 +124,6 @@ def failures(
     for picture, error in found.skipped:
         terminal.echo(f"Error: {_reason(picture, error)}", err=True)
     return SOME_FAILED if found.skipped else 0
-
-
-def _check_apart(folder: Path, out: Path) -> None:
-    """Raise UsageError if the figure would be written among the pictures."""
-    if folder.resolve() in (out.resolve(), *out.resolve().parents):
-        raise click.UsageError(
-            f"--out {out}: it is in {folder}, so that it would be taken for a class, or the figure "
-            f"for a picture: choose another folder."
-        )
 
 
 def _draw(found: Failures, count: int, out: Path) -> Path | None:

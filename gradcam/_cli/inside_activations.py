@@ -15,6 +15,7 @@ from gradcam._cli import options, terminal
 from gradcam._cli.inside import figure_file, inside, write
 from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
+from gradcam._cli.outputs import check_not_replaced
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -97,6 +98,7 @@ def activations(
     the figure has bars of the largest values and a curve of all.  It is said how many units are 0
     everywhere.
     """
+    check_not_replaced([out / "*-activations-*.png"], pictures)
     network = choice.network()
     name = network.names(network.target_layer if layer is None else layer)[0]
     terminal.note(choice, network, pictures)

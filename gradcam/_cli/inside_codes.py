@@ -14,6 +14,7 @@ from gradcam._cli.app import SOME_FAILED
 from gradcam._cli.inside import is_watched
 from gradcam._cli.many import check_out, report_failed
 from gradcam._cli.options import Choice
+from gradcam._cli.outputs import check_outside
 
 if TYPE_CHECKING:
     from gradcam._engine.network import Network
@@ -63,6 +64,7 @@ def codes_of(
 ) -> tuple[Network, Codes]:
     """Return the network and the codes of a folder; pictures that cannot be read are skipped."""
     check_out(out, [folder])
+    check_outside(out, folder)
     network = choice.network()
     terminal.note(choice, network, [folder])
     codes = gradcam.inside.codes(

@@ -13,7 +13,8 @@ import numpy as np
 from click.core import ParameterSource
 
 import gradcam
-from gradcam._annotations.reading import FORMATS, Annotations, Format, open_annotations
+from gradcam._annotations.masks import CLASSES
+from gradcam._annotations.reading import Annotations, Format, open_annotations
 from gradcam._annotations.truth import Annotation, placed
 from gradcam._cli import options, records, terminal
 from gradcam._cli.app import SOME_FAILED, sentence
@@ -22,6 +23,7 @@ from gradcam._cli.inputs import Found, find
 from gradcam._cli.inside import figure_file, inside, is_watched, write
 from gradcam._cli.many import Record, check_out, folder_error, report_failed, report_ignored
 from gradcam._cli.options import Choice
+from gradcam._cli.outputs import check_not_replaced
 from gradcam._cli.table import Columns, Row, table_at
 from gradcam._labels.classes import known_class
 
@@ -57,13 +59,7 @@ _MOST = 4
     metavar="PATH",
     help="What the pictures show and where, as of: gradcam evaluate localization.",
 )
-@click.option(
-    "--format",
-    "-f",
-    "format",
-    type=click.Choice(FORMATS),
-    help="The format of the annotations.  Default: recognised by the content.",
-)
+@options.annotations_format
 @click.option(
     "--scenes",
     type=click.IntRange(1),
@@ -166,6 +162,8 @@ def units(
     choice = _chosen(choice, pictures)
     table = None if table_file is None else table_at(table_file, COLUMNS)
     given = None if annotations is None else _Given.read(pictures, annotations, format, out)
+    if annotations is not None:
+        check_not_replaced([table_file], [annotations, annotations / CLASSES])
     network = choice.network()
     terminal.note(choice, network, pictures)
     asked = records.asked(network.labels, classes)
@@ -282,6 +280,7 @@ class _Given:
         if not files:
             empty = next(iter(found.names))
             raise click.ClickException(f"{empty}: {sentence(folder_error(empty))}")
+        check_not_replaced([out / "units-*.png"], [*files, annotations])
         truth.expect(files)
         return cls(found, files, truth)
 

@@ -22,6 +22,7 @@ from gradcam._cli.history import History
 from gradcam._cli.inputs import Found, Job, find, make_jobs
 from gradcam._engine.stream import FAILURES, MAX_WORKERS, current_picture
 from gradcam._engine.tape import Tape
+from gradcam._pictures.folders import NO_PICTURE
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -317,7 +318,7 @@ def folder_error(folder: Path) -> Exception:
         os.scandir(folder).close()
     except OSError as error:
         return error
-    return ValueError("there is no picture in this folder")
+    return ValueError(NO_PICTURE)
 
 
 def _finish(job: Job, finish: Finish) -> Saved:

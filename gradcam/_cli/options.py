@@ -14,6 +14,7 @@ import click
 
 import gradcam
 from gradcam import _default
+from gradcam._annotations.reading import FORMATS
 from gradcam._engine.layers import HEADS
 from gradcam._files import sampled_digest
 from gradcam._models.constructors import CONSTRUCTORS
@@ -378,6 +379,19 @@ out = click.option(
     show_default=True,
     metavar="DIR",
     help="The folder to write to; created if missing.  Files of an earlier run are replaced.",
+)
+annotations_format = click.option(
+    "--format",
+    "-f",
+    "format",
+    type=click.Choice(FORMATS),
+    help="The format of the annotations.  Default: recognised by the content.",
+)
+class_indices = click.option(
+    "--class-indices",
+    is_flag=True,
+    help="Annotations that name a class by a number mean the network's class of this index, from "
+    "0.  Otherwise a number is a label.",
 )
 resume = click.option(
     "--resume",

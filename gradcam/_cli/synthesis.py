@@ -21,6 +21,7 @@ from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import fitting
+from gradcam._pictures.folders import NO_PICTURE
 from gradcam._results.objectives import Class
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def _real(real: Sequence[Path], out: Path) -> list[Path]:
     pictures = list(find(real, out).names)
     for path in pictures:
         if path.is_dir():
-            raise click.UsageError(f"--real {path}: there is no picture in this folder.")
+            raise click.UsageError(f"--real {path}: {NO_PICTURE}.")
         if not path.exists():
             raise click.UsageError(f"--real {path}: there is no such file.")
     return pictures

@@ -13,6 +13,7 @@ import gradcam
 from gradcam._cli import options, terminal
 from gradcam._cli.app import SOME_FAILED
 from gradcam._cli.options import Choice
+from gradcam._cli.outputs import check_outside
 from gradcam._text import percent
 
 if TYPE_CHECKING:
@@ -142,11 +143,8 @@ def _check_files(folder: Path, out: Path, figure: Path | None, force: bool) -> N
             raise click.UsageError(f"{option} {file}: there is no folder {file.parent}.")
         if file.exists() and not force:
             raise click.UsageError(f"{file} exists already: name another file, or use --force.")
-    if figure is not None and folder.resolve() in figure.resolve().parents:
-        raise click.UsageError(
-            f"--figure {figure}: it is in {folder}, so that it would be taken for a picture: "
-            f"choose another folder."
-        )
+    if figure is not None:
+        check_outside(figure, folder, "--figure")
 
 
 def _use(out: Path) -> str:

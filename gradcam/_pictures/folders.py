@@ -10,6 +10,8 @@ from pathlib import Path
 from gradcam._files import expanded
 from gradcam._pictures.decoding import SUFFIXES
 
+NO_PICTURE = "there is no picture in this folder"
+
 
 def walk(folder: Path, out: Path | None = None) -> Iterator[Path]:
     """Yield the files in a folder and its folders in order, and folders that cannot be read.
@@ -58,5 +60,5 @@ def pictures_in(folder: str | os.PathLike[str], *, or_none: bool = False) -> lis
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(each))
     found = [each for each in files if each.suffix.lower() in SUFFIXES]
     if not found and not or_none:
-        raise ValueError(f"{root}: there is no picture in this folder")
+        raise ValueError(f"{root}: {NO_PICTURE}")
     return found

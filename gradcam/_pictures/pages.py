@@ -68,7 +68,7 @@ ol i {
 .row { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 1rem; }
 figure { margin: 0; }
 figure img { width: 100%; }
-figcaption { margin-top: 0.3rem; color: var(--soft); font-size: 0.9rem; }
+figcaption { overflow-wrap: anywhere; margin-top: 0.3rem; color: var(--soft); font-size: 0.9rem; }
 footer { margin-top: 3rem; color: var(--soft); font-size: 0.9rem; }
 @media screen and (max-width: 48rem) {
   section { grid-template-columns: 1fr; }
@@ -148,12 +148,13 @@ def answer(label: str, share: float, remark: str = "") -> str:
     )
 
 
-def image(source: str, alt: str, size: Size) -> str:
+def image(source: str, alt: str, size: Size, style: str = "") -> str:
     """Return a picture; `source` is its address, or its content as of :func:`embedded`."""
     height, width = size
+    styled = f' style="{escaped(style)}"' if style else ""
     return (
         f'<img src="{source}" alt="{escaped(alt)}" '
-        f'width="{width}" height="{height}" loading="lazy">'
+        f'width="{width}" height="{height}"{styled} loading="lazy">'
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._labels.classes import Decoded, Target
-from gradcam._methods.bootstrap import Interval, bootstrap
 from gradcam._results.explanation import Explanation
 from gradcam._sheet.shares import Share, Totals, in_words
+from gradcam._sheet.summary import RankSummary, interval, summarised
 from gradcam._text import percent
 
 
@@ -84,6 +84,8 @@ class SheetRow:
         everywhere would have there. None if the truth is not known.
     notes : tuple of str
         What to know about the truth, in sentences.
+    unknown : tuple of str
+        The classes of objects that the network does not know, or not for certain.
     """
 
     name: str
@@ -92,6 +94,7 @@ class SheetRow:
     maps: tuple[ClassMap, ...]
     ground_area: float | None = None
     notes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def top(self) -> Decoded:
@@ -106,30 +109,6 @@ class SheetRow:
 
     def __repr__(self) -> str:
         return f"<SheetRow {self.name}: {', '.join(map(repr, self.maps))}>"
-
-
-@dataclass(frozen=True)
-class RankSummary:
-    """Where the maps of one rank lie, over the pictures whose truth is known.
-
-    Attributes
-    ----------
-    rank : int
-        1: the maps of the most probable classes.
-    pictures : int
-    present : int
-        Pictures in which there is an object of that class.
-    own, others, ground : Interval
-        The mean share on objects of the class, on other objects and on the ground, 0 to 1, with
-        95 % bootstrap intervals over the pictures; flat maps are left out.
-    """
-
-    rank: int
-    pictures: int
-    present: int
-    own: Interval
-    others: Interval
-    ground: Interval
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -162,27 +141,17 @@ class Content:
     @cached_property
     def summary(self) -> tuple[RankSummary, ...]:
         """Where the maps of each rank lie; empty if no picture's truth is known."""
-        most = max((len(row.maps) for row in self.rows), default=0)
-        found = (self._of_rank(rank) for rank in range(1, most + 1))
-        return tuple(each for each in found if each is not None)
-
-    def _of_rank(self, rank: int) -> RankSummary | None:
-        maps = [each for row in self.rows for each in row.maps if each.rank == rank]
-        sums = [each.totals for each in maps if each.totals is not None]
-        if not sums:
-            return None
-        return RankSummary(
-            *(rank, len(sums), sum(each.present for each in sums)),
-            own=bootstrap([each.own for each in sums]),
-            others=bootstrap([each.others for each in sums]),
-            ground=bootstrap([each.ground for each in sums]),
-        )
+        by_rank: dict[int, list[tuple[Totals, float]]] = {}
+        for row in self.rows:
+            for each in row.maps:
+                if each.totals is not None and row.ground_area is not None:
+                    by_rank.setdefault(each.rank, []).append((each.totals, row.ground_area))
+        return tuple(summarised(rank, found) for rank, found in sorted(by_rank.items()))
 
     @property
-    def ground_area(self) -> float:
-        """The mean of :attr:`SheetRow.ground_area`; NaN if no picture's truth is known."""
-        known = [row.ground_area for row in self.rows if row.ground_area is not None]
-        return float(np.mean(known)) if known else math.nan
+    def unknown(self) -> Counter[str]:
+        """The classes of objects that the network does not know, and in how many pictures."""
+        return Counter(label for row in self.rows for label in row.unknown)
 
     @property
     def finding(self) -> str:
@@ -194,28 +163,28 @@ class Content:
             mean = " on average" if len(self.rows) > 1 else ""
             return f"The most probable class has a probability of {percent(mean_first)}{mean}."
         first, *others = self.summary
-        lie = f"Of the first class's map {interval(first.ground)} lies on the ground"
-        if others:
-            last = others[-1]
-            lie += f", of the {ordinal(last.rank)} class's map {interval(last.ground)}"
-        return f"{lie}; the ground is {percent(self.ground_area)} of the area."
+        shown = [each for each in (first, *others[-1:]) if each.ground.size]
+        if not shown:
+            return "The maps are flat: they lie nowhere."
+        lie = ", ".join(
+            f"of the {ordinal(each.rank)} class's map {interval(each.ground)} lies on the ground"
+            if each is shown[0]
+            else f"of the {ordinal(each.rank)} class's map {interval(each.ground)}"
+            for each in shown
+        )
+        areas = " and ".join(dict.fromkeys(percent(each.ground_area) for each in shown))
+        return f"{lie[:1].upper()}{lie[1:]}; the ground is {areas} of the area."
 
 
-_ORDINALS = ("", "first", "second", "third", "fourth", "fifth")
+_ORDINALS = (
+    *("first", "second", "third", "fourth", "fifth"),
+    *("sixth", "seventh", "eighth", "ninth", "tenth"),
+)
+
+MOST = len(_ORDINALS)
+"""Classes of a picture that a sheet shows at most."""
 
 
 def ordinal(rank: int) -> str:
-    """Return a rank in words or, above five, in digits: "third", "21st"."""
-    if rank < len(_ORDINALS):
-        return _ORDINALS[rank]
-    end = "th" if rank // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
-    return f"{rank}{end}"
-
-
-def interval(found: Interval) -> str:
-    """Return a mean share with its interval: "24.1 % (22.0 to 26.3)"; without one if unknown."""
-    if math.isnan(found.mean):
-        return "an unknown share (flat maps)"
-    if math.isnan(found.low):
-        return percent(found.mean)
-    return f"{percent(found.mean)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    """Return a rank in words: "third"."""
+    return _ORDINALS[rank - 1]

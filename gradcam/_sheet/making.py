@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, SupportsIndex
 
@@ -20,7 +20,7 @@ from gradcam._methods.passes import positive
 from gradcam._registry import METHODS, Method
 from gradcam._results.explanation import Explanation
 from gradcam._results.objectives import On
-from gradcam._sheet.content import ClassMap, SheetRow
+from gradcam._sheet.content import MOST, ClassMap, SheetRow
 from gradcam._sheet.given import Given, given
 from gradcam._sheet.result import ClassSheet
 from gradcam._sheet.shares import ground_area, shares, totals_of
@@ -42,6 +42,7 @@ def class_sheet(
     layer: str | Sequence[str] | None = None,
     on: On = "score",
     truth: str | os.PathLike[str] | Iterable[Objects | None] | None = None,
+    class_indices: bool = False,
     names: Iterable[str] | None = None,
     on_error: OnError[object] = "raise",
     batch: int = 8,
@@ -60,7 +61,7 @@ def class_sheet(
         its folders. A scene, such as of :func:`gradcam.pictograms.scene`, brings its truth. An
         iterator is read during the passes, a few pictures ahead.
     top : int
-        How many of the most probable classes; all if the network has fewer.
+        How many of the most probable classes, 1 to 10; all if the network has fewer.
     method : str or Method
     layer, on
         As of :meth:`Tape.explain`.
@@ -69,6 +70,9 @@ def class_sheet(
         masks or CSV, for pictures that are paths. Or of each picture a list of ``(label, region)``,
         where a region is an (H, W) mask, a box ``(x0, y0, x1, y1)`` or several boxes, in pixels of
         the picture; None: nothing is known.
+    class_indices : bool
+        Whether a number that names a class in `truth` is the index of the class in the network,
+        from 0; otherwise a number is a label.
     names : list of str, optional
         How the pictures are called; by default paths, and numbers.
     on_error : "raise", "skip", or function of a picture and an exception
@@ -87,12 +91,15 @@ def class_sheet(
     ------
     ValueError, TypeError
         If there are no pictures, the network has no probabilities, an option is out of range, or
-        `truth` or `names` has another length than `pictures`.
+        `truth` or `names` has another length than `pictures` or other elements.
     gradcam.PictureError, AnnotationError, OSError
-        If a picture cannot be read, or its truth is wrong, and `on_error` is "raise".
+        If a picture cannot be read, or its truth is wrong, and `on_error` is "raise"; if none of
+        the annotations belongs to a picture.
     """
-    making = Making(network, METHODS.find(method), positive("top", top), layer, on)
-    every = given(pictures, truth, names)
+    if (count := positive("top", top)) > MOST:
+        raise ValueError(f"top: expected 1 to {MOST} classes, got {count}")
+    making = Making(network, METHODS.find(method), count, layer, on)
+    every = given(pictures, truth, names, class_indices)
     made = making.sheet(every, on_error=on_error, batch=batch, progress=progress)
     if not made.rows and not made.skipped:
         raise ValueError("there are no pictures")
@@ -144,9 +151,15 @@ class Making:
     on: On
 
     def sheet(
-        self, every: Iterable[Given], *, on_error: OnError[object], batch: int, progress: bool
+        self,
+        every: Iterable[Given],
+        *,
+        on_error: OnError[object],
+        batch: int,
+        progress: bool,
+        each: Callable[[SheetRow], object] = lambda row: None,
     ) -> ClassSheet:
-        """Run the network over all pictures, and return their sheet."""
+        """Run the network over all pictures, and return their sheet; `each` gets rows at once."""
         waiting = _Waiting(on_error)
         sources = waiting.of(every)
         known = on_error in ("raise", "skip") or callable(on_error)
@@ -158,7 +171,9 @@ class Making:
         )
         rows: list[SheetRow] = []
         for some, tape in stream:
-            rows += self._rows(tape, [waiting.take(source) for source in some], waiting)
+            for row in self._rows(tape, [waiting.take(source) for source in some], waiting):
+                rows.append(row)
+                each(row)
         return ClassSheet(
             self.network.name,
             self.method.title,
@@ -208,7 +223,7 @@ def _row(
     if truth is None:
         return SheetRow(name, geometry.picture, small, tuple(maps))
     area = ground_area(truth.objects, geometry.picture, geometry.seen_part)
-    return SheetRow(name, geometry.picture, small, tuple(maps), area, truth.notes)
+    return SheetRow(name, geometry.picture, small, tuple(maps), area, truth.notes, truth.unknown)
 
 
 def _smaller(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -34,7 +34,7 @@ class ClassSheet(Content):
     @property
     def pages(self) -> int:
         """How many figures :meth:`plot` draws: one for each five pictures."""
-        return figure.pages(self)
+        return figure.pages(len(self))
 
     def plot(self, page: SupportsIndex = 1) -> Figure:
         """Draw five pictures: a row for each, with the picture and a map for each class.
@@ -67,7 +67,7 @@ class ClassSheet(Content):
         ValueError, TypeError
             If there is no such page.
         """
-        return web.page(self, _checked(page, web.pages(self)))
+        return web.page(self, _checked(page, web.pages(len(self))))
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the sheet as .png or .html: each file whole or not at all.
@@ -76,7 +76,8 @@ class ClassSheet(Content):
         ----------
         path : path
             ``sheet.png`` holds five pictures, and ``sheet-2.png`` the next five; ``sheet.html``
-            holds 100. Earlier files are replaced.
+            holds 100. Earlier files are replaced; a warning names further pages of an earlier,
+            longer sheet, which stay.
 
         Returns
         -------

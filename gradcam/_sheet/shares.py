@@ -51,15 +51,16 @@ class Totals:
     ----------
     own, others, ground : float
         0 to 1, together 1; NaN if the map is flat. What is both on an object of the class and on
-        another one counts as `own`.
-    present : bool
-        Whether there is an object of the class.
+        another one counts as `own`. `own` and `others` are NaN if the network does not know the
+        class of an object, so that it may be of this class.
+    present : bool or None
+        Whether there is an object of the class; None if that is not known.
     """
 
     own: float
     others: float
     ground: float
-    present: bool
+    present: bool | None
 
 
 def shares(explanation: Explanation, objects: Sequence[Known]) -> tuple[Share, ...]:
@@ -88,6 +89,8 @@ def totals_of(explanation: Explanation, objects: Sequence[Known], index: int) ->
         if each.index == index:
             own |= each.mask
     inside = _measured(explanation)
+    if any(each.index is None for each in objects):
+        return Totals(math.nan, math.nan, inside(~every), None)
     return Totals(inside(own), inside(every & ~own), inside(~every), bool(own.any()))
 
 

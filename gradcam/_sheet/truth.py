@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +51,13 @@ class Truth:
     objects : tuple of Known
     notes : tuple of str
         What to know about them, in sentences.
+    unknown : tuple of str
+        The classes of objects that the network does not know, or not for certain.
     """
 
     objects: tuple[Known, ...]
     notes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 BOXES = "Objects are boxes here: ground inside a box counts as the object."
@@ -62,7 +65,9 @@ NUMBERED = "Objects of one class are numbered from the left."
 CROWDS = "Groups whose place is not known count as the ground."
 
 
-def of_file(annotations: Annotations, picture: object, labels: Labels, size: Size) -> Truth | None:
+def of_file(
+    annotations: Annotations, picture: object, labels: Labels, size: Size, class_indices: bool
+) -> Truth | None:
     """Return what a file of annotations says about a picture of this size.
 
     None if it says nothing, or of none of its objects where it is.
@@ -87,36 +92,34 @@ def of_file(annotations: Annotations, picture: object, labels: Labels, size: Siz
         region = each.box if each.mask is None else each.mask
         if region is not None:
             found.append((each.label, region))
-    truth = located(found, labels, size)
-    if found and not all(each.has_place for each in annotation.objects):
-        return Truth(truth.objects, (*truth.notes, CROWDS))
-    return truth if found else None
+    if not found:
+        return None
+    truth = located(found, labels, size, class_indices)
+    if all(each.has_place for each in annotation.objects):
+        return truth
+    return replace(truth, notes=(*truth.notes, CROWDS))
 
 
-def located(objects: Objects, labels: Labels, size: Size) -> Truth:
+def located(objects: Objects, labels: Labels, size: Size, class_indices: bool = False) -> Truth:
     """Return the objects of a picture of this size as masks, each with its class and name.
 
     Raises
     ------
     ValueError, TypeError
-        If a region is empty or of another size, or something is not a class and a region.
+        If a region is empty or of another size.
     """
-    found, boxes = [], False
-    for each in objects:
-        try:
-            label, region = each
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"truth: expected (label, region) for each object, got {brief(each)}"
-            ) from None
+    found, boxes, unknown = [], False, []
+    for label, region in objects:
         boxes |= region_boxes(region) is not None
-        target = known_class(labels, str(label))
-        name = str(label).replace("_", " ") if target is None else str(target)
+        target = known_class(labels, label, class_indices=class_indices)
+        if target is None:
+            unknown.append(label)
+        name = label.replace("_", " ") if target is None else str(target)
         mask = region_mask(region, size)
         found.append(Known(name, None if target is None else target.index, mask))
     named = _numbered(found)
     notes = (BOXES,) * boxes + (NUMBERED,) * (named != found)
-    return Truth(tuple(named), notes)
+    return Truth(tuple(named), notes, tuple(dict.fromkeys(unknown)))
 
 
 def _numbered(objects: list[Known]) -> list[Known]:

@@ -14,8 +14,9 @@ from gradcam._pictures.colour import scale_bar
 from gradcam._pictures.encoding import jpeg
 from gradcam._pictures.pages import escaped
 from gradcam._results.explanation import no_flat_warnings
-from gradcam._sheet.content import ClassMap, Content, SheetRow, interval, ordinal
-from gradcam._sheet.figure import details, title
+from gradcam._sheet import words
+from gradcam._sheet.content import ClassMap, Content, SheetRow
+from gradcam._sheet.shape import how_drawn, widened
 from gradcam._text import percent, printable
 
 _ROWS = 100
@@ -25,6 +26,9 @@ _FEW, _SMALL = 12, 280
 """A page with more pictures than this shows them smaller: the longer side in pixels."""
 
 _STYLE = """\
+.seen img, figure img {
+  width: var(--most, 100%); max-height: 30rem; object-fit: contain; object-position: left top;
+}
 h2 { font-size: 1.15rem; }
 figcaption strong { color: var(--ink); }
 figcaption span { display: block; }
@@ -42,9 +46,9 @@ a { color: var(--accent); }
 """
 
 
-def pages(sheet: Content) -> int:
-    """Return how many pages a sheet has."""
-    return math.ceil(len(sheet.rows) / _ROWS)
+def pages(pictures: int) -> int:
+    """Return how many pages a sheet of so many pictures has."""
+    return math.ceil(pictures / _ROWS)
 
 
 def page(sheet: Content, number: int, names: Sequence[str] = ()) -> str:
@@ -52,7 +56,8 @@ def page(sheet: Content, number: int, names: Sequence[str] = ()) -> str:
     from gradcam._core import __version__
 
     rows = sheet.rows[_ROWS * (number - 1) : _ROWS * number]
-    heading = title(sheet, max(len(row.maps) for row in rows))
+    heading = words.title(sheet, rows)
+    lines = "".join(f"<p>{_text(text)}</p>\n" for text in words.doubts(sheet))
     side = _SMALL if len(rows) > _FEW else None
     with no_flat_warnings():
         sections = "\n".join(_section(row, side) for row in rows)
@@ -61,8 +66,8 @@ def page(sheet: Content, number: int, names: Sequence[str] = ()) -> str:
 <header>
 <h1>{escaped(heading)}</h1>
 <p class="lead">{_text(sheet.finding)}</p>
-<p>{_text(details(sheet))}</p>
-{_scale(rows[0].maps[0])}{_summary(sheet)}{_skipped(sheet)}</header>
+<p>{_text(" ".join(words.details(sheet)))}</p>
+{lines}{_scale(rows[0].maps[0])}{_summary(sheet)}{_skipped(sheet)}</header>
 {links}<main>
 {sections}
 </main>
@@ -78,39 +83,46 @@ def _section(row: SheetRow, side: int | None) -> str:
     picture = _image(row.picture, f"The picture {name}", side)
     answers = "\n".join(html.answer(str(each.target), each.probability) for each in row.maps)
     maps = "\n".join(_figure(each, name, side) for each in row.maps)
-    notes = "".join(f"<p>{escaped(note)}</p>\n" for note in row.notes)
+    unknown = (f"{words.UNKNOWN}: {', '.join(row.unknown)}.",) if row.unknown else ()
+    notes = "".join(f"<p>{escaped(note)}</p>\n" for note in (*row.notes, *unknown))
     why = (
         f'<div class="row">\n{maps}\n</div>\n{notes}'
         f'<pre tabindex="0" aria-label="The classes as a list">{escaped(row.decoded)}</pre>'
     )
-    said = f"{width} x {height} pixels. The network answered:"
-    return html.section(picture, name, said, answers, why)
+    size = ", ".join(filter(None, (f"{width} x {height} pixels", how_drawn(row.picture))))
+    return html.section(picture, name, f"{size}. The network answered:", answers, why)
 
 
 def _figure(found: ClassMap, name: str, side: int | None) -> str:
     """Return the map of one class with its words."""
-    words = str(found.target)
+    label = str(found.target)
     lie = f"<span>{_text(found.words)}</span>" if found.shares else ""
     explanation = found.explanation
-    alt = f"{explanation.title} for {words} over {name}"
+    alt = f"{explanation.title} for {label} over {name}"
     alt = f"{alt}: {found.words}" if found.shares else alt
     number = " ".join(filter(None, (found.target.synset, percent(found.probability))))
     return (
         f"<figure>{_image(found.image, alt, side)}<figcaption>"
-        f"<strong>{found.rank}. {escaped(words)}</strong> <span>{_text(number)}</span>{lie}"
+        f"<strong>{found.rank}. {escaped(label)}</strong> <span>{_text(number)}</span>{lie}"
         f"</figcaption></figure>"
     )
 
 
 def _image(pixels: NDArray[np.uint8], alt: str, side: int | None) -> str:
-    """Return a picture as part of the page; its longer side has at most `side` pixels."""
+    """Return a picture as part of the page; its longer side has at most `side` pixels.
+
+    A small one is shown at most twice as large.
+    """
+    pixels = widened(pixels)
     if side is not None and max(pixels.shape[:2]) > side:
         from PIL import Image
 
         image = Image.fromarray(pixels)
         image.thumbnail((side, side))
         pixels = np.asarray(image)
-    return html.image(html.embedded(jpeg(pixels)), alt, (pixels.shape[0], pixels.shape[1]))
+    height, width = pixels.shape[:2]
+    most = f"--most: min(100%, {2 * width}px)"
+    return html.image(html.embedded(jpeg(pixels)), alt, (height, width), most)
 
 
 def _text(text: str) -> str:
@@ -132,18 +144,15 @@ def _summary(sheet: Content) -> str:
     """Return the table of what the maps of each rank lie on."""
     if not sheet.has_truth or len(sheet.rows) == 1:
         return ""
-    titles = ("Map of the", "Class is in the picture", "On its own object", "On others")
-    head = "".join(f'<th scope="col">{each}</th>' for each in (*titles, "On the ground"))
+    head = "".join(f'<th scope="col">{each}</th>' for each in words.COLUMNS)
     lines = "\n".join(
-        f'<tr><th scope="row">{ordinal(each.rank)} class</th>'
-        f"<td>{each.present} of {each.pictures}</td>"
-        + "".join(f"<td>{_text(interval(s))}</td>" for s in (each.own, each.others, each.ground))
+        f'<tr><th scope="row">{rank}</th>'
+        + "".join(f"<td>{_text(each)}</td>" for each in shares)
         + "</tr>"
-        for each in sheet.summary
+        for rank, *shares in map(words.cells, sheet.summary)
     )
-    caption = "Mean shares of the maps, with 95 % intervals over the pictures"
     return (
-        f"<table>\n<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"<table>\n<caption>{_text(words.CAPTION)}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{lines}\n</tbody>\n</table>\n"
     )
 

@@ -1,0 +1,61 @@
+"""Files that a command will write: checked before any work, so that none of the user's is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import click
+
+
+def check_not_replaced(written: Iterable[Path | None], read: Iterable[Path]) -> None:
+    """Raise UsageError if a file that is written is one that is read.
+
+    Parameters
+    ----------
+    written : iterable of Path or None
+        Names may have ``*`` in them, for a part that is not known yet. None is left out.
+    read : iterable of Path
+    """
+    names: dict[str, list[str]] = {}
+    for file in written:
+        if file is not None:
+            names.setdefault(os.path.realpath(file.parent), []).append(file.name)
+    for file in read:
+        for folder, name in {_place(file), os.path.split(os.path.realpath(file))}:
+            if any(name == each or fnmatchcase(name, each) for each in names.get(folder, ())):
+                raise click.UsageError(
+                    f"{file} is read, and what is written would replace it: choose another folder "
+                    f"or name for what is written."
+                )
+
+
+def _place(file: Path) -> tuple[str, str]:
+    """Return the folder of a file and its name; it may be a link itself."""
+    return os.path.realpath(file.parent), file.name
+
+
+def check_outside(out: Path, folder: Path, option: str = "--out") -> None:
+    """Raise UsageError if what is written would lie in a folder whose files are all read."""
+    if folder.resolve() in (out.resolve(), *out.resolve().parents):
+        raise click.UsageError(
+            f"{option} {out}: it is in {folder}, so that it would be taken for a class, or the "
+            f"figure for a picture: choose another folder."
+        )
+
+
+def check_writable(files: Iterable[Path]) -> None:
+    """Raise OSError if a file cannot be written, or its folder not be made; nothing is made."""
+    for file in files:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder has the name of this file", str(file))
+        folder = file.parent
+        while not os.path.lexists(folder) and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "nothing can be written here", str(folder))
