@@ -235,7 +235,7 @@ def test_grabcut_is_for_maps_of_pixels(drawn):
         (("--tolerance", "nan"), "expected a number of pixels, got nan"),
         (("--tolerance", "inf"), "expected a number of pixels, got inf"),
         (("--threshold", "nan"), "got 'nan'"),
-        (("--table", "a.csv"), "a.csv is a file of --annotations and would be replaced"),
+        (("--table", "a.csv"), "a.csv is read, and what is written would replace it"),
         (("--table", "t.txt"), "ends in .csv or .parquet"),
     ),
 )

@@ -42,8 +42,8 @@ def check_outside(out: Path, folder: Path, option: str = "--out") -> None:
     """Raise UsageError if what is written would lie in a folder whose files are all read."""
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise click.UsageError(
-            f"{option} {out}: it is in {folder}, so that it would be taken for a class, or the "
-            f"figure for a picture: choose another folder."
+            f"{option} {out}: it is in {folder}, so that what is written would be taken for a "
+            f"picture or a class: choose another folder."
         )
 
 

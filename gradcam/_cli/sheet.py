@@ -21,11 +21,8 @@ from gradcam._cli.inputs import Found, find
 from gradcam._cli.many import Record, check_out, folder_error, report_failed, report_ignored
 from gradcam._cli.options import Choice
 from gradcam._cli.outputs import check_not_replaced, check_writable
-from gradcam._cli.tally import NUMBERS
 from gradcam._labels.classes import is_number
 from gradcam._registry import METHODS
-from gradcam._sheet import words
-from gradcam._sheet.given import given
 from gradcam._text import percent
 
 if TYPE_CHECKING:
@@ -127,6 +124,8 @@ def sheet(
     """
     if bool(pictures) + (scenes is not None) + examples != 1:
         raise click.UsageError("name pictures or folders, or give --scenes N, or --examples.")
+    from gradcam._sheet.given import given
+
     _check_options(pictures, scenes, annotations)
     found, files, empty = _found(pictures, out)
     count = len(files) if pictures else scenes or len(gradcam.pictograms.examples())
@@ -215,6 +214,8 @@ class _Drawn(NamedTuple):
 
 def _scenes(drawn: _Drawn | None) -> Iterable[Given]:
     """Return the scenes that are drawn, or those of --examples."""
+    from gradcam._sheet.given import given
+
     pictograms = gradcam.pictograms
     if drawn is None:
         names = [path.stem for path in pictograms.examples()]
@@ -332,6 +333,8 @@ def _report(
     truth: Annotations | None,
 ) -> None:
     """Say what was found over all pictures, and what was written."""
+    from gradcam._sheet import words
+
     if as_json:
         for name, reason in failed:
             click.echo(json.dumps({"picture": name, "error": reason}))
@@ -349,6 +352,8 @@ def _report(
         for text in (*words.notes(made.rows), *words.doubts(made)):
             terminal.echo(text)
         if any(map(is_number, made.unknown)):
+            from gradcam._cli.tally import NUMBERS
+
             terminal.echo(NUMBERS)
         if truth is not None and not made.has_truth:
             terminal.echo("The annotations of these pictures do not say where an object is.")
@@ -377,6 +382,8 @@ def _summary(each: RankSummary) -> Record:
 
 def _show_summary(made: ClassSheet) -> None:
     """Print what the maps of each rank lie on."""
+    from gradcam._sheet import words
+
     first, *others = words.COLUMNS
     lines = terminal.table(first, *(f">{each}" for each in others))
     for each in made.summary:
