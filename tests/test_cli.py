@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import hashlib
 import json
@@ -1253,6 +1254,25 @@ def test_demo(monkeypatch, scenes):
     assert index.read_text(encoding="utf-8") == source
 
 
+@pytest.mark.parametrize("name", ["index.html", "pictures/cat.png"])
+def test_the_demo_replaces_no_file_of_others(name):
+    file = Path("site", name)
+    file.parent.mkdir(parents=True)
+    file.write_text("<title>My page</title>")
+    told = CliRunner().invoke(cli.main, ["demo", "--out", "site"], catch_exceptions=False)
+    assert told.exit_code == 2 and f"{file}: it is not of gradcam demo" in told.stderr
+    assert [each for each in Path("site").rglob("*") if each.is_file()] == [file]
+    assert file.read_text() == "<title>My page</title>"
+
+
+def test_the_demo_does_not_show_a_rate_that_was_not_measured(monkeypatch):
+    found = copy.deepcopy(demo.recorded())
+    for row in found["rows"]:
+        row["figures"]["on_object"]["mean"] = None
+    monkeypatch.setattr(demo, "recorded", lambda: found)
+    assert demo._rates().count("<td>–</td>") == 3 and "<td>0.0" not in demo._rates()
+
+
 def test_the_demo_tells_truth_and_answer_apart(tmp_path, scenes):
     network = pictograms.model()
     page = demo.write(tmp_path / "d").read_text(encoding="utf-8")
@@ -1309,7 +1329,7 @@ def test_the_demo_shows_a_miss_and_a_class_that_is_not_there(tmp_path, monkeypat
     page = demo.write(tmp_path / "d").read_text(encoding="utf-8")
     wrong = page.split("<section>")[1]
     assert "<b>Miss:</b>" in wrong and "<b>Missed by the network:</b>" in wrong
-    assert "There is no volcano in the first scene" in page
+    assert "There is no volcano in the scene “cat and dog”" in page
     own, one = (
         np.asarray(Image.open(tmp_path / f"d/pictures/absent-{name}.png")).astype(int)
         for name in ("own-scale", "one-scale")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,18 @@ def test_pictures_of_different_sizes_do_not_overlap():
     across, up = figure.get_size_inches()
     assert wide * across / up == pytest.approx(2)
     assert high * across / up == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["W" * 40, "wwwwww mmmmmmm WWWWWW", "MWMW_" * 9, "Ш" * 40, "97.2 % on the dog", "i" * 60],
+)
+def test_words_stay_below_their_picture(words):
+    figure = grid([[Cell(plain(40, 40), words) for _ in range(6)]], heading="")
+    figure.canvas.draw()
+    texts = [each for each in figure.texts if each.get_text()]
+    edges = [each.get_window_extent().bounds for each in texts]
+    assert len(edges) == 6
+    for (left, _, width, _), (following, *_) in itertools.pairwise(edges):
+        assert left + width < following
+    assert "".join(texts[0].get_text().split()) == "".join(words.split())

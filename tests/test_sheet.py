@@ -605,7 +605,7 @@ def test_a_note_about_some_pictures_says_so(network):
     sheet = gradcam.class_sheet(network, [noise(64, 64)] * 3, truth=truth)
     words = " ".join(each.get_text().replace("\n", " ") for each in sheet.plot().texts)
     assert "1 of 3 pictures: Objects are boxes here" in words
-    assert "Of 1 of 3 pictures nothing is known" in words
+    assert "It is not known what is where in 1 of 3 pictures" in words
     assert sheet.to_html().count("Objects are boxes here") == 1
     boxes = gradcam.class_sheet(network, noise(64, 64), truth=truth[:1])
     words = " ".join(each.get_text().replace("\n", " ") for each in boxes.plot().texts)
@@ -783,7 +783,7 @@ def test_command_says_what_is_known_of_the_truth(small):
     )
     text = run("photos", "--model", "pictograms", "-a", "t.csv").stdout
     assert "2 of 3 pictures: Objects are boxes here" in text
-    assert "Of 1 of 3 pictures nothing is known" in text
+    assert "It is not known what is where in 1 of 3 pictures" in text
     assert "unicorn (1), 17 (1)" in text and "--class-indices" in text
     text = run("photos", "--model", "pictograms", "-a", "t.csv", "--class-indices").stdout
     assert "unicorn (1)." in text and "17" not in text

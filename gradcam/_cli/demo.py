@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from gradcam._cli import terminal
+from gradcam._cli.outputs import check_writable
 
 DEFAULT_DEMO = Path("gradcam-demo")
 
@@ -28,10 +29,12 @@ def demo(out: Path, open_: bool, as_json: bool) -> int:
     """Explain example pictures: a folder with an index.html.
 
     The photographs are explained with the ImageNet network, if it is installed, and scenes of
-    pictograms with the network that knows those.
+    pictograms with the network that knows those.  Files of an earlier demo are replaced; a folder
+    with another index.html, or other pictures in a folder of that name, is refused.
     """
     from gradcam import _demo, imagenet, pictograms
 
+    check_writable([out / "index.html"])
     photographs = len(imagenet.examples()) if imagenet.is_installed() else 0
     scenes = len(pictograms.examples())
     with terminal.progress(photographs + scenes, as_json) as advance:

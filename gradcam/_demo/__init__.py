@@ -11,6 +11,7 @@ for that is not in the picture; and the rates are those of scenes that were not 
 
 from __future__ import annotations
 
+import errno
 import html
 import os
 from collections.abc import Callable, Sequence
@@ -101,7 +102,7 @@ def write(
     Parameters
     ----------
     out
-        A folder; created if it does not exist. Files of an earlier run are replaced.
+        A folder; created if it does not exist. Files of an earlier run are replaced, others not.
     progress
         Called with a picture's name when it is done.
 
@@ -109,13 +110,19 @@ def write(
     -------
     Path
         The page, ``index.html``, beside the folder ``pictures``.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder has an ``index.html`` or a folder ``pictures`` that is not of an earlier run.
     """
     from gradcam import pictograms
 
     paths = pictograms.examples()
     network = pictograms.model()
     folder = Path(out)
-    pictures = folder / "pictures"
+    index, pictures = folder / "index.html", folder / "pictures"
+    _check_earlier(index, pictures)
     pictures.mkdir(parents=True, exist_ok=True)
     photos = photographs.write(pictures, progress)
     shown = []
@@ -129,10 +136,23 @@ def write(
     hero = next((path for path in paths if path.stem == _HERO), paths[0])
     save(scale_bar("inferno")[::8], pictures / "scale.png")
     figures = _hero(network, hero, pictures)
-    index = folder / "index.html"
+    figures["hero"] = html.escape(hero.stem.replace("_", " "))
     with atomic_write(index) as file:
         file.write(_page(photos, shown, miss, figures, network).encode())
     return index
+
+
+def _check_earlier(index: Path, pictures: Path) -> None:
+    """Raise FileExistsError if one of these is there, and no earlier run wrote it."""
+    if os.path.lexists(index):
+        found: Path | None = index
+        if index.is_file() and f"<title>{TITLE}</title>" in index.read_text("utf-8", "replace"):
+            found = None
+    else:
+        found = next(pictures.iterdir(), None) if pictures.is_dir() else None
+    if found is not None:
+        reason = "it is not of gradcam demo and would be replaced: choose another folder"
+        raise FileExistsError(errno.EEXIST, reason, str(found))
 
 
 def _explain(
@@ -227,7 +247,7 @@ def _rates() -> str:
     found = recorded()
     network, accuracy = next(iter(found["accuracy"].items()))
     scenes = f"{accuracy['scenes']} scenes"
-    rows = [
+    rows: list[tuple[str, float | None]] = [
         (f"All objects have the highest scores, {scenes} of one object", accuracy["one"]),
         (f"All objects have the highest scores, {scenes} of two objects", accuracy["two"]),
     ]
@@ -236,9 +256,10 @@ def _rates() -> str:
         measured = by_name[method]
         words = f"{METHODS[method].title}: the maximum is on the object, {measured['scenes']}"
         share = measured["figures"]["on_object"]["mean"]
-        rows.append((f"{words} scenes of two objects", share if share is not None else 0.0))
+        rows.append((f"{words} scenes of two objects", share))
     lines = "\n".join(
-        f"<tr><td>{html.escape(text)}</td><td>{percent(share)}</td></tr>" for text, share in rows
+        f"<tr><td>{html.escape(text)}</td><td>{'–' if share is None else percent(share)}</td></tr>"
+        for text, share in rows
     )
     return f"<table>\n{lines}\n</table>"
 

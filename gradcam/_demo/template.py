@@ -65,7 +65,7 @@ missed.</p>
 <p>This scene was chosen because of its mistakes.</p>
 $miss
 <h2>A class that is not there</h2>
-<p>There is no $absent in the first scene, and the network knows it: $absent_chance. A map can be
+<p>There is no $absent in the scene “$hero”, and the network knows it: $absent_chance. A map can be
 computed all the same. Stretched to its own maximum, it is as bright as any other; but that maximum
 is $absent_share of the maximum for <em>$first</em>. On one scale with <em>$first</em>, little is
 left.</p>

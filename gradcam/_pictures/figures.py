@@ -162,13 +162,13 @@ def text_style(text: str, families: Sequence[str] = ()) -> tuple[str, dict[str, 
 def text_width(text: str, size: float, weight: str = "bold") -> float:
     """Return the width of a line in matplotlib's font, in inches; `size` is in points."""
     from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
+    from matplotlib.textpath import text_to_path
 
     if not text.isascii():
         return 0.0  # that font may not have the characters
-    with default_settings():
-        path = TextPath((0, 0), text.replace("$", "S"), size, prop=FontProperties(weight=weight))
-    return float(path.get_extents().width) / 72
+    font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, False)
+    return float(width) / 72
 
 
 def save(picture: NDArray[np.uint8] | Figure, path: str | os.PathLike[str], dpi: int = 120) -> None:

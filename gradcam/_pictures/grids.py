@@ -24,8 +24,11 @@ _WIDEST, _HIGHEST = 13.0, 10.5
 _SIDE, _SMALLEST = 3.4, 1.7
 """The longer side of a cell, in inches: the largest, and the smallest."""
 
+_SIZE = 10.5
+"""Of the words below pictures, in points."""
+
 _LINE, _CHARACTER = 0.2, 0.084
-"""The height of a line, and the width of a character, in inches."""
+"""The height of a line, and the mean width of a character, in inches."""
 
 _GAP, _MARGIN = 0.14, 0.15
 
@@ -155,8 +158,8 @@ class _Grid:
         self.heights = [max(height for _, height in row) for row in self.sizes]
         widest = max(width for row in self.sizes for width, _ in row)
         self.step = max(widest, smallest) + _GAP
-        count = int((self.step - _GAP) / _CHARACTER)
-        self.words = [["\n".join(_lines(cell.words, count)) for cell in row] for row in cells]
+        inside = self.step - _GAP
+        self.words = [["\n".join(_fitted(cell.words, inside)) for cell in row] for row in cells]
         self.below = [
             _LINE * max(1 + word.count("\n") if word else 0 for word in row) + 0.06
             for row in self.words
@@ -219,7 +222,7 @@ class _Grid:
                 _frame(ax, cell.frame)
             if cell.note:
                 _write_note(ax, cell)
-            self._text(figure, word, x, y - 0.05, 10.5, "top", "center")
+            self._text(figure, word, x, y - 0.05, _SIZE, "top", "center")
 
     def _draw(self, figure: Figure, curve: Curve) -> None:
         """Draw the curve at the right of the pictures."""
@@ -287,3 +290,25 @@ def _write_note(ax: Axes, cell: Cell) -> None:
 def _lines(words: str, count: int) -> list[str]:
     """Return words in lines of at most `count` characters."""
     return [part for line in words.split("\n") for part in wrap(line, count)] if words else []
+
+
+def _fitted(words: str, room: float) -> list[str]:
+    """Return words in lines of at most `room` inches, as they are drawn below a picture."""
+    lines = []
+    for line in words.split("\n") if words else []:
+        count = int(room / _CHARACTER)
+        parts = wrap(line, count)
+        while count > 1 and any(_width(part) > room for part in parts):
+            count -= 1
+            parts = wrap(line, count)
+        lines += parts
+    return lines
+
+
+def _width(line: str) -> float:
+    """Return the width of a line in inches; characters beyond ASCII count as "x" or "M"."""
+    known = "".join(
+        each if each.isascii() else ("M" if each.isupper() else "x") * columns_of(each)
+        for each in line
+    )
+    return figures.text_width(known, _SIZE, "normal") if known else 0.0

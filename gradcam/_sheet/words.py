@@ -79,7 +79,7 @@ def doubts(sheet: Content) -> Iterator[str]:
         return
     missing = sum(row.ground_area is None for row in sheet.rows)
     if missing:
-        yield f"Of {missing} of {len(sheet.rows)} pictures nothing is known."
+        yield f"It is not known what is where in {missing} of {len(sheet.rows)} pictures."
     if unknown := sheet.unknown:
         named = [f"{name} ({n})" for name, n in unknown.most_common(_MOST_NAMES)]
         more = ", ..." if len(unknown) > _MOST_NAMES else ""
