@@ -160,13 +160,12 @@ def text_style(text: str, families: Sequence[str] = ()) -> tuple[str, dict[str, 
 
 
 def text_width(text: str, size: float, weight: str = "bold") -> float:
-    """Return the width of a line in matplotlib's font, in inches; `size` is in points."""
+    """Return the width of a line as it is drawn, in inches; `size` is in points."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    if not text.isascii():
-        return 0.0  # that font may not have the characters
-    font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
+    text, families = drawable(text)
+    font = FontProperties(family=families, size=size, weight=weight)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, False)
     return float(width) / 72
 

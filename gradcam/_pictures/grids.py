@@ -298,17 +298,8 @@ def _fitted(words: str, room: float) -> list[str]:
     for line in words.split("\n") if words else []:
         count = int(room / _CHARACTER)
         parts = wrap(line, count)
-        while count > 1 and any(_width(part) > room for part in parts):
+        while count > 1 and any(figures.text_width(part, _SIZE, "normal") > room for part in parts):
             count -= 1
             parts = wrap(line, count)
         lines += parts
     return lines
-
-
-def _width(line: str) -> float:
-    """Return the width of a line in inches; characters beyond ASCII count as "x" or "M"."""
-    known = "".join(
-        each if each.isascii() else ("M" if each.isupper() else "x") * columns_of(each)
-        for each in line
-    )
-    return figures.text_width(known, _SIZE, "normal") if known else 0.0
