@@ -107,6 +107,20 @@ def test_the_readme_lists_it(path):
     assert f"(notebooks/{path.name})" in README.read_text("utf-8")
 
 
+@lessons
+def test_the_code_of_all_solutions_is_found(path):
+    nbformat = pytest.importorskip("nbformat", reason="the extra gradcam[notebook] reads notebooks")
+    pytest.importorskip("nbclient", reason="the extra gradcam[notebook] runs notebooks")
+    from run_notebooks import solutions
+
+    text = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
+    folded = "".join(re.findall(r"<details>.*?</details>", text, re.DOTALL))
+    found = solutions(nbformat.read(path, as_version=4))
+    assert len(found) == folded.count("```python") >= 1
+    for code in found:
+        compile(code, path.name, "exec")
+
+
 @pytest.mark.slow
 @lessons
 def test_it_runs_and_so_do_its_solutions(path):
