@@ -125,11 +125,57 @@ def test_unknown_classes_are_listed(network, folder):
 def test_no_known_class(network, folder):
     for number, name in enumerate(("red", "green", "light_blue")):
         (folder / name).rename(folder / str(number))
-    with pytest.raises(ValueError, match=r"knows none of the classes of 6 .*'0', '1', '2'.*'red'"):
+    message = r"does not know the classes of 6 pictures \('0', '1', '2'\): .*'red'"
+    with pytest.raises(ValueError, match=message):
         gradcam.failures(network, folder)
     with pytest.raises(ValueError, match="class_indices=True"):
         gradcam.failures(network, folder)
     assert gradcam.failures(network, folder, class_indices=True).wrong_count == 3
+    with pytest.raises(ValueError, match=r"classes of 1 picture \('77'\): class index 77 is out"):
+        gradcam.failures(network, [(plain(1, 2, 3), "77")], class_indices=True)
+
+
+def test_a_name_of_two_classes(network):
+    layers = list(network.layers.values())[1:]
+    twice = Network.from_layers(
+        layers, labels=Labels(["crane", "crane", "c"], ["n1", "n2", "n3"]), preset=network.preset
+    )
+    with pytest.raises(ValueError, match=r"'crane' names 2 classes: .*0 \(n1\) or 1 \(n2\)$"):
+        gradcam.failures(twice, [(plain(1, 2, 3), "crane")])
+    pair = [(plain(1, 2, 3), "crane"), (plain(0, 0, 255), "n3")]
+    assert list(gradcam.failures(twice, pair).unknown) == ["crane"]
+
+
+def test_all_objects_of_a_scene_must_be_known(network):
+    layers = list(network.layers.values())[1:]
+    cat = Network.from_layers(layers, labels=["cat", "dog", "c"], preset=network.preset)
+    known = pictograms.scene(7, classes=["cat", "dog"])
+    other = pictograms.scene(7, classes=["cat", "zebra"])
+    found = gradcam.failures(cat, [known, other])
+    assert found.count == 1 and found.unknown == {"zebra": (other,)}
+
+
+def test_one_output(network):
+    kernel = np.ones((1, 3, 1, 1), np.float32)
+    layers = [
+        Layer("conv", "conv", weights={"weight": kernel}),
+        Layer("mean", "global_average_pool"),
+        Layer("scores", "flatten"),
+        Layer("prob", "sigmoid"),
+    ]
+    one = Network.from_layers(layers, labels=["ill"], preset=network.preset, name="one")
+    with pytest.raises(ValueError, match="one has one output"):
+        gradcam.failures(one, [(plain(1, 2, 3), "ill")])
+
+
+def test_a_method_that_does_not_fit_is_refused_before_any_picture(network, monkeypatch):
+    def refuse(tape, objective):
+        raise ValueError("needs a recurrent layer")
+
+    method = gradcam.Method("unfit", "Unfit", "", "map", refuse)
+    monkeypatch.setattr(Network, "stream", None)
+    with pytest.raises(ValueError, match="recurrent"):
+        gradcam.failures(network, [(plain(1, 2, 3), "red")], method=method)
 
 
 def test_broken_pictures(network, folder):
@@ -144,7 +190,7 @@ def test_broken_pictures(network, folder):
         assert {path.name for path, _ in found.skipped} == {"0.png", "b.png"}
         assert sorted(names(found, folder)) == ["green/b.png", "red/c.png"]
     assert noted == ["0.png", "b.png"]
-    with pytest.raises(ValueError, match="none of the 1 pictures could be read"):
+    with pytest.raises(ValueError, match=r"none of the 1 picture could be read: .*0\.png"):
         gradcam.failures(network, [(folder / "green/0.png", "green")], on_error="skip")
 
 
@@ -226,6 +272,7 @@ def test_any_object_of_a_scene_is_right():
     hidden = scene.covered(0, 0.95).covered(1, 0.95, seed=3)
     found = gradcam.failures(network, [hidden])
     (failure,) = found.wrong
+    assert "most often" not in found.finding  # each pair of classes occurs once
     probabilities = network.forward(hidden.picture).probabilities[0]
     best = max(hidden.objects, key=lambda each: probabilities[each.index])
     assert failure.truth.label == best.label and failure.source is hidden
@@ -249,11 +296,29 @@ def test_any_object_of_a_scene_is_right():
         ([plain(1, 2, 3)], [1.5], TypeError, "expected a label, synset or index, got 1.5"),
         ([plain(1, 2, 3)], [True], TypeError, "expected a label, synset or index, got True"),
         ([plain(1, 2, 3)], [3], IndexError, "class index 3 is out of range"),
+        ([plain(1, 2, 3)], 5, TypeError, "a label for each picture, got 5"),
+        ([plain(1, 2, 3)], np.array(5), TypeError, "a label for each picture"),
+        (np.zeros((1, 3, 8, 8), np.float32), ["red"], TypeError, "preprocessed input and pictures"),
+        ([(np.zeros((8, 8, 3)), "red")], None, TypeError, r"a float array of shape \(8, 8, 3\)"),
     ],
 )
 def test_wrong_input(network, pictures, labels, error, message):
     with pytest.raises(error, match=message):
         gradcam.failures(network, pictures, labels)
+
+
+@pytest.mark.parametrize("label", [0, np.array(0), np.int64(0), "red", np.str_("red"), LABELS[0]])
+def test_labels_of_all_kinds(network, label):
+    found = gradcam.failures(network, [plain(0, 255, 0)], [label])
+    assert found.wrong[0].truth == LABELS[0]
+    assert gradcam.failures(network, [(plain(255, 0, 0), label)]).wrong == ()
+
+
+def test_wrong_options(network):
+    with pytest.raises(TypeError, match=r"expected a gradcam\.Network, got 'x'"):
+        gradcam.failures("x", [(plain(1, 2, 3), "red")])
+    with pytest.raises(TypeError, match="class_indices"):
+        gradcam.failures(network, [(plain(1, 2, 3), "red")], class_indices="no")
 
 
 def test_wrong_folders(network, folder, tmp_path_factory):

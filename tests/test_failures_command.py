@@ -76,13 +76,17 @@ def test_unknown_classes_and_broken_pictures(tmp_path):
     (tmp_path / "gradcam-out/failures.png").write_text("of an earlier run")
     text = run("set")
     assert text.startswith("1 picture, and it is right.\n") and "unicorn (1)" in text
-    assert not (tmp_path / "gradcam-out/failures.png").exists()
+    assert (tmp_path / "gradcam-out/failures.png").read_text() == "of an earlier run"
+    assert "gradcam-out/failures.png was there before" in run.errors
     found = json.loads(run("set", "--json"))
     assert found["unknown"] == {"unicorn": 1} and found["file"] is None
     assert found["accuracy"] == {"mean": 1.0, "low": None, "high": None}
     (tmp_path / "set/cat/b.png").write_text("no picture")
     assert json.loads(run("set", "--json", code=1))["skipped"] == ["set/cat/b.png"]
     assert run.errors.count("set/cat/b.png") == 1
+    (tmp_path / "set/cat/a.png").rename("set/unicorn/b.png")
+    run("set", code=2)
+    assert "1 more could not be read: set/cat/b.png: " in run.errors
 
 
 @pytest.mark.parametrize(
@@ -96,10 +100,13 @@ def test_unknown_classes_and_broken_pictures(tmp_path):
         (["numbers", "--method", "guided"], "no method is called 'guided'"),
         (["numbers", "--table", "t.txt"], "expected a name that ends in .csv or .parquet"),
         (["numbers", "--class-indices", "--count", "0"], "0 is not in the range"),
+        (["far", "--class-indices"], "class index 77 is out of range: there are 36 classes"),
     ],
 )
 def test_errors(tmp_path, arguments, message):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "far/77").mkdir(parents=True)
+    Image.fromarray(pictograms.scene(3, classes=["cat"]).picture).save(tmp_path / "far/77/a.png")
     (tmp_path / "numbers/6").mkdir(parents=True)
     Image.fromarray(pictograms.scene(3, classes=["cat"]).picture).save(tmp_path / "numbers/6/a.png")
     run(*arguments, code=2)
@@ -111,3 +118,12 @@ def test_numbers_can_be_indices(tmp_path):
     (tmp_path / "numbers/6").mkdir(parents=True)
     Image.fromarray(pictograms.scene(3, classes=["cat"]).picture).save(tmp_path / "numbers/6/a.png")
     assert json.loads(run("numbers", "--class-indices", "--json"))["wrong"] == 0
+
+
+def test_an_interval_without_width_is_null(tmp_path):
+    (tmp_path / "set/cat").mkdir(parents=True)
+    picture = Image.fromarray(pictograms.scene(3, classes=["zebra"]).picture)
+    for name in ("a.png", "b.png"):
+        picture.save(tmp_path / "set/cat" / name)
+    found = json.loads(run("set", "--json"))
+    assert found["accuracy"] == {"mean": 0.0, "low": None, "high": None}

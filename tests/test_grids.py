@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from gradcam._pictures.grids import Cell, grid, mosaic
 
@@ -40,6 +41,20 @@ def test_a_mosaic_is_about_square():
     height, width = mosaic([plain(10, 30)] * 48, gap=0).shape[:2]
     assert 0.7 < height / width < 1.4
     assert mosaic([plain(4, 4)], columns=9, gap=1).shape == (6, 6, 3)
+
+
+def test_long_titles_of_columns_do_not_overlap():
+    titles = ["Guided Grad-CAM: American chameleon", "Guided Grad-CAM: fire engine", "short"]
+    cells = [[Cell(np.zeros((224, 224, 3), np.uint8)) for _ in titles] for _ in range(4)]
+    figure = grid(cells, heading="A heading", columns=titles)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = [each for each in figure.texts if each.get_text()]
+    words = [" ".join(each.get_text().split()) for each in texts]
+    assert all(title in words for title in titles)
+    boxes = [each.get_window_extent(canvas.get_renderer()) for each in texts]
+    boxes += [each.get_window_extent(canvas.get_renderer()) for each in figure.axes]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 def test_pictures_of_different_sizes_do_not_overlap():

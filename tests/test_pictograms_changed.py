@@ -172,6 +172,46 @@ def test_covers_remain_and_spare_other_objects():
     assert not np.array_equal(plain.covered(0, 0.4, seed=3).picture, covered.picture)
 
 
+@pytest.mark.parametrize(("seed", "share"), [(6, 0.9999), (32, 0.9999), (36, 0.9999), (7, 0.97)])
+def test_covers_hide_no_object_entirely(seed, share):
+    plain = scene(seed, objects=1 + seed % 4)
+    covered = plain.covered(0, share, seed=seed)
+    assert all(each.mask.any() for each in covered.objects)
+    assert hidden_share(plain, covered) == pytest.approx(share, abs=0.02)
+
+
+def test_a_cover_spares_others_at_its_best_of_all_places():
+    mask, other = np.zeros((2, 40, 60), bool)
+    mask[10:30, 10:30], other[10:30, 31:50] = True, True
+    found = _covers.cover(np.random.default_rng(0), mask, [other], 0.5)
+    cover = opacity(found, mask.shape) >= OPAQUE
+    away, lost = _covers._costs(mask, [other], found.patch[..., 3] >= OPAQUE, 0.5)
+    near = away <= max(away.min(), 0.01 * mask.sum())
+    assert (cover & other).sum() == lost[near].min() == 0
+    assert abs((cover & mask).sum() - 0.5 * mask.sum()) == away[found.y, found.x]
+
+
+def test_a_share_that_no_distractor_can_hide():
+    mask = np.zeros((8, 8), bool)
+    mask[3:5, 3:5] = True
+    other = np.zeros((8, 8), bool)
+    with pytest.raises(ValueError, match="another seed or a smaller share"):
+        _covers.cover(np.random.default_rng(0), mask, [other], 0.9)  # the other has no pixel
+
+
+def test_a_second_texture_replaces_the_first():
+    plain = scene(3, classes=["elephant"])
+    expected, again = plain.textured(0, "zebra").picture, plain.textured(0, "leopard")
+    np.testing.assert_array_equal(again.textured(0, "zebra").picture, expected)
+    colour = plain.textured(0, "pizza", pattern=False)
+    np.testing.assert_array_equal(colour.textured(0, "zebra").picture, expected)
+    replaced = plain.textured(0, "pizza").replaced(0, "dog")
+    np.testing.assert_array_equal(
+        replaced.textured(0, "zebra").picture,
+        plain.replaced(0, "dog").textured(0, "zebra").picture,
+    )
+
+
 def test_hidden_pixels_are_counted_exactly():
     rng = np.random.default_rng(0)
     mask, opaque = rng.random((13, 17)) < 0.5, rng.random((4, 6)) < 0.7
@@ -186,6 +226,7 @@ def test_hidden_pixels_are_counted_exactly():
         (lambda s: s.covered(0, 0), ValueError, "share: expected a number between 0 and 1, got 0"),
         (lambda s: s.covered(0, 1), ValueError, "between 0 and 1, got 1"),
         (lambda s: s.covered(0, np.nan), ValueError, "between 0 and 1, got nan"),
+        (lambda s: s.covered(0, 10**400), ValueError, "share: expected a number, got one"),
         (lambda s: s.covered(0, "half"), TypeError, "share"),
         (lambda s: s.covered(3, 0.5), IndexError, "no object 3"),
         (lambda s: s.covered(0, 0.5, seed=-1), ValueError, "seed"),

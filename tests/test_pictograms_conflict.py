@@ -47,24 +47,52 @@ def test_summaries(found):
     assert found.colour_probability == measures.bootstrap(found.probabilities[3, :, 1])
     by_texture = int((found.top[2] == found.texture.index).sum())
     by_shape = int((found.top[2] == found.shape.index).sum())
+    assert found.recognised.all()
     assert found.decided == by_texture + by_shape > 0
     assert found.shape_bias == by_shape / found.decided
-    assert "elephant shape, leopard texture" in found.finding and "3 scenes" in found.finding
+    assert found.shape_inside == measures.bootstrap(found.inside[0])
+    assert found.texture_inside == measures.bootstrap(found.inside[1])
+    masks = [pictograms.scene(40 + n, classes=["elephant"]).objects[0].mask for n in range(3)]
+    np.testing.assert_allclose(found.area, [each.mean() for each in masks])
+    lies = f"{100 * found.texture_inside.mean:.1f} % ("
+    assert f"{lies}" in found.finding
     assert (
-        f"of {found.decided} decisions for one of the two, {by_shape} are by shape" in found.finding
+        f"of the map of leopard lies on the object, {100 * found.area.mean():.1f} % of the area"
+        in (found.finding)
     )
+    assert "elephant shape, leopard texture" in found.finding and "3 scenes" in found.finding
+    assert "elephant and leopard alone are recognised in 3 and 3 of 3" in found.finding
+    assert f"decided by shape in {by_shape} of {found.decided}" in found.finding
     assert found.finding in repr(found)
 
 
 def test_networks_that_decide_otherwise(found):
     shape, texture, other = found.shape.index, found.texture.index, 0
-    neither = replace(found, top=np.full((4, 3), other))
+    plain = [[shape] * 3, [texture] * 3]
+    neither = replace(found, top=np.array([*plain, [other] * 3, [other] * 3]))
     assert neither.decided == 0 and math.isnan(neither.shape_bias)
     assert "neither of them is ever" in neither.finding
-    mixed = replace(found, top=np.array([[0] * 3, [0] * 3, [shape, texture, other], [0] * 3]))
+    mixed = replace(found, top=np.array([*plain, [shape, texture, other], [other] * 3]))
     assert mixed.decided == 2 and mixed.shape_bias == 0.5
+    assert "decided by shape in 1 of 2" in mixed.finding
     one = pictograms.conflict("cat", "zebra", network=small_pictograms.network(), scenes=1)
     assert one.probabilities.shape == (4, 1, 2) and "1 scene;" in one.finding
+
+
+def test_only_scenes_that_are_recognised_count(found):
+    shape, texture, other = found.shape.index, found.texture.index, 0
+    top = [[shape, shape, other], [texture, other, texture], [shape] * 3, [other] * 3]
+    some = replace(found, top=np.array(top))
+    assert some.recognised.tolist() == [True, False, False]
+    assert some.decided == 1 and some.shape_bias == 1
+    assert "alone are recognised in 2 and 2 of 3; decided by shape in 1 of 1" in some.finding
+    never = replace(found, top=np.array([[other] * 3, *top[1:]]))
+    assert never.decided == 0 and "recognised in 0 and 2 of 3, never both" in never.finding
+
+
+def test_maps_that_are_flat_lie_nowhere(found):
+    flat = replace(found, inside=np.full((2, 3), np.nan))
+    assert math.isnan(flat.texture_inside.mean) and "lies on" not in flat.finding
 
 
 def test_shading_is_passed_on(found):
@@ -84,6 +112,9 @@ def test_the_figure(found):
         f"{label.replace('_', ' ')} {gradcam._text.percent(p)}" for _, label, p in tape.top(3)
     )
     assert top in words and "Grad-CAM: leopard" in words and "leopard" in words
+    assert "about 3 scenes; the pictures are those of the first" in " ".join(words).replace(
+        "\n", " "
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,6 +127,7 @@ def test_the_figure(found):
         ((), {"seed": -1}, ValueError, "seed"),
         ((), {"shading": 1}, TypeError, "shading"),
         ((), {"method": "guided"}, ValueError, "guided"),
+        ((), {"network": "x"}, TypeError, "expected a gradcam.Network, got 'x'"),
     ],
 )
 def test_wrong_input(arguments, options, error, message):
@@ -112,5 +144,8 @@ def test_a_network_without_the_class():
         gradcam.Layer("prob", "softmax"),
     ]
     network = gradcam.Network.from_layers(layers, labels=["elephant", "b"], name="two")
-    with pytest.raises(ValueError, match=r"two has no class 'leopard' \(n02128385\)"):
+    with pytest.raises(ValueError, match=r"two has no class 'leopard' \(n02128385\)$"):
         pictograms.conflict(network=network)
+    twice = gradcam.Network.from_layers(layers, labels=["elephant"] * 2, name="two")
+    with pytest.raises(ValueError, match=r"no class 'elephant' .*names 2 classes"):
+        pictograms.conflict(network=twice)

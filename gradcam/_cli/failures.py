@@ -73,7 +73,7 @@ COLUMNS: Columns = {
 @options.out
 @options.batch
 @options.table
-@options.as_json
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else.")
 def failures(
     folder: Path,
     choice: Choice,
@@ -94,8 +94,8 @@ def failures(
     gradcam failures val --table errors.csv    ImageNet's folders: val/n01440764/...
 
     The figure, failures.png in the folder of --out, shows the wrong and the right class side by
-    side, each with its map and probability.  Often a reason can be seen: the two look alike, the
-    object is hidden, or something else is in the picture (Selvaraju et al. 2017, section 6.1).
+    side, each with its map and probability.  A reason can be seen at times: the two look alike,
+    the object is hidden, or something else is in the picture (Selvaraju et al. 2017, section 6.1).
 
     Pictures of classes that the network does not know are counted and left out.
     """
@@ -127,12 +127,15 @@ def failures(
 
 
 def _draw(found: Failures, count: int, out: Path) -> Path | None:
-    """Write the figure, or remove that of an earlier run if nothing is wrong."""
+    """Write the figure; if nothing is wrong, say of an earlier one that it does not belong here."""
     from gradcam import plot
 
     file = out / FIGURE
     if not found.wrong:
-        file.unlink(missing_ok=True)
+        if file.exists():
+            terminal.echo(
+                f"Nothing is wrong, so no figure is drawn: {file} was there before.", err=True
+            )
         return None
     out.mkdir(parents=True, exist_ok=True)
     plot.save(found.plot(count), file, dpi=_DPI)
@@ -157,11 +160,12 @@ def _row(failure: Failure) -> Row:
 def _record(found: Failures, figure: Path | None) -> Mapping[str, Any]:
     """Return everything as JSON has it."""
     mean, low, high, _ = found.accuracy
+    interval = (low, high) if low < high else (None, None)  # without a width it says nothing
     return {
         "network": found.network,
         "pictures": found.count,
         "wrong": found.wrong_count,
-        "accuracy": {"mean": mean, "low": _known(low), "high": _known(high)},
+        "accuracy": {"mean": mean, "low": interval[0], "high": interval[1]},
         "confusions": [
             {
                 "class": records.of_class(each.truth),
@@ -175,11 +179,6 @@ def _record(found: Failures, figure: Path | None) -> Mapping[str, Any]:
         "skipped": [str(picture) for picture, _ in found.skipped],
         "file": None if figure is None else str(figure),
     }
-
-
-def _known(value: float) -> float | None:
-    """Return a number as JSON has it; None for NaN."""
-    return value if value == value else None
 
 
 def _show(found: Failures, count: int, figure: Path | None) -> None:

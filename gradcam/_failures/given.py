@@ -10,6 +10,7 @@ import numpy as np
 
 from gradcam._annotations.by_class import pictures_by_class
 from gradcam._annotations.scenes import SceneLike, is_scene
+from gradcam._labels.classes import Target, as_python
 from gradcam._pictures.image import is_picture_source
 from gradcam._text import brief
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from gradcam._engine.network import PictureLike
 
 
-Name: TypeAlias = "str | int"
-"""A class: its label, synset or index."""
+Name: TypeAlias = "str | int | Target"
+"""A class: its label, synset or index, or itself."""
 
 Source: TypeAlias = "PictureLike | SceneLike"
 """A picture as it was given."""
@@ -30,7 +31,7 @@ class Labelled(NamedTuple):
     Attributes
     ----------
     source : Source
-    names : tuple of str or int
+    names : tuple of str, int or Target
         One class; of a scene with several objects, the class of each.
     """
 
@@ -56,8 +57,8 @@ def labelled(
     Raises
     ------
     TypeError
-        If `pictures` is a single picture, or an element is neither a scene nor a pair of a picture
-        and its class.
+        If `pictures` is a single picture, an element is neither a scene nor a pair of a picture
+        and its class, a picture is preprocessed input, or a label is something else.
     ValueError
         If there are not as many labels as pictures, or labels for a folder; if a scene has no
         object.
@@ -80,9 +81,10 @@ def labelled(
         )
     if labels is None:
         return map(_paired, given)
-    if isinstance(labels, (str, bytes, Mapping, Set)):
+    names = as_python(labels)
+    if isinstance(names, (str, bytes, Mapping, Set)) or not isinstance(names, Iterable):
         raise TypeError(f"labels: expected a label for each picture, got {brief(labels)}")
-    return _zipped(given, labels)
+    return _zipped(given, names)
 
 
 def _of_folder(folder: str | os.PathLike[str]) -> list[Labelled]:
@@ -94,11 +96,11 @@ def _of_folder(folder: str | os.PathLike[str]) -> list[Labelled]:
     ]
 
 
-def _zipped(pictures: Iterable[object], labels: Iterable[Name]) -> Iterator[Labelled]:
+def _zipped(pictures: Iterable[object], labels: Iterable[object]) -> Iterator[Labelled]:
     """Yield each picture with its label."""
     try:
         for picture, label in zip(pictures, labels, strict=True):
-            yield Labelled(cast("Source", picture), (_checked(label),))
+            yield Labelled(_picture(picture), (_checked(label),))
     except ValueError as error:
         if "zip()" not in str(error):
             raise
@@ -120,13 +122,23 @@ def _paired(given: object) -> Labelled:
             f"pictures: expected scenes or pairs (picture, label), got {brief(given)}: give the "
             f"labels of pictures with labels="
         )
-    return Labelled(cast("Source", given[0]), (_checked(given[1]),))
+    return Labelled(_picture(given[0]), (_checked(given[1]),))
+
+
+def _picture(given: object) -> Source:
+    """Return a picture, having refused an array of real numbers, which would be input."""
+    if "float" in str(getattr(given, "dtype", "")):
+        raise TypeError(
+            f"pictures: expected files, Pillow images, or arrays of uint8, (H, W, 3), got a float "
+            f"array of shape {tuple(getattr(given, 'shape', ()))}: preprocessed input and pictures "
+            f"of floats are not taken here"
+        )
+    return cast("Source", given)
 
 
 def _checked(label: object) -> Name:
-    """Return a label, which is a text or an index."""
-    if isinstance(label, np.generic):
-        label = label.item()
-    if isinstance(label, bool) or not isinstance(label, (str, int)):
+    """Return a label, which is a text, an index or a class."""
+    found = as_python(label)
+    if isinstance(found, bool) or not isinstance(found, (str, int, Target)):
         raise TypeError(f"labels: expected a label, synset or index, got {brief(label)}")
-    return label
+    return found

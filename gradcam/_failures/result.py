@@ -121,7 +121,7 @@ class Failures:
     network : str
         Its name.
     count : int
-        Pictures that were judged: those of classes that the network knows.
+        Pictures that were judged: those all of whose classes the network knows.
     accuracy : Interval
         The share of these that it gets right, 0 to 1, with its bootstrap interval, which has no
         width if all or none are right.
@@ -130,7 +130,8 @@ class Failures:
     confusions : tuple of Confusion
         Of all failures, the most frequent ones first.
     unknown : mapping of str to tuple of pictures
-        The pictures of each class that the network does not know, as they were given.
+        The pictures of each class that the network does not know, or that several of its classes
+        have, as they were given; of scenes, the names of all such classes together.
     skipped : tuple of (picture, exception)
         Those that could not be read.
     """
@@ -158,11 +159,13 @@ class Failures:
             )
         mean, low, high, _ = self.accuracy
         interval = f", {100 * low:.1f} to {100 * high:.1f}" if low < high else ""
+        most = self.confusions[0]
+        often = f"most often {most}; " if most.times > 1 else ""
         surest = self.wrong[0]
         return (
-            f"{self.wrong_count} of {pictures} wrong (accuracy {100 * mean:.1f} %{interval}): most "
-            f"often {self.confusions[0]}; the surest error is {surest.truth} taken for "
-            f"{surest.predicted} with {percent(surest.predicted_probability)}"
+            f"{self.wrong_count} of {pictures} wrong (accuracy {100 * mean:.1f} %{interval}): "
+            f"{often}the surest error is {surest.truth} taken for {surest.predicted} with "
+            f"{percent(surest.predicted_probability)}"
         )
 
     def plot(self, count: int = 6) -> Figure:

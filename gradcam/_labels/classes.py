@@ -248,10 +248,7 @@ class Labels(Sequence[Target]):
         )
 
     def _named(self, name: str) -> Target:
-        key = spelling_key(name)
-        found = self._by_name.get(key) or self._by_part.get(key, [])
-        if len(found) > 1:  # ImageNet's Cardigan is a dog, its cardigan is not
-            found = [target for target in found if target.label == name] or found
+        found = self.called(name)
         if len(found) == 1:
             return found[0]
         if found:
@@ -262,6 +259,14 @@ class Labels(Sequence[Target]):
         near = ", ".join(repr(label) for label in self._nearest(name))
         hint = f"similar labels: {near}" if near else "network.labels lists all of them"
         raise ValueError(f"none of the {len(self)} classes is called {brief(name)}; {hint}")
+
+    def called(self, name: str) -> list[Target]:
+        """Return the classes with this label or synset: none, one, or several."""
+        key = spelling_key(name)
+        found = self._by_name.get(key) or self._by_part.get(key, [])
+        if len(found) > 1:  # ImageNet's Cardigan is a dog, its cardigan is not
+            found = [target for target in found if target.label == name] or found
+        return found
 
     def _nearest(self, name: str, limit: int = 4) -> list[str]:
         """Return labels that share a word with `name`, then those with a similar spelling."""
@@ -321,6 +326,21 @@ def known_class(labels: Labels, name: str, *, class_indices: bool = False) -> Ta
         return labels.find(int(name) if class_indices and is_number(name) else name)
     except (ValueError, IndexError):
         return None
+
+
+def why_not_known(labels: Labels, name: str, *, class_indices: bool = False) -> str:
+    """Return why :func:`known_class` returns None, if it is not that no class has this name.
+
+    That is that several have it, or that an index is out of range. Empty otherwise.
+    """
+    is_index = class_indices and is_number(name)
+    if not is_index and not labels.called(name):
+        return ""
+    try:
+        labels.find(int(name) if is_index else name)
+    except (ValueError, IndexError) as error:
+        return str(error)
+    return ""
 
 
 def is_number(name: str) -> bool:

@@ -51,10 +51,15 @@ def real(name: str, value: float) -> float:
     ------
     TypeError
         If it is something else.
+    ValueError
+        If it is too large for a float.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}: expected a number, got {brief(value)}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: expected a number, got one that is too large") from None
 
 
 def positive(name: str, value: SupportsIndex) -> int:

@@ -24,8 +24,8 @@ _WIDEST, _HIGHEST = 13.0, 10.5
 _SIDE, _SMALLEST = 3.4, 1.7
 """The longer side of a cell, in inches: the largest, and the smallest."""
 
-_SIZE = 10.5
-"""Of the words below pictures, in points."""
+_SIZE, _BOLD = 10.5, 12
+"""Of the words below pictures, and of those above columns and beside rows, in points."""
 
 _LINE, _CHARACTER = 0.2, 0.084
 """The height of a line, and the mean width of a character, in inches."""
@@ -84,7 +84,7 @@ def grid(
     heading, details : str
         Above the pictures, and below them.
     columns, rows : list of str
-        Words above the columns and beside the rows; those of rows may have several lines.
+        Words above the columns and beside the rows; long ones are drawn in several lines.
     curve : Curve, optional
         Drawn at the right of the pictures.
     smallest : float
@@ -147,7 +147,7 @@ class _Grid:
         curve: Curve | None,
         smallest: float,
     ) -> None:
-        self.cells, self.columns, self.curve = cells, columns, curve
+        self.cells, self.curve = cells, curve
         self.rows = ["\n".join(_lines(row, 16)) for row in rows]
         across = max(map(len, cells))
         lines = [line for row in self.rows for line in row.split("\n")]
@@ -160,6 +160,8 @@ class _Grid:
         self.step = max(widest, smallest) + _GAP
         inside = self.step - _GAP
         self.words = [["\n".join(_fitted(cell.words, inside)) for cell in row] for row in cells]
+        titles = [_fitted(title, inside, _BOLD, "bold") for title in columns]
+        self.columns = ["\n".join(title) for title in titles]
         self.below = [
             _LINE * max(1 + word.count("\n") if word else 0 for word in row) + 0.06
             for row in self.words
@@ -171,7 +173,8 @@ class _Grid:
         spare = self.whole - self.left - inner - _MARGIN
         self.left += spare / 2 if not rows else 0
         self.foot = _MARGIN + 0.19 * len(self.details)
-        self.head = 0.12 + 0.26 * len(self.heading) + (0.27 if columns else 0)
+        above = max(map(len, titles), default=0)
+        self.head = 0.12 + 0.26 * len(self.heading) + (0.07 + _LINE * above) * bool(above)
         self.tall = self.foot + self.head + sum(self.below) + sum(self.heights)
         self.tall += len(cells) * _GAP
         if curve is not None:
@@ -188,13 +191,13 @@ class _Grid:
         y = self.tall - self.head
         for place, words in enumerate(self.columns):
             above = (self._middle(place), y + 0.1)
-            self._text(figure, words, *above, 12, "baseline", "center", True)
+            self._text(figure, words, *above, _BOLD, "baseline", "center", True)
         for number, height in enumerate(self.heights):
             y -= height
             self._draw_row(figure, number, y)
             if number < len(self.rows):
                 beside = (self.left - 0.1, y + height / 2)
-                self._text(figure, self.rows[number], *beside, 12, "center", "right", True)
+                self._text(figure, self.rows[number], *beside, _BOLD, "center", "right", True)
             y -= self.below[number] + _GAP
         top = self.tall - 0.1
         self._text(figure, "\n".join(self.heading), _MARGIN, top, 13, "top", "left", True)
@@ -292,13 +295,13 @@ def _lines(words: str, count: int) -> list[str]:
     return [part for line in words.split("\n") for part in wrap(line, count)] if words else []
 
 
-def _fitted(words: str, room: float) -> list[str]:
-    """Return words in lines of at most `room` inches, as they are drawn below a picture."""
+def _fitted(words: str, room: float, size: float = _SIZE, weight: str = "normal") -> list[str]:
+    """Return words in lines of at most `room` inches; by default as below a picture."""
     lines = []
     for line in words.split("\n") if words else []:
         count = int(room / _CHARACTER)
         parts = wrap(line, count)
-        while count > 1 and any(figures.text_width(part, _SIZE, "normal") > room for part in parts):
+        while count > 1 and any(figures.text_width(part, size, weight) > room for part in parts):
             count -= 1
             parts = wrap(line, count)
         lines += parts

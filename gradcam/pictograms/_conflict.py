@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from gradcam._engine.network import Network
 from gradcam._engine.tape import Tape
-from gradcam._labels.classes import Target, known_class
+from gradcam._labels.classes import Target, known_class, why_not_known
 from gradcam._methods.bootstrap import Interval, bootstrap
 from gradcam._methods.passes import check_seed, flag, integer, positive
 from gradcam._pictures.grids import Cell, grid
 from gradcam._registry import METHODS, Method
 from gradcam._results.explanation import Explanation, no_flat_warnings
-from gradcam._text import percent
+from gradcam._text import brief, percent
 from gradcam.measures._inside import energy_inside
 from gradcam.pictograms._networks import model
 from gradcam.pictograms._scenes import CLASSES, Scene, class_index, scene
@@ -55,6 +55,8 @@ class Conflict:
     inside : (2, N) array of float64
         Of the conflict: the share of the map of either class that lies on the object, 0 to 1; NaN
         if the map is flat.
+    area : (N,) array of float64
+        The share of the picture that the object covers, 0 to 1.
     scenes : tuple of Scene
         The four pictures of the first one, for the figure.
     method : Method
@@ -66,6 +68,7 @@ class Conflict:
     probabilities: _F64
     top: NDArray[np.int64]
     inside: _F64
+    area: _F64
     scenes: tuple[Scene, ...]
     method: Method
     _network: Network
@@ -89,9 +92,49 @@ class Conflict:
         return bootstrap(self.probabilities[COLOUR, :, 1])
 
     @property
+    def shape_inside(self) -> Interval:
+        """Of the conflict: the mean share of the shape's map on the object, with its interval."""
+        return bootstrap(self.inside[0])
+
+    @property
+    def texture_inside(self) -> Interval:
+        """Of the conflict: the mean share of the texture's map on the object, with its interval.
+
+        A map that is the same everywhere has the share :attr:`area` there.
+        """
+        return bootstrap(self.inside[1])
+
+    @property
+    def recognised(self) -> NDArray[np.bool_]:
+        """Whether the network is right about both pictures without a conflict, (N,).
+
+        That is the plain one of the shape's class, and the plain one of the texture's.
+        """
+        shape, texture = self._recognised
+        both: NDArray[np.bool_] = shape & texture
+        return both
+
+    @property
+    def _recognised(self) -> NDArray[np.bool_]:
+        """Whether it is right about each of the two, (2, N)."""
+        known = np.array([self.shape.index, self.texture.index])[:, None]
+        found: NDArray[np.bool_] = self.top[[SHAPE, TEXTURE]] == known
+        return found
+
+    @property
+    def _decisions(self) -> NDArray[np.bool_]:
+        """In which of the recognised scenes it is the shape's class, and the texture's, (2, N)."""
+        known = np.array([self.shape.index, self.texture.index])[:, None]
+        found: NDArray[np.bool_] = (self.top[CONFLICT] == known) & self.recognised
+        return found
+
+    @property
     def decided(self) -> int:
-        """In how many conflicts one of the two classes is the most probable one."""
-        return int(np.isin(self.top[CONFLICT], (self.shape.index, self.texture.index)).sum())
+        """In how many scenes one of the two classes is the most probable one in the conflict.
+
+        Of those alone that are :attr:`recognised`, as in Geirhos et al. (2019).
+        """
+        return int(self._decisions.sum())
 
     @property
     def shape_bias(self) -> float:
@@ -99,22 +142,51 @@ class Conflict:
 
         NaN if there are none.
         """
-        by_shape = int((self.top[CONFLICT] == self.shape.index).sum())
+        by_shape = int(self._decisions[0].sum())
         return by_shape / self.decided if self.decided else math.nan
 
     @property
     def finding(self) -> str:
         """What was found, in a sentence."""
         shape, texture = self.shape_probability.mean, self.texture_probability.mean
-        decides = "neither of them is ever the most probable class"
-        if self.decided:
-            by_shape = round(self.shape_bias * self.decided)
-            decides = f"of {self.decided} decisions for one of the two, {by_shape} are by shape"
-        scenes = self.top.shape[1]
         return (
             f"{self._in_conflict}: {percent(texture)} {self.texture} "
             f"({percent(self.colour_probability.mean)} with its colour alone), {percent(shape)} "
-            f"{self.shape}, mean of {scenes} scene{'s' * (scenes > 1)}; {decides}"
+            f"{self.shape}, mean of {self._scenes}; {self._decides}{self._where}"
+        )
+
+    @property
+    def _scenes(self) -> str:
+        count = self.top.shape[1]
+        return f"{count} scene{'s' * (count > 1)}"
+
+    @property
+    def _decides(self) -> str:
+        """How often the network decides by shape, and in how many scenes it could."""
+        shape, texture = self._recognised.sum(1)
+        plain = (
+            f"{self.shape} and {self.texture} alone are recognised in {shape} and {texture} of "
+            f"{self.top.shape[1]}"
+        )
+        if not self.recognised.any():
+            return f"{plain}, never both"
+        if not self.decided:
+            return f"{plain}; neither of them is ever the most probable class"
+        by_shape = self._decisions[0].sum()
+        return f"{plain}; decided by shape in {by_shape} of {self.decided}"
+
+    @property
+    def _where(self) -> str:
+        """How much of the texture's map lies on the object; nothing if all maps are flat."""
+        inside = self.texture_inside
+        if not inside.size:
+            return ""
+        width = ""
+        if inside.low < inside.high:
+            width = f" ({100 * inside.low:.1f} to {100 * inside.high:.1f})"
+        return (
+            f"; {100 * inside.mean:.1f} %{width} of the map of {self.texture} lies on the object, "
+            f"{100 * float(self.area.mean()):.1f} % of the area"
         )
 
     @property
@@ -127,7 +199,8 @@ class Conflict:
         Returns
         -------
         matplotlib Figure
-            Below each picture are its three most probable classes.
+            Below each picture are its three most probable classes. The heading is the finding,
+            of all scenes.
         """
         with no_flat_warnings():
             cells = [self._row(each) for each in self.scenes]
@@ -137,6 +210,8 @@ class Conflict:
         colour = f"{self.shape} shape, {self.texture} colour"
         rows = [str(self.shape), str(self.texture), self._in_conflict, colour]
         details = "Each map is scaled to its own maximum; below it is the probability of its class."
+        if self.top.shape[1] > 1:
+            details += f" The heading is about {self._scenes}; the pictures are those of the first."
         return grid(cells, heading=self.finding, details=details, columns=columns, rows=rows)
 
     def _row(self, drawn: Scene) -> list[Cell]:
@@ -193,6 +268,8 @@ def conflict(
     >>> found.texture_probability.mean > found.shape_probability.mean
     True
     """
+    if network is not None and not isinstance(network, Network):
+        raise TypeError(f"network: expected a gradcam.Network, got {brief(network)}")
     pair = class_index(shape), class_index(texture)
     if pair[0] == pair[1]:
         raise ValueError(f"texture: expected another class than the shape's, got {texture!r} twice")
@@ -203,18 +280,21 @@ def conflict(
     known = [_known(network, index) for index in pair]
     tops, chances, inside = [], [], []
     drawn: tuple[Scene, ...] = ()
+    area = []
     for every in _drawn(pair, first, count, shading):
         drawn = drawn or every
         tape = network.forward([each.picture for each in every], record=False)
         chances.append(tape.probabilities[:, [each.index for each in known]])
         tops.append(tape.scores.argmax(1))
         inside.append(_inside(network, every[CONFLICT], chosen, known))
+        area.append(every[CONFLICT].objects[0].mask.mean())
     return Conflict(
         shape=known[0],
         texture=known[1],
         probabilities=np.stack(chances, 1).astype(np.float64),
         top=np.stack(tops, 1).astype(np.int64),
         inside=np.array(inside, np.float64).T,
+        area=np.array(area, np.float64),
         scenes=drawn,
         method=chosen,
         _network=network,
@@ -239,7 +319,10 @@ def _known(network: Network, index: int) -> Target:
     synset, label = CLASSES[index]
     found = known_class(network.labels, synset) or known_class(network.labels, label)
     if found is None:
-        raise ValueError(f"network: {network.name} has no class {label!r} ({synset})")
+        why = why_not_known(network.labels, label)
+        raise ValueError(
+            f"network: {network.name} has no class {label!r} ({synset}){why and f': {why}'}"
+        )
     return found
 
 

@@ -63,6 +63,8 @@ class Placed:
         The longer side that was asked for, in pixels.
     state : mapping
         The state of the random numbers before the patch was drawn.
+    plain : (h, w, 4) array of uint8, optional
+        The pixels before they were given the texture of another class.
     """
 
     index: int
@@ -71,6 +73,7 @@ class Placed:
     y: int
     length: float
     state: _State
+    plain: NDArray[np.uint8] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -97,7 +100,7 @@ class Placed:
         """Return the first pictogram of another class, turned, coloured and scaled like this."""
         cell = INDEX["classes"][index]["cells"][0]
         patch = draw_patch(_generator(self.state), cell, self.length, size)
-        return replace(self, index=index, patch=patch).centred_like(self, size)
+        return replace(self, index=index, patch=patch, plain=None).centred_like(self, size)
 
     def with_texture(
         self, index: int, size: tuple[int, int], *, shading: bool, pattern: bool
@@ -105,8 +108,9 @@ class Placed:
         """Return it in its own shape, with the texture that `of_class` would have."""
         rng, cell = _generator(self.state), INDEX["classes"][index]["cells"][0]
         texture = draw_patch(rng, cell, self.length, size)
-        patch = fill(self.patch, texture, rng, shading=shading, pattern=pattern)
-        return replace(self, patch=patch)
+        plain = self.patch if self.plain is None else self.plain
+        patch = fill(plain, texture, rng, shading=shading, pattern=pattern)
+        return replace(self, patch=patch, plain=plain)
 
 
 class Drawn(NamedTuple):

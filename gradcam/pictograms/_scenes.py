@@ -218,7 +218,11 @@ class Scene:
 
         Shape and texture then contradict each other, as in the pictures of Geirhos et al. (2019).
         The texture comes from the inside of the pictogram that :meth:`replaced` would draw, and is
-        continued by image quilting (Efros and Freeman 2001). The object keeps its class.
+        continued by image quilting (Efros and Freeman 2001). The object keeps its class. A texture
+        that it was given before is replaced.
+
+        Inside a pictogram that is small or thin there are only a few pixels: what is continued is
+        then little more than a colour.
 
         Parameters
         ----------
@@ -256,26 +260,25 @@ class Scene:
             Of the object's visible pixels, between 0 and 1. The share that is hidden is seldom
             exactly this: compare the masks of both scenes.
         seed : int
-            Chooses the distractor and its place, so that other objects are hidden as little as
-            possible. It is in front of all objects, entirely inside the picture, and belongs to no
-            class.
+            Chooses the distractor and its place: of up to 40 distractors that hide the share, the
+            one that hides least of the other objects, and none of them entirely. It is in front of
+            all objects, entirely inside the picture, and belongs to no class.
 
         Raises
         ------
         IndexError, TypeError
             If there is no object of that number, or the share is not a number.
         ValueError
-            If the share is out of range, an object would be hidden entirely, or the scene was not
-            drawn by :func:`scene`.
+            If the share is out of range, every distractor would hide an object entirely, or the
+            scene was not drawn by :func:`scene`.
         """
         recipe, n = self._drawn(), self._number(number)
         if not 0 < real("share", share) < 1:
             raise ValueError(f"share: expected a number between 0 and 1, got {share}")
         check_seed(seed)
         others = [each.mask for i, each in enumerate(self.objects) if i != n]
-        hidden = np.any([np.zeros(recipe.size, bool), *others], axis=0)
         rng = np.random.default_rng(int(seed))
-        return _draw(recipe.with_cover(cover(rng, self.objects[n].mask, hidden, share)))
+        return _draw(recipe.with_cover(cover(rng, self.objects[n].mask, others, float(share))))
 
     def _changed(self, new: dict[int, Placed]) -> Scene:
         """Return the scene with other objects in the place of those of these numbers."""
