@@ -81,6 +81,30 @@ def test_no_command_replaces_a_picture_that_it_reads(command, name):
     assert Path(name).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["failures", "a"],
+        ["inside", "map", "a"],
+        ["inside", "patches", "a"],
+        ["inside", "units"],
+        ["sheet", "a"],
+        ["demo"],
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_found_before_the_first_pass(command, monkeypatch):
+    monkeypatch.setattr("gradcam._engine.stream.run", None)
+    monkeypatch.setattr("gradcam._engine.network.Network.forward", None)
+    Path("a/cat").mkdir(parents=True)
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("a/cat/x.png")
+    Path("file").touch()
+    model = [] if command == ["demo"] else ["--model", "pictograms"]
+    done = CliRunner().invoke(
+        cli.main, [*command, *model, "--out", "file/new"], catch_exceptions=False
+    )
+    assert done.exit_code == 2 and "file: Not a directory" in done.stderr
+
+
 def test_figures_of_codes_are_not_written_among_the_pictures():
     Path("a/cat").mkdir(parents=True)
     options = ["inside", "map", "a", "--out", "a/cat", "--model", "pictograms"]

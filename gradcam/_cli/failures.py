@@ -13,7 +13,7 @@ import gradcam
 from gradcam._cli import options, records, terminal
 from gradcam._cli.app import SOME_FAILED, sentence
 from gradcam._cli.options import Choice
-from gradcam._cli.outputs import check_outside
+from gradcam._cli.outputs import check_outside, check_writable
 from gradcam._cli.table import Columns, Row, table_at
 from gradcam._text import percent
 
@@ -100,6 +100,7 @@ def failures(
     Pictures of classes that the network does not know are counted and left out.
     """
     check_outside(out, folder)
+    check_writable([out / FIGURE])
     open_table = None if table_file is None else table_at(table_file, COLUMNS)
     chosen = gradcam.METHODS.find(method)
     network = choice.network()

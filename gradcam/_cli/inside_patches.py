@@ -15,7 +15,7 @@ from gradcam._cli.inputs import find
 from gradcam._cli.inside import figure_file, inside, is_watched, report, write
 from gradcam._cli.many import check_out, folder_error, report_failed, report_ignored
 from gradcam._cli.options import Choice
-from gradcam._cli.outputs import check_not_replaced
+from gradcam._cli.outputs import check_not_replaced, check_writable
 
 if TYPE_CHECKING:
     from gradcam.inside import Patch, Patches
@@ -87,6 +87,7 @@ def patches(
     if not files:
         raise click.ClickException(f"{empty[0]}: {sentence(folder_error(empty[0]))}")
     check_not_replaced([out / "patches-*.png"], files)
+    check_writable([out / "patches.png"])
     network = choice.network()
     terminal.note(choice, network, pictures)
     best = gradcam.inside.patches(

@@ -23,7 +23,7 @@ from gradcam._cli.inputs import Found, find
 from gradcam._cli.inside import figure_file, inside, is_watched, write
 from gradcam._cli.many import Record, check_out, folder_error, report_failed, report_ignored
 from gradcam._cli.options import Choice
-from gradcam._cli.outputs import check_not_replaced
+from gradcam._cli.outputs import check_not_replaced, check_writable
 from gradcam._cli.table import Columns, Row, table_at
 from gradcam._labels.classes import known_class
 
@@ -161,6 +161,7 @@ def units(
     _check_options(pictures, annotations, format, explained, classes)
     choice = _chosen(choice, pictures)
     table = None if table_file is None else table_at(table_file, COLUMNS)
+    check_writable([out / "units.png"])
     given = None if annotations is None else _Given.read(pictures, annotations, format, out)
     if annotations is not None:
         check_not_replaced([table_file], [annotations, annotations / CLASSES])
