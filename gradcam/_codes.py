@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
@@ -13,7 +14,7 @@ from gradcam import _core
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.layers import WEIGHTED
 from gradcam._engine.network import Network, Size
-from gradcam._engine.stream import OnError
+from gradcam._engine.stream import OnError, positive
 from gradcam._pictures.image import is_picture_source
 from gradcam._text import brief
 
@@ -127,9 +128,18 @@ def pooled_codes(
         sources.extend(some)
         parts.append(_code(tape, name, watch))
     if stream.skipped and not parts:
-        raise ValueError("none of the pictures could be read")
+        raise ValueError(_none_read(stream.skipped))
     values, positions = _joined(parts, name), _positions(given, sources)
     return PooledCodes(values, tuple(sources), positions, tuple(stream.skipped), name)
+
+
+def require_different(values: NDArray[np.float32], layer: str) -> None:
+    """Raise ValueError if the codes of several pictures are all equal."""
+    if len(values) > 1 and (values == values[0]).all():
+        raise ValueError(
+            f"the codes of all {len(values)} pictures are equal, so they tell nothing apart: is "
+            f"the output of layer {layer!r} always the same?"
+        )
 
 
 def _listed(pictures: Iterable[P] | BatchArray) -> list[P]:
@@ -140,7 +150,7 @@ def _listed(pictures: Iterable[P] | BatchArray) -> list[P]:
 
 
 def _runs(network: Network, input: NDArray[np.generic], batch: int) -> Iterator[ForwardPass]:
-    for start in range(0, len(input), batch):
+    for start in range(0, len(input), positive("batch", batch)):
         part = cast("BatchArray", input[start : start + batch])
         yield network.forward(part, record=False)
 
@@ -157,6 +167,17 @@ def _code(tape: ForwardPass, layer: str, watch: Callable[[ForwardPass], object] 
             f"too large for float32 on one of these pictures"
         )
     return values
+
+
+def _none_read(skipped: Sequence[tuple[object, Exception]]) -> str:
+    """Say that no picture could be read, and why the first could not."""
+    (source, error), count = skipped[0], len(skipped)
+    name = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else "picture 1"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    words = f"{name}: {reason.removeprefix(f'{name}: ')}"
+    return (
+        words if count == 1 else f"none of the {count} pictures could be read; the first, {words}"
+    )
 
 
 def _joined(parts: Sequence[_F32], layer: str) -> _F32:
@@ -176,3 +197,9 @@ def _positions(given: Sequence[P], kept: Sequence[P]) -> NDArray[np.int64]:
     """Return where the kept pictures, which are in order, are among those that were given."""
     waiting = iter(enumerate(given))
     return np.array([next(n for n, each in waiting if each is one) for one in kept], np.int64)
+
+
+def check_network(network: object) -> None:
+    """Raise TypeError for what is no network."""
+    if not isinstance(network, Network):
+        raise TypeError(f"network: expected a gradcam.Network, got {brief(network)}")

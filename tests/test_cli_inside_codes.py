@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -39,7 +40,9 @@ def stored(scenes, tmp_path_factory):
 @pytest.fixture
 def run(tmp_path):
     def call(*arguments, status=0):
-        model = ("--model", "pictograms", "--out", str(tmp_path / "out"))
+        model = ["--model", "pictograms"]
+        if "--out" not in arguments:
+            model += ["--out", str(tmp_path / "out")]
         result = CliRunner().invoke(main, ["inside", *map(str, arguments), *model])
         assert result.exit_code == status, result.output
         assert "Traceback" not in result.output
@@ -134,7 +137,18 @@ def test_pictures_that_cannot_be_read(run, scenes, tmp_path):
         assert "neighbours in code are neighbours in pixels, too" in result.stdout
     query = folder / "broken.png"
     result = run("neighbours", folder, "--codes", file, "--query", query, status=2)
-    assert "none of the pictures could be read" in result.stderr
+    assert "broken.png: cannot be read as a picture" in result.stderr
+
+
+def test_figures_of_an_earlier_run_are_no_class(run, scenes, stored, tmp_path, monkeypatch):
+    shutil.copytree(scenes, tmp_path / "set")
+    monkeypatch.chdir(tmp_path / "set")
+    for _ in range(2):
+        result = run("neighbours", ".", "--count", 2, "--out", "gradcam-out", "--json")
+        assert len(result.stdout.splitlines()) == 12 + 1
+    assert sorted(os.listdir("gradcam-out")) == ["neighbours-relu7.png", "precision-relu7.png"]
+    assert gradcam.inside.codes(gradcam.pictograms.model(), ".").pictures.classes == CLASSES
+    assert "--out figures" in run("map", ".", "--out", "figures", status=2).stderr
 
 
 def test_bad_folders(run, scenes, stored, tmp_path):

@@ -84,8 +84,19 @@ def test_broken_pictures_are_skipped(network, tmp_path):
     assert found.sources == (paths[0], paths[2], paths[3], paths[0])
     assert [path for path, _ in found.skipped] == [paths[1]]
     np.testing.assert_array_equal(found.values[0], found.values[3])
-    with pytest.raises(ValueError, match="none of the pictures"):
+    with pytest.raises(ValueError, match="not a picture"):
         pooled_codes(network, [paths[1]], on_error="skip")
+    with pytest.raises(ValueError, match=r"none of the 2 pictures .*; the first, .*1\.png: cannot"):
+        pooled_codes(network, [paths[1]] * 2, on_error="skip")
+
+
+@pytest.mark.parametrize("batch", [0, -1, 2.0, "a", True])
+def test_a_batch_that_is_none_is_refused(batch):
+    network = small_pictograms.network()
+    pictures = list(np.zeros((3, 64, 64, 3), np.uint8))
+    for given in (pictures, network.forward(pictures).input):
+        with pytest.raises(ValueError, match="batch: expected an integer of 1 or more"):
+            pooled_codes(network, given, batch=batch)
 
 
 def test_bad_input(network):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import shutil
+from dataclasses import replace
 
 import new_classes
 import numpy as np
@@ -15,7 +16,8 @@ from PIL import Image
 import gradcam
 from gradcam import Layer, Network, PictureError
 from gradcam._codes import pooled_codes
-from gradcam._heads.examples import deal, examples
+from gradcam._heads.examples import Examples, deal, examples
+from gradcam._heads.regression import fit, standard
 from gradcam._methods.bootstrap import share
 
 pytest.importorskip("sklearn", reason="a classifier is trained with scikit-learn")
@@ -274,7 +276,7 @@ def test_preprocessed_input(source, folder, network):
     np.testing.assert_allclose(
         trained.training.probabilities, network.training.probabilities, atol=1e-6
     )
-    assert trained.training.sources[:2] == ("picture 0", "picture 1")
+    assert trained.training.sources[:2] == ("picture 1", "picture 2")
 
 
 def test_few_pictures_make_fewer_folds(source, folder, tmp_path):
@@ -283,6 +285,68 @@ def test_few_pictures_make_fewer_folds(source, folder, tmp_path):
     assert len(training.strengths) == 2 and training.strengths == (0.01, 0.01)
     assert training.notes == (
         "The class 'thing_1' has only 2 different pictures, so that there are 2 folds.",
+        "With two folds, C is not chosen: it is 0.01.",
+    )
+    assert training.C == 0.01  # what was tested is what is returned
+
+
+def test_copies_that_were_encoded_again_are_held_out_together(source, folder, tmp_path):
+    """Their files differ, but not their pixels, and so not their codes."""
+    shutil.copytree(folder, tmp_path / "set")
+    inside = tmp_path / "set" / "thing_0"
+    Image.open(inside / "003.png").save(inside / "copy.bmp")
+    training = gradcam.fit_head(source, tmp_path / "set").training
+    fold = dict(zip(training.sources, training.fold, strict=True))
+    assert fold[str(inside / "003.png")] == fold[str(inside / "copy.bmp")]
+    assert "1 picture is the same as another, or has the same code" in training.notes[0]
+
+
+def test_pictures_with_other_palettes_are_no_copies():
+    indices = np.arange(64, dtype=np.uint8).reshape(8, 8) % 4
+    pictures = []
+    for first in (0, 60, 60):
+        picture = Image.fromarray(indices, "L").convert("P")
+        picture.putpalette([first + 5 * n for n in range(12)])
+        pictures.append(picture)
+    given = Examples(("a",), pictures, np.zeros(3, np.int64), ("1", "2", "3"))
+    assert given.contents().tolist() == [0, 1, 1]
+
+
+def far(network, mean):
+    """The network with a large number added to its first maps."""
+    layers = [each for each in network.layers.values() if each.op != "input"]
+    conv = layers[0]
+    bias = np.full(len(conv.weights["weight"]), mean, np.float32)
+    layers[0] = replace(conv, weights={**conv.weights, "bias": bias})
+    return Network.from_layers(layers, labels=network.labels, preset=network.preset)
+
+
+@pytest.mark.parametrize("layer", [None, "mean", "flatten", "relu"])
+@pytest.mark.parametrize("mean", [1e4, 1e5])
+def test_codes_with_a_large_mean(source, folder, layer, mean):
+    """In float32 the mean would cancel only in part."""
+    network, pictures = far(source, mean), files(folder)
+    made = gradcam.fit_head(network, folder, layer=layer, folds=3)
+    training = made.training
+    codes = pooled_codes(network, pictures, training.layer).values.astype(np.float64)
+    expected = predict_proba(codes, training.numbers, training.C)
+    tape = made.forward(pictures)
+    np.testing.assert_allclose(tape.probabilities, expected, atol=2e-4)
+    assert made.forward(pictures[0]).cam("thing_1").method == "cam" and not training.doubts
+
+
+def test_codes_that_are_all_equal(source):
+    pictures = [np.full((64, 64, 3), 9, np.uint8) + n % 2 for n in range(8)]
+    dead = far(source, -1e9)
+    with pytest.raises(ValueError, match="the codes of all 8 pictures are equal"):
+        gradcam.fit_head(dead, pictures, list("aabbaabb"), layer="relu")
+
+
+def test_equal_codes_leave_the_frequencies():
+    equal = standard(np.full((5, 9), 3.0))
+    linear = fit(equal, np.array([0, 0, 1, 2, 2]), 1.0)
+    np.testing.assert_allclose(
+        np.exp(linear.log_probabilities(np.ones((1, 9)))), [[0.4, 0.2, 0.4]], rtol=1e-12
     )
 
 
@@ -297,14 +361,14 @@ def test_copies_are_held_out_together(source, folder, tmp_path):
         inside = tmp_path / "set" / "thing_0"
         assert fold[str(inside / f"{number:03}.png")] == fold[str(inside / f"copy{number}.png")]
     assert training.notes == (
-        "3 pictures are byte for byte the same as another: copies are held out together.",
+        "3 pictures are the same as another, or have the same code: copies are held out together.",
     )
 
 
 def test_a_picture_of_several_classes_is_a_warning(source, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "set")
     shutil.copy(tmp_path / "set/thing_0/001.png", tmp_path / "set/thing_2/other.png")
-    with pytest.warns(UserWarning, match=r"1 picture is in several classes, for example .*001\.png "
+    with pytest.warns(UserWarning, match=r"1 picture is in several classes, .* for example .*001\.png "
                                          r"\(thing_0\) and .*other\.png \(thing_2\)"):  # fmt: skip
         training = gradcam.fit_head(source, tmp_path / "set").training
     assert "doubtful" in training.doubts[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -266,7 +267,85 @@ def test_damaged_files(codes, tmp_path):
         inside.load_codes(file)
 
 
+def test_files_with_random_damage(network, folder, tmp_path):
+    file, damaged = tmp_path / "codes.npz", tmp_path / "damaged.npz"
+    inside.codes(network, folder, file=file)
+    with np.load(file) as stored:
+        names = stored.files
+    with zipfile.ZipFile(file) as members:
+        parts = {f"{name}.npy": members.read(f"{name}.npy") for name in names}
+    whole, rng = file.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for turn in range(400):
+        if turn % 2:  # the directory of the zip
+            changed = bytearray(whole)
+            for at in rng.integers(len(whole) - 1500, len(whole), 3):
+                changed[at] = rng.integers(256)
+            damaged.write_bytes(changed)
+        else:  # the header of an array
+            name = rng.choice(sorted(parts))
+            changed = bytearray(parts[name])
+            for at in rng.integers(0, 130, 2):
+                changed[at] = rng.integers(32, 127)
+            with zipfile.ZipFile(damaged, "w") as out:
+                for each, content in parts.items():
+                    out.writestr(each, changed if each == name else content)
+        try:
+            inside.load_codes(damaged)
+        except ValueError as error:
+            assert "does not hold codes" in str(error) or "is damaged" in str(error)
+            refused += 1
+    assert refused > 300
+
+
+def test_a_picture_that_was_mended_is_not_skipped_for_ever(network, tmp_path):
+    paths = [tmp_path / f"{n}.png" for n in range(3)]
+    for path, picture in zip(paths, random_pictures(3), strict=True):
+        Image.fromarray(picture).save(path)
+    whole = paths[1].read_bytes()
+    paths[1].write_bytes(whole[:50])
+    file = tmp_path / "codes.npz"
+    inside.codes(network, paths, file=file, on_error="skip")
+    with pytest.raises(gradcam.PictureError, match=r"1\.png"):
+        inside.codes(network, paths, file=file)
+    noted = []
+    inside.codes(network, paths, file=file, on_error=lambda *each: noted.append(each))
+    assert [name for name, _ in noted] == [str(paths[1])]
+    paths[1].write_bytes(whole)
+    with pytest.raises(ValueError, match=r"1 of its pictures changed since, .*1\.png"):
+        inside.codes(network, paths, file=file, on_error="skip")
+
+
+def test_wrong_types_are_refused(network, codes, tmp_path):
+    with pytest.raises(TypeError, match=r"network: expected a gradcam\.Network, got None"):
+        inside.codes(None, random_pictures(2))
+    codes.save(tmp_path / "codes.npz")
+    with pytest.raises(TypeError, match=r"network: expected a gradcam\.Network, got 5"):
+        inside.load_codes(tmp_path / "codes.npz", 5)
+    with pytest.raises(TypeError, match="expected the path of a file"):
+        inside.load_codes(5)
+
+
 # --- nearest neighbours ---
+
+
+def test_a_picture_of_the_set_is_not_its_own_neighbour(network, tmp_path, monkeypatch):
+    pictures = random_pictures(3)
+    of_arrays = inside.codes(network, pictures)
+    whole = np.stack(pictures)
+    for made, query in ((of_arrays, of_arrays), (of_arrays, pictures[1:2]),
+                        (inside.codes(network, whole), whole[1:2])):  # fmt: skip
+        found = made.neighbours(query, 2)
+        assert found.own[-1] == (2 if query is of_arrays else 1)
+    assert of_arrays.neighbours([pictures[1].copy()], 2).own[0] == -1  # a copy is another picture
+    (tmp_path / "set").mkdir()
+    for n, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / "set" / f"{n}.png")
+    (tmp_path / "link").symlink_to(tmp_path / "set", target_is_directory=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    codes = inside.codes(network, tmp_path / "set")
+    for path in ("~/set/1.png", tmp_path / "link" / "1.png"):
+        assert codes.neighbours(path, 2).own.tolist() == [1]
 
 
 def plain(values, queries, count, own=None):

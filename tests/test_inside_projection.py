@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,29 @@ def test_principal_components_are_those_of_a_singular_value_decomposition(monkey
     np.testing.assert_allclose(found.explained, s[:2] ** 2 / (s**2).sum(), rtol=tolerance)
     assert found.divergence is None and found.perplexity is None
     assert principal(codes.values, 5, 0)[0].shape == (60, 5)
+
+
+@pytest.mark.parametrize("scale", [1e-24, 1e19, 1e37])
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+@pytest.mark.parametrize("large", [False, True])
+def test_very_small_and_very_large_codes(scale, method, large, monkeypatch):
+    monkeypatch.setattr(_projection, "_SMALL", 1 if large else 1 << 22)
+    usual = some_codes()
+    made = replace(usual, values=usual.values * np.float32(scale))
+    found, expected = made.project(method, seed=2**32 + 1), usual.project(method, seed=1)
+    assert np.isfinite(found.points).all() and len(np.unique(found.points, axis=0)) == 30
+    if method == "pca":
+        np.testing.assert_allclose(found.explained, expected.explained, rtol=1e-4)
+    found.plot()
+
+
+def test_equal_points_can_be_drawn():
+    np.testing.assert_array_equal(_map._fitted(np.ones((3, 2))), 0.5)
+
+
+def test_a_perplexity_that_is_too_large_for_a_float(codes):
+    with pytest.raises(ValueError, match="perplexity: the number is too large"):
+        codes.project("tsne", perplexity=10**400)
 
 
 def test_tsne_keeps_groups_apart_and_depends_on_the_seed_alone(codes):

@@ -105,7 +105,7 @@ def test_broken_and_doubtful_pictures(folder, weights):
     shutil.copy("set/thing_1/001.png", "set/thing_2/same.png")
     command = ("train-head", "set", "--weights", weights, "--out", "a.safetensors")
     text = run(*command, code=1)
-    assert "of 24 held-out pictures" in text and "Note: 1 picture is byte for byte" in text
+    assert "of 24 held-out pictures" in text and "Note: 1 picture is the same as another" in text
     error = next(line for line in run.errors.splitlines() if line.startswith("Error: "))
     assert error.count("000.png") == 1
     assert "Warning: 1 picture is in several classes" in run.errors

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gradcam._annotations.truth import AnnotationError
 from gradcam._files import expanded
 from gradcam._pictures.decoding import SUFFIXES
-from gradcam._pictures.folders import pictures_in
+from gradcam._pictures.folders import is_passed_over, pictures_in
 
 _PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 """Names of folders that are parts of a data set, not classes."""
@@ -48,7 +48,8 @@ def pictures_by_class(folder: str | os.PathLike[str]) -> ByClass:
     """Find the pictures in a folder that has a folder for each class.
 
     Pictures in folders inside a class's folder belong to this class. Files that are not pictures by
-    their suffix, and hidden ones, are left out. Nothing is opened.
+    their suffix, and hidden ones, are left out, and so is a folder "gradcam-out", which commands
+    write to. Nothing is opened.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def pictures_by_class(folder: str | os.PathLike[str]) -> ByClass:
         If the folder, or one inside it, cannot be read.
     """
     root = Path(expanded(folder))
-    inside = sorted(each for each in root.iterdir() if not each.name.startswith("."))
+    inside = sorted(each for each in root.iterdir() if not is_passed_over(each))
     folders = [each for each in inside if each.is_dir()]
     loose = [each for each in inside if each.suffix.lower() in SUFFIXES and not each.is_dir()]
     if not folders or loose:

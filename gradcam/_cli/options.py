@@ -18,13 +18,14 @@ from gradcam._annotations.reading import FORMATS
 from gradcam._engine.layers import HEADS
 from gradcam._files import sampled_digest
 from gradcam._models.constructors import CONSTRUCTORS
+from gradcam._pictures.folders import OUT
 from gradcam._weights.reading import is_published
 
 if TYPE_CHECKING:
     from gradcam._engine.network import Network
     from gradcam._models.loading import Head
 
-DEFAULT_OUT = Path("gradcam-out")
+DEFAULT_OUT = Path(OUT)
 
 TRAINED = ("imagenet", "pictograms")
 """Networks with their own weights: functions ``model`` of the modules of these names."""

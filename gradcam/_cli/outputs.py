@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import click
+
+from gradcam._pictures.folders import OUT
 
 
 def check_not_replaced(written: Iterable[Path | None], read: Iterable[Path]) -> None:
@@ -39,8 +42,12 @@ def _place(file: Path) -> tuple[str, str]:
 
 
 def check_outside(out: Path, folder: Path, option: str = "--out") -> None:
-    """Raise UsageError if what is written would lie in a folder whose files are all read."""
-    if folder.resolve() in (out.resolve(), *out.resolve().parents):
+    """Raise UsageError if what is written would lie in a folder whose files are all read.
+
+    A folder of the name of :data:`gradcam._pictures.folders.OUT` is not read.
+    """
+    whole, inside = folder.resolve(), out.resolve()
+    if whole in (inside, *inside.parents) and OUT not in inside.relative_to(whole).parts:
         raise click.UsageError(
             f"{option} {out}: it is in {folder}, so that what is written would be taken for a "
             f"picture or a class: choose another folder."
@@ -57,5 +64,7 @@ def check_writable(files: Iterable[Path]) -> None:
             folder = folder.parent
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "nothing can be written here", str(folder))
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise type(error)(error.errno, "nothing can be written here", str(folder)) from None

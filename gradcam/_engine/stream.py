@@ -100,11 +100,11 @@ class Stream(Generic[S]):
         self._graph = graph
         self._pictures = pictures
         self._preset, self._size = preset, size
-        self._batch = _positive("batch", batch)
+        self._batch = positive("batch", batch)
         self._keep, self._record = keep, record
         self._on_error = on_error
         threads = min(MAX_WORKERS, _core.get_num_threads())
-        self._workers = threads if workers is None else _positive("workers", workers)
+        self._workers = threads if workers is None else positive("workers", workers)
         self._progress = progress
         self.skipped = []
 
@@ -219,7 +219,7 @@ def _name(picture: object) -> str:
     return type(picture).__name__
 
 
-def _positive(name: str, value: int) -> int:
+def positive(name: str, value: int) -> int:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name}: expected an integer of 1 or more, got {value!r}")
     return int(value)

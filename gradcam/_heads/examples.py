@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._annotations.by_class import pictures_by_class
+from gradcam._engine.stream import FAILURES
 from gradcam._files import expanded, file_digest
 from gradcam._labels.classes import as_python, spelling_key
 from gradcam._pictures.decoding import is_pillow
-from gradcam._pictures.image import is_picture_source
+from gradcam._pictures.image import is_picture_source, read_picture
 from gradcam._text import brief
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Examples:
     numbers : (N,) array of int64
         The class of each picture.
     sources : tuple of str
-        The path of each picture; "picture 12" for one that is no file, from 0.
+        The path of each picture; "picture 12" for one that is no file, counted from 1.
     """
 
     classes: tuple[str, ...]
@@ -125,7 +126,7 @@ def _labelled(
     numbers = np.array([classes.index(each) for each in names], np.int64)
     sources = tuple(
         os.fsdecode(each) if isinstance(each, (str, os.PathLike)) else f"picture {n}"
-        for n, each in enumerate(pictures)
+        for n, each in enumerate(pictures, 1)
     )
     return Examples(classes, pictures, numbers, sources)
 
@@ -155,9 +156,30 @@ def _content(picture: object, number: int) -> object:
         return "file", hashlib.blake2b(picture).hexdigest()
     if isinstance(picture, np.ndarray):
         return picture.shape, picture.dtype.str, hashlib.blake2b(picture.tobytes()).digest()
-    if is_pillow(picture):
-        return picture.size, picture.mode, hashlib.blake2b(picture.tobytes()).digest()
+    if is_pillow(picture):  # as the network reads it: a palette, for example, is not in its bytes
+        try:
+            read = read_picture(cast("PictureLike", picture))
+        except FAILURES:
+            return number
+        return read.shape, hashlib.blake2b(read.tobytes()).digest()
     return number
+
+
+def together(contents: _I64, codes: NDArray[np.float64]) -> _I64:
+    """Return numbers that are equal for pictures of equal content, and of equal codes.
+
+    Parameters
+    ----------
+    contents : (N,) array
+        Equal for equal content.
+    codes : (N, D) array
+    """
+    found, first = contents.copy(), dict[bytes, int]()
+    for n, code in enumerate(codes + 0.0):  # -0 becomes 0
+        other = first.setdefault(code.tobytes(), n)
+        if found[other] != found[n]:
+            found[found == found[n]] = found[other]
+    return found
 
 
 # ------------------------------------------------------------------------ folds
@@ -191,7 +213,7 @@ def deal(given: Examples, contents: _I64, count: int, seed: int) -> Folds:
     ----------
     given : Examples
     contents : (N,) array
-        A number for each picture, equal for equal content.
+        A number for each picture, equal for equal content or code.
     count : int
         How many folds there should be.
     seed : int
@@ -214,8 +236,8 @@ def deal(given: Examples, contents: _I64, count: int, seed: int) -> Folds:
     copies = len(contents) - len(set(contents.tolist()))
     if copies:
         notes.append(
-            f"{copies} {_are('picture', copies)} byte for byte the same as another: copies are "
-            f"held out together."
+            f"{copies} {_are('picture', copies)} the same as another, or "
+            f"{'has' if copies == 1 else 'have'} the same code: copies are held out together."
         )
     rng = np.random.default_rng(seed)
     order = [each for some in (*own.values(), shared) for each in rng.permutation(some).tolist()]
@@ -265,8 +287,8 @@ def _about_shared(given: Examples, contents: _I64, shared: Sequence[int]) -> lis
     )
     count = len(shared)
     return [
-        f"{count} {_are('picture', count)} in several classes, for example {example}: the accuracy "
-        f"is doubtful."
+        f"{count} {_are('picture', count)} in several classes, or the network sees no difference, "
+        f"for example {example}: the accuracy is doubtful."
     ]
 
 

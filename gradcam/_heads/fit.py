@@ -10,19 +10,30 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gradcam._codes import PooledCodes, pooled_codes
-from gradcam._engine.network import Network, Size
-from gradcam._heads.examples import Examples, deal, examples
-from gradcam._heads.regression import PURPOSE, Learnt, learn
-from gradcam._heads.trained import TrainedNetwork, described, usual_layer, with_head
+from gradcam._codes import PooledCodes, check_network, pooled_codes, require_different
+from gradcam._engine.network import Size
+from gradcam._heads.examples import Examples, deal, examples, together
+from gradcam._heads.regression import PURPOSE, USUAL, Learnt, learn
+from gradcam._heads.trained import (
+    TrainedNetwork,
+    centre_of,
+    described,
+    is_exact,
+    usual_layer,
+    with_head,
+)
 from gradcam._heads.training import Training
 from gradcam._methods.passes import check_seed, integer, real
 from gradcam._scikit import scikit
+from gradcam._text import brief
 
 if TYPE_CHECKING:
-    from gradcam._engine.network import BatchArray, PictureLike
+    from gradcam._engine.network import BatchArray, Network, PictureLike
     from gradcam._engine.stream import OnError
+
+_F64 = NDArray[np.float64]
 
 
 def fit_head(
@@ -50,8 +61,13 @@ def fit_head(
 
     How often it is right is measured by cross-validation: standardisation, C and weights come from
     the other folds alone, and C is chosen among them by a second cross-validation. Pictures of
-    exactly the same content are held out together. Pictures that are nearly the same, as those of
-    one film, are not recognised: with them the accuracy is too high.
+    exactly the same content, or the same code, are held out together. Pictures that are nearly the
+    same, as those of one film, or a copy that was encoded again, are not recognised: with them the
+    accuracy is too high.
+
+    A value of a code that varies by less than 1e-5 of its mean, where the digits of float32 end, is
+    not standardised, so that it hardly counts. Where the mean of the codes is so large that the
+    scores would lose digits to it, a layer of the new network subtracts it first.
 
     Parameters
     ----------
@@ -67,14 +83,15 @@ def fit_head(
         in networks with several fully connected layers, as VGG, the mean of the target layer. So
         CAM exists for the new network.
     folds : int
-        2 or more; fewer are used if a class has fewer pictures.
+        2 or more; fewer are used if a class has fewer pictures. With two, C is not chosen, but
+        0.01.
     C : float, optional
         scikit-learn's: 1 / the strength of the penalty. By default it is chosen from 1e-4, 1e-3,
         ... 100.
     seed : int
         Of the random order in which pictures are dealt to folds.
     name : str, optional
-        Of the new network.
+        Of the new network; by default the name of the old one and "-head".
     batch, size, on_error, progress
         As of :meth:`Network.stream`. `size` is that of the codes' pictures alone: the network's
         own stays.
@@ -111,6 +128,7 @@ def fit_head(
     started = time.perf_counter()
     scikit("sklearn.linear_model", PURPOSE)  # before any work
     count, strength = _checked(folds, C, seed)
+    _check_kinds(network, name)
     given = examples(pictures, labels)
     at = _size(network, given)
     code = network.names(usual_layer(network, at) if layer is None else layer)[0]
@@ -123,13 +141,18 @@ def fit_head(
         on_error=on_error,
         progress=progress,
     )
-    read = given.part(codes.positions)
-    dealt = deal(read, contents[codes.positions], count, seed)
-    learnt = learn(codes.values.astype(np.float64), read.numbers, dealt.numbers, strength)
+    require_different(codes.values, code)
+    values, read = codes.values.astype(np.float64), given.part(codes.positions)
+    dealt = deal(read, together(contents[codes.positions], values), count, seed)
+    learnt = learn(values, read.numbers, dealt.numbers, strength)
+    centre = centre_of(learnt.linear, values)
     made = with_head(
-        *(network, code, learnt.linear, given.classes), size=at, name=name or f"{network.name}-head"
+        *(network, code, learnt.linear, given.classes),
+        centre=centre,
+        size=at,
+        name=f"{network.name}-head" if name is None else name,
     )
-    doubts = (*dealt.doubts, *_about(learnt))
+    doubts = (*dealt.doubts, *_about(learnt, values, centre))
     for doubt in doubts:
         warnings.warn(doubt, UserWarning, stacklevel=2)
     training = Training(
@@ -138,7 +161,7 @@ def fit_head(
         *(network.name, code, learnt.strength, learnt.strengths),
         seconds=time.perf_counter() - started,
         skipped=_skipped(given, codes),
-        notes=dealt.notes,
+        notes=(*dealt.notes, *([_UNCHOSEN] if dealt.count == 2 and strength is None else [])),
         doubts=doubts,
     )
     return described(made, network, training)
@@ -155,6 +178,13 @@ def _checked(folds: SupportsIndex, c: float | None, seed: int) -> tuple[int, flo
     return count, None if c is None else float(c)
 
 
+def _check_kinds(network: object, name: object) -> None:
+    """Raise TypeError for what is no network, and for a name that is no text."""
+    check_network(network)
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name: expected a text, got {brief(name)}")
+
+
 def _size(network: Network, given: Examples) -> tuple[int, int]:
     """Return the height and width of the input, at which shapes of layers are looked up."""
     if isinstance(given.pictures, np.ndarray) and given.pictures.ndim == 4:
@@ -162,10 +192,20 @@ def _size(network: Network, given: Examples) -> tuple[int, int]:
     return network.input_size
 
 
-def _about(learnt: Learnt) -> list[str]:
-    if learnt.linear.converged:
-        return []
-    return ["The regression did not converge: a smaller C, or another layer, may help."]
+_UNCHOSEN = f"With two folds, C is not chosen: it is {USUAL:g}."
+
+
+def _about(learnt: Learnt, values: _F64, centre: _F64 | None) -> list[str]:
+    """Say what is wrong with a regression."""
+    found = []
+    if not learnt.linear.converged:
+        found.append("The regression did not converge: a smaller C, or another layer, may help.")
+    if centre is not None and not is_exact(learnt.linear, values, centre):
+        found.append(
+            "The scores are so large that float32 rounds them: the network's probabilities may "
+            "differ from those of the regression that was tested; a smaller C may help."
+        )
+    return found
 
 
 def _skipped(given: Examples, codes: PooledCodes[PictureLike]) -> tuple[tuple[str, str], ...]:

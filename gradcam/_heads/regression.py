@@ -47,6 +47,15 @@ class Linear(NamedTuple):
     bias: _F64
     converged: bool
 
+    def centred(self, centre: _F64) -> Linear:
+        """Return the layer with the same scores on codes minus the centre, (D,)."""
+        return self._replace(bias=self.bias + self.weight @ centre)
+
+    def rounding(self, values: _F64) -> float:
+        """Return a bound of the error of the scores of codes, (N, D), computed in float32."""
+        terms = np.abs(values) @ np.abs(self.weight).T + np.abs(self.bias)
+        return float(terms.max() * np.finfo(np.float32).eps)
+
     def log_probabilities(self, values: _F64) -> _F64:
         """Return the logarithm of the probabilities of codes, (N, D) -> (N, K)."""
         scores = values @ self.weight.T + self.bias
@@ -78,7 +87,8 @@ def standard(values: _F64) -> Standard:
 
     The weights of a regression with an L2 penalty are sums of the codes that it learns from, so of
     fewer pictures than values in a code, only the coordinates in the space of these codes matter.
-    A value that is the same for all pictures keeps its scale.
+    A value that is the same for all pictures, or varies by less than 1e-5 of its mean, where the
+    digits of float32 end, keeps its scale.
     """
     mean, spread = values.mean(0), values.std(0)
     scale = np.where(spread > _SPREAD * np.abs(mean), spread, 1.0)
@@ -106,6 +116,9 @@ def fit(codes: Standard, numbers: _I64, c: float) -> Linear:
     c : float
         scikit-learn's C: 1 / the strength of the L2 penalty.
     """
+    if not codes.values.size:  # all codes are equal: what is left are the classes' frequencies
+        shares = np.bincount(numbers) / len(numbers)
+        return Linear(np.zeros((len(shares), len(codes.mean))), np.log(shares), True)
     linear_model = scikit("sklearn.linear_model", PURPOSE)
     model = linear_model.LogisticRegression(C=c, tol=_TOLERANCE, max_iter=_ITERATIONS)
     with warnings.catch_warnings():
@@ -147,7 +160,7 @@ def learn(values: _F64, numbers: _I64, folds: _I64, c: float | None) -> Learnt:
     Each fold is held out in turn: standardisation, C and weights come from the other folds alone.
     C is the one of :data:`STRENGTHS` with the smallest mean log loss in cross-validation over
     these other folds; the search begins at the smallest and ends when the loss rises. If there are
-    only two folds, nothing is left to choose from, and it is :data:`USUAL`.
+    only two folds, nothing is left to choose from, and it is :data:`USUAL`, for the classifier too.
 
     Parameters
     ----------
@@ -201,7 +214,7 @@ class _Search:
 
     def chosen(self, without: frozenset[int]) -> float:
         """Return the C that the other folds choose."""
-        if self.count - len(without) < 2:
+        if self.count == 2:
             return USUAL
         best, smallest = USUAL, math.inf
         for c in STRENGTHS:

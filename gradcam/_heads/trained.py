@@ -56,11 +56,37 @@ def usual_layer(network: Network, size: tuple[int, int]) -> str:
     shape = network.shape(code.name, size)
     if len(shape) == 3 and shape[1:] != (1, 1):
         return code.name
-    below = code
-    while below.op in ("flatten", "dropout"):
-        below = layers[below.inputs[0]]
+    below = _computing(network, code)
     averaged = below.op in _AVERAGES and network.shape(below.name, size)[1:] in ((1, 1), ())
     return code.name if averaged else network.target_layer
+
+
+_ROUNDING = 1e-3
+"""An error of a score that is not worth a layer against it."""
+
+
+def centre_of(linear: Linear, values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return the mean of codes, rounded to float32, if the scores would lose too many digits to it.
+
+    Parameters
+    ----------
+    linear : Linear
+    values : (N, D) array
+        The codes that it was learnt from.
+
+    Returns
+    -------
+    (D,) array, or None
+        None if the scores are exact enough without.
+    """
+    if linear.rounding(values) < _ROUNDING:
+        return None
+    return values.mean(0).astype(np.float32).astype(np.float64)
+
+
+def is_exact(linear: Linear, values: NDArray[np.float64], centre: NDArray[np.float64]) -> bool:
+    """Return whether the scores of codes minus their centre are exact enough."""
+    return linear.centred(centre).rounding(values - centre) < _ROUNDING
 
 
 def with_head(
@@ -69,6 +95,7 @@ def with_head(
     linear: Linear,
     classes: Sequence[str],
     *,
+    centre: NDArray[np.float64] | None,
     size: tuple[int, int],
     name: str,
 ) -> TrainedNetwork:
@@ -82,13 +109,17 @@ def with_head(
         By its first name.
     linear : Linear
     classes : sequence of str
+    centre : (D,) array, or None
+        What a layer of its own subtracts before that, as of :func:`centre_of`.
     size : (height, width)
         Of the input of the codes.
     name : str
     """
+    if centre is not None:  # subtracted before an average, so that CAM exists
+        layer = _averaged(network, layer, size)
     kept = _up_to(network, layer)
     used = {each for layer in kept for each in (layer.name, *layer.aliases)} | {INPUT}
-    layers = [*kept, *_end(network, layer, linear, size, used)]
+    layers = [*kept, *_end(network, layer, linear, centre, size, used)]
     target = network.target_layer if network.target_layer in used - {INPUT} else None
     made = TrainedNetwork.from_layers(
         layers,
@@ -117,6 +148,23 @@ def described(network: TrainedNetwork, source: Network, training: Training) -> T
     return network
 
 
+def _computing(network: Network, layer: Layer) -> Layer:
+    """Return the layer that computes the values of a layer, which may leave them as they are."""
+    while layer.op in ("flatten", "dropout"):
+        layer = network.layers[layer.inputs[0]]
+    return layer
+
+
+def _averaged(network: Network, layer: str, size: tuple[int, int]) -> str:
+    """Return the map whose mean over all positions a layer is; the layer itself if there is none.
+
+    `size` is the height and width of the input.
+    """
+    below = _computing(network, network.layers[layer])
+    averages = below.op in ("global_average_pool", "adaptive_average_pool")
+    return below.inputs[0] if averages and network.shape(below.name, size)[1:] == (1, 1) else layer
+
+
 def _up_to(network: Network, layer: str) -> list[Layer]:
     """Return a layer and all that feed it, in order, without the input."""
     wanted, kept = {layer}, []
@@ -128,7 +176,12 @@ def _up_to(network: Network, layer: str) -> list[Layer]:
 
 
 def _end(
-    network: Network, layer: str, linear: Linear, size: tuple[int, int], used: set[str]
+    network: Network,
+    layer: str,
+    linear: Linear,
+    centre: NDArray[np.float64] | None,
+    size: tuple[int, int],
+    used: set[str],
 ) -> list[Layer]:
     """Return the new layers."""
 
@@ -141,7 +194,12 @@ def _end(
         if network.layers[layer].op == "global_average_pool":
             ops = ops[1:]
     names = {"global_average_pool": "average", "flatten": "code", "linear": "scores"}
-    weights = {"linear": {"weight": rounded(linear.weight), "bias": rounded(linear.bias)}}
+    weights = {}
+    if centre is not None:
+        ops, linear = ["affine", *ops], linear.centred(centre)
+        weights["affine"] = {"scale": rounded(np.ones(len(centre))), "shift": rounded(-centre)}
+        names["affine"] = "centred"
+    weights["linear"] = {"weight": rounded(linear.weight), "bias": rounded(linear.bias)}
     made, before = [], layer
     for op in ops:
         name = unique(names.get(op, "prob"), used)

@@ -25,7 +25,7 @@ class Wrong(NamedTuple):
     Attributes
     ----------
     source : str
-        Its path; "picture 12" for one that is no file, numbered from 0.
+        Its path; "picture 12" for one that is no file, counted from 1.
     label, predicted : str
         Its class, and the one that was most probable.
     probability : float
@@ -50,7 +50,7 @@ class Training:
     ----------
     classes : tuple of str
     sources : tuple of str
-        The path of each picture; "picture 12" for one that is no file, numbered from 0.
+        The path of each picture; "picture 12" for one that is no file, counted from 1.
     numbers : (N,) array of int64
         The class of each picture.
     fold : (N,) array of int64

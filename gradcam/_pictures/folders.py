@@ -12,18 +12,27 @@ from gradcam._pictures.decoding import SUFFIXES
 
 NO_PICTURE = "there is no picture in this folder"
 
+OUT = "gradcam-out"
+"""The folder that commands write to, unless another is named: it is not looked for pictures."""
+
+
+def is_passed_over(folder: Path) -> bool:
+    """Return whether a folder inside another is hidden, or holds what commands wrote."""
+    return folder.name.startswith(".") or folder.name == OUT
+
 
 def walk(folder: Path, out: Path | None = None) -> Iterator[Path]:
     """Yield the files in a folder and its folders in order, and folders that cannot be read.
 
-    Hidden files and folders are skipped, and so is the folder `out`.
+    Hidden files and folders are skipped, and so are the folder `out` and folders with the name
+    :data:`OUT`.
     """
     known = {os.path.realpath(each) for each in (folder, *([out] if out else []))}
     unreadable: list[Path] = []
 
     def is_new(path: Path) -> bool:
         real = os.path.realpath(path)
-        if path.name.startswith(".") or real in known:  # a link may lead back to a folder above
+        if is_passed_over(path) or real in known:  # a link may lead back to a folder above
             return False
         known.add(real)
         return True
@@ -43,7 +52,8 @@ def walk(folder: Path, out: Path | None = None) -> Iterator[Path]:
 def pictures_in(folder: str | os.PathLike[str], *, or_none: bool = False) -> list[Path]:
     """Return the pictures in a folder and its folders, in order; nothing is opened.
 
-    Files that are not pictures by their suffix, and hidden ones, are left out.
+    Files that are not pictures by their suffix, hidden ones, and what commands wrote to folders of
+    the name "gradcam-out" are left out.
 
     Raises
     ------

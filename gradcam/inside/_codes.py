@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, SupportsIndex, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._codes import code_layer, pooled_codes
+from gradcam._codes import check_network, code_layer, pooled_codes, require_different
 from gradcam._files import expanded
 from gradcam._methods.passes import integer, positive
+from gradcam._pictures.decoding import PictureError
 from gradcam._pictures.image import is_picture_source
 from gradcam._pictures.presets import size_pair
+from gradcam._text import brief
 from gradcam.inside._codes_file import Stored, check_file, read, write
 from gradcam.inside._given import Given, read_given
 from gradcam.inside._identity import Wanted, identity, kept_of, other_network, require
-from gradcam.inside._nearest import Metric, nearest, require_different
+from gradcam.inside._nearest import Metric, nearest
 from gradcam.inside._neighbours import Neighbours
-from gradcam.inside._picture_set import PictureSet, path_of, small
+from gradcam.inside._picture_set import PictureSet, path_of, small, source_key
 from gradcam.inside._precision import Precision
 from gradcam.inside._projection import Projection, Technique, project
 
@@ -124,8 +126,9 @@ class Codes:
         ----------
         query : picture, list of pictures, int, list of int, Codes, or None
             Whose neighbours. Integers are places in this set, from 0 on; None means all of it.
-            Anything else is a new picture, or its codes. A picture of the set, also if it is named
-            by its path, is not its own neighbour.
+            Anything else is a new picture, or its codes. A picture of the set is not its own
+            neighbour: these codes themselves, the same file by whatever path or link, the same
+            object in memory. A copy of a picture is another one, and so is preprocessed input.
         count : int
             Neighbours of each picture.
         metric : "l2" or "cosine"
@@ -251,10 +254,10 @@ class Codes:
 
     def _own(self, other: Codes) -> _I64:
         """Return the place in this set of each picture of other codes; -1 for those not in it."""
-        known = [path_of(source) for source in self.sources]
-        places = {os.path.abspath(path): n for n, path in enumerate(known) if path is not None}
-        paths = [path_of(source) for source in other.sources]
-        found = [-1 if path is None else places.get(os.path.abspath(path), -1) for path in paths]
+        if other is self:
+            return np.arange(len(self))
+        places = {source_key(each): n for n, each in enumerate(self.sources) if each is not None}
+        found = [places.get(source_key(each), -1) for each in other.sources]
         return np.array(found, np.int64)
 
     def _check(self, other: Codes) -> None:
@@ -306,7 +309,8 @@ def codes(
         The class of each picture of a list.
     file : path, optional
         An .npz file. If it exists, the codes are read from it, and the network does not run. If
-        not, it is written.
+        not, it is written. Pictures that could not be read when it was made are treated as
+        `on_error` says; if one has changed since, the file is refused.
     size, batch, on_error, progress
         As of :meth:`gradcam.Network.stream`.
 
@@ -323,12 +327,14 @@ def codes(
     gradcam.PictureError, OSError
         If a picture cannot be read and `on_error` is "raise".
     """
+    check_network(network)
     given = read_given(pictures, labels)
     name = network.names(code_layer(network) if layer is None else layer)[0]
     wanted = _wanted(network, name, given.input_size or size)
     if file is not None and os.path.exists(expanded(file)):
         stored = read(file)
         require(os.fspath(file), stored, wanted, given)
+        _report(stored.skipped, on_error)
         return _of_file(stored, network, given)
     if file is not None:
         check_file(file)
@@ -377,6 +383,10 @@ def load_codes(path: str | os.PathLike[str], network: Network | None = None) -> 
     OSError
         If it cannot be opened.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"expected the path of a file of codes, got {brief(path)}")
+    if network is not None:
+        check_network(network)
     stored = read(path)
     if network is not None:
         name = network.names(stored.layer)[0]
@@ -403,6 +413,16 @@ def _of_file(stored: Stored, network: Network | None, given: Given | None) -> Co
         pictures, folder = replace(pictures, sources=sources), given.folder
     names = (stored.layer, stored.network, stored.skipped, stored.identity, stored.size)
     return Codes(stored.values, pictures, *names, folder, network)
+
+
+def _report(skipped: Sequence[tuple[str, str]], on_error: OnError[PictureLike]) -> None:
+    """Do with pictures that could not be read when a file was made as `on_error` says."""
+    for name, reason in skipped:
+        error = PictureError(f"{name}: {reason}", name)
+        if on_error == "raise":
+            raise error
+        if callable(on_error):
+            on_error(name, error)
 
 
 def _name(source: object) -> str:

@@ -2,15 +2,20 @@
 
 Arrays of a file: ``values`` (N, D) float32; ``pixels`` (N, 32, 32, 3) uint8; ``sources`` (N,),
 paths, empty for pictures that were no files; ``digests`` (N,), SHA-256 of the files; ``labels``
-(N,) or (0,); ``skipped`` (S, 2), names of pictures that could not be read, and why; ``size`` (2,),
-of the input; and texts: ``format``, ``folder``, ``layer``, ``network``, ``identity``.
+(N,) or (0,); ``skipped`` (S, 3), pictures that could not be read, why, and digests; ``size``
+(2,), of the input; and texts: ``format``, ``folder``, ``layer``, ``network``, ``identity``.
 """
 
 from __future__ import annotations
 
 import errno
+import lzma
 import os
+import struct
+import tokenize
+import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,9 +25,11 @@ from numpy.typing import NDArray
 from gradcam._files import atomic_write, expanded, file_digest
 from gradcam.inside._picture_set import SIDE, PictureSet, path_of
 
-_FORMAT = "gradcam codes 1"
+_FORMAT = "gradcam codes 2"
 
-_TEXTS = ("sources", "digests", "labels", "skipped")
+_WORDS = ("folder", "layer", "network", "identity")
+
+_TEXTS = ("sources", "digests", "labels", "skipped", *_WORDS)
 
 _Array = NDArray[np.generic]
 
@@ -44,6 +51,9 @@ class Stored(NamedTuple):
         A digest of all that codes depend on: the network up to the layer, and its input.
     digests : tuple of str
         Of the pictures' files; empty for those that were no files. Not used by :func:`write`.
+    skipped_digests : tuple of str
+        Of the pictures that could not be read; empty for those that could not be opened. Not used
+        by :func:`write`.
     """
 
     values: NDArray[np.float32]
@@ -55,6 +65,7 @@ class Stored(NamedTuple):
     size: tuple[int, int]
     identity: str
     digests: tuple[str, ...] = ()
+    skipped_digests: tuple[str, ...] = ()
 
 
 def write(path: str | os.PathLike[str], stored: Stored) -> None:
@@ -68,7 +79,7 @@ def write(path: str | os.PathLike[str], stored: Stored) -> None:
         "sources": np.array([os.path.abspath(each) if each else "" for each in paths]),
         "digests": np.array(digests(paths)),
         "labels": np.array(stored.pictures.labels or (), np.str_),
-        "skipped": np.array(_skipped(stored), np.str_).reshape(-1, 2),
+        "skipped": np.array(_skipped(stored), np.str_).reshape(-1, 3),
         "folder": np.array(os.path.abspath(stored.folder) if stored.folder else ""),
         "layer": np.array(stored.layer),
         "network": np.array(stored.network),
@@ -97,9 +108,11 @@ def check_file(path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(errno.ENOENT, "no such folder", folder)
 
 
-def _skipped(stored: Stored) -> list[tuple[str, str]]:
-    """Return the pictures that could not be read, as they are written: with whole paths."""
-    return [(os.path.abspath(name), why) for name, why in stored.skipped]
+def _skipped(stored: Stored) -> list[tuple[str, str, str]]:
+    """Return the pictures that could not be read, as they are written: whole paths, digests."""
+    found = digests([name for name, _ in stored.skipped])
+    pairs = zip(stored.skipped, found, strict=True)
+    return [(os.path.abspath(name), why, digest) for (name, why), digest in pairs]
 
 
 def digests(paths: Sequence[str]) -> list[str]:
@@ -125,24 +138,48 @@ def read(path: str | os.PathLike[str]) -> Stored:
     """
     name = os.fspath(path)
     try:
-        with np.load(expanded(path), allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, TypeError, AttributeError):
-        raise ValueError(f"{name} does not hold codes, or is damaged") from None
-    return _checked(arrays, name)
+        return _checked(_arrays(expanded(path), name))
+    except _Wrong as error:
+        raise ValueError(f"{name} {error}") from None
 
 
-def _checked(arrays: Mapping[str, _Array], name: str) -> Stored:
+_DAMAGES = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+    *(struct.error, lzma.LZMAError),
+)
+"""What NumPy and zipfile raise for damaged files."""
+
+
+class _Wrong(ValueError):
+    """Says what is wrong with arrays that could be read."""
+
+
+def _arrays(path: str, name: str) -> dict[str, _Array]:
+    """Return the arrays of a file."""
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about headers that are damaged
+        try:
+            with np.load(file, allow_pickle=False) as loaded:
+                found = {key: loaded[key] for key in loaded.files}
+        except _DAMAGES as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise OSError(error.errno, error.strerror, name) from None
+            raise _Wrong("does not hold codes, or is damaged") from None
+    return {key: each for key, each in found.items() if isinstance(each, np.ndarray)}
+
+
+def _checked(arrays: Mapping[str, _Array]) -> Stored:
     """Return what the arrays of a file mean."""
-    if "format" not in arrays or str(arrays["format"]) != _FORMAT:
-        raise ValueError(f"{name} does not hold codes: expected what Codes.save writes")
+    if not np.array_equal(arrays.get("format", ""), _FORMAT):
+        raise _Wrong("does not hold codes: expected what Codes.save writes")
     try:
         right = _are_right(arrays)
-    except (KeyError, TypeError):
+        texts = {key: arrays[key].tolist() for key in _TEXTS}
+    except (KeyError, TypeError, ValueError, SystemError):  # missing, without length, no text
         right = False
     if not right:
-        raise ValueError(f"{name} is damaged: its arrays do not belong together")
-    texts = {key: arrays[key].tolist() for key in _TEXTS}
+        raise _Wrong("is damaged: its arrays do not belong together")
     sources = tuple(each or None for each in texts["sources"])
     pictures = PictureSet(
         sources, tuple(texts["labels"]) or None, arrays["pixels"].astype(np.uint8)
@@ -151,13 +188,12 @@ def _checked(arrays: Mapping[str, _Array], name: str) -> Stored:
     return Stored(
         arrays["values"].astype(np.float32, copy=False),
         pictures,
-        tuple((one, why) for one, why in texts["skipped"]),
-        str(arrays["folder"]),
-        str(arrays["layer"]),
-        str(arrays["network"]),
+        tuple((one, why) for one, why, _ in texts["skipped"]),
+        *(texts["folder"], texts["layer"], texts["network"]),
         (int(height), int(width)),
-        str(arrays["identity"]),
+        texts["identity"],
         tuple(texts["digests"]),
+        tuple(digest for _, _, digest in texts["skipped"]),
     )
 
 
@@ -170,9 +206,9 @@ def _are_right(arrays: Mapping[str, _Array]) -> bool:
         "sources": (count,),
         "digests": (count,),
         "labels": (count if arrays["labels"].size else 0,),
-        "skipped": (len(arrays["skipped"]), 2),
+        "skipped": (len(arrays["skipped"]), 3),
         "size": (2,),
-        **dict.fromkeys(("folder", "layer", "network", "identity"), ()),
+        **dict.fromkeys(_WORDS, ()),
     }
     kinds = {"pixels": np.dtype(np.uint8).kind, "size": "i"}
     return (
@@ -182,5 +218,6 @@ def _are_right(arrays: Mapping[str, _Array]) -> bool:
         and arrays["pixels"].dtype == np.uint8
         and all(arrays[name].shape == shape for name, shape in shapes.items())
         and all(arrays[name].dtype.kind == kinds.get(name, "U") for name in shapes)
+        and bool((arrays["size"] >= 0).all())
         and bool(np.isfinite(values).all())
     )

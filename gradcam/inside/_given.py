@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcam._annotations.by_class import pictures_by_class
 from gradcam._files import expanded
-from gradcam._pictures.folders import pictures_in
+from gradcam._pictures.folders import is_passed_over, pictures_in
 from gradcam._pictures.image import is_picture_source
 from gradcam._text import brief
 from gradcam.inside._picture_set import path_of
@@ -95,7 +95,7 @@ def _of_folder(folder: str) -> Given:
         raise ValueError(
             f"{root}: expected a folder of pictures, got a file; for one picture, [it]"
         )
-    if any(each.is_dir() and not each.name.startswith(".") for each in root.iterdir()):
+    if any(each.is_dir() and not is_passed_over(each) for each in root.iterdir()):
         found = pictures_by_class(root)
         labels = tuple(found.classes[number] for number in found.numbers)
         return Given(list(found.paths), labels, folder)

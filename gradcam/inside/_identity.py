@@ -84,7 +84,7 @@ def _other_pictures(stored: Stored, given: Given) -> str:
     """Return how the pictures differ; empty if they do not."""
     paths, kept = given.paths, kept_of(stored, given)
     places, had, skipped = _places(stored, given)
-    if had != [places[n] for n in kept] or not skipped <= set(places):
+    if had != [places[n] for n in kept] or not set(skipped) <= set(places):
         others = sorted({*had, *skipped} ^ set(places))
         example = f", for example {others[0]!r}" if others else ""
         return (
@@ -94,9 +94,9 @@ def _other_pictures(stored: Stored, given: Given) -> str:
     labels = None if given.labels is None else tuple(given.labels[n] for n in kept)
     if labels != stored.pictures.labels:
         return "its pictures have other labels"
-    now = digests([paths[n] for n in kept])
-    pairs = zip(kept, now, stored.digests, strict=True)
-    changed = [paths[n] for n, one, before in pairs if one != before]
+    before = dict(zip(had, stored.digests, strict=True)) | skipped
+    now = zip(paths, places, digests(paths), strict=True)
+    changed = [path for path, place, digest in now if digest != before[place]]
     if changed:
         return f"{len(changed)} of its pictures changed since, for example {changed[0]!r}"
     return ""
@@ -108,9 +108,10 @@ def kept_of(stored: Stored, given: Given) -> list[int]:
     return [n for n, place in enumerate(places) if place not in skipped]
 
 
-def _places(stored: Stored, given: Given) -> tuple[list[str], list[str], set[str]]:
+def _places(stored: Stored, given: Given) -> tuple[list[str], list[str], dict[str, str]]:
     """Return the paths of the given pictures, of those in the file, and of those skipped.
 
+    The latter have their digests.
     They are relative to the folder, which may have been moved, if both were found in a folder.
     """
     in_folders = bool(stored.folder and given.folder)
@@ -120,5 +121,6 @@ def _places(stored: Stored, given: Given) -> tuple[list[str], list[str], set[str
         return os.path.relpath(whole, os.path.abspath(folder)) if in_folders else whole
 
     had = [place(path_of(each) or "", stored.folder) for each in stored.pictures.sources]
-    skipped = {place(name, stored.folder) for name, _ in stored.skipped}
+    names = [place(name, stored.folder) for name, _ in stored.skipped]
+    skipped = dict(zip(names, stored.skipped_digests, strict=True))
     return [place(path, given.folder) for path in given.paths], had, skipped

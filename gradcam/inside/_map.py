@@ -62,7 +62,7 @@ def _stretched(points: _F64) -> _F64:
 def _fitted(points: _F64) -> _F64:
     """Return points in a square from 0 to 1, on one scale along both axes."""
     low, high = points.min(0), points.max(0)
-    return np.asarray((points - (low + high) / 2) / (high - low).max() + 0.5)
+    return np.asarray((points - (low + high) / 2) / ((high - low).max() or 1) + 0.5)
 
 
 def grid_figure(pictures: PictureSet, cells: _I64, heading: str, details: str) -> Figure:

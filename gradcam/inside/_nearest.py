@@ -93,15 +93,6 @@ def nearest(
     return places, np.sqrt(squares) if metric == "l2" else squares / 2
 
 
-def require_different(values: NDArray[np.float32], layer: str) -> None:
-    """Raise ValueError if the codes of several pictures are all equal."""
-    if len(values) > 1 and (values == values[0]).all():
-        raise ValueError(
-            f"the codes of all {len(values)} pictures are equal, so they tell nothing apart: is "
-            f"the output of layer {layer!r} always the same?"
-        )
-
-
 def _float64(part: NDArray[np.generic]) -> _F64:
     return part.astype(np.float64)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.stream import FAILURES
+from gradcam._files import expanded
 from gradcam._pictures.image import read_picture, render
 
 if TYPE_CHECKING:
@@ -86,6 +87,16 @@ class PictureSet:
 def path_of(source: object) -> str | None:
     """Return the path of a picture that is a file, else None."""
     return os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else None
+
+
+def source_key(source: object) -> object:
+    """Return what is equal for pictures that are the same file, or the same object in memory."""
+    path = path_of(source)
+    if path is not None:
+        return os.path.realpath(expanded(path))
+    if isinstance(source, np.ndarray):  # a part of an array is a new object each time
+        return source.ctypes.data, source.shape, source.strides, source.dtype.str
+    return id(source)
 
 
 def small(tape: ForwardPass) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, SupportsIndex, get_args
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING, Literal, SupportsIndex, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._codes import require_different
 from gradcam._methods.passes import check_seed, flag, one_of, positive, real
 from gradcam._scikit import scikit
 from gradcam._text import percent
 from gradcam.inside import _map
-from gradcam.inside._nearest import nearest, require_different
+from gradcam.inside._nearest import nearest
 from gradcam.inside._neighbours import check_classes
 from gradcam.inside._picture_set import PictureSet
 from gradcam.inside._precision import Precision, precision
@@ -31,6 +31,9 @@ _BEFORE = 50
 """Principal components that t-SNE is given."""
 
 _PERPLEXITY = 30.0
+
+_SEEDS = 1 << 32
+"""scikit-learn's seeds are below this number."""
 
 _SMALL = 1 << 22
 """Numbers of codes whose singular values are all computed."""
@@ -236,9 +239,11 @@ def principal(values: _F32, count: int, seed: int) -> tuple[_F64, _F64]:
     """
     pca = scikit("sklearn.decomposition", "PCA").PCA
     large = values.size > _SMALL and count < min(values.shape)
-    made = pca(count, svd_solver="arpack" if large else "full", random_state=seed)
-    points = made.fit_transform(values if large else values.astype(np.float64))
-    return points.astype(np.float64), np.asarray(made.explained_variance_ratio_, np.float64)
+    made = pca(count, svd_solver="arpack" if large else "full", random_state=seed % _SEEDS)
+    _, power = np.frexp(np.abs(values).max())  # squares of large and small float32 do not fit in it
+    given = np.ldexp(values, -power) if large else np.ldexp(values.astype(np.float64), -power)
+    points = np.ldexp(made.fit_transform(given).astype(np.float64), power)
+    return points, np.asarray(made.explained_variance_ratio_, np.float64)
 
 
 def _perplexity(given: float | None, count: int) -> float:
@@ -246,7 +251,7 @@ def _perplexity(given: float | None, count: int) -> float:
     most = (count - 1) / 3
     if given is None:
         return min(_PERPLEXITY, most)
-    if not math.isfinite(real("perplexity", given)) or not 1 <= given <= most:
+    if not 1 <= real("perplexity", given) <= most:
         raise ValueError(
             f"perplexity: expected 1 to {most:.4g} for {count} pictures, which must be more than "
             f"three times as many, got {given}"
@@ -259,8 +264,12 @@ def _tsne(values: _F32, perplexity: float, seed: int) -> tuple[_F64, float]:
     tsne = scikit("sklearn.manifold", "t-SNE").TSNE
     count = min(_BEFORE, *values.shape)
     given, _ = principal(values, count, seed)
-    made = tsne(2, perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
+    given /= given.std(0).max()  # scikit-learn fails for very small and very large numbers
+    options = {"init": "pca", "learning_rate": "auto", "random_state": seed % _SEEDS}
+    made = tsne(2, perplexity=perplexity, **options)
     # Several threads would add up in an order that differs from run to run.
     with scikit("threadpoolctl", "t-SNE").threadpool_limits(1):
-        points = made.fit_transform(given)
-    return points.astype(np.float64), float(made.kl_divergence_)
+        points = made.fit_transform(given).astype(np.float64)
+    if not np.isfinite(points).all() or (points == points[0]).all():
+        raise ValueError("t-SNE found no points for these codes: use method='pca'")
+    return points, float(made.kl_divergence_)
