@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import errno
+import tempfile
 from pathlib import Path
 
 import click
@@ -43,6 +44,7 @@ def test_folders_that_are_read():
     Path("a/b").mkdir(parents=True)
     check_outside(Path("c"), Path("a"))
     check_outside(Path("a"), Path("a/b"))
+    check_outside(Path("a/gradcam-out"), Path("a"))  # which is not read
     for out in ("a", "a/b", "a/new/more", "c/../a"):
         with pytest.raises(click.UsageError, match="it is in a, so that"):
             check_outside(Path(out), Path("a"))
@@ -57,7 +59,11 @@ def test_what_cannot_be_written(monkeypatch):
         check_writable([Path("folder")])
     with pytest.raises(NotADirectoryError):
         check_writable([Path("file/x.png")])
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "folder")
+
+    def refuse(dir):
+        raise PermissionError(errno.EACCES, "Permission denied", "a temporary name")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(PermissionError, match="nothing can be written here"):
         check_writable([Path("folder/x.png")])
 

@@ -174,7 +174,7 @@ def together(contents: _I64, codes: NDArray[np.float64]) -> _I64:
         Equal for equal content.
     codes : (N, D) array
     """
-    found, first = contents.copy(), dict[bytes, int]()
+    found, first = np.array(contents, np.int64), dict[bytes, int]()
     for n, code in enumerate(codes + 0.0):  # -0 becomes 0
         other = first.setdefault(code.tobytes(), n)
         if found[other] != found[n]:

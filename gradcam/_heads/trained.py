@@ -81,7 +81,7 @@ def centre_of(linear: Linear, values: NDArray[np.float64]) -> NDArray[np.float64
     """
     if linear.rounding(values) < _ROUNDING:
         return None
-    return values.mean(0).astype(np.float32).astype(np.float64)
+    return np.asarray(values.mean(0).astype(np.float32), np.float64)
 
 
 def is_exact(linear: Linear, values: NDArray[np.float64], centre: NDArray[np.float64]) -> bool:

@@ -218,6 +218,6 @@ def _are_right(arrays: Mapping[str, _Array]) -> bool:
         and arrays["pixels"].dtype == np.uint8
         and all(arrays[name].shape == shape for name, shape in shapes.items())
         and all(arrays[name].dtype.kind == kinds.get(name, "U") for name in shapes)
-        and bool((arrays["size"] >= 0).all())
+        and min(arrays["size"].tolist()) >= 0
         and bool(np.isfinite(values).all())
     )
