@@ -67,7 +67,7 @@ def test_equal_points_can_be_drawn():
 
 
 def test_a_perplexity_that_is_too_large_for_a_float(codes):
-    with pytest.raises(ValueError, match="perplexity: the number is too large"):
+    with pytest.raises(ValueError, match="too large"):
         codes.project("tsne", perplexity=10**400)
 
 
