@@ -343,7 +343,10 @@ def test_nothing_to_evaluate(drawn, tmp_path):
     assert "12 without ground truth in b.csv (which has 1, for example 'other.jpg')" in run.errors
     Path("c.csv").write_text("picture,class,x0,y0,x1,y1\n00,unicorn,0,0,2,2\n")
     run(folder / "00.png", "-a", "c.csv", code=2)
-    assert "1 whose classes the network does not know (for example 'unicorn')" in run.errors
+    assert (
+        "1 whose classes the network does not know, or not for certain (for example 'unicorn')"
+        in run.errors
+    )
     run(folder, "-a", "empty", code=2)
     assert "neither XML files nor masks" in run.errors
 

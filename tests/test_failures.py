@@ -13,6 +13,7 @@ from PIL import Image
 import gradcam
 from gradcam import Labels, Layer, Network, pictograms
 from gradcam._annotations.truth import AnnotationError
+from gradcam._failures.finding import _Tally
 from gradcam._pictures import presets
 
 pytestmark = pytest.mark.filterwarnings("ignore::gradcam.FlatMapWarning")
@@ -176,6 +177,27 @@ def test_a_method_that_does_not_fit_is_refused_before_any_picture(network, monke
     monkeypatch.setattr(Network, "stream", None)
     with pytest.raises(ValueError, match="recurrent"):
         gradcam.failures(network, [(plain(1, 2, 3), "red")], method=method)
+
+
+def test_methods_of_many_passes_are_not_tried_first(network):
+    def refuse(tape, objective, *, batch=None):
+        raise AssertionError
+
+    method = gradcam.Method("slow", "Slow", "", "map", refuse)
+    assert gradcam.failures(network, [(plain(9, 2, 3), "red")], method=method).wrong == ()
+
+
+def test_failures_are_sorted_once(network, monkeypatch):
+    sort, times = _Tally._sort, []
+    monkeypatch.setattr(_Tally, "_sort", lambda tally: times.append(1) or sort(tally))
+    wrong = [(plain(0, n, 0), "red") for n in range(160, 200)]
+    found = gradcam.failures(network, wrong, batch=1)
+    assert len(times) == 1 and found.wrong_count == 40
+    chances = [each.predicted_probability for each in found.wrong]
+    assert chances == sorted(chances, reverse=True)
+    few = gradcam.failures(network, wrong, batch=1, count=3)
+    assert [each.number for each in few.wrong] == [each.number for each in found.wrong[:3]]
+    assert len(times) < 20
 
 
 def test_broken_pictures(network, folder):

@@ -54,12 +54,9 @@ def test_summaries(found):
     assert found.texture_inside == measures.bootstrap(found.inside[1])
     masks = [pictograms.scene(40 + n, classes=["elephant"]).objects[0].mask for n in range(3)]
     np.testing.assert_allclose(found.area, [each.mean() for each in masks])
-    lies = f"{100 * found.texture_inside.mean:.1f} % ("
-    assert f"{lies}" in found.finding
-    assert (
-        f"of the map of leopard lies on the object, {100 * found.area.mean():.1f} % of the area"
-        in (found.finding)
-    )
+    area = f"{100 * found.area.mean():.1f} % of the area"
+    assert f"; {100 * found.texture_inside.mean:.1f} % (" in found.finding
+    assert f"of the map of leopard lies on the object, which is {area}" in found.finding
     assert "elephant shape, leopard texture" in found.finding and "3 scenes" in found.finding
     assert "elephant and leopard alone are recognised in 3 and 3 of 3" in found.finding
     assert f"decided by shape in {by_shape} of {found.decided}" in found.finding

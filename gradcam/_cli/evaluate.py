@@ -231,7 +231,10 @@ def _nothing(summary: Summary, truth: Annotations, as_json: bool) -> int:
         )
     if count := summary["unknown_class"]:
         name = next(iter(summary["unknown_classes"]))
-        reasons.append(f"{count} whose classes the network does not know (for example {name!r})")
+        reasons.append(
+            f"{count} whose classes the network does not know, or not for certain (for example "
+            f"{name!r})"
+        )
     if reasons:
         terminal.echo(f"Error: no picture was evaluated: {', '.join(reasons)}", err=True)
     if count := summary["crowds_without_segmentation"]:

@@ -186,7 +186,7 @@ class Conflict:
             width = f" ({100 * inside.low:.1f} to {100 * inside.high:.1f})"
         return (
             f"; {100 * inside.mean:.1f} %{width} of the map of {self.texture} lies on the object, "
-            f"{100 * float(self.area.mean()):.1f} % of the area"
+            f"which is {100 * float(self.area.mean()):.1f} % of the area"
         )
 
     @property
