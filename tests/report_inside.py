@@ -15,8 +15,9 @@ Figures are written to the folder --out, and these numbers are printed for each 
 - how many units of two layers are 0 everywhere on one picture;
 - patches: of all units that fire on the pairs of stamps, the share of the nine strongest places
   that lie on a stamp (by chance: the share of the pictures that stamps cover), and how many of the
-  nine are the same stamp (by chance: the same after the patches have been dealt to the units at
-  random);
+  nine are the same stamp (by chance: the same after the patches have been assigned to the units at
+  random). With the default values, 83.5 % of VGG-16's places in relu3_3 and 69.2 % of those in
+  pool5 lie on a stamp, by chance 17.2 %;
 - codes: of pictures of single stamps, several of each, the share of the five nearest neighbours
   that show the same stamp, in code, in pixels and in two dimensions, with 95 % bootstrap intervals
   over pictures; and the share that has the same ground;
