@@ -21,10 +21,10 @@ that it confuses have similar codes.
 The last table says where the map of the wrong and of the right class lies: the share of its sum on
 the visible object, on the distractor in front, and elsewhere, beside the shares of the area.
 
-With the default values, `pictograms.model()` fails 842 times. In 92 % of these, the object is hidden
-by more than half. In 26 % (23 to 29) the wrong class is a look-alike, by chance 14 %; if most of the
-object is visible, in 36 % (25 to 46). Of the wrong class's Grad-CAM, 38 % lies on the distractor in
-front, and of the right class's, 22 %.
+With the default values, `pictograms.model()` fails 842 times. In 92 % of these, more than half of
+the object is hidden. In 26 % (23 to 29) the wrong class is a look-alike, by chance 14 %; if most of
+the object is visible, in 36 % (25 to 46). Of the wrong class's Grad-CAM, 38 % lies on the
+distractor in front, and of the right class's, 22 %.
 
 Intervals are bootstrap intervals over failures. Those of all shares together are somewhat too
 narrow, since one scene can fail with several shares.
