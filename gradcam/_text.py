@@ -103,3 +103,8 @@ def shortened(text: str, limit: int = _MAX_MESSAGE) -> str:
         return text
     half = limit // 2
     return f"{text[:half]} ... ({len(text) - 2 * half:,} characters) ... {text[-half:]}"
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return "1 picture", "2 pictures"."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"

@@ -68,6 +68,7 @@ def test_neighbours_of_all_pictures(run, scenes, stored, tmp_path):
     assert summary["precision"]["chance"] == precision.chance
     assert summary["finding"] == precision.finding
     assert summary["file"] == str(tmp_path / "out" / "neighbours-relu7.png")
+    assert summary["precision_file"] == str(tmp_path / "out" / "precision-relu7.png")
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [
         "neighbours-relu7.png",
         "precision-relu7.png",
@@ -149,6 +150,26 @@ def test_figures_of_an_earlier_run_are_no_class(run, scenes, stored, tmp_path, m
     assert sorted(os.listdir("gradcam-out")) == ["neighbours-relu7.png", "precision-relu7.png"]
     assert gradcam.inside.codes(gradcam.pictograms.model(), ".").pictures.classes == CLASSES
     assert "--out figures" in run("map", ".", "--out", "figures", status=2).stderr
+
+
+def test_both_figures_are_named(run, scenes, stored, tmp_path):
+    lines = run("neighbours", scenes, "--codes", stored).stdout.splitlines()
+    assert lines[-3:-1] == ["  neighbours-relu7.png", "  precision-relu7.png"]
+
+
+def test_queries_are_read_before_the_folder(run, scenes, tmp_path):
+    file = tmp_path / "codes.npz"
+    run("neighbours", scenes, "--codes", file, "--query", tmp_path / "missing.png", status=2)
+    assert not file.exists()
+
+
+def test_a_query_is_not_replaced_by_the_figure(run, scenes, tmp_path):
+    (tmp_path / "out").mkdir()
+    query = tmp_path / "out" / "neighbours-relu7.png"
+    shutil.copy(scenes / "cat" / "0.png", query)
+    before = query.read_bytes()
+    result = run("neighbours", scenes, "--query", query, status=2)
+    assert "would replace it" in result.stderr and query.read_bytes() == before
 
 
 def test_bad_folders(run, scenes, stored, tmp_path):

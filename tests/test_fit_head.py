@@ -417,7 +417,7 @@ def test_bad_labels(source, folder):
     pictures = two() + two(1)
     for labels, match in (
         (None, "a list of pictures needs the name"),
-        (list("aab"), "got 3 labels for 4 pictures"),
+        (list("aab"), "expected one for each of 4 pictures, got 3"),
         (list("aaaa"), "one class"),
         (["Cat", "cat", "Cat", "cat"], "differ only in capitals"),
         (["a b", "a_b", "a b", "a_b"], "differ only in capitals"),
@@ -428,7 +428,7 @@ def test_bad_labels(source, folder):
     for labels in ([0, 0, 1, 1], "aabb", 5):
         with pytest.raises(TypeError, match="expected a name of a class for each picture"):
             gradcam.fit_head(source, pictures, labels)
-    with pytest.raises(ValueError, match="got 0 labels for 0 pictures"):
+    with pytest.raises(ValueError, match="no pictures"):
         gradcam.fit_head(source, [], [])
     named = gradcam.fit_head(source, pictures, list(np.array(["a", "a", "b", "b"])))
     assert [type(each) for each in named.training.classes] == [str, str]

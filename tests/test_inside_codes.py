@@ -326,6 +326,24 @@ def test_wrong_types_are_refused(network, codes, tmp_path):
         inside.load_codes(5)
 
 
+@pytest.mark.parametrize("labels", [5, "ab", (each for each in "ab"), {"a": 1}, [1, 2]])
+def test_labels_that_are_no_list(network, labels):
+    with pytest.raises(TypeError, match="labels: expected a list of strings"):
+        inside.codes(network, random_pictures(2), labels=labels)
+
+
+def test_chance_of_classes_of_other_sizes(codes):
+    made = replace(codes, pictures=codes.pictures.among(range(10)), values=codes.values[:10])
+    precision = made.precision(2)
+    shares = dict(zip(precision.labels, precision.chances, strict=True))
+    assert shares == pytest.approx({"blue": 3 / 9, "green": 3 / 9, "red": 1 / 9})
+    assert precision.chance == pytest.approx((8 * 3 / 9 + 2 * 1 / 9) / 10)
+    ax = precision.plot().axes[0]
+    drawn = [each.get_segments() for each in ax.collections]
+    assert [round(float(each[0][0]), 4) for each in drawn[-1]] == [0.3333, 0.3333, 0.1111]
+    assert all(len(each) == 3 for each in drawn) and len(drawn) == 3  # and the intervals of two
+
+
 # --- nearest neighbours ---
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import new_classes
@@ -43,6 +44,27 @@ def run(*arguments, code=0):
     assert result.exit_code == code, result.output
     run.errors = result.stderr
     return result.stdout
+
+
+def test_what_cannot_be_written_is_refused_before_any_work(folder, weights, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", "a temporary name")
+
+    monkeypatch.setattr(gradcam, "fit_head", lambda *_, **__: pytest.fail("it was trained"))
+    shutil.copy(weights, "own.safetensors")
+    before = Path("own.safetensors").read_bytes()
+    run("train-head", folder, "--weights", "own.safetensors", "--out", "own.safetensors", "--force",
+        code=2)  # fmt: skip
+    assert "own.safetensors is read" in run.errors
+    assert Path("own.safetensors").read_bytes() == before
+    labels = ("--labels", folder / "thing_0" / "000.png")
+    run("train-head", folder, "--weights", weights, "--out", "a.safetensors", *labels, code=2)
+    assert "the labels of the new classifier" in run.errors
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    for options in (("--out", "a.safetensors"), ("--out", "a.safetensors", "--figure", "a.png")):
+        run("train-head", folder, "--weights", weights, *options, code=2)
+        assert "nothing can be written here" in run.errors
+        assert sorted(map(str, Path().iterdir())) == ["own.safetensors"]
 
 
 def test_what_is_printed_and_written(folder, weights):

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from gradcam._annotations.truth import AnnotationError
 from gradcam._files import expanded
+from gradcam._labels.classes import as_python
 from gradcam._pictures.decoding import SUFFIXES
 from gradcam._pictures.folders import is_passed_over, pictures_in
+from gradcam._text import brief
 
 _PARTS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 """Names of folders that are parts of a data set, not classes."""
@@ -83,6 +85,26 @@ def pictures_by_class(folder: str | os.PathLike[str]) -> ByClass:
     numbers = np.repeat(np.arange(len(folders)), [len(found) for found in paths])
     every = tuple(path for found in paths for path in found)
     return ByClass(tuple(each.name for each in folders), every, numbers.astype(np.int64))
+
+
+def checked_labels(labels: object, count: int) -> tuple[str, ...]:
+    """Return the class of each of so many pictures.
+
+    Raises
+    ------
+    TypeError
+        If it is no list of strings.
+    ValueError
+        If there are not as many labels.
+    """
+    given = as_python(labels)
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"labels: expected a list of strings, got {brief(labels)}")
+    if not all(isinstance(each, str) for each in given):
+        raise TypeError(f"labels: expected a list of strings, got {brief(labels)}")
+    if len(given) != count:
+        raise ValueError(f"labels: expected one for each of {count} pictures, got {len(given)}")
+    return tuple(map(str, given))  # NumPy's strings are of another type
 
 
 def _listed(names: Sequence[str]) -> str:

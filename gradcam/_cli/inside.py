@@ -40,13 +40,16 @@ def write(figure: Figure, file: Path) -> None:
     plot.save(figure, file, dpi=DPI)
 
 
-def report(finding: str, record: Mapping[str, object], out: Path, as_json: bool) -> None:
-    """Print what was found, and where the figure is, whose name is in ``record["file"]``."""
+def report(
+    finding: str, record: Mapping[str, object], out: Path, as_json: bool, *more: Path
+) -> None:
+    """Print what was found, and where the figures are: ``record["file"]`` and others."""
     if as_json:
         click.echo(json.dumps(record))
         return
     terminal.echo(f"{finding}.")
-    terminal.echo(f"  {Path(str(record['file'])).name}")
+    for file in (Path(str(record["file"])), *more):
+        terminal.echo(f"  {file.name}")
     terminal.echo(f"Written to {out}")
 
 

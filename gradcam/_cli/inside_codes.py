@@ -14,7 +14,7 @@ from gradcam._cli.app import SOME_FAILED
 from gradcam._cli.inside import is_watched
 from gradcam._cli.many import check_out, report_failed
 from gradcam._cli.options import Choice
-from gradcam._cli.outputs import check_outside, check_writable
+from gradcam._cli.outputs import check_outside
 
 if TYPE_CHECKING:
     from gradcam._engine.network import Network
@@ -53,29 +53,27 @@ def shared(command: _Command) -> _Command:
     return command
 
 
-def codes_of(
-    folder: Path,
-    choice: Choice,
-    layer: str | None,
-    file: Path | None,
-    batch: int,
-    out: Path,
-    as_json: bool,
-) -> tuple[Network, Codes]:
-    """Return the network and the codes of a folder; pictures that cannot be read are skipped."""
+def network_of(folder: Path, choice: Choice, out: Path) -> Network:
+    """Return the network, having checked where is written."""
     check_out(out, [folder])
     check_outside(out, folder)
     check_writable([out / "figure.png"])
     network = choice.network()
     terminal.note(choice, network, [folder])
-    codes = gradcam.inside.codes(
+    return network
+
+
+def codes_of(
+    network: Network, folder: Path, layer: str | None, file: Path | None, batch: int, as_json: bool
+) -> Codes:
+    """Return the codes of a folder; pictures that cannot be read are skipped."""
+    return gradcam.inside.codes(
         *(network, folder, layer),
         file=file,
         batch=batch,
         on_error="skip",
         progress=is_watched(as_json),
     )
-    return network, codes
 
 
 def status(*made: Codes) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gradcam._cli.inside import figure_file, inside, report, write
-from gradcam._cli.inside_codes import codes_of, shared, status
+from gradcam._cli.inside_codes import codes_of, network_of, shared, status
 from gradcam._cli.options import Choice
 from gradcam._scikit import scikit
 
@@ -57,7 +57,7 @@ def map_(
     out: Path,
     as_json: bool,
 ) -> int:
-    """Draw the pictures of a folder in a plane, by their codes: DIR/map-tsne-relu7.png.
+    """Draw the pictures of a folder in a plane, by their codes: map-tsne-relu7.png.
 
     \b
     gradcam inside map fruit --method tsne --grid
@@ -65,10 +65,11 @@ def map_(
     Pictures that the network takes for similar lie near each other.  If the folder has a folder for
     each class, frames have the colours of the classes, and it is measured how well the plane
     separates them: the share of the five nearest neighbours that are of the same class, in the
-    plane and in code.  With --grid each of up to 1600 pictures can be seen.
+    plane and in code.  With --grid each of up to 1600 pictures can be seen.  The figure is written
+    to the folder of --out.
     """
     scikit("sklearn", "gradcam inside map")  # before the network runs
-    _, codes = codes_of(folder, choice, layer, file, batch, out, as_json)
+    codes = codes_of(network_of(folder, choice, out), folder, layer, file, batch, as_json)
     found = codes.project(method, seed=seed, perplexity=perplexity)
     drawn = figure_file(out / f"map-{method}{'-grid' * grid}", found.layer)
     write(found.plot(grid), drawn)

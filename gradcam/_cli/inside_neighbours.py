@@ -12,8 +12,9 @@ import click
 import gradcam
 from gradcam._cli import terminal
 from gradcam._cli.inside import figure_file, inside, report, write
-from gradcam._cli.inside_codes import codes_of, shared, status
+from gradcam._cli.inside_codes import codes_of, network_of, shared, status
 from gradcam._cli.options import Choice
+from gradcam._cli.outputs import check_not_replaced
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -84,32 +85,36 @@ def neighbours(
     gradcam inside neighbours photos --query photos/cat.jpg
     gradcam inside neighbours fruit --codes fruit.npz
 
-    The figure DIR/neighbours-relu7.png has a row for each picture: its neighbours in code, and
-    those in pixels.  If the folder has a folder for each class, frames show which neighbours are of
-    the same class, and the share of these is measured, in code and in pixels, with 95 % intervals:
-    DIR/precision-relu7.png.  Pixels are those of what the network saw, reduced to 32 x 32.
+    The figure neighbours-relu7.png, in the folder of --out, has a row for each picture: its
+    neighbours in code, and those in pixels.  If the folder has a folder for each class, frames show
+    which neighbours are of the same class, and the share of these is measured, in code and in
+    pixels, with 95 % intervals: precision-relu7.png.  Pixels are those of what the network saw,
+    reduced to 32 x 32.
     """
-    network, codes = codes_of(folder, choice, layer, file, batch, out, as_json)
+    check_not_replaced([out / "neighbours-*.png", out / "precision-*.png"], queries)
+    network = network_of(folder, choice, out)
     asked: tuple[Codes, ...] = ()
-    if queries:
-        new = gradcam.inside.codes(network, queries, codes.layer, batch=batch, on_error="skip")
-        found, asked = codes.neighbours(new, count, metric=metric), (new,)
-    else:
-        found = codes.neighbours(None, count, metric=metric)
-    precision = None
+    if queries:  # first, since they are few, and the folder may be large
+        asked = (gradcam.inside.codes(network, queries, layer, batch=batch, on_error="skip"),)
+    codes = codes_of(network, folder, layer, file, batch, as_json)
+    found = codes.neighbours(asked[0] if asked else None, count, metric=metric)
+    precision = precision_file = None
     if not queries and len(codes.pictures.classes) > 1:
         precision = found.precision(seed=seed)
+        precision_file = figure_file(out / "precision", found.layer)
     drawn = figure_file(out / "neighbours", found.layer)
     write(found.plot(rows), drawn)
-    if precision is not None:
-        write(precision.plot(), figure_file(out / "precision", found.layer))
+    if precision is not None and precision_file is not None:
+        write(precision.plot(), precision_file)
     if as_json:
         for record in _records(found):
             click.echo(json.dumps(record))
     elif queries:
         _show(found)
     finding = found.finding if precision is None else precision.finding
-    report(finding, _summary(found, precision, finding, drawn), out, as_json)
+    summary = _summary(found, precision, finding, drawn)
+    summary["precision_file"] = None if precision_file is None else str(precision_file)
+    report(finding, summary, out, as_json, *([precision_file] if precision_file else []))
     return status(codes, *asked)
 
 

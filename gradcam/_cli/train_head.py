@@ -13,7 +13,7 @@ import gradcam
 from gradcam._cli import options, terminal
 from gradcam._cli.app import SOME_FAILED
 from gradcam._cli.options import Choice
-from gradcam._cli.outputs import check_outside
+from gradcam._cli.outputs import check_not_replaced, check_outside, check_writable
 from gradcam._text import percent
 
 if TYPE_CHECKING:
@@ -99,12 +99,17 @@ def train_head(
     gradcam explain basket.jpg --weights fruit.safetensors --class banana
 
     A linear layer, a logistic regression, learns the classes from what the network sees in the
-    pictures; the rest of the network stays as it is.  Needs pip install "gradcam[learn]".
+    pictures; the rest of the network stays as it is.  --head and --size are about the network that
+    is read.  Needs pip install "gradcam[learn]".
 
     The accuracy is that of pictures that were held out: none is judged by what was learnt from it.
     Pictures that are nearly the same, as those of one film, make it too high.
     """
     _check_files(folder, out, figure, force)
+    read = [Path(each) for each in (choice.weights, choice.labels) if each is not None]
+    check_not_replaced([out, figure], read)
+    if choice.labels is not None:
+        raise click.UsageError("--labels: the labels of the new classifier are DIR's folders.")
     network = choice.network()
     terminal.note(choice, network, [folder])
     trained = gradcam.fit_head(
@@ -141,6 +146,7 @@ def _check_files(folder: Path, out: Path, figure: Path | None, force: bool) -> N
             raise click.UsageError(f"{option} {file}: the name must end in {suffix}.")
         if not file.parent.is_dir():
             raise click.UsageError(f"{option} {file}: there is no folder {file.parent}.")
+        check_writable([file])
         if file.exists() and not force:
             raise click.UsageError(f"{file} exists already: name another file, or use --force.")
     if figure is not None:

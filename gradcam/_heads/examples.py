@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._annotations.by_class import pictures_by_class
+from gradcam._annotations.by_class import checked_labels, pictures_by_class
 from gradcam._engine.stream import FAILURES
 from gradcam._files import expanded, file_digest
-from gradcam._labels.classes import as_python, spelling_key
+from gradcam._labels.classes import spelling_key
 from gradcam._pictures.decoding import is_pillow
 from gradcam._pictures.image import is_picture_source, read_picture
 from gradcam._text import brief
@@ -112,16 +112,10 @@ def _labelled(
     listed = pictures if is_float else list(pictures)
     if labels is None:
         raise ValueError("labels: a list of pictures needs the name of the class of each")
-    given = as_python(labels)
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        given = [None]
-    if not all(isinstance(each, str) for each in given):
-        raise TypeError(f"labels: expected a name of a class for each picture, got {brief(labels)}")
-    names = [str(each) for each in given]  # NumPy's strings are of another type
     pictures = cast("Sequence[PictureLike] | BatchArray", listed)
-    if len(names) != len(pictures) or not names:
-        raise ValueError(f"labels: expected one for each picture, got {len(names)} labels for "
-                         f"{len(pictures)} pictures")  # fmt: skip
+    names = checked_labels(labels, len(pictures))
+    if not names:
+        raise ValueError("no pictures")
     classes = tuple(sorted(set(names)))
     numbers = np.array([classes.index(each) for each in names], np.int64)
     sources = tuple(

@@ -23,7 +23,7 @@ from gradcam.inside._identity import Wanted, identity, kept_of, other_network, r
 from gradcam.inside._nearest import Metric, nearest
 from gradcam.inside._neighbours import Neighbours
 from gradcam.inside._picture_set import PictureSet, path_of, small, source_key
-from gradcam.inside._precision import Precision
+from gradcam.inside._precision import NO_LABELS, Precision
 from gradcam.inside._projection import Projection, Technique, project
 
 if TYPE_CHECKING:
@@ -271,12 +271,6 @@ class Codes:
         """Refuse before any work, if classes are not known."""
         if self.labels is None:
             raise ValueError(NO_LABELS)
-
-
-NO_LABELS = (
-    "precision needs the class of each picture: give a folder that has a folder for each class, or "
-    "labels="
-)
 
 
 def codes(

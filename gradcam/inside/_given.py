@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from gradcam._annotations.by_class import pictures_by_class
+from gradcam._annotations.by_class import checked_labels, pictures_by_class
 from gradcam._files import expanded
 from gradcam._pictures.folders import is_passed_over, pictures_in
 from gradcam._pictures.image import is_picture_source
@@ -105,8 +105,4 @@ def _of_folder(folder: str) -> Given:
 def _labels(labels: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
     if labels is None:
         return None
-    if isinstance(labels, str) or not all(isinstance(each, str) for each in labels):
-        raise TypeError(f"labels: expected a list of strings, got {brief(labels)}")
-    if len(labels) != count:
-        raise ValueError(f"labels: expected one for each of {count} pictures, got {len(labels)}")
-    return tuple(map(str, labels))
+    return checked_labels(labels, count)

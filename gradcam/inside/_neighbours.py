@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from gradcam._methods.passes import check_seed, positive
 from gradcam._pictures.grids import Cell, grid
-from gradcam._text import width
+from gradcam._text import counted, width
 from gradcam.inside._nearest import Metric
 from gradcam.inside._picture_set import PictureSet
-from gradcam.inside._precision import Precision, precision
+from gradcam.inside._precision import NO_LABELS, Precision, precision
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,10 +104,7 @@ class Neighbours:
         check_seed(seed)
         same, pixel_same = self.same, self.pixel_same
         if same is None or pixel_same is None or self.queries.labels is None:
-            raise ValueError(
-                "precision needs the class of each picture: give a folder that has a folder for "
-                "each class, or labels="
-            )
+            raise ValueError(NO_LABELS)
         check_classes(self.pictures)
         known = self.pictures.labels or ()
         of_class = {label: known.count(label) for label in set(self.queries.labels)}
@@ -122,7 +119,7 @@ class Neighbours:
         """What was found, in a sentence."""
         same, pixel_same = self.same, self.pixel_same
         if same is not None and pixel_same is not None:
-            of = f"of {same.size} neighbours of {len(self)} picture{'s' * (len(self) > 1)}"
+            of = f"of {same.size} neighbours of {counted(len(self), 'picture')}"
             return (
                 f"Of the same class are {int(same.sum())} {of} in code, and "
                 f"{int(pixel_same.sum())} in pixels"
@@ -133,7 +130,7 @@ class Neighbours:
 
     def __repr__(self) -> str:
         return (
-            f"<Neighbours: {self.count} of each of {len(self)} pictures, among "
+            f"<Neighbours: {self.count} of each of {counted(len(self), 'picture')}, among "
             f"{len(self.pictures)}, layer {self.layer}>"
         )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradcam._methods.bootstrap import Interval, bootstrap
 from gradcam._pictures import figures
-from gradcam._text import percent
+from gradcam._text import counted, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +37,8 @@ class Precision:
         "plane".
     labels : tuple of str
         The class of each of these pictures.
-    chance : float
-        The mean share of neighbours drawn at random.
+    chances : (Q,) array of float64
+        The expected share of neighbours drawn at random, for each picture.
     best : float
         The highest mean share that is possible: below 1 if a class has too few pictures.
     seed : int
@@ -48,9 +48,14 @@ class Precision:
     count: int
     shares: Mapping[str, _F64]
     labels: tuple[str, ...]
-    chance: float
+    chances: _F64
     best: float
     seed: int = 0
+
+    @property
+    def chance(self) -> float:
+        """The mean share of neighbours drawn at random."""
+        return float(self.chances.mean())
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
@@ -76,15 +81,15 @@ class Precision:
     def finding(self) -> str:
         """What was found, in a sentence."""
         parts = [
-            f"{percent(each.mean)} {_NAMES[name]} ({percent(each.low)} to {percent(each.high)})"
+            f"{percent(each.mean)} {_NAMES[name]}" + _between(each)
             for name, each in self.intervals.items()
         ]
         most = f", at most {percent(self.best)}" if self.best < 1 else ""
         nearest = "the nearest neighbour" if self.count == 1 else f"{self.count} nearest neighbours"
         return (
             f"Of {nearest}, the share of the same class is {', '.join(parts)}; by chance "
-            f"{percent(self.chance)}{most}; {len(self.labels)} pictures, {len(self.by_class)} "
-            f"classes"
+            f"{percent(self.chance)}{most}; {counted(len(self.labels), 'picture')}, "
+            f"{counted(len(self.by_class), 'class', 'classes')}"
         )
 
     def __repr__(self) -> str:
@@ -92,7 +97,7 @@ class Precision:
         return f"<Precision at {self.count}: {found}, chance {self.chance:.3g}>"
 
     def plot(self) -> Figure:
-        """Draw the mean share of each class as bars."""
+        """Draw the mean share of each class as bars, with 95 % intervals, and that by chance."""
         with figures.default_settings():
             names, count = list(self.shares), len(self.by_class)
             tall = 1.6 + 0.1 * count * (len(names) + 1)
@@ -104,14 +109,30 @@ class Precision:
                 shares = [each[name] for each in self.by_class.values()]
                 words = f"{_NAMES[name]}: {percent(self[name].mean)}"
                 ax.barh(places, shares, height, color=_COLOURS[name], label=words)
+                low, high = self._reach(name)
+                ax.hlines(places, low, high, color="0.25", linewidth=1)
             chance = f"by chance: {percent(self.chance)}"
-            ax.axvline(self.chance, color="black", linestyle="--", linewidth=1, label=chance)
+            rows = np.arange(count)
+            ax.vlines(self._chances(), rows - 0.5, rows + 0.5, "black", "dotted", label=chance)
             ax.set(xlim=(0, 1), ylim=(count - 0.5, -0.5))
             self._name_classes(ax)
             ax.spines[["top", "right"]].set_visible(False)
             figure.suptitle("Are the nearest neighbours of the same class?", fontweight="bold")
             figure.legend(loc="outside lower center", ncols=4, frameon=False)
             return figure
+
+    def _reach(self, name: str) -> tuple[list[float], list[float]]:
+        """Return the ends of the interval of each class; NaN for one without a width."""
+        labels = np.array(self.labels)
+        found = [
+            bootstrap(self.shares[name][labels == label], seed=self.seed) for label in self.by_class
+        ]
+        return [each.low for each in found], [each.high for each in found]
+
+    def _chances(self) -> list[float]:
+        """Return the share by chance of each class."""
+        labels = np.array(self.labels)
+        return [float(self.chances[labels == label].mean()) for label in self.by_class]
 
     def _name_classes(self, ax: Axes) -> None:
         """Write the classes and what is measured beside the axes."""
@@ -120,7 +141,7 @@ class Precision:
         for tick, (_, style) in zip(ax.get_yticklabels(), drawn, strict=True):
             tick.update(style)
         of = "neighbour" if self.count == 1 else f"{self.count} neighbours"
-        ax.set_xlabel(f"share of the nearest {of} in the class of the picture")
+        ax.set_xlabel(f"share of the nearest {of} in the class of the picture, 95 % intervals")
 
 
 def precision(
@@ -147,5 +168,16 @@ def precision(
     seed : int
     """
     shares = {name: each.mean(1) for name, each in same.items()}
-    chance, best = float((others / sizes).mean()), float((np.minimum(others, count) / count).mean())
-    return Precision(count, shares, labels, chance, best, seed)
+    best = float((np.minimum(others, count) / count).mean())
+    return Precision(count, shares, labels, np.asarray(others / sizes), best, seed)
+
+
+def _between(found: Interval) -> str:
+    """Return an interval in words; none if there is a single picture."""
+    return "" if np.isnan(found.low) else f" ({percent(found.low)} to {percent(found.high)})"
+
+
+NO_LABELS = (
+    "precision needs the class of each picture: give a folder that has a folder for each class, or "
+    "labels="
+)

@@ -17,7 +17,7 @@ from gradcam.inside import _map
 from gradcam.inside._nearest import nearest
 from gradcam.inside._neighbours import check_classes
 from gradcam.inside._picture_set import PictureSet
-from gradcam.inside._precision import Precision, precision
+from gradcam.inside._precision import NO_LABELS, Precision, precision
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,10 +95,7 @@ class Projection:
         """
         count = positive("count", count)
         if self.pictures.labels is None:
-            raise ValueError(
-                "precision needs the class of each picture: give a folder that has a folder for "
-                "each class, or labels="
-            )
+            raise ValueError(NO_LABELS)
         check_classes(self.pictures)
         numbers, own = self.pictures.numbers, np.arange(len(self))
         same = {}
