@@ -172,6 +172,14 @@ def test_a_query_is_not_replaced_by_the_figure(run, scenes, tmp_path):
     assert "would replace it" in result.stderr and query.read_bytes() == before
 
 
+def test_a_folder_of_photographs_with_a_folder_says_what_to_do(run, scenes, tmp_path):
+    (tmp_path / "photos" / "trip").mkdir(parents=True)
+    for name in ("a.png", "trip/b.png"):
+        shutil.copy(scenes / "cat" / "0.png", tmp_path / "photos" / name)
+    result = run("map", tmp_path / "photos", status=2)
+    assert "If the folders are no classes, name a folder with pictures alone" in result.stderr
+
+
 def test_bad_folders(run, scenes, stored, tmp_path):
     assert "No such file" in run("neighbours", tmp_path / "missing", status=2).stderr
     (tmp_path / "empty").mkdir()

@@ -426,7 +426,7 @@ def test_bad_labels(source, folder):
         with pytest.raises(ValueError, match=match):
             gradcam.fit_head(source, pictures, labels)
     for labels in ([0, 0, 1, 1], "aabb", 5):
-        with pytest.raises(TypeError, match="expected a name of a class for each picture"):
+        with pytest.raises(TypeError, match="labels: expected a list of strings"):
             gradcam.fit_head(source, pictures, labels)
     with pytest.raises(ValueError, match="no pictures"):
         gradcam.fit_head(source, [], [])

@@ -62,6 +62,21 @@ def test_very_small_and_very_large_codes(scale, method, large, monkeypatch):
     found.plot()
 
 
+def test_a_grid_is_found_once(codes, monkeypatch):
+    found = codes.project("pca")
+    chosen, cells = found.grid()
+    monkeypatch.setattr(_map, "snapped", None)
+    for again in (found.grid(), found.grid(40)):
+        np.testing.assert_array_equal(again[0], chosen)
+        np.testing.assert_array_equal(again[1], cells)
+
+
+def test_classes_that_are_not_listed_are_said():
+    figure = some_codes(90, 85).project("pca").plot()
+    words = " ".join(each.get_text() for each in figure.texts).replace("\n", " ")
+    assert "The names of the 85 classes are too many" in words
+
+
 def test_equal_points_can_be_drawn():
     np.testing.assert_array_equal(_map._fitted(np.ones((3, 2))), 0.5)
 

@@ -14,7 +14,7 @@ from gradcam._cli.app import SOME_FAILED
 from gradcam._cli.inside import is_watched
 from gradcam._cli.many import check_out, report_failed
 from gradcam._cli.options import Choice
-from gradcam._cli.outputs import check_outside
+from gradcam._cli.outputs import check_outside, check_writable
 
 if TYPE_CHECKING:
     from gradcam._engine.network import Network

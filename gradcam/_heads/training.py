@@ -192,7 +192,8 @@ def _draw(training: Training) -> Figure:
     beside = 0.6 + longest * size * 0.0078
     wide = max(beside + side + 0.3, 5.2)
     title = wrap(training.finding, int((wide - 0.3) / 0.11))
-    details = wrap(training.details, int((wide - 0.3) / 0.075))
+    more = f" The names of {count} classes are too many to be written." * (count > _MOST_NAMED)
+    details = wrap(training.details + more, int((wide - 0.3) / 0.075))
     head, foot = 0.3 + 0.23 * len(title), 0.25 + 0.18 * len(details)
     tall = head + side + beside + foot
     figure = figures.figure_class()(figsize=(wide, tall), dpi=100)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from gradcam._annotations.by_class import checked_labels, pictures_by_class
+from gradcam._annotations.truth import AnnotationError
 from gradcam._files import expanded
 from gradcam._pictures.folders import is_passed_over, pictures_in
 from gradcam._pictures.image import is_picture_source
@@ -96,7 +97,13 @@ def _of_folder(folder: str) -> Given:
             f"{root}: expected a folder of pictures, got a file; for one picture, [it]"
         )
     if any(each.is_dir() and not is_passed_over(each) for each in root.iterdir()):
-        found = pictures_by_class(root)
+        try:
+            found = pictures_by_class(root)
+        except AnnotationError as error:
+            raise AnnotationError(
+                f"{error}.  If the folders are no classes, name a folder with pictures alone, or "
+                f"give a list of pictures"
+            ) from None
         labels = tuple(found.classes[number] for number in found.numbers)
         return Given(list(found.paths), labels, folder)
     return Given(pictures_in(root), None, folder)

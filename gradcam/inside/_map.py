@@ -178,6 +178,8 @@ def _figure(
 ) -> tuple[Figure, Axes]:
     """Return a figure with a heading, words below, the classes at the right; and its axes."""
     classes = pictures.classes if len(pictures.classes) <= _LISTED else ()
+    if len(pictures.classes) > _LISTED:
+        details += f" The names of the {len(pictures.classes)} classes are too many to be listed."
     across = -(-len(classes) // _TALL)
     names = [_short(name) for name in classes]
     right = across * (0.5 + 0.088 * max(map(width, names), default=0))

@@ -144,8 +144,17 @@ class Projection:
         (M, 2) array of int64
             Their rows, from the top, and columns. All are different.
         """
-        chosen = np.sort(self._order[: positive("most", most)])
-        return chosen, _map.snapped(self.points[chosen])
+        count = min(positive("most", most), len(self))
+        if count not in self._grids:
+            chosen = np.sort(self._order[:count])
+            self._grids[count] = chosen, _map.snapped(self.points[chosen])
+        chosen, cells = self._grids[count]
+        return chosen.copy(), cells.copy()
+
+    @cached_property
+    def _grids(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """The grids that were asked for, which take long."""
+        return {}
 
     @property
     def _order(self) -> NDArray[np.int64]:
