@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 import unicodedata
+from collections.abc import Sequence
 
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
@@ -108,3 +109,10 @@ def shortened(text: str, limit: int = _MAX_MESSAGE) -> str:
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """Return "1 picture", "2 pictures"."""
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def none_read(what: str, errors: Sequence[Exception]) -> str:
+    """Return the message if no picture could be read: "", or what of them, "the masks of "."""
+    if len(errors) == 1:
+        return f"{what}the picture could not be read: {errors[0]}"
+    return f"{what}none of {len(errors)} pictures could be read; the first: {errors[0]}"

@@ -13,6 +13,12 @@ from gradcam._engine.receptive import Interval, read_by
 from gradcam.inside._fields import flattened_map, receptive_fields
 
 
+def fields_of(network, layer, size, unit=0):
+    """The fields of one unit."""
+    fields, which = receptive_fields(network, layer, size)
+    return fields[which[unit]]
+
+
 def weights(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
@@ -134,7 +140,7 @@ def test_fields_are_exact(name):
     corners = {(0, 0), (height - 1, width - 1), (height // 2, width // 3)}
     for row, column in sorted(corners):
         for unit in rng.choice(channels, 3, replace=False):
-            fields = receptive_fields(network, layer, SIZE, int(unit))
+            fields = fields_of(network, layer, SIZE, int(unit))
             x0, y0, x1, y1 = box = fields.box(row, column)
             x = rng.standard_normal((3, *SIZE)).astype(np.float32)
             before = values_of(network, layer, x)[unit, row, column]
@@ -161,19 +167,33 @@ def matters(network, layer, place, rows, columns, rng):
 
 def test_channels_of_different_branches_have_different_fields():
     network = branches()
-    sides = [receptive_fields(network, "joined", SIZE, unit).largest for unit in (0, 7, 8, 16)]
+    sides = [fields_of(network, "joined", SIZE, unit).largest for unit in (0, 7, 8, 16)]
     assert sides == [(3, 3), (3, 3), (5, 5), (7, 7)]
-    assert receptive_fields(network, "joined", SIZE).largest == (7, 7)
+    assert len(receptive_fields(network, "joined", SIZE)[0]) == 3  # computed once for many units
     # Unit n of `shuffled` is channel n % 3 * 8 + n // 3 of `joined`, and `sliced` begins at 2.
-    sides = [receptive_fields(network, "sliced", SIZE, unit).largest for unit in (0, 1, 2)]
+    sides = [fields_of(network, "sliced", SIZE, unit).largest for unit in (0, 1, 2)]
     assert sides == [(7, 7), (3, 3), (5, 5)]
+
+
+@pytest.mark.parametrize(("size", "units"), [(3, (7, 15)), (4, (7, 16)), (5, (6, 16))])
+def test_local_response_norm_reads_neighbouring_channels(size, units):
+    """Channels 8 to 15 of `joined` see 5 x 5; here those beside them do, too."""
+    attributes = {"size": size, "alpha": 1e-4, "beta": 0.75, "k": 1.0}
+    network = chain(
+        *list(branches().layers.values())[1:6],
+        Layer("norm", "local_response_norm", (), {}, attributes),
+    )
+    first, last = units
+    sides = [fields_of(network, "norm", SIZE, unit).largest[0] for unit in range(24)]
+    assert sides[:first] == [3] * first and sides[first] == 5
+    assert sides[last] == 7
 
 
 def test_fields_of_vgg16():
     network = gradcam.pictograms.model()
     for layer, side in (("relu1_1", 3), ("pool1", 6), ("relu3_3", 40), ("relu5_3", 196)):
-        assert receptive_fields(network, layer, (512, 512)).largest == (side, side)
-    fields = receptive_fields(network, "relu4_3", (224, 224))
+        assert fields_of(network, layer, (512, 512)).largest == (side, side)
+    fields = fields_of(network, "relu4_3", (224, 224))
     shapes, layers = network.shapes(224, 224), list(network.layers.values())
     layers = layers[1 : network.index("relu4_3") + 1]
     for row in range(28):
@@ -191,12 +211,12 @@ def test_layers_that_read_the_whole_picture(name, layers):
     """Fully connected ones, and those after a global pooling or a squeeze and excitation."""
     network = family(name)
     for layer in layers:
-        fields = receptive_fields(network, layer, (64, 96))
+        fields = fields_of(network, layer, (64, 96))
         assert fields.largest == (64, 96) and fields.sees.all()
 
 
 def test_positions_that_see_only_padding():
-    fields = receptive_fields(chain(conv("a", 3, side=1, padding=2)), "a", (4, 6))
+    fields = fields_of(chain(conv("a", 3, side=1, padding=2)), "a", (4, 6))
     expected = np.zeros((8, 10), bool)
     expected[2:6, 2:8] = True
     np.testing.assert_array_equal(fields.sees, expected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -92,6 +92,48 @@ def _checked(mask: object, size: tuple[int, int], about: str) -> Mask:
     return array
 
 
+def fires(
+    maps: NDArray[np.float32], thresholds: NDArray[np.float32], geometry: Geometry
+) -> NDArray[np.bool_]:
+    """Return where units fire on a picture, (K, H, W): their enlarged maps reach the thresholds.
+
+    The thresholds are subtracted before the maps are enlarged. So a place between positions that
+    are all at the threshold is exactly 0, and fires: a unit that saturates, as with ReLU6, has
+    many of them, and interpolated values would differ from the threshold by rounding.
+
+    Parameters
+    ----------
+    maps : (K, h, w) array of float32
+    thresholds : (K,) array of float32
+    geometry : Geometry
+        Through which the maps are enlarged, bilinearly.
+    """
+    found: NDArray[np.bool_] = geometry.to_picture(maps - thresholds[:, None, None]) >= 0
+    if geometry.cropped:
+        found &= geometry.seen
+    return found
+
+
+class Firing(NamedTuple):
+    """Some units, and each pixel at which one fires: its row in `units`, its place in (H * W)."""
+
+    units: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    pixels: NDArray[np.intp]
+
+
+def firing(
+    maps: NDArray[np.float32], thresholds: NDArray[np.float32], geometry: Geometry
+) -> Iterator[Firing]:
+    """Yield where units fire on a picture, some units at a time; see :func:`fires`."""
+    # Values that are all below 0 are so between them, too: other units fire nowhere.
+    units = np.flatnonzero(maps.max(axis=(1, 2)) >= thresholds)
+    for part in batches(len(units), max(1, _PIXELS // math.prod(geometry.picture))):
+        some = units[part]
+        found = fires(maps[some], thresholds[some], geometry)
+        yield Firing(some, *np.nonzero(found.reshape(len(some), -1)))
+
+
 class Overlaps:
     """Counts pixels over a set of pictures: of units, of concepts, and of both.
 
@@ -100,12 +142,12 @@ class Overlaps:
 
     Parameters
     ----------
-    thresholds : (K,) array of float32
-        From which value on each unit fires; infinity for a unit that is left out.
+    units : int
+        K.
     """
 
-    def __init__(self, thresholds: NDArray[np.float32]) -> None:
-        self.thresholds = thresholds
+    def __init__(self, units: int) -> None:
+        self._count = units
         self.pictures: Counter[Concept] = Counter()
         self.absent: dict[Concept, None] = {}
         self._concepts: Counter[Concept] = Counter()
@@ -113,46 +155,45 @@ class Overlaps:
         self._both: defaultdict[Concept, NDArray[np.int64]] = defaultdict(self._zeros)
 
     def _zeros(self) -> NDArray[np.int64]:
-        return np.zeros(len(self.thresholds), np.int64)
+        return np.zeros(self._count, np.int64)
 
-    def add(
-        self, maps: NDArray[np.float32], geometry: Geometry, masks: Mapping[Concept, Mask]
-    ) -> None:
-        """Count the pixels of one picture that the network saw.
+    def concepts(
+        self, masks: Mapping[Concept, Mask], seen: NDArray[np.bool_] | None
+    ) -> dict[Concept, Mask]:
+        """Count the pixels of one picture's concepts; return the masks of those that it has.
 
         Parameters
         ----------
-        maps : (K, h, w) array of float32
-        geometry : Geometry
-            Through which the maps are enlarged to the picture, bilinearly.
         masks : mapping of Concept to (H, W) array of bool
+        seen : (H, W) array of bool, or None
+            Which pixels the network saw; None for all.
+
+        Returns
+        -------
+        dict of Concept to (H * W,) array of bool
+            For :meth:`units`.
         """
-        seen = geometry.seen_part
         places = {each: (mask if seen is None else mask & seen) for each, mask in masks.items()}
         areas = {each: int(np.count_nonzero(mask)) for each, mask in places.items()}
         self.absent |= dict.fromkeys(each for each, area in areas.items() if not area)
         places = {each: mask.ravel() for each, mask in places.items() if areas[each]}
-        kinds = {each.kind for each in places}
         for each in places:
             self.pictures[each] += 1
             self._concepts[each] += areas[each]
-        # Bilinear interpolation makes no value larger: other units fire nowhere.
-        firing = np.flatnonzero(maps.max(axis=(1, 2)) >= self.thresholds)
-        for part in batches(len(firing), max(1, _PIXELS // math.prod(geometry.picture))):
-            units = firing[part]
-            fires = geometry.to_picture(maps[units]) >= self.thresholds[units, None, None]
-            if seen is not None:
-                fires &= seen
-            rows, pixels = np.nonzero(fires.reshape(len(units), -1))
-            for kind in kinds:
-                self._units[kind][units] += np.bincount(rows, minlength=len(units))
-            for each, place in places.items():
-                self._both[each][units] += np.bincount(rows[place[pixels]], minlength=len(units))
+        return places
+
+    def units(self, firing: Firing, places: Mapping[Concept, Mask]) -> None:
+        """Count the pixels at which some units fire, and those that they share with concepts."""
+        units, rows, pixels = firing
+        for kind in {each.kind for each in places}:
+            self._units[kind][units] += np.bincount(rows, minlength=len(units))
+        for each, place in places.items():
+            self._both[each][units] += np.bincount(rows[place[pixels]], minlength=len(units))
 
     def scores(self) -> tuple[tuple[Concept, ...], NDArray[np.float64]]:
         """Return the concepts that occur, by kind and name, and the IoU of each unit, (K, C)."""
         concepts = tuple(sorted(self.pictures, key=lambda each: (each.kind, each.name)))
-        scores = np.zeros((len(self.thresholds), len(concepts)))
+        scores = np.zeros((self._count, len(concepts)))
         for n, each in enumerate(concepts):
             both = self._both[each]
             scores[:, n] = both / (self._units[each.kind] + self._concepts[each] - both)

@@ -15,8 +15,9 @@ from gradcam._engine.stream import FAILURES, OnError
 from gradcam._methods.passes import positive, real
 from gradcam._pictures.folders import pictures_in
 from gradcam._pictures.image import Geometry
-from gradcam._text import brief, printable
-from gradcam.inside._concepts import Concept, Mask, Overlaps, checked_masks
+from gradcam._text import brief, none_read, printable
+from gradcam.inside._chance import Borrowed
+from gradcam.inside._concepts import Concept, Mask, Overlaps, checked_masks, firing
 from gradcam.inside._dissection import Dissection
 from gradcam.inside._examples import Examples
 from gradcam.inside._quantiles import Quantiles
@@ -59,7 +60,9 @@ def dissect(
 
     For each unit k the threshold T_k is the quantile of its values a over all pictures and
     positions, P(a > T_k) = 0.005. Its map is enlarged bilinearly to each picture, and the unit
-    fires where the result is T_k or more. Over all pictures together, that is compared with the
+    fires where the result is T_k or more. A position lies at the middle of its share of the input,
+    as if the map were a small picture; in the paper it lies at the centre of its receptive field,
+    which without padding is somewhere else. Over all pictures together, that is compared with the
     masks of each concept:
 
         IoU = (pixels where the unit fires and the concept is) / (pixels of one or both).
@@ -68,6 +71,10 @@ def dissect(
     the sums for a concept are over the pictures that have at least one concept of its kind: the
     others are taken as not annotated with this kind. Pixels that the network did not see, because
     its input is cropped, do not count.
+
+    With few pictures, many units match some mask by chance. So the same is done with the masks of
+    other pictures, each chosen at random among those before: :attr:`Dissection.by_chance` says how
+    many units would get a name, and :attr:`Dissection.caution` whether these are too many.
 
     Parameters
     ----------
@@ -92,7 +99,8 @@ def dissect(
     batch, progress
         As of :meth:`gradcam.Network.stream`.
     on_error : "raise", "skip" or callable
-        What happens with pictures that cannot be read, and with those whose masks cannot.
+        What happens with pictures that cannot be read, and with those whose masks cannot: these
+        count for the thresholds alone.
 
     Returns
     -------
@@ -101,8 +109,9 @@ def dissect(
     Raises
     ------
     ValueError
-        If there is no picture or no concept occurs, a mask has another size, an option is out of
-        range, or the layer is unknown or has no map.
+        If there is no picture or no concept occurs, none of the pictures or of the masks can be
+        read, a mask has another size, an option is out of range, or the layer is unknown or has no
+        map.
     TypeError
         If pictures, masks or an option have another type.
     gradcam.PictureError, OSError
@@ -129,7 +138,7 @@ def dissect(
     masks_of = _masks_of(masks, len(given))
     run = _Run(network, given, name, positive("batch", batch), on_error, progress)
     thresholds, silent = run.thresholds(shape, quantile)
-    overlaps, examples = run.overlaps(thresholds, silent, masks_of)
+    overlaps, chance, examples = run.overlaps(thresholds, silent, masks_of)
     concepts, scores = overlaps.scores()
     if not concepts:
         raise NoConcept(
@@ -144,6 +153,7 @@ def dissect(
         concepts=concepts,
         frequencies=np.array([overlaps.pictures[each] for each in concepts]),
         scores=scores,
+        chance_scores=chance.scores()[1].max(1, initial=0) if chance.pictures else None,
         thresholds=thresholds,
         silent=silent,
         absent=tuple(sorted(set(overlaps.absent) - set(concepts))),
@@ -234,7 +244,15 @@ class _Fed:
 
 
 class _Run:
-    """Two passes over the pictures; those that cannot be read are skipped in both."""
+    """Two passes over the pictures; those that cannot be read are skipped in both.
+
+    Attributes
+    ----------
+    skipped : list of (int, exception)
+        Of the last pass.
+    count : int
+        How many pictures count: those that can be read, and their masks, too.
+    """
 
     def __init__(
         self,
@@ -265,7 +283,7 @@ class _Run:
                 )
             quantiles.add(each.maps.reshape(units, -1))
         if not quantiles.count:
-            raise ValueError("pictures: none of them could be read")
+            raise ValueError(none_read("", [error for _, error in self.skipped]))
         found = quantiles.found()
         return found, found <= quantiles.smallest
 
@@ -274,10 +292,14 @@ class _Run:
         thresholds: NDArray[np.float32],
         silent: NDArray[np.bool_],
         masks_of: Callable[[int, tuple[int, int]], object],
-    ) -> tuple[Overlaps, Examples]:
-        """Return how units and concepts overlap, and the pictures in which units are strongest."""
-        overlaps = Overlaps(np.where(silent, np.float32(np.inf), thresholds))
-        examples = Examples(len(thresholds), _EXAMPLES)
+    ) -> tuple[Overlaps, Overlaps, Examples]:
+        """Return how units and concepts overlap, and the pictures in which units are strongest.
+
+        The second overlaps are those with the masks of other pictures.
+        """
+        thresholds = np.where(silent, np.float32(np.inf), thresholds)
+        overlaps, chance = Overlaps(len(thresholds)), Overlaps(len(thresholds))
+        borrowed, examples = Borrowed(), Examples(len(thresholds), _EXAMPLES)
         self.skipped.clear()
         for each in self._seen(self.on_error if self.on_error == "raise" else "skip"):
             size = each.geometry.picture
@@ -290,11 +312,18 @@ class _Run:
                     self.on_error(self.pictures[each.number], error)
                 self.skipped.append((each.number, error))
                 continue
-            overlaps.add(each.maps, each.geometry, masks)
+            seen = each.geometry.seen_part
+            own = overlaps.concepts(masks, seen)
+            other = chance.concepts(borrowed.lend(masks, size), seen)
+            for part in firing(each.maps, thresholds, each.geometry):
+                overlaps.units(part, own)
+                chance.units(part, other)
             examples.add(each.number, each.maps, each.geometry)
             self.count += 1
         self.skipped.sort(key=lambda each: each[0])
-        return overlaps, examples
+        if not self.count:
+            raise ValueError(none_read("the masks of ", [error for _, error in self.skipped]))
+        return overlaps, chance, examples
 
     def _seen(self, on_error: OnError[PictureLike]) -> Iterator[_Seen]:
         """Run the network and yield each picture that can be read; note the others."""

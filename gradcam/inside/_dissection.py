@@ -15,7 +15,7 @@ from gradcam._engine.network import Network
 from gradcam._methods.passes import elements, integer, positive
 from gradcam._pictures.image import read_picture
 from gradcam._text import brief
-from gradcam.inside._concepts import Concept
+from gradcam.inside._concepts import Concept, fires
 from gradcam.inside._examples import Example
 from gradcam.inside._sentence import Sentence, say
 from gradcam.inside._units_figure import Row, draw
@@ -62,6 +62,9 @@ class Dissection:
         In how many pictures each concept occurs.
     scores : (K, C) array of float64
         The IoU of each unit with each concept, 0 to 1; 0 for a silent unit.
+    chance_scores : (K,) array of float64, or None
+        The highest IoU of each unit with the masks of other pictures; None if fewer than two
+        pictures have masks.
     thresholds : (K,) array of float32
         T_k: a unit fires where its enlarged map is this or more.
     silent : (K,) array of bool
@@ -85,6 +88,7 @@ class Dissection:
     concepts: tuple[Concept, ...]
     frequencies: NDArray[np.int64]
     scores: NDArray[np.float64]
+    chance_scores: NDArray[np.float64] | None
     thresholds: NDArray[np.float32]
     silent: NDArray[np.bool_]
     absent: tuple[Concept, ...]
@@ -124,6 +128,30 @@ class Dissection:
         return found
 
     @property
+    def by_chance(self) -> int | None:
+        """How many units would have a name with the masks of other pictures; None if unknown."""
+        if self.chance_scores is None:
+            return None
+        return int(((self.chance_scores > self.iou) & ~self.silent).sum())
+
+    @property
+    def caution(self) -> str:
+        """Why the names may be chance, in a sentence; empty if at most 1 in 20 would be."""
+        chance, named = self.by_chance, len(self.units)
+        more = "use more pictures with masks, or ask for a higher IoU"
+        if chance is None:
+            return (
+                f"fewer than two pictures have masks, so that it is not known how many units would "
+                f"have a name by chance: {more}"
+            )
+        if 20 * chance <= named:
+            return ""
+        return (
+            f"with the masks of other pictures, {chance} of {len(self.names)} units would have a "
+            f"name, too, so that some names may be chance: {more}"
+        )
+
+    @property
     def finding(self) -> str:
         """What was found, in a sentence."""
         every, found = (Counter(each.kind for each in of) for of in (self.concepts, self.detectors))
@@ -134,6 +162,8 @@ class Dissection:
             f"{len(self.units)} of {len(self.names)} units of {self.layer} have a name (IoU above "
             f"{self.iou:g}), by {' and '.join(parts)}"
         )
+        if self.by_chance is not None:
+            text += f"; with the masks of other pictures it would be {self.by_chance}"
         if quiet := int(self.silent.sum()):
             text += f"; {quiet} fire{'s' * (quiet == 1)} at too few positions to get one"
         return text
@@ -200,7 +230,8 @@ class Dissection:
             best = [self._number(each) for each in elements("units", units, "units")]
             if not best:
                 raise ValueError("units: expected at least one")
-        return draw([self._row(unit) for unit in best], self.finding, self.layer)
+        note = f" Caution: {self.caution}." if self.caution else ""
+        return draw([self._row(unit) for unit in best], self.finding, self.layer, note)
 
     def _number(self, unit: SupportsIndex) -> int:
         number = integer("unit", unit)
@@ -220,11 +251,9 @@ class Dissection:
         words = f"unit {unit}: no name" if name is None else f"unit {unit}: {name}"
         pictures: list[tuple[NDArray[np.uint8], NDArray[np.bool_], float]] = []
         for each in self.examples[unit]:
-            fires = each.geometry.to_picture(each.map[None])[0] >= self.thresholds[unit]
-            if each.geometry.cropped:
-                fires &= each.geometry.seen
-            if fires.any() or not pictures:  # the first one says that it fires nowhere
-                pictures.append((read_picture(self.source[each.picture]), fires, each.value))
+            lit = fires(each.map[None], self.thresholds[[unit]], each.geometry)[0]
+            if lit.any() or not pictures:  # the first one says that it fires nowhere
+                pictures.append((read_picture(self.source[each.picture]), lit, each.value))
         return Row(words, float(self.scores[unit].max()), pictures)
 
     def __repr__(self) -> str:

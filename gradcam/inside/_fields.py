@@ -15,10 +15,7 @@ from gradcam._engine.receptive import window
 
 _Bools = NDArray[np.bool_]
 
-_REORDERING = ("concatenate", "slice", "channel_shuffle")
-"""Operations after which channels of one map can have different fields."""
-
-_MIXING = ("linear", "flatten", "layer_norm", "local_response_norm", "softmax", "log_softmax")
+_MIXING = ("linear", "flatten", "layer_norm", "softmax", "log_softmax")
 """Operations whose output depends on all channels, besides ungrouped convolutions."""
 
 
@@ -62,14 +59,16 @@ class Fields:
 
 
 def receptive_fields(
-    graph: Graph, layer: str, size: tuple[int, int], unit: int | None = None
-) -> Fields:
-    """Return the receptive fields of one unit of a layer, or of all of them together.
+    graph: Graph, layer: str, size: tuple[int, int]
+) -> tuple[tuple[Fields, ...], NDArray[np.intp]]:
+    """Return the receptive fields of the units of a layer.
 
     Rows and columns are followed back through the network separately, position by position and,
-    where channels are put together or taken apart, channel by channel. So they are also exact where
-    a layer leaves out positions, as a dilation does, and where the channels of one map come from
-    branches of different sizes, as those of an Inception block do.
+    where channels are put together or taken apart, by groups of channels. So they are also exact
+    where a layer leaves out positions, as a dilation does, and where the channels of one map come
+    from branches of different sizes, as those of an Inception block do. One case is not exact: if a
+    unit reads the input through several branches, and one of them reads only padding on one axis,
+    what this branch reads on the other axis is in the field, too.
 
     Parameters
     ----------
@@ -77,16 +76,16 @@ def receptive_fields(
     layer : str
     size : (height, width)
         Of the network's input.
-    unit : int, optional
-        A channel. By default the fields contain what any channel reads.
+
+    Returns
+    -------
+    tuple of G Fields
+    (K,) array of intp
+        Which of them are the fields of each unit.
     """
     back = _Back(graph, graph.names(layer)[0], size)
-    return Fields(back.read(0, unit), back.read(1, unit))
-
-
-def differ_by_unit(graph: Graph, layer: str) -> bool:
-    """Return whether units of a layer may have different fields at one position."""
-    return any(each.op in _REORDERING for each in _feeding(graph, graph.names(layer)[0]))
+    fields = tuple(map(Fields, back.read(0), back.read(1)))
+    return fields, back.groups[back.last]
 
 
 def _feeding(graph: Graph, last: str) -> list[Layer]:
@@ -100,80 +99,121 @@ def _feeding(graph: Graph, last: str) -> list[Layer]:
 
 
 class _Back:
-    """The way from a layer back to the input."""
+    """The way from a layer back to the input.
+
+    The channels of each map are in groups: those of one group read the same groups of each input.
+
+    Attributes
+    ----------
+    groups : dict of str to (C,) array of intp
+        The group of each channel of a layer.
+    """
 
     def __init__(self, graph: Graph, last: str, size: tuple[int, int]) -> None:
         self.last = last
         self.shapes = graph.shapes(*size)
         self.layers = _feeding(graph, last)
-        self.tracks = any(each.op in _REORDERING for each in self.layers)
+        self.groups: dict[str, NDArray[np.intp]] = {}
+        self._reads: dict[str, list[_Bools]] = {}
+        for layer in self.layers:
+            self._group(layer)
 
-    def read(self, axis: int, unit: int | None) -> _Bools:
-        """Return which positions of the input are read on one axis: (positions of `last`, input).
+    def _group(self, layer: Layer) -> None:
+        """Find the groups of a layer's channels, and which groups of its inputs each reads."""
+        count = self.shapes[layer.name][0]
+        if layer.name == INPUT:
+            self.groups[INPUT] = np.zeros(count, np.intp)
+            return
+        numbers = range(len(layer.inputs))
+        reads = [_channels(layer, self._one_hot(layer, number), count) for number in numbers]
+        together, groups = np.unique(np.concatenate(reads, 1), axis=0, return_inverse=True)
+        self.groups[layer.name] = groups.reshape(-1)
+        ends = np.cumsum([each.shape[1] for each in reads])[:-1]
+        self._reads[layer.name] = np.split(together, ends, axis=1)
 
-        Masks on the way are (positions of `last`, channels, positions of the map). If all channels
-        have one field, they are one channel there.
+    def _one_hot(self, layer: Layer, number: int) -> _Bools:
+        """Return the group of each channel of an input, (C, groups).
+
+        Of a concatenation, the channels of the other inputs are in none of these groups.
         """
-        sizes = {name: shape[1 + axis] if len(shape) == 3 else 1 for name, shape in self._all()}
-        start = np.zeros((sizes[self.last], self._channels(self.last), sizes[self.last]), bool)
-        units = slice(None) if unit is None or not self.tracks else unit
-        start[np.arange(len(start)), units, np.arange(len(start))] = True
-        found = {self.last: start}
+        groups = self.groups[layer.inputs[number]]
+        found: _Bools = np.eye(groups.max() + 1, dtype=bool)[groups]
+        if layer.op != "concatenate":
+            return found
+        before = sum(self.shapes[each][0] for each in layer.inputs[:number])
+        after = self.shapes[layer.name][0] - before - len(groups)
+        return np.pad(found, ((before, after), (0, 0)))
+
+    def read(self, axis: int) -> _Bools:
+        """Return which positions of the input are read on one axis.
+
+        Returns
+        -------
+        (groups of `last`, positions of `last`, positions of the input) array of bool
+        """
+        sizes = {
+            name: shape[1 + axis] if len(shape) == 3 else 1
+            for name, shape in ((each.name, self.shapes[each.name]) for each in self.layers)
+        }
+        groups, places = int(self.groups[self.last].max()) + 1, sizes[self.last]
+        start = np.zeros((groups, places, groups, places), bool)
+        one, other = np.ogrid[:groups, :places]
+        start[one, other, one, other] = True
+        found = {self.last: start.reshape(groups * places, groups, places)}
         for layer in reversed(self.layers):
             if layer.name == INPUT:
                 continue
             outputs = found.pop(layer.name)
-            for number, each in enumerate(layer.inputs):
+            for each, reads in zip(layer.inputs, self._reads[layer.name], strict=True):
                 step = _step(layer, axis, sizes[each], sizes[layer.name])
-                inputs = self._through(layer, number, outputs, step)
-                if each in found:
-                    inputs |= found[each]
-                found[each] = inputs
-        return np.asarray(found[INPUT].any(1))
-
-    def _all(self) -> list[tuple[str, tuple[int, ...]]]:
-        return [(each.name, self.shapes[each.name]) for each in self.layers]
-
-    def _channels(self, name: str) -> int:
-        return self.shapes[name][0] if self.tracks else 1
-
-    def _through(
-        self, layer: Layer, number: int, outputs: _Bools, step: NDArray[np.float32]
-    ) -> _Bools:
-        """Return which channels and positions of a layer's input are read for its output."""
-        count = self._channels(layer.inputs[number])
-        groups = count
-        if layer.op in _MIXING:
-            groups = 1
-        elif layer.op == "conv" and self.tracks:
-            groups = count // np.shape(layer.weights["weight"])[1]
-        elif layer.op in _REORDERING:
-            outputs = _reordered(layer, number, outputs, self.shapes)
-        by_group = outputs.reshape(len(outputs), groups, -1, outputs.shape[2]).any(2)
-        read = (by_group.astype(np.float32) @ step) > 0
-        return np.repeat(read, count // groups, axis=1)
+                inputs = _through(outputs, reads, step)
+                found[each] = inputs | found[each] if each in found else inputs
+        return np.asarray(found[INPUT].any(1).reshape(groups, places, -1))
 
 
-def _reordered(
-    layer: Layer, number: int, outputs: _Bools, shapes: Mapping[str, tuple[int, ...]]
-) -> _Bools:
-    """Return the channels of one input of a layer that only chooses or reorders channels."""
-    count = shapes[layer.inputs[number]][0]
-    if layer.op == "concatenate":
-        start = sum(shapes[each][0] for each in layer.inputs[:number])
-        return outputs[:, start : start + count]
-    if layer.op == "slice":
+def _through(outputs: _Bools, reads: _Bools, step: NDArray[np.float32]) -> _Bools:
+    """Return which groups and positions of an input are read for some of the output."""
+    if not _is_identity(reads):
+        outputs = (reads.T.astype(np.float32) @ outputs.astype(np.float32)) > 0
+    if not _is_identity(step):
+        outputs = (outputs.astype(np.float32) @ step) > 0
+    return outputs
+
+
+def _is_identity(matrix: NDArray[np.generic]) -> bool:
+    return np.array_equal(matrix, np.eye(*matrix.shape)) and len(matrix) == matrix.shape[1]
+
+
+def _channels(layer: Layer, given: _Bools, count: int) -> _Bools:
+    """Return which groups of one input each of a layer's channels reads, (count, groups).
+
+    `given` has the group of each channel of the input.
+    """
+    if layer.op in _MIXING:
+        return np.broadcast_to(given.any(0), (count, given.shape[1]))
+    if layer.op == "conv":
+        depth = np.shape(layer.weights["weight"])[1]
+        given = given.reshape(-1, depth, given.shape[1]).any(1)
+    elif layer.op == "slice":
         begin, end = layer.attributes["start"], layer.attributes["stop"]
         assert isinstance(begin, int) and isinstance(end, int)
-        inputs = np.zeros((len(outputs), count, outputs.shape[2]), bool)
-        inputs[:, begin:end] = outputs
-        return inputs
-    groups = layer.attributes["groups"]
-    assert isinstance(groups, int)
-    order = np.arange(count).reshape(groups, -1).T.ravel()
-    inputs = np.empty_like(outputs)
-    inputs[:, order] = outputs
-    return inputs
+        given = given[begin:end]
+    elif layer.op == "channel_shuffle":
+        groups = layer.attributes["groups"]
+        assert isinstance(groups, int)
+        given = given[np.arange(len(given)).reshape(groups, -1).T.ravel()]
+    elif layer.op == "local_response_norm":
+        given = _neighbouring(given, layer)
+    return np.repeat(given, count // len(given), axis=0)
+
+
+def _neighbouring(given: _Bools, layer: Layer) -> _Bools:
+    """Return the groups that a local response normalisation reads for each channel."""
+    size = layer.attributes["size"]
+    assert isinstance(size, int)
+    before, after = size // 2, (size - 1) // 2
+    padded = np.pad(given, ((before, after), (0, 0)))
+    return np.lib.stride_tricks.sliding_window_view(padded, size, axis=0).any(-1)
 
 
 def _step(layer: Layer, axis: int, inputs: int, outputs: int) -> NDArray[np.float32]:

@@ -18,9 +18,9 @@ from gradcam._engine.tape import BatchTape
 from gradcam._methods.passes import integer, positive
 from gradcam._pictures.folders import pictures_in
 from gradcam._pictures.image import Geometry, is_picture_source
-from gradcam._text import three_digits
+from gradcam._text import none_read, three_digits
 from gradcam.inside import _patch_figure
-from gradcam.inside._fields import Fields, differ_by_unit, flattened_map, receptive_fields
+from gradcam.inside._fields import Fields, flattened_map, receptive_fields
 from gradcam.inside._patch import Patch
 from gradcam.inside._strongest import Strongest
 
@@ -208,10 +208,7 @@ def patches(
         found.add(sources, tape)
     if not found.read:
         if stream.skipped:
-            words = f"none of {len(stream.skipped)} pictures could be read; the first"
-            if len(stream.skipped) == 1:
-                words = "the picture could not be read"
-            raise ValueError(f"{words}: {stream.skipped[0][1]}")
+            raise ValueError(none_read("", [error for _, error in stream.skipped]))
         raise ValueError("no pictures: give a folder or a list with at least one")
     return found.result(asked, tuple(stream.skipped))
 
@@ -225,9 +222,8 @@ class _Search:
         self.best = Strongest(shape[0], count, per_picture)
         self._has_positions = len(shape) == 3
         self.read = 0
-        self._differ = differ_by_unit(network, layer)
         self._kept: dict[int, tuple[PictureLike, Geometry]] = {}
-        self._fields: dict[tuple[tuple[int, int], int | None], Fields] = {}
+        self._fields: dict[tuple[int, int], tuple[tuple[Fields, ...], NDArray[np.intp]]] = {}
 
     def add(self, sources: Sequence[PictureLike], tape: BatchTape) -> None:
         """Look at the pictures of a batch."""
@@ -238,9 +234,10 @@ class _Search:
                 f"too large for float32 on one of these pictures"
             )
         maps = maps.reshape(*maps.shape[:2], -1)
-        unseen = ~self.fields(tape.size).sees.ravel()
+        fields, which = self._all_fields(tape.size)
+        unseen = ~np.array([each.sees.ravel() for each in fields])
         if unseen.any():
-            maps[:, :, unseen] = -np.inf  # a constant: such a position sees only padding
+            maps[:, unseen[which]] = -np.inf  # a constant: such a position sees only padding
         for source, values, geometry in zip(sources, maps, tape.geometries, strict=True):
             self.best.add(self.read, values)
             self._kept[self.read] = source, geometry
@@ -248,12 +245,11 @@ class _Search:
         needed = self.best.pictures()
         self._kept = {number: each for number, each in self._kept.items() if number in needed}
 
-    def fields(self, size: tuple[int, int], unit: int | None = None) -> Fields:
-        """Return the receptive fields of a unit for inputs of this size; None: of all together."""
-        key = size, unit if self._differ else None
-        if key not in self._fields:
-            self._fields[key] = receptive_fields(self.network, self.layer, *key)
-        return self._fields[key]
+    def _all_fields(self, size: tuple[int, int]) -> tuple[tuple[Fields, ...], NDArray[np.intp]]:
+        """Return the receptive fields for inputs of this size, and which are those of each unit."""
+        if size not in self._fields:
+            self._fields[size] = receptive_fields(self.network, self.layer, size)
+        return self._fields[size]
 
     def result(
         self,
@@ -290,7 +286,8 @@ class _Search:
         made = []
         for value, number, place in self.best.of(unit):
             source, geometry = self._kept[number]
-            fields = self.fields(geometry.input, unit)
+            every, which = self._all_fields(geometry.input)
+            fields = every[which[unit]]
             row, column = divmod(place, len(fields.columns))
             position = (row, column) if self._has_positions else None
             box = fields.box(row, column)

@@ -17,6 +17,7 @@ from gradcam.inside._concepts import Concept
 from gradcam.inside._identity import identity
 
 if TYPE_CHECKING:
+    from gradcam._engine.graph import Graph
     from gradcam._engine.tape import Tape
 
 _OF_WEIGHTS = ("gradient", "pooling", "rule")
@@ -92,8 +93,10 @@ def say(
     target = explanation.target
     is_top = target is not None and target.index == int(tape.scores[0].argmax())
     words = explanation.words
-    start = f"The network says {words} because of" if is_top else f"For {words} speak"
-    text = f"{start}: {_listed(highest)}. Against it: {_listed(lowest)}."
+    start = f"The network says {words} because of"
+    if not is_top:
+        start = f"These speak for {words}, which is not the most probable class"
+    text = f"{start}: {_listed(highest)}. These speak against it: {_listed(lowest)}."
     text = f"{text} {_unnamed(highest, lowest)}".rstrip()
     return Sentence(text, words, highest, lowest, int(fires.sum()))
 
@@ -116,11 +119,28 @@ def _unnamed(highest: Sequence[Reason], lowest: Sequence[Reason]) -> str:
     for which, reasons in (("highest", highest), ("lowest", lowest)):
         missing = sum(each.concept is None for each in reasons)
         if missing:
-            parts.append(f"{missing} of the {len(reasons)} units with the {which} weights")
+            parts.append(_of(missing, len(reasons), which))
     if not parts:
         return ""
     one = sum(each.concept is None for each in (*highest, *lowest)) == 1
-    return f"{' and '.join(parts)} {'has' if one else 'have'} no name."
+    text = f"{' and '.join(parts)} {'has' if one else 'have'} no name."
+    return text[0].upper() + text[1:]
+
+
+def _of(missing: int, count: int, which: str) -> str:
+    """Return some of the units with the highest or the lowest weights, in words."""
+    if count == 1:
+        return f"the unit with the {which} weight"
+    some = "all" if missing == count else f"{missing} of the"
+    return f"{some} {count} units with the {which} weights"
+
+
+def _alike(graph: Graph, network: Network, layer: str) -> bool:
+    """Return whether both networks compute the same values up to a layer."""
+    if graph is network:
+        return True
+    size = (0, 0)
+    return layer in graph.layers and identity(graph, layer, size) == identity(network, layer, size)
 
 
 def _checked(explanation: Explanation, network: Network, layer: str) -> Tape:
@@ -140,6 +160,13 @@ def _checked(explanation: Explanation, network: Network, layer: str) -> Tape:
         raise ValueError(
             "this explanation was stored and no longer has its network: explain the picture again"
         )
+    tape = cast("Tape", origin.forward())
+    graph = tape.graph
+    if not _alike(graph, network, layer):
+        raise ValueError(
+            f"the units of another network have names: {network.name}; this explanation is of "
+            f"{graph.name}, with other weights or another preset"
+        )
     usual = METHODS["grad_cam"]
     changed = [name for name in _OF_WEIGHTS if origin.method.default(name) != usual.default(name)]
     if changed:
@@ -151,12 +178,5 @@ def _checked(explanation: Explanation, network: Network, layer: str) -> Tape:
         raise ValueError(
             f"the units of {layer} have names, but this explanation is of the layer "
             f"{explanation.layer}: use tape.grad_cam(..., layer={layer!r})"
-        )
-    tape = cast("Tape", origin.forward())
-    graph, size = tape.graph, (0, 0)
-    if graph is not network and identity(graph, layer, size) != identity(network, layer, size):
-        raise ValueError(
-            f"the units of another network have names: {network.name}; this explanation is of "
-            f"{graph.name}, with other weights or another preset"
         )
     return tape

@@ -29,8 +29,8 @@ class Row(NamedTuple):
     pictures: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_], float]]
 
 
-def draw(rows: Sequence[Row], finding: str, layer: str) -> Figure:
-    """Draw a row of pictures for each unit."""
+def draw(rows: Sequence[Row], finding: str, layer: str, note: str = "") -> Figure:
+    """Draw a row of pictures for each unit; `note` ends the words below."""
     cells = [
         [grids.Cell(lit(pixels, fires), f"{value:#.3g}") for pixels, fires, value in row.pictures]
         for row in rows
@@ -40,7 +40,8 @@ def draw(rows: Sequence[Row], finding: str, layer: str) -> Figure:
         heading=finding,
         details=(
             f"In each row the pictures in which a unit of {layer} is strongest, with its largest "
-            f"value below. It fires in the lit places: its map, enlarged, is above its threshold."
+            f"value below. It fires in the lit places: its map, enlarged, is at its threshold or above."
+            f"{note}"
         ),
         rows=[f"{row.words}\nIoU {row.iou:.2f}" for row in rows],
         smallest=1.0,
