@@ -118,9 +118,10 @@ def test_pictures_that_fail_are_named() -> None:
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save("pictures/01.png")
     Path("pictures/readme.txt").write_text("text")
     command = ("pictures", "-a", "truth.json", "--layer", "relu", "--quantile", 0.9)
+    Path("nothing.png").write_bytes(b"no picture")
     done = run(*command, "--explain", "nothing.png", code=1)
     assert "pictures/01.png: " in done.errors and "32 x 32" in done.errors
-    assert "pictures/03.png: " in done.errors and "nothing.png: No such file" in done.errors
+    assert "pictures/03.png: " in done.errors and "nothing.png: cannot be read" in done.errors
     assert "3 of 5 pictures failed" in done.errors and ".txt: 1" in done.errors
 
 
@@ -137,9 +138,18 @@ def test_no_annotation_belongs_to_the_pictures() -> None:
 def test_without_names_there_is_no_figure() -> None:
     done = run(*SMALL, "--iou", 0.99)
     assert done.out.startswith("0 of 6 units of relu have a name")
+    assert "No figure: no unit has a name." in done.errors
     assert not Path("gradcam-out").exists()
     (record,) = run(*SMALL, "--iou", 0.99, "--json").lines
     assert record["file"] is None and record["named"] == []
+    Path("gradcam-out").mkdir()
+    Path("gradcam-out/units-relu.png").touch()
+    assert "units-relu.png is that of an earlier run" in run(*SMALL, "--iou", 0.99).errors
+
+
+def test_few_scenes_are_warned_of() -> None:
+    done = run("--layer", "relu", "--quantile", 0.9, "--scenes", 1)
+    assert "Warning: fewer than two pictures have masks" in done.errors
 
 
 def test_wrong_options_are_refused() -> None:
@@ -153,9 +163,11 @@ def test_wrong_options_are_refused() -> None:
         (("pictures", "-a", "truth.json", "--scenes", 5), "--scenes goes without pictures"),
         (("pictures", "-a", "truth.json", "--seed", 5), "--seed goes without pictures"),
         (("--quantile", 1), "--quantile"),
+        (("--explain", "nope.png"), "nope.png: No such file or directory"),
+        (("--out", "truth.json/x"), "nothing can be written here"),
         (("--layer", "nothing"), "nothing"),
         (("--layer", "scores"), "has no map"),
-        (("--explain", "one.png", "--class", "nobody"), "nobody"),
+        (("--explain", "truth.json", "--class", "nobody"), "nobody"),
         (("--table", "units.txt"), ".csv or .parquet"),
         (("empty", "-a", "truth.json"), "there is no picture in this folder"),
         (("pictures", "-a", "truth.json", "--out", "pictures"), "cannot be read and written"),

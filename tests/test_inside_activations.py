@@ -99,12 +99,25 @@ def test_bad_input(tape):
         inside.activations(PICTURE)
     with pytest.raises(ValueError, match="no layer is called 'relu9'"):
         inside.activations(tape, "relu9")
+    huge = {"weight": np.full((2, 3, 1, 1), 3e38, np.float32)}
+    layers = [Layer("conv", "conv", weights=huge), Layer("pool", "global_average_pool")]
+    network = Network.from_layers([*layers, Layer("scores", "flatten")], name="huge")
+    with pytest.raises(ValueError, match="the output of conv of huge is not finite"):
+        inside.activations(network.forward(np.ones((3, 8, 8), np.float32)), "conv")
     with pytest.raises(ValueError, match="count: expected 1 or more, got 0"):
         inside.activations(tape).plot(0)
     with pytest.raises(ValueError, match="count: at most 1000 maps"):
         inside.activations(tape).plot(1001)
     with pytest.raises(ValueError, match="scale: expected 'each' or 'all'"):
         inside.activations(tape).plot(scale="both")
+
+
+def test_the_shades_are_those_of_the_maps_that_are_drawn():
+    values = np.array([[[2.0, 1.0]], [[-1.0, -2.0]]], np.float32)
+    picture = np.zeros((8, 8, 3), np.uint8)
+    found = inside.Activations("net", "conv", values, picture, ("unit 0", "unit 1"))
+    assert "Black is 0, white is" in words_of(found.plot(1))
+    assert "Mid-grey is 0" in words_of(found.plot(2))
 
 
 def test_silent_layers_can_be_drawn():
@@ -129,5 +142,7 @@ def test_command(tmp_path):
     done = run(cli.main, [*command, str(tmp_path / "noise.png"), str(tmp_path / "none.png")])
     assert done.exit_code == 1 and "No such file" in done.stderr
     assert (tmp_path / "out" / "noise-activations-relu5_3.png").exists()
+    done = run(cli.main, [*command, str(tmp_path / "noise.png"), "--scale", "all", "--count", "2"])
+    assert (tmp_path / "out" / "noise-activations-relu5_3-count-2-scale-all.png").exists()
     done = run(cli.main, [*command, str(tmp_path / "noise.png"), "--layer", "relu9"])
     assert done.exit_code == 2 and "no layer is called 'relu9'" in done.stderr

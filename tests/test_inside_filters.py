@@ -39,7 +39,7 @@ def test_every_family_has_a_first_convolution(architecture):
     tensors = architecture.random_tensors(width=width, fc=2, classes=2)
     layers = {each.name: each for each in complete(architecture.layers(tensors))}
     first, *others = reading_convolutions(layers, 3).items()
-    assert first[1] == (0, 1, 2) and not others
+    assert first[1] == ((0, 1.0), (1, 1.0), (2, 1.0)) and not others
     side = {"squeezenet1_0": 7}.get(architecture.name, 3)
     side = next((n for start, n in KERNELS.items() if architecture.name.startswith(start)), side)
     assert np.shape(layers[first[0]].weights["weight"])[1:] == (3, side, side)
@@ -80,9 +80,15 @@ def test_pictures_against_a_plain_twin():
 
 def test_layers_that_scale_or_reorder_the_input_are_passed():
     weight = weights(4, 3, 5, 3)
-    scaled = Layer("scale", "affine", (), {"scale": np.full(3, 0.5), "shift": np.zeros(3)})
+    factors = np.array([0.5, -2.0, 3.0], np.float32)
+    scaled = Layer("scale", "affine", (), {"scale": factors, "shift": np.zeros(3)})
     found = inside.filters(network(scaled, conv(weight=weight)))
-    np.testing.assert_array_equal(found.weights, weight)
+    np.testing.assert_array_equal(found.weights, weight * factors[:, None, None])
+    norm = {"running_mean": np.zeros(3), "running_var": np.ones(3), "weight": factors}
+    norm = {name: values.astype(np.float32) for name, values in norm.items()}
+    before = Layer("norm", "batch_norm", (), norm, {"eps": 0.0})
+    found = inside.filters(network(before, conv(weight=weight)))
+    np.testing.assert_array_equal(found.weights, weight * factors[:, None, None])
     parts = [
         Layer(f"part{n}", "slice", ("input",), attributes={"start": n, "stop": n + 1})
         for n in range(3)
@@ -122,6 +128,8 @@ def test_grey_networks():
 
 
 def test_filters_without_colours_are_refused():
+    with pytest.raises(TypeError, match=r"network: expected a gradcam\.Network, got None"):
+        inside.filters(None)
     second = conv("second", weight=weights(2, 4, 1, 1))
     small = network(conv(), Layer("relu", "relu"), second)
     with pytest.raises(ValueError, match=r"second reads 4 maps of relu.*those of|no colours"):
@@ -151,5 +159,7 @@ def test_command(tmp_path):
     record = json.loads(done.stdout)
     assert done.exit_code == 0 and record["filters"] == 16
     assert (tmp_path / "filters-conv1_1.png").stat().st_size > 1000
+    run(cli.main, [*command, "--scale", "all"])
+    assert (tmp_path / "filters-conv1_1-scale-all.png").exists()
     done = run(cli.main, [*command, "--layer", "conv3_1"])
     assert done.exit_code == 2 and "gradcam inside patches" in done.stderr

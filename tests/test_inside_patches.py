@@ -255,9 +255,13 @@ def test_bad_input(network, tmp_path):
         ((tmp_path,), ValueError, "there is no picture in this folder"),
         ((tmp_path / "none",), FileNotFoundError, "none"),
         ((3,), TypeError, "expected several pictures|picture: expected"),
+        ((np.zeros((2, 3, 64, 64), np.float32),), TypeError, "got preprocessed input"),
     ):
         with pytest.raises(error, match=message):
             inside.patches(network, *arguments)
+    assert inside.patches(network, PICTURES, "relu", np.array(1)).units == (1,)
+    with pytest.raises(TypeError, match=r"network: expected a gradcam\.Network, got None"):
+        inside.patches(None, PICTURES)
     with pytest.raises(ValueError, match="per_picture: expected 1 or more, got 0"):
         inside.patches(network, PICTURES, per_picture=0)
     vgg = gradcam.vgg11(gradcam.vgg11.random_tensors(width=2, fc=4, classes=3))
@@ -277,8 +281,9 @@ def test_figure(network):
     words = words_of(figure)
     assert found.finding in words and "unit 2" in words and "unit 0" in words
     assert len(figure.axes) == 20
+    values = [f"{patch.value:.3g}" for patch in (*found[2], *found[0])]
+    assert [word for word in words if word in values] == values  # below: the boxes are small
     for ax, patch in zip(figure.axes, [*found[2], *found[0]], strict=True):
-        assert ax.texts[0].get_text() == f"{patch.value:.3g}"
         x0, y0, x1, y1 = patch.box
         box = ax.patches[-1]
         assert box.get_edgecolor()[:3] == (1, 1, 1)
@@ -306,6 +311,48 @@ def test_figure_of_units_that_see_everything(network):
     figure = found.plot()
     assert not any(ax.patches for ax in figure.axes)
     assert "Each picture is all that a unit sees: the whole input." in " ".join(words_of(figure))
+
+
+def test_values_are_in_boxes_that_have_room():
+    geometry = Geometry.straight((64, 64), (64, 64))
+    cells = [
+        _patch_figure._cell(
+            inside.Patch(1, 2.0, (0, 0), 0, np.zeros((64, 64, 3), np.uint8), field, geometry), False
+        )
+        for field in ((8, 8, 16, 16), (8, 8, 60, 60), (0, 0, 64, 64))
+    ]
+    assert [(cell.words, cell.note) for cell in cells] == [("2", ""), ("", "2"), ("", "2")]
+
+
+def test_boxes_have_no_errors_of_rounding():
+    """29 pixels of a picture of 224 pixels are not 224 * (29 / 224)."""
+    geometry = Geometry.straight((61, 29), (224, 224))
+    patch = inside.Patch(
+        1, 2.0, None, 0, np.zeros((61, 29, 3), np.uint8), (0, 0, 224, 224), geometry
+    )
+    assert patch.box == (0, 0, 29, 61) and patch.sees_picture
+    assert patch.crop.shape == (61, 29, 3)
+    half = inside.Patch(
+        1, 2.0, None, 0, np.zeros((99, 30, 3), np.uint8), (0, 0, 112, 112), geometry
+    )
+    assert half.box == (0, 0, 14.5, 30.5) and half.crop.shape == (31, 15, 3)
+
+
+def test_places_that_see_only_padding_do_not_count():
+    """Unit 0 is 50 where it sees only padding; unit 1, of another branch, reads the picture."""
+    ones = {"weight": np.full((1, 3, 1, 1), 0.01, np.float32), "bias": np.array([50], np.float32)}
+    three = {"weight": np.full((1, 3, 3, 3), 0.01, np.float32)}
+    layers = [
+        Layer("a", "conv", ("input",), ones, {"padding": 1}),
+        Layer("b", "conv", ("input",), three, {"padding": 2}),
+        Layer("both", "concatenate", ("a", "b")),
+        *(Layer("pool", "global_average_pool"), Layer("scores", "flatten")),
+    ]
+    network = Network.from_layers(layers, preset="caffe")
+    black = [np.zeros((30, 40, 3), np.uint8)]  # below the means: less than padding
+    (patch,) = inside.patches(network, black, "both", 0)[0]
+    assert patch.position == (1, 1) and patch.field == (0, 0, 1, 1) and 0 < patch.value < 50
+    inside.patches(network, black, "both", 0).plot(crop=True)
 
 
 def test_words_of_the_figure():
@@ -339,12 +386,16 @@ def test_command(folder, tmp_path):
     assert done.exit_code == 0 and record["pictures"] == 11
     ((unit, found),) = [(each["unit"], each["patches"]) for each in record["units"]]
     assert unit == 11 and len(found) == 2 and found[0]["picture"].endswith(".png")
-    assert (out / "patches-relu5_3-11.png").stat().st_size > 1000
+    assert (out / "patches-relu5_3-11-count-2.png").stat().st_size > 1000
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     done = run(cli.main, [*command, str(folder), str(tmp_path / "broken.jpg"), "--crop"])
     assert done.exit_code == 1 and "broken.jpg: " in done.stderr
     assert "relu5_3 of pictograms on 11 pictures" in done.stdout
-    assert (out / "patches-relu5_3.png").exists()
+    assert (out / "patches-relu5_3-crop.png").exists()
+    done = run(cli.main, ["inside", "patches", str(tmp_path / "nope"), "--weights", "nope.pth"])
+    assert done.exit_code == 2 and "nope: No such file or directory" in done.stderr  # the pictures
+    done = run(cli.main, [*command[:4], "--out", str(folder / "notes.txt" / "x"), str(folder)])
+    assert done.exit_code == 2 and "nothing can be written here" in done.stderr
     for more, message in (
         (["--unit", "999"], "unit 999 of relu5_3: the layer has 128 units"),
         (["--layer", "relu9"], "no layer is called 'relu9'"),

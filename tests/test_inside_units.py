@@ -243,6 +243,8 @@ def test_bad_input_is_refused() -> None:
         inside.dissect(net, pictures[0], masks)
     with pytest.raises(TypeError, match="masks: expected a mapping of concepts"):
         inside.dissect(net, pictures, "masks")
+    with pytest.raises(TypeError, match="pictures: expected pictures, got preprocessed input"):
+        inside.dissect(net, np.zeros((4, 3, 64, 64), np.float32), masks)
     with pytest.raises(TypeError, match="network: expected"):
         inside.dissect("network", pictures, masks)
 
@@ -302,7 +304,7 @@ def test_broken_pictures_are_skipped_and_the_masks_stay_with_theirs(tmp_path) ->
     assert noted == [paths[number] for number in broken]
     for path in paths:
         path.write_bytes(b"no picture")
-    with pytest.raises(ValueError, match="none of 9 pictures could be read; the first: .*0.png"):
+    with pytest.raises(ValueError, match=r"none of 9 pictures could be read; the first: .*0\.png"):
         inside.dissect(network(), paths, masks, on_error="skip")
 
 

@@ -9,6 +9,7 @@ import pytest
 import small_pictograms
 
 from gradcam import inside, pictograms
+from gradcam.pictograms import _report_names
 from gradcam.pictograms.__main__ import main
 from gradcam.pictograms._naming import FIRST_EXPLAINED
 
@@ -68,9 +69,13 @@ def test_bad_input_is_refused(dissected: inside.Dissection) -> None:
     for options in ({"scenes": 0}, {"first": -1}, {"count": 0}):
         with pytest.raises(ValueError):
             pictograms.naming(dissected, **options)
+    with pytest.raises(TypeError, match="dissection: expected that of"):
+        pictograms.naming(None)
+    with pytest.raises(TypeError, match="scene: expected that of"):
+        pictograms.concepts(None)
 
 
-def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["names", "--dissected", "20", "--scenes", "4", "--network", "weak_model"]
     assert main([*arguments, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
@@ -78,6 +83,10 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert record["units"] == 64
     assert main(arguments) == 0
     assert "the most probable class of 4 other scenes" in capsys.readouterr().out.lower()
+    assert main(["names", *arguments[1:3], "--scenes", "1", *arguments[5:], "--json"]) == 0
+    record = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)  # no NaN
+    assert record["named"]["low"] is None
+    monkeypatch.setattr(_report_names, "dissect", pytest.fail)  # it is too early for this
     with pytest.raises(SystemExit):
-        main(["names", "--scenes", "0", "--dissected", "2"])
+        main(["names", "--scenes", "0"])
     assert "scenes: expected 1 or more" in capsys.readouterr().err

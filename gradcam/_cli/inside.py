@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,26 @@ def figure_file(path: Path, *parts: str) -> Path:
     """Return the file of a figure: `path`, and what it shows, such as a layer, in its name."""
     words = (re.sub(r"[^\w.-]+", "_", part).strip("_.") for part in parts)
     return path.with_name(fitting("-".join([path.name, *filter(None, words)]) + ".png"))
+
+
+def check_exist(pictures: Sequence[Path]) -> None:
+    """Raise ClickException if no picture exists: before a network is loaded."""
+    if pictures and not any(os.path.lexists(each) for each in pictures):
+        raise click.ClickException(f"{pictures[0]}: No such file or directory")
+
+
+def check_folder(out: Path) -> None:
+    """Raise UsageError if the folder of the figures cannot be made or written to; none is made."""
+    folder = out
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryDirectory(dir=folder):
+            pass
+    except OSError as error:
+        raise click.UsageError(
+            f"--out {out}: nothing can be written here: {error.strerror}"
+        ) from error
 
 
 def write(figure: Figure, file: Path) -> None:

@@ -12,7 +12,7 @@ import click
 
 import gradcam
 from gradcam._cli import options, terminal
-from gradcam._cli.inside import figure_file, inside, write
+from gradcam._cli.inside import check_folder, figure_file, inside, write
 from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
 from gradcam._cli.outputs import check_not_replaced
@@ -41,7 +41,10 @@ class _Drawing:
 
     def _save(self, tape: Tape, name: str) -> Saved:
         found = gradcam.inside.activations(tape, self.layer)
-        file = figure_file(self.out / f"{name}-activations", found.layer)
+        usual = [(f"count-{self.count}", self.count == 35), (self.order, self.order == "strongest")]
+        usual += [(f"scale-{self.scale}", self.scale == "each")]
+        parts = [part for part, is_usual in usual if not is_usual and found.values.ndim == 3]
+        file = figure_file(self.out / f"{name}-activations", found.layer, *parts)
         write(found.plot(self.count, order=self.order, scale=self.scale), file)
         return {**_record(found), "file": str(file)}, [file]
 
@@ -99,6 +102,7 @@ def activations(
     everywhere.
     """
     check_not_replaced([out / "*-activations-*.png"], pictures)
+    check_folder(out)
     network = choice.network()
     name = network.names(network.target_layer if layer is None else layer)[0]
     terminal.note(choice, network, pictures)

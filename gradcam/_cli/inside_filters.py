@@ -9,7 +9,7 @@ import click
 
 import gradcam
 from gradcam._cli import options, terminal
-from gradcam._cli.inside import figure_file, inside, report, write
+from gradcam._cli.inside import check_folder, figure_file, inside, report, write
 from gradcam._cli.options import Choice
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ def filters(choice: Choice, layer: str | None, scale: Scale, out: Path, as_json:
     Only filters that read the picture itself have colours: those of other layers have a weight for
     each map of the layer before.
     """
+    check_folder(out)
     network = choice.network()
     terminal.note(choice, network, [])
     found = gradcam.inside.filters(network, layer)
-    file = figure_file(out / "filters", found.layer)
+    file = figure_file(out / "filters", found.layer, *(["scale-all"] if scale == "all" else []))
     write(found.plot(scale), file)
     count, channels, height, width = found.weights.shape
     record = {

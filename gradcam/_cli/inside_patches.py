@@ -12,7 +12,15 @@ import gradcam
 from gradcam._cli import options, terminal
 from gradcam._cli.app import SOME_FAILED, sentence
 from gradcam._cli.inputs import find
-from gradcam._cli.inside import figure_file, inside, is_watched, report, write
+from gradcam._cli.inside import (
+    check_exist,
+    check_folder,
+    figure_file,
+    inside,
+    is_watched,
+    report,
+    write,
+)
 from gradcam._cli.many import check_out, folder_error, report_failed, report_ignored
 from gradcam._cli.options import Choice
 from gradcam._cli.outputs import check_not_replaced, check_writable
@@ -77,8 +85,8 @@ def patches(
     \b
     gradcam inside patches photos --layer relu5_3 --unit 7 --unit 12
 
-    The box on a picture is the unit's receptive field: all that it sees of the picture, exactly.
-    The number in it is the unit's value.
+    The box on a picture is the unit's receptive field: all that it sees, exact in pixels of the
+    network's input.  The number in it or below it is the unit's value.
     """
     check_out(out, pictures)
     found = find(pictures, out)
@@ -86,6 +94,8 @@ def patches(
     files = [path for path in found.names if path not in empty]
     if not files:
         raise click.ClickException(f"{empty[0]}: {sentence(folder_error(empty[0]))}")
+    check_exist(files)
+    check_folder(out)
     check_not_replaced([out / "patches-*.png"], files)
     check_writable([out / "patches.png"])
     network = choice.network()
@@ -101,8 +111,10 @@ def patches(
         on_error="skip",
         progress=is_watched(as_json),
     )
+    shown = [("count", count, 9), ("per-picture", per_picture, 1)]
     parts = [best.layer, *(map(str, units) if len(units) <= 6 else [])]
-    file = figure_file(out / "patches", *parts)
+    parts += [f"{name}-{value}" for name, value, usual in shown if value != usual]
+    file = figure_file(out / "patches", *parts, *(["crop"] if crop else []))
     write(best.plot(crop=crop), file)
     report(best.finding, _record(best, file), out, as_json)
     report_ignored(found)

@@ -20,7 +20,7 @@ from gradcam._cli import options, records, terminal
 from gradcam._cli.app import SOME_FAILED, sentence
 from gradcam._cli.evaluate import check_apart
 from gradcam._cli.inputs import Found, find
-from gradcam._cli.inside import figure_file, inside, is_watched, write
+from gradcam._cli.inside import check_exist, check_folder, figure_file, inside, is_watched, write
 from gradcam._cli.many import Record, check_out, folder_error, report_failed, report_ignored
 from gradcam._cli.options import Choice
 from gradcam._cli.outputs import check_not_replaced, check_writable
@@ -157,8 +157,14 @@ def units(
     network is that of the pictograms unless another one is named.  For pictures of your own, name
     the annotations: the mask of an object, or its box if there is no mask.  Pictures without
     annotation only count for the thresholds.
+
+    The same is done with the masks of other pictures: so many units would have a name by chance.
     """
     _check_options(pictures, annotations, format, explained, classes)
+    check_exist(pictures)
+    for picture in explained:
+        check_exist([picture])
+    check_folder(out)
     choice = _chosen(choice, pictures)
     table = None if table_file is None else table_at(table_file, COLUMNS)
     check_writable([out / "units.png"])
@@ -366,15 +372,25 @@ def _rows(dissection: Dissection) -> list[Row]:
 
 def _report(dissection: Dissection, count: int, out: Path, as_json: bool) -> None:
     """Write the figure, if a unit has a name, and print what was found."""
-    file = None
-    if dissection.units:
-        file = figure_file(out / "units", dissection.layer)
+    parts = [f"count-{count}"] if count != 8 else []
+    place = figure_file(out / "units", dissection.layer, *parts)
+    file = place if dissection.units else None
+    if file is not None:
         write(dissection.plot(count=count), file)
     if as_json:
         click.echo(json.dumps(_record(dissection, file)))
-        return
-    terminal.echo(f"{dissection.finding}.")
-    if file is not None:
+    else:
+        terminal.echo(f"{dissection.finding}.")
+    if dissection.caution:
+        terminal.echo(f"Warning: {dissection.caution}.", err=True)
+    if file is None:
+        earlier = f"  {place} is that of an earlier run." if place.exists() else ""
+        terminal.echo(
+            f"No figure: no unit has a name.  Try a lower --iou, another --quantile, or more "
+            f"pictures.{earlier}",
+            err=True,
+        )
+    elif not as_json:
         terminal.show(terminal.console(), _shown(dissection))
         terminal.echo(f"  {file.name}")
         terminal.echo(f"Written to {out}")
@@ -398,6 +414,8 @@ def _record(dissection: Dissection, file: Path | None) -> Record:
             }
             for each in dissection.units
         ],
+        "by_chance": dissection.by_chance,
+        "caution": dissection.caution,
         "absent": [str(each) for each in dissection.absent],
         "finding": dissection.finding,
         "file": None if file is None else str(file),

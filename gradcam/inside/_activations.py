@@ -135,13 +135,15 @@ class Activations:
             for unit, tile in zip(units, pixels, strict=True)
         ]
         return _grid(
-            [Cell(self.picture, "the picture"), *cells], self.finding, self._details(scale)
+            [Cell(self.picture, "the picture"), *cells],
+            self.finding,
+            self._details(scale, bool(self.values[units].min() < 0)),
         )
 
-    def _details(self, scale: Scale) -> str:
-        """Return what the shades of grey mean."""
+    def _details(self, scale: Scale, negative: bool) -> str:
+        """Return what the shades of grey mean; whether a value that is drawn is negative."""
         largest = "each map's largest value" if scale == "each" else "the largest value of all maps"
-        if self.values.min() >= 0:
+        if not negative:
             shades = f"Black is 0, white is {largest}."
         else:
             shades = f"Mid-grey is 0; white, or black of negative values, is {largest}."
@@ -172,12 +174,18 @@ def activations(tape: Tape, layer: str | None = None) -> Activations:
     TypeError
         If the tape is not of one picture.
     ValueError
-        If there is no such layer; the message lists the layers.
+        If there is no such layer, and the message lists the layers; if a value of the layer is not
+        finite.
     """
     check_one(tape)
     graph = tape.graph
     name = graph.names(graph.target_layer if layer is None else layer)[0]
     values = tape.activation(name)[0]
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"the output of {name} of {graph.name} is not finite: its values are too large for "
+            f"float32 on this picture, so that they cannot be compared or drawn"
+        )
     if values.ndim == 3 and values.shape[1:] == (1, 1):
         values = values[:, 0, 0]
     names = tuple(f"unit {number}" for number in range(len(values)))

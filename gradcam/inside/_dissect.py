@@ -20,6 +20,7 @@ from gradcam.inside._chance import Borrowed
 from gradcam.inside._concepts import Concept, Mask, Overlaps, checked_masks, firing
 from gradcam.inside._dissection import Dissection
 from gradcam.inside._examples import Examples
+from gradcam.inside._given import check_network, refuse_input
 from gradcam.inside._quantiles import Quantiles
 
 if TYPE_CHECKING:
@@ -80,9 +81,10 @@ def dissect(
     ----------
     network : Network
     pictures : sequence of pictures, or a folder
-        As of :meth:`gradcam.Network.stream`. The network runs twice on each: once for the
-        thresholds, once for the overlaps. A sequence that reads or draws its pictures when they are
-        asked for needs memory for a few of them only.
+        As of :meth:`gradcam.Network.stream`, but not preprocessed input: the masks lie on
+        pictures. The network runs twice on each: once for the thresholds, once for the overlaps. A
+        sequence that reads or draws its pictures when they are asked for needs memory for a few of
+        them only.
     masks : sequence of mappings, or callable
         For each picture a mapping of each concept in it, a :class:`Concept` or a str, to an (H, W)
         array of bool of the picture's size. Or a function that gets the picture's position and its
@@ -165,8 +167,7 @@ def dissect(
 
 def _checked_layer(network: Network, layer: str | None) -> tuple[str, tuple[int, int, int]]:
     """Return the first name of a layer, and the shape of its map."""
-    if not isinstance(network, Network):
-        raise TypeError(f"network: expected a gradcam.Network, got {brief(network)}")
+    check_network(network)
     name = network.names(network.target_layer if layer is None else layer)[0]
     shape = network.shape(name, network.input_size)
     if len(shape) != 3:
@@ -187,6 +188,7 @@ def _listed(pictures: object) -> Sequence[PictureLike]:
             f"pictures: expected a list of pictures, which are read twice, or a folder, got "
             f"{brief(pictures)}"
         )
+    refuse_input(pictures)
     found = cast("Sequence[PictureLike]", pictures)
     if not len(found):
         raise ValueError("pictures: there is none; give at least one")

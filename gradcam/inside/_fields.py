@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -193,7 +192,7 @@ def _channels(layer: Layer, given: _Bools, count: int) -> _Bools:
         return np.broadcast_to(given.any(0), (count, given.shape[1]))
     if layer.op == "conv":
         depth = np.shape(layer.weights["weight"])[1]
-        given = given.reshape(-1, depth, given.shape[1]).any(1)
+        given = np.asarray(given.reshape(-1, depth, given.shape[1]).any(1))
     elif layer.op == "slice":
         begin, end = layer.attributes["start"], layer.attributes["stop"]
         assert isinstance(begin, int) and isinstance(end, int)
@@ -213,7 +212,7 @@ def _neighbouring(given: _Bools, layer: Layer) -> _Bools:
     assert isinstance(size, int)
     before, after = size // 2, (size - 1) // 2
     padded = np.pad(given, ((before, after), (0, 0)))
-    return np.lib.stride_tricks.sliding_window_view(padded, size, axis=0).any(-1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, size, axis=0).any(-1))
 
 
 def _step(layer: Layer, axis: int, inputs: int, outputs: int) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT, Layer
 from gradcam._pictures import grids
 from gradcam._text import brief
+from gradcam.inside._given import check_network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +24,8 @@ Scale = Literal["each", "all"]
 """What the largest weight is taken of: each filter, or all filters of the layer."""
 
 _KEEPING = ("affine", "batch_norm", "dropout")
-"""Operations that keep the channels, and only scale and shift them."""
+"""Operations that keep the channels, and only scale and shift them. In a network, a batch
+normalisation before a convolution runs as "affine", which has its scale."""
 
 _TILE = 48
 """About the side of a filter in a figure, in pixels."""
@@ -38,8 +40,9 @@ class Filters:
     network, layer : str
     weights : (K, 3, R, S) or (K, 1, R, S) array of float32
         K filters of R x S weights for red, green and blue, whatever the order of the network's
-        input; for a network of grey pictures, one channel. Of a batch normalisation that follows,
-        the scale is part of the weights, as the network computes them.
+        input; for a network of grey pictures, one channel. If layers before the convolution
+        multiply the channels of the input, these factors are part of the weights. So is the scale
+        of a batch normalisation that follows and alone reads the convolution.
     colour_shares : (K,) array of float32
         Of each filter, the share of its squared weights that is differences between red, green
         and blue: 0 for a filter of brightness alone, 1 for a filter of colour alone.
@@ -112,6 +115,13 @@ class Filters:
         )
 
 
+class Source(NamedTuple):
+    """A channel of the picture, and the number by which it was multiplied."""
+
+    channel: int
+    factor: float = 1.0
+
+
 def filters(network: Graph, layer: str | None = None) -> Filters:
     """Return the filters of the first convolution, which can be seen as colours.
 
@@ -141,6 +151,7 @@ def filters(network: Graph, layer: str | None = None) -> Filters:
     Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
     Networks", NeurIPS 2012, figure 3.
     """
+    check_network(network)
     channels = network.core.channels
     if channels not in (1, 3):
         raise ValueError(
@@ -156,6 +167,11 @@ def filters(network: Graph, layer: str | None = None) -> Filters:
         name = network.names(layer)[0]
         _check(network, name, reading)
     weights = _of_colours(network.layers[name], reading[name], channels)
+    if not np.isfinite(weights).all():
+        raise ValueError(
+            f"{name} of {network.name}: its weights, times the factors of the layers before it, "
+            f"are too large for float32"
+        )
     preset = network.preset
     if preset is not None and preset.channel_order == "BGR":
         weights = weights[:, ::-1]
@@ -171,7 +187,9 @@ def filters(network: Graph, layer: str | None = None) -> Filters:
     )
 
 
-def reading_convolutions(layers: Mapping[str, Layer], channels: int) -> dict[str, tuple[int, ...]]:
+def reading_convolutions(
+    layers: Mapping[str, Layer], channels: int
+) -> dict[str, tuple[Source, ...]]:
     """Return the convolutions that read the picture itself, in the order in which they run.
 
     Between the picture and them are only layers that scale, shift, choose or reorder channels.
@@ -185,10 +203,10 @@ def reading_convolutions(layers: Mapping[str, Layer], channels: int) -> dict[str
 
     Returns
     -------
-    dict of str to tuple of int
-        Which channel of the picture each input channel of the convolution is.
+    dict of str to tuple of Source
+        What each input channel of the convolution is.
     """
-    sources: dict[str, tuple[int, ...]] = {INPUT: tuple(range(channels))}
+    sources = {INPUT: tuple(Source(channel) for channel in range(channels))}
     found = {}
     for name, layer in layers.items():
         if any(each not in sources for each in layer.inputs) or not layer.inputs:
@@ -197,9 +215,14 @@ def reading_convolutions(layers: Mapping[str, Layer], channels: int) -> dict[str
         if layer.op == "conv":
             found[name] = inputs[0]
         elif layer.op in _KEEPING:
-            sources[name] = inputs[0]
+            factors = np.ravel(np.asarray(layer.weights.get("scale", 1.0), np.float64))
+            factors = np.broadcast_to(factors, len(inputs[0]))
+            sources[name] = tuple(
+                Source(each.channel, each.factor * float(factor))
+                for each, factor in zip(inputs[0], factors, strict=True)
+            )
         elif layer.op == "concatenate":
-            sources[name] = tuple(channel for each in inputs for channel in each)
+            sources[name] = tuple(source for each in inputs for source in each)
         elif layer.op == "slice":
             start, stop = layer.attributes["start"], layer.attributes["stop"]
             assert isinstance(start, int) and isinstance(stop, int)
@@ -207,7 +230,7 @@ def reading_convolutions(layers: Mapping[str, Layer], channels: int) -> dict[str
     return found
 
 
-def _check(network: Graph, name: str, reading: Mapping[str, tuple[int, ...]]) -> None:
+def _check(network: Graph, name: str, reading: Mapping[str, tuple[Source, ...]]) -> None:
     """Raise ValueError unless the layer is a convolution that reads the picture."""
     if name in reading:
         return
@@ -226,8 +249,8 @@ def _check(network: Graph, name: str, reading: Mapping[str, tuple[int, ...]]) ->
     )
 
 
-def _of_colours(layer: Layer, sources: tuple[int, ...], channels: int) -> _F32:
-    """Return a convolution's weights by the picture's channels, (K, C, R, S).
+def _of_colours(layer: Layer, sources: tuple[Source, ...], channels: int) -> _F32:
+    """Return a convolution's weights by the picture's channels, (K, C, R, S), times the factors.
 
     A channel that a filter does not read has weights of 0; if it reads one twice, they are added.
     """
@@ -237,8 +260,8 @@ def _of_colours(layer: Layer, sources: tuple[int, ...], channels: int) -> _F32:
     groups = len(sources) // depth
     for number in range(count):
         first = number // (count // groups) * depth
-        for channel, values in zip(sources[first : first + depth], given[number], strict=True):
-            weights[number, channel] += values
+        for source, values in zip(sources[first : first + depth], given[number], strict=True):
+            weights[number, source.channel] += values * np.float32(source.factor)
     return weights
 
 

@@ -64,14 +64,20 @@ class Patch:
     def box(self) -> Box:
         """The field on the original picture, in pixels.
 
-        Where the picture was resized, a pixel of the input is a mean of neighbouring pixels, of
-        which some can lie just outside of the box.
+        It is exact in pixels of the input. Where the picture was resized, a pixel of the input is a
+        mean of neighbouring pixels, of which some can lie just outside of the box.
         """
         top, left, bottom, right = self.geometry.region
         height, width = self.geometry.input
         x0, y0, x1, y1 = self.field
-        across, down = (right - left) / width, (bottom - top) / height
-        return left + x0 * across, top + y0 * down, left + x1 * across, top + y1 * down
+        # Divided last: the edges of an input that is not cropped are exactly the picture's.
+        across, down = right - left, bottom - top
+        return (
+            left + x0 * across / width,
+            top + y0 * down / height,
+            left + x1 * across / width,
+            top + y1 * down / height,
+        )
 
     @property
     def sees_all(self) -> bool:
@@ -81,7 +87,7 @@ class Patch:
     @property
     def sees_picture(self) -> bool:
         """Whether the field is the whole picture."""
-        return self.box == (0, 0, *self.geometry.picture[::-1])
+        return self.sees_all and not self.geometry.cropped
 
     @property
     def picture(self) -> NDArray[np.uint8]:
@@ -91,5 +97,5 @@ class Patch:
     @property
     def crop(self) -> NDArray[np.uint8]:
         """The part of the picture inside :attr:`box`, whose sides are rounded outwards."""
-        x0, y0, x1, y1 = self.box
+        x0, y0, x1, y1 = (round(side, 6) for side in self.box)  # without errors of rounding
         return self.picture[math.floor(y0) : math.ceil(y1), math.floor(x0) : math.ceil(x1)]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _SIDE = 360
 """The longest side of a picture in the figure, in pixels."""
 
+_ROOM = 0.6, 0.4
+"""The share of the picture's width and height that a box needs for a number in it."""
+
 _COLUMNS, _ROWS = 9, 40
 """Pictures in a row, and rows, at most; a unit with more patches has several rows."""
 
@@ -68,18 +71,24 @@ def _details(every: Sequence[Patch], crop: bool) -> str:
     field = "the whole input" if all(each.sees_all for each in every) else "its receptive field"
     if any(whole) and not alone:
         field += "; without a box, it sees the whole picture"
-    return f"{seen}: {field}. The number in white is the unit's value, the largest values first."
+    if any(each.geometry.input != each.geometry.picture for each in every) and not all(whole):
+        field += ", exact in pixels of the network's input, to which the pictures were resized"
+    return f"{seen}: {field}. The numbers are the unit's values, the largest first."
 
 
 def _cell(patch: Patch, crop: bool) -> Cell:
     """Return a patch as it is drawn, no larger than is seen."""
-    note = three_digits(patch.value)
+    value = three_digits(patch.value)
     if crop:
-        return Cell(_small(patch.crop)[0], note=note)
+        return Cell(_small(patch.crop)[0], value)
     pixels, zoom = _small(patch.picture)
+    if patch.sees_picture:
+        return Cell(pixels, note=value)
     x0, y0, x1, y1 = (side * zoom for side in patch.box)
-    boxes = () if patch.sees_picture else [(x0, y0, x1, y1)]
-    return Cell(pixels, boxes=boxes, note=note)
+    shares = (x1 - x0) / pixels.shape[1], (y1 - y0) / pixels.shape[0]
+    if shares[0] < _ROOM[0] or shares[1] < _ROOM[1]:  # the number would hide what is in the box
+        return Cell(pixels, value, boxes=[(x0, y0, x1, y1)])
+    return Cell(pixels, boxes=[(x0, y0, x1, y1)], note=value)
 
 
 def _small(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:

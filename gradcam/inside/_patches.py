@@ -15,12 +15,14 @@ from gradcam import _core
 from gradcam._engine.network import Network, Size
 from gradcam._engine.stream import OnError
 from gradcam._engine.tape import BatchTape
+from gradcam._files import expanded
 from gradcam._methods.passes import integer, positive
 from gradcam._pictures.folders import pictures_in
 from gradcam._pictures.image import Geometry, is_picture_source
 from gradcam._text import none_read, three_digits
 from gradcam.inside import _patch_figure
 from gradcam.inside._fields import Fields, flattened_map, receptive_fields
+from gradcam.inside._given import check_network, refuse_input
 from gradcam.inside._patch import Patch
 from gradcam.inside._strongest import Strongest
 
@@ -155,7 +157,8 @@ def patches(
     ----------
     network : Network
     pictures : folder, or iterable of pictures
-        A folder with all folders in it; or pictures as :meth:`Network.stream` takes them.
+        A folder with all folders in it; or pictures as :meth:`Network.stream` takes them, but not
+        preprocessed input: the patches are parts of pictures.
     layer : str, optional
         By any of its names; by default the network's target layer, Grad-CAM's.
     units : int or sequence of int, optional
@@ -191,6 +194,7 @@ def patches(
     and semantic segmentation", CVPR 2014, figure 4. There the pictures are region proposals, and
     of patches that overlap only the best one is kept; here it is the best one of a picture.
     """
+    check_network(network)
     name = network.names(network.target_layer if layer is None else layer)[0]
     _check_layer(network, name)
     asked = None if units is None else _units(network, name, units)
@@ -297,8 +301,9 @@ class _Search:
 
 def _given(pictures: str | os.PathLike[str] | Iterable[P] | BatchArray) -> Iterable[P]:
     """Return the pictures of a folder, or those that were given."""
-    if isinstance(pictures, (str, os.PathLike)) and not os.path.isfile(pictures):
+    if isinstance(pictures, (str, os.PathLike)) and not os.path.isfile(expanded(pictures)):
         return cast("Iterable[P]", pictures_in(pictures))
+    refuse_input(pictures)
     if is_picture_source(pictures) or getattr(pictures, "ndim", 4) != 4:
         return [cast("P", pictures)]
     return cast("Iterable[P]", pictures)
@@ -330,7 +335,8 @@ def _units(
 
 def _numbers(units: SupportsIndex | Sequence[SupportsIndex]) -> tuple[int, ...]:
     """Return numbers, each once."""
-    given = units if isinstance(units, (Sequence, np.ndarray)) else [units]
+    several = units.ndim > 0 if isinstance(units, np.ndarray) else isinstance(units, Sequence)
+    given = cast("Sequence[SupportsIndex]", units if several else [units])
     numbers = tuple(dict.fromkeys(integer("units", each) for each in given))
     if not numbers:
         raise ValueError("units: name at least one, or leave it out")

@@ -40,7 +40,7 @@ def draw(rows: Sequence[Row], finding: str, layer: str, note: str = "") -> Figur
         heading=finding,
         details=(
             f"In each row the pictures in which a unit of {layer} is strongest, with its largest "
-            f"value below. It fires in the lit places: its map, enlarged, is at its threshold or above."
+            f"value below. It fires in the lit places: its map, enlarged, reaches its threshold."
             f"{note}"
         ),
         rows=[f"{row.words}\nIoU {row.iou:.2f}" for row in rows],

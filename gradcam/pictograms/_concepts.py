@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._pictures.image import read_picture
+from gradcam._text import brief
 from gradcam.inside._concepts import Concept
 from gradcam.pictograms._scenes import Scene
 
@@ -58,6 +59,10 @@ def concepts(scene: Scene) -> dict[Concept, NDArray[np.bool_]]:
     >>> [each.name for each in found if each.kind == "class"]
     ['cat', 'dog']
     """
+    if not isinstance(scene, Scene):
+        raise TypeError(
+            f"scene: expected that of gradcam.pictograms.scene(seed), got {brief(scene)}"
+        )
     found: dict[Concept, NDArray[np.bool_]] = {}
     for each in scene.objects:
         concept = Concept(each.label, CLASS)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gradcam._engine.network import Network
 from gradcam._methods.bootstrap import Interval, bootstrap
 from gradcam._methods.passes import batches, integer, positive
-from gradcam._text import percent
+from gradcam._text import brief, percent
 from gradcam.inside._concepts import Concept, Mask
 from gradcam.inside._dissect import dissect as dissect_by_masks
 from gradcam.inside._dissection import Dissection
@@ -154,11 +154,13 @@ class Naming:
         """What was found, in a sentence."""
         share, control = (
             f"{percent(each.mean)} ({100 * each.low:.1f} to {100 * each.high:.1f})"
+            if math.isfinite(each.low)
+            else percent(each.mean)
             for each in (self.share, self.control)
         )
         return (
-            f"in {share} of {len(self.classes)} scenes the explained class is the name of one of "
-            f"the highest units, in {control} if the names are shuffled"
+            f"in {share} of {len(self.classes)} scenes the explained class is among the names of "
+            f"the units with the highest weights, in {control} if the names are shuffled"
         )
 
     def __repr__(self) -> str:
@@ -191,6 +193,10 @@ def naming(
     ValueError
         If the network has none of the classes of the pictograms; an option is too small.
     """
+    if not isinstance(dissection, Dissection):
+        raise TypeError(
+            f"dissection: expected that of gradcam.pictograms.dissect, got {brief(dissection)}"
+        )
     labels = dissection.network.labels
     if not {label for _, label in CLASSES} & {labels[n].label for n in range(len(labels))}:
         raise ValueError(

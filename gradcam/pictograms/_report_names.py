@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 
+from gradcam._methods.passes import positive
 from gradcam._text import percent
 from gradcam.pictograms import _networks
 from gradcam.pictograms._naming import DISSECTED, EXPLAINED, Naming, dissect, naming
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     add("--json", action="store_true", help="print JSON instead of text")
     options = parser.parse_args(arguments)
     try:
+        positive("--scenes", options.scenes)
         dissection = dissect(
             getattr(_networks, options.network)(),
             options.layer,
@@ -55,10 +58,15 @@ def _record(found: Naming) -> dict[str, object]:
         "concepts": {str(each): len(units) for each, units in found.dissection.detectors.items()},
         "scenes": len(found.classes),
         "right": float(found.right.mean()),
-        "named": {name: getattr(found.share, name) for name in names},
-        "by_chance": {name: getattr(found.control, name) for name in names},
+        "named": {name: _number(getattr(found.share, name)) for name in names},
+        "by_chance": {name: _number(getattr(found.control, name)) for name in names},
         "against": float(found.against.mean()),
     }
+
+
+def _number(value: float) -> float | None:
+    """Return a number as JSON has it: None for NaN, the interval of a single scene."""
+    return None if math.isnan(value) else value
 
 
 def _text(found: Naming) -> str:
