@@ -164,7 +164,7 @@ def test_wrong_options_are_refused() -> None:
         (("pictures", "-a", "truth.json", "--seed", 5), "--seed goes without pictures"),
         (("--quantile", 1), "--quantile"),
         (("--explain", "nope.png"), "nope.png: No such file or directory"),
-        (("--out", "truth.json/x"), "nothing can be written here"),
+        (("--out", "truth.json/x"), "Not a directory"),
         (("--layer", "nothing"), "nothing"),
         (("--layer", "scores"), "has no map"),
         (("--explain", "truth.json", "--class", "nobody"), "nobody"),

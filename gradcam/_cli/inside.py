@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,20 +37,6 @@ def check_exist(pictures: Sequence[Path]) -> None:
     """Raise ClickException if no picture exists: before a network is loaded."""
     if pictures and not any(os.path.lexists(each) for each in pictures):
         raise click.ClickException(f"{pictures[0]}: No such file or directory")
-
-
-def check_folder(out: Path) -> None:
-    """Raise UsageError if the folder of the figures cannot be made or written to; none is made."""
-    folder = out
-    while not os.path.lexists(folder) and folder != folder.parent:
-        folder = folder.parent
-    try:
-        with tempfile.TemporaryDirectory(dir=folder):
-            pass
-    except OSError as error:
-        raise click.UsageError(
-            f"--out {out}: nothing can be written here: {error.strerror}"
-        ) from error
 
 
 def write(figure: Figure, file: Path) -> None:

@@ -12,10 +12,10 @@ import click
 
 import gradcam
 from gradcam._cli import options, terminal
-from gradcam._cli.inside import check_folder, figure_file, inside, write
+from gradcam._cli.inside import figure_file, inside, write
 from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
-from gradcam._cli.outputs import check_not_replaced
+from gradcam._cli.outputs import check_not_replaced, check_writable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,7 +102,7 @@ def activations(
     everywhere.
     """
     check_not_replaced([out / "*-activations-*.png"], pictures)
-    check_folder(out)
+    check_writable([out / "activations.png"])
     network = choice.network()
     name = network.names(network.target_layer if layer is None else layer)[0]
     terminal.note(choice, network, pictures)

@@ -9,8 +9,9 @@ import click
 
 import gradcam
 from gradcam._cli import options, terminal
-from gradcam._cli.inside import check_folder, figure_file, inside, report, write
+from gradcam._cli.inside import figure_file, inside, report, write
 from gradcam._cli.options import Choice
+from gradcam._cli.outputs import check_writable
 
 if TYPE_CHECKING:
     from gradcam.inside._filters import Scale
@@ -39,7 +40,7 @@ def filters(choice: Choice, layer: str | None, scale: Scale, out: Path, as_json:
     Only filters that read the picture itself have colours: those of other layers have a weight for
     each map of the layer before.
     """
-    check_folder(out)
+    check_writable([out / "filters.png"])
     network = choice.network()
     terminal.note(choice, network, [])
     found = gradcam.inside.filters(network, layer)

@@ -14,7 +14,6 @@ from gradcam._cli.app import SOME_FAILED, sentence
 from gradcam._cli.inputs import find
 from gradcam._cli.inside import (
     check_exist,
-    check_folder,
     figure_file,
     inside,
     is_watched,
@@ -95,7 +94,6 @@ def patches(
     if not files:
         raise click.ClickException(f"{empty[0]}: {sentence(folder_error(empty[0]))}")
     check_exist(files)
-    check_folder(out)
     check_not_replaced([out / "patches-*.png"], files)
     check_writable([out / "patches.png"])
     network = choice.network()

@@ -20,7 +20,7 @@ from gradcam._cli import options, records, terminal
 from gradcam._cli.app import SOME_FAILED, sentence
 from gradcam._cli.evaluate import check_apart
 from gradcam._cli.inputs import Found, find
-from gradcam._cli.inside import check_exist, check_folder, figure_file, inside, is_watched, write
+from gradcam._cli.inside import check_exist, figure_file, inside, is_watched, write
 from gradcam._cli.many import Record, check_out, folder_error, report_failed, report_ignored
 from gradcam._cli.options import Choice
 from gradcam._cli.outputs import check_not_replaced, check_writable
@@ -164,7 +164,6 @@ def units(
     check_exist(pictures)
     for picture in explained:
         check_exist([picture])
-    check_folder(out)
     choice = _chosen(choice, pictures)
     table = None if table_file is None else table_at(table_file, COLUMNS)
     check_writable([out / "units.png"])
