@@ -126,7 +126,8 @@ def look_at_patches(network: Network, layer: str, pairs: Sequence[stamps.Pair], 
     units = range(network.shape(layer, network.input_size)[0])
     firing = sorted(set(units) - set(shown.silent))
     found = inside.patches(network, pictures, layer, firing, PATCHES)
-    seen = [[stamp_at(pairs, each) for each in row] for row in found.values()]
+    height, width = network.shape(layer, network.input_size)[1:]
+    seen = [[stamp_at(pairs, each, height, width) for each in row] for row in found.values()]
     on_stamp = np.mean([name is not None for row in seen for name in row])
     covered = np.mean([mask.mean() for pair in pairs for mask in pair.masks]) * 2
     dealt = np.random.default_rng(0).permutation([name or "" for row in seen for name in row])
@@ -139,10 +140,17 @@ def look_at_patches(network: Network, layer: str, pairs: Sequence[stamps.Pair], 
     )
 
 
-def stamp_at(pairs: Sequence[stamps.Pair], patch: inside.Patch) -> str | None:
-    """The stamp at the middle of a patch's field, if there is one."""
-    x0, y0, x1, y1 = patch.box
-    y, x = int((y0 + y1) / 2), int((x0 + x1) / 2)
+def stamp_at(
+    pairs: Sequence[stamps.Pair], patch: inside.Patch, height: int, width: int
+) -> str | None:
+    """The stamp at a patch's position, if there is one.
+
+    The position is at the middle of its share of the picture. With VGG's padding that is the middle
+    of the receptive field before it is clipped to the picture.
+    """
+    assert patch.position is not None
+    row, column = patch.position
+    y, x = int((row + 0.5) / height * stamps.SIDE), int((column + 0.5) / width * stamps.SIDE)
     pair = pairs[patch.number]
     for stamp, mask in zip(pair.stamps, pair.masks, strict=True):
         if mask[y, x]:

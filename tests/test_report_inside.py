@@ -23,13 +23,12 @@ def pair():
 
 def patch(row, column):
     geometry = Geometry.straight((SIDE, SIDE), (SIDE, SIDE))
-    x, y = int((column + 0.5) * SIDE / 4), int((row + 0.5) * SIDE / 4)
-    return inside.Patch(3, 1.0, (0, 0), 0, None, (x - 4, y - 4, x + 5, y + 5), geometry)
+    return inside.Patch(3, 1.0, (row, column), 0, None, (0, 0, 9, 9), geometry)
 
 
 def test_the_stamp_at_a_place():
     found = {
-        (row, column): report.stamp_at([pair()], patch(row, column))
+        (row, column): report.stamp_at([pair()], patch(row, column), 4, 4)
         for row in (1, 2)
         for column in (1, 2)
     }

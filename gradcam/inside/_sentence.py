@@ -96,7 +96,7 @@ def say(
     start = f"The network says {words} because of"
     if not is_top:
         start = f"These speak for {words}, which is not the most probable class"
-    text = f"{start}: {_listed(highest)}. These speak against it: {_listed(lowest)}."
+    text = f"{start}: {_listed(highest)}. Against it: {_listed(lowest)}."
     text = f"{text} {_unnamed(highest, lowest)}".rstrip()
     return Sentence(text, words, highest, lowest, int(fires.sum()))
 
