@@ -344,6 +344,22 @@ def test_chance_of_classes_of_other_sizes(codes):
     assert all(len(each) == 3 for each in drawn) and len(drawn) == 3  # and the intervals of two
 
 
+@pytest.mark.parametrize("query", [[], np.array([]), np.array([], int)])
+def test_no_query(codes, query):
+    with pytest.raises(ValueError, match="query: expected one picture or more, got none"):
+        codes.neighbours(query)
+
+
+def test_words_for_one_picture(network):
+    one = inside.codes(network, random_pictures(1))
+    assert repr(one).startswith("<Codes of 1 picture: ")
+    with pytest.raises(ValueError, match="1 neighbour was asked for, but the set has 0 pictures"):
+        one.neighbours(0, 1)
+    two = inside.codes(network, random_pictures(2), labels=["a", "b"])
+    assert "0.0 % in code, 0.0 % in pixels" in two.precision(1).finding
+    assert "nan" not in two.neighbours([0], 1).precision().finding
+
+
 # --- nearest neighbours ---
 
 

@@ -86,3 +86,18 @@ def test_an_interval_is_written_with_its_number_of_values():
 def test_what_cannot_be_used_is_refused(values, options, error, message):
     with pytest.raises(error, match=message):
         bootstrap(values, **options)
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ("abc", "expected numbers, got 'abc'"),
+        (["a", "b"], "expected numbers, got"),
+        ([1, None], "expected numbers, got"),
+        (np.ma.masked_array([1.0, 2.0], [0, 1]), "masked array"),
+        ([1e308] * 9, "at most 1e[+]290"),
+    ],
+)
+def test_values_that_have_no_mean(values, match):
+    with pytest.raises(ValueError, match=match):
+        bootstrap(values)

@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcam._methods.passes import batches, check_seed, positive, real
+from gradcam._text import brief
 
 _F64 = NDArray[np.float64]
+
+_LARGEST = 1e290
+"""Of the values: many of them can be added up."""
 
 _NUMBERS = 1 << 20
 """Random numbers that are in memory at a time."""
@@ -65,8 +69,12 @@ def bootstrap(
         If the values have another shape or are not numbers, one is infinite, or an option is out of
         range.
     """
+    if np.ma.isMaskedArray(values):
+        raise ValueError("values: got a masked array, whose masked values would count: give NaN")
     given = np.asarray(values)
-    if given.ndim != 1 or given.dtype.kind not in "fiub":
+    if given.dtype.kind not in "fiub":
+        raise ValueError(f"values: expected numbers, got {brief(values)}")
+    if given.ndim != 1:
         raise ValueError(f"values: expected numbers of the shape (N,), got {given.shape}")
     samples = positive("samples", samples)
     check_seed(seed)
@@ -76,6 +84,8 @@ def bootstrap(
     found = np.sort(found[~np.isnan(found)])
     if np.isinf(found).any():
         raise ValueError("values: expected finite numbers or NaN, got infinity")
+    if found.size and np.abs(found).max() > _LARGEST:
+        raise ValueError(f"values: expected numbers of at most {_LARGEST:g}, to add them up")
     if found.size < 2:
         return Interval(float(found[0]) if found.size else math.nan, math.nan, math.nan, found.size)
     means = _means(found, samples, np.random.default_rng(seed))

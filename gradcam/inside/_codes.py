@@ -16,7 +16,7 @@ from gradcam._methods.passes import integer, positive
 from gradcam._pictures.decoding import PictureError
 from gradcam._pictures.image import is_picture_source
 from gradcam._pictures.presets import size_pair
-from gradcam._text import brief
+from gradcam._text import brief, counted
 from gradcam.inside._codes_file import Stored, check_file, read, write
 from gradcam.inside._given import Given, read_given
 from gradcam.inside._identity import Wanted, identity, kept_of, other_network, require
@@ -78,10 +78,14 @@ class Codes:
         return len(self.values)
 
     def __repr__(self) -> str:
-        classes = f" of {len(self.pictures.classes)} classes" if self.labels is not None else ""
+        classes = (
+            f" of {counted(len(self.pictures.classes), 'class', 'classes')}"
+            if self.labels is not None
+            else ""
+        )
         return (
-            f"<Codes of {len(self)} pictures{classes}: {self.values.shape[1]} numbers each, layer "
-            f"{self.layer} of {self.network}>"
+            f"<Codes of {counted(len(self), 'picture')}{classes}: {self.values.shape[1]} "
+            f"numbers each, layer {self.layer} of {self.network}>"
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -225,13 +229,14 @@ class Codes:
         single = isinstance(query, (int, np.integer)) and not isinstance(query, bool)
         several = (isinstance(query, np.ndarray) and query.ndim == 1) or (
             isinstance(query, Sequence)
-            and len(query) > 0
             and all(isinstance(each, (int, np.integer)) for each in query)
         )
         if not single and not several:
             return None
         places = [query] if single else list(cast("Sequence[SupportsIndex]", query))
         found = [integer("query", cast(SupportsIndex, each)) for each in places]
+        if not found:
+            raise ValueError("query: expected one picture or more, got none")
         wrong = [each for each in found if not 0 <= each < len(self)]
         if wrong:
             raise IndexError(f"query: expected places of 0 to {len(self) - 1}, got {wrong[0]}")

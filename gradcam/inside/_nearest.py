@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._methods.passes import batches, one_of
+from gradcam._text import counted
 
 Metric = Literal["l2", "cosine"]
 """Euclidean distance, or 1 minus the cosine of the angle."""
@@ -72,9 +73,10 @@ def nearest(
     most = len(values) - less
     if count > most:
         whose = " besides the picture itself" if less else ""
+        were = "was" if count == 1 else "were"
         raise ValueError(
-            f"count: {count} neighbours were asked for, but the set has {most} "
-            f"picture{'' if most == 1 else 's'}{whose}"
+            f"count: {counted(count, 'neighbour')} {were} asked for, but the set has "
+            f"{counted(most, 'picture')}{whose}"
         )
     rows = _float64 if metric == "l2" else _directions
     norms = _squared_norms(values, rows)

@@ -173,8 +173,8 @@ def precision(
 
 
 def _between(found: Interval) -> str:
-    """Return an interval in words; none if there is a single picture."""
-    return "" if np.isnan(found.low) else f" ({percent(found.low)} to {percent(found.high)})"
+    """Return an interval in words; none if it has no width, or there is a single picture."""
+    return "" if not found.low < found.high else f" ({percent(found.low)} to {percent(found.high)})"
 
 
 NO_LABELS = (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradcam._codes import require_different
 from gradcam._methods.passes import check_seed, flag, one_of, positive, real
 from gradcam._scikit import scikit
-from gradcam._text import percent
+from gradcam._text import counted, percent
 from gradcam.inside import _map
 from gradcam.inside._nearest import nearest
 from gradcam.inside._neighbours import check_classes
@@ -122,7 +122,9 @@ class Projection:
         return f"{found}. {self.precision(count).finding}"
 
     def __repr__(self) -> str:
-        return f"<Projection of {len(self)} pictures by {self.method}, layer {self.layer}>"
+        return (
+            f"<Projection of {counted(len(self), 'picture')} by {self.method}, layer {self.layer}>"
+        )
 
     def grid(self, most: SupportsIndex = 1600) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Snap the points to a square grid: one cell for each picture, the nearest on the whole.
