@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcam._methods import bootstrap as _bootstrap
-from gradcam.measures import bootstrap
+from gradcam.measures import bootstrap, share
 
 
 def plain(values, level, samples, seed):
@@ -101,3 +101,17 @@ def test_what_cannot_be_used_is_refused(values, options, error, message):
 def test_values_that_have_no_mean(values, match):
     with pytest.raises(ValueError, match=match):
         bootstrap(values)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "error", "message"),
+    [
+        (11, 10, ValueError, "got count=11, size=10"),
+        (-1, 10, ValueError, "got count=-1, size=10"),
+        (0, -1, ValueError, "got count=0, size=-1"),
+        (0.5, 10, TypeError, "count: expected an integer"),
+    ],
+)
+def test_a_share_of_what_cannot_be_counted_is_refused(count, size, error, message):
+    with pytest.raises(error, match=message):
+        share(count, size)

@@ -8,7 +8,7 @@ from typing import NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradcam._methods.passes import batches, check_seed, positive, real
+from gradcam._methods.passes import batches, check_seed, integer, positive, real
 from gradcam._text import brief
 
 _F64 = NDArray[np.float64]
@@ -93,7 +93,7 @@ def bootstrap(
     return Interval(float(found.mean()), float(low), float(high), found.size)
 
 
-def share(count: int, size: int) -> Interval:
+def share(count: SupportsIndex, size: SupportsIndex) -> Interval:
     """Return a share with its 95 % confidence interval, by the score method (Wilson 1927).
 
     Unlike the bootstrap's it has a width for a share of 0 or 1, too. The cases must be independent.
@@ -104,7 +104,15 @@ def share(count: int, size: int) -> Interval:
         The cases that are counted, 0 to `size`.
     size : int
         All cases; if there is none, the share and the interval are NaN.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one is not a whole number or is below 0, or if `count` is above `size`.
     """
+    count, size = integer("count", count), integer("size", size)
+    if not 0 <= count <= size:
+        raise ValueError(f"expected 0 <= count <= size, got count={count}, size={size}")
     if size == 0:
         return Interval(math.nan, math.nan, math.nan, 0)
     mean, z = count / size, 1.959963984540054

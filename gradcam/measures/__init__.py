@@ -20,7 +20,7 @@ True
 
 from __future__ import annotations
 
-from gradcam._methods.bootstrap import Interval, bootstrap
+from gradcam._methods.bootstrap import Interval, bootstrap, share
 from gradcam._methods.replacements import Replacement
 from gradcam._pictures.segments import Box, Threshold
 from gradcam._results.report import Check
@@ -135,6 +135,7 @@ __all__ = [
     "road",
     "seeds",
     "seeds_iou",
+    "share",
     "sparseness",
     "spearman",
     "structural_similarity",
