@@ -137,7 +137,7 @@ def require_different(values: NDArray[np.float32], layer: str) -> None:
     """Raise ValueError if the codes of several pictures are all equal."""
     if len(values) > 1 and (values == values[0]).all():
         raise ValueError(
-            f"the codes of all {len(values)} pictures are equal, so they tell nothing apart: is "
+            f"the codes of all {len(values)} pictures are equal, so they do not distinguish them: is "
             f"the output of layer {layer!r} always the same?"
         )
 
@@ -200,6 +200,6 @@ def _positions(given: Sequence[P], kept: Sequence[P]) -> NDArray[np.int64]:
 
 
 def check_network(network: object) -> None:
-    """Raise TypeError for what is no network."""
+    """Raise TypeError for what is not a network."""
     if not isinstance(network, Network):
         raise TypeError(f"network: expected a gradcam.Network, got {brief(network)}")

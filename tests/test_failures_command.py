@@ -77,7 +77,7 @@ def test_unknown_classes_and_broken_pictures(tmp_path):
     text = run("set")
     assert text.startswith("1 picture, and it is right.\n") and "unicorn (1)" in text
     assert (tmp_path / "gradcam-out/failures.png").read_text() == "of an earlier run"
-    assert "gradcam-out/failures.png was there before" in run.errors
+    assert "gradcam-out/failures.png is of an earlier run" in run.errors
     found = json.loads(run("set", "--json"))
     assert found["unknown"] == {"unicorn": 1} and found["file"] is None
     assert found["accuracy"] == {"mean": 1.0, "low": None, "high": None}

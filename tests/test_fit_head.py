@@ -1,4 +1,4 @@
-"""Classifiers of one's own: what is learnt, how it is tested, the network that results."""
+"""Classifiers of your own: what is learnt, how it is tested, the network that results."""
 
 from __future__ import annotations
 

@@ -473,7 +473,7 @@ def test_neighbours_in_code_and_in_pixels(codes):
     labels = np.array(codes.labels)
     np.testing.assert_array_equal(found.same, labels[found.places] == labels[:, None])
     assert len(found) == 12 and found.count == 3
-    assert found.finding.startswith(f"Of the same class are {found.same.sum()} of 36 neighbours")
+    assert found.finding.startswith(f"{found.same.sum()} of 36 neighbours")
 
 
 def test_queries_by_number(codes):

@@ -138,7 +138,7 @@ def test_filters_without_colours_are_refused():
         inside.filters(small, "relu")
     with pytest.raises(ValueError, match="no layer is called 'conv7'"):
         inside.filters(small, "conv7")
-    with pytest.raises(ValueError, match="input of 5 channels, which are no colours"):
+    with pytest.raises(ValueError, match="input of 5 channels, which are not colours"):
         inside.filters(network(conv(weight=weights(2, 5, 3, 3)), channels=5))
     with pytest.raises(ValueError, match="no convolution that reads the picture"):
         inside.filters(network(Layer("relu", "relu"), conv()))

@@ -298,7 +298,7 @@ def test_figure_of_some_units_and_of_too_many(network):
     assert len(found.plot([4, 1]).axes) == 22
     words = " ".join(text.get_text() for text in found.plot(np.int64(4)).texts)
     assert "unit 4" in words and "These are" not in words
-    with pytest.raises(IndexError, match="unit 7 is none of the 6 units"):
+    with pytest.raises(IndexError, match="unit 7 is not among the 6 units"):
         found.plot(7)
     fitting = _patch_figure._fitting({unit: [None] * 130 for unit in range(6)})
     assert list(fitting) == [0, 1]  # of 15 rows each

@@ -1,4 +1,4 @@
-"""Scenes: pictures that bring their own ground truth."""
+"""Scenes: pictures with their own ground truth."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class SceneLike(Protocol):
 
 
 def is_scene(picture: object) -> TypeGuard[SceneLike]:
-    """Return whether a picture brings its own truth."""
+    """Return whether a picture has its own truth."""
     return hasattr(picture, "picture") and hasattr(picture, "objects")

@@ -44,7 +44,7 @@ COLUMNS: Columns = {
 """The columns of the table: a row for each failure, the most confident one first."""
 
 
-@click.command(short_help="What does the network get wrong, and what did it see?")
+@click.command(short_help="Find the pictures that a network gets wrong, and explain them.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @options.choice
 @click.option(
@@ -62,7 +62,7 @@ COLUMNS: Columns = {
     default="guided_grad_cam",
     show_default=True,
     metavar="METHOD",
-    help="What explains them (see: gradcam methods).",
+    help="The method that explains them (see: gradcam methods).",
 )
 @click.option(
     "--class-indices",
@@ -94,7 +94,7 @@ def failures(
     gradcam failures val --table errors.csv    ImageNet's folders: val/n01440764/...
 
     The figure, failures.png in the folder of --out, shows the wrong and the right class side by
-    side, each with its map and probability.  A reason can be seen at times: the two look alike,
+    side, each with its map and probability.  Sometimes the maps show a reason: the two look alike,
     the object is hidden, or something else is in the picture (Selvaraju et al. 2017, section 6.1).
 
     Pictures of classes that the network does not know are counted and left out.
@@ -128,14 +128,14 @@ def failures(
 
 
 def _draw(found: Failures, count: int, out: Path) -> Path | None:
-    """Write the figure; if nothing is wrong, say of an earlier one that it does not belong here."""
+    """Write the figure; if nothing is wrong, say that an earlier figure is not of this run."""
     from gradcam import plot
 
     file = out / FIGURE
     if not found.wrong:
         if file.exists():
             terminal.echo(
-                f"Nothing is wrong, so no figure is drawn: {file} was there before.", err=True
+                f"Nothing is wrong, so no figure is drawn: {file} is of an earlier run.", err=True
             )
         return None
     out.mkdir(parents=True, exist_ok=True)

@@ -22,9 +22,9 @@ DPI = 120
 """Of the figures."""
 
 
-@click.group(short_help="Look inside a network: filters, activations, patches, codes.")
+@click.group(short_help="Look inside a network: filters, activations, units, codes.")
 def inside() -> None:
-    """Look inside a network: what its filters, units and codes respond to."""
+    """Look inside a network: its filters, activations, units and codes."""
 
 
 def figure_file(path: Path, *parts: str) -> Path:

@@ -97,9 +97,9 @@ def activations(
 ) -> int:
     """Draw what the units of a layer compute for pictures: DIR/cat-activations-relu5_3.png.
 
-    Of a layer with maps, these are drawn beside the picture.  Of a fully connected or pooled layer,
-    the figure has bars of the largest values and a curve of all.  It is said how many units are 0
-    everywhere.
+    The maps of a layer are drawn beside the picture.  For a fully connected or pooled layer, the
+    figure has bars of the largest values and a curve of all values.  A sentence says how many units
+    are 0 everywhere.
     """
     check_not_replaced([out / "*-activations-*.png"], pictures)
     check_writable([out / "activations.png"])

@@ -38,7 +38,7 @@ _OPTIONS = (
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE.npz",
         help="Store the codes in this file.  If it exists, they are read from it and the network "
-        "does not run; it is refused if its network, layer or pictures are others.",
+        "does not run; a file of another network, layer or set of pictures is refused.",
     ),
     options.batch,
     options.out,

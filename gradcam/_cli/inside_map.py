@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "--perplexity",
     type=float,
     metavar="P",
-    help="Of t-SNE: about how many neighbours count as near, up to a third of the other "
+    help="For t-SNE: about how many neighbours count as near, up to a third of the other "
     "pictures.  Default: 30, or as many as are possible.",
 )
 @click.option(
@@ -62,7 +62,7 @@ def map_(
     \b
     gradcam inside map fruit --method tsne --grid
 
-    Pictures that the network takes for similar lie near each other.  If the folder has a folder for
+    Pictures with similar codes lie near each other.  If the folder has a folder for
     each class, frames have the colours of the classes, and it is measured how well the plane
     separates them: the share of the five nearest neighbours that are of the same class, in the
     plane and in code.  With --grid each of up to 1600 pictures can be seen.  The figure is written

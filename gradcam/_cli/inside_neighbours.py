@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     metavar="PICTURE",
     help="Find the neighbours of this picture, which may be one of DIR; may be repeated.  "
-    "Default: of each picture of DIR among the others.",
+    "Default: each picture of DIR is compared with the others.",
 )
 @click.option(
     "--count",
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Of the bootstrap, which gives the intervals.",
+    help="The seed of the bootstrap, which gives the intervals.",
 )
 @shared
 def neighbours(

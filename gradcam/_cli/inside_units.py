@@ -57,7 +57,7 @@ _MOST = 4
     "-a",
     type=click.Path(exists=True, path_type=Path),
     metavar="PATH",
-    help="What the pictures show and where, as of: gradcam evaluate localization.",
+    help="Which objects are where in the pictures, in a format of: gradcam evaluate localization.",
 )
 @options.annotations_format
 @click.option(
@@ -74,7 +74,7 @@ _MOST = 4
     default=0,
     show_default=True,
     metavar="N",
-    help="Of the first scene.",
+    help="The seed of the first scene.",
 )
 @options.choice
 @click.option(
@@ -90,15 +90,15 @@ _MOST = 4
     default=0.995,
     show_default=True,
     metavar="SHARE",
-    help="A unit fires where its value is above this share of all its values.  Colours need less: "
-    "0.95.",
+    help="A unit fires where its value is above this share of all its values.  For colours "
+    "use 0.95.",
 )
 @click.option(
     "--iou",
     type=click.FloatRange(0, 1, max_open=True),
     default=0.05,
     show_default=True,
-    help="The intersection over union that a name must be above.",
+    help="A unit gets a name if its intersection over union with the concept is above this.",
 )
 @click.option(
     "--count",

@@ -57,7 +57,7 @@ FILES = ("sheet.html", "sheet.png")
     type=click.IntRange(0),
     default=100_000,
     show_default=True,
-    help="Of the first scene of --scenes; the default is not a seed of training.",
+    help="The seed of the first scene of --scenes; the default is not a seed of training.",
 )
 @click.option(
     "--examples",
@@ -81,7 +81,7 @@ FILES = ("sheet.html", "sheet.png")
     "-a",
     type=click.Path(exists=True, path_type=Path),
     metavar="PATH",
-    help="What is where in the pictures: as of gradcam evaluate localization.",
+    help="Which objects are where in the pictures, in a format of: gradcam evaluate localization.",
 )
 @options.annotations_format
 @options.class_indices
@@ -111,9 +111,9 @@ def sheet(
     gradcam sheet photos                       probabilities and maps
     gradcam sheet photos -a instances.json     and how much of each map lies on what
     gradcam sheet --examples
-    gradcam sheet --scenes 100                 on the ground, too? 100 scenes with 2 objects
+    gradcam sheet --scenes 100                 100 scenes with 2 objects: how much is on the ground?
 
-    Where the truth is known, the shares of a map add up to 100 %: those on the objects and that on
+    If the truth is known, the shares of a map add up to 100 %: those on the objects and that on
     the ground.  Boxes count as objects with all that is in them.  In the scenes, things that belong
     to no class are ground.
 

@@ -1,4 +1,4 @@
-"""``gradcam train-head``: a classifier of one's own from a folder of pictures by class."""
+"""``gradcam train-head``: a classifier of your own from a folder of pictures by class."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _DPI = 120
     "--layer",
     "-l",
     metavar="LAYER",
-    help="The layer whose output is learnt from (see: gradcam info).  Default: what the network's "
+    help="The layer that the codes come from (see: gradcam info).  Default: what the network's "
     "global average pooling returns, else the mean of Grad-CAM's layer.",
 )
 @click.option(
@@ -58,7 +58,7 @@ _DPI = 120
     "c",
     type=click.FloatRange(0, min_open=True),
     metavar="C",
-    help="scikit-learn's C: small numbers regularise most.  Default: chosen by cross-validation.",
+    help="scikit-learn's C: smaller numbers regularise more.  Default: chosen by cross-validation.",
 )
 @click.option(
     "--seed",
@@ -66,7 +66,7 @@ _DPI = 120
     default=0,
     show_default=True,
     metavar="N",
-    help="Of the random order in which pictures are dealt to folds.",
+    help="The seed of the random order in which pictures are assigned to folds.",
 )
 @click.option(
     "--figure",
@@ -92,7 +92,7 @@ def train_head(
 ) -> int:
     """Train a classifier of your own classes, which every command then explains.
 
-    DIR has a folder for each class, some dozen pictures in each.
+    DIR has a folder for each class, with a few dozen pictures in each.
 
     \b
     gradcam train-head fruit --out fruit.safetensors     fruit/banana/1.jpg, fruit/lemon/1.jpg, ...
@@ -102,8 +102,8 @@ def train_head(
     pictures; the rest of the network stays as it is.  --head and --size are about the network that
     is read.  Needs pip install "gradcam[learn]".
 
-    The accuracy is that of pictures that were held out: none is judged by what was learnt from it.
-    Pictures that are nearly the same, as those of one film, make it too high.
+    The accuracy is that of pictures that were held out: each is judged by what was learnt without
+    it.  Pictures that are nearly the same, such as frames of one film, make it too high.
     """
     _check_files(folder, out, figure, force)
     read = [Path(each) for each in (choice.weights, choice.labels) if each is not None]

@@ -53,16 +53,17 @@ def failures(
     pictures : path, or iterable
         A folder that has a folder for each class, named by a label or synset of the network's. Or
         pictures of which `labels` has the classes. Or pairs (picture, class), or scenes such as
-        those of :func:`gradcam.pictograms.scene`, of whose objects each class is right; the network
-        must know all of them. Pictures are files, Pillow images or arrays of uint8.
+        those of :func:`gradcam.pictograms.scene`: the class of each object is right, and the
+        network must know all of these classes. Pictures are files, Pillow images or arrays of
+        uint8.
     labels : iterable of str, int or Target, optional
         The class of each picture: label, synset or index. An array of a package is one, too.
     method : str or Method
-        What explains the failures: by default Guided Grad-CAM, as in the paper. Whether it fits
-        the network is tried first, unless it needs many passes.
+        The method that explains the failures, by default Guided Grad-CAM, as in the paper.
+        Whether it fits the network is tried first, unless it needs many passes.
     count : int, optional
-        How many failures are kept, the most confident ones; by default all. Those of pictures that
-        are no files hold their pictures.
+        How many failures are kept, the most confident ones; by default all. Failures of
+        pictures that are not files keep their pictures in memory.
     class_indices : bool
         A class whose name is a number, such as that of a folder, is the network's class of this
         index. Otherwise a number is a label.

@@ -121,7 +121,7 @@ class Failures:
     network : str
         Its name.
     count : int
-        Pictures that were judged: those all of whose classes the network knows.
+        Pictures that were judged: the network knows all of their classes.
     accuracy : Interval
         The share of these that it gets right, 0 to 1, with its bootstrap interval, which has no
         width if all or none are right.
@@ -161,11 +161,11 @@ class Failures:
         interval = f", {100 * low:.1f} to {100 * high:.1f}" if low < high else ""
         most = self.confusions[0]
         often = f"most often {most}; " if most.times > 1 else ""
-        surest = self.wrong[0]
+        first = self.wrong[0]
         return (
             f"{self.wrong_count} of {pictures} wrong (accuracy {100 * mean:.1f} %{interval}): "
-            f"{often}the surest error is {surest.truth} taken for {surest.predicted} with "
-            f"{percent(surest.predicted_probability)}"
+            f"{often}the most confident error is {first.truth} taken for {first.predicted} with "
+            f"{percent(first.predicted_probability)}"
         )
 
     def plot(self, count: int = 6) -> Figure:

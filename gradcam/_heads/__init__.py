@@ -1,1 +1,1 @@
-"""Classifiers of one's own: a linear layer on the codes of a network, learnt from pictures."""
+"""Classifiers of your own: a linear layer on the codes of a network, learnt from pictures."""

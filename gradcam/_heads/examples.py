@@ -38,7 +38,7 @@ class Examples:
     numbers : (N,) array of int64
         The class of each picture.
     sources : tuple of str
-        The path of each picture; "picture 12" for one that is no file, counted from 1.
+        The path of each picture; "picture 12" for one that is not a file, counted from 1.
     """
 
     classes: tuple[str, ...]
@@ -201,7 +201,7 @@ class Folds:
 
 
 def deal(given: Examples, contents: _I64, count: int, seed: int) -> Folds:
-    """Deal the pictures of each class to folds, in random order.
+    """Assign the pictures of each class to folds, in random order.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""``gradcam.fit_head``: a classifier of one's own from a folder of pictures by class."""
+"""``gradcam.fit_head``: a classifier of your own from a folder of pictures by class."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def fit_head(
     map, a linear layer into which the standardisation is folded, and a softmax. The weights below
     are not changed. Two classes have two scores: minus and plus half of the regression's own.
 
-    How often it is right is measured by cross-validation: standardisation, C and weights come from
-    the other folds alone, and C is chosen among them by a second cross-validation. Pictures of
-    exactly the same content, or the same code, are held out together. Pictures that are nearly the
-    same, as those of one film, or a copy that was encoded again, are not recognised: with them the
+    Its accuracy is measured by cross-validation: standardisation, C and weights come from the other
+    folds alone, and C is chosen among them by a second cross-validation. Pictures of exactly the
+    same content, or the same code, are held out together. Pictures that are nearly the same, such
+    as frames of one film, or a copy that was encoded again, are not recognised: with them the
     accuracy is too high.
 
     A value of a code that varies by less than 1e-5 of its mean, where the digits of float32 end, is
@@ -83,13 +83,13 @@ def fit_head(
         in networks with several fully connected layers, as VGG, the mean of the target layer. So
         CAM exists for the new network.
     folds : int
-        2 or more; fewer are used if a class has fewer pictures. With two, C is not chosen, but
-        0.01.
+        2 or more; fewer are used if a class has fewer pictures. With two folds, C is not
+        chosen: it is 0.01.
     C : float, optional
         scikit-learn's: 1 / the strength of the penalty. By default it is chosen from 1e-4, 1e-3,
         ... 100.
     seed : int
-        Of the random order in which pictures are dealt to folds.
+        Of the random order in which pictures are assigned to folds.
     name : str, optional
         Of the new network; by default the name of the old one and "-head".
     batch, size, on_error, progress
@@ -99,7 +99,7 @@ def fit_head(
     Returns
     -------
     TrainedNetwork
-        A network as any other, which :func:`gradcam.weights.save` writes; ``.training`` is its
+        A network like any other, which :func:`gradcam.weights.save` writes; ``.training`` is its
         :class:`Training`: accuracy, confusion matrix, the pictures that were wrong.
 
     Warns
@@ -179,7 +179,7 @@ def _checked(folds: SupportsIndex, c: float | None, seed: int) -> tuple[int, flo
 
 
 def _check_kinds(network: object, name: object) -> None:
-    """Raise TypeError for what is no network, and for a name that is no text."""
+    """Raise TypeError for what is not a network, and for a name that is not a text."""
     check_network(network)
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name: expected a text, got {brief(name)}")

@@ -22,7 +22,7 @@ _AVERAGES = ("global_average_pool", "adaptive_average_pool", "average_pool")
 
 
 class TrainedNetwork(Network):
-    """A classifier of one's own, returned by :func:`gradcam.fit_head`; else as any Network.
+    """A classifier of your own, returned by :func:`gradcam.fit_head`; a Network like any other.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ class Wrong(NamedTuple):
     Attributes
     ----------
     source : str
-        Its path; "picture 12" for one that is no file, counted from 1.
+        Its path; "picture 12" for one that is not a file, counted from 1.
     label, predicted : str
         Its class, and the one that was most probable.
     probability : float
@@ -50,11 +50,11 @@ class Training:
     ----------
     classes : tuple of str
     sources : tuple of str
-        The path of each picture; "picture 12" for one that is no file, counted from 1.
+        The path of each picture; "picture 12" for one that is not a file, counted from 1.
     numbers : (N,) array of int64
         The class of each picture.
     fold : (N,) array of int64
-        In which each was held out, from 0.
+        The fold in which each was held out, from 0.
     probabilities : (N, K) array of float64
         Of each picture when it was held out, 0 to 1.
     network, layer : str
@@ -64,11 +64,11 @@ class Training:
     strengths : tuple of float
         C in each fold, chosen without that fold.
     seconds : float
-        That all took.
+        The time of everything.
     skipped : tuple of (str, str)
         The pictures that could not be read, and why.
     notes : tuple of str
-        What was done otherwise than asked, and why.
+        What was not done as asked, and why.
     doubts : tuple of str
         What makes the accuracy doubtful; each was a warning.
     """

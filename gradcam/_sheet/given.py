@@ -183,7 +183,7 @@ def _one(
     """Return one picture with its name and its truth."""
     if is_scene(picture):
         if tell is not None:
-            raise ValueError("truth: scenes bring their own truth: leave it out, or give pictures")
+            raise ValueError("truth: a scene has its own truth: leave truth= out, or give pictures")
         objects = [(each.label, each.mask) for each in picture.objects]
         labels = ", ".join(each.label.replace("_", " ") for each in picture.objects)
         called = f"scene {number}: {labels or 'no objects'}" if name is None else name

@@ -50,7 +50,7 @@ def class_sheet(
 ) -> ClassSheet:
     """Show the most probable classes of pictures, with a map for each.
 
-    Where the truth is known, each map is also measured: how much of it lies on each object, and how
+    If the truth is known, each map is also measured: how much of it lies on each object, and how
     much on the ground.
 
     Parameters
@@ -58,7 +58,7 @@ def class_sheet(
     network : Network
     pictures : picture, folder, scene, or several pictures or scenes
         As :meth:`Network.stream` takes them; the path of a folder stands for all pictures in it and
-        its folders. A scene, such as of :func:`gradcam.pictograms.scene`, brings its truth. An
+        its folders. A scene, such as of :func:`gradcam.pictograms.scene`, has its own truth. An
         iterator is read during the passes, a few pictures ahead.
     top : int
         How many of the most probable classes, 1 to 10; all if the network has fewer.

@@ -90,8 +90,8 @@ class Activations:
         Parameters
         ----------
         by : "strongest" or "index"
-            Those with the largest values first; of equal ones, those with the larger means, then
-            those with the smaller numbers. Or all in the order of their numbers.
+            Those with the largest values first; of equal values, those with the larger means,
+            then those with the smaller numbers. Or all in the order of their numbers.
 
         Returns
         -------

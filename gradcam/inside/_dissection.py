@@ -172,8 +172,9 @@ class Dissection:
         """Say by the names of units why the network gave a picture a score.
 
         Of the units that fire on the picture, which have a value above 0 somewhere, the `count`
-        with the highest alpha above 0 speak for the class, and the `count` with the lowest alpha
-        below 0 against it. Those that have a name are listed; the others are counted.
+        with the highest alpha above 0 are evidence for the class, and the `count` with the
+        lowest alpha below 0 are evidence against it. Those that have a name are listed; the others
+        are counted.
 
         Parameters
         ----------

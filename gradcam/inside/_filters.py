@@ -143,8 +143,8 @@ def filters(network: Graph, layer: str | None = None) -> Filters:
     Raises
     ------
     ValueError
-        If the layer does not exist, is no convolution or does not read the picture; if the network
-        has no convolution that does, or takes pictures of neither one nor three channels.
+        If the layer does not exist, is not a convolution or does not read the picture; if the
+        network has no convolution that does, or takes pictures of neither one nor three channels.
 
     References
     ----------
@@ -155,7 +155,7 @@ def filters(network: Graph, layer: str | None = None) -> Filters:
     channels = network.core.channels
     if channels not in (1, 3):
         raise ValueError(
-            f"{network.name} takes input of {channels} channels, which are no colours: "
+            f"{network.name} takes input of {channels} channels, which are not colours: "
             f"network.layers[...].weights has the numbers of its filters"
         )
     reading = reading_convolutions(network.layers, channels)

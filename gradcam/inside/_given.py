@@ -76,8 +76,8 @@ def read_given(pictures: Pictures, labels: Sequence[str] | None) -> Given:
     if isinstance(pictures, (str, os.PathLike)):
         if labels is not None:
             raise ValueError(
-                "labels: those of a folder are the names of the folders in it; for others give a "
-                "list of pictures"
+                "labels: a folder has the names of the folders in it as labels; for other labels, "
+                "give a list of pictures"
             )
         return _of_folder(expanded(pictures))
     if is_picture_source(pictures) or getattr(pictures, "ndim", 4) != 4:

@@ -121,8 +121,8 @@ class Neighbours:
         if same is not None and pixel_same is not None:
             of = f"of {same.size} neighbours of {counted(len(self), 'picture')}"
             return (
-                f"Of the same class are {int(same.sum())} {of} in code, and "
-                f"{int(pixel_same.sum())} in pixels"
+                f"{int(same.sum())} {of} in code, and {int(pixel_same.sum())} in pixels, are of "
+                f"the same class"
             )
         both = zip(self.places, self.pixel_places, strict=True)
         shared = sum(len(np.intersect1d(*each)) for each in both)

@@ -55,7 +55,7 @@ class Patches(Mapping[int, "tuple[Patch, ...]"]):
     skipped : tuple of (picture, exception)
         The pictures that could not be read.
     silent : tuple of int
-        All units of the layer that are above 0 nowhere on these pictures.
+        All units of the layer that have no value above 0 on these pictures.
     has_positions : bool
         Whether the layer has a map. A unit of another layer has one value for a picture.
     """
@@ -123,14 +123,14 @@ class Patches(Mapping[int, "tuple[Patch, ...]"]):
         Raises
         ------
         IndexError
-            If a unit is none of :attr:`units`.
+            If a unit is not among :attr:`units`.
         gradcam.PictureError, OSError
             If a picture can no longer be read.
         """
         asked = self.units if units is None else _numbers(units)
         for unit in asked:
             if unit not in self._patches:
-                raise IndexError(f"unit {unit} is none of the {len(self)} units of these patches")
+                raise IndexError(f"unit {unit} is not among the {len(self)} units of these patches")
         chosen = {unit: self[unit] for unit in asked}
         return _patch_figure.draw(chosen, self.finding, crop=crop)
 
@@ -181,8 +181,8 @@ def patches(
     ------
     ValueError
         If there is no picture or none can be read; if the layer does not exist or holds the values
-        of a map as a vector; if a unit that was named is above 0 nowhere on the pictures, or a
-        value is not finite.
+        of a map as a vector; if a unit that was named has no value above 0 on the
+        pictures, or a value is not finite.
     IndexError
         If the layer has no unit of a number.
     gradcam.PictureError, OSError

@@ -1,8 +1,8 @@
 """Shape against texture: what a network says of an elephant with the texture of a leopard.
 
-Geirhos et al. (2019) showed that networks which were trained on ImageNet go by the texture, where
-people go by the shape. Here the object is drawn again with the other texture, while everything else
-in the scene stays the same.
+Geirhos et al. (2019) showed that networks which were trained on ImageNet rely on the texture, and
+people rely on the shape. Here the object is drawn again with the other texture. Everything else in
+the scene stays the same.
 """
 
 from __future__ import annotations
