@@ -137,8 +137,8 @@ def require_different(values: NDArray[np.float32], layer: str) -> None:
     """Raise ValueError if the codes of several pictures are all equal."""
     if len(values) > 1 and (values == values[0]).all():
         raise ValueError(
-            f"the codes of all {len(values)} pictures are equal, so they do not distinguish them: is "
-            f"the output of layer {layer!r} always the same?"
+            f"the codes of all {len(values)} pictures are equal, so they do not distinguish them: "
+            f"is the output of layer {layer!r} always the same?"
         )
 
 

@@ -123,7 +123,7 @@ def test_bad_pictures_and_labels(network, folder, tmp_path):
         inside.codes(network, tmp_path / "missing")
     with pytest.raises(ValueError, match="expected a folder of pictures, got a file"):
         inside.codes(network, folder / "red" / "0.png")
-    with pytest.raises(ValueError, match="labels: those of a folder"):
+    with pytest.raises(ValueError, match="labels: a folder has the names"):
         inside.codes(network, folder, labels=["a"])
     with pytest.raises(ValueError, match="one for each of 2 pictures, got 1"):
         inside.codes(network, random_pictures(2), labels=["a"])

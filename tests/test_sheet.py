@@ -407,7 +407,7 @@ def test_what_cannot_be_read(network, tmp_path):
         ([noise(8, 8)], {"top": 1.5}, TypeError, "top"),
         ([noise(8, 8)], {"method": "grad_kam"}, ValueError, "grad_cam"),
         ([noise(8, 8)], {"on_error": "ignore"}, ValueError, "on_error"),
-        ([pictograms.scene(0)], {"truth": [None]}, ValueError, "their own truth"),
+        ([pictograms.scene(0)], {"truth": [None]}, ValueError, "a scene has its own truth"),
         ([noise(8, 8)], {"top": 11}, ValueError, "1 to 10"),
         ([noise(8, 8)], {"names": [3]}, TypeError, "names: expected a text"),
         ([noise(8, 8)] * 3, {"names": "abc"}, TypeError, "names: expected a list"),

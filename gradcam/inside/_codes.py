@@ -132,7 +132,8 @@ class Codes:
             The pictures whose neighbours are found. Integers are places in this set, from 0 on;
             None means all of it. Anything else is a new picture, or its codes. A picture of
             the set is not its own neighbour: these codes themselves, the same file by whatever path
-            or link, the same object in memory. A copy of a picture is another one, and so is preprocessed input.
+            or link, the same object in memory. A copy of a picture is another
+            one, and so is preprocessed input.
         count : int
             Neighbours of each picture.
         metric : "l2" or "cosine"
