@@ -4,9 +4,9 @@
 
 Geirhos et al. 2019 asked whether networks rely on the shape or on the texture. Each shape is a
 stamp of an animal (see report_stamps.py, which fetches them; nothing of them is part of gradcam),
-on a photograph of ground. It is filled with the texture of a tiger or a zebra, which are stamps too, or
-of the pictogram of a leopard, since there is no stamp of one; darker and brighter where the animal
-is, so that its inner lines remain. The texture is that of `gradcam.pictograms`' scenes.
+on a photograph of ground. It is filled with the texture of a tiger or a zebra, which are stamps
+too, or of the pictogram of a leopard, since there is no stamp of one; darker and brighter where
+the animal is, so that its inner lines remain. The texture is that of `gradcam.pictograms`' scenes.
 
 For each texture, the table has means over pictures, with 95 % bootstrap intervals over shapes:
 
