@@ -5,6 +5,7 @@ Each is a lesson, stored with its outputs, with exercises whose solutions are fo
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -19,6 +20,9 @@ README = Path(__file__).parent.parent / "README.md"
 
 LARGEST = 2_600_000
 """Bytes of a notebook."""
+
+FIRST = "01_"
+"""The introduction: it has no table of claims, and some of its solutions are words."""
 
 lessons = pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
 
@@ -57,8 +61,10 @@ def test_formulas_show_without_a_network(path):
     """They are HTML: a page that nbconvert wrote loads MathJax, which TeX needs, from the web."""
     for cell in cells(path, "markdown"):
         source = "".join(cell["source"])
-        assert "$" not in source and "\\(" not in source and "\\[" not in source, source
-        assert "src=" not in source.lower() and "](http" not in source
+        for tex in ("$", "\\(", "\\[", "\\begin{"):
+            assert tex not in source, source
+        for loaded in ("src=", "<img", "](http", "](//"):
+            assert loaded not in source.lower(), source
 
 
 @lessons
@@ -71,6 +77,43 @@ def test_outputs_are_those_of_one_run(path):
             assert output.get("name") != "stderr", output["text"]
     kinds = [kind for cell in code for o in cell["outputs"] for kind in o.get("data", {})]
     assert sum(kind.startswith("image/") for kind in kinds) >= 3
+
+
+def prints(source):
+    """Whether a cell, and not only a function in it, calls print() or judge()."""
+    waiting = list(ast.parse(source).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("print", "judge"):
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)):
+            waiting += ast.iter_child_nodes(node)
+    return False
+
+
+def test_cells_that_print_are_found():
+    assert prints("for x in y:\n    print(x)") and prints("if x:\n    judge(x)")
+    assert not prints("def f():\n    print(1)") and not prints("x = 'print()'")
+
+
+@lessons
+def test_what_is_printed_is_stored(path):
+    for cell in cells(path, "code"):
+        assert cell["outputs"] or not prints("".join(cell["source"])), cell["source"]
+
+
+@lessons
+def test_claims_have_a_source_and_a_verdict(path):
+    pytest.importorskip("nbclient", reason="the extra gradcam[notebook] runs notebooks")
+    from run_notebooks import table
+
+    header, *rows = table(json.loads(path.read_text("utf-8"))) or [[]]
+    if path.name.startswith(FIRST):
+        assert not header
+        return
+    assert header == ["claim", "source", "measured here", "verdict"] and len(rows) >= 4
+    for row in rows:
+        assert len(row) == 4 and all(row), row
 
 
 @lessons
@@ -93,6 +136,9 @@ def test_exercises_have_folded_solutions(path):
     folded = "\n".join(re.findall(r"<details>.*?</details>", exercises, re.DOTALL))
     assert exercises.count("<summary>") == exercises.count("<details>") and "olution" in folded
     asked = re.sub(r"<details>.*?</details>", "", exercises, flags=re.DOTALL)
+    if not path.name.startswith(FIRST):
+        for solution in re.split(r"^(?=\d+\. )", folded, flags=re.MULTILINE)[1:]:
+            assert "```python" in solution, solution
     numbers = re.findall(r"^(\d+)\. ", asked, re.MULTILINE)
     assert numbers == [str(n) for n in range(1, len(numbers) + 1)] and len(numbers) >= 4
     assert exercises.count("<details>") >= len(numbers) or numbers == re.findall(
@@ -126,6 +172,44 @@ def test_the_code_of_all_solutions_is_found(path):
 def test_it_runs_and_so_do_its_solutions(path):
     pytest.importorskip("nbclient", reason="the extra gradcam[notebook] runs notebooks")
     pytest.importorskip("ipykernel", reason="the extra gradcam[notebook] runs notebooks")
-    from run_notebooks import execute
+    from run_notebooks import execute, table
 
-    execute(path)
+    stored = table(json.loads(path.read_text("utf-8")))
+    again = table(execute(path))
+    assert [(row[0], row[-1]) for row in again] == [(row[0], row[-1]) for row in stored]
+
+
+def test_a_solution_sees_the_lesson_and_no_other_solution():
+    pytest.importorskip("nbclient", reason="the extra gradcam[notebook] runs notebooks")
+    from run_notebooks import alone
+
+    lesson = {"a": [1]}
+    exec(alone("b = a + [2]\na.append(b)", 1), lesson)
+    assert lesson["a"] == [1, [1, 2]] and "b" not in lesson
+    with pytest.raises(NameError, match="'b'"):
+        exec(alone("print(b)", 2), lesson)
+
+
+def test_times_that_are_not_complete_count_as_none():
+    pytest.importorskip("nbclient", reason="the extra gradcam[notebook] runs notebooks")
+    from nbformat.v4 import new_code_cell
+    from run_notebooks import _seconds
+
+    began = {"iopub.status.busy": "2020-01-01T00:00:01Z"}
+    ended = {**began, "shell.execute_reply": "2020-01-01T00:00:03.5Z"}
+    found = [_seconds(new_code_cell(metadata={"execution": each})) for each in (began, ended)]
+    assert found == [0.0, 2.5] and _seconds(new_code_cell()) == 0.0
+
+
+@pytest.mark.slow
+def test_the_kernel_has_no_network(tmp_path):
+    pytest.importorskip("ipykernel", reason="the extra gradcam[notebook] runs notebooks")
+    nbformat = pytest.importorskip("nbformat", reason="the extra gradcam[notebook] reads notebooks")
+    from run_notebooks import execute, offline
+
+    if not offline():
+        pytest.skip("unshare cannot take the network away here")
+    code = "import socket\nprint([name for _, name in socket.if_nameindex()])"
+    path = tmp_path / "lesson.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), path)
+    assert execute(path).cells[0].outputs[0]["text"] == "['lo']\n"
