@@ -177,7 +177,7 @@ def test_a_folder_of_photographs_with_a_folder_says_what_to_do(run, scenes, tmp_
     for name in ("a.png", "trip/b.png"):
         shutil.copy(scenes / "cat" / "0.png", tmp_path / "photos" / name)
     result = run("map", tmp_path / "photos", status=2)
-    assert "If the folders are no classes, name a folder with pictures alone" in result.stderr
+    assert "If the folders are not classes, name a folder with pictures alone" in result.stderr
 
 
 def test_bad_folders(run, scenes, stored, tmp_path):

@@ -93,7 +93,7 @@ def checked_labels(labels: object, count: int) -> tuple[str, ...]:
     Raises
     ------
     TypeError
-        If it is no list of strings.
+        If it is not a list of strings.
     ValueError
         If there are not as many labels.
     """

@@ -158,7 +158,7 @@ def units(
     the annotations: the mask of an object, or its box if there is no mask.  Pictures without
     annotation only count for the thresholds.
 
-    The same is done with the masks of other pictures: so many units would have a name by chance.
+    The masks of other pictures show how many units would have a name by chance.
     """
     _check_options(pictures, annotations, format, explained, classes)
     check_exist(pictures)

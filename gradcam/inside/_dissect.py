@@ -73,9 +73,9 @@ def dissect(
     others are taken as not annotated with this kind. Pixels that the network did not see, because
     its input is cropped, do not count.
 
-    With few pictures, many units match some mask by chance. So the same is done with the masks of
-    other pictures, each chosen at random among those before: :attr:`Dissection.by_chance` says how
-    many units would get a name, and :attr:`Dissection.caution` whether these are too many.
+    With few pictures, many units match some mask by chance. So units are also compared with the
+    masks of other pictures, each chosen at random among those before: :attr:`Dissection.by_chance`
+    says how many units would get a name, and :attr:`Dissection.caution` whether these are too many.
 
     Parameters
     ----------

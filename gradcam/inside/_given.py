@@ -102,7 +102,7 @@ def _of_folder(folder: str) -> Given:
             found = pictures_by_class(root)
         except AnnotationError as error:
             raise AnnotationError(
-                f"{error}.  If the folders are no classes, name a folder with pictures alone, or "
+                f"{error}.  If the folders are not classes, name a folder with pictures alone, or "
                 f"give a list of pictures"
             ) from None
         labels = tuple(found.classes[number] for number in found.numbers)
