@@ -11,7 +11,7 @@ import small_pictograms
 from gradcam import inside, pictograms
 from gradcam.pictograms import _report_names
 from gradcam.pictograms.__main__ import main
-from gradcam.pictograms._naming import FIRST_EXPLAINED
+from gradcam.pictograms._naming import FIRST_EXPLAINED, _absent
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,22 @@ def test_what_is_counted(dissected: inside.Dissection) -> None:
         assert found.classes[n] == label
         assert found.named[n] == any(each.concept.name == label for each in said.highest)
         assert found.against[n] == any(each.concept.name == label for each in said.lowest)
+    assert found.absent.shape == (6,)
+
+
+def test_a_class_that_is_not_in_the_scene_is_asked_for(dissected: inside.Dissection) -> None:
+    found = pictograms.naming(dissected, scenes=20)
+    labels = pictograms.model().labels
+    counted = []
+    for n in range(20):
+        scene = pictograms.scene(FIRST_EXPLAINED + n)
+        other = _absent(scene, labels, FIRST_EXPLAINED + n)
+        assert other not in {each.label for each in scene.objects}
+        tape = pictograms.model().forward(scene.picture)
+        said = dissected.sentence(tape.grad_cam(other))
+        counted.append(any(each.concept.name == other for each in said.highest))
+    np.testing.assert_array_equal(found.absent, counted)
+    assert found.absent_share.mean == np.mean(counted)
 
 
 def test_chance_is_that_of_shuffled_names(dissected: inside.Dissection) -> None:

@@ -194,6 +194,9 @@ class Dissection:
         Notes
         -----
         Selvaraju et al. 2017, "Identifying neurons and textual explanations" of the arXiv version.
+        The names say mostly which units the class depends on, and little about the picture: the
+        name of a class that the picture does not show is among the highest just as often
+        (``python -m gradcam.pictograms names``).
         """
         best = self.scores.max(1).tolist()
         names = [

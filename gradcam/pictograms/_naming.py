@@ -3,6 +3,8 @@
 The Grad-CAM paper explains a class by the names of the units with the highest alpha (Selvaraju et
 al. 2017, arXiv version). In a scene the class's objects and their masks are known, so that it can
 be counted how often the class itself is among these names, and how often it would be by chance.
+A second control asks for a class that is not in the scene: if its name is found as often, the names
+repeat the class that was asked for, and say little about the picture.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._engine.network import Network
+from gradcam._labels.classes import Labels
 from gradcam._methods.bootstrap import Interval, bootstrap
 from gradcam._methods.passes import batches, integer, positive
 from gradcam._text import brief, percent
@@ -127,6 +130,9 @@ class Naming:
         Whether it is the name of one of the highest units.
     against : (N,) array of bool
         Whether it is the name of one of the lowest units.
+    absent : (N,) array of bool
+        Whether a random class that is not in the scene is the name of one of the highest units, if
+        this class is explained instead.
     by_chance : (N,) array of float64
         The probability that it would be the name of one of the highest units if the names were
         shuffled among all units.
@@ -137,6 +143,7 @@ class Naming:
     right: NDArray[np.bool_]
     named: NDArray[np.bool_]
     against: NDArray[np.bool_]
+    absent: NDArray[np.bool_]
     by_chance: NDArray[np.float64]
 
     @property
@@ -150,17 +157,23 @@ class Naming:
         return bootstrap(self.by_chance)
 
     @property
+    def absent_share(self) -> Interval:
+        """The share of scenes in which a class that is not there is named if it is explained."""
+        return bootstrap(self.absent)
+
+    @property
     def finding(self) -> str:
         """What was found, in a sentence."""
-        share, control = (
+        share, control, absent = (
             f"{percent(each.mean)} ({100 * each.low:.1f} to {100 * each.high:.1f})"
             if math.isfinite(each.low)
             else percent(each.mean)
-            for each in (self.share, self.control)
+            for each in (self.share, self.control, self.absent_share)
         )
         return (
             f"in {share} of {len(self.classes)} scenes the explained class is among the names of "
-            f"the units with the highest weights, in {control} if the names are shuffled"
+            f"the units with the highest weights, in {control} if the names are shuffled; a class "
+            f"that is not in the scene is among them in {absent} if it is explained instead"
         )
 
     def __repr__(self) -> str:
@@ -208,8 +221,8 @@ def naming(
     seeds = range(start, start + positive("scenes", scenes))
     uses = Counter(each.name for each in dissection.names if each and each.kind == CLASS)
     rows = [
-        _Row.of(said, label, drawn, uses[label], len(dissection.names))
-        for drawn, said, label in _explained(dissection, seeds, highest)
+        _Row.of(each, uses[each.label], len(dissection.names))
+        for each in _explained(dissection, seeds, highest)
     ]
     return Naming(
         dissection,
@@ -217,8 +230,19 @@ def naming(
         np.array([row.right for row in rows]),
         np.array([row.named for row in rows]),
         np.array([row.against for row in rows]),
+        np.array([row.absent for row in rows]),
         np.array([row.by_chance for row in rows]),
     )
+
+
+class _Explained(NamedTuple):
+    """A scene, and the sentences about its most probable class and about one that is not there."""
+
+    scene: Scene
+    label: str
+    said: Sentence
+    other: str
+    said_of_other: Sentence
 
 
 class _Row(NamedTuple):
@@ -228,17 +252,19 @@ class _Row(NamedTuple):
     right: bool
     named: bool
     against: bool
+    absent: bool
     by_chance: float
 
     @classmethod
-    def of(cls, said: Sentence, label: str, drawn: Scene, uses: int, units: int) -> _Row:
+    def of(cls, given: _Explained, uses: int, units: int) -> _Row:
         """Count one scene; `uses` of all `units` have the class as their name."""
-        chosen = len(said.highest)
+        chosen = len(given.said.highest)
         return cls(
-            label,
-            any(each.label == label for each in drawn.objects),
-            _names(said.highest, label),
-            _names(said.lowest, label),
+            given.label,
+            any(each.label == given.label for each in given.scene.objects),
+            _names(given.said.highest, given.label),
+            _names(given.said.lowest, given.label),
+            _names(given.said_of_other.highest, given.other),
             1 - math.comb(units - uses, chosen) / math.comb(units, chosen),
         )
 
@@ -247,13 +273,26 @@ def _names(reasons: Sequence[Reason], label: str) -> bool:
     return any(each.concept == Concept(label, CLASS) for each in reasons)
 
 
-def _explained(
-    dissection: Dissection, seeds: range, count: int
-) -> Iterator[tuple[Scene, Sentence, str]]:
-    """Yield each scene, the sentence about its most probable class, and the label of that."""
+def _explained(dissection: Dissection, seeds: range, count: int) -> Iterator[_Explained]:
+    """Yield each scene with what is said about it."""
+    labels = dissection.network.labels
     for part in batches(len(seeds), _BATCH):
         drawn = [scene(seed) for seed in seeds[part]]
         tape = dissection.network.forward([each.picture for each in drawn])
-        for each, found in zip(drawn, tape.grad_cam(layer=dissection.layer), strict=True):
-            assert found.target is not None
-            yield each, dissection.sentence(found, count=count), found.target.label
+        top = [labels[int(scores.argmax())].label for scores in tape.scores]
+        others = [
+            _absent(each, labels, seed) for each, seed in zip(drawn, seeds[part], strict=True)
+        ]
+        targets = [list(pair) for pair in zip(top, others, strict=True)]
+        found = tape.grad_cam(targets, layer=dissection.layer)
+        for each, pair, (first, second) in zip(drawn, targets, found, strict=True):
+            said, said_of_other = (dissection.sentence(one, count=count) for one in (first, second))
+            yield _Explained(each, pair[0], said, pair[1], said_of_other)
+
+
+def _absent(drawn: Scene, labels: Labels, seed: int) -> str:
+    """Return a random class that the network knows and the scene does not have."""
+    known = {each.label for each in labels}
+    present = {each.label for each in drawn.objects}
+    names = [label for _, label in CLASSES if label in known and label not in present]
+    return names[int(np.random.default_rng(seed).integers(len(names)))]

@@ -60,6 +60,7 @@ def _record(found: Naming) -> dict[str, object]:
         "right": float(found.right.mean()),
         "named": {name: _number(getattr(found.share, name)) for name in names},
         "by_chance": {name: _number(getattr(found.control, name)) for name in names},
+        "absent": {name: _number(getattr(found.absent_share, name)) for name in names},
         "against": float(found.against.mean()),
     }
 
@@ -76,7 +77,7 @@ def _text(found: Naming) -> str:
             f"{found.dissection.network.name}, {found.dissection.pictures} scenes: "
             f"{found.dissection.finding}.",
             f"The most probable class of {len(found.classes)} other scenes is right in "
-            f"{percent(float(found.right.mean()))}; {found.finding}; it is the name of one of the "
-            f"lowest units in {percent(float(found.against.mean()))}.",
+            f"{percent(float(found.right.mean()))}; it is the name of one of the lowest units in "
+            f"{percent(float(found.against.mean()))}; {found.finding}.",
         )
     )
