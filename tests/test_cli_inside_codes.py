@@ -93,7 +93,7 @@ def test_codes_are_stored_once(run, scenes, tmp_path):
     before = file.read_bytes()
     run("neighbours", scenes, "--codes", file)
     assert file.read_bytes() == before
-    result = run("map", scenes, "--codes", file, "--layer", "fc6", status=2)
+    result = run("neighbours", scenes, "--codes", file, "--layer", "fc6", status=2)
     assert "its codes are of layer 'relu7', not 'fc6'" in result.stderr
     result = run("neighbours", scenes / "cat", "--codes", file, status=2)
     assert "made of 12 pictures, and these 4 are not the same" in result.stderr
@@ -149,7 +149,7 @@ def test_figures_of_an_earlier_run_are_no_class(run, scenes, stored, tmp_path, m
         assert len(result.stdout.splitlines()) == 12 + 1
     assert sorted(os.listdir("gradcam-out")) == ["neighbours-relu7.png", "precision-relu7.png"]
     assert gradcam.inside.codes(gradcam.pictograms.model(), ".").pictures.classes == CLASSES
-    assert "--out figures" in run("map", ".", "--out", "figures", status=2).stderr
+    assert "--out figures" in run("neighbours", ".", "--out", "figures", status=2).stderr
 
 
 def test_both_figures_are_named(run, scenes, stored, tmp_path):
@@ -176,14 +176,14 @@ def test_a_folder_of_photographs_with_a_folder_says_what_to_do(run, scenes, tmp_
     (tmp_path / "photos" / "trip").mkdir(parents=True)
     for name in ("a.png", "trip/b.png"):
         shutil.copy(scenes / "cat" / "0.png", tmp_path / "photos" / name)
-    result = run("map", tmp_path / "photos", status=2)
+    result = run("neighbours", tmp_path / "photos", status=2)
     assert "If the folders are not classes, name a folder with pictures alone" in result.stderr
 
 
 def test_bad_folders(run, scenes, stored, tmp_path):
     assert "No such file" in run("neighbours", tmp_path / "missing", status=2).stderr
     (tmp_path / "empty").mkdir()
-    assert "no picture in this folder" in run("map", tmp_path / "empty", status=2).stderr
+    assert "no picture in this folder" in run("neighbours", tmp_path / "empty", status=2).stderr
     result = run("neighbours", scenes / "cat" / "0.png", status=2)
     assert "expected a folder of pictures, got a file" in result.stderr
     result = run("neighbours", scenes, "--codes", stored, "--count", 12, status=2)

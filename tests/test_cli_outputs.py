@@ -91,7 +91,7 @@ def test_no_command_replaces_a_picture_that_it_reads(command, name):
     "command",
     [
         ["failures", "a"],
-        ["inside", "map", "a"],
+        ["inside", "neighbours", "a"],
         ["inside", "patches", "a"],
         ["inside", "units"],
         ["sheet", "a"],
@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_made_is_found_before_the_first_pass(command, mo
 
 def test_figures_of_codes_are_not_written_among_the_pictures():
     Path("a/cat").mkdir(parents=True)
-    options = ["inside", "map", "a", "--out", "a/cat", "--model", "pictograms"]
+    options = ["inside", "neighbours", "a", "--out", "a/cat", "--model", "pictograms"]
     done = CliRunner().invoke(cli.main, options, catch_exceptions=False)
     assert done.exit_code == 2 and "it is in a, so that" in done.stderr
 

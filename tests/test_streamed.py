@@ -30,8 +30,8 @@ class Case(NamedTuple):
 CASES = [
     Case((40, 44), (3, 3), padding=(1, 1, 1, 1)),
     Case((112, 40), (3, 3), (2, 2), (0, 0, 1, 1)),
-    Case((61, 31), (5, 5), padding=(2, 2, 2, 2)),
-    Case((40, 41), (5, 5), (2, 2), (1, 2, 2, 1)),
+    Case((61, 25), (5, 5), padding=(2, 2, 2, 2)),
+    Case((40, 35), (5, 5), (2, 2), (1, 2, 2, 1)),
     Case((57, 33), (3, 3), (2, 2)),  # the last row is read by no output
     Case((63, 37), (1, 1), (3, 3)),  # two of three rows are read by no output
     Case((102, 30), (1, 1), (3, 3)),  # the last band has all rows that fit, and two more

@@ -150,8 +150,8 @@ def _checked(explanation: Explanation, network: Network, layer: str) -> Tape:
             f"explanation: expected that of one picture, tape.grad_cam(...), got "
             f"{brief(explanation)}"
         )
-    origin = explanation.origin
-    if explanation.method != "grad_cam" or explanation.weights is None:
+    origin, usual = explanation.origin, METHODS["grad_cam"]
+    if explanation.method != usual.name or explanation.weights is None:
         raise ValueError(
             f"a sentence needs the weights alpha_k of Grad-CAM, got an explanation by "
             f"{explanation.title}: use tape.grad_cam(...)"
@@ -167,7 +167,6 @@ def _checked(explanation: Explanation, network: Network, layer: str) -> Tape:
             f"the units of another network have names: {network.name}; this explanation is of "
             f"{graph.name}, with other weights or another preset"
         )
-    usual = METHODS["grad_cam"]
     changed = [name for name in _OF_WEIGHTS if origin.method.default(name) != usual.default(name)]
     if changed:
         raise ValueError(
