@@ -120,8 +120,7 @@ def fit_head(
     Examples
     --------
     >>> network = gradcam.fit_head(gradcam.imagenet.model(), "fruit")
-    >>> network.training.accuracy
-    0.972
+    >>> print(network.training.accuracy, network.training.interval)
     >>> gradcam.weights.save(network, "fruit.safetensors")
     >>> network.forward("basket.jpg").grad_cam("banana").save("banana.png")
     """
