@@ -140,14 +140,7 @@ def _number(value: float) -> float | None:
     metavar="N",
     help="Steps in which pixels are deleted.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Seed of the random weights and random orders.",
-)
+@options.seed("Seed of the random weights and random orders.")
 @options.out
 @click.option(
     "--dpi", type=click.IntRange(20, 600), default=120, show_default=True, help="Pixels per inch."

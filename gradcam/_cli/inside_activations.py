@@ -52,12 +52,7 @@ class _Drawing:
 @inside.command(short_help="What the units of a layer compute for pictures.")
 @options.pictures
 @options.choice
-@click.option(
-    "--layer",
-    "-l",
-    metavar="LAYER",
-    help="A layer, by any of its names (see: gradcam info).  Default: the layer of Grad-CAM.",
-)
+@options.any_layer
 @click.option(
     "--count",
     type=click.IntRange(1, 1000),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gradcam._cli import options
 from gradcam._cli.inside import figure_file, inside, report, write
 from gradcam._cli.inside_codes import codes_of, network_of, shared, status
 from gradcam._cli.options import Choice
@@ -36,13 +37,7 @@ if TYPE_CHECKING:
     help="For t-SNE: about how many neighbours count as near, up to a third of the other "
     "pictures.  Default: 30, or as many as are possible.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="The same seed gives the same points.",
-)
+@options.seed("The same seed gives the same points.")
 @shared
 def map_(
     folder: Path,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 import gradcam
-from gradcam._cli import terminal
+from gradcam._cli import options, terminal
 from gradcam._cli.inside import figure_file, inside, report, write
 from gradcam._cli.inside_codes import codes_of, network_of, shared, status
 from gradcam._cli.options import Choice
@@ -57,13 +57,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="How many pictures the figure shows with their neighbours.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="The seed of the bootstrap, which gives the intervals.",
-)
+@options.seed("The seed of the bootstrap, which gives the intervals.")
 @shared
 def neighbours(
     folder: Path,

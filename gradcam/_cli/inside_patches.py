@@ -31,12 +31,7 @@ if TYPE_CHECKING:
 @inside.command(short_help="The patches of pictures that activate units of a layer most.")
 @options.pictures
 @options.choice
-@click.option(
-    "--layer",
-    "-l",
-    metavar="LAYER",
-    help="A layer, by any of its names (see: gradcam info).  Default: the layer of Grad-CAM.",
-)
+@options.any_layer
 @click.option(
     "--unit",
     "-u",

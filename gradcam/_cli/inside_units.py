@@ -52,13 +52,7 @@ _MOST = 4
 
 @inside.command(short_help="Name the units of a layer by the masks that they match.")
 @click.argument("pictures", nargs=-1, metavar="[DIR]...", type=click.Path(path_type=Path))
-@click.option(
-    "--annotations",
-    "-a",
-    type=click.Path(exists=True, path_type=Path),
-    metavar="PATH",
-    help="Which objects are where in the pictures, in a format of: gradcam evaluate localization.",
-)
+@options.annotations_path
 @options.annotations_format
 @click.option(
     "--scenes",
@@ -68,14 +62,7 @@ _MOST = 4
     metavar="N",
     help="How many scenes of pictograms are drawn, if no pictures are named.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="The seed of the first scene.",
-)
+@options.seed("The seed of the first scene.")
 @options.choice
 @click.option(
     "--layer",

@@ -311,6 +311,18 @@ def method(default: str) -> Callable[[_Command], _Command]:
     )
 
 
+def seed(words: str, default: int = 0) -> Callable[[_Command], _Command]:
+    """Return the option ``--seed`` with this help and default."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0),
+        default=default,
+        show_default=True,
+        metavar="N",
+        help=words,
+    )
+
+
 def cmap(default: str) -> Callable[[_Command], _Command]:
     """Return the option ``--cmap`` with this default."""
     return click.option(
@@ -364,6 +376,19 @@ layer = click.option(
     help="The layer of Grad-CAM, by any of its names (see: gradcam info).  "
     "Several, separated by commas: the average of their maps.  "
     "Default: usually the last map before global pooling or flattening; relu5_3 in VGG-16.",
+)
+any_layer = click.option(
+    "--layer",
+    "-l",
+    metavar="LAYER",
+    help="A layer, by any of its names (see: gradcam info).  Default: the layer of Grad-CAM.",
+)
+annotations_path = click.option(
+    "--annotations",
+    "-a",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="PATH",
+    help="Which objects are where in the pictures, in a format of: gradcam evaluate localization.",
 )
 on = click.option(
     "--on",

@@ -52,12 +52,9 @@ FILES = ("sheet.html", "sheet.png")
     metavar="N",
     help="Objects in a scene of --scenes.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
+@options.seed(
+    "The seed of the first scene of --scenes; the default is not a seed of training.",
     default=100_000,
-    show_default=True,
-    help="The seed of the first scene of --scenes; the default is not a seed of training.",
 )
 @click.option(
     "--examples",
@@ -76,13 +73,7 @@ FILES = ("sheet.html", "sheet.png")
 )
 @options.method("grad_cam")
 @options.layer
-@click.option(
-    "--annotations",
-    "-a",
-    type=click.Path(exists=True, path_type=Path),
-    metavar="PATH",
-    help="Which objects are where in the pictures, in a format of: gradcam evaluate localization.",
-)
+@options.annotations_path
 @options.annotations_format
 @options.class_indices
 @options.out

@@ -54,14 +54,7 @@ def _weight(name: str, default: float, words: str) -> Callable[[_F], _F]:
     )
 
 
-_seed = click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Of what is random.",
-)
+_seed = options.seed("The seed of what is random.")
 _basis = click.option(
     "--basis",
     type=click.Choice(("fourier", "pixels")),

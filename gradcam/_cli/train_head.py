@@ -60,14 +60,7 @@ _DPI = 120
     metavar="C",
     help="scikit-learn's C: smaller numbers regularise more.  Default: chosen by cross-validation.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="The seed of the random order in which pictures are assigned to folds.",
-)
+@options.seed("The seed of the random order in which pictures are assigned to folds.")
 @click.option(
     "--figure",
     type=click.Path(path_type=Path, dir_okay=False),
