@@ -197,9 +197,3 @@ def _positions(given: Sequence[P], kept: Sequence[P]) -> NDArray[np.int64]:
     """Return where the kept pictures, which are in order, are among those that were given."""
     waiting = iter(enumerate(given))
     return np.array([next(n for n, each in waiting if each is one) for one in kept], np.int64)
-
-
-def check_network(network: object) -> None:
-    """Raise TypeError for what is not a network."""
-    if not isinstance(network, Network):
-        raise TypeError(f"network: expected a gradcam.Network, got {brief(network)}")

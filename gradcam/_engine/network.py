@@ -523,3 +523,9 @@ def _require_memory(sizes: Sequence[tuple[int, ...]], channels: int) -> None:
             f"{needed / 1e9:.2f} GB are needed, {available / 1e9:.2f} GB are available; "
             f"pass fewer or smaller ones"
         )
+
+
+def check_network(network: object) -> None:
+    """Raise TypeError for what is not a network."""
+    if not isinstance(network, Network):
+        raise TypeError(f"network: expected a gradcam.Network, got {brief(network)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
-from gradcam._engine.network import Network
+from gradcam._engine.network import Network, check_network
 from gradcam._engine.stream import OnError
 from gradcam._engine.tape import BatchTape
 from gradcam._failures.given import Labelled, Name, Source, labelled
@@ -19,7 +19,7 @@ from gradcam._methods.bootstrap import bootstrap
 from gradcam._methods.passes import flag, positive
 from gradcam._registry import METHODS, Method
 from gradcam._results.explanation import no_flat_warnings
-from gradcam._text import brief
+from gradcam._text import brief, counted
 
 if TYPE_CHECKING:
     from gradcam._engine.network import PictureLike
@@ -110,8 +110,7 @@ def failures(
 
 def _check_network(network: Network) -> None:
     """Raise TypeError or ValueError unless a network has several classes."""
-    if not isinstance(network, Network):
-        raise TypeError(f"network: expected a gradcam.Network, got {brief(network)}")
+    check_network(network)
     if len(network.labels) == 1:
         raise ValueError(
             f"network: {network.name} has one output, so that its most probable class is always "
@@ -264,11 +263,12 @@ def _nothing(queue: _Queue, skipped: Skipped, network: Network) -> str:
     reasons = _listed(broken, _MOST_REASONS, "; ")
     unknown = sum(map(len, queue.unknown.values()))
     if not unknown:
-        return f"pictures: none of the {_pictures(queue.count)} could be read: {reasons}"
+        return f"pictures: none of the {counted(queue.count, 'picture')} could be read: {reasons}"
     names = _listed([*map(brief, queue.unknown)], _MOST_NAMES, ", ")
     unread = f"; {len(broken)} more could not be read: {reasons}" if broken else ""
+    some = counted(unknown, "picture")
     return (
-        f"pictures: {network.name} does not know the classes of {_pictures(unknown)} ({names})"
+        f"pictures: {network.name} does not know the classes of {some} ({names})"
         f"{unread}: {_expected(queue, network.labels)}"
     )
 
@@ -290,7 +290,3 @@ def _listed(words: Sequence[str], most: int, between: str) -> str:
     """Return the first words as a list, and whether there are more."""
     more = [] if len(words) <= most else ["..."]
     return between.join([*words[:most], *more])
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"

@@ -15,7 +15,7 @@ from gradcam._methods.bootstrap import Interval
 from gradcam._methods.passes import positive
 from gradcam._registry import METHODS, OVER_PICTURE, Method
 from gradcam._results.explanation import Explanation
-from gradcam._text import percent
+from gradcam._text import counted, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,7 +152,7 @@ class Failures:
     @property
     def finding(self) -> str:
         """What was found, in a sentence."""
-        pictures = "1 picture" if self.count == 1 else f"{self.count} pictures"
+        pictures = counted(self.count, "picture")
         if not self.confusions:
             return (
                 f"all of {pictures} are right" if self.count > 1 else "1 picture, and it is right"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._codes import PooledCodes, check_network, pooled_codes, require_different
-from gradcam._engine.network import Size
+from gradcam._codes import PooledCodes, pooled_codes, require_different
+from gradcam._engine.network import Size, check_network
 from gradcam._heads.examples import Examples, deal, examples, together
 from gradcam._heads.regression import PURPOSE, USUAL, Learnt, learn
 from gradcam._heads.trained import (

@@ -15,6 +15,7 @@ from gradcam._engine.tape import Tape
 from gradcam._methods.passes import positive, real
 from gradcam._pictures import figures
 from gradcam._results.objectives import Class, Objectives
+from gradcam._text import counted
 from gradcam.critique import _slide
 from gradcam.critique._confidence import factor, log_odds, norm, probability
 from gradcam.critique._target import class_of
@@ -76,7 +77,7 @@ class Norms:
             used = values[values > 0]
             spreads.append(_slide.times(used.max() / used.min()) if used.size else "1")
         low, high = (confidence(each) for each in (self.log_odds.min(), self.log_odds.max()))
-        what = self.classes[0] if self.is_path else _slide.pictures(len(self.classes))
+        what = self.classes[0] if self.is_path else counted(len(self.classes), "picture")
         return (
             f"{what}, p from {low} to {high}: the score's gradient varies by a factor of "
             f"{spreads[0]}, the probability's by a factor of {spreads[1]}"

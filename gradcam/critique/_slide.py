@@ -94,11 +94,6 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def pictures(count: int) -> str:
-    """Return a number of pictures in words."""
-    return "1 picture" if count == 1 else f"{count} pictures"
-
-
 def times(ratio: float) -> str:
     """Return a ratio with two digits: ``0.19``, ``1.3``, ``27``, ``4,100``."""
     return f"{ratio:.2g}" if ratio < 10 else f"{float(f'{ratio:.2g}'):,.0f}"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, SupportsIndex, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._codes import check_network, code_layer, pooled_codes, require_different
+from gradcam._codes import code_layer, pooled_codes, require_different
+from gradcam._engine.network import check_network
 from gradcam._files import expanded
 from gradcam._methods.passes import integer, positive
 from gradcam._pictures.decoding import PictureError

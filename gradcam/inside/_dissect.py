@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._engine.network import Network
+from gradcam._engine.network import Network, check_network
 from gradcam._engine.stream import FAILURES, OnError
 from gradcam._methods.passes import positive, real
 from gradcam._pictures.folders import pictures_in
@@ -20,7 +20,7 @@ from gradcam.inside._chance import Borrowed
 from gradcam.inside._concepts import Concept, Mask, Overlaps, checked_masks, firing
 from gradcam.inside._dissection import Dissection
 from gradcam.inside._examples import Examples
-from gradcam.inside._given import check_network, refuse_input
+from gradcam.inside._given import refuse_input
 from gradcam.inside._quantiles import Quantiles
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gradcam._engine.graph import Graph
 from gradcam._engine.layers import INPUT, Layer
+from gradcam._engine.network import check_network
 from gradcam._pictures import grids
 from gradcam._text import brief
-from gradcam.inside._given import check_network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

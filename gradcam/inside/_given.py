@@ -11,7 +11,6 @@ import numpy as np
 
 from gradcam._annotations.by_class import checked_labels, pictures_by_class
 from gradcam._annotations.truth import AnnotationError
-from gradcam._engine.graph import Graph
 from gradcam._files import expanded
 from gradcam._pictures.folders import is_passed_over, pictures_in
 from gradcam._pictures.image import is_picture_source
@@ -114,12 +113,6 @@ def _labels(labels: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
     if labels is None:
         return None
     return checked_labels(labels, count)
-
-
-def check_network(network: object) -> None:
-    """Raise TypeError if something else is given instead of a network."""
-    if not isinstance(network, Graph):
-        raise TypeError(f"network: expected a gradcam.Network, got {brief(network)}")
 
 
 def refuse_input(pictures: object) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import _core
-from gradcam._engine.network import Network, Size
+from gradcam._engine.network import Network, Size, check_network
 from gradcam._engine.stream import OnError
 from gradcam._engine.tape import BatchTape
 from gradcam._files import expanded
@@ -22,7 +22,7 @@ from gradcam._pictures.image import Geometry, is_picture_source
 from gradcam._text import none_read, three_digits
 from gradcam.inside import _patch_figure
 from gradcam.inside._fields import Fields, flattened_map, receptive_fields
-from gradcam.inside._given import check_network, refuse_input
+from gradcam.inside._given import refuse_input
 from gradcam.inside._patch import Patch
 from gradcam.inside._strongest import Strongest
 

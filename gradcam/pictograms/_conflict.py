@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._engine.network import Network
+from gradcam._engine.network import Network, check_network
 from gradcam._engine.tape import Tape
 from gradcam._labels.classes import Target, known_class, why_not_known
 from gradcam._methods.bootstrap import Interval, bootstrap
@@ -23,7 +23,7 @@ from gradcam._methods.passes import check_seed, flag, integer, positive
 from gradcam._pictures.grids import Cell, grid
 from gradcam._registry import METHODS, Method
 from gradcam._results.explanation import Explanation, no_flat_warnings
-from gradcam._text import brief, percent
+from gradcam._text import counted, percent
 from gradcam.measures._inside import energy_inside
 from gradcam.pictograms._networks import model
 from gradcam.pictograms._scenes import CLASSES, Scene, class_index, scene
@@ -157,8 +157,7 @@ class Conflict:
 
     @property
     def _scenes(self) -> str:
-        count = self.top.shape[1]
-        return f"{count} scene{'s' * (count > 1)}"
+        return counted(self.top.shape[1], "scene")
 
     @property
     def _decides(self) -> str:
@@ -275,8 +274,8 @@ def conflict(
     >>> found.texture_probability.mean > found.shape_probability.mean
     True
     """
-    if network is not None and not isinstance(network, Network):
-        raise TypeError(f"network: expected a gradcam.Network, got {brief(network)}")
+    if network is not None:
+        check_network(network)
     pair = class_index(shape), class_index(texture)
     if pair[0] == pair[1]:
         raise ValueError(f"texture: expected another class than the shape's, got {texture!r} twice")
