@@ -16,7 +16,7 @@ from PIL import Image
 import gradcam
 from gradcam import Layer, Network, PictureError
 from gradcam._codes import pooled_codes
-from gradcam._heads.examples import Examples, deal, examples
+from gradcam._heads.examples import Examples, assign_folds, examples
 from gradcam._heads.regression import fit, standard
 from gradcam._methods.bootstrap import share
 
@@ -381,7 +381,7 @@ def test_arrays_and_pillow_images_have_contents():
     given = examples(pictures, list("aabbb"))
     assert given.contents().tolist() == [0, 1, 0, 3, 3]
     with pytest.raises(ValueError, match=r"'a' has 1 different picture, beside those of other"):
-        deal(given, given.contents(), 5, 0)
+        assign_folds(given, given.contents(), 5, 0)
 
 
 def test_broken_pictures(source, folder, tmp_path):

@@ -15,9 +15,9 @@ import gradcam
 from gradcam import Explanation, Layer, Network, inside, pictograms
 from gradcam._pictures import presets
 from gradcam.inside import Concept
-from gradcam.inside._chance import Borrowed
+from gradcam.inside._chance import EarlierMasks
 from gradcam.inside._quantiles import Quantiles
-from gradcam.inside._units_figure import lit
+from gradcam.inside._units_figure import highlighted
 from gradcam.pictograms._concepts import COLOURS, colour_numbers
 
 
@@ -365,19 +365,19 @@ def test_names_by_chance_are_counted() -> None:
 
 
 def test_masks_are_lent_to_other_pictures() -> None:
-    lender, concept = Borrowed(), Concept("n")
-    lent = []
+    earlier, concept = EarlierMasks(), Concept("n")
+    given = []
     for number in range(300):
         mask = np.zeros((4, 100), bool)
         mask[:, number % 100] = True
-        lent.append(lender.lend({concept: mask}, (4, 100)))
-    assert not lent[0] and not lender.lend({}, (4, 100))
-    numbers = [int(each[concept][0].argmax()) for each in lent[1:100]]
-    assert all(borrowed <= number for number, borrowed in enumerate(numbers))
+        given.append(earlier.of_another({concept: mask}, (4, 100)))
+    assert not given[0] and not earlier.of_another({}, (4, 100))
+    numbers = [int(each[concept][0].argmax()) for each in given[1:100]]
+    assert all(other <= number for number, other in enumerate(numbers))
     assert len(set(numbers)) > 30
-    lender = Borrowed()
-    lender.lend({concept: np.ones((4, 100), bool)}, (4, 100))
-    small = lender.lend({concept: np.zeros((2, 50), bool)}, (2, 50))
+    earlier = EarlierMasks()
+    earlier.of_another({concept: np.ones((4, 100), bool)}, (4, 100))
+    small = earlier.of_another({concept: np.zeros((2, 50), bool)}, (2, 50))
     assert small[concept].shape == (2, 50) and small[concept].all()
 
 
@@ -449,12 +449,12 @@ def test_lit() -> None:
     picture = np.full((32, 32, 3), 200, np.uint8)
     fires = np.zeros((32, 32), bool)
     fires[4:24, 4:24] = True
-    shown = lit(picture, fires)
+    shown = highlighted(picture, fires)
     assert (shown[fires] == 200).all() and (shown[0] == 200 // 4 + 54).all()
     assert (shown[3, 4:24] == (255, 221, 0)).all() and (shown[24, 4] == (255, 221, 0)).all()
     few = np.zeros((32, 32), bool)
     few[::4, ::4] = True  # the lines around them would hide all
-    assert (lit(picture, few)[~few] == 104).all()
+    assert (highlighted(picture, few)[~few] == 104).all()
 
 
 def test_a_dissection_can_be_pickled() -> None:
@@ -510,7 +510,7 @@ def test_sentences_name_the_highest_and_the_lowest(dissected: inside.Dissection)
             ].argmax() == "abcd".index(target)
             start = f"The network says {target} because of:"
             if not top:
-                start = f"These speak for {target}, which is not the most probable class:"
+                start = f"Evidence for {target}, which is not the most probable class:"
             assert str(said).startswith(start)
 
 

@@ -200,7 +200,7 @@ class Folds:
     doubts: tuple[str, ...]
 
 
-def deal(given: Examples, contents: _I64, count: int, seed: int) -> Folds:
+def assign_folds(given: Examples, contents: _I64, count: int, seed: int) -> Folds:
     """Assign the pictures of each class to folds, in random order.
 
     Parameters

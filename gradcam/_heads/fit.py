@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gradcam._codes import PooledCodes, pooled_codes, require_different
 from gradcam._engine.network import Size, check_network
-from gradcam._heads.examples import Examples, deal, examples, together
+from gradcam._heads.examples import Examples, assign_folds, examples, together
 from gradcam._heads.regression import PURPOSE, USUAL, Learnt, learn
 from gradcam._heads.trained import (
     TrainedNetwork,
@@ -132,7 +132,8 @@ def fit_head(
     at = _size(network, given)
     code = network.names(usual_layer(network, at) if layer is None else layer)[0]
     contents = given.contents()
-    deal(given, contents, count, seed)  # refuses classes with too few pictures, before any work
+    # Refuses classes with too few pictures before any work.
+    assign_folds(given, contents, count, seed)
     codes = pooled_codes(
         *(network, given.pictures, code),
         batch=batch,
@@ -142,8 +143,8 @@ def fit_head(
     )
     require_different(codes.values, code)
     values, read = codes.values.astype(np.float64), given.part(codes.positions)
-    dealt = deal(read, together(contents[codes.positions], values), count, seed)
-    learnt = learn(values, read.numbers, dealt.numbers, strength)
+    assigned = assign_folds(read, together(contents[codes.positions], values), count, seed)
+    learnt = learn(values, read.numbers, assigned.numbers, strength)
     centre = centre_of(learnt.linear, values)
     made = with_head(
         *(network, code, learnt.linear, given.classes),
@@ -151,16 +152,16 @@ def fit_head(
         size=at,
         name=f"{network.name}-head" if name is None else name,
     )
-    doubts = (*dealt.doubts, *_about(learnt, values, centre))
+    doubts = (*assigned.doubts, *_about(learnt, values, centre))
     for doubt in doubts:
         warnings.warn(doubt, UserWarning, stacklevel=2)
     training = Training(
         given.classes,
-        *(read.sources, read.numbers, dealt.numbers, learnt.probabilities),
+        *(read.sources, read.numbers, assigned.numbers, learnt.probabilities),
         *(network.name, code, learnt.strength, learnt.strengths),
         seconds=time.perf_counter() - started,
         skipped=_skipped(given, codes),
-        notes=(*dealt.notes, *([_UNCHOSEN] if dealt.count == 2 and strength is None else [])),
+        notes=(*assigned.notes, *([_UNCHOSEN] if assigned.count == 2 and strength is None else [])),
         doubts=doubts,
     )
     return described(made, network, training)

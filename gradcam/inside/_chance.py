@@ -13,8 +13,8 @@ _KEPT = 64
 """Pictures whose masks are kept."""
 
 
-class Borrowed:
-    """Lends each picture the masks of another one, chosen at random among those before it.
+class EarlierMasks:
+    """Gives each picture the masks of another one, chosen at random among those before it.
 
     The masks of 64 pictures are kept, each picture before having the same probability to be one of
     them. A mask of another size is enlarged or reduced to the picture's. The choice depends on the
@@ -26,24 +26,26 @@ class Borrowed:
         self._kept: list[dict[Concept, tuple[NDArray[np.uint8], tuple[int, int]]]] = []
         self._seen = 0
 
-    def lend(self, masks: Mapping[Concept, Mask], size: tuple[int, int]) -> dict[Concept, Mask]:
+    def of_another(
+        self, masks: Mapping[Concept, Mask], size: tuple[int, int]
+    ) -> dict[Concept, Mask]:
         """Return the masks of a picture before, and keep these; none for the first picture.
 
-        Pictures without masks neither get nor lend any.
+        Pictures without masks get none, and none of theirs are kept.
         """
         if not masks:
             return {}
-        lent: dict[Concept, Mask] = {}
+        found: dict[Concept, Mask] = {}
         if self._kept:
             chosen = self._kept[self._rng.integers(len(self._kept))]
-            lent = {each: _resized(*packed, size) for each, packed in chosen.items()}
+            found = {each: _resized(*packed, size) for each, packed in chosen.items()}
         packed = {each: (np.packbits(mask), size) for each, mask in masks.items()}
         self._seen += 1
         if len(self._kept) < _KEPT:
             self._kept.append(packed)
         elif (place := int(self._rng.integers(self._seen))) < _KEPT:
             self._kept[place] = packed
-        return lent
+        return found
 
 
 def _resized(bits: NDArray[np.uint8], own: tuple[int, int], size: tuple[int, int]) -> Mask:

@@ -16,7 +16,7 @@ from gradcam._methods.passes import positive, real
 from gradcam._pictures.folders import pictures_in
 from gradcam._pictures.image import Geometry
 from gradcam._text import brief, none_read, printable
-from gradcam.inside._chance import Borrowed
+from gradcam.inside._chance import EarlierMasks
 from gradcam.inside._concepts import Concept, Mask, Overlaps, checked_masks, firing
 from gradcam.inside._dissection import Dissection
 from gradcam.inside._examples import Examples
@@ -301,7 +301,7 @@ class _Run:
         """
         thresholds = np.where(silent, np.float32(np.inf), thresholds)
         overlaps, chance = Overlaps(len(thresholds)), Overlaps(len(thresholds))
-        borrowed, examples = Borrowed(), Examples(len(thresholds), _EXAMPLES)
+        earlier, examples = EarlierMasks(), Examples(len(thresholds), _EXAMPLES)
         self.skipped.clear()
         for each in self._seen(self.on_error if self.on_error == "raise" else "skip"):
             size = each.geometry.picture
@@ -316,7 +316,7 @@ class _Run:
                 continue
             seen = each.geometry.seen_part
             own = overlaps.concepts(masks, seen)
-            other = chance.concepts(borrowed.lend(masks, size), seen)
+            other = chance.concepts(earlier.of_another(masks, size), seen)
             for part in firing(each.maps, thresholds, each.geometry):
                 overlaps.units(part, own)
                 chance.units(part, other)

@@ -206,7 +206,7 @@ class Dissection:
         return say(explanation, self.network, self.layer, names, positive("count", count))
 
     def plot(self, units: Sequence[SupportsIndex] | None = None, *, count: int = 8) -> Figure:
-        """Draw the pictures in which units are strongest; where a unit fires, they are lit.
+        """Draw the pictures in which units are strongest; where a unit fires, they are bright.
 
         Of each unit up to five pictures are shown, those in which it fires.
 

@@ -25,7 +25,7 @@ _OF_WEIGHTS = ("gradient", "pooling", "rule")
 
 
 class Reason(NamedTuple):
-    """A unit that speaks for a class or against it.
+    """A unit that is evidence for a class or against it.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ def say(
     words = explanation.words
     start = f"The network says {words} because of"
     if not is_top:
-        start = f"These speak for {words}, which is not the most probable class"
+        start = f"Evidence for {words}, which is not the most probable class"
     text = f"{start}: {_listed(highest)}. Against it: {_listed(lowest)}."
     text = f"{text} {_unnamed(highest, lowest)}".rstrip()
     return Sentence(text, words, highest, lowest, int(fires.sum()))

@@ -1,4 +1,4 @@
-"""The figure of units: the pictures in which each is strongest, lit where it fires."""
+"""The figure of units: the pictures in which each is strongest, bright where it fires."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _REST, _GREY = 0.25, 72
-"""Where a unit does not fire, this share of the picture remains, on this grey: on black, places
-that are dark and lit could not be seen."""
+"""Where a unit does not fire, this share of the picture remains, on this grey: on black, a
+dark place in which it fires could not be seen."""
 
 _LINE = np.array((255, 221, 0), np.uint8)
 """The colour of the line around the places where a unit fires."""
@@ -32,7 +32,10 @@ class Row(NamedTuple):
 def draw(rows: Sequence[Row], finding: str, layer: str, note: str = "") -> Figure:
     """Draw a row of pictures for each unit; `note` ends the words below."""
     cells = [
-        [grids.Cell(lit(pixels, fires), f"{value:#.3g}") for pixels, fires, value in row.pictures]
+        [
+            grids.Cell(highlighted(pixels, fires), f"{value:#.3g}")
+            for pixels, fires, value in row.pictures
+        ]
         for row in rows
     ]
     return grids.grid(
@@ -40,7 +43,7 @@ def draw(rows: Sequence[Row], finding: str, layer: str, note: str = "") -> Figur
         heading=finding,
         details=(
             f"In each row the pictures in which a unit of {layer} is strongest, with its largest "
-            f"value below. It fires in the lit places: its map, enlarged, reaches its threshold."
+            f"value below. It fires in the bright places: its map, enlarged, reaches its threshold."
             f"{note}"
         ),
         rows=[f"{row.words}\nIoU {row.iou:.2f}" for row in rows],
@@ -48,7 +51,7 @@ def draw(rows: Sequence[Row], finding: str, layer: str, note: str = "") -> Figur
     )
 
 
-def lit(picture: NDArray[np.uint8], fires: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def highlighted(picture: NDArray[np.uint8], fires: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return a picture that is faded where a unit does not fire.
 
     There is a line around the places where it fires, unless the line would cover more than
