@@ -27,26 +27,34 @@ import json
 from pathlib import Path
 
 from gradcam._files import file_called
+from gradcam.pictograms._attribute_networks import attribute_model
+from gradcam.pictograms._attributes import ATTRIBUTES
 from gradcam.pictograms._concepts import colours, concepts
 from gradcam.pictograms._conflict import Conflict, conflict
+from gradcam.pictograms._described import Described, Group, described
 from gradcam.pictograms._effects import Agreement, Effects, agreement, effects
 from gradcam.pictograms._naming import Naming, dissect, naming
 from gradcam.pictograms._networks import gap_model, model, weak_model
 from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index, scene
 
 __all__ = [
+    "ATTRIBUTES",
     "CLASSES",
     "Agreement",
     "Conflict",
+    "Described",
     "Effects",
+    "Group",
     "Naming",
     "Scene",
     "SceneObject",
     "agreement",
+    "attribute_model",
     "class_index",
     "colours",
     "concepts",
     "conflict",
+    "described",
     "dissect",
     "effects",
     "example",

@@ -12,6 +12,8 @@ commands:
   evaluate   measure the pictogram network and its explanations on unseen scenes
   names      count how often the names of units say which class is explained
   train      train the network from scratch (needs PyTorch)
+  train-attributes
+             train the networks that captions and questions begin with (needs PyTorch)
   train-gap  train the linear layer of the network that CAM needs (needs PyTorch)
 
 COMMAND --help lists a command's options."""
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         from gradcam.pictograms import _report_names
 
         _report_names.main(rest)
-    elif command in ("train", "train-gap"):
+    elif command in ("train", "train-attributes", "train-gap"):
         try:
             module = import_module(f"gradcam.pictograms._{command.replace('-', '_')}")
         except ModuleNotFoundError as error:

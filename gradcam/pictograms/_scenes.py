@@ -130,7 +130,7 @@ class Scene:
         recipe = self._drawn()
         removed = {self._number(each) for each in numbers}
         kept = [each for n, each in enumerate(recipe.placed) if n not in removed]
-        return _draw(recipe.with_objects(kept))
+        return draw(recipe.with_objects(kept))
 
     def moved(self, number: SupportsIndex, by: tuple[SupportsIndex, SupportsIndex]) -> Scene:
         """Draw the same scene with an object elsewhere.
@@ -278,12 +278,12 @@ class Scene:
         check_seed(seed)
         others = [each.mask for i, each in enumerate(self.objects) if i != n]
         rng = np.random.default_rng(int(seed))
-        return _draw(recipe.with_cover(cover(rng, self.objects[n].mask, others, float(share))))
+        return draw(recipe.with_cover(cover(rng, self.objects[n].mask, others, float(share))))
 
     def _changed(self, new: dict[int, Placed]) -> Scene:
         """Return the scene with other objects in the place of those of these numbers."""
         recipe = self._drawn()
-        return _draw(recipe.with_objects([new.get(n, p) for n, p in enumerate(recipe.placed)]))
+        return draw(recipe.with_objects([new.get(n, p) for n, p in enumerate(recipe.placed)]))
 
     def _drawn(self) -> Recipe:
         if self._recipe is None:
@@ -426,7 +426,7 @@ def compose(
     start = state_of(rng)
     canvas = draw_ground(rng, size, scale)
     placed = _place(rng, classes, size, scale)
-    return _draw(Recipe(size, scale, start, state_of(rng), placed), canvas)
+    return draw(Recipe(size, scale, start, state_of(rng), placed), canvas)
 
 
 def _place(
@@ -460,7 +460,7 @@ def _place(
     return tuple(placed)
 
 
-def _draw(recipe: Recipe, canvas: Float | None = None) -> Scene:
+def draw(recipe: Recipe, canvas: Float | None = None) -> Scene:
     """Draw a scene by its recipe, on `canvas` if it is given.
 
     Raises

@@ -1,0 +1,168 @@
+"""The attribute networks, and networks that begin with their convolutions."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam.pictograms._attributes import ATTRIBUTES
+
+if TYPE_CHECKING:
+    from gradcam._engine.layers import Layer
+    from gradcam._engine.network import Network
+    from gradcam._pictures.presets import Preset
+
+Architecture = Literal["vgg", "resnet"]
+
+SIDE = 112
+"""Pictures are resized to this side."""
+
+ABOUT = (
+    "it knows drawings of 16 kinds of objects in six colours, and was not trained on photographs"
+)
+LAST_MAP: dict[Architecture, str] = {"vgg": "relu5_3", "resnet": "block9"}
+"""The last rectified map, of 128 channels and 14 x 14 positions for pictures of 112 x 112."""
+
+_FOLDER = Path(__file__).parent
+_BLOCKS = (2, 2, 3, 3, 3)
+_POOLED = 3  # blocks of the VGG that a pooling follows
+_RESNET_STRIDES = (1, 1, 2, 1, 2, 1, 1, 1, 1)
+
+
+def preset() -> Preset:
+    """Return how pictures become input: torchvision's mean and deviation, resized to 112 x 112."""
+    from gradcam._pictures.presets import Preset
+
+    return Preset("pictograms-112", size=SIDE)
+
+
+@lru_cache(maxsize=2)
+def attribute_model(architecture: Architecture = "vgg") -> Network:
+    """Return a network that tells which kinds of objects are there, with colours and sizes.
+
+    It has 144 outputs with a sigmoid each, such as "cat", "red cat" and "small cat"; see
+    `described`. It was trained from such labels of whole pictures alone, without places
+    (`_train_attributes`). It is loaded once.
+
+    Parameters
+    ----------
+    architecture : "vgg" or "resnet"
+        A narrow VGG-16 without its fourth pooling, or a ResNet of nine blocks; pictures of
+        112 x 112 give a last map of 14 x 14.
+    """
+    from gradcam._engine.layers import Layer
+    from gradcam._engine.network import Network
+
+    tensors = _tensors(architecture)
+    layers = [
+        *feature_layers(architecture),
+        Layer("average", "global_average_pool"),
+        Layer("flatten", "flatten"),
+        _weighted("fc", "linear", tensors),
+        Layer("prob", "sigmoid"),
+    ]
+    network = Network.from_layers(
+        layers,
+        labels=list(ATTRIBUTES),
+        preset=preset(),
+        name=f"attributes-{architecture}",
+        target_layer=LAST_MAP[architecture],
+    )
+    network.origin = lambda network: (attribute_model, (architecture,))
+    network.about = ABOUT
+    return network
+
+
+def feature_layers(architecture: Architecture) -> list[Layer]:
+    """Return the layers of an attribute network up to its last rectified map."""
+    tensors = _tensors(architecture)
+    return _vgg(tensors) if architecture == "vgg" else _resnet(tensors)
+
+
+@lru_cache(maxsize=2)
+def _tensors(architecture: Architecture) -> dict[str, NDArray[np.float32]]:
+    from gradcam._weights.reading import load
+
+    tensors = load(_FOLDER / f"attributes-{architecture}.safetensors").tensors
+    return {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
+
+
+def _weighted(
+    name: str,
+    op: str,
+    tensors: dict[str, NDArray[np.float32]],
+    inputs: tuple[str, ...] = (),
+    **attributes: int,
+) -> Layer:
+    """Return the layer whose weights have its name."""
+    from gradcam._engine.layers import Layer
+
+    weights = {kind: tensors[f"{name}.{kind}"] for kind in ("weight", "bias")}
+    return Layer(name, op, inputs, weights, attributes)
+
+
+def _vgg(tensors: dict[str, NDArray[np.float32]]) -> list[Layer]:
+    from gradcam._engine.layers import Layer
+
+    layers = []
+    for block, depth in enumerate(_BLOCKS, start=1):
+        for each in range(1, depth + 1):
+            layers.append(_weighted(f"conv{block}_{each}", "conv", tensors, padding=1))
+            layers.append(Layer(f"relu{block}_{each}", "relu"))
+        if block <= _POOLED:
+            layers.append(Layer(f"pool{block}", "max_pool", attributes={"kernel": 2, "stride": 2}))
+    return layers
+
+
+def _resnet(tensors: dict[str, NDArray[np.float32]]) -> list[Layer]:
+    from gradcam._engine.layers import Layer
+
+    layers = [_weighted("stem", "conv", tensors, stride=2, padding=1), Layer("stem.relu", "relu")]
+    last = "stem.relu"
+    for number, stride in enumerate(_RESNET_STRIDES, start=1):
+        name = f"block{number}"
+        shortcut = last
+        layers += [
+            _weighted(f"{name}.conv1", "conv", tensors, (last,), stride=stride, padding=1),
+            Layer(f"{name}.relu1", "relu"),
+            _weighted(f"{name}.conv2", "conv", tensors, padding=1),
+        ]
+        if f"{name}.shortcut.weight" in tensors:
+            shortcut = f"{name}.shortcut"
+            layers.append(_weighted(shortcut, "conv", tensors, (last,), stride=stride))
+        layers.append(Layer(f"{name}.sum", "add", (f"{name}.conv2", shortcut)))
+        layers.append(Layer(name, "relu"))
+        last = name
+    return layers
+
+
+def code_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
+    """Return the VGG's convolutions with fully connected layers of their own, up to ``relu7``.
+
+    Parameters
+    ----------
+    tensors : dict of str to array
+        ``fc6.weight`` (U, 6272), ``fc6.bias``, ``fc7.weight`` (K, U) and ``fc7.bias``; fc6 reads
+        pool5, 128 maps of 7 x 7.
+    name : str
+        For messages.
+    """
+    from gradcam._engine.layers import Layer
+    from gradcam._engine.network import Network
+
+    layers = [
+        *feature_layers("vgg"),
+        Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2}),
+        Layer("flatten", "flatten"),
+        _weighted("fc6", "linear", tensors),
+        Layer("relu6", "relu"),
+        _weighted("fc7", "linear", tensors),
+        Layer("relu7", "relu"),
+    ]
+    network = Network.from_layers(layers, preset=preset(), name=name, target_layer=LAST_MAP["vgg"])
+    network.about = ABOUT
+    return network
