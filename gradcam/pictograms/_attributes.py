@@ -11,7 +11,7 @@ from gradcam.pictograms._colouring import COLOURS
 from gradcam.pictograms._described import NOUNS
 
 if TYPE_CHECKING:
-    from gradcam.pictograms._described import Described
+    from gradcam.pictograms._described import Arrangement
 
 ATTRIBUTES: tuple[str, ...] = (
     *(noun.word for noun in NOUNS),
@@ -23,7 +23,7 @@ ATTRIBUTES: tuple[str, ...] = (
 _INDEX = {attribute: index for index, attribute in enumerate(ATTRIBUTES)}
 
 
-def attributes(scene: Described) -> NDArray[np.float32]:
+def attributes(scene: Arrangement) -> NDArray[np.float32]:
     """Return 1 for each attribute that is in a scene and 0 for all others, (144,)."""
     present = np.zeros(len(ATTRIBUTES), np.float32)
     for group in scene.groups:

@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.pictograms._colouring import COLOURS
-from gradcam.pictograms._described import NOUNS, RELATIONS, Described, Group, Relation, for_tests
+from gradcam.pictograms._described import (
+    NOUNS,
+    RELATIONS,
+    Arrangement,
+    Described,
+    Group,
+    Relation,
+    for_tests,
+)
 
 NUMBERS = ("a", "an", "two", "three", "four")
 SIZES = ("small", "large")
@@ -60,7 +68,7 @@ class Phrase:
     start: int
     stop: int
 
-    def is_true_of(self, scene: Described) -> bool:
+    def is_true_of(self, scene: Arrangement) -> bool:
         """Return whether there is a group of this kind, number, colour and size."""
         group = scene.group(self.noun)
         return (
@@ -78,7 +86,7 @@ class Parsed:
     phrases: tuple[Phrase, ...]
     relation: Relation | None
 
-    def relation_is_true_of(self, scene: Described) -> bool | None:
+    def relation_is_true_of(self, scene: Arrangement) -> bool | None:
         """Return whether the relation is true; None if there is none, or a noun is not there."""
         if self.relation is None:
             return None
@@ -99,7 +107,7 @@ def phrase(group: Group, *, size: bool = True, colour: bool = True) -> str:
     return " ".join([number, *words])
 
 
-def caption(scene: Described, rng: np.random.Generator) -> str:
+def caption(scene: Arrangement, rng: np.random.Generator) -> str:
     """Return a random true caption."""
     named = int(rng.integers(1, min(3, len(scene.groups)) + 1))
     order = rng.permutation(len(scene.groups))[:named]
@@ -116,7 +124,7 @@ def caption(scene: Described, rng: np.random.Generator) -> str:
 
 
 def captions(
-    scene: Described, rng: np.random.Generator, count: int, *, tests: bool = False
+    scene: Arrangement, rng: np.random.Generator, count: int, *, tests: bool = False
 ) -> list[str]:
     """Return up to `count` random captions: sentences for training, or sentences for tests."""
     drawn = [caption(scene, rng) for _ in range(8 * count if tests else 2 * count)]

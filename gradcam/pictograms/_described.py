@@ -84,6 +84,10 @@ _CLEAR = 0.14  # of the side: the smallest distance of a relation that is named
 _TEST_SHARE = 10
 
 
+Asked = tuple[Noun, tuple[str, ...], Size, int]
+"""What a group is to be: its noun, colours, size and count."""
+
+
 @dataclass(frozen=True)
 class Group:
     """Objects of one kind.
@@ -110,37 +114,18 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Described:
-    """A picture with all that can be said about it.
+class Arrangement:
+    """What a scene shows and where, without its picture.
 
     Attributes
     ----------
-    scene : Scene
-        The picture and its objects with boxes and masks; it can be drawn again without some.
     groups : tuple of Group
     centres : (n, 2) array
         (x, y) of the objects, 0 to 1.
-    halves : list of tuple of (H, W) array of bool
-        For each object, the mask of each of its colours.
     """
 
-    scene: Scene
     groups: tuple[Group, ...]
     centres: NDArray[np.float64]
-    halves: list[tuple[NDArray[np.bool_], ...]]
-
-    @property
-    def picture(self) -> NDArray[np.uint8]:
-        """RGB, (H, W, 3)."""
-        return self.scene.picture
-
-    def mask(self, *groups: Group) -> NDArray[np.bool_]:
-        """Return the visible pixels of all objects of these groups, (H, W)."""
-        found = np.zeros(self.picture.shape[:2], np.bool_)
-        for group in groups:
-            for member in group.members:
-                found |= self.scene.objects[member].mask
-        return found
 
     def group(self, word: str) -> Group | None:
         """Return the group of this noun, singular or plural, or None."""
@@ -177,6 +162,38 @@ class Described:
     def is_for_tests(self) -> bool:
         """Whether training skips scenes of this layout."""
         return for_tests(self.layout)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Described(Arrangement):
+    """A picture with all that can be said about it.
+
+    Attributes
+    ----------
+    groups : tuple of Group
+    centres : (n, 2) array
+        (x, y) of the objects, 0 to 1.
+    scene : Scene
+        The picture and its objects with boxes and masks; it can be drawn again without some.
+    halves : list of tuple of (H, W) array of bool
+        For each object, the mask of each of its colours.
+    """
+
+    scene: Scene
+    halves: list[tuple[NDArray[np.bool_], ...]]
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """RGB, (H, W, 3)."""
+        return self.scene.picture
+
+    def mask(self, *groups: Group) -> NDArray[np.bool_]:
+        """Return the visible pixels of all objects of these groups, (H, W)."""
+        found = np.zeros(self.picture.shape[:2], np.bool_)
+        for group in groups:
+            for member in group.members:
+                found |= self.scene.objects[member].mask
+        return found
 
     def __repr__(self) -> str:
         return f"<Described {self.layout}>"
@@ -215,7 +232,7 @@ def described(seed: int, *, side: int = SIDE) -> Described:
 def compose_described(
     rng: np.random.Generator,
     side: int,
-    groups: list[tuple[Noun, tuple[str, ...], Size, int]] | None = None,
+    groups: list[Asked] | None = None,
 ) -> Described:
     """Draw a scene of given groups (noun, colours, size, count), or of random ones."""
     scale = side / SIDE
@@ -227,25 +244,30 @@ def compose_described(
         if placed is not None:
             break
     scene = draw(Recipe((side, side), scale, start, state_of(rng), placed), canvas)
-    found, first = [], 0
-    for noun, colours, size, count in asked:
-        found.append(Group(noun, colours, size, tuple(range(first, first + count))))
-        first += count
     centres = np.array([(p.x + p.size[1] / 2, p.y + p.size[0] / 2) for p in placed]) / side
     halves = [
         tuple(_on_picture(part, p, side) & each.mask for part in parts)
         for parts, p, each in zip(colour_masks, placed, scene.objects, strict=True)
     ]
-    return Described(scene, tuple(found), centres, halves)
+    return Described(groups_of(asked), centres, scene, halves)
 
 
-def _random_groups(rng: np.random.Generator) -> list[tuple[Noun, tuple[str, ...], Size, int]]:
+def groups_of(asked: list[Asked]) -> tuple[Group, ...]:
+    """Return the groups; their objects are numbered in this order."""
+    found, first = [], 0
+    for noun, colours, size, count in asked:
+        found.append(Group(noun, colours, size, tuple(range(first, first + count))))
+        first += count
+    return tuple(found)
+
+
+def _random_groups(rng: np.random.Generator) -> list[Asked]:
     """Choose the groups of a scene: (noun, colours, size, count)."""
     total = int(rng.choice(np.arange(1, MAX_OBJECTS + 1), p=_SHARES_OF_COUNTS))
     divisions = _DIVISIONS[total]
     counts = divisions[int(rng.integers(len(divisions)))]
     nouns = rng.choice(len(NOUNS), size=len(counts), replace=False)
-    groups: list[tuple[Noun, tuple[str, ...], Size, int]] = []
+    groups: list[Asked] = []
     large = 0
     for noun, count in zip(nouns, counts, strict=True):
         two = count == 1 and rng.random() < _TWO_COLOURS
@@ -258,7 +280,7 @@ def _random_groups(rng: np.random.Generator) -> list[tuple[Noun, tuple[str, ...]
 
 
 def _place(
-    rng: np.random.Generator, groups: list[tuple[Noun, tuple[str, ...], Size, int]], side: int
+    rng: np.random.Generator, groups: list[Asked], side: int
 ) -> tuple[tuple[Placed, ...] | None, list[tuple[NDArray[np.bool_], ...]]]:
     """Place all objects where they hide almost nothing of each other; None if that fails."""
     taken = np.zeros((side, side), np.bool_)

@@ -6,6 +6,7 @@ last map, pooled, is computed once for each scene and stored; training then read
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -13,7 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.pictograms._described import Described, compose_described
+from gradcam._files import atomic_write
+from gradcam.pictograms._described import (
+    NOUNS,
+    Arrangement,
+    Asked,
+    Described,
+    compose_described,
+    groups_of,
+)
 
 TRAINING, VALIDATION, TESTS = 0x74, 0x76, 0x7E
 """The second words of the seeds of scenes, by use; all differ from the seeds of `described`."""
@@ -37,29 +46,60 @@ def numbered_scene(number: int, use: int, side: int = _SIDE) -> Described:
             return drawn
 
 
-def _pictures(first: int, last: int, use: int) -> NDArray[np.uint8]:
-    return np.stack([numbered_scene(number, use).picture for number in range(first, last)])
-
-
 def stored_maps(folder: Path, scenes: int, use: int, workers: int = 2) -> NDArray[np.float16]:
     """Return pool5 of scenes 0 to `scenes` - 1 of a use, (scenes, 128, 7, 7).
 
     Read from a file in `folder`; computed and written there if it is missing.
     """
-    path = folder / f"pool5-{use:02x}-{scenes}.npy"
-    if not path.exists():
-        new = path.with_suffix(".new.npy")
+    found: NDArray[np.float16] = np.load(_files(folder, scenes, use, workers)[0], mmap_mode="r")
+    return found
+
+
+def stored_arrangements(folder: Path, scenes: int, use: int, workers: int = 2) -> list[Arrangement]:
+    """Return what these scenes show, and where; stored beside their maps."""
+    text = _files(folder, scenes, use, workers)[1].read_text("utf-8")
+    return [_arrangement(line) for line in text.splitlines()]
+
+
+def _files(folder: Path, scenes: int, use: int, workers: int) -> tuple[Path, Path]:
+    """Return the files of the maps and of the arrangements; both are written if one is missing."""
+    maps = folder / f"pool5-{use:02x}-{scenes}.npy"
+    lines = maps.with_suffix(".jsonl")
+    if not (maps.exists() and lines.exists()):
+        new = maps.with_suffix(".new.npy")
         found = np.lib.format.open_memmap(new, "w+", np.float16, (scenes, *SHAPE))
-        for first, maps in _computed(scenes, use, workers):
-            found[first : first + len(maps)] = maps
+        texts: list[str] = []
+        for computed, drawn in _computed(scenes, use, workers):
+            found[len(texts) : len(texts) + len(drawn)] = computed
+            texts += drawn
         found.flush()
-        new.replace(path)
-    maps_of_all: NDArray[np.float16] = np.load(path, mmap_mode="r")
-    return maps_of_all
+        with atomic_write(lines) as file:
+            file.write("\n".join(texts).encode())
+        new.replace(maps)
+    return maps, lines
 
 
-def _computed(scenes: int, use: int, workers: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the number of the first scene of each chunk, and the maps of the chunk."""
+def _drawn(first: int, last: int, use: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return the pictures of some scenes, and what they show as text."""
+    drawn = [numbered_scene(number, use) for number in range(first, last)]
+    return np.stack([each.picture for each in drawn]), [_line(each) for each in drawn]
+
+
+def _line(scene: Arrangement) -> str:
+    groups = [[NOUNS.index(g.noun), g.colours, g.size, g.count] for g in scene.groups]
+    return json.dumps([groups, scene.centres.tolist()])
+
+
+def _arrangement(line: str) -> Arrangement:
+    groups, centres = json.loads(line)
+    asked: list[Asked] = [(NOUNS[n], tuple(colours), s, count) for n, colours, s, count in groups]
+    return Arrangement(groups_of(asked), np.array(centres, np.float64))
+
+
+def _computed(
+    scenes: int, use: int, workers: int
+) -> Iterator[tuple[NDArray[np.float32], list[str]]]:
+    """Yield the maps of each chunk of scenes, and what they show."""
     from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
     from gradcam.pictograms._attribute_networks import feature_layers, preset
@@ -68,7 +108,6 @@ def _computed(scenes: int, use: int, workers: int) -> Iterator[tuple[int, NDArra
     network = Network.from_layers([*feature_layers("vgg"), pool], preset=preset())
     starts = range(0, scenes, _CHUNK)
     ends = [min(first + _CHUNK, scenes) for first in starts]
-    with ProcessPoolExecutor(workers) as pool_of_processes:
-        drawn = pool_of_processes.map(_pictures, starts, ends, [use] * len(ends))
-        for first, pictures in zip(starts, drawn, strict=True):
-            yield first, network.forward(pictures).activation("pool5")
+    with ProcessPoolExecutor(workers) as processes:
+        for pictures, texts in processes.map(_drawn, starts, ends, [use] * len(ends)):
+            yield network.forward(pictures).activation("pool5"), texts

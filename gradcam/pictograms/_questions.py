@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from gradcam.pictograms._colouring import COLOURS
-from gradcam.pictograms._described import NOUNS, RELATIONS, Described, Group, Noun
+from gradcam.pictograms._described import NOUNS, RELATIONS, Arrangement, Group, Noun
 
 Kind = Literal["colour", "presence", "relation", "count"]
 
@@ -63,7 +63,7 @@ class Question:
     groups: tuple[Group, ...]
 
 
-def colour_question(scene: Described, rng: np.random.Generator) -> Question | None:
+def colour_question(scene: Arrangement, rng: np.random.Generator) -> Question | None:
     """Ask for the colour of a group of one object."""
     singles = [group for group in scene.groups if group.count == 1]
     if not singles:
@@ -73,7 +73,7 @@ def colour_question(scene: Described, rng: np.random.Generator) -> Question | No
     return Question(f"what colour is the {group.noun.word}?", answer, "colour", (group,))
 
 
-def presence_question(scene: Described, rng: np.random.Generator) -> Question:
+def presence_question(scene: Arrangement, rng: np.random.Generator) -> Question:
     """Ask whether an object is there, in half of the cases with a colour; yes as often as no.
 
     Where the answer to a question with a colour is no, the object is there in another colour, or
@@ -94,7 +94,7 @@ def presence_question(scene: Described, rng: np.random.Generator) -> Question:
     return Question(f"is there {article} {named}?", "yes" if yes else "no", "presence", about)
 
 
-def relation_question(scene: Described, rng: np.random.Generator) -> Question | None:
+def relation_question(scene: Arrangement, rng: np.random.Generator) -> Question | None:
     """Ask what is left of, right of, above or below an object; None if no answer is clear.
 
     Exactly one group is clearly there and no other one is near that place; or no group is, and the
@@ -121,7 +121,7 @@ def relation_question(scene: Described, rng: np.random.Generator) -> Question | 
 _COUNTS = np.array((1.0, 1.5, 3.6, 6.7, 10.0)) / 22.8
 
 
-def count_question(scene: Described, rng: np.random.Generator) -> Question | None:
+def count_question(scene: Arrangement, rng: np.random.Generator) -> Question | None:
     """Ask how many objects of a kind there are; the answers 0 to 4 are about equally frequent.
 
     Scenes without a group of the number that was drawn give no question.
@@ -139,7 +139,7 @@ def count_question(scene: Described, rng: np.random.Generator) -> Question | Non
     return Question(f"how many {noun.plural} are there?", str(wanted), "count", about)
 
 
-KINDS: dict[Kind, Callable[[Described, np.random.Generator], Question | None]] = {
+KINDS: dict[Kind, Callable[[Arrangement, np.random.Generator], Question | None]] = {
     "colour": colour_question,
     "presence": presence_question,
     "relation": relation_question,
@@ -148,7 +148,7 @@ KINDS: dict[Kind, Callable[[Described, np.random.Generator], Question | None]] =
 """The function that asks a question of each kind; None if the scene allows none."""
 
 
-def questions(scene: Described, rng: np.random.Generator, each: int = 2) -> list[Question]:
+def questions(scene: Arrangement, rng: np.random.Generator, each: int = 2) -> list[Question]:
     """Return up to `each` random questions of every kind, all different."""
     found: dict[str, Question] = {}
     for ask in KINDS.values():
