@@ -133,7 +133,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from gradcam import critique, inside, measures, pictograms, plot, testing
+    from gradcam import critique, inside, measures, pictograms, plot, testing, vqa
     from gradcam._compare import compare
     from gradcam._engine.network import BatchArray, OneArray, PictureLike
     from gradcam._engine.signatures import Several
@@ -295,6 +295,7 @@ __all__ = [
     "vgg19",
     "vgg19_bn",
     "visualise",
+    "vqa",
     "weights",
     "wide_resnet50_2",
     "wide_resnet101_2",
@@ -329,6 +330,7 @@ _LAZY = {
     "synthesised_scores": "gradcam._synthesis.scores",
     "sweep": "gradcam._synthesis.visualise",
     "visualise": "gradcam._synthesis.visualise",
+    "vqa": None,
 }
 """What is imported at its first use, since it needs time; the module of a function or class."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import reprlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
@@ -116,3 +117,20 @@ def none_read(what: str, errors: Sequence[Exception]) -> str:
     if len(errors) == 1:
         return f"{what}the picture could not be read: {errors[0]}"
     return f"{what}none of {len(errors)} pictures could be read; the first: {errors[0]}"
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a sentence, in lower case and without punctuation."""
+    return [word for word in re.split(r"[\s.,;:!?\"()]+", text.lower()) if word]
+
+
+def with_nearest(unknown: Iterable[str], known: Sequence[str]) -> str:
+    """Return words that are not known, each once, with known ones that are spelt alike.
+
+    For example ``'dgo' (nearest: dog), 'xyz'``.
+    """
+    found = []
+    for word in dict.fromkeys(unknown):
+        near = difflib.get_close_matches(word[:60], known, 3)
+        found.append(f"{brief(word)} (nearest: {', '.join(near)})" if near else brief(word))
+    return ", ".join(found)

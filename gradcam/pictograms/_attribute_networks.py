@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -28,6 +29,7 @@ LAST_MAP: dict[Architecture, str] = {"vgg": "relu5_3", "resnet": "block9"}
 """The last rectified map, of 128 channels and 14 x 14 positions for pictures of 112 x 112."""
 
 _FOLDER = Path(__file__).parent
+_FIRST: dict[Architecture, str] = {"vgg": "conv1_1.weight", "resnet": "stem.weight"}
 _BLOCKS = (2, 2, 3, 3, 3)
 _POOLED = 3  # blocks of the VGG that a pooling follows
 _RESNET_STRIDES = (1, 1, 2, 1, 2, 1, 1, 1, 1)
@@ -77,10 +79,22 @@ def attribute_model(architecture: Architecture = "vgg") -> Network:
     return network
 
 
-def feature_layers(architecture: Architecture) -> list[Layer]:
-    """Return the layers of an attribute network up to its last rectified map."""
-    tensors = _tensors(architecture)
-    return _vgg(tensors) if architecture == "vgg" else _resnet(tensors)
+def feature_layers(
+    architecture: Architecture, own: Mapping[str, NDArray[np.float32]] | None = None
+) -> list[Layer]:
+    """Return the layers of an attribute network up to its last rectified map.
+
+    Parameters
+    ----------
+    architecture : "vgg" or "resnet"
+    own : mapping of str to array, optional
+        Tensors that replace those of the attribute network, where the names agree: of all layers,
+        if the first one is among them.
+    """
+    given = {} if own is None else dict(own)
+    if _FIRST[architecture] not in given:
+        given = {**_tensors(architecture), **given}
+    return _vgg(given) if architecture == "vgg" else _resnet(given)
 
 
 @lru_cache(maxsize=2)
@@ -147,7 +161,7 @@ def code_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
     ----------
     tensors : dict of str to array
         ``fc6.weight`` (U, 6272), ``fc6.bias``, ``fc7.weight`` (K, U) and ``fc7.bias``; fc6 reads
-        pool5, 128 maps of 7 x 7.
+        pool5, 128 maps of 7 x 7. Those of convolutions replace the attribute network's.
     name : str
         For messages.
     """
@@ -155,7 +169,7 @@ def code_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
     from gradcam._engine.network import Network
 
     layers = [
-        *feature_layers("vgg"),
+        *feature_layers("vgg", tensors),
         Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2}),
         Layer("flatten", "flatten"),
         _weighted("fc6", "linear", tensors),
@@ -164,5 +178,24 @@ def code_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
         Layer("relu7", "relu"),
     ]
     network = Network.from_layers(layers, preset=preset(), name=name, target_layer=LAST_MAP["vgg"])
+    network.about = ABOUT
+    return network
+
+
+def map_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
+    """Return the attribute ResNet up to its last block.
+
+    Parameters
+    ----------
+    tensors : dict of str to array
+        Those of its layers replace the attribute network's.
+    name : str
+        For messages.
+    """
+    from gradcam._engine.network import Network
+
+    layers = feature_layers("resnet", tensors)
+    last = LAST_MAP["resnet"]
+    network = Network.from_layers(layers, preset=preset(), name=name, target_layer=last)
     network.about = ABOUT
     return network
