@@ -93,9 +93,11 @@ class VGG(AttributeNet):
 
     @torch.no_grad()
     def start_from(self, weights: Path, pictures: Tensor) -> None:
-        """Start from the pictogram network's convolutions.
+        """Start from the pictogram network's convolutions, but for the last quarter of channels.
 
-        Its batch normalisation is folded in; the new one starts as the identity on `pictures`.
+        Its batch normalisation is folded in; the new one starts as the identity on `pictures`. The
+        last quarter of each layer's channels keeps its random weights, and at first does not feed
+        the others.
         """
         known = load_file(weights)
         numbers = sorted({int(name.split(".")[1]) for name in known if name.startswith("features")})
@@ -104,15 +106,18 @@ class VGG(AttributeNet):
         for module in self.features:
             if isinstance(module, nn.Conv2d):
                 number, (conv, norm) = next(pairs)
-                conv.weight.copy_(known[f"features.{number}.weight"].float())
-                bias = known[f"features.{number}.bias"].float()
+                kept = slice(0, conv.out_channels * 3 // 4)
+                fed = conv.in_channels * 3 // 4 if conv.in_channels > 3 else 3
+                conv.weight[kept] = known[f"features.{number}.weight"][kept].float()
+                conv.weight[kept, fed:] = 0
+                bias = known[f"features.{number}.bias"][kept].float()
                 x = conv(x)
                 mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
                 norm.running_mean.copy_(mean)  # type: ignore[union-attr]
                 norm.running_var.copy_(variance)  # type: ignore[union-attr]
-                norm.weight.copy_(torch.sqrt(variance + norm.eps))
-                norm.bias.copy_(mean + bias)
-                x = x + bias.view(-1, 1, 1)
+                norm.weight[kept] = torch.sqrt(variance + norm.eps)[kept]
+                norm.bias[kept] = mean[kept] + bias
+                x = norm.eval()(x)
             elif not isinstance(module, nn.BatchNorm2d):
                 x = module(x)
 

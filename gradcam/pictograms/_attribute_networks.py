@@ -46,7 +46,7 @@ def preset() -> Preset:
 def attribute_model(architecture: Architecture = "vgg") -> Network:
     """Return a network that tells which kinds of objects are there, with colours and sizes.
 
-    It has 144 outputs with a sigmoid each, such as "cat", "red cat" and "small cat"; see
+    It has 150 outputs with a sigmoid each, such as "cat", "red", "red cat" and "small cat"; see
     `described`. It was trained from such labels of whole pictures alone, without places
     (`_train_attributes`). It is loaded once.
 

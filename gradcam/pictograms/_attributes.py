@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTES: tuple[str, ...] = (
     *(noun.word for noun in NOUNS),
+    *COLOURS,
     *(f"{colour} {noun.word}" for noun in NOUNS for colour in COLOURS),
     *(f"{size} {noun.word}" for noun in NOUNS for size in ("small", "large")),
 )
@@ -24,10 +25,11 @@ _INDEX = {attribute: index for index, attribute in enumerate(ATTRIBUTES)}
 
 
 def attributes(scene: Arrangement) -> NDArray[np.float32]:
-    """Return 1 for each attribute that is in a scene and 0 for all others, (144,)."""
+    """Return 1 for each attribute that is in a scene and 0 for all others, (150,)."""
     present = np.zeros(len(ATTRIBUTES), np.float32)
     for group in scene.groups:
         word = group.noun.word
-        names = [word, f"{group.size} {word}", *(f"{colour} {word}" for colour in group.colours)]
+        names = [word, f"{group.size} {word}", *group.colours]
+        names += [f"{colour} {word}" for colour in group.colours]
         present[[_INDEX[name] for name in names]] = 1
     return present

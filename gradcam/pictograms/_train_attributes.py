@@ -6,8 +6,9 @@ The labels say which kinds of objects are in the picture, and their colours and 
 nothing about places. The convolutions then serve as the fixed first part of the captioner and of
 the question answerers, as those of a network trained on ImageNet do in the papers.
 
-The VGG starts from the pictogram network. Each picture depends only on its number, so a run that is
-resumed from its checkpoint continues with the same pictures. Needs PyTorch.
+The VGG starts from the pictogram network, but for a quarter of the channels of each layer, which
+start at random: that network hardly depends on colours. Each picture depends only on its number, so
+a run that is resumed from its checkpoint continues with the same pictures. Needs PyTorch.
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from gradcam.pictograms._attribute_nets import NETWORKS, SIDE, VGG, export
 from gradcam.pictograms._attributes import ATTRIBUTES, attributes
-from gradcam.pictograms._described import compose_described
+from gradcam.pictograms._colouring import COLOURS
+from gradcam.pictograms._described import NOUNS, compose_described
 from gradcam.pictograms._train import learning_rate, preprocess, progress_bar
+
+PARTS = ("kinds", "colours", "kinds with colours", "kinds with sizes")
+"""Of the attributes, in their order."""
 
 TRAINING, VALIDATION = 0x54, 0x56
 """The second words of the seeds, which differ from all seeds of `described`."""
@@ -161,7 +166,7 @@ class Training:
 
     @torch.no_grad()
     def validate(self) -> str:
-        """Return the share of pictures whose kinds, colours and sizes are all right."""
+        """Return the shares of pictures of which everything is right, by kind of attribute."""
         self.net.eval()
         found = []
         for start in range(0, len(self.pictures), 64):
@@ -169,8 +174,12 @@ class Training:
                 found.append(self.net(self.pictures[start : start + 64]).float() > 0)
         self.net.train()
         right = torch.cat(found) == (self.present > 0)
-        parts = {"kinds": slice(0, 16), "colours": slice(16, 112), "sizes": slice(112, 144)}
-        assert len(ATTRIBUTES) == 144
+        ends = np.cumsum((len(NOUNS), len(COLOURS), len(NOUNS) * len(COLOURS), len(NOUNS) * 2))
+        assert ends[-1] == len(ATTRIBUTES)
+        parts = {
+            name: slice(end - size, end)
+            for name, end, size in zip(PARTS, ends, np.diff(ends, prepend=0), strict=True)
+        }
         shares = {name: right[:, part].all(1).float().mean().item() for name, part in parts.items()}
         return ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
 
