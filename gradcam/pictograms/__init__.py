@@ -27,6 +27,7 @@ import json
 from pathlib import Path
 
 from gradcam._files import file_called
+from gradcam.pictograms import bias
 from gradcam.pictograms._attribute_networks import attribute_model
 from gradcam.pictograms._attributes import ATTRIBUTES
 from gradcam.pictograms._concepts import colours, concepts
@@ -50,6 +51,7 @@ __all__ = [
     "SceneObject",
     "agreement",
     "attribute_model",
+    "bias",
     "class_index",
     "colours",
     "concepts",
