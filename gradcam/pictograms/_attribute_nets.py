@@ -7,6 +7,7 @@ Batch normalisation follows every convolution; it is folded into the weights on 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,8 @@ SIDE = 112
 
 _PRIOR = -3.5
 """The bias of the scores at first: few attributes are present."""
+
+_POSITIONS = 14 * 14
 
 
 class AttributeNet(nn.Module):
@@ -39,6 +42,10 @@ class AttributeNet(nn.Module):
         """Return the scores, before the sigmoid."""
         scores: Tensor = self.fc(self.maps(pictures).mean(dim=(2, 3)))
         return scores
+
+    def training_scores(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """Return the scores that the loss compares with the labels, each (N, attributes)."""
+        return (self(pictures),)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all weights with batch normalisation folded in."""
@@ -125,12 +132,13 @@ class VGG(AttributeNet):
 class Block(nn.Module):
     """A residual block of two 3 x 3 convolutions."""
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
+    def __init__(self, channels: int, width: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, dilation, dilation, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
+        nn.init.zeros_(self.bn2.weight)
         self.shortcut: nn.Sequential | None = None
         if stride != 1 or channels != width:
             self.shortcut = nn.Sequential(
@@ -142,29 +150,51 @@ class Block(nn.Module):
         y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
         return torch.relu(y + (x if self.shortcut is None else self.shortcut(x)))
 
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Return the block's weights, with batch normalisation folded in."""
+        parts = [("conv1", self.conv1, self.bn1), ("conv2", self.conv2, self.bn2)]
+        if self.shortcut is not None:
+            conv, norm = self.shortcut
+            assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            parts.append(("shortcut", conv, norm))
+        found: dict[str, Tensor] = {}
+        for part, layer, norm in parts:
+            place = f"{name}.{part}"
+            found[f"{place}.weight"], found[f"{place}.bias"] = folded(layer, norm)
+        return found
+
 
 class ResNet(AttributeNet):
-    """A ResNet of nine blocks: 28 x 28 positions in the first ones, 14 x 14 in the last ones."""
+    """A ResNet of nine blocks, two of 56 x 56 positions, two of 28 x 28 and five of 14 x 14.
+
+    The convolutions of the last two blocks are dilated (Yu et al. 2017), so that each position
+    reads what stands around it.
+
+    In training a second linear layer scores each position, and the log of the sum of exponentials
+    of its scores is compared with the same labels. Large scores count most in it, so that maps
+    which are large in few places are learnt sooner than from means alone.
+    """
 
     architecture = "resnet"
-    widths = (24, 48, 96, 128)
-    depths = (2, 2, 3, 2)
-    strides = (1, 2, 2, 1)
+    widths = (24, 24, 48, 48, 96, 96, 96, 128, 128)
+    strides = (1, 1, 2, 1, 2, 1, 1, 1, 1)
+    dilations = (1, 1, 1, 1, 1, 1, 1, 2, 3)
     channels = 128
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, self.widths[0], 3, 2, 1, bias=False)
-        self.bn = nn.BatchNorm2d(self.widths[0])
-        blocks: list[nn.Module] = []
         channels = self.widths[0]
-        for width, depth, stride in zip(self.widths, self.depths, self.strides, strict=True):
-            for number in range(depth):
-                blocks.append(Block(channels, width, stride if number == 0 else 1))
-                channels = width
-        self.blocks = nn.ModuleList(blocks)
+        self.stem = nn.Conv2d(3, channels, 3, 2, 1, bias=False)
+        self.bn = nn.BatchNorm2d(channels)
+        self.blocks = nn.ModuleList()
+        for width, *shape in zip(self.widths, self.strides, self.dilations, strict=True):
+            self.blocks.append(Block(channels, width, *shape))
+            channels = width
         self.fc = nn.Linear(channels, len(ATTRIBUTES))
+        self.places = nn.Conv2d(channels, len(ATTRIBUTES), 1)
         nn.init.constant_(self.fc.bias, _PRIOR)
+        assert self.places.bias is not None
+        nn.init.constant_(self.places.bias, _PRIOR - math.log(_POSITIONS))
 
     def maps(self, pictures: Tensor) -> Tensor:
         """Return the last block's output."""
@@ -173,20 +203,19 @@ class ResNet(AttributeNet):
             x = block(x)
         return x
 
+    def training_scores(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """Return the scores of the means, and those from the scores of all positions."""
+        maps = self.maps(pictures)
+        places = self.places(maps).float().flatten(2)
+        return self.fc(maps.mean(dim=(2, 3))), places.logsumexp(dim=2)
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights by the layers' names."""
         found: dict[str, Tensor] = {}
         found["stem.weight"], found["stem.bias"] = folded(self.stem, self.bn)
         for number, block in enumerate(self.blocks, start=1):
             assert isinstance(block, Block)
-            parts = [("conv1", block.conv1, block.bn1), ("conv2", block.conv2, block.bn2)]
-            if block.shortcut is not None:
-                conv, norm = block.shortcut
-                assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-                parts.append(("shortcut", conv, norm))
-            for name, layer, norm in parts:
-                place = f"block{number}.{name}"
-                found[f"{place}.weight"], found[f"{place}.bias"] = folded(layer, norm)
+            found |= block.tensors(f"block{number}")
         found["fc.weight"], found["fc.bias"] = self.fc.weight, self.fc.bias
         return found
 

@@ -33,6 +33,7 @@ _FIRST: dict[Architecture, str] = {"vgg": "conv1_1.weight", "resnet": "stem.weig
 _BLOCKS = (2, 2, 3, 3, 3)
 _POOLED = 3  # blocks of the VGG that a pooling follows
 _RESNET_STRIDES = (1, 1, 2, 1, 2, 1, 1, 1, 1)
+_RESNET_DILATIONS = (1, 1, 1, 1, 1, 1, 1, 2, 3)
 
 
 def preset() -> Preset:
@@ -137,13 +138,15 @@ def _resnet(tensors: dict[str, NDArray[np.float32]]) -> list[Layer]:
 
     layers = [_weighted("stem", "conv", tensors, stride=2, padding=1), Layer("stem.relu", "relu")]
     last = "stem.relu"
-    for number, stride in enumerate(_RESNET_STRIDES, start=1):
+    shapes = zip(_RESNET_STRIDES, _RESNET_DILATIONS, strict=True)
+    for number, (stride, dilation) in enumerate(shapes, start=1):
         name = f"block{number}"
         shortcut = last
+        wide = {"padding": dilation, "dilation": dilation}
         layers += [
-            _weighted(f"{name}.conv1", "conv", tensors, (last,), stride=stride, padding=1),
+            _weighted(f"{name}.conv1", "conv", tensors, (last,), stride=stride, **wide),
             Layer(f"{name}.relu1", "relu"),
-            _weighted(f"{name}.conv2", "conv", tensors, padding=1),
+            _weighted(f"{name}.conv2", "conv", tensors, **wide),
         ]
         if f"{name}.shortcut.weight" in tensors:
             shortcut = f"{name}.shortcut"

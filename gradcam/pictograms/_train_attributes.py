@@ -156,9 +156,12 @@ class Training:
     def step(self, pictures: Tensor, present: Tensor) -> float:
         """Train on one batch and return its loss."""
         with torch.autocast("cpu", torch.bfloat16):
-            scores = self.net(pictures)
-        loss = F.binary_cross_entropy_with_logits(scores.float(), present, reduction="sum")
-        loss = loss / len(present)
+            scores = self.net.training_scores(pictures)
+        targets = present.expand(len(scores), -1, -1)
+        loss = F.binary_cross_entropy_with_logits(
+            torch.stack(scores).float(), targets, reduction="sum"
+        )
+        loss = loss / (len(scores) * len(present))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
