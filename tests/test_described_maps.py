@@ -31,6 +31,19 @@ def test_maps_and_arrangements_are_those_of_the_numbered_scenes(
         assert np.array_equal(found.centres, scene.centres)
 
 
+def test_the_resnets_map_before_its_last_two_blocks_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random_attributes.use(monkeypatch)
+    maps = stored.stored_maps(tmp_path, SCENES, stored.TESTS, workers=1, layer="block7")
+    scenes = [stored.numbered_scene(number, stored.TESTS) for number in range(SCENES)]
+    network = Network.from_layers(feature_layers("resnet"), preset=preset())
+    expected = network.forward([scene.picture for scene in scenes]).activation("block7")
+    np.testing.assert_allclose(maps, expected, rtol=2e-3, atol=1e-3)
+    (path,) = tmp_path.glob("*.jsonl")
+    assert path.name.startswith("block7-")
+
+
 def test_files_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random_attributes.use(monkeypatch)
     first = np.array(stored.stored_maps(tmp_path, SCENES, stored.VALIDATION, workers=1))

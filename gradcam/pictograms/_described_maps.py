@@ -1,7 +1,7 @@
-"""Described scenes for training, with what the attribute VGG computes for them.
+"""Described scenes for training, with what the attribute networks compute for them.
 
-The convolutions of the captioner and of the question answerer do not change in training. So their
-last map, pooled, is computed once for each scene and stored; training then reads it in any order.
+The first layers of the captioner and of the question answerers do not change in training. So the
+last map of these is computed once for each scene and stored; training then reads it in any order.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,16 @@ from gradcam.pictograms._described import (
     groups_of,
 )
 
+if TYPE_CHECKING:
+    from gradcam._engine.network import Network
+
 TRAINING, VALIDATION, TESTS = 0x74, 0x76, 0x7E
 """The second words of the seeds of scenes, by use; all differ from the seeds of `described`."""
 
-SHAPE = (128, 7, 7)
-"""Of pool5."""
+Stored = Literal["pool5", "block7"]
+
+SHAPES: dict[Stored, tuple[int, int, int]] = {"pool5": (128, 7, 7), "block7": (96, 14, 14)}
+"""Of the VGG's pooled last map, and of the ResNet's map before its last two blocks."""
 
 _SIDE = 112
 _CHUNK = 256
@@ -46,30 +52,35 @@ def numbered_scene(number: int, use: int, side: int = _SIDE) -> Described:
             return drawn
 
 
-def stored_maps(folder: Path, scenes: int, use: int, workers: int = 2) -> NDArray[np.float16]:
-    """Return pool5 of scenes 0 to `scenes` - 1 of a use, (scenes, 128, 7, 7).
+def stored_maps(
+    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "pool5"
+) -> NDArray[np.float16]:
+    """Return the maps of a layer for scenes 0 to `scenes` - 1 of a use, (scenes, C, h, w).
 
     Read from a file in `folder`; computed and written there if it is missing.
     """
-    found: NDArray[np.float16] = np.load(_files(folder, scenes, use, workers)[0], mmap_mode="r")
+    path, _ = _files(folder, scenes, use, workers, layer)
+    found: NDArray[np.float16] = np.load(path, mmap_mode="r")
     return found
 
 
-def stored_arrangements(folder: Path, scenes: int, use: int, workers: int = 2) -> list[Arrangement]:
+def stored_arrangements(
+    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "pool5"
+) -> list[Arrangement]:
     """Return what these scenes show, and where; stored beside their maps."""
-    text = _files(folder, scenes, use, workers)[1].read_text("utf-8")
-    return [_arrangement(line) for line in text.splitlines()]
+    _, path = _files(folder, scenes, use, workers, layer)
+    return [_arrangement(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def _files(folder: Path, scenes: int, use: int, workers: int) -> tuple[Path, Path]:
+def _files(folder: Path, scenes: int, use: int, workers: int, layer: Stored) -> tuple[Path, Path]:
     """Return the files of the maps and of the arrangements; both are written if one is missing."""
-    maps = folder / f"pool5-{use:02x}-{scenes}.npy"
+    maps = folder / f"{layer}-{use:02x}-{scenes}.npy"
     lines = maps.with_suffix(".jsonl")
     if not (maps.exists() and lines.exists()):
         new = maps.with_suffix(".new.npy")
-        found = np.lib.format.open_memmap(new, "w+", np.float16, (scenes, *SHAPE))
+        found = np.lib.format.open_memmap(new, "w+", np.float16, (scenes, *SHAPES[layer]))
         texts: list[str] = []
-        for computed, drawn in _computed(scenes, use, workers):
+        for computed, drawn in _computed(scenes, use, workers, layer):
             found[len(texts) : len(texts) + len(drawn)] = computed
             texts += drawn
         found.flush()
@@ -97,17 +108,27 @@ def _arrangement(line: str) -> Arrangement:
 
 
 def _computed(
-    scenes: int, use: int, workers: int
+    scenes: int, use: int, workers: int, layer: Stored
 ) -> Iterator[tuple[NDArray[np.float32], list[str]]]:
     """Yield the maps of each chunk of scenes, and what they show."""
-    from gradcam._engine.layers import Layer
-    from gradcam._engine.network import Network
-    from gradcam.pictograms._attribute_networks import feature_layers, preset
-
-    pool = Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2})
-    network = Network.from_layers([*feature_layers("vgg"), pool], preset=preset())
+    network = _network(layer)
     starts = range(0, scenes, _CHUNK)
     ends = [min(first + _CHUNK, scenes) for first in starts]
     with ProcessPoolExecutor(workers) as processes:
         for pictures, texts in processes.map(_drawn, starts, ends, [use] * len(ends)):
-            yield network.forward(pictures).activation("pool5"), texts
+            yield network.forward(pictures).activation(layer), texts
+
+
+def _network(layer: Stored) -> Network:
+    """Return the attribute network that ends in a layer."""
+    from gradcam._engine.layers import Layer
+    from gradcam._engine.network import Network
+    from gradcam.pictograms._attribute_networks import feature_layers, preset
+
+    if layer == "pool5":
+        pool = Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2})
+        layers = [*feature_layers("vgg"), pool]
+    else:
+        layers = feature_layers("resnet")
+        layers = layers[: 1 + [each.name for each in layers].index(layer)]
+    return Network.from_layers(layers, preset=preset())
