@@ -133,7 +133,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from gradcam import critique, inside, measures, pictograms, plot, testing, vqa
+    from gradcam import captioning, critique, inside, measures, pictograms, plot, testing, vqa
     from gradcam._compare import compare
     from gradcam._engine.network import BatchArray, OneArray, PictureLike
     from gradcam._engine.signatures import Several
@@ -206,6 +206,7 @@ __all__ = [
     "__version__",
     "adversarial",
     "alexnet",
+    "captioning",
     "class_sheet",
     "compare",
     "convnext_tiny",
@@ -302,6 +303,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "captioning": None,
     "ClassSheet": "gradcam._sheet.result",
     "class_sheet": "gradcam._sheet.making",
     "compare": "gradcam._compare",

@@ -26,9 +26,10 @@ def test_internal_modules_begin_with_an_underscore():
     public |= {path.parent.name for path in PACKAGE.glob("[!_]*/__init__.py")}
     modules = {"plot", "rules", "weights"}
     packages = {"bench", "critique", "imagenet", "inside", "measures", "pictograms", "testing"}
-    packages |= {"vqa"}
+    packages |= {"captioning", "vqa"}
     assert public == modules | packages
-    for package in ("bench", "critique", "measures", "pictograms", "testing", "vqa"):
+    names = ("bench", "captioning", "critique", "measures", "pictograms", "testing", "vqa")
+    for package in names:
         assert not list((PACKAGE / package).glob("[!_]*.py"))
 
 
@@ -60,7 +61,7 @@ def annotations_of(node):
 
 def public_things():
     modules = [gradcam, *(getattr(gradcam, name) for name in ("plot", "rules", "weights"))]
-    modules += [gradcam.pictograms, gradcam.imagenet, gradcam.critique]
+    modules += [gradcam.pictograms, gradcam.imagenet, gradcam.critique, gradcam.captioning]
     modules += [gradcam.inside, gradcam.measures, gradcam.testing, gradcam.vqa]
     for module in modules:
         for name in getattr(module, "__all__", ["labels"]):

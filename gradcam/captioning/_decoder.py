@@ -1,0 +1,106 @@
+"""The recurrent network: from a picture's code to the probabilities of words.
+
+As in neuraltalk2 (Karpathy & Fei-Fei 2015; Vinyals et al. 2015) the code is the first input of an
+LSTM, then START and the words follow; after START and after each word a softmax over all words and
+END says what may come next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gradcam._sequences as seq
+from gradcam._sequences import Value
+from gradcam.captioning._vocabulary import Vocabulary
+
+_F32 = NDArray[np.float32]
+
+
+class State(NamedTuple):
+    """The LSTM between two words, for N captions: h and c, (N, H)."""
+
+    h: Value
+    c: Value
+
+
+class Decoder:
+    """The weights of the recurrent network.
+
+    Parameters
+    ----------
+    tensors : mapping of str to array
+        ``image.weight`` (E, K), ``image.bias`` (E,), ``embedding.weight`` (V + 1, E),
+        ``lstm.weight_ih`` (4H, E), ``lstm.weight_hh`` (4H, H), ``lstm.bias_ih``, ``lstm.bias_hh``
+        (4H,), ``output.weight`` (V + 1, H) and ``output.bias`` (V + 1,), for codes of K values, E
+        values for each word, and V words. The last row of the embedding is START, that of the
+        output END.
+    vocabulary : Vocabulary
+        The V words.
+    """
+
+    def __init__(self, tensors: Mapping[str, _F32], vocabulary: Vocabulary) -> None:
+        self._weights = {name: seq.constant(values) for name, values in tensors.items()}
+        self.vocabulary = vocabulary
+
+    def log_probabilities(self, codes: _F32 | Value, words: Sequence[int]) -> Value:
+        """Return the log-probability of each of a caption's words, given those before it.
+
+        Parameters
+        ----------
+        codes : Value or array
+            (N, K).
+        words : sequence of int
+            T of them; the last one may be END.
+
+        Returns
+        -------
+        Value
+            (T, N).
+        """
+        codes = seq.constant(codes) if not isinstance(codes, Value) else codes
+        count = len(codes.array)
+        before = np.tile(np.array([[self.vocabulary.mark], *([w] for w in words[:-1])]), count)
+        read = [self._image(codes), self._embedded(before)]
+        h, _ = self._lstm(seq.concatenate(read, axis=0), None)
+        said = self._said(seq.select(h, slice(1, None)))
+        return seq.pick(said, np.tile(np.array([[w] for w in words]), count))
+
+    def start(self, code: _F32) -> tuple[State, _F32]:
+        """Read START for a code (K,); return as :meth:`step`."""
+        _, state = self._lstm(self._image(seq.constant(code[None])), None)
+        return self.step(state, np.array([self.vocabulary.mark]))
+
+    def step(self, state: State, words: NDArray[np.intp]) -> tuple[State, _F32]:
+        """Read one more word of N captions.
+
+        Returns
+        -------
+        State
+        (N, V + 1) array of float32
+            The log-probability of each word that may follow; the last one is END.
+        """
+        h, after = self._lstm(self._embedded(words[None]), state)
+        return after, self._said(h).array[0]
+
+    def _image(self, codes: Value) -> Value:
+        """Return the first input, (1, N, E)."""
+        first = seq.linear(codes, self._weights["image.weight"], self._weights["image.bias"])
+        return seq.reshape(first, (1, *first.shape))
+
+    def _embedded(self, words: NDArray[np.intp]) -> Value:
+        return seq.embedding(words, self._weights["embedding.weight"])
+
+    def _lstm(self, x: Value, state: State | None) -> tuple[Value, State]:
+        """Return the outputs (T, N, H), and the state after the last step."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        h, c = seq.lstm(x, *(self._weights[f"lstm.{name}"] for name in names), *(state or ()))
+        return h, State(seq.select(h, -1), c)
+
+    def _said(self, h: Value) -> Value:
+        """Return the log-probabilities of all words after outputs of the LSTM."""
+        scores = seq.linear(h, self._weights["output.weight"], self._weights["output.bias"])
+        return seq.log_softmax(scores)
