@@ -358,6 +358,11 @@ void gc_channel_mean(size_t count, size_t positions, const float *maps, float *o
 /* out[n][p] = sum over c of weights[n][c] * maps[n][c][p]. */
 void gc_weighted_sum(size_t batch, size_t channels, size_t positions, const float *weights,
                      const float *maps, float *out);
+/* Its gradient: dweights[n][c] = sum over p of dout[n][p] maps[n][c][p], and
+ * dmaps[n][c][p] = weights[n][c] dout[n][p]. Either may be NULL. */
+void gc_weighted_sum_gradient(size_t batch, size_t channels, size_t positions,
+                              const float *weights, const float *maps, const float *dout,
+                              float *dweights, float *dmaps);
 /* Fingerprints of pieces of data, `piece` bytes each: fingerprints[i] of piece numbers[i], counted
  * from 0. A fingerprint is a number that changes with the content; it finds accidental changes, and
  * differs between machines of different byte order. */
@@ -375,6 +380,65 @@ int gc_all_finite(size_t count, const void *values);
 gc_status gc_resize(size_t count, size_t height, size_t width, const float *maps,
                     size_t out_height, size_t out_width, gc_resize_method method,
                     const double *region, float *out, gc_error *error);
+
+/* ---- Sequences ------------------------------------------------------------------------ */
+
+/* The arithmetic of recurrent networks, on arrays of the caller; sequences have time first,
+ * [steps][batch][values]. Inputs are read, outputs written, during the call only, and do not
+ * overlap. GC_BAD_ARGUMENT if a size is 0, or so large that an array has no size in bytes;
+ * GC_INTERRUPTED. None allocates memory. */
+
+/* `count` products of matrices, c[i] = a[i] b[i] + bias: a [count][rows][depth],
+ * b [count][depth][columns], finite; bias [columns] or NULL; c [count][rows][columns]. The linear
+ * layer of some vectors, whose weights are the transpose of b, and its gradient. */
+gc_status gc_matrix_product(size_t count, size_t rows, size_t depth, size_t columns, const float *a,
+                     const float *b, const float *bias, float *c, gc_error *error);
+
+/* The long short-term memory of Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al.
+ * 2000, without peepholes. With the sums a of the gates i, f, g and o, in this order, of each step,
+ * s the logistic function:
+ *     a_t = inputs_t + W h_(t-1),  c_t = s(a_f) c_(t-1) + s(a_i) tanh(a_g),  h_t = s(a_o) tanh(c_t) */
+typedef struct gc_lstm {
+    size_t steps, batch, hidden; /* hidden: cells */
+} gc_lstm;
+
+/*   weight   [hidden][4 hidden], the transpose of W; finite
+ *   inputs   [steps][batch][4 hidden], the part of a that does not depend on h, with the biases
+ *   h0, c0   [batch][hidden], the state before the first step; NULL: zeros
+ *   gates    [steps][batch][4 hidden], a, for gc_lstm_backward
+ *   h, c     [steps + 1][batch][hidden], the first of them h0 and c0 */
+gc_status gc_lstm_forward(const gc_lstm *size, const float *weight, const float *inputs,
+                          const float *h0, const float *c0, float *gates, float *h, float *c,
+                          gc_error *error);
+/* The gradient of sum of dh h + sum of dc c, c that of the last step.
+ *   weight   [4 hidden][hidden], W
+ *   gates, c as gc_lstm_forward wrote them
+ *   dh       [steps][batch][hidden];  dc  [batch][hidden], NULL: zeros
+ *   dgates   [steps][batch][4 hidden], by a, and so by the inputs
+ *   dh0, dc0 [batch][hidden] */
+gc_status gc_lstm_backward(const gc_lstm *size, const float *weight, const float *gates,
+                           const float *c, const float *dh, const float *dc, float *dgates,
+                           float *dh0, float *dc0, gc_error *error);
+
+/* out[i] = table[numbers[i]], i < count, of a table of `rows` rows of `width` values: an embedding.
+ * GC_BAD_ARGUMENT, also if there is no such row. */
+gc_status gc_gather_rows(size_t rows, size_t width, const float *table, size_t count,
+                         const size_t *numbers, float *out, gc_error *error);
+/* Its gradient: dtable[rows][width] = the sum of the dout[i] of each row, in their order. */
+gc_status gc_scatter_rows(size_t rows, size_t width, size_t count, const size_t *numbers,
+                          const float *dout, float *dtable, gc_error *error);
+
+/* y = f(x) and derivatives = f'(x) of `count` values. f: GC_SIGMOID or GC_TANH, else
+ * GC_BAD_ARGUMENT. */
+gc_status gc_activate(gc_activation_kind kind, size_t count, const float *x, float *y,
+                      float *derivatives, gc_error *error);
+
+/* The softmax of each row of x[count][length], or its logarithm. */
+gc_status gc_softmax(int logarithm, size_t count, size_t length, const float *x, float *y,
+                     gc_error *error);
+/* Its gradient, from x. */
+gc_status gc_softmax_gradient(int logarithm, size_t count, size_t length, const float *x,
+                              const float *dy, float *dx, gc_error *error);
 
 /* ---- The machine ----------------------------------------------------------------------- */
 

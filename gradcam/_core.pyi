@@ -281,6 +281,50 @@ def channel_mean(maps: ArrayLike) -> _F32:
 def weighted_sum(weights: ArrayLike, maps: ArrayLike) -> _F32:
     """(N, C), (N, C, H, W) -> (N, H, W): sum over channels of weight times map, signed."""
 
+def weighted_sum_gradient(
+    weights: ArrayLike, maps: ArrayLike, gradient: ArrayLike
+) -> tuple[_F32, _F32]:
+    """(N, C), (N, C, P), (N, P): the gradients of a weighted sum by its weights and maps."""
+
+def matrix_product(a: ArrayLike, b: ArrayLike, bias: ArrayLike | None = None) -> _F32:
+    """(B, M, K), (B, K, N), (N,) -> (B, M, N): products of matrices; b finite.
+
+    The values of a row are the same bits for any number of other rows.
+    """
+
+def lstm_forward(
+    weight: ArrayLike, inputs: ArrayLike, h0: ArrayLike | None = None, c0: ArrayLike | None = None
+) -> tuple[_F32, _F32, _F32]:
+    """An LSTM from what its inputs add to the gates i, f, g and o; gates, h and c.
+
+    weight: (H, 4H), the transpose of the recurrent weights. inputs: (T, N, 4H). h0, c0: (N, H).
+    Returns the sums of the gates (T, N, 4H), h and c (T + 1, N, H), the first of them h0 and c0.
+    """
+
+def lstm_backward(
+    weight: ArrayLike, gates: ArrayLike, c: ArrayLike, dh: ArrayLike, dc: ArrayLike | None = None
+) -> tuple[_F32, _F32, _F32]:
+    """The gradients by the inputs (T, N, 4H), h0 and c0 (N, H) of :func:`lstm_forward`.
+
+    weight: (4H, H), not transposed. gates, c: as :func:`lstm_forward` returned them. dh, dc: the
+    gradients by h of each step, (T, N, H), and by c of the last one, (N, H).
+    """
+
+def gather_rows(table: ArrayLike, numbers: NDArray[np.intp]) -> _F32:
+    """(V, E), (R,) -> (R, E): rows of a table; ValueError if there is no such row."""
+
+def scatter_rows(gradient: ArrayLike, numbers: NDArray[np.intp], rows: int) -> _F32:
+    """(R, E), (R,) -> (rows, E): the gradient of :func:`gather_rows` by its table."""
+
+def sigmoid(x: ArrayLike) -> tuple[_F32, _F32]:
+    """The logistic function of each value, (R,), and its derivative."""
+
+def tanh(x: ArrayLike) -> tuple[_F32, _F32]:
+    """The hyperbolic tangent of each value, (R,), and its derivative."""
+
+def softmax_rows(x: ArrayLike, logarithm: bool, gradient: ArrayLike | None = None) -> _F32:
+    """The softmax of each row of (R, V), or its logarithm; with a gradient, that by x."""
+
 def fingerprints(
     data: NDArray[np.uint8], piece: int, numbers: NDArray[np.intp]
 ) -> NDArray[np.uint64]:

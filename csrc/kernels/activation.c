@@ -5,67 +5,45 @@
  * relu.c. */
 #include <string.h>
 
-#include "kernels/exponential.h"
 #include "kernels/level.h"
+#include "kernels/logistic.h"
 
 /* ---- Smooth activations ------------------------------------------------------------------- */
 
-/* The value of an activation, and its derivative. */
-typedef struct result {
-    gc_vec value, derivative;
-} result;
+typedef gc_curve function(const gc_activation *activation, gc_vec x);
 
-typedef result function(const gc_activation *activation, gc_vec x);
-
-/* The logistic function s of x, and 1 - s, from e = exp(-|x|): nothing is subtracted. */
-typedef struct logistic {
-    gc_vec s, rest;
-} logistic;
-
-GC_INLINE logistic logistic_of(gc_vec x, gc_vec e)
-{
-    const gc_mask positive = gc_greater(x, (gc_vec){0});
-    const gc_vec one = 1.0f - (gc_vec){0}, sum = 1.0f + e;
-    return (logistic){.s = gc_select(positive, one, e) / sum,
-                      .rest = gc_select(positive, e, one) / sum};
-}
-
-GC_INLINE result sigmoid(const gc_activation *activation, gc_vec x)
+GC_INLINE gc_curve sigmoid(const gc_activation *activation, gc_vec x)
 {
     (void)activation;
-    const logistic l = logistic_of(x, gc_exp(-gc_absolute(x), (gc_vec){0}).value);
-    return (result){l.s, l.s * l.rest};
+    return gc_sigmoid(x);
 }
 
-GC_INLINE result silu(const gc_activation *activation, gc_vec x)
+GC_INLINE gc_curve silu(const gc_activation *activation, gc_vec x)
 {
     (void)activation;
-    const logistic l = logistic_of(x, gc_exp(-gc_absolute(x), (gc_vec){0}).value);
-    return (result){x * l.s, l.s + l.s * (x * l.rest)};
+    const gc_logistic l = gc_logistic_of(x, gc_exp(-gc_absolute(x), (gc_vec){0}).value);
+    return (gc_curve){x * l.s, l.s + l.s * (x * l.rest)};
 }
 
-/* (1 - e) / (1 + e) and 4 e / (1 + e)^2, e = exp(-2 |x|). */
-GC_INLINE result hyperbolic_tangent(const gc_activation *activation, gc_vec x)
+GC_INLINE gc_curve hyperbolic_tangent(const gc_activation *activation, gc_vec x)
 {
     (void)activation;
-    const gc_exponential e = gc_exp(-2.0f * gc_absolute(x), (gc_vec){0});
-    const gc_vec sum = 1.0f + e.value;
-    return (result){gc_with_sign(e.less_one / sum, x), 4.0f * (e.value / (sum * sum))};
+    return gc_tanh(x);
 }
 
-GC_INLINE result elu(const gc_activation *activation, gc_vec x)
+GC_INLINE gc_curve elu(const gc_activation *activation, gc_vec x)
 {
     const gc_mask positive = gc_greater(x, (gc_vec){0});
     const gc_exponential e = gc_exp(gc_at_most(x, 0.0f), (gc_vec){0});
-    return (result){gc_select(positive, x, activation->slope * e.less_one),
-                    gc_select(positive, 1.0f - (gc_vec){0}, activation->slope * e.value)};
+    return (gc_curve){gc_select(positive, x, activation->slope * e.less_one),
+                      gc_select(positive, 1.0f - (gc_vec){0}, activation->slope * e.value)};
 }
 
 /* x F(x), F the normal distribution; the derivative is F(x) + x exp(-x^2 / 2) / sqrt(2 pi).
  *
  * F(-a) = exp(-a^2 / 2) u P(u), u = 1 / (1 + 5/16 a), a >= 0; the relative error of the polynomial
  * P is below 3e-8. a^2 is computed in two parts, because exp would make its rounding error larger. */
-GC_INLINE result gelu(const gc_activation *activation, gc_vec x)
+GC_INLINE gc_curve gelu(const gc_activation *activation, gc_vec x)
 {
     (void)activation;
     const gc_vec a = gc_at_most(gc_absolute(x), 15.0f); /* F(-15) is 0 in float */
@@ -83,37 +61,37 @@ GC_INLINE result gelu(const gc_activation *activation, gc_vec x)
     p = p * u + 1.24665484e-1f;
     const gc_vec below = e * (u * p);
     const gc_vec f = gc_select(gc_greater(x, (gc_vec){0}), 1.0f - below, below);
-    return (result){x * f, f + gc_with_sign(a, x) * (0.398942280f * e)};
+    return (gc_curve){x * f, f + gc_with_sign(a, x) * (0.398942280f * e)};
 }
 
 /* x s(2 v), s the logistic function, v = sqrt(2 / pi) (x + 0.044715 x^3): (1 + tanh(v)) / 2 is
  * s(2 v). */
-GC_INLINE result gelu_by_tanh(const gc_activation *activation, gc_vec x)
+GC_INLINE gc_curve gelu_by_tanh(const gc_activation *activation, gc_vec x)
 {
     (void)activation;
     const gc_vec c = gc_with_sign(gc_at_most(gc_absolute(x), 20.0f), x); /* then s is 0 or 1 */
     const gc_vec square = c * c;
     const gc_vec v2 = c * (0.0713548162f * square + 1.59576912f); /* 2 v */
     const gc_vec slope = 0.214064449f * square + 1.59576912f;     /* its derivative */
-    const logistic l = logistic_of(x, gc_exp(-gc_absolute(v2), (gc_vec){0}).value);
-    return (result){x * l.s, l.s + l.s * (l.rest * (c * slope))};
+    const gc_logistic l = gc_logistic_of(x, gc_exp(-gc_absolute(v2), (gc_vec){0}).value);
+    return (gc_curve){x * l.s, l.s + l.s * (l.rest * (c * slope))};
 }
 
-GC_INLINE result hard_sigmoid(const gc_activation *activation, gc_vec x)
+GC_INLINE gc_curve hard_sigmoid(const gc_activation *activation, gc_vec x)
 {
     (void)activation;
     const gc_mask inside = gc_greater(3.0f - gc_absolute(x), (gc_vec){0});
-    return (result){gc_at_most(gc_at_least(x + 3.0f, 0.0f), 6.0f) / 6.0f,
-                    gc_keep(inside, 1.0f / 6.0f - (gc_vec){0})};
+    return (gc_curve){gc_at_most(gc_at_least(x + 3.0f, 0.0f), 6.0f) / 6.0f,
+                      gc_keep(inside, 1.0f / 6.0f - (gc_vec){0})};
 }
 
-GC_INLINE result hard_swish(const gc_activation *activation, gc_vec x)
+GC_INLINE gc_curve hard_swish(const gc_activation *activation, gc_vec x)
 {
     (void)activation;
     const gc_vec zero = {0}, one = 1.0f - zero;
     const gc_vec share = gc_at_most(gc_at_least(x + 3.0f, 0.0f), 6.0f) / 6.0f;
     const gc_vec above = gc_select(gc_greater(3.0f - x, zero), (2.0f * x + 3.0f) / 6.0f, one);
-    return (result){x * share, gc_keep(gc_greater(x + 3.0f, zero), above)};
+    return (gc_curve){x * share, gc_keep(gc_greater(x + 3.0f, zero), above)};
 }
 
 /* Values up to a whole vector. */
@@ -122,7 +100,7 @@ GC_INLINE void some_values(function *of, const gc_activation *activation, size_t
 {
     float part[GC_WIDTH] = {0};
     memcpy(part, x, count * sizeof *x);
-    const result r = of(activation, gc_load(part));
+    const gc_curve r = of(activation, gc_load(part));
     gc_store(part, r.value);
     memcpy(y, part, count * sizeof *y);
     gc_store(part, r.derivative);
@@ -137,7 +115,7 @@ GC_INLINE void all_values(function *of, const gc_activation *activation, size_t 
     for (; derivatives == NULL && i + GC_WIDTH <= count; i += GC_WIDTH)
         gc_store(y + i, of(activation, gc_load(x + i)).value);
     for (; i + GC_WIDTH <= count; i += GC_WIDTH) {
-        const result r = of(activation, gc_load(x + i));
+        const gc_curve r = of(activation, gc_load(x + i));
         gc_store(y + i, r.value);
         gc_store(derivatives + i, r.derivative);
     }

@@ -88,6 +88,17 @@ GC_KERNEL_ENTRY(log_softmax_backward, (size_t count, size_t stride, const float 
 GC_KERNEL_ENTRY(activation_forward, (const gc_activation *activation, size_t count, const float *x,
                                      float *y, float *derivatives))
 
+/* One step of `count` cells of an LSTM. a[4][count] holds the sums of the recurrent terms of the
+ * gates i, f, g and o; those of the inputs are added. s is the logistic function:
+ *     a += inputs, c = s(a_f) before + s(a_i) tanh(a_g), h = s(a_o) tanh(c) */
+GC_KERNEL_ENTRY(lstm_forward, (size_t count, const float *inputs, const float *before, float *a,
+                               float *c, float *h))
+
+/* Its gradient, from a and c as they are after the step. dh and later are the gradients by h from
+ * above and from the next step; dc, that by c from the next step, becomes that by `before`. */
+GC_KERNEL_ENTRY(lstm_backward, (size_t count, const float *a, const float *before, const float *c,
+                                const float *dh, const float *later, float *dc, float *da))
+
 /* y = min(max(x, low), high); bit i of bits = (low < x[i] < high). bits NULL: not recorded. */
 GC_KERNEL_ENTRY(clip_forward, (size_t count, float low, float high, const float *x, float *y,
                                uint8_t *bits))
@@ -125,6 +136,12 @@ GC_KERNEL_ENTRY(channel_mean, (size_t count, size_t positions, const float *maps
 /* out[p] = sum over channels of weights[c] * maps[c][p]. */
 GC_KERNEL_ENTRY(weighted_sum, (size_t channels, size_t positions, const float *weights,
                                const float *maps, float *out))
+
+/* Its gradient: dweights[c] = sum over p of dout[p] maps[c][p], dmaps[c][p] = weights[c] dout[p];
+ * either may be NULL. */
+GC_KERNEL_ENTRY(weighted_sum_backward, (size_t channels, size_t positions, const float *weights,
+                                        const float *maps, const float *dout, float *dweights,
+                                        float *dmaps))
 
 /* One plane through the taps of its rows and columns; 0 where both weights of a tap are 0. */
 GC_KERNEL_ENTRY(resize, (size_t width, size_t out_height, size_t out_width, const gc_tap *rows,

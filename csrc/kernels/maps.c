@@ -32,6 +32,18 @@ void GC_KERNEL(weighted_sum)(size_t channels, size_t positions, const float *wei
     }
 }
 
+void GC_KERNEL(weighted_sum_backward)(size_t channels, size_t positions, const float *weights,
+                                      const float *maps, const float *dout, float *dweights,
+                                      float *dmaps)
+{
+    for (size_t c = 0; c < channels; c++) {
+        if (dweights != NULL)
+            GC_KERNEL(dot)(positions, dout, maps + c * positions, dweights + c);
+        if (dmaps != NULL)
+            GC_KERNEL(affine)(positions, weights[c], 0.0f, dout, dmaps + c * positions);
+    }
+}
+
 void GC_KERNEL(resize)(size_t width, size_t out_height, size_t out_width, const gc_tap *rows,
                        const gc_tap *columns, const float *map, float *out)
 {

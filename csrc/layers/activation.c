@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "base/watch.h"
 #include "layers/blocked.h"
+#include "layers/sequence.h"
 
 typedef struct row row;
 typedef struct rows rows;
@@ -247,3 +249,23 @@ const gc_layer_type gc_activation_layer = {
     .forward = activation_forward,
     .backward = activation_backward,
 };
+
+gc_status gc_activate(gc_activation_kind kind, size_t count, const float *x, float *y,
+                      float *derivatives, gc_error *error)
+{
+    const gc_engine engine = gc_engine_now();
+    const gc_activation activation = {.kind = kind};
+    const gc_status status = gc_check_sizes("the input", &count, 1, error);
+    if (status != GC_OK)
+        return status;
+    if (kind != GC_SIGMOID && kind != GC_TANH)
+        return gc_fail(error, GC_BAD_ARGUMENT, "activation %d is no function of arrays", (int)kind);
+    rows r = make_rows(&activation, engine, (gc_shape){count, 1, 1, 1}, GC_PLAIN);
+    r.recorded = r.blocks;
+    r.run = forward_row;
+    r.from = x;
+    r.to = y;
+    r.record = (uint8_t *)derivatives;
+    run_rows(engine, 1, r);
+    return gc_stopped() ? gc_fail_interrupted(error) : GC_OK;
+}

@@ -23,6 +23,11 @@ typedef struct gc_engine {
     size_t workers;            /* the number of threads, the calling one included */
 } gc_engine;
 
+static inline gc_engine gc_engine_now(void)
+{
+    return (gc_engine){.kernels = gc_kernels_active(), .workers = (size_t)gc_threads()};
+}
+
 /* Sizes beyond these have no meaning here and would overflow index arithmetic or BLAS. */
 #define GC_MAX_EXTENT ((size_t)1 << 20)         /* rows, columns, kernel, stride, ... */
 #define GC_MAX_POSITIONS ((size_t)INT32_MAX)    /* of one map; channels; vector length */

@@ -60,6 +60,40 @@ void gc_weighted_sum(size_t batch, size_t channels, size_t positions, const floa
     gc_parallel((size_t)gc_threads(), batch, one_weighted_sum, &w);
 }
 
+/* The gradient of weighted sums; either output may be NULL. */
+typedef struct sum_gradient {
+    const gc_kernels *kernels;
+    size_t channels, positions;
+    const float *weights, *maps, *dout;
+    float *dweights, *dmaps;
+} sum_gradient;
+
+static void one_gradient(void *argument, size_t n, size_t worker)
+{
+    (void)worker;
+    const sum_gradient *g = argument;
+    const size_t first = n * g->channels, map = first * g->positions;
+    g->kernels->weighted_sum_backward(g->channels, g->positions, g->weights + first, g->maps + map,
+                                      g->dout + n * g->positions,
+                                      g->dweights == NULL ? NULL : g->dweights + first,
+                                      g->dmaps == NULL ? NULL : g->dmaps + map);
+}
+
+void gc_weighted_sum_gradient(size_t batch, size_t channels, size_t positions,
+                              const float *weights, const float *maps, const float *dout,
+                              float *dweights, float *dmaps)
+{
+    sum_gradient g = {.kernels = gc_kernels_active(),
+                      .channels = channels,
+                      .positions = positions,
+                      .weights = weights,
+                      .maps = maps,
+                      .dout = dout,
+                      .dweights = dweights,
+                      .dmaps = dmaps};
+    gc_parallel((size_t)gc_threads(), batch, one_gradient, &g);
+}
+
 typedef struct search {
     const gc_kernels *kernels;
     size_t count;

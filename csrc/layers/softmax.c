@@ -1,7 +1,10 @@
 /* softmax.c: the softmax and its logarithm, of a vector, or over the channels at each position of a
- * map. */
+ * map; and of rows, see gradcam.h. */
+#include "base/status.h"
 #include "base/threads.h"
+#include "base/watch.h"
 #include "layers/copy.h"
+#include "layers/sequence.h"
 
 /* The vectors of a step, shared out among threads: the values of vector i begin at offset_of(i) and
  * are `stride` floats apart. */
@@ -95,3 +98,30 @@ static void softmax_backward(const gc_layer *layer, const gc_backward_step *step
     }
 const gc_layer_type gc_softmax_layer = SOFTMAX("softmax");
 const gc_layer_type gc_log_softmax_layer = SOFTMAX("log_softmax");
+
+/* ---- Rows --------------------------------------------------------------------------------- */
+
+static gc_status run_rows(size_t count, size_t length, gc_part some, vectors v, gc_error *error)
+{
+    const gc_shape row = {.channels = length, .height = 1, .width = 1, .flat = 1};
+    const gc_status status = gc_check_sizes("the rows", (size_t[]){count, length}, 2, error);
+    if (status != GC_OK)
+        return status;
+    v.recorded = count;
+    share_out(gc_engine_now(), count, row, some, v);
+    return gc_stopped() ? gc_fail_interrupted(error) : GC_OK;
+}
+
+gc_status gc_softmax(int logarithm, size_t count, size_t length, const float *x, float *y,
+                     gc_error *error)
+{
+    return run_rows(count, length, some_forward,
+                    (vectors){.logarithm = logarithm, .from = x, .to = y}, error);
+}
+
+gc_status gc_softmax_gradient(int logarithm, size_t count, size_t length, const float *x,
+                              const float *dy, float *dx, gc_error *error)
+{
+    return run_rows(count, length, some_backward,
+                    (vectors){.logarithm = logarithm, .from = dy, .record = x, .to = dx}, error);
+}

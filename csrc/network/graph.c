@@ -139,11 +139,6 @@ size_t gc_max_inputs(const gc_network *network)
     return maximum;
 }
 
-gc_engine gc_engine_now(void)
-{
-    return (gc_engine){.kernels = gc_kernels_active(), .workers = (size_t)gc_threads()};
-}
-
 /* ---- Layers --------------------------------------------------------------------------- */
 
 static gc_status check_extent(const char *what, const size_t value[2], size_t minimum,

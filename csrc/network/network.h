@@ -57,9 +57,6 @@ void gc_find_readers(const gc_network *network, const unsigned char *flags, gc_r
 /* The largest number of inputs of any layer; 1 or more. */
 size_t gc_max_inputs(const gc_network *network);
 
-/* The active level and the number of threads, for one pass. */
-gc_engine gc_engine_now(void);
-
 /* ---- tape.c ------------------------------------------------------------------------------- */
 
 /* A tape for all layers, with nothing computed or kept; NULL: no memory. */

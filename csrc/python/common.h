@@ -48,8 +48,8 @@ extern PyType_Spec gc_builder_spec, gc_network_spec, gc_tape_spec;
 PyObject *gc_wrap_network(PyTypeObject *type, gc_network *network, PyObject *arrays);
 PyObject *gc_wrap_tape(PyTypeObject *type, gc_tape *tape, network_object *network);
 
-/* The methods that the module itself offers. */
-extern PyMethodDef gc_module_methods[];
+/* The methods that the module itself offers: functions.c, and sequence.c. */
+extern PyMethodDef gc_module_methods[], gc_sequence_methods[];
 
 /* ---- calls.c: calls of the core without the GIL ------------------------------------------ */
 

@@ -14,7 +14,8 @@ static int module_exec(PyObject *module)
     import_array1(-1);
     if (add_type(module, &gc_builder_spec, &state->builder_type) < 0
         || add_type(module, &gc_network_spec, &state->network_type) < 0
-        || add_type(module, &gc_tape_spec, &state->tape_type) < 0)
+        || add_type(module, &gc_tape_spec, &state->tape_type) < 0
+        || PyModule_AddFunctions(module, gc_sequence_methods) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", GC_VERSION);
 }

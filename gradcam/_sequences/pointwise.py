@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gradcam import _core
 from gradcam._sequences.values import F32, Given, Value, record, value_of
 
 
@@ -73,16 +74,19 @@ def relu(x: Given) -> Value:
 
 def tanh(x: Given) -> Value:
     """Return the hyperbolic tangent."""
-    value = value_of(x)
-    y = np.tanh(value.array)
-    return record(y, (value,), lambda gradient: (gradient * (1 - y * y),))
+    return _smooth(x, _core.tanh)
 
 
 def sigmoid(x: Given) -> Value:
     """Return ``1 / (1 + exp(-x))``."""
+    return _smooth(x, _core.sigmoid)
+
+
+def _smooth(x: Given, function: Callable[[F32], tuple[F32, F32]]) -> Value:
+    """Apply a function that returns its values and its derivatives."""
     value = value_of(x)
-    y = 0.5 * (1 + np.tanh(0.5 * value.array))
-    return record(y, (value,), lambda gradient: (gradient * y * (1 - y),))
+    y, derivative = (each.reshape(value.shape) for each in function(value.array.reshape(-1)))
+    return record(y, (value,), lambda gradient: (gradient * derivative,))
 
 
 def unbroadcast(gradient: F32, value: Value) -> F32 | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradcam import _core
 from gradcam._sequences.pointwise import unbroadcast
 from gradcam._sequences.shapes import whole_numbers
 from gradcam._sequences.values import F32, Given, Value, record, value_of
@@ -31,12 +34,12 @@ def embedding(indices: ArrayLike, weight: Given) -> Value:
         raise ValueError(f"the table of an embedding is (V, E), not {table.shape}")
     rows = whole_numbers(indices, table.shape[0])
 
-    def backward(gradient: F32) -> tuple[F32]:
-        whole = np.zeros(table.shape, np.float32)
-        np.add.at(whole, rows, gradient)
-        return (whole,)
-
-    return record(table.array[rows], (table,), backward)
+    numbers, size = rows.reshape(-1), table.shape[1]
+    return record(
+        _core.gather_rows(table.array, numbers).reshape(*rows.shape, size),
+        (table,),
+        lambda gradient: (_core.scatter_rows(gradient.reshape(-1, size), numbers, table.shape[0]),),
+    )
 
 
 def linear(x: Given, weight: Given, bias: Given | None = None) -> Value:
@@ -64,21 +67,43 @@ def linear(x: Given, weight: Given, bias: Given | None = None) -> Value:
             f"weights of shape {matrix.shape} do not fit values of shape {value.shape}: "
             "(O, I) and (..., I) are needed"
         )
-    y = value.array @ matrix.array.T
-    if bias is not None:
-        offset = value_of(bias)
+    offset = None if bias is None else value_of(bias)
+    if offset is not None:
         if offset.shape != matrix.shape[:1]:
             raise ValueError(f"a bias of shape {offset.shape} for {matrix.shape[0]} outputs")
-        y += offset.array
         inputs += (offset,)
 
     def backward(gradient: F32) -> list[F32 | None]:
-        flat = gradient.reshape(-1, gradient.shape[-1])
-        by_x = gradient @ matrix.array if value.needs_gradient else None
-        by_weight = flat.T @ value.array.reshape(len(flat), -1) if matrix.needs_gradient else None
-        return [by_x, by_weight, *(flat.sum(axis=0) for _ in inputs[2:])]
+        by_x = times(gradient, matrix.array) if value.needs_gradient else None
+        return [by_x, *by_weights(gradient, value.array, inputs[1:])]
 
+    y = times(value.array, matrix.transposed, None if offset is None else offset.array)
     return record(y, inputs, backward)
+
+
+def times(x: F32, matrix: F32, bias: F32 | None = None) -> F32:
+    """Return ``x @ matrix + bias`` of rows (..., K) and a matrix (K, N)."""
+    y = _core.matrix_product(x.reshape(1, -1, x.shape[-1]), matrix[None], bias)
+    return y.reshape(*x.shape[:-1], matrix.shape[1])
+
+
+def by_weights(gradient: F32, x: F32, weights: Sequence[Value]) -> list[F32 | None]:
+    """Return the gradients by the weights, and by biases, of :func:`linear`.
+
+    Parameters
+    ----------
+    gradient, x : ndarray
+        (..., O), by the output, and (..., I).
+    weights : sequence of Value
+        The weights and any number of biases.
+
+    """
+    flat = gradient.reshape(-1, gradient.shape[-1])
+    needed = [value.needs_gradient for value in weights]
+    return [
+        times(flat.T, x.reshape(len(flat), -1)) if needed[0] else None,
+        *(flat.sum(axis=0) if each else None for each in needed[1:]),
+    ]
 
 
 def matmul(a: Given, b: Given) -> Value:
@@ -100,15 +125,25 @@ def matmul(a: Given, b: Given) -> Value:
 
     def backward(gradient: F32) -> tuple[F32 | None, F32 | None]:
         return (
-            unbroadcast(gradient @ right.array.swapaxes(-1, -2), left)
+            unbroadcast(_matrices(gradient, right.array.swapaxes(-1, -2)), left)
             if left.needs_gradient
             else None,
-            unbroadcast(left.array.swapaxes(-1, -2) @ gradient, right)
+            unbroadcast(_matrices(left.array.swapaxes(-1, -2), gradient), right)
             if right.needs_gradient
             else None,
         )
 
-    return record(left.array @ right.array, (left, right), backward)
+    return record(_matrices(left.array, right.array), (left, right), backward)
+
+
+def _matrices(a: F32, b: F32) -> F32:
+    """Return ``a @ b`` of at least two axes each."""
+    first = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    both = [
+        np.broadcast_to(each, (*first, *each.shape[-2:])).reshape(-1, *each.shape[-2:])
+        for each in (a, b)
+    ]
+    return _core.matrix_product(*both).reshape(*first, a.shape[-2], b.shape[-1])
 
 
 def attend(weights: Given, items: Given) -> Value:
@@ -134,10 +169,9 @@ def attend(weights: Given, items: Given) -> Value:
             "(N, P, D) are needed"
         )
 
-    def backward(gradient: F32) -> tuple[F32 | None, F32 | None]:
-        return (
-            (vectors.array @ gradient[:, :, None])[..., 0] if shares.needs_gradient else None,
-            shares.array[:, :, None] * gradient[:, None] if vectors.needs_gradient else None,
-        )
-
-    return record((shares.array[:, None] @ vectors.array)[:, 0], (shares, vectors), backward)
+    y = _core.weighted_sum(shares.array, vectors.array[:, :, None])[:, 0]
+    return record(
+        y,
+        (shares, vectors),
+        lambda gradient: _core.weighted_sum_gradient(shares.array, vectors.array, gradient),
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gradcam import _core
+from gradcam._sequences.products import by_weights, times
 from gradcam._sequences.shapes import select
 from gradcam._sequences.values import F32, Given, Value, record, value_of
 
@@ -57,8 +59,14 @@ def lstm(
         _optional(h0, state, "h0"),
         _optional(c0, state, "c0"),
     )
+    bias = rest[0].array + rest[1].array
+    gates, h, c = _core.lstm_forward(
+        by_state.transposed,
+        times(value.array, by_input.transposed, bias),
+        rest[2].array,
+        rest[3].array,
+    )
     inputs = (value, by_input, by_state, *rest)
-    gates, h, c = _forward(*(each.array for each in inputs))
     whole = record(
         np.concatenate([h[1:], c[-1:]]),
         inputs,
@@ -89,50 +97,17 @@ def _optional(given: Given | None, default: F32, name: str) -> Value:
     return value
 
 
-def _forward(
-    x: F32, weight_ih: F32, weight_hh: F32, bias_ih: F32, bias_hh: F32, h0: F32, c0: F32
-) -> tuple[F32, F32, F32]:
-    """Return the gates (T, N, 4, H), and h and c of each step, those before the first at 0."""
-    before = x @ weight_ih.T + (bias_ih + bias_hh)
-    gates = np.empty((len(x), len(h0), 4, h0.shape[1]), np.float32)
-    h = np.concatenate([h0[None], np.empty_like(gates[:, :, 0])])
-    c = np.concatenate([c0[None], np.empty_like(gates[:, :, 0])])
-    for t in range(len(x)):
-        a = (before[t] + h[t] @ weight_hh.T).reshape(gates[t].shape)
-        gates[t] = 0.5 * (1 + np.tanh(0.5 * a))
-        gates[t, :, 2] = np.tanh(a[:, 2])
-        i, f, g, o = gates[t].swapaxes(0, 1)
-        c[t + 1] = f * c[t] + i * g
-        h[t + 1] = o * np.tanh(c[t + 1])
-    return gates, h, c
-
-
 def _backward(
     gradient: F32, gates: F32, h: F32, c: F32, inputs: tuple[Value, ...]
 ) -> list[F32 | None]:
     """Return the gradients by all inputs, from that by h of all steps and c of the last one."""
-    x, weight_ih, weight_hh = (value.array for value in inputs[:3])
-    by_gates = np.empty_like(gates)
-    by_h, by_c = np.zeros_like(h[0]), gradient[-1]
-    for t in reversed(range(len(gates))):
-        i, f, g, o = gates[t].swapaxes(0, 1)
-        by_h = by_h + gradient[t]
-        s = np.tanh(c[t + 1])
-        by_c = by_c + by_h * o * (1 - s * s)
-        by_gates[t, :, 0] = by_c * g * i * (1 - i)
-        by_gates[t, :, 1] = by_c * c[t] * f * (1 - f)
-        by_gates[t, :, 2] = by_c * i * (1 - g * g)
-        by_gates[t, :, 3] = by_h * s * o * (1 - o)
-        by_h = by_gates[t].reshape(len(by_h), -1) @ weight_hh
-        by_c = by_c * f
-    flat = by_gates.reshape(-1, weight_ih.shape[0])
-    bias = flat.sum(axis=0)
-    return [
-        (flat @ weight_ih).reshape(x.shape),
-        flat.T @ x.reshape(len(flat), -1),
-        flat.T @ h[:-1].reshape(len(flat), -1),
-        bias,
-        bias,
-        by_h,
-        by_c,
-    ]
+    x, by_input, by_state, bias_ih, bias_hh = inputs[:5]
+    by_gates, by_h, by_c = _core.lstm_backward(
+        by_state.array, gates, c, gradient[:-1], gradient[-1]
+    )
+    by_x = times(by_gates, by_input.array) if x.needs_gradient else None
+    by_weight_ih, by_bias_ih, by_bias_hh = by_weights(
+        by_gates, x.array, (by_input, bias_ih, bias_hh)
+    )
+    (by_weight_hh,) = by_weights(by_gates, h[:-1], (by_state,))
+    return [by_x, by_weight_ih, by_weight_hh, by_bias_ih, by_bias_hh, by_h, by_c]

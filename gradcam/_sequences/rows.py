@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from gradcam import _core
 from gradcam._sequences.values import Given, Value, record, value_of
 
 
 def softmax(x: Given) -> Value:
     """Return the softmax over the last axis."""
-    value = _rows(x, "the softmax")
-    y = np.exp(value.array - value.array.max(-1, keepdims=True))
-    y /= y.sum(-1, keepdims=True)
-    return record(
-        y, (value,), lambda gradient: (y * (gradient - (gradient * y).sum(-1, keepdims=True)),)
-    )
+    return _softmax(x, logarithm=False)
 
 
 def log_softmax(x: Given) -> Value:
     """Return the logarithm of the softmax over the last axis."""
+    return _softmax(x, logarithm=True)
+
+
+def _softmax(x: Given, logarithm: bool) -> Value:
     value = _rows(x, "the softmax")
-    shifted = value.array - value.array.max(-1, keepdims=True)
-    y = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    rows = value.array.reshape(-1, value.shape[-1])
     return record(
-        y, (value,), lambda gradient: (gradient - np.exp(y) * gradient.sum(-1, keepdims=True),)
+        _core.softmax_rows(rows, logarithm).reshape(value.shape),
+        (value,),
+        lambda gradient: (
+            _core.softmax_rows(rows, logarithm, gradient.reshape(rows.shape)).reshape(value.shape),
+        ),
     )
 
 

@@ -34,7 +34,7 @@ class Value:
 
     """
 
-    __slots__ = ("_backward", "_inputs", "_number", "array", "needs_gradient")
+    __slots__ = ("_backward", "_inputs", "_number", "_transposed", "array", "needs_gradient")
 
     def __init__(
         self,
@@ -48,11 +48,19 @@ class Value:
         self._inputs = inputs
         self._backward = backward
         self._number = next(_numbers)
+        self._transposed: F32 | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the array."""
         return self.array.shape
+
+    @property
+    def transposed(self) -> F32:
+        """The array with its axes reversed, made at the first use: the order of fast products."""
+        if self._transposed is None:
+            self._transposed = read_only(self.array.T)
+        return self._transposed
 
     def __repr__(self) -> str:
         kind = "needs a gradient" if self.needs_gradient else "needs no gradient"

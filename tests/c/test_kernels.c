@@ -1811,6 +1811,72 @@ static int check_activation_forward(const gc_kernels *fast, const gc_kernels *pl
     return good;
 }
 
+/* What a step of an LSTM reads: the sums of four gates, of every size, and what has one value for
+ * each cell. */
+typedef struct cells {
+    size_t count;
+    float *a, *inputs, *before, *c, *dh, *later, *dc;
+} cells;
+
+static cells random_cells(void)
+{
+    const size_t count = size_or(1, 70, TIMED);
+    cells s = {.count = count,
+               .a = random_floats(4 * count),
+               .inputs = random_floats(4 * count),
+               .before = random_floats(count),
+               .c = random_floats(count),
+               .dh = random_floats(count),
+               .later = random_floats(count),
+               .dc = random_floats(count)};
+    for (size_t i = 0; i < 4 * count; i++)
+        s.a[i] *= random_bits() % 4 == 0 ? 30.0f : 3.0f;
+    for (size_t i = 0; i < count; i++)
+        s.c[i] *= random_bits() % 4 == 0 ? 20.0f : 2.0f;
+    return s;
+}
+
+static void free_cells(cells *s)
+{
+    free(s->a), free(s->inputs), free(s->before), free(s->c), free(s->dh), free(s->later);
+    free(s->dc);
+}
+
+static int check_lstm_forward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    cells s = random_cells();
+    float *a[2], *c[2], *h[2];
+    for (int i = 0; i < 2; i++) {
+        a[i] = copy_floats(s.a, 4 * s.count);
+        c[i] = nan_floats(s.count), h[i] = nan_floats(s.count);
+    }
+    CALL(fast->lstm_forward, s.count, s.inputs, s.before, a[0], c[0], h[0]);
+    CALL(plain->lstm_forward, s.count, s.inputs, s.before, a[1], c[1], h[1]);
+    const int good = close_floats("sums", 4 * s.count, a[0], a[1], 0.0, 0.0)
+                     && close_floats("c", s.count, c[0], c[1], 3e-7, 1e-6)
+                     && close_floats("h", s.count, h[0], h[1], 3e-7, 1e-6);
+    for (int i = 0; i < 2; i++)
+        free(a[i]), free(c[i]), free(h[i]);
+    free_cells(&s);
+    return good;
+}
+
+static int check_lstm_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    cells s = random_cells();
+    float *dc[2], *da[2];
+    for (int i = 0; i < 2; i++)
+        dc[i] = copy_floats(s.dc, s.count), da[i] = nan_floats(4 * s.count);
+    CALL(fast->lstm_backward, s.count, s.a, s.before, s.c, s.dh, s.later, dc[0], da[0]);
+    CALL(plain->lstm_backward, s.count, s.a, s.before, s.c, s.dh, s.later, dc[1], da[1]);
+    const int good = close_floats("da", 4 * s.count, da[0], da[1], 3e-7, 2e-6)
+                     && close_floats("dc", s.count, dc[0], dc[1], 3e-7, 2e-6);
+    for (int i = 0; i < 2; i++)
+        free(dc[i]), free(da[i]);
+    free_cells(&s);
+    return good;
+}
+
 static int check_clip_forward(const gc_kernels *fast, const gc_kernels *plain)
 {
     const size_t count = size_or(1, 70, TIMED), bytes = (count + 7) / 8;
@@ -2175,6 +2241,27 @@ static int check_weighted_sum(const gc_kernels *fast, const gc_kernels *plain)
     CALL(plain->weighted_sum, channels, positions, weights, maps, expected);
     const int good = close_floats("weighted_sum", positions, actual, expected, 1e-5, 1e-6);
     free(maps), free(weights), free(actual), free(expected);
+    return good;
+}
+
+static int check_weighted_sum_backward(const gc_kernels *fast, const gc_kernels *plain)
+{
+    const size_t channels = size_or(1, 40, 512), positions = size_or(1, 60, 196);
+    const size_t size = channels * positions;
+    const int some = timing ? 3 : (int)random_size(1, 3); /* which outputs are wanted */
+    float *maps = random_floats(size), *weights = random_floats(channels);
+    float *dout = random_floats(positions), *dweights[2], *dmaps[2];
+    for (int i = 0; i < 2; i++)
+        dweights[i] = nan_floats(channels), dmaps[i] = nan_floats(size);
+    CALL(fast->weighted_sum_backward, channels, positions, weights, maps, dout,
+         some & 1 ? dweights[0] : NULL, some & 2 ? dmaps[0] : NULL);
+    CALL(plain->weighted_sum_backward, channels, positions, weights, maps, dout,
+         some & 1 ? dweights[1] : NULL, some & 2 ? dmaps[1] : NULL);
+    const int good = close_floats("dweights", channels, dweights[0], dweights[1], 1e-6, 1e-6)
+                     && close_floats("dmaps", size, dmaps[0], dmaps[1], 0.0, 0.0);
+    free(maps), free(weights), free(dout);
+    for (int i = 0; i < 2; i++)
+        free(dweights[i]), free(dmaps[i]);
     return good;
 }
 

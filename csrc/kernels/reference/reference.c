@@ -333,6 +333,33 @@ static void write_bit(uint8_t *bits, size_t i, int bit)
         bits[i / 8] |= (uint8_t)(bit << i % 8);
 }
 
+void gc_lstm_forward_reference(size_t count, const float *inputs, const float *before, float *a,
+                               float *c, float *h)
+{
+    for (size_t i = 0; i < 4 * count; i++)
+        a[i] += inputs[i];
+    for (size_t k = 0; k < count; k++) {
+        const double cell = logistic(a[count + k]) * before[k] + logistic(a[k]) * tanh(a[2 * count + k]);
+        c[k] = (float)cell;
+        h[k] = (float)(logistic(a[3 * count + k]) * tanh(cell));
+    }
+}
+
+void gc_lstm_backward_reference(size_t count, const float *a, const float *before, const float *c,
+                                const float *dh, const float *later, float *dc, float *da)
+{
+    for (size_t k = 0; k < count; k++) {
+        const double i = a[k], f = a[count + k], g = a[2 * count + k], o = a[3 * count + k];
+        const double by_h = (double)dh[k] + later[k];
+        const double by_c = dc[k] + by_h * logistic(o) / (cosh(c[k]) * cosh(c[k]));
+        da[k] = (float)(by_c * tanh(g) * logistic(i) * logistic(-i));
+        da[count + k] = (float)(by_c * before[k] * logistic(f) * logistic(-f));
+        da[2 * count + k] = (float)(by_c * logistic(i) / (cosh(g) * cosh(g)));
+        da[3 * count + k] = (float)(by_h * tanh(c[k]) * logistic(o) * logistic(-o));
+        dc[k] = (float)(by_c * logistic(f));
+    }
+}
+
 void gc_clip_forward_reference(size_t count, float low, float high, const float *x, float *y,
                                uint8_t *bits)
 {
@@ -383,6 +410,22 @@ void gc_weighted_sum_reference(size_t channels, size_t positions, const float *w
         for (size_t c = 0; c < channels; c++)
             sum += (double)weights[c] * maps[c * positions + p];
         out[p] = (float)sum;
+    }
+}
+
+void gc_weighted_sum_backward_reference(size_t channels, size_t positions, const float *weights,
+                                        const float *maps, const float *dout, float *dweights,
+                                        float *dmaps)
+{
+    for (size_t c = 0; c < channels; c++) {
+        double sum = 0.0;
+        for (size_t p = 0; p < positions; p++) {
+            sum += (double)dout[p] * maps[c * positions + p];
+            if (dmaps != NULL)
+                dmaps[c * positions + p] = weights[c] * dout[p];
+        }
+        if (dweights != NULL)
+            dweights[c] = (float)sum;
     }
 }
 
