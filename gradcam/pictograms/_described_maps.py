@@ -36,11 +36,13 @@ Stored = Literal["pool5", "block7"]
 SHAPES: dict[Stored, tuple[int, int, int]] = {"pool5": (128, 7, 7), "block7": (96, 14, 14)}
 """Of the VGG's pooled last map, and of the ResNet's map before its last two blocks."""
 
-_SIDE = 112
+SIDE = 112
+"""Of the pictures, in pixels."""
+
 _CHUNK = 256
 
 
-def numbered_scene(number: int, use: int, side: int = _SIDE) -> Described:
+def numbered_scene(number: int, use: int, side: int = SIDE) -> Described:
     """Draw scene `number` of a use; one for tests has a layout that training skips.
 
     The scene is the same at every side, but for the rounding of places.
@@ -111,7 +113,7 @@ def _computed(
     scenes: int, use: int, workers: int, layer: Stored
 ) -> Iterator[tuple[NDArray[np.float32], list[str]]]:
     """Yield the maps of each chunk of scenes, and what they show."""
-    network = _network(layer)
+    network = maps_network(layer)
     starts = range(0, scenes, _CHUNK)
     ends = [min(first + _CHUNK, scenes) for first in starts]
     with ProcessPoolExecutor(workers) as processes:
@@ -119,8 +121,8 @@ def _computed(
             yield network.forward(pictures).activation(layer), texts
 
 
-def _network(layer: Stored) -> Network:
-    """Return the attribute network that ends in a layer."""
+def maps_network(layer: Stored) -> Network:
+    """Return the layers of an attribute network up to this one, as a network."""
     from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
     from gradcam.pictograms._attribute_networks import feature_layers, preset

@@ -1,0 +1,250 @@
+"""Train the first question answerer: deeper LSTM Q, normalised I.
+
+    python -m gradcam.vqa train --out run
+    python -m gradcam.vqa train --out run-blind --blind
+    python -m gradcam.vqa train --out run-easy --data easy-vqa --epochs 40
+
+The convolutions are the attribute VGG's and do not change; their pooled maps are computed once and
+stored in the folder ``--maps``. Everything above them is trained: fc6, fc7, the question's LSTM and
+the answers. All questions of a picture are in one batch, so that its code is computed once. With
+``--blind`` the code is zero: how far the questions alone lead.
+
+``lstm.log`` is the log of the run that trained the shipped weights. A run that is resumed from its
+checkpoint, which is written after every epoch, continues as if it had not been stopped. Needs
+PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gradcam._files import atomic_write
+from gradcam.pictograms._described_maps import TRAINING, VALIDATION
+from gradcam.pictograms._train import learning_rate, progress_bar
+from gradcam.vqa import _file
+from gradcam.vqa._easy_vqa import easy_vqa_examples
+from gradcam.vqa._examples import Examples, scene_examples
+from gradcam.vqa._nets import LSTMNet
+
+_Integers = NDArray[np.int64]
+
+
+def batches(examples: Examples, size: int, order: _Integers) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the maps of `size` pictures, in this order, and their examples."""
+    for start in range(0, len(order), size):
+        pictures = np.sort(order[start : start + size])
+        maps = torch.from_numpy(np.array(examples.maps[pictures])).float()
+        yield maps, torch.from_numpy(examples.of(pictures))
+
+
+class Training:
+    """One run: the network, its optimiser, its progress and its log."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        self.out: Path = arguments.out
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = self.out / "checkpoint.pt"
+        torch.manual_seed(arguments.seed)
+        torch.set_num_threads(arguments.threads)
+        self.examples, self.unseen = self.data()
+        self.net = self.new_net()
+        decayed = [p for p in self.net.parameters() if p.dim() > 1]
+        others = [p for p in self.net.parameters() if p.dim() <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
+            weight_decay=arguments.decay,
+        )
+        self.epoch, self.seconds = 0, 0.0
+        if self.checkpoint.exists():
+            self.resume()
+        else:
+            settings = {k: v for k, v in vars(arguments).items() if k not in ("out", "maps")}
+            self.log(f"PyTorch {torch.__version__}, bfloat16 on the CPU; {settings}")
+            self.log(
+                f"{len(self.examples.maps)} pictures, {len(self.examples.pairs)} questions of "
+                f"which {len(self.examples.texts)} differ"
+            )
+
+    def new_net(self) -> nn.Module:
+        """Return the network before training."""
+        a, examples = self.arguments, self.examples
+        return LSTMNet(len(examples.words), len(examples.answers), a.dropout, a.blind)
+
+    def batches(self, examples: Examples, order: _Integers) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the maps of the pictures of each batch, in this order, and their examples."""
+        return batches(examples, self.arguments.batch, order)
+
+    def data(self) -> tuple[Examples, Examples]:
+        """Return the examples for training, and unseen ones."""
+        a = self.arguments
+        if a.data == "easy-vqa":
+            return easy_vqa_examples("train"), easy_vqa_examples("test")
+        folder: Path = a.maps or self.out
+        folder.mkdir(parents=True, exist_ok=True)
+        return (
+            scene_examples(folder, a.scenes, TRAINING, a.threads),
+            scene_examples(folder, a.validation, VALIDATION, a.threads),
+        )
+
+    def log(self, line: str) -> None:
+        """Print a line and append it to the log file."""
+        print(line, flush=True)
+        with (self.out / "training.log").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        state = {
+            "net": self.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "progress": (self.epoch, self.seconds),
+            "random": torch.get_rng_state(),
+        }
+        torch.save(state, self.out / "checkpoint.new")
+        os.replace(self.out / "checkpoint.new", self.checkpoint)
+
+    def resume(self) -> None:
+        """Continue from the checkpoint."""
+        state = torch.load(self.checkpoint, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.epoch, self.seconds = state["progress"]
+        torch.set_rng_state(state["random"])
+        self.log(f"resumed after {self.epoch} epochs; planned are {self.arguments.epochs}")
+
+    def run(self) -> None:
+        """Train the rest of the epochs, then export."""
+        while self.epoch < self.arguments.epochs:
+            start = time.monotonic()
+            loss = self.one_epoch()
+            self.epoch += 1
+            self.seconds += time.monotonic() - start
+            shares = ", ".join(f"{kind} {share:.1%}" for kind, share in self.validate().items())
+            self.log(
+                f"epoch {self.epoch:2d}, {self.seconds / 60:5.1f} min, loss {loss:.4f}; "
+                f"unseen: {shares}"
+            )
+            self.save()
+        if self.arguments.blind:
+            self.export_blind()
+        else:
+            self.export()
+        self.log(f"exported after {self.seconds / 60:.1f} minutes")
+
+    def one_epoch(self) -> float:
+        """Train on all pictures once, in an order that depends on the epoch; return the loss."""
+        a, count = self.arguments, len(self.examples.maps)
+        order = np.random.default_rng([a.seed, self.epoch]).permutation(count)
+        steps = -(-count // a.batch)
+        losses = []
+        self.net.train()
+        drawn = self.batches(self.examples, order)
+        bar = progress_bar(drawn, f"epoch {self.epoch + 1}", steps)
+        for number, (maps, pairs) in enumerate(bar):
+            rate = learning_rate((self.epoch + number / steps) / a.epochs, a.rate)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            losses.append(self.step(maps, pairs))
+        return float(np.mean(losses))
+
+    def step(self, maps: Tensor, pairs: Tensor) -> float:
+        """Train on one batch and return its loss."""
+        loss = F.cross_entropy(self.scores(self.examples, maps, pairs), pairs[:, 2])
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.optimiser.step()
+        return float(loss.detach())
+
+    def scores(self, examples: Examples, maps: Tensor, pairs: Tensor) -> Tensor:
+        """Return the answers' scores for each example of a batch, (n, answers)."""
+        words, lengths = (torch.from_numpy(each) for each in examples.tokens)
+        asked, place = pairs[:, 1].unique(return_inverse=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            pictures = self.net.encoded(maps)[pairs[:, 0]]
+            questions = self.net.asked(words[:, asked], lengths[asked])[place]
+            found: Tensor = self.net(pictures, questions)
+        return found.float()
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Return the share of right answers about unseen pictures for each kind of question."""
+        self.net.eval()
+        examples = self.unseen
+        right, of_kind = [], []
+        order = np.arange(len(examples.maps))
+        for maps, pairs in self.batches(examples, order):
+            found = self.scores(examples, maps, pairs).argmax(1)
+            right.append((found == pairs[:, 2]).numpy())
+            of_kind.append(pairs[:, 3].numpy())
+        each, kinds = np.concatenate(right), np.concatenate(of_kind)
+        return {
+            name: float(each[kinds == number].mean()) if (kinds == number).any() else float("nan")
+            for number, name in enumerate(examples.kinds)
+        }
+
+    def export(self) -> None:
+        """Write the file of the answerer."""
+        tensors = {name: each.detach().numpy() for name, each in self.net.tensors().items()}
+        words, answers = list(self.examples.words), list(self.examples.answers)
+        _file.write(_file.Content("lstm", tensors, words, answers), self.out / "lstm.safetensors")
+
+    @torch.no_grad()
+    def export_blind(self) -> None:
+        """Write, for each question, what the network answers and the most frequent answer."""
+        self.net.eval()
+        examples = self.examples
+        pairs = torch.zeros(len(examples.texts), 3, dtype=torch.int64)
+        pairs[:, 1] = torch.arange(len(pairs))
+        found = self.scores(examples, torch.zeros(1, *examples.maps.shape[1:]), pairs).argmax(1)
+        counts = np.zeros((len(examples.texts), len(examples.answers)), np.int64)
+        np.add.at(counts, (examples.pairs[:, 1], examples.pairs[:, 2]), 1)
+        table = {
+            text: [examples.answers[int(answer)], examples.answers[int(most)]]
+            for text, answer, most in zip(examples.texts, found, counts.argmax(1), strict=True)
+        }
+        with atomic_write(self.out / "blind.json") as file:
+            file.write(json.dumps(table, indent=0).encode())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the training."""
+    add = parser.add_argument
+    add(
+        "--out", type=Path, required=True, help="folder for the checkpoint, the log and the weights"
+    )
+    add("--maps", type=Path, help="folder for the stored maps; by default that of --out")
+    add("--data", choices=("scenes", "easy-vqa"), default="scenes")
+    add("--blind", action="store_true", help="train without the pictures")
+    add("--scenes", type=int, default=60_000, help="scenes for training")
+    add("--validation", type=int, default=2_000, help="scenes for validation")
+    add("--epochs", type=int, default=12)
+    add("--batch", type=int, default=256, help="pictures in a batch, with all their questions")
+    add("--rate", type=float, default=1e-3, help="peak learning rate")
+    add("--decay", type=float, default=0.05, help="AdamW's weight decay")
+    add("--dropout", type=float, default=0.2)
+    add("--threads", type=int, default=os.cpu_count() or 1)
+    add("--seed", type=int, default=0)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train from scratch or from the checkpoint in the folder ``--out``, then export."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gradcam.vqa train",
+        description="Train the first question answerer.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_arguments(parser)
+    Training(parser.parse_args(arguments)).run()

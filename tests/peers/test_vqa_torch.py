@@ -1,0 +1,60 @@
+"""The question answerers against the networks that PyTorch trains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import peer
+
+torch = peer("torch")
+
+import random_attributes  # noqa: E402
+
+from gradcam.pictograms import _attribute_networks as attributes  # noqa: E402
+from gradcam.pictograms._described import described  # noqa: E402
+from gradcam.pictograms._questions import ANSWERS, QUESTION_WORDS  # noqa: E402
+from gradcam.vqa import Answerer  # noqa: E402
+from gradcam.vqa._nets import LSTMNet  # noqa: E402
+
+pytestmark = pytest.mark.peers
+
+
+def test_the_answerer_computes_what_the_trained_network_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random_attributes.use(monkeypatch)
+    torch.manual_seed(0)
+    net = LSTMNet(len(QUESTION_WORDS), len(ANSWERS), dropout=0.3).eval()
+    tensors = {name: each.detach().numpy() for name, each in net.tensors().items()}
+    answerer = Answerer("lstm", tensors, QUESTION_WORDS, ANSWERS)
+    text = "what is left of the cat?"
+    pictures = [described(seed, side=112).picture for seed in range(3)]
+    tape = answerer.network.forward(pictures)
+    replies = answerer.ask(tape, text)
+    words = torch.tensor([[QUESTION_WORDS.index(word)] for word in text.rstrip("?").split()])
+    with torch.no_grad():
+        maps = torch.from_numpy(tape.activation("pool5").copy())
+        question = net.asked(words, torch.tensor([len(words)]))
+        scores = net(net.encoded(maps), question.expand(3, -1)).numpy()
+    assert attributes.SIDE == 112 and maps.shape[1:] == (128, 7, 7)
+    for reply, expected in zip(replies, scores, strict=True):
+        np.testing.assert_allclose(reply.scores, expected, rtol=0, atol=1e-5 * np.abs(scores).max())
+
+
+def test_the_gradient_of_an_answer_is_that_of_the_trained_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random_attributes.use(monkeypatch)
+    torch.manual_seed(1)
+    net = LSTMNet(len(QUESTION_WORDS), len(ANSWERS), dropout=0.3).eval()
+    tensors = {name: each.detach().numpy() for name, each in net.tensors().items()}
+    answerer = Answerer("lstm", tensors, QUESTION_WORDS, ANSWERS)
+    tape = answerer.network.forward(described(5, side=112).picture)
+    reply = answerer.ask(tape, "is there a dog?")
+    maps = torch.from_numpy(tape.activation("pool5")[None].copy()).requires_grad_()
+    words = torch.tensor([[QUESTION_WORDS.index(word)] for word in ["is", "there", "a", "dog"]])
+    score = net(net.encoded(maps), net.asked(words, torch.tensor([4])))[0, ANSWERS.index("yes")]
+    (expected,) = torch.autograd.grad(score, maps)
+    found = tape.gradient(reply.objective("yes"), "pool5")
+    largest = expected.abs().max().item()
+    np.testing.assert_allclose(found, expected[0].numpy(), rtol=0, atol=1e-5 * largest)
