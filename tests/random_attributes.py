@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gradcam.pictograms import _attribute_networks
 
 _WIDTHS = (16, 32, 64, 128, 128)
+_COLOUR_WIDTHS = (16, 32, 32)
 _RESNET_WIDTHS = (24, 24, 48, 48, 96, 96, 96, 128, 128)
 
 _Tensors = dict[str, NDArray[np.float32]]
@@ -25,6 +26,11 @@ def tensors(seed: int = 0) -> _Tensors:
         for each in range(1, depth + 1):
             _add(found, rng, f"conv{block}_{each}", (width, channels, 3, 3))
             channels = width
+    first = 3
+    for number, width in enumerate(_COLOUR_WIDTHS, start=1):
+        _add(found, rng, f"colour{number}", (width, first, 3, 3))
+        first = width
+    _add(found, rng, "conv5_3", (channels, channels + first, 3, 3))
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,11 +29,24 @@ _POSITIONS = 14 * 14
 
 
 class AttributeNet(nn.Module):
-    """Maps, their means, a linear layer: (N, 3, 112, 112) to the scores (N, attributes)."""
+    """Maps, their means, a linear layer: (N, 3, 112, 112) to the scores (N, attributes).
+
+    In training a second linear layer scores each position, and the log of the sum of exponentials
+    of its scores is compared with the same labels. Large scores count most in it, so that maps
+    which are large in few places are learnt sooner than from means alone.
+    """
 
     architecture: str
     channels: int
-    fc: nn.Linear
+    """Of the last map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(channels, len(ATTRIBUTES))
+        self.places = nn.Conv2d(channels, len(ATTRIBUTES), 1)
+        nn.init.constant_(self.fc.bias, _PRIOR)
+        assert self.places.bias is not None
+        nn.init.constant_(self.places.bias, _PRIOR - math.log(_POSITIONS))
 
     def maps(self, pictures: Tensor) -> Tensor:
         """Return the last rectified maps, (N, C, 14, 14)."""
@@ -44,8 +58,10 @@ class AttributeNet(nn.Module):
         return scores
 
     def training_scores(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """Return the scores that the loss compares with the labels, each (N, attributes)."""
-        return (self(pictures),)
+        """Return the scores of the means, and those from the scores of all positions."""
+        maps = self.maps(pictures)
+        places = self.places(maps).float().flatten(2)
+        return self.fc(maps.mean(dim=(2, 3))), places.logsumexp(dim=2)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all weights with batch normalisation folded in."""
@@ -53,80 +69,99 @@ class AttributeNet(nn.Module):
 
 
 class VGG(AttributeNet):
-    """VGG-16 with a quarter of its channels and without its fourth pooling."""
+    """A narrow VGG-16 without its fourth pooling, with a branch of three convolutions for colours.
+
+    The branch reads the picture; relu5_2 and its maps together are the input of conv5_3. The layers
+    up to relu4_3 start from an earlier network and do not change.
+    """
 
     architecture = "vgg"
-    blocks = ((16, 2), (32, 2), (64, 3), (128, 3), (128, 3))
+    blocks = ((16, 2), (32, 2), (64, 3), (128, 3), (128, 2))
     pooled = 3
+    fixed = 10
+    colours = (16, 32, 32)
     channels = 128
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(self.channels)
         layers: list[nn.Module] = []
-        self.names: list[str] = []
         channels = 3
         for number, (width, depth) in enumerate(self.blocks, start=1):
-            for each in range(1, depth + 1):
+            for _ in range(depth):
                 layers += convolution(channels, width, 3, padding=1)
-                self.names.append(f"conv{number}_{each}")
                 channels = width
             if number <= self.pooled:
                 layers.append(nn.MaxPool2d(2, 2))
         self.features = nn.Sequential(*layers)
-        self.fc = nn.Linear(channels, len(ATTRIBUTES))
-        nn.init.constant_(self.fc.bias, _PRIOR)
+        branch: list[nn.Module] = []
+        first = 3
+        for width in self.colours:
+            branch += convolution(first, width, 3, stride=2, padding=1)
+            first = width
+        self.colour = nn.Sequential(*branch)
+        self.last = nn.Sequential(*convolution(channels + first, self.channels, 3, padding=1))
+        self.end = [n for n, m in enumerate(layers) if isinstance(m, nn.ReLU)][self.fixed - 1] + 1
+
+    def train(self, mode: bool = True) -> VGG:
+        """As of every module, but the layers that do not change keep their statistics."""
+        super().train(mode)
+        self.features[: self.end].eval()
+        return self
 
     def maps(self, pictures: Tensor) -> Tensor:
         """Return relu5_3."""
-        maps: Tensor = self.features(pictures)
+        with torch.no_grad():
+            shapes = self.features[: self.end](pictures)
+        shapes = self.features[self.end :](shapes)
+        maps: Tensor = self.last(torch.cat([shapes, self.colour(pictures)], dim=1))
         return maps
-
-    def pairs(self) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-        """Return each convolution with its batch normalisation."""
-        modules = list(self.features)
-        return [
-            (a, b)
-            for a, b in itertools.pairwise(modules)
-            if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d)
-        ]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights by the layers' names."""
+        names = [
+            f"conv{n}_{i + 1}" for n, (_, depth) in enumerate(self.blocks, 1) for i in range(depth)
+        ]
+        names += [f"colour{n + 1}" for n in range(len(self.colours))] + ["conv5_3"]
+        pairs = [*_pairs(self.features), *_pairs(self.colour), *_pairs(self.last)]
         found: dict[str, Tensor] = {}
-        for name, (conv, norm) in zip(self.names, self.pairs(), strict=True):
+        for name, (conv, norm) in zip(names, pairs, strict=True):
             found[f"{name}.weight"], found[f"{name}.bias"] = folded(conv, norm)
         found["fc.weight"], found["fc.bias"] = self.fc.weight, self.fc.bias
         return found
 
     @torch.no_grad()
     def start_from(self, weights: Path, pictures: Tensor) -> None:
-        """Start from the pictogram network's convolutions, but for the last quarter of channels.
+        """Start from the convolutions of a file: of the pictogram network, or of an earlier run.
 
-        Its batch normalisation is folded in; the new one starts as the identity on `pictures`. The
-        last quarter of each layer's channels keeps its random weights, and at first does not feed
-        the others.
+        Their batch normalisation is folded in; the new one starts as the identity on `pictures`.
         """
         known = load_file(weights)
-        numbers = sorted({int(name.split(".")[1]) for name in known if name.startswith("features")})
+        places = [name.removesuffix(".weight") for name in known if known[name].dim() == 4]
+        places.sort(key=lambda place: [int(n) for n in re.findall(r"\d+", place)])
         x = pictures
-        pairs = iter(zip(numbers, self.pairs(), strict=True))
+        pairs = iter(zip(places, _pairs(self.features), strict=False))
         for module in self.features:
             if isinstance(module, nn.Conv2d):
-                number, (conv, norm) = next(pairs)
-                kept = slice(0, conv.out_channels * 3 // 4)
-                fed = conv.in_channels * 3 // 4 if conv.in_channels > 3 else 3
-                conv.weight[kept] = known[f"features.{number}.weight"][kept].float()
-                conv.weight[kept, fed:] = 0
-                bias = known[f"features.{number}.bias"][kept].float()
+                place, (conv, norm) = next(pairs)
+                conv.weight.copy_(known[f"{place}.weight"].float())
                 x = conv(x)
                 mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
                 norm.running_mean.copy_(mean)  # type: ignore[union-attr]
                 norm.running_var.copy_(variance)  # type: ignore[union-attr]
-                norm.weight[kept] = torch.sqrt(variance + norm.eps)[kept]
-                norm.bias[kept] = mean[kept] + bias
+                norm.weight.copy_(torch.sqrt(variance + norm.eps))
+                norm.bias.copy_(mean + known[f"{place}.bias"].float())
                 x = norm.eval()(x)
             elif not isinstance(module, nn.BatchNorm2d):
                 x = module(x)
+
+
+def _pairs(layers: nn.Sequential) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Return each convolution with its batch normalisation."""
+    return [
+        (a, b)
+        for a, b in itertools.pairwise(layers)
+        if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d)
+    ]
 
 
 class Block(nn.Module):
@@ -169,10 +204,6 @@ class ResNet(AttributeNet):
 
     The convolutions of the last two blocks are dilated (Yu et al. 2017), so that each position
     reads what stands around it.
-
-    In training a second linear layer scores each position, and the log of the sum of exponentials
-    of its scores is compared with the same labels. Large scores count most in it, so that maps
-    which are large in few places are learnt sooner than from means alone.
     """
 
     architecture = "resnet"
@@ -182,7 +213,7 @@ class ResNet(AttributeNet):
     channels = 128
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(self.channels)
         channels = self.widths[0]
         self.stem = nn.Conv2d(3, channels, 3, 2, 1, bias=False)
         self.bn = nn.BatchNorm2d(channels)
@@ -190,11 +221,6 @@ class ResNet(AttributeNet):
         for width, *shape in zip(self.widths, self.strides, self.dilations, strict=True):
             self.blocks.append(Block(channels, width, *shape))
             channels = width
-        self.fc = nn.Linear(channels, len(ATTRIBUTES))
-        self.places = nn.Conv2d(channels, len(ATTRIBUTES), 1)
-        nn.init.constant_(self.fc.bias, _PRIOR)
-        assert self.places.bias is not None
-        nn.init.constant_(self.places.bias, _PRIOR - math.log(_POSITIONS))
 
     def maps(self, pictures: Tensor) -> Tensor:
         """Return the last block's output."""
@@ -202,12 +228,6 @@ class ResNet(AttributeNet):
         for block in self.blocks:
             x = block(x)
         return x
-
-    def training_scores(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """Return the scores of the means, and those from the scores of all positions."""
-        maps = self.maps(pictures)
-        places = self.places(maps).float().flatten(2)
-        return self.fc(maps.mean(dim=(2, 3))), places.logsumexp(dim=2)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights by the layers' names."""

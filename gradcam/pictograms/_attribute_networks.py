@@ -30,7 +30,7 @@ LAST_MAP: dict[Architecture, str] = {"vgg": "relu5_3", "resnet": "block9"}
 
 _FOLDER = Path(__file__).parent
 _FIRST: dict[Architecture, str] = {"vgg": "conv1_1.weight", "resnet": "stem.weight"}
-_BLOCKS = (2, 2, 3, 3, 3)
+_BLOCKS = (2, 2, 3, 3, 2)
 _POOLED = 3  # blocks of the VGG that a pooling follows
 _RESNET_STRIDES = (1, 1, 2, 1, 2, 1, 1, 1, 1)
 _RESNET_DILATIONS = (1, 1, 1, 1, 1, 1, 1, 2, 3)
@@ -54,8 +54,8 @@ def attribute_model(architecture: Architecture = "vgg") -> Network:
     Parameters
     ----------
     architecture : "vgg" or "resnet"
-        A narrow VGG-16 without its fourth pooling, or a ResNet of nine blocks; pictures of
-        112 x 112 give a last map of 14 x 14.
+        A narrow VGG-16 without its fourth pooling and with a branch for colours, or a ResNet of
+        nine blocks; pictures of 112 x 112 give a last map of 14 x 14.
     """
     from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
@@ -121,7 +121,7 @@ def _weighted(
 
 
 def _vgg(tensors: dict[str, NDArray[np.float32]]) -> list[Layer]:
-    from gradcam._engine.layers import Layer
+    from gradcam._engine.layers import INPUT, Layer
 
     layers = []
     for block, depth in enumerate(_BLOCKS, start=1):
@@ -130,6 +130,15 @@ def _vgg(tensors: dict[str, NDArray[np.float32]]) -> list[Layer]:
             layers.append(Layer(f"relu{block}_{each}", "relu"))
         if block <= _POOLED:
             layers.append(Layer(f"pool{block}", "max_pool", attributes={"kernel": 2, "stride": 2}))
+    last = INPUT
+    for number in (1, 2, 3):
+        name, relu = f"colour{number}", f"colour{number}.relu"
+        layers.append(_weighted(name, "conv", tensors, (last,), stride=2, padding=1))
+        layers.append(Layer(relu, "relu"))
+        last = relu
+    layers.append(Layer("joined", "concatenate", ("relu5_2", last)))
+    layers.append(_weighted("conv5_3", "conv", tensors, padding=1))
+    layers.append(Layer("relu5_3", "relu"))
     return layers
 
 

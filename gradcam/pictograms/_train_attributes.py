@@ -6,9 +6,12 @@ The labels say which kinds of objects are in the picture, and their colours and 
 nothing about places. The convolutions then serve as the fixed first part of the captioner and of
 the question answerers, as those of a network trained on ImageNet do in the papers.
 
-The VGG starts from the pictogram network, but for a quarter of the channels of each layer, which
-start at random: that network hardly depends on colours. Each picture depends only on its number, so
-a run that is resumed from its checkpoint continues with the same pictures. Needs PyTorch.
+The VGG was trained in two runs. The first one, without the branch for colours and from the means of
+the maps alone, started from the pictogram network (`attributes-shapes.log`): it learned kinds and
+sizes, and hardly any colours. The second one (`attributes-vgg.log`) starts from the first one's
+convolutions, keeps those up to relu4_3, and adds the branch. Each picture depends only on its
+number, so a run that is resumed from its checkpoint continues with the same pictures. Needs
+PyTorch.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from gradcam.pictograms._attributes import ATTRIBUTES, attributes
 from gradcam.pictograms._colouring import COLOURS
 from gradcam.pictograms._described import NOUNS, compose_described
 from gradcam.pictograms._train import learning_rate, preprocess, progress_bar
+
+_PICTOGRAMS = Path(__file__).parent / "pictograms.safetensors"
 
 PARTS = ("kinds", "colours", "kinds with colours", "kinds with sizes")
 """Of the attributes, in their order."""
@@ -80,7 +85,7 @@ class Training:
         self.pictures, self.present = preprocess(pictures), torch.from_numpy(present)
         self.net = NETWORKS[arguments.architecture]()
         if isinstance(self.net, VGG):
-            self.net.start_from(Path(__file__).parent / "pictograms.safetensors", self.pictures)
+            self.net.start_from(arguments.start, self.pictures)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         decayed = [p for p in self.net.parameters() if p.dim() > 1]
         others = [p for p in self.net.parameters() if p.dim() <= 1]
@@ -194,6 +199,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, help="folder for the checkpoint, the log and the weights"
     )
     add("--architecture", choices=NETWORKS, default="vgg")
+    add("--start", type=Path, default=_PICTOGRAMS, help="weights that the VGG's run starts from")
     add("--pictures", type=int, default=76_800)
     add("--batch", type=int, default=64)
     add("--rate", type=float, default=1.5e-3, help="peak learning rate")
