@@ -11,7 +11,7 @@ ANSWERS = ("yes", "no", "red", "yellow", "red and yellow", "cat")
 QUESTION = "what colour is the cat?"
 
 _CHANNELS = (4, 4, 5, 6, 6)
-_DEPTHS = (2, 2, 3, 3, 3)
+_DEPTHS = (2, 2, 3, 3, 2)
 _WIDTHS = (4, 4, 5, 5, 5, 5, 5, 6, 6)
 _STRIDES = (1, 1, 2, 1, 2, 1, 1, 1, 1)
 _PLACES = 14 * 14
@@ -51,6 +51,9 @@ def lstm_tensors(seed: int = 0) -> dict[str, np.ndarray]:
         for each in range(1, depth + 1):
             shapes |= _conv(f"conv{block}_{each}", width, channels)
             channels = width
+    for number, (out, before) in enumerate(((4, 3), (5, 4), (3, 5)), start=1):
+        shapes |= _conv(f"colour{number}", out, before)
+    shapes |= _conv("conv5_3", channels, channels + 3)
     shapes |= _linear("fc6", 11, channels * 7 * 7) | _linear("fc7", 10, 11)
     shapes |= {"embedding.weight": (len(WORDS), 5)}
     shapes |= _lstm("lstm1", 5, 4) | _lstm("lstm2", 4, 4)
@@ -101,16 +104,16 @@ class Twin:
         """The scores for one picture's code, (F,) or (C, h, w), and a question's words."""
         return (self._lstm if self.kind == "lstm" else self._coattention)(code, words)
 
-    def gradient(self, code: np.ndarray, words: list[int], index: int) -> np.ndarray:
-        """The gradient of one score by the code, by central differences."""
+    def gradients(self, code: np.ndarray, words: list[int], places: np.ndarray) -> np.ndarray:
+        """The gradients of all scores by some values of the code, (P, K): central differences."""
         flat, step = code.astype(np.float64).ravel(), 1e-5
-        found = np.zeros_like(flat)
-        for place in range(len(flat)):
+        found = []
+        for place in places:
             moved = np.array([flat, flat])
             moved[:, place] += (step, -step)
-            high, low = (self.scores(each.reshape(code.shape), words)[index] for each in moved)
-            found[place] = (high - low) / (2 * step)
-        return found.reshape(code.shape)
+            high, low = (self.scores(each.reshape(code.shape), words) for each in moved)
+            found.append((high - low) / (2 * step))
+        return np.array(found)
 
     def linear(self, name: str, x: np.ndarray) -> np.ndarray:
         return x @ self.t[f"{name}.weight"].T + self.t[f"{name}.bias"]

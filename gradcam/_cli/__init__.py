@@ -1,7 +1,7 @@
-"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``sheet``, ``critique``,
-``check``, ``evaluate``, ``failures``, ``inside``, ``visualise``, ``edit``, ``adversarial``,
-``invert``, ``train-head``, ``methods``, ``demo``, ``photographs``, ``notebooks``, ``info``,
-``convert``.
+"""The command line: ``gradcam explain``, ``predict``, ``compare``, ``ask``, ``sheet``,
+``critique``, ``check``, ``evaluate``, ``failures``, ``inside``, ``visualise``, ``edit``,
+``adversarial``, ``invert``, ``train-head``, ``methods``, ``demo``, ``photographs``,
+``notebooks``, ``info``, ``convert``.
 
 Results go to standard output as soon as they are known, as tables for people or JSON for programs;
 warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
@@ -11,6 +11,7 @@ that need them, so that ``gradcam --help`` answers at once.
 from __future__ import annotations
 
 from gradcam._cli.app import main
+from gradcam._cli.ask import ask
 from gradcam._cli.check import check
 from gradcam._cli.copies import notebooks, photographs
 from gradcam._cli.critique import critique
@@ -35,7 +36,7 @@ _INSIDE = (activations, filters, map_, neighbours, patches, units)
 """Commands of the group ``inside``, which they add themselves to."""
 
 _ABOUT_PICTURES = (
-    *(predict, explain, compare, sheet, critique, check, evaluate, failures, inside),
+    *(predict, explain, compare, ask, sheet, critique, check, evaluate, failures, inside),
 )
 _MAKING_PICTURES = (visualise, edit, adversarial, invert)
 _OTHERS = (train_head, methods, demo, photographs, notebooks, info, convert)

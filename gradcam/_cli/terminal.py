@@ -44,6 +44,11 @@ def note(choice: Choice, network: Network, pictures: Iterable[Path]) -> None:
     if choice.is_default:
         echo(_default.sentence("--model or --weights"), err=True)
         return
+    note_about(network, pictures)
+
+
+def note_about(network: Network, pictures: Iterable[Path]) -> None:
+    """Say on standard error what a network knows, unless its pictures ship with the package."""
     folder = Path(__file__).resolve().parent.parent / "pictograms"
     about = network.about
     for sentence in network.assumed:

@@ -18,6 +18,7 @@ _WORDS = (
     (r" or the module itself \(gradcam\.from_torch\)", ""),
     (r"download it first \(urllib[^;]*$", "download it first, for example with curl -O URL"),
     (r"pip install pillow-heif, and run \S+ first; or convert", "convert"),
+    (r"; answerer\.answers lists all \d+", ""),
     (r"pass class_indices=True", "add --class-indices"),
     (r"; if [^;]*\binput='[^;]*$", ""),
     (r", or pass it as an array and [^;]*\binput='[^;]*$", ""),

@@ -96,28 +96,27 @@ class Explaining:
         made: list[dict[str, object]] = []
         written: list[Path] = []
         for found in explanations:
-            files = self._write(found, f"{name}-{found.method}-{slugs[found.label, found.target]}")
+            path = self.out / f"{name}-{found.method}-{slugs[found.label, found.target]}"
+            files = write(found, path, self.formats, self.cmap, self.caption)
             made.append(records.explanation(found, files))
             written += files.values()
         return {"predictions": predictions, "explanations": made}, written
 
-    def _write(self, found: Explanation, name: str) -> dict[str, Path]:
-        """Write one explanation in all formats."""
-        path = self.out / name
-        files = {
-            kind: path.with_name(fitting(path.name + _SUFFIXES[kind])) for kind in self.formats
-        }
-        pixels = None
-        if self.formats != ("npz",):
-            pixels = found.render(self.cmap, caption=self.caption)
-        for kind, file in files.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if kind == "npz" or pixels is None:
-                found.save(file, map=False)
-            else:
-                with atomic_write(file) as stream:
-                    stream.write(ENCODERS[file.suffix](pixels))
-        return {str(kind): file for kind, file in files.items()}
+
+def write(
+    found: Explanation, path: Path, formats: tuple[Format, ...], cmap: str, caption: bool
+) -> dict[str, Path]:
+    """Write one explanation in all formats, as files called `path` with their suffixes."""
+    files = {kind: path.with_name(fitting(path.name + _SUFFIXES[kind])) for kind in formats}
+    pixels = None if formats == ("npz",) else found.render(cmap, caption=caption)
+    for kind, file in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "npz" or pixels is None:
+            found.save(file, map=False)
+        else:
+            with atomic_write(file) as stream:
+                stream.write(ENCODERS[file.suffix](pixels))
+    return {str(kind): file for kind, file in files.items()}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
-"""Tensors that a network of its own kind needs: their names, and sizes that fit each other."""
+"""Shapes of tensors, stated by the names of their sizes, for networks of any size."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam._weights import checked
 from gradcam._weights.tensors import WeightsError
 
 F32 = NDArray[np.float32]
@@ -30,57 +32,58 @@ def linear_shapes(name: str, outputs: str, inputs: str) -> dict[str, tuple[str |
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
-def check(tensors: Mapping[str, F32], shapes: Shapes, known: Mapping[str, int]) -> dict[str, int]:
-    """Return all sizes by their names.
+def fitting(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, NDArray[np.generic]],
+    shapes: Shapes,
+    known: Mapping[str, int],
+) -> tuple[dict[str, F32], dict[str, int]]:
+    """Return tensors that fit each other as float32, and all sizes by their names.
 
     Parameters
     ----------
+    path : path
+        For messages.
     tensors : mapping of str to array
     shapes : mapping
-        Of all tensors that there must be.
+        Of all tensors that there must be, and no others.
     known : mapping of str to int
         Sizes that are known already.
 
     Raises
     ------
     gradcam.WeightsError
-        If a tensor is missing, is not finite, or has another shape.
+        As of :func:`gradcam._weights.checked.fitting`.
     """
-    missing = [name for name in shapes if name not in tensors]
-    if missing:
-        raise WeightsError(f"the tensors {', '.join(missing)} are missing")
     sizes = dict(known)
     for name, expected in shapes.items():
-        found = tensors[name].shape
-        if len(found) != len(expected):
-            raise WeightsError(
-                f"{name} has the shape {found}, expected {len(expected)} axes: "
-                f"({', '.join(map(str, expected))})"
-            )
-        for size, symbol in zip(found, expected, strict=True):
-            if isinstance(symbol, str) and " " not in symbol:
-                sizes.setdefault(symbol, size)
-    for name, expected in shapes.items():
-        needed = tuple(_size(symbol, sizes) for symbol in expected)
-        if tensors[name].shape != needed:
-            words = ", ".join(f"{each} {sizes[each]}" for each in _symbols(expected))
-            raise WeightsError(
-                f"{name} has the shape {tensors[name].shape}, but {needed} is needed ({words}): "
-                f"the vocabulary and the tensors do not belong together, or the file is damaged"
-            )
-        if not np.isfinite(tensors[name]).all():
-            raise WeightsError(f"{name} holds values that are not finite")
-    return sizes
+        for axis, size in enumerate(expected):
+            if isinstance(size, str) and " " not in size:
+                sizes.setdefault(size, checked.size(path, tensors, name, axis))
+    needed = {
+        name: tuple(_size(each, sizes) for each in expected) for name, expected in shapes.items()
+    }
+    return checked.fitting(path, tensors, needed), sizes
 
 
-def _symbols(expected: tuple[str | int, ...]) -> list[str]:
-    """Return the names of sizes in a shape, each once."""
-    named = [symbol.split()[-1] for symbol in expected if isinstance(symbol, str)]
-    return list(dict.fromkeys(named))
+def check_count(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, NDArray[np.generic]],
+    name: str,
+    count: int,
+    what: str,
+) -> None:
+    """Raise WeightsError unless a tensor has a row for each of `count` words, or answers."""
+    rows = checked.size(path, tensors, name, 0)
+    if rows != count:
+        raise WeightsError(
+            f"{path}: there are {count} {what}, but the weights are for {rows}: the {what} of the "
+            f"training are needed, in their order"
+        )
 
 
-def _size(symbol: str | int, sizes: Mapping[str, int]) -> int:
-    if isinstance(symbol, int):
-        return symbol
-    *factor, name = symbol.split()
+def _size(size: str | int, sizes: Mapping[str, int]) -> int:
+    if isinstance(size, int):
+        return size
+    *factor, name = size.split()
     return int(factor[0] if factor else 1) * sizes[name]

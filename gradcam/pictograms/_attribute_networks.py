@@ -115,7 +115,11 @@ def _weighted(
 ) -> Layer:
     """Return the layer whose weights have its name."""
     from gradcam._engine.layers import Layer
+    from gradcam._weights.tensors import WeightsError
 
+    missing = [each for each in ("weight", "bias") if f"{name}.{each}" not in tensors]
+    if missing:
+        raise WeightsError(f"the tensor {name}.{missing[0]} is missing")
     weights = {kind: tensors[f"{name}.{kind}"] for kind in ("weight", "bias")}
     return Layer(name, op, inputs, weights, attributes)
 

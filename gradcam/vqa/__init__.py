@@ -18,10 +18,11 @@ from pathlib import Path
 
 from gradcam.vqa._answerer import HEADS, Answerer, Kind, load
 from gradcam.vqa._attention import Attention
-from gradcam.vqa._reply import AnswerObjective, Reply
+from gradcam.vqa._reply import MOST_SHOWN, AnswerObjective, Reply
 from gradcam.vqa._words import Question, UnknownWordWarning
 
 __all__ = [
+    "MOST_SHOWN",
     "AnswerObjective",
     "Answerer",
     "Attention",

@@ -16,8 +16,9 @@ from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import expanded
 from gradcam._methods.passes import elements, one_of
 from gradcam._text import brief, with_nearest
-from gradcam._weights.expected import check
-from gradcam._weights.tensors import WeightsError
+from gradcam._weights import checked
+from gradcam._weights.expected import check_count, fitting
+from gradcam._weights.tensors import WeightsError, listed
 from gradcam.vqa import _file
 from gradcam.vqa._coattention import CoAttention
 from gradcam.vqa._lstm import DeeperLSTM
@@ -111,13 +112,17 @@ class Answerer:
         name: str = "answerer",
     ) -> None:
         one_of("kind", kind, tuple(HEADS))
+        head, arrays = HEADS[kind], {each: np.asarray(of) for each, of in tensors.items()}
         self.kind: Kind = kind
         self.words = _listed("words", words)
         self.answers = _listed("answers", answers)
-        self._tensors = {each: np.asarray(values, np.float32) for each, values in tensors.items()}
-        head = HEADS[kind]
+        check_count(name, arrays, "embedding.weight", len(self.words), "words")
+        check_count(name, arrays, "answer.weight", len(self.answers), "answers")
+        own = {each: of for each, of in arrays.items() if each in head.shapes}
         known = {"words": len(self.words), "answers": len(self.answers)}
-        sizes = check(self._tensors, head.shapes, known)
+        read, sizes = fitting(name, own, head.shapes, known)
+        more = {each: of for each, of in arrays.items() if each not in read}
+        self._tensors = read | checked.fitting(name, more, {k: v.shape for k, v in more.items()})
         self.network = head.network(self._tensors, name)
         self.layer = head.layer
         self._shape = self.network.shape(self.layer, self.network.input_size)
@@ -126,18 +131,19 @@ class Answerer:
 
     def _check_code(self, sizes: Mapping[str, int]) -> None:
         """Refuse tensors that do not fit what the picture network computes, or that it ignores."""
+        name = self.network.name
         used = {f"{layer}.{kind}" for layer in self.network.layers for kind in ("weight", "bias")}
-        unknown = [name for name in self._tensors if name not in {*HEADS[self.kind].shapes, *used}]
-        if unknown:
-            raise WeightsError(f"the answerer has no use for the tensors {', '.join(unknown)}")
+        more = [each for each in self._tensors if each not in {*HEADS[self.kind].shapes, *used}]
+        if more:
+            raise WeightsError(f"{name}: tensors that do not belong to it: {listed(more)}")
         if len(self._shape) == 3:
             needed = {"channels": self._shape[0], "positions": self._shape[1] * self._shape[2]}
-            wrong = [name for name, size in needed.items() if sizes[name] != size]
-            if wrong:
-                raise WeightsError(
-                    f"the map {self.layer} has {needed[wrong[0]]} {wrong[0]}, but the tensors are "
-                    f"made for {sizes[wrong[0]]}"
-                )
+            for what, size in needed.items():
+                if sizes[what] != size:
+                    raise WeightsError(
+                        f"{name}: the map {self.layer} has {size} {what}, but the weights are for "
+                        f"{sizes[what]}"
+                    )
 
     @overload
     def ask(  # type: ignore[overload-overlap]
@@ -199,17 +205,27 @@ class Answerer:
         replies = self._replies(tape, questions)
         return replies[0] if isinstance(tape, Tape) else replies
 
+    def read(self, question: str) -> Question:
+        """Return a question as the network reads it, without an answer.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As of :meth:`ask`.
+        """
+        return read(question, self.words)
+
     def _questions(self, given: str | Sequence[str], tape: Tape | BatchTape) -> list[Question]:
         """Return a question for each picture."""
         if isinstance(given, str) or isinstance(tape, Tape):
-            return [read(cast(str, given), self.words)] * len(tape)
+            return [self.read(cast(str, given))] * len(tape)
         each = elements("question", given, "questions")
         if len(each) != len(tape):
             raise ValueError(
                 f"question: {len(each)} questions for {len(tape)} pictures: give one for all, or a "
                 f"list with one for each"
             )
-        return [read(text, self.words) for text in each]
+        return [self.read(text) for text in each]
 
     def _replies(self, tape: Tape | BatchTape, questions: Sequence[Question]) -> list[Reply]:
         """Answer the questions; each different one is encoded once."""
@@ -269,28 +285,41 @@ class Answerer:
         ValueError
             If it is a pass of another network.
         """
+        self.check(forward)
+        return forward.activation(self.layer)
+
+    def check(self, forward: Forward) -> None:
+        """Raise ValueError if a forward pass is one of another network."""
         graph = forward.graph if isinstance(forward, ForwardPass) else self.network
         if graph.name != self.network.name or forward.shape(self.layer) != self._shape:
             raise ValueError(
                 f"the answer is one of {self.network.name}, and cannot be explained on a forward "
                 f"pass of {graph.name}: use a tape of answerer.network.forward(picture)"
             )
-        return forward.activation(self.layer)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file, in float16, which :func:`gradcam.vqa.load` reads.
+    def save(
+        self, path: str | os.PathLike[str], dtype: Literal["float32", "float16"] = "float32"
+    ) -> None:
+        """Write the answerer to a safetensors file, which :func:`gradcam.vqa.load` reads.
 
         The attribute network's convolutions, which are a part of the package, are not in it.
+
+        Parameters
+        ----------
+        path : path
+            An earlier file is replaced, unless there is an error.
+        dtype : "float32" or "float16"
+            Of the weights in the file.
 
         Raises
         ------
         gradcam.WeightsError
             If a value is too large for float16.
         OSError
-            If the file cannot be written; an earlier file is then unchanged.
+            If the file cannot be written.
         """
-        content = _file.Content(self.kind, self._tensors, list(self.words), list(self.answers))
-        _file.write(content, path)
+        content = _file.Content(self.kind, self._tensors, self.words, self.answers)
+        _file.write(content, path, dtype)
 
     def __repr__(self) -> str:
         return (
@@ -314,19 +343,12 @@ def load(path: str | os.PathLike[str]) -> Answerer:
     OSError
         If the file cannot be opened.
     """
-    content, name = _file.read(path), os.fspath(path)
-    if content.kind not in HEADS:
-        raise WeightsError(
-            f"{name}: the architecture {brief(content.kind)} is not known; known are "
-            f"{', '.join(HEADS)}"
-        )
-    kind = cast(Kind, content.kind)
+    found = _file.read(path, tuple(HEADS))
+    kind, name = cast(Kind, found.kind), Path(expanded(path)).stem
     try:
-        return Answerer(
-            kind, content.tensors, content.words, content.answers, name=Path(expanded(path)).stem
-        )
-    except WeightsError as error:
-        raise WeightsError(f"{name}: {error}") from None
+        return Answerer(kind, found.tensors, found.words, found.answers, name=name)
+    except ValueError as error:
+        raise WeightsError(f"{os.fspath(path)}: {error}") from None
 
 
 def _listed(name: str, given: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST = 6
-"""Answers in one figure."""
-
 _WIDEST, _SIDE = 13.5, 3.1
 """The largest width of the pictures together, and their largest longer side, in inches."""
 
@@ -40,32 +37,30 @@ def answers(
     tape: Tape,
     question: str,
     top: Sequence[tuple[str, float]],
-    objectives: Sequence[Objective],
-    names: Sequence[str],
+    objectives: Mapping[str, Objective],
 ) -> Figure:
     """Draw the picture, bars of the most probable answers, and two maps of each objective.
+
+    Each answer has a column: Grad-CAM above Guided Grad-CAM.
 
     Parameters
     ----------
     tape : Tape
     question : str
     top : sequence of (answer, probability)
-    objectives : sequence of Objective
-        One for each column.
-    names : sequence of str
-        The answers that these explain.
+    objectives : mapping of str to Objective
+        By answer.
     """
     check_one(tape)
-    if not 1 <= len(objectives) <= MOST:
-        raise ValueError(f"answers: a figure shows 1 to {MOST} answers, not {len(objectives)}")
-    made = [tape.explain(method, list(objectives)) for method in _METHODS]
+    made = [tape.explain(method, list(objectives.values())) for method in _METHODS]
     with figures.default_settings(), no_flat_warnings():
         page = _Page(tape.picture, len(objectives))
         page.head(question)
         figures.show(page.cell(0, 0), tape.picture)
-        _draw_bars(page.bars(), top, names)
+        _draw_bars(page.bars(), top, objectives)
         for row, explanations in enumerate(made):
-            for column, (found, name) in enumerate(zip(explanations, names, strict=True), start=1):
+            each = zip(explanations, objectives, strict=True)
+            for column, (found, name) in enumerate(each, start=1):
                 ax = page.cell(row, column)
                 figures.show(ax, found.image)
                 page.title(row, column, found.title, f"{name}, {found.certainty}")
@@ -132,7 +127,7 @@ class _Page:
         self.figure.text(x / self.whole, y / self.tall, text, **style)
 
 
-def _draw_bars(ax: Axes, top: Sequence[tuple[str, float]], shown: Sequence[str]) -> None:
+def _draw_bars(ax: Axes, top: Sequence[tuple[str, float]], shown: Collection[str]) -> None:
     """Draw the probabilities of answers; those that are explained are blue."""
     places = np.arange(len(top))
     colours = [_BLUE if name in shown else _GREY for name, _ in top]

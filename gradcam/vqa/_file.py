@@ -1,37 +1,37 @@
 """Files of answerers: one safetensors file with the tensors, the vocabulary and the answers.
 
-Metadata: ``format`` "gradcam-vqa-1", ``architecture`` "lstm" or "coattention", ``words`` and
-``answers``, JSON lists of texts in the order of the embedding's and the scores' rows.
+Metadata: ``architecture``, "lstm" or "coattention"; ``format``, "1"; ``words`` and ``answers``,
+JSON lists of texts in the order of the embedding's and the scores' rows. The tensors are those that
+`_lstm` and `_coattention` list, and any of the picture network's layers.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._text import brief
-from gradcam._weights import reading, safetensors
+from gradcam._files import expanded
+from gradcam._weights import checked, safetensors
+from gradcam._weights.reading import load
 from gradcam._weights.tensors import WeightsError
-
-FORMAT = "gradcam-vqa-1"
 
 
 class Content(NamedTuple):
     """What a file holds."""
 
     kind: str
-    tensors: dict[str, NDArray[np.float32]]
-    words: list[str]
-    answers: list[str]
+    tensors: Mapping[str, NDArray[np.generic]]
+    words: tuple[str, ...]
+    answers: tuple[str, ...]
 
 
-def read(path: str | os.PathLike[str]) -> Content:
-    """Read a file of an answerer.
+def read(path: str | os.PathLike[str], kinds: Collection[str]) -> Content:
+    """Read a file of an answerer of one of some kinds.
 
     Raises
     ------
@@ -40,35 +40,29 @@ def read(path: str | os.PathLike[str]) -> Content:
     OSError
         If it cannot be opened.
     """
-    weights = reading.load(path)
-    metadata, name = weights.metadata, os.fspath(path)
-    if metadata.get("format") != FORMAT:
+    found = load(path)
+    kind = found.metadata.get("architecture", "")
+    if kind not in kinds:
+        says = f"say {kind!r}" if kind else "do not say what it is"
         raise WeightsError(
-            f"{name}: not a file of a question answerer: its metadata have the format "
-            f"{brief(metadata.get('format'))}, expected {FORMAT!r}, as Answerer.save writes it"
+            f"{os.fspath(path)}: expected a file of a question answerer, of the architecture "
+            f"{' or '.join(map(repr, kinds))}; its metadata {says}"
         )
-    tensors = {each: np.asarray(values, np.float32) for each, values in weights.tensors.items()}
-    words, answers = (_texts(metadata, each, name) for each in ("words", "answers"))
-    return Content(metadata.get("architecture", ""), tensors, words, answers)
+    checked.check_kind(path, found, kind)
+    words, answers = (checked.words(path, found, name) for name in ("words", "answers"))
+    return Content(kind, found.tensors, words, answers)
 
 
-def write(content: Content, path: str | os.PathLike[str]) -> None:
-    """Write a file of an answerer, as float16: the whole file or nothing."""
+def write(
+    content: Content,
+    path: str | os.PathLike[str],
+    dtype: Literal["float32", "float16"] = "float16",
+) -> None:
+    """Write a file of an answerer: the whole file or nothing."""
     metadata = {
-        "format": FORMAT,
         "architecture": content.kind,
+        "format": "1",
         "words": json.dumps(content.words),
         "answers": json.dumps(content.answers),
     }
-    safetensors.write(content.tensors, path, metadata, dtype="float16")
-
-
-def _texts(metadata: Mapping[str, str], entry: str, name: str) -> list[str]:
-    """Return a list of texts of the metadata."""
-    try:
-        found = json.loads(metadata.get(entry, ""))
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        raise WeightsError(f"{name}: the metadata have no list of texts {entry!r}, as JSON")
-    return found
+    safetensors.write(content.tensors, expanded(path), metadata, dtype)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._labels.classes import Labels, top_indices
-from gradcam._methods.passes import positive
+from gradcam._methods.passes import elements, positive
 from gradcam._results.objectives import Answer, Forward, Objective, On, check_on
 from gradcam._sequences import gradients, pick, softmax, variable
 from gradcam.vqa._attention import Attention
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _F32 = NDArray[np.float32]
 
+MOST_SHOWN = 6
+"""Answers in one figure."""
+
 
 class Answering(Protocol):
     """What replies need of an answerer; :class:`gradcam.vqa.Answerer` has it."""
@@ -35,6 +38,7 @@ class Answering(Protocol):
     def layer(self) -> str: ...
     def find_answer(self, answer: str) -> str: ...
     def encoded(self, question: Question) -> tuple[Value, ...]: ...
+    def check(self, forward: Forward) -> None: ...
     def codes(self, forward: Forward) -> _F32: ...
     def scores(
         self, code: Given, encoded: tuple[Value, ...]
@@ -95,6 +99,7 @@ class AnswerObjective(Objective):
 
     def reads(self, forward: Forward, n: int) -> frozenset[str]:
         """Return the layer that the answerer reads."""
+        self.answerer.check(forward)
         return frozenset([self.answerer.layer])
 
     def answer(self, forward: Forward, n: int) -> Answer:
@@ -197,13 +202,22 @@ class Reply(AnswerObjective):
             Of the picture: ``answerer.network.forward(picture)``.
         answers : sequence of str, optional
             At most 6; by default the most probable one.
+
+        Raises
+        ------
+        ValueError
+            If there are more answers, or none, or one does not exist.
+        TypeError
+            If it is not the tape of one picture, or `answers` not a list of texts.
         """
         from gradcam.vqa import _figures  # slow to import
 
-        asked = dict.fromkeys([None] if answers is None else answers)
-        objectives = [self.objective(each) for each in asked]
-        names = [each.text for each in objectives]
-        return _figures.answers(tape, self.question.text, self.top(), objectives, names)
+        asked = [self.text] if answers is None else elements("answers", answers, "answers")
+        named = dict.fromkeys(self.answerer.find_answer(each) for each in asked)
+        if not 1 <= len(named) <= MOST_SHOWN:
+            raise ValueError(f"answers: a figure shows 1 to {MOST_SHOWN} answers, not {len(named)}")
+        objectives = {each: self.objective(each) for each in named}
+        return _figures.answers(tape, self.question.text, self.top(), objectives)
 
     def plot_attention(self, tape: Tape) -> Figure:
         """Draw the attention of each level over the picture, with that of the words, and Grad-CAM.

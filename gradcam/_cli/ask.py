@@ -1,0 +1,286 @@
+"""``gradcam ask``: questions about pictures, answered and explained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import gradcam
+from gradcam._cli import asked as asking
+from gradcam._cli import options, records, terminal
+from gradcam._cli.many import Command, Finish, Record, Saved, single
+from gradcam._cli.work import Format, write
+from gradcam._files import fitting, sampled_digest
+from gradcam._text import percent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gradcam._engine.tape import BatchTape, Tape
+    from gradcam._registry import Method
+    from gradcam._results.explanation import Explanation
+    from gradcam._results.objectives import On
+    from gradcam.vqa import Answerer, Reply
+    from gradcam.vqa._answerer import Kind
+
+_KINDS: tuple[Kind, ...] = ("lstm", "coattention")
+
+_LEAST = 0.01
+"""With what probability at least an answer that is not explained is listed."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked about each picture, and how the maps are saved.
+
+    Attributes
+    ----------
+    answers : tuple of str
+        Those that are explained; none: the most probable one.
+    methods : tuple of Method
+        With their options.
+    given : mapping of str to str
+        The options of methods, as they were written.
+    figure : bool
+        Whether a figure of all is drawn.
+    """
+
+    answerer: Answerer
+    question: str
+    answers: tuple[str, ...]
+    on: On
+    top: int
+    methods: tuple[Method, ...]
+    given: Mapping[str, str]
+    layer: str | None
+    out: Path
+    formats: tuple[Format, ...]
+    cmap: str
+    caption: bool
+    figure: bool
+
+    def options(self) -> dict[str, object]:
+        """Return everything that the outputs depend on, besides the network."""
+        return {
+            "command": "ask",
+            "question": self.question,
+            "--answer": self.answers,
+            "--on": self.on,
+            "--top": self.top,
+            "--method": [method.name for method in self.methods],
+            "--option": self.given,
+            "--layer": self.layer,
+            "--format": self.formats,
+            "--cmap": self.cmap,
+            "--caption": self.caption,
+            "--figure": self.figure,
+        }
+
+    def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
+        """Ask about a batch; return what saves each picture's maps."""
+        replies = self.answerer.ask(tape, self.question)
+        targets = [
+            [reply.objective(each, on=self.on) for each in self.answers or (reply.text,)]
+            for reply in replies
+        ]
+        layer = asking.layers(self.layer)
+        found = [
+            tape.explain(method, targets, layer=layer if method.takes_layer else None)
+            for method in self.methods
+        ]
+        return [
+            partial(
+                self._save,
+                name,
+                replies[n],
+                [each for of in found for each in of[n]],
+                single(tape) if self.figure else None,
+            )
+            for n, name in enumerate(names)
+        ]
+
+    def _save(
+        self, name: str, reply: Reply, explanations: Sequence[Explanation], tape: Tape | None
+    ) -> Saved:
+        """Save the maps of one picture; with its tape, the figure too."""
+        slugs = records.slugs((found.label, found.target) for found in explanations)
+        record = self._record(reply)
+        written: list[Path] = []
+        for number, found in enumerate(explanations):
+            path = self.out / f"{name}-{found.method}-{slugs[found.label, found.target]}"
+            files = write(found, path, self.formats, self.cmap, self.caption)
+            text = self.answers[number % len(self.answers)] if self.answers else reply.text
+            made = {"answer": text, **records.explanation(found, files)}
+            record["explanations"].append(made)
+            written += files.values()
+        if tape is not None:
+            from gradcam import plot
+
+            (question,) = records.slugs([(reply.question.text, None)]).values()
+            path = self.out / f"{name}-ask-{question}.png"
+            file = path.with_name(fitting(path.name))
+            plot.save(reply.plot(tape, self.answers or None), file)
+            record["figure"] = str(file)
+            written.append(file)
+        return record, written
+
+    def _record(self, reply: Reply) -> Record:
+        scores = dict(zip(self.answerer.answers, reply.scores.tolist(), strict=True))
+        return {
+            "question": reply.question.text,
+            "answer": reply.text,
+            "probability": reply.probability,
+            "answers": [
+                {"answer": text, "probability": share, "score": scores[text]}
+                for text, share in reply.top(self.top)
+            ],
+            "explanations": [],
+            **({"notes": list(reply.notes)} if reply.notes else {}),
+        }
+
+
+@click.command(short_help="Ask a question about pictures; explain the answer.")
+@options.pictures
+@click.argument("question", metavar="QUESTION")
+@click.option(
+    "--answer",
+    "answers",
+    multiple=True,
+    metavar="ANSWER",
+    help="Explain this answer, also an improbable one; may be repeated.  Default: the most "
+    "probable one.",
+)
+@click.option(
+    "--model",
+    type=click.Choice(_KINDS),
+    help="The network: an LSTM for the question and a VGG for the picture, or co-attention over a "
+    "ResNet.  Default: lstm.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A file of another answerer, as gradcam.vqa.Answerer.save writes it.",
+)
+@click.option(
+    "--top",
+    "-k",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    metavar="K",
+    help="List the K most probable answers.",
+)
+@options.methods("grad_cam")
+@options.method_options
+@options.layer
+@options.on
+@click.option(
+    "--figure",
+    is_flag=True,
+    help="Also draw one figure of all: the picture, the most probable answers, and Grad-CAM and "
+    "Guided Grad-CAM of each answer that is explained.",
+)
+@options.out
+@options.resume
+@options.formats
+@options.cmap("inferno")
+@options.caption
+@options.batch
+@options.as_json
+def ask(
+    pictures: tuple[Path, ...],
+    question: str,
+    answers: tuple[str, ...],
+    model: Kind | None,
+    weights: Path | None,
+    top: int,
+    methods: tuple[str, ...],
+    given: dict[str, str],
+    layer: str | None,
+    on: On,
+    figure: bool,
+    out: Path,
+    resume: bool,
+    formats: tuple[Format, ...],
+    cmap: str,
+    caption: bool,
+    batch: int,
+    as_json: bool,
+) -> int:
+    """Ask a question about pictures (or folders of pictures), and explain the answer.
+
+    \b
+    gradcam ask scene.png "what colour is the cat?"
+    gradcam ask scene.png "what colour is the cat?" --answer red --answer yellow --figure
+
+    The networks of the package know drawn scenes of 16 kinds of objects in six colours:
+    gradcam.pictograms.described(SEED) in Python.  They answer questions such as "is there a red
+    dog?", "how many mushrooms are there?" and "what is left of the pizza?".
+
+    DIR/scene-grad_cam-what_colour_is_the_cat_red.png is Grad-CAM of the answer red.
+    """
+    from gradcam import plot
+
+    plot.colour(0, cmap)  # refuse an unknown colour map before any work
+    if model is not None and weights is not None:
+        raise click.UsageError("give either --model or --weights, not both.")
+    chosen = asking.with_options(methods, given)
+    answerer = gradcam.vqa.model(model or "lstm") if weights is None else gradcam.vqa.load(weights)
+    known = tuple(dict.fromkeys(answerer.find_answer(each) for each in answers))
+    if figure and len(known) > gradcam.vqa.MOST_SHOWN:
+        raise click.UsageError(
+            f"--figure shows at most {gradcam.vqa.MOST_SHOWN} answers, not {len(known)}."
+        )
+    note = answerer.read(question).note
+    if note:
+        terminal.echo(f"Warning: {note}", err=True)
+    asking.check_layer(answerer.network, layer, methods)
+    terminal.note_about(answerer.network, pictures)
+    chosen = asking.with_bars(chosen, given, pictures)
+    job = Asking(
+        *(answerer, question, known, on, top, chosen, given, layer, out),
+        *(formats, cmap, caption, figure),
+    )
+    command = Command(
+        *(answerer.network, job.work, _show, as_json, 1 if figure else batch, out, resume),
+        {**_digest(answerer, weights), **job.options()},
+        silent=(gradcam.vqa.UnknownWordWarning,),
+    )
+    return command.over(pictures)
+
+
+def _digest(answerer: Answerer, weights: Path | None) -> dict[str, object]:
+    """Return what identifies the network."""
+    content = None if weights is None else sampled_digest(weights)
+    return {
+        "gradcam": gradcam.__version__,
+        "--model": answerer.kind if weights is None else None,
+        "content of --weights": content,
+    }
+
+
+def _show(record: Record) -> Table:
+    """Return the answers that were explained, and others that are among the most probable."""
+    lines = [
+        (each["answer"], percent(each["probability"]), Path(each["file"]).name)
+        for each in record["explanations"]
+    ]
+    explained = {each["answer"] for each in record["explanations"]}
+    lines += [
+        (each["answer"], percent(each["probability"]), "")
+        for each in record["answers"]
+        if each["answer"] not in explained and each["probability"] >= _LEAST
+    ]
+    if "figure" in record:
+        lines.append(("figure", "", Path(record["figure"]).name))
+    widest = max(len(share) for _, share, _ in lines)
+    rows = terminal.table()
+    for answer, share, file in lines:
+        rows.add_row(answer, share.rjust(widest), file)
+    return rows
