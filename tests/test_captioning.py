@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+import random_attributes
 import small_captioner
 from helpers import assert_close
 from small_captioner import WORDS
@@ -17,15 +18,13 @@ import gradcam
 from gradcam import Sum, captioning, pictograms
 from gradcam._weights import safetensors
 from gradcam.captioning import Captioner
-from gradcam.pictograms import _attribute_networks
 
 END = len(WORDS)
 
 
 @pytest.fixture(autouse=True)
 def random_convolutions(monkeypatch):
-    found = small_captioner.convolutions()
-    monkeypatch.setattr(_attribute_networks, "_tensors", lambda architecture: found)
+    random_attributes.use(monkeypatch)
 
 
 @pytest.fixture
