@@ -98,7 +98,7 @@ def test_every_model_exists():
         *("", "explain", "predict", "compare", "sheet", "critique", "check", "methods", "demo"),
         *("evaluate", "evaluate localization", "failures"),
         *("visualise", "edit", "adversarial", "invert", "train-head"),
-        *("photographs", "notebooks", "info", "convert"),
+        *("caption", "photographs", "scenes", "notebooks", "info", "convert"),
     ),
 )
 def test_help(command):

@@ -14,8 +14,8 @@ from gradcam._cli import options, records, terminal
 from gradcam._cli.asked import check_layer, layers, with_options
 from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
+from gradcam._cli.outputs import save_figure
 from gradcam._engine.tape import BatchTape, Tape
-from gradcam._files import fitting
 from gradcam._registry import Method
 
 if TYPE_CHECKING:
@@ -89,13 +89,7 @@ class Checking:
 
     def _write(self, report: Report, name: str) -> Path:
         """Write the figure."""
-        from gradcam import plot
-
-        path = self.out / name
-        file = path.with_name(fitting(f"{path.name}.png"))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        plot.save(report.plot(), file, dpi=self.dpi)
-        return file
+        return save_figure(report.plot(), self.out / f"{name}.png", self.dpi)
 
 
 def _record(found: Explanation, report: Report, file: Path) -> Record:
@@ -142,9 +136,7 @@ def _number(value: float) -> float | None:
 )
 @options.seed("Seed of the random weights and random orders.")
 @options.out
-@click.option(
-    "--dpi", type=click.IntRange(20, 600), default=120, show_default=True, help="Pixels per inch."
-)
+@options.dpi
 @options.as_json
 def check(
     pictures: tuple[Path, ...],

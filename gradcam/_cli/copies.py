@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 import gradcam
+from gradcam._files import atomic_write
 
 _PACKAGE = Path(gradcam.__file__).parent
 
-_force = click.option("--force", is_flag=True, help="Replace changed files in DIR.")
-_folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+force = click.option("--force", is_flag=True, help="Replace changed files in DIR.")
+folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 
 
 @click.command(short_help="Copy the notebooks to a folder.")
-@_folder
-@_force
+@folder
+@force
 def notebooks(folder: Path, force: bool) -> int:
     """Copy the notebooks that ship with gradcam to DIR, which is created if missing.
 
@@ -31,8 +31,8 @@ def notebooks(folder: Path, force: bool) -> int:
 
 
 @click.command(short_help="Copy example photographs to a folder.")
-@_folder
-@_force
+@folder
+@force
 def photographs(folder: Path, force: bool) -> int:
     """Copy the photographs that ship with gradcam to DIR, which is created if missing.
 
@@ -52,19 +52,26 @@ def shipped() -> list[Path]:
 
 def _copy(files: Sequence[Path], folder: Path, force: bool) -> int:
     """Copy files; refuse to replace files with other content, unless forced."""
-    changed = [path.name for path in files if _is_other(folder / path.name, path)]
+    write({path.name: path.read_bytes() for path in files}, folder, force)
+    for path in files:
+        click.echo(folder / path.name)
+    return 0
+
+
+def write(contents: Mapping[str, bytes], folder: Path, force: bool) -> None:
+    """Write files by their names; refuse to replace files with other content, unless forced."""
+    changed = [name for name, content in contents.items() if _is_other(folder / name, content)]
     if changed and not force:
         raise click.UsageError(
             f"{folder} has other files called {', '.join(changed)}: name another folder, or use "
             f"--force."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    for path in files:
-        shutil.copyfile(path, folder / path.name)
-        click.echo(folder / path.name)
-    return 0
+    for name, content in contents.items():
+        with atomic_write(folder / name) as file:
+            file.write(content)
 
 
-def _is_other(path: Path, original: Path) -> bool:
+def _is_other(path: Path, content: bytes) -> bool:
     """Return whether there is a file with other content."""
-    return path.exists() and path.read_bytes() != original.read_bytes()
+    return path.exists() and path.read_bytes() != content

@@ -18,8 +18,8 @@ from gradcam._cli.app import NOTHING_DONE
 from gradcam._cli.inputs import find
 from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
+from gradcam._cli.outputs import save_figure
 from gradcam._engine.tape import BatchTape, Tape
-from gradcam._files import fitting
 from gradcam._labels.classes import top_indices
 
 if TYPE_CHECKING:
@@ -115,12 +115,7 @@ class Asking:
 
     def write(self, result: _Result, question: str, name: str, label: str | None = None) -> Finding:
         """Write the figure of a result; return what was found."""
-        from gradcam import plot
-
-        path = self.out / name
-        file = path.with_name(fitting(f"{path.name}.png"))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        plot.save(result.plot(), file, dpi=self.dpi)
+        file = save_figure(result.plot(), self.out / f"{name}.png", self.dpi)
         return {"question": question, "label": label, "finding": result.finding, "file": str(file)}
 
     def over_all(self, network: Network, pictures: Sequence[Path]) -> list[Finding]:
@@ -159,9 +154,7 @@ class Asking:
     help="A question to answer; may be repeated.  Default: all of them.",
 )
 @options.out
-@click.option(
-    "--dpi", type=click.IntRange(20, 600), default=120, show_default=True, help="Pixels per inch."
-)
+@options.dpi
 @options.as_json
 def critique(
     pictures: tuple[Path, ...],

@@ -397,6 +397,9 @@ on = click.option(
     show_default=True,
     help="Explain the class's score before the softmax, or its probability.",
 )
+dpi = click.option(
+    "--dpi", type=click.IntRange(20, 600), default=120, show_default=True, help="Pixels per inch."
+)
 out = click.option(
     "--out",
     "-o",

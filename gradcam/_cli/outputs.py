@@ -1,4 +1,4 @@
-"""Files that a command will write: checked before any work, so that none of the user's is lost."""
+"""Files that a command writes; checked before any work, so that none of the user's is lost."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import tempfile
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from gradcam._files import fitting
 from gradcam._pictures.folders import OUT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def check_not_replaced(written: Iterable[Path | None], read: Iterable[Path]) -> None:
@@ -52,6 +57,16 @@ def check_outside(out: Path, folder: Path, option: str = "--out") -> None:
             f"{option} {out}: it is in {folder}, so that what is written would be taken for a "
             f"picture or a class: choose another folder."
         )
+
+
+def save_figure(figure: Figure, path: Path, dpi: int) -> Path:
+    """Write a figure as PNG, in a folder that is made if missing; a long name is shortened."""
+    from gradcam import plot
+
+    file = path.with_name(fitting(path.name))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    plot.save(figure, file, dpi=dpi)
+    return file
 
 
 def check_writable(files: Iterable[Path]) -> None:

@@ -200,9 +200,7 @@ def _certainty(explanation: Record) -> str:
     help="What the maps share their maximum with: all of a column, so that classes can be "
     "compared, or none.",
 )
-@click.option(
-    "--dpi", type=click.IntRange(20, 600), default=120, show_default=True, help="Pixels per inch."
-)
+@options.dpi
 @options.as_json
 def compare(
     pictures: tuple[Path, ...],

@@ -36,19 +36,18 @@ def echo(text: str, *, err: bool = False, keep: str = "") -> None:
 
 
 def note(choice: Choice, network: Network, pictures: Iterable[Path]) -> None:
-    """Say on standard error which network is used if none was named.
-
-    If one was, say what it knows, unless its pictures ship with the package. What is assumed about
-    its weights is a warning already.
-    """
+    """Say on standard error which network is used if none was named; if one was, what it knows."""
     if choice.is_default:
         echo(_default.sentence("--model or --weights"), err=True)
-        return
-    note_about(network, pictures)
+    else:
+        note_about(network, pictures)
 
 
 def note_about(network: Network, pictures: Iterable[Path]) -> None:
-    """Say on standard error what a network knows, unless its pictures ship with the package."""
+    """Say on standard error what a network knows, unless all pictures ship with the package.
+
+    What is assumed about its weights is a warning already.
+    """
     folder = Path(__file__).resolve().parent.parent / "pictograms"
     about = network.about
     for sentence in network.assumed:

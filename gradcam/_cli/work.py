@@ -12,6 +12,7 @@ import gradcam
 from gradcam._cli import records
 from gradcam._cli.asked import Asked, layers, listed
 from gradcam._cli.many import Finish, Saved, single
+from gradcam._cli.outputs import save_figure
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import atomic_write, fitting
 from gradcam._labels.classes import top_indices
@@ -157,8 +158,6 @@ class Comparing:
         return [partial(self._save, single(tape), *names)]
 
     def _save(self, tape: Tape, name: str) -> Saved:
-        from gradcam import plot
-
         top = [] if self.asked else top_indices(tape.scores[0], self.top)
         figure = gradcam.compare(
             tape,
@@ -169,8 +168,5 @@ class Comparing:
             cmap=self.cmap,
             scale=self.scale,
         )
-        path = self.out / f"{name}-compare.png"
-        file = path.with_name(fitting(path.name))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        plot.save(figure, file, dpi=self.dpi)
+        file = save_figure(figure, self.out / f"{name}-compare.png", self.dpi)
         return {"file": str(file)}, [file]

@@ -169,6 +169,16 @@ class Captioner:
         captions = [self._caption(code, numbers, True) for code in tape.activation(CODE)]
         return captions[0] if isinstance(tape, Tape) else captions
 
+    def read(self, text: str) -> tuple[str, ...]:
+        """Return the words of a caption as the captioner reads them.
+
+        Raises
+        ------
+        ValueError
+            If the text has no words, too many, or unknown ones: the message names them.
+        """
+        return tuple(self.words[number] for number in self._decoder.vocabulary.numbers(text))
+
     def save(
         self, path: str | os.PathLike[str], dtype: Literal["float32", "float16"] = "float32"
     ) -> None:

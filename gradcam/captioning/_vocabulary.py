@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradcam._text import brief, with_nearest, words_of
+from gradcam._weights.tensors import listed
 
 LONGEST = 50
 """Words of the longest caption that is read."""
+
+_SHOWN = 80
+"""Known words that a message lists."""
 
 
 class Vocabulary:
@@ -69,7 +73,7 @@ class Vocabulary:
         unknown = [word for word in found if word not in self._numbers]
         if unknown:
             raise ValueError(
-                f"the captioner does not know {with_nearest(unknown, self.words)}; "
-                f"captioner.words lists the {len(self.words)} words that it knows"
+                f"the captioner does not know {with_nearest(unknown, self.words)}; it "
+                f"knows the words {listed(self.words, _SHOWN)}"
             )
         return tuple(self._numbers[word] for word in found)

@@ -1,0 +1,212 @@
+"""``gradcam caption``: what a captioner says about pictures, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+import gradcam
+from gradcam._cli import asked, options, records, terminal
+from gradcam._cli.many import Command, Finish, Record, Saved, single
+from gradcam._cli.outputs import save_figure
+from gradcam._files import fitting, sampled_digest
+from gradcam._text import percent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gradcam._engine.tape import BatchTape, Tape
+    from gradcam._results.explanation import Explanation
+    from gradcam.captioning import Caption, Captioner
+
+
+@dataclass(frozen=True)
+class Captioning:
+    """What ``gradcam caption`` explains, and how it is saved.
+
+    Attributes
+    ----------
+    captioner : Captioner
+    text : str or None
+        A caption that is given; None: what the captioner says.
+    chosen : tuple of str
+        Words of which a map is saved by itself.
+    """
+
+    captioner: Captioner
+    text: str | None
+    chosen: tuple[str, ...]
+    beam: int
+    method: str
+    layer: str | None
+    out: Path
+    dpi: int
+
+    def options(self) -> dict[str, object]:
+        """Return everything that the outputs depend on, besides the network."""
+        return {
+            "command": "caption",
+            "--text": self.text,
+            "--word": self.chosen,
+            "--beam": self.beam,
+            "--method": self.method,
+            "--layer": self.layer,
+            "--dpi": self.dpi,
+        }
+
+    def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
+        """Caption a single picture; return what saves its figures and maps."""
+        alone = single(tape)
+        caption = (
+            self.captioner.describe(alone, beam=self.beam)
+            if self.text is None
+            else self.captioner.caption(alone, self.text)
+        )
+        for word in self.chosen:
+            caption.word(word)  # refuse a word that is not there before anything is written
+        return [partial(self._save, alone, caption, *names)]
+
+    def _save(self, tape: Tape, caption: Caption, name: str) -> Saved:
+        """Save the figures and the maps of one picture."""
+        figures = {"caption": caption.plot(tape), "words": caption.plot_words(tape, self.method)}
+        files = {
+            kind: save_figure(figure, self.out / f"{name}-{kind}.png", self.dpi)
+            for kind, figure in figures.items()
+        }
+        maps = self._save_maps(tape, caption, name)
+        record = {
+            **_said(caption),
+            "files": {kind: str(file) for kind, file in files.items()},
+            "explanations": [records.explanation(each, {"png": file}) for each, file in maps],
+        }
+        return record, [*files.values(), *(file for _, file in maps)]
+
+    def _save_maps(self, tape: Tape, caption: Caption, name: str) -> list[tuple[Explanation, Path]]:
+        """Save the map of each chosen word as a picture of its own."""
+        method = gradcam.METHODS[self.method]
+        layer = asked.layers(self.layer) if method.takes_layer else None
+        slugs = records.slugs((word, None) for word in self.chosen)
+        made = []
+        for word in self.chosen:
+            found = tape.explain(method, caption.word(word), layer=layer)
+            path = self.out / f"{name}-{self.method}-{slugs[word, None]}"
+            file = path.with_name(fitting(f"{path.name}.png"))
+            found.save(file, map=False)
+            made.append((found, file))
+        return made
+
+
+def _said(caption: Caption) -> Record:
+    """Return a caption as JSON has it."""
+    return {
+        "caption": caption.text,
+        "log_probability": caption.log_probability,
+        "ended": caption.end is not None,
+        "words": [
+            {"word": word, "log_probability": value, "probability": float(np.exp(value))}
+            for word, value in zip(caption.words, caption.log_probabilities, strict=True)
+        ],
+    }
+
+
+@click.command(short_help="Describe pictures in words, and explain each word.")
+@options.pictures
+@click.option(
+    "--text", metavar="CAPTION", help="Explain this caption in place of what the captioner says."
+)
+@click.option(
+    "--word",
+    "-w",
+    "chosen",
+    multiple=True,
+    metavar="WORD",
+    help="Also save the map of this word of the caption, as a picture; may be repeated.",
+)
+@click.option(
+    "--beam",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Captions that are continued at each word.  1: always the most probable word.",
+)
+@options.method("grad_cam")
+@options.layer
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Another captioner: a file of gradcam.captioning.",
+)
+@options.out
+@options.resume
+@options.dpi
+@options.as_json
+def caption(
+    pictures: tuple[Path, ...],
+    text: str | None,
+    chosen: tuple[str, ...],
+    beam: int,
+    method: str,
+    layer: str | None,
+    weights: Path | None,
+    out: Path,
+    resume: bool,
+    dpi: int,
+    as_json: bool,
+) -> int:
+    """Describe pictures (or folders of pictures) in words, and explain each word.
+
+    \b
+    gradcam scenes scenes                       pictures of the kind that the captioner knows
+    gradcam caption scenes/scene-0.png
+    gradcam caption scenes/scene-0.png --word cat
+    gradcam caption scenes/scene-0.png --text "a red cat"
+
+    DIR/scene-0-caption.png has Grad-CAM and Guided Grad-CAM of the whole caption, and
+    DIR/scene-0-words.png a map for each word by --method.  With --word cat,
+    DIR/scene-0-grad_cam-cat.png is the map of that word.  The captioner knows drawings of 16 kinds
+    of objects in six colours, as gradcam scenes makes them.
+    """
+    captioner = _captioner(weights)
+    words = tuple(dict.fromkeys(word.strip().lower() for word in chosen))
+    if text is not None:
+        _check_words(captioner.read(text), words)
+    asked.check_layer(captioner.network, layer, [method])
+    terminal.note_about(captioner.network, pictures)
+    job = Captioning(captioner, text, words, beam, method, layer, out, dpi)
+    content = None if weights is None else sampled_digest(weights)
+    made_with = {"gradcam": gradcam.__version__, "--weights": content, **job.options()}
+    command = Command(captioner.network, job.work, _show, as_json, 1, out, resume, made_with)
+    return command.over(pictures)
+
+
+def _captioner(weights: Path | None) -> Captioner:
+    """Return the captioner of a file, or the one that ships."""
+    from gradcam import captioning  # slow to import
+
+    return captioning.model() if weights is None else captioning.load(weights)
+
+
+def _check_words(caption: Sequence[str], chosen: Sequence[str]) -> None:
+    """Raise UsageError if a word of --word is not in the caption of --text."""
+    for word in chosen:
+        if word not in caption:
+            raise click.UsageError(f"--word {word}: it is not in the caption of --text.")
+
+
+def _show(record: Record) -> Table:
+    """Return the caption, its words with their probabilities, and the files."""
+    said = (f"{each['word']} {percent(each['probability'])}" for each in record["words"])
+    files = [*record["files"].values(), *(each["file"] for each in record["explanations"])]
+    rows = terminal.table()
+    rows.add_row("caption", record["caption"])
+    rows.add_row("words", ", ".join(said))
+    rows.add_row("files", ", ".join(Path(file).name for file in files))
+    return rows
