@@ -1,12 +1,8 @@
-"""A small captioner with random weights, and the convolutions that it needs."""
+"""The weights of a small captioner."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
-
-from gradcam.captioning import Captioner
-from gradcam.pictograms import _attribute_networks
 
 WORDS = ("a", "and", "cat", "dog", "red", "small", "two")
 
@@ -15,22 +11,6 @@ UNITS, CODE, WIDTH, HIDDEN = 12, 10, 6, 9
 
 SCALES = {"embedding": 4.0, "lstm": 2.5, "output": 4.0}
 """So that the next word depends on the words before, but no gate is quite open or closed."""
-
-
-def convolutions() -> dict[str, np.ndarray]:
-    """Random weights of the attribute VGG's convolutions, He-scaled."""
-    rng = np.random.default_rng(3)
-    tensors = {}
-    before = 3
-    widths = (16, 32, 64, 128, 128)
-    for block, (width, depth) in enumerate(zip(widths, _attribute_networks._BLOCKS, strict=True)):
-        for each in range(1, depth + 1):
-            name, deviation = f"conv{block + 1}_{each}", (2 / (9 * before)) ** 0.5
-            kernel = deviation * rng.standard_normal((width, before, 3, 3))
-            tensors[f"{name}.weight"] = kernel.astype(np.float32)
-            tensors[f"{name}.bias"] = np.zeros(width, np.float32)
-            before = width
-    return tensors
 
 
 def tensors(seed: int = 0, words: int = len(WORDS)) -> dict[str, np.ndarray]:
@@ -59,9 +39,3 @@ def tensors(seed: int = 0, words: int = len(WORDS)) -> dict[str, np.ndarray]:
     }
     found["output.bias"][-1] -= 1  # so that captions have several words
     return found
-
-
-def captioner(patch: pytest.MonkeyPatch, seed: int = 0) -> Captioner:
-    """Return the captioner; `patch` replaces the trained convolutions with random ones."""
-    patch.setattr(_attribute_networks, "_tensors", lambda architecture: convolutions())
-    return Captioner(tensors(seed), WORDS, "small")

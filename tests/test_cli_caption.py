@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import random_attributes
 import small_captioner
 from click.testing import CliRunner
 from PIL import Image
@@ -14,7 +15,6 @@ from PIL import Image
 import gradcam
 from gradcam import _cli as cli
 from gradcam import captioning, pictograms
-from gradcam.pictograms import _attribute_networks
 
 pytestmark = pytest.mark.filterwarnings("ignore::gradcam.FlatMapWarning")
 
@@ -22,8 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::gradcam.FlatMapWarning")
 @pytest.fixture(autouse=True)
 def small(tmp_path, monkeypatch):
     """Every test runs in a folder of its own, with the small captioner, whose captions are long."""
-    found = small_captioner.convolutions()
-    monkeypatch.setattr(_attribute_networks, "_tensors", lambda architecture: found)
+    random_attributes.use(monkeypatch)
     captioner = captioning.Captioner(small_captioner.tensors(2), small_captioner.WORDS, "small")
     monkeypatch.setattr(captioning, "model", lambda: captioner)
     monkeypatch.chdir(tmp_path)
