@@ -15,7 +15,8 @@ import gradcam
 from gradcam._cli import asked, options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.outputs import save_figure
-from gradcam._files import fitting, sampled_digest
+from gradcam._cli.work import write
+from gradcam._files import sampled_digest
 from gradcam._text import percent
 
 if TYPE_CHECKING:
@@ -83,11 +84,13 @@ class Captioning:
         record = {
             **_said(caption),
             "files": {kind: str(file) for kind, file in files.items()},
-            "explanations": [records.explanation(each, {"png": file}) for each, file in maps],
+            "explanations": [records.explanation(each, written) for each, written in maps],
         }
-        return record, [*files.values(), *(file for _, file in maps)]
+        return record, [*files.values(), *(file for _, each in maps for file in each.values())]
 
-    def _save_maps(self, tape: Tape, caption: Caption, name: str) -> list[tuple[Explanation, Path]]:
+    def _save_maps(
+        self, tape: Tape, caption: Caption, name: str
+    ) -> list[tuple[Explanation, dict[str, Path]]]:
         """Save the map of each chosen word as a picture of its own."""
         method = gradcam.METHODS[self.method]
         layer = asked.layers(self.layer) if method.takes_layer else None
@@ -96,9 +99,7 @@ class Captioning:
         for word in self.chosen:
             found = tape.explain(method, caption.word(word), layer=layer)
             path = self.out / f"{name}-{self.method}-{slugs[word, None]}"
-            file = path.with_name(fitting(f"{path.name}.png"))
-            found.save(file, map=False)
-            made.append((found, file))
+            made.append((found, write(found, path, ("png",), "inferno", False)))
         return made
 
 

@@ -9,7 +9,7 @@ import click
 from gradcam._cli import copies, options, terminal
 
 
-@click.command(short_help="Draw scenes with known objects, for gradcam caption.")
+@click.command(short_help="Draw scenes with known objects, for caption and ask.")
 @copies.folder
 @click.option(
     "--count",
@@ -26,7 +26,8 @@ def scenes(folder: Path, count: int, seed: int, force: bool) -> int:
     """Draw scenes of pictograms to DIR, which is created if missing: DIR/scene-0.png, ...
 
     They have one to four objects of 16 kinds in six colours and two sizes; what is in each is
-    printed.  To describe one of them: gradcam caption DIR/scene-0.png
+    printed.  For example: gradcam caption DIR/scene-0.png, or
+    gradcam ask DIR/scene-0.png "how many cats?"
     """
     from gradcam._pictures.encoding import ENCODERS
     from gradcam.pictograms import described
