@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -26,8 +26,8 @@ class Content(NamedTuple):
 
     kind: str
     tensors: Mapping[str, NDArray[np.generic]]
-    words: tuple[str, ...]
-    answers: tuple[str, ...]
+    words: Sequence[str]
+    answers: Sequence[str]
 
 
 def read(path: str | os.PathLike[str], kinds: Collection[str]) -> Content:
@@ -62,7 +62,7 @@ def write(
     metadata = {
         "architecture": content.kind,
         "format": "1",
-        "words": json.dumps(content.words),
-        "answers": json.dumps(content.answers),
+        "words": json.dumps(list(content.words)),
+        "answers": json.dumps(list(content.answers)),
     }
     safetensors.write(content.tensors, expanded(path), metadata, dtype)
