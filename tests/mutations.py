@@ -28,6 +28,7 @@ TIMEOUT = 300
 CORE = ("tests/test_core.py", "tests/test_pooled.py", "tests/test_reproducible.py")
 INPUT_MAJOR = ("tests/test_input_major.py",)
 RELEVANCE = ("tests/test_relevance.py",)
+SEQUENCES = ("tests/test_sequences.py",)
 KERNELS = ("C",)
 """Run tests/c/test_kernels.c instead of pytest."""
 
@@ -710,6 +711,77 @@ FAULTS = [
         "network/pooled.c",
         "if (r.count != 1)",
         "if (r.count == 0)",
+    ),
+    # --- sequences ---
+    Fault(
+        "LSTM: the gradient of the forget gate omits the cell before",
+        "kernels/lstm.c",
+        "by_c * load_lanes(before, lanes) * s.f.derivative",
+        "by_c * s.f.derivative",
+        KERNELS,
+    ),
+    Fault(
+        "LSTM: the gradient by the cell before passes the wrong gate",
+        "kernels/lstm.c",
+        "store_lanes(dc, by_c * s.f.value, lanes);",
+        "store_lanes(dc, by_c * s.i.value, lanes);",
+        KERNELS,
+    ),
+    Fault(
+        "LSTM: the gradient of a negative logistic function",
+        "kernels/logistic.h",
+        ".rest = gc_select(positive, e, one) / sum",
+        ".rest = gc_select(positive, one, e) / sum",
+        KERNELS,
+    ),
+    Fault(
+        "LSTM: the gradient by the last cell is ignored",
+        "layers/lstm.c",
+        "copy_state(size, dc, dc0);",
+        "copy_state(size, NULL, dc0);",
+        SEQUENCES,
+    ),
+    Fault(
+        "LSTM: backward, all sequences have the state of the first",
+        "layers/lstm.c",
+        "r->dc0 + (first + i) * hidden,",
+        "r->dc0,",
+        SEQUENCES,
+    ),
+    Fault(
+        "products: the rows of all parts are those of the first",
+        "layers/products.c",
+        "part / p->pieces * ROWS, first",
+        "part / p->pieces, first",
+        SEQUENCES,
+    ),
+    Fault(
+        "products: all parts of a row add the bias of the first",
+        "layers/products.c",
+        "p->bias + first, c + i",
+        "p->bias, c + i",
+        SEQUENCES,
+    ),
+    Fault(
+        "tables: one row too many is read",
+        "layers/rows.c",
+        "if (numbers[i] >= rows)",
+        "if (numbers[i] > rows)",
+        SEQUENCES,
+    ),
+    Fault(
+        "tables: the gradients of all rows go to the first",
+        "layers/rows.c",
+        "dtable + numbers[i] * width",
+        "dtable",
+        SEQUENCES,
+    ),
+    Fault(
+        "attention: the gradient by the maps omits the weights",
+        "kernels/maps.c",
+        "(positions, weights[c], 0.0f, dout,",
+        "(positions, 1.0f, 0.0f, dout,",
+        KERNELS,
     ),
     # --- the rest ---
     Fault(

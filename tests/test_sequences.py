@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gradcam._sequences as seq
+from gradcam import _core
 
 RNG = np.random.default_rng
 
@@ -174,6 +175,45 @@ def test_a_long_lstm_is_that_of_float64():
     assert relative(c.array, expected[-1]) <= 1e-5
 
 
+def test_products_of_several_parts():
+    rng = RNG(11)
+    x, weight = (rng.normal(size=shape).astype(np.float32) for shape in [(50, 300), (900, 300)])
+    bias = rng.normal(size=900).astype(np.float32)
+    values = [seq.variable(each) for each in (x, weight, bias)]
+    y = seq.linear(*values)
+    exact = [each.astype(np.float64) for each in (x, weight, bias)]
+    assert relative(y.array, exact[0] @ exact[1].T + exact[2]) <= 1e-5
+    seed = rng.normal(size=y.shape).astype(np.float32)
+    by_x, by_weight, by_bias = seq.gradients(y, seed, values)
+    assert relative(by_x, seed.astype(np.float64) @ exact[1]) <= 1e-5
+    assert relative(by_weight, seed.T.astype(np.float64) @ exact[0]) <= 1e-5
+    assert relative(by_bias, seed.astype(np.float64).sum(0)) <= 1e-5
+    for row in (0, 23, 24, 49):
+        assert np.array_equal(seq.linear(x[row], weight, bias).array, y.array[row])
+
+
+def test_sequences_of_a_batch_do_not_depend_on_each_other():
+    rng = RNG(12)
+    x, w, u = (rng.normal(size=s).astype(np.float32) for s in [(4, 7, 5), (44, 5), (44, 11)])
+    together = seq.lstm(x, w, u)
+    for n in range(7):
+        h, c = seq.lstm(x[:, n : n + 1], w, u)
+        assert np.array_equal(h.array[:, 0], together[0].array[:, n])
+        assert np.array_equal(c.array[0], together[1].array[n])
+
+
+def test_steps_one_by_one_are_those_of_the_whole():
+    rng = RNG(13)
+    x, w, u = (rng.normal(size=s).astype(np.float32) for s in [(4, 2, 5), (24, 5), (24, 6)])
+    whole, last = seq.lstm(x, w, u)
+    state = None, None
+    for t in range(4):
+        h, c = seq.lstm(x[t : t + 1], w, u, None, None, *state)
+        state = seq.select(h, 0), c
+        assert np.array_equal(state[0].array, whole.array[t])
+    assert np.array_equal(c.array, last.array)
+
+
 def test_a_value_that_is_used_twice_has_the_sum_of_both_gradients():
     x = seq.variable([1.0, 2.0])
     y = seq.add(seq.multiply(x, x), seq.multiply(x, [3.0, 5.0]))
@@ -296,3 +336,55 @@ def test_bad_input_is_a_clear_error(name):
 def test_values_of_the_wrong_kind_are_a_type_error(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+ONES = [np.ones(shape, np.float32) for shape in [(2, 3), (3, 3), (1, 2, 3), (1, 3, 2), (5,)]]
+ROWS = np.array([0, 2])
+CORE = {
+    "product, depth": lambda: _core.matrix_product(ONES[2], ONES[2]),
+    "product, batch": lambda: _core.matrix_product(ONES[2], np.ones((2, 3, 2))),
+    "product, bias": lambda: _core.matrix_product(ONES[2], ONES[3], ONES[4]),
+    "product, axes": lambda: _core.matrix_product(ONES[0], ONES[1]),
+    "product, empty": lambda: _core.matrix_product(np.ones((1, 0, 2)), ONES[2]),
+    "lstm, weight": lambda: _core.lstm_forward(ONES[0], ONES[2]),
+    "lstm, inputs": lambda: _core.lstm_forward(np.ones((1, 4)), ONES[2]),
+    "lstm, h0": lambda: _core.lstm_forward(np.ones((1, 4)), np.ones((1, 1, 4)), ONES[0]),
+    "lstm, c": lambda: _core.lstm_backward(
+        np.ones((4, 1)), np.ones((2, 1, 4)), np.ones((2, 1, 1)), np.ones((2, 1, 1))
+    ),
+    "lstm, dh": lambda: _core.lstm_backward(
+        np.ones((4, 1)), np.ones((2, 1, 4)), np.ones((3, 1, 1)), np.ones((1, 1, 1))
+    ),
+    "lstm, dc": lambda: _core.lstm_backward(
+        np.ones((4, 1)), np.ones((1, 1, 4)), np.ones((2, 1, 1)), np.ones((1, 1, 1)), np.ones((2, 1))
+    ),
+    "gather": lambda: _core.gather_rows(ONES[0], ROWS),
+    "gather, negative": lambda: _core.gather_rows(ONES[0], ROWS - 1),
+    "scatter": lambda: _core.scatter_rows(ONES[0], ROWS, 2),
+    "scatter, count": lambda: _core.scatter_rows(ONES[1], ROWS, 3),
+    "scatter, no rows": lambda: _core.scatter_rows(ONES[0], ROWS, 0),
+    "softmax": lambda: _core.softmax_rows(ONES[0], False, ONES[1]),
+    "sum, weights": lambda: _core.weighted_sum_gradient(ONES[0], ONES[2], ONES[1]),
+    "sum, gradient": lambda: _core.weighted_sum_gradient(np.ones((1, 2)), ONES[2], ONES[0]),
+    "tanh": lambda: _core.tanh(ONES[0]),
+}
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_refuses_what_does_not_fit(name):
+    with pytest.raises(ValueError, match=r"must have|there is no row|is empty|needs one row"):
+        CORE[name]()
+
+
+def test_the_core_takes_numbers_of_rows_as_they_are():
+    with pytest.raises(TypeError, match="numbers must be an array of int64"):
+        _core.gather_rows(ONES[0], np.array([0.0]))
+
+
+def test_a_product_that_does_not_fit_into_memory():
+    _core._pretend_memory(1 << 30)
+    try:
+        with pytest.raises(MemoryError, match="no memory for an array"):
+            seq.matmul(np.ones((30_000, 1)), np.ones((1, 30_000)))
+    finally:
+        _core._pretend_memory(None)
