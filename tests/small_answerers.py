@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import random_attributes
 
 from gradcam.vqa import Answerer
 
@@ -10,11 +11,7 @@ WORDS = ("what", "colour", "is", "the", "cat", "dog", "left", "of")
 ANSWERS = ("yes", "no", "red", "yellow", "red and yellow", "cat")
 QUESTION = "what colour is the cat?"
 
-_CHANNELS = (4, 4, 5, 6, 6)
-_DEPTHS = (2, 2, 3, 3, 2)
-_WIDTHS = (4, 4, 5, 5, 5, 5, 5, 6, 6)
-_STRIDES = (1, 1, 2, 1, 2, 1, 1, 1, 1)
-_PLACES = 14 * 14
+_CHANNELS, _PLACES = 128, 14 * 14
 
 
 def _draw(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
@@ -25,10 +22,6 @@ def _draw(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray
         scale = (2 / np.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
         found[name] = (scale * rng.standard_normal(shape)).astype(np.float32)
     return found
-
-
-def _conv(name: str, out: int, channels: int, size: int = 3) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (out, channels, size, size), f"{name}.bias": (out,)}
 
 
 def _linear(name: str, out: int, inputs: int) -> dict[str, tuple[int, ...]]:
@@ -46,32 +39,18 @@ def _lstm(name: str, inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
 
 def lstm_tensors(seed: int = 0) -> dict[str, np.ndarray]:
     """Tensors of the deeper LSTM with the normalised image, with convolutions of its own."""
-    shapes, channels = {}, 3
-    for block, (width, depth) in enumerate(zip(_CHANNELS, _DEPTHS, strict=True), start=1):
-        for each in range(1, depth + 1):
-            shapes |= _conv(f"conv{block}_{each}", width, channels)
-            channels = width
-    for number, (out, before) in enumerate(((4, 3), (5, 4), (3, 5)), start=1):
-        shapes |= _conv(f"colour{number}", out, before)
-    shapes |= _conv("conv5_3", channels, channels + 3)
-    shapes |= _linear("fc6", 11, channels * 7 * 7) | _linear("fc7", 10, 11)
+    shapes = _linear("fc6", 11, _CHANNELS * 7 * 7) | _linear("fc7", 10, 11)
     shapes |= {"embedding.weight": (len(WORDS), 5)}
     shapes |= _lstm("lstm1", 5, 4) | _lstm("lstm2", 4, 4)
     shapes |= _linear("question", 9, 8) | _linear("image", 9, 10)
     shapes |= _linear("answer", len(ANSWERS), 9)
-    return _draw(shapes, seed)
+    return _draw(shapes, seed) | random_attributes.tensors(seed)
 
 
 def coattention_tensors(seed: int = 0) -> dict[str, np.ndarray]:
     """Tensors of the co-attention network, with a ResNet of its own."""
-    shapes, channels, width = _conv("stem", _WIDTHS[0], 3), _WIDTHS[0], 7
-    for number, (out, stride) in enumerate(zip(_WIDTHS, _STRIDES, strict=True), start=1):
-        shapes |= _conv(f"block{number}.conv1", out, channels)
-        shapes |= _conv(f"block{number}.conv2", out, out)
-        if stride != 1 or out != channels:
-            shapes |= _conv(f"block{number}.shortcut", out, channels, 1)
-        channels = out
-    shapes |= _linear("image", width, channels) | {"position.weight": (_PLACES, width)}
+    width = 7
+    shapes = _linear("image", width, _CHANNELS) | {"position.weight": (_PLACES, width)}
     shapes |= {"embedding.weight": (len(WORDS), width)}
     for count in (1, 2, 3):
         shapes |= {f"phrase{count}.weight": (width, width, count), f"phrase{count}.bias": (width,)}
@@ -82,7 +61,7 @@ def coattention_tensors(seed: int = 0) -> dict[str, np.ndarray]:
         shapes |= {f"{level}.image_score.weight": (1, 5), f"{level}.question_score.weight": (1, 5)}
         shapes |= _linear(f"{level}.fused", width, width * (1 if level == "word" else 2))
     shapes |= _linear("answer", len(ANSWERS), width)
-    return _draw(shapes, seed)
+    return _draw(shapes, seed) | random_attributes.resnet_tensors(seed)
 
 
 TENSORS = {"lstm": lstm_tensors, "coattention": coattention_tensors}

@@ -14,8 +14,9 @@ import gradcam
 from gradcam._cli import asked as asking
 from gradcam._cli import options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved, single
+from gradcam._cli.outputs import save_figure
 from gradcam._cli.work import Format, write
-from gradcam._files import fitting, sampled_digest
+from gradcam._files import sampled_digest
 from gradcam._text import percent
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from gradcam.vqa._answerer import Kind
 
 _KINDS: tuple[Kind, ...] = ("lstm", "coattention")
+
+_DPI = 120
+"""Pixels per inch of a figure."""
 
 _LEAST = 0.01
 """With what probability at least an answer that is not explained is listed."""
@@ -119,12 +123,9 @@ class Asking:
             record["explanations"].append(made)
             written += files.values()
         if tape is not None:
-            from gradcam import plot
-
             (question,) = records.slugs([(reply.question.text, None)]).values()
-            path = self.out / f"{name}-ask-{question}.png"
-            file = path.with_name(fitting(path.name))
-            plot.save(reply.plot(tape, self.answers or None), file)
+            file = self.out / f"{name}-ask-{question}.png"
+            file = save_figure(reply.plot(tape, self.answers or None), file, _DPI)
             record["figure"] = str(file)
             written.append(file)
         return record, written
@@ -216,14 +217,14 @@ def ask(
     """Ask a question about pictures (or folders of pictures), and explain the answer.
 
     \b
-    gradcam ask scene.png "what colour is the cat?"
-    gradcam ask scene.png "what colour is the cat?" --answer red --answer yellow --figure
+    gradcam scenes scenes                       pictures of the kind that the networks know
+    gradcam ask scenes/scene-0.png "what colour is the cat?"
+    gradcam ask scenes/scene-0.png "what colour is the cat?" --answer red --figure
 
-    The networks of the package know drawn scenes of 16 kinds of objects in six colours:
-    gradcam.pictograms.described(SEED) in Python.  They answer questions such as "is there a red
+    DIR/scene-0-grad_cam-what_colour_is_the_cat_red.png is Grad-CAM of the answer red, and
+    DIR/scene-0-ask-what_colour_is_the_cat.png the figure.  The networks know drawings of 16 kinds
+    of objects in six colours, as gradcam scenes makes them, and questions such as "is there a red
     dog?", "how many mushrooms are there?" and "what is left of the pizza?".
-
-    DIR/scene-grad_cam-what_colour_is_the_cat_red.png is Grad-CAM of the answer red.
     """
     from gradcam import plot
 

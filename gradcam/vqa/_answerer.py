@@ -348,7 +348,8 @@ def load(path: str | os.PathLike[str]) -> Answerer:
     try:
         return Answerer(kind, found.tensors, found.words, found.answers, name=name)
     except ValueError as error:
-        raise WeightsError(f"{os.fspath(path)}: {error}") from None
+        said = str(error).removeprefix(f"{name}: ")
+        raise WeightsError(f"{os.fspath(path)}: {said}") from None
 
 
 def _listed(name: str, given: Sequence[str]) -> tuple[str, ...]:
