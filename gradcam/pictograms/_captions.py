@@ -42,6 +42,9 @@ CAPTION_WORDS: tuple[str, ...] = tuple(
 )
 """All words of captions, in alphabetical order."""
 
+# Captions that name one, two and three groups of a scene of one, two, and three or more groups.
+_SHARES_OF_NAMED = ((1.0,), (0.3, 0.7), (0.2, 0.4, 0.4))
+
 _BY_WORD = {noun.word: (noun, False) for noun in NOUNS} | {n.plural: (n, True) for n in NOUNS}
 
 
@@ -109,7 +112,8 @@ def phrase(group: Group, *, size: bool = True, colour: bool = True) -> str:
 
 def caption(scene: Arrangement, rng: np.random.Generator) -> str:
     """Return a random true caption."""
-    named = int(rng.integers(1, min(3, len(scene.groups)) + 1))
+    shares = _SHARES_OF_NAMED[min(3, len(scene.groups)) - 1]
+    named = 1 + int(rng.choice(len(shares), p=shares))
     order = rng.permutation(len(scene.groups))[:named]
     groups = [scene.groups[int(i)] for i in order]
     said = [phrase(g, size=rng.random() < 0.5, colour=rng.random() < 0.65) for g in groups]

@@ -1,0 +1,233 @@
+"""Train the captioner.
+
+    python -m gradcam.captioning train --out run
+
+The convolutions are the attribute VGG's and do not change; their pooled maps are computed once and
+stored in the folder ``--maps``. Everything above them is trained: fc6, fc7, the LSTM and the words.
+In each epoch new sentences are drawn for every picture; the network learns each word of a sentence
+from the picture and the true words before it. Layouts and sentences for tests do not occur.
+
+``captioner.log`` is the log of the run that trained the shipped weights. A run that is resumed from
+its checkpoint, which is written after every epoch, continues as if it had not been stopped. Needs
+PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradcam.captioning import _file
+from gradcam.captioning._judged import judged, share_text
+from gradcam.captioning._nets import CaptionNet, loss_of
+from gradcam.pictograms._captions import CAPTION_WORDS, captions
+from gradcam.pictograms._described import Arrangement
+from gradcam.pictograms._described_maps import (
+    TRAINING,
+    VALIDATION,
+    stored_arrangements,
+    stored_maps,
+)
+from gradcam.pictograms._train import learning_rate, progress_bar
+
+_NUMBERS = {word: number for number, word in enumerate(CAPTION_WORDS)}
+_MARK = len(CAPTION_WORDS)
+_NOTHING = -100
+"""After the end of a sentence; the loss leaves it out."""
+
+
+def as_numbers(sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return what the network reads and what it should say, each (longest + 1, sentences)."""
+    numbers = [[_NUMBERS[word] for word in each.split()] for each in sentences]
+    steps = 1 + max(map(len, numbers))
+    read = np.full((steps, len(numbers)), _MARK, np.int64)
+    said = np.full((steps, len(numbers)), _NOTHING, np.int64)
+    for n, each in enumerate(numbers):
+        read[1 : len(each) + 1, n] = each
+        said[: len(each) + 1, n] = [*each, _MARK]
+    return torch.from_numpy(read), torch.from_numpy(said)
+
+
+class Pictures:
+    """Numbered scenes: their stored maps, and what they show."""
+
+    def __init__(self, folder: Path, scenes: int, use: int, workers: int) -> None:
+        self.maps = stored_maps(folder, scenes, use, workers)
+        self.scenes = stored_arrangements(folder, scenes, use, workers)
+
+    def batches(
+        self, size: int, each: int, rng: np.random.Generator, *, shuffled: bool
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Yield maps, and captions: the picture in the batch, what is read and what is said."""
+        order = rng.permutation(len(self.scenes)) if shuffled else np.arange(len(self.scenes))
+        for start in range(0, len(order), size):
+            numbers = np.sort(order[start : start + size])
+            drawn = [captions(self.scenes[n], rng, each) for n in numbers]
+            places = np.repeat(np.arange(len(numbers)), [len(one) for one in drawn])
+            read, said = as_numbers([sentence for one in drawn for sentence in one])
+            maps = torch.from_numpy(np.array(self.maps[numbers])).float()
+            yield maps, torch.from_numpy(places), read, said
+
+
+class Training:
+    """One run: the network, its optimiser, its progress and its log."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = a = arguments
+        self.out: Path = a.out
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = self.out / "checkpoint.pt"
+        torch.manual_seed(a.seed)
+        torch.set_num_threads(a.threads)
+        folder: Path = a.maps or self.out
+        folder.mkdir(parents=True, exist_ok=True)
+        self.pictures = Pictures(folder, a.scenes, TRAINING, a.threads)
+        self.unseen = Pictures(folder, a.validation, VALIDATION, a.threads)
+        self.net = CaptionNet(_MARK, a.dropout)
+        decayed = [p for p in self.net.parameters() if p.dim() > 1]
+        others = [p for p in self.net.parameters() if p.dim() <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": decayed}, {"params": others, "weight_decay": 0.0}], weight_decay=a.decay
+        )
+        self.epoch, self.seconds = 0, 0.0
+        if self.checkpoint.exists():
+            self.resume()
+        else:
+            settings = {k: v for k, v in vars(a).items() if k not in ("out", "maps")}
+            self.log(f"PyTorch {torch.__version__}, bfloat16 on the CPU; {settings}")
+
+    def log(self, line: str) -> None:
+        """Print a line and append it to the log file."""
+        print(line, flush=True)
+        with (self.out / "captioner.log").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        state = {
+            "net": self.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "progress": (self.epoch, self.seconds),
+            "random": torch.get_rng_state(),
+        }
+        torch.save(state, self.out / "checkpoint.new")
+        os.replace(self.out / "checkpoint.new", self.checkpoint)
+
+    def resume(self) -> None:
+        """Continue from the checkpoint."""
+        state = torch.load(self.checkpoint, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.epoch, self.seconds = state["progress"]
+        torch.set_rng_state(state["random"])
+        self.log(f"resumed after {self.epoch} epochs; planned are {self.arguments.epochs}")
+
+    def run(self) -> None:
+        """Train the rest of the epochs, then export."""
+        while self.epoch < self.arguments.epochs:
+            start = time.monotonic()
+            loss = self.one_epoch()
+            self.epoch += 1
+            self.seconds += time.monotonic() - start
+            self.log(
+                f"epoch {self.epoch:2d}, {self.seconds / 60:4.1f} min, loss {loss:.4f}; "
+                f"unseen scenes: {self.validate()}"
+            )
+            self.save()
+        tensors = {name: each.detach().numpy() for name, each in self.net.tensors().items()}
+        _file.write(self.out / "captioner.safetensors", tensors, CAPTION_WORDS, "float16")
+        self.log(f"exported after {self.seconds / 60:.1f} minutes")
+
+    def one_epoch(self) -> float:
+        """Train on all pictures once; order and sentences depend on the epoch. Return the loss."""
+        a = self.arguments
+        rng = np.random.default_rng([a.seed, self.epoch])
+        steps = -(-len(self.pictures.scenes) // a.batch)
+        bar = progress_bar(
+            self.pictures.batches(a.batch, a.sentences, rng, shuffled=True),
+            f"epoch {self.epoch + 1}",
+            steps,
+        )
+        losses = []
+        self.net.train()
+        for number, (maps, places, read, said) in enumerate(bar):
+            rate = learning_rate((self.epoch + number / steps) / a.epochs, a.rate)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            loss = self.loss(maps, places, read, said)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+            self.optimiser.step()
+            losses.append(float(loss.detach()))
+        return float(np.mean(losses))
+
+    def loss(self, maps: Tensor, places: Tensor, read: Tensor, said: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = self.net(self.net.encoded(maps)[places], read)
+        return loss_of(scores.float(), said)
+
+    @torch.no_grad()
+    def validate(self) -> str:
+        """Return, for unseen scenes, the loss and what is true of the captions that it says."""
+        self.net.eval()
+        losses: list[float] = []
+        found: list[list[int]] = []
+        rng = np.random.default_rng(self.arguments.seed)
+        for batch in self.unseen.batches(256, 1, rng, shuffled=False):
+            losses.append(float(self.loss(*batch)))
+            found += self.net.described(batch[0])
+        said = [tuple(CAPTION_WORDS[number] for number in each) for each in found]
+        return f"loss {np.mean(losses):.4f}, {shares(self.unseen.scenes, said)}"
+
+
+def shares(scenes: Sequence[Arrangement], said: Sequence[tuple[str, ...]]) -> str:
+    """Return what is true of captions, in one line."""
+    each = [judged(scene, words) for scene, words in zip(scenes, said, strict=True)]
+    named, relations = sum(one.named for one in each), sum(one.relations for one in each)
+    return ", ".join(
+        [
+            f"objects there {share_text(sum(one.there for one in each), named)}",
+            f"phrases right {share_text(sum(one.right for one in each), named)}",
+            f"relations right {share_text(sum(one.relations_right for one in each), relations)}",
+            f"{named / len(each):.2f} phrases each",
+        ]
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the training."""
+    add = parser.add_argument
+    add(
+        "--out", type=Path, required=True, help="folder for the checkpoint, the log and the weights"
+    )
+    add("--maps", type=Path, help="folder for the stored maps; by default that of --out")
+    add("--scenes", type=int, default=60_000, help="scenes for training")
+    add("--sentences", type=int, default=3, help="sentences for each scene in each epoch")
+    add("--validation", type=int, default=2_000, help="scenes for validation")
+    add("--epochs", type=int, default=12)
+    add("--batch", type=int, default=256, help="scenes in a batch, with all their sentences")
+    add("--rate", type=float, default=1e-3, help="peak learning rate")
+    add("--decay", type=float, default=0.05, help="AdamW's weight decay")
+    add("--dropout", type=float, default=0.2)
+    add("--threads", type=int, default=os.cpu_count() or 1)
+    add("--seed", type=int, default=0)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train from scratch or from the checkpoint in the folder ``--out``, then export."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gradcam.captioning train",
+        description="Train the captioner.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_arguments(parser)
+    Training(parser.parse_args(arguments)).run()
