@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import random_attributes
 
-from gradcam import captioning
-from gradcam.captioning import Captioner, _evaluate, _evaluation, _measuring, _table
+from gradcam.captioning import Captioner, _evaluate, _evaluation, _measuring
 from gradcam.captioning.__main__ import main
 from gradcam.captioning._judged import judged, noun_of
 from gradcam.pictograms._captions import CAPTION_WORDS, captions, phrase
@@ -92,7 +90,7 @@ def test_captions_are_judged_by_the_scene(scene, text, counts):
 
 
 def test_a_caption_outside_the_grammar_has_no_phrase_that_is_right(scene):
-    found = judged(scene, "a cat of dogs".split())
+    found = judged(scene, ["a", "cat", "of", "dogs"])
     assert not found.follows_grammar and found.right == 0
     assert (found.named, found.there, found.mentioned) == (2, 2, 2)
 

@@ -42,9 +42,9 @@ def _said(found: Evaluation) -> str:
     note = (
         f"{found['scenes']} scenes of layouts that training skips. In brackets: 95 % intervals. "
         f"Beam: five captions are continued at each word; for {_percent(found['beam_raises'])} % "
-        f"of the scenes it finds a caption that is more probable. Relations count where both objects "
-        f"are there. Perplexity of {perplexity['sentences']} true sentences that training skips: "
-        f"{perplexity['own']:.2f} for a word; with the picture of another scene "
+        f"of the scenes it finds a caption that is more probable. Relations count where both "
+        f"objects are there. Perplexity of {perplexity['sentences']} true sentences that training "
+        f"skips: {perplexity['own']:.2f} for a word; with the picture of another scene "
         f"{perplexity['other']:.1f}."
     )
     return titled("What captions say", ["", "most probable word", "beam of 5"], rows, note)
