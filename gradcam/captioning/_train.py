@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,9 +94,11 @@ class Training:
         self.net = CaptionNet(_MARK, a.dropout)
         decayed = [p for p in self.net.parameters() if p.dim() > 1]
         others = [p for p in self.net.parameters() if p.dim() <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": decayed}, {"params": others, "weight_decay": 0.0}], weight_decay=a.decay
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": decayed},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=a.decay)
         self.epoch, self.seconds = 0, 0.0
         if self.checkpoint.exists():
             self.resume()
@@ -163,7 +166,7 @@ class Training:
                 group["lr"] = rate
             loss = self.loss(maps, places, read, said)
             self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
             self.optimiser.step()
             losses.append(float(loss.detach()))
