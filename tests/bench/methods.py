@@ -358,6 +358,38 @@ def deep_lift() -> Ways:
     return {OURS: {"": Way(ours)}, "captum": ways}
 
 
+# --- captions ---
+
+
+@row("caption_maps")
+def caption_maps() -> Ways:
+    """A caption with the Grad-CAM maps of all its words on the picture, from its pixels."""
+    import torch
+    from caption_torch import GRADIENTS, Program
+
+    torch.set_num_threads(gradcam._core.get_num_threads())
+    captioner = gradcam.captioning.model()
+    picture = gradcam.pictograms.described(3).picture
+
+    def ours() -> tuple[tuple[str, ...], list[np.ndarray]]:
+        tape = captioner.network.forward(picture)
+        caption = captioner.describe(tape)
+        return caption.words, [each.map for each in tape.grad_cam([*caption])]
+
+    words, maps = ours()
+    ways = {}
+    for setting, memory in {"": torch.contiguous_format, "last": torch.channels_last}.items():
+        program = Program(captioner, memory)
+        for gradients in GRADIENTS:
+            numbers, found = program.run(picture, gradients)
+            assert tuple(captioner.words[number] for number in numbers) == words
+            assert np.abs(found - maps).max() < 1e-3
+            run = partial(program.run, picture, gradients)
+            ways[f"{setting} {gradients}".strip()] = Way(run)
+    alone = {each: ways.pop(each) for each in list(ways) if "word by word" in each}
+    return {OURS: {"": Way(ours)}, "PyTorch": alone, "PyTorch, all words at once": ways}
+
+
 # --- measures that change the picture ---
 
 FLIPS = 96
