@@ -70,6 +70,14 @@ def test_halves_divide_the_mask(scenes):
                 assert sum(half.sum() for half in halves) == mask.sum()
 
 
+def test_objects_hide_little_of_each_other(scenes):
+    for scene in scenes:
+        everything = range(len(scene.scene.objects))
+        for member in everything:
+            alone = scene.scene.without(*(n for n in everything if n != member)).objects[0].mask
+            assert scene.scene.objects[member].mask.sum() >= 0.89 * alone.sum()
+
+
 def test_sizes_are_told_apart(scenes):
     lengths = {"small": [], "large": []}
     for scene in scenes:

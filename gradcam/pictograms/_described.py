@@ -283,7 +283,8 @@ def _place(
     rng: np.random.Generator, groups: list[Asked], side: int
 ) -> tuple[tuple[Placed, ...] | None, list[tuple[NDArray[np.bool_], ...]]]:
     """Place all objects where they hide almost nothing of each other; None if that fails."""
-    taken = np.zeros((side, side), np.bool_)
+    owner = np.zeros((side, side), np.uint8)  # the number of the object that each pixel shows, or 0
+    least = np.zeros(MAX_OBJECTS + 1)  # how many pixels of each object must stay visible
     placed: list[Placed] = []
     masks: list[tuple[NDArray[np.bool_], ...]] = []
     for noun, colours, size, count in groups:
@@ -299,15 +300,17 @@ def _place(
             else:
                 patch, parts = two_coloured(patch, (colours[0], colours[1]), shade)
             opaque = patch[..., 3] >= OPAQUE
-            limit = (1 - _MIN_VISIBLE) * np.count_nonzero(opaque)
+            visible = np.bincount(owner.ravel(), minlength=len(least))
             for _attempt in range(_ATTEMPTS):
                 x, y = random_position(rng, patch, (side, side))
-                region = taken[y : y + patch.shape[0], x : x + patch.shape[1]]
-                if np.count_nonzero(region[opaque]) <= limit:
+                region = owner[y : y + patch.shape[0], x : x + patch.shape[1]]
+                hidden = np.bincount(region[opaque], minlength=len(least))
+                if np.all(visible[1:] - hidden[1:] >= least[1:]):
                     break
             else:
                 return None, []
-            region[opaque] = True
+            region[opaque] = len(placed) + 1
+            least[len(placed) + 1] = _MIN_VISIBLE * np.count_nonzero(opaque)
             placed.append(Placed(class_index(noun.label), patch, x, y, length, state))
             masks.append(parts)
     return tuple(placed), masks
