@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 
 import numpy as np
@@ -228,7 +229,19 @@ def test_tapes_of_other_networks_are_refused(small):
 
 def test_maps_say_what_the_network_knows(small):
     made, tape, _ = small
-    assert "16 kinds of objects" in tape.grad_cam(made.ask(tape, QUESTION)).about
+    reply = made.ask(tape, QUESTION)
+    assert "16 kinds of objects" in reply.about
+    assert tape.grad_cam(reply).about == reply.about
+
+
+def test_answerers_and_replies_can_be_pickled(small):
+    made, tape, _ = small
+    reply = made.ask(tape, QUESTION)
+    again = pickle.loads(pickle.dumps(made)).ask(picture(), QUESTION)
+    assert np.array_equal(again.scores, reply.scores)
+    copied = pickle.loads(pickle.dumps(reply))
+    assert copied.top(3) == reply.top(3)
+    assert np.array_equal(tape.grad_cam(copied).raw, tape.grad_cam(reply).raw)
 
 
 # --- files ---

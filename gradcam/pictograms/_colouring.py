@@ -51,6 +51,6 @@ def _with_colour(
     low, high = np.quantile(seen, (0.05, 0.95)) if seen.size else (0.0, 255.0)
     light = np.clip((grey - low) / max(high - low, 1.0), 0, 1)
     light = np.float32(shade) * (_DARKEST + (1 - _DARKEST) * light)
-    new = patch.copy()
+    new: NDArray[np.uint8] = patch.copy()
     new[..., :3] = np.clip(light[..., None] * colour, 0, 255).astype(np.uint8)
     return new

@@ -63,7 +63,8 @@ def answers(
             for column, (found, name) in enumerate(each, start=1):
                 ax = page.cell(row, column)
                 figures.show(ax, found.image)
-                page.title(row, column, found.title, f"{name}, {found.certainty}")
+                method = found.title if found.map.any() else f"{found.title}: all zero"
+                page.title(row, column, method, f"{name}, {found.certainty}")
         page.foot(f"Grad-CAM: {blend_words('inferno')}; {_OWN_SCALE}. Guided Grad-CAM: grey is 0.")
         return page.figure
 
@@ -160,7 +161,8 @@ def layers(tape: Tape, objective: Objective, names: Sequence[str] | None = None)
         cells = [Cell(tape.picture, "the picture")]
         for each in found:
             _, height, width = tape.shape(each.layer)
-            cells.append(Cell(each.image, f"{each.layer}\n{height} x {width}"))
+            zero = "" if each.map.any() else ": all zero"
+            cells.append(Cell(each.image, f"{each.layer}{zero}\n{height} x {width}"))
     rows = _rows(cells, 5)
     return grids.grid(
         rows,

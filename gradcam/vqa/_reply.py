@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from gradcam._engine.graph import Graph
     from gradcam._engine.tape import Tape
     from gradcam._sequences import Given, Value
 
@@ -36,6 +37,8 @@ class Answering(Protocol):
     def answers(self) -> tuple[str, ...]: ...
     @property
     def layer(self) -> str: ...
+    @property
+    def network(self) -> Graph: ...
     def find_answer(self, answer: str) -> str: ...
     def encoded(self, question: Question) -> tuple[Value, ...]: ...
     def check(self, forward: Forward) -> None: ...
@@ -143,6 +146,8 @@ class Reply(AnswerObjective):
         By level, "word", "phrase" and "question"; empty for a network without attention.
     notes : tuple of str
         What to know about it, in sentences: words of the question that the network does not know.
+    about : str
+        What the network knows, as of :class:`gradcam.Network`.
     """
 
     def __init__(
@@ -159,6 +164,7 @@ class Reply(AnswerObjective):
         self.probabilities = softmax(scores).array
         self.attention = attention
         self.notes = (question.note,) if question.note else ()
+        self.about = answerer.network.about
 
     @property
     def probability(self) -> float:

@@ -291,3 +291,16 @@ def classifiers_of_ones_own(network: Network, picture: NDArray[np.uint8], path: 
     assert_type(own.forward(path).grad_cam("banana"), Explanation)
     gradcam.fit_head(network, [picture, path, "a.jpg"], ["a", "b", "b"], layer="relu5_3")
     gradcam.weights.save(own, path)
+
+
+def questions(answerer: gradcam.vqa.Answerer, tape: Tape, batch: BatchTape) -> None:
+    reply = answerer.ask(tape, "how many cats are there?")
+    assert_type(reply, gradcam.vqa.Reply)
+    assert_type(answerer.ask("scene.png", "how many cats are there?"), gradcam.vqa.Reply)
+    assert_type(answerer.ask(batch, ["how many cats are there?"]), list[gradcam.vqa.Reply])
+    assert_type(answerer.ask(["scene.png"], "is there a cat?"), list[gradcam.vqa.Reply])
+    assert_type(reply.top(3), list[tuple[str, float]])
+    assert_type(reply.objective("yes", on="probability"), gradcam.vqa.AnswerObjective)
+    assert_type(tape.grad_cam([reply, reply.objective("no")]), list[Explanation])
+    assert_type(tape.grad_cam(reply), Explanation)
+    assert_type(reply.attention["word"].words, F32)
