@@ -101,7 +101,7 @@ class Parsed:
 
 def phrase(group: Group, *, size: bool = True, colour: bool = True) -> str:
     """Return the phrase for a group: "a small red cat", "two mushrooms"."""
-    words = [group.size] if size else []
+    words: list[str] = [group.size] if size else []
     words += [" and ".join(group.colours)] if colour else []
     words.append(group.noun.word if group.count == 1 else group.noun.plural)
     number = ("", "", "two", "three", "four")[group.count]

@@ -81,7 +81,8 @@ def presence_question(scene: Arrangement, rng: np.random.Generator) -> Question:
     """
     yes, with_colour = rng.random() < 0.5, rng.random() < 0.5
     group = scene.groups[int(rng.integers(len(scene.groups)))]
-    noun, colour, about = group.noun, group.colours[int(rng.integers(len(group.colours)))], (group,)
+    noun, colour = group.noun, group.colours[int(rng.integers(len(group.colours)))]
+    about: tuple[Group, ...] = (group,)
     if not yes:
         absent = [each for each in NOUNS if scene.group(each.word) is None]
         others = [each for each in COLOURS if each not in group.colours]

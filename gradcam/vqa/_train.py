@@ -22,6 +22,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,13 +60,14 @@ class Training:
         torch.manual_seed(arguments.seed)
         torch.set_num_threads(arguments.threads)
         self.examples, self.unseen = self.data()
-        self.net = self.new_net()
+        self.net: Any = self.new_net()  # PyTorch's modules have untyped methods
         decayed = [p for p in self.net.parameters() if p.dim() > 1]
         others = [p for p in self.net.parameters() if p.dim() <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
-            weight_decay=arguments.decay,
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": decayed},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=arguments.decay)
         self.epoch, self.seconds = 0, 0.0
         if self.checkpoint.exists():
             self.resume()
@@ -198,8 +200,8 @@ class Training:
     def export(self) -> None:
         """Write the file of the answerer."""
         tensors = {name: each.detach().numpy() for name, each in self.net.tensors().items()}
-        words, answers = list(self.examples.words), list(self.examples.answers)
-        _file.write(_file.Content("lstm", tensors, words, answers), self.out / "lstm.safetensors")
+        content = _file.Content("lstm", tensors, self.examples.words, self.examples.answers)
+        _file.write(content, self.out / "lstm.safetensors")
 
     @torch.no_grad()
     def export_blind(self) -> None:
