@@ -13,22 +13,17 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from gradcam._files import atomic_write
-from gradcam._tables import as_text
-from gradcam._text import wrap
+from gradcam._tables import titled
 from gradcam.vqa import model
 from gradcam.vqa._accuracy import Figures, Right, accuracy, blind_answers
 from gradcam.vqa._agreement import PATCH, STRIDE, Agreement, agreement
 from gradcam.vqa._two_colours import TwoColours, two_colours
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 WEIGHTS = Path(__file__).parent / "lstm.safetensors"
 
-_WIDTH = 98
 _METHODS = {
     "grad_cam": "Grad-CAM",
     "guided_backprop": "guided backprop",
@@ -85,17 +80,6 @@ def to_text(found: Evaluation) -> str:
     )
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:
-    from rich.table import Table  # slow to import
-
-    table: Table = Table(columns[0], box=None, pad_edge=False)
-    for column in columns[1:]:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    return "\n".join([title, "", as_text(table), "", *wrap(note, _WIDTH)])
-
-
 def _accuracy_table(found: dict[str, Right]) -> str:
     columns = ["question", "right", "blind network", "most frequent", "n"]
     rows = [
@@ -111,7 +95,7 @@ def _accuracy_table(found: dict[str, Right]) -> str:
         "the place of the picture's. Most frequent: the most frequent answer to the question in "
         "training."
     )
-    return _table("Right answers about unseen scenes, %", columns, rows, note)
+    return titled("Right answers about unseen scenes, %", columns, rows, note)
 
 
 def _agreement_table(found: dict[str, Agreement]) -> str:
@@ -140,7 +124,7 @@ def _agreement_table(found: dict[str, Agreement]) -> str:
         f"the paper's figures are the correlation with people's attention. Pointing: the maximum "
         f"lies on these objects. Energy: the share of the map on them."
     )
-    return _table("What maps of answers agree with", columns, rows, note)
+    return titled("What maps of answers agree with", columns, rows, note)
 
 
 def _two_colours_table(found: TwoColours) -> str:
@@ -157,7 +141,7 @@ def _two_colours_table(found: TwoColours) -> str:
         f'answer to "what colour is ...?" is explained. The paper shows this for one fire '
         f"hydrant."
     )
-    return _table("Objects of two colours", ["answer", "on the upper half %"], rows, note)
+    return titled("Objects of two colours", ["answer", "on the upper half %"], rows, note)
 
 
 def _percent(found: Figures) -> str:
