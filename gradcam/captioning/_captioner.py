@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, SupportsIndex, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.tape import BatchTape, Tape
@@ -129,8 +129,7 @@ class Captioner:
         tape = self._tape(pictures)
         found = [search(self._decoder, code, width, longest) for code in tape.activation(CODE)]
         captions = [
-            self._caption(code, each.words, each.ended)
-            for code, each in zip(tape.activation(CODE), found, strict=True)
+            Caption(self._sentence(each.words), each.log_probabilities, each.end) for each in found
         ]
         return captions[0] if isinstance(tape, Tape) else captions
 
@@ -166,7 +165,9 @@ class Captioner:
         """
         numbers = self._decoder.vocabulary.numbers(text)
         tape = self._tape(pictures)
-        captions = [self._caption(code, numbers, True) for code in tape.activation(CODE)]
+        said = (*numbers, self._decoder.vocabulary.mark)
+        values = self._decoder.log_probabilities(tape.activation(CODE), said).array.T.tolist()
+        captions = [Caption(self._sentence(numbers), tuple(words), end) for *words, end in values]
         return captions[0] if isinstance(tape, Tape) else captions
 
     def read(self, text: str) -> tuple[str, ...]:
@@ -193,12 +194,8 @@ class Captioner:
         """
         _file.write(path, self._tensors, self.words, dtype)
 
-    def _caption(self, code: NDArray[np.float32], words: tuple[int, ...], ended: bool) -> Caption:
-        """Return a caption with the log-probabilities of its words for a code."""
-        sentence = Sentence(self._decoder, words, self.network.name)
-        said = (*words, self._decoder.vocabulary.mark)
-        values = self._decoder.log_probabilities(code[None], said).array[:, 0].tolist()
-        return Caption(sentence, tuple(values[:-1]), values[-1] if ended else None)
+    def _sentence(self, words: tuple[int, ...]) -> Sentence:
+        return Sentence(self._decoder, words, self.network.name)
 
     def _tape(
         self, pictures: ForwardPass | PictureLike | Sequence[PictureLike]

@@ -26,6 +26,13 @@ class State(NamedTuple):
     h: Value
     c: Value
 
+    def of(self, captions: Sequence[int]) -> State:
+        """Return the state of some of the captions, in this order."""
+        if list(captions) == list(range(len(self.h.array))):
+            return self
+        rows = np.array(captions)
+        return State(seq.select(self.h, rows), seq.select(self.c, rows))
+
 
 class Decoder:
     """The weights of the recurrent network.
@@ -61,18 +68,15 @@ class Decoder:
         Value
             (T, N).
         """
-        codes = seq.constant(codes) if not isinstance(codes, Value) else codes
-        count = len(codes.array)
-        before = np.tile(np.array([[self.vocabulary.mark], *([w] for w in words[:-1])]), count)
-        read = [self._image(codes), self._embedded(before)]
-        h, _ = self._lstm(seq.concatenate(read, axis=0), None)
-        said = self._said(seq.select(h, slice(1, None)))
-        return seq.pick(said, np.tile(np.array([[w] for w in words]), count))
+        given = codes if isinstance(codes, Value) else seq.constant(codes)
+        count = len(given.array)
+        read = np.array([self.vocabulary.mark, *words[:-1]])
+        h, _ = self._lstm(self._embedded(_for_each(read, count)), self._seen(given))
+        return seq.pick(self._said(h), _for_each(np.array(words), count))
 
     def start(self, code: _F32) -> tuple[State, _F32]:
         """Read START for a code (K,); return as :meth:`step`."""
-        _, state = self._lstm(self._image(seq.constant(code[None])), None)
-        return self.step(state, np.array([self.vocabulary.mark]))
+        return self.step(self._seen(seq.constant(code[None])), np.array([self.vocabulary.mark]))
 
     def step(self, state: State, words: NDArray[np.intp]) -> tuple[State, _F32]:
         """Read one more word of N captions.
@@ -86,10 +90,10 @@ class Decoder:
         h, after = self._lstm(self._embedded(words[None]), state)
         return after, self._said(h).array[0]
 
-    def _image(self, codes: Value) -> Value:
-        """Return the first input, (1, N, E)."""
+    def _seen(self, codes: Value) -> State:
+        """Return the state after the first input, which is made of the code."""
         first = seq.linear(codes, self._weights["image.weight"], self._weights["image.bias"])
-        return seq.reshape(first, (1, *first.shape))
+        return self._lstm(seq.reshape(first, (1, *first.shape)), None)[1]
 
     def _embedded(self, words: NDArray[np.intp]) -> Value:
         return seq.embedding(words, self._weights["embedding.weight"])
@@ -104,3 +108,8 @@ class Decoder:
         """Return the log-probabilities of all words after outputs of the LSTM."""
         scores = seq.linear(h, self._weights["output.weight"], self._weights["output.bias"])
         return seq.log_softmax(scores)
+
+
+def _for_each(words: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """Return the same words (T,) for each of so many captions, (T, count)."""
+    return np.tile(words[:, None], count)

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._sequences import select
-from gradcam.captioning._decoder import Decoder, State
+from gradcam.captioning._decoder import Decoder
 
 _F32 = NDArray[np.float32]
 
@@ -19,15 +18,20 @@ class Found(NamedTuple):
     Attributes
     ----------
     words : tuple of int
-    ended : bool
-        Whether END follows; else it was cut off at the greatest length.
-    total : float
-        The sum of the log-probabilities of the words, and of END if it follows.
+    log_probabilities : tuple of float
+        Of each word, after those before.
+    end : float or None
+        The log-probability of END, if it follows; None: the caption was cut off.
     """
 
-    words: tuple[int, ...]
-    ended: bool
-    total: float
+    words: tuple[int, ...] = ()
+    log_probabilities: tuple[float, ...] = ()
+    end: float | None = None
+
+    @property
+    def total(self) -> float:
+        """The log-probability of the words, and of END if it follows."""
+        return sum(self.log_probabilities, self.end or 0.0)
 
 
 def search(decoder: Decoder, code: _F32, beam: int, length: int) -> Found:
@@ -63,21 +67,23 @@ def _search(decoder: Decoder, code: _F32, beam: int, length: int) -> Found:
     state, follows = decoder.start(code)
     follows = follows.copy()
     follows[:, end] = -np.inf  # no caption is empty
-    continued, complete = [Found((), False, 0.0)], list[Found]()
+    continued, complete = [Found()], list[Found]()
     for _ in range(length):
         chosen = _extended(continued, follows, beam)
-        complete += [
-            Found(each.words[:-1], True, each.total) for _, each in chosen if each.words[-1] == end
-        ]
+        complete += [_ended(each) for _, each in chosen if each.words[-1] == end]
         chosen = [(row, each) for row, each in chosen if each.words[-1] != end]
         continued = [each for _, each in chosen]
         # Further words only lower a total; the first one that is continued has the highest.
         if not chosen or any(each.total >= continued[0].total for each in complete):
             return max(complete, key=_total)
-        rows = np.array([row for row, _ in chosen])
-        state = State(select(state.h, rows), select(state.c, rows))
-        state, follows = decoder.step(state, np.array([each.words[-1] for each in continued]))
-    cut = [_cut(each, row) for each, row in zip(continued, follows, strict=True)]
+        last = np.array([each.words[-1] for each in continued])
+        state, follows = decoder.step(state.of([row for row, _ in chosen]), last)
+    # Those of the greatest length have ended if END most probably follows.
+    ends = follows[:, end] >= follows.max(axis=1)
+    cut = [
+        each._replace(end=float(row[end])) if ended else each
+        for each, row, ended in zip(continued, follows, ends, strict=True)
+    ]
     return max([*complete, *cut], key=_total)
 
 
@@ -87,15 +93,16 @@ def _extended(captions: list[Found], follows: _F32, beam: int) -> list[tuple[int
     best = np.argsort(-totals, axis=None, kind="stable")[:beam]
     places = [divmod(int(place), totals.shape[1]) for place in best]
     return [
-        (row, Found((*captions[row].words, word), False, float(totals[row, word])))
+        (row, _longer(captions[row], word, float(follows[row, word])))
         for row, word in places
-        if np.isfinite(totals[row, word])
+        if np.isfinite(follows[row, word])
     ]
 
 
-def _cut(caption: Found, follows: _F32) -> Found:
-    """Return a caption of the greatest length; it has ended if END most probably follows."""
-    end = len(follows) - 1
-    if follows.argmax() != end:
-        return caption
-    return Found(caption.words, True, caption.total + float(follows[end]))
+def _longer(caption: Found, word: int, log_probability: float) -> Found:
+    return Found((*caption.words, word), (*caption.log_probabilities, log_probability))
+
+
+def _ended(caption: Found) -> Found:
+    """Return a caption whose last word is END without that word."""
+    return Found(caption.words[:-1], caption.log_probabilities[:-1], caption.log_probabilities[-1])

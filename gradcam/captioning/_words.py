@@ -58,9 +58,10 @@ class Sentence:
         code, last = self._codes(forward)[n], self._slopes
         if last is None or not np.array_equal(last[0], code):
             count = len(self.numbers)
-            codes = seq.variable(np.tile(code, (count, 1)))
-            output = self._decoder.log_probabilities(codes, self.numbers)
-            (slopes,) = seq.gradients(output, np.eye(count, dtype=np.float32), [codes])
+            copies = seq.variable(np.tile(code, (count, 1)))
+            output = self._decoder.log_probabilities(copies, self.numbers)
+            (slopes,) = seq.gradients(output, np.eye(count, dtype=np.float32), [copies])
+            self._values = code[None], output.array[:, :1]
             last = code, slopes
             self._slopes = last
         return last[1]
