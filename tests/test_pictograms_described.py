@@ -7,13 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
-from gradcam.pictograms import described
+from gradcam.pictograms import described, questions
 from gradcam.pictograms._attributes import ATTRIBUTES, attributes
 from gradcam.pictograms._captions import CAPTION_WORDS, captions, mask_of, parse
 from gradcam.pictograms._colouring import COLOURS
 from gradcam.pictograms._described import NOUNS, RELATIONS, for_tests
 from gradcam.pictograms._described_maps import TESTS, TRAINING, numbered_scene
-from gradcam.pictograms._questions import ANSWERS, QUESTION_WORDS, questions
+from gradcam.pictograms._questions import ANSWERS, QUESTION_WORDS
 
 
 @pytest.fixture(scope="module")

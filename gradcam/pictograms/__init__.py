@@ -30,12 +30,14 @@ from gradcam._files import file_called
 from gradcam.pictograms import bias
 from gradcam.pictograms._attribute_networks import attribute_model
 from gradcam.pictograms._attributes import ATTRIBUTES
+from gradcam.pictograms._captions import phrase
 from gradcam.pictograms._concepts import colours, concepts
 from gradcam.pictograms._conflict import Conflict, conflict
 from gradcam.pictograms._described import Described, Group, described
 from gradcam.pictograms._effects import Agreement, Effects, agreement, effects
 from gradcam.pictograms._naming import Naming, dissect, naming
 from gradcam.pictograms._networks import gap_model, model, weak_model
+from gradcam.pictograms._questions import Question, questions
 from gradcam.pictograms._scenes import CLASSES, Scene, SceneObject, class_index, scene
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "Effects",
     "Group",
     "Naming",
+    "Question",
     "Scene",
     "SceneObject",
     "agreement",
@@ -65,6 +68,8 @@ __all__ = [
     "gap_model",
     "model",
     "naming",
+    "phrase",
+    "questions",
     "scene",
     "weak_model",
 ]

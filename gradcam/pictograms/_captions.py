@@ -100,7 +100,15 @@ class Parsed:
 
 
 def phrase(group: Group, *, size: bool = True, colour: bool = True) -> str:
-    """Return the phrase for a group: "a small red cat", "two mushrooms"."""
+    """Return the phrase for a group of a described scene: "a small red cat", "two mushrooms".
+
+    Parameters
+    ----------
+    group : Group
+        One of ``scene.groups``.
+    size, colour : bool
+        Whether they are named.
+    """
     words: list[str] = [group.size] if size else []
     words += [" and ".join(group.colours)] if colour else []
     words.append(group.noun.word if group.count == 1 else group.noun.plural)

@@ -51,7 +51,7 @@ class Question:
     text : str
     answer : str
         One of `ANSWERS`.
-    kind : str
+    kind : "colour", "presence", "relation" or "count"
     groups : tuple of Group
         The groups on which the answer depends: what was asked about, and what answers it. Empty if
         the answer depends on something that is not there.
@@ -150,7 +150,17 @@ KINDS: dict[Kind, Callable[[Arrangement, np.random.Generator], Question | None]]
 
 
 def questions(scene: Arrangement, rng: np.random.Generator, each: int = 2) -> list[Question]:
-    """Return up to `each` random questions of every kind, all different."""
+    """Return random questions about a described scene, all different.
+
+    Parameters
+    ----------
+    scene : Described
+    rng : numpy.random.Generator
+    each : int
+        The greatest number of questions of each kind: for the colour of an object, whether
+        something is there, what stands left of it, right of it, above or below it, and how many
+        there are. Some scenes allow no question of a kind.
+    """
     found: dict[str, Question] = {}
     for ask in KINDS.values():
         asked = (ask(scene, rng) for _ in range(3 * each))
