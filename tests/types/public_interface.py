@@ -304,3 +304,15 @@ def questions(answerer: gradcam.vqa.Answerer, tape: Tape, batch: BatchTape) -> N
     assert_type(tape.grad_cam([reply, reply.objective("no")]), list[Explanation])
     assert_type(tape.grad_cam(reply), Explanation)
     assert_type(reply.attention["word"].words, F32)
+
+
+def captions(captioner: gradcam.captioning.Captioner, tape: Tape, batch: BatchTape) -> None:
+    caption = captioner.describe(tape, beam=5)
+    assert_type(caption, gradcam.captioning.Caption)
+    assert_type(captioner.describe("scene.png"), gradcam.captioning.Caption)
+    assert_type(captioner.describe(batch), list[gradcam.captioning.Caption])
+    assert_type(captioner.caption(["scene.png"], "a cat"), list[gradcam.captioning.Caption])
+    assert_type(caption.word("cat"), gradcam.captioning.Words)
+    assert_type(tape.grad_cam(caption), Explanation)
+    assert_type(tape.grad_cam(caption.word("cat") - caption.part(0, 2)), Explanation)
+    assert_type(tape.grad_cam([*caption]), list[Explanation])
