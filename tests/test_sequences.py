@@ -111,6 +111,11 @@ for _t, _n, _i, _h in [(1, 1, 1, 1), (1, 3, 2, 5), (4, 1, 3, 7), (3, 2, 5, 17), 
         lstm,
         [(_t, _n, _i), (4 * _h, _i), (4 * _h, _h), (4 * _h,), (4 * _h,), (_n, _h), (_n, _h)],
     )
+OPERATIONS["lstm, one sequence for several states"] = (
+    lambda *given: both(seq.lstm(*given)),
+    lstm,
+    [(3, 1, 4), (20, 4), (20, 5), (20,), (20,), (6, 5), (6, 5)],
+)
 
 
 def relative(found, expected):

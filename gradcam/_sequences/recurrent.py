@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradcam import _core
+from gradcam._sequences.pointwise import unbroadcast
 from gradcam._sequences.products import by_weights, times
 from gradcam._sequences.shapes import select
 from gradcam._sequences.values import F32, Given, Value, record, value_of
@@ -28,7 +29,7 @@ def lstm(
     Parameters
     ----------
     x : Value or array-like
-        (T, N, I).
+        (T, N, I), or (T, 1, I) if all N sequences are the same and only their states `h0` differ.
     weight_ih, weight_hh : Value or array-like
         (4H, I) and (4H, H).
     bias_ih, bias_hh : Value or array-like, optional
@@ -50,7 +51,7 @@ def lstm(
 
     """
     value, by_input, by_state = value_of(x), value_of(weight_ih), value_of(weight_hh)
-    steps, batch, hidden = _sizes(value, by_input, by_state)
+    steps, batch, hidden = _sizes(value, by_input, by_state, h0)
     zero = np.zeros(4 * hidden, np.float32)
     state = np.zeros((batch, hidden), np.float32)
     rest = (
@@ -62,7 +63,7 @@ def lstm(
     bias = rest[0].array + rest[1].array
     gates, h, c = _core.lstm_forward(
         by_state.transposed,
-        times(value.array, by_input.transposed, bias),
+        _for_each(times(value.array, by_input.transposed, bias), batch),
         rest[2].array,
         rest[3].array,
     )
@@ -75,7 +76,12 @@ def lstm(
     return select(whole, slice(0, steps)), select(whole, steps)
 
 
-def _sizes(x: Value, weight_ih: Value, weight_hh: Value) -> tuple[int, int, int]:
+def _for_each(x: F32, batch: int) -> F32:
+    """Return one sequence (T, 1, ...) for each of N, if it is one."""
+    return x if x.shape[1] == batch else np.repeat(x, batch, axis=1)
+
+
+def _sizes(x: Value, weight_ih: Value, weight_hh: Value, h0: Given | None) -> tuple[int, int, int]:
     """Return T, N and H, checked."""
     if x.array.ndim != 3:
         raise ValueError(f"the input of an LSTM is (T, N, I), not {x.shape}")
@@ -87,7 +93,8 @@ def _sizes(x: Value, weight_ih: Value, weight_hh: Value) -> tuple[int, int, int]
             f"weight_ih has shape {weight_ih.shape}, but {(4 * hidden, x.shape[2])} is needed "
             f"for H = {hidden} and an input of {x.shape[2]} values"
         )
-    return x.shape[0], x.shape[1], hidden
+    batch, states = x.shape[1], () if h0 is None else value_of(h0).shape
+    return x.shape[0], states[0] if batch == 1 and states else batch, hidden
 
 
 def _optional(given: Given | None, default: F32, name: str) -> Value:
@@ -105,9 +112,9 @@ def _backward(
     by_gates, by_h, by_c = _core.lstm_backward(
         by_state.array, gates, c, gradient[:-1], gradient[-1]
     )
-    by_x = times(by_gates, by_input.array) if x.needs_gradient else None
+    by_x = unbroadcast(times(by_gates, by_input.array), x) if x.needs_gradient else None
     by_weight_ih, by_bias_ih, by_bias_hh = by_weights(
-        by_gates, x.array, (by_input, bias_ih, bias_hh)
+        by_gates, _for_each(x.array, by_gates.shape[1]), (by_input, bias_ih, bias_hh)
     )
     (by_weight_hh,) = by_weights(by_gates, h[:-1], (by_state,))
     return [by_x, by_weight_ih, by_weight_hh, by_bias_ih, by_bias_hh, by_h, by_c]

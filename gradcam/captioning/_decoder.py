@@ -69,10 +69,9 @@ class Decoder:
             (T, N).
         """
         given = codes if isinstance(codes, Value) else seq.constant(codes)
-        count = len(given.array)
-        read = np.array([self.vocabulary.mark, *words[:-1]])
-        h, _ = self._lstm(self._embedded(_for_each(read, count)), self._seen(given))
-        return seq.pick(self._said(h), _for_each(np.array(words), count))
+        read = np.array([[self.vocabulary.mark], *([word] for word in words[:-1])])
+        h, _ = self._lstm(self._embedded(read), self._seen(given))
+        return seq.pick(self._said(h), np.tile(np.array(words)[:, None], len(given.array)))
 
     def start(self, code: _F32) -> tuple[State, _F32]:
         """Read START for a code (K,); return as :meth:`step`."""
@@ -108,8 +107,3 @@ class Decoder:
         """Return the log-probabilities of all words after outputs of the LSTM."""
         scores = seq.linear(h, self._weights["output.weight"], self._weights["output.bias"])
         return seq.log_softmax(scores)
-
-
-def _for_each(words: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """Return the same words (T,) for each of so many captions, (T, count)."""
-    return np.tile(words[:, None], count)
