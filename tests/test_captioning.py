@@ -380,7 +380,7 @@ DAMAGES = {
     "another architecture": ({}, {"architecture": "vqa"}, "expected .* 'captioner'; .* say 'vqa'"),
     "no architecture": ({}, {"architecture": None}, "its metadata do not say what"),
     "another version": ({}, {"format": "9"}, "version '9' of the format"),
-    "a tensor is missing": ({"fc7__bias": None}, {}, "tensors are missing: fc7.bias"),
+    "a tensor is missing": ({"fc7__bias": None}, {}, "the tensor .fc7.bias. is missing"),
     "a size is missing": ({"embedding__weight": None}, {}, "'embedding.weight' is missing"),
     "one too many": ({"more": np.zeros(3, F)}, {}, "do not belong to it: more"),
     "another shape": (
@@ -409,7 +409,7 @@ def test_weights_that_are_not_finite_are_refused():
         Captioner(wrong, WORDS, "mine")
     with pytest.raises(gradcam.WeightsError, match=r"image.bias holds int64, expected floating"):
         Captioner(replaced(image__bias=np.zeros(6, np.int64)), WORDS)
-    with pytest.raises(ValueError, match="words: twice: 'a'"):
+    with pytest.raises(ValueError, match="words: a more than once"):
         Captioner(small_captioner.tensors(), ("a", "a", *WORDS[2:]))
     with pytest.raises(TypeError, match="words: expected a list of words"):
         Captioner(small_captioner.tensors(), "a cat")

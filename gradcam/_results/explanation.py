@@ -140,8 +140,8 @@ class Explanation:
     score : float
         The class's score, before the softmax; the value of another objective.
     probability : float or None
-        The class's probability after the softmax, 0 to 1; None if the network has none, or if
-        something else than a class was explained.
+        The probability of the class after the softmax, 0 to 1, or that of an answer, or of a word
+        of a caption; None if the network has none, or if something else was explained.
     layer : str
         The layer whose map was explained, or several with commas; ``"input"`` for methods without
         a layer.

@@ -67,7 +67,8 @@ class Answer:
     target : Target or None
         The class, if it is one.
     probability : float or None
-        The class's probability, if it is a class and the network has probabilities.
+        The probability of the class, if the network has probabilities; of an answer, or of a word
+        of a caption.
     """
 
     label: str

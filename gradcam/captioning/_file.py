@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._files import expanded
-from gradcam._weights import checked, safetensors
+from gradcam._weights import checked, expected, safetensors
 from gradcam._weights.reading import load
 from gradcam._weights.tensors import WeightsError
 
@@ -27,6 +27,17 @@ POOLED = 6272
 
 CODE_TENSORS = ("fc6.weight", "fc6.bias", "fc7.weight", "fc7.bias")
 """The tensors of the picture network; all others are the decoder's."""
+
+SHAPES: expected.Shapes = {
+    "fc6.weight": ("units", POOLED),
+    "fc6.bias": ("units",),
+    **expected.linear_shapes("fc7", "code", "units"),
+    **expected.linear_shapes("image", "width", "code"),
+    "embedding.weight": ("rows", "width"),
+    **expected.lstm_shapes("lstm", "width", "hidden"),
+    **expected.linear_shapes("output", "rows", "hidden"),
+}
+"""Of all tensors; there is a row for each word, and one for START or END."""
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -57,7 +68,7 @@ def fitting(
             f"{path}: the vocabulary has {len(words)} words, but the weights are for {rows - 1}: "
             f"the words of the training are needed, in their order"
         )
-    return checked.fitting(path, tensors, _shapes(path, tensors, len(words)))
+    return expected.fitting(path, tensors, SHAPES, {"rows": rows})[0]
 
 
 def write(
@@ -69,28 +80,3 @@ def write(
     """Write a file: the whole or nothing. An earlier file is replaced."""
     metadata = {"architecture": ARCHITECTURE, "format": "1", "vocabulary": json.dumps(words)}
     safetensors.write(tensors, expanded(path), metadata, dtype)
-
-
-def _shapes(
-    path: str | os.PathLike[str], tensors: Mapping[str, NDArray[np.generic]], words: int
-) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor, for the sizes that some of them state."""
-    units = checked.size(path, tensors, "fc6.weight", 0)
-    code = checked.size(path, tensors, "fc7.weight", 0)
-    width = checked.size(path, tensors, "image.weight", 0)
-    hidden = checked.size(path, tensors, "lstm.weight_hh", 1)
-    return {
-        "fc6.weight": (units, POOLED),
-        "fc6.bias": (units,),
-        "fc7.weight": (code, units),
-        "fc7.bias": (code,),
-        "image.weight": (width, code),
-        "image.bias": (width,),
-        "embedding.weight": (words + 1, width),
-        "lstm.weight_ih": (4 * hidden, width),
-        "lstm.weight_hh": (4 * hidden, hidden),
-        "lstm.bias_ih": (4 * hidden,),
-        "lstm.bias_hh": (4 * hidden,),
-        "output.weight": (words + 1, hidden),
-        "output.bias": (words + 1,),
-    }

@@ -42,10 +42,12 @@ class Vocabulary:
                 raise ValueError(
                     f"words: {brief(word)} is not a word in lower case without punctuation"
                 )
+        if not self.words:
+            raise ValueError("words: an empty list; give at least one")
         self._numbers = {word: number for number, word in enumerate(self.words)}
-        if not self.words or len(self._numbers) != len(self.words):
-            twice = [word for word in self._numbers if self.words.count(word) > 1]
-            raise ValueError(f"words: {f'twice: {with_nearest(twice, ())}' if twice else 'none'}")
+        twice = [word for word in self._numbers if self.words.count(word) > 1]
+        if twice:
+            raise ValueError(f"words: {listed(twice)} more than once")
 
     @property
     def mark(self) -> int:
