@@ -31,6 +31,8 @@ def tensors(seed: int = 0) -> _Tensors:
         _add(found, rng, f"colour{number}", (width, first, 3, 3))
         first = width
     _add(found, rng, "conv5_3", (channels, channels + first, 3, 3))
+    _add(found, rng, "conv6_1", (2 * channels, channels, 1, 1))
+    _add(found, rng, "conv6_2", (channels, 2 * channels, 1, 1))
     return found
 
 

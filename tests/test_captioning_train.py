@@ -127,7 +127,7 @@ def test_the_exported_captioner_is_the_trained_network(maps, tmp_path, monkeypat
     scene = compose_described(np.random.default_rng(0), 112)
     tape = captioner.network.forward(scene.picture)
     net = run.net.eval()
-    code = torch.from_numpy(tape.activation("pool5").copy())
+    code = torch.from_numpy(tape.activation("relu6_2").copy())
     sentence = "a small red cat left of two mushrooms"
     read, said = _train.as_numbers([sentence])
     with torch.no_grad():

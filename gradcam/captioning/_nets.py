@@ -1,6 +1,6 @@
 """The captioner in PyTorch, for its training: neuraltalk2's CNN and LSTM.
 
-code      relu7, of the stored pool5
+code      relu7, of the stored relu6_2
 first     W code, the first input of the LSTM; START and the words follow
 scores    of all words and END after START and after each word
 """

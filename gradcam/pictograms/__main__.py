@@ -14,6 +14,8 @@ commands:
   train      train the network from scratch (needs PyTorch)
   train-attributes
              train the networks that captions and questions begin with (needs PyTorch)
+  train-pairs
+             train the layers that tell which colour belongs to which object (needs PyTorch)
   train-gap  train the linear layer of the network that CAM needs (needs PyTorch)
 
 COMMAND --help lists a command's options."""
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         from gradcam.pictograms import _report_names
 
         _report_names.main(rest)
-    elif command in ("train", "train-attributes", "train-gap"):
+    elif command in ("train", "train-attributes", "train-gap", "train-pairs"):
         try:
             module = import_module(f"gradcam.pictograms._{command.replace('-', '_')}")
         except ModuleNotFoundError as error:

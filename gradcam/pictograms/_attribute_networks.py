@@ -170,6 +170,25 @@ def _resnet(tensors: dict[str, NDArray[np.float32]]) -> list[Layer]:
     return layers
 
 
+def pair_layers(tensors: Mapping[str, NDArray[np.float32]] | None = None) -> list[Layer]:
+    """Return the VGG's layers up to relu6_2: relu5_3, pool5, and two 1 x 1 convolutions.
+
+    These two tell which colour and size belongs to which kind of object (`_train_pairs`). `tensors`
+    is as of :func:`feature_layers`.
+    """
+    from gradcam._engine.layers import Layer
+
+    known = {**_tensors("vgg"), **(tensors or {})}
+    layers = [
+        *feature_layers("vgg", tensors),
+        Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2}),
+    ]
+    for number in (1, 2):
+        layers.append(_weighted(f"conv6_{number}", "conv", known))
+        layers.append(Layer(f"relu6_{number}", "relu"))
+    return layers
+
+
 def code_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
     """Return the VGG's convolutions with fully connected layers of their own, up to ``relu7``.
 
@@ -177,7 +196,7 @@ def code_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
     ----------
     tensors : dict of str to array
         ``fc6.weight`` (U, 6272), ``fc6.bias``, ``fc7.weight`` (K, U) and ``fc7.bias``; fc6 reads
-        pool5, 128 maps of 7 x 7. Those of convolutions replace the attribute network's.
+        relu6_2, 128 maps of 7 x 7. Those of convolutions replace the attribute network's.
     name : str
         For messages.
     """
@@ -185,8 +204,7 @@ def code_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
     from gradcam._engine.network import Network
 
     layers = [
-        *feature_layers("vgg", tensors),
-        Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2}),
+        *pair_layers(tensors),
         Layer("flatten", "flatten"),
         _weighted("fc6", "linear", tensors),
         Layer("relu6", "relu"),

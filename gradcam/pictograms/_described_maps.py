@@ -31,9 +31,13 @@ if TYPE_CHECKING:
 TRAINING, VALIDATION, TESTS = 0x74, 0x76, 0x7E
 """The second words of the seeds of scenes, by use; all differ from the seeds of `described`."""
 
-Stored = Literal["pool5", "block7"]
+Stored = Literal["pool5", "relu6_2", "block7"]
 
-SHAPES: dict[Stored, tuple[int, int, int]] = {"pool5": (128, 7, 7), "block7": (96, 14, 14)}
+SHAPES: dict[Stored, tuple[int, int, int]] = {
+    "pool5": (128, 7, 7),
+    "relu6_2": (128, 7, 7),
+    "block7": (96, 14, 14),
+}
 """Of the VGG's pooled last map, and of the ResNet's map before its last two blocks."""
 
 SIDE = 112
@@ -55,7 +59,7 @@ def numbered_scene(number: int, use: int, side: int = SIDE) -> Described:
 
 
 def stored_maps(
-    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "pool5"
+    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "relu6_2"
 ) -> NDArray[np.float16]:
     """Return the maps of a layer for scenes 0 to `scenes` - 1 of a use, (scenes, C, h, w).
 
@@ -67,7 +71,7 @@ def stored_maps(
 
 
 def stored_arrangements(
-    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "pool5"
+    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "relu6_2"
 ) -> list[Arrangement]:
     """Return what these scenes show, and where; stored beside their maps."""
     _, path = _files(folder, scenes, use, workers, layer)
@@ -125,12 +129,14 @@ def maps_network(layer: Stored) -> Network:
     """Return the layers of an attribute network up to this one, as a network."""
     from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
-    from gradcam.pictograms._attribute_networks import feature_layers, preset
+    from gradcam.pictograms._attribute_networks import feature_layers, pair_layers, preset
 
-    if layer == "pool5":
+    if layer == "block7":
+        layers = feature_layers("resnet")
+    elif layer == "relu6_2":
+        layers = pair_layers()
+    else:
         pool = Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2})
         layers = [*feature_layers("vgg"), pool]
-    else:
-        layers = feature_layers("resnet")
-        layers = layers[: 1 + [each.name for each in layers].index(layer)]
+    layers = layers[: 1 + [each.name for each in layers].index(layer)]
     return Network.from_layers(layers, preset=preset())

@@ -77,7 +77,7 @@ class Examples:
 
 
 def scene_examples(
-    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "pool5"
+    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "relu6_2"
 ) -> Examples:
     """Return the examples of numbered scenes; the maps of a layer are stored in `folder`."""
     maps = stored_maps(folder, scenes, use, workers, layer)

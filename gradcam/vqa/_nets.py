@@ -1,6 +1,6 @@
 """The first question answerer in PyTorch, for its training: deeper LSTM Q, normalised I.
 
-code      i = relu7 / ||relu7||, of the stored pool5
+code      i = relu7 / ||relu7||, of the stored relu6_2
 question  q = the last outputs of both layers of the LSTM
 scores      = W tanh(W_q q) * tanh(W_i i), element by element before W
 """
