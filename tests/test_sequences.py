@@ -167,6 +167,15 @@ def test_what_needs_no_gradient_is_not_recorded(name):
     assert np.array_equal(mixed.array, output.array)
 
 
+def test_a_step_without_a_record_is_one_of_an_lstm():
+    rng = RNG(9)
+    x, h, c = (rng.normal(size=(3, size)).astype(np.float32) for size in (4, 5, 5))
+    w, u, b = (rng.normal(size=shape).astype(np.float32) for shape in ((20, 4), (20, 5), (20,)))
+    whole, cell = seq.lstm(x[None], w, u, b, None, h, c)
+    found = seq.lstm_step(x @ w.T + b, seq.constant(u), h, c)
+    assert relative(found[0], whole.array[0]) < 1e-6 and relative(found[1], cell.array) < 1e-6
+
+
 def test_a_long_lstm_is_that_of_float64():
     rng = RNG(5)
     steps, batch, size, hidden = 20, 3, 37, 53

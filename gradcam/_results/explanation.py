@@ -22,7 +22,7 @@ from typing import (
 )
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gradcam._files import atomic_write
 from gradcam._labels.classes import Target
@@ -229,9 +229,10 @@ class Explanation:
         """
         on_picture = self.geometry.to_picture(self.evidence, self.resize)
         part = self.geometry.seen_part
-        seen: ArrayLike = True if part is None else part
         high = float(on_picture.max())
-        low = min(high, float(on_picture.min(where=np.asarray(seen, bool), initial=np.inf)))
+        low = min(
+            high, float((on_picture if part is None else on_picture[part]).min(initial=np.inf))
+        )
         size = float(np.abs(self.raw).max()) if self.view == "range" else high
         rounding = 4 * float(np.finfo(np.float32).eps) * size
         if not rounding < high - low < np.inf:

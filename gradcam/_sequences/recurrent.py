@@ -76,6 +76,28 @@ def lstm(
     return select(whole, slice(0, steps)), select(whole, steps)
 
 
+def lstm_step(given: F32, weight_hh: Value, h: F32, c: F32) -> tuple[F32, F32]:
+    """Run one step of an LSTM without recording it, for a search that needs no gradient.
+
+    Parameters
+    ----------
+    given : ndarray of float32
+        (N, 4H), W_ih x + b_ih + b_hh, which for words can be computed once.
+    weight_hh : Value
+        (4H, H).
+    h, c : ndarray of float32
+        (N, H), the state before.
+
+    Returns
+    -------
+    h, c : ndarray of float32
+        (N, H), the state after.
+
+    """
+    _, outputs, cells = _core.lstm_forward(weight_hh.transposed, given[None], h, c)
+    return outputs[1], cells[1]
+
+
 def _for_each(x: F32, batch: int) -> F32:
     """Return one sequence (T, 1, ...) for each of N, if it is one."""
     return x if x.shape[1] == batch else np.repeat(x, batch, axis=1)

@@ -20,18 +20,19 @@ from gradcam.captioning._vocabulary import Vocabulary
 _F32 = NDArray[np.float32]
 
 
+_OF_LSTM = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
 class State(NamedTuple):
     """The LSTM between two words, for N captions: h and c, (N, H)."""
 
-    h: Value
-    c: Value
+    h: _F32
+    c: _F32
 
     def of(self, captions: Sequence[int]) -> State:
         """Return the state of some of the captions, in this order."""
-        if list(captions) == list(range(len(self.h.array))):
-            return self
         rows = np.array(captions)
-        return State(seq.select(self.h, rows), seq.select(self.c, rows))
+        return State(self.h[rows], self.c[rows])
 
 
 class Decoder:
@@ -50,8 +51,13 @@ class Decoder:
     """
 
     def __init__(self, tensors: Mapping[str, _F32], vocabulary: Vocabulary) -> None:
-        self._weights = {name: seq.constant(values) for name, values in tensors.items()}
         self.vocabulary = vocabulary
+        self._weights = {name: seq.constant(values) for name, values in tensors.items()}
+        self._lstm = [self._weights[f"lstm.{kind}"] for kind in _OF_LSTM]
+        by_input, _, *biases = self._lstm
+        bias = seq.add(*biases)
+        # What the LSTM computes of each word before it knows its state.
+        self._given = seq.linear(self._weights["embedding.weight"], by_input, bias).array
 
     def log_probabilities(self, codes: _F32 | Value, words: Sequence[int]) -> Value:
         """Return the log-probability of each of a caption's words, given those before it.
@@ -70,12 +76,14 @@ class Decoder:
         """
         given = codes if isinstance(codes, Value) else seq.constant(codes)
         read = np.array([[self.vocabulary.mark], *([word] for word in words[:-1])])
-        h, _ = self._lstm(self._embedded(read), self._seen(given))
+        embedded = seq.embedding(read, self._weights["embedding.weight"])
+        h, _ = seq.lstm(embedded, *self._lstm, *self._seen(given))
         return seq.pick(self._said(h), np.tile(np.array(words)[:, None], len(given.array)))
 
     def start(self, code: _F32) -> tuple[State, _F32]:
         """Read START for a code (K,); return as :meth:`step`."""
-        return self.step(self._seen(seq.constant(code[None])), np.array([self.vocabulary.mark]))
+        h, c = self._seen(seq.constant(code[None]))
+        return self.step(State(h.array, c.array), np.array([self.vocabulary.mark]))
 
     def step(self, state: State, words: NDArray[np.intp]) -> tuple[State, _F32]:
         """Read one more word of N captions.
@@ -86,22 +94,14 @@ class Decoder:
         (N, V + 1) array of float32
             The log-probability of each word that may follow; the last one is END.
         """
-        h, after = self._lstm(self._embedded(words[None]), state)
-        return after, self._said(h).array[0]
+        h, c = seq.lstm_step(self._given[words], self._weights["lstm.weight_hh"], *state)
+        return State(h, c), self._said(seq.constant(h)).array
 
-    def _seen(self, codes: Value) -> State:
-        """Return the state after the first input, which is made of the code."""
+    def _seen(self, codes: Value) -> tuple[Value, Value]:
+        """Return h and c after the first input, which is made of the code."""
         first = seq.linear(codes, self._weights["image.weight"], self._weights["image.bias"])
-        return self._lstm(seq.reshape(first, (1, *first.shape)), None)[1]
-
-    def _embedded(self, words: NDArray[np.intp]) -> Value:
-        return seq.embedding(words, self._weights["embedding.weight"])
-
-    def _lstm(self, x: Value, state: State | None) -> tuple[Value, State]:
-        """Return the outputs (T, N, H), and the state after the last step."""
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        h, c = seq.lstm(x, *(self._weights[f"lstm.{name}"] for name in names), *(state or ()))
-        return h, State(seq.select(h, -1), c)
+        h, c = seq.lstm(seq.reshape(first, (1, *first.shape)), *self._lstm)
+        return seq.select(h, 0), c
 
     def _said(self, h: Value) -> Value:
         """Return the log-probabilities of all words after outputs of the LSTM."""
