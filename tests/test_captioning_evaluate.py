@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -9,16 +10,15 @@ import numpy as np
 import pytest
 import random_attributes
 
-from gradcam.captioning import Captioner, _evaluate, _evaluation, _measuring
+from gradcam.captioning import Captioner, _evaluate, _evaluation, _measuring, model
 from gradcam.captioning.__main__ import main
 from gradcam.captioning._judged import judged, noun_of
 from gradcam.pictograms._captions import CAPTION_WORDS, captions, phrase
 from gradcam.pictograms._described import NOUNS, Described, compose_described
 from gradcam.pictograms._described_maps import TESTS, numbered_scene
 
-CAT, DOG, PIZZA = (
-    next(noun for noun in NOUNS if noun.word == word) for word in ("cat", "dog", "pizza")
-)
+CAT, DOG = (next(noun for noun in NOUNS if noun.word == word) for word in ("cat", "dog"))
+PARTS = ("mentioned", "unmentioned", "ground")
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +182,32 @@ def test_an_evaluation_has_what_was_measured(captioner, tmp_path, monkeypatch, c
     printed = capsys.readouterr().out
     for text in ("2.32 ± .08", "6.38 ± .99", "30.0", "Guided Grad-CAM", "3 scenes"):
         assert text in printed
+
+
+def test_the_stored_figures_are_those_of_the_shipped_weights():
+    found = _evaluation.stored()
+    assert found["weights"] == _evaluate.digest()
+    for example in found["examples"]:
+        scene = numbered_scene(example["scene"], TESTS, 224)
+        caption = model().describe(scene.picture)
+        assert caption.text == example["caption"]
+        assert caption.log_probability == pytest.approx(example["log_probability"], abs=0.01)
+
+
+def test_the_stored_figures_show_what_the_papers_claim():
+    found = _evaluation.stored()
+    said = found["greedy"]
+    assert found["scenes"] >= 500
+    assert said["there"]["mean"] >= 0.95 and said["not_there"]["mean"] <= 0.03
+    assert found["pointing"]["on the object"]["mean"] >= 0.7
+    assert found["pointing"]["on the object"]["low"] > found["pointing"]["chance"]["high"]
+    ratios = [found["ratios"][name] for name in ("uniform", *_measuring.METHODS)]
+    assert ratios[0]["mean"] == 1
+    for lower, higher in itertools.pairwise(ratios):
+        assert lower["high"] < higher["low"]
+    density = {name: found["energy"][name]["mean"] / found["area"][name]["mean"] for name in PARTS}
+    assert density["mentioned"] > density["unmentioned"]
+    assert found["perplexity"]["own"] < found["perplexity"]["other"]
 
 
 def test_the_number_of_scenes_is_checked(capsys):

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import random_attributes
+from helpers import largest_difference
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install gradcam[train]")
 
-from gradcam.captioning import _train, load  # noqa: E402
+from gradcam.captioning import Captioner, _train, load  # noqa: E402
 from gradcam.captioning._nets import CaptionNet, loss_of  # noqa: E402
 from gradcam.pictograms import _described_maps as stored  # noqa: E402
+from gradcam.pictograms._attributes import attributes  # noqa: E402
 from gradcam.pictograms._captions import CAPTION_WORDS  # noqa: E402
 from gradcam.pictograms._described import compose_described, for_tests  # noqa: E402
 
@@ -57,15 +59,17 @@ def test_batches_have_every_picture_with_sentences_that_are_not_for_tests(maps, 
     pictures = _train.Pictures(tmp_path, 6, stored.TRAINING, workers=1)
     rng = np.random.default_rng(0)
     seen = []
-    for found, places, read, said in pictures.batches(4, 3, rng, shuffled=True):
-        assert len(places) == read.shape[1] == said.shape[1] and int(places.max()) < len(found)
-        for place, words in zip(places, said.T.tolist(), strict=True):
+    for batch in pictures.batches(4, 3, rng, shuffled=True):
+        assert len(batch.places) == batch.read.shape[1] == batch.said.shape[1]
+        for place, words in zip(batch.places, batch.said.T.tolist(), strict=True):
             numbers = words[: words.index(END)]
             text = " ".join(CAPTION_WORDS[number] for number in numbers)
             assert not for_tests(text)
-            matches = (pictures.maps == found[place].numpy().astype(np.float16)).all((1, 2, 3))
+            matches = (pictures.maps == batch.maps[place].numpy().astype(np.float16)).all((1, 2, 3))
             (number,) = np.flatnonzero(matches)
             seen.append(number)
+            present = attributes(pictures.scenes[number])
+            assert batch.present[place].tolist() == present.tolist()
             nouns = [word for word in text.split() if pictures.scenes[number].group(word)]
             assert nouns  # what is said is of this picture
     assert set(seen) == set(range(6))
@@ -89,7 +93,7 @@ def test_the_described_captions_are_the_most_probable_words():
     with torch.no_grad():
         for each, words in zip(maps, net.described(maps, length=6), strict=True):
             read = torch.tensor([5, *words])[:, None]
-            best = net(net.encoded(each[None]), read)[:, 0].argmax(1).tolist()
+            best = net(net.code(each[None]), read)[:, 0].argmax(1).tolist()
             assert best[: len(words)] == words
             assert len(words) == 6 or best[len(words)] == 5
 
@@ -114,26 +118,44 @@ def test_a_run_trains_resumes_and_exports(maps, tmp_path, capsys):
         assert torch.equal(tensor, resumed.net.tensors()[name]), name
 
 
-def test_the_exported_captioner_is_the_trained_network(maps, tmp_path, monkeypatch, capsys):
-    random_attributes.use(monkeypatch)
+def test_the_exported_captioner_is_the_trained_network(maps, tmp_path):
     run = training(tmp_path, "--epochs=1")
-    with torch.no_grad():
-        for tensor in run.net.parameters():
-            tensor.copy_(tensor.half().float())
-    run.epoch = 1
     run.run()
-    captioner = load(tmp_path / "captioner.safetensors")
-    assert captioner.words == CAPTION_WORDS
-    scene = compose_described(np.random.default_rng(0), 112)
-    tape = captioner.network.forward(scene.picture)
-    net = run.net.eval()
-    code = torch.from_numpy(tape.activation("relu6_2").copy())
-    sentence = "a small red cat left of two mushrooms"
-    read, said = _train.as_numbers([sentence])
+    shipped = load(tmp_path / "captioner.safetensors")
+    assert shipped.words == CAPTION_WORDS
+    for name, tensor in run.net.tensors().items():
+        np.testing.assert_allclose(
+            shipped._tensors[name], tensor.detach().numpy(), rtol=1e-3, atol=1e-6
+        )
+
+
+def test_normalisation_is_folded_into_the_weights(monkeypatch):
+    random_attributes.use(monkeypatch)
+    torch.manual_seed(0)
+    net = CaptionNet(END, dropout=0.3)
+    pictures = [compose_described(np.random.default_rng(n), 112).picture for n in range(8)]
     with torch.no_grad():
-        logs = torch.log_softmax(net(net.encoded(code), read), 2)[:, 0].numpy()
-    found = captioner.caption(tape, sentence)
-    expected = logs[np.arange(len(said)), said[:, 0]]
-    np.testing.assert_allclose([*found.log_probabilities, found.end], expected, atol=1e-5)
-    numbers = net.described(code)[0]
-    assert captioner.describe(tape).words == tuple(CAPTION_WORDS[n] for n in numbers)
+        net.fc6.weight.normal_(std=0.01)
+        for norm in (net.norm5, net.norm6, net.norm7):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+        for norm in (net.norm6, net.norm7):
+            norm.weight.uniform_(0.5, 2)
+            norm.bias.normal_()
+        net.eval()
+        captioner = Captioner(arrays(net), CAPTION_WORDS)
+        tape = captioner.network.forward(pictures)
+        maps = torch.from_numpy(tape.activation("relu6_2").copy())
+        sentence = "a small red cat left of two mushrooms"
+        read, said = (each.expand(-1, 8) for each in _train.as_numbers([sentence]))
+        logs = torch.log_softmax(net(net.code(maps), read), 2).numpy()
+    expected = np.take_along_axis(logs, said.numpy()[..., None], 2)[..., 0]
+    for n, found in enumerate(captioner.caption(tape, sentence)):
+        values = [*found.log_probabilities, found.end]
+        assert largest_difference(values, expected[:, n]) <= 1e-5
+    for caption, numbers in zip(captioner.describe(tape), net.described(maps), strict=True):
+        assert caption.words == tuple(CAPTION_WORDS[number] for number in numbers)
+
+
+def arrays(net: CaptionNet) -> dict[str, np.ndarray]:
+    return {name: tensor.detach().numpy() for name, tensor in net.tensors().items()}

@@ -19,15 +19,17 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gradcam.captioning import _file
 from gradcam.captioning._judged import judged, share_text
 from gradcam.captioning._nets import CaptionNet, loss_of
+from gradcam.pictograms._attributes import attributes
 from gradcam.pictograms._captions import CAPTION_WORDS, captions
 from gradcam.pictograms._described import Arrangement
 from gradcam.pictograms._described_maps import (
@@ -56,6 +58,19 @@ def as_numbers(sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(read), torch.from_numpy(said)
 
 
+class Batch(NamedTuple):
+    """Pictures with their attributes; captions.
+
+    `places` says which picture each caption is about, `read` and `said` are its words.
+    """
+
+    maps: Tensor
+    present: Tensor
+    places: Tensor
+    read: Tensor
+    said: Tensor
+
+
 class Pictures:
     """Numbered scenes: their stored maps, and what they show."""
 
@@ -65,8 +80,8 @@ class Pictures:
 
     def batches(
         self, size: int, each: int, rng: np.random.Generator, *, shuffled: bool
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Yield maps, and captions: the picture in the batch, what is read and what is said."""
+    ) -> Iterator[Batch]:
+        """Yield all pictures, in order or shuffled, with up to `each` new sentences for each."""
         order = rng.permutation(len(self.scenes)) if shuffled else np.arange(len(self.scenes))
         for start in range(0, len(order), size):
             numbers = np.sort(order[start : start + size])
@@ -74,7 +89,8 @@ class Pictures:
             places = np.repeat(np.arange(len(numbers)), [len(one) for one in drawn])
             read, said = as_numbers([sentence for one in drawn for sentence in one])
             maps = torch.from_numpy(np.array(self.maps[numbers])).float()
-            yield maps, torch.from_numpy(places), read, said
+            present = torch.from_numpy(np.stack([attributes(self.scenes[n]) for n in numbers]))
+            yield Batch(maps, present, torch.from_numpy(places), read, said)
 
 
 class Training:
@@ -92,11 +108,13 @@ class Training:
         self.pictures = Pictures(folder, a.scenes, TRAINING, a.threads)
         self.unseen = Pictures(folder, a.validation, VALIDATION, a.threads)
         self.net = CaptionNet(_MARK, a.dropout)
-        decayed = [p for p in self.net.parameters() if p.dim() > 1]
+        places = self.net.fc6.weight
+        decayed = [p for p in self.net.parameters() if p.dim() > 1 and p is not places]
         others = [p for p in self.net.parameters() if p.dim() <= 1]
         groups: list[dict[str, Any]] = [
-            {"params": decayed},
-            {"params": others, "weight_decay": 0.0},
+            {"params": decayed, "share": 1.0},
+            {"params": others, "share": 1.0, "weight_decay": 0.0},
+            {"params": [places], "share": a.places},
         ]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=a.decay)
         self.epoch, self.seconds = 0, 0.0
@@ -160,23 +178,26 @@ class Training:
         )
         losses = []
         self.net.train()
-        for number, (maps, places, read, said) in enumerate(bar):
+        for number, batch in enumerate(bar):
             rate = learning_rate((self.epoch + number / steps) / a.epochs, a.rate)
             for group in self.optimiser.param_groups:
-                group["lr"] = rate
-            loss = self.loss(maps, places, read, said)
+                group["lr"] = group["share"] * rate
+            loss, more = self.losses(batch)
             self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss + a.attributes * more).backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
             self.optimiser.step()
             losses.append(float(loss.detach()))
         return float(np.mean(losses))
 
-    def loss(self, maps: Tensor, places: Tensor, read: Tensor, said: Tensor) -> Tensor:
-        """Return the loss of a batch."""
+    def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss of the words, and that of the attributes."""
         with torch.autocast("cpu", torch.bfloat16):
-            scores = self.net(self.net.encoded(maps)[places], read)
-        return loss_of(scores.float(), said)
+            codes = self.net.code(batch.maps)
+            scores = self.net(codes[batch.places], batch.read)
+            told = self.net.attributes(codes)
+        more = F.binary_cross_entropy_with_logits(told.float(), batch.present)
+        return loss_of(scores.float(), batch.said), more
 
     @torch.no_grad()
     def validate(self) -> str:
@@ -186,8 +207,8 @@ class Training:
         found: list[list[int]] = []
         rng = np.random.default_rng(self.arguments.seed)
         for batch in self.unseen.batches(256, 1, rng, shuffled=False):
-            losses.append(float(self.loss(*batch)))
-            found += self.net.described(batch[0])
+            losses.append(float(self.losses(batch)[0]))
+            found += self.net.described(batch.maps)
         said = [tuple(CAPTION_WORDS[number] for number in each) for each in found]
         return f"loss {np.mean(losses):.4f}, {shares(self.unseen.scenes, said)}"
 
@@ -219,8 +240,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, default=12)
     add("--batch", type=int, default=256, help="scenes in a batch, with all their sentences")
     add("--rate", type=float, default=1e-3, help="peak learning rate")
+    add("--places", type=float, default=0.1, help="the share of the rate for fc6")
     add("--decay", type=float, default=0.05, help="AdamW's weight decay")
     add("--dropout", type=float, default=0.2)
+    add("--attributes", type=float, default=10, help="weight of the attributes' loss")
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--seed", type=int, default=0)
 
