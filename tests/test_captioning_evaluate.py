@@ -150,13 +150,14 @@ def test_ratios_are_those_of_the_maps(scene, captioner):
 
 
 def test_ratios_that_count():
-    assert [_measuring.bounded(x) for x in (2.5, math.inf, math.nan, 0.0)] == [2.5, 1000, 1, 0]
+    assert [_measuring.bounded(x) for x in (2.5, math.inf, math.nan, 0.0)] == [2.5, 1000, 1, 0.001]
 
 
 def test_figures_by_hand():
     found = _evaluation.mean_of([1.0, 3.0, math.nan, 5.0])
     assert found["mean"] == 3 and found["size"] == 3
     assert found["error"] == pytest.approx(2 / math.sqrt(3))
+    assert _evaluation.geometric_mean_of([1.0, 4.0, 16.0])["mean"] == pytest.approx(4)
     assert _evaluation.share_of(3, 4)["mean"] == 0.75
     assert _evaluation.share_of(0, 0)["mean"] is None
 

@@ -30,9 +30,9 @@ from gradcam.captioning._captioner import Captioner, model
 from gradcam.captioning._evaluation import (
     Evaluation,
     Example,
-    Figure,
     Perplexity,
     Said,
+    geometric_mean_of,
     mean_of,
     means_of,
     share_of,
@@ -145,6 +145,10 @@ class Measured:
             > greedy.log_probability + (greedy.end or 0) + _ROUNDING
             for beam, greedy in zip(self.beam, self.greedy, strict=True)
         )
+        ratios = {name: [float(np.mean(r)) for r in of] for name, of in self.ratios.items()}
+        typical = {
+            name: [float(np.exp(np.log(r).mean())) for r in of] for name, of in self.ratios.items()
+        }
         return Evaluation(
             weights=weights,
             scenes=len(self.scenes),
@@ -155,7 +159,8 @@ class Measured:
             pointing=means_of(self.pointing),
             energy=means_of(self.energy),
             area=means_of(self.area),
-            ratios=self._ratios(),
+            ratios=means_of(ratios),
+            geometric={name: geometric_mean_of(each) for name, each in typical.items()},
             largest_ratios={
                 name: sum(ratio == LARGEST for each in of_scenes for ratio in each)
                 for name, of_scenes in self.ratios.items()
@@ -184,11 +189,6 @@ class Measured:
             math.exp(float(np.mean(each))) if each else math.nan for each in (self.own, self.other)
         )
         return Perplexity(sentences=self.sentences, own=own, other=other)
-
-    def _ratios(self) -> dict[str, Figure]:
-        """Return the ratio of each method: of the groups of a scene the mean, then of scenes."""
-        means = {name: [float(np.mean(each)) for each in of] for name, of in self.ratios.items()}
-        return means_of(means)
 
     def _examples(self) -> list[Example]:
         return [

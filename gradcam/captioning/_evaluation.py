@@ -69,7 +69,9 @@ class Evaluation(TypedDict):
 
     `beam_raises` is the share of scenes for which the beam found a caption that is more probable;
     `pointing` the share of nouns whose map points at the object, and the chance of it; `energy` and
-    `area` the shares of the whole caption's map and of the picture.
+    `area` the shares of the whole caption's map and of the picture; `ratios` the means over scenes
+    of inside over outside, and `geometric` the geometric means, for which a few large ratios count
+    little.
     """
 
     weights: str
@@ -82,6 +84,7 @@ class Evaluation(TypedDict):
     energy: dict[str, Figure]
     area: dict[str, Figure]
     ratios: dict[str, Figure]
+    geometric: dict[str, Figure]
     largest_ratios: dict[str, int]
     examples: list[Example]
 
@@ -101,6 +104,12 @@ def mean_of(values: Sequence[float]) -> Figure:
 def means_of(values: Mapping[str, Sequence[float]]) -> dict[str, Figure]:
     """Return :func:`mean_of` by name."""
     return {name: mean_of(each) for name, each in values.items()}
+
+
+def geometric_mean_of(values: Sequence[float]) -> Figure:
+    """Return the geometric mean of values above 0, one for each scene, with its interval."""
+    found = bootstrap(np.log(values))
+    return _figure(Interval(*np.exp(found[:3]).tolist(), found.size), None)
 
 
 def _figure(found: Interval, error: float | None) -> Figure:

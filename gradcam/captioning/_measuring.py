@@ -76,7 +76,7 @@ def ratios(captioner: Captioner, tape: Tape, scene: Described) -> dict[str, list
     The group's phrase with all attributes, such as "a small red cat", is given as a caption, as
     the Grad-CAM paper does with the captions of regions (section 7.1). Values below 0 count as 0.
     A map that is zero everywhere has the ratio 1, that of a uniform map; one that is zero outside
-    has the largest ratio that counts.
+    has the largest ratio that counts, and one that is zero inside the smallest.
     """
     given = [captioner.caption(tape, phrase(group)) for group in scene.groups]
     boxes = [[scene.scene.objects[m].box for m in group.members] for group in scene.groups]
@@ -89,8 +89,8 @@ def ratios(captioner: Captioner, tape: Tape, scene: Described) -> dict[str, list
 
 
 def bounded(ratio: float) -> float:
-    """Return a ratio that counts in a mean: 1 for a flat map, and at most the largest."""
-    return 1.0 if math.isnan(ratio) else min(ratio, LARGEST)
+    """Return a ratio that counts: 1 for a flat map, and at most the largest, either way."""
+    return 1.0 if math.isnan(ratio) else min(max(ratio, 1 / LARGEST), LARGEST)
 
 
 def minus_logs(captioner: Captioner, tape: Tape, sentence: str) -> list[float]:

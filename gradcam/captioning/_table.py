@@ -86,8 +86,9 @@ def _caption(found: Evaluation) -> str:
 def _regions(found: Evaluation) -> str:
     rows = []
     for name, (title, paper) in _RATIOS.items():
-        figure = found["ratios"][name]
-        rows.append([title, _number(figure), f"± {figure['error'] or 0:.2f}", paper])
+        figure, typical = found["ratios"][name], found["geometric"][name]
+        error = f"± {figure['error'] or 0:.2f}"
+        rows.append([title, _number(figure), error, paper, _number(typical)])
     capped = ", ".join(
         f"{_RATIOS[name][0]} {count}" for name, count in found["largest_ratios"].items() if count
     )
@@ -95,9 +96,10 @@ def _regions(found: Evaluation) -> str:
         f"The phrase of each group of objects, such as 'a small red cat', is given as a caption; "
         f"the mean of its map inside the group's boxes over the mean outside. Means over scenes, "
         f"95 % intervals, standard errors; the paper's are standard errors. A ratio counts as at "
-        f"most {LARGEST:g}; so large: {capped or 'none'}. A flat map counts as 1."
+        f"most {LARGEST:g}; so large: {capped or 'none'}. A flat map counts as 1. Of the geometric "
+        f"mean, a few large ratios change little."
     )
-    columns = ["map", "inside / outside", "error", "paper"]
+    columns = ["map", "inside / outside", "error", "paper", "geometric mean"]
     return titled("Maps of the captions of regions", columns, rows, note)
 
 
