@@ -136,7 +136,7 @@ def test_normalisation_is_folded_into_the_weights(monkeypatch):
     pictures = [compose_described(np.random.default_rng(n), 112).picture for n in range(8)]
     with torch.no_grad():
         net.fc6.weight.normal_(std=0.01)
-        for norm in (net.norm5, net.norm6, net.norm7):
+        for norm in (net.norm0, net.norm6, net.norm7):
             norm.running_mean.normal_()
             norm.running_var.uniform_(0.5, 2)
         for norm in (net.norm6, net.norm7):

@@ -40,7 +40,7 @@ class CaptionNet(nn.Module):
     def __init__(self, words: int, dropout: float) -> None:
         super().__init__()
         self.mark = words
-        self.norm5 = nn.BatchNorm2d(_CHANNELS, affine=False)
+        self.norm0 = nn.BatchNorm2d(_CHANNELS, eps=1e-2, affine=False)
         self.fc6 = nn.Linear(_CHANNELS * _POSITIONS, _FC6, bias=False)
         nn.init.zeros_(self.fc6.weight)
         self.means = nn.Linear(_CHANNELS, _FC6, bias=False)
@@ -56,7 +56,7 @@ class CaptionNet(nn.Module):
 
     def code(self, maps: Tensor) -> Tensor:
         """Return relu7 for each picture, (N, 256)."""
-        pooled = self.norm5(maps)
+        pooled = self.norm0(maps)
         hidden = self.fc6(pooled.flatten(1)) + self.means(pooled.mean(dim=(2, 3)))
         hidden = self.dropout(torch.relu(self.norm6(hidden)))
         return self.dropout(torch.relu(self.norm7(self.fc7(hidden))))
@@ -104,9 +104,9 @@ class CaptionNet(nn.Module):
         shared = self.means.weight.repeat_interleave(_POSITIONS, dim=1) / _POSITIONS
         whole.weight.copy_(self.fc6.weight + shared)
         weight, bias = folded(whole, self.norm6)
-        mean, variance = self.norm5.running_mean, self.norm5.running_var
+        mean, variance = self.norm0.running_mean, self.norm0.running_var
         assert mean is not None and variance is not None
-        scale = 1 / torch.sqrt(variance + self.norm5.eps)
+        scale = 1 / torch.sqrt(variance + self.norm0.eps)
         found["fc6.weight"] = weight * scale.repeat_interleave(_POSITIONS)
         shift = (mean * scale).repeat_interleave(_POSITIONS).double()
         found["fc6.bias"] = (bias - weight.double() @ shift).float()
