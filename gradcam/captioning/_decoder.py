@@ -53,8 +53,8 @@ class Decoder:
     def __init__(self, tensors: Mapping[str, _F32], vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._weights = {name: seq.constant(values) for name, values in tensors.items()}
-        self._lstm = [self._weights[f"lstm.{kind}"] for kind in _OF_LSTM]
-        by_input, _, *biases = self._lstm
+        by_input, by_state, *biases = (self._weights[f"lstm.{kind}"] for kind in _OF_LSTM)
+        self._lstm = by_input, by_state, biases[0], biases[1]
         bias = seq.add(*biases)
         # What the LSTM computes of each word before it knows its state.
         self._given = seq.linear(self._weights["embedding.weight"], by_input, bias).array

@@ -23,7 +23,7 @@ from gradcam._weights.tensors import WeightsError
 ARCHITECTURE = "captioner"
 
 POOLED = 6272
-"""Values of the last map after pooling, which fc6 reads: 128 x 7 x 7."""
+"""Values of relu6_2, which fc6 reads: 128 x 7 x 7."""
 
 CODE_TENSORS = ("fc6.weight", "fc6.bias", "fc7.weight", "fc7.bias")
 """The tensors of the picture network; all others are the decoder's."""

@@ -19,6 +19,8 @@ from gradcam.captioning import Captioner
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
+MAP = "relu5_3"
+
 GRADIENTS = ("word by word", "vmap", "copies")
 
 
@@ -34,7 +36,8 @@ class Program:
 
     def __init__(self, captioner: Captioner, memory_format: Any) -> None:
         self.words, self.format = captioner.words, memory_format
-        self.layers = list(captioner.network.layers.values())[1:]
+        self.layers = list(captioner.network.layers.values())
+        self.places = {layer.name: place for place, layer in enumerate(self.layers)}
         self.weights = {
             layer.name: [self._tensor(layer.weights[kind]) for kind in ("weight", "bias")]
             for layer in self.layers
@@ -60,7 +63,7 @@ class Program:
             image = Image.fromarray(picture).resize((112, 112), Image.Resampling.BILINEAR)
             x = torch.from_numpy(np.array(image)) / 255
             x = ((x - MEAN) / STD).permute(2, 0, 1)[None].contiguous(memory_format=self.format)
-            maps = self._until(x, "relu5_3")
+            maps = self._run(x, "input", MAP)
             numbers = self._described(self._code(maps), length)
         by_map = getattr(self, f"_{gradients.replace(' ', '_')}")(maps, numbers)
         with torch.no_grad():
@@ -69,28 +72,26 @@ class Program:
             low, high = cams.amin((1, 2), keepdim=True), cams.amax((1, 2), keepdim=True)
             return numbers, ((cams - low) / (high - low).clamp(min=1e-20)).numpy()
 
-    def _until(self, x: torch.Tensor, last: str) -> torch.Tensor:
-        """Return the output of a layer of the picture network."""
-        outputs = {"input": x}
-        for layer in self.layers:
+    def _run(self, x: torch.Tensor, start: str, last: str) -> torch.Tensor:
+        """Return the output of a layer of the picture network, from that of an earlier one."""
+        outputs = {start: x}
+        for layer in self.layers[self.places[start] + 1 : self.places[last] + 1]:
             given, options = [outputs[name] for name in layer.inputs], dict(layer.attributes)
             if layer.op == "conv":
                 x = F.conv2d(given[0], *self.weights[layer.name], **options)
+            elif layer.op == "linear":
+                x = F.linear(given[0], *self.weights[layer.name])
             elif layer.op == "relu":
                 x = torch.relu_(given[0])
             elif layer.op == "max_pool":
                 x = F.max_pool2d(given[0], options["kernel"], options["stride"])
             else:
-                x = torch.cat(given, 1)
+                x = given[0].flatten(1) if layer.op == "flatten" else torch.cat(given, 1)
             outputs[layer.name] = x
-            if layer.name == last:
-                return x
-        raise ValueError(last)
+        return x
 
     def _code(self, maps: torch.Tensor) -> torch.Tensor:
-        x = F.max_pool2d(maps, 2).flatten(1)
-        x = torch.relu(F.linear(x, *self.weights["fc6"]))
-        return torch.relu(F.linear(x, *self.weights["fc7"]))
+        return self._run(maps, MAP, "relu7")
 
     def _described(self, code: torch.Tensor, length: int) -> list[int]:
         """Return the most probable words, one after the other."""
