@@ -49,7 +49,7 @@ _CHUNK = 256
 def numbered_scene(number: int, use: int, side: int = SIDE) -> Described:
     """Draw scene `number` of a use; one for tests has a layout that training skips.
 
-    The scene is the same at every side, but for the rounding of places.
+    Another side gives other places, and so perhaps another scene.
     """
     rng = np.random.default_rng([number, use])
     while True:
