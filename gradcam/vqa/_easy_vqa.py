@@ -51,7 +51,8 @@ def easy_vqa_examples(part: Part) -> Examples:
         for text, answer, picture in zip(asked, replies, pictures, strict=True)
     ]
     maps = _maps([Path(paths[number]) for number in numbers])
-    return Examples(maps, words, answers, texts, KINDS, np.array(sorted(pairs), np.int64))
+    no_facts = np.zeros((len(maps), 0), np.float32)
+    return Examples(maps, words, answers, texts, KINDS, np.array(sorted(pairs), np.int64), no_facts)
 
 
 def _kind(answer: str) -> int:

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._text import words_of
-from gradcam.pictograms._described import Arrangement
+from gradcam.pictograms._attributes import attributes
+from gradcam.pictograms._described import NOUNS, Arrangement
 from gradcam.pictograms._described_maps import Stored, stored_arrangements, stored_maps
-from gradcam.pictograms._questions import ANSWERS, KINDS, QUESTION_WORDS, Kind
+from gradcam.pictograms._questions import ANSWERS, KINDS, MAX_COUNT, QUESTION_WORDS, Kind
 
 _Integers = NDArray[np.int64]
 
@@ -44,6 +45,8 @@ class Examples:
         The kinds of questions.
     pairs : (n, 4) array of int
         For each example: the picture, the question, the answer and the kind. Sorted by picture.
+    facts : (P, F) array of float32
+        What else is true of each picture, 0 to 1; NaN where a fact has no meaning. F may be 0.
     """
 
     maps: NDArray[np.float16]
@@ -52,6 +55,7 @@ class Examples:
     texts: tuple[str, ...]
     kinds: tuple[str, ...]
     pairs: _Integers
+    facts: NDArray[np.float32]
 
     @cached_property
     def tokens(self) -> tuple[_Integers, _Integers]:
@@ -94,7 +98,30 @@ def scene_examples(
         (picture, places[text], ANSWERS.index(answer), kinds.index(kind))
         for picture, text, answer, kind in found
     ]
-    return Examples(maps, QUESTION_WORDS, ANSWERS, texts, tuple(kinds), np.array(pairs, np.int64))
+    return Examples(
+        maps,
+        QUESTION_WORDS,
+        ANSWERS,
+        texts,
+        tuple(kinds),
+        np.array(pairs, np.int64),
+        np.stack([facts(scene) for scene in arrangements]),
+    )
+
+
+def facts(scene: Arrangement) -> NDArray[np.float32]:
+    """Return what is true of a scene: its attributes, and of each noun its number and its place.
+
+    The number is one of 1 to 4, each of which is true or not. The place is the mean (x, y) of the
+    objects, and NaN for a noun that is not in the scene.
+    """
+    counts = np.zeros((len(NOUNS), MAX_COUNT), np.float32)
+    places = np.full((len(NOUNS), 2), np.nan, np.float32)
+    for group in scene.groups:
+        noun = NOUNS.index(group.noun)
+        counts[noun, group.count - 1] = 1
+        places[noun] = scene.centres[list(group.members)].mean(0)
+    return np.concatenate([attributes(scene), counts.ravel(), places.ravel()])
 
 
 def _asked(scenes: list[Arrangement], first: int, use: int) -> list[tuple[int, str, str, Kind]]:

@@ -41,12 +41,18 @@ from gradcam.vqa._nets import LSTMNet
 _Integers = NDArray[np.int64]
 
 
-def batches(examples: Examples, size: int, order: _Integers) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the maps of `size` pictures, in this order, and their examples."""
+def batches(
+    examples: Examples, size: int, order: _Integers
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield the maps of `size` pictures, in this order, their examples and their facts."""
     for start in range(0, len(order), size):
         pictures = np.sort(order[start : start + size])
         maps = torch.from_numpy(np.array(examples.maps[pictures])).float()
-        yield maps, torch.from_numpy(examples.of(pictures))
+        yield (
+            maps,
+            torch.from_numpy(examples.of(pictures)),
+            torch.from_numpy(examples.facts[pictures]),
+        )
 
 
 class Training:
@@ -82,10 +88,11 @@ class Training:
     def new_net(self) -> nn.Module:
         """Return the network before training."""
         a, examples = self.arguments, self.examples
-        return LSTMNet(len(examples.words), len(examples.answers), a.dropout, a.blind)
+        facts = 0 if a.blind else examples.facts.shape[1]
+        return LSTMNet(len(examples.words), len(examples.answers), a.dropout, a.blind, facts)
 
-    def batches(self, examples: Examples, order: _Integers) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the maps of the pictures of each batch, in this order, and their examples."""
+    def batches(self, examples: Examples, order: _Integers) -> Iterator[tuple[Tensor, ...]]:
+        """Yield what :meth:`loss` takes of the pictures of each batch, in this order."""
         return batches(examples, self.arguments.batch, order)
 
     def data(self) -> tuple[Examples, Examples]:
@@ -154,28 +161,46 @@ class Training:
         self.net.train()
         drawn = self.batches(self.examples, order)
         bar = progress_bar(drawn, f"epoch {self.epoch + 1}", steps)
-        for number, (maps, pairs) in enumerate(bar):
+        for number, batch in enumerate(bar):
             rate = learning_rate((self.epoch + number / steps) / a.epochs, a.rate)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
-            losses.append(self.step(maps, pairs))
+            losses.append(self.step(*batch))
         return float(np.mean(losses))
 
-    def step(self, maps: Tensor, pairs: Tensor) -> float:
+    def step(self, *batch: Tensor) -> float:
         """Train on one batch and return its loss."""
-        loss = F.cross_entropy(self.scores(self.examples, maps, pairs), pairs[:, 2])
+        loss = self.loss(*batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimiser.step()
         return float(loss.detach())
 
+    def loss(self, maps: Tensor, pairs: Tensor, facts: Tensor | None = None) -> Tensor:
+        """Return the loss of the answers, and of the facts if the code is to tell any."""
+        if facts is None or self.net.facts is None:
+            return F.cross_entropy(self.scores(self.examples, maps, pairs), pairs[:, 2])
+        with torch.autocast("cpu", torch.bfloat16):
+            codes = self.net.code(maps)
+            told = self.net.facts(codes).float()
+        known = ~facts.isnan()
+        more = F.binary_cross_entropy_with_logits(told[known], facts[known], reduction="sum")
+        found = F.cross_entropy(self.answered(self.examples, codes, pairs), pairs[:, 2])
+        return found + self.arguments.facts * more / len(maps)
+
     def scores(self, examples: Examples, maps: Tensor, pairs: Tensor) -> Tensor:
         """Return the answers' scores for each example of a batch, (n, answers)."""
+        with torch.autocast("cpu", torch.bfloat16):
+            codes = self.net.code(maps)
+        return self.answered(examples, codes, pairs)
+
+    def answered(self, examples: Examples, codes: Tensor, pairs: Tensor) -> Tensor:
+        """Return the answers' scores for each example, from the pictures' codes."""
         words, lengths = (torch.from_numpy(each) for each in examples.tokens)
         asked, place = pairs[:, 1].unique(return_inverse=True)
         with torch.autocast("cpu", torch.bfloat16):
-            pictures = self.net.encoded(maps)[pairs[:, 0]]
+            pictures = self.net.seen(codes)[pairs[:, 0]]
             questions = self.net.asked(words[:, asked], lengths[asked])[place]
             found: Tensor = self.net(pictures, questions)
         return found.float()
@@ -187,7 +212,7 @@ class Training:
         examples = self.unseen
         right, of_kind = [], []
         order = np.arange(len(examples.maps))
-        for maps, pairs in self.batches(examples, order):
+        for maps, pairs, *_ in self.batches(examples, order):
             found = self.scores(examples, maps, pairs).argmax(1)
             right.append((found == pairs[:, 2]).numpy())
             of_kind.append(pairs[:, 3].numpy())
@@ -237,6 +262,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rate", type=float, default=1e-3, help="peak learning rate")
     add("--decay", type=float, default=0.05, help="AdamW's weight decay")
     add("--dropout", type=float, default=0.2)
+    add("--facts", type=float, default=0.05, help="weight of the loss of the facts in the code")
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--seed", type=int, default=0)
 
