@@ -61,12 +61,11 @@ def lstm(
         _optional(c0, state, "c0"),
     )
     bias = rest[0].array + rest[1].array
-    gates, h, c = _core.lstm_forward(
-        by_state.transposed,
-        _for_each(times(value.array, by_input.transposed, bias), batch),
-        rest[2].array,
-        rest[3].array,
-    )
+    given, states = times(value.array, by_input.transposed, bias), [rest[2].array, rest[3].array]
+    if given.shape[1] == 1 and all((each == each[0]).all() for each in states):
+        states = [each[:1] for each in states]  # copies of one sequence are computed once
+    found = _core.lstm_forward(by_state.transposed, _for_each(given, len(states[0])), *states)
+    gates, h, c = (_for_each(each, batch) for each in found)
     inputs = (value, by_input, by_state, *rest)
     whole = record(
         np.concatenate([h[1:], c[-1:]]),
