@@ -340,6 +340,19 @@ def test_files_keep_everything(captioner, tape, tmp_path):
     assert np.allclose(half.log_probabilities, again.log_probabilities, atol=0.02)
 
 
+def test_weights_of_float16_are_stored_so_with_the_same_results(captioner, tmp_path):
+    captioner.save(tmp_path / "half.safetensors", dtype="float16")
+    half = captioning.load(tmp_path / "half.safetensors")
+    moved = {**half._tensors, "fc6.weight": half._tensors["fc6.weight"].copy()}
+    moved["fc6.weight"][0, 0] += np.float32(1e-7)  # which float16 does not hold
+    whole = Captioner(moved, WORDS)
+    dtypes = [each.network.layers["fc6"].weights["weight"].dtype for each in (half, whole)]
+    assert dtypes == [np.float16, np.float32]
+    picture = pictograms.described(3).picture
+    codes = [each.network.forward(picture).activation("relu7") for each in (half, whole)]
+    assert_close(codes[0], codes[1], "sum")
+
+
 def test_a_captioner_and_a_caption_can_be_pickled(captioner, tape):
     caption = captioner.caption(tape, TEXT)
     again, found = pickle.loads(pickle.dumps((captioner, caption)))

@@ -54,7 +54,7 @@ class Program:
         self.lstm.load_state_dict({f"{name}_l0": rest[f"lstm.{name}"] for name in names})
 
     def _tensor(self, values: Any) -> torch.Tensor:
-        tensor = torch.tensor(np.asarray(values))
+        tensor = torch.tensor(np.asarray(values, np.float32))
         return tensor.contiguous(memory_format=self.format) if tensor.ndim == 4 else tensor
 
     def run(self, picture: np.ndarray, gradients: str, length: int = 20) -> Any:
