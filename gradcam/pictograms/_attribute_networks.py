@@ -24,7 +24,8 @@ SIDE = 112
 """Pictures are resized to this side."""
 
 ABOUT = (
-    "it knows drawings of 16 kinds of objects in six colours, and was not trained on photographs"
+    "the network knows drawings of 16 kinds of objects in six colours, and was not trained on "
+    "photographs"
 )
 LAST_MAP: dict[Architecture, str] = {"vgg": "relu5_3", "resnet": "block9"}
 """The last rectified map, of 128 channels and 14 x 14 positions for pictures of 112 x 112."""
