@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gradcam._engine.tape import Tape
 from gradcam._files import atomic_write
@@ -100,6 +101,7 @@ class Measured:
         self.energy: dict[str, list[float]] = defaultdict(list)
         self.area: dict[str, list[float]] = defaultdict(list)
         self.ratios: dict[str, list[list[float]]] = defaultdict(list)
+        self.alone: dict[str, list[list[float]]] = defaultdict(list)
 
     def add(self, number: int) -> None:
         """Measure one more scene."""
@@ -135,8 +137,9 @@ class Measured:
             for name, part in parts.items():
                 self.energy[name].append(part.energy)
                 self.area[name].append(part.area)
+        several = len(scene.groups) > 1
         for name, each in ratios(self.captioner, tape, scene).items():
-            self.ratios[name].append(each)
+            (self.ratios if several else self.alone)[name].append(each)
 
     def evaluation(self, weights: str) -> Evaluation:
         """Return the figures."""
@@ -145,10 +148,6 @@ class Measured:
             > greedy.log_probability + (greedy.end or 0) + _ROUNDING
             for beam, greedy in zip(self.beam, self.greedy, strict=True)
         )
-        ratios = {name: [float(np.mean(r)) for r in of] for name, of in self.ratios.items()}
-        typical = {
-            name: [float(np.exp(np.log(r).mean())) for r in of] for name, of in self.ratios.items()
-        }
         return Evaluation(
             weights=weights,
             scenes=len(self.scenes),
@@ -159,8 +158,12 @@ class Measured:
             pointing=means_of(self.pointing),
             energy=means_of(self.energy),
             area=means_of(self.area),
-            ratios=means_of(ratios),
-            geometric={name: geometric_mean_of(each) for name, each in typical.items()},
+            ratios={name: mean_of(_means(each)) for name, each in self.ratios.items()},
+            geometric={
+                name: geometric_mean_of(np.exp(_means([np.log(r) for r in each])).tolist())
+                for name, each in self.ratios.items()
+            },
+            alone={name: mean_of(_means(each)) for name, each in self.alone.items()},
             largest_ratios={
                 name: sum(ratio == LARGEST for each in of_scenes for ratio in each)
                 for name, of_scenes in self.ratios.items()
@@ -195,6 +198,11 @@ class Measured:
             Example(scene=n, caption=each.text, log_probability=each.log_probability)
             for n, each in enumerate(self.greedy[:_EXAMPLES])
         ]
+
+
+def _means(of_scenes: Sequence[ArrayLike]) -> list[float]:
+    """Return the mean of each scene's values."""
+    return [float(np.mean(each)) for each in of_scenes]
 
 
 def main(arguments: Sequence[str]) -> None:

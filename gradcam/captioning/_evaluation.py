@@ -69,9 +69,9 @@ class Evaluation(TypedDict):
 
     `beam_raises` is the share of scenes for which the beam found a caption that is more probable;
     `pointing` the share of nouns whose map points at the object, and the chance of it; `energy` and
-    `area` the shares of the whole caption's map and of the picture; `ratios` the means over scenes
-    of inside over outside, and `geometric` the geometric means, for which a few large ratios count
-    little.
+    `area` the shares of the whole caption's map and of the picture; `ratios` the means of inside
+    over outside for scenes with several groups of objects, `geometric` the geometric means of
+    these, and `alone` the means for scenes with a single group.
     """
 
     weights: str
@@ -85,6 +85,7 @@ class Evaluation(TypedDict):
     area: dict[str, Figure]
     ratios: dict[str, Figure]
     geometric: dict[str, Figure]
+    alone: dict[str, Figure]
     largest_ratios: dict[str, int]
     examples: list[Example]
 

@@ -86,20 +86,23 @@ def _caption(found: Evaluation) -> str:
 def _regions(found: Evaluation) -> str:
     rows = []
     for name, (title, paper) in _RATIOS.items():
-        figure, typical = found["ratios"][name], found["geometric"][name]
-        error = f"± {figure['error'] or 0:.2f}"
-        rows.append([title, _number(figure), error, paper, _number(typical)])
+        figures = [found["ratios"], found["geometric"], found["alone"]]
+        several, typical, alone = (_number_of(each, name) for each in figures)
+        error = found["ratios"][name]["error"] if name in found["ratios"] else None
+        rows.append([title, several, f"± {error or 0:.2f}", paper, typical, alone])
     capped = ", ".join(
         f"{_RATIOS[name][0]} {count}" for name, count in found["largest_ratios"].items() if count
     )
     note = (
-        f"The phrase of each group of objects, such as 'a small red cat', is given as a caption; "
-        f"the mean of its map inside the group's boxes over the mean outside. Means over scenes, "
-        f"95 % intervals, standard errors; the paper's are standard errors. A ratio counts as at "
-        f"most {LARGEST:g}; so large: {capped or 'none'}. A flat map counts as 1. Of the geometric "
-        f"mean, a few large ratios change little."
+        f"The phrase of each group of objects, such as 'a small red cat', is given as a caption: "
+        f"the mean of its map inside the group's boxes over the mean outside. Means over scenes with "
+        f"several groups, as pictures with dense captions have several regions; 95 % intervals, "
+        f"standard errors, and geometric means, in which a few large ratios count little. One "
+        f"group: means over scenes without other objects, where a map of all objects is a map of the "
+        f"region. A ratio counts as at most {LARGEST:g}; so large: {capped or 'none'}. A flat map "
+        f"counts as 1. The paper's figures are means with standard errors."
     )
-    columns = ["map", "inside / outside", "error", "paper", "geometric mean"]
+    columns = ["map", "inside / outside", "error", "paper", "geometric", "one group"]
     return titled("Maps of the captions of regions", columns, rows, note)
 
 
@@ -109,6 +112,10 @@ def _percent(found: Figure) -> str:
 
 def _number(found: Figure) -> str:
     return _interval(found, 1, 2)
+
+
+def _number_of(found: dict[str, Figure], name: str) -> str:
+    return _number(found[name]) if name in found else "-"
 
 
 def _interval(found: Figure, factor: float, digits: int) -> str:
