@@ -95,12 +95,13 @@ def _regions(found: Evaluation) -> str:
     )
     note = (
         f"The phrase of each group of objects, such as 'a small red cat', is given as a caption: "
-        f"the mean of its map inside the group's boxes over the mean outside. Means over scenes with "
-        f"several groups, as pictures with dense captions have several regions; 95 % intervals, "
-        f"standard errors, and geometric means, in which a few large ratios count little. One "
-        f"group: means over scenes without other objects, where a map of all objects is a map of the "
-        f"region. A ratio counts as at most {LARGEST:g}; so large: {capped or 'none'}. A flat map "
-        f"counts as 1. The paper's figures are means with standard errors."
+        f"the mean of its map inside the group's boxes over the mean outside. Means over scenes "
+        f"with several groups, as pictures with dense captions have several regions; 95 % "
+        f"intervals, standard errors, and geometric means, in which a few large ratios count "
+        f"little. One group: means over scenes without other objects, where a map of all objects "
+        f"is a map of the region. A ratio counts as at most {LARGEST:g}; so large: "
+        f"{capped or 'none'}. A flat map counts as 1. The paper's figures are means with standard "
+        f"errors."
     )
     columns = ["map", "inside / outside", "error", "paper", "geometric", "one group"]
     return titled("Maps of the captions of regions", columns, rows, note)
