@@ -1,16 +1,18 @@
-"""Random weights in the place of the attribute networks', for tests of what follows them."""
+"""Random weights in the place of the attribute network's, for tests of what follows them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcam.pictograms import _attribute_networks
+from gradcam.pictograms import _attribute_networks, _described_maps
+from gradcam.pictograms._described import compose_described
 
 _WIDTHS = (16, 32, 64, 128, 128)
 _COLOUR_WIDTHS = (16, 32, 32)
-_RESNET_WIDTHS = (24, 24, 48, 48, 96, 96, 96, 128, 128)
 
 _Tensors = dict[str, NDArray[np.float32]]
 
@@ -36,19 +38,14 @@ def tensors(seed: int = 0) -> _Tensors:
     return found
 
 
-def resnet_tensors(seed: int = 0) -> _Tensors:
-    """Return weights of the ResNet's convolutions; each block adds little."""
+def block_tensors(count: int, seed: int = 0) -> _Tensors:
+    """Return weights of residual blocks after the VGG; each adds little."""
     rng = np.random.default_rng(seed)
     found: _Tensors = {}
-    channels = _RESNET_WIDTHS[0]
-    _add(found, rng, "stem", (channels, 3, 3, 3))
-    for number, width in enumerate(_RESNET_WIDTHS, start=1):
-        _add(found, rng, f"block{number}.conv1", (width, channels, 3, 3))
-        _add(found, rng, f"block{number}.conv2", (width, width, 3, 3))
+    for number in range(1, count + 1):
+        for part in ("conv1", "conv2"):
+            _add(found, rng, f"block{number}.{part}", (_WIDTHS[-1], _WIDTHS[-1], 3, 3))
         found[f"block{number}.conv2.weight"] *= np.float32(0.3)
-        if width != channels:
-            _add(found, rng, f"block{number}.shortcut", (width, channels, 1, 1))
-        channels = width
     return found
 
 
@@ -60,6 +57,20 @@ def _add(found: _Tensors, rng: np.random.Generator, name: str, shape: tuple[int,
 
 
 def use(patch: pytest.MonkeyPatch) -> None:
-    """Let networks that begin with an attribute network begin with random convolutions."""
-    made = {"vgg": tensors(), "resnet": resnet_tensors()}
-    patch.setattr(_attribute_networks, "_tensors", made.__getitem__)
+    """Let networks that begin with the attribute network begin with random convolutions."""
+    made = tensors()
+    patch.setattr(_attribute_networks, "_tensors", lambda: made)
+
+
+def use_maps(patch: pytest.MonkeyPatch) -> None:
+    """Let stored maps be random ones, of scenes of 64 x 64 pixels."""
+
+    def computed(
+        scenes: int, use: int, workers: int, layer: _described_maps.Stored
+    ) -> Iterator[tuple[NDArray[np.float32], list[str]]]:
+        drawn = [compose_described(np.random.default_rng([n, use]), 64) for n in range(scenes)]
+        shape = (scenes, *_described_maps.SHAPE)
+        values = np.random.default_rng(use).random(shape, np.float32)
+        yield values, [_described_maps._line(each) for each in drawn]
+
+    patch.setattr(_described_maps, "_computed", computed)

@@ -11,7 +11,7 @@ WORDS = ("what", "colour", "is", "the", "cat", "dog", "left", "of")
 ANSWERS = ("yes", "no", "red", "yellow", "red and yellow", "cat")
 QUESTION = "what colour is the cat?"
 
-_CHANNELS, _PLACES = 128, 14 * 14
+_CHANNELS, _PLACES = 128, 7 * 7
 
 
 def _draw(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
@@ -48,7 +48,7 @@ def lstm_tensors(seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def coattention_tensors(seed: int = 0) -> dict[str, np.ndarray]:
-    """Tensors of the co-attention network, with a ResNet of its own."""
+    """Tensors of the co-attention network, with a picture network of its own."""
     width = 7
     shapes = _linear("image", width, _CHANNELS) | {"position.weight": (_PLACES, width)}
     shapes |= {"embedding.weight": (len(WORDS), width)}
@@ -61,7 +61,11 @@ def coattention_tensors(seed: int = 0) -> dict[str, np.ndarray]:
         shapes |= {f"{level}.image_score.weight": (1, 5), f"{level}.question_score.weight": (1, 5)}
         shapes |= _linear(f"{level}.fused", width, width * (1 if level == "word" else 2))
     shapes |= _linear("answer", len(ANSWERS), width)
-    return _draw(shapes, seed) | random_attributes.resnet_tensors(seed)
+    return (
+        _draw(shapes, seed)
+        | random_attributes.tensors(seed)
+        | random_attributes.block_tensors(4, seed)
+    )
 
 
 TENSORS = {"lstm": lstm_tensors, "coattention": coattention_tensors}

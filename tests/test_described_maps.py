@@ -19,29 +19,16 @@ def test_maps_and_arrangements_are_those_of_the_numbered_scenes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random_attributes.use(monkeypatch)
-    maps = stored.stored_maps(tmp_path, SCENES, stored.TESTS, workers=1)
-    arrangements = stored.stored_arrangements(tmp_path, SCENES, stored.TESTS, workers=1)
+    maps = stored.stored_maps(tmp_path, SCENES, stored.TESTS, 1, "pool5")
+    arrangements = stored.stored_arrangements(tmp_path, SCENES, stored.TESTS, 1, "pool5")
     scenes = [stored.numbered_scene(number, stored.TESTS) for number in range(SCENES)]
-    network = Network.from_layers(feature_layers("vgg"), preset=preset())
+    network = Network.from_layers(feature_layers(), preset=preset())
     last = network.forward([scene.picture for scene in scenes]).activation("relu5_3")
     pooled = last.reshape(SCENES, 128, 7, 2, 7, 2).max((3, 5))
     np.testing.assert_allclose(maps, pooled, rtol=2e-3, atol=1e-3)
     for scene, found in zip(scenes, arrangements, strict=True):
         assert found.groups == scene.groups and found.layout == scene.layout
         assert np.array_equal(found.centres, scene.centres)
-
-
-def test_the_resnets_map_before_its_last_two_blocks_is_stored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    random_attributes.use(monkeypatch)
-    maps = stored.stored_maps(tmp_path, SCENES, stored.TESTS, workers=1, layer="block7")
-    scenes = [stored.numbered_scene(number, stored.TESTS) for number in range(SCENES)]
-    network = Network.from_layers(feature_layers("resnet"), preset=preset())
-    expected = network.forward([scene.picture for scene in scenes]).activation("block7")
-    np.testing.assert_allclose(maps, expected, rtol=2e-3, atol=1e-3)
-    (path,) = tmp_path.glob("*.jsonl")
-    assert path.name.startswith("block7-")
 
 
 def test_files_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,7 +115,7 @@ def test_attention_is_that_of_the_twin(small):
     assert list(reply.attention) == ["word", "phrase", "question"]
     for level, (positions, words) in twin.attention.items():
         found = reply.attention[level]
-        assert found.positions.shape == (14, 14) and found.words.shape == (5,)
+        assert found.positions.shape == (7, 7) and found.words.shape == (5,)
         assert np.allclose(found.positions.ravel(), positions, rtol=1e-4, atol=1e-7)
         assert np.allclose(found.words, words, rtol=1e-4, atol=1e-7)
 
@@ -146,7 +146,7 @@ def test_grad_cam_at_each_block():
     made = answerer("coattention")
     tape = made.network.forward(picture())
     reply = made.ask(tape, QUESTION)
-    for number, side in ((1, 56), (5, 14), (9, 14)):
+    for number, side in ((1, 7), (4, 7)):
         found = tape.grad_cam(reply, layer=f"block{number}")
         assert found.raw.shape == (side, side)
         gradient = tape.gradient(reply, f"block{number}")[0]
@@ -299,7 +299,7 @@ def _say(name, value):
         ("lstm", _cut("image.weight", 1), r"image.weight has the shape \(9, 9\)"),
         ("lstm", _cut("fc6.weight", 1), "fc6"),
         ("coattention", _cut("phrase3.weight", 2), r"phrase3.weight .* expected \(7, 7, 3\)"),
-        ("coattention", _cut("position.weight"), "has 196 positions, .* for 195"),
+        ("coattention", _cut("position.weight"), "has 49 positions, .* for 48"),
         ("coattention", _cut("image.weight", 1), "has 128 channels, .* for 127"),
         ("lstm", lambda t, m: t.update(more=np.zeros(3)), "do not belong to it: more"),
     ],
@@ -346,7 +346,7 @@ def test_figures(small):
     assert QUESTION in words and "red and yellow, " in words
     assert len(figure.axes) == 2 + 2 * 3 and _is_png(figure)
     layers = reply.plot_layers(tape)
-    count = 10 if made.kind == "coattention" else 5
+    count = 5
     assert len(layers.axes) == count and _is_png(layers)
     assert len(reply.plot_layers(tape, [made.network.target_layer]).axes) == 2
     if made.kind == "coattention":

@@ -13,6 +13,8 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install gradcam[train]")
 
+import random_attributes  # noqa: E402
+
 from gradcam.pictograms import _described_maps as stored  # noqa: E402
 from gradcam.pictograms._described import compose_described  # noqa: E402
 from gradcam.pictograms._questions import ANSWERS, QUESTION_WORDS  # noqa: E402
@@ -32,14 +34,7 @@ def _restore_number_of_threads():
 
 @pytest.fixture
 def maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random maps in the place of those of the convolutions, of scenes of 64 x 64 pixels."""
-
-    def computed(scenes: int, use: int, workers: int, layer: str):
-        drawn = [compose_described(np.random.default_rng([n, use]), 64) for n in range(scenes)]
-        values = np.random.default_rng(use).random((scenes, *stored.SHAPES[layer]), np.float32)
-        yield values, [stored._line(each) for each in drawn]
-
-    monkeypatch.setattr(stored, "_computed", computed)
+    random_attributes.use_maps(monkeypatch)
 
 
 @pytest.fixture

@@ -159,8 +159,8 @@ class Asking:
 @click.option(
     "--model",
     type=click.Choice(_KINDS),
-    help="The network: an LSTM for the question and a VGG for the picture, or co-attention over a "
-    "ResNet.  Default: lstm.",
+    help="The network: an LSTM for the question and a VGG for the picture, or co-attention over "
+    "residual blocks after this VGG.  Default: lstm.",
 )
 @click.option(
     "--weights",

@@ -1,4 +1,4 @@
-"""The attribute networks, and networks that begin with their convolutions."""
+"""The attribute network, and networks that begin with its convolutions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from gradcam._engine.network import Network
     from gradcam._pictures.presets import Preset
 
-Architecture = Literal["vgg", "resnet"]
-
 SIDE = 112
 """Pictures are resized to this side."""
 
@@ -27,15 +25,12 @@ ABOUT = (
     "the network knows drawings of 16 kinds of objects in six colours, and was not trained on "
     "photographs"
 )
-LAST_MAP: dict[Architecture, str] = {"vgg": "relu5_3", "resnet": "block9"}
+LAST_MAP = "relu5_3"
 """The last rectified map, of 128 channels and 14 x 14 positions for pictures of 112 x 112."""
 
 _FOLDER = Path(__file__).parent
-_FIRST: dict[Architecture, str] = {"vgg": "conv1_1.weight", "resnet": "stem.weight"}
 _BLOCKS = (2, 2, 3, 3, 2)
 _POOLED = 3  # blocks of the VGG that a pooling follows
-_RESNET_STRIDES = (1, 1, 2, 1, 2, 1, 1, 1, 1)
-_RESNET_DILATIONS = (1, 1, 1, 1, 1, 1, 1, 2, 3)
 
 
 def preset() -> Preset:
@@ -45,26 +40,21 @@ def preset() -> Preset:
     return Preset("pictograms-112", size=SIDE)
 
 
-@lru_cache(maxsize=2)
-def attribute_model(architecture: Architecture = "vgg") -> Network:
+@lru_cache(maxsize=1)
+def attribute_model() -> Network:
     """Return a network that tells which kinds of objects are there, with colours and sizes.
 
     It has 150 outputs with a sigmoid each, such as "cat", "red", "red cat" and "small cat"; see
     `described`. It was trained from such labels of whole pictures alone, without places
-    (`_train_attributes`). It is loaded once.
-
-    Parameters
-    ----------
-    architecture : "vgg" or "resnet"
-        A narrow VGG-16 without its fourth pooling and with a branch for colours, or a ResNet of
-        nine blocks; pictures of 112 x 112 give a last map of 14 x 14.
+    (`_train_attributes`). It is a narrow VGG-16 without its fourth pooling and with a branch for
+    colours. It is loaded once.
     """
     from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
 
-    tensors = _tensors(architecture)
+    tensors = _tensors()
     layers = [
-        *feature_layers(architecture),
+        *feature_layers(),
         Layer("average", "global_average_pool"),
         Layer("flatten", "flatten"),
         _weighted("fc", "linear", tensors),
@@ -74,37 +64,34 @@ def attribute_model(architecture: Architecture = "vgg") -> Network:
         layers,
         labels=list(ATTRIBUTES),
         preset=preset(),
-        name=f"attributes-{architecture}",
-        target_layer=LAST_MAP[architecture],
+        name="attributes-vgg",
+        target_layer=LAST_MAP,
     )
-    network.origin = lambda network: (attribute_model, (architecture,))
+    network.origin = lambda network: (attribute_model, ())
     network.about = ABOUT
     return network
 
 
-def feature_layers(
-    architecture: Architecture, own: Mapping[str, NDArray[np.float32]] | None = None
-) -> list[Layer]:
-    """Return the layers of an attribute network up to its last rectified map.
+def feature_layers(own: Mapping[str, NDArray[np.float32]] | None = None) -> list[Layer]:
+    """Return the layers of the attribute network up to its last rectified map.
 
     Parameters
     ----------
-    architecture : "vgg" or "resnet"
     own : mapping of str to array, optional
         Tensors that replace those of the attribute network, where the names agree: of all layers,
         if the first one is among them.
     """
     given = {} if own is None else dict(own)
-    if _FIRST[architecture] not in given:
-        given = {**_tensors(architecture), **given}
-    return _vgg(given) if architecture == "vgg" else _resnet(given)
+    if "conv1_1.weight" not in given:
+        given = {**_tensors(), **given}
+    return _vgg(given)
 
 
-@lru_cache(maxsize=2)
-def _tensors(architecture: Architecture) -> dict[str, NDArray[np.float32]]:
+@lru_cache(maxsize=1)
+def _tensors() -> dict[str, NDArray[np.float32]]:
     from gradcam._weights.reading import load
 
-    tensors = load(_FOLDER / f"attributes-{architecture}.safetensors").tensors
+    tensors = load(_FOLDER / "attributes-vgg.safetensors").tensors
     return {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
 
 
@@ -148,30 +135,6 @@ def _vgg(tensors: dict[str, NDArray[np.float32]]) -> list[Layer]:
     return layers
 
 
-def _resnet(tensors: dict[str, NDArray[np.float32]]) -> list[Layer]:
-    from gradcam._engine.layers import Layer
-
-    layers = [_weighted("stem", "conv", tensors, stride=2, padding=1), Layer("stem.relu", "relu")]
-    last = "stem.relu"
-    shapes = zip(_RESNET_STRIDES, _RESNET_DILATIONS, strict=True)
-    for number, (stride, dilation) in enumerate(shapes, start=1):
-        name = f"block{number}"
-        shortcut = last
-        wide = {"padding": dilation, "dilation": dilation}
-        layers += [
-            _weighted(f"{name}.conv1", "conv", tensors, (last,), stride=stride, **wide),
-            Layer(f"{name}.relu1", "relu"),
-            _weighted(f"{name}.conv2", "conv", tensors, **wide),
-        ]
-        if f"{name}.shortcut.weight" in tensors:
-            shortcut = f"{name}.shortcut"
-            layers.append(_weighted(shortcut, "conv", tensors, (last,), stride=stride))
-        layers.append(Layer(f"{name}.sum", "add", (f"{name}.conv2", shortcut)))
-        layers.append(Layer(name, "relu"))
-        last = name
-    return layers
-
-
 def pair_layers(tensors: Mapping[str, NDArray[np.float32]] | None = None) -> list[Layer]:
     """Return the VGG's layers up to relu6_2: relu5_3, pool5, and two 1 x 1 convolutions.
 
@@ -180,9 +143,9 @@ def pair_layers(tensors: Mapping[str, NDArray[np.float32]] | None = None) -> lis
     """
     from gradcam._engine.layers import Layer
 
-    known = {**_tensors("vgg"), **(tensors or {})}
+    known = {**_tensors(), **(tensors or {})}
     layers = [
-        *feature_layers("vgg", tensors),
+        *feature_layers(tensors),
         Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2}),
     ]
     for number in (1, 2):
@@ -213,7 +176,7 @@ def code_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
         _fully_connected("fc7", tensors),
         Layer("relu7", "relu"),
     ]
-    network = Network.from_layers(layers, preset=preset(), name=name, target_layer=LAST_MAP["vgg"])
+    network = Network.from_layers(layers, preset=preset(), name=name, target_layer=LAST_MAP)
     network.about = ABOUT
     return network
 
@@ -229,20 +192,33 @@ def _fully_connected(name: str, tensors: dict[str, NDArray[np.float32]]) -> Laye
     return replace(layer, attributes={"dtype": "float16"}) if is_exact else layer
 
 
-def map_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
-    """Return the attribute ResNet up to its last block.
+def map_network(tensors: dict[str, NDArray[np.float32]], name: str, blocks: int) -> Network:
+    """Return the VGG's layers up to relu6_2 and residual blocks, ``block1`` and so on.
 
     Parameters
     ----------
     tensors : dict of str to array
-        Those of its layers replace the attribute network's.
+        ``block1.conv1.weight`` (128, 128, 3, 3), ``block1.conv1.bias``, ``block1.conv2.weight`` and
+        so on. Those of the VGG's layers replace the attribute network's.
     name : str
         For messages.
+    blocks : int
+        How many.
     """
+    from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
 
-    layers = feature_layers("resnet", tensors)
-    last = LAST_MAP["resnet"]
+    layers = pair_layers(tensors)
+    for number in range(1, blocks + 1):
+        block, before = f"block{number}", layers[-1].name
+        layers += [
+            _weighted(f"{block}.conv1", "conv", tensors, padding=1),
+            Layer(f"{block}.relu1", "relu"),
+            _weighted(f"{block}.conv2", "conv", tensors, padding=1),
+            Layer(f"{block}.sum", "add", (f"{block}.conv2", before)),
+            Layer(block, "relu"),
+        ]
+    last = layers[-1].name
     network = Network.from_layers(layers, preset=preset(), name=name, target_layer=last)
     network.about = ABOUT
     return network

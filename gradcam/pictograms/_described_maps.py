@@ -1,4 +1,4 @@
-"""Described scenes for training, with what the attribute networks compute for them.
+"""Described scenes for training, with what the attribute network computes for them.
 
 The first layers of the captioner and of the question answerers do not change in training. So the
 last map of these is computed once for each scene and stored; training then reads it in any order.
@@ -31,14 +31,10 @@ if TYPE_CHECKING:
 TRAINING, VALIDATION, TESTS = 0x74, 0x76, 0x7E
 """The second words of the seeds of scenes, by use; all differ from the seeds of `described`."""
 
-Stored = Literal["pool5", "relu6_2", "block7"]
+Stored = Literal["pool5", "relu6_2"]
 
-SHAPES: dict[Stored, tuple[int, int, int]] = {
-    "pool5": (128, 7, 7),
-    "relu6_2": (128, 7, 7),
-    "block7": (96, 14, 14),
-}
-"""Of the VGG's pooled last map, and of the ResNet's map before its last two blocks."""
+SHAPE = (128, 7, 7)
+"""Of both."""
 
 SIDE = 112
 """Of the pictures, in pixels."""
@@ -84,7 +80,7 @@ def _files(folder: Path, scenes: int, use: int, workers: int, layer: Stored) -> 
     lines = maps.with_suffix(".jsonl")
     if not (maps.exists() and lines.exists()):
         new = maps.with_suffix(".new.npy")
-        found = np.lib.format.open_memmap(new, "w+", np.float16, (scenes, *SHAPES[layer]))
+        found = np.lib.format.open_memmap(new, "w+", np.float16, (scenes, *SHAPE))
         texts: list[str] = []
         for computed, drawn in _computed(scenes, use, workers, layer):
             found[len(texts) : len(texts) + len(drawn)] = computed
@@ -126,17 +122,12 @@ def _computed(
 
 
 def maps_network(layer: Stored) -> Network:
-    """Return the layers of an attribute network up to this one, as a network."""
+    """Return the layers of the attribute network up to this one, as a network."""
     from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
     from gradcam.pictograms._attribute_networks import feature_layers, pair_layers, preset
 
-    if layer == "block7":
-        layers = feature_layers("resnet")
-    elif layer == "relu6_2":
-        layers = pair_layers()
-    else:
-        pool = Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2})
-        layers = [*feature_layers("vgg"), pool]
+    pool = Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2})
+    layers = pair_layers() if layer == "relu6_2" else [*feature_layers(), pool]
     layers = layers[: 1 + [each.name for each in layers].index(layer)]
     return Network.from_layers(layers, preset=preset())

@@ -1,6 +1,6 @@
-"""Train the attribute networks from image-level labels alone.
+"""Train the attribute network from image-level labels alone.
 
-    python -m gradcam.pictograms train-attributes --architecture vgg --out run
+    python -m gradcam.pictograms train-attributes --out run
 
 The labels say which kinds of objects are in the picture, and their colours and sizes; they say
 nothing about places. The convolutions then serve as the fixed first part of the captioner and of
@@ -21,6 +21,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from gradcam.pictograms._attribute_nets import NETWORKS, SIDE, VGG, export
+from gradcam.pictograms._attribute_nets import SIDE, VGG, export
 from gradcam.pictograms._attributes import ATTRIBUTES, attributes
 from gradcam.pictograms._colouring import COLOURS
 from gradcam.pictograms._described import NOUNS, compose_described
@@ -83,17 +84,16 @@ class Training:
         drawn = [training_scene(n, VALIDATION) for n in range(arguments.validation)]
         pictures, present = (np.stack(each) for each in zip(*drawn, strict=True))
         self.pictures, self.present = preprocess(pictures), torch.from_numpy(present)
-        self.net = NETWORKS[arguments.architecture]()
-        if isinstance(self.net, VGG):
-            self.net.start_from(arguments.start, self.pictures)
+        self.net = VGG()
+        self.net.start_from(arguments.start, self.pictures)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         decayed = [p for p in self.net.parameters() if p.dim() > 1]
         others = [p for p in self.net.parameters() if p.dim() <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
-            lr=1e-3,
-            weight_decay=arguments.decay,
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": decayed},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=1e-3, weight_decay=arguments.decay)
         self.done, self.seconds = 0, 0.0
         if self.checkpoint.exists():
             self.resume()
@@ -116,7 +116,7 @@ class Training:
         }
         torch.save(state, self.out / "checkpoint.new")
         os.replace(self.out / "checkpoint.new", self.checkpoint)
-        export(self.net, self.out / f"attributes-{self.arguments.architecture}.safetensors")
+        export(self.net, self.out / "attributes-vgg.safetensors")
 
     def resume(self) -> None:
         """Continue from the checkpoint."""
@@ -198,8 +198,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--out", type=Path, required=True, help="folder for the checkpoint, the log and the weights"
     )
-    add("--architecture", choices=NETWORKS, default="vgg")
-    add("--start", type=Path, default=_PICTOGRAMS, help="weights that the VGG's run starts from")
+    add("--start", type=Path, default=_PICTOGRAMS, help="weights that the run starts from")
     add("--pictures", type=int, default=76_800)
     add("--batch", type=int, default=64)
     add("--rate", type=float, default=1.5e-3, help="peak learning rate")
@@ -215,7 +214,7 @@ def main(arguments: Sequence[str]) -> None:
     """Train from scratch or from the checkpoint in the folder ``--out``."""
     parser = argparse.ArgumentParser(
         prog="python -m gradcam.pictograms train-attributes",
-        description="Train an attribute network from image-level labels.",
+        description="Train the attribute network from image-level labels.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add_arguments(parser)

@@ -1,4 +1,4 @@
-"""``python -m gradcam.vqa``: ``evaluate`` and ``train``."""
+"""``python -m gradcam.vqa``: ``evaluate`` and ``train``, for both question answerers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ USAGE = """usage: python -m gradcam.vqa COMMAND [options]
 
 commands:
   evaluate   measure the answers and their explanations on unseen scenes
+  evaluate-coattention
+             the same for the answerer with co-attention, and its blocks and attention
   train      train the first question answerer (needs PyTorch)
+  train-coattention
+             train the one with co-attention (needs PyTorch)
 
 COMMAND --help lists a command's options."""
 
 _MODULES = {
     "evaluate": "gradcam.vqa._evaluate",
+    "evaluate-coattention": "gradcam.vqa._evaluate_coattention",
     "train": "gradcam.vqa._train",
+    "train-coattention": "gradcam.vqa._train_coattention",
 }
 
 

@@ -57,7 +57,7 @@ def agreement(answerer: Answerer, questions: int) -> dict[str, Agreement]:
         `pointing` and `energy` are the objects' share of the picture and all else is 0.
     """
     rows: dict[str, list[tuple[float, float, float, float]]] = {}
-    for number, (scene, question) in enumerate(_asked(questions)):
+    for number, (scene, question) in enumerate(asked(questions)):
         tape = answerer.network.forward(scene.picture)
         found = measured(tape, answerer.ask(tape, question.text), scene, question, number)
         for name, row in found.items():
@@ -98,7 +98,7 @@ def random_map(seed: int, size: tuple[int, int]) -> NDArray[np.float32]:
     return np.asarray(picture, np.float32)
 
 
-def _asked(count: int) -> Iterator[tuple[Described, Question]]:
+def asked(count: int) -> Iterator[tuple[Described, Question]]:
     """Yield scenes for tests with a question each; the kinds take turns."""
     kinds, number, done = list(KINDS), 0, 0
     while done < count:

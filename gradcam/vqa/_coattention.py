@@ -45,12 +45,15 @@ from gradcam._sequences import (
     transpose,
 )
 from gradcam._weights.expected import F32, Shapes, linear_shapes, lstm_shapes
-from gradcam.pictograms._attribute_networks import LAST_MAP, map_network
+from gradcam.pictograms._attribute_networks import map_network
 from gradcam.vqa._attention import Attention
 
 LEVELS = ("word", "phrase", "question")
 
-MAP = LAST_MAP["resnet"]
+BLOCKS = 4
+"""Residual blocks after the attribute VGG's layers."""
+
+MAP = f"block{BLOCKS}"
 
 _LSTM = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -100,7 +103,7 @@ class CoAttention:
     @staticmethod
     def network(tensors: Mapping[str, F32], name: str) -> Network:
         """Return the network that computes the picture's map."""
-        return map_network(dict(tensors), name)
+        return map_network(dict(tensors), name, BLOCKS)
 
     def encode(self, words: Sequence[int]) -> tuple[Value, ...]:
         """Return what is computed of a question alone: Q at each level, (1, T, width)."""

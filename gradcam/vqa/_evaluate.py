@@ -73,19 +73,20 @@ def to_text(found: Evaluation) -> str:
     """Return the tables, with the paper's figures beside ours."""
     return "\n\n".join(
         [
-            _accuracy_table(found["accuracy"]),
-            _agreement_table(found["agreement"]),
+            accuracy_table(found["accuracy"]),
+            agreement_table(found["agreement"]),
             _two_colours_table(found["two_colours"]),
         ]
     )
 
 
-def _accuracy_table(found: dict[str, Right]) -> str:
+def accuracy_table(found: dict[str, Right]) -> str:
+    """Return how often answers are right."""
     columns = ["question", "right", "blind network", "most frequent", "n"]
     rows = [
         [
             kind,
-            *(_percent(each) for each in (row["right"], row["blind"], row["frequent"])),
+            *(percent(each) for each in (row["right"], row["blind"], row["frequent"])),
             str(row["right"]["size"]),
         ]
         for kind, row in found.items()
@@ -98,7 +99,8 @@ def _accuracy_table(found: dict[str, Right]) -> str:
     return titled("Right answers about unseen scenes, %", columns, rows, note)
 
 
-def _agreement_table(found: dict[str, Agreement]) -> str:
+def agreement_table(found: dict[str, Agreement]) -> str:
+    """Return what maps agree with, the paper's figures beside ours."""
     columns = ["map", "occlusion", "paper", "mask", "paper", "pointing %", "energy %"]
     rows = []
     for name, title in _METHODS.items():
@@ -107,12 +109,12 @@ def _agreement_table(found: dict[str, Agreement]) -> str:
         rows.append(
             [
                 title,
-                _number(row["occlusion"]) if is_map else "",
+                number(row["occlusion"]) if is_map else "",
                 _PAPER.get(name, ""),
-                _number(row["mask"]) if is_map else "",
+                number(row["mask"]) if is_map else "",
                 _PAPER_PEOPLE.get(name, ""),
-                _percent(row["pointing"]),
-                _percent(row["energy"]),
+                percent(row["pointing"]),
+                percent(row["energy"]),
             ]
         )
     size = found["grad_cam"]["mask"]["size"]
@@ -129,11 +131,11 @@ def _agreement_table(found: dict[str, Agreement]) -> str:
 
 def _two_colours_table(found: TwoColours) -> str:
     rows = [
-        ["the upper half's colour", _percent(found["upper"])],
-        ["both colours", _percent(found["both"])],
-        ["the lower half's colour", _percent(found["lower"])],
-        ["one colour: on its own half", _percent(found["own"])],
-        ["(right answers)", _percent(found["right"])],
+        ["the upper half's colour", percent(found["upper"])],
+        ["both colours", percent(found["both"])],
+        ["the lower half's colour", percent(found["lower"])],
+        ["one colour: on its own half", percent(found["own"])],
+        ["(right answers)", percent(found["right"])],
     ]
     note = (
         f"Grad-CAM's values on {found['own']['size']} large objects whose upper half has one "
@@ -144,11 +146,13 @@ def _two_colours_table(found: TwoColours) -> str:
     return titled("Objects of two colours", ["answer", "on the upper half %"], rows, note)
 
 
-def _percent(found: Figures) -> str:
+def percent(found: Figures) -> str:
+    """Return a share and its interval, in percent."""
     return _interval(found, lambda value: f"{100 * value:.1f}")
 
 
-def _number(found: Figures) -> str:
+def number(found: Figures) -> str:
+    """Return a figure and its interval."""
     return _interval(found, lambda value: f"{value:.3f}")
 
 

@@ -14,6 +14,7 @@ from gradcam.pictograms import _attribute_networks as attributes  # noqa: E402
 from gradcam.pictograms._described import described  # noqa: E402
 from gradcam.pictograms._questions import ANSWERS, QUESTION_WORDS  # noqa: E402
 from gradcam.vqa import Answerer  # noqa: E402
+from gradcam.vqa._coattention_net import CoAttentionNet  # noqa: E402
 from gradcam.vqa._nets import LSTMNet  # noqa: E402
 
 pytestmark = pytest.mark.peers
@@ -63,6 +64,50 @@ def test_the_gradient_of_an_answer_is_that_of_the_trained_network(
     score = net(net.seen(net.code(maps)), net.asked(words, torch.tensor([4])))[
         0, ANSWERS.index("yes")
     ]
+    (expected,) = torch.autograd.grad(score, maps)
+    found = tape.gradient(reply.objective("yes"), "relu6_2")
+    largest = expected.abs().max().item()
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-5 * largest)
+
+
+def coattention(monkeypatch: pytest.MonkeyPatch) -> tuple[CoAttentionNet, Answerer]:
+    """Return the network with random weights, and the answerer with the same ones."""
+    random_attributes.use(monkeypatch)
+    torch.manual_seed(2)
+    net = CoAttentionNet(len(QUESTION_WORDS), len(ANSWERS)).eval()
+    for block in net.blocks:
+        torch.nn.init.uniform_(block.bn2.weight)
+    tensors = {name: each.numpy() for name, each in net.tensors().items()}
+    return net, Answerer("coattention", tensors, QUESTION_WORDS, ANSWERS)
+
+
+def test_co_attention_computes_what_the_trained_network_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net, answerer = coattention(monkeypatch)
+    texts = ["what is left of the cat?", "is there a dog?"]
+    tape = answerer.network.forward([described(seed, side=112).picture for seed in range(2)])
+    words = torch.full((2, 2, 6), net.padding)
+    for n, text in enumerate(texts):
+        for place, word in enumerate(text.rstrip("?").split()):
+            words[:, n, place] = QUESTION_WORDS.index(word)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(tape.activation("relu6_2").copy()), words).numpy()
+    for n, text in enumerate(texts):
+        scores = np.stack([reply.scores for reply in answerer.ask(tape, text)])
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(scores, expected[:, n], rtol=0, atol=1e-5 * largest)
+
+
+def test_the_gradient_through_co_attention_is_that_of_the_trained_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net, answerer = coattention(monkeypatch)
+    tape = answerer.network.forward(described(5, side=112).picture)
+    reply = answerer.ask(tape, "is there a dog?")
+    maps = torch.from_numpy(tape.activation("relu6_2").copy()).requires_grad_()
+    words = [QUESTION_WORDS.index(word) for word in ["is", "there", "a", "dog"]]
+    score = net(maps, torch.tensor([[words]]))[0, 0, ANSWERS.index("yes")]
     (expected,) = torch.autograd.grad(score, maps)
     found = tape.gradient(reply.objective("yes"), "relu6_2")
     largest = expected.abs().max().item()
