@@ -122,7 +122,7 @@ def test_random_maps_agree_with_nothing() -> None:
 
 
 def test_maps_of_one_answer(answerer: Answerer) -> None:
-    scene, asked = next(_agreement._asked(1))
+    scene, asked = next(_agreement.asked(1))
     tape = answerer.network.forward(scene.picture)
     reply = answerer.ask(tape, asked.text)
     found = _agreement.measured(tape, reply, scene, asked, 0)
@@ -146,7 +146,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def test_kinds_take_turns() -> None:
-    kinds = [asked.kind for _, asked in _agreement._asked(5)]
+    kinds = [asked.kind for _, asked in _agreement.asked(5)]
     assert kinds == [*KINDS, next(iter(KINDS))]
 
 
