@@ -714,10 +714,10 @@ FAULTS = [
     ),
     # --- sequences ---
     Fault(
-        "LSTM: the gradient of the forget gate omits the cell before",
+        "LSTM: the gradient of the forget gate has the derivative of the input gate",
         "kernels/lstm.c",
         "by_c * load_lanes(before, lanes) * s.f.derivative",
-        "by_c * s.f.derivative",
+        "by_c * load_lanes(before, lanes) * s.i.derivative",
         KERNELS,
     ),
     Fault(
@@ -777,10 +777,10 @@ FAULTS = [
         SEQUENCES,
     ),
     Fault(
-        "attention: the gradient by the maps omits the weights",
+        "attention: the gradients of all maps have the first weight",
         "kernels/maps.c",
         "(positions, weights[c], 0.0f, dout,",
-        "(positions, 1.0f, 0.0f, dout,",
+        "(positions, weights[0], 0.0f, dout,",
         KERNELS,
     ),
     # --- the rest ---
