@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from gradcam._engine.tape import Tape
 from gradcam._files import atomic_write
@@ -160,7 +159,7 @@ class Measured:
             area=means_of(self.area),
             ratios={name: mean_of(_means(each)) for name, each in self.ratios.items()},
             geometric={
-                name: geometric_mean_of(np.exp(_means([np.log(r) for r in each])).tolist())
+                name: geometric_mean_of([_geometric(ratios) for ratios in each])
                 for name, each in self.ratios.items()
             },
             alone={name: mean_of(_means(each)) for name, each in self.alone.items()},
@@ -200,9 +199,14 @@ class Measured:
         ]
 
 
-def _means(of_scenes: Sequence[ArrayLike]) -> list[float]:
+def _means(of_scenes: Sequence[Sequence[float]]) -> list[float]:
     """Return the mean of each scene's values."""
     return [float(np.mean(each)) for each in of_scenes]
+
+
+def _geometric(values: Sequence[float]) -> float:
+    """Return the geometric mean of values above 0."""
+    return math.exp(float(np.mean(np.log(values))))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -110,7 +110,8 @@ def means_of(values: Mapping[str, Sequence[float]]) -> dict[str, Figure]:
 def geometric_mean_of(values: Sequence[float]) -> Figure:
     """Return the geometric mean of values above 0, one for each scene, with its interval."""
     found = bootstrap(np.log(values))
-    return _figure(Interval(*np.exp(found[:3]).tolist(), found.size), None)
+    mean, low, high = (math.exp(each) for each in found[:3])
+    return _figure(Interval(mean, low, high, found.size), None)
 
 
 def _figure(found: Interval, error: float | None) -> Figure:

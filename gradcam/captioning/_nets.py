@@ -59,7 +59,8 @@ class CaptionNet(nn.Module):
         pooled = self.norm0(maps)
         hidden = self.fc6(pooled.flatten(1)) + self.means(pooled.mean(dim=(2, 3)))
         hidden = self.dropout(torch.relu(self.norm6(hidden)))
-        return self.dropout(torch.relu(self.norm7(self.fc7(hidden))))
+        codes: Tensor = self.dropout(torch.relu(self.norm7(self.fc7(hidden))))
+        return codes
 
     def forward(self, codes: Tensor, read: Tensor) -> Tensor:
         """Return the scores after each word.

@@ -184,7 +184,7 @@ class Training:
                 group["lr"] = group["share"] * rate
             loss, more = self.losses(batch)
             self.optimiser.zero_grad(set_to_none=True)
-            (loss + a.attributes * more).backward()  # type: ignore[no-untyped-call]
+            (loss + a.attributes * more).backward()
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
             self.optimiser.step()
             losses.append(float(loss.detach()))
