@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from pathlib import Path
 
@@ -14,7 +15,15 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install
 import random_attributes  # noqa: E402
 
 from gradcam.pictograms._questions import ANSWERS, QUESTION_WORDS  # noqa: E402
-from gradcam.vqa import Answerer, _blocks, _evaluate_coattention, _file  # noqa: E402
+from gradcam.vqa import (  # noqa: E402
+    Answerer,
+    _accuracy,
+    _blocks,
+    _evaluate,
+    _evaluate_coattention,
+    _file,
+    model,
+)
 from gradcam.vqa import _train_coattention as recipe  # noqa: E402
 from gradcam.vqa._coattention_net import CoAttentionNet  # noqa: E402
 
@@ -148,3 +157,19 @@ def test_maps_of_each_block_and_attention_are_measured(answerer: Answerer) -> No
     assert "channels, size" in next(line for line in lines if line.startswith("relu2_2"))
     assert sum(line.startswith("attention, ") for line in lines) == 3
     assert max(map(len, lines)) <= 110
+
+
+SHIPPED = Path(_evaluate_coattention.__file__).parent / "coattention-evaluation.json"
+
+
+@pytest.mark.skipif(not SHIPPED.exists(), reason="no figures are stored")
+def test_the_stored_figures_belong_to_the_shipped_weights() -> None:
+    found: _evaluate_coattention.Evaluation = json.loads(SHIPPED.read_text("utf-8"))
+    assert found["weights"] == _evaluate.digest(_evaluate_coattention.WEIGHTS)
+    again = _accuracy.accuracy(model("coattention"), 64, _accuracy.blind_answers())["all"]["right"]
+    assert again["low"] <= found["accuracy"]["all"]["right"]["mean"] <= again["high"]
+    maps, blocks = found["looks"]["maps"], found["looks"]["blocks"]
+    last = blocks[list(blocks)[-1]]["truth"]["mask"]
+    assert last["low"] > maps[_blocks.RANDOM]["mask"]["high"]
+    text = _evaluate_coattention.to_text(found)
+    assert "question level" in text and max(map(len, text.splitlines())) <= 140
