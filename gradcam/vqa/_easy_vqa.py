@@ -61,8 +61,8 @@ def _kind(answer: str) -> int:
 
 
 def _maps(paths: list[Path]) -> NDArray[np.float16]:
-    """Return relu6_2 of the attribute VGG for pictures, which are enlarged to 112 x 112."""
-    network = maps_network("relu6_2")
+    """Return pool5 of the attribute VGG for pictures, which are enlarged to 112 x 112."""
+    network = maps_network("pool5")
     parts = [paths[first : first + _BATCH] for first in range(0, len(paths), _BATCH)]
-    found = [network.forward(part).activation("relu6_2") for part in parts]
+    found = [network.forward(part).activation("pool5") for part in parts]
     return np.concatenate(found).astype(np.float16)

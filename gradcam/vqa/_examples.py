@@ -15,15 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._text import words_of
-from gradcam.pictograms._attributes import attributes
+from gradcam.pictograms._attributes import ATTRIBUTES, attributes
 from gradcam.pictograms._described import NOUNS, Arrangement
 from gradcam.pictograms._described_maps import Stored, stored_arrangements, stored_maps
 from gradcam.pictograms._questions import ANSWERS, KINDS, MAX_COUNT, QUESTION_WORDS, Kind
 
 _Integers = NDArray[np.int64]
 
-TRIES: dict[Kind, int] = {"colour": 4, "presence": 8, "relation": 16, "count": 48}
+TRIES: dict[Kind, int] = {"colour": 6, "presence": 4, "relation": 10, "count": 14}
 """How often a question of each kind is drawn for a scene in training; some draws give none."""
+
+PLACED = slice(len(ATTRIBUTES) - 128, len(ATTRIBUTES))
+"""Of the facts about a scene: those of kinds of objects with their colours and sizes."""
 
 _CHUNK = 1024
 _SEED = 0x51

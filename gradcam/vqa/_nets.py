@@ -1,6 +1,6 @@
 """The first question answerer in PyTorch, for its training: deeper LSTM Q, normalised I.
 
-    code      i = relu7 / ||relu7||, of the stored relu6_2
+    code      i = relu7 / ||relu7||, of the stored pool5
     question  q = the last outputs of both layers of the LSTM
     scores      = W tanh(W_q q) * tanh(W_i i), element by element before W
 
@@ -17,9 +17,28 @@ from torch.nn import functional as F
 
 from gradcam.pictograms._nets import folded
 
-_CHANNELS, _POSITIONS = 128, 7 * 7
+_CHANNELS, _BETWEEN, _POSITIONS = 128, 256, 7 * 7
+_SHIFT = 4.0
+"""Added to the scores of places before the rectifier: what is uncertain is above 0, too."""
+
 _FC6, _CODE, _FUSED = 512, 512, 768
 _EMBEDDED, _HIDDEN = 128, 128
+
+
+def first_weights(units: int) -> Tensor:
+    """Return weights with which fc6 begins: means of each map, and where in it the values are.
+
+    The first units are the means of the maps over all positions, the next ones weigh each map by a
+    cosine along x, and along y; the others mix all maps at random. Independent random weights would
+    have to learn each object at each position by itself.
+    """
+    along = torch.cos(torch.pi * (torch.arange(7) + 0.5) / 7) * 2**0.5
+    even = torch.ones(7)
+    profiles = [torch.outer(even, even), torch.outer(even, along), torch.outer(along, even)]
+    parts = [torch.einsum("uc,p->ucp", torch.eye(_CHANNELS), p.flatten()) for p in profiles]
+    rest = torch.randn(units - len(parts) * _CHANNELS, _CHANNELS, 1) / _CHANNELS**0.5
+    whole = torch.cat([*parts, rest.expand(-1, -1, _POSITIONS)])
+    return whole.flatten(1) / _POSITIONS
 
 
 class LSTMNet(nn.Module):
@@ -43,6 +62,11 @@ class LSTMNet(nn.Module):
         super().__init__()
         self.blind = blind
         self.norm5 = nn.BatchNorm2d(_CHANNELS, affine=False)
+        self.conv1 = nn.Conv2d(_CHANNELS, _BETWEEN, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(_BETWEEN)
+        self.conv2 = nn.Conv2d(_BETWEEN, _CHANNELS, 1)
+        assert self.conv2.bias is not None
+        nn.init.constant_(self.conv2.bias, -7.0)
         self.fc6 = nn.Linear(_CHANNELS * _POSITIONS, _FC6, bias=False)
         self.norm6 = nn.BatchNorm1d(_FC6)
         self.fc7 = nn.Linear(_FC6, _CODE, bias=False)
@@ -55,15 +79,29 @@ class LSTMNet(nn.Module):
         self.image = nn.Linear(_CODE, _FUSED)
         self.answer = nn.Linear(_FUSED, answers)
         self.dropout = nn.Dropout(dropout)
-        # A normalised code has small values, so that tanh would be almost linear at first.
+        self.fc6.weight.data.copy_(first_weights(_FC6))
+        self.fc7.weight.data.add_(torch.eye(_CODE, _FC6))
+        # A normalised code and an LSTM's outputs have small values, so that both tanh would be
+        # almost linear at first and different questions almost the same.
         nn.init.normal_(self.image.weight, std=1.0)
+        nn.init.normal_(self.question.weight, std=0.5)
 
     def code(self, maps: Tensor) -> Tensor:
         """Return relu7 of each picture, (pictures, 512)."""
         if self.blind:
             return maps.new_zeros(len(maps), _CODE)
-        pooled = self.norm5(maps).flatten(1)
-        hidden = self.dropout(torch.relu(self.norm6(self.fc6(pooled))))
+        return self.code_of(self.places(maps))
+
+    def places(self, maps: Tensor) -> Tensor:
+        """Return a score of each of 128 facts at each position, (pictures, 128, 7, 7)."""
+        between = torch.relu(self.norm1(self.conv1(self.norm5(maps))))
+        scores: Tensor = self.conv2(between)
+        return scores
+
+    def code_of(self, places: Tensor) -> Tensor:
+        """Return relu7 from what :meth:`places` returns."""
+        found = torch.relu(places + _SHIFT).flatten(1)
+        hidden = self.dropout(torch.relu(self.norm6(self.fc6(found))))
         return self.dropout(torch.relu(self.norm7(self.fc7(hidden))))
 
     def seen(self, codes: Tensor) -> Tensor:
@@ -93,11 +131,13 @@ class LSTMNet(nn.Module):
             for part in parts
             for name, tensor in getattr(self, part).named_parameters()
         }
-        weight, bias = folded(self.fc6, self.norm6)
+        weight, bias = folded(self.conv1, self.norm1)
         mean, variance = self.norm5.running_mean, self.norm5.running_var
-        assert mean is not None and variance is not None
+        assert mean is not None and variance is not None and self.conv2.bias is not None
         scale = 1 / torch.sqrt(variance + self.norm5.eps)
-        found["fc6.weight"] = weight * scale.repeat_interleave(_POSITIONS)
-        found["fc6.bias"] = bias - weight @ (mean * scale).repeat_interleave(_POSITIONS)
+        found["conv6_1.weight"] = weight * scale[:, None, None]
+        found["conv6_1.bias"] = bias - weight[..., 0, 0] @ (mean * scale)
+        found["conv6_2.weight"], found["conv6_2.bias"] = self.conv2.weight, self.conv2.bias + _SHIFT
+        found["fc6.weight"], found["fc6.bias"] = folded(self.fc6, self.norm6)
         found["fc7.weight"], found["fc7.bias"] = folded(self.fc7, self.norm7)
         return found

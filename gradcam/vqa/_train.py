@@ -35,7 +35,7 @@ from gradcam.pictograms._described_maps import TRAINING, VALIDATION
 from gradcam.pictograms._train import learning_rate, progress_bar
 from gradcam.vqa import _file
 from gradcam.vqa._easy_vqa import easy_vqa_examples
-from gradcam.vqa._examples import Examples, scene_examples
+from gradcam.vqa._examples import PLACED, Examples, scene_examples
 from gradcam.vqa._nets import LSTMNet
 
 _Integers = NDArray[np.int64]
@@ -103,8 +103,8 @@ class Training:
         folder: Path = a.maps or self.out
         folder.mkdir(parents=True, exist_ok=True)
         return (
-            scene_examples(folder, a.scenes, TRAINING, a.threads),
-            scene_examples(folder, a.validation, VALIDATION, a.threads),
+            scene_examples(folder, a.scenes, TRAINING, a.threads, "pool5"),
+            scene_examples(folder, a.validation, VALIDATION, a.threads, "pool5"),
         )
 
     def log(self, line: str) -> None:
@@ -182,12 +182,16 @@ class Training:
         if facts is None or self.net.facts is None:
             return F.cross_entropy(self.scores(self.examples, maps, pairs), pairs[:, 2])
         with torch.autocast("cpu", torch.bfloat16):
-            codes = self.net.code(maps)
+            places = self.net.places(maps)
+            codes = self.net.code_of(places)
             told = self.net.facts(codes).float()
+        labels = facts[:, PLACED]
+        somewhere = places.float().flatten(2).logsumexp(2)
+        seen = F.binary_cross_entropy_with_logits(somewhere, labels, reduction="sum")
         known = ~facts.isnan()
         more = F.binary_cross_entropy_with_logits(told[known], facts[known], reduction="sum")
         found = F.cross_entropy(self.answered(self.examples, codes, pairs), pairs[:, 2])
-        return found + self.arguments.facts * more / len(maps)
+        return found + self.arguments.facts * (more + seen) / len(maps)
 
     def scores(self, examples: Examples, maps: Tensor, pairs: Tensor) -> Tensor:
         """Return the answers' scores for each example of a batch, (n, answers)."""
@@ -200,8 +204,8 @@ class Training:
         words, lengths = (torch.from_numpy(each) for each in examples.tokens)
         asked, place = pairs[:, 1].unique(return_inverse=True)
         with torch.autocast("cpu", torch.bfloat16):
-            pictures = self.net.seen(codes)[pairs[:, 0]]
-            questions = self.net.asked(words[:, asked], lengths[asked])[place]
+            pictures = self.net.seen(codes).index_select(0, pairs[:, 0])
+            questions = self.net.asked(words[:, asked], lengths[asked]).index_select(0, place)
             found: Tensor = self.net(pictures, questions)
         return found.float()
 
@@ -257,12 +261,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--blind", action="store_true", help="train without the pictures")
     add("--scenes", type=int, default=60_000, help="scenes for training")
     add("--validation", type=int, default=2_000, help="scenes for validation")
-    add("--epochs", type=int, default=12)
-    add("--batch", type=int, default=256, help="pictures in a batch, with all their questions")
-    add("--rate", type=float, default=1e-3, help="peak learning rate")
+    add("--epochs", type=int, default=4)
+    add("--batch", type=int, default=128, help="pictures in a batch, with all their questions")
+    add("--rate", type=float, default=2e-3, help="peak learning rate")
     add("--decay", type=float, default=0.05, help="AdamW's weight decay")
-    add("--dropout", type=float, default=0.2)
-    add("--facts", type=float, default=0.05, help="weight of the loss of the facts in the code")
+    add("--dropout", type=float, default=0.1)
+    add("--facts", type=float, default=0.2, help="weight of the loss of the facts in the code")
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--seed", type=int, default=0)
 
