@@ -116,7 +116,8 @@ def facts(scene: Arrangement) -> NDArray[np.float32]:
     """Return what is true of a scene: its attributes, and of each noun its number and its place.
 
     The number is one of 1 to 4, each of which is true or not. The place is the mean (x, y) of the
-    objects, and NaN for a noun that is not in the scene.
+    objects. For each two nouns: whether the second is further to the right, and further down, and
+    whether the distance along x is the larger one. NaN for nouns that are not in the scene.
     """
     counts = np.zeros((len(NOUNS), MAX_COUNT), np.float32)
     places = np.full((len(NOUNS), 2), np.nan, np.float32)
@@ -124,7 +125,11 @@ def facts(scene: Arrangement) -> NDArray[np.float32]:
         noun = NOUNS.index(group.noun)
         counts[noun, group.count - 1] = 1
         places[noun] = scene.centres[list(group.members)].mean(0)
-    return np.concatenate([attributes(scene), counts.ravel(), places.ravel()])
+    one, other = np.triu_indices(len(NOUNS), 1)
+    x, y = (places[other] - places[one]).T
+    order = np.stack([x > 0, y > 0, np.abs(x) > np.abs(y)]).astype(np.float32)
+    order[:, np.isnan(x)] = np.nan
+    return np.concatenate([attributes(scene), counts.ravel(), places.ravel(), order.ravel()])
 
 
 def _asked(scenes: list[Arrangement], first: int, use: int) -> list[tuple[int, str, str, Kind]]:

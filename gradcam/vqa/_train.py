@@ -65,6 +65,7 @@ class Training:
         self.checkpoint = self.out / "checkpoint.pt"
         torch.manual_seed(arguments.seed)
         torch.set_num_threads(arguments.threads)
+        torch.set_flush_denormal(True)  # moments of weights without gradients would be slow
         self.examples, self.unseen = self.data()
         self.net: Any = self.new_net()  # PyTorch's modules have untyped methods
         decayed = [p for p in self.net.parameters() if p.dim() > 1]
@@ -75,6 +76,7 @@ class Training:
         ]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=arguments.decay)
         self.epoch, self.seconds = 0, 0.0
+        self.codes: Tensor | None = None
         if self.checkpoint.exists():
             self.resume()
         else:
@@ -155,6 +157,9 @@ class Training:
     def one_epoch(self) -> float:
         """Train on all pictures once, in an order that depends on the epoch; return the loss."""
         a, count = self.arguments, len(self.examples.maps)
+        first = self.code_epochs()
+        if self.epoch >= first > 0:
+            return self.answers_epoch()
         order = np.random.default_rng([a.seed, self.epoch]).permutation(count)
         steps = -(-count // a.batch)
         losses = []
@@ -162,15 +167,57 @@ class Training:
         drawn = self.batches(self.examples, order)
         bar = progress_bar(drawn, f"epoch {self.epoch + 1}", steps)
         for number, batch in enumerate(bar):
-            rate = learning_rate((self.epoch + number / steps) / a.epochs, a.rate)
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
+            self.set_rate((self.epoch + number / steps) / (first or a.epochs), a.rate)
             losses.append(self.step(*batch))
         return float(np.mean(losses))
 
+    def code_epochs(self) -> int:
+        """Return in how many epochs the code learns facts alone; the questions follow."""
+        a, facts = self.arguments, self.examples.facts.shape[1]
+        return getattr(a, "code_epochs", 0) if facts and not a.blind else 0
+
+    def set_rate(self, done: float, peak: float) -> None:
+        """Set the learning rate at a share of a phase."""
+        rate = learning_rate(done, peak)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def answers_epoch(self) -> float:
+        """Train what follows the code, which does not change, on random examples."""
+        a, first = self.arguments, self.code_epochs()
+        if self.codes is None:
+            self.codes = self.all_codes()
+        rng = np.random.default_rng([a.seed, self.epoch])
+        losses = []
+        self.net.train()
+        for number in progress_bar(range(a.steps), f"epoch {self.epoch + 1}", a.steps):
+            self.set_rate(
+                (self.epoch - first + number / a.steps) / (a.epochs - first), a.answer_rate
+            )
+            chosen = self.examples.pairs[rng.integers(len(self.examples.pairs), size=a.examples)]
+            codes = self.codes[torch.from_numpy(chosen[:, 0])]
+            pairs = torch.from_numpy(chosen.copy())
+            pairs[:, 0] = torch.arange(len(pairs))
+            losses.append(self.update(self.loss_of_answers(self.examples, codes, pairs)))
+        return float(np.mean(losses))
+
+    @torch.no_grad()
+    def all_codes(self) -> Tensor:
+        """Return the code of every picture for training, (P, 512)."""
+        self.net.eval()
+        found = []
+        for start in range(0, len(self.examples.maps), 512):
+            maps = torch.from_numpy(np.array(self.examples.maps[start : start + 512])).float()
+            with torch.autocast("cpu", torch.bfloat16):
+                found.append(self.net.code(maps).float())
+        return torch.cat(found)
+
     def step(self, *batch: Tensor) -> float:
         """Train on one batch and return its loss."""
-        loss = self.loss(*batch)
+        return self.update(self.loss(*batch))
+
+    def update(self, loss: Tensor) -> float:
+        """Change the weights along a loss's gradient, and return the loss."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
@@ -178,8 +225,8 @@ class Training:
         return float(loss.detach())
 
     def loss(self, maps: Tensor, pairs: Tensor, facts: Tensor | None = None) -> Tensor:
-        """Return the loss of the answers, and of the facts if the code is to tell any."""
-        if facts is None or self.net.facts is None:
+        """Return the loss of the facts while the code learns these, or else of the answers."""
+        if facts is None or not self.code_epochs():
             return F.cross_entropy(self.scores(self.examples, maps, pairs), pairs[:, 2])
         with torch.autocast("cpu", torch.bfloat16):
             places = self.net.places(maps)
@@ -190,8 +237,11 @@ class Training:
         seen = F.binary_cross_entropy_with_logits(somewhere, labels, reduction="sum")
         known = ~facts.isnan()
         more = F.binary_cross_entropy_with_logits(told[known], facts[known], reduction="sum")
-        found = F.cross_entropy(self.answered(self.examples, codes, pairs), pairs[:, 2])
-        return found + self.arguments.facts * (more + seen) / len(maps)
+        return (more + seen) / len(maps)
+
+    def loss_of_answers(self, examples: Examples, codes: Tensor, pairs: Tensor) -> Tensor:
+        """Return the loss of the answers, from the pictures' codes."""
+        return F.cross_entropy(self.answered(examples, codes, pairs), pairs[:, 2])
 
     def scores(self, examples: Examples, maps: Tensor, pairs: Tensor) -> Tensor:
         """Return the answers' scores for each example of a batch, (n, answers)."""
@@ -261,12 +311,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--blind", action="store_true", help="train without the pictures")
     add("--scenes", type=int, default=60_000, help="scenes for training")
     add("--validation", type=int, default=2_000, help="scenes for validation")
-    add("--epochs", type=int, default=4)
+    add("--epochs", type=int, default=6)
     add("--batch", type=int, default=128, help="pictures in a batch, with all their questions")
     add("--rate", type=float, default=2e-3, help="peak learning rate")
     add("--decay", type=float, default=0.05, help="AdamW's weight decay")
     add("--dropout", type=float, default=0.1)
-    add("--facts", type=float, default=0.2, help="weight of the loss of the facts in the code")
+    add("--code-epochs", type=int, default=2, help="of them, epochs for the picture's code alone")
+    add("--answer-rate", type=float, default=6e-3, help="peak learning rate of the answers' epochs")
+    add("--steps", type=int, default=200, help="steps in each of the answers' epochs")
+    add("--examples", type=int, default=2048, help="examples in a batch of the answers' epochs")
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--seed", type=int, default=0)
 
