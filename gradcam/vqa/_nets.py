@@ -102,7 +102,8 @@ class LSTMNet(nn.Module):
         """Return relu7 from what :meth:`places` returns."""
         found = torch.relu(places + _SHIFT).flatten(1)
         hidden = self.dropout(torch.relu(self.norm6(self.fc6(found))))
-        return self.dropout(torch.relu(self.norm7(self.fc7(hidden))))
+        codes: Tensor = self.dropout(torch.relu(self.norm7(self.fc7(hidden))))
+        return codes
 
     def seen(self, codes: Tensor) -> Tensor:
         """Return what is computed of each picture's code alone: tanh(W_i i), (pictures, 768)."""
