@@ -261,9 +261,9 @@ def test_words_of_a_caption(captioner, tape):
     assert (caption.word(-1).text, caption.word(np.int64(2)).text) == ("dog", "cat")
     with pytest.raises(ValueError, match="no word 'two'; its words are a, red, cat, and, a, dog"):
         caption.word("two")
-    with pytest.raises(IndexError, match="nth=2: 'a' is 2 times in the caption"):
+    with pytest.raises(IndexError, match="nth=2: 'a' occurs 2 times in the caption"):
         caption.word("a", nth=2)
-    with pytest.raises(IndexError, match="nth=1: 'cat' is once"):
+    with pytest.raises(IndexError, match="nth=1: 'cat' occurs once"):
         caption.word("cat", nth=1)
     with pytest.raises(IndexError, match="word 6: the caption has the words 0 to 5"):
         caption.word(6)

@@ -119,6 +119,15 @@ def test_bad_input(ask, tmp_path, arguments, options, message):
     assert not list(tmp_path.rglob("*.png"))
 
 
+def test_a_picture_that_is_read_is_not_replaced(folder, tmp_path):
+    mine = tmp_path / "one-grad_cam-what.png"
+    mine.write_bytes((folder / "one.png").read_bytes())
+    weights = ["--weights", str(folder / "lstm.safetensors")]
+    result = CliRunner().invoke(main, ["ask", str(mine), "what", *weights, "--out", str(tmp_path)])
+    assert result.exit_code == 2 and "what is written would replace it" in result.output
+    assert mine.read_bytes() == (folder / "one.png").read_bytes()
+
+
 def test_a_file_that_is_no_answerer(folder, tmp_path):
     path = str(folder / "one.png")
     result = CliRunner().invoke(main, ["ask", path, QUESTION, "--weights", path])

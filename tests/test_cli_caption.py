@@ -110,6 +110,7 @@ def test_a_given_caption(small, scene):
         (("--text", ""), "the caption has no words"),
         (("--text", "cat " * 500), "the caption has 500 words; at most 50"),
         (("--text", "a cat", "--word", "dog"), "--word dog: it is not in the caption of --text"),
+        (("--text", "a cat", "--beam", "3"), "give either --text or --beam"),
         (("--beam", "0"), "0 is not in the range 1<=x<=100"),
         (("--layer", "relu7"), "the layer relu7 has no spatial map"),
         (("--weights", "none.safetensors"), "none.safetensors"),
@@ -119,6 +120,14 @@ def test_bad_options_before_any_work(scene, options, message):
     run("caption", scene, *options, code=2)
     assert message in " ".join(run.errors.split())
     assert not Path("gradcam-out").exists()
+
+
+def test_a_picture_that_is_read_is_not_replaced(scene):
+    mine = scene.rename("scenes/scene-3-caption.png")
+    before = mine.read_bytes()
+    run("caption", mine, "--out", "scenes", code=2)
+    assert "is read, and what is written would replace it" in run.errors
+    assert mine.read_bytes() == before and written("scenes") == [mine.name]
 
 
 def test_a_word_that_is_not_said_concerns_one_picture(small):

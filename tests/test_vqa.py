@@ -172,6 +172,12 @@ def test_answers_are_found_by_their_names(small):
         reply.top(0)
 
 
+def test_an_answer_that_is_written_exactly_is_that_one():
+    names = ("yes", "Yes", "red and yellow", "yellow and red", "no", "cat")
+    made = vqa.Answerer("lstm", TENSORS["lstm"](), WORDS, names)
+    assert [made.find_answer(each) for each in names] == list(names)
+
+
 # --- bad input ---
 
 
@@ -207,7 +213,7 @@ def test_questions_that_cannot_be_answered(small, question, error, message):
 
 def test_a_batch_needs_a_question_for_each_picture(small):
     made, _, _ = small
-    with pytest.raises(ValueError, match="1 questions for 2 pictures"):
+    with pytest.raises(ValueError, match="1 question for 2 pictures"):
         made.ask([picture(1), picture(2)], [QUESTION])
     with pytest.raises(TypeError, match="expected a list of questions"):
         made.ask([picture(1), picture(2)], 5)
@@ -291,6 +297,7 @@ def _say(name, value):
         ("lstm", _say("words", '["what", "cat"]'), "2 words, but the weights are for 8"),
         ("lstm", _say("answers", '["yes", "no"]'), "2 answers, but the weights are for 6"),
         ("lstm", _say("words", '["a","b","c","d","e","f","g","g"]'), "words twice: g"),
+        ("lstm", _say("words", '["What","b","c","d","e","f","g","h"]'), "'What' is not a word in"),
         ("lstm", _say("words", "what cat"), "not JSON"),
         ("lstm", _say("architecture", "captioner"), "question answerer, of .* say 'captioner'"),
         ("lstm", _say("format", "2"), "version '2' of the format"),
@@ -353,6 +360,14 @@ def test_figures(small):
         shown = reply.plot_attention(tape)
         assert "colour " in " ".join(each.get_text() for each in shown.texts)
         assert len(shown.axes) == 5 and _is_png(shown)
+
+
+def test_the_figure_of_one_answer_and_a_tall_picture_says_what_the_colours_mean():
+    made = answerer("lstm")
+    tape = made.network.forward(np.zeros((300, 100, 3), np.uint8))
+    figure = made.ask(tape, QUESTION).plot(tape, ["red"])
+    words = " ".join(each.get_text() for each in figure.texts)
+    assert "each map is scaled to its own maximum. Guided Grad-CAM: grey is 0." in words
 
 
 def test_figures_refuse_what_they_cannot_show(small):

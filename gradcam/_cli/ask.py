@@ -14,7 +14,7 @@ import gradcam
 from gradcam._cli import asked as asking
 from gradcam._cli import options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved, single
-from gradcam._cli.outputs import save_figure
+from gradcam._cli.outputs import check_not_replaced, save_figure
 from gradcam._cli.work import Format, write
 from gradcam._files import sampled_digest
 from gradcam._text import percent
@@ -232,6 +232,8 @@ def ask(
     if model is not None and weights is not None:
         raise click.UsageError("give either --model or --weights, not both.")
     chosen = asking.with_options(methods, given)
+    written = ("ask", *(method.name for method in chosen))
+    check_not_replaced([out / f"*-{each}-*.*" for each in written], pictures)
     answerer = gradcam.vqa.model(model or "lstm") if weights is None else gradcam.vqa.load(weights)
     known = tuple(dict.fromkeys(answerer.find_answer(each) for each in answers))
     if figure and len(known) > gradcam.vqa.MOST_SHOWN:

@@ -14,7 +14,7 @@ import numpy as np
 import gradcam
 from gradcam._cli import asked, options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved, single
-from gradcam._cli.outputs import save_figure
+from gradcam._cli.outputs import check_not_replaced, save_figure
 from gradcam._cli.work import write
 from gradcam._files import sampled_digest
 from gradcam._text import percent
@@ -175,9 +175,13 @@ def caption(
     DIR/scene-0-grad_cam-cat.png is the map of that word.  The captioner knows drawings of 16 kinds
     of objects in six colours, as gradcam scenes makes them.
     """
+    written = ("*-caption.png", "*-words.png", f"*-{method}-*.png")
+    check_not_replaced([out / each for each in written], pictures)
     captioner = _captioner(weights)
     words = tuple(dict.fromkeys(word.strip().lower() for word in chosen))
     if text is not None:
+        if beam != 1:
+            raise click.UsageError("give either --text or --beam, not both.")
         _check_words(captioner.read(text), words)
     asked.check_layer(captioner.network, layer, [method])
     terminal.note_about(captioner.network, pictures)

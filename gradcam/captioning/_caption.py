@@ -74,7 +74,7 @@ class Caption(Words):
         if not 0 <= number < len(places):
             times = "once" if len(places) == 1 else f"{len(places)} times"
             raise IndexError(
-                f"nth={number}: {which!r} is {times} in the caption; they count from 0"
+                f"nth={number}: {which!r} occurs {times} in the caption; they count from 0"
             )
         return self._one(places[number])
 

@@ -15,7 +15,7 @@ from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import expanded
 from gradcam._methods.passes import elements, one_of
-from gradcam._text import brief, with_nearest
+from gradcam._text import brief, counted, with_nearest, words_of
 from gradcam._weights import checked
 from gradcam._weights.expected import check_count, fitting
 from gradcam._weights.tensors import WeightsError, listed
@@ -114,7 +114,7 @@ class Answerer:
         one_of("kind", kind, tuple(HEADS))
         head, arrays = HEADS[kind], {each: np.asarray(of) for each, of in tensors.items()}
         self.kind: Kind = kind
-        self.words = _listed("words", words)
+        self.words = _vocabulary(words)
         self.answers = _listed("answers", answers)
         check_count(name, arrays, "embedding.weight", len(self.words), "words")
         check_count(name, arrays, "answer.weight", len(self.answers), "answers")
@@ -222,8 +222,8 @@ class Answerer:
         each = elements("question", given, "questions")
         if len(each) != len(tape):
             raise ValueError(
-                f"question: {len(each)} questions for {len(tape)} pictures: give one for all, or a "
-                f"list with one for each"
+                f"question: {counted(len(each), 'question')} for "
+                f"{counted(len(tape), 'picture')}: give one for all, or a list with one for each"
             )
         return [self.read(text) for text in each]
 
@@ -251,7 +251,8 @@ class Answerer:
         """
         if not isinstance(answer, str):
             raise TypeError(f"answer: expected a text such as 'yes', got {brief(answer)}")
-        found = {_answer_key(each): each for each in self.answers}.get(_answer_key(answer))
+        keys = {_answer_key(each): each for each in self.answers}
+        found = answer if answer in self.answers else keys.get(_answer_key(answer))
         if found is None:
             raise ValueError(
                 f"answer: there is no answer {with_nearest([answer], self.answers)}; "
@@ -362,6 +363,17 @@ def _listed(name: str, given: Sequence[str]) -> tuple[str, ...]:
     if twice or not texts:
         raise WeightsError(f"{name}: {f'{brief(twice[0])} is listed twice' if twice else 'none'}")
     return texts
+
+
+def _vocabulary(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the words of questions, each of which a question can have."""
+    words = _listed("words", given)
+    never = [word for word in words if words_of(word) != [word]]
+    if never:
+        raise WeightsError(
+            f"words: {brief(never[0])} is not a word in lower case without punctuation"
+        )
+    return words
 
 
 def _answer_key(answer: str) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ class _Page:
 
     def foot(self, words: str) -> None:
         """Write what the colours mean below everything."""
-        lines = wrap(words, int((self.whole - 2 * _LEFT) / 0.075))
+        lines = wrap(words, int((self.whole - 2 * _LEFT) / 0.07))
         for number, line in enumerate(lines[:2]):
             self._text(line, _LEFT, _FOOT - 0.25 - 0.19 * number, 9.5, "left")
 
@@ -204,7 +204,7 @@ def attention(
         details=(
             f"Attention: where the network looks, at each level of the question; below it, how "
             f"much of the attention each word or phrase has. Colours: {blend_words('inferno')}; "
-            f"each map is scaled to its own minimum and maximum."
+            f"attention is scaled to its own minimum and maximum, Grad-CAM to its maximum."
         ),
         columns=["Picture", *(f"Attention: {name}" for name in levels), "Grad-CAM"],
     )
