@@ -654,14 +654,14 @@ FAULTS = [
     Fault(
         "backward: a ReLU that two layers read is fused with one of them",
         "network/schedule.c",
-        "&& is_internal(s, number) && layout_of",
-        "&& !s->held[number] && layout_of",
+        "layer->type == type && is_internal(s, number)",
+        "layer->type == type && !s->held[number]",
     ),
     Fault(
         "backward: a ReLU whose gradient is wanted is fused",
         "network/schedule.c",
-        "&& is_internal(s, number) && layout_of",
-        "&& s->readers[number].count == 1 && layout_of",
+        "layer->type == type && is_internal(s, number)",
+        "layer->type == type && s->readers[number].count == 1",
     ),
     Fault(
         "backward: the gradient of the last reader replaces those of the others",
