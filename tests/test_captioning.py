@@ -309,7 +309,9 @@ def test_tapes_of_other_networks_are_refused(captioner, tape):
     other = pictograms.model().forward(pictograms.example("cat_and_dog"))
     with pytest.raises(ValueError, match="the tape is of another network, 'pictograms'"):
         captioner.describe(other)
-    with pytest.raises(ValueError, match="made by 'small', but the tape is of the network 'pict"):
+    with pytest.raises(
+        ValueError, match="made by the network small .*, but the tape is of the network pict"
+    ):
         other.grad_cam(caption)
     again = Captioner(small_captioner.tensors(), WORDS, "small")
     with pytest.raises(ValueError, match="the tape is of another network"):
@@ -451,3 +453,14 @@ def test_figures_say_what_they_show(captioner, tape):
     ]
     assert len(strip.axes) == 1 + len(caption) and set(below) <= set(texts(strip))
     assert "Simonyan saliency of each word" in " ".join(texts(caption.plot_words(tape, "saliency")))
+
+
+def test_a_caption_belongs_to_its_network_not_to_the_name():
+    picture = pictograms.described(3).picture
+    first, second = (Captioner(small_captioner.tensors(seed), WORDS) for seed in (2, 3))
+    caption = first.caption(picture, "a red cat")
+    again = Captioner(small_captioner.tensors(2), WORDS)
+    score = again.network.forward(picture).grad_cam(caption).score
+    assert score == pytest.approx(caption.log_probability, rel=1e-5)
+    with pytest.raises(ValueError, match="the tape is of the network"):
+        second.network.forward(picture).grad_cam(caption)

@@ -77,11 +77,11 @@ def test_answers_that_are_forced_methods_and_a_figure(ask, tmp_path):
 
 
 def test_layers_and_npz(ask, tmp_path):
-    result = ask("--layer", "block5", "-f", "npz", "--json", kind="coattention")
+    result = ask("--layer", "block3", "-f", "npz", "--json", kind="coattention")
     assert result.exit_code == 0, result.output
     (record,) = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
     found = gradcam.Explanation.load(record["explanations"][0]["file"])
-    assert found.layer == "block5" and found.raw.shape == (14, 14)
+    assert found.layer == "block3" and found.raw.shape == (7, 7)
 
 
 def test_unknown_words_are_a_warning_once(ask):

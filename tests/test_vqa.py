@@ -225,7 +225,7 @@ def test_tapes_of_other_networks_are_refused(small):
     with pytest.raises(ValueError, match=r"network.forward\(picture\)\), got a tape of 'another'"):
         made.ask(other.network.forward(picture()), QUESTION)
     reply = made.ask(tape, QUESTION)
-    with pytest.raises(ValueError, match=r"one of small, .* forward pass of another"):
+    with pytest.raises(ValueError, match=r"one of the network small .* forward pass of another"):
         other.network.forward(picture()).grad_cam(reply)
     with pytest.raises(ValueError, match="forward pass of pictograms"):
         gradcam.pictograms.model().forward(picture()).grad_cam(reply)

@@ -21,7 +21,7 @@ from gradcam.captioning._decoder import Decoder
 from gradcam.captioning._search import search
 from gradcam.captioning._vocabulary import LONGEST, Vocabulary
 from gradcam.captioning._words import CODE, Sentence
-from gradcam.pictograms._attribute_networks import code_network
+from gradcam.pictograms._attribute_networks import code_network, identity
 
 if TYPE_CHECKING:
     from gradcam._engine.network import BatchArray, OneArray, PictureLike
@@ -195,7 +195,7 @@ class Captioner:
         _file.write(path, self._tensors, self.words, dtype)
 
     def _sentence(self, words: tuple[int, ...]) -> Sentence:
-        return Sentence(self._decoder, words, self.network.name)
+        return Sentence(self._decoder, words, identity(self.network))
 
     def _tape(
         self, pictures: ForwardPass | PictureLike | Sequence[PictureLike]

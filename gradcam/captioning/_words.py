@@ -12,6 +12,7 @@ from gradcam._engine.forward_pass import ForwardPass
 from gradcam._labels.classes import Labels
 from gradcam._results.objectives import Answer, Forward, Objective
 from gradcam.captioning._decoder import Decoder
+from gradcam.pictograms._attribute_networks import identity
 
 _F32 = NDArray[np.float32]
 
@@ -31,7 +32,7 @@ class Sentence:
     numbers : sequence of int
         Of the words.
     network : str
-        The name of the network that computes the codes.
+        The identity of the network that computes the codes.
     """
 
     def __init__(self, decoder: Decoder, numbers: Sequence[int], network: str) -> None:
@@ -68,10 +69,10 @@ class Sentence:
 
     def _codes(self, forward: Forward) -> _F32:
         """Return the codes of the pictures, (N, K), having checked whose they are."""
-        if isinstance(forward, ForwardPass) and forward.graph.name != self.network:
+        if isinstance(forward, ForwardPass) and identity(forward.graph) != self.network:
             raise ValueError(
-                f"the caption was made by {self.network!r}, but the tape is of the network "
-                f"{forward.graph.name!r}: pass the picture to captioner.network.forward"
+                f"the caption was made by the network {self.network}, but the tape is of the "
+                f"network {identity(forward.graph)}: pass the picture to captioner.network.forward"
             )
         return forward.activation(CODE)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from gradcam.pictograms._attributes import ATTRIBUTES
 
 if TYPE_CHECKING:
+    from gradcam._engine.graph import Graph
     from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
     from gradcam._pictures.presets import Preset
@@ -222,3 +225,18 @@ def map_network(tensors: dict[str, NDArray[np.float32]], name: str, blocks: int)
     network = Network.from_layers(layers, preset=preset(), name=name, target_layer=last)
     network.about = ABOUT
     return network
+
+
+_IDENTITIES: weakref.WeakKeyDictionary[Graph, str] = weakref.WeakKeyDictionary()
+
+
+def identity(graph: Graph) -> str:
+    """Return the network's name with a checksum of its last weights.
+
+    So captions and answers can tell their own network from another one of the same name.
+    """
+    if graph not in _IDENTITIES:
+        *_, last = (layer for layer in graph.layers.values() if "weight" in layer.weights)
+        weight = np.ascontiguousarray(last.weights["weight"])
+        _IDENTITIES[graph] = f"{graph.name} {zlib.crc32(weight.tobytes()):08x}"
+    return _IDENTITIES[graph]

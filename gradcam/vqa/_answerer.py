@@ -19,6 +19,7 @@ from gradcam._text import brief, counted, with_nearest, words_of
 from gradcam._weights import checked
 from gradcam._weights.expected import check_count, fitting
 from gradcam._weights.tensors import WeightsError, listed
+from gradcam.pictograms._attribute_networks import identity
 from gradcam.vqa import _file
 from gradcam.vqa._coattention import CoAttention
 from gradcam.vqa._lstm import DeeperLSTM
@@ -292,10 +293,11 @@ class Answerer:
     def check(self, forward: Forward) -> None:
         """Raise ValueError if a forward pass is one of another network."""
         graph = forward.graph if isinstance(forward, ForwardPass) else self.network
-        if graph.name != self.network.name or forward.shape(self.layer) != self._shape:
+        if identity(graph) != identity(self.network) or forward.shape(self.layer) != self._shape:
             raise ValueError(
-                f"the answer is one of {self.network.name}, and cannot be explained on a forward "
-                f"pass of {graph.name}: use a tape of answerer.network.forward(picture)"
+                f"the answer is one of the network {identity(self.network)}, and cannot be "
+                f"explained on a forward pass of {identity(graph)}: use a tape of "
+                f"answerer.network.forward(picture)"
             )
 
     def save(
