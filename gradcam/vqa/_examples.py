@@ -28,6 +28,13 @@ TRIES: dict[Kind, int] = {"colour": 6, "presence": 4, "relation": 10, "count": 1
 PLACED = slice(len(ATTRIBUTES) - 128, len(ATTRIBUTES))
 """Of the facts about a scene: those of kinds of objects with their colours and sizes."""
 
+_ORDERS = 3 * (len(NOUNS) * (len(NOUNS) - 1) // 2)
+
+FACT_WEIGHTS = np.ones(len(ATTRIBUTES) + (MAX_COUNT + 2) * len(NOUNS) + _ORDERS, np.float32)
+"""Of the facts about a scene in the loss: the order of two nouns counts half."""
+
+FACT_WEIGHTS[-_ORDERS:] = 0.5
+
 _CHUNK = 1024
 _SEED = 0x51
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from gradcam.pictograms._nets import folded
 
-_CHANNELS, _BETWEEN, _POSITIONS = 128, 256, 7 * 7
+_CHANNELS, _BETWEEN, _SIDE, _WAVES = 128, 256, 7, 4
 _SHIFT = 4.0
 """Added to the scores of places before the rectifier: what is uncertain is above 0, too."""
 
@@ -25,20 +25,30 @@ _FC6, _CODE, _FUSED = 512, 512, 768
 _EMBEDDED, _HIDDEN = 128, 128
 
 
+def waves() -> Tensor:
+    """Return slow waves over the 7 x 7 positions, (16, 49): products of four cosines along y and x.
+
+    fc6 weighs each map by a mixture of these, which has a third as many weights as 49 positions.
+    What is learnt about an object at one place then counts at the places around it, too.
+    """
+    positions = (torch.arange(_SIDE) + 0.5) / _SIDE
+    along = torch.cos(torch.pi * torch.arange(_WAVES)[:, None] * positions)
+    along[1:] *= 2**0.5
+    return torch.einsum("ay,bx->abyx", along, along).flatten(2).flatten(0, 1) / _SIDE
+
+
 def first_weights(units: int) -> Tensor:
-    """Return weights with which fc6 begins: means of each map, and where in it the values are.
+    """Return weights with which fc6 begins, (units, 128 x 16).
 
     The first units are the means of the maps over all positions, the next ones weigh each map by a
-    cosine along x, and along y; the others mix all maps at random. Independent random weights would
-    have to learn each object at each position by itself.
+    cosine along x, and along y; the others mix the means of all maps at random.
     """
-    along = torch.cos(torch.pi * (torch.arange(7) + 0.5) / 7) * 2**0.5
-    even = torch.ones(7)
-    profiles = [torch.outer(even, even), torch.outer(even, along), torch.outer(along, even)]
-    parts = [torch.einsum("uc,p->ucp", torch.eye(_CHANNELS), p.flatten()) for p in profiles]
-    rest = torch.randn(units - len(parts) * _CHANNELS, _CHANNELS, 1) / _CHANNELS**0.5
-    whole = torch.cat([*parts, rest.expand(-1, -1, _POSITIONS)])
-    return whole.flatten(1) / _POSITIONS
+    whole = torch.zeros(units, _CHANNELS, _WAVES**2)
+    for part, wave in enumerate((0, 1, _WAVES)):
+        whole[part * _CHANNELS : (part + 1) * _CHANNELS, :, wave] = torch.eye(_CHANNELS)
+    rest = units - 3 * _CHANNELS
+    whole[-rest:, :, 0] = torch.randn(rest, _CHANNELS) / _CHANNELS**0.5
+    return whole.flatten(1)
 
 
 class LSTMNet(nn.Module):
@@ -56,6 +66,8 @@ class LSTMNet(nn.Module):
         How many facts about the picture the code is to tell.
     """
 
+    waves: Tensor
+
     def __init__(
         self, words: int, answers: int, dropout: float, blind: bool = False, facts: int = 0
     ) -> None:
@@ -67,7 +79,8 @@ class LSTMNet(nn.Module):
         self.conv2 = nn.Conv2d(_BETWEEN, _CHANNELS, 1)
         assert self.conv2.bias is not None
         nn.init.constant_(self.conv2.bias, -7.0)
-        self.fc6 = nn.Linear(_CHANNELS * _POSITIONS, _FC6, bias=False)
+        self.register_buffer("waves", waves(), persistent=False)
+        self.fc6 = nn.Linear(_CHANNELS * _WAVES**2, _FC6, bias=False)
         self.norm6 = nn.BatchNorm1d(_FC6)
         self.fc7 = nn.Linear(_FC6, _CODE, bias=False)
         self.norm7 = nn.BatchNorm1d(_CODE)
@@ -100,8 +113,8 @@ class LSTMNet(nn.Module):
 
     def code_of(self, places: Tensor) -> Tensor:
         """Return relu7 from what :meth:`places` returns."""
-        found = torch.relu(places + _SHIFT).flatten(1)
-        hidden = self.dropout(torch.relu(self.norm6(self.fc6(found))))
+        found = torch.relu(places + _SHIFT).flatten(2) @ self.waves.T
+        hidden = self.dropout(torch.relu(self.norm6(self.fc6(found.flatten(1)))))
         codes: Tensor = self.dropout(torch.relu(self.norm7(self.fc7(hidden))))
         return codes
 
@@ -139,6 +152,8 @@ class LSTMNet(nn.Module):
         found["conv6_1.weight"] = weight * scale[:, None, None]
         found["conv6_1.bias"] = bias - weight[..., 0, 0] @ (mean * scale)
         found["conv6_2.weight"], found["conv6_2.bias"] = self.conv2.weight, self.conv2.bias + _SHIFT
-        found["fc6.weight"], found["fc6.bias"] = folded(self.fc6, self.norm6)
+        weight, found["fc6.bias"] = folded(self.fc6, self.norm6)
+        mixed = weight.view(len(weight), _CHANNELS, -1) @ self.waves
+        found["fc6.weight"] = mixed.flatten(1)
         found["fc7.weight"], found["fc7.bias"] = folded(self.fc7, self.norm7)
         return found

@@ -35,7 +35,7 @@ from gradcam.pictograms._described_maps import TRAINING, VALIDATION
 from gradcam.pictograms._train import learning_rate, progress_bar
 from gradcam.vqa import _file
 from gradcam.vqa._easy_vqa import easy_vqa_examples
-from gradcam.vqa._examples import PLACED, Examples, scene_examples
+from gradcam.vqa._examples import FACT_WEIGHTS, PLACED, Examples, scene_examples
 from gradcam.vqa._nets import LSTMNet
 
 _Integers = NDArray[np.int64]
@@ -236,7 +236,10 @@ class Training:
         somewhere = places.float().flatten(2).logsumexp(2)
         seen = F.binary_cross_entropy_with_logits(somewhere, labels, reduction="sum")
         known = ~facts.isnan()
-        more = F.binary_cross_entropy_with_logits(told[known], facts[known], reduction="sum")
+        weights = torch.from_numpy(FACT_WEIGHTS).expand_as(facts)[known]
+        more = F.binary_cross_entropy_with_logits(
+            told[known], facts[known], weights, reduction="sum"
+        )
         return (more + seen) / len(maps)
 
     def loss_of_answers(self, examples: Examples, codes: Tensor, pairs: Tensor) -> Tensor:
