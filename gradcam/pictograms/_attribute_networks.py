@@ -147,14 +147,17 @@ def pair_layers(tensors: Mapping[str, NDArray[np.float32]] | None = None) -> lis
     from gradcam._engine.layers import Layer
 
     known = {**_tensors(), **(tensors or {})}
-    layers = [
-        *feature_layers(tensors),
-        Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2}),
-    ]
+    layers = [*feature_layers(tensors), _pool5()]
     for number in (1, 2):
         layers.append(_weighted(f"conv6_{number}", "conv", known))
         layers.append(Layer(f"relu6_{number}", "relu"))
     return layers
+
+
+def _pool5() -> Layer:
+    from gradcam._engine.layers import Layer
+
+    return Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2})
 
 
 def code_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
@@ -196,7 +199,7 @@ def _fully_connected(name: str, tensors: dict[str, NDArray[np.float32]]) -> Laye
 
 
 def map_network(tensors: dict[str, NDArray[np.float32]], name: str, blocks: int) -> Network:
-    """Return the VGG's layers up to relu6_2 and residual blocks, ``block1`` and so on.
+    """Return the VGG's layers up to pool5 and residual blocks, ``block1`` and so on.
 
     Parameters
     ----------
@@ -211,7 +214,7 @@ def map_network(tensors: dict[str, NDArray[np.float32]], name: str, blocks: int)
     from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
 
-    layers = pair_layers(tensors)
+    layers = [*feature_layers(tensors), _pool5()]
     for number in range(1, blocks + 1):
         block, before = f"block{number}", layers[-1].name
         layers += [

@@ -1,6 +1,6 @@
 """The co-attention answerer in PyTorch, for training; `_coattention` states its formulas.
 
-Its residual blocks read relu6_2 of the attribute VGG, which tells what is at each position. In the
+Its residual blocks read pool5 of the attribute VGG, which tells what is at each position. In the
 blocks a position learns what stands around it, so that its vector can answer "what is left of the
 cat?": attention itself compares no positions with each other.
 """
@@ -136,7 +136,7 @@ class CoAttentionNet(nn.Module):
         Parameters
         ----------
         maps : (S, 128, 7, 7)
-            relu6_2 of S scenes.
+            pool5 of S scenes.
         words : (S, q, T) int
             Of q questions about each; `padding` after the last word.
         """

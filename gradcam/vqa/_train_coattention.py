@@ -2,7 +2,7 @@
 
     python -m gradcam.vqa train-coattention --out run
 
-The attribute VGG does not change; relu6_2 is computed once and stored in the folder ``--maps``. The
+The attribute VGG does not change; pool5 is computed once and stored in the folder ``--maps``. The
 residual blocks that follow are trained, with the attention and the answers. In each epoch some
 questions of each picture are drawn anew.
 
