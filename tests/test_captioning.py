@@ -310,7 +310,7 @@ def test_tapes_of_other_networks_are_refused(captioner, tape):
     with pytest.raises(ValueError, match="the tape is of another network, 'pictograms'"):
         captioner.describe(other)
     with pytest.raises(
-        ValueError, match="made by the network small .*, but the tape is of the network pict"
+        ValueError, match=r"made by the network small .*, but the tape is of the network pict"
     ):
         other.grad_cam(caption)
     again = Captioner(small_captioner.tensors(), WORDS, "small")
