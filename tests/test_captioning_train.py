@@ -36,7 +36,7 @@ def maps(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def computed(scenes: int, use: int, workers: int, layer: str):
         drawn = [compose_described(np.random.default_rng([n, use]), 64) for n in range(scenes)]
-        values = np.random.default_rng(use).random((scenes, *stored.SHAPES[layer]), np.float32)
+        values = np.random.default_rng(use).random((scenes, *stored.SHAPE), np.float32)
         yield values, [stored._line(each) for each in drawn]
 
     monkeypatch.setattr(stored, "_computed", computed)

@@ -43,7 +43,7 @@ def test_the_answerer_computes_what_the_trained_network_does(
     replies = answerer.ask(tape, text)
     words = torch.tensor([[QUESTION_WORDS.index(word)] for word in text.rstrip("?").split()])
     with torch.no_grad():
-        maps = torch.from_numpy(tape.activation("relu6_2").copy())
+        maps = torch.from_numpy(tape.activation("pool5").copy())
         question = net.asked(words, torch.tensor([len(words)]))
         scores = net(net.seen(net.code(maps)), question.expand(3, -1)).numpy()
     assert attributes.SIDE == 112 and maps.shape[1:] == (128, 7, 7)
@@ -60,13 +60,13 @@ def test_the_gradient_of_an_answer_is_that_of_the_trained_network(
     answerer = Answerer("lstm", tensors, QUESTION_WORDS, ANSWERS)
     tape = answerer.network.forward(described(5, side=112).picture)
     reply = answerer.ask(tape, "is there a dog?")
-    maps = torch.from_numpy(tape.activation("relu6_2").copy()).requires_grad_()
+    maps = torch.from_numpy(tape.activation("pool5").copy()).requires_grad_()
     words = torch.tensor([[QUESTION_WORDS.index(word)] for word in ["is", "there", "a", "dog"]])
     score = net(net.seen(net.code(maps)), net.asked(words, torch.tensor([4])))[
         0, ANSWERS.index("yes")
     ]
     (expected,) = torch.autograd.grad(score, maps)
-    found = tape.gradient(reply.objective("yes"), "relu6_2")
+    found = tape.gradient(reply.objective("yes"), "pool5")
     largest = expected.abs().max().item()
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-5 * largest)
 
