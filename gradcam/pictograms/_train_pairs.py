@@ -108,9 +108,8 @@ class Training:
         for epoch in range(a.epochs):
             order = torch.randperm(len(self.maps))
             losses = []
-            for number, chosen in enumerate(
-                progress_bar(order.split(a.batch), f"epoch {epoch + 1}", batches)
-            ):
+            parts = torch.split(order, a.batch)
+            for number, chosen in enumerate(progress_bar(parts, f"epoch {epoch + 1}", batches)):
                 done = (epoch + number / batches) / a.epochs
                 for group in self.optimiser.param_groups:
                     group["lr"] = learning_rate(done, a.rate)
@@ -139,7 +138,7 @@ class Training:
         """Return the loss on unseen scenes, and how many of them have all labels right."""
         self.net.eval()
         maps, present = self.unseen
-        scores = torch.cat([self.net(part.float()) for part in maps.split(512)])
+        scores = torch.cat([self.net(part.float()) for part in torch.split(maps, 512)])
         self.net.train()
         loss = F.binary_cross_entropy_with_logits(scores, present, reduction="sum") / len(maps)
         right = ((scores > 0) == (present > 0)).all(1).float().mean()
