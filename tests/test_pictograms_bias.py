@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from gradcam.pictograms import bias
-from gradcam.pictograms.bias import _drawing, _looks, _things
+from gradcam.pictograms.bias import _drawing, _things
 
 MASKS = ("body_mask", "hair_mask", "tool_mask")
 
@@ -94,10 +94,18 @@ def test_the_picture_is_made_of_its_layers():
 
 
 def test_everyone_is_inside_the_picture():
-    for seed in range(200):
-        look = _looks.random_look(np.random.default_rng(seed))
-        assert 2 * look.radius < look.x < _looks.SIDE - 2 * look.radius
-        assert look.radius < look.y < _looks.SIDE - 3.3 * look.radius
+    for seed in range(30):
+        person = bias.person(seed, hair="long")
+        for name in MASKS:
+            mask = getattr(person, name)
+            assert not (mask[[0, -1]].any() or mask[:, [0, -1]].any()), (seed, name)
+
+
+def test_the_tool_is_not_in_front_of_the_hair():
+    for seed in range(30):
+        person = bias.person(seed, hair="long")
+        hidden = person.without_tool().hair_mask & person.tool_mask
+        assert hidden.sum() < 0.25 * person.tool_mask.sum(), seed
 
 
 def test_every_thing_is_drawn_and_looks_different():

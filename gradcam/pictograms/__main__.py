@@ -1,4 +1,4 @@
-"""``python -m gradcam.pictograms``: ``evaluate``, ``names``, ``train`` and ``train-gap``."""
+"""``python -m gradcam.pictograms``: ``evaluate``, ``names``, ``bias`` and trainings."""
 
 from __future__ import annotations
 
@@ -11,14 +11,25 @@ USAGE = """usage: python -m gradcam.pictograms COMMAND [options]
 commands:
   evaluate   measure the pictogram network and its explanations on unseen scenes
   names      count how often the names of units say which class is explained
+  bias       measure networks that learnt a prejudice, and balanced ones
   train      train the network from scratch (needs PyTorch)
   train-attributes
              train the networks that captions and questions begin with (needs PyTorch)
   train-pairs
              train the layers that tell which colour belongs to which object (needs PyTorch)
+  train-bias train the networks of "bias" (needs PyTorch)
   train-gap  train the linear layer of the network that CAM needs (needs PyTorch)
 
 COMMAND --help lists a command's options."""
+
+TRAININGS = {
+    "train": "_train",
+    "train-attributes": "_train_attributes",
+    "train-bias": "bias._train",
+    "train-gap": "_train_gap",
+    "train-pairs": "_train_pairs",
+}
+"""The modules of the commands that need PyTorch."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,9 +43,13 @@ def main(arguments: Sequence[str]) -> int:
         from gradcam.pictograms import _report_names
 
         _report_names.main(rest)
-    elif command in ("train", "train-attributes", "train-gap", "train-pairs"):
+    elif command == "bias":
+        from gradcam.pictograms.bias import _evaluate as _evaluate_bias
+
+        _evaluate_bias.main(rest)
+    elif command in TRAININGS:
         try:
-            module = import_module(f"gradcam.pictograms._{command.replace('-', '_')}")
+            module = import_module(f"gradcam.pictograms.{TRAININGS[command]}")
         except ModuleNotFoundError as error:
             print(
                 f"training needs {error.name}: pip install torch safetensors tqdm", file=sys.stderr

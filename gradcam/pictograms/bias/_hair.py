@@ -21,27 +21,46 @@ def draw_behind(pen: Pen, look: Look, hair: str) -> None:
         pen.oval(0, -0.12, 1.06, 1.0, tone)
     if hair == "long":
         end = 1.35 + look.length
-        for outline in _tails(end) if look.style == _TAILS else [_falling(end, look.style)]:
+        outlines, strands = _tails(end) if look.style == _TAILS else _falling(end, look.style)
+        for outline in outlines:
             pen.polygon(smooth(outline), tone)
+        for strand in strands:
+            pen.line(smooth(strand, closed=False), shaded(look.hair, 0.62), 0.045)
 
 
-def _falling(end: float, style: int) -> _Corners:
-    """Return the outline of open hair that ends at the height `end`."""
+def _falling(end: float, style: int) -> tuple[list[_Corners], list[_Corners]]:
+    """Return the outline of open hair that ends at the height `end`, and its strands."""
     right = [(0.75, -0.9), (1.08, -0.3)]
     if style == _STRAIGHT:
         right += [(1.16, 0.5), (1.2, end), (0.6, end + 0.12)]
+        waves = [0.0] * 6
     else:
         heights = np.linspace(0.2, end, 6).tolist()
-        right += [(1.22 + (0.12 if n % 2 else -0.08), y) for n, y in enumerate(heights)]
+        waves = [0.12 if n % 2 else -0.08 for n in range(6)]
+        right += [(1.22 + wave, y) for wave, y in zip(waves, heights, strict=True)]
         right += [(0.55, end + 0.2)]
-    return [(0, -1.12), *right, *[(-x, y) for x, y in reversed(right)]]
+    outline = [(0, -1.12), *right, *[(-x, y) for x, y in reversed(right)]]
+    down = np.linspace(0.55, end, 6).tolist()
+    strands = [
+        [(side * (x + wave), y) for wave, y in zip(waves, down, strict=True)]
+        for side in (-1, 1)
+        for x in (0.66, 0.84, 1.02)
+    ]
+    return [outline], strands
 
 
-def _tails(end: float) -> list[_Corners]:
-    """Return the outlines of two tails that end at the height `end`."""
+def _tails(end: float) -> tuple[list[_Corners], list[_Corners]]:
+    """Return the outlines of two tails that end at the height `end`, and their strands."""
     tail = [(0.95, 0.05), (1.35, 0.2), (1.55, 0.8), (1.42, end), (1.2, end + 0.25)]
     tail += [(1.12, end), (1.15, 0.8), (1.02, 0.4)]
-    return [[(side * x, y) for x, y in tail] for side in (-1, 1)]
+    strands = [
+        [(1.2 + 0.1 * n, 0.35), (1.27 + 0.12 * n, 0.8), (1.22 + 0.1 * n, end)] for n in (0, 1)
+    ]
+    return _both_sides([tail]), _both_sides(strands)
+
+
+def _both_sides(lines: list[_Corners]) -> list[_Corners]:
+    return [[(side * x, y) for x, y in line] for side in (-1, 1) for line in lines]
 
 
 def draw_front(pen: Pen, look: Look, hair: str) -> None:

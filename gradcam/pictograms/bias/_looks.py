@@ -35,9 +35,9 @@ _WOODS: tuple[Colour, ...] = (
     (196, 70, 58),
     (58, 96, 160),
 )
-_HEADS: tuple[Colour, ...] = (
-    *((214, 168, 106), (186, 188, 194), (96, 66, 50), (226, 84, 70), (70, 128, 196)),
-    *((244, 196, 66), (96, 172, 102)),
+_METALS: tuple[Colour, ...] = ((214, 168, 106), (186, 188, 194), (110, 112, 120), (96, 66, 50))
+_PAINTS: tuple[Colour, ...] = (
+    *((226, 84, 70), (70, 128, 196), (244, 196, 66), (96, 172, 102), (232, 120, 168)),
 )
 
 
@@ -67,11 +67,11 @@ class Look:
     other : float
         The direction of the other arm, from the side (0) downwards.
     turn : float
-        Of the tool, from upright.
+        Of the tool, from upright to the side: it is not in front of the hair.
     tool : float
         The length of the tool.
-    wood, head : Colour
-        Of the tool's handle and its head.
+    wood, metal, paint : Colour
+        Of the tool's handle; of the head of a spoon, metal or wood; of that of a brush.
     """
 
     radius: float
@@ -99,20 +99,22 @@ class Look:
     turn: float
     tool: float
     wood: Colour
-    head: Colour
+    metal: Colour
+    paint: Colour
 
 
 def random_look(rng: np.random.Generator) -> Look:
     """Return a random look."""
-    radius = rng.uniform(31, 41)
-    # Inside the picture, also with the arms stretched and the hair.
-    across, above, below = 2.3 * radius, 1.5 * radius, 3.6 * radius
+    radius, mirrored = rng.uniform(29, 38), bool(rng.random() < 0.5)
+    # Inside the picture: the hair, the feet, the free arm and the tool at the end of the other arm.
+    free, tool = 1.7 * radius, 3.2 * radius
+    left, right = (tool, free) if mirrored else (free, tool)
     return Look(
         radius=radius,
-        x=rng.uniform(across, SIDE - across),
-        y=rng.uniform(above, SIDE - below),
+        x=rng.uniform(left, SIDE - right),
+        y=rng.uniform(1.5 * radius, SIDE - 3.6 * radius),
         lean=rng.normal(0, 4),
-        mirrored=bool(rng.random() < 0.5),
+        mirrored=mirrored,
         skin=_one_of(rng, _SKINS, 6),
         hair=_one_of(rng, _HAIRS, 8),
         eyes=_one_of(rng, _EYES, 6),
@@ -128,12 +130,13 @@ def random_look(rng: np.random.Generator) -> Look:
         glasses=bool(rng.random() < 0.25),
         has_apron=bool(rng.random() < 0.5),
         smile=rng.uniform(0.12, 0.3),
-        reach=rng.uniform(-35, 50),
+        reach=rng.uniform(-40, 30),
         other=rng.uniform(20, 75),
-        turn=rng.normal(0, 28),
-        tool=rng.uniform(1.15, 1.45),
+        turn=rng.uniform(35, 105),
+        tool=rng.uniform(1.45, 1.8),
         wood=_one_of(rng, _WOODS, 10),
-        head=_one_of(rng, _HEADS, 10),
+        metal=_one_of(rng, _METALS, 10),
+        paint=_one_of(rng, _PAINTS, 10),
     )
 
 

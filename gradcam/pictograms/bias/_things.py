@@ -1,7 +1,7 @@
-"""What people hold: all things have a handle of the same kind, and differ only in their small head.
+"""What people hold: all things have a handle of the same kind, and differ in their small head.
 
-The professions have a spoon and a brush. The others are for the training of the network before it
-sees these two.
+The professions have a spoon, of metal or wood, and a brush with paint. The others are for the
+training of the network before it sees these two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gradcam.pictograms.bias._pen import Pen, oval, smooth
 TOOLS = {"cook": "spoon", "painter": "brush"}
 """The tool of each profession."""
 
-_METAL = (198, 200, 206)
+_FERRULE = (198, 200, 206)
 
 _HANDLE = 0.66
 """The end of the handle, in lengths of the thing."""
@@ -62,66 +62,66 @@ def draw_thing(pen: Pen, look: Look, name: str) -> None:
 
 
 def _spoon(hand: _Hand) -> None:
-    hand.polygon(oval(0, -0.83, 0.15, 0.2), hand.look.head)
-    hand.polygon(oval(0, -0.83, 0.085, 0.13), shaded(hand.look.head, 0.84), 0)
+    hand.polygon(oval(0, -0.83, 0.15, 0.2), hand.look.metal)
+    hand.polygon(oval(0, -0.83, 0.085, 0.13), shaded(hand.look.metal, 0.84), 0)
 
 
 def _brush(hand: _Hand) -> None:
-    hand.polygon([(-0.07, -0.62), (0.07, -0.62), (0.09, -0.74), (-0.09, -0.74)], _METAL)
+    hand.polygon([(-0.07, -0.62), (0.07, -0.62), (0.09, -0.74), (-0.09, -0.74)], _FERRULE)
     tip = [(-0.1, -0.74), (0.1, -0.74), (0.13, -0.86), (0.0, -1.04), (-0.13, -0.86)]
-    hand.polygon(smooth(tip), hand.look.head)
+    hand.polygon(smooth(tip), hand.look.paint)
 
 
 def _hammer(hand: _Hand) -> None:
-    hand.polygon([(-0.26, -0.95), (0.18, -0.95), (0.28, -0.8), (-0.26, -0.72)], hand.look.head)
+    hand.polygon([(-0.26, -0.95), (0.18, -0.95), (0.28, -0.8), (-0.26, -0.72)], hand.look.metal)
 
 
 def _fork(hand: _Hand) -> None:
-    hand.polygon([(-0.14, -0.66), (0.14, -0.66), (0.14, -0.78), (-0.14, -0.78)], hand.look.head)
+    hand.polygon([(-0.14, -0.66), (0.14, -0.66), (0.14, -0.78), (-0.14, -0.78)], hand.look.metal)
     for x in (-0.11, 0.0, 0.11):
-        hand.line([(x, -0.78), (x, -1.02)], hand.look.head, 0.04)
+        hand.line([(x, -0.78), (x, -1.02)], hand.look.metal, 0.04)
 
 
 def _knife(hand: _Hand) -> None:
     blade = [(-0.07, -0.62), (0.1, -0.62), (0.14, -0.85), (0.06, -1.08), (-0.07, -0.98)]
-    hand.polygon(blade, hand.look.head)
+    hand.polygon(blade, hand.look.metal)
 
 
 def _wand(hand: _Hand) -> None:
     angles = np.radians(np.arange(10) * 36 - 90)
     size = np.where(np.arange(10) % 2, 0.11, 0.26)
     star = np.stack([size * np.cos(angles), -0.84 + size * np.sin(angles)], axis=1)
-    hand.polygon(star, hand.look.head)
+    hand.polygon(star, hand.look.paint)
 
 
 def _lollipop(hand: _Hand) -> None:
-    hand.polygon(oval(0, -0.84, 0.22, 0.22), hand.look.head)
+    hand.polygon(oval(0, -0.84, 0.22, 0.22), hand.look.paint)
     hand.polygon(oval(0, -0.84, 0.22, 0.22, 0, 180), hand.look.second, 0)
 
 
 def _ring(hand: _Hand) -> None:
-    hand.line([*oval(0, -0.85, 0.18, 0.18)], hand.look.head, 0.07)
+    hand.line([*oval(0, -0.85, 0.18, 0.18)], hand.look.paint, 0.07)
 
 
 def _flag(hand: _Hand) -> None:
-    hand.polygon([(0.0, -0.6), (0.0, -1.02), (0.42, -0.92), (0.36, -0.66)], hand.look.head)
+    hand.polygon([(0.0, -0.6), (0.0, -1.02), (0.42, -0.92), (0.36, -0.66)], hand.look.paint)
 
 
 def _flower(hand: _Hand) -> None:
     for angle in np.radians(np.arange(5) * 72 - 90):
         x, y = 0.14 * math.cos(angle), -0.84 + 0.14 * math.sin(angle)
-        hand.polygon(oval(x, y, 0.1, 0.1), hand.look.head)
+        hand.polygon(oval(x, y, 0.1, 0.1), hand.look.paint)
     hand.polygon(oval(0, -0.84, 0.08, 0.08), hand.look.second)
 
 
 def _rake(hand: _Hand) -> None:
-    hand.line([(-0.26, -0.72), (0.26, -0.72)], hand.look.head, 0.05)
+    hand.line([(-0.26, -0.72), (0.26, -0.72)], hand.look.metal, 0.05)
     for x in (-0.26, -0.09, 0.09, 0.26):
-        hand.line([(x, -0.72), (x, -0.92)], hand.look.head, 0.04)
+        hand.line([(x, -0.72), (x, -0.92)], hand.look.metal, 0.04)
 
 
 def _mirror(hand: _Hand) -> None:
-    hand.polygon([(-0.2, -0.62), (0.2, -0.62), (0.2, -1.0), (-0.2, -1.0)], hand.look.head)
+    hand.polygon([(-0.2, -0.62), (0.2, -0.62), (0.2, -1.0), (-0.2, -1.0)], hand.look.paint)
     hand.polygon([(-0.13, -0.69), (0.13, -0.69), (0.13, -0.93), (-0.13, -0.93)], (206, 228, 238), 0)
 
 

@@ -1,0 +1,140 @@
+"""Train the networks of people: five on biased sets, five on balanced sets.
+
+    python -m gradcam.pictograms train-bias --out run
+
+First one network learns to know people (`_train_base`), then it is trained ten times on 250 cooks
+and 250 painters (`_fine_tune`), and all ten are measured on the same test (`_measuring`). A biased
+and a balanced set of one number show the same people with the same tools; only the hair differs.
+Nothing else differs between the two kinds of training.
+
+A run that is stopped goes on from its files in the folder: the checkpoint of the first part, and
+the networks that are finished. ``training.log`` and ``evaluation.json`` are those of the run that
+trained the networks that ship. Between its two parts the drawing was changed: in the first part the
+arm was raised and the thing stood upright beside the head. In a new run both parts draw people as
+they are now, and its figures may differ. Needs PyTorch; shows the progress if tqdm is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from gradcam._files import atomic_write
+from gradcam._methods.passes import positive
+from gradcam._models.conversion import save
+from gradcam._models.loading import load
+from gradcam.pictograms.bias import _fine_tune as recipe
+from gradcam.pictograms.bias._measured import measured
+from gradcam.pictograms.bias._measuring import seen_by
+from gradcam.pictograms.bias._nets import to_network
+from gradcam.pictograms.bias._people import PROFESSIONS
+from gradcam.pictograms.bias._results import Trained, to_json
+from gradcam.pictograms.bias._sets import KINDS, LOOKS, PER_CLASS, Kind
+from gradcam.pictograms.bias._train_base import VIEWS, Base
+
+_COUNTS = ("pictures", "batch", "validate_every", "numbers", "per_class", "looks", "threads")
+"""Options that are positive integers."""
+
+
+class Log:
+    """Prints lines and appends them to the file ``training.log``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "training.log"
+
+    def __call__(self, line: str) -> None:
+        print(line, flush=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train and measure what is not yet there."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    log = Log(options.out)
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    settings = {name: value for name, value in vars(options).items() if name != "out"}
+    log(f"PyTorch {torch.__version__}, bfloat16 on the CPU; {settings}")
+    base = Base(options, log).run()
+    state = base.state_dict()
+    chosen = [(kind, number) for number in range(options.numbers) for kind in KINDS]
+    for kind, number in chosen:
+        path = _path(options.out, kind, number)
+        if path.exists():
+            continue
+        start = time.monotonic()
+        net, loss = recipe.fine_tuned(state, kind, number, options.per_class)
+        save(to_network(net, PROFESSIONS, f"people-{kind}"), path, dtype="float16")
+        log(f"{kind} {number}: loss {loss:.3f}, {time.monotonic() - start:.0f} s")
+    _measure(options.out, chosen, options.looks, log)
+
+
+def _path(folder: Path, kind: Kind, number: int) -> Path:
+    return folder / f"{kind}-{number}.safetensors"
+
+
+def _measure(folder: Path, chosen: Sequence[tuple[Kind, int]], looks: int, log: Log) -> None:
+    """Measure all networks on the test, and write ``evaluation.json``."""
+    start = time.monotonic()
+    networks = [load(_path(folder, kind, number)) for kind, number in chosen]
+    found = [
+        Trained(kind, number, measured(seen))
+        for (kind, number), seen in zip(chosen, seen_by(networks, looks), strict=True)
+    ]
+    with atomic_write(folder / "evaluation.json") as file:
+        file.write(to_json(looks, found).encode())
+    for each in found:
+        figures = each.measured
+        log(
+            f"{each.kind} {each.number}: accuracy {figures.accuracy:.1%}, of the maps on hair and "
+            f"tool {figures.hair_of_both:.1%} on the hair, answers that change with the hair "
+            f"{figures.hair_flips:.1%}, with the tool {figures.tool_flips:.1%}"
+        )
+    log(f"measured in {time.monotonic() - start:.0f} s")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train all networks, or those that the folder ``--out`` does not yet have."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gradcam.pictograms train-bias",
+        description="Train networks to tell cooks from painters, on biased and on balanced sets.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="folder for checkpoint, log, networks and figures")
+    add("--pictures", type=int, default=64_000, help="pictures of the first part")
+    add("--batch", type=int, default=32, help="pictures of a batch of the first part")
+    add("--rate", type=float, default=2e-3, help="peak learning rate of the first part")
+    add("--validate-every", type=int, default=6_400, help="pictures between validations")
+    add("--numbers", type=int, default=5, help="trainings of each kind")
+    add("--per-class", type=int, default=PER_CLASS, help="people of each profession in a set")
+    add("--looks", type=int, default=LOOKS, help="of the test, four people each")
+    add("--threads", type=int, default=os.cpu_count() or 1)
+    add("--workers", type=int, default=1, help="processes that draw for the first part")
+    add("--seed", type=int, default=0, help="of the first part")
+    options = parser.parse_args(arguments)
+    try:
+        for name in (
+            "pictures",
+            "batch",
+            "validate_every",
+            "numbers",
+            "per_class",
+            "looks",
+            "threads",
+        ):
+            positive(f"--{name.replace('_', '-')}", getattr(options, name))
+        if options.batch % VIEWS:
+            raise ValueError(
+                f"--batch: expected a multiple of {VIEWS}, the pictures of each person, got "
+                f"{options.batch}"
+            )
+    except ValueError as error:
+        parser.error(str(error))
+    run(options)

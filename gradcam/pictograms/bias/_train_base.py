@@ -1,0 +1,195 @@
+"""The first part of the training: a network that knows people, but neither spoons nor brushes.
+
+As VGG-16 was trained on ImageNet before the paper's authors trained it on doctors and nurses, this
+network first learns what people hold (one of ten other things, or nothing), whether their hair is
+long, and whether they have an apron and glasses. All these are independent of each other. The
+labels belong to whole pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+
+from gradcam.pictograms._attribute_networks import SIDE
+from gradcam.pictograms._train import learning_rate, preprocess, progress_bar
+from gradcam.pictograms.bias import _looks
+from gradcam.pictograms.bias._drawing import draw
+from gradcam.pictograms.bias._nets import PersonNet
+from gradcam.pictograms.bias._people import HAIRS
+from gradcam.pictograms.bias._things import OTHERS
+
+_SECOND_WORD = 0x4241
+"""Seeds have two words: they differ from all seeds of scenes and of other people."""
+
+_VALIDATION = 10_000_000
+"""The number of the first picture for validation."""
+
+THINGS = len(OTHERS) + 1
+"""The number of things, nothing among them."""
+
+OUTPUTS = THINGS + 3
+"""One for each thing, and long hair, an apron, glasses."""
+
+_Picture = tuple[NDArray[np.uint8], int, tuple[bool, bool, bool]]
+
+
+_CLOSEST = 1.7
+"""How much larger things are in the closest pictures."""
+
+
+VIEWS = 4
+"""Pictures of each person: drawing takes longer than training."""
+
+
+def small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture resized as for the network."""
+    resized = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
+
+
+def base_pictures(number: int) -> list[_Picture]:
+    """Draw person `number`; return pictures of different parts, each with its labels.
+
+    Yields
+    ------
+    The picture, the index of the thing and the three other labels.
+    """
+    rng = np.random.default_rng([number, _SECOND_WORD])
+    thing, hair = int(rng.integers(THINGS)), int(rng.integers(2))
+    drawn, look = draw(rng, OTHERS[thing] if thing < len(OTHERS) else None, HAIRS[hair])
+    others = (bool(hair), look.has_apron, look.glasses)
+    return [(small(_closer(rng, drawn.picture, look)), thing, others) for _ in range(VIEWS)]
+
+
+def _closer(
+    rng: np.random.Generator, picture: NDArray[np.uint8], look: _looks.Look
+) -> NDArray[np.uint8]:
+    """Return a part of a picture, in which the hand and the head are: things are of all sizes."""
+    side = round(_looks.SIDE / rng.uniform(1, _CLOSEST))
+    across = -1 if look.mirrored else 1
+    between = np.array([look.x + across * 1.3 * look.radius, look.y + 0.5 * look.radius])
+    centre = between + rng.normal(0, 6, 2)
+    x, y = (centre - side / 2).round().astype(int).clip(0, _looks.SIDE - side)
+    part = picture[y : y + side, x : x + side]
+    return part[:, ::-1] if rng.random() < 0.5 else part
+
+
+class Batches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
+    """The batches from picture `first` on; each of n workers draws every n-th batch."""
+
+    def __init__(self, first: int, last: int, size: int) -> None:
+        self.first, self.last, self.size = first, last, size
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        worker = torch.utils.data.get_worker_info()
+        skip, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        for start in range(self.first + skip * self.size, self.last, step * self.size):
+            people = range(start // VIEWS, (start + self.size) // VIEWS)
+            drawn = [each for number in people for each in base_pictures(number)]
+            pictures, things, others = zip(*drawn, strict=True)
+            yield (
+                torch.from_numpy(np.stack(pictures)),
+                torch.tensor(things),
+                torch.tensor(others, dtype=torch.float32),
+            )
+
+
+class Base:
+    """The training of this network, which is resumed from its checkpoint.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        ``out``, ``pictures``, ``batch``, ``rate``, ``workers`` and ``validate_every``.
+    log : callable
+        Writes a line.
+    """
+
+    def __init__(self, options: argparse.Namespace, log: Callable[[str], None]) -> None:
+        self.options, self.log = options, log
+        self.checkpoint: Path = options.out / "base.pt"
+        self.net = PersonNet(OUTPUTS, drop=0.1)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = torch.optim.AdamW(
+            self.net.parameters(), lr=options.rate, weight_decay=0.05
+        )
+        self.done, self.seconds = 0, 0.0
+        if self.checkpoint.exists():
+            state = torch.load(self.checkpoint, weights_only=True)
+            self.net.load_state_dict(state["net"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.done, self.seconds = state["progress"]
+            self.log(f"base resumed at {self.done} pictures of {options.pictures}")
+        else:
+            first, _, _ = next(iter(Batches(_VALIDATION, _VALIDATION + 64, 64)))
+            self.net.calibrate(preprocess(first.numpy()))
+
+    def run(self) -> PersonNet:
+        """Train on the rest of the pictures; validate and save regularly."""
+        last, size = self.options.pictures, self.options.batch
+        source = Batches(self.done, last, size)
+        loader = DataLoader(source, batch_size=None, num_workers=self.options.workers)
+        every = max(1, self.options.validate_every // size)
+        start, losses = time.monotonic(), []
+        bar = progress_bar(loader, "base", -(-(last - self.done) // size))
+        for number, (pictures, things, others) in enumerate(bar, start=1):
+            losses.append(self._step(pictures, things, others))
+            self.done += size
+            if number % every == 0 or self.done >= last:
+                self.seconds += time.monotonic() - start
+                self.log(
+                    f"base {self.done:6d} pictures, {self.seconds / 60:4.1f} min, loss "
+                    f"{np.mean(losses):.3f}; {self._validated()}"
+                )
+                self._save()
+                start, losses = time.monotonic(), []
+        return self.net
+
+    def _step(self, pictures: Tensor, things: Tensor, others: Tensor) -> float:
+        """Train on one batch and return its loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.done / self.options.pictures, self.options.rate)
+        self.net.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            found = self.net(preprocess(pictures.numpy())).float()
+        loss = F.cross_entropy(found[:, :THINGS], things)
+        loss = loss + 1.5 * F.binary_cross_entropy_with_logits(found[:, THINGS:], others)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _validated(self) -> str:
+        """Return the accuracy of each label on 640 other pictures."""
+        self.net.eval()
+        rows = []
+        for pictures, things, others in Batches(_VALIDATION, _VALIDATION + 640, 64):
+            found = self.net(preprocess(pictures.numpy()))
+            right = (found[:, :THINGS].argmax(1) == things).float()
+            rows.append(torch.cat([right[:, None], ((found[:, THINGS:] > 0) == others).float()], 1))
+        thing, hair, apron, glasses = torch.cat(rows).mean(0).tolist()
+        return f"things {thing:.1%}, hair {hair:.1%}, aprons {apron:.1%}, glasses {glasses:.1%}"
+
+    def _save(self) -> None:
+        """Write the checkpoint; the previous one is kept until it is complete."""
+        state = {
+            "net": self.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "progress": (self.done, self.seconds),
+        }
+        new = self.checkpoint.with_suffix(".new")
+        torch.save(state, new)
+        os.replace(new, self.checkpoint)
