@@ -38,6 +38,11 @@ def tensors(seed: int = 0) -> _Tensors:
     return found
 
 
+def features(seed: int = 0) -> _Tensors:
+    """Return those of the layers up to relu5_3."""
+    return {name: each for name, each in tensors(seed).items() if not name.startswith("conv6")}
+
+
 def block_tensors(count: int, seed: int = 0) -> _Tensors:
     """Return weights of residual blocks after the VGG; each adds little."""
     rng = np.random.default_rng(seed)

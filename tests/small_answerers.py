@@ -63,7 +63,7 @@ def coattention_tensors(seed: int = 0) -> dict[str, np.ndarray]:
     shapes |= _linear("answer", len(ANSWERS), width)
     return (
         _draw(shapes, seed)
-        | random_attributes.tensors(seed)
+        | random_attributes.features(seed)
         | random_attributes.block_tensors(4, seed)
     )
 
