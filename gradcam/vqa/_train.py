@@ -1,17 +1,23 @@
 """Train the first question answerer: deeper LSTM Q, normalised I.
 
     python -m gradcam.vqa train --out run
-    python -m gradcam.vqa train --out run-blind --blind
-    python -m gradcam.vqa train --out run-easy --data easy-vqa --epochs 40
+    python -m gradcam.vqa train --out run-blind --blind --epochs 2 --batch 512
+    python -m gradcam.vqa train --out run-easy --data easy-vqa --epochs 30 --batch 64
 
-The convolutions are the attribute VGG's and do not change; their pooled maps are computed once and
-stored in the folder ``--maps``. Everything above them is trained: fc6, fc7, the question's LSTM and
-the answers. All questions of a picture are in one batch, so that its code is computed once. With
-``--blind`` the code is zero: how far the questions alone lead.
+The attribute VGG's convolutions up to pool5 do not change; pool5 is computed once for all scenes
+and stored in the folder ``--maps``. There are two phases:
 
-``lstm.log`` is the log of the run that trained the shipped weights. A run that is resumed from its
-checkpoint, which is written after every epoch, continues as if it had not been stopped. Needs
-PyTorch.
+- the picture's code: two 1 x 1 convolutions, fc6 and fc7 learn to tell facts about the scene (what
+  is in it, how often, and where);
+- the answers: the question's LSTM and what follows it are trained on random questions, and the
+  code does not change.
+
+Without facts, as of easy-VQA, all is trained together on the answers. With ``--blind`` the code is
+zero: how far the questions alone lead.
+
+``lstm.log`` is the log of the run that trained the shipped weights, and ``blind.log`` that of
+``blind.json``; other programs ran at the same time. A run that is resumed from its checkpoint,
+which is written after every epoch, continues as if it had not been stopped. Needs PyTorch.
 """
 
 from __future__ import annotations
@@ -314,14 +320,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--blind", action="store_true", help="train without the pictures")
     add("--scenes", type=int, default=60_000, help="scenes for training")
     add("--validation", type=int, default=2_000, help="scenes for validation")
-    add("--epochs", type=int, default=6)
+    add("--epochs", type=int, default=11)
     add("--batch", type=int, default=128, help="pictures in a batch, with all their questions")
     add("--rate", type=float, default=2e-3, help="peak learning rate")
     add("--decay", type=float, default=0.05, help="AdamW's weight decay")
     add("--dropout", type=float, default=0.1)
-    add("--code-epochs", type=int, default=2, help="of them, epochs for the picture's code alone")
+    add("--code-epochs", type=int, default=7, help="of them, epochs for the picture's code alone")
     add("--answer-rate", type=float, default=6e-3, help="peak learning rate of the answers' epochs")
-    add("--steps", type=int, default=200, help="steps in each of the answers' epochs")
+    add("--steps", type=int, default=250, help="steps in each of the answers' epochs")
     add("--examples", type=int, default=2048, help="examples in a batch of the answers' epochs")
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--seed", type=int, default=0)
