@@ -148,7 +148,11 @@ def test_the_gil_is_released(what):
         "backward": lambda: tape.backward(last, np.ones((1, 2, 10)), [0]),
         "resize": lambda: _core.resize(x, (2000, 2000)),
     }
-    assert count_during(calls[what]) > 0
+    # On a busy processor the counter may get no time during one short call.
+    deadline = time.monotonic() + 60
+    while not (counted := count_during(calls[what])) and time.monotonic() < deadline:
+        pass
+    assert counted > 0
 
 
 def test_exceptions_in_one_thread_do_not_affect_others():
