@@ -116,3 +116,22 @@ def threads():
     before = _core.get_num_threads()
     yield before
     _core.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def _chromium():
+    """One headless browser for all tests of a process."""
+    from browser import NAMES, Browser
+    from helpers import program
+
+    program(*NAMES)
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(_chromium):
+    """A headless browser, see browser.py. The pages that a test opens are closed after it."""
+    yield _chromium
+    for page in [*_chromium.pages]:
+        page.close()

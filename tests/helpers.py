@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -57,6 +58,21 @@ def peer(name: str) -> ModuleType:
     if os.environ.get("GRADCAM_REQUIRE_PEERS") == "1":
         return importlib.import_module(name)
     return pytest.importorskip(name, reason=f"{name} is not installed")
+
+
+def program(*names: str) -> str:
+    """Return the path of an optional program, the first of `names` that is found, or skip the test.
+
+    With GRADCAM_REQUIRE_PEERS=1 a missing program is an error, unless the environment variable
+    GRADCAM_WITHOUT, words with spaces between them, names it.
+    """
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        required = os.environ.get("GRADCAM_REQUIRE_PEERS") == "1"
+        if required and names[0] not in os.environ.get("GRADCAM_WITHOUT", "").split():
+            pytest.fail(f"{names[0]} is not installed")
+        pytest.skip(f"{names[0]} is not installed")
+    return found
 
 
 def run_python(program: str, stdin: str = "", **environment: str) -> str:
