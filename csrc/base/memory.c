@@ -16,8 +16,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if !defined(__wasm__) /* which has no files to map */
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 #if defined(__GLIBC__)
 #include <malloc.h> /* malloc_trim */
 #endif
@@ -118,7 +120,11 @@ int gc_has_memory(size_t bytes)
 static void *from_system(size_t bytes)
 {
     void *block;
+#ifdef MADV_HUGEPAGE
     const size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : GC_ALIGNMENT;
+#else
+    const size_t alignment = GC_ALIGNMENT;
+#endif
     if (posix_memalign(&block, alignment, bytes) != 0)
         return NULL;
 #ifdef MADV_HUGEPAGE
@@ -167,8 +173,12 @@ void gc_free(void *memory)
 
 void gc_will_need(const void *start, size_t bytes)
 {
+#if defined(__wasm__)
+    (void)start, (void)bytes;
+#else
     const size_t before = (uintptr_t)start % (size_t)sysconf(_SC_PAGESIZE);
     (void)posix_madvise((char *)start - before, bytes + before, POSIX_MADV_WILLNEED);
+#endif
 }
 
 int gc_multiply(size_t a, size_t b, size_t *out)

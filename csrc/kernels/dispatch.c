@@ -17,6 +17,8 @@
 #define ITSELF(...) __VA_ARGS__
 #define ON_x86_64 NOTHING
 #define ON_arm64 NOTHING
+#define ON_wasm32 NOTHING
+#define ON_wasm32_relaxed NOTHING
 #define ON_other NOTHING
 #if defined(__x86_64__)
 #undef ON_x86_64
@@ -24,6 +26,13 @@
 #elif defined(__aarch64__)
 #undef ON_arm64
 #define ON_arm64 ITSELF
+#elif defined(__wasm__)
+#undef ON_wasm32
+#define ON_wasm32 ITSELF
+#if defined(__wasm_relaxed_simd__)
+#undef ON_wasm32_relaxed
+#define ON_wasm32_relaxed ITSELF
+#endif
 #else
 #undef ON_other
 #define ON_other ITSELF
@@ -33,10 +42,14 @@
     ON_##architecture(extern const gc_kernels gc_kernels_##name;)
 #include "kernels/levels.h"
 
-static int runs_baseline(void)
+/* On every machine. */
+static int runs_anywhere(void)
 {
     return 1;
 }
+
+#define runs_reference runs_anywhere
+#define runs_baseline runs_anywhere
 
 #if defined(__x86_64__)
 static int runs_avx2(void)
@@ -53,10 +66,10 @@ static int runs_avx512(void)
            && runs_avx2();
 }
 #elif defined(__aarch64__)
-static int runs_neon(void) /* part of every arm64 */
-{
-    return 1;
-}
+#define runs_neon runs_anywhere /* part of every arm64 */
+#elif defined(__wasm__)         /* what a module contains, the machine that loads it can run */
+#define runs_simd128 runs_anywhere
+#define runs_relaxed runs_anywhere
 #endif
 
 /* Slowest first. */
@@ -64,7 +77,7 @@ static const struct {
     const gc_kernels *table;
     int (*runs)(void);
 } levels[] = {
-    {&gc_kernels_reference, runs_baseline},
+    {&gc_kernels_reference, runs_reference},
 #define GC_LEVEL_ENTRY(architecture, name, width, flags)                                      \
     ON_##architecture({&gc_kernels_##name, runs_##name}, )
 #include "kernels/levels.h"

@@ -13,6 +13,9 @@
 #include <immintrin.h>
 #elif defined(GC_NEON) /* by the build: every arm64 has NEON, in the baseline too */
 #include <arm_neon.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#define GC_WASM
 #endif
 
 #if defined(__AVX512VL__) || defined(__aarch64__)
@@ -179,6 +182,8 @@ GC_INLINE void gc_add_product(gc_vec *sum, gc_vec x, gc_vec y)
 {
 #if defined(__FMA__)
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(y));
+#elif defined(__wasm_relaxed_simd__) /* which compilers do not use by themselves */
+    *sum = (gc_vec)wasm_f32x4_relaxed_madd((v128_t)x, (v128_t)y, (v128_t)*sum);
 #else
     *sum += x * y;
 #endif
@@ -298,6 +303,8 @@ GC_INLINE gc_vec gc_permute(gc_vec x, gc_uvec index)
     const uint8x16_t bytes = vreinterpretq_u8_u32((uint32x4_t)(index * 0x04040404u + 0x03020100u));
     return (gc_vec)vreinterpretq_f32_u8(
         vqtbl1q_u8(vreinterpretq_u8_f32((float32x4_t)x), bytes));
+#elif defined(GC_WASM)
+    return (gc_vec)wasm_i8x16_swizzle((v128_t)x, (v128_t)(index * 0x04040404u + 0x03020100u));
 #else
     return (gc_vec){x[index[0]], x[index[1]], x[index[2]], x[index[3]]};
 #endif
@@ -310,6 +317,8 @@ GC_INLINE gc_vec gc_rectify(gc_vec x)
     return (gc_vec)_mm512_max_ps(_mm512_setzero_ps(), (__m512)x);
 #elif defined(__AVX2__)
     return (gc_vec)_mm256_max_ps(_mm256_setzero_ps(), (__m256)x);
+#elif defined(GC_WASM)
+    return (gc_vec)wasm_f32x4_pmax((v128_t)x, (v128_t)(gc_vec){0});
 #else
     return gc_select(gc_greater((gc_vec){0}, x), (gc_vec){0}, x);
 #endif
@@ -340,6 +349,8 @@ GC_INLINE void gc_store_bits(uint8_t *bits, gc_mask mask)
 #elif defined(GC_NEON)
     const gc_mask lanes = {1, 2, 4, 8};
     *bits = (uint8_t)vaddvq_s32((int32x4_t)(lanes & mask));
+#elif defined(GC_WASM)
+    *bits = (uint8_t)wasm_i32x4_bitmask((v128_t)mask);
 #else
     gc_mask lanes = {1, 2, 4, 8};
     lanes &= mask;
@@ -381,6 +392,10 @@ static inline uint8_t gc_positive_bits(const float *x)
     const uint32x4_t low = vandq_u32(vcgtzq_f32(vld1q_f32(x)), GC_LOW_BITS);
     const uint32x4_t high = vandq_u32(vcgtzq_f32(vld1q_f32(x + 4)), GC_HIGH_BITS);
     return (uint8_t)vaddvq_u32(vorrq_u32(low, high));
+#elif defined(GC_WASM)
+    const v128_t zero = wasm_f32x4_const_splat(0.0f);
+    return (uint8_t)(wasm_i32x4_bitmask(wasm_f32x4_gt(wasm_v128_load(x), zero))
+                     | wasm_i32x4_bitmask(wasm_f32x4_gt(wasm_v128_load(x + 4), zero)) << 4);
 #else
     unsigned bits = 0;
     for (unsigned i = 0; i < 8; i++)

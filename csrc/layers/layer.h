@@ -31,7 +31,9 @@ static inline gc_engine gc_engine_now(void)
 /* Sizes beyond these have no meaning here and would overflow index arithmetic or BLAS. */
 #define GC_MAX_EXTENT ((size_t)1 << 20)         /* rows, columns, kernel, stride, ... */
 #define GC_MAX_POSITIONS ((size_t)INT32_MAX)    /* of one map; channels; vector length */
-#define GC_MAX_BYTES (SIZE_MAX >> 12)           /* of a batch's maps: blocked they fit too */
+/* Of a batch's maps. Blocked they fit too: a map of one value becomes one of 3 x 3 vectors, 36 times
+ * as large where vectors have 4 floats, 144 times where they have 16. */
+#define GC_MAX_BYTES (SIZE_MAX >> (SIZE_MAX > UINT32_MAX ? 12 : 6))
 
 typedef enum gc_layout { GC_PLAIN, GC_BLOCKED } gc_layout;
 

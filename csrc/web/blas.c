@@ -1,5 +1,5 @@
-/* blas_stand_in.c: what the core asks of OpenBLAS (layers/sgemm.c), in plain loops: for tests on a
- * machine whose OpenBLAS is not at hand. */
+/* blas.c: what the core asks of OpenBLAS (layers/sgemm.c), in plain loops: for pages, and for tests
+ * on a machine whose OpenBLAS is not at hand. */
 #include "kernels/kernels.h"
 
 enum { TRANSPOSE = 112 };
