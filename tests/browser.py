@@ -23,7 +23,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,22 @@ class BrowserError(Exception):
 
 class PageError(Exception):
     """JavaScript that a test evaluated threw an error, or a condition did not become true."""
+
+
+def wait_until(
+    evaluate: Callable[[str], Any], condition: str, seconds: float, errors: Sequence[str] = ()
+) -> Any:
+    """Return the value of an expression once it is true. Raise PageError if it stays false."""
+    end = time.monotonic() + seconds
+    while not (value := evaluate(condition)):
+        if time.monotonic() > end:
+            words = evaluate("document.body?.innerText.slice(0, 1000)")
+            raise PageError(
+                f"not true within {seconds} s: {condition}\n"
+                f"errors: {', '.join(errors) or 'none'}\npage: {words}"
+            )
+        time.sleep(0.02)
+    return value
 
 
 def find() -> str | None:
@@ -377,16 +393,7 @@ class Page:
 
     def wait_for(self, condition: str, seconds: float = 20) -> Any:
         """Return the value of an expression once it is true. Raise PageError if it stays false."""
-        end = time.monotonic() + seconds
-        while not (value := self.evaluate(condition)):
-            if time.monotonic() > end:
-                words = self.evaluate("document.body?.innerText.slice(0, 1000)")
-                errors = "\n".join(self.errors) or "none"
-                raise PageError(
-                    f"not true within {seconds} s: {condition}\nerrors: {errors}\npage: {words}"
-                )
-            time.sleep(0.02)
-        return value
+        return wait_until(self.evaluate, condition, seconds, self.errors)
 
     def text(self, selector: str) -> str:
         """Return the visible text of an element."""

@@ -135,3 +135,13 @@ def browser(_chromium):
     yield _chromium
     for page in [*_chromium.pages]:
         page.close()
+
+
+@pytest.fixture(scope="session")
+def firefox():
+    """A headless Firefox, see firefox.py."""
+    from firefox import NAMES, Firefox
+    from helpers import program
+
+    with Firefox(program(*NAMES)) as firefox:
+        yield firefox
