@@ -48,7 +48,7 @@ from gradcam._results.explanation import no_flat_warnings
 from gradcam._tables import as_text
 from gradcam.measures import bootstrap, energy_inside, pointing
 from gradcam.pictograms import CLASSES, Scene
-from gradcam.pictograms._drawing import INDEX, _sprites
+from gradcam.pictograms._drawing import INDEX, sprites
 
 FIRST_SEED, FIRST_PLAIN_SEED = 100_000, 900_000
 SHARES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -96,11 +96,11 @@ def by_codes(network: Network) -> np.ndarray:
 
 def by_pixels() -> np.ndarray:
     """The mean of the pictograms of each class, on grey."""
-    sprites = [
+    shown = [
         np.asarray(each.resize((SPRITE_SIDE, SPRITE_SIDE), Image.Resampling.BOX), np.float64)
-        for each in _sprites()
+        for each in sprites()
     ]
-    grey = [127.5 + (each[..., :3] - 127.5) * each[..., 3:] / 255 for each in sprites]
+    grey = [127.5 + (each[..., :3] - 127.5) * each[..., 3:] / 255 for each in shown]
     return np.stack(
         [np.mean([grey[cell] for cell in one["cells"]], axis=0).ravel() for one in INDEX["classes"]]
     )

@@ -38,7 +38,7 @@ from gradcam._pictures.grids import Cell, grid
 from gradcam._tables import as_text
 from gradcam._text import percent
 from gradcam.measures import bootstrap
-from gradcam.pictograms._drawing import INDEX, _sprites
+from gradcam.pictograms._drawing import INDEX, sprites
 from gradcam.pictograms._scenes import class_index
 from gradcam.pictograms._textures import fill
 from gradcam.plot import save
@@ -92,7 +92,7 @@ def texture(name: str, known: dict[str, stamps.Stamp]) -> stamps.Stamp:
     if source:
         return known[source]._replace(classes=stamps.numbers_of(classes))
     (cell, *_) = INDEX["classes"][class_index(name)]["cells"]
-    return stamps.Stamp(name, _sprites()[cell], stamps.numbers_of(classes))
+    return stamps.Stamp(name, sprites()[cell], stamps.numbers_of(classes))
 
 
 def filled(shape: stamps.Stamp, skin: stamps.Stamp, seed: int) -> stamps.Stamp:

@@ -1,7 +1,7 @@
 """The command line: ``gradcam explain``, ``predict``, ``compare``, ``ask``, ``caption``,
 ``sheet``, ``critique``, ``check``, ``evaluate``, ``failures``, ``inside``, ``visualise``, ``edit``,
-``adversarial``, ``invert``, ``train-head``, ``methods``, ``demo``, ``photographs``, ``scenes``,
-``notebooks``, ``info``, ``convert``.
+``adversarial``, ``invert``, ``train-head``, ``methods``, ``demo``, ``page``, ``photographs``,
+``scenes``, ``notebooks``, ``info``, ``convert``.
 
 Results go to standard output as soon as they are known, as tables for people or JSON for programs;
 warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
@@ -28,6 +28,7 @@ from gradcam._cli.inside_neighbours import neighbours
 from gradcam._cli.inside_patches import patches
 from gradcam._cli.inside_units import units
 from gradcam._cli.methods import methods
+from gradcam._cli.page import page
 from gradcam._cli.pictures import compare, explain, predict
 from gradcam._cli.scenes import scenes
 from gradcam._cli.sheet import sheet
@@ -42,7 +43,7 @@ _ABOUT_PICTURES = (
     inside,
 )
 _MAKING_PICTURES = (visualise, edit, adversarial, invert)
-_OTHERS = (train_head, methods, demo, photographs, scenes, notebooks, info, convert)
+_OTHERS = (train_head, methods, demo, page, photographs, scenes, notebooks, info, convert)
 for _command in (*_ABOUT_PICTURES, *_MAKING_PICTURES, *_OTHERS):
     main.add_command(_command)
 

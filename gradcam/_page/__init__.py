@@ -1,1 +1,161 @@
-"""The live page."""
+"""``gradcam page``: one HTML file that runs the C core in a browser.
+
+The file holds everything: the core as WebAssembly, the network, the pictograms, the page and its
+script. It loads nothing, sends nothing and stores nothing; its content security policy forbids it.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from gradcam._files import atomic_write, expanded
+from gradcam._page.bundle import bundle
+from gradcam._pictures.colour import plain_bar
+
+__all__ = ["KINDS", "write"]
+
+_MARK = '<meta name="generator" content="gradcam page">'
+"""What every page has near its beginning."""
+
+_LEVELS = ("simd128", "relaxed")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What is different in the pages.
+
+    Attributes
+    ----------
+    html, script : str
+        The names of the page and of its first module, in the folder ``page``.
+    parts : function
+        Returns the binary parts by name, and the data that describe them.
+    """
+
+    html: str
+    script: str
+    parts: Callable[[], tuple[dict[str, bytes], dict[str, object]]]
+
+
+def _pictograms() -> tuple[dict[str, bytes], dict[str, object]]:
+    from gradcam._page.data import contents, pixels
+    from gradcam._page.networks import describe
+    from gradcam.pictograms import model
+
+    network = describe(model())
+    parts = {"pixels": pixels(), "network-pictograms": network.weights}
+    return parts, {"contents": contents(), "networks": {"pictograms": network.description}}
+
+
+KINDS = {"pictograms": _Kind("index.html", "main.js", _pictograms)}
+"""The pages by the name of their network."""
+
+
+def write(path: str | os.PathLike[str], *, model: str = "pictograms") -> Path:
+    """Write the page, from the files of this package only.
+
+    Parameters
+    ----------
+    path
+        The HTML file; its folder must exist. A page of an earlier run is replaced.
+    model : str
+        One of `KINDS`.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file of that name that is not such a page.
+    ValueError
+        If there is no page for this network.
+    """
+    if model not in KINDS:
+        raise ValueError(f"model: expected one of {', '.join(KINDS)}, got {model!r}")
+    file = Path(expanded(path))
+    check_replaceable(file)
+    text = _page(KINDS[model])
+    with atomic_write(file) as out:
+        out.write(text.encode())
+    return file
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise FileExistsError if there is a file that is not such a page."""
+    if not os.path.lexists(path):
+        return
+    if path.is_file():
+        with open(path, "rb") as file:
+            if _MARK.encode() in file.read(4096):
+                return
+    reason = "it is not of gradcam page and would be replaced: choose another name"
+    raise FileExistsError(errno.EEXIST, reason, str(path))
+
+
+def _page(kind: _Kind) -> str:
+    """Return the text of a page."""
+    from gradcam._core import __version__
+
+    files = _files()
+    parts, data = kind.parts()
+    core = {
+        f"core-{level}": _package().joinpath(f"core-{level}.wasm").read_bytes() for level in _LEVELS
+    }
+    table = plain_bar("inferno").tobytes().hex()
+    data = {"version": __version__, "colours": table, **data}
+    scripts = [_part(name, content) for name, content in {**core, **parts}.items()]
+    scripts.append(f'<script type="application/json" id="data">{_json(data)}</script>')
+    scripts.append(f'<script type="text/plain" id="worker">\n{bundle(files, "worker.js")}</script>')
+    scripts.append(f"<script>\n{bundle(files, kind.script)}</script>")
+    return _filled(
+        files[kind.html],
+        {
+            "<!-- mark -->": _MARK,
+            "<!-- style -->": f"<style>\n{files['style.css']}</style>",
+            "<!-- parts -->": "\n".join(scripts),
+        },
+    )
+
+
+def _package() -> resources.abc.Traversable:
+    return resources.files(__name__)
+
+
+def _files() -> dict[str, str]:
+    """Return the texts in the folder ``page`` by their names."""
+    found = _package().joinpath("page").iterdir()
+    names = ((each, each.name) for each in found if each.name.endswith((".js", ".html", ".css")))
+    return {
+        name: each.read_text(encoding="utf-8") for each, name in sorted(names, key=lambda n: n[1])
+    }
+
+
+def _part(name: str, content: bytes) -> str:
+    """Return bytes as an element of the page."""
+    text = base64.b64encode(content).decode()
+    return f'<script type="application/octet-stream" id="{name}">{text}</script>'
+
+
+def _json(data: Mapping[str, object]) -> str:
+    """Return JSON that can stand in an element ``script``."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _filled(template: str, texts: Mapping[str, str]) -> str:
+    """Return a template with texts in the place of its marks, each of which occurs once."""
+    for mark, text in texts.items():
+        before, found, after = template.partition(mark)
+        if not found or mark in after:
+            raise ValueError(f"the template of the page must have {mark} once")
+        template = before + text + after
+    return template

@@ -187,18 +187,18 @@ def draw_ground(rng: np.random.Generator, size: tuple[int, int], scale: float) -
 
 
 @lru_cache(maxsize=1)
-def _sprites() -> list[Image.Image]:
+def sprites() -> list[Image.Image]:
     """Return all glyphs of the sprite sheet as RGBA, cropped to their visible pixels."""
     with Image.open(_FOLDER / "sprites.png") as file:
         sheet = file.convert("RGBA")
     width, height = INDEX["cell"]
     last = max(INDEX["distractors"])
-    sprites = []
+    glyphs = []
     for cell in range(last + 1):
         row, column = divmod(cell, INDEX["columns"])
         glyph = sheet.crop((column * width, row * height, (column + 1) * width, (row + 1) * height))
-        sprites.append(glyph.crop(glyph.getchannel("A").getbbox()))
-    return sprites
+        glyphs.append(glyph.crop(glyph.getchannel("A").getbbox()))
+    return glyphs
 
 
 def draw_patch(
@@ -208,7 +208,7 @@ def draw_patch(
 
     It is smaller if it would not fit into `max_size`, (height, width).
     """
-    sprite = _sprites()[cell]
+    sprite = sprites()[cell]
     aspect = rng.uniform(0.88, 1.14)
     turn = rng.normal(0, 12) if rng.random() < 0.85 else rng.uniform(-50, 50)
     hue = rng.normal(0, 0.16)

@@ -1,0 +1,61 @@
+"""``gradcam page``: the live page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from gradcam._cli import terminal
+from gradcam._cli.outputs import check_writable
+
+DEFAULT_PAGE = Path("live.html")
+
+
+@click.command(short_help="A page that runs the network in the browser: one HTML file.")
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_PAGE,
+    show_default=True,
+    metavar="FILE",
+    help="The file to write; its folder is created if missing.",
+)
+@click.option(
+    "--model",
+    type=click.Choice(["pictograms"]),
+    default="pictograms",
+    show_default=True,
+    help="The network that the page runs.",
+)
+@click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+def page(out: Path, model: str, open_: bool, as_json: bool) -> int:
+    """Write a page that explains what a network sees, live, in any browser.
+
+    \b
+    gradcam page                         live.html: scenes of pictograms
+    gradcam page --out lesson.html --open
+
+    The file needs no network and no other file: it can be opened from a memory stick.  Drag a cat
+    over a dog, and see every class's score and the maps follow, with the truth beside them.  A page
+    of an earlier run is replaced; another file of that name is refused.
+    """
+    from gradcam import _page
+
+    check_writable([out])
+    _page.check_replaceable(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    file = _page.write(out, model=model)
+    size = file.stat().st_size
+    if as_json:
+        click.echo(json.dumps({"page": str(file), "model": model, "bytes": size}))
+    else:
+        terminal.echo(f"{size / 1e6:.1f} MB: open {file}")
+    if open_:
+        import webbrowser
+
+        webbrowser.open(file.resolve().as_uri())
+    return 0
