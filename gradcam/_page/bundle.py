@@ -18,14 +18,12 @@ from collections.abc import Mapping
 _NAME = r"[A-Za-z_$][\w$]*"
 _IMPORT = re.compile(rf'import \{{ ?({_NAME}(?:, {_NAME})*) ?\}} from "\./([\w-]+\.js)";')
 _EXPORT = re.compile(rf"export ((?:async )?function|class|const) ({_NAME})\b")
+_COMMENT = re.compile(r"\s*(//|/\*|\*)")
 _FORBIDDEN = (
-    (re.compile(r"(import|export)\b"), "imports and exports of this form"),
+    (re.compile(r"(import|export)\b"), "an import or export of this form"),
     (re.compile(r".*\bimport\.meta\b"), "import.meta"),
     (re.compile(r".*\bimport\("), "import()"),
-    (
-        re.compile(r"(?!async\b|function\b|//|/\*| \*)\S(?!.*=>).*\bawait\b|await\b"),
-        "top-level await",
-    ),
+    (re.compile(r"(?!async\b|function\b)(?!.*=>)\S.*\bawait\b|await\b"), "await outside functions"),
 )
 _ENDS_SCRIPT = re.compile(r"</script|<!--", re.IGNORECASE)
 
@@ -89,7 +87,7 @@ class _Module:
             self.exports.append(match[2])
             line = line[len("export ") :]
         for pattern, what in _FORBIDDEN:
-            if pattern.match(line):
+            if pattern.match(line) and not _COMMENT.match(line):
                 raise BundleError(f"{name}, line {number}: {what} cannot be part of one script")
         return line
 

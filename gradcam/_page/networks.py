@@ -1,4 +1,4 @@
-"""Networks for the live page: a description that its core in JavaScript builds them from, and weights.
+"""Networks for the live page: a description, from which its core builds them, and weights.
 
 The description states each layer as it runs, with batch normalisation folded and every option
 spelled out, so that the page needs no defaults (``page/layers.js``).
