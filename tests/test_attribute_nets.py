@@ -11,7 +11,7 @@ from gradcam.pictograms import _attribute_networks as networks  # noqa: E402
 from gradcam.pictograms._attribute_nets import VGG  # noqa: E402
 from gradcam.pictograms._attributes import ATTRIBUTES  # noqa: E402
 from gradcam.pictograms._described import described  # noqa: E402
-from gradcam.pictograms._train import preprocess  # noqa: E402
+from gradcam.pictograms._picture_run import preprocess  # noqa: E402
 
 
 def test_the_layers_compute_what_the_trained_network_does(monkeypatch: pytest.MonkeyPatch) -> None:

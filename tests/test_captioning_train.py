@@ -109,10 +109,10 @@ def test_a_run_trains_resumes_and_exports(maps, tmp_path, capsys):
 
     part = training(tmp_path / "part", "--epochs=2")
     part.one_epoch()
-    part.epoch = 1
+    part.done = 1
     part.save()
     resumed = training(tmp_path / "part", "--epochs=2")
-    assert resumed.epoch == 1 and "resumed after 1 epochs" in capsys.readouterr().out
+    assert resumed.done == 1 and "resumed after 1 epochs" in capsys.readouterr().out
     resumed.run()
     for name, tensor in whole.net.tensors().items():
         assert torch.equal(tensor, resumed.net.tensors()[name]), name

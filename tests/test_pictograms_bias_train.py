@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 import gradcam  # noqa: E402
 from gradcam.pictograms import bias  # noqa: E402
-from gradcam.pictograms._train import preprocess  # noqa: E402
+from gradcam.pictograms._picture_run import preprocess  # noqa: E402
 from gradcam.pictograms.bias import _nets, _train, _train_base  # noqa: E402
 
 SMALL = ["--pictures=32", "--batch=16", "--validate-every=16", "--numbers=1", "--per-class=15"]

@@ -11,7 +11,9 @@ load_file = pytest.importorskip("safetensors.torch").load_file
 import gradcam  # noqa: E402
 from gradcam.pictograms import CLASSES, _nets, scene  # noqa: E402
 from gradcam.pictograms import _train as recipe  # noqa: E402
+from gradcam.pictograms._picture_run import preprocess  # noqa: E402
 from gradcam.pictograms._training_pictures import SIDES, training_picture  # noqa: E402
+from gradcam.pictograms._training_run import learning_rate  # noqa: E402
 
 LENGTHS = {"pictures-a": 8, "pictures-b": 4, "batch-a": 4, "batch-b": 2, "validation": 2}
 SMALL = [f"--{name}={value}" for name, value in LENGTHS.items()]
@@ -46,7 +48,7 @@ def test_training_does_not_use_the_scenes_of_the_evaluation():
 
 
 def test_the_learning_rate_rises_and_falls():
-    rates = [recipe.learning_rate(share / 100, 1.0) for share in range(101)]
+    rates = [learning_rate(share / 100, 1.0) for share in range(101)]
     assert max(rates) == pytest.approx(1, abs=0.01)
     assert rates[0] < 0.1 and rates[-1] < 0.01
 
@@ -56,7 +58,7 @@ def test_the_exported_network_has_the_scores_of_the_trained_one(architecture, tm
     torch.manual_seed(0)
     net = _nets.NETWORKS[architecture]()
     pictures = np.stack([scene(seed).picture for seed in range(2)])
-    x = recipe.preprocess(pictures)
+    x = preprocess(pictures)
     with torch.no_grad():
         for _ in range(2):  # so that the running statistics are not the initial ones
             net(x, "B")

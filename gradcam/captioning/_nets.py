@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gradcam.pictograms._attributes import ATTRIBUTES
-from gradcam.pictograms._nets import folded
+from gradcam.pictograms._nets import folded, folded_before
 
 _CHANNELS, _POSITIONS = 128, 7 * 7
 _FC6, _CODE = 512, 256
@@ -104,13 +104,9 @@ class CaptionNet(nn.Module):
         whole = nn.Linear(self.fc6.in_features, self.fc6.out_features, bias=False)
         shared = self.means.weight.repeat_interleave(_POSITIONS, dim=1) / _POSITIONS
         whole.weight.copy_(self.fc6.weight + shared)
-        weight, bias = folded(whole, self.norm6)
-        mean, variance = self.norm0.running_mean, self.norm0.running_var
-        assert mean is not None and variance is not None
-        scale = 1 / torch.sqrt(variance + self.norm0.eps)
-        found["fc6.weight"] = weight * scale.repeat_interleave(_POSITIONS)
-        shift = (mean * scale).repeat_interleave(_POSITIONS).double()
-        found["fc6.bias"] = (bias - weight.double() @ shift).float()
+        found["fc6.weight"], found["fc6.bias"] = folded_before(
+            self.norm0, *folded(whole, self.norm6)
+        )
         found["fc7.weight"], found["fc7.bias"] = folded(self.fc7, self.norm7)
         return found
 

@@ -16,11 +16,9 @@ been stopped. Needs PyTorch.
 from __future__ import annotations
 
 import argparse
-import os
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,7 +37,7 @@ from gradcam.pictograms._described_maps import (
     stored_arrangements,
     stored_maps,
 )
-from gradcam.pictograms._train import learning_rate, progress_bar
+from gradcam.pictograms._training_run import EpochRun, adamw, common_options, new_parser
 
 _NUMBERS = {word: number for number, word in enumerate(CAPTION_WORDS)}
 _MARK = len(CAPTION_WORDS)
@@ -94,102 +92,38 @@ class Pictures:
             yield Batch(maps, present, torch.from_numpy(places), read, said)
 
 
-class Training:
-    """One run: the network, its optimiser, its progress and its log."""
+class Training(EpochRun[CaptionNet]):
+    """One run: the pictures, the network, and their losses."""
+
+    log_name = "captioner.log"
+    clipped = True
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.arguments = a = arguments
-        self.out: Path = a.out
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.checkpoint = self.out / "checkpoint.pt"
-        torch.manual_seed(a.seed)
-        torch.set_num_threads(a.threads)
-        folder: Path = a.maps or self.out
-        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(arguments)
+        a, folder = arguments, self.maps_folder()
         self.pictures = Pictures(folder, a.scenes, TRAINING, a.threads)
         self.unseen = Pictures(folder, a.validation, VALIDATION, a.threads)
-        self.net = CaptionNet(_MARK, a.dropout)
-        places = self.net.fc6.weight
-        decayed = [p for p in self.net.parameters() if p.dim() > 1 and p is not places]
-        others = [p for p in self.net.parameters() if p.dim() <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": decayed, "share": 1.0},
-            {"params": others, "share": 1.0, "weight_decay": 0.0},
-            {"params": [places], "share": a.places},
-        ]
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=a.decay)
-        self.epoch, self.seconds = 0, 0.0
-        if self.checkpoint.exists():
-            self.resume()
-        else:
-            settings = {k: v for k, v in vars(a).items() if k not in ("out", "maps")}
-            self.log(f"PyTorch {torch.__version__}, bfloat16 on the CPU; {settings}")
+        net = CaptionNet(_MARK, a.dropout)
+        self.start(net, adamw(net, a.decay, (net.fc6.weight, a.places)))
 
-    def log(self, line: str) -> None:
-        """Print a line and append it to the log file."""
-        print(line, flush=True)
-        with (self.out / "captioner.log").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-    def save(self) -> None:
-        """Write the checkpoint."""
-        state = {
-            "net": self.net.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "progress": (self.epoch, self.seconds),
-            "random": torch.get_rng_state(),
-        }
-        torch.save(state, self.out / "checkpoint.new")
-        os.replace(self.out / "checkpoint.new", self.checkpoint)
-
-    def resume(self) -> None:
-        """Continue from the checkpoint."""
-        state = torch.load(self.checkpoint, weights_only=True)
-        self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.epoch, self.seconds = state["progress"]
-        torch.set_rng_state(state["random"])
-        self.log(f"resumed after {self.epoch} epochs; planned are {self.arguments.epochs}")
-
-    def run(self) -> None:
-        """Train the rest of the epochs, then export."""
-        while self.epoch < self.arguments.epochs:
-            start = time.monotonic()
-            loss = self.one_epoch()
-            self.epoch += 1
-            self.seconds += time.monotonic() - start
-            self.log(
-                f"epoch {self.epoch:2d}, {self.seconds / 60:4.1f} min, loss {loss:.4f}; "
-                f"unseen scenes: {self.validate()}"
-            )
-            self.save()
+    def export(self) -> None:
+        """Write the file of the captioner."""
         tensors = {name: each.detach().numpy() for name, each in self.net.tensors().items()}
         _file.write(self.out / "captioner.safetensors", tensors, CAPTION_WORDS, "float16")
-        self.log(f"exported after {self.seconds / 60:.1f} minutes")
 
     def one_epoch(self) -> float:
         """Train on all pictures once; order and sentences depend on the epoch. Return the loss."""
         a = self.arguments
-        rng = np.random.default_rng([a.seed, self.epoch])
+        rng = np.random.default_rng([a.seed, self.done])
         steps = -(-len(self.pictures.scenes) // a.batch)
-        bar = progress_bar(
-            self.pictures.batches(a.batch, a.sentences, rng, shuffled=True),
-            f"epoch {self.epoch + 1}",
-            steps,
-        )
-        losses = []
-        self.net.train()
-        for number, batch in enumerate(bar):
-            rate = learning_rate((self.epoch + number / steps) / a.epochs, a.rate)
-            for group in self.optimiser.param_groups:
-                group["lr"] = group["share"] * rate
-            loss, more = self.losses(batch)
-            self.optimiser.zero_grad(set_to_none=True)
-            (loss + a.attributes * more).backward()
-            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-            self.optimiser.step()
-            losses.append(float(loss.detach()))
-        return float(np.mean(losses))
+        batches = self.pictures.batches(a.batch, a.sentences, rng, shuffled=True)
+        return self.train_on(batches, steps, self.step, a.rate)
+
+    def step(self, batch: Batch) -> float:
+        """Train on one batch and return the loss of its words."""
+        loss, more = self.losses(batch)
+        self.descend(loss + self.arguments.attributes * more)
+        return float(loss.detach())
 
     def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the loss of the words, and that of the attributes."""
@@ -211,7 +145,7 @@ class Training:
             losses.append(float(self.losses(batch)[0]))
             found += self.net.described(batch.maps)
         said = [tuple(CAPTION_WORDS[number] for number in each) for each in found]
-        return f"loss {np.mean(losses):.4f}, {shares(self.unseen.scenes, said)}"
+        return f"unseen scenes: loss {np.mean(losses):.4f}, {shares(self.unseen.scenes, said)}"
 
 
 def shares(scenes: Sequence[Arrangement], said: Sequence[tuple[str, ...]]) -> str:
@@ -230,31 +164,25 @@ def shares(scenes: Sequence[Arrangement], said: Sequence[tuple[str, ...]]) -> st
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the training."""
-    add = parser.add_argument
-    add(
-        "--out", type=Path, required=True, help="folder for the checkpoint, the log and the weights"
+    common_options(
+        parser,
+        maps=True,
+        scenes=60_000,
+        validation=2_000,
+        epochs=4,
+        batch=128,
+        rate=2e-3,
+        decay=0.05,
+        dropout=0.1,
     )
-    add("--maps", type=Path, help="folder for the stored maps; by default that of --out")
-    add("--scenes", type=int, default=60_000, help="scenes for training")
+    add = parser.add_argument
     add("--sentences", type=int, default=1, help="sentences for each scene in each epoch")
-    add("--validation", type=int, default=2_000, help="scenes for validation")
-    add("--epochs", type=int, default=4)
-    add("--batch", type=int, default=128, help="scenes in a batch, with all their sentences")
-    add("--rate", type=float, default=2e-3, help="peak learning rate")
     add("--places", type=float, default=0.1, help="the share of the rate for fc6")
-    add("--decay", type=float, default=0.05, help="AdamW's weight decay")
-    add("--dropout", type=float, default=0.1)
     add("--attributes", type=float, default=10, help="weight of the attributes' loss")
-    add("--threads", type=int, default=os.cpu_count() or 1)
-    add("--seed", type=int, default=0)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Train from scratch or from the checkpoint in the folder ``--out``, then export."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gradcam.captioning train",
-        description="Train the captioner.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = new_parser("captioning train", "Train the captioner.")
     add_arguments(parser)
     Training(parser.parse_args(arguments)).run()

@@ -109,6 +109,8 @@ class AlexNet(PictogramNet):
 NETWORKS: dict[str, Callable[[], PictogramNet]] = {"alexnet": AlexNet, "vgg16": VGG16}
 """By architecture."""
 
+_NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
 
 def convolution(
     channels: int, width: int, kernel: int, *, stride: int = 1, padding: int
@@ -137,19 +139,47 @@ def fold_batch_norm(net: PictogramNet) -> dict[str, Tensor]:
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 weight, bias = folded(layer, following)
                 tensors[f"{part}.{number}.weight"], tensors[f"{part}.{number}.bias"] = weight, bias
-            number += not isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d))
+            number += not isinstance(layer, _NORMALISATIONS)
     return {name: tensor.detach().half().contiguous() for name, tensor in tensors.items()}
 
 
 def folded(layer: nn.Conv2d | nn.Linear, following: nn.Module | None) -> tuple[Tensor, Tensor]:
     """Return the weight and bias of a layer with the batch normalisation that may follow it."""
-    if not isinstance(following, (nn.BatchNorm1d, nn.BatchNorm2d)):
+    if not isinstance(following, _NORMALISATIONS):
         assert layer.bias is not None
         return layer.weight, layer.bias
-    assert following.running_mean is not None and following.running_var is not None
-    scale = following.weight / torch.sqrt(following.running_var + following.eps)
-    weight = layer.weight * scale.view(-1, *[1] * (layer.weight.dim() - 1))
-    return weight, following.bias - following.running_mean * scale
+    scale, shift = _scale_and_shift(following)
+    return layer.weight * scale.view(-1, *[1] * (layer.weight.dim() - 1)), shift
+
+
+def folded_before(
+    norm: nn.BatchNorm1d | nn.BatchNorm2d, weight: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the weight and bias of a layer with the batch normalisation of what it reads.
+
+    Parameters
+    ----------
+    norm : BatchNorm1d or BatchNorm2d
+        Of C channels.
+    weight : Tensor
+        Of a convolution without padding, (K, C, h, w), or of a linear layer that reads flat maps,
+        (K, C * positions).
+    bias : (K,) Tensor
+    """
+    scale, shift = (each.double() for each in _scale_and_shift(norm))
+    by_channel = weight.double().reshape(len(weight), len(scale), -1)
+    scaled = (by_channel * scale[:, None]).view_as(weight)
+    return scaled.to(weight.dtype), (bias + by_channel.sum(2) @ shift).to(bias.dtype)
+
+
+def _scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return what a batch normalisation multiplies each channel by, and then adds."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    deviation = torch.sqrt(norm.running_var + norm.eps)
+    if not norm.affine:
+        return 1 / deviation, -norm.running_mean / deviation
+    scale = norm.weight / deviation
+    return scale, norm.bias - norm.running_mean * scale
 
 
 def export(net: PictogramNet, path: Path) -> None:

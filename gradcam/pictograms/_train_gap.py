@@ -27,6 +27,7 @@ from gradcam.pictograms._networks import FEATURES, model, with_gap
 from gradcam.pictograms._scenes import scene
 from gradcam.pictograms._train import VALIDATION_SEED
 from gradcam.pictograms._training_pictures import training_picture
+from gradcam.pictograms._training_run import new_parser
 
 FIRST = 1_000_000
 """The number of the first picture."""
@@ -106,11 +107,8 @@ def _check(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Train the layer, print its accuracy and write the file ``--out``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gradcam.pictograms train-gap",
-        description="Train the linear layer of the network that ends in global average pooling.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    description = "Train the linear layer of the network that ends in global average pooling."
+    parser = new_parser("pictograms train-gap", description)
     add = parser.add_argument
     add("--out", type=Path, default=Path("gap.safetensors"), help="the file to write")
     add("--pictures", type=int, default=6000)

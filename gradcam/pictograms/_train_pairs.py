@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,8 +28,8 @@ from gradcam.pictograms._described_maps import (
     stored_arrangements,
     stored_maps,
 )
-from gradcam.pictograms._nets import folded
-from gradcam.pictograms._train import learning_rate, progress_bar
+from gradcam.pictograms._nets import folded, folded_before
+from gradcam.pictograms._training_run import EpochRun, common_options, new_parser
 
 _CHANNELS, _BETWEEN, _POSITIONS = 128, 256, 7 * 7
 _WEIGHTS = Path(__file__).parent / "attributes-vgg.safetensors"
@@ -62,76 +60,49 @@ class PairNet(nn.Module):
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights of both convolutions with batch normalisation folded in."""
         found: dict[str, Tensor] = {}
-        weight, bias = folded(self.conv1, self.norm1)
-        mean, variance = self.norm.running_mean, self.norm.running_var
-        assert mean is not None and variance is not None
-        scale = 1 / torch.sqrt(variance + self.norm.eps)
-        found["conv6_1.weight"] = weight * scale.view(1, -1, 1, 1)
-        found["conv6_1.bias"] = bias - weight[:, :, 0, 0] @ (mean * scale)
+        found["conv6_1.weight"], found["conv6_1.bias"] = folded_before(
+            self.norm, *folded(self.conv1, self.norm1)
+        )
         found["conv6_2.weight"], found["conv6_2.bias"] = folded(self.conv2, self.norm2)
         return found
 
 
-class Training:
+class Training(EpochRun[PairNet]):
     """One run over the stored maps."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        a = self.arguments = arguments
-        a.out.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(a.seed)
-        torch.set_num_threads(a.threads)
+        super().__init__(arguments)
+        a = arguments
         self.maps, self.present = self._stored(a.scenes, TRAINING)
         self.unseen = self._stored(a.validation, VALIDATION)
-        self.net = PairNet()
-        self.optimiser = torch.optim.AdamW(self.net.parameters(), a.rate, weight_decay=0.01)
+        net = PairNet()
+        self.start(net, torch.optim.AdamW(net.parameters(), weight_decay=a.decay))
 
     def _stored(self, scenes: int, use: int) -> tuple[Tensor, Tensor]:
-        folder = self.arguments.maps or self.arguments.out
+        folder = self.maps_folder()
         maps = np.array(stored_maps(folder, scenes, use, layer="pool5"))
         seen = stored_arrangements(folder, scenes, use, layer="pool5")
         present = np.stack([attributes(each) for each in seen])
         return torch.from_numpy(maps), torch.from_numpy(present)
 
-    def log(self, line: str) -> None:
-        """Print a line and append it to the log file."""
-        print(line, flush=True)
-        with (self.arguments.out / "training.log").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    def one_epoch(self) -> float:
+        """Train on all maps once, in a random order; return the loss."""
+        parts = torch.split(torch.randperm(len(self.maps)), self.arguments.batch)
+        return self.train_on(parts, len(parts), self.step, self.arguments.rate)
 
-    def run(self) -> None:
-        """Train, then add both convolutions to the attribute network's weights."""
-        a = self.arguments
-        settings = {k: v for k, v in vars(a).items() if k not in ("out", "maps")}
-        self.log(f"PyTorch {torch.__version__}, bfloat16 on the CPU; {settings}")
-        start = time.monotonic()
-        batches = -(-len(self.maps) // a.batch)
-        for epoch in range(a.epochs):
-            order = torch.randperm(len(self.maps))
-            losses = []
-            parts = torch.split(order, a.batch)
-            for number, chosen in enumerate(progress_bar(parts, f"epoch {epoch + 1}", batches)):
-                done = (epoch + number / batches) / a.epochs
-                for group in self.optimiser.param_groups:
-                    group["lr"] = learning_rate(done, a.rate)
-                losses.append(self.step(self.maps[chosen], self.present[chosen]))
-            self.log(
-                f"epoch {epoch + 1:2d}, {(time.monotonic() - start) / 60:4.1f} min, "
-                f"loss {np.mean(losses):.3f}; {self.validate()}"
-            )
-        tensors = load_file(_WEIGHTS) | {
-            name: tensor.detach().half().contiguous() for name, tensor in self.net.tensors().items()
-        }
-        save_file(tensors, a.out / _WEIGHTS.name, metadata={"architecture": "vgg"})
-
-    def step(self, maps: Tensor, present: Tensor) -> float:
+    def step(self, chosen: Tensor) -> float:
         """Train on one batch and return its loss."""
+        maps, present = self.maps[chosen].float(), self.present[chosen]
         with torch.autocast("cpu", torch.bfloat16):
-            scores = self.net(maps.float())
-        loss = F.binary_cross_entropy_with_logits(scores, present, reduction="sum") / len(maps)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        return float(loss.detach())
+            scores = self.net(maps)
+        loss = F.binary_cross_entropy_with_logits(scores, present, reduction="sum")
+        return self.descend(loss / len(maps))
+
+    def export(self) -> None:
+        """Add both convolutions to the attribute network's weights."""
+        own = {name: each.half().contiguous() for name, each in self.net.tensors().items()}
+        file = self.out / _WEIGHTS.name
+        save_file(load_file(_WEIGHTS) | own, file, metadata={"architecture": "vgg"})
 
     @torch.no_grad()
     def validate(self) -> str:
@@ -139,7 +110,6 @@ class Training:
         self.net.eval()
         maps, present = self.unseen
         scores = torch.cat([self.net(part.float()) for part in torch.split(maps, 512)])
-        self.net.train()
         loss = F.binary_cross_entropy_with_logits(scores, present, reduction="sum") / len(maps)
         right = ((scores > 0) == (present > 0)).all(1).float().mean()
         return f"unseen scenes: loss {loss:.3f}, all labels right {right:.1%}"
@@ -147,24 +117,21 @@ class Training:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the training."""
-    add = parser.add_argument
-    add("--out", type=Path, required=True, help="folder for the log and the weights")
-    add("--maps", type=Path, help="folder of the stored maps; by default that of --out")
-    add("--scenes", type=int, default=60_000)
-    add("--validation", type=int, default=2_000)
-    add("--epochs", type=int, default=10)
-    add("--batch", type=int, default=256)
-    add("--rate", type=float, default=3e-3, help="peak learning rate")
-    add("--threads", type=int, default=os.cpu_count() or 1)
-    add("--seed", type=int, default=0)
+    common_options(
+        parser,
+        maps=True,
+        scenes=60_000,
+        validation=2_000,
+        epochs=10,
+        batch=256,
+        rate=3e-3,
+        decay=0.01,
+    )
 
 
 def main(arguments: Sequence[str]) -> None:
     """Train, and write the attribute VGG's weights with both convolutions."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gradcam.pictograms train-pairs",
-        description="Train the convolutions that tell which colour belongs to which object.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    description = "Train the convolutions that tell which colour belongs to which object."
+    parser = new_parser("pictograms train-pairs", description)
     add_arguments(parser)
     Training(parser.parse_args(arguments)).run()

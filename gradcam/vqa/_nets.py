@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradcam.pictograms._nets import folded
+from gradcam.pictograms._nets import folded, folded_before
 
 _CHANNELS, _BETWEEN, _SIDE, _WAVES = 128, 256, 7, 4
 _SHIFT = 4.0
@@ -145,12 +145,10 @@ class LSTMNet(nn.Module):
             for part in parts
             for name, tensor in getattr(self, part).named_parameters()
         }
-        weight, bias = folded(self.conv1, self.norm1)
-        mean, variance = self.norm5.running_mean, self.norm5.running_var
-        assert mean is not None and variance is not None and self.conv2.bias is not None
-        scale = 1 / torch.sqrt(variance + self.norm5.eps)
-        found["conv6_1.weight"] = weight * scale[:, None, None]
-        found["conv6_1.bias"] = bias - weight[..., 0, 0] @ (mean * scale)
+        found["conv6_1.weight"], found["conv6_1.bias"] = folded_before(
+            self.norm5, *folded(self.conv1, self.norm1)
+        )
+        assert self.conv2.bias is not None
         found["conv6_2.weight"], found["conv6_2.bias"] = self.conv2.weight, self.conv2.bias + _SHIFT
         weight, found["fc6.bias"] = folded(self.fc6, self.norm6)
         mixed = weight.view(len(weight), _CHANNELS, -1) @ self.waves

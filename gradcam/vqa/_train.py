@@ -24,10 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +35,7 @@ from torch.nn import functional as F
 
 from gradcam._files import atomic_write
 from gradcam.pictograms._described_maps import TRAINING, VALIDATION
-from gradcam.pictograms._train import learning_rate, progress_bar
+from gradcam.pictograms._training_run import EpochRun, adamw, common_options, new_parser
 from gradcam.vqa import _file
 from gradcam.vqa._easy_vqa import easy_vqa_examples
 from gradcam.vqa._examples import FACT_WEIGHTS, PLACED, Examples, scene_examples
@@ -61,37 +58,23 @@ def batches(
         )
 
 
-class Training:
-    """One run: the network, its optimiser, its progress and its log."""
+class Training(EpochRun[Any]):  # PyTorch's modules have untyped methods
+    """One run: the examples, the network, and their losses."""
+
+    clipped = True
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.arguments = arguments
-        self.out: Path = arguments.out
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.checkpoint = self.out / "checkpoint.pt"
-        torch.manual_seed(arguments.seed)
-        torch.set_num_threads(arguments.threads)
+        super().__init__(arguments)
         torch.set_flush_denormal(True)  # moments of weights without gradients would be slow
         self.examples, self.unseen = self.data()
-        self.net: Any = self.new_net()  # PyTorch's modules have untyped methods
-        decayed = [p for p in self.net.parameters() if p.dim() > 1]
-        others = [p for p in self.net.parameters() if p.dim() <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": decayed},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=arguments.decay)
-        self.epoch, self.seconds = 0, 0.0
         self.codes: Tensor | None = None
-        if self.checkpoint.exists():
-            self.resume()
-        else:
-            settings = {k: v for k, v in vars(arguments).items() if k not in ("out", "maps")}
-            self.log(f"PyTorch {torch.__version__}, bfloat16 on the CPU; {settings}")
-            self.log(
-                f"{len(self.examples.maps)} pictures, {len(self.examples.pairs)} questions of "
-                f"which {len(self.examples.texts)} differ"
-            )
+        net = self.new_net()
+        self.start(
+            net,
+            adamw(net, arguments.decay),
+            f"{len(self.examples.maps)} pictures, {len(self.examples.pairs)} questions of "
+            f"which {len(self.examples.texts)} differ",
+        )
 
     def new_net(self) -> nn.Module:
         """Return the network before training."""
@@ -108,104 +91,44 @@ class Training:
         a = self.arguments
         if a.data == "easy-vqa":
             return easy_vqa_examples("train"), easy_vqa_examples("test")
-        folder: Path = a.maps or self.out
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self.maps_folder()
         return (
             scene_examples(folder, a.scenes, TRAINING, a.threads, "pool5"),
             scene_examples(folder, a.validation, VALIDATION, a.threads, "pool5"),
         )
 
-    def log(self, line: str) -> None:
-        """Print a line and append it to the log file."""
-        print(line, flush=True)
-        with (self.out / "training.log").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-    def save(self) -> None:
-        """Write the checkpoint."""
-        state = {
-            "net": self.net.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "progress": (self.epoch, self.seconds),
-            "random": torch.get_rng_state(),
-        }
-        torch.save(state, self.out / "checkpoint.new")
-        os.replace(self.out / "checkpoint.new", self.checkpoint)
-
-    def resume(self) -> None:
-        """Continue from the checkpoint."""
-        state = torch.load(self.checkpoint, weights_only=True)
-        self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.epoch, self.seconds = state["progress"]
-        torch.set_rng_state(state["random"])
-        self.log(f"resumed after {self.epoch} epochs; planned are {self.arguments.epochs}")
-
-    def run(self) -> None:
-        """Train the rest of the epochs, then export."""
-        while self.epoch < self.arguments.epochs:
-            start = time.monotonic()
-            loss = self.one_epoch()
-            self.epoch += 1
-            self.seconds += time.monotonic() - start
-            shares = ", ".join(f"{kind} {share:.1%}" for kind, share in self.validate().items())
-            self.log(
-                f"epoch {self.epoch:2d}, {self.seconds / 60:5.1f} min, loss {loss:.4f}; "
-                f"unseen: {shares}"
-            )
-            self.save()
-        if self.arguments.blind:
-            self.export_blind()
-        else:
-            self.export()
-        self.log(f"exported after {self.seconds / 60:.1f} minutes")
-
     def one_epoch(self) -> float:
         """Train on all pictures once, in an order that depends on the epoch; return the loss."""
         a, count = self.arguments, len(self.examples.maps)
         first = self.code_epochs()
-        if self.epoch >= first > 0:
+        if self.done >= first > 0:
             return self.answers_epoch()
-        order = np.random.default_rng([a.seed, self.epoch]).permutation(count)
-        steps = -(-count // a.batch)
-        losses = []
-        self.net.train()
-        drawn = self.batches(self.examples, order)
-        bar = progress_bar(drawn, f"epoch {self.epoch + 1}", steps)
-        for number, batch in enumerate(bar):
-            self.set_rate((self.epoch + number / steps) / (first or a.epochs), a.rate)
-            losses.append(self.step(*batch))
-        return float(np.mean(losses))
+        order = np.random.default_rng([a.seed, self.done]).permutation(count)
+        drawn, steps = self.batches(self.examples, order), -(-count // a.batch)
+        return self.train_on(
+            drawn, steps, lambda batch: self.step(*batch), a.rate, (0, first or a.epochs)
+        )
 
     def code_epochs(self) -> int:
         """Return in how many epochs the code learns facts alone; the questions follow."""
         a, facts = self.arguments, self.examples.facts.shape[1]
         return getattr(a, "code_epochs", 0) if facts and not a.blind else 0
 
-    def set_rate(self, done: float, peak: float) -> None:
-        """Set the learning rate at a share of a phase."""
-        rate = learning_rate(done, peak)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-
     def answers_epoch(self) -> float:
         """Train what follows the code, which does not change, on random examples."""
-        a, first = self.arguments, self.code_epochs()
-        if self.codes is None:
-            self.codes = self.all_codes()
-        rng = np.random.default_rng([a.seed, self.epoch])
-        losses = []
-        self.net.train()
-        for number in progress_bar(range(a.steps), f"epoch {self.epoch + 1}", a.steps):
-            self.set_rate(
-                (self.epoch - first + number / a.steps) / (a.epochs - first), a.answer_rate
-            )
+        a = self.arguments
+        codes = self.codes = self.all_codes() if self.codes is None else self.codes
+        rng = np.random.default_rng([a.seed, self.done])
+
+        def step(_: int) -> float:
             chosen = self.examples.pairs[rng.integers(len(self.examples.pairs), size=a.examples)]
-            codes = self.codes[torch.from_numpy(chosen[:, 0])]
             pairs = torch.from_numpy(chosen.copy())
             pairs[:, 0] = torch.arange(len(pairs))
-            losses.append(self.update(self.loss_of_answers(self.examples, codes, pairs)))
-        return float(np.mean(losses))
+            places = torch.from_numpy(chosen[:, 0])
+            return self.descend(self.loss_of_answers(self.examples, codes[places], pairs))
+
+        phase = (self.code_epochs(), a.epochs)
+        return self.train_on(range(a.steps), a.steps, step, a.answer_rate, phase)
 
     @torch.no_grad()
     def all_codes(self) -> Tensor:
@@ -220,15 +143,7 @@ class Training:
 
     def step(self, *batch: Tensor) -> float:
         """Train on one batch and return its loss."""
-        return self.update(self.loss(*batch))
-
-    def update(self, loss: Tensor) -> float:
-        """Change the weights along a loss's gradient, and return the loss."""
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.optimiser.step()
-        return float(loss.detach())
+        return self.descend(self.loss(*batch))
 
     def loss(self, maps: Tensor, pairs: Tensor, facts: Tensor | None = None) -> Tensor:
         """Return the loss of the facts while the code learns these, or else of the answers."""
@@ -268,8 +183,12 @@ class Training:
             found: Tensor = self.net(pictures, questions)
         return found.float()
 
+    def validate(self) -> str:
+        """Return the share of right answers about unseen pictures, for the log."""
+        return "unseen: " + ", ".join(f"{kind} {share:.1%}" for kind, share in self.right().items())
+
     @torch.no_grad()
-    def validate(self) -> dict[str, float]:
+    def right(self) -> dict[str, float]:
         """Return the share of right answers about unseen pictures for each kind of question."""
         self.net.eval()
         examples = self.unseen
@@ -286,6 +205,13 @@ class Training:
         }
 
     def export(self) -> None:
+        """Write the file of the answerer, or what a blind network answers."""
+        if self.arguments.blind:
+            self.export_blind()
+        else:
+            self.export_answerer()
+
+    def export_answerer(self) -> None:
         """Write the file of the answerer."""
         tensors = {name: each.detach().numpy() for name, each in self.net.tensors().items()}
         content = _file.Content("lstm", tensors, self.examples.words, self.examples.answers)
@@ -311,34 +237,28 @@ class Training:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the training."""
-    add = parser.add_argument
-    add(
-        "--out", type=Path, required=True, help="folder for the checkpoint, the log and the weights"
+    common_options(
+        parser,
+        maps=True,
+        scenes=60_000,
+        validation=2_000,
+        epochs=11,
+        batch=128,
+        rate=2e-3,
+        decay=0.05,
+        dropout=0.1,
     )
-    add("--maps", type=Path, help="folder for the stored maps; by default that of --out")
+    add = parser.add_argument
     add("--data", choices=("scenes", "easy-vqa"), default="scenes")
     add("--blind", action="store_true", help="train without the pictures")
-    add("--scenes", type=int, default=60_000, help="scenes for training")
-    add("--validation", type=int, default=2_000, help="scenes for validation")
-    add("--epochs", type=int, default=11)
-    add("--batch", type=int, default=128, help="pictures in a batch, with all their questions")
-    add("--rate", type=float, default=2e-3, help="peak learning rate")
-    add("--decay", type=float, default=0.05, help="AdamW's weight decay")
-    add("--dropout", type=float, default=0.1)
     add("--code-epochs", type=int, default=7, help="of them, epochs for the picture's code alone")
     add("--answer-rate", type=float, default=6e-3, help="peak learning rate of the answers' epochs")
     add("--steps", type=int, default=250, help="steps in each of the answers' epochs")
     add("--examples", type=int, default=2048, help="examples in a batch of the answers' epochs")
-    add("--threads", type=int, default=os.cpu_count() or 1)
-    add("--seed", type=int, default=0)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Train from scratch or from the checkpoint in the folder ``--out``, then export."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gradcam.vqa train",
-        description="Train the first question answerer.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = new_parser("vqa train", "Train the first question answerer.")
     add_arguments(parser)
     Training(parser.parse_args(arguments)).run()

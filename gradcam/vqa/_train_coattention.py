@@ -12,15 +12,14 @@ questions of each picture are drawn anew.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradcam.pictograms._training_run import common_options, new_parser
 from gradcam.vqa import _file
 from gradcam.vqa._coattention_net import CoAttentionNet
 from gradcam.vqa._examples import Examples
@@ -40,7 +39,7 @@ class CoAttentionTraining(Training):
     def batches(self, examples: Examples, order: _Integers) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the maps of the pictures of each batch, in this order, and some questions."""
         a = self.arguments
-        rng = np.random.default_rng([a.seed, self.epoch, 1])
+        rng = np.random.default_rng([a.seed, self.done, 1])
         for start in range(0, len(order), a.batch):
             pictures = np.sort(order[start : start + a.batch])
             maps = torch.from_numpy(np.array(examples.maps[pictures])).float()
@@ -56,7 +55,7 @@ class CoAttentionTraining(Training):
             found: Tensor = self.net(maps, asked)
         return found.float().flatten(0, 1)
 
-    def export(self) -> None:
+    def export_answerer(self) -> None:
         """Write the file of the answerer."""
         tensors = {name: each.numpy() for name, each in self.net.tensors().items()}
         words, answers = self.examples.words, self.examples.answers
@@ -83,30 +82,25 @@ def some(pairs: _Integers, count: int, rng: np.random.Generator) -> _Integers:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the training."""
-    add = parser.add_argument
-    add(
-        "--out", type=Path, required=True, help="folder for the checkpoint, the log and the weights"
+    common_options(
+        parser,
+        maps=True,
+        scenes=60_000,
+        validation=2_000,
+        epochs=6,
+        batch=128,
+        rate=1e-3,
+        decay=0.05,
+        dropout=0.1,
     )
-    add("--maps", type=Path, help="folder for the stored maps; by default that of --out")
-    add("--scenes", type=int, default=60_000, help="scenes for training")
-    add("--validation", type=int, default=2_000, help="scenes for validation")
-    add("--epochs", type=int, default=6)
-    add("--batch", type=int, default=128, help="pictures in a batch")
-    add("--questions", type=int, default=8, help="questions about each picture in an epoch")
-    add("--rate", type=float, default=1e-3, help="peak learning rate")
-    add("--decay", type=float, default=0.05, help="AdamW's weight decay")
-    add("--dropout", type=float, default=0.1)
-    add("--threads", type=int, default=os.cpu_count() or 1)
-    add("--seed", type=int, default=0)
+    parser.add_argument(
+        "--questions", type=int, default=8, help="questions about each picture in an epoch"
+    )
 
 
 def main(arguments: Sequence[str]) -> None:
     """Train from scratch or from the checkpoint in the folder ``--out``, then export."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gradcam.vqa train-coattention",
-        description="Train the co-attention question answerer.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = new_parser("vqa train-coattention", "Train the co-attention question answerer.")
     add_arguments(parser)
     parsed = parser.parse_args(arguments)
     parsed.data, parsed.blind = "scenes", False

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gradcam.pictograms._train import learning_rate, preprocess
+from gradcam.pictograms._picture_run import preprocess
+from gradcam.pictograms._training_run import descend, learning_rate, set_rate
 from gradcam.pictograms.bias._nets import PersonNet
 from gradcam.pictograms.bias._people import PROFESSIONS
 from gradcam.pictograms.bias._sets import Kind, training_people
@@ -64,15 +65,10 @@ def _trained(net: PersonNet, inputs: Tensor, classes: Tensor) -> float:
         if step % (count // BATCH) == 0:
             order, losses = torch.randperm(count), []
         chosen = order[step % (count // BATCH) * BATCH :][:BATCH]
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step / steps, PEAK)
+        set_rate(optimiser, learning_rate(step / steps, PEAK))
         mirrored = torch.randint(2, (len(chosen),))
         with torch.autocast("cpu", torch.bfloat16):
             scores = net.after_stem(inputs[mirrored, chosen])
-        loss = F.cross_entropy(scores.float(), classes[chosen])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        losses.append(float(loss.detach()))
+        losses.append(descend(optimiser, F.cross_entropy(scores.float(), classes[chosen])))
     net.eval()
     return float(np.mean(losses))

@@ -17,17 +17,15 @@ they are now, and its figures may differ. Needs PyTorch; shows the progress if t
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import torch
 
 from gradcam._files import atomic_write
 from gradcam._methods.passes import positive
 from gradcam._models.conversion import save
 from gradcam._models.loading import load
+from gradcam.pictograms._training_run import common_options, new_parser
 from gradcam.pictograms.bias import _fine_tune as recipe
 from gradcam.pictograms.bias._measured import measured
 from gradcam.pictograms.bias._measuring import seen_by
@@ -41,28 +39,10 @@ _COUNTS = ("pictures", "batch", "validate_every", "numbers", "per_class", "looks
 """Options that are positive integers."""
 
 
-class Log:
-    """Prints lines and appends them to the file ``training.log``."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "training.log"
-
-    def __call__(self, line: str) -> None:
-        print(line, flush=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-
 def run(options: argparse.Namespace) -> None:
     """Train and measure what is not yet there."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    log = Log(options.out)
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    settings = {name: value for name, value in vars(options).items() if name != "out"}
-    log(f"PyTorch {torch.__version__}, bfloat16 on the CPU; {settings}")
-    base = Base(options, log).run()
-    state = base.state_dict()
+    base = Base(options)
+    log, state = base.log, base.run().state_dict()
     chosen = [(kind, number) for number in range(options.numbers) for kind in KINDS]
     for kind, number in chosen:
         path = _path(options.out, kind, number)
@@ -79,7 +59,9 @@ def _path(folder: Path, kind: Kind, number: int) -> Path:
     return folder / f"{kind}-{number}.safetensors"
 
 
-def _measure(folder: Path, chosen: Sequence[tuple[Kind, int]], looks: int, log: Log) -> None:
+def _measure(
+    folder: Path, chosen: Sequence[tuple[Kind, int]], looks: int, log: Callable[[str], None]
+) -> None:
     """Measure all networks on the test, and write ``evaluation.json``."""
     start = time.monotonic()
     networks = [load(_path(folder, kind, number)) for kind, number in chosen]
@@ -101,34 +83,19 @@ def _measure(folder: Path, chosen: Sequence[tuple[Kind, int]], looks: int, log: 
 
 def main(arguments: Sequence[str]) -> None:
     """Train all networks, or those that the folder ``--out`` does not yet have."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gradcam.pictograms train-bias",
-        description="Train networks to tell cooks from painters, on biased and on balanced sets.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    description = (
+        "Train networks to tell cooks from painters, on biased and on balanced sets. Pictures, "
+        "batches, rate, seed and workers are those of the first part."
     )
+    parser = new_parser("pictograms train-bias", description)
+    common_options(parser, pictures=64_000, batch=32, rate=2e-3, validate_every=6_400, workers=1)
     add = parser.add_argument
-    add("--out", type=Path, required=True, help="folder for checkpoint, log, networks and figures")
-    add("--pictures", type=int, default=64_000, help="pictures of the first part")
-    add("--batch", type=int, default=32, help="pictures of a batch of the first part")
-    add("--rate", type=float, default=2e-3, help="peak learning rate of the first part")
-    add("--validate-every", type=int, default=6_400, help="pictures between validations")
     add("--numbers", type=int, default=5, help="trainings of each kind")
     add("--per-class", type=int, default=PER_CLASS, help="people of each profession in a set")
     add("--looks", type=int, default=LOOKS, help="of the test, four people each")
-    add("--threads", type=int, default=os.cpu_count() or 1)
-    add("--workers", type=int, default=1, help="processes that draw for the first part")
-    add("--seed", type=int, default=0, help="of the first part")
     options = parser.parse_args(arguments)
     try:
-        for name in (
-            "pictures",
-            "batch",
-            "validate_every",
-            "numbers",
-            "per_class",
-            "looks",
-            "threads",
-        ):
+        for name in _COUNTS:
             positive(f"--{name.replace('_', '-')}", getattr(options, name))
         if options.batch % VIEWS:
             raise ValueError(

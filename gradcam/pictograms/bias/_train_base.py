@@ -9,10 +9,6 @@ labels belong to whole pictures.
 from __future__ import annotations
 
 import argparse
-import os
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,10 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset
 
 from gradcam.pictograms._attribute_networks import SIDE
-from gradcam.pictograms._train import learning_rate, preprocess, progress_bar
+from gradcam.pictograms._picture_run import NumberedBatches, PictureRun, preprocess
 from gradcam.pictograms.bias import _looks
 from gradcam.pictograms.bias._drawing import draw
 from gradcam.pictograms.bias._nets import PersonNet
@@ -86,93 +81,53 @@ def _closer(
     return part[:, ::-1] if rng.random() < 0.5 else part
 
 
-class Batches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """The batches from picture `first` on; each of n workers draws every n-th batch."""
+class Batches(NumberedBatches):
+    """Pictures of people with their labels: the thing; the three others."""
 
-    def __init__(self, first: int, last: int, size: int) -> None:
-        self.first, self.last, self.size = first, last, size
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        worker = torch.utils.data.get_worker_info()
-        skip, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        for start in range(self.first + skip * self.size, self.last, step * self.size):
-            people = range(start // VIEWS, (start + self.size) // VIEWS)
-            drawn = [each for number in people for each in base_pictures(number)]
-            pictures, things, others = zip(*drawn, strict=True)
-            yield (
-                torch.from_numpy(np.stack(pictures)),
-                torch.tensor(things),
-                torch.tensor(others, dtype=torch.float32),
-            )
-
-
-class Base:
-    """The training of this network, which is resumed from its checkpoint.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        ``out``, ``pictures``, ``batch``, ``rate``, ``workers`` and ``validate_every``.
-    log : callable
-        Writes a line.
-    """
-
-    def __init__(self, options: argparse.Namespace, log: Callable[[str], None]) -> None:
-        self.options, self.log = options, log
-        self.checkpoint: Path = options.out / "base.pt"
-        self.net = PersonNet(OUTPUTS, drop=0.1)
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.AdamW(
-            self.net.parameters(), lr=options.rate, weight_decay=0.05
+    def drawn(self, numbers: range) -> tuple[Tensor, ...]:
+        """Return the pictures with these numbers, and their labels."""
+        people = range(numbers.start // VIEWS, numbers.stop // VIEWS)
+        drawn = [each for number in people for each in base_pictures(number)]
+        pictures, things, others = zip(*drawn, strict=True)
+        return (
+            torch.from_numpy(np.stack(pictures)),
+            torch.tensor(things),
+            torch.tensor(others, dtype=torch.float32),
         )
-        self.done, self.seconds = 0, 0.0
-        if self.checkpoint.exists():
-            state = torch.load(self.checkpoint, weights_only=True)
-            self.net.load_state_dict(state["net"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.done, self.seconds = state["progress"]
-            self.log(f"base resumed at {self.done} pictures of {options.pictures}")
-        else:
+
+
+class Base(PictureRun[PersonNet]):
+    """The training of this network."""
+
+    checkpoint_name = "base.pt"
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__(options)
+        self.phase = "base"
+        net = PersonNet(OUTPUTS, drop=0.1)
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if not self.checkpoint.exists():
             first, _, _ = next(iter(Batches(_VALIDATION, _VALIDATION + 64, 64)))
-            self.net.calibrate(preprocess(first.numpy()))
+            net.calibrate(preprocess(first.numpy()))
+        self.start(net, torch.optim.AdamW(net.parameters(), weight_decay=0.05))
 
     def run(self) -> PersonNet:
-        """Train on the rest of the pictures; validate and save regularly."""
-        last, size = self.options.pictures, self.options.batch
-        source = Batches(self.done, last, size)
-        loader = DataLoader(source, batch_size=None, num_workers=self.options.workers)
-        every = max(1, self.options.validate_every // size)
-        start, losses = time.monotonic(), []
-        bar = progress_bar(loader, "base", -(-(last - self.done) // size))
-        for number, (pictures, things, others) in enumerate(bar, start=1):
-            losses.append(self._step(pictures, things, others))
-            self.done += size
-            if number % every == 0 or self.done >= last:
-                self.seconds += time.monotonic() - start
-                self.log(
-                    f"base {self.done:6d} pictures, {self.seconds / 60:4.1f} min, loss "
-                    f"{np.mean(losses):.3f}; {self._validated()}"
-                )
-                self._save()
-                start, losses = time.monotonic(), []
+        """Train on the rest of the pictures, and return the network."""
+        a = self.arguments
+        self.train_on(Batches(self.done, a.pictures, a.batch), a.rate)
         return self.net
 
-    def _step(self, pictures: Tensor, things: Tensor, others: Tensor) -> float:
+    def step(self, *batch: Tensor) -> float:
         """Train on one batch and return its loss."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.done / self.options.pictures, self.options.rate)
-        self.net.train()
+        pictures, things, others = batch
         with torch.autocast("cpu", torch.bfloat16):
             found = self.net(preprocess(pictures.numpy())).float()
         loss = F.cross_entropy(found[:, :THINGS], things)
         loss = loss + 1.5 * F.binary_cross_entropy_with_logits(found[:, THINGS:], others)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        return float(loss.detach())
+        return self.descend(loss)
 
     @torch.no_grad()
-    def _validated(self) -> str:
+    def validate(self) -> str:
         """Return the accuracy of each label on 640 other pictures."""
         self.net.eval()
         rows = []
@@ -182,14 +137,3 @@ class Base:
             rows.append(torch.cat([right[:, None], ((found[:, THINGS:] > 0) == others).float()], 1))
         thing, hair, apron, glasses = torch.cat(rows).mean(0).tolist()
         return f"things {thing:.1%}, hair {hair:.1%}, aprons {apron:.1%}, glasses {glasses:.1%}"
-
-    def _save(self) -> None:
-        """Write the checkpoint; the previous one is kept until it is complete."""
-        state = {
-            "net": self.net.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "progress": (self.done, self.seconds),
-        }
-        new = self.checkpoint.with_suffix(".new")
-        torch.save(state, new)
-        os.replace(new, self.checkpoint)
