@@ -61,7 +61,7 @@ def run(network, fill="grey"):
     given = {
         "picture": pixels.ravel().tolist(),
         **{"width": SIDE, "height": SIDE, "patch": PATCH, "stride": STRIDE, "seed": SEED},
-        **{"target": TARGET, "fill": fill, "shown": 6, "points": POINTS, "deviations": DEVIATIONS},
+        **{"target": TARGET, "fill": fill, "stopped": 4, "points": POINTS, "deviations": DEVIATIONS},
         "scores": network.forward(pixels[..., :3]).scores[0].tolist(),
         "covered": covered_scores(network, pixels, colour).tolist(),
     }
@@ -85,12 +85,12 @@ def test_a_sweep_is_gradcams_occlusion(network, fill):
         np.reshape(found["values"], (SIDE, SIDE)), occlusion.raw, atol=1e-5 * largest
     )
     assert found["before"] is None
+    assert found["stopped"] == 4
     assert found["count"] == len(found["grid"]) == 25  # a place counts once
-    hidden = pixels.copy()
-    place = found["grid"][6]
-    assert place == {"top": 12, "left": 12, "bottom": 32, "right": 32}
-    hidden[12:32, 12:32, :3] = colour
-    np.testing.assert_array_equal(found["patched"], hidden.ravel())
+    for place, asked in zip(found["grid"], found["asked"], strict=True):
+        hidden = pixels.copy()
+        hidden[place["top"] : place["bottom"], place["left"] : place["right"], :3] = colour
+        np.testing.assert_array_equal(asked, hidden.ravel())
 
 
 @needs_node

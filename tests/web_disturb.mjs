@@ -2,7 +2,7 @@
 import {readFileSync} from "node:fs";
 import {normalValues, withNoise} from "../gradcam/_page/page/noise.js";
 import {
-  Occlusions, fillColour, patchAround, patchGrid, withPatch,
+  Occlusions, fillColour, patchAround, patchGrid, sweep,
 } from "../gradcam/_page/page/occlusion.js";
 
 const given = JSON.parse(readFileSync(0, "utf8"));
@@ -12,11 +12,18 @@ const grid = patchGrid(width, height, patch, stride);
 const known = new Occlusions(picture, width);
 const before = known.falls(0);
 known.scores = Float32Array.from(given.scores);
-grid.forEach((place, i) => known.add(place, Float32Array.from(given.covered[i])));
-known.add(grid[0], Float32Array.from(given.covered[0]));
+const fill = fillColour(picture, given.fill);
+const asked = [];
+const ask = async (covered) => {
+  asked.push(Array.from(covered));
+  return Float32Array.from(given.covered[asked.length - 1]);
+};
+await sweep(known, grid, fill, ask, () => asked.length < given.stopped);
+const stopped = known.count;
+asked.length = 0;
+await sweep(known, grid, fill, ask, () => true);
 const {values, covered} = known.falls(given.target);
 const normal = normalValues(3 * width * height, given.seed);
-const fill = fillColour(picture, given.fill);
 const found = {
   before,
   grid,
@@ -24,7 +31,8 @@ const found = {
   covered: Array.from(covered),
   count: known.count,
   fill,
-  patched: Array.from(withPatch(picture, width, grid[given.shown], fill)),
+  stopped,
+  asked,
   around: given.points.map(([x, y]) => patchAround(x, y, patch, width, height)),
   normal: Array.from(normal),
   again: Array.from(normalValues(3 * width * height, given.seed)),

@@ -1,9 +1,6 @@
-/**
- * The sum of Grad-CAM, L = ReLU(sum over k of alpha_k A^k), term by term.
- *
- * Units are the channels of a layer; cells are the positions of its maps, row by row. Nothing here
- * touches the page.
- */
+// The sum of Grad-CAM, L = ReLU(sum over k of alpha_k A^k), term by term. No drawing, no page.
+//
+// Units are the channels of a layer; cells are the positions of its maps, row by row.
 
 /**
  * What the worker tells of a layer and a class.
@@ -12,7 +9,7 @@
  */
 
 /**
- * The map A^k of one unit, as a view.
+ * Returns the map A^k of one unit, as a view.
  * @param {Inside} inside
  * @param {number} unit
  * @returns {Float32Array} height * width values
@@ -23,7 +20,7 @@ export function unitMap(inside, unit) {
 }
 
 /**
- * The units in the order of their terms: by the mean of |alpha_k A^k|, the largest first.
+ * Returns the units in the order of their terms: by the mean of |alpha_k A^k|, the largest first.
  * @param {Inside} inside
  * @returns {number[]}
  */
@@ -37,7 +34,7 @@ export function termOrder(inside) {
 }
 
 /**
- * The units in the order of alpha_k, the largest first.
+ * Returns the units in the order of alpha_k, the largest first.
  * @param {Inside} inside
  * @returns {number[]}
  */
@@ -47,7 +44,7 @@ export function alphaOrder(inside) {
 }
 
 /**
- * The sum of alpha_k A^k over some units, before the ReLU.
+ * Returns the sum of alpha_k A^k over some units, before the ReLU.
  * @param {Inside} inside
  * @param {Iterable<number>} units
  * @returns {Float64Array} height * width values
@@ -59,7 +56,7 @@ export function partialSum(inside, units) {
 }
 
 /**
- * The largest absolute value of any partial sum: one scale for the maps of all of them.
+ * Returns the largest absolute value of any partial sum: one scale for the maps of all of them.
  * @param {Inside} inside
  * @param {number[]} order
  * @returns {number}
@@ -75,21 +72,22 @@ export function sumScale(inside, order) {
 }
 
 /**
- * The unit that explains most of a cell: the largest term if the full sum is positive there, and
- * the most negative term if it is negative.
+ * Returns the unit that explains most of a cell: that of the largest term if the full sum is
+ * positive there, and that of the most negative term if it is negative.
  * @param {Inside} inside
  * @param {number} cell
  * @returns {number}
  */
 export function strongestAt(inside, cell) {
   const cells = inside.width * inside.height;
-  const terms = Array.from(inside.alphas, (alpha, k) => alpha * inside.activations[k * cells + cell]);
+  const {alphas, activations} = inside;
+  const terms = Array.from(alphas, (alpha, unit) => alpha * activations[unit * cells + cell]);
   const sign = terms.reduce((sum, term) => sum + term, 0) < 0 ? -1 : 1;
   return terms.reduce((best, term, unit) => (sign * term > sign * terms[best] ? unit : best), 0);
 }
 
 /**
- * Where the bar of each rank lies.
+ * Returns where the bar of each rank lies.
  * @param {number} channels
  * @param {number} width in pixels
  * @param {number} wide the width of a wide bar
@@ -110,7 +108,7 @@ export function barPlaces(channels, width, wide) {
 }
 
 /**
- * Add the term of one unit to a sum.
+ * Adds the term of one unit to a sum.
  * @param {Float64Array} sum
  * @param {Inside} inside
  * @param {number} unit
@@ -122,11 +120,12 @@ function addTerm(sum, inside, unit) {
 }
 
 /**
- * How many bars can be wide: all, or as many at each end, with a strip for the others between.
+ * Returns how many bars are wide: all, or as many at each end, with a strip for the others between.
  * @param {number} channels
  * @param {number} width in pixels
  * @param {number} wide the width of a wide bar
- * @returns {{ends: number, strip: number}} bars at each end; the width of the strip, 0 if there is none
+ * @returns {{ends: number, strip: number}} wide bars at each end; the width of the strip, 0 if
+ *   there is none
  */
 function barLayout(channels, width, wide) {
   if (channels * wide <= width) return {ends: channels, strip: 0};

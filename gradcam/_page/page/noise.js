@@ -1,7 +1,7 @@
-/** Normal noise on pictures: repeatable, the same noise times the standard deviation. */
+// Normal noise on pictures: repeatable, the same noise times the standard deviation.
 
 /**
- * A generator of numbers from 0 to 1, the same for the same seed (mulberry32, public domain).
+ * Returns a generator of numbers from 0 to 1, the same for the same seed (mulberry32).
  * @param {number} seed
  * @returns {() => number}
  */
@@ -16,7 +16,7 @@ function uniform(seed) {
 }
 
 /**
- * Values of the standard normal distribution (Box and Muller, 1958).
+ * Returns values of the standard normal distribution (Box and Muller, 1958).
  * @param {number} count
  * @param {number} seed
  * @returns {Float32Array}
@@ -34,8 +34,8 @@ export function normalValues(count, seed) {
 }
 
 /**
- * A picture with noise: each colour value plus deviation times a normal value, rounded, and cut off
- * below black and above white.
+ * Returns a picture with noise: each colour value plus deviation times a normal value, rounded, and
+ * cut off below black and above white.
  * @param {Uint8ClampedArray} rgba
  * @param {Float32Array} normal three values for each pixel
  * @param {number} deviation in grey values, 0 to 255

@@ -1,9 +1,7 @@
-/**
- * Occlusion: what a score loses if a patch of the picture is hidden (Zeiler and Fergus, 2014).
- *
- * A pixel's value is the mean of S(x) - S(x with the patch) over the patches that cover it, as in
- * gradcam's method "occlusion". Nothing here touches the page.
- */
+// Occlusion: what a score loses if a patch is hidden (Zeiler and Fergus, 2014). No page.
+//
+// A pixel's value is the mean of S(x) - S(x with the patch) over the patches that cover it, as in
+// gradcam's method "occlusion".
 
 /**
  * A patch: the first row and column, and those after the last.
@@ -14,8 +12,8 @@
 export const FILLS = {grey: "mid-grey", black: "black", mean: "the picture's mean colour"};
 
 /**
- * The patches of a sweep, row by row: they begin at multiples of the stride, and the last ones end
- * at the edge.
+ * Returns the patches of a sweep, row by row: they begin at multiples of the stride, and the last
+ * ones end at the edge.
  * @param {number} width of the picture
  * @param {number} height
  * @param {number} patch side in pixels
@@ -31,7 +29,7 @@ export function patchGrid(width, height, patch, stride) {
 }
 
 /**
- * The square patch around a point, moved so that it lies inside the picture.
+ * Returns the square patch around a point, moved so that it lies inside the picture.
  * @param {number} x
  * @param {number} y
  * @param {number} patch side in pixels
@@ -46,7 +44,7 @@ export function patchAround(x, y, patch, width, height) {
 }
 
 /**
- * The colour of a patch.
+ * Returns the colour of a patch.
  * @param {Uint8ClampedArray} rgba
  * @param {string} fill a key of FILLS
  * @returns {number[]} red, green and blue, 0 to 255; mid-grey is 128
@@ -62,7 +60,7 @@ export function fillColour(rgba, fill) {
 }
 
 /**
- * A picture with a patch of one colour.
+ * Returns a picture with a patch of one colour.
  * @param {Uint8ClampedArray} rgba
  * @param {number} width of the picture
  * @param {Place} place
@@ -77,7 +75,7 @@ export function withPatch(rgba, width, place, colour) {
   return covered;
 }
 
-/** What is known of one picture: its scores, and those with a patch at each place that was tried. */
+/** What is known of a picture: its scores, and those with a patch at each place that was tried. */
 export class Occlusions {
   /**
    * @param {Uint8ClampedArray} picture without a patch
@@ -98,7 +96,7 @@ export class Occlusions {
   }
 
   /**
-   * Note the scores with a patch; a place counts once.
+   * Notes the scores with a patch; a place counts once.
    * @param {Place} place
    * @param {Float32Array} scores of all classes
    */
@@ -107,7 +105,7 @@ export class Occlusions {
   }
 
   /**
-   * The map of what a class's score loses.
+   * Returns the map of what a class's score loses.
    * @param {number} target
    * @returns {{values: Float64Array, covered: Uint32Array} | null} the mean fall at each pixel, 0
    *   where no patch was; how many patches covered it. null before the scores without a patch
@@ -131,7 +129,7 @@ export class Occlusions {
 }
 
 /**
- * Where patches begin and end along one side.
+ * Returns where patches begin and end along one side.
  * @param {number} length
  * @param {number} patch
  * @param {number} stride
@@ -140,4 +138,19 @@ export class Occlusions {
 function intervals(length, patch, stride) {
   const count = Math.ceil((length - patch) / stride) + 1;
   return Array.from({length: count}, (_, i) => [i * stride, Math.min(i * stride + patch, length)]);
+}
+
+/**
+ * Tries a patch at each place of a grid, one after the other.
+ * @param {Occlusions} known receives the scores
+ * @param {Place[]} grid
+ * @param {number[]} colour red, green and blue
+ * @param {(picture: Uint8ClampedArray) => Promise<Float32Array>} ask returns a picture's scores
+ * @param {(place: Place) => boolean} goesOn is called before each place; false ends the sweep
+ */
+export async function sweep(known, grid, colour, ask, goesOn) {
+  for (const place of grid) {
+    if (!goesOn(place)) return;
+    known.add(place, await ask(withPatch(known.picture, known.width, place, colour)));
+  }
 }

@@ -1,0 +1,49 @@
+// What panels share: their elements by name, the choice of a class, keys, numbers and outlines.
+
+import {TOP, inWords} from "./scene.js";
+
+/** The steps of the arrow keys, to the right and down. */
+export const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
+
+/**
+ * Returns a number with three digits and a real minus sign.
+ * @param {number} value
+ */
+export function digits(value) {
+  return Number(value.toPrecision(3)).toString().replace("-", "−");
+}
+
+/**
+ * Returns the elements of a panel by the names in their attribute data-part.
+ * @param {HTMLElement} root
+ * @returns {Object<string, HTMLElement>}
+ */
+export function partsOf(root) {
+  const found = [...root.querySelectorAll("[data-part]")];
+  return Object.fromEntries(found.map((element) => [element.dataset.part, element]));
+}
+
+/**
+ * Fills a choice of classes; the first is the most probable one.
+ * @param {HTMLSelectElement} select
+ * @param {string[]} labels
+ */
+export function fillClasses(select, labels) {
+  select.append(new Option("the most probable", TOP));
+  for (const label of labels) select.append(new Option(inWords(label), label));
+}
+
+/**
+ * Draws a rectangle that is seen on every ground, black outside and white inside.
+ * @param {CanvasRenderingContext2D} pen
+ * @param {number} left
+ * @param {number} top
+ * @param {number} width
+ * @param {number} height
+ */
+export function drawFrame(pen, left, top, width, height) {
+  for (const [colour, inset] of [["#000", 0.5], ["#fff", 1.5]]) {
+    pen.strokeStyle = colour;
+    pen.strokeRect(left + inset, top + inset, width - 2 * inset, height - 2 * inset);
+  }
+}
