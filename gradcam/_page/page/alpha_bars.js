@@ -1,8 +1,9 @@
 // The weights alpha_k of a layer as bars: the largest at the left, the smallest at the right, and a
 // thin strip of the others between them where the page is too narrow for all.
 
-import {digits} from "./panel_parts.js";
+import {ABOVE, BELOW} from "./colours.js";
 import {barPlaces} from "./gradcam_sum.js";
+import {digits} from "./panel_parts.js";
 
 const HEIGHT = 140;
 const WIDE = 12; // pixels of a wide bar
@@ -51,8 +52,7 @@ export class AlphaBars {
     const width = canvas.clientWidth;
     if (width === 0) return; // not visible
     const pen = prepared(canvas, width, HEIGHT);
-    const style = getComputedStyle(canvas);
-    const colour = (name) => style.getPropertyValue(name);
+    const ink = getComputedStyle(canvas).color;
     const top = Math.max(0, alphas[order[0]]);
     const bottom = Math.min(0, alphas[order.at(-1)]);
     const scale = (HEIGHT - 16) / (top - bottom || 1);
@@ -62,12 +62,12 @@ export class AlphaBars {
       const {left, width: wide} = places[n];
       const gap = wide > 3 ? 1 : 0;
       pen.globalAlpha = summed.has(unit) ? 1 : PALE;
-      pen.fillStyle = colour(alphas[unit] < 0 ? "--negative" : "--positive");
+      pen.fillStyle = `rgb(${alphas[unit] < 0 ? BELOW : ABOVE})`;
       const height = Math.max(1, Math.abs(alphas[unit]) * scale);
       pen.fillRect(left, alphas[unit] < 0 ? zero : zero - height, wide - gap, height);
     });
     pen.globalAlpha = 1;
-    pen.fillStyle = colour("--text");
+    pen.fillStyle = ink;
     pen.fillRect(0, zero - 0.5, width, 1);
     mark(pen, places[rank], HEIGHT, width);
   }
