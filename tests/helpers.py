@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import json
 import os
 import random
 import shutil
@@ -73,6 +74,22 @@ def program(*names: str) -> str:
             pytest.fail(f"{names[0]} is not installed")
         pytest.skip(f"{names[0]} is not installed")
     return found
+
+
+def run_node(name: str, *arguments: object, given: object = None) -> Any:
+    """Return what a program of this folder prints as JSON, run by node.
+
+    It reads `given`, as JSON, from its standard input.
+    """
+    process = subprocess.run(
+        [program("node"), Path(__file__).with_name(name), *map(str, arguments)],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
 
 
 def run_python(program: str, stdin: str = "", **environment: str) -> str:

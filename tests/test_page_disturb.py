@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
-
 import numpy as np
 import pytest
 import small_pictograms
+from helpers import run_node
 
 from gradcam._pictures import presets
 
-PROGRAM = Path(__file__).with_name("web_disturb.mjs")
 SIDE, PATCH, STRIDE, SEED, TARGET = 64, 20, 12, 11, 5
 DEVIATIONS = (0, 10, 60)
 POINTS = ((32, 30), (0, 0), (63, 40), (5, 63))
-
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 
 
 def picture():
@@ -61,18 +54,19 @@ def run(network, fill="grey"):
     given = {
         "picture": pixels.ravel().tolist(),
         **{"width": SIDE, "height": SIDE, "patch": PATCH, "stride": STRIDE, "seed": SEED},
-        **{"target": TARGET, "fill": fill, "stopped": 4, "points": POINTS, "deviations": DEVIATIONS},
+        **{
+            "target": TARGET,
+            "fill": fill,
+            "stopped": 4,
+            "points": POINTS,
+            "deviations": DEVIATIONS,
+        },
         "scores": network.forward(pixels[..., :3]).scores[0].tolist(),
         "covered": covered_scores(network, pixels, colour).tolist(),
     }
-    done = subprocess.run(
-        ["node", PROGRAM], input=json.dumps(given), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return pixels, colour, json.loads(done.stdout)
+    return pixels, colour, run_node("web_disturb.mjs", given=given)
 
 
-@needs_node
 @pytest.mark.parametrize("fill", ("grey", "black", "mean"))
 def test_a_sweep_is_gradcams_occlusion(network, fill):
     pixels, colour, found = run(network, fill)
@@ -93,7 +87,6 @@ def test_a_sweep_is_gradcams_occlusion(network, fill):
         np.testing.assert_array_equal(asked, hidden.ravel())
 
 
-@needs_node
 def test_patches_stay_inside_the_picture(network):
     _, _, found = run(network)
     last = found["grid"][-1]
@@ -105,7 +98,6 @@ def test_patches_stay_inside_the_picture(network):
     assert all(each["right"] - each["left"] == PATCH for each in found["around"])
 
 
-@needs_node
 def test_noise_is_normal_and_repeatable(network):
     pixels, _, found = run(network)
     normal = np.array(found["normal"])

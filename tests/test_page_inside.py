@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
-
 import numpy as np
 import pytest
 import small_pictograms
+from helpers import run_node
 
-PROGRAM = Path(__file__).with_name("web_inside.mjs")
 WIDE = 5  # pixels of a wide bar
 
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 
-
-def run(given):
-    """What gradcam_sum.js computes, under node."""
-    done = subprocess.run(
-        ["node", PROGRAM], input=json.dumps(given), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def given(maps, alphas, **more):
-    """The program's input: maps (K, u, v) and alphas (K,)."""
+def run(maps, alphas, **more):
+    """What gradcam_sum.js computes of maps (K, u, v) and alphas (K,)."""
     channels, height, width = maps.shape
     asked = {"terms": [], "cells": [], "widths": [], "wide": WIDE, "unit": 0}
-    return {
+    given = {
         "channels": channels,
         "width": width,
         "height": height,
@@ -39,15 +23,15 @@ def given(maps, alphas, **more):
         **asked,
         **more,
     }
+    return run_node("web_inside.mjs", given=given)
 
 
-@needs_node
 def test_the_whole_sum_is_grad_cam():
     picture = np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8)
     tape = small_pictograms.network().forward(picture)
     explanation = tape.grad_cam(5, layer="relu")
     maps = tape.activation("relu")[0]
-    found = run(given(maps, explanation.weights, terms=[len(maps)], unit=2))
+    found = run(maps, explanation.weights, terms=[len(maps)], unit=2)
     largest = np.abs(explanation.raw).max()
     np.testing.assert_allclose(
         np.reshape(found["sums"][0], explanation.raw.shape), explanation.raw, atol=1e-5 * largest
@@ -55,12 +39,11 @@ def test_the_whole_sum_is_grad_cam():
     np.testing.assert_array_equal(np.float32(found["map"]), maps[2].ravel())
 
 
-@needs_node
 def test_terms_come_in_the_order_of_their_size():
     rng = np.random.default_rng(4)
     maps = rng.normal(size=(7, 3, 4)).astype(np.float32)
     alphas = rng.normal(size=7).astype(np.float32)
-    found = run(given(maps, alphas, terms=[0, 1, 3, 7], cells=list(range(12))))
+    found = run(maps, alphas, terms=[0, 1, 3, 7], cells=list(range(12)))
     terms = alphas[:, None, None].astype(np.float64) * maps
     order = np.argsort(-np.abs(terms).mean((1, 2)))
     assert found["order"] == order.tolist()
@@ -73,12 +56,11 @@ def test_terms_come_in_the_order_of_their_size():
     assert found["strongest"] == strongest.ravel().tolist()
 
 
-@needs_node
 @pytest.mark.parametrize("channels", (3, 7, 128, 512))
 def test_bars_fill_the_width(channels):
     width = 120
     alphas = np.arange(channels, dtype=np.float32)
-    (places,) = run(given(np.ones((channels, 1, 1)), alphas, widths=[width]))["places"]
+    (places,) = run(np.ones((channels, 1, 1)), alphas, widths=[width])["places"]
     left = np.array([each["left"] for each in places])
     right = left + [each["width"] for each in places]
     np.testing.assert_allclose(left[1:], right[:-1])

@@ -1,23 +1,18 @@
-"""The live page's panels with the core under node: a sum of terms and a sweep, against the package."""
+"""The live page's panels with the core, under node: a sum of terms and a sweep of a patch."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import run_node
 
 from gradcam._page.networks import describe
 from gradcam.pictograms import model, scene
 
-PROGRAM = Path(__file__).with_name("web_panels.mjs")
 SIDE, TARGET = 64, 6
 GREY = 128  # of the patch
-
-pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +30,7 @@ def found(tape, tmp_path_factory):
     pixels = np.full((*tape.size, 4), 255, np.uint8)
     pixels[..., :3] = scene(3).picture
     (folder / "picture").write_bytes(pixels.tobytes())
-    done = subprocess.run(
-        ["node", PROGRAM, folder, str(TARGET), str(SIDE)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return run_node("web_panels.mjs", folder, TARGET, SIDE)
 
 
 def close(found, expected, share):
