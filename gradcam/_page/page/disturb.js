@@ -22,13 +22,13 @@ const KEYS = "Arrow keys move the patch, Shift and an arrow by one pixel, Delete
 const DEFAULTS = {noise: 0, seed: 1, patch: null, side: 32, fill: "grey", target: TOP};
 
 const HTML = `
-  <div class="choices">
+  <div class="row">
     <label class="long">Noise
       <input type="range" data-part="noise" min="0" max="100" step="1"></label>
     <output data-part="noiseText"></output>
     <button type="button" data-part="other">Other noise</button>
   </div>
-  <div class="choices">
+  <div class="row">
     <label>Patch <select data-part="side"></select></label>
     <label>Colour <select data-part="fill"></select></label>
     <label>Class <select data-part="target"></select></label>
@@ -36,17 +36,17 @@ const HTML = `
   </div>
   <div class="pair">
     <figure>
-      <canvas data-part="picture" width="${SIZE}" height="${SIZE}" tabindex="0" role="application"
+      <canvas class="moved" data-part="picture" width="${SIZE}" height="${SIZE}" tabindex="0" role="application"
         aria-label="The picture. ${KEYS}"></canvas>
       <figcaption data-part="words"></figcaption>
     </figure>
     <figure>
-      <canvas data-part="falls" width="${SIZE}" height="${SIZE}" tabindex="0" role="application">
+      <canvas class="moved" data-part="falls" width="${SIZE}" height="${SIZE}" tabindex="0" role="application">
       </canvas>
       <figcaption data-part="fallsText"></figcaption>
     </figure>
   </div>
-  <div class="choices">
+  <div class="row">
     <button type="button" data-part="sweep"></button>
     <progress data-part="progress" value="0" aria-label="Patches that were tried"></progress>
     <output data-part="progressText"></output>

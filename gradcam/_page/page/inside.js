@@ -26,7 +26,7 @@ const HTML = `
   <p>Grad-CAM is a sum over the units of a layer. A unit <i>k</i> has a map <i>A<sup>k</sup></i>,
     and a weight <i>α<sub>k</sub></i>, the mean of the derivatives of the class's score by the
     values of this map. The terms are added one by one, the largest first.</p>
-  <div class="choices">
+  <div class="row">
     <label>Class <select data-part="target"></select></label>
     <label>Layer <select data-part="layer"></select></label>
   </div>
@@ -35,7 +35,7 @@ const HTML = `
     <canvas data-part="bars" tabindex="0" role="slider" aria-label="Unit, by its weight"></canvas>
     <figcaption data-part="barsText"></figcaption>
   </figure>
-  <div class="choices">
+  <div class="row">
     <button type="button" data-part="play"></button>
     <label class="long">Terms <input type="range" data-part="terms" min="0" step="1"></label>
     <output data-part="count"></output>
@@ -52,7 +52,7 @@ const HTML = `
     </figure>
   </div>
   <p data-part="cellText" aria-live="polite"></p>
-  <div class="choices">
+  <div class="row">
     <button type="button" data-part="follow">The unit of the largest term</button>
   </div>`;
 
