@@ -121,10 +121,16 @@ def _page(kind: _Kind) -> str:
         files[kind.html],
         {
             "<!-- mark -->": _MARK,
-            "<!-- style -->": f"<style>\n{files['style.css']}</style>",
+            "<!-- style -->": f"<style>\n{_style(files)}</style>",
             "<!-- parts -->": "\n".join(scripts),
         },
     )
+
+
+def _style(files: Mapping[str, str]) -> str:
+    """Return the style of all pages, followed by those of their panels."""
+    names = [name for name in files if name.endswith(".css") and name != "style.css"]
+    return "".join(files[name] for name in ["style.css", *names])
 
 
 def _package() -> resources.abc.Traversable:

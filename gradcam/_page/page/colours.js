@@ -4,6 +4,9 @@ const MAX_OPACITY = 0.8; // of a map's colours where it is 1, so that the pictur
 const FULL = 0.995; // the share of values up to which the colours of pixel methods are full
 const BINS = 4096;
 
+export const ABOVE = [214, 47, 39]; // the colour of 1 in signed maps, RGB
+export const BELOW = [47, 111, 214]; // that of -1
+
 /**
  * Returns the pixels of a map, RGBA.
  * @param {"map" | "magnitude" | "signed"} view
@@ -31,6 +34,24 @@ export function overlay(picture, values, table) {
     const share = (MAX_OPACITY * step) / 255;
     const grey = greyOf(picture, 4 * n);
     for (let c = 0; c < 3; c++) result[4 * n + c] = (1 - share) * grey + share * table[3 * step + c];
+    result[4 * n + 3] = 255;
+  }
+  return result;
+}
+
+/**
+ * Lays signed values over the grey picture: red above 0, blue below; the opacity rises with the size.
+ * @param {Uint8ClampedArray} picture RGBA
+ * @param {Float32Array} values -1 to 1
+ * @returns {Uint8ClampedArray}
+ */
+export function signedOverlay(picture, values) {
+  const result = new Uint8ClampedArray(picture.length);
+  for (let n = 0; n < values.length; n++) {
+    const share = MAX_OPACITY * Math.min(1, Math.abs(values[n]));
+    const colour = values[n] < 0 ? BELOW : ABOVE;
+    const grey = greyOf(picture, 4 * n);
+    for (let c = 0; c < 3; c++) result[4 * n + c] = (1 - share) * grey + share * colour[c];
     result[4 * n + 3] = 255;
   }
   return result;

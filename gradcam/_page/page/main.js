@@ -8,8 +8,10 @@
 
 import {decodeBase64} from "./base64.js";
 import {openClient} from "./client.js";
+import {mountDisturb} from "./disturb.js";
 import {createDrawing} from "./draw.js";
 import {mountEditor} from "./editor.js";
+import {mountInside} from "./inside.js";
 import {mapLayers} from "./methods.js";
 import {fromHex, readText} from "./parts.js";
 import {openPixels} from "./pixels.js";
@@ -34,7 +36,10 @@ import {mountMaps, mountScores} from "./views.js";
  *
  * A wish for a map has the index of its class, or "top".
  */
-const PANELS = [];
+const PANELS = [
+  {key: "inside", title: "Inside", place: "beside", mount: mountInside},
+  {key: "disturb", title: "Noise and occlusion", place: "below", mount: mountDisturb},
+];
 
 const SETTLED = 300; // milliseconds without a change, after which a scene is at rest
 
