@@ -97,8 +97,11 @@ def _layer(layer: Layer, numbers: Mapping[str, int], tensors: _Tensors) -> Descr
     op, attributes = _operation(layer)
     bfloat16 = layer.op == "linear" and layer.attributes.get("dtype") == "bfloat16"
     weights = {
-        name: tensors.add(_widened(np.asarray(values)) if bfloat16 and name == "weight" else values)
-        for name, values in layer.weights.items()
+        key: tensors.add(
+            _widened(np.asarray(values)) if bfloat16 and key == "weight" else values,
+            f"layer {layer.name!r}: its {key}",
+        )
+        for key, values in layer.weights.items()
     }
     return {
         "name": layer.name,
@@ -121,12 +124,12 @@ class _Tensors:
         self.stored = bytearray()
         self._rounded = rounded
 
-    def add(self, values: object) -> Description:
+    def add(self, values: object, name: str) -> Description:
         wide = np.asarray(values, "<f4")
         with np.errstate(over="ignore"):
             narrow = wide.astype("<f2")
         if self._rounded and not np.isfinite(narrow).all():
-            raise ValueError("a weight is too large for float16")
+            raise ValueError(f"{name} is too large for float16")
         half = self._rounded or np.array_equal(narrow.astype("<f4"), wide)
         offset = len(self.stored)
         self.stored += (narrow if half else wide).tobytes()

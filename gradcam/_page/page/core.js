@@ -236,13 +236,12 @@ class Network {
   #weightedSum(target, layer, sign) {
     const [channels, height, width] = this.#mapShape(layer);
     const weights = this.#alphas(target, layer).map((value) => sign * value);
-    const memory = this.memory;
-    const given = [memory.store(weights), memory.store(this.activation(layer))];
-    const sum = memory.take(4 * height * width);
-    memory.exports.gc_weighted_sum(1, channels, height * width, ...given, sum);
-    const raw = memory.floats(sum, height * width).slice();
-    memory.give(...given, sum);
-    return raw;
+    const maps = this.activation(layer);
+    return this.memory.during((block) => {
+      const given = [block.store(weights), block.store(maps), block.take(4 * height * width)];
+      this.memory.exports.gc_weighted_sum(1, channels, height * width, ...given);
+      return this.memory.floats(given[2], height * width).slice();
+    });
   }
 
   /** The raw values of a method that explains the input's pixels. */
@@ -278,54 +277,47 @@ class Network {
   #store({shape, offset, half}, weights, asIs) {
     const memory = this.memory;
     const count = shape.reduce((a, b) => a * b, 1);
-    const stored = memory.store(weights.subarray(offset, offset + (half ? 2 : 4) * count));
-    if (!half || asIs) {
-      this.blocks.push(stored);
-      return stored;
+    const bytes = weights.subarray(offset, offset + (half ? 2 : 4) * count);
+    if (!half || asIs) this.blocks.push(memory.store(bytes));
+    else {
+      this.blocks.push(memory.take(4 * count));
+      memory.during((block) => memory.exports.gc_widen(count, block.store(bytes), this.blocks.at(-1)));
     }
-    const wide = memory.take(4 * count);
-    memory.exports.gc_widen(count, stored, wide);
-    memory.give(stored);
-    this.blocks.push(wide);
-    return wide;
+    return this.blocks.at(-1);
   }
 
   #shapes(layers) {
     const memory = this.memory;
-    const found = memory.take(16 * layers.length);
-    const network = this.address;
-    memory.check(memory.exports.gc_network_shapes(network, ...this.size, found, memory.error));
-    const words = memory.words(found, 4 * layers.length);
-    const shapes = layers.map(({name, op}, i) => {
-      const [channels, height, width, flat] = words.subarray(4 * i, 4 * i + 4);
-      return {name, op, shape: [channels, height, width], flat: flat !== 0};
+    return memory.during((block) => {
+      const found = block.take(16 * layers.length); // gc_shape of each
+      const {gc_network_shapes: shapes} = memory.exports;
+      memory.check(shapes(this.address, ...this.size, found, memory.error));
+      return layers.map(({name, op}, i) => {
+        const [channels, height, width, flat] = memory.words(found + 16 * i, 4);
+        return {name, op, shape: [channels, height, width], flat: flat !== 0};
+      });
     });
-    memory.give(found);
-    return shapes;
   }
 
   #run(keep, until, record) {
     const memory = this.memory;
     const flags = new Uint8Array(this.layers.length);
     for (const layer of keep) flags[this.#number(layer)] = 1;
-    const kept = memory.store(flags);
-    const [height, width] = this.size;
-    const status = memory.exports.gc_forward(
-      this.address, 0, this.input, 1, height, width, kept, until, record, memory.slots, memory.error,
-    );
-    memory.give(kept);
-    memory.check(status);
-    return memory.words(memory.slots, 1)[0];
+    return memory.during((block) => {
+      const given = [this.address, 0, this.input, 1, ...this.size, block.store(flags)];
+      const result = memory.slots;
+      memory.check(memory.exports.gc_forward(...given, until, record, result, memory.error));
+      return memory.words(result, 1)[0];
+    });
   }
 
   #read(tape, number) {
     const memory = this.memory;
-    const values = memory.take(4 * this.#count(number));
-    const status = memory.exports.gc_tape_read(tape, number, values, memory.error);
-    const read = memory.floats(values, this.#count(number)).slice();
-    memory.give(values);
-    memory.check(status);
-    return read;
+    return memory.during((block) => {
+      const values = block.take(4 * this.#count(number));
+      memory.check(memory.exports.gc_tape_read(tape, number, values, memory.error));
+      return memory.floats(values, this.#count(number)).slice();
+    });
   }
 
   /** The gradient of a class's score by a layer, `count` values, or its mean over the positions. */
@@ -333,37 +325,32 @@ class Network {
     const memory = this.memory;
     const core = memory.exports;
     if (this.tape === 0) throw new Error("The network has not seen a picture yet.");
-    const start = this.#number(this.scoreLayer);
-    const seeds = memory.store(new Float32Array(this.labels.length).fill(1, target, target + 1));
-    const out = memory.take(4 * count);
-    const rules = memory.slots; // a gc_rule; its name is behind it
+    const rules = memory.slots; // a gc_rule; behind it its name, and lists of one element
     memory.check(core.gc_rule_find(memory.putText(rule, rules + 64), rules, memory.error));
-    const [wanted, outs] = [memory.put([number], rules + 128), memory.put([out], rules + 132)];
-    const status = pooled
-      ? core.gc_pooled_gradient(this.tape, start, seeds, 1, rules, number, out, memory.error)
-      : core.gc_backward(
-          this.tape, start, seeds, 1, rules, 1, wanted, 1, outs, 0, memory.error,
-        );
-    const found = memory.floats(out, count).slice();
-    memory.give(seeds, out);
-    memory.check(status);
-    return found;
+    return memory.during((block) => {
+      const oneHot = new Float32Array(this.labels.length).fill(1, target, target + 1);
+      const given = [this.tape, this.#number(this.scoreLayer), block.store(oneHot), 1, rules];
+      const out = block.take(4 * count);
+      const lists = [memory.put([number], rules + 128), 1, memory.put([out], rules + 132)];
+      const status = pooled
+        ? core.gc_pooled_gradient(...given, number, out, memory.error)
+        : core.gc_backward(...given, 1, ...lists, 0, memory.error);
+      memory.check(status);
+      return memory.floats(out, count).slice();
+    });
   }
 
   /** A map of any size, bilinearly resized to the input. */
   #onInput(map, rows, columns) {
     const memory = this.memory;
     const [height, width] = this.size;
-    const from = memory.store(map);
-    const to = memory.take(4 * height * width);
     const HALF_PIXEL = 0;
-    const status = memory.exports.gc_resize(
-      1, rows, columns, from, height, width, HALF_PIXEL, 0, to, memory.error,
-    );
-    const resized = memory.floats(to, height * width).slice();
-    memory.give(from, to);
-    memory.check(status);
-    return resized;
+    return memory.during((block) => {
+      const given = [1, rows, columns, block.store(map), height, width, HALF_PIXEL, 0];
+      const to = block.take(4 * height * width);
+      memory.check(memory.exports.gc_resize(...given, to, memory.error));
+      return memory.floats(to, height * width).slice();
+    });
   }
 
   // ---- Checks ----

@@ -85,7 +85,5 @@ function number(value) {
 }
 
 function joined(memory, inputs, use) {
-  const address = memory.store(new Uint32Array(inputs));
-  use(address);
-  memory.give(address);
+  memory.during((block) => use(block.store(new Uint32Array(inputs))));
 }

@@ -51,6 +51,25 @@ export class Memory {
     return address;
   }
 
+  /**
+   * @param {(block: {take: Function, store: Function}) => T} use is given `take` and `store`, whose
+   *     blocks are freed when it ends, also by an error
+   * @returns {T} what it returns
+   */
+  during(use) {
+    const taken = [];
+    const noted = (address) => {
+      taken.push(address);
+      return address;
+    };
+    const block = {take: (count) => noted(this.take(count)), store: (array) => noted(this.store(array))};
+    try {
+      return use(block);
+    } finally {
+      this.give(...taken);
+    }
+  }
+
   /** The text that ends in a zero byte. @returns {string} */
   text(address) {
     const all = new Uint8Array(this.exports.memory.buffer, address);
