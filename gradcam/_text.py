@@ -119,9 +119,13 @@ def none_read(what: str, errors: Sequence[Exception]) -> str:
     return f"{what}none of {len(errors)} pictures could be read; the first: {errors[0]}"
 
 
+_BETWEEN_WORDS = re.compile(r"[\s.,;:!?\"()\[\]…“”„«»¿¡。，、？！：；]+")
+
+
 def words_of(text: str) -> list[str]:
-    """Return the words of a sentence, in lower case and without punctuation."""
-    return [word for word in re.split(r"[\s.,;:!?\"()]+", text.lower()) if word]
+    """Return the words of a sentence, in lower case and without punctuation and quotes."""
+    words = (word.strip("'‘’`") for word in _BETWEEN_WORDS.split(text.lower()))
+    return [word for word in words if word]
 
 
 def with_nearest(unknown: Iterable[str], known: Sequence[str]) -> str:

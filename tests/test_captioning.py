@@ -267,11 +267,54 @@ def test_words_of_a_caption(captioner, tape):
         caption.word("cat", nth=1)
     with pytest.raises(IndexError, match="word 6: the caption has the words 0 to 5"):
         caption.word(6)
-    with pytest.raises(TypeError, match="which: expected an integer"):
-        caption.word(1.5)
+    assert caption.word("“Cat”,").start == 2
+    for given, message in (
+        ("cta", r"no word 'cta' \(nearest: cat.*its words are a, red, cat, and, a, dog"),
+        (
+            "red cat",
+            r"one word, got 'red cat', which is caption.part\(1, 3\); its words are a, red",
+        ),
+        ("cat red", "one word, got 'cat red'; its words are a, red, cat, and, a, dog"),
+        (" , ", "one word, got ' , '; its words are"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            caption.word(given)
+    for given in (1.5, None, ["cat"]):
+        with pytest.raises(TypeError, match=r"a word of the caption or its position, got .*words"):
+            caption.word(given)
     for start, stop in ((2, 2), (-1, 3), (4, 7)):
         with pytest.raises(IndexError, match="expected 0 <= start < stop <= 6"):
             caption.part(start, stop)
+
+
+def test_the_report_compares_words(captioner, tape):
+    caption = captioner.caption(tape, "a red cat and a dog")
+    for objective, names in (
+        (caption.word("cat"), ("dog", "a")),
+        (caption.word(-1), ("a", "red")),
+        (caption.part(0, 3), ("dog", "and")),
+        (caption, ()),
+    ):
+        report = tape.grad_cam(objective).report(steps=1)
+        assert (report.kind, report.names) == ("word", names)
+        assert [each.label for each in report.others] == list(names)
+        findings = [each.finding for each in report.checks if each.name == "class"]
+        assert len(findings) == bool(names)
+        assert all("depends on the word (" in each for each in findings)
+        assert report.plot() is not None
+    other = tape.grad_cam(caption).report(steps=1, other=caption.word("red"))
+    assert (other.kind, other.names) == ("word", ("red",))
+
+
+def test_a_caption_is_explained_on_its_network_with_random_weights(captioner, tape):
+    caption = captioner.describe(tape)
+    network = gradcam.measures.randomised(captioner.network, seed=1)
+    twice = gradcam.measures.randomised(network, seed=2)
+    for each in (network, twice):
+        found = each.forward(tape.input[0], input="normalised").grad_cam(caption)
+        assert found.label == caption.text and not np.array_equal(
+            found.raw, tape.grad_cam(caption).raw
+        )
 
 
 # --- bad input ---

@@ -99,6 +99,48 @@ def test_an_earlier_run_is_resumed(ask):
     assert other.exit_code == 2 and "question" in other.output
 
 
+LONG = "what colour is the cat that is left of the dog that is left of the cat"
+
+
+def test_files_of_long_questions_are_named_after_the_answer(ask, tmp_path):
+    for question, answers in ((LONG, ("red", "yellow")), (f"{LONG} and the dog?", ("red",))):
+        for answer in answers:
+            assert ask("--answer", answer, "--figure", question=question).exit_code == 0
+    names = sorted(file.name for file in (tmp_path / "out").glob("*.png"))
+    maps = [name for name in names if "-grad_cam-" in name]
+    assert [name.rsplit("_", 1)[1] for name in maps].count("red.png") == 2
+    assert len(maps) == 3 and len(names) == 5
+    assert all(len(name) <= len("one-grad_cam-.png") + 60 for name in names)
+    assert all("-what_colour_is_the_cat_that_is_left" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "example"),
+    [
+        ([], "no picture and no question", 'scenes/scene-0.png "what colour is the cat?"'),
+        (["{one}"], "1 picture and no question", '{one} "what colour is the cat?"'),
+        (["{one}", "{two}"], "2 pictures and no question", '{one} {two} "what colour'),
+        (
+            ["what is it?"],
+            "only 'what is it?', which is no pic",
+            'scenes/scene-0.png "what is it?"',
+        ),
+        (["what is it?", "{one}"], "the question before a picture", '{one} "what is it?"'),
+        (["{one}", "is it red?", "{two}"], "the question before", '{one} {two} "is it red?"'),
+        (["{one}", "is", "it", "red?"], "3 texts that are no", '{one} "is it red?"'),
+        (["{one}", "is it?", "what is it?"], "2 texts that are no", '{one} "what is it?"'),
+    ],
+)
+def test_a_question_that_is_missing_or_at_another_place(folder, given, message, example):
+    files = {"one": str(folder / "one.png"), "two": str(folder / "two.png")}
+    result = CliRunner().invoke(main, ["ask", *(each.format(**files) for each in given)])
+    said = " ".join(result.output.split())
+    assert result.exit_code == 2 and message in said
+    assert "expected pictures, then one question in quotes" in said
+    assert "PICTURE... QUESTION" in said
+    assert f"gradcam ask {example.format(**files)}" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
@@ -122,8 +164,9 @@ def test_bad_input(ask, tmp_path, arguments, options, message):
 def test_a_picture_that_is_read_is_not_replaced(folder, tmp_path):
     mine = tmp_path / "one-grad_cam-what.png"
     mine.write_bytes((folder / "one.png").read_bytes())
+    pictures = [str(folder / "one.png"), str(mine)]
     weights = ["--weights", str(folder / "lstm.safetensors")]
-    result = CliRunner().invoke(main, ["ask", str(mine), "what", *weights, "--out", str(tmp_path)])
+    result = CliRunner().invoke(main, ["ask", *pictures, "what", *weights, "--out", str(tmp_path)])
     assert result.exit_code == 2 and "what is written would replace it" in result.output
     assert mine.read_bytes() == (folder / "one.png").read_bytes()
 

@@ -97,7 +97,7 @@ def test_what_is_printed(small, scene):
 
 
 def test_a_given_caption(small, scene):
-    (record,) = json_lines("caption", scene, "--text", "A red cat.", "-w", "CAT", "-w", "cat")
+    (record,) = json_lines("caption", scene, "--text", "A red cat.", "-w", "CAT,", "-w", "cat")
     assert record["caption"] == "a red cat" and len(record["explanations"]) == 1
     given = small.caption(small.network.forward(str(scene)), "a red cat")
     assert record["log_probability"] == pytest.approx(given.log_probability)
@@ -109,7 +109,11 @@ def test_a_given_caption(small, scene):
         (("--text", "a red dgo"), "does not know 'dgo' (nearest: dog); it knows the words a, and"),
         (("--text", ""), "the caption has no words"),
         (("--text", "cat " * 500), "the caption has 500 words; at most 50"),
-        (("--text", "a cat", "--word", "dog"), "--word dog: it is not in the caption of --text"),
+        (("--text", "a cat", "--word", "dog"), "--word dog: it is not in the caption of --text, w"),
+        (("--word", "dgo"), "--word dgo: the captioner does not know 'dgo' (nearest: dog)"),
+        (("--word", "red cat"), "--word 'red cat': expected one word, got 2"),
+        (("--word", " ,"), "--word ' ,': expected one word, got 0"),
+        (("a red cat",), "'a red cat' is no picture: a caption that shall be explained goes with"),
         (("--text", "a cat", "--beam", "3"), "give either --text or --beam"),
         (("--beam", "0"), "0 is not in the range 1<=x<=100"),
         (("--layer", "relu7"), "the layer relu7 has no spatial map"),
@@ -123,11 +127,14 @@ def test_bad_options_before_any_work(scene, options, message):
 
 
 def test_a_picture_that_is_read_is_not_replaced(scene):
-    mine = scene.rename("scenes/scene-3-caption.png")
-    before = mine.read_bytes()
-    run("caption", mine, "--out", "scenes", code=2)
-    assert "is read, and what is written would replace it" in run.errors
-    assert mine.read_bytes() == before and written("scenes") == [mine.name]
+    for name in ("scene-3-caption.png", "scene-3-words.png", "scene-3-grad_cam-cat.png"):
+        mine = scene.with_name(name)
+        mine.write_bytes(scene.read_bytes())
+        run("caption", scene, mine, "--out", "scenes", code=2)
+        assert f"{name} is read, and what is written would replace it" in run.errors
+        assert written("scenes") == sorted([scene.name, mine.name])
+        assert mine.read_bytes() == scene.read_bytes()
+        mine.unlink()
 
 
 def test_a_word_that_is_not_said_concerns_one_picture(small):

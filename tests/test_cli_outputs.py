@@ -13,7 +13,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from gradcam import _cli as cli
-from gradcam._cli.outputs import check_not_replaced, check_outside, check_writable
+from gradcam._cli.outputs import (
+    check_not_replaced,
+    check_outside,
+    check_pictures_kept,
+    check_writable,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -72,9 +77,10 @@ def test_what_cannot_be_written(monkeypatch):
     ("command", "name"),
     [
         (["inside", "patches"], "patches-relu5_3.png"),
-        (["inside", "activations"], "cat-activations-relu5_3.png"),
         (["inside", "units", "--annotations", "t.csv"], "units-relu5_3.png"),
         (["sheet"], "sheet.png"),
+        (["visualise", "--class", "cat", "--real"], "visualise-cat.png"),
+        (["critique"], "cross_saliency.png"),
     ],
 )
 def test_no_command_replaces_a_picture_that_it_reads(command, name):
@@ -85,6 +91,49 @@ def test_no_command_replaces_a_picture_that_it_reads(command, name):
     done = CliRunner().invoke(cli.main, options, catch_exceptions=False)
     assert done.exit_code == 2 and "what is written would replace it" in done.stderr
     assert Path(name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["explain", "-m", "grad_cam", "-m", "saliency", "-f", "png", "-f", "jpeg"],
+        ["compare", "-m", "grad_cam"],
+        ["check", "--steps", "1"],
+        ["critique", "-q", "score_and_probability", "-q", "cross_saliency"],
+        ["inside", "activations"],
+        ["edit", "--steps", "1"],
+        ["adversarial", "--steps", "1", "-c", "cat"],
+        ["invert", "--steps", "1"],
+    ],
+)
+def test_no_command_replaces_a_picture_beside_those_that_it_explains(command):
+    """What a first run has written is given to a second one, together with the first picture."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save("x.png")
+    options = [*command, "x.png", "--model", "pictograms", "--out", "."]
+    first = CliRunner().invoke(cli.main, options, catch_exceptions=False)
+    assert first.exit_code == 0, first.output
+    made = [file for file in Path().glob("x?*.*") if file.suffix in (".png", ".jpg")]
+    assert made
+    for file in made:
+        before = file.read_bytes()
+        again = CliRunner().invoke(cli.main, [*options, str(file)], catch_exceptions=False)
+        assert again.exit_code == 2 and f"{file} is read, and what is written" in again.stderr
+        assert file.read_bytes() == before
+
+
+def test_pictures_whose_names_look_like_outputs():
+    Path("a/b").mkdir(parents=True)
+    Path("a/b/x-new-1.png").touch()
+    Path("link.png").symlink_to("a/b/x-new-1.png")
+    ends = ["-new-*.png"]
+    kept = {Path("x.png"): "x", Path("a/x-new-1.png"): "x-new-1", Path("x-newer.png"): "x-newer"}
+    check_pictures_kept(Path(), ends, kept)  # it is in another folder, or not of that name
+    check_pictures_kept(Path("a/b"), ends, {Path("a/b/x-new-1.png"): "x-new-1"})  # x is not read
+    for file in ("a/b/x-new-1.png", "link.png", "a/../a/b/X-NEW-1.png"):
+        for out, name in (("a/b", "x"), ("a", "b/x"), (".", "a/b/x")):
+            names = {Path("x.png"): name, Path(file): "other"}
+            with pytest.raises(click.UsageError, match=r"is read, and what is written would"):
+                check_pictures_kept(Path(out), ends, names)
 
 
 @pytest.mark.parametrize(

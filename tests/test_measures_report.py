@@ -225,6 +225,7 @@ def test_what_is_compared_and_deleted(tape):
     assert tape.saliency(3).report(steps=1, on="probability").deletion.on == "probability"
     named = tape.saliency(3).report(steps=1, other=7)
     assert [each.target.index for each in named.others] == [7]
+    assert (named.kind, named.names) == ("class", ("class 7",))
 
 
 def test_a_network_without_probabilities_and_one_with_one_class():
@@ -253,15 +254,15 @@ def test_a_flat_map_is_said_to_be_flat(tape):
 
 
 def test_the_words_of_checks_and_findings(report):
-    from gradcam.measures._report_words import classes, edges, finding, pixels, weights
+    from gradcam.measures._report_words import edges, finding, others, pixels, weights
 
-    good = [weights(0.03), edges(-0.12), classes(0.4, "dog"), pixels(0.21, [0.6, 0.64])]
+    good = [weights(0.03), edges(-0.12), others(0.4, "dog", "class"), pixels(0.21, [0.6, 0.64])]
     assert finding(report.explanation, good) == (
         "class 3, Grad-CAM: the map depends on the weights (rank correlation 0.03), differs from "
         "an edge detector (−0.12), depends on the class (dog: 0.40) and marks pixels that matter: "
         "deletion 0.21, random order 0.62"
     )
-    bad = [weights(0.5), edges(0.7), classes(0.97, "dog"), pixels(0.7, [0.6, 0.64])]
+    bad = [weights(0.5), edges(0.7), others(0.97, "dog", "class"), pixels(0.7, [0.6, 0.64])]
     assert not any(each.passed for each in bad)
     assert finding(report.explanation, [good[0], *bad[1:3], good[3]]) == (
         "class 3, Grad-CAM: the map fails 2 of 4 checks: it resembles an edge detector (rank "

@@ -267,6 +267,23 @@ def test_a_row_of_zeros_stays_one():
     assert seq.gradients(y, np.ones((1, 3)), [x])[0].tolist() == [[0.0, 0.0, 0.0]]
 
 
+@pytest.mark.parametrize("size", [1e-45, 1e-38, 1e-22, 1e22, 3e38])
+def test_rows_of_any_size_are_normalised(size):
+    row = np.array([[3.0, 4.0, 0.0]], np.float32) * np.float32(size / 4)
+    x = seq.variable(row)
+    y = seq.normalise(x)
+    exact = row.astype(np.float64)
+    norm = np.sqrt((exact**2).sum())
+    if norm < 3e-39:  # its reciprocal is infinite in float32
+        assert not y.array.any()
+        return
+    np.testing.assert_allclose(y.array[0], (exact / norm)[0], rtol=1e-6)
+    unit = (exact / norm)[0]
+    expected = (np.array([1.0, 0, 0]) - unit * unit[0]) / norm
+    found = seq.gradients(y, [[1.0, 0, 0]], [x])[0][0]
+    np.testing.assert_allclose(found * norm, expected * norm, rtol=1e-5)
+
+
 def test_arrays_of_values_cannot_be_written():
     given = np.ones((2, 2), np.float32)
     value = seq.variable(given)
@@ -307,9 +324,14 @@ BAD = {
     "stack": (lambda: seq.stack([X, np.ones((2, 4))]), "cannot be stacked"),
     "maximum": (lambda: seq.maximum([X, np.ones((2, 4))]), "different shapes"),
     "maximum of nothing": (lambda: seq.maximum([]), "no values"),
-    "reshape": (lambda: seq.reshape(X, (5, 5)), "reshape"),
-    "transpose": (lambda: seq.transpose(X, (0, 1)), "axes"),
-    "transpose twice": (lambda: seq.transpose(X, (0, 0, 1)), "axis"),
+    "reshape": (lambda: seq.reshape(X, (5, 5)), r"24 values of shape \(2, 3, 4\) do not fill the"),
+    "reshape, -1 twice": (lambda: seq.reshape(X, (-1, -1)), "at most one size may be -1"),
+    "reshape, zero": (lambda: seq.reshape(X, (0, -1)), "do not fill the shape"),
+    "transpose": (lambda: seq.transpose(X, (0, 1)), r"axes \(0, 1\) of values of shape"),
+    "transpose twice": (lambda: seq.transpose(X, (0, 0, 1)), "each of the axes 0 to 2 is needed"),
+    "transpose, the same": (lambda: seq.transpose(X, (0, 1, -2)), "needed once"),
+    "transpose, beyond": (lambda: seq.transpose(X, (0, 1, 3)), "needed once"),
+    "transpose nothing": (lambda: seq.transpose(X, ()), "needed once"),
     "lstm of a matrix": (lambda: seq.lstm(X[0], np.ones((8, 4)), np.ones((8, 2))), r"\(T, N, I\)"),
     "lstm, weight_ih": (lambda: seq.lstm(X, np.ones((8, 3)), np.ones((8, 2))), "weight_ih"),
     "lstm, weight_hh": (lambda: seq.lstm(X, np.ones((8, 4)), np.ones((8, 3))), "weight_hh"),
@@ -345,6 +367,7 @@ def test_bad_input_is_a_clear_error(name):
         (lambda: seq.embedding([0.5], np.ones((5, 2))), "must be integers"),
         (lambda: seq.embedding([True], np.ones((5, 2))), "must be integers"),
         (lambda: seq.pick(np.ones((1, 3)), [1.0]), "must be integers"),
+        (lambda: seq.reshape(X, (2.0, 12)), "sizes of a shape must be integers"),
     ],
 )
 def test_values_of_the_wrong_kind_are_a_type_error(call, message):

@@ -158,7 +158,7 @@ def test_grad_cam_at_each_block():
 def test_answers_are_found_by_their_names(small):
     made, tape, _ = small
     reply = made.ask(tape, QUESTION)
-    assert reply.objective("  Yellow AND red ").text == "red and yellow"
+    assert reply.objective("  Yellow AND red. ").text == "red and yellow"
     assert reply.objective().text == reply.text
     assert reply.top(2) == sorted(reply.top(99), key=lambda each: -each[1])[:2]
     assert sum(share for _, share in reply.top(99)) == pytest.approx(1, abs=1e-5)
@@ -170,6 +170,44 @@ def test_answers_are_found_by_their_names(small):
         reply.objective("red", on="odds")
     with pytest.raises(ValueError, match="1 or more"):
         reply.top(0)
+
+
+def test_a_question_and_its_answer_are_one_text(small):
+    made, tape, _ = small
+    for asked, text in (
+        ("what is the cat?", "what is the cat? red"),
+        ("what is the cat", "what is the cat: red"),
+        ("what is the cat .", "what is the cat: red"),
+    ):
+        reply = made.ask(tape, asked)
+        objective = reply.objective("red")
+        assert objective.label(made.network.labels) == text and text in repr(objective)
+        assert made.read(asked).with_answer(reply.text) in repr(reply)
+        assert tape.grad_cam(objective).label == text
+
+
+def test_the_report_compares_answers(small):
+    made, tape, _ = small
+    reply = made.ask(tape, QUESTION)
+    report = tape.grad_cam(reply).report(steps=1)
+    texts = [text for text, _ in reply.top(99)]
+    chosen = (texts[1], texts[1 + (len(texts) - 1) // 2])
+    assert (report.kind, report.names) == ("answer", chosen)
+    assert [each.label for each in report.others] == [f"{QUESTION} {each}" for each in chosen]
+    for each, text in zip(report.others, chosen, strict=True):
+        assert np.array_equal(each.raw, tape.grad_cam(reply.objective(text)).raw)
+    (check,) = [each for each in report.checks if each.name == "class"]
+    assert " the answer (" in check.finding and report.finding.startswith(f"{QUESTION} {texts[0]}")
+    chance = tape.grad_cam(reply.objective("red", on="probability")).origin.objective
+    assert {each.on for each in chance.others(tape, 0).objectives} == {"probability"}
+
+
+def test_an_output_that_is_not_finite_is_said_so(small):
+    made, _, _ = small
+    with np.errstate(all="ignore"):
+        tape = made.network.forward(np.full((3, 112, 112), 3e38, np.float32), input="normalised")
+    with pytest.raises(ValueError, match="is not finite: its values are too large"):
+        made.ask(tape, QUESTION)
 
 
 def test_an_answer_that_is_written_exactly_is_that_one():

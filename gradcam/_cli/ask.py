@@ -14,8 +14,9 @@ import gradcam
 from gradcam._cli import asked as asking
 from gradcam._cli import options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved, single
-from gradcam._cli.outputs import check_not_replaced, save_figure
-from gradcam._cli.work import Format, write
+from gradcam._cli.outputs import save_figure
+from gradcam._cli.question import split
+from gradcam._cli.work import Format, ends_of, write
 from gradcam._files import sampled_digest
 from gradcam._text import percent
 
@@ -33,6 +34,9 @@ _KINDS: tuple[Kind, ...] = ("lstm", "coattention")
 
 _DPI = 120
 """Pixels per inch of a figure."""
+
+_LONGEST_NAME, _LONGEST_ANSWER = 60, 30
+"""Characters of a file name's part for a question with its answer, and for the answer alone."""
 
 _LEAST = 0.01
 """With what probability at least an answer that is not explained is listed."""
@@ -112,19 +116,19 @@ class Asking:
         self, name: str, reply: Reply, explanations: Sequence[Explanation], tape: Tape | None
     ) -> Saved:
         """Save the maps of one picture; with its tape, the figure too."""
-        slugs = records.slugs((found.label, found.target) for found in explanations)
+        answers = self.answers or (reply.text,)
+        slugs = _slugs(reply.question.text, answers)
         record = self._record(reply)
         written: list[Path] = []
         for number, found in enumerate(explanations):
-            path = self.out / f"{name}-{found.method}-{slugs[found.label, found.target]}"
+            text = answers[number % len(answers)]
+            path = self.out / f"{name}-{found.method}-{slugs[text]}"
             files = write(found, path, self.formats, self.cmap, self.caption)
-            text = self.answers[number % len(self.answers)] if self.answers else reply.text
             made = {"answer": text, **records.explanation(found, files)}
             record["explanations"].append(made)
             written += files.values()
         if tape is not None:
-            (question,) = records.slugs([(reply.question.text, None)]).values()
-            file = self.out / f"{name}-ask-{question}.png"
+            file = self.out / f"{name}-ask-{records.slug(reply.question.text)}.png"
             file = save_figure(reply.plot(tape, self.answers or None), file, _DPI)
             record["figure"] = str(file)
             written.append(file)
@@ -146,8 +150,7 @@ class Asking:
 
 
 @click.command(short_help="Ask a question about pictures; explain the answer.")
-@options.pictures
-@click.argument("question", metavar="QUESTION")
+@click.argument("arguments", nargs=-1, metavar="PICTURE... QUESTION")
 @click.option(
     "--answer",
     "answers",
@@ -195,8 +198,7 @@ class Asking:
 @options.batch
 @options.as_json
 def ask(
-    pictures: tuple[Path, ...],
-    question: str,
+    arguments: tuple[str, ...],
     answers: tuple[str, ...],
     model: Kind | None,
     weights: Path | None,
@@ -228,12 +230,11 @@ def ask(
     """
     from gradcam import plot
 
+    pictures, question = split(arguments)
     plot.colour(0, cmap)  # refuse an unknown colour map before any work
     if model is not None and weights is not None:
         raise click.UsageError("give either --model or --weights, not both.")
     chosen = asking.with_options(methods, given)
-    written = ("ask", *(method.name for method in chosen))
-    check_not_replaced([out / f"*-{each}-*.*" for each in written], pictures)
     answerer = gradcam.vqa.model(model or "lstm") if weights is None else gradcam.vqa.load(weights)
     known = tuple(dict.fromkeys(answerer.find_answer(each) for each in answers))
     if figure and len(known) > gradcam.vqa.MOST_SHOWN:
@@ -254,8 +255,18 @@ def ask(
         *(answerer.network, job.work, _show, as_json, 1 if figure else batch, out, resume),
         {**_digest(answerer, weights), **job.options()},
         silent=(gradcam.vqa.UnknownWordWarning,),
+        ends=[*ends_of(chosen, formats), "-ask-*.png"],
     )
     return command.over(pictures)
+
+
+def _slugs(question: str, answers: Sequence[str]) -> dict[str, str]:
+    """Return a part of a file name for each answer: the question, shortened, and all of it."""
+    named = records.slugs(((answer, None) for answer in answers), _LONGEST_ANSWER)
+    return {
+        answer: f"{records.slug(question, _LONGEST_NAME - 1 - len(each))}_{each}"
+        for (answer, _), each in named.items()
+    }
 
 
 def _digest(answerer: Answerer, weights: Path | None) -> dict[str, object]:

@@ -14,10 +14,11 @@ import numpy as np
 import gradcam
 from gradcam._cli import asked, options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved, single
-from gradcam._cli.outputs import check_not_replaced, save_figure
-from gradcam._cli.work import write
+from gradcam._cli.outputs import save_figure
+from gradcam._cli.question import texts
+from gradcam._cli.work import ends_of, write
 from gradcam._files import sampled_digest
-from gradcam._text import percent
+from gradcam._text import percent, words_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from gradcam._engine.tape import BatchTape, Tape
     from gradcam._results.explanation import Explanation
     from gradcam.captioning import Caption, Captioner
+
+
+_EXAMPLE = Path("scenes/scene-0.png")
 
 
 @dataclass(frozen=True)
@@ -175,10 +179,9 @@ def caption(
     DIR/scene-0-grad_cam-cat.png is the map of that word.  The captioner knows drawings of 16 kinds
     of objects in six colours, as gradcam scenes makes them.
     """
-    written = ("*-caption.png", "*-words.png", f"*-{method}-*.png")
-    check_not_replaced([out / each for each in written], pictures)
+    _check_no_caption(pictures)
     captioner = _captioner(weights)
-    words = tuple(dict.fromkeys(word.strip().lower() for word in chosen))
+    words = tuple(dict.fromkeys(_word(captioner, each) for each in chosen))
     if text is not None:
         if beam != 1:
             raise click.UsageError("give either --text or --beam, not both.")
@@ -188,7 +191,10 @@ def caption(
     job = Captioning(captioner, text, words, beam, method, layer, out, dpi)
     content = None if weights is None else sampled_digest(weights)
     made_with = {"gradcam": gradcam.__version__, "--weights": content, **job.options()}
-    command = Command(captioner.network, job.work, _show, as_json, 1, out, resume, made_with)
+    command = Command(
+        *(captioner.network, job.work, _show, as_json, 1, out, resume, made_with),
+        ends=["-caption.png", "-words.png", *ends_of([gradcam.METHODS[method]], ["png"])],
+    )
     return command.over(pictures)
 
 
@@ -199,11 +205,44 @@ def _captioner(weights: Path | None) -> Captioner:
     return captioning.model() if weights is None else captioning.load(weights)
 
 
+def _check_no_caption(pictures: Sequence[Path]) -> None:
+    """Raise UsageError if a caption is among the pictures."""
+    sentences = [each for each in texts(list(map(str, pictures))) if " " in each]
+    if sentences:
+        example = next((each for each in pictures if str(each) not in sentences), _EXAMPLE)
+        raise click.UsageError(
+            f"{sentences[0]!r} is no picture: a caption that shall be explained goes with --text, "
+            f'for example:\n  gradcam caption {example} --text "a red cat"'
+        )
+
+
+def _word(captioner: Captioner, given: str) -> str:
+    """Return a word of --word as captions have it.
+
+    Raises
+    ------
+    click.UsageError
+        If it is no single word, or none that the captioner knows.
+    """
+    count = len(words_of(given))
+    if count != 1:
+        raise click.UsageError(
+            f"--word {given!r}: expected one word, got {count}; --word may be repeated."
+        )
+    try:
+        return captioner.read(given)[0]
+    except ValueError as error:
+        raise click.UsageError(f"--word {given}: {error}.") from None
+
+
 def _check_words(caption: Sequence[str], chosen: Sequence[str]) -> None:
     """Raise UsageError if a word of --word is not in the caption of --text."""
     for word in chosen:
         if word not in caption:
-            raise click.UsageError(f"--word {word}: it is not in the caption of --text.")
+            raise click.UsageError(
+                f"--word {word}: it is not in the caption of --text, whose words are "
+                f"{', '.join(caption)}."
+            )
 
 
 def _show(record: Record) -> Table:

@@ -175,7 +175,11 @@ def check(
     terminal.note(choice, network, pictures)
     job = Checking(asked, compared, chosen, given, layer, steps, seed, out, dpi)
     made_with = {**choice.digest(), **job.options()}
-    return Command(network, job.work, _show, as_json, 1, out, False, made_with).over(pictures)
+    command = Command(
+        *(network, job.work, _show, as_json, 1, out, False, made_with),
+        ends=["-check-*.png"],
+    )
+    return command.over(pictures)
 
 
 def _show(record: Record) -> Table:

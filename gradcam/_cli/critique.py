@@ -18,7 +18,7 @@ from gradcam._cli.app import NOTHING_DONE
 from gradcam._cli.inputs import find
 from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
-from gradcam._cli.outputs import save_figure
+from gradcam._cli.outputs import check_not_replaced, save_figure
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._labels.classes import top_indices
 
@@ -183,6 +183,7 @@ def critique(
     source = click.get_current_context().get_parameter_source("questions")
     if CONFIDENCE in questions and source is not ParameterSource.DEFAULT and len(files) == 1:
         raise click.UsageError(f"-q {CONFIDENCE} is about several pictures: name more than one.")
+    check_not_replaced([out / f"{each}*.png" for each in (CROSS, CONFIDENCE)], files)
     network = choice.network()
     asked = tuple(records.asked(network.labels, classes))
     if CROSS in questions and len(asked) > _MOST:
@@ -199,7 +200,10 @@ def critique(
         read.extend(names)
         return job.work(tape, names)
 
-    command = Command(network, work, _show, as_json, 1, out, False, made_with)
+    command = Command(
+        *(network, work, _show, as_json, 1, out, False, made_with),
+        ends=[f"-{question}*.png" for question in questions],
+    )
     status = command.over(pictures)
     if status != NOTHING_DONE and len(read) > 1:
         record = {"pictures": len(read), "findings": job.over_all(network, files)}

@@ -15,7 +15,7 @@ from gradcam._cli import options, terminal
 from gradcam._cli.inside import figure_file, inside, write
 from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
-from gradcam._cli.outputs import check_not_replaced, check_writable
+from gradcam._cli.outputs import check_writable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -96,7 +96,6 @@ def activations(
     figure has bars of the largest values and a curve of all values.  A sentence says how many units
     are 0 everywhere.
     """
-    check_not_replaced([out / "*-activations-*.png"], pictures)
     check_writable([out / "activations.png"])
     network = choice.network()
     name = network.names(network.target_layer if layer is None else layer)[0]
@@ -104,7 +103,11 @@ def activations(
     job = _Drawing(name, count, order, scale, out)
     made_with = {"--layer": name, "--count": count, "--order": order, "--scale": scale}
     digest = {**choice.digest(), "command": "inside activations", **made_with}
-    return Command(network, job.work, _shown, as_json, 1, out, resume, digest).over(pictures)
+    command = Command(
+        *(network, job.work, _shown, as_json, 1, out, resume, digest),
+        ends=["-activations-*.png"],
+    )
+    return command.over(pictures)
 
 
 def _record(found: Activations) -> Record:

@@ -20,6 +20,7 @@ from gradcam._cli import terminal
 from gradcam._cli.app import NOTHING_DONE, SOME_FAILED, sentence
 from gradcam._cli.history import History
 from gradcam._cli.inputs import Found, Job, find, make_jobs
+from gradcam._cli.outputs import check_pictures_kept
 from gradcam._engine.stream import FAILURES, MAX_WORKERS, current_picture
 from gradcam._engine.tape import Tape
 from gradcam._pictures.folders import NO_PICTURE
@@ -78,6 +79,10 @@ class Command:
         Whether pictures are skipped whose outputs are complete.
     options : mapping
         Everything that the outputs depend on, besides the pictures.
+    ends : sequence of str
+        How the names of the files for a picture go on after the name of its outputs, with ``*`` for
+        a part that is not known yet: ``-grad_cam-*.png``. None of them may be a picture that is
+        read.
     """
 
     network: Network
@@ -93,6 +98,7 @@ class Command:
     before: Callable[[Job], Record | None] | None = None
     every: Callable[[Record], None] | None = None
     silent: tuple[type[Warning], ...] = ()
+    ends: Sequence[str] = ()
 
     def over(self, pictures: Sequence[Path], open_table: Callable[[], Table] | None = None) -> int:
         """Do every picture, whether or not others fail, and return the exit status.
@@ -105,9 +111,11 @@ class Command:
             history = History(self.out, self.options)
             if self.resume:
                 history.check_same_options()
-            self.out.mkdir(parents=True, exist_ok=True)
         found = find(pictures, self.out)
         jobs = make_jobs(found, self.out, history.names if history else {})
+        if self.out is not None:
+            check_pictures_kept(self.out, self.ends, {job.path: job.name for job in jobs})
+            self.out.mkdir(parents=True, exist_ok=True)
         if self.first is not None:
             self.first(jobs)
         table = None if open_table is None else open_table()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,10 +35,48 @@ def check_not_replaced(written: Iterable[Path | None], read: Iterable[Path]) -> 
     for file in read:
         for folder, name in {_place(file), os.path.split(os.path.realpath(file))}:
             if any(name == each or fnmatchcase(name, each) for each in names.get(folder, ())):
-                raise click.UsageError(
-                    f"{file} is read, and what is written would replace it: choose another folder "
-                    f"or name for what is written."
-                )
+                raise _replaced(file)
+
+
+def check_pictures_kept(out: Path, ends: Collection[str], names: Mapping[Path, str]) -> None:
+    """Raise UsageError if what a command writes for its pictures would replace one of them.
+
+    Parameters
+    ----------
+    out : Path
+        The folder that is written to.
+    ends : collection of str
+        How the names of the files for a picture go on after the name of its outputs, with ``*`` for
+        a part that is not known yet: ``-grad_cam-*.png``.
+    names : mapping of Path to str
+        Each picture, and the name of its outputs in `out`.
+    """
+    top = os.path.join(os.path.realpath(out), "")
+    starts, folded = {name.casefold() for name in names.values()}, [e.casefold() for e in ends]
+    for picture, place in _places(names):
+        if place.startswith(top):
+            name = place.removeprefix(top).casefold()
+            cuts = (cut for cut in range(1, len(name)) if name[:cut] in starts)
+            if any(fnmatchcase(name[cut:], end) for cut in cuts for end in folded):
+                raise _replaced(picture)
+
+
+def _places(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield each file with its absolute path; a link also with that of its target."""
+    folders: dict[Path, str] = {}
+    for file in files:
+        if file.parent not in folders:
+            folders[file.parent] = os.path.realpath(file.parent)
+        yield file, os.path.join(folders[file.parent], file.name)
+        if file.is_symlink():
+            yield file, os.path.realpath(file)
+
+
+def _replaced(file: Path) -> click.UsageError:
+    return click.UsageError(
+        f"{file} is read, and what is written would replace it: choose another folder or name for "
+        f"what is written."
+    )
 
 
 def _place(file: Path) -> tuple[str, str]:

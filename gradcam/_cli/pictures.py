@@ -134,6 +134,7 @@ def explain(
     command = Command(
         *(network, job.work, _show_explanations, as_json, batch, out, resume, made_with),
         rows=records.explanation_rows,
+        ends=job.ends,
     )
     return command.over(pictures, _table(table_file, records.EXPLANATION_COLUMNS))
 
@@ -240,7 +241,10 @@ def compare(
     chosen = asking.with_bars(chosen, given, pictures)
     job = Comparing(asked, top, chosen, given, layer, layers, out, cmap, scale, dpi)
     made_with = {**choice.digest(), **job.options()}
-    command = Command(network, job.work, _show_figure, as_json, 1, out, resume, made_with)
+    command = Command(
+        *(network, job.work, _show_figure, as_json, 1, out, resume, made_with),
+        ends=["-compare.png"],
+    )
     return command.over(pictures)
 
 

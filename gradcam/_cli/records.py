@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -132,15 +133,27 @@ Explained = tuple[str, "Target | None"]
 """What was explained: its label, and the class if it is one."""
 
 
-def slugs(explained: Iterable[Explained]) -> dict[Explained, str]:
+_LONGEST = 60
+"""Characters of the part of a file name that says what was explained."""
+
+
+def slug(label: str, limit: int = _LONGEST) -> str:
+    """Return a label as a part of a file name; a long one is cut, and a digest of it all added."""
+    name = re.sub(r"[^\w.-]+", "_", label.replace("'", "")).strip("_.")
+    if len(name) <= limit:
+        return name
+    import hashlib  # slow to import
+
+    digest = hashlib.sha256(os.fsencode(label)).hexdigest()[:6]
+    return f"{name[: limit - 7].rstrip('_.-')}-{digest}"
+
+
+def slugs(explained: Iterable[Explained], limit: int = _LONGEST) -> dict[Explained, str]:
     """Return a part of a file name for everything that was explained.
 
     Classes with one label get their index too.
     """
-    names = {
-        each: re.sub(r"[^\w.-]+", "_", each[0][:200].replace("'", ""))[:60].strip("_.")
-        for each in explained
-    }
+    names = {each: slug(each[0], limit) for each in explained}
     shared = Counter(name.casefold() for name in names.values())
     for number, (each, name) in enumerate(names.items()):
         if shared[name.casefold()] > 1 or not name:

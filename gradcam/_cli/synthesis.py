@@ -19,6 +19,7 @@ from gradcam._cli.asked import Asked
 from gradcam._cli.inputs import find
 from gradcam._cli.many import Command, Finish, Record, Saved, single
 from gradcam._cli.options import Choice
+from gradcam._cli.outputs import check_not_replaced
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._files import fitting
 from gradcam._pictures.folders import NO_PICTURE
@@ -160,6 +161,7 @@ def visualise(
     if real and (units or against or values or on == "probability"):
         raise click.UsageError("--real goes with --class alone: it compares scores of classes.")
     pictures = _real(real, out)
+    check_not_replaced([out / "visualise-*.png"], pictures)
     network = choice.network()
     terminal.note(choice, network, [])
     asked = asking.read(network, classes, units, against, on).targets()
@@ -463,7 +465,11 @@ def _over(
     """Run a command over pictures."""
     terminal.note(choice, network, pictures)
     digest = {**choice.digest(), "command": job.command, **made_with}
-    return Command(network, job.work, _shown, as_json, 1, job.out, resume, digest).over(pictures)
+    command = Command(
+        *(network, job.work, _shown, as_json, 1, job.out, resume, digest),
+        ends=[f"-{job.command}-*.png"],
+    )
+    return command.over(pictures)
 
 
 def _save(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,6 +71,11 @@ class Explaining:
             "--caption": self.caption,
         }
 
+    @property
+    def ends(self) -> list[str]:
+        """How the names of the files for a picture go on."""
+        return ends_of(self.methods, self.formats)
+
     def work(self, tape: BatchTape, names: Sequence[str]) -> list[Finish]:
         """Explain a batch by all methods; return what saves each picture's explanations."""
         top = max(self.count, 5)
@@ -102,6 +107,12 @@ class Explaining:
             made.append(records.explanation(found, files))
             written += files.values()
         return {"predictions": predictions, "explanations": made}, written
+
+
+def ends_of(methods: Iterable[Method], formats: Iterable[Format]) -> list[str]:
+    """Return how the names of files of maps go on, after the picture's name."""
+    suffixes = [_SUFFIXES[each] for each in formats]
+    return [f"-{method.name}-*{suffix}" for method in methods for suffix in suffixes]
 
 
 def write(

@@ -64,6 +64,8 @@ class Graph:
     assumed : tuple of str
         The sentences of `about` that are a warning when the network is loaded: what its file does
         not say, and may well be otherwise.
+    redrawn : Graph or None
+        The network whose weights were replaced with random ones to get this one.
     transformed : TransformedWeights or None
         The cache of transformed weights, for networks that were loaded from a file.
     """
@@ -72,6 +74,7 @@ class Graph:
     assumed: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     fixed: bool = False
+    redrawn: Graph | None = None
 
     def __init__(
         self, assembled: Assembled, labels: Labels, preset: Preset | None, name: str

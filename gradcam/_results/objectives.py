@@ -12,7 +12,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, SupportsIndex, TypeVar, cast
+from typing import Literal, NamedTuple, Protocol, SupportsIndex, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,6 +75,23 @@ class Answer:
     score: float
     target: Target | None = None
     probability: float | None = None
+
+
+class Others(NamedTuple):
+    """Objectives of one kind whose maps should differ from each other.
+
+    Attributes
+    ----------
+    kind : str
+        What they are, in a word: "class", "answer", "word".
+    objectives : tuple of Objective
+    names : tuple of str
+        What figures call each of them, if not by their labels.
+    """
+
+    kind: str
+    objectives: tuple[Objective, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class Objective(ABC):
@@ -150,6 +167,16 @@ class Objective(ABC):
     def answer(self, forward: Forward, n: int) -> Answer:
         """Return the label, the value and, if it is a class, the class for picture `n`."""
         return Answer(self.label(forward.labels), self.value(forward, n))
+
+    def others(self, forward: Forward, n: int) -> Others | None:
+        """Return what the objective's map of picture `n` can be compared with, for a report.
+
+        Returns
+        -------
+        Others or None
+            None: classes of the network.
+        """
+        return None
 
     def __add__(self, other: Objective) -> Sum:
         if not isinstance(other, Objective):

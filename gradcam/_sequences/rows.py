@@ -31,11 +31,17 @@ def _softmax(x: Given, logarithm: bool) -> Value:
 
 
 def normalise(x: Given) -> Value:
-    """Return ``x / ||x||`` over the last axis; a row of zeros stays one, without a gradient."""
+    """Return ``x / ||x||`` over the last axis; a row of zeros stays one, without a gradient.
+
+    The norm is computed in float64, in which no sum of squares overflows. A row whose norm has a
+    reciprocal beyond float32, below 3e-39, counts as zero.
+    """
     value = _rows(x, "a normalised row")
-    norm = np.linalg.norm(value.array, axis=-1, keepdims=True)
-    inverse = np.where(norm > 0, 1 / np.where(norm > 0, norm, 1), 0).astype(np.float32)
-    y = value.array * inverse
+    norm = np.linalg.norm(value.array.astype(np.float64), axis=-1, keepdims=True)
+    seen = norm > 1 / float(np.finfo(np.float32).max)
+    scale = np.where(seen, 1 / np.where(seen, norm, 1), 0)
+    inverse = scale.astype(np.float32)
+    y = (value.array * scale).astype(np.float32)
     return record(
         y,
         (value,),

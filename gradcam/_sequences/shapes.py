@@ -101,17 +101,47 @@ def pick(x: Given, indices: ArrayLike) -> Value:
 
 
 def reshape(x: Given, shape: int | tuple[int, ...]) -> Value:
-    """Return the same elements in another shape; one size may be -1."""
+    """Return the same elements in another shape; one size may be -1.
+
+    Raises
+    ------
+    ValueError
+        If the elements do not fill that shape.
+    TypeError
+        If a size is not an integer.
+
+    """
     value = value_of(x)
-    return record(
-        value.array.reshape(shape), (value,), lambda gradient: (gradient.reshape(value.shape),)
-    )
+    try:
+        reshaped = value.array.reshape(shape)
+    except ValueError:
+        raise ValueError(
+            f"{value.array.size} values of shape {value.shape} do not fill the shape {shape}; at "
+            f"most one size may be -1"
+        ) from None
+    except TypeError:
+        raise TypeError(f"the sizes of a shape must be integers, got {shape!r}") from None
+    return record(reshaped, (value,), lambda gradient: (gradient.reshape(value.shape),))
 
 
 def transpose(x: Given, axes: tuple[int, ...]) -> Value:
-    """Return the axes in another order, as ``numpy.transpose``."""
+    """Return the axes in another order, as ``numpy.transpose``.
+
+    Raises
+    ------
+    ValueError
+        If `axes` does not name each axis once.
+
+    """
     value = value_of(x)
-    back = tuple(int(axis) for axis in np.argsort([axis % len(axes) for axis in axes]))
+    count = value.array.ndim
+    places = [axis % count if -count <= axis < count else axis for axis in axes]
+    if sorted(places) != list(range(count)):
+        raise ValueError(
+            f"axes {axes} of values of shape {value.shape}: each of the axes 0 to {count - 1} is "
+            f"needed once"
+        )
+    back = tuple(int(axis) for axis in np.argsort(places))
     return record(
         value.array.transpose(axes), (value,), lambda gradient: (gradient.transpose(back),)
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, SupportsIndex
 
 from gradcam._methods.passes import integer
-from gradcam._text import brief
+from gradcam._text import brief, with_nearest, words_of
 from gradcam.captioning import _figure
 from gradcam.captioning._words import Sentence, Words
 
@@ -53,23 +53,26 @@ class Caption(Words):
         Parameters
         ----------
         which : str or int
-            The word, or its position; -1 is the last one.
+            The word, or its position; -1 is the last one. Upper case and punctuation make no
+            difference.
         nth : int
             Which one, from 0, of a word that occurs several times.
 
         Raises
         ------
         ValueError, IndexError
-            If the caption has no such word, or not so often.
+            If the caption has no such word, or not so often; the message names its words.
+        TypeError
+            If it is neither a word nor a position.
         """
         if not isinstance(which, str):
+            if not hasattr(which, "__index__"):
+                raise TypeError(
+                    f"which: expected a word of the caption or its position, got {brief(which)}; "
+                    f"{self._has}"
+                )
             return self._one(integer("which", which))
-        word = which.strip().lower()
-        places = [place for place, each in enumerate(self.words) if each == word]
-        if not places:
-            raise ValueError(
-                f"the caption has no word {brief(which)}; its words are {', '.join(self.words)}"
-            )
+        places = self._places(which)
         number = integer("nth", nth)
         if not 0 <= number < len(places):
             times = "once" if len(places) == 1 else f"{len(places)} times"
@@ -77,6 +80,38 @@ class Caption(Words):
                 f"nth={number}: {which!r} occurs {times} in the caption; they count from 0"
             )
         return self._one(places[number])
+
+    def _places(self, which: str) -> list[int]:
+        """Return where a word stands.
+
+        Raises
+        ------
+        ValueError
+            If it stands nowhere, or is no single word.
+        """
+        given = tuple(words_of(which))
+        if len(given) != 1:
+            raise ValueError(
+                f"which: expected one word, got {brief(which)}{self._phrase(given)}; {self._has}"
+            )
+        places = [place for place, each in enumerate(self.words) if each == given[0]]
+        if not places:
+            raise ValueError(
+                f"the caption has no word {with_nearest(given, self.words)}; {self._has}"
+            )
+        return places
+
+    def _phrase(self, given: tuple[str, ...]) -> str:
+        """Return how a phrase is explained, if the caption has it, for a message."""
+        for first in range(len(self) if given else 0):
+            if self.words[first : first + len(given)] == given:
+                return f", which is caption.part({first}, {first + len(given)})"
+        return ""
+
+    @property
+    def _has(self) -> str:
+        """Its words, for a message."""
+        return f"its words are {', '.join(self.words)}"
 
     def part(self, start: SupportsIndex, stop: SupportsIndex) -> Words:
         """Return a phrase as an objective: the words ``start`` to ``stop - 1``.
@@ -89,14 +124,17 @@ class Caption(Words):
         first, last = integer("start", start), integer("stop", stop)
         if not 0 <= first < last <= len(self):
             raise IndexError(
-                f"start={first}, stop={last}: expected 0 <= start < stop <= {len(self)}"
+                f"start={first}, stop={last}: expected 0 <= start < stop <= {len(self)}; "
+                f"{self._has}"
             )
         return Words(self._sentence, first, last)
 
     def _one(self, place: int) -> Words:
         count = len(self)
         if not -count <= place < count:
-            raise IndexError(f"word {place}: the caption has the words 0 to {count - 1}")
+            raise IndexError(
+                f"word {place}: the caption has the words 0 to {count - 1}; {self._has}"
+            )
         return Words(self._sentence, place % count, place % count + 1)
 
     def __len__(self) -> int:

@@ -21,7 +21,7 @@ from gradcam.captioning._decoder import Decoder
 from gradcam.captioning._search import search
 from gradcam.captioning._vocabulary import LONGEST, Vocabulary
 from gradcam.captioning._words import CODE, Sentence
-from gradcam.pictograms._attribute_networks import code_network, identity
+from gradcam.pictograms._attribute_networks import code_network, identity, output_of
 
 if TYPE_CHECKING:
     from gradcam._engine.network import BatchArray, OneArray, PictureLike
@@ -127,7 +127,7 @@ class Captioner:
         """
         width, longest = _up_to("beam", beam, _WIDEST), _up_to("length", length, LONGEST)
         tape = self._tape(pictures)
-        found = [search(self._decoder, code, width, longest) for code in tape.activation(CODE)]
+        found = [search(self._decoder, code, width, longest) for code in output_of(tape, CODE)]
         captions = [
             Caption(self._sentence(each.words), each.log_probabilities, each.end) for each in found
         ]
@@ -166,7 +166,7 @@ class Captioner:
         numbers = self._decoder.vocabulary.numbers(text)
         tape = self._tape(pictures)
         said = (*numbers, self._decoder.vocabulary.mark)
-        values = self._decoder.log_probabilities(tape.activation(CODE), said).array.T.tolist()
+        values = self._decoder.log_probabilities(output_of(tape, CODE), said).array.T.tolist()
         captions = [Caption(self._sentence(numbers), tuple(words), end) for *words, end in values]
         return captions[0] if isinstance(tape, Tape) else captions
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 import gradcam._sequences as seq
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._labels.classes import Labels
-from gradcam._results.objectives import Answer, Forward, Objective
+from gradcam._results.objectives import Answer, Forward, Objective, Others
 from gradcam.captioning._decoder import Decoder
-from gradcam.pictograms._attribute_networks import identity
+from gradcam.pictograms._attribute_networks import identity, output_of
 
 _F32 = NDArray[np.float32]
 
@@ -74,7 +74,7 @@ class Sentence:
                 f"the caption was made by the network {self.network}, but the tape is of the "
                 f"network {identity(forward.graph)}: pass the picture to captioner.network.forward"
             )
-        return forward.activation(CODE)
+        return output_of(forward, CODE)
 
 
 class Words(Objective):
@@ -133,6 +133,19 @@ class Words(Objective):
         single = self.stop - self.start == 1
         probability = float(np.exp(value)) if single else None
         return Answer(self.text, value, probability=probability)
+
+    def others(self, forward: Forward, n: int) -> Others:
+        """Return the two other words of the caption that are farthest away; of the whole, none."""
+        words, own = self._sentence.words, self.words
+        away = {
+            words[place]: max(self.start - place, place - self.stop + 1)
+            for place in reversed(range(len(words)))
+            if words[place] not in own
+        }
+        far = sorted(away, key=lambda word: -away[word])[:2]
+        places = (words.index(word) for word in far)
+        made = (Words(self._sentence, place, place + 1) for place in places)
+        return Others("word", tuple(made))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.text!r}>"

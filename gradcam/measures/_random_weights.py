@@ -142,4 +142,6 @@ def rebuilt(graph: Graph, changed: dict[str, Layer]) -> Network:
     # How each convolution is computed is one of the layer's attributes.
     assembled = assemble(layers, graph.core.channels, "winograd")
     assembled = replace(assembled, target_layer=graph.target_layer)
-    return Network.from_assembled(assembled, graph.labels, graph.preset, graph.name)
+    network = Network.from_assembled(assembled, graph.labels, graph.preset, graph.name)
+    network.redrawn = graph.redrawn or graph
+    return network

@@ -15,7 +15,15 @@ from gradcam._engine.forward_pass import run
 from gradcam._engine.tape import Tape
 from gradcam._methods.passes import bar, check_seed, integer, positive
 from gradcam._results.explanation import Explanation
-from gradcam._results.objectives import Class, Objective, On, Probability, Sum, TargetLike
+from gradcam._results.objectives import (
+    Class,
+    Objective,
+    On,
+    Others,
+    Probability,
+    Sum,
+    TargetLike,
+)
 from gradcam._results.report import Check
 from gradcam._results.rules import RECTIFIERS
 from gradcam.measures import _report_words
@@ -72,7 +80,7 @@ class _Work:
     def report(self, other: TargetLike, on: On | None, progress: bool) -> Report:
         """Compute everything."""
         objective = _deleted(self.tape, self.explanation, on)
-        others = _other_objectives(self.tape, self.explanation, other)
+        others = _others(self.tape, self.explanation, other)
         edge_map = averaged(edges(self.tape), *self.explanation.raw.shape[-2:])
         if is_flat(self.explanation):
             flat = Check("flat", float("nan"), float("nan"), _report_words.FLAT)
@@ -80,14 +88,14 @@ class _Work:
                 *(self.explanation, edge_map, (), (), None, float("nan"), None, None, (), (flat,))
             )
         layer = self._finer_layer()
-        total = RANDOM_NETWORKS + len(others) + (layer is not None) + 2 + RANDOM_ORDERS
+        total = RANDOM_NETWORKS + len(others.objectives) + (layer is not None) + 2 + RANDOM_ORDERS
         with bar(total, "report", progress) as done:
             return self._computed(objective, others, layer, edge_map, lambda: done(1))
 
     def _computed(
         self,
         objective: Objective,
-        others: Sequence[Objective],
+        others: Others,
         layer: str | None,
         edge_map: _F32,
         done: Callable[[], None],
@@ -98,7 +106,7 @@ class _Work:
             random_weights.append(alone(self._again(self._random_tape(self.seed + number))))
             done()
         other_maps = []
-        for each in others:
+        for each in others.objectives:
             other_maps.append(self._again(self.tape, each))
             done()
         other_layer = None
@@ -111,6 +119,7 @@ class _Work:
             done()
         first, by_edges, *rest = curves
         random = [each for each in rest if each is not None]
+        names = others.names or tuple(each.words for each in other_maps)
         assert first is not None
         return Report(
             explanation=found,
@@ -122,8 +131,10 @@ class _Work:
             deletion=first,
             edges_deletion=by_edges,
             random_deletions=tuple(random),
+            kind=others.kind,
+            names=names,
             checks=_checks(
-                *(found, edge_map, random_weights, other_maps),
+                *(found, edge_map, random_weights, other_maps, names, others.kind),
                 _report_words.pixels(first.auc, [each.auc for each in random], first.on),
             ),
         )
@@ -217,12 +228,14 @@ def _deleted(tape: Tape, explanation: Explanation, on: On | None) -> Objective:
     return objectives_of(tape, explanation, None, on).each[0][0]
 
 
-def _other_objectives(
-    tape: Tape, explanation: Explanation, other: TargetLike
-) -> tuple[Objective, ...]:
-    """Return the classes whose maps are compared."""
+def _others(tape: Tape, explanation: Explanation, other: TargetLike) -> Others:
+    """Return what else is explained, so that the maps are compared."""
     assert explanation.origin is not None
     explained = explanation.origin.objective
+    own_kind = explained.others(tape, 0)
+    if other is None and own_kind is not None:
+        return own_kind
+    name = "class" if own_kind is None else own_kind.kind
     kind = Probability if isinstance(explained, Probability) else Class
     if other is not None:
         on: On = "score" if kind is Class or isinstance(other, Objective) else "probability"
@@ -232,11 +245,11 @@ def _other_objectives(
         found = asked.each[0][0]
         if _same(found, explained, tape):
             raise ValueError(f"other: {explanation.words} is what the map explains: name another")
-        return (found,)
+        return Others(name, (found,))
     own = {each.find(tape.labels).index for each in _classes(explained)}
     left = [int(i) for i in np.argsort(-tape.scores[0], kind="stable") if int(i) not in own]
     chosen = dict.fromkeys((left[0], left[len(left) // 2])) if left else {}
-    return tuple(kind(index) for index in chosen)
+    return Others(name, tuple(kind(index) for index in chosen))
 
 
 def _same(one: Objective, other: Objective, tape: Tape) -> bool:
@@ -257,6 +270,8 @@ def _checks(
     edge_map: _F32,
     random_weights: Sequence[Explanation],
     others: Sequence[Explanation],
+    names: Sequence[str],
+    kind: str,
     pixels: Check,
 ) -> tuple[Check, ...]:
     weights = float(np.mean([correlation(explanation, each) for each in random_weights]))
@@ -267,5 +282,5 @@ def _checks(
     if others:
         correlations = [correlation(explanation, each) for each in others]
         lowest = int(np.argmin(correlations))
-        checks.append(_report_words.classes(correlations[lowest], others[lowest].words))
+        checks.append(_report_words.others(correlations[lowest], names[lowest], kind))
     return (*checks, pixels)

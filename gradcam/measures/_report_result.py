@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,6 @@ _GREEN = "#2e7d32"
 _ROWS = {
     "weights": "random weights",
     "edges": "edge detector",
-    "class": "another class",
     "pixels": "deletion",
 }
 
@@ -50,7 +50,8 @@ class Report:
         The same method on the network with random weights, three times. Their ``origin`` is None,
         so that a report does not hold those networks.
     others : tuple of Explanation
-        The same method for other classes; empty if the network has no others.
+        The same method for other classes, or other answers to a question or words of a caption;
+        empty if there are none.
     other_layer : Explanation or None
         The same method at the nearest layer below with a finer map, if the method has a layer.
     layer_correlation : float
@@ -71,6 +72,10 @@ class Report:
         the lowest one of random orders; a map of random values passes this check in one of six
         cases. Only "flat", which is not passed, if the map is flat. The limits of rank correlations
         are conventions.
+    kind : str
+        What `others` are: "class", "answer" of a question or "word" of a caption.
+    names : tuple of str
+        What the figure calls each of `others`.
     """
 
     explanation: Explanation
@@ -83,6 +88,8 @@ class Report:
     edges_deletion: Curve | None
     random_deletions: tuple[Curve, ...]
     checks: tuple[Check, ...]
+    kind: str = "class"
+    names: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -96,7 +103,7 @@ class Report:
 
     @property
     def nearest_other(self) -> Explanation | None:
-        """The map of another class that differs most, on which the check "class" is based."""
+        """The map of `others` that differs most, on which the check "class" is based."""
         return min(self.others, key=lambda each: correlation(self.explanation, each), default=None)
 
     def plot(self) -> Figure:
@@ -143,8 +150,9 @@ def _panels(report: Report) -> list[tuple[str, NDArray[np.uint8], str]]:
     """Return the pictures with what stands above and below them."""
     found = report.explanation
     values = {each.name: two(each.value) for each in report.checks}
+    explained = "\n".join([*_cut(wrap(found.words, 20), 2), found.certainty])
     panels = [
-        ("Picture", found.picture, f"{found.words}\n{found.certainty}"),
+        ("Picture", found.picture, explained),
         (found.title, found.image, "the map\nthat is checked"),
         ("Edge detector", _edges(report), _below(values.get("edges"))),
     ]
@@ -154,11 +162,16 @@ def _panels(report: Report) -> list[tuple[str, NDArray[np.uint8], str]]:
     other = report.nearest_other
     if other is not None:
         words = f"rank correlation\n{values['class']}"
-        panels.append((other.words, other.image, words))
+        panels.append((report.names[report.others.index(other)], other.image, words))
     if report.other_layer is not None:
         words = f"rank correlation\n{two(report.layer_correlation)}"
         panels.append((f"at {report.other_layer.layer}", report.other_layer.image, words))
     return panels
+
+
+def _cut(lines: Sequence[str], most: int) -> list[str]:
+    """Return the first lines; dots stand for the others."""
+    return [*lines] if len(lines) <= most else [*lines[: most - 1], f"{lines[most - 1]} ..."]
 
 
 def _below(value: str | None) -> str:
@@ -232,14 +245,15 @@ def _draw_checks(report: Report, ax: Axes) -> None:
     ax.set_ylim(-rows + 0.5, 0.5)
     for x, words in ((0, "check"), (0.42, "value"), (0.62, "must be below"), (1, "")):
         _write(ax, x, 0, words, colour=_slide.GREY)
+    names = _ROWS | {"class": f"another {report.kind}"}
     for row, each in enumerate(report.checks, start=1):
-        _write_row(ax, -row, each)
+        _write_row(ax, -row, names[each.name], each)
 
 
-def _write_row(ax: Axes, y: float, check: Check) -> None:
+def _write_row(ax: Axes, y: float, name: str, check: Check) -> None:
     verdict, tint = ("passed", _GREEN) if check.passed else ("failed", _slide.RED)
     write = number if check.name == "pixels" else two
-    _write(ax, 0, y, _ROWS[check.name])
+    _write(ax, 0, y, name)
     _write(ax, 0.42, y, write(check.value))
     _write(ax, 0.62, y, write(check.limit))
     _write(ax, 1, y, verdict, colour=tint, right=True)

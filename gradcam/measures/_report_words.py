@@ -55,12 +55,12 @@ def edges(correlation: float) -> Check:
     return Check("edges", correlation, limit, words)
 
 
-def classes(correlation: float, other: str) -> Check:
-    """Return whether the map differs from that of another class."""
+def others(correlation: float, other: str, kind: str) -> Check:
+    """Return whether the map differs from that of another class, or answer, or word."""
     limit = LIMITS["class"]
-    words = f"hardly depends on the class ({other}: rank correlation {two(correlation)})"
+    words = f"hardly depends on the {kind} ({other}: rank correlation {two(correlation)})"
     if correlation < limit:
-        words = f"depends on the class ({other}: {two(correlation)})"
+        words = f"depends on the {kind} ({other}: {two(correlation)})"
     return Check("class", correlation, limit, words)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam import _core
 from gradcam.pictograms._attributes import ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
     from gradcam._pictures.presets import Preset
+    from gradcam._results.objectives import Forward
 
 SIDE = 112
 """Pictures are resized to this side."""
@@ -236,10 +238,30 @@ _IDENTITIES: weakref.WeakKeyDictionary[Graph, str] = weakref.WeakKeyDictionary()
 def identity(graph: Graph) -> str:
     """Return the network's name with a checksum of its last weights.
 
-    So captions and answers can tell their own network from another one of the same name.
+    So captions and answers can tell their own network from another one of the same name. That of a
+    network with random weights is that of the network that they were drawn for, so that measures
+    can ask for the same caption or answer there.
     """
+    graph = graph.redrawn or graph
     if graph not in _IDENTITIES:
         *_, last = (layer for layer in graph.layers.values() if "weight" in layer.weights)
         weight = np.ascontiguousarray(last.weights["weight"])
         _IDENTITIES[graph] = f"{graph.name} {zlib.crc32(weight.tobytes()):08x}"
     return _IDENTITIES[graph]
+
+
+def output_of(forward: Forward, layer: str) -> NDArray[np.float32]:
+    """Return the output of the layer that words are read from, for each picture.
+
+    Raises
+    ------
+    ValueError
+        If it is not finite.
+    """
+    found = forward.activation(layer)
+    if not _core.all_finite(found):
+        raise ValueError(
+            f"the output of the layer {layer!r} is not finite: its values are too large for "
+            f"float32 on this input"
+        )
+    return found

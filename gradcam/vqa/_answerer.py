@@ -19,7 +19,7 @@ from gradcam._text import brief, counted, with_nearest, words_of
 from gradcam._weights import checked
 from gradcam._weights.expected import check_count, fitting
 from gradcam._weights.tensors import WeightsError, listed
-from gradcam.pictograms._attribute_networks import identity
+from gradcam.pictograms._attribute_networks import identity, output_of
 from gradcam.vqa import _file
 from gradcam.vqa._coattention import CoAttention
 from gradcam.vqa._lstm import DeeperLSTM
@@ -241,7 +241,7 @@ class Answerer:
     def find_answer(self, answer: str) -> str:
         """Return one of :attr:`answers` by its name.
 
-        Upper and lower case make no difference, nor the order of "red and yellow".
+        Upper case and punctuation make no difference, nor the order of "red and yellow".
 
         Raises
         ------
@@ -285,10 +285,10 @@ class Answerer:
         Raises
         ------
         ValueError
-            If it is a pass of another network.
+            If it is a pass of another network, or its output is not finite.
         """
         self.check(forward)
-        return forward.activation(self.layer)
+        return output_of(forward, self.layer)
 
     def check(self, forward: Forward) -> None:
         """Raise ValueError if a forward pass is one of another network."""
@@ -380,4 +380,4 @@ def _vocabulary(given: Sequence[str]) -> tuple[str, ...]:
 
 def _answer_key(answer: str) -> tuple[str, ...]:
     """Return what all ways to write an answer have in common."""
-    return tuple(sorted(" ".join(answer.lower().split()).split(" and ")))
+    return tuple(sorted(" ".join(words_of(answer)).split(" and ")))

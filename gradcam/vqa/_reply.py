@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcam._labels.classes import Labels, top_indices
 from gradcam._methods.passes import elements, positive
-from gradcam._results.objectives import Answer, Forward, Objective, On, check_on
+from gradcam._results.objectives import Answer, Forward, Objective, On, Others, check_on
 from gradcam._sequences import gradients, pick, softmax, variable
 from gradcam.vqa._attention import Attention
 from gradcam.vqa._words import Question
@@ -84,7 +84,7 @@ class AnswerObjective(Objective):
 
     def label(self, labels: Labels) -> str:
         """Return the question and the answer."""
-        return f"{self.question.text} {self.text}"
+        return self.question.with_answer(self.text)
 
     def value(self, forward: Forward, n: int) -> float:
         """Return the answer's score or probability for picture `n`."""
@@ -112,6 +112,19 @@ class AnswerObjective(Objective):
         score = float(scores.array[0, self._index])
         return Answer(self.label(forward.labels), score, None, probability)
 
+    def others(self, forward: Forward, n: int) -> Others:
+        """Return the most probable other answer, and one in the middle of the order."""
+        scores = self._scores(self._codes(forward)[n : n + 1]).array[0]
+        order = np.argsort(-scores, kind="stable")
+        left = [int(each) for each in order if each != self._index]
+        chosen = dict.fromkeys((left[0], left[len(left) // 2])) if left else {}
+        made = tuple(self._other(self.answerer.answers[each], self.on) for each in chosen)
+        return Others("answer", made, tuple(each.text for each in made))
+
+    def _other(self, text: str, on: On) -> AnswerObjective:
+        """Return another answer to the same question."""
+        return AnswerObjective(self.answerer, self.question, text, on, encoded=self._encoded)
+
     def _codes(self, forward: Forward) -> _F32:
         """Return what the answerer reads of each picture."""
         return self.answerer.codes(forward)
@@ -125,7 +138,7 @@ class AnswerObjective(Objective):
         return pick(found, np.full(found.shape[0], self._index))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.question.text} {self.text}, {self.on}>"
+        return f"<{type(self).__name__}: {self.question.with_answer(self.text)}, {self.on}>"
 
 
 class Reply(AnswerObjective):
@@ -195,7 +208,7 @@ class Reply(AnswerObjective):
             If it is not a text.
         """
         text = self.text if answer is None else self.answerer.find_answer(answer)
-        return AnswerObjective(self.answerer, self.question, text, on, encoded=self._encoded)
+        return self._other(text, on)
 
     def plot(self, tape: Tape, answers: Sequence[str] | None = None) -> Figure:
         """Draw the picture, the question, the most probable answers, and maps of answers.
@@ -258,4 +271,5 @@ class Reply(AnswerObjective):
 
     def __repr__(self) -> str:
         notes = "".join(f"; {note}" for note in self.notes)
-        return f"<Reply: {self.question.text} {self.text}, {self.probability:.3f}{notes}>"
+        said = self.question.with_answer(self.text)
+        return f"<Reply: {said}, {self.probability:.3f}{notes}>"

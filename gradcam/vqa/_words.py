@@ -39,6 +39,12 @@ class Question:
     indices: tuple[int, ...]
     note: str = ""
 
+    def with_answer(self, answer: str) -> str:
+        """Return the question and an answer to it as one text."""
+        if self.text.endswith(("?", "？")):
+            return f"{self.text} {answer}"
+        return f"{self.text.rstrip(' .,;:!')}: {answer}"
+
 
 def read(text: str, vocabulary: Sequence[str]) -> Question:
     """Read a question.
