@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import random_attributes
 
+from gradcam._files import file_digest
 from gradcam.captioning import Captioner, _evaluate, _evaluation, _measuring, model
 from gradcam.captioning.__main__ import main
 from gradcam.captioning._judged import judged, noun_of
@@ -187,7 +188,7 @@ def test_an_evaluation_has_what_was_measured(captioner, tmp_path, monkeypatch, c
 
 def test_the_stored_figures_are_those_of_the_shipped_weights():
     found = _evaluation.stored()
-    assert found["weights"] == _evaluate.digest()
+    assert found["weights"] == file_digest(_evaluate.WEIGHTS, "sha256")
     for example in found["examples"]:
         scene = numbered_scene(example["scene"], TESTS, 224)
         caption = model().describe(scene.picture)

@@ -19,8 +19,8 @@ from gradcam.vqa import (  # noqa: E402
     Answerer,
     _accuracy,
     _blocks,
-    _evaluate,
     _evaluate_coattention,
+    _evaluation,
     _file,
     model,
 )
@@ -165,7 +165,7 @@ SHIPPED = Path(_evaluate_coattention.__file__).parent / "coattention-evaluation.
 @pytest.mark.skipif(not SHIPPED.exists(), reason="no figures are stored")
 def test_the_stored_figures_belong_to_the_shipped_weights() -> None:
     found: _evaluate_coattention.Evaluation = json.loads(SHIPPED.read_text("utf-8"))
-    assert found["weights"] == _evaluate.digest(_evaluate_coattention.WEIGHTS)
+    assert found["weights"] == _evaluation.digest("coattention")
     again = _accuracy.accuracy(model("coattention"), 64, _accuracy.blind_answers())["all"]["right"]
     assert again["low"] <= found["accuracy"]["all"]["right"]["mean"] <= again["high"]
     maps, blocks = found["looks"]["maps"], found["looks"]["blocks"]

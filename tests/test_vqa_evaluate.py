@@ -13,7 +13,7 @@ from small_answerers import lstm_tensors
 from gradcam.measures import pointing
 from gradcam.pictograms._described_maps import TESTS, numbered_scene
 from gradcam.pictograms._questions import ANSWERS, KINDS, QUESTION_WORDS, Question
-from gradcam.vqa import Answerer, _accuracy, _agreement, _evaluate, _two_colours, model
+from gradcam.vqa import Answerer, _accuracy, _agreement, _evaluate, _evaluation, _two_colours, model
 
 SHIPPED = Path(_evaluate.__file__).parent / "lstm-evaluation.json"
 
@@ -160,7 +160,7 @@ class TestStored:
         return stored
 
     def test_weights(self, found: _evaluate.Evaluation) -> None:
-        assert found["weights"] == _evaluate.digest()
+        assert found["weights"] == _evaluation.digest("lstm")
 
     def test_answers(self, found: _evaluate.Evaluation) -> None:
         blind = _accuracy.blind_answers()

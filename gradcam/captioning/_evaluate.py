@@ -9,9 +9,6 @@ perplexity do not occur there either.
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
 import math
 import sys
 from collections import defaultdict
@@ -21,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from gradcam._engine.tape import Tape
-from gradcam._files import atomic_write
+from gradcam._files import file_digest
 from gradcam._methods.passes import positive
 from gradcam._progress import Advance, progress_bar
 from gradcam._results.explanation import no_flat_warnings
@@ -41,6 +38,7 @@ from gradcam.captioning._judged import judged
 from gradcam.captioning._measuring import LARGEST, energies, minus_logs, pointed, ratios
 from gradcam.captioning._table import to_text
 from gradcam.pictograms._captions import captions
+from gradcam.pictograms._commands import new_parser, report
 from gradcam.pictograms._described import Described
 from gradcam.pictograms._described_maps import TESTS, numbered_scene
 
@@ -54,11 +52,6 @@ _EXAMPLES = 5
 _SEED = 0x43
 _ROUNDING = 1e-4
 """Log-probabilities that differ by less are equal but for rounding."""
-
-
-def digest(weights: Path = WEIGHTS) -> str:
-    """Return the SHA-256 of a file of weights."""
-    return hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 def evaluate(
@@ -80,7 +73,7 @@ def evaluate(
             measured.add(number)
             if advance is not None:
                 advance(f"scene {number}")
-    weights = digest() if captioner is None else ""
+    weights = file_digest(WEIGHTS, "sha256") if captioner is None else ""
     return measured.evaluation(weights)
 
 
@@ -213,11 +206,8 @@ def main(arguments: Sequence[str]) -> None:
     """Print the tables; write the figures as JSON."""
     from rich.console import Console  # slow to import
 
-    parser = argparse.ArgumentParser(
-        prog="python -m gradcam.captioning evaluate",
-        description="Measure the captioner and its maps on unseen scenes.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    description = "Measure the captioner and its maps on unseen scenes."
+    parser = new_parser("captioning evaluate", description)
     parser.add_argument("--scenes", type=int, default=500, help="how many are measured")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     options = parser.parse_args(arguments)
@@ -225,7 +215,4 @@ def main(arguments: Sequence[str]) -> None:
         parser.error(f"--scenes: expected 1 or more, got {options.scenes}")
     with progress_bar(options.scenes, Console(file=sys.stderr)) as advance:
         found = evaluate(options.scenes, advance=advance)
-    print(to_text(found))
-    if options.out is not None:
-        with atomic_write(options.out) as file:
-            file.write(json.dumps(found, indent=1).encode() + b"\n")
+    report(found, to_text(found), options.out)

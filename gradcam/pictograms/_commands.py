@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
+
+from gradcam._files import atomic_write
 
 
 def run_command(arguments: Sequence[str], usage: str, modules: Mapping[str, str]) -> int:
@@ -32,3 +37,20 @@ def run_command(arguments: Sequence[str], usage: str, modules: Mapping[str, str]
         return 1
     module.main(rest)
     return 0
+
+
+def new_parser(program: str, description: str) -> argparse.ArgumentParser:
+    """Return the parser of ``python -m gradcam.PROGRAM``, whose help tells the defaults."""
+    return argparse.ArgumentParser(
+        prog=f"python -m gradcam.{program}",
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+
+
+def report(figures: Mapping[str, object], text: str, file: Path | None) -> None:
+    """Print an evaluation's tables; write its figures as JSON, if there is a file for them."""
+    print(text)
+    if file is not None:
+        with atomic_write(file) as stream:
+            stream.write(json.dumps(figures, indent=1).encode() + b"\n")

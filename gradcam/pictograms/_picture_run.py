@@ -68,8 +68,13 @@ class PictureRun(Run[Net]):
         """
         a, size, last = self.arguments, batches.size, batches.last
         every = max(1, a.validate_every // size)
-        ahead = 8 if a.workers else None
-        loader = DataLoader(batches, batch_size=None, num_workers=a.workers, prefetch_factor=ahead)
+        loader = DataLoader(
+            batches,
+            batch_size=None,
+            num_workers=a.workers,
+            prefetch_factor=8 if a.workers else None,
+            generator=torch.Generator(),  # its own, so that a resumed run draws the same dropout
+        )
         losses: list[float] = []
         start = time.monotonic()
         self.net.train()

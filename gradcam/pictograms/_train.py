@@ -35,11 +35,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gradcam.pictograms._commands import new_parser
 from gradcam.pictograms._nets import NETWORKS, PictogramNet, export
 from gradcam.pictograms._picture_run import NumberedBatches, PictureRun, preprocess
 from gradcam.pictograms._scenes import CLASSES, scene
 from gradcam.pictograms._training_pictures import training_picture
-from gradcam.pictograms._training_run import adamw, common_options, new_parser
+from gradcam.pictograms._training_run import adamw, common_options
 
 VALIDATION_SEED = 1_000_000
 

@@ -29,9 +29,10 @@ from torch.nn import functional as F
 from gradcam.pictograms._attribute_nets import SIDE, VGG, export
 from gradcam.pictograms._attributes import ATTRIBUTES, attributes
 from gradcam.pictograms._colouring import COLOURS
+from gradcam.pictograms._commands import new_parser
 from gradcam.pictograms._described import NOUNS, compose_described
 from gradcam.pictograms._picture_run import NumberedBatches, PictureRun, preprocess
-from gradcam.pictograms._training_run import adamw, common_options, new_parser
+from gradcam.pictograms._training_run import adamw, common_options
 
 _PICTOGRAMS = Path(__file__).parent / "pictograms.safetensors"
 

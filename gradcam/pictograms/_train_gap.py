@@ -23,11 +23,11 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from gradcam._methods.passes import bar, batches, positive
+from gradcam.pictograms._commands import new_parser
 from gradcam.pictograms._networks import FEATURES, model, with_gap
 from gradcam.pictograms._scenes import scene
 from gradcam.pictograms._train import VALIDATION_SEED
 from gradcam.pictograms._training_pictures import training_picture
-from gradcam.pictograms._training_run import new_parser
 
 FIRST = 1_000_000
 """The number of the first picture."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gradcam.pictograms._attributes import ATTRIBUTES, attributes
+from gradcam.pictograms._commands import new_parser
 from gradcam.pictograms._described_maps import (
     TRAINING,
     VALIDATION,
@@ -29,7 +30,7 @@ from gradcam.pictograms._described_maps import (
     stored_maps,
 )
 from gradcam.pictograms._nets import folded, folded_before
-from gradcam.pictograms._training_run import EpochRun, common_options, new_parser
+from gradcam.pictograms._training_run import EpochRun, common_options
 
 _CHANNELS, _BETWEEN, _POSITIONS = 128, 256, 7 * 7
 _WEIGHTS = Path(__file__).parent / "attributes-vgg.safetensors"

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gradcam.pictograms._commands import new_parser as new_parser
+
 T = TypeVar("T")
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -59,15 +61,6 @@ def common_options(
         add(f"--{name.replace('_', '-')}", type=kind, default=default, help=text)
 
 
-def new_parser(program: str, description: str) -> argparse.ArgumentParser:
-    """Return the parser of ``python -m gradcam.PROGRAM``, whose help tells the defaults."""
-    return argparse.ArgumentParser(
-        prog=f"python -m gradcam.{program}",
-        description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-
-
 def learning_rate(done: float, peak: float) -> float:
     """Return the rate at the share `done` of a phase: a linear warm-up, then cosine decay."""
     warmup = 0.06
@@ -87,7 +80,7 @@ def progress_bar(batches: Iterable[T], description: str, total: int) -> Iterable
 
 
 def adamw(
-    net: nn.Module, decay: float, slow: tuple[nn.Parameter, float] | None = None
+    net: nn.Module, decay: float, slow: tuple[Tensor, float] | None = None
 ) -> torch.optim.AdamW:
     """Return AdamW with weight decay for the weights only, not for biases and normalisation.
 

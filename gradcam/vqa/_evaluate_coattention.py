@@ -8,30 +8,20 @@ The scenes and questions are those of `_evaluate`.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
 
-from gradcam._files import atomic_write
 from gradcam._tables import titled
+from gradcam.pictograms._commands import new_parser, report
 from gradcam.vqa import model
-from gradcam.vqa._accuracy import Right, accuracy, blind_answers
-from gradcam.vqa._agreement import Agreement, agreement
 from gradcam.vqa._blocks import Judged, Looks, looks
 from gradcam.vqa._coattention import MAP
-from gradcam.vqa._evaluate import accuracy_table, agreement_table, digest, number, percent
-
-WEIGHTS = Path(__file__).parent / "coattention.safetensors"
+from gradcam.vqa._evaluation import Measured, measured, number, percent, tables
 
 
-class Evaluation(TypedDict):
-    """All figures, and the SHA-256 of the weights that they belong to."""
+class Evaluation(Measured):
+    """All figures."""
 
-    weights: str
-    accuracy: dict[str, Right]
-    agreement: dict[str, Agreement]
     looks: Looks
 
 
@@ -46,24 +36,13 @@ def evaluate(scenes: int = 3000, questions: int = 200) -> Evaluation:
         Whose maps are measured.
     """
     answerer = model("coattention")
-    return Evaluation(
-        weights=digest(WEIGHTS),
-        accuracy=accuracy(answerer, scenes, blind_answers()),
-        agreement=agreement(answerer, questions),
-        looks=looks(answerer, questions),
-    )
+    return {**measured(answerer, scenes, questions), "looks": looks(answerer, questions)}
 
 
 def to_text(found: Evaluation) -> str:
     """Return the tables, with the paper's figures beside ours."""
-    return "\n\n".join(
-        [
-            accuracy_table(found["accuracy"]),
-            agreement_table(found["agreement"]),
-            blocks_table(found["looks"]),
-            attention_table(found["looks"]),
-        ]
-    )
+    judged = found["looks"]
+    return "\n\n".join([*tables(found), blocks_table(judged), attention_table(judged)])
 
 
 def blocks_table(found: Looks) -> str:
@@ -110,10 +89,9 @@ def _changes(before: Sequence[int], shape: Sequence[int]) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Print the tables; write the figures as JSON."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gradcam.vqa evaluate-coattention",
-        description="Measure the co-attention answerer and its maps on unseen scenes.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = new_parser(
+        "vqa evaluate-coattention",
+        "Measure the co-attention answerer and its maps on unseen scenes.",
     )
     add = parser.add_argument
     add("--scenes", type=int, default=3000, help="scenes for the answers")
@@ -121,7 +99,4 @@ def main(arguments: Sequence[str]) -> None:
     add("--out", type=Path, help="write the figures as JSON")
     options = parser.parse_args(arguments)
     found = evaluate(options.scenes, options.questions)
-    print(to_text(found))
-    if options.out is not None:
-        with atomic_write(options.out) as file:
-            file.write(json.dumps(found, indent=1).encode() + b"\n")
+    report(found, to_text(found), options.out)

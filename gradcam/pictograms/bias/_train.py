@@ -25,7 +25,8 @@ from gradcam._files import atomic_write
 from gradcam._methods.passes import positive
 from gradcam._models.conversion import save
 from gradcam._models.loading import load
-from gradcam.pictograms._training_run import common_options, new_parser
+from gradcam.pictograms._commands import new_parser
+from gradcam.pictograms._training_run import common_options
 from gradcam.pictograms.bias import _fine_tune as recipe
 from gradcam.pictograms.bias._measured import measured
 from gradcam.pictograms.bias._measuring import seen_by
