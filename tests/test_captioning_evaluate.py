@@ -165,7 +165,7 @@ def test_figures_by_hand():
 
 def test_an_evaluation_has_what_was_measured(captioner, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_evaluate, "model", lambda: captioner)
-    monkeypatch.setattr(_evaluate, "digest", lambda: "none")
+    monkeypatch.setattr(_evaluate, "file_digest", lambda *_: "none")
     assert main(["evaluate", "--scenes", "3", "--out", str(tmp_path / "e.json")]) == 0
     found = json.loads((tmp_path / "e.json").read_text())
     tapes = [captioner.network.forward(numbered_scene(n, TESTS, 224).picture) for n in range(3)]

@@ -14,6 +14,7 @@ from gradcam.measures import pointing
 from gradcam.pictograms._described_maps import TESTS, numbered_scene
 from gradcam.pictograms._questions import ANSWERS, KINDS, QUESTION_WORDS, Question
 from gradcam.vqa import Answerer, _accuracy, _agreement, _evaluate, _evaluation, _two_colours, model
+from gradcam.vqa.__main__ import main
 
 SHIPPED = Path(_evaluate.__file__).parent / "lstm-evaluation.json"
 
@@ -148,6 +149,22 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 def test_kinds_take_turns() -> None:
     kinds = [asked.kind for _, asked in _agreement.asked(5)]
     assert kinds == [*KINDS, next(iter(KINDS))]
+
+
+def test_an_evaluation_is_printed_and_written(
+    answerer: Answerer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(_evaluate, "model", lambda kind: answerer)
+    file = tmp_path / "figures.json"
+    few = ["--scenes=4", "--questions=2", "--objects=2", f"--out={file}"]
+    assert main(["evaluate", *few]) == 0
+    found: _evaluate.Evaluation = json.loads(file.read_text("utf-8"))
+    assert found["weights"] == _evaluation.digest("lstm")
+    assert found["agreement"]["grad_cam"]["mask"]["size"] == 2
+    assert capsys.readouterr().out == _evaluate.to_text(found) + "\n"
 
 
 @pytest.mark.skipif(not SHIPPED.exists(), reason="no figures are stored")
