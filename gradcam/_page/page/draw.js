@@ -19,7 +19,7 @@ export function createDrawing(pixels, classes) {
   const grain = grainOf(size * size);
   const scaled = keptScaled();
   return (scene) => {
-    const canvas = Float32Array.from(grounds.get(scene.ground));
+    const canvas = new Float32Array(grounds.get(scene.ground));
     const owner = new Uint8Array(size * size);
     scene.objects.forEach((thing, n) => {
       const cell = cells.get(thing.label)[thing.variant - 1];

@@ -18,6 +18,7 @@ const NEW_LENGTH = 88;
  * @param {object} context
  */
 export function mountEditor(root, context) {
+  mountGround(root.querySelector(".head"), context);
   const square = added(root, "div", "square");
   const canvas = added(square, "canvas");
   canvas.setAttribute("role", "img");
@@ -239,18 +240,24 @@ function mountTools(root, {store, known}, actions) {
     actions.set({variant: (variant % countOf(label, known)) + 1});
   });
   const remove = addedButton(bar, "✕", "Remove (key Delete)", actions.remove);
-  const ground = added(bar, "select");
-  ground.setAttribute("aria-label", "Background");
-  for (const name of known.grounds) ground.append(new Option(name, name));
-  ground.addEventListener("change", () => {
-    store.update({scene: {...store.get().scene, ground: ground.value}, lesson: null});
-  });
   const show = ({scene, selected}) => {
     const none = selected === null;
     for (const button of [...buttons, remove]) button.disabled = none;
     other.disabled = none || countOf(scene.objects[selected].label, known) < 2;
-    ground.value = scene.ground;
   };
+  store.subscribe(show);
+  show(store.get());
+}
+
+/** Makes the choice of the background. */
+function mountGround(root, {store, known}) {
+  const select = added(root, "select");
+  select.setAttribute("aria-label", "Background");
+  for (const name of known.grounds) select.append(new Option(name, name));
+  select.addEventListener("change", () => {
+    store.update({scene: {...store.get().scene, ground: select.value}, lesson: null});
+  });
+  const show = ({scene}) => (select.value = scene.ground);
   store.subscribe(show);
   show(store.get());
 }

@@ -54,7 +54,7 @@ async function start() {
   const {labels, layers} = client.networks.pictograms;
   const draw = createDrawing(pixels, data.contents.classes);
   const known = {...data.contents, layers: mapLayers(layers).map(({name}) => name)};
-  const store = createStore({...firstState(known), selected: null, tab: "maps"});
+  const store = createStore({...firstState(known), selected: null, tab: "maps", truth: true});
   const ask = asking(client, draw, known);
   const pictogram = openPictograms(pixels, known.classes);
   const colours = fromHex(data.colours);
@@ -108,6 +108,7 @@ function mountPage(context) {
   mountTabs(element("tabs"), panels, store);
   mountLessons(context);
   mountLink(context);
+  mountTruth(context);
   const shown = () => {
     const {parts} = panels.find(({key}) => key === store.get().tab);
     return [...always, ...parts];
@@ -144,6 +145,15 @@ function mountLink({store}) {
     setTimeout(() => (button.textContent = "Copy link"), 2000);
   });
   window.addEventListener("hashchange", () => location.reload());
+}
+
+/** Shows or hides what is true, so that a class can guess first. */
+function mountTruth({store}) {
+  const box = element("truth");
+  box.addEventListener("change", () => store.update({truth: box.checked}));
+  const show = ({truth}) => (document.body.dataset.truth = truth ? "shown" : "hidden");
+  store.subscribe(show);
+  show(store.get());
 }
 
 /** Asks and paints after each change of the state: one frame at a time, always of the last state. */

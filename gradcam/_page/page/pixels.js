@@ -39,7 +39,7 @@ function premultiplied(rgba) {
 
 /** Adds to each value that of the pixel above it, modulo 256. */
 function summed(differences, stride) {
-  const result = Uint8Array.from(differences);
+  const result = new Uint8Array(differences);
   for (let n = stride; n < result.length; n++) result[n] += result[n - stride];
   return result;
 }

@@ -9,7 +9,35 @@ export const LESSONS = [
     title: "A cat and a dog",
     text: "v1/meadow/cat=70,120,100,0/dog=160,130,96,-15/a:grad_cam:cat:relu5_3/b:grad_cam:dog:relu5_3",
     sentence: "The same picture and the same network: each class has a map of its own.",
-    question: "Drag the cat away from the dog, and over it. When does the network lose one of them?",
+    question: "Drag the cat over the dog: when does the network lose one of the two?",
+  },
+  {
+    name: "saliency",
+    title: "Why saliency does not tell",
+    text: "v1/meadow/cat=70,120,100,0/dog=160,130,96,-15/a:saliency:cat:input/b:saliency:dog:input",
+    sentence: "Saliency for the cat and saliency for the dog are nearly the same map.",
+    question: "Choose Grad-CAM for both: which method tells the classes apart?",
+  },
+  {
+    name: "layers",
+    title: "Deeper layers discriminate",
+    text: "v1/meadow/cat=70,120,100,0/dog=160,130,96,-15/a:grad_cam:dog:relu2_2/b:grad_cam:dog:relu5_3",
+    sentence: "Grad-CAM for the dog: from an early layer it is all over the picture, from the last one on the dog.",
+    question: "Go through the layers of the left map: from which one on is the maximum on the dog?",
+  },
+  {
+    name: "wrong",
+    title: "Sure and wrong",
+    text: "v1/leaves/yawl=152,130,74,180/a:grad_cam:pizza:relu5_3/b:grad_cam:yawl:relu5_3",
+    sentence: "The network is sure that this boat, upside down, is a pizza: it has seen no boat like this.",
+    question: "Which part of the boat speaks for pizza? Turn it until the network sees a boat.",
+  },
+  {
+    name: "relu",
+    title: "The ReLU",
+    text: "v1/meadow/cat=70,120,100,0/dog=160,130,96,-15/a:grad_cam:cat:relu5_3/b:counterfactual:cat:relu5_3",
+    sentence: "The ReLU of Grad-CAM keeps what speaks for the cat (left) and drops what speaks against it (right).",
+    question: "What speaks against the cat? Remove it, and look at the score of the cat.",
   },
 ];
 

@@ -7,6 +7,8 @@ import {INPUT, METHODS, methodCalled} from "./methods.js";
 import {TOP, indexed, inWords, objectNames} from "./scene.js";
 import {energy, highest, outline, wholePercents} from "./truth.js";
 
+const SCALE = [-5, 8]; // of the bars of scores, which grows only if a score is beyond it
+
 /**
  * Makes the bars of the scores, the highest first. A click on one asks for the maps of its class.
  * @param {HTMLElement} root
@@ -18,7 +20,8 @@ export function mountScores(root, {store, known, pictogram}) {
   const rows = labels.map(() => {
     const row = added(added(list, "li"), "button", "bar");
     row.type = "button";
-    const parts = ["pictogram", "name", "length", "score", "share"].map((name) => added(row, "span", name));
+    const parts = ["pictogram", "name", "score", "share", "track"].map((name) => added(row, "span", name));
+    added(parts[4], "i");
     row.addEventListener("click", () => {
       const maps = store.get().maps.map((wish) => ({...wish, target: row.dataset.label}));
       store.update({maps, lesson: null});
@@ -29,10 +32,12 @@ export function mountScores(root, {store, known, pictogram}) {
     update({reply, scene}) {
       const present = new Set(scene.objects.map(({label}) => label));
       const order = [...reply.scores.keys()].sort((a, b) => reply.scores[b] - reply.scores[a]);
-      const largest = Math.max(...reply.scores.map(Math.abs)) || 1;
+      const low = Math.min(SCALE[0], ...reply.scores);
+      const high = Math.max(SCALE[1], ...reply.scores);
       order.forEach((index, rank) => {
         const label = labels[index];
-        showScore(rows[rank], label, reply.scores[index], reply.probabilities[index], largest);
+        showScore(rows[rank], label, reply.scores[index], reply.probabilities[index]);
+        showBar(rows[rank].parts[4], reply.scores[index], low, high);
         rows[rank].row.classList.toggle("present", present.has(label));
         pictogram(rows[rank].parts[0], label, 1);
       });
@@ -47,16 +52,22 @@ export function mountScores(root, {store, known, pictogram}) {
 }
 
 /** Fills one row. */
-function showScore({row, parts}, label, score, probability, largest) {
-  const [, name, bar, number, share] = parts;
+function showScore({row, parts}, label, score, probability) {
+  const [, name, number, share] = parts;
   row.dataset.label = label;
   setText(name, inWords(label));
   setText(number, oneDigit(score));
   setText(share, percent(probability));
-  const width = `${((100 * Math.abs(score)) / largest).toFixed(1)}%`;
-  if (bar.style.width !== width) bar.style.width = width;
-  bar.classList.toggle("negative", score < 0);
   row.title = `Explain ${inWords(label)} in both maps`;
+}
+
+/** Draws a score as a bar from 0, to the right or to the left. */
+function showBar(track, score, low, high) {
+  const at = (value) => (100 * (value - low)) / (high - low);
+  const left = at(Math.min(0, score));
+  track.style.setProperty("--zero", `${at(0).toFixed(1)}%`);
+  track.firstChild.style.left = `${left.toFixed(1)}%`;
+  track.firstChild.style.width = `${(at(Math.max(0, score)) - left).toFixed(1)}%`;
 }
 
 /**
