@@ -28,8 +28,8 @@ export const LESSONS = [
   {
     name: "wrong",
     title: "Sure and wrong",
-    text: "v1/leaves/yawl=152,130,74,180/a:grad_cam:pizza:relu5_3/b:grad_cam:yawl:relu5_3",
-    sentence: "The network is sure that this boat, upside down, is a pizza: it has seen no boat like this.",
+    text: "v1/meadow/yawl=140,120,75,150/a:grad_cam:pizza:relu5_3/b:grad_cam:yawl:relu5_3",
+    sentence: "The network is sure that this capsized boat is a pizza: in training, no boat was turned so far.",
     question: "Which part of the boat speaks for pizza? Turn it until the network sees a boat.",
   },
   {
