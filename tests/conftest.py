@@ -145,3 +145,11 @@ def firefox():
 
     with Firefox(program(*NAMES)) as firefox:
         yield firefox
+
+
+@pytest.fixture(scope="session")
+def live_page(tmp_path_factory):
+    """The address of the page that ``gradcam page`` writes."""
+    from gradcam import _page
+
+    return _page.write(tmp_path_factory.mktemp("page") / "live.html").as_uri()

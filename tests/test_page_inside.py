@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import small_pictograms
 from helpers import run_node
+from live_panel import Panel, scene_of, tape_of
 
 WIDE = 5  # pixels of a wide bar
 
@@ -71,3 +72,93 @@ def test_bars_fill_the_width(channels):
         assert right[-1] == pytest.approx(width)
         assert places[0]["width"] == places[-1]["width"] == WIDE
         assert places[channels // 2]["width"] < WIDE
+
+
+@pytest.fixture
+def panel(browser, live_page):
+    found = Panel(browser, live_page, "inside")
+    found.wait("count", "textContent")
+    return found
+
+
+def test_the_panel_shows_grad_cam(panel):
+    tape = tape_of(scene_of(panel.page))
+    grad_cam = tape.grad_cam()
+    low, high, scale = panel.numbers("sumText")
+    assert panel.text("sumText").startswith("The sum of all 128 terms: ")
+    np.testing.assert_allclose([low, high], [grad_cam.raw.min(), grad_cam.raw.max()], rtol=6e-3)
+    assert scale >= max(-low, high)
+    panel.page.click(panel.at("relu"))
+    panel.wait("sumText", "textContent.includes('This is Grad-CAM')")
+    assert panel.numbers("sumText") == [high]
+    terms = grad_cam.weights[:, None, None] * tape.activation(grad_cam.layer)[0]
+    first = np.abs(terms).mean((1, 2)).argmax()
+    formula = panel.text("formula")
+    assert formula.startswith(f"L{grad_cam.label} = ReLU(") and f"A{first}" in formula
+    assert panel.numbers("formula")[0] == pytest.approx(abs(grad_cam.weights[first]), rel=6e-3)
+    panel.page.check()
+
+
+def test_cells_and_bars_choose_a_unit(panel):
+    tape = tape_of(scene_of(panel.page))
+    grad_cam = tape.grad_cam()
+    terms = grad_cam.weights[:, None, None] * tape.activation(grad_cam.layer)[0]
+    page = panel.page
+    left, top, width, _ = panel.box("sum")
+    for row, column in ((6, 4), (7, 10)):  # the cat, and the dog, which lowers the score
+        page.click((left + (column + 0.5) * width / 14, top + (row + 0.5) * width / 14))
+        panel.wait(
+            "cellText", f"textContent.startsWith('Row {row + 1} of 14, column {column + 1} ')"
+        )
+        here = terms[:, row, column]
+        unit = here.argmin() if here.sum() < 0 else here.argmax()
+        assert f"unit {unit} is" in panel.text("cellText")
+        assert f"the map of unit {unit}: " in panel.text("unitText")
+        np.testing.assert_allclose(panel.numbers("cellText"), [here.sum(), here[unit]], rtol=6e-3)
+    page.press("ArrowLeft")
+    panel.wait("cellText", "textContent.startsWith('Row 8 of 14, column 10 ')")
+    panel.focus("bars")
+    page.press("Home")
+    panel.wait("barsText", f"textContent.includes('Unit {grad_cam.weights.argmax()}, marked')")
+    page.press("End")
+    panel.wait("barsText", f"textContent.includes('Unit {grad_cam.weights.argmin()}, marked')")
+    words = page.evaluate(f"document.querySelector('{panel.at('bars')}').ariaValueText")
+    assert words.startswith(f"unit {grad_cam.weights.argmin()}, ") and words.endswith("128 of 128")
+    page.click(panel.at("follow"))
+    panel.wait("unitText", f"textContent.includes('unit {np.abs(terms).mean((1, 2)).argmax()}:')")
+    page.check()
+
+
+def test_terms_are_added(panel):
+    page = panel.page
+    panel.focus("terms")
+    page.press("Home")
+    panel.wait("count", "textContent === '0 of 128'")
+    assert panel.text("sumText").startswith("The sum of 0 of 128 terms: values from 0 to 0.")
+    page.press("ArrowRight")
+    panel.wait("count", "textContent === '1 of 128'")
+    page.click(panel.at("play"))
+    assert panel.text("play") == "Pause"
+    panel.wait("count", "textContent === '128 of 128'")
+    panel.wait("play", "textContent === 'Play'")
+    still = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    page.command("Emulation.setEmulatedMedia", features=still)
+    panel.wait("play", "textContent === 'Add a term'")
+    page.click(panel.at("play"))
+    panel.wait("count", "textContent === '1 of 128'")
+    page.check()
+
+
+def test_other_layers_and_a_telephone(browser, live_page):
+    panel = Panel(browser, live_page, "inside", width=360, height=740, mobile=True)
+    page = panel.page
+    panel.choose("layer", "relu1_2")
+    panel.choose("target", "dog")
+    panel.wait("count", "textContent === '16 of 16'")
+    panel.wait("formula", "textContent.includes('dog')")
+    raw = tape_of(scene_of(page)).grad_cam("dog", layer="relu1_2").raw
+    np.testing.assert_allclose(panel.numbers("sumText")[:2], [raw.min(), raw.max()], rtol=6e-3)
+    page.tap(panel.at("unit"))
+    panel.wait("cellText", "textContent.startsWith('Row 113 of 224')")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.check()

@@ -31,7 +31,7 @@ const HTML = `
     <label>Layer <select data-part="layer"></select></label>
   </div>
   <p class="formula" data-part="formula"></p>
-  <figure class="bars">
+  <figure class="alphas">
     <canvas data-part="bars" tabindex="0" role="slider" aria-label="Unit, by its weight"></canvas>
     <figcaption data-part="barsText"></figcaption>
   </figure>

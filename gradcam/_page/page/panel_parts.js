@@ -6,12 +6,20 @@ import {TOP, inWords} from "./scene.js";
 export const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 
 /**
- * Returns a number with three digits and a real minus sign.
+ * Returns a number with three digits and a real minus sign: "−0.0123", "9.65 × 10⁻⁶".
  * @param {number} value
  */
 export function digits(value) {
-  return Number(value.toPrecision(3)).toString().replace("-", "−");
+  const size = Math.abs(value);
+  if (size === 0 || (size >= 0.001 && size < 1e6)) {
+    return Number(value.toPrecision(3)).toString().replace("-", "−");
+  }
+  const [mantissa, exponent] = value.toExponential(2).replace("+", "").split("e");
+  const raised = Array.from(exponent, (sign) => RAISED[sign]).join("");
+  return `${mantissa.replace("-", "−")} × 10${raised}`;
 }
+
+const RAISED = {..."⁰¹²³⁴⁵⁶⁷⁸⁹", "-": "⁻"};
 
 /**
  * Returns the elements of a panel by the names in their attribute data-part.
