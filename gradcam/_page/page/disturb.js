@@ -16,10 +16,10 @@ const KEYS = "Arrow keys move the patch, Shift and an arrow by one pixel, Delete
 /**
  * What the reader chose.
  * @type {{noise: number, seed: number, patch: {x: number, y: number} | null, side: number,
- *         fill: string, target: string}}
+ *         fill: string, target: string, rises: boolean}}
  *   `noise` is a standard deviation in grey values; `patch` the centre of the patch.
  */
-const DEFAULTS = {noise: 0, seed: 1, patch: null, side: 32, fill: "grey", target: TOP};
+const DEFAULTS = {noise: 0, seed: 1, patch: null, side: 32, fill: "grey", target: TOP, rises: false};
 
 const HTML = `
   <div class="row">
@@ -36,13 +36,12 @@ const HTML = `
   </div>
   <div class="pair">
     <figure>
-      <canvas class="moved" data-part="picture" width="${SIZE}" height="${SIZE}" tabindex="0" role="application"
+      <canvas class="moved" data-part="picture" tabindex="0" role="application"
         aria-label="The picture. ${KEYS}"></canvas>
       <figcaption data-part="words"></figcaption>
     </figure>
     <figure>
-      <canvas class="moved" data-part="falls" width="${SIZE}" height="${SIZE}" tabindex="0" role="application">
-      </canvas>
+      <canvas class="moved" data-part="falls" tabindex="0" role="application"></canvas>
       <figcaption data-part="fallsText"></figcaption>
     </figure>
   </div>
@@ -50,6 +49,7 @@ const HTML = `
     <button type="button" data-part="sweep"></button>
     <progress data-part="progress" value="0" aria-label="Patches that were tried"></progress>
     <output data-part="progressText"></output>
+    <label><input type="checkbox" data-part="rises"> Show rises, too</label>
   </div>
   <p class="spoken" data-part="spoken" aria-live="polite"></p>`;
 
@@ -147,10 +147,11 @@ class Disturb {
     const falls = target === null ? null : known.falls(target);
     const place = this.swept ?? (chosen.patch && placeOf(chosen.patch, chosen.side));
     paint(parts.picture, frame.picture);
-    paint(parts.falls, fallPixels(known.picture, falls, this.colours));
+    const table = chosen.rises ? null : this.colours;
+    paint(parts.falls, fallPixels(known.picture, falls, table));
     if (place) for (const canvas of [parts.picture, parts.falls]) outline(canvas, place);
     parts.words.textContent = this.#words(target, chosen.patch);
-    parts.fallsText.textContent = fallWords(falls, known.count);
+    parts.fallsText.textContent = fallWords(falls, known.count, chosen.rises);
     parts.falls.setAttribute("aria-label", `Map of falls. ${parts.fallsText.textContent} ${KEYS}`);
     showChoices(parts, chosen);
   }
@@ -171,7 +172,7 @@ class Disturb {
     const {scores} = this.frame.reply;
     const fall = before[target] - scores[target];
     const change = fall < 0 ? `rises by ${oneDigit(-fall)}` : `falls by ${oneDigit(fall)}`;
-    return `${score}; with the patch it ${change}, and ${name(highest(scores))} is most probable.`;
+    return `${score}; with the patch it ${change}, and ${name(highest(scores))} is the most probable class.`;
   }
 
   #listen() {
@@ -183,6 +184,7 @@ class Disturb {
     own("side", "change", (value) => ({side: Number(value)}));
     own("fill", "change", (value) => ({fill: value}));
     own("target", "change", (value) => ({target: value}));
+    parts.rises.addEventListener("change", () => this.#change({rises: parts.rises.checked}));
     own("remove", "click", () => ({patch: null}));
     for (const canvas of [parts.picture, parts.falls]) {
       canvas.addEventListener("pointerdown", (event) => this.#pointed(event));
@@ -278,7 +280,7 @@ function outline(canvas, {top, left, bottom, right}) {
 }
 
 /** Shows in the controls what is chosen. */
-function showChoices(parts, {noise, side, fill, target, patch}) {
+function showChoices(parts, {noise, side, fill, target, patch, rises}) {
   parts.noise.value = String(noise);
   const share = (noise / 255).toFixed(2);
   parts.noiseText.textContent = `${noise} grey values (${share} of black to white)`;
@@ -286,6 +288,7 @@ function showChoices(parts, {noise, side, fill, target, patch}) {
   parts.side.value = String(side);
   parts.fill.value = fill;
   parts.target.value = target;
+  parts.rises.checked = rises;
   parts.remove.disabled = patch === null;
 }
 
