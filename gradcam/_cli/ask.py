@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,9 @@ import gradcam
 from gradcam._cli import asked as asking
 from gradcam._cli import options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved, single
+from gradcam._cli.maps import Format, Maps, maps_of
 from gradcam._cli.outputs import save_figure
 from gradcam._cli.question import split
-from gradcam._cli.work import Format, ends_of, write
 from gradcam._files import sampled_digest
 from gradcam._text import percent
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from gradcam._engine.tape import BatchTape, Tape
-    from gradcam._registry import Method
     from gradcam._results.explanation import Explanation
     from gradcam._results.objectives import On
     from gradcam.vqa import Answerer, Reply
@@ -38,9 +37,6 @@ _DPI = 120
 _LONGEST_NAME, _LONGEST_ANSWER = 60, 30
 """Characters of a file name's part for a question with its answer, and for the answer alone."""
 
-_LEAST = 0.01
-"""With what probability at least an answer that is not explained is listed."""
-
 
 @dataclass(frozen=True)
 class Asking:
@@ -50,10 +46,7 @@ class Asking:
     ----------
     answers : tuple of str
         Those that are explained; none: the most probable one.
-    methods : tuple of Method
-        With their options.
-    given : mapping of str to str
-        The options of methods, as they were written.
+    maps : Maps
     figure : bool
         Whether a figure of all is drawn.
     """
@@ -63,13 +56,7 @@ class Asking:
     answers: tuple[str, ...]
     on: On
     top: int
-    methods: tuple[Method, ...]
-    given: Mapping[str, str]
-    layer: str | None
-    out: Path
-    formats: tuple[Format, ...]
-    cmap: str
-    caption: bool
+    maps: Maps
     figure: bool
 
     def options(self) -> dict[str, object]:
@@ -80,12 +67,7 @@ class Asking:
             "--answer": self.answers,
             "--on": self.on,
             "--top": self.top,
-            "--method": [method.name for method in self.methods],
-            "--option": self.given,
-            "--layer": self.layer,
-            "--format": self.formats,
-            "--cmap": self.cmap,
-            "--caption": self.caption,
+            **self.maps.options(),
             "--figure": self.figure,
         }
 
@@ -96,20 +78,10 @@ class Asking:
             [reply.objective(each, on=self.on) for each in self.answers or (reply.text,)]
             for reply in replies
         ]
-        layer = asking.layers(self.layer)
-        found = [
-            tape.explain(method, targets, layer=layer if method.takes_layer else None)
-            for method in self.methods
-        ]
+        found = self.maps.explain(tape, targets)
+        alone = single(tape) if self.figure else None
         return [
-            partial(
-                self._save,
-                name,
-                replies[n],
-                [each for of in found for each in of[n]],
-                single(tape) if self.figure else None,
-            )
-            for n, name in enumerate(names)
+            partial(self._save, *each, alone) for each in zip(names, replies, found, strict=True)
         ]
 
     def _save(
@@ -117,18 +89,13 @@ class Asking:
     ) -> Saved:
         """Save the maps of one picture; with its tape, the figure too."""
         answers = self.answers or (reply.text,)
+        texts = [answers[n % len(answers)] for n in range(len(explanations))]
         slugs = _slugs(reply.question.text, answers)
-        record = self._record(reply)
-        written: list[Path] = []
-        for number, found in enumerate(explanations):
-            text = answers[number % len(answers)]
-            path = self.out / f"{name}-{found.method}-{slugs[text]}"
-            files = write(found, path, self.formats, self.cmap, self.caption)
-            made = {"answer": text, **records.explanation(found, files)}
-            record["explanations"].append(made)
-            written += files.values()
+        made, written = self.maps.save(name, explanations, [slugs[text] for text in texts])
+        explained = [{"answer": text, **each} for text, each in zip(texts, made, strict=True)]
+        record = {**self._record(reply), "explanations": explained}
         if tape is not None:
-            file = self.out / f"{name}-ask-{records.slug(reply.question.text)}.png"
+            file = self.maps.out / f"{name}-ask-{records.slug(reply.question.text)}.png"
             file = save_figure(reply.plot(tape, self.answers or None), file, _DPI)
             record["figure"] = str(file)
             written.append(file)
@@ -144,7 +111,6 @@ class Asking:
                 {"answer": text, "probability": share, "score": scores[text]}
                 for text, share in reply.top(self.top)
             ],
-            "explanations": [],
             **({"notes": list(reply.notes)} if reply.notes else {}),
         }
 
@@ -228,13 +194,10 @@ def ask(
     of objects in six colours, as gradcam scenes makes them, and questions such as "is there a red
     dog?", "how many mushrooms are there?" and "what is left of the pizza?".
     """
-    from gradcam import plot
-
     pictures, question = split(arguments)
-    plot.colour(0, cmap)  # refuse an unknown colour map before any work
+    maps = maps_of(pictures, methods, given, layer, out, formats, cmap, caption)
     if model is not None and weights is not None:
         raise click.UsageError("give either --model or --weights, not both.")
-    chosen = asking.with_options(methods, given)
     answerer = gradcam.vqa.model(model or "lstm") if weights is None else gradcam.vqa.load(weights)
     known = tuple(dict.fromkeys(answerer.find_answer(each) for each in answers))
     if figure and len(known) > gradcam.vqa.MOST_SHOWN:
@@ -246,16 +209,12 @@ def ask(
         terminal.echo(f"Warning: {note}", err=True)
     asking.check_layer(answerer.network, layer, methods)
     terminal.note_about(answerer.network, pictures)
-    chosen = asking.with_bars(chosen, given, pictures)
-    job = Asking(
-        *(answerer, question, known, on, top, chosen, given, layer, out),
-        *(formats, cmap, caption, figure),
-    )
+    job = Asking(answerer, question, known, on, top, maps, figure)
     command = Command(
         *(answerer.network, job.work, _show, as_json, 1 if figure else batch, out, resume),
         {**_digest(answerer, weights), **job.options()},
         silent=(gradcam.vqa.UnknownWordWarning,),
-        ends=[*ends_of(chosen, formats), "-ask-*.png"],
+        ends=[*maps.ends, "-ask-*.png"],
     )
     return command.over(pictures)
 
@@ -286,15 +245,12 @@ def _show(record: Record) -> Table:
         for each in record["explanations"]
     ]
     explained = {each["answer"] for each in record["explanations"]}
-    lines += [
-        (each["answer"], percent(each["probability"]), "")
+    others = [
+        (each["answer"], each["probability"])
         for each in record["answers"]
-        if each["answer"] not in explained and each["probability"] >= _LEAST
+        if each["answer"] not in explained
     ]
+    lines += terminal.probable(others)
     if "figure" in record:
         lines.append(("figure", "", Path(record["figure"]).name))
-    widest = max(len(share) for _, share, _ in lines)
-    rows = terminal.table()
-    for answer, share, file in lines:
-        rows.add_row(answer, share.rjust(widest), file)
-    return rows
+    return terminal.shares(lines)

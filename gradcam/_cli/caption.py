@@ -14,9 +14,9 @@ import numpy as np
 import gradcam
 from gradcam._cli import asked, options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved, single
+from gradcam._cli.maps import Maps
 from gradcam._cli.outputs import save_figure
 from gradcam._cli.question import texts
-from gradcam._cli.work import ends_of, write
 from gradcam._files import sampled_digest
 from gradcam._text import percent, words_of
 
@@ -42,15 +42,15 @@ class Captioning:
         A caption that is given; None: what the captioner says.
     chosen : tuple of str
         Words of which a map is saved by itself.
+    maps : Maps
+        By one method.
     """
 
     captioner: Captioner
     text: str | None
     chosen: tuple[str, ...]
     beam: int
-    method: str
-    layer: str | None
-    out: Path
+    maps: Maps
     dpi: int
 
     def options(self) -> dict[str, object]:
@@ -60,8 +60,7 @@ class Captioning:
             "--text": self.text,
             "--word": self.chosen,
             "--beam": self.beam,
-            "--method": self.method,
-            "--layer": self.layer,
+            **self.maps.options(),
             "--dpi": self.dpi,
         }
 
@@ -73,38 +72,28 @@ class Captioning:
             if self.text is None
             else self.captioner.caption(alone, self.text)
         )
-        for word in self.chosen:
-            caption.word(word)  # refuse a word that is not there before anything is written
-        return [partial(self._save, alone, caption, *names)]
+        targets = [caption.word(word) for word in self.chosen]
+        found = self.maps.explain(tape, [targets])[0] if targets else []
+        return [partial(self._save, alone, caption, found, *names)]
 
-    def _save(self, tape: Tape, caption: Caption, name: str) -> Saved:
+    def _save(
+        self, tape: Tape, caption: Caption, explanations: Sequence[Explanation], name: str
+    ) -> Saved:
         """Save the figures and the maps of one picture."""
-        figures = {"caption": caption.plot(tape), "words": caption.plot_words(tape, self.method)}
+        (method,) = self.maps.methods
+        figures = {"caption": caption.plot(tape), "words": caption.plot_words(tape, method.name)}
         files = {
-            kind: save_figure(figure, self.out / f"{name}-{kind}.png", self.dpi)
+            kind: save_figure(figure, self.maps.out / f"{name}-{kind}.png", self.dpi)
             for kind, figure in figures.items()
         }
-        maps = self._save_maps(tape, caption, name)
+        slugs = records.slugs((word, None) for word in self.chosen)
+        made, written = self.maps.save(name, explanations, list(slugs.values()))
         record = {
             **_said(caption),
             "files": {kind: str(file) for kind, file in files.items()},
-            "explanations": [records.explanation(each, written) for each, written in maps],
+            "explanations": made,
         }
-        return record, [*files.values(), *(file for _, each in maps for file in each.values())]
-
-    def _save_maps(
-        self, tape: Tape, caption: Caption, name: str
-    ) -> list[tuple[Explanation, dict[str, Path]]]:
-        """Save the map of each chosen word as a picture of its own."""
-        method = gradcam.METHODS[self.method]
-        layer = asked.layers(self.layer) if method.takes_layer else None
-        slugs = records.slugs((word, None) for word in self.chosen)
-        made = []
-        for word in self.chosen:
-            found = tape.explain(method, caption.word(word), layer=layer)
-            path = self.out / f"{name}-{self.method}-{slugs[word, None]}"
-            made.append((found, write(found, path, ("png",), "inferno", False)))
-        return made
+        return record, [*files.values(), *written]
 
 
 def _said(caption: Caption) -> Record:
@@ -188,12 +177,13 @@ def caption(
         _check_words(captioner.read(text), words)
     asked.check_layer(captioner.network, layer, [method])
     terminal.note_about(captioner.network, pictures)
-    job = Captioning(captioner, text, words, beam, method, layer, out, dpi)
+    maps = Maps((gradcam.METHODS[method],), {}, layer, out)
+    job = Captioning(captioner, text, words, beam, maps, dpi)
     content = None if weights is None else sampled_digest(weights)
     made_with = {"gradcam": gradcam.__version__, "--weights": content, **job.options()}
     command = Command(
         *(captioner.network, job.work, _show, as_json, 1, out, resume, made_with),
-        ends=["-caption.png", "-words.png", *ends_of([gradcam.METHODS[method]], ["png"])],
+        ends=["-caption.png", "-words.png", *maps.ends],
     )
     return command.over(pictures)
 

@@ -12,10 +12,11 @@ import click
 from gradcam._cli import asked as asking
 from gradcam._cli import options, records, terminal
 from gradcam._cli.many import Command, Finish, Record, Saved
+from gradcam._cli.maps import Format, maps_of
 from gradcam._cli.options import Choice
 from gradcam._cli.table import Columns, table_at
 from gradcam._cli.table import Table as OpenTable
-from gradcam._cli.work import Comparing, Explaining, Format, Scale
+from gradcam._cli.work import Comparing, Explaining, Scale
 from gradcam._compare import COMPARED
 from gradcam._text import percent
 
@@ -60,8 +61,8 @@ def predict(
     return command.over(pictures, _table(table_file, records.PREDICTION_COLUMNS))
 
 
-_LISTED, _LEAST = 3, 0.01
-"""How many of the most probable classes are listed, and with what probability at least."""
+_LISTED = 3
+"""How many of the most probable classes are listed besides those that are explained."""
 
 
 def _return(record: Record) -> Saved:
@@ -119,22 +120,18 @@ def explain(
     folders of a folder keep their place: DIR/sub/cat-grad_cam-tiger_cat.png.  If two pictures have
     the same name, the second becomes cat-2.
     """
-    from gradcam import plot
-
-    plot.colour(0, cmap)  # refuse an unknown colour map before any work
-    chosen = asking.with_options(methods, given)
+    maps = maps_of(pictures, methods, given, layer, out, formats, cmap, caption)
     network = choice.network()
     asking.check_layer(network, layer, methods)
     asked = asking.read(network, classes, units, against, on)
     terminal.note(choice, network, pictures)
     count = top if top is not None else 0 if asked else 1
-    chosen = asking.with_bars(chosen, given, pictures)
-    job = Explaining(network, asked, count, chosen, given, layer, out, formats, cmap, caption)
+    job = Explaining(asked, count, maps)
     made_with = {**choice.digest(), **job.options()}
     command = Command(
         *(network, job.work, _show_explanations, as_json, batch, out, resume, made_with),
         rows=records.explanation_rows,
-        ends=job.ends,
+        ends=maps.ends,
     )
     return command.over(pictures, _table(table_file, records.EXPLANATION_COLUMNS))
 
@@ -147,16 +144,12 @@ def _show_explanations(record: Record) -> Table:
     ]
     classes = [each["class"] for each in record["explanations"]]
     explained = {each["index"] for each in classes if each is not None}
-    lines += [
-        (each["label"], percent(each["probability"]), "")
+    others = [
+        (each["label"], each["probability"])
         for each in record["predictions"][:_LISTED]
-        if each["index"] not in explained and each["probability"] >= _LEAST
+        if each["index"] not in explained
     ]
-    widest = max(len(share) for _, share, _ in lines)
-    rows = terminal.table()
-    for label, share, file in lines:
-        rows.add_row(label, share.rjust(widest), file)
-    return rows
+    return terminal.shares([*lines, *terminal.probable(others)])
 
 
 def _certainty(explanation: Record) -> str:

@@ -18,7 +18,7 @@ import click
 from gradcam import _default
 from gradcam._cli.wording import for_commands
 from gradcam._progress import progress_bar
-from gradcam._text import printable, shortened
+from gradcam._text import percent, printable, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -111,6 +111,27 @@ def table(*titles: str) -> Table:
     for title in titles:
         made.add_column(title.removeprefix(">"), justify="right" if ">" in title else "left")
     return made
+
+
+Line = tuple[str, str, str]
+"""What is named, its share as text, and the file about it."""
+
+_LEAST = 0.01
+"""With what probability at least something is listed of which there is no file."""
+
+
+def probable(found: Iterable[tuple[str, float]]) -> list[Line]:
+    """Return the lines of what is probable enough to be listed without a file."""
+    return [(name, percent(share), "") for name, share in found if share >= _LEAST]
+
+
+def shares(lines: Sequence[Line]) -> Table:
+    """Return a table of lines, with the shares below each other."""
+    widest = max(len(share) for _, share, _ in lines)
+    rows = table()
+    for name, share, file in lines:
+        rows.add_row(name, share.rjust(widest), file)
+    return rows
 
 
 def show(
