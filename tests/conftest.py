@@ -119,8 +119,8 @@ def threads():
 
 
 @pytest.fixture(scope="session")
-def _chromium():
-    """One headless browser for all tests of a process."""
+def chromium():
+    """One headless browser for all tests of a process; for pages that several tests share."""
     from browser import NAMES, Browser
     from helpers import program
 
@@ -130,11 +130,13 @@ def _chromium():
 
 
 @pytest.fixture
-def browser(_chromium):
+def browser(chromium):
     """A headless browser, see browser.py. The pages that a test opens are closed after it."""
-    yield _chromium
-    for page in [*_chromium.pages]:
-        page.close()
+    before = [*chromium.pages]
+    yield chromium
+    for page in [*chromium.pages]:
+        if page not in before:
+            page.close()
 
 
 @pytest.fixture(scope="session")

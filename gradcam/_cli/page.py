@@ -12,32 +12,34 @@ from gradcam._cli.outputs import check_writable
 
 DEFAULT_PAGE = Path("live.html")
 
+_DEFAULT_PAGES = {"pictograms": DEFAULT_PAGE, "imagenet": Path("photo.html")}
+
 
 @click.command(short_help="A page that runs the network in the browser: one HTML file.")
 @click.option(
     "--out",
     "-o",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=DEFAULT_PAGE,
-    show_default=True,
     metavar="FILE",
-    help="The file to write; its folder is created if missing.",
+    help="The file to write; its folder is created if missing. By default live.html, or photo.html "
+    "with the ImageNet network.",
 )
 @click.option(
     "--model",
-    type=click.Choice(["pictograms"]),
+    type=click.Choice([*_DEFAULT_PAGES]),
     default="pictograms",
     show_default=True,
-    help="The network that the page runs.",
+    help="The network that the page runs: drawn scenes, or ImageNet's classes in photographs.",
 )
 @click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
-def page(out: Path, model: str, open_: bool, as_json: bool) -> int:
+def page(out: Path | None, model: str, open_: bool, as_json: bool) -> int:
     """Write a page that explains what a network sees, live, in any browser.
 
     \b
     gradcam page                         live.html: scenes of pictograms
     gradcam page --out lesson.html --open
+    gradcam page --model imagenet        photo.html: photographs that one drops into it
 
     The file needs no network and no other file: it can be opened from a memory stick.  Drag a cat
     over a dog, and see every class's score and the maps follow, with the truth beside them.  A page
@@ -45,6 +47,7 @@ def page(out: Path, model: str, open_: bool, as_json: bool) -> int:
     """
     from gradcam import _page
 
+    out = out or _DEFAULT_PAGES[model]
     check_writable([out])
     _page.check_replaceable(out)
     out.parent.mkdir(parents=True, exist_ok=True)

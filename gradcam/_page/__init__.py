@@ -54,7 +54,16 @@ def _pictograms() -> tuple[dict[str, bytes], dict[str, object]]:
     return parts, {"contents": contents(), "networks": {"pictograms": network.description}}
 
 
-KINDS = {"pictograms": _Kind("index.html", "main.js", _pictograms)}
+def _imagenet() -> tuple[dict[str, bytes], dict[str, object]]:
+    from gradcam._page.photographs import parts
+
+    return parts()
+
+
+KINDS = {
+    "pictograms": _Kind("index.html", "main.js", _pictograms),
+    "imagenet": _Kind("photograph.html", "photograph.js", _imagenet),
+}
 """The pages by the name of their network."""
 
 
@@ -79,6 +88,8 @@ def write(path: str | os.PathLike[str], *, model: str = "pictograms") -> Path:
         If there is a file of that name that is not such a page.
     ValueError
         If there is no page for this network.
+    ImportError
+        If the package with the weights of the ImageNet network is not installed.
     """
     if model not in KINDS:
         raise ValueError(f"model: expected one of {', '.join(KINDS)}, got {model!r}")
