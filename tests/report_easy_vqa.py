@@ -33,15 +33,18 @@ from gradcam.vqa._easy_vqa import KINDS, easy_vqa_examples
 from gradcam.vqa._examples import Examples
 from gradcam.vqa._words import read
 
+_BATCH = 100
+
 
 def answers(examples: Examples, path: Path) -> list[str]:
     """Return what a trained answerer says to each example, computed by gradcam."""
     answerer = load(path)
     words = [answerer.encoded(read(text, answerer.words)) for text in examples.texts]
-    codes = examples.maps.reshape(len(examples.maps), -1).astype(np.float32)
-    for name in ("fc6", "fc7"):
-        weights = answerer.network.layers[name].weights
-        codes = np.maximum(codes @ weights["weight"].T + weights["bias"], 0)
+    some = answerer.network.forward(np.zeros((112, 112, 3), np.uint8), record=False)
+    starts = range(0, len(examples.maps), _BATCH)
+    parts = [examples.maps[first : first + _BATCH].astype(np.float32) for first in starts]
+    passes = (some.run_from("pool5", part, record=False) for part in parts)
+    codes = np.concatenate([each.activation(answerer.layer) for each in passes])
     said = []
     for picture, question, _, _ in examples.pairs:
         scores, _ = answerer.scores(codes[picture][None], words[question])

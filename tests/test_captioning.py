@@ -15,9 +15,10 @@ from helpers import assert_close
 from small_captioner import WORDS
 
 import gradcam
+import gradcam._sequences as seq
 from gradcam import Sum, captioning, pictograms
 from gradcam._weights import safetensors
-from gradcam.captioning import Captioner
+from gradcam.captioning import Captioner, _search
 
 END = len(WORDS)
 
@@ -285,6 +286,29 @@ def test_words_of_a_caption(captioner, tape):
     for start, stop in ((2, 2), (-1, 3), (4, 7)):
         with pytest.raises(IndexError, match="expected 0 <= start < stop <= 6"):
             caption.part(start, stop)
+
+
+def test_one_word_for_each_code_is_the_diagonal(captioner):
+    codes = np.random.default_rng(4).standard_normal((4, small_captioner.CODE)).astype(np.float32)
+    words = (0, 4, 2, END)
+    whole = captioner._decoder.log_probabilities(codes, words).array
+    found = captioner._decoder.one_for_each(seq.variable(codes), words).array
+    assert_close(found, np.diagonal(whole), "sum")
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 20])
+def test_the_greedy_search_is_a_beam_of_one(length):
+    for seed in range(12):
+        decoder = Captioner(small_captioner.tensors(seed), WORDS)._decoder
+        code = np.random.default_rng(seed).standard_normal(small_captioner.CODE)
+        code = code.astype(np.float32)
+        greedy, beam = (find(decoder, code, length) for find in (_search._greedy, one_beam))
+        assert greedy == beam
+
+
+def one_beam(decoder, code, length):
+    """The search by a beam, of one caption."""
+    return _search._search(decoder, code, 1, length)
 
 
 def test_the_report_compares_words(captioner, tape):

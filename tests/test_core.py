@@ -1045,6 +1045,15 @@ def test_resize_into_a_region(region, method, fast_level):
     assert_close(found, reference.resize(maps, (20, 31), method, region), "sum")
 
 
+@pytest.mark.parametrize("region", [None, (2.0, -30.0, 17.0, 500.0)])
+@pytest.mark.parametrize("method", METHODS)
+def test_resize_to_many_columns(region, method, fast_level):
+    maps = nets.normal(np.random.default_rng(4), 2, 9, 11)
+    found = _core.resize(maps, (31, 700), method, region)
+    whole = (0.0, 0.0, 31.0, 700.0)
+    assert_close(found, reference.resize(maps, (31, 700), method, region or whole), "sum")
+
+
 BAD_RESIZES = {
     "1 axis": (ValueError, (np.ones(3), (2, 2))),
     "empty map": (ValueError, (np.ones((3, 0)), (2, 2))),

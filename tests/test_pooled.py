@@ -31,6 +31,11 @@ def chain(name: str, pools, *, size=(13, 10), batch=2) -> nets.Case:
     return nets.Case(name, (batch, 3, *size), describe)
 
 
+def mixing(out: int, inputs: int) -> np.ndarray:
+    """The kernel of a 1x1 convolution."""
+    return nets.kernel(np.random.default_rng(out), out, inputs, 1, 1)
+
+
 def joined(b, rng):
     """The pooled map has two readers before the scores, and one other reader."""
     x = b.relu(b.conv(0, nets.kernel(rng, 6, 3, 3, 3), padding=1))
@@ -69,7 +74,15 @@ LONG = [
     chain("global", lambda b, x: b.adaptive_average_pool(x, 1)),
     chain("global-max", lambda b, x: b.global_max_pool(x)),
     chain("relu", lambda b, x: b.relu(b.max_pool(x, 2))),
+    chain("pointwise", lambda b, x: b.relu(b.conv(b.max_pool(x, 2), mixing(12, 8)))),
+    chain("pointwise-above", lambda b, x: b.relu(b.conv(x, mixing(12, 8))), size=(7, 5)),
     nets.Case("joined", (2, 3, 8, 6), joined),
+]
+# Convolutions of which weights are stored for their own backward pass.
+CONVOLUTIONS = [
+    chain("pointwise-strided", lambda b, x: b.conv(b.max_pool(x, 2), mixing(12, 8), stride=2)),
+    chain("pointwise-padded", lambda b, x: b.conv(b.max_pool(x, 2), mixing(12, 8), padding=1)),
+    chain("pointwise-grouped", lambda b, x: b.conv(b.max_pool(x, 2), mixing(12, 4), groups=2)),
 ]
 
 
@@ -88,7 +101,9 @@ def mean(gradient):
     return gradient if gradient.ndim == 3 else gradient.mean((3, 4))
 
 
-@pytest.mark.parametrize("case", [*SHORT, *LONG, *nets.SMALL_GRAPHS], ids=nets.case_id)
+@pytest.mark.parametrize(
+    "case", [*SHORT, *LONG, *CONVOLUTIONS, *nets.SMALL_GRAPHS], ids=nets.case_id
+)
 def test_pooled_gradient_of_any_layer(case, fast_level):
     made = computed(case, fast_level)
     for layer in range(len(made.network)):
@@ -101,7 +116,7 @@ def test_pooled_gradient_of_any_layer(case, fast_level):
 
 
 @pytest.mark.parametrize("rule", ["gradient", "deconvnet"])
-@pytest.mark.parametrize("case", [*SHORT, *LONG], ids=nets.case_id)
+@pytest.mark.parametrize("case", [*SHORT, *LONG, *CONVOLUTIONS], ids=nets.case_id)
 def test_other_rules(case, rule, fast_level):
     """From the last layer to the maps that the poolings read."""
     made = computed(case, fast_level)

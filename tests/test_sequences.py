@@ -176,6 +176,14 @@ def test_a_step_without_a_record_is_one_of_an_lstm():
     assert relative(found[0], whole.array[0]) < 1e-6 and relative(found[1], cell.array) < 1e-6
 
 
+def test_log_softmax_without_a_record_is_that_with_one():
+    rng = RNG(3)
+    h, weight, bias = (rng.normal(size=shape).astype(np.float32) for shape in ((3, 5), (9, 5), 9))
+    expected = seq.log_softmax(seq.linear(h, weight, bias)).array
+    found = seq.log_softmax_step(h, seq.constant(weight), seq.constant(bias))
+    assert np.array_equal(found, expected)
+
+
 def test_a_long_lstm_is_that_of_float64():
     rng = RNG(5)
     steps, batch, size, hidden = 20, 3, 37, 53
@@ -282,6 +290,31 @@ def test_rows_of_any_size_are_normalised(size):
     expected = (np.array([1.0, 0, 0]) - unit * unit[0]) / norm
     found = seq.gradients(y, [[1.0, 0, 0]], [x])[0][0]
     np.testing.assert_allclose(found * norm, expected * norm, rtol=1e-5)
+
+
+def test_sequences_without_a_gradient_at_the_last_steps(fast_level):
+    """The backward pass is linear: a sparse gradient and the rest of it add up to all of it."""
+    rng = np.random.default_rng(2)
+    steps, batch, hidden = 5, 7, 6
+    weight = rng.standard_normal((4 * hidden, hidden)).astype(np.float32)
+    inputs = rng.standard_normal((steps, batch, 4 * hidden)).astype(np.float32)
+    gates, _, c = _core.lstm_forward(np.ascontiguousarray(weight.T), inputs)
+    by_h = rng.standard_normal((steps, batch, hidden)).astype(np.float32)
+    by_c = rng.standard_normal((batch, hidden)).astype(np.float32)
+    kept_h, kept_c = np.zeros_like(by_h), np.zeros_like(by_c)
+    for row, step in ((1, 0), (2, 3), (4, 4), (6, 1)):  # rows 0 and 3 have none at all
+        kept_h[step, row] = by_h[step, row]
+    kept_c[5] = by_c[5]
+    parts = [
+        _core.lstm_backward(weight, gates, c, *some)
+        for some in ((kept_h, kept_c), (by_h - kept_h, by_c - kept_c), (by_h, by_c))
+    ]
+    for sparse, rest, whole in zip(*parts, strict=True):
+        np.testing.assert_allclose(sparse + rest, whole, rtol=1e-5, atol=1e-5)
+    by_gates, by_h0, by_c0 = parts[0]
+    assert not by_gates[:, [0, 3]].any() and not by_gates[1:, 1].any()
+    assert by_gates[0, 1].any() and by_gates[4, 5].any()
+    assert not by_h0[[0, 3]].any() and not by_c0[[0, 3]].any() and by_h0[[1, 2, 4, 5, 6]].all()
 
 
 def test_arrays_of_values_cannot_be_written():

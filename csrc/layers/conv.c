@@ -75,14 +75,6 @@ static size_t backward_block(const gc_conv *c, gc_shape out)
     return block_positions(c, out, BACKWARD_FLOATS, MAX_BACKWARD);
 }
 
-static int is_pointwise(const gc_conv *c)
-{
-    for (int d = 0; d < 2; d++)
-        if (c->kernel[d] != 1 || c->stride[d] != 1)
-            return 0;
-    return !gc_is_padded(c->padding);
-}
-
 static gc_status conv_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                             gc_error *error)
 {
@@ -161,7 +153,7 @@ static size_t conv_streaming_bytes(const gc_layer_query *query, const gc_layer *
     const gc_engine engine = query->engine;
     const gc_shape reads = query->backward ? query->out : *query->in;
     if (!query->backward && algorithm_of(c, engine) == DEPTHWISE)
-        return streamed->type == &gc_conv_layer && is_pointwise(&streamed->conv)
+        return streamed->type == &gc_conv_layer && gc_is_pointwise(&streamed->conv)
                        && streamed->conv.groups == 1
                        && algorithm_of(&streamed->conv, engine) == PACKED
                    ? gc_depthwise_streaming_bytes(c, &streamed->conv, from, reads, query->out,
@@ -251,7 +243,7 @@ static size_t conv_scratch_bytes(const gc_layer_query *q)
     }
     const size_t block =
         q->backward ? backward_block(c, q->out) : q->engine.workers * forward_block(c, q->out);
-    return is_pointwise(c) ? 0 : column_rows(c) * block * sizeof(float);
+    return gc_is_pointwise(c) ? 0 : column_rows(c) * block * sizeof(float);
 }
 
 /* Bias, and ReLU with its bits (NULL: not recorded), on positions first .. first + count of
@@ -320,7 +312,7 @@ static void forward_part(void *argument, size_t part, size_t worker)
     const float *x = r->from + group * r->window.channels * r->window.height * r->window.width;
     const float *matrix = x + first; /* of a pointwise convolution */
     size_t stride = r->positions;
-    if (!is_pointwise(r->conv)) {
+    if (!gc_is_pointwise(r->conv)) {
         float *columns = r->columns + worker * r->rows * r->block;
         r->engine.kernels->im2col(&r->window, x, first, count, columns);
         matrix = columns;
@@ -370,7 +362,7 @@ static void scatter_part(void *argument, size_t channel, size_t worker)
 /* One group of one image: dy at r->from, dx at r->to. */
 static void backward_group(conv_run *r, const float *weight)
 {
-    if (is_pointwise(r->conv)) {
+    if (gc_is_pointwise(r->conv)) {
         gc_sgemm(r->engine, 1, 0, r->rows, r->positions, r->channels, weight, r->rows, r->from,
                  r->positions, r->to, r->positions);
         return;

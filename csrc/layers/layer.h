@@ -233,6 +233,15 @@ static inline int gc_is_padded(const size_t padding[2][2])
     return padding[0][0] > 0 || padding[0][1] > 0 || padding[1][0] > 0 || padding[1][1] > 0;
 }
 
+/* Whether a convolution computes each position from the same position of its input alone. */
+static inline int gc_is_pointwise(const gc_conv *c)
+{
+    for (int d = 0; d < 2; d++)
+        if (c->kernel[d] != 1 || c->stride[d] != 1)
+            return 0;
+    return !gc_is_padded(c->padding);
+}
+
 /* For layers whose output has the shape of their (only) input. */
 gc_status gc_same_shape(const gc_layer *layer, const gc_shape *in, gc_shape *out,
                         gc_error *error);

@@ -108,11 +108,40 @@ gc_status gc_lstm_forward(const gc_lstm *size, const float *weight, const float 
 
 /* ---- Backward ----------------------------------------------------------------------------- */
 
+/* The sequences of a part with a gradient so far, from the first to before the end. Of the others
+ * all results are 0: of copies of a sequence, each with the gradient of one step, half the work is
+ * left out. */
+typedef struct active {
+    size_t first, end;
+} active;
+
+static int all_zero(const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (values[i] != 0.0f)
+            return 0;
+    return 1;
+}
+
+static void widen(active *some, size_t count, size_t hidden, const float *gradients)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((i < some->first || i >= some->end) && !all_zero(gradients + i * hidden, hidden)) {
+            some->first = gc_min(some->first, i);
+            if (some->end <= i)
+                some->end = i + 1;
+        }
+}
+
 /* dh0 and dc0 hold the gradients by the state after the step, and then before it. */
-static void one_step_back(const run *r, step s, size_t first)
+static void one_step_back(const run *r, step s, size_t first, active *some)
 {
     const size_t hidden = r->size.hidden, next = r->size.batch * hidden;
-    for (size_t i = 0; i < s.count && !gc_should_stop(); i++) {
+    widen(some, s.count, hidden, r->dh + s.at * hidden);
+    memset(r->dgates + s.at * 4 * hidden, 0, s.count * 4 * hidden * sizeof *r->dgates);
+    if (some->first >= some->end)
+        return;
+    for (size_t i = some->first; i < some->end && !gc_should_stop(); i++) {
         const size_t n = s.at + i;
         r->engine.kernels->lstm_backward(hidden, r->sums + n * 4 * hidden, r->cells + n * hidden,
                                          r->cells + n * hidden + next, r->dh + n * hidden,
@@ -120,16 +149,20 @@ static void one_step_back(const run *r, step s, size_t first)
                                          r->dc0 + (first + i) * hidden,
                                          r->dgates + n * 4 * hidden);
     }
-    gc_multiply_matrices(r->engine, s.count, 4 * hidden, hidden, r->dgates + s.at * 4 * hidden,
-                         r->weight, NULL, r->dh0 + first * hidden);
+    gc_multiply_matrices(r->engine, some->end - some->first, 4 * hidden, hidden,
+                         r->dgates + (s.at + some->first) * 4 * hidden, r->weight, NULL,
+                         r->dh0 + (first + some->first) * hidden);
 }
 
 static void some_sequences_back(void *argument, size_t part, size_t worker)
 {
     (void)worker;
     const run *r = argument;
+    const size_t first = part * r->share, count = step_of(r, part, 0).count;
+    active some = {count, 0};
+    widen(&some, count, r->size.hidden, r->dc0 + first * r->size.hidden);
     for (size_t t = r->size.steps; t-- > 0 && !gc_should_stop();)
-        one_step_back(r, step_of(r, part, t), part * r->share);
+        one_step_back(r, step_of(r, part, t), first, &some);
 }
 
 gc_status gc_lstm_backward(const gc_lstm *size, const float *weight, const float *gates,

@@ -8,7 +8,10 @@
  *
  *     sum over p of dS/dA[k][p] = sum over j of g[j] W_k[j],   W_k[j] = sum over p of W[j][(k, p)]
  *
- * and W_k, computed once, is smaller than W by the number of positions. */
+ * and W_k, computed once, is smaller than W by the number of positions. If it is read by a pointwise
+ * convolution alone, with the gradient g of its output,
+ *
+ *     sum over p of dS/dA[k][p] = sum over j of W[j][k] (sum over p of g[j][p]) */
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/watch.h"
@@ -126,6 +129,31 @@ static gc_status mean_of_weights(const pooled *q, size_t linear, float *means, g
     return status;
 }
 
+/* The same from the gradient at the output of the pointwise convolution that reads the top. */
+static gc_status mean_of_outputs(const pooled *q, size_t pointwise, float *means, gc_error *error)
+{
+    const gc_layer *layer = &q->tape->network->layers[pointwise];
+    const gc_dense dense = {.storage = GC_FLOAT32,
+                            .in = q->channels,
+                            .out = layer->conv.out_channels,
+                            .sets = q->sets,
+                            .batch = q->tape->batch,
+                            .stride = q->tape->batch};
+    const size_t count = q->sets * q->tape->batch * dense.out;
+    float *maps, *dy = gc_alloc(count * sizeof *dy);
+    if (dy == NULL)
+        return gc_fail_memory(error, count * sizeof *dy, "the gradients of layer %zu", pointwise);
+    gc_status status = gradient_of(q, pointwise, &maps, error);
+    if (status == GC_OK) {
+        gc_channel_mean(count, q->positions, maps, dy);
+        gc_dense_gradient(gc_tape_engine(q->tape), &dense, layer->weight, dy, means);
+        status = gc_stopped() ? gc_fail_interrupted(error) : GC_OK;
+    }
+    gc_free(maps);
+    gc_free(dy);
+    return status;
+}
+
 gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *seeds, size_t sets,
                              const gc_rule *rule, size_t wanted, float *means, gc_error *error)
 {
@@ -149,10 +177,15 @@ gc_status gc_pooled_gradient(const gc_tape *tape, size_t layer, const float *see
     const size_t reader = climb(tape->network, readers, &q.top);
     gc_free(readers);
     q.positions = gc_values(tape->shapes[q.top]) / q.channels;
-    const int linear = reader != 0 && q.positions > 1
-                       && tape->network->layers[reader].type == &gc_linear_layer;
-    const gc_status status = linear ? mean_of_weights(&q, reader, means, error)
-                                    : mean_of_maps(&q, means, error);
+    const gc_layer *above = &tape->network->layers[reader];
+    gc_status status;
+    if (reader != 0 && q.positions > 1 && above->type == &gc_linear_layer)
+        status = mean_of_weights(&q, reader, means, error);
+    else if (reader != 0 && q.positions > 1 && above->type == &gc_conv_layer
+             && above->conv.groups == 1 && gc_is_pointwise(&above->conv))
+        status = mean_of_outputs(&q, reader, means, error);
+    else
+        status = mean_of_maps(&q, means, error);
     const float scale = (float)q.positions / (float)gc_positions(*to);
     for (size_t i = 0; status == GC_OK && i < sets * tape->batch * q.channels; i++)
         means[i] *= scale;

@@ -508,6 +508,10 @@ def _warn_if_misread(input: NDArray[np.float32], preset: Preset) -> None:
     )
 
 
+_SMALL = 1 << 24
+"""Bytes for inputs that are not worth the question how much memory there is."""
+
+
 def _require_memory(sizes: Sequence[tuple[int, ...]], channels: int) -> None:
     """Raise MemoryError before inputs are allocated that the machine has no memory for.
 
@@ -515,6 +519,8 @@ def _require_memory(sizes: Sequence[tuple[int, ...]], channels: int) -> None:
     before they run.
     """
     needed = 2 * 4 * channels * sum(map(math.prod, sizes))
+    if needed < _SMALL:
+        return
     available = _core.available_memory()
     if available is not None and needed > available:
         height, width = max(sizes, key=math.prod)

@@ -247,7 +247,8 @@ class Explanation:
             return np.zeros_like(on_picture)
         on_picture -= np.float32(low)
         on_picture /= np.float32(high - low)
-        np.maximum(on_picture, 0, out=on_picture)  # below 0: what the crop removed
+        if part is not None:
+            np.maximum(on_picture, 0, out=on_picture)  # below 0: what the crop removed
         on_picture.flags.writeable = False
         return on_picture
 

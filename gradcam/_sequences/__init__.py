@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from gradcam._sequences.pointwise import add, maximum, multiply, relu, sigmoid, subtract, tanh
 from gradcam._sequences.products import attend, embedding, linear, matmul
-from gradcam._sequences.recurrent import lstm, lstm_step
+from gradcam._sequences.recurrent import log_softmax_step, lstm, lstm_step
 from gradcam._sequences.rows import log_softmax, normalise, softmax
 from gradcam._sequences.shapes import concatenate, pick, reshape, select, stack, transpose
 from gradcam._sequences.values import Given, Value, constant, gradients, variable
@@ -26,6 +26,7 @@ __all__ = [
     "gradients",
     "linear",
     "log_softmax",
+    "log_softmax_step",
     "lstm",
     "lstm_step",
     "matmul",

@@ -97,6 +97,25 @@ def lstm_step(given: F32, weight_hh: Value, h: F32, c: F32) -> tuple[F32, F32]:
     return outputs[1], cells[1]
 
 
+def log_softmax_step(h: F32, weight: Value, bias: Value) -> F32:
+    """Return the log-softmax of ``h @ weight.T + bias`` without recording it.
+
+    Parameters
+    ----------
+    h : ndarray of float32
+        (N, H).
+    weight, bias : Value
+        (V, H) and (V,).
+
+    Returns
+    -------
+    ndarray of float32
+        (N, V).
+
+    """
+    return _core.softmax_rows(times(h, weight.transposed, bias.array), True)
+
+
 def _for_each(x: F32, batch: int) -> F32:
     """Return one sequence (T, 1, ...) for each of N, if it is one."""
     return x if x.shape[1] == batch else np.repeat(x, batch, axis=1)

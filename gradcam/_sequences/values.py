@@ -101,7 +101,9 @@ def value_of(given: Given) -> Value:
 
 def read_only(array: F32) -> F32:
     """Return a C-contiguous view, or copy, that cannot be written."""
-    view: F32 = np.ascontiguousarray(array, np.float32).reshape(array.shape).view()
+    if array.dtype != np.float32 or not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array, np.float32).reshape(array.shape)
+    view: F32 = array.view()
     view.flags.writeable = False
     return view
 

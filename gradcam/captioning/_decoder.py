@@ -75,10 +75,30 @@ class Decoder:
             (T, N).
         """
         given = codes if isinstance(codes, Value) else seq.constant(codes)
+        said = self._said(self._outputs(given, words))
+        return seq.pick(said, np.tile(np.array(words)[:, None], len(given.array)))
+
+    def one_for_each(self, codes: Value, words: Sequence[int]) -> Value:
+        """Return the log-probability of one word for each code: of word t for code t, (T,).
+
+        Parameters
+        ----------
+        codes : Value
+            (T, K).
+        words : sequence of int
+            As of :meth:`log_probabilities`.
+        """
+        h, count = self._outputs(codes, words), len(words)
+        diagonal = slice(None, None, count + 1)
+        outputs = seq.select(seq.reshape(h, (count * count, -1)), diagonal)
+        return seq.pick(self._said(outputs), np.array(words))
+
+    def _outputs(self, codes: Value, words: Sequence[int]) -> Value:
+        """Return the outputs of the LSTM that say each word, (T, N, H)."""
         read = np.array([[self.vocabulary.mark], *([word] for word in words[:-1])])
         embedded = seq.embedding(read, self._weights["embedding.weight"])
-        h, _ = seq.lstm(embedded, *self._lstm, *self._seen(given))
-        return seq.pick(self._said(h), np.tile(np.array(words)[:, None], len(given.array)))
+        h, _ = seq.lstm(embedded, *self._lstm, *self._seen(codes))
+        return h
 
     def start(self, code: _F32) -> tuple[State, _F32]:
         """Read START for a code (K,); return as :meth:`step`."""
@@ -95,7 +115,8 @@ class Decoder:
             The log-probability of each word that may follow; the last one is END.
         """
         h, c = seq.lstm_step(self._given[words], self._weights["lstm.weight_hh"], *state)
-        return State(h, c), self._said(seq.constant(h)).array
+        scores = self._weights["output.weight"], self._weights["output.bias"]
+        return State(h, c), seq.log_softmax_step(h, *scores)
 
     def _seen(self, codes: Value) -> tuple[Value, Value]:
         """Return h and c after the first input, which is made of the code."""

@@ -53,12 +53,28 @@ def search(decoder: Decoder, code: _F32, beam: int, length: int) -> Found:
         It has at least one word. A beam may lose the greedy caption on the way; so that one is
         compared with the best of the beam at the end, and a beam never finds a less probable one.
     """
-    greedy = _search(decoder, code, 1, length)
+    greedy = _greedy(decoder, code, length)
     return greedy if beam == 1 else max(greedy, _search(decoder, code, beam, length), key=_total)
 
 
 def _total(found: Found) -> float:
     return found.total
+
+
+def _greedy(decoder: Decoder, code: _F32, length: int) -> Found:
+    """Continue one caption with the most probable word each time."""
+    end = decoder.vocabulary.mark
+    state, follows = decoder.start(code)
+    words, values = list[int](), list[float]()
+    for _ in range(length):
+        said = follows[0] if words else follows[0, :end]  # no caption is empty
+        words.append(int(said.argmax()))
+        values.append(float(said[words[-1]]))
+        if words[-1] == end:
+            return Found(tuple(words[:-1]), tuple(values[:-1]), values[-1])
+        state, follows = decoder.step(state, np.array(words[-1:]))
+    ends = follows[0, end] >= follows.max()
+    return Found(tuple(words), tuple(values), float(follows[0, end]) if ends else None)
 
 
 def _search(decoder: Decoder, code: _F32, beam: int, length: int) -> Found:

@@ -60,9 +60,9 @@ class Sentence:
         if last is None or not np.array_equal(last[0], code):
             count = len(self.numbers)
             copies = seq.variable(np.tile(code, (count, 1)))
-            output = self._decoder.log_probabilities(copies, self.numbers)
-            (slopes,) = seq.gradients(output, np.eye(count, dtype=np.float32), [copies])
-            self._values = code[None], output.array[:, :1]
+            output = self._decoder.one_for_each(copies, self.numbers)
+            (slopes,) = seq.gradients(output, np.ones(count, np.float32), [copies])
+            self._values = code[None], output.array[:, None]
             last = code, slopes
             self._slopes = last
         return last[1]
