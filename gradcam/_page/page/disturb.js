@@ -86,7 +86,7 @@ class Disturb {
     this.sweeping = null; // the Occlusions of the sweep that runs
     this.swept = null; // where its patch is
     fillClasses(parts.target, labels);
-    for (const side of SIDES) parts.side.append(new Option(`${side} × ${side} pixels`, side));
+    for (const side of SIDES) parts.side.append(new Option(`${side} × ${side}`, side));
     for (const [name, words] of Object.entries(FILLS)) parts.fill.append(new Option(words, name));
     this.#listen();
     this.#showProgress(0, 1);
@@ -153,7 +153,7 @@ class Disturb {
     parts.words.textContent = this.#words(target, chosen.patch);
     parts.fallsText.textContent = fallWords(falls, known.count, chosen.rises);
     parts.falls.setAttribute("aria-label", `Map of falls. ${parts.fallsText.textContent} ${KEYS}`);
-    showChoices(parts, chosen);
+    showChoices(parts, chosenIn(this.store.get()));
   }
 
   /** Returns the class's index; the most probable one is that of the picture without the patch. */
@@ -172,7 +172,8 @@ class Disturb {
     const {scores} = this.frame.reply;
     const fall = before[target] - scores[target];
     const change = fall < 0 ? `rises by ${oneDigit(-fall)}` : `falls by ${oneDigit(fall)}`;
-    return `${score}; with the patch it ${change}, and ${name(highest(scores))} is the most probable class.`;
+    const top = name(highest(scores));
+    return `${score}; with the patch it ${change}, and ${top} is the most probable class.`;
   }
 
   #listen() {

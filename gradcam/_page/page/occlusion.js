@@ -9,7 +9,7 @@
  */
 
 /** What may be seen in a patch, by name. */
-export const FILLS = {grey: "mid-grey", black: "black", mean: "the picture's mean colour"};
+export const FILLS = {grey: "mid-grey", black: "black", mean: "mean colour"};
 
 /**
  * Returns the patches of a sweep, row by row: they begin at multiples of the stride, and the last
