@@ -4,10 +4,10 @@
 import {oneDigit, paint} from "./colours.js";
 import {fallPixels, fallWords} from "./falls.js";
 import {normalValues, withNoise} from "./noise.js";
-import {FILLS, Occlusions, fillColour, patchAround, patchGrid} from "./occlusion.js";
-import {sweep, withPatch} from "./occlusion.js";
+import {FILLS, Occlusions, fillColour, patchAround, withPatch} from "./occlusion.js";
 import {ARROWS, drawFrame, fillClasses, partsOf} from "./panel_parts.js";
 import {TOP, inWords} from "./scene.js";
+import {Sweeper} from "./sweeper.js";
 
 const SIZE = 224; // pixels of a side of the picture
 const SIDES = [16, 32, 48, 64]; // of patches, in pixels
@@ -83,13 +83,11 @@ class Disturb {
     this.known = null; // Occlusions of the picture without the patch
     this.kind = ""; // the side and the colour of their patches
     this.frame = null;
-    this.sweeping = null; // the Occlusions of the sweep that runs
-    this.swept = null; // where its patch is
+    this.sweeper = new Sweeper(parts, this);
     fillClasses(parts.target, labels);
     for (const side of SIDES) parts.side.append(new Option(`${side} × ${side}`, side));
     for (const [name, words] of Object.entries(FILLS)) parts.fill.append(new Option(words, name));
     this.#listen();
-    this.#showProgress(0, 1);
   }
 
   /** Returns the picture that the network gets: with noise, and with the patch. */
@@ -119,20 +117,27 @@ class Disturb {
       this.kind = kind;
     }
     if (!patch) this.known.scores = frame.reply.scores;
-    else if (!this.sweeping) this.known.add(placeOf(patch, side), frame.reply.scores);
-    this.#paint();
+    else if (!this.sweeper.runs) this.known.add(placeOf(patch, side), frame.reply.scores);
+    this.paint();
   }
 
   /** Asks for the scores without the patch, as soon as the scene is at rest. */
   async rest() {
     const {known} = this;
-    if (!known.scores) known.scores = await this.#scores(known.picture);
+    if (!known.scores) known.scores = await this.scores(known.picture);
     if (known !== this.known) return;
-    this.#paint();
+    this.paint();
     this.parts.spoken.textContent = this.parts.words.textContent;
   }
 
-  async #scores(picture) {
+  /** A sweep begins, of the same picture without the patch. */
+  begin(known) {
+    this.known = known;
+    this.#change({patch: null});
+  }
+
+  /** Returns the scores of a picture. */
+  async scores(picture) {
     return (await this.client.run({network: "pictograms", picture, maps: []})).scores;
   }
 
@@ -140,12 +145,12 @@ class Disturb {
     this.store.update({disturb: {...chosenIn(this.store.get()), ...patch}});
   }
 
-  #paint() {
+  paint() {
     const {parts, frame, known} = this;
     const chosen = chosenIn(frame.state);
     const target = this.#target(chosen);
     const falls = target === null ? null : known.falls(target);
-    const place = this.swept ?? (chosen.patch && placeOf(chosen.patch, chosen.side));
+    const place = this.sweeper.place ?? (chosen.patch && placeOf(chosen.patch, chosen.side));
     paint(parts.picture, frame.picture);
     const table = chosen.rises ? null : this.colours;
     paint(parts.falls, fallPixels(known.picture, falls, table));
@@ -192,7 +197,13 @@ class Disturb {
       canvas.addEventListener("pointermove", (event) => event.buttons && this.#pointed(event));
       canvas.addEventListener("keydown", (event) => this.#pressed(event));
     }
-    parts.sweep.addEventListener("click", () => (this.sweeping ? this.#stop() : this.#sweep()));
+    parts.sweep.addEventListener("click", () => this.#sweep());
+  }
+
+  #sweep() {
+    const {side, fill} = chosenIn(this.store.get());
+    if (this.sweeper.runs) this.sweeper.stop();
+    else if (this.known) this.sweeper.run(this.known, side, fill);
   }
 
   #pointed({currentTarget: canvas, offsetX, offsetY, pointerId, type}) {
@@ -202,7 +213,7 @@ class Disturb {
   }
 
   #pressed(event) {
-    if (event.key === "Escape") return this.#stop();
+    if (event.key === "Escape") return this.sweeper.stop();
     if (event.key === "Delete" || event.key === "Backspace") return this.#change({patch: null});
     const move = ARROWS[event.key];
     if (!move) return;
@@ -215,59 +226,10 @@ class Disturb {
 
   /** Moves the patch so that its centre is there, and all of it in the picture. */
   #move(x, y) {
-    this.#stop();
+    this.sweeper.stop();
     const {side} = chosenIn(this.store.get());
     const {left, top} = placeOf({x, y}, side);
     this.#change({patch: {x: left + side / 2, y: top + side / 2}});
-  }
-
-  /** Tries the patch at every place of a grid, until it is stopped or the picture changes. */
-  async #sweep() {
-    if (!this.known) return;
-    const {side, fill} = chosenIn(this.store.get());
-    const grid = patchGrid(SIZE, SIZE, side, side / 2);
-    const known = new Occlusions(this.known.picture, SIZE);
-    known.scores = this.known.scores;
-    this.known = this.sweeping = known;
-    this.#change({patch: null});
-    const goesOn = (place) => {
-      const same = this.sweeping === known && this.known === known;
-      if (!same || this.parts.sweep.offsetParent === null) return false;
-      this.swept = place;
-      this.#paint();
-      this.#showProgress(known.count, grid.length);
-      return true;
-    };
-    const ask = (picture) => this.#scores(picture);
-    try {
-      known.scores ??= await ask(known.picture);
-      await sweep(known, grid, fillColour(known.picture, fill), ask, goesOn);
-      this.#showEnd(known, grid.length, "stopped");
-    } catch (error) {
-      this.#showEnd(known, grid.length, error.message);
-    }
-  }
-
-  #stop() {
-    this.sweeping = this.swept = null;
-  }
-
-  /** Shows the end of a sweep, unless another one has begun. */
-  #showEnd(known, all, why) {
-    if (this.sweeping !== null && this.sweeping !== known) return;
-    this.#stop();
-    this.#showProgress(known.count, all);
-    if (known.count < all) this.parts.progressText.textContent += `, ${why}`;
-    else this.parts.spoken.textContent = this.parts.fallsText.textContent;
-    this.#paint();
-  }
-
-  #showProgress(done, all) {
-    const {sweep: button, progress, progressText} = this.parts;
-    button.textContent = this.sweeping ? "Stop" : "Move the patch over the whole picture";
-    progress.max = all;
-    progress.value = done;
-    progressText.textContent = done > 0 ? `${done} of ${all} patches` : "";
   }
 }
 
