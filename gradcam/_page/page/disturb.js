@@ -111,13 +111,15 @@ class Disturb {
     this.frame = frame;
     const {patch, side, fill} = chosenIn(frame.state);
     const ground = this.grounds.get(frame.picture) ?? frame.picture;
-    const kind = `${side} ${fill}`;
+    const kind = this.#kindNow();
     if (!this.known || kind !== this.kind || !isSame(ground, this.known.picture)) {
       this.known = new Occlusions(ground, SIZE);
       this.kind = kind;
     }
     if (!patch) this.known.scores = frame.reply.scores;
-    else if (!this.sweeper.runs) this.known.add(placeOf(patch, side), frame.reply.scores);
+    else if (!this.sweeper.runs && kind === `${side} ${fill}`) {
+      this.known.add(placeOf(patch, side), frame.reply.scores);
+    }
     this.paint();
   }
 
@@ -130,9 +132,16 @@ class Disturb {
     this.parts.spoken.textContent = this.parts.words.textContent;
   }
 
+  /** Returns the kind of the patches that are chosen now; a frame may be of another one. */
+  #kindNow() {
+    const {side, fill} = chosenIn(this.store.get());
+    return `${side} ${fill}`;
+  }
+
   /** A sweep begins, of the same picture without the patch. */
   begin(known) {
     this.known = known;
+    this.kind = this.#kindNow();
     this.#change({patch: null});
   }
 

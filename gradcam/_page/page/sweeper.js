@@ -65,8 +65,9 @@ export class Sweeper {
     this.stop();
     this.#show(known.count, all);
     this.panel.paint();
-    if (known.count < all) this.parts.progressText.textContent += `, ${why}`;
-    else this.parts.spoken.textContent = this.parts.fallsText.textContent;
+    if (known.count < all) {
+      this.parts.progressText.textContent = `${known.count} of ${all} patches, ${why}`;
+    } else this.parts.spoken.textContent = this.parts.fallsText.textContent;
   }
 
   #show(done, all) {
