@@ -39,7 +39,7 @@ class Panel:
 
     def numbers(self, part):
         """The numbers of a text that have a point or a minus sign: "−0.012", "9.65 × 10⁻⁶"."""
-        found = re.findall(r"(−?\d+\.\d+|−\d+)(?: × 10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?", self.text(part))
+        found = re.findall(r"(−?\d+\.\d+|−\d+)(?:\s×\s10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?", self.text(part))
         return [float(f"{number}e{power or 0}".translate(_MINUS)) for number, power in found]
 
     def choose(self, part, value):

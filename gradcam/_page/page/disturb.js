@@ -24,7 +24,7 @@ const DEFAULTS = {noise: 0, seed: 1, patch: null, side: 32, fill: "grey", target
 const HTML = `
   <div class="row">
     <label class="long">Noise
-      <input type="range" data-part="noise" min="0" max="100" step="1"></label>
+      <input type="range" data-part="noise" min="0" max="60" step="1"></label>
     <output data-part="noiseText"></output>
     <button type="button" data-part="other">Other noise</button>
   </div>

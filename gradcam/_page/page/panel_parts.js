@@ -16,7 +16,7 @@ export function digits(value) {
   }
   const [mantissa, exponent] = value.toExponential(2).replace("+", "").split("e");
   const raised = Array.from(exponent, (sign) => RAISED[sign]).join("");
-  return `${mantissa.replace("-", "−")} × 10${raised}`;
+  return `${mantissa.replace("-", "−")}\u00a0×\u00a010${raised}`;
 }
 
 const RAISED = {..."⁰¹²³⁴⁵⁶⁷⁸⁹", "-": "⁻"};
