@@ -161,6 +161,15 @@ class _Process:
             time.sleep(0.02)
         os.close(self._read)
 
+    def processor_seconds(self) -> float:
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = path.read_text().rpartition(")")[2].split()
+                if int(fields[2]) == self._pid:  # the process group
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def _is_reaped(self) -> bool:
         try:
             return os.waitpid(self._pid, os.WNOHANG)[0] != 0
@@ -252,6 +261,10 @@ class Browser:
         page._prepare(width, height, dark, mobile, first)
         page.go(address)
         return page
+
+    def processor_seconds(self) -> float:
+        """Return the processor time that all processes of the browser have taken (Linux)."""
+        return self._process.processor_seconds()
 
     def wait_for_download(self, seconds: float = 10) -> Path:
         """Return the next file that was saved in `downloads` and was not returned before."""

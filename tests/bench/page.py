@@ -4,7 +4,8 @@
 
 For both builds of the core, the page is opened from a file, and the first object of the first
 scene is dragged in circles for SECONDS (5) with two Grad-CAM maps beside it. Prints how often the
-maps were painted, and when they were painted first after the opening. The mouse moves up to 60
+maps were painted, when they were painted first after the opening, and the processor time of all of
+the browser's processes for each frame, which other programs hardly change. The mouse moves up to 60
 times a second; the browser and this script share the processors.
 """
 
@@ -71,12 +72,14 @@ def main(seconds: float) -> None:
                 if (![...each.options].some(({value}) => value === "grad_cam")) continue;
                 each.value = "grad_cam"; each.dispatchEvent(new Event("change")) }""")
             time.sleep(1)  # the rest of the page, such as the effects of removed objects, is done
-            before = page.evaluate("paints.length")
+            before, used = page.evaluate("paints.length"), browser.processor_seconds()
             drag(page, seconds)
             frames = page.evaluate("paints.length") - before
+            used = browser.processor_seconds() - used
             print(
                 f"{path.stem:8} first map after {first / 1000:.2f} s, "
-                f"{frames / seconds:.1f} frames a second"
+                f"{frames / seconds:.1f} frames a second, "
+                f"{1000 * used / max(frames, 1):.0f} ms of processor time each"
             )
             page.check()
             page.close()
