@@ -160,7 +160,7 @@ class Disturb {
     const target = this.#target(chosen);
     const falls = target === null ? null : known.falls(target);
     const place = this.sweeper.place ?? (chosen.patch && placeOf(chosen.patch, chosen.side));
-    paint(parts.picture, frame.picture);
+    paint(parts.picture, this.#shown(chosen));
     const table = chosen.rises ? null : this.colours;
     paint(parts.falls, fallPixels(known.picture, falls, table));
     if (place) for (const canvas of [parts.picture, parts.falls]) outline(canvas, place);
@@ -168,6 +168,14 @@ class Disturb {
     parts.fallsText.textContent = fallWords(falls, known.count, chosen.rises);
     parts.falls.setAttribute("aria-label", `Map of falls. ${parts.fallsText.textContent} ${KEYS}`);
     showChoices(parts, chosenIn(this.store.get()));
+  }
+
+  /** Returns the picture with the patch of the frame, or of the sweep that runs. */
+  #shown({fill}) {
+    const {picture} = this.known;
+    const {place} = this.sweeper;
+    if (!place) return this.frame.picture;
+    return withPatch(picture, SIZE, place, fillColour(picture, fill));
   }
 
   /** Returns the class's index; the most probable one is that of the picture without the patch. */

@@ -36,9 +36,9 @@ export function fallWords(falls, count, rises) {
   const covered = falls.values.filter((_, n) => falls.covered[n]);
   const high = covered.reduce((a, b) => Math.max(a, b));
   const low = covered.reduce((a, b) => Math.min(a, b));
-  const most = high > 0 ? `falls by up to ${oneDigit(high)}` : "falls nowhere";
+  const most = high >= 0.05 ? `falls by up to ${oneDigit(high)}` : "falls nowhere";
   const blue = rises ? "blue" : "not drawn";
-  const least = low < 0 ? `, and rises by up to ${oneDigit(-low)} (${blue})` : "";
+  const least = low <= -0.05 ? `, and rises by up to ${oneDigit(-low)} (${blue})` : "";
   const patches = count === 1 ? "1 patch" : `${count} patches`;
   return `${patches}: the score ${most}${least}. Each pixel: the mean over the patches on it.`;
 }
