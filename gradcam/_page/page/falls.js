@@ -36,7 +36,7 @@ export function fallWords(falls, count, rises) {
   const covered = falls.values.filter((_, n) => falls.covered[n]);
   const high = covered.reduce((a, b) => Math.max(a, b));
   const low = covered.reduce((a, b) => Math.min(a, b));
-  const most = high >= 0.05 ? `falls by up to ${oneDigit(high)}` : "falls nowhere";
+  const most = high >= 0.05 ? `falls by up to ${oneDigit(high)}` : "falls by less than 0.05";
   const blue = rises ? "blue" : "not drawn";
   const least = low <= -0.05 ? `, and rises by up to ${oneDigit(-low)} (${blue})` : "";
   const patches = count === 1 ? "1 patch" : `${count} patches`;
