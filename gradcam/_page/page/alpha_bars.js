@@ -59,12 +59,11 @@ export class AlphaBars {
     const zero = 4 + top * scale;
     const places = this.#places(width);
     order.forEach((unit, n) => {
-      const {left, width: wide} = places[n];
-      const gap = wide > 3 ? 1 : 0;
+      const {left, width: wide} = onPixels(places[n]);
       pen.globalAlpha = summed.has(unit) ? 1 : PALE;
       pen.fillStyle = `rgb(${alphas[unit] < 0 ? BELOW : ABOVE})`;
       const height = Math.max(1, Math.abs(alphas[unit]) * scale);
-      pen.fillRect(left, alphas[unit] < 0 ? zero : zero - height, wide - gap, height);
+      pen.fillRect(left, alphas[unit] < 0 ? zero : zero - height, wide, height);
     });
     pen.globalAlpha = 1;
     pen.fillStyle = ink;
@@ -104,6 +103,13 @@ function prepared(canvas, width, height) {
   const pen = canvas.getContext("2d");
   pen.scale(density, density);
   return pen;
+}
+
+/** Returns where a bar is drawn: whole pixels, so that thin bars are not pale. */
+function onPixels({left, width}) {
+  const first = Math.round(left);
+  const gap = width > 3 ? 1 : 0;
+  return {left: first, width: Math.max(1, Math.round(left + width) - first - gap)};
 }
 
 /** Draws a triangle below the chosen bar. */
