@@ -1,7 +1,7 @@
 """The command line: ``gradcam explain``, ``predict``, ``compare``, ``ask``, ``caption``,
 ``sheet``, ``critique``, ``check``, ``evaluate``, ``failures``, ``inside``, ``visualise``, ``edit``,
-``adversarial``, ``invert``, ``train-head``, ``methods``, ``demo``, ``page``, ``photographs``,
-``scenes``, ``notebooks``, ``info``, ``convert``.
+``adversarial``, ``invert``, ``train-head``, ``methods``, ``demo``, ``page``, ``vote``,
+``photographs``, ``scenes``, ``notebooks``, ``info``, ``convert``.
 
 Results go to standard output as soon as they are known, as tables for people or JSON for programs;
 warnings and errors go to standard error. matplotlib, Pillow and rich are imported by the commands
@@ -34,6 +34,7 @@ from gradcam._cli.scenes import scenes
 from gradcam._cli.sheet import sheet
 from gradcam._cli.synthesis import adversarial, edit, invert, visualise
 from gradcam._cli.train_head import train_head
+from gradcam._cli.vote import vote
 
 _INSIDE = (activations, filters, map_, neighbours, patches, units)
 """Commands of the group ``inside``, which they add themselves to."""
@@ -43,7 +44,7 @@ _ABOUT_PICTURES = (
     inside,
 )
 _MAKING_PICTURES = (visualise, edit, adversarial, invert)
-_OTHERS = (train_head, methods, demo, page, photographs, scenes, notebooks, info, convert)
+_OTHERS = (train_head, methods, demo, page, vote, photographs, scenes, notebooks, info, convert)
 for _command in (*_ABOUT_PICTURES, *_MAKING_PICTURES, *_OTHERS):
     main.add_command(_command)
 
