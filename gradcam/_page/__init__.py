@@ -47,11 +47,12 @@ class _Kind:
 def _pictograms() -> tuple[dict[str, bytes], dict[str, object]]:
     from gradcam._page.data import contents, pixels
     from gradcam._page.networks import describe
-    from gradcam.pictograms import model
+    from gradcam.pictograms import model, weak_model
 
-    network = describe(model())
-    parts = {"pixels": pixels(), "network-pictograms": network.weights}
-    return parts, {"contents": contents(), "networks": {"pictograms": network.description}}
+    networks = {"pictograms": describe(model()), "weak": describe(weak_model())}
+    parts = {f"network-{name}": network.weights for name, network in networks.items()}
+    descriptions = {name: network.description for name, network in networks.items()}
+    return {"pixels": pixels(), **parts}, {"contents": contents(), "networks": descriptions}
 
 
 def _imagenet() -> tuple[dict[str, bytes], dict[str, object]]:

@@ -74,29 +74,28 @@ function goOnOrEnd(screen) {
  * @param {object} context
  * @param {import("./questions.js").Question} question
  * @param {import("./questions.js").Stimulus} stimulus
- * @param {number} progress the share of all questions up to this one, 0 to 1
+ * @param {{at: number, of: number}} place of the question among those that are asked
  * @returns {Promise<{choice: number, milliseconds: number} | null>} the number of the answer from 0 on,
  *     and the time without pauses; null: to end here
  */
-export async function showQuestion(root, context, question, stimulus, progress) {
+export async function showQuestion(root, context, question, stimulus, place) {
   let milliseconds = 0;
   for (;;) {
     const start = performance.now();
-    const choice = await answered(root, context, question, stimulus, progress);
+    const choice = await answered(root, context, question, stimulus, place);
     milliseconds += performance.now() - start;
     if (choice !== PAUSE) return {choice, milliseconds: Math.round(milliseconds)};
     const screen = newScreen(root, "break", "A pause");
-    added(screen, "p", "", `Question ${question.number} waits for you, and the clock has stopped.`);
+    added(screen, "p", "", `Question ${place.at} of ${place.of} waits for you, and the clock has stopped.`);
     if (!(await goOnOrEnd(screen))) return null;
   }
 }
 
 /** Shows a question. Resolves to the number of an answer, or to PAUSE. */
-function answered(root, context, question, stimulus, progress) {
+function answered(root, context, question, stimulus, place) {
   const screen = newScreen(root, "question", question.prompt(stimulus));
-  const bar = added(screen, "progress");
-  bar.value = progress;
-  bar.setAttribute("aria-label", "Questions up to this one");
+  const bar = added(added(screen, "label", "place", `Question ${place.at} of ${place.of}`), "progress");
+  Object.assign(bar, {value: place.at, max: place.of});
   const figures = added(screen, "div", "pictures");
   stimulus.pictures.forEach((pixels, n) => {
     const figure = added(figures, "figure");
@@ -118,7 +117,7 @@ function answered(root, context, question, stimulus, progress) {
       context.pictogram(picture, label, variant);
       button.prepend(picture);
     });
-    screenButton(added(screen, "div", "answers"), "p", "Pause", () => resolve(PAUSE)).classList.add("pause");
+    screenButton(added(screen, "div", "further"), "p", "Pause", () => resolve(PAUSE)).classList.add("pause");
   });
 }
 

@@ -21,6 +21,7 @@ import {fromText, indexed, toText} from "./scene.js";
 import {createStore} from "./store.js";
 import {mountTabs} from "./tabs.js";
 import {mountMaps, mountScores} from "./views.js";
+import {mountVote} from "./vote.js";
 
 /**
  * The further parts of the page, in the order of their tabs. Each is mounted in an element of its
@@ -39,6 +40,7 @@ import {mountMaps, mountScores} from "./views.js";
 const PANELS = [
   {key: "inside", title: "Inside", place: "beside", mount: mountInside},
   {key: "disturb", title: "Noise and occlusion", place: "below", mount: mountDisturb},
+  {key: "vote", title: "Vote", place: "whole", mount: mountVote},
 ];
 
 const SETTLED = 300; // milliseconds without a change, after which a scene is at rest

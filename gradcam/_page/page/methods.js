@@ -8,6 +8,7 @@
 export const METHODS = [
   {name: "grad_cam", title: "Grad-CAM", layered: true, view: "map"},
   {name: "guided_grad_cam", title: "Guided Grad-CAM", layered: true, view: "signed"},
+  {name: "deconv_grad_cam", title: "Deconv Grad-CAM", layered: true, view: "signed"},
   {name: "saliency", title: "Saliency", layered: false, view: "magnitude"},
   {name: "guided_backprop", title: "Guided backprop", layered: false, view: "signed"},
   {name: "deconvnet", title: "Deconvnet", layered: false, view: "signed"},

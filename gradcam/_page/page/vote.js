@@ -15,6 +15,7 @@ import {showResults} from "./tally.js";
  * @param {object} context
  */
 export function mountVote(root, context) {
+  root.classList.add("vote");
   listenToKeys(root);
   pauseWhenLeft(root, context.store);
   const start = () => showStart(root, randomBelow(1e6), vote);
@@ -43,7 +44,8 @@ async function ask(root, context, {id, plan, rows}, parts) {
     const stimulus = await coming;
     coming = questions[n + 1]?.make(); // while this one is answered
     coming?.catch(() => {}); // it is reported when it is awaited
-    const reply = await showQuestion(root, context, question, stimulus, (n + 1) / questions.length);
+    const place = {at: n + 1, of: questions.length};
+    const reply = await showQuestion(root, context, question, stimulus, place);
     if (!reply) return;
     const asked = {session: id, seed: plan.seed, question: question.number};
     const {choice, milliseconds} = reply;
