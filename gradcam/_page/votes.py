@@ -46,9 +46,13 @@ TABLE = ("kind", "method", "answers", "value", "low", "high", "paper")
 
 SCORES = (-2, -1, 0, 1, 2)
 
-_RATINGS = dict(
-    zip(("clearly left", "slightly left", "equal", "slightly right", "clearly right"), SCORES, strict=True)
-)
+RATINGS: Mapping[str, int] = {
+    "clearly left": -2,
+    "slightly left": -1,
+    "equal": 0,
+    "slightly right": 1,
+    "clearly right": 2,
+}
 """The answers about two networks, and what each counts for the one on the right."""
 
 _START = 4096
@@ -300,9 +304,9 @@ def _trust(row: Mapping[str, str]) -> int:
     """Return the rating of the better network, -2 to 2."""
     _one_of(row, "method", TRUST)
     _one_of(row, "target", ("left", "right"))
-    _one_of(row, "answer", tuple(_RATINGS))
+    _one_of(row, "answer", tuple(RATINGS))
     sign = 1 if row["target"] == "right" else -1
-    return _stated(row, "score", sign * _RATINGS[row["answer"]], "right")
+    return _stated(row, "score", sign * RATINGS[row["answer"]], "right")
 
 
 def _stated(row: Mapping[str, str], name: str, value: int, empty: str) -> int:
@@ -329,5 +333,7 @@ def _one_of(row: Mapping[str, str], name: str, known: Sequence[str]) -> None:
 
 def _whole(row: Mapping[str, str], name: str, low: int, high: int) -> int:
     if not re.fullmatch(r"[0-9]{1,13}", row[name]) or not low <= int(row[name]) <= high:
-        raise ValueError(f"{name}: expected a whole number of {low} or more, got {brief(row[name])}")
+        raise ValueError(
+            f"{name}: expected a whole number of {low} or more, got {brief(row[name])}"
+        )
     return int(row[name])

@@ -94,7 +94,8 @@ export async function showQuestion(root, context, question, stimulus, place) {
 /** Shows a question. Resolves to the number of an answer, or to PAUSE. */
 function answered(root, context, question, stimulus, place) {
   const screen = newScreen(root, "question", question.prompt(stimulus));
-  const bar = added(added(screen, "label", "place", `Question ${place.at} of ${place.of}`), "progress");
+  const top = added(screen, "div", "top");
+  const bar = added(added(top, "label", "place", `Question ${place.at} of ${place.of}`), "progress");
   Object.assign(bar, {value: place.at, max: place.of});
   const figures = added(screen, "div", "pictures");
   stimulus.pictures.forEach((pixels, n) => {
@@ -117,7 +118,7 @@ function answered(root, context, question, stimulus, place) {
       context.pictogram(picture, label, variant);
       button.prepend(picture);
     });
-    screenButton(added(screen, "div", "further"), "p", "Pause", () => resolve(PAUSE)).classList.add("pause");
+    screenButton(top, "p", "Pause", () => resolve(PAUSE)).classList.add("pause");
   });
 }
 

@@ -38,7 +38,7 @@ export function showResults(root, {rows, problem, save, again}) {
 /** Which object is explained: shares of right answers. */
 function showShares(screen, rows) {
   added(screen, "h3", "", "Which object is explained?");
-  const body = addedTable(screen, ["Method", "Guessing is 50 %", "You", "The paper"]);
+  const body = addedTable(screen, ["Method", "● you  ◇ paper  ┆ guessing", "You", "The paper"]);
   for (const {method, count, right, share, low, high, paper} of discriminationTable(rows)) {
     if (!count) continue;
     const line = added(body, "tr");
@@ -50,15 +50,15 @@ function showShares(screen, rows) {
   }
   added(
     ...[screen, "p", "note"],
-    "The paper has no figure for saliency. That of Deconv Grad-CAM is from its later version; the first " +
-      "one prints 61.23 %.",
+    "Who guesses is right in 50 %. The paper has no figure for saliency. That of Deconv Grad-CAM is from " +
+      "its later version; the first one prints 61.23 %.",
   );
 }
 
 /** Which network is more reliable: mean ratings. */
 function showMeans(screen, rows) {
   added(screen, "h3", "", "Which network is more reliable?");
-  const body = addedTable(screen, ["Method", "From −2 to 2", "You", "The paper"]);
+  const body = addedTable(screen, ["Method", "● you  ◇ paper  ┆ equal", "You", "The paper"]);
   for (const {method, count, mean, counts, paper} of trustTable(rows)) {
     if (!count) continue;
     const line = added(body, "tr");
@@ -69,7 +69,7 @@ function showMeans(screen, rows) {
     added(you, "small", "", `${better} for the better network, ${counts[2]} equal, ${counts[0] + counts[1]} for the other`);
     added(line, "td", "", signed(paper));
   }
-  added(screen, "p", "note", "2: you found the better network clearly more reliable; −2: the other one.");
+  added(screen, "p", "note", "From −2 to 2: 2, you found the better network clearly more reliable; −2, the other one.");
 }
 
 function addedTable(screen, titles) {
