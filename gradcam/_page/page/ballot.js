@@ -104,7 +104,7 @@ function answered(root, context, question, stimulus, place) {
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${question.captions[n] || "A"} map, to be judged by eye`);
     paint(canvas, pixels);
-    if (question.captions[n]) added(figure, "figcaption", "", question.captions[n]);
+    if (question.captions[n]) added(figure, "p", "caption", question.captions[n]);
   });
   const row = added(screen, "div", "answers");
   row.inert = true;
