@@ -144,10 +144,21 @@ def test_keys_are_not_answers_elsewhere(browser, file):
 def test_it_fits(browser, file, options):
     """Nothing is wider than the screen, and every button is large enough for a finger."""
     page = opened(browser, file, **options)
+    check_size(page)
     begin(page, 2, "comparisons")
     wait_for_question(page, 1, 12)
+    check_size(page)
+    page.press("3")
+    wait_for_question(page, 2, 12)
+    page.press("p")
+    page.press("e")
+    page.wait_for("!!document.querySelector('.vote .results')")
+    check_size(page)
+    page.check()
+
+
+def check_size(page):
     width, wide = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
     assert wide <= width
     low = "Math.min(...[...document.querySelectorAll('.vote button')].map((e) => e.offsetHeight))"
     assert page.evaluate(low) >= 44
-    page.check()

@@ -38,7 +38,8 @@ export function showResults(root, {rows, problem, save, again}) {
 /** Which object is explained: shares of right answers. */
 function showShares(screen, rows) {
   added(screen, "h3", "", "Which object is explained?");
-  const body = addedTable(screen, ["Method", "● you  ◇ paper  ┆ guessing", "You", "The paper"]);
+  added(screen, "p", "note", "● you, ◇ the paper, ┆ 50 %: guessing");
+  const body = addedTable(screen);
   for (const {method, count, right, share, low, high, paper} of discriminationTable(rows)) {
     if (!count) continue;
     const line = added(body, "tr");
@@ -50,15 +51,16 @@ function showShares(screen, rows) {
   }
   added(
     ...[screen, "p", "note"],
-    "Who guesses is right in 50 %. The paper has no figure for saliency. That of Deconv Grad-CAM is from " +
-      "its later version; the first one prints 61.23 %.",
+    "The paper has no figure for saliency. That of Deconv Grad-CAM is from its later version; the first " +
+      "one prints 61.23 %.",
   );
 }
 
 /** Which network is more reliable: mean ratings. */
 function showMeans(screen, rows) {
   added(screen, "h3", "", "Which network is more reliable?");
-  const body = addedTable(screen, ["Method", "● you  ◇ paper  ┆ equal", "You", "The paper"]);
+  added(screen, "p", "note", "● you, ◇ the paper, ┆ 0: equal");
+  const body = addedTable(screen);
   for (const {method, count, mean, counts, paper} of trustTable(rows)) {
     if (!count) continue;
     const line = added(body, "tr");
@@ -72,10 +74,10 @@ function showMeans(screen, rows) {
   added(screen, "p", "note", "From −2 to 2: 2, you found the better network clearly more reliable; −2, the other one.");
 }
 
-function addedTable(screen, titles) {
+function addedTable(screen) {
   const table = added(screen, "table");
   const head = added(added(table, "thead"), "tr");
-  for (const title of titles) added(head, "th", "", title).scope = "col";
+  for (const title of ["Method", "Plot", "You", "The paper"]) added(head, "th", "", title).scope = "col";
   return added(table, "tbody");
 }
 
