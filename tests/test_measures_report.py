@@ -239,6 +239,14 @@ def test_a_network_without_probabilities_and_one_with_one_class():
     assert "passed" in words(report.plot())
 
 
+def test_long_names_below_the_picture():
+    from gradcam.measures._report_result import _cut
+
+    assert _cut(["a", "b"], keep_end=False) == _cut(["a", "b"], keep_end=True) == ["a", "b"]
+    assert _cut(["a", "b", "c"], keep_end=False) == ["a", "b ..."]
+    assert _cut(["a", "b", "c"], keep_end=True) == ["... b", "c"]
+
+
 def test_a_flat_map_is_said_to_be_flat(tape):
     zero = np.zeros_like(tape.input)
     weights = {"weight": np.ones((2, 3 * 112 * 56), np.float32)}

@@ -150,7 +150,8 @@ def _panels(report: Report) -> list[tuple[str, NDArray[np.uint8], str]]:
     """Return the pictures with what stands above and below them."""
     found = report.explanation
     values = {each.name: two(each.value) for each in report.checks}
-    explained = "\n".join([*_cut(wrap(found.words, 20), 2), found.certainty])
+    lines = _cut(wrap(found.words, 20), keep_end=report.kind == "answer")
+    explained = "\n".join([*lines, found.certainty])
     panels = [
         ("Picture", found.picture, explained),
         (found.title, found.image, "the map\nthat is checked"),
@@ -169,9 +170,11 @@ def _panels(report: Report) -> list[tuple[str, NDArray[np.uint8], str]]:
     return panels
 
 
-def _cut(lines: Sequence[str], most: int) -> list[str]:
-    """Return the first lines; dots stand for the others."""
-    return [*lines] if len(lines) <= most else [*lines[: most - 1], f"{lines[most - 1]} ..."]
+def _cut(lines: Sequence[str], keep_end: bool) -> list[str]:
+    """Return the first two lines, or the last two; dots stand for the others."""
+    if len(lines) <= 2:
+        return [*lines]
+    return [f"... {lines[-2]}", lines[-1]] if keep_end else [lines[0], f"{lines[1]} ..."]
 
 
 def _below(value: str | None) -> str:

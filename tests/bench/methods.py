@@ -6,7 +6,7 @@ Without names, all rows are listed. Everything runs in this process, with the ma
 PyTorch's users tune. All ways of a row run once or twice, which warms them up; of a peer's ways the
 fastest remains. Then all that remain run once in each round, in turn. The output is the median time
 of one unit of work, and gradcam's time divided by the peer's: median, minimum and maximum of the
-rounds.
+rounds; then the same of the processor's time, which other programs on the machine change less.
 
 The pass that gradcam records belongs to the time where the peer runs the network on the picture,
 too: it does not for samples and paths, of which the time of one gradient is measured.
@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -73,11 +73,28 @@ def row(name: str) -> Callable[[Callable[[], Ways]], Callable[[], Ways]]:
     return add
 
 
-def seconds(way: Way) -> float:
+class Seconds(NamedTuple):
+    """The time of one unit of work, by the clock and of the processor."""
+
+    clock: float
+    processor: float
+
+
+def seconds(way: Way) -> Seconds:
     """Return the time of one unit of work."""
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     way.run()
-    return (time.perf_counter() - start) / way.units
+    found = time.perf_counter() - start, time.process_time() - used
+    return Seconds(*(each / way.units for each in found))
+
+
+def compared(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """Return the median of a peer's times, and the ratios of ours to them."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    text = f"{1e3 * statistics.median(theirs):9.2f} ms"
+    if ours == theirs:
+        return f"{text}{'':24}"
+    return f"{text}   ratio {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
 def measure(name: str, rounds: int, programs: Sequence[str] = ()) -> None:
@@ -96,7 +113,7 @@ def measure(name: str, rounds: int, programs: Sequence[str] = ()) -> None:
             first = {setting: seconds(way) for setting, way in ways.items()}
         best = min(first, key=first.__getitem__)
         chosen[program] = best, ways[best]
-    times: dict[str, list[float]] = {program: [] for program in chosen}
+    times: dict[str, list[Seconds]] = {program: [] for program in chosen}
     for number in range(rounds):
         names = list(chosen)
         start = number % len(names)
@@ -104,11 +121,10 @@ def measure(name: str, rounds: int, programs: Sequence[str] = ()) -> None:
             times[program].append(seconds(chosen[program][1]))
     for program, (setting, _) in chosen.items():
         text = f"{name:28} {f'{program} {setting}'.strip():44}"
-        text += f"{1e3 * statistics.median(times[program]):9.2f} ms"
-        if program != OURS:
-            ratios = [a / b for a, b in zip(times[OURS], times[program], strict=True)]
-            text += f"   ratio {statistics.median(ratios):.2f}"
-            text += f" ({min(ratios):.2f}-{max(ratios):.2f})"
+        text += "   processor".join(
+            compared(*([each[part] for each in times[name]] for name in (OURS, program)))
+            for part in range(2)
+        )
         print(text, flush=True)
 
 
