@@ -152,7 +152,7 @@ export function fromText(text, known) {
   const others = rest.filter((part) => !part.includes("="));
   const maps = others.map((part, n) => readWish(part, "ab"[n], known));
   if (maps.length !== 0 && maps.length !== 2) {
-    throw new Error(`it has ${maps.length} maps, and the page shows two.`);
+    throw new Error(`the page shows two maps, and it has ${maps.length}.`);
   }
   return {scene: {ground, objects}, maps};
 }
