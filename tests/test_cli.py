@@ -1241,7 +1241,8 @@ def test_demo(monkeypatch, scenes):
     page = Page(source)
     linked = [image["src"] for image in page.all("img")] + [a["href"] for a in page.all("a")]
     files = {str(path.relative_to("gradcam-demo")) for path in Path("gradcam-demo").rglob("*.png")}
-    assert {unquote(link) for link in linked} == files
+    assert {unquote(link) for link in linked} == files | {"live.html"}
+    assert "Content-Security-Policy" in Path("gradcam-demo/live.html").read_text("utf-8")[:1000]
     for image in page.all("img"):
         assert image["alt"]
         with Image.open(Path("gradcam-demo", unquote(image["src"]))) as picture:
@@ -1254,13 +1255,13 @@ def test_demo(monkeypatch, scenes):
     assert index.read_text(encoding="utf-8") == source
 
 
-@pytest.mark.parametrize("name", ["index.html", "pictures/cat.png"])
+@pytest.mark.parametrize("name", ["index.html", "live.html", "pictures/cat.png"])
 def test_the_demo_replaces_no_file_of_others(name):
     file = Path("site", name)
     file.parent.mkdir(parents=True)
     file.write_text("<title>My page</title>")
     told = CliRunner().invoke(cli.main, ["demo", "--out", "site"], catch_exceptions=False)
-    assert told.exit_code == 2 and f"{file}: it is not of gradcam demo" in told.stderr
+    assert told.exit_code == 2 and f"{file}: it is not of gradcam" in told.stderr
     assert [each for each in Path("site").rglob("*") if each.is_file()] == [file]
     assert file.read_text() == "<title>My page</title>"
 

@@ -60,7 +60,9 @@ def test_everything_is_in_the_file(parts):
         assert core == (FOLDER / f"{name}.wasm").read_bytes() and core[:4] == b"\0asm"
     data = json.loads(parts.scripts["data"])
     assert data["version"] == gradcam.__version__
-    assert [each["label"] for each in data["contents"]["classes"]] == [label for _, label in CLASSES]
+    assert [each["label"] for each in data["contents"]["classes"]] == [
+        label for _, label in CLASSES
+    ]
     assert len(bytes.fromhex(data["colours"])) == 3 * 256
     weights = base64.b64decode(parts.scripts["network-pictograms"])
     assert len(weights) > 5e6
@@ -104,10 +106,12 @@ def test_a_page_is_replaced_and_nothing_else(page, tmp_path):
     other.write_text("<p>mine</p>")
     link.symlink_to(tmp_path / "nothing")
     for path in (other, link, tmp_path):
-        with pytest.raises(FileExistsError, match="it is not of gradcam page and would be replaced"):
+        with pytest.raises(
+            FileExistsError, match="it is not of gradcam page and would be replaced"
+        ):
             _page.write(path)
     assert other.read_text() == "<p>mine</p>" and link.is_symlink()
-    with pytest.raises(ValueError, match="expected one of pictograms.*, got 'vgg16'"):
+    with pytest.raises(ValueError, match=r"expected one of pictograms.*, got 'vgg16'"):
         _page.write(tmp_path / "new.html", model="vgg16")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         _page.write(tmp_path / "missing/new.html")

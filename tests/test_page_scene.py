@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import run_node
+from numpy.typing import NDArray
 from PIL import Image
 
-from gradcam import measures, pictograms
+from gradcam import Tape, measures, pictograms
 from gradcam._page.data import SIZE, contents, pixels
 from gradcam.pictograms._drawing import OPAQUE, sprites
 
@@ -71,13 +72,13 @@ def told(folder: Path) -> Any:
 @pytest.fixture(scope="module")
 def drawn(folder: Path, told: Any) -> tuple[np.ndarray, np.ndarray]:
     """The pictures, RGBA, and the owners of their pixels."""
-    shape = (len(TEXTS), SIZE, SIZE)
+    shape = (-1, SIZE, SIZE)
     pictures = np.fromfile(folder / "pictures.bin", np.uint8).reshape(*shape, 4)
     return pictures, np.fromfile(folder / "owners.bin", np.uint8).reshape(shape)
 
 
 def test_text_is_read_and_written(told):
-    assert told["again"] == TEXTS
+    assert told["again"] == [*TEXTS, *(lesson["text"] for lesson in told["lessons"])]
     assert told["names"][0] == ["cat", "dog"]
     assert told["names"][3] == ["jack-o'-lantern", "dog 1", "dog 2", "cat"]
 
@@ -89,7 +90,7 @@ def test_damaged_text_is_refused_in_one_sentence(told):
 
 
 def test_pictograms_are_drawn_as_in_the_training_scenes(drawn):
-    """What Pillow makes of the same pictogram, but for half a pixel: the page draws between them."""
+    """What Pillow makes of the same pictogram; the page may be half a pixel away from it."""
     picture, owner = (each[UPRIGHT] for each in drawn)
     sprite = sprites()[CELL]
     small = sprite.resize(
@@ -114,6 +115,39 @@ def test_objects_cover_those_behind_them(drawn):
     owners = drawn[1]
     assert set(np.unique(owners[2])) == {0} and set(np.unique(owners[0])) == {0, 1, 2}
     assert (owners[4] == 2).sum() > (owners[4] == 1).sum() > 0
+
+
+def test_lessons_say_what_their_scenes_show(drawn, told):
+    """The claims of each sentence, on the picture that the page draws."""
+    lessons = {each["name"]: n for n, each in enumerate(told["lessons"], len(TEXTS))}
+    for each in told["lessons"]:
+        assert each["sentence"].endswith(".") and each["question"][-1] in "?."
+
+    def shown(name: str) -> tuple[Tape, NDArray[np.uint8]]:
+        picture, owner = (each[lessons[name]] for each in drawn)
+        return model.forward(np.ascontiguousarray(picture[..., :3])), owner
+
+    model = pictograms.model()
+    tape, owner = shown("cat-and-dog")
+    cat, dog = (tape.grad_cam(name).map for name in ("cat", "dog"))
+    assert owner.flat[cat.argmax()] == 1 and owner.flat[dog.argmax()] == 2
+    tape, owner = shown("saliency")
+    maps = [tape.saliency(name).map for name in ("cat", "dog")]
+    assert {owner.flat[each.argmax()] for each in maps} == {2}
+    assert measures.spearman(*maps) > 0.8 > 0.5 > measures.spearman(cat, dog)
+    tape, owner = shown("layers")
+    early, last = (tape.grad_cam("dog", layer=name).map for name in ("relu2_2", "relu5_3"))
+    assert owner.flat[early.argmax()] != 2 and owner.flat[last.argmax()] == 2
+    assert measures.energy_inside(last, owner == 2) > 2 * measures.energy_inside(early, owner == 2)
+    tape, owner = shown("wrong")
+    assert (
+        pictograms.CLASSES[tape.scores[0].argmax()][1] == "pizza" and tape.probabilities.max() > 0.8
+    )
+    assert owner.flat[tape.grad_cam("pizza").map.argmax()] == 1
+    tape, owner = shown("relu")
+    against = tape.counterfactual("cat").map
+    assert owner.flat[against.argmax()] == 2
+    assert measures.energy_inside(against, owner == 2) > 0.5
 
 
 def test_the_truth_is_as_in_the_measures(folder, drawn, told):

@@ -26,11 +26,11 @@ DEFAULT_DEMO = Path("gradcam-demo")
 @click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 def demo(out: Path, open_: bool, as_json: bool) -> int:
-    """Explain example pictures: a folder with an index.html.
+    """Explain example pictures: a folder with an index.html, and the live page beside it.
 
     The photographs are explained with the ImageNet network, if it is installed, and scenes of
     pictograms with the network that knows those.  Files of an earlier demo are replaced; a folder
-    with another index.html, or other pictures in a folder of that name, is refused.
+    with another index.html or live.html, or other pictures in a folder of that name, is refused.
     """
     from gradcam import _demo, imagenet, pictograms
 

@@ -1,7 +1,8 @@
-"""``gradcam demo``: photographs and scenes with their explanations, as a folder with one page.
+"""``gradcam demo``: photographs and scenes with their explanations, as a folder with two pages.
 
-The page is plain HTML and contains its style; its links are relative and it loads nothing from the
-network, so the folder can be opened from disk, copied, or put on a web server unchanged.
+The first page is plain HTML and contains its style; its links are relative and it loads nothing
+from the network, so the folder can be opened from disk, copied, or put on a web server unchanged.
+The second one is the live page, ``live.html``.
 
 Photographs are shown if the ImageNet network is installed. Of the scenes the truth is known, and
 the page does not show successes only: every object of a scene has its row, whether the network
@@ -28,6 +29,8 @@ from gradcam._demo.template import BODY, STYLE, TITLE
 from gradcam._engine.network import Network
 from gradcam._files import atomic_write
 from gradcam._labels.classes import top_indices
+from gradcam._page import check_replaceable
+from gradcam._page import write as write_live
 from gradcam._pictures.colour import overlay, scale_bar
 from gradcam._pictures.figures import save
 from gradcam._pictures.pages import Size, answer, page
@@ -41,6 +44,9 @@ __all__ = ["write"]
 
 MIN_PROBABILITY = 0.1
 """A class below it counts as missed if it is in the scene, and is not explained if it is not."""
+
+LIVE = "live.html"
+"""The name of the live page."""
 
 _HERO = "cat_and_dog"  # the scene on which methods are compared
 
@@ -109,12 +115,13 @@ def write(
     Returns
     -------
     Path
-        The page, ``index.html``, beside the folder ``pictures``.
+        The page, ``index.html``, beside the folder ``pictures`` and the live page, ``live.html``.
 
     Raises
     ------
     FileExistsError
-        If the folder has an ``index.html`` or a folder ``pictures`` that is not of an earlier run.
+        If the folder has an ``index.html``, a ``live.html`` or a folder ``pictures`` that is not of
+        an earlier run.
     """
     from gradcam import pictograms
 
@@ -123,6 +130,7 @@ def write(
     folder = Path(out)
     index, pictures = folder / "index.html", folder / "pictures"
     _check_earlier(index, pictures)
+    check_replaceable(folder / LIVE)
     pictures.mkdir(parents=True, exist_ok=True)
     photos = photographs.write(pictures, progress)
     shown = []
@@ -137,6 +145,7 @@ def write(
     save(scale_bar("inferno")[::8], pictures / "scale.png")
     figures = _hero(network, hero, pictures)
     figures["hero"] = html.escape(hero.stem.replace("_", " "))
+    write_live(folder / LIVE)
     with atomic_write(index) as file:
         file.write(_page(photos, shown, miss, figures, network).encode())
     return index
@@ -227,6 +236,7 @@ def _page(
     body = BODY.substitute(
         figures,
         title=TITLE,
+        live=LIVE,
         photographs=photos,
         count=len(shown),
         classes=len(network.labels),

@@ -12,6 +12,8 @@ STYLE = """\
 .compare { margin: 2rem 0; }
 .compare div { overflow-x: auto; }
 .compare img { width: 100%; min-width: 52rem; background: #fff; border-radius: 10px; }
+.live { font-size: 1.2rem; }
+a { color: var(--accent); }
 .look { margin: 0 0 1rem; }
 .where { margin: -0.4rem 0 0.6rem; color: var(--soft); font-size: 0.95rem; }
 .pair { display: grid; grid-template-columns: repeat(2, minmax(0, 20rem)); gap: 1rem; }
@@ -29,6 +31,8 @@ BODY = Template("""\
 <h1>$title</h1>
 <p class="lead">Networks classified photographs and drawn scenes. The maps show why they gave
 their answers. All maps of a picture were computed from one forward pass, on a CPU.</p>
+<p class="live"><a href="$live">The live page</a> computes such maps in the browser, while you drag
+the objects of a scene.</p>
 </header>
 <h2>Photographs</h2>
 $photographs

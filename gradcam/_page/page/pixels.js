@@ -14,6 +14,9 @@
  * @returns {Promise<Pixels>}
  */
 export async function openPixels(bytes, contents) {
+  if (typeof DecompressionStream !== "function") {
+    throw new Error("This browser cannot unpack the pictures: open this page in a newer one.");
+  }
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const all = new Uint8Array(await new Response(stream).arrayBuffer());
   let start = 0;

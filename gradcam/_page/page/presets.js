@@ -15,7 +15,7 @@ export const LESSONS = [
     name: "saliency",
     title: "Why saliency does not tell",
     text: "v1/meadow/cat=70,120,100,0/dog=160,130,96,-15/a:saliency:cat:input/b:saliency:dog:input",
-    sentence: "Saliency for the cat and saliency for the dog are nearly the same map.",
+    sentence: "Saliency for the cat and saliency for the dog look alike: both are highest on the dog.",
     question: "Choose Grad-CAM for both: which method tells the classes apart?",
   },
   {
