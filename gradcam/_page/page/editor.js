@@ -43,7 +43,7 @@ function sceneWords(scene) {
 function actionsOn(store) {
   const edit = (change) => {
     const {scene, selected} = store.get();
-    if (selected !== null) store.update({scene: withChanged(scene, selected, change(scene.objects[selected])), lesson: null});
+    if (selected !== null) store.update({scene: withChanged(scene, selected, change(scene.objects[selected]))});
   };
   return {
     move: (dx, dy) => edit(({x, y}) => ({x: x + dx, y: y + dy})),
@@ -52,18 +52,18 @@ function actionsOn(store) {
     set: (changes) => edit(() => changes),
     remove() {
       const {scene, selected} = store.get();
-      if (selected !== null) store.update({scene: without(scene, selected), selected: null, lesson: null});
+      if (selected !== null) store.update({scene: without(scene, selected), selected: null});
     },
     front() {
       const {scene, selected} = store.get();
       if (selected === null) return;
-      store.update({scene: toFront(scene, selected), selected: scene.objects.length - 1, lesson: null});
+      store.update({scene: toFront(scene, selected), selected: scene.objects.length - 1});
     },
     select: (selected) => store.get().selected !== selected && store.update({selected}),
     add(label, x, y) {
       const {scene} = store.get();
       const thing = {label, variant: 1, x, y, length: NEW_LENGTH, turn: 0};
-      store.update({scene: withAdded(scene, thing), selected: Math.min(scene.objects.length, MAX_OBJECTS - 1), lesson: null});
+      store.update({scene: withAdded(scene, thing), selected: Math.min(scene.objects.length, MAX_OBJECTS - 1)});
     },
   };
 }
@@ -255,7 +255,7 @@ function mountGround(root, {store, known}) {
   select.setAttribute("aria-label", "Background");
   for (const name of known.grounds) select.append(new Option(name, name));
   select.addEventListener("change", () => {
-    store.update({scene: {...store.get().scene, ground: select.value}, lesson: null});
+    store.update({scene: {...store.get().scene, ground: select.value}});
   });
   const show = ({scene}) => (select.value = scene.ground);
   store.subscribe(show);

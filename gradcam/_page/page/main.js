@@ -158,18 +158,25 @@ function mountTruth({store}) {
   show(store.get());
 }
 
-/** Asks and paints after each change of the state: one frame at a time, always of the last state. */
+/**
+ * Asks and paints after each change of the state, always of the last state. While the network works
+ * on one frame, the one before is painted.
+ */
 function startLoop(context, shown) {
   let changed = false;
   let busy = false;
   const run = async () => {
     if (busy) return;
     busy = true;
-    while (changed) {
+    let answered = null;
+    while (changed || answered) {
+      const asked = changed ? askFrame(context, shown()) : null;
       changed = false;
       try {
-        await paintFrame(context, shown);
+        if (answered?.state.tab === context.store.get().tab) paintFrame(answered, shown());
+        answered = await asked;
       } catch (error) {
+        answered = null;
         report(error.message);
       }
     }
@@ -182,21 +189,23 @@ function startLoop(context, shown) {
   context.store.update({});
 }
 
-let resting; // the timer that tells when nothing has changed for a while
-
-/** Asks the network about the state, and paints what it answers with the picture it was asked about. */
-async function paintFrame({client, store, draw}, shown) {
-  clearTimeout(resting);
+/** Asks the network about the state; resolves to the frame: its answer, and what it was asked about. */
+async function askFrame({client, store, draw}, parts) {
   const state = store.get();
-  const parts = shown();
   const drawn = draw(state.scene);
   const changed = (rgba) => parts.reduce((last, part) => part.picture?.(state, last) ?? last, rgba);
   const picture = changed(drawn.picture);
   const request = joined(parts.map((part) => part.wishes?.(state) ?? {}));
   const reply = await client.show({network: "pictograms", picture, ...request});
-  if (!reply || store.get().tab !== state.tab) return;
   const map = finder(request, reply);
-  const frame = {state, scene: state.scene, ...drawn, picture, changed, reply, map};
+  return {state, scene: state.scene, ...drawn, picture, changed, reply, map};
+}
+
+let resting; // the timer that tells when nothing has changed for a while
+
+/** Paints a frame, and tells the parts when it has been the last one for a while. */
+function paintFrame(frame, parts) {
+  clearTimeout(resting);
   for (const part of parts) part.update?.(frame);
   resting = setTimeout(() => parts.forEach((part) => part.rest?.(frame)), SETTLED);
 }

@@ -50,13 +50,13 @@ export function lessonCalled(name) {
 }
 
 /**
- * Fills the choice of lessons, and shows the sentence and the question of the one that is chosen. It
- * is no longer shown as chosen when another scene is made than it has.
+ * Fills the choice of lessons, and shows the sentence and the question of the one that is chosen,
+ * also while its scene is changed, which the question asks for.
  * @param {{store: ReturnType<import("./store.js").createStore>, known: import("./scene.js").Known}} context
  */
 export function mountLessons({store, known}) {
   const select = document.getElementById("lessons");
-  select.append(new Option("your own scene", ""));
+  select.append(new Option("none", ""));
   for (const {name, title} of LESSONS) select.append(new Option(title, name));
   select.addEventListener("change", () => {
     if (!select.value) return store.update({lesson: null});

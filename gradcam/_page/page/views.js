@@ -24,7 +24,7 @@ export function mountScores(root, {store, known, pictogram}) {
     added(parts[4], "i");
     row.addEventListener("click", () => {
       const maps = store.get().maps.map((wish) => ({...wish, target: row.dataset.label}));
-      store.update({maps, lesson: null});
+      store.update({maps});
     });
     return {row, parts};
   });
@@ -126,7 +126,7 @@ function choices(root, number, {store, known}) {
   const name = ["Left", "Right"][number];
   const change = (changes) => {
     const maps = store.get().maps.map((wish, n) => (n === number ? settled({...wish, ...changes}, known) : wish));
-    store.update({maps, lesson: null});
+    store.update({maps});
   };
   const method = choice(root, `${name} map: method`, (value) => change({method: value}));
   const target = choice(root, `${name} map: class`, (value) => change({target: value}));
@@ -140,7 +140,7 @@ function choices(root, number, {store, known}) {
   target.prepend(top);
   for (const {label} of sortedByLabel(known.classes)) all.append(new Option(inWords(label), label));
   for (const each of known.layers) layer.append(new Option(each, each));
-  const whole = new Option("the picture", INPUT);
+  const whole = new Option("picture", INPUT);
   return {
     show(wish, scene, first) {
       const labels = [...new Set(scene.objects.map(({label}) => label))];
