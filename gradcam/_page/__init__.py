@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from gradcam._files import atomic_write, expanded
@@ -24,7 +23,8 @@ __all__ = ["KINDS", "write"]
 _MARK = '<meta name="generator" content="gradcam page">'
 """What every page has near its beginning."""
 
-_LEVELS = ("simd128", "relaxed")
+_FOLDER = Path(__file__).parent
+_CORES = ("core-simd128", "core-relaxed")
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,7 @@ def _page(kind: _Kind) -> str:
 
     files = _files()
     parts, data = kind.parts()
-    core = {
-        f"core-{level}": _package().joinpath(f"core-{level}.wasm").read_bytes() for level in _LEVELS
-    }
+    core = {name: (_FOLDER / f"{name}.wasm").read_bytes() for name in _CORES}
     table = plain_bar("inferno").tobytes().hex()
     data = {"version": __version__, "colours": table, **data}
     scripts = [_part(name, content) for name, content in {**core, **parts}.items()]
@@ -145,17 +143,11 @@ def _style(files: Mapping[str, str]) -> str:
     return "".join(files[name] for name in ["style.css", *names])
 
 
-def _package() -> resources.abc.Traversable:
-    return resources.files(__name__)
-
-
 def _files() -> dict[str, str]:
     """Return the texts in the folder ``page`` by their names."""
-    found = _package().joinpath("page").iterdir()
-    names = ((each, each.name) for each in found if each.name.endswith((".js", ".html", ".css")))
-    return {
-        name: each.read_text(encoding="utf-8") for each, name in sorted(names, key=lambda n: n[1])
-    }
+    found = sorted((_FOLDER / "page").iterdir())
+    texts = (path for path in found if path.suffix in (".js", ".html", ".css"))
+    return {path.name: path.read_text(encoding="utf-8") for path in texts}
 
 
 def _part(name: str, content: bytes) -> str:
