@@ -23,8 +23,8 @@ PAGE = Path(gradcam.__file__).parent / "_page"
 SAME_ARITHMETIC = platform.machine() in ("x86_64", "AMD64")
 
 # Largest differences, relative to the largest value. A derivative by the pixels jumps where a value
-# is near a decision: which of two values in a pooling is larger, or the sign of a ReLU's input. There
-# two levels may decide otherwise, so of these methods the mean difference is limited.
+# is near a decision: which of two values in a pooling is larger, or the sign of a ReLU's input. Two
+# levels may decide otherwise there, so of these methods the mean difference is limited.
 ROUNDING, MEAN = 1e-5, 1e-3
 OF_PIXELS = ("saliency", "deconvnet", "guided_backprop", "guided_grad_cam")
 
@@ -156,7 +156,7 @@ def test_weights_are_stored_as_float16_where_that_is_exact():
 
 def test_networks_that_the_page_cannot_show():
     weight = np.zeros((2, 3, 3, 3), np.float32)
-    with pytest.raises(ValueError, match="got one of 3 channel.s. with the preset None"):
+    with pytest.raises(ValueError, match="by an input preset, got one"):
         describe(small_network(weight, preset=None))
     weight[0, 0, 0, 0] = 1e6
     with pytest.raises(ValueError, match="layer 'conv': its weight is too large for float16"):

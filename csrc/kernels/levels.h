@@ -14,7 +14,7 @@ GC_LEVEL_ENTRY(x86_64, avx2, 8, "-march=x86-64 -mavx2 -mfma -mf16c")
 GC_LEVEL_ENTRY(x86_64, avx512, 16, "-march=x86-64 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512")
 GC_LEVEL_ENTRY(arm64, baseline, 4, "")
 GC_LEVEL_ENTRY(arm64, neon, 4, "-DGC_NEON")
-GC_LEVEL_ENTRY(wasm32, simd128, 4, "-msimd128")
+GC_LEVEL_ENTRY(wasm32, simd128, 4, "-msimd128 -mno-relaxed-simd")
 GC_LEVEL_ENTRY(wasm32_relaxed, relaxed, 4, "-msimd128 -mrelaxed-simd")
 GC_LEVEL_ENTRY(other, baseline, 4, "")
 #undef GC_LEVEL_ENTRY

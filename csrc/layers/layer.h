@@ -28,12 +28,20 @@ static inline gc_engine gc_engine_now(void)
     return (gc_engine){.kernels = gc_kernels_active(), .workers = (size_t)gc_threads()};
 }
 
-/* Sizes beyond these have no meaning here and would overflow index arithmetic or BLAS. */
+/* Sizes beyond these have no meaning here and would overflow index arithmetic or BLAS. A kernel
+ * with its dilation, and a row by the stride, are products of two extents. Blocked maps may be much
+ * larger than plain ones: a map of one value becomes 6 x 6 vectors (gc_blocked_of), 144 times as
+ * many bytes where vectors have 4 floats, as on every 32-bit machine, 576 times where they have 16.
+ * Columns, of at most GC_MAX_POSITIONS rows, have 64 positions or more (layers/conv.c). */
+#if SIZE_MAX > UINT32_MAX
 #define GC_MAX_EXTENT ((size_t)1 << 20)         /* rows, columns, kernel, stride, ... */
 #define GC_MAX_POSITIONS ((size_t)INT32_MAX)    /* of one map; channels; vector length */
-/* Of a batch's maps. Blocked they fit too: a map of one value becomes one of 3 x 3 vectors, 36 times
- * as large where vectors have 4 floats, 144 times where they have 16. */
-#define GC_MAX_BYTES (SIZE_MAX >> (SIZE_MAX > UINT32_MAX ? 12 : 6))
+#define GC_MAX_BYTES (SIZE_MAX >> 12)           /* of a batch's maps */
+#else
+#define GC_MAX_EXTENT ((size_t)1 << 15)
+#define GC_MAX_POSITIONS ((size_t)1 << 23)
+#define GC_MAX_BYTES (SIZE_MAX >> 8)
+#endif
 
 typedef enum gc_layout { GC_PLAIN, GC_BLOCKED } gc_layout;
 

@@ -165,6 +165,18 @@ static gc_status check_count(const char *what, size_t value, gc_error *error)
     return GC_OK;
 }
 
+/* Whether the transformed weights can be addressed: by Winograd's algorithm four times as many, and
+ * the channels filled up to whole vectors, those of the output to two. */
+static int transformed_fit(const gc_conv *conv)
+{
+    enum { WIDEST = 16 /* vector, in floats */, TIMES = 4 };
+    const size_t inputs = conv->in_channels / conv->groups + WIDEST - 1;
+    size_t count;
+    return gc_multiply(inputs, conv->kernel[0] * conv->kernel[1], &count)
+           && gc_multiply(count, conv->out_channels + 2 * WIDEST - 1, &count)
+           && gc_multiply(count, TIMES * sizeof(float), &count);
+}
+
 gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
                       const float *weight, const float *bias, size_t *layer, gc_error *error)
 {
@@ -188,7 +200,7 @@ gc_status gc_add_conv(gc_network *network, size_t input, const gc_conv *conv,
                        conv->groups, conv->in_channels, conv->out_channels);
     size_t rows;
     if (!gc_multiply(conv->in_channels / conv->groups, conv->kernel[0] * conv->kernel[1], &rows)
-        || rows > GC_MAX_POSITIONS)
+        || rows > GC_MAX_POSITIONS || !transformed_fit(conv))
         return gc_fail(error, GC_BAD_ARGUMENT, "the kernel has too many elements");
     gc_layer made = {.type = &gc_conv_layer,
                      .weight = weight,

@@ -8,6 +8,7 @@
 #include "base/watch.h"
 #include "check.h"
 #include "gradcam.h"
+#include "layers/layer.h"
 
 enum { CHANNELS = 3, HEIGHT = 13, WIDTH = 11, BATCH = 2, CLASSES = 4, LAYERS = 16 };
 
@@ -431,6 +432,30 @@ static int check_reuse(void)
 }
 
 /* ---- Refused --------------------------------------------------------------------------- */
+
+/* A map of one value is 144 to 576 times as large in blocks, and so many as are allowed can still be
+ * addressed. Kernels are limited so that no product of two sizes is larger than a size_t. */
+static int check_addressable(void)
+{
+    const float weight = 1.0f;
+    const size_t bytes = GC_MAX_BYTES * 4 * 6 * 6, half = (GC_MAX_POSITIONS >> 1) + 1;
+    int good = bytes / (4 * 6 * 6) == GC_MAX_BYTES
+               && GC_MAX_EXTENT * (GC_MAX_EXTENT + 2) / (GC_MAX_EXTENT + 2) == GC_MAX_EXTENT;
+    gc_conv conv = {.in_channels = half, .out_channels = half, .kernel = {1, 1}, .stride = {1, 1},
+                    .dilation = {1, 1}, .groups = 1};
+    gc_network *network = NULL;
+    gc_error error;
+    size_t layer;
+    if (gc_network_new(half, &network, &error) != GC_OK)
+        return 0;
+    good &= gc_add_conv(network, 0, &conv, &weight, NULL, &layer, &error) == GC_BAD_ARGUMENT
+            && strcmp(error.message, "the kernel has too many elements") == 0;
+    conv.in_channels = conv.out_channels = 1;
+    conv.kernel[0] = GC_MAX_EXTENT + 1;
+    good &= gc_add_conv(network, 0, &conv, &weight, NULL, &layer, &error) == GC_BAD_ARGUMENT;
+    gc_network_free(network);
+    return good;
+}
 
 static int check_refused(const gc_network *network, size_t scores)
 {
@@ -887,6 +912,7 @@ int main(void)
     report("interruption", "at every question", check_interrupted(&f));
     report("interruption", "no more questions", check_closed(&f));
     report("arguments", "refused", check_refused(network, scores));
+    report("sizes", "what cannot be addressed", check_addressable());
     report("arguments", "refused where a pass starts in the middle",
            check_start_refused(network, scores, sum));
     gc_network_free(network);
