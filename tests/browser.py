@@ -77,15 +77,16 @@ def wait_until(
 ) -> Any:
     """Return the value of an expression once it is true. Raise PageError if it stays false."""
     end = time.monotonic() + seconds
-    while not (value := evaluate(condition)):
+    true = f"Promise.resolve({condition}).then((value) => value ? [value] : [])"  # as JavaScript
+    while not (found := evaluate(true)):
         if time.monotonic() > end:
-            words = evaluate("document.body?.innerText.slice(0, 1000)")
+            words = evaluate("document.body?.innerText.slice(0, 300)")
             raise PageError(
                 f"not true within {seconds} s: {condition}\n"
                 f"errors: {', '.join(errors) or 'none'}\npage: {words}"
             )
         time.sleep(0.02)
-    return value
+    return found[0]
 
 
 def find() -> str | None:

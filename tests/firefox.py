@@ -42,6 +42,21 @@ _SETTINGS = {
     "layout.css.prefers-color-scheme.content-override": 1,  # light
 }
 
+_INLINE = """
+const [expression, done] = arguments;
+const [script, root] = [document.createElement("script"), document.documentElement];
+script.textContent = `(async () => (${expression}\n))().then(
+    (value) => ({value}), (error) => ({error: String(error)})
+).then((answer) => {
+    document.documentElement.dataset.answer = JSON.stringify(answer);
+    document.dispatchEvent(new Event("answered"));
+})`;
+document.addEventListener("answered", () => done(root.dataset.answer), {once: true});
+document.head.append(script);
+script.remove();
+"""
+"""Runs an expression as a script of the page: those of Marionette see only parts of its objects."""
+
 
 class Firefox:
     """A Firefox with one page and a profile of its own, which is removed at the end.
@@ -137,15 +152,12 @@ class Firefox:
         self.command("WebDriver:Navigate", url=Path(path).resolve(strict=True).as_uri())
 
     def evaluate(self, expression: str) -> Any:
-        """Return the value of an expression, awaited. Raise PageError if it throws."""
-        script = f"""const done = arguments[arguments.length - 1];
-            (async () => ({expression}\n))().then(
-                (value) => done({{value: value === undefined ? null : value}}),
-                (error) => done({{error: String(error)}}))"""
-        result = self.command("WebDriver:ExecuteAsyncScript", script=script, args=[])["value"]
-        if "error" in result:
-            raise PageError(f"{result['error']}\nin: {expression[:300]}")
-        return result["value"]
+        """Return the value of an expression, awaited, as JSON. Raise PageError if it throws."""
+        result = self.command("WebDriver:ExecuteAsyncScript", script=_INLINE, args=[expression])
+        answer = json.loads(result["value"])
+        if "error" in answer:
+            raise PageError(f"{answer['error']}\nin: {expression[:300]}")
+        return answer.get("value")
 
     def wait_for(self, condition: str, seconds: float = 60) -> Any:
         """Return the value of an expression once it is true. Raise PageError if it stays false."""

@@ -57,6 +57,7 @@ def test_values_and_errors(page):
         page.evaluate("Promise.reject(new Error('late'))")
     page.evaluate("setTimeout(() => { globalThis.later = 7 }, 50)")
     assert page.wait_for("globalThis.later") == 7
+    assert page.wait_for("() => 1") == {}  # true, though no JSON
     with pytest.raises(PageError, match=r"not true within 0\.1 s: false"):
         page.wait_for("false", seconds=0.1)
     page.check()
