@@ -32,7 +32,6 @@ const HTML = `
     <label>Patch <select data-part="side"></select></label>
     <label>Colour <select data-part="fill"></select></label>
     <label>Class <select data-part="target"></select></label>
-    <button type="button" data-part="remove">Remove the patch</button>
   </div>
   <div class="pair">
     <figure>
@@ -49,6 +48,9 @@ const HTML = `
     <button type="button" data-part="sweep"></button>
     <progress data-part="progress" value="0" aria-label="Patches that were tried"></progress>
     <output data-part="progressText"></output>
+  </div>
+  <div class="row">
+    <button type="button" data-part="remove">Remove the patch</button>
     <label><input type="checkbox" data-part="rises"> Show rises, too</label>
   </div>
   <p class="spoken" data-part="spoken" aria-live="polite"></p>`;

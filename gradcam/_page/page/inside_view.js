@@ -82,9 +82,10 @@ function formula(inside, summed, relu, label) {
   });
   const more = summed.length > SPELT ? ` + … (${summed.length} terms)` : "";
   const sum = summed.length === 0 ? "0" : `${first.join(" ")}${more}`;
-  const general = "∑<sub><i>k</i></sub> <i>α<sub>k</sub></i> <i>A<sup>k</sup></i>";
+  const name = `<sup>${inWords(label)}</sup>`;
+  const general = `∑<sub><i>k</i></sub> <i>α<sub>k</sub></i>${name} <i>A<sup>k</sup></i>`;
   if (!relu) return `${general} = ${sum}`;
-  return `<i>L</i><sup>${inWords(label)}</sup> = ReLU(${general}) = ReLU(${sum})`;
+  return `<i>L</i>${name} = ReLU(${general}) = ReLU(${sum})`;
 }
 
 function paintChoices(parts, chosen, channels, terms) {
