@@ -98,6 +98,18 @@ def test_a_pause_and_an_early_end(browser, file):
     page.check()
 
 
+def test_a_failure_is_told_and_ends_the_vote(browser, file):
+    page = opened(browser, file)
+    page.evaluate("Worker.prototype.postMessage = () => { throw new Error('it is lost'); }")
+    begin(page, 3, "pairs")
+    page.wait_for("!!document.querySelector('.vote .results')", WAIT)
+    assert page.text(".vote [role=alert]") == (
+        "The vote has ended early: The request could not be sent: it is lost."
+    )
+    assert page.text(".vote h2") == "No question was answered"
+    assert not page.evaluate("!!document.querySelector('.vote [data-key=s]')")
+
+
 def test_nothing_but_the_picture_tells_the_answer(browser, file):
     """All that a program sees of a question is the same, whichever of the two is explained."""
     page = opened(browser, file)

@@ -26,7 +26,7 @@ export function showStart(root, seed, begin) {
   }
   added(
     ...[screen, "p", ""],
-    "Each part takes about three minutes. If you do not know, guess. Keys: the numbers of the answers, " +
+    "Each part takes two or three minutes. If you do not know, guess. Keys: the numbers of the answers, " +
       "and p for a pause. No name is asked and nothing is stored: save your answers at the end.",
   );
   const form = added(screen, "form", "begin");
@@ -119,6 +119,7 @@ function answered(root, context, question, stimulus, place) {
       button.prepend(picture);
     });
     screenButton(top, "p", "Pause", () => resolve(PAUSE)).classList.add("pause");
+    if (root.hidden || document.hidden) resolve(PAUSE); // while the map was made
   });
 }
 
