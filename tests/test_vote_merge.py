@@ -94,6 +94,7 @@ def test_the_table_of_a_class(one, other):
 def test_the_table_for_people(one, other):
     printed = run(one, other)
     assert printed.startswith("7 answers in 2 sessions, from 2 files\n")
+    assert "\n\nWhich of two objects does the map explain?\n" in printed
     lines = {" ".join(line.split()) for line in printed.splitlines()}
     assert "Guided Grad-CAM 4 3 75.0 % 30.1 to 95.4 % 61.23 %" in lines
     assert "Simonyan saliency 1 1 100.0 % 20.7 to 100.0 % none" in lines

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _NOTES = (
-    "Who guesses is right in 50 %.  Intervals: 95 %, of shares by Wilson's method, of means by the "
-    "bootstrap, which for fewer than 20 answers is too narrow; as if all answers were independent, "
-    "though those of one person are not quite.",
+    "Who guesses is right in 50 %.  The intervals take all answers as independent, which those of "
+    "one person are not quite.  Those of means are of the bootstrap, too narrow below 20 answers.",
     "The paper: Selvaraju et al. 2017, sections 5.1 and 5.2, with photographs and other networks; "
     "it has no figure for saliency, and 60.37 % is of its later version.",
 )
@@ -144,9 +143,11 @@ def _show(votes: Votes, files: int, out: Path | None) -> None:
         f"{counted(len(votes.answers), 'answer')} in {counted(votes.sessions, 'session')}, from "
         f"{counted(files, 'file')}"
     )
-    terminal.echo("\nWhich of two objects does the map explain?")
+    terminal.echo("")
+    terminal.echo("Which of two objects does the map explain?")
     terminal.show(console, _shares(votes.discrimination))
-    terminal.echo("\nWhich network is more reliable?  2: clearly the better one, -2: the other")
+    terminal.echo("")
+    terminal.echo("Which network is more reliable?  2: clearly the better one, -2: the other")
     terminal.show(console, _means(votes.trust))
     terminal.echo("")
     for each in _NOTES:
