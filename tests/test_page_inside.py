@@ -122,7 +122,9 @@ def test_cells_and_bars_choose_a_unit(panel):
     panel.wait("barsText", f"textContent.includes('Unit {grad_cam.weights.argmax()}, marked')")
     page.press("End")
     panel.wait("barsText", f"textContent.includes('Unit {grad_cam.weights.argmin()}, marked')")
-    words = page.evaluate(f"document.querySelector('{panel.at('bars')}').ariaValueText")
+    words = page.evaluate(
+        f"document.querySelector('{panel.at('bars')}').getAttribute('aria-valuetext')"
+    )
     assert words.startswith(f"unit {grad_cam.weights.argmin()}, ") and words.endswith("128 of 128")
     page.click(panel.at("follow"))
     panel.wait("unitText", f"textContent.includes('unit {np.abs(terms).mean((1, 2)).argmax()}:')")

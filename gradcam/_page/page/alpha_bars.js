@@ -39,10 +39,8 @@ export class AlphaBars {
     this.shown = {alphas, order, summed, rank: order.indexOf(unit)};
     const {rank} = this.shown;
     const words = `unit ${unit}, weight ${digits(alphas[unit])}, ${rank + 1} of ${order.length}`;
-    this.canvas.ariaValueMin = "1";
-    this.canvas.ariaValueMax = String(order.length);
-    this.canvas.ariaValueNow = String(rank + 1);
-    this.canvas.ariaValueText = words;
+    const now = {valuemin: 1, valuemax: order.length, valuenow: rank + 1, valuetext: words};
+    for (const [name, value] of Object.entries(now)) this.canvas.setAttribute(`aria-${name}`, value);
     this.#draw();
   }
 

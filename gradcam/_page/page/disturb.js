@@ -266,6 +266,7 @@ function showChoices(parts, {noise, side, fill, target, patch, rises}) {
   parts.noise.value = String(noise);
   const share = (noise / 255).toFixed(2);
   parts.noiseText.textContent = `${noise} grey values (${share} of black to white)`;
+  parts.noise.setAttribute("aria-valuetext", parts.noiseText.textContent);
   parts.other.disabled = noise === 0;
   parts.side.value = String(side);
   parts.fill.value = fill;

@@ -94,6 +94,7 @@ function paintChoices(parts, chosen, channels, terms) {
   parts.terms.max = String(channels);
   parts.terms.value = String(terms);
   parts.count.textContent = `${terms} of ${channels}`;
+  parts.terms.setAttribute("aria-valuetext", parts.count.textContent);
   parts.relu.checked = chosen.relu;
 }
 
