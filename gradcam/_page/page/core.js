@@ -34,8 +34,8 @@ export function chooseModule(modules) {
  */
 export async function openCore(bytes) {
   const module = await compile(chooseModule({simd128: bytes}));
-  let instance;
-  instance = await instantiate(module, systemOf(module, () => instance.exports.memory.buffer));
+  const system = systemOf(module, () => instance.exports.memory.buffer);
+  const instance = await instantiate(module, system);
   return new Core(instance.exports);
 }
 
