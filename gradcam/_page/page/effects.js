@@ -8,6 +8,7 @@ export class Effects {
   constructor({client, draw}) {
     this.client = client;
     this.draw = draw;
+    this.last = null; // the picture of the last frame
     this.found = null; // {picture, scores, without: one array of scores for each object}
   }
 
@@ -16,23 +17,23 @@ export class Effects {
    * @param {{picture: Uint8ClampedArray}} frame
    */
   of({picture}) {
+    this.last = picture;
     return this.found && same(this.found.picture, picture) ? this.found : null;
   }
 
   /**
-   * Asks about the scene of a frame; null if it is no longer the last one when all is answered.
+   * Asks about the scene of a frame; null as soon as it is no longer the last one.
    * @param {{picture: Uint8ClampedArray, scene: import("./scene.js").Scene, reply: object,
    *          changed: (rgba: Uint8ClampedArray) => Uint8ClampedArray}} frame
    */
   async ask(frame) {
     const known = this.of(frame);
     if (known) return known;
-    this.asked = frame;
     const rest = [];
     for (let n = 0; n < frame.scene.objects.length; n++) {
       const picture = frame.changed(this.draw(without(frame.scene, n)).picture);
       const {scores} = await this.client.run({network: "pictograms", picture, maps: []});
-      if (this.asked !== frame) return null;
+      if (this.last !== frame.picture) return null;
       rest.push(scores);
     }
     this.found = {picture: frame.picture, scores: frame.reply.scores, without: rest};

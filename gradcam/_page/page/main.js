@@ -25,7 +25,8 @@ import {mountVote} from "./vote.js";
 
 /**
  * The further parts of the page, in the order of their tabs. Each is mounted in an element of its
- * own: "beside" the scene in place of the maps, "below" the maps, or as the "whole" page.
+ * own: "beside" the scene in place of the maps, "below" the maps, or as the "whole" page, for which
+ * no frames are made.
  * `mount(root, context)` returns {wishes(state), picture(state, rgba), update(frame), rest(frame)}, of
  * which each may be missing, and which are called only while the part is shown:
  *
@@ -112,8 +113,8 @@ function mountPage(context) {
   mountLink(context);
   mountTruth(context);
   const shown = () => {
-    const {parts} = panels.find(({key}) => key === store.get().tab);
-    return [...always, ...parts];
+    const {place, parts} = panels.find(({key}) => key === store.get().tab);
+    return place === "whole" ? null : [...always, ...parts];
   };
   startLoop(context, shown);
 }
@@ -165,15 +166,20 @@ function mountTruth({store}) {
 function startLoop(context, shown) {
   let changed = false;
   let busy = false;
+  let resting; // the timer that tells the parts when a frame has been the last one for a while
   const run = async () => {
     if (busy) return;
     busy = true;
     let answered = null;
     while (changed || answered) {
-      const asked = changed ? askFrame(context, shown()) : null;
+      const parts = shown();
+      const asked = changed && parts ? askFrame(context, parts) : null;
       changed = false;
       try {
-        if (answered?.state.tab === context.store.get().tab) paintFrame(answered, shown());
+        if (answered?.state.tab === context.store.get().tab) {
+          paintFrame(answered, parts);
+          if (!asked) resting = setTimeout(tellRest, SETTLED, answered, parts);
+        }
         answered = await asked;
       } catch (error) {
         answered = null;
@@ -184,6 +190,7 @@ function startLoop(context, shown) {
   };
   context.store.subscribe(() => {
     changed = true;
+    clearTimeout(resting);
     requestAnimationFrame(run);
   });
   context.store.update({});
@@ -201,13 +208,12 @@ async function askFrame({client, store, draw}, parts) {
   return {state, scene: state.scene, ...drawn, picture, changed, reply, map};
 }
 
-let resting; // the timer that tells when nothing has changed for a while
-
-/** Paints a frame, and tells the parts when it has been the last one for a while. */
 function paintFrame(frame, parts) {
-  clearTimeout(resting);
   for (const part of parts) part.update?.(frame);
-  resting = setTimeout(() => parts.forEach((part) => part.rest?.(frame)), SETTLED);
+}
+
+function tellRest(frame, parts) {
+  for (const part of parts) part.rest?.(frame);
 }
 
 /** Joins what parts wish: each map once. */
