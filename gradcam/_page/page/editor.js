@@ -4,8 +4,9 @@
 // the network has answered.
 
 import {paint} from "./colours.js";
-import {added, addedButton, addedSvg, fill, setText} from "./elements.js";
-import {MAX_OBJECTS, TOP, inWords, objectNames, toFront, withAdded, withChanged, without} from "./scene.js";
+import {added, addedButton, addedSvg} from "./elements.js";
+import {MAX_OBJECTS, inWords, objectNames, sortedByLabel} from "./scene.js";
+import {toFront, withAdded, withChanged, without} from "./scene.js";
 
 const MOVED = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 const STEP = 2;
@@ -43,7 +44,8 @@ function sceneWords(scene) {
 function actionsOn(store) {
   const edit = (change) => {
     const {scene, selected} = store.get();
-    if (selected !== null) store.update({scene: withChanged(scene, selected, change(scene.objects[selected]))});
+    if (selected === null) return;
+    store.update({scene: withChanged(scene, selected, change(scene.objects[selected]))});
   };
   return {
     move: (dx, dy) => edit(({x, y}) => ({x: x + dx, y: y + dy})),
@@ -62,8 +64,10 @@ function actionsOn(store) {
     select: (selected) => store.get().selected !== selected && store.update({selected}),
     add(label, x, y) {
       const {scene} = store.get();
+      if (scene.objects.length >= MAX_OBJECTS) return false;
       const thing = {label, variant: 1, x, y, length: NEW_LENGTH, turn: 0};
-      store.update({scene: withAdded(scene, thing), selected: Math.min(scene.objects.length, MAX_OBJECTS - 1)});
+      store.update({scene: withAdded(scene, thing), selected: scene.objects.length});
+      return true;
     },
   };
 }
@@ -91,7 +95,8 @@ function mountBoxes(square, {store, draw, pixels, known}, actions) {
       const [width, height] = sizeOf(thing, known, pixels);
       const {x, y, length, turn} = thing;
       group.setAttribute("transform", `translate(${x} ${y}) rotate(${turn})`);
-      group.setAttribute("aria-label", `${names[n]}, at ${x}, ${y}, ${length} pixels long, turned ${turn} degrees`);
+      const where = `at ${x}, ${y}, ${length} pixels long, turned ${turn} degrees`;
+      group.setAttribute("aria-label", `${names[n]}, ${where}`);
       group.setAttribute("aria-pressed", n === selected);
       group.classList.toggle("selected", n === selected);
       for (const [name, value] of Object.entries({x: -width / 2, y: -height / 2, width, height})) {
@@ -271,31 +276,13 @@ function mountPalette(root, {store, known, pictogram}, actions, boxes) {
   const list = added(root, "div", "palette");
   list.setAttribute("role", "group");
   list.setAttribute("aria-label", "Add an object");
-  const sorted = [...known.classes].sort((a, b) => (a.label.toLowerCase() < b.label.toLowerCase() ? -1 : 1));
-  const buttons = sorted.map(({label}) => {
+  const buttons = sortedByLabel(known.classes).map(({label}) => {
     const button = addedButton(list, "", `Add: ${inWords(label)}`, () => {
-      if (!button.dataset.dragged) actions.add(label, ...freePlace(store.get().scene));
-      delete button.dataset.dragged;
+      if (!button.dataset.drawn) actions.add(label, ...freePlace(store.get().scene));
+      delete button.dataset.drawn;
     });
     pictogram(added(button, "span", "pictogram"), label, 1);
-    let begun = false;
-    button.addEventListener("pointerdown", (event) => {
-      begun = false;
-      delete button.dataset.dragged;
-      button.setPointerCapture(event.pointerId);
-    });
-    button.addEventListener("pointermove", (event) => {
-      if (!button.hasPointerCapture(event.pointerId)) return;
-      const {x, y} = boxes.at(event);
-      if (!begun && x > 0 && y > 0 && x < known.size && y < known.size && !button.disabled) {
-        begun = true;
-        button.dataset.dragged = true;
-        actions.add(label, x, y);
-        boxes.follow(event);
-      }
-      boxes.move(event);
-    });
-    for (const name of ["pointerup", "pointercancel"]) button.addEventListener(name, boxes.end);
+    mountDrawing(button, known.size, (x, y) => actions.add(label, x, y), boxes);
     return button;
   });
   const show = ({scene}) => {
@@ -307,9 +294,30 @@ function mountPalette(root, {store, known, pictogram}, actions, boxes) {
   show(store.get());
 }
 
+/** Lets a button be drawn into the scene, where the object appears and follows the pointer. */
+function mountDrawing(button, size, add, boxes) {
+  button.addEventListener("pointerdown", (event) => {
+    delete button.dataset.drawn;
+    button.setPointerCapture(event.pointerId);
+  });
+  button.addEventListener("pointermove", (event) => {
+    if (!button.hasPointerCapture(event.pointerId)) return;
+    const {x, y} = boxes.at(event);
+    const within = x > 0 && y > 0 && x < size && y < size;
+    if (within && !button.dataset.drawn && add(x, y)) {
+      button.dataset.drawn = true;
+      boxes.follow(event);
+    }
+    boxes.move(event);
+  });
+  for (const name of ["pointerup", "pointercancel"]) button.addEventListener(name, boxes.end);
+}
+
 /** Returns the place, of a few, that is farthest from all objects. */
 function freePlace({objects}) {
   const places = [60, 112, 164].flatMap((y) => [60, 164, 112].map((x) => [x, y]));
-  const distance = ([x, y]) => Math.min(...objects.map((thing) => Math.hypot(thing.x - x, thing.y - y)), 1000);
+  const distance = ([x, y]) => {
+    return Math.min(...objects.map((thing) => Math.hypot(thing.x - x, thing.y - y)), 1000);
+  };
   return places.reduce((best, place) => (distance(place) > distance(best) ? place : best));
 }

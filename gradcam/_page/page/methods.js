@@ -32,5 +32,6 @@ export function methodCalled(name) {
  * @param {{name: string, op: string, shape: number[]}[]} layers
  */
 export function mapLayers(layers) {
-  return layers.filter(({name, shape}) => /^(relu|pool)\d/.test(name) && shape.length === 3 && shape[1] > 1);
+  const isMap = (shape) => shape.length === 3 && shape[1] > 1;
+  return layers.filter(({name, shape}) => /^(relu|pool)\d/.test(name) && isMap(shape));
 }

@@ -22,7 +22,7 @@ export const LESSONS = [
     name: "layers",
     title: "Deeper layers discriminate",
     text: "v1/meadow/cat=70,120,100,0/dog=160,130,96,-15/a:grad_cam:dog:relu2_2/b:grad_cam:dog:relu5_3",
-    sentence: "Grad-CAM for the dog: from an early layer it is all over the picture, from the last one on the dog.",
+    sentence: "Grad-CAM for the dog: the map of an early layer is all over the picture, that of the last one on the dog.",
     question: "Go through the layers of the left map: from which one on is the maximum on the dog?",
   },
   {
@@ -36,7 +36,7 @@ export const LESSONS = [
     name: "relu",
     title: "The ReLU",
     text: "v1/meadow/cat=70,120,100,0/dog=160,130,96,-15/a:grad_cam:cat:relu5_3/b:counterfactual:cat:relu5_3",
-    sentence: "The ReLU of Grad-CAM keeps what speaks for the cat (left) and drops what speaks against it (right).",
+    sentence: "The ReLU of Grad-CAM keeps what speaks for the cat (left), not what speaks against it (right).",
     question: "What speaks against the cat? Remove it, and look at the score of the cat.",
   },
 ];

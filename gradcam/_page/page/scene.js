@@ -110,6 +110,14 @@ export function indexed(wish, classes) {
 }
 
 /**
+ * Returns classes in the order of the alphabet.
+ * @param {{label: string}[]} classes
+ */
+export function sortedByLabel(classes) {
+  return [...classes].sort((a, b) => (a.label.toLowerCase() < b.label.toLowerCase() ? -1 : 1));
+}
+
+/**
  * Returns a label as people write it: "giant panda".
  * @param {string} label
  */

@@ -4,7 +4,7 @@ import {OBJECT_COLOURS, mapPixels, oneDigit, paint, percent} from "./colours.js"
 import {Effects} from "./effects.js";
 import {added, addedSvg, fill, setText} from "./elements.js";
 import {INPUT, METHODS, methodCalled} from "./methods.js";
-import {TOP, indexed, inWords, objectNames} from "./scene.js";
+import {TOP, indexed, inWords, objectNames, sortedByLabel} from "./scene.js";
 import {energy, highest, outline, wholePercents} from "./truth.js";
 
 const SCALE = [-5, 8]; // of the bars of scores, which grows only if a score is beyond it
@@ -20,7 +20,8 @@ export function mountScores(root, {store, known, pictogram}) {
   const rows = labels.map(() => {
     const row = added(added(list, "li"), "button", "bar");
     row.type = "button";
-    const parts = ["pictogram", "name", "score", "share", "track"].map((name) => added(row, "span", name));
+    const names = ["pictogram", "name", "score", "share", "track"];
+    const parts = names.map((name) => added(row, "span", name));
     added(parts[4], "i");
     row.addEventListener("click", () => {
       const maps = store.get().maps.map((wish) => ({...wish, target: row.dataset.label}));
@@ -125,8 +126,9 @@ function mapView(root, number, context) {
 function choices(root, number, {store, known}) {
   const name = ["Left", "Right"][number];
   const change = (changes) => {
-    const maps = store.get().maps.map((wish, n) => (n === number ? settled({...wish, ...changes}, known) : wish));
-    store.update({maps});
+    const {maps} = store.get();
+    const changed = settled({...maps[number], ...changes}, known);
+    store.update({maps: maps.map((wish, n) => (n === number ? changed : wish))});
   };
   const method = choice(root, `${name} map: method`, (value) => change({method: value}));
   const target = choice(root, `${name} map: class`, (value) => change({target: value}));
@@ -170,10 +172,6 @@ function settled(wish, {layers}) {
 
 function lastRelu(layers) {
   return layers.filter((name) => name.startsWith("relu")).at(-1);
-}
-
-function sortedByLabel(classes) {
-  return [...classes].sort((a, b) => (a.label.toLowerCase() < b.label.toLowerCase() ? -1 : 1));
 }
 
 function choice(root, label, changed) {
