@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradcam.pictograms import _attribute_networks, _described_maps
 from gradcam.pictograms._described import compose_described
+from gradcam.vqa._coattention import BLOCKS, STRIDES
 
 _WIDTHS = (16, 32, 64, 128, 128)
 _COLOUR_WIDTHS = (16, 32, 32)
@@ -43,14 +44,20 @@ def features(seed: int = 0) -> _Tensors:
     return {name: each for name, each in tensors(seed).items() if not name.startswith("conv6")}
 
 
-def block_tensors(count: int, seed: int = 0) -> _Tensors:
-    """Return weights of residual blocks after the VGG; each adds little."""
+def block_tensors(seed: int = 0) -> _Tensors:
+    """Return weights of the small ResNet over the VGG's map; each block adds little."""
     rng = np.random.default_rng(seed)
     found: _Tensors = {}
-    for number in range(1, count + 1):
-        for part in ("conv1", "conv2"):
-            _add(found, rng, f"block{number}.{part}", (_WIDTHS[-1], _WIDTHS[-1], 3, 3))
-        found[f"block{number}.conv2.weight"] *= np.float32(0.3)
+    channels = _WIDTHS[-1]
+    for block, stride in zip(BLOCKS, STRIDES, strict=True):
+        before, channels = channels, channels * stride
+        inner = channels // 2
+        _add(found, rng, f"{block}.conv1", (inner, before, 1, 1))
+        _add(found, rng, f"{block}.conv2", (inner, inner, 3, 3))
+        _add(found, rng, f"{block}.conv3", (channels, inner, 1, 1))
+        found[f"{block}.conv3.weight"] *= np.float32(0.3)
+        if stride != 1:
+            _add(found, rng, f"{block}.projection", (channels, before, 1, 1))
     return found
 
 
@@ -74,7 +81,7 @@ def use_maps(patch: pytest.MonkeyPatch) -> None:
         scenes: int, use: int, workers: int, layer: _described_maps.Stored
     ) -> Iterator[tuple[NDArray[np.float32], list[str]]]:
         drawn = [compose_described(np.random.default_rng([n, use]), 64) for n in range(scenes)]
-        shape = (scenes, *_described_maps.SHAPE)
+        shape = (scenes, *_described_maps.SHAPES[layer])
         values = np.random.default_rng(use).random(shape, np.float32)
         yield values, [_described_maps._line(each) for each in drawn]
 

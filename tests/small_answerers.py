@@ -50,7 +50,7 @@ def lstm_tensors(seed: int = 0) -> dict[str, np.ndarray]:
 def coattention_tensors(seed: int = 0) -> dict[str, np.ndarray]:
     """Tensors of the co-attention network, with a picture network of its own."""
     width = 7
-    shapes = _linear("image", width, _CHANNELS) | {"position.weight": (_PLACES, width)}
+    shapes = _linear("image", width, 2 * _CHANNELS) | {"position.weight": (_PLACES, width)}
     shapes |= {"embedding.weight": (len(WORDS), width)}
     for count in (1, 2, 3):
         shapes |= {f"phrase{count}.weight": (width, width, count), f"phrase{count}.bias": (width,)}
@@ -64,7 +64,7 @@ def coattention_tensors(seed: int = 0) -> dict[str, np.ndarray]:
     return (
         _draw(shapes, seed)
         | random_attributes.features(seed)
-        | random_attributes.block_tensors(4, seed)
+        | random_attributes.block_tensors(seed)
     )
 
 

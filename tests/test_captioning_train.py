@@ -34,9 +34,9 @@ def _restore_number_of_threads():
 def maps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random maps in the place of those of the convolutions, of scenes of 64 x 64 pixels."""
 
-    def computed(scenes: int, use: int, workers: int, layer: str):
+    def computed(scenes: int, use: int, workers: int, layer: stored.Stored):
         drawn = [compose_described(np.random.default_rng([n, use]), 64) for n in range(scenes)]
-        values = np.random.default_rng(use).random((scenes, *stored.SHAPE), np.float32)
+        values = np.random.default_rng(use).random((scenes, *stored.SHAPES[layer]), np.float32)
         yield values, [stored._line(each) for each in drawn]
 
     monkeypatch.setattr(stored, "_computed", computed)

@@ -146,7 +146,7 @@ def test_grad_cam_at_each_block():
     made = answerer("coattention")
     tape = made.network.forward(picture())
     reply = made.ask(tape, QUESTION)
-    for number, side in ((1, 7), (4, 7)):
+    for number, side in ((1, 14), (4, 14), (5, 7), (8, 7)):
         found = tape.grad_cam(reply, layer=f"block{number}")
         assert found.raw.shape == (side, side)
         gradient = tape.gradient(reply, f"block{number}")[0]
@@ -345,7 +345,7 @@ def _say(name, value):
         ("lstm", _cut("fc6.weight", 1), "fc6"),
         ("coattention", _cut("phrase3.weight", 2), r"phrase3.weight .* expected \(7, 7, 3\)"),
         ("coattention", _cut("position.weight"), "has 49 positions, .* for 48"),
-        ("coattention", _cut("image.weight", 1), "has 128 channels, .* for 127"),
+        ("coattention", _cut("image.weight", 1), "has 256 channels, .* for 255"),
         ("lstm", lambda t, m: t.update(more=np.zeros(3)), "do not belong to it: more"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from pathlib import Path
@@ -40,14 +39,14 @@ def _restore_number_of_threads():
 def small_net(words: int = 9, answers: int = 5) -> CoAttentionNet:
     torch.manual_seed(0)
     net = CoAttentionNet(words, answers, width=8, attention=4, dropout=0.0)
-    for block in net.blocks:
-        torch.nn.init.uniform_(block.bn2.weight)
+    for block in net.blocks.values():
+        torch.nn.init.uniform_(block.last_scale)
     return net.eval()
 
 
 def test_words_after_the_end_and_other_questions_change_nothing() -> None:
     net = small_net()
-    maps = torch.randn(2, 128, 7, 7)
+    maps = torch.randn(2, 128, 14, 14)
     words = torch.tensor([[[1, 4, 2, 9, 9], [3, 3, 0, 1, 2]], [[5, 9, 9, 9, 9], [8, 2, 9, 9, 9]]])
     assert net.padding == 9
     with torch.no_grad():
@@ -110,7 +109,8 @@ def test_a_run_that_is_resumed_gives_the_same_weights(prepared: Path) -> None:
     for name, values in whole.tensors.items():
         np.testing.assert_array_equal(values, parts.tensors[name], err_msg=name)
     trained = {name.split(".")[0] for name in whole.tensors if name.startswith("block")}
-    assert trained == {"block1", "block2", "block3", "block4"}
+    assert trained == {f"block{number}" for number in range(1, 9)}
+    assert not any(name.startswith("facts") for name in whole.tensors)
     log = (prepared / "parts" / "training.log").read_text()
     assert "resumed after 1 epochs" in log and str(prepared) not in log
 
@@ -136,20 +136,24 @@ def test_what_is_measured_of_one_map() -> None:
     assert flat.mask == 0 and flat.with_previous == 0
 
 
+def test_a_map_at_half_the_resolution() -> None:
+    map = np.arange(16, dtype=np.float32).reshape(4, 4)
+    assert _blocks._halved(map).tolist() == [[2.5, 4.5], [10.5, 12.5]]
+
+
 def test_maps_of_each_block_and_attention_are_measured(answerer: Answerer) -> None:
     found = _blocks.looks(answerer, 3)
     blocks = found["blocks"]
-    assert list(blocks)[:2] == ["relu1_2", "relu2_2"] and list(blocks)[-1] == "block4"
+    assert list(blocks)[:2] == ["relu1_2", "relu2_2"] and list(blocks)[-1] == "block8"
     assert blocks["relu1_2"]["with_previous"] is None
     assert blocks["relu1_2"]["shape"] == [16, 112, 112]
-    assert blocks["block4"]["shape"] == [128, 7, 7]
+    assert blocks["block4"]["shape"] == [128, 14, 14]
+    assert blocks["block5"]["shape"] == [256, 7, 7]
     assert all(each["truth"]["mask"]["size"] == 3 for each in blocks.values())
-    shapes = [each["shape"] for each in blocks.values()]
-    means = [each["with_previous"]["mean"] for each in list(blocks.values())[1:]]
-    changes = [a != b for a, b in itertools.pairwise(shapes)]
-    for key, changed in (("alike", False), ("changed", True)):
-        chosen = [mean for mean, each in zip(means, changes, strict=True) if each == changed]
-        assert found[key]["mean"] == pytest.approx(np.mean(chosen))
+    means = [blocks[f"block{number}"]["with_previous"]["mean"] for number in range(1, 9)]
+    assert found["changed"]["mean"] == means.pop(4)
+    assert found["alike"]["mean"] == pytest.approx(np.mean(means))
+    assert found["changed"]["mean"] != found["resolution"]["mean"]
     text = "\n".join(
         [_evaluate_coattention.blocks_table(found), _evaluate_coattention.attention_table(found)]
     )
@@ -162,13 +166,18 @@ def test_maps_of_each_block_and_attention_are_measured(answerer: Answerer) -> No
 SHIPPED = Path(_evaluate_coattention.__file__).parent / "coattention-evaluation.json"
 
 
-@pytest.mark.skipif(not SHIPPED.exists(), reason="no figures are stored")
 def test_the_stored_figures_belong_to_the_shipped_weights() -> None:
     found: _evaluate_coattention.Evaluation = json.loads(SHIPPED.read_text("utf-8"))
     assert found["weights"] == _evaluation.digest("coattention")
     again = _accuracy.accuracy(model("coattention"), 64, _accuracy.blind_answers())["all"]["right"]
     assert again["low"] <= found["accuracy"]["all"]["right"]["mean"] <= again["high"]
-    maps, blocks = found["looks"]["maps"], found["looks"]["blocks"]
+    must = {"colour": 0.95, "presence": 0.95, "relation": 0.85, "count": 0.85}
+    for kind, least in must.items():
+        right = found["accuracy"][kind]
+        assert right["right"]["mean"] >= least > right["blind"]["mean"], kind
+    looks = found["looks"]
+    assert looks["changed"]["high"] < looks["alike"]["low"]
+    maps, blocks = looks["maps"], looks["blocks"]
     last = blocks[list(blocks)[-1]]["truth"]["mask"]
     assert last["low"] > maps[_blocks.RANDOM]["mask"]["high"]
     text = _evaluate_coattention.to_text(found)

@@ -129,7 +129,7 @@ class Asking:
     "--model",
     type=click.Choice(_KINDS),
     help="The network: an LSTM for the question and a VGG for the picture, or co-attention over "
-    "residual blocks after this VGG.  Default: lstm.",
+    "a small ResNet on this VGG's map.  Default: lstm.",
 )
 @click.option(
     "--weights",

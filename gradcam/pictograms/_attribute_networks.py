@@ -200,36 +200,57 @@ def _fully_connected(name: str, tensors: dict[str, NDArray[np.float32]]) -> Laye
     return replace(layer, attributes={"dtype": "float16"}) if is_exact else layer
 
 
-def map_network(tensors: dict[str, NDArray[np.float32]], name: str, blocks: int) -> Network:
-    """Return the VGG's layers up to pool5 and residual blocks, ``block1`` and so on.
+def map_network(
+    tensors: dict[str, NDArray[np.float32]], name: str, strides: Mapping[str, int]
+) -> Network:
+    """Return the VGG's layers up to relu5_3 and a small ResNet: residual blocks over its map.
 
     Parameters
     ----------
     tensors : dict of str to array
-        ``block1.conv1.weight`` (128, 128, 3, 3), ``block1.conv1.bias``, ``block1.conv2.weight`` and
-        so on. Those of the VGG's layers replace the attribute network's.
+        For each block, such as "block1": ``block1.conv1.weight`` (B, C, 1, 1), the first C of
+        which is 128, ``block1.conv1.bias`` and so on, as :func:`_residual_block` names them. Those
+        of the VGG's layers replace the attribute network's.
     name : str
         For messages.
-    blocks : int
-        How many.
+    strides : mapping of str to int
+        Of each block, by its name.
     """
-    from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
 
-    layers = [*feature_layers(tensors), _pool5()]
-    for number in range(1, blocks + 1):
-        block, before = f"block{number}", layers[-1].name
-        layers += [
-            _weighted(f"{block}.conv1", "conv", tensors, padding=1),
-            Layer(f"{block}.relu1", "relu"),
-            _weighted(f"{block}.conv2", "conv", tensors, padding=1),
-            Layer(f"{block}.sum", "add", (f"{block}.conv2", before)),
-            Layer(block, "relu"),
-        ]
+    layers = feature_layers(tensors)
+    for block, stride in strides.items():
+        layers += _residual_block(block, layers[-1].name, stride, tensors)
     last = layers[-1].name
     network = Network.from_layers(layers, preset=preset(), name=name, target_layer=last)
     network.about = ABOUT
     return network
+
+
+def _residual_block(
+    block: str, before: str, stride: int, tensors: dict[str, NDArray[np.float32]]
+) -> list[Layer]:
+    """Return a block with a bottleneck (He et al. 2016): convolutions of 1 x 1, 3 x 3 and 1 x 1.
+
+    Their sum with the map before the block is rectified. With a stride, which the convolution of
+    3 x 3 has, that map passes a 1 x 1 convolution of the same stride, ``projection``.
+    """
+    from gradcam._engine.layers import Layer
+
+    layers, same = [], before
+    if stride != 1:
+        same = f"{block}.projection"
+        layers.append(_weighted(same, "conv", tensors, (before,), stride=stride))
+    return [
+        *layers,
+        _weighted(f"{block}.conv1", "conv", tensors, (before,)),
+        Layer(f"{block}.relu1", "relu"),
+        _weighted(f"{block}.conv2", "conv", tensors, stride=stride, padding=1),
+        Layer(f"{block}.relu2", "relu"),
+        _weighted(f"{block}.conv3", "conv", tensors),
+        Layer(f"{block}.sum", "add", (f"{block}.conv3", same)),
+        Layer(block, "relu"),
+    ]
 
 
 _IDENTITIES: weakref.WeakKeyDictionary[Graph, str] = weakref.WeakKeyDictionary()

@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 TRAINING, VALIDATION, TESTS = 0x74, 0x76, 0x7E
 """The second words of the seeds of scenes, by use; all differ from the seeds of `described`."""
 
-Stored = Literal["pool5", "relu6_2"]
+Stored = Literal["relu5_3", "pool5", "relu6_2"]
 
-SHAPE = (128, 7, 7)
-"""Of both."""
+SHAPES: dict[Stored, tuple[int, int, int]] = {
+    "relu5_3": (128, 14, 14),
+    "pool5": (128, 7, 7),
+    "relu6_2": (128, 7, 7),
+}
+"""Of the maps of one scene."""
 
 SIDE = 112
 """Of the pictures, in pixels."""
@@ -80,7 +84,7 @@ def _files(folder: Path, scenes: int, use: int, workers: int, layer: Stored) -> 
     lines = maps.with_suffix(".jsonl")
     if not (maps.exists() and lines.exists()):
         new = maps.with_suffix(".new.npy")
-        found = np.lib.format.open_memmap(new, "w+", np.float16, (scenes, *SHAPE))
+        found = np.lib.format.open_memmap(new, "w+", np.float16, (scenes, *SHAPES[layer]))
         texts: list[str] = []
         for computed, drawn in _computed(scenes, use, workers, layer):
             found[len(texts) : len(texts) + len(drawn)] = computed

@@ -46,7 +46,7 @@ def model(kind: Kind = "lstm") -> Answerer:
     ----------
     kind : "lstm" or "coattention"
         The deeper LSTM question with the normalised image (Antol et al., 2015), over the code of a
-        VGG; or hierarchical co-attention (Lu et al., 2016), over residual blocks after that VGG.
+        VGG; or hierarchical co-attention (Lu et al., 2016), over a small ResNet that reads its map.
     """
     if kind not in HEADS:
         raise ValueError(f"kind: expected {' or '.join(map(repr, HEADS))}, got {kind!r}")

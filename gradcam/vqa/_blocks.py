@@ -1,8 +1,10 @@
 """Where the co-attention answerer looks: Grad-CAM at each block, and its attention.
 
-The Grad-CAM paper shows such a network's maps at each layer: most neighbouring layers agree, and
-maps change more where the dimensions change (section 7.2 and the appendix). In the place of what
-people look at stands the mask of the objects that the answer depends on.
+The Grad-CAM paper says of such a network, with a ResNet: "we see small changes in Grad-CAM for most
+adjacent layers and larger changes between layers that involve dimensionality reduction" (section
+7.2). A map of fewer positions is another one for this reason alone. So the map before the stride is
+also compared with itself at the resolution after it. In the place of what people look at stands the
+mask of the objects that the answer depends on.
 """
 
 from __future__ import annotations
@@ -18,20 +20,30 @@ from gradcam import _core
 from gradcam._engine.tape import Tape
 from gradcam._results.explanation import no_flat_warnings
 from gradcam.measures import bootstrap, spearman
+from gradcam.pictograms._attribute_networks import LAST_MAP
 from gradcam.vqa._accuracy import Figures, figures
 from gradcam.vqa._agreement import asked, random_map
 from gradcam.vqa._answerer import Answerer
-from gradcam.vqa._coattention import BLOCKS, LEVELS
+from gradcam.vqa._coattention import BLOCKS, LEVELS, STRIDES
 from gradcam.vqa._reply import Reply
 
 _F32 = NDArray[np.float32]
 _Mask = NDArray[np.bool_]
 
-PARTS = (
-    *("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"),
-    *(f"block{number}" for number in range(1, BLOCKS + 1)),
-)
-"""The last map of each part of the VGG, and the residual blocks."""
+RESNET = (LAST_MAP, *BLOCKS)
+"""What the small ResNet reads, and its blocks."""
+
+PARTS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", *RESNET)
+"""The last map of each part of the VGG, and the blocks."""
+
+_SHRINKING = 1 + STRIDES.index(2)
+_BEFORE = RESNET[_SHRINKING - 1]
+
+REDUCED = f"{_BEFORE} at the resolution of {RESNET[_SHRINKING]}"
+"""The control for the change of the resolution."""
+
+_COMPARED = dict(zip(PARTS[1:], PARTS, strict=False)) | {REDUCED: _BEFORE}
+"""What each map is compared with."""
 
 ATTENTION = tuple(f"attention, {level} level" for level in LEVELS)
 RANDOM = "random map"
@@ -55,14 +67,16 @@ class Block(TypedDict):
 class Looks(TypedDict):
     """Grad-CAM at each block; the attention at the last one, by level, and random maps.
 
-    `alike` is the mean correlation of neighbours of one shape, `changed` that of neighbours of
-    different shapes: means over questions.
+    In the ResNet, `alike` is the mean correlation of neighbours of one shape, `changed` that of
+    neighbours of different shapes, and `resolution` that of the map before the change with itself
+    at the resolution after it: means over questions.
     """
 
     blocks: dict[str, Block]
     maps: dict[str, Judged]
     alike: Figures
     changed: Figures
+    resolution: Figures
 
 
 class _Row(NamedTuple):
@@ -84,11 +98,10 @@ def looks(answerer: Answerer, questions: int) -> Looks:
         tape = answerer.network.forward(scene.picture)
         reply = answerer.ask(tape, question.text)
         mask = scene.mask(*question.groups)
-        before = None
-        for name, map in _maps(tape, reply, number, mask.shape).items():
-            row = _row(map, mask, before if name in PARTS else None)
+        maps = _maps(tape, reply, number, mask.shape)
+        for name, map in maps.items():
+            row = _row(map, mask, maps.get(_COMPARED.get(name, "")))
             rows.setdefault(name, []).append(row)
-            before = map
     return _summary(answerer, rows)
 
 
@@ -99,11 +112,20 @@ def _maps(tape: Tape, reply: Reply, seed: int, size: tuple[int, ...]) -> dict[st
     with no_flat_warnings():
         for block in PARTS:
             found[block] = tape.grad_cam(reply, layer=block).map
+        before = tape.grad_cam(reply, layer=_BEFORE)
+        found[REDUCED] = before.geometry.to_picture(_halved(before.evidence))
     for level, name in zip(LEVELS, ATTENTION, strict=True):
         positions = reply.attention[level].positions
         found[name] = np.asarray(_core.resize(positions, (height, width), "half_pixel"))
     found[RANDOM] = random_map(seed, (height, width))
     return found
+
+
+def _halved(map: _F32) -> _F32:
+    """Return the means of each 2 x 2 values."""
+    height, width = map.shape
+    means: _F32 = map.reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+    return means
 
 
 def _row(map: _F32, mask: _Mask, before: _F32 | None) -> _Row:
@@ -116,8 +138,8 @@ def _summary(answerer: Answerer, rows: Mapping[str, Sequence[_Row]]) -> Looks:
     """Return the means with their intervals."""
     network = answerer.network
     shapes = {block: list(network.shape(block, network.input_size)) for block in PARTS}
-    pairs = list(itertools.pairwise(PARTS))
-    by_pair = {b: [row.with_previous for row in rows[b]] for _, b in pairs}
+    by_pair = {name: [row.with_previous for row in rows[name]] for name in _COMPARED}
+    pairs = list(itertools.pairwise(RESNET))
     same = [b for a, b in pairs if shapes[a] == shapes[b]]
     other = [b for a, b in pairs if shapes[a] != shapes[b]]
     blocks = {
@@ -133,6 +155,7 @@ def _summary(answerer: Answerer, rows: Mapping[str, Sequence[_Row]]) -> Looks:
         maps={name: _judged(rows[name]) for name in (*ATTENTION, RANDOM)},
         alike=figures(bootstrap(np.mean([by_pair[b] for b in same], axis=0))),
         changed=figures(bootstrap(np.mean([by_pair[b] for b in other], axis=0))),
+        resolution=figures(bootstrap(by_pair[REDUCED])),
     )
 
 

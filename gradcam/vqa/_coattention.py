@@ -50,10 +50,13 @@ from gradcam.vqa._attention import Attention
 
 LEVELS = ("word", "phrase", "question")
 
-BLOCKS = 4
-"""Residual blocks after the attribute VGG's layers."""
+STRIDES = (1, 1, 1, 1, 2, 1, 1, 1)
+"""Of the residual blocks over the attribute VGG's last map."""
 
-MAP = f"block{BLOCKS}"
+BLOCKS = tuple(f"block{number}" for number in range(1, len(STRIDES) + 1))
+"""Their names, and those of their maps."""
+
+MAP = BLOCKS[-1]
 
 _LSTM = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -103,7 +106,7 @@ class CoAttention:
     @staticmethod
     def network(tensors: Mapping[str, F32], name: str) -> Network:
         """Return the network that computes the picture's map."""
-        return map_network(dict(tensors), name, BLOCKS)
+        return map_network(dict(tensors), name, dict(zip(BLOCKS, STRIDES, strict=True)))
 
     def encode(self, words: Sequence[int]) -> tuple[Value, ...]:
         """Return what is computed of a question alone: Q at each level, (1, T, width)."""

@@ -1,46 +1,85 @@
 """The co-attention answerer in PyTorch, for training; `_coattention` states its formulas.
 
-Its residual blocks read pool5 of the attribute VGG, which tells what is at each position. In the
-blocks a position learns what stands around it, so that its vector can answer "what is left of the
-cat?": attention itself compares no positions with each other.
+A small ResNet reads relu5_3 of the attribute VGG, 128 maps of 14 x 14: four blocks at this size,
+then four with 256 maps of 7 x 7. In the blocks a position learns what stands around it, so that its
+vector can answer "what is left of the cat?": attention itself compares no positions with each
+other.
 """
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from gradcam.pictograms._nets import folded
-from gradcam.vqa._coattention import BLOCKS, LEVELS
+from gradcam.vqa._coattention import BLOCKS, LEVELS, STRIDES
 
-CHANNELS, POSITIONS = 128, 7 * 7
+CHANNELS = 128
+LAST_CHANNELS, POSITIONS = CHANNELS * math.prod(STRIDES), 7 * 7
 
 
 class Block(nn.Module):
-    """A residual block of two 3 x 3 convolutions (He et al. 2016); at first it changes nothing."""
+    """A residual block with a bottleneck (He et al. 2016); at first it adds nothing.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    channels, width : int
+        Of the maps before it, and of its own.
+    stride : int
+        1, or 2 with a projection of the map before it.
+    """
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(CHANNELS)
-        self.conv2 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(CHANNELS)
-        nn.init.zeros_(self.bn2.weight)
+        inner = width // 2
+        self.parts = nn.ModuleDict(
+            {
+                "conv1": _normalised(channels, inner, 1),
+                "conv2": _normalised(inner, inner, 3, stride),
+                "conv3": _normalised(inner, width, 1),
+            }
+        )
+        if stride != 1:
+            self.parts["projection"] = _normalised(channels, width, 1, stride)
+        nn.init.zeros_(self.last_scale)
+
+    @property
+    def last_scale(self) -> Tensor:
+        """The scale of the last normalisation."""
+        norm = cast(nn.Sequential, self.parts["conv3"])[1]
+        return cast(Tensor, norm.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return relu(x + two convolutions of x)."""
-        inner = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(x + self.bn2(self.conv2(inner)))
+        """Return relu(x + three convolutions of x); x is projected if there is a stride."""
+        inner = torch.relu(self.parts["conv2"](torch.relu(self.parts["conv1"](x))))
+        same = self.parts["projection"](x) if "projection" in self.parts else x
+        return torch.relu(same + self.parts["conv3"](inner))
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Return the weights, with batch normalisation folded in."""
         found: dict[str, Tensor] = {}
-        for part, conv, norm in (("conv1", self.conv1, self.bn1), ("conv2", self.conv2, self.bn2)):
+        for part, (conv, norm) in self.parts.items():
             place = f"{name}.{part}"
             found[f"{place}.weight"], found[f"{place}.bias"] = folded(conv, norm)
         return found
+
+
+def _normalised(channels: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Return a convolution with batch normalisation."""
+    conv = nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(width))
+
+
+def _small_resnet() -> nn.ModuleDict:
+    """Return the blocks by their names; a stride doubles the channels."""
+    blocks, channels = nn.ModuleDict(), CHANNELS
+    for name, stride in zip(BLOCKS, STRIDES, strict=True):
+        blocks[name] = Block(channels, channels * stride, stride)
+        channels *= stride
+    return blocks
 
 
 class Level(nn.Module):
@@ -95,6 +134,8 @@ class CoAttentionNet(nn.Module):
     ----------
     words, answers : int
         How many there are.
+    facts : int
+        Facts about a scene that are read from the last map in training, beside the answers.
     width, attention : int
         Of the vectors, and of the layers that weigh them.
     dropout : float
@@ -106,14 +147,15 @@ class CoAttentionNet(nn.Module):
         words: int,
         answers: int,
         *,
+        facts: int = 0,
         width: int = 128,
         attention: int = 64,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.padding = words
-        self.blocks = nn.ModuleList(Block() for _ in range(BLOCKS))
-        self.image = nn.Linear(CHANNELS, width)
+        self.blocks = _small_resnet()
+        self.image = nn.Linear(LAST_CHANNELS, width)
         self.position = nn.Embedding(POSITIONS, width)
         self.embedding = nn.Embedding(words + 1, width, padding_idx=words)
         self.phrases = nn.ModuleList(nn.Conv1d(width, width, n) for n in (1, 2, 3))
@@ -125,6 +167,7 @@ class CoAttentionNet(nn.Module):
             }
         )
         self.answer = nn.Linear(width, answers)
+        self.facts = nn.Linear(LAST_CHANNELS, facts) if facts else None
         self.dropout = nn.Dropout(dropout)
         with torch.no_grad():
             self.position.weight.mul_(0.3)
@@ -135,14 +178,21 @@ class CoAttentionNet(nn.Module):
 
         Parameters
         ----------
-        maps : (S, 128, 7, 7)
-            pool5 of S scenes.
+        maps : (S, 128, 14, 14)
+            relu5_3 of S scenes.
         words : (S, q, T) int
             Of q questions about each; `padding` after the last word.
         """
+        return self.answered(self.seen(maps), words)
+
+    def answered(self, seen: Tensor, words: Tensor) -> Tensor:
+        """Return the scores from the last map, which :meth:`seen` returns."""
         known = words != self.padding
         hidden: Tensor | None = None
-        places = self.dropout(self.places(maps))
+        at = seen.flatten(2).transpose(1, 2)
+        places = self.dropout(
+            torch.tanh(self.image(at) + self.position.weight)
+        )  # V, (S, 49, width)
         for name, level_words in self.questions(words).items():
             level = self.level(name)
             _, _, fused = level.attend(places, self.dropout(level_words), known)
@@ -152,21 +202,27 @@ class CoAttentionNet(nn.Module):
         scores: Tensor = self.answer(self.dropout(hidden))
         return scores
 
+    def told(self, seen: Tensor) -> Tensor:
+        """Return the scores of facts, (S, facts), from the last map: before the sigmoid."""
+        assert self.facts is not None
+        scores: Tensor = self.facts(seen.mean((2, 3)))
+        return scores
+
     def level(self, name: str) -> Level:
         """Return the part for the level of this name."""
         return cast(Level, self.levels[name])
 
-    def places(self, maps: Tensor) -> Tensor:
-        """Return V, (S, 49, width)."""
-        for block in self.blocks:
+    def seen(self, maps: Tensor) -> Tensor:
+        """Return the last map, (S, 256, 7, 7)."""
+        maps = maps.contiguous(memory_format=torch.channels_last)  # faster on CPUs
+        for block in self.blocks.values():
             maps = block(maps)
-        at = maps.flatten(2).transpose(1, 2)
-        return torch.tanh(self.image(at) + self.position.weight)
+        return maps
 
     def questions(self, words: Tensor) -> dict[str, Tensor]:
-        """Return Q by level, each (S, q, T, width)."""
-        shape = (*words.shape, -1)
-        word = self.embedding(words.reshape(-1, words.shape[-1]))
+        """Return Q by level, each (S, q, T, width); questions that recur are computed once."""
+        distinct, place = words.flatten(0, 1).unique(dim=0, return_inverse=True)
+        word = self.embedding(distinct)
         turned = nn.functional.pad(word.transpose(1, 2), (1, 1))
         length = words.shape[-1]
         grams = [
@@ -178,16 +234,18 @@ class CoAttentionNet(nn.Module):
         phrase = torch.stack(grams).amax(0).transpose(1, 2)
         whole, _ = self.lstm(phrase)
         every = (word, phrase, whole)
-        return {level: each.reshape(shape) for level, each in zip(LEVELS, every, strict=True)}
+        return {
+            level: each.index_select(0, place).view(*words.shape, -1)
+            for level, each in zip(LEVELS, every, strict=True)
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all weights by the names in `gradcam.vqa._coattention`."""
         found: dict[str, Tensor] = {}
-        for number, block in enumerate(self.blocks, start=1):
-            assert isinstance(block, Block)
-            found |= block.tensors(f"block{number}")
+        for name, block in self.blocks.items():
+            found |= cast(Block, block).tensors(name)
         for name, tensor in self.state_dict().items():
-            if name.startswith("blocks."):
+            if name.startswith(("blocks.", "facts.")):
                 continue
             for ours, theirs in (("levels.", ""), ("_l0", "")):
                 name = name.replace(ours, theirs)

@@ -61,10 +61,12 @@ def blocks_table(found: Looks) -> str:
         rows.append([name, *cells])
         before = shape
     note = (
-        f"Spearman's correlation of Grad-CAM's maps at neighbouring blocks: where nothing changes "
-        f"{number(found['alike'])}, where the size or the channels change "
-        f"{number(found['changed'])}. The paper says of its ResNet-200: small changes between most "
-        f"adjacent layers, larger ones where the dimensions are reduced. Mask, pointing: as above."
+        f"Spearman's correlation of Grad-CAM's maps at neighbouring blocks of the ResNet: where "
+        f"nothing changes {number(found['alike'])}, where the size and the channels change "
+        f"{number(found['changed'])}; the map before this change with itself at the size after it "
+        f'{number(found["resolution"])}. The paper says of its ResNet-200: "small changes in '
+        f"Grad-CAM for most adjacent layers and larger changes between layers that involve "
+        f'dimensionality reduction". Mask, pointing: as above.'
     )
     return titled("Grad-CAM of an answer at each block", columns, rows, note)
 

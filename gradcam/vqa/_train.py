@@ -25,7 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gradcam._files import atomic_write
-from gradcam.pictograms._described_maps import TRAINING, VALIDATION
+from gradcam.pictograms._described_maps import TRAINING, VALIDATION, Stored
 from gradcam.pictograms._training_run import EpochRun, adamw, common_options, new_parser
 from gradcam.vqa import _file
 from gradcam.vqa._easy_vqa import easy_vqa_examples
@@ -58,10 +58,25 @@ def batches(
         )
 
 
+def loss_of_facts(told: Tensor, facts: Tensor) -> Tensor:
+    """Return the loss of scores of facts, before the sigmoid: sums over facts, means over pictures.
+
+    Parameters
+    ----------
+    told, facts : (P, F)
+        NaN in `facts` where one has no meaning.
+    """
+    known = ~facts.isnan()
+    weights = torch.from_numpy(FACT_WEIGHTS).expand_as(facts)[known]
+    total = F.binary_cross_entropy_with_logits(told[known], facts[known], weights, reduction="sum")
+    return total / len(facts)
+
+
 class Training(EpochRun[Any]):  # PyTorch's modules have untyped methods
     """One run: the examples, the network, and their losses."""
 
     clipped = True
+    layer: ClassVar[Stored] = "pool5"
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__(arguments)
@@ -93,8 +108,8 @@ class Training(EpochRun[Any]):  # PyTorch's modules have untyped methods
             return easy_vqa_examples("train"), easy_vqa_examples("test")
         folder = self.maps_folder()
         return (
-            scene_examples(folder, a.scenes, TRAINING, a.threads, "pool5"),
-            scene_examples(folder, a.validation, VALIDATION, a.threads, "pool5"),
+            scene_examples(folder, a.scenes, TRAINING, a.threads, self.layer),
+            scene_examples(folder, a.validation, VALIDATION, a.threads, self.layer),
         )
 
     def one_epoch(self) -> float:
@@ -156,12 +171,7 @@ class Training(EpochRun[Any]):  # PyTorch's modules have untyped methods
         labels = facts[:, PLACED]
         somewhere = places.float().flatten(2).logsumexp(2)
         seen = F.binary_cross_entropy_with_logits(somewhere, labels, reduction="sum")
-        known = ~facts.isnan()
-        weights = torch.from_numpy(FACT_WEIGHTS).expand_as(facts)[known]
-        more = F.binary_cross_entropy_with_logits(
-            told[known], facts[known], weights, reduction="sum"
-        )
-        return (more + seen) / len(maps)
+        return loss_of_facts(told, facts) + seen / len(maps)
 
     def loss_of_answers(self, examples: Examples, codes: Tensor, pairs: Tensor) -> Tensor:
         """Return the loss of the answers, from the pictures' codes."""

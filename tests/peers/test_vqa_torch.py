@@ -76,8 +76,8 @@ def coattention(monkeypatch: pytest.MonkeyPatch) -> tuple[CoAttentionNet, Answer
     random_attributes.use(monkeypatch)
     torch.manual_seed(2)
     net = CoAttentionNet(len(QUESTION_WORDS), len(ANSWERS)).eval()
-    for block in net.blocks:
-        torch.nn.init.uniform_(block.bn2.weight)
+    for block in net.blocks.values():
+        torch.nn.init.uniform_(block.last_scale)
     tensors = {name: each.numpy() for name, each in net.tensors().items()}
     return net, Answerer("coattention", tensors, QUESTION_WORDS, ANSWERS)
 
@@ -93,7 +93,7 @@ def test_co_attention_computes_what_the_trained_network_does(
         for place, word in enumerate(text.rstrip("?").split()):
             words[:, n, place] = QUESTION_WORDS.index(word)
     with torch.no_grad():
-        expected = net(torch.from_numpy(tape.activation("pool5").copy()), words).numpy()
+        expected = net(torch.from_numpy(tape.activation("relu5_3").copy()), words).numpy()
     for n, text in enumerate(texts):
         scores = np.stack([reply.scores for reply in answerer.ask(tape, text)])
         largest = np.abs(expected).max()
@@ -106,10 +106,10 @@ def test_the_gradient_through_co_attention_is_that_of_the_trained_network(
     net, answerer = coattention(monkeypatch)
     tape = answerer.network.forward(described(5, side=112).picture)
     reply = answerer.ask(tape, "is there a dog?")
-    maps = torch.from_numpy(tape.activation("pool5").copy()).requires_grad_()
+    maps = torch.from_numpy(tape.activation("relu5_3").copy()).requires_grad_()
     words = [QUESTION_WORDS.index(word) for word in ["is", "there", "a", "dog"]]
     score = net(maps, torch.tensor([[words]]))[0, 0, ANSWERS.index("yes")]
     (expected,) = torch.autograd.grad(score, maps)
-    found = tape.gradient(reply.objective("yes"), "pool5")
+    found = tape.gradient(reply.objective("yes"), "relu5_3")
     largest = expected.abs().max().item()
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-5 * largest)
