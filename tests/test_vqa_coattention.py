@@ -124,21 +124,18 @@ def answerer(monkeypatch: pytest.MonkeyPatch) -> Answerer:
 
 
 def test_what_is_measured_of_one_map() -> None:
-    mask = np.zeros((4, 4), np.bool_)
+    mask = np.zeros((7, 14), np.bool_)
     mask[1, 2] = True
-    map = np.arange(16, dtype=np.float32).reshape(4, 4)
+    map = np.arange(98, dtype=np.float32).reshape(7, 14)
+    assert _blocks._coarse(map)[:2, :2].tolist() == [[0.5, 2.5], [14.5, 16.5]]
     row = _blocks._row(map, mask, None)
     assert row.pointing == 0 and math.isnan(row.with_previous) and row.mask < 0
     map[1, 2] = 99
     row = _blocks._row(map, mask, -map)
     assert row.pointing == 1 and row.with_previous == pytest.approx(-1) and row.mask > 0
+    assert row.coarse == pytest.approx(-1)
     flat = _blocks._row(np.zeros_like(map), mask, map)
     assert flat.mask == 0 and flat.with_previous == 0
-
-
-def test_a_map_at_half_the_resolution() -> None:
-    map = np.arange(16, dtype=np.float32).reshape(4, 4)
-    assert _blocks._halved(map).tolist() == [[2.5, 4.5], [10.5, 12.5]]
 
 
 def test_maps_of_each_block_and_attention_are_measured(answerer: Answerer) -> None:
@@ -151,9 +148,9 @@ def test_maps_of_each_block_and_attention_are_measured(answerer: Answerer) -> No
     assert blocks["block5"]["shape"] == [256, 7, 7]
     assert all(each["truth"]["mask"]["size"] == 3 for each in blocks.values())
     means = [blocks[f"block{number}"]["with_previous"]["mean"] for number in range(1, 9)]
-    assert found["changed"]["mean"] == means.pop(4)
-    assert found["alike"]["mean"] == pytest.approx(np.mean(means))
-    assert found["changed"]["mean"] != found["resolution"]["mean"]
+    assert found["steps"]["changed"]["mean"] == means.pop(4)
+    assert found["steps"]["alike"]["mean"] == pytest.approx(np.mean(means))
+    assert found["coarse"]["changed"] == blocks["block5"]["coarse"] != found["steps"]["changed"]
     text = "\n".join(
         [_evaluate_coattention.blocks_table(found), _evaluate_coattention.attention_table(found)]
     )
@@ -176,7 +173,7 @@ def test_the_stored_figures_belong_to_the_shipped_weights() -> None:
         right = found["accuracy"][kind]
         assert right["right"]["mean"] >= least > right["blind"]["mean"], kind
     looks = found["looks"]
-    assert looks["changed"]["high"] < looks["alike"]["low"]
+    assert looks["steps"]["changed"]["high"] < looks["steps"]["alike"]["low"]
     maps, blocks = looks["maps"], looks["blocks"]
     last = blocks[list(blocks)[-1]]["truth"]["mask"]
     assert last["low"] > maps[_blocks.RANDOM]["mask"]["high"]

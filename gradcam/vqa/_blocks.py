@@ -2,9 +2,9 @@
 
 The Grad-CAM paper says of such a network, with a ResNet: "we see small changes in Grad-CAM for most
 adjacent layers and larger changes between layers that involve dimensionality reduction" (section
-7.2). A map of fewer positions is another one for this reason alone. So the map before the stride is
-also compared with itself at the resolution after it. In the place of what people look at stands the
-mask of the objects that the answer depends on.
+7.2). Maps of fewer positions differ for this reason alone; so neighbours are also compared after
+both are averaged to the coarsest resolution. In the place of what people look at stands the mask of
+the objects that the answer depends on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gradcam.pictograms._attribute_networks import LAST_MAP
 from gradcam.vqa._accuracy import Figures, figures
 from gradcam.vqa._agreement import asked, random_map
 from gradcam.vqa._answerer import Answerer
-from gradcam.vqa._coattention import BLOCKS, LEVELS, STRIDES
+from gradcam.vqa._coattention import BLOCKS, LEVELS
 from gradcam.vqa._reply import Reply
 
 _F32 = NDArray[np.float32]
@@ -36,14 +36,8 @@ RESNET = (LAST_MAP, *BLOCKS)
 PARTS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", *RESNET)
 """The last map of each part of the VGG, and the blocks."""
 
-_SHRINKING = 1 + STRIDES.index(2)
-_BEFORE = RESNET[_SHRINKING - 1]
-
-REDUCED = f"{_BEFORE} at the resolution of {RESNET[_SHRINKING]}"
-"""The control for the change of the resolution."""
-
-_COMPARED = dict(zip(PARTS[1:], PARTS, strict=False)) | {REDUCED: _BEFORE}
-"""What each map is compared with."""
+COARSE = 7
+"""Positions along each side of the last map."""
 
 ATTENTION = tuple(f"attention, {level} level" for level in LEVELS)
 RANDOM = "random map"
@@ -57,26 +51,34 @@ class Judged(TypedDict):
 
 
 class Block(TypedDict):
-    """A block: the shape of its map, and Spearman's correlation with the block before it."""
+    """A block: the shape of its map, and Spearman's correlation with the block before it.
+
+    `coarse` is that of the maps averaged to 7 x 7.
+    """
 
     shape: list[int]
     with_previous: Figures | None
+    coarse: Figures | None
     truth: Judged
+
+
+class Steps(TypedDict):
+    """The correlation of neighbours in the ResNet: of one shape, and of different shapes."""
+
+    alike: Figures
+    changed: Figures
 
 
 class Looks(TypedDict):
     """Grad-CAM at each block; the attention at the last one, by level, and random maps.
 
-    In the ResNet, `alike` is the mean correlation of neighbours of one shape, `changed` that of
-    neighbours of different shapes, and `resolution` that of the map before the change with itself
-    at the resolution after it: means over questions.
+    `steps` holds means over questions, `coarse` those of maps averaged to 7 x 7.
     """
 
     blocks: dict[str, Block]
     maps: dict[str, Judged]
-    alike: Figures
-    changed: Figures
-    resolution: Figures
+    steps: Steps
+    coarse: Steps
 
 
 class _Row(NamedTuple):
@@ -84,7 +86,8 @@ class _Row(NamedTuple):
 
     mask: float
     pointing: float
-    with_previous: float
+    with_previous: float = np.nan
+    coarse: float = np.nan
 
 
 def looks(answerer: Answerer, questions: int) -> Looks:
@@ -99,9 +102,10 @@ def looks(answerer: Answerer, questions: int) -> Looks:
         reply = answerer.ask(tape, question.text)
         mask = scene.mask(*question.groups)
         maps = _maps(tape, reply, number, mask.shape)
+        previous = dict(itertools.pairwise(reversed(PARTS)))
         for name, map in maps.items():
-            row = _row(map, mask, maps.get(_COMPARED.get(name, "")))
-            rows.setdefault(name, []).append(row)
+            before = maps[previous[name]] if name in previous else None
+            rows.setdefault(name, []).append(_row(map, mask, before))
     return _summary(answerer, rows)
 
 
@@ -112,8 +116,6 @@ def _maps(tape: Tape, reply: Reply, seed: int, size: tuple[int, ...]) -> dict[st
     with no_flat_warnings():
         for block in PARTS:
             found[block] = tape.grad_cam(reply, layer=block).map
-        before = tape.grad_cam(reply, layer=_BEFORE)
-        found[REDUCED] = before.geometry.to_picture(_halved(before.evidence))
     for level, name in zip(LEVELS, ATTENTION, strict=True):
         positions = reply.attention[level].positions
         found[name] = np.asarray(_core.resize(positions, (height, width), "half_pixel"))
@@ -121,31 +123,38 @@ def _maps(tape: Tape, reply: Reply, seed: int, size: tuple[int, ...]) -> dict[st
     return found
 
 
-def _halved(map: _F32) -> _F32:
-    """Return the means of each 2 x 2 values."""
-    height, width = map.shape
-    means: _F32 = map.reshape(height // 2, 2, width // 2, 2).mean((1, 3))
-    return means
-
-
 def _row(map: _F32, mask: _Mask, before: _F32 | None) -> _Row:
-    alike = np.nan if before is None else np.nan_to_num(spearman(map, before))
-    on_mask = np.nan_to_num(spearman(map, mask))
-    return _Row(float(on_mask), float(mask.flat[int(map.argmax())]), float(alike))
+    on_mask, at_maximum = _alike(map, mask), float(mask.flat[int(map.argmax())])
+    if before is None:
+        return _Row(on_mask, at_maximum)
+    return _Row(on_mask, at_maximum, _alike(map, before), _alike(_coarse(map), _coarse(before)))
+
+
+def _alike(map: _F32, other: NDArray[np.generic]) -> float:
+    """Return Spearman's correlation; 0 if a map is flat."""
+    return float(np.nan_to_num(spearman(map, other)))
+
+
+def _coarse(map: _F32) -> _F32:
+    """Return the means of a map in 7 x 7 equal parts."""
+    height, width = (side // COARSE for side in map.shape)
+    means: _F32 = map.reshape(COARSE, height, COARSE, width).mean((1, 3))
+    return means
 
 
 def _summary(answerer: Answerer, rows: Mapping[str, Sequence[_Row]]) -> Looks:
     """Return the means with their intervals."""
     network = answerer.network
     shapes = {block: list(network.shape(block, network.input_size)) for block in PARTS}
-    by_pair = {name: [row.with_previous for row in rows[name]] for name in _COMPARED}
-    pairs = list(itertools.pairwise(RESNET))
-    same = [b for a, b in pairs if shapes[a] == shapes[b]]
-    other = [b for a, b in pairs if shapes[a] != shapes[b]]
+    fine, coarse = (
+        {block: [getattr(row, kind) for row in rows[block]] for block in PARTS[1:]}
+        for kind in ("with_previous", "coarse")
+    )
     blocks = {
         block: Block(
             shape=shapes[block],
-            with_previous=figures(bootstrap(by_pair[block])) if block in by_pair else None,
+            with_previous=figures(bootstrap(fine[block])) if block in fine else None,
+            coarse=figures(bootstrap(coarse[block])) if block in coarse else None,
             truth=_judged(rows[block]),
         )
         for block in PARTS
@@ -153,10 +162,18 @@ def _summary(answerer: Answerer, rows: Mapping[str, Sequence[_Row]]) -> Looks:
     return Looks(
         blocks=blocks,
         maps={name: _judged(rows[name]) for name in (*ATTENTION, RANDOM)},
-        alike=figures(bootstrap(np.mean([by_pair[b] for b in same], axis=0))),
-        changed=figures(bootstrap(np.mean([by_pair[b] for b in other], axis=0))),
-        resolution=figures(bootstrap(by_pair[REDUCED])),
+        steps=_steps(shapes, fine),
+        coarse=_steps(shapes, coarse),
     )
+
+
+def _steps(shapes: Mapping[str, list[int]], alike: Mapping[str, list[float]]) -> Steps:
+    """Return how far neighbours in the ResNet agree, by whether their shapes do."""
+    changes: dict[bool, list[list[float]]] = {False: [], True: []}
+    for before, block in itertools.pairwise(RESNET):
+        changes[shapes[before] != shapes[block]].append(alike[block])
+    same, changed = (figures(bootstrap(np.mean(changes[key], axis=0))) for key in (False, True))
+    return Steps(alike=same, changed=changed)
 
 
 def _judged(rows: Sequence[_Row]) -> Judged:

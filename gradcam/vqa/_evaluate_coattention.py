@@ -18,6 +18,11 @@ from gradcam.vqa._blocks import Judged, Looks, looks
 from gradcam.vqa._coattention import MAP
 from gradcam.vqa._evaluation import Measured, measured, number, percent, tables
 
+PAPER = (
+    '"small changes in Grad-CAM for most adjacent layers and larger changes between layers that '
+    'involve dimensionality reduction".'
+)
+
 
 class Evaluation(Measured):
     """All figures."""
@@ -47,26 +52,30 @@ def to_text(found: Evaluation) -> str:
 
 def blocks_table(found: Looks) -> str:
     """Return Grad-CAM at each block: agreement with the block before, and with the masks."""
-    columns = ["block", "map", "with the block before", "changes", "mask", "pointing %"]
+    columns = ["block", "map", "changes", "with the one before", "as 7 x 7", "mask", "pointing %"]
     rows: list[list[str]] = []
     before = None
     for name, block in found["blocks"].items():
-        alike, shape = block["with_previous"], block["shape"]
+        shape = block["shape"]
         cells = [
             "x".join(map(str, shape)),
-            "" if alike is None else number(alike),
             "" if before is None else _changes(before, shape),
+            *(
+                "" if each is None else number(each)
+                for each in (block["with_previous"], block["coarse"])
+            ),
             *_truth(block["truth"]),
         ]
         rows.append([name, *cells])
         before = shape
+    fine, coarse = found["steps"], found["coarse"]
     note = (
-        f"Spearman's correlation of Grad-CAM's maps at neighbouring blocks of the ResNet: where "
-        f"nothing changes {number(found['alike'])}, where the size and the channels change "
-        f"{number(found['changed'])}; the map before this change with itself at the size after it "
-        f'{number(found["resolution"])}. The paper says of its ResNet-200: "small changes in '
-        f"Grad-CAM for most adjacent layers and larger changes between layers that involve "
-        f'dimensionality reduction". Mask, pointing: as above.'
+        f"With the one before: Spearman's correlation of Grad-CAM's maps at neighbouring blocks; "
+        f"in the ResNet {number(fine['alike'])} where nothing changes, {number(fine['changed'])} "
+        f"where size and channels change. As 7 x 7: both maps are averaged to 7 x 7 first, so that "
+        f"the size alone makes no difference; {number(coarse['alike'])} and "
+        f"{number(coarse['changed'])}. The paper says of its ResNet-200: {PAPER} Mask, pointing: "
+        f"as above."
     )
     return titled("Grad-CAM of an answer at each block", columns, rows, note)
 
