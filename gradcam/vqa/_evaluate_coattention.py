@@ -52,22 +52,12 @@ def to_text(found: Evaluation) -> str:
 
 def blocks_table(found: Looks) -> str:
     """Return Grad-CAM at each block: agreement with the block before, and with the masks."""
-    columns = ["block", "map", "changes", "with the one before", "as 7 x 7", "mask", "pointing %"]
-    rows: list[list[str]] = []
-    before = None
+    columns = ["block", "map", "with the one before", "as 7 x 7", "mask", "pointing %"]
+    rows = []
     for name, block in found["blocks"].items():
-        shape = block["shape"]
-        cells = [
-            "x".join(map(str, shape)),
-            "" if before is None else _changes(before, shape),
-            *(
-                "" if each is None else number(each)
-                for each in (block["with_previous"], block["coarse"])
-            ),
-            *_truth(block["truth"]),
-        ]
-        rows.append([name, *cells])
-        before = shape
+        alike = (block["with_previous"], block["coarse"])
+        cells = ["" if each is None else number(each) for each in alike]
+        rows.append([name, "x".join(map(str, block["shape"])), *cells, *_truth(block["truth"])])
     fine, coarse = found["steps"], found["coarse"]
     note = (
         f"With the one before: Spearman's correlation of Grad-CAM's maps at neighbouring blocks; "
@@ -90,12 +80,6 @@ def attention_table(found: Looks) -> str:
 
 def _truth(judged: Judged) -> list[str]:
     return [number(judged["mask"]), percent(judged["pointing"])]
-
-
-def _changes(before: Sequence[int], shape: Sequence[int]) -> str:
-    """Return what is different from the block before."""
-    changed = {"channels": before[0] != shape[0], "size": before[1:] != shape[1:]}
-    return ", ".join(name for name, differs in changed.items() if differs)
 
 
 def main(arguments: Sequence[str]) -> None:
