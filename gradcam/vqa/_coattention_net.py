@@ -61,7 +61,9 @@ class Block(nn.Module):
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Return the weights, with batch normalisation folded in."""
         found: dict[str, Tensor] = {}
-        for part, (conv, norm) in self.parts.items():
+        for part, layers in self.parts.items():
+            conv, norm = cast(nn.Sequential, layers)
+            assert isinstance(conv, nn.Conv2d)
             place = f"{name}.{part}"
             found[f"{place}.weight"], found[f"{place}.bias"] = folded(conv, norm)
         return found

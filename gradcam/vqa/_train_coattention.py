@@ -62,8 +62,8 @@ class CoAttentionTraining(Training):
             seen = self.net.seen(maps)
             told = self.net.told(seen).float()
         scores = self.answered_of(self.examples, seen, pairs)
-        answers = F.cross_entropy(scores, pairs[:, 2])
-        return answers + self.arguments.facts * loss_of_facts(told, facts)
+        share: float = self.arguments.facts
+        return F.cross_entropy(scores, pairs[:, 2]) + share * loss_of_facts(told, facts)
 
     def scores(self, examples: Examples, maps: Tensor, pairs: Tensor) -> Tensor:
         """Return the answers' scores for each example of a batch, (n, answers)."""
@@ -113,9 +113,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         maps=True,
         scenes=60_000,
         validation=2_000,
-        epochs=4,
+        epochs=3,
         batch=64,
-        rate=2e-3,
+        rate=1e-3,
         decay=0.05,
         dropout=0.1,
     )
