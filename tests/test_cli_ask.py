@@ -81,7 +81,7 @@ def test_layers_and_npz(ask, tmp_path):
     assert result.exit_code == 0, result.output
     (record,) = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
     found = gradcam.Explanation.load(record["explanations"][0]["file"])
-    assert found.layer == "block3" and found.raw.shape == (7, 7)
+    assert found.layer == "block3" and found.raw.shape == (14, 14)
 
 
 def test_unknown_words_are_a_warning_once(ask):
