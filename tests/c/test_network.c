@@ -472,7 +472,7 @@ static int check_refused(const gc_network *network, size_t scores)
             == GC_BAD_ARGUMENT;
     good &= gc_forward(network, 0, input, 1, HEIGHT, WIDTH, NULL, beyond, 1, &tape, &error)
             == GC_BAD_ARGUMENT;
-    good &= gc_forward(network, 0, input, 1, (size_t)1 << 20, (size_t)1 << 20, NULL, scores, 1,
+    good &= gc_forward(network, 0, input, 1, GC_MAX_EXTENT, GC_MAX_EXTENT, NULL, scores, 1,
                        &tape, &error)
             == GC_NO_MEMORY;
     good &= gc_forward(network, 0, input, 1, HEIGHT, WIDTH, NULL, scores, 1, &tape, &error)
