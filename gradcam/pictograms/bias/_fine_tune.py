@@ -16,7 +16,7 @@ from gradcam.pictograms.bias._people import PROFESSIONS
 from gradcam.pictograms.bias._sets import Kind, training_people
 from gradcam.pictograms.bias._train_base import OUTPUTS, small
 
-EPOCHS, BATCH, PEAK, DECAY, DROP = 20, 25, 1e-3, 0.05, 0.3
+EPOCHS, BATCH, PEAK, DECAY, DROP = 8, 25, 1e-3, 0.05, 0.3
 
 
 def fine_tuned(

@@ -96,7 +96,7 @@ def figure(people: Sequence[Person] | None = None) -> Figure:
         cells.append([_cell(explanation, person) for explanation, person in row])
     return grid(
         cells,
-        heading=_heading({kind: _on_hair(found, chosen) for kind, found in maps.items()}),
+        heading=_heading({kind: _shares(found, chosen) for kind, found in maps.items()}),
         details=_details(people is None),
         rows=["", *(_ROWS[kind] for kind in KINDS)],
         smallest=1.3,
@@ -115,25 +115,31 @@ def _cell(explanation: Explanation, person: Person) -> Cell:
     return Cell(explanation.overlay(), words, frame=_RIGHT if right else _WRONG)
 
 
-def _on_hair(maps: Sequence[Explanation], people: Sequence[Person]) -> float:
-    """Return how much of the energy on hair and tools lies on the hair; NaN if there is none."""
+def _shares(maps: Sequence[Explanation], people: Sequence[Person]) -> tuple[float, float]:
+    """Return how much of the energy on hair and tools is on the hair, and of all on neither.
+
+    NaN where there is no such energy.
+    """
     found = np.array(
         [energies(each.map, person) for each, person in zip(maps, people, strict=True)]
     )
-    hair, tool = np.nansum(found, axis=0)[:2]
-    return float(hair / (hair + tool)) if hair + tool > 0 else float("nan")
-
-
-def _heading(on_hair: dict[Kind, float]) -> str:
-    """Return what the maps show."""
-    biased, balanced = (percent(on_hair[kind]) for kind in KINDS)
-    shares = (
-        f"{biased} and {balanced} of the energy on hair and tool is on the hair after biased and "
-        f"balanced training"
+    hair, tool, body, ground = np.nansum(found, axis=0)
+    both, rest = hair + tool, body + ground
+    nothing = float("nan")
+    return (
+        float(hair / both) if both > 0 else nothing,
+        float(rest / (both + rest)) if both + rest > 0 else nothing,
     )
-    if on_hair["balanced"] < 0.5 < on_hair["biased"]:
-        return f"The biased network looks at the hair, the balanced one at the tool: {shares}"
-    return shares
+
+
+def _heading(shares: dict[Kind, tuple[float, float]]) -> str:
+    """Return what the maps show."""
+    hair = " and ".join(percent(shares[kind][0]) for kind in KINDS)
+    rest = " and ".join(percent(shares[kind][1]) for kind in KINDS)
+    return (
+        f"After biased and balanced training, {hair} of the energy on hair and tool is on the "
+        f"hair; {rest} of all energy is on neither"
+    )
 
 
 def _details(default: bool) -> str:
