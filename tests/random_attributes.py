@@ -34,14 +34,33 @@ def tensors(seed: int = 0) -> _Tensors:
         _add(found, rng, f"colour{number}", (width, first, 3, 3))
         first = width
     _add(found, rng, "conv5_3", (channels, channels + first, 3, 3))
-    _add(found, rng, "conv6_1", (2 * channels, channels, 1, 1))
-    _add(found, rng, "conv6_2", (channels, 2 * channels, 1, 1))
+    return found
+
+
+def code_tensors(units: int = 12, code: int = 694, seed: int = 0) -> _Tensors:
+    """Return weights of the layers of the picture's code."""
+    rng = np.random.default_rng([seed, 6])
+    channels, between = _WIDTHS[-1], 24
+    found: _Tensors = {
+        "norm5.scale": rng.uniform(0.5, 2, channels).astype(np.float32),
+        "norm5.shift": rng.uniform(-1, 1, channels).astype(np.float32),
+    }
+    _add(found, rng, "conv6_1", (between, channels, 3, 3))
+    _add(found, rng, "conv6_2", (between, between, 3, 3))
+    _add(found, rng, "skip6", (between, channels, 1, 1))
+    _add(found, rng, "conv6_3", (channels, between, 1, 1))
+    _add(found, rng, "fc6", (units, 49 * channels))
+    _add(found, rng, "fc7", (code, units))
+    _add(found, rng, "fc7_maxima", (code, units + channels))
+    for name in ("fc7", "fc7_maxima"):
+        found[f"{name}.weight"] *= np.float32(0.3)
+        found[f"{name}.bias"] += 1
     return found
 
 
 def features(seed: int = 0) -> _Tensors:
     """Return those of the layers up to relu5_3."""
-    return {name: each for name, each in tensors(seed).items() if not name.startswith("conv6")}
+    return tensors(seed)
 
 
 def block_tensors(seed: int = 0) -> _Tensors:
@@ -70,8 +89,9 @@ def _add(found: _Tensors, rng: np.random.Generator, name: str, shape: tuple[int,
 
 def use(patch: pytest.MonkeyPatch) -> None:
     """Let networks that begin with the attribute network begin with random convolutions."""
-    made = tensors()
+    made, of_code = tensors(), code_tensors()
     patch.setattr(_attribute_networks, "_tensors", lambda: made)
+    patch.setattr(_attribute_networks, "_code_tensors", lambda: of_code)
 
 
 def use_maps(patch: pytest.MonkeyPatch) -> None:

@@ -39,12 +39,13 @@ def _lstm(name: str, inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
 
 def lstm_tensors(seed: int = 0) -> dict[str, np.ndarray]:
     """Tensors of the deeper LSTM with the normalised image, with convolutions of its own."""
-    shapes = _linear("fc6", 11, _CHANNELS * 7 * 7) | _linear("fc7", 10, 11)
-    shapes |= {"embedding.weight": (len(WORDS), 5)}
+    shapes = {"embedding.weight": (len(WORDS), 5)}
     shapes |= _lstm("lstm1", 5, 4) | _lstm("lstm2", 4, 4)
     shapes |= _linear("question", 9, 8) | _linear("image", 9, 10)
     shapes |= _linear("answer", len(ANSWERS), 9)
-    return _draw(shapes, seed) | random_attributes.tensors(seed)
+    of_code = random_attributes.code_tensors(11, 10, seed)
+    del of_code["fc7.weight"], of_code["fc7.bias"]
+    return _draw(shapes, seed) | random_attributes.tensors(seed) | of_code
 
 
 def coattention_tensors(seed: int = 0) -> dict[str, np.ndarray]:

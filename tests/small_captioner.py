@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import random_attributes
 
 WORDS = ("a", "and", "cat", "dog", "red", "small", "two")
 
@@ -17,10 +18,6 @@ def tensors(seed: int = 0, words: int = len(WORDS)) -> dict[str, np.ndarray]:
     """Random weights of a captioner; those of the decoder are large, so that words differ."""
     rng = np.random.default_rng(seed)
     shapes = {
-        "fc6.weight": (UNITS, 6272),
-        "fc6.bias": (UNITS,),
-        "fc7.weight": (CODE, UNITS),
-        "fc7.bias": (CODE,),
         "image.weight": (WIDTH, CODE),
         "image.bias": (WIDTH,),
         "embedding.weight": (words + 1, WIDTH),
@@ -38,4 +35,10 @@ def tensors(seed: int = 0, words: int = len(WORDS)) -> dict[str, np.ndarray]:
         for name, shape in shapes.items()
     }
     found["output.bias"][-1] -= 1  # so that captions have several words
-    return found
+    return found | code(seed)
+
+
+def code(seed: int = 0) -> dict[str, np.ndarray]:
+    """Random weights of the picture network's fully connected layers."""
+    found = random_attributes.code_tensors(UNITS, CODE, seed)
+    return {name: each for name, each in found.items() if name.split(".")[0] in ("fc6", "fc7")}

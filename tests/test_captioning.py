@@ -462,7 +462,7 @@ DAMAGES = {
     "another architecture": ({}, {"architecture": "vqa"}, "expected .* 'captioner'; .* say 'vqa'"),
     "no architecture": ({}, {"architecture": None}, "its metadata do not say what"),
     "another version": ({}, {"format": "9"}, "version '9' of the format"),
-    "a tensor is missing": ({"fc7__bias": None}, {}, "the tensor .fc7.bias. is missing"),
+    "a tensor is missing": ({"image__bias": None}, {}, "the tensor .image.bias. is missing"),
     "a size is missing": ({"embedding__weight": None}, {}, "'embedding.weight' is missing"),
     "one too many": ({"more": np.zeros(3, F)}, {}, "do not belong to it: more"),
     "another shape": (

@@ -37,7 +37,7 @@ def test_scores_are_those_of_the_twin(small, question):
     reply = made.ask(tape, question)
     code = tape.activation(made.layer)[0]
     expected = twin.scores(code, list(reply.question.indices))
-    assert np.abs(expected).max() > 0.05
+    assert np.abs(expected).max() > 0.04
     assert np.allclose(reply.scores, expected, rtol=1e-5, atol=1e-5)
     powers = np.exp(expected - expected.max())
     assert np.allclose(reply.probabilities, powers / powers.sum(), rtol=1e-5, atol=1e-6)
@@ -341,7 +341,7 @@ def _say(name, value):
         ("lstm", _say("format", "2"), "version '2' of the format"),
         ("lstm", _drop("lstm2.bias_hh"), r"missing: lstm2\.bias_hh"),
         ("lstm", _drop("conv3_2.bias"), r"conv3_2\.bias is missing"),
-        ("lstm", _cut("image.weight", 1), r"image.weight has the shape \(9, 9\)"),
+        ("lstm", _cut("image.weight", 1), "relu7, has 10 values, but image.weight is for 9"),
         ("lstm", _cut("fc6.weight", 1), "fc6"),
         ("coattention", _cut("phrase3.weight", 2), r"phrase3.weight .* expected \(7, 7, 3\)"),
         ("coattention", _cut("position.weight"), "has 49 positions, .* for 48"),

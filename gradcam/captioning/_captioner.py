@@ -14,14 +14,20 @@ from numpy.typing import ArrayLike
 from gradcam._engine.forward_pass import ForwardPass
 from gradcam._engine.tape import BatchTape, Tape
 from gradcam._methods.passes import positive
-from gradcam._weights.tensors import WeightsError
+from gradcam._weights.tensors import WeightsError, listed
 from gradcam.captioning import _file
 from gradcam.captioning._caption import Caption
 from gradcam.captioning._decoder import Decoder
 from gradcam.captioning._search import search
 from gradcam.captioning._vocabulary import LONGEST, Vocabulary
 from gradcam.captioning._words import CODE, Sentence
-from gradcam.pictograms._attribute_networks import code_network, identity, output_of
+from gradcam.pictograms._attribute_networks import (
+    check_code,
+    code_network,
+    identity,
+    output_of,
+    tensor_names,
+)
 
 if TYPE_CHECKING:
     from gradcam._engine.network import BatchArray, OneArray, PictureLike
@@ -66,12 +72,14 @@ class Captioner:
         vocabulary = Vocabulary(words)
         arrays = {key: np.asarray(values) for key, values in tensors.items()}
         self._tensors = _file.fitting(name, arrays, vocabulary.words)
-        of_code = {key: self._tensors[key] for key in _file.CODE_TENSORS}
-        self.network = code_network(of_code, name)
-        self._decoder = Decoder(
-            {key: values for key, values in self._tensors.items() if key not in of_code},
-            vocabulary,
-        )
+        of_network = {k: v for k, v in self._tensors.items() if k not in _file.SHAPES}
+        self.network = code_network(of_network, name)
+        more = of_network.keys() - tensor_names(self.network)
+        if more:
+            raise WeightsError(f"{name}: tensors that do not belong to it: {listed(sorted(more))}")
+        (code,) = self.network.shape(CODE, self.network.input_size)
+        check_code(name, code, self._tensors["image.weight"].shape[1])
+        self._decoder = Decoder({k: self._tensors[k] for k in _file.SHAPES}, vocabulary)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -228,12 +236,11 @@ def load(path: str | os.PathLike[str]) -> Captioner:
         If it cannot be opened.
     """
     tensors, words = _file.read(path)
+    name = Path(path).stem
     try:
-        return Captioner(tensors, words, Path(path).stem)
-    except WeightsError:
-        raise
+        return Captioner(tensors, words, name)
     except ValueError as error:
-        raise WeightsError(f"{path}: {error}") from None
+        raise WeightsError(f"{path}: {str(error).removeprefix(f'{name}: ')}") from None
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,8 @@
 """Files of captioners: safetensors, with the vocabulary in the metadata.
 
 Metadata: ``architecture``, "captioner"; ``format``, "1"; ``vocabulary``, a JSON list of V words.
-Tensors: ``fc6.weight`` (U, 6272), ``fc6.bias``, ``fc7.weight`` (K, U) and ``fc7.bias``, the layers
-of the code; those of the decoder are in `_decoder`.
+Tensors: those of the decoder, which `_decoder` states, and any of the picture network's layers, such
+as ``fc7.weight``, which replace those of the code network.
 """
 
 from __future__ import annotations
@@ -22,22 +22,13 @@ from gradcam._weights.tensors import WeightsError
 
 ARCHITECTURE = "captioner"
 
-POOLED = 6272
-"""Values of relu6_2, which fc6 reads: 128 x 7 x 7."""
-
-CODE_TENSORS = ("fc6.weight", "fc6.bias", "fc7.weight", "fc7.bias")
-"""The tensors of the picture network; all others are the decoder's."""
-
 SHAPES: expected.Shapes = {
-    "fc6.weight": ("units", POOLED),
-    "fc6.bias": ("units",),
-    **expected.linear_shapes("fc7", "code", "units"),
     **expected.linear_shapes("image", "width", "code"),
     "embedding.weight": ("rows", "width"),
     **expected.lstm_shapes("lstm", "width", "hidden"),
     **expected.linear_shapes("output", "rows", "hidden"),
 }
-"""Of all tensors; there is a row for each word, and one for START or END."""
+"""Of the decoder's tensors; there is a row for each word, and one for START or END."""
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -68,7 +59,10 @@ def fitting(
             f"{path}: the vocabulary has {len(words)} words, but the weights are for {rows - 1}: "
             f"the words of the training are needed, in their order"
         )
-    return expected.fitting(path, tensors, SHAPES, {"rows": rows})[0]
+    own = {name: each for name, each in tensors.items() if name in SHAPES}
+    more = {name: each for name, each in tensors.items() if name not in SHAPES}
+    read = expected.fitting(path, own, SHAPES, {"rows": rows})[0]
+    return read | checked.fitting(path, more, {name: each.shape for name, each in more.items()})
 
 
 def write(

@@ -2,47 +2,55 @@
 
     python -m gradcam.captioning train --out run
 
-The convolutions are the attribute VGG's and do not change; their pooled maps are computed once and
-stored in the folder ``--maps``. Everything above them is trained: fc6, fc7, the LSTM and the words.
-In each epoch new sentences are drawn for every picture; the network learns each word of a sentence
-from the picture and the true words before it. Layouts and sentences for tests do not occur.
+The picture network, the code network, does not change; the codes of all scenes are computed once
+from the maps in the folder ``--maps``, where pool5 is stored. The LSTM and the words are trained on
+the third of the scenes that did not train the code. In each epoch new sentences are drawn for every picture; the network learns each word of a sentence
+from the code and the true words before it. Layouts and sentences for tests do not occur.
+
+The code's values are scores of facts. So at first most codes are made of the true facts, with noise,
+and later more and more are those that the network computes: a decoder learns sooner to read codes
+without mistakes.
 
 ``captioner.log`` is the log of the run that trained the shipped weights, with the defaults and one
-thread. It was paused for about nine minutes in its first epoch, so its times are too long. A run
-that is resumed from its checkpoint, which is written after every epoch, continues as if it had not
-been stopped. Needs PyTorch.
+thread; other programs ran at the same time. A run that is resumed from its checkpoint, which is
+written after every epoch, continues as if it had not been stopped. Needs PyTorch.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gradcam.captioning import _file
 from gradcam.captioning._judged import judged, share_text
-from gradcam.captioning._nets import CaptionNet, loss_of
-from gradcam.pictograms._attributes import attributes
+from gradcam.captioning._nets import DecoderNet, loss_of
 from gradcam.pictograms._captions import CAPTION_WORDS, captions
 from gradcam.pictograms._described import Arrangement
 from gradcam.pictograms._described_maps import (
     TRAINING,
     VALIDATION,
+    of_code,
     stored_arrangements,
-    stored_maps,
+    stored_codes,
 )
+from gradcam.pictograms._facts import facts
 from gradcam.pictograms._training_run import EpochRun, adamw, common_options, new_parser
 
 _NUMBERS = {word: number for number, word in enumerate(CAPTION_WORDS)}
 _MARK = len(CAPTION_WORDS)
 _NOTHING = -100
 """After the end of a sentence; the loss leaves it out."""
+
+_TRUE, _NOISE, _UNCLEAR = 0.8, 0.7, 0.3
+"""Codes made of true facts: their first share, their noise, and the value of an unclear fact."""
+
+_PARTS = 4
+"""How many parts of a batch are computed one after the other."""
 
 
 def as_numbers(sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -57,43 +65,29 @@ def as_numbers(sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(read), torch.from_numpy(said)
 
 
-class Batch(NamedTuple):
-    """Pictures with their attributes; captions.
-
-    `places` says which picture each caption is about, `read` and `said` are its words.
-    """
-
-    maps: Tensor
-    present: Tensor
-    places: Tensor
-    read: Tensor
-    said: Tensor
-
-
 class Pictures:
-    """Numbered scenes: their stored maps, and what they show."""
+    """Numbered scenes: their codes, what is true of them, and what they show."""
 
     def __init__(self, folder: Path, scenes: int, use: int, workers: int) -> None:
-        self.maps = stored_maps(folder, scenes, use, workers)
-        self.scenes = stored_arrangements(folder, scenes, use, workers)
+        some = slice(of_code(scenes) if use == TRAINING else 0, None)
+        self.codes = torch.from_numpy(stored_codes(folder, scenes, use, workers)[some])
+        self.scenes = stored_arrangements(folder, scenes, use, workers)[some]
+        self.facts = torch.from_numpy(np.stack([facts(each) for each in self.scenes]))
 
-    def batches(
-        self, size: int, each: int, rng: np.random.Generator, *, shuffled: bool
-    ) -> Iterator[Batch]:
-        """Yield all pictures, in order or shuffled, with up to `each` new sentences for each."""
-        order = rng.permutation(len(self.scenes)) if shuffled else np.arange(len(self.scenes))
-        for start in range(0, len(order), size):
-            numbers = np.sort(order[start : start + size])
-            drawn = [captions(self.scenes[n], rng, each) for n in numbers]
-            places = np.repeat(np.arange(len(numbers)), [len(one) for one in drawn])
-            read, said = as_numbers([sentence for one in drawn for sentence in one])
-            maps = torch.from_numpy(np.array(self.maps[numbers])).float()
-            present = torch.from_numpy(np.stack([attributes(self.scenes[n]) for n in numbers]))
-            yield Batch(maps, present, torch.from_numpy(places), read, said)
+    def sentences(self, rng: np.random.Generator) -> tuple[list[int], list[str]]:
+        """Return a new sentence for each scene that has one, and the numbers of these scenes."""
+        drawn = [captions(each, rng, 1) for each in self.scenes]
+        chosen = [n for n, found in enumerate(drawn) if found]
+        return chosen, [drawn[n][0] for n in chosen]
+
+    def true_codes(self, numbers: Tensor) -> Tensor:
+        """Return codes that are made of the true facts with noise."""
+        true = torch.nan_to_num(self.facts[numbers], nan=_UNCLEAR)
+        return torch.relu(5 * true + _NOISE * (torch.randn_like(true) - 1))
 
 
-class Training(EpochRun[CaptionNet]):
-    """One run: the pictures, the network, and their losses."""
+class Training(EpochRun[DecoderNet]):
+    """One run: the pictures, the network, and its loss."""
 
     log_name = "captioner.log"
     clipped = True
@@ -103,8 +97,8 @@ class Training(EpochRun[CaptionNet]):
         a, folder = arguments, self.maps_folder()
         self.pictures = Pictures(folder, a.scenes, TRAINING, a.threads)
         self.unseen = Pictures(folder, a.validation, VALIDATION, a.threads)
-        net = CaptionNet(_MARK, a.dropout)
-        self.start(net, adamw(net, a.decay, (net.fc6.weight, a.places)))
+        net = DecoderNet(_MARK, a.dropout)
+        self.start(net, adamw(net, a.decay))
 
     def export(self) -> None:
         """Write the file of the captioner."""
@@ -115,37 +109,49 @@ class Training(EpochRun[CaptionNet]):
         """Train on all pictures once; order and sentences depend on the epoch. Return the loss."""
         a = self.arguments
         rng = np.random.default_rng([a.seed, self.done])
-        steps = -(-len(self.pictures.scenes) // a.batch)
-        batches = self.pictures.batches(a.batch, a.sentences, rng, shuffled=True)
-        return self.train_on(batches, steps, self.step, a.rate)
+        numbers, sentences = self.pictures.sentences(rng)
+        order = rng.permutation(len(numbers))
+        starts = range(0, len(order), a.batch)
 
-    def step(self, batch: Batch) -> float:
-        """Train on one batch and return the loss of its words."""
-        loss, more = self.losses(batch)
-        self.descend(loss + self.arguments.attributes * more)
-        return float(loss.detach())
+        def step(start: int) -> float:
+            chosen = order[start : start + a.batch]
+            share = (self.done + start / len(order)) / a.epochs
+            return self.descend(
+                self.loss([numbers[n] for n in chosen], [sentences[n] for n in chosen], share)
+            )
 
-    def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the loss of the words, and that of the attributes."""
-        with torch.autocast("cpu", torch.bfloat16):
-            codes = self.net.code(batch.maps)
-            scores = self.net(codes[batch.places], batch.read)
-            told = self.net.attributes(codes)
-        more = F.binary_cross_entropy_with_logits(told.float(), batch.present)
-        return loss_of(scores.float(), batch.said), more
+        return self.train_on(starts, len(starts), step, a.rate)
+
+    def loss(self, numbers: list[int], sentences: list[str], share: float) -> Tensor:
+        """Return the mean loss of the words of a batch, at this share of the training.
+
+        Sentences of similar lengths are computed together: fewer steps are after an end.
+        """
+        order = np.argsort([len(each.split()) for each in sentences], kind="stable")
+        total, words = torch.zeros(()), 0
+        for part in np.array_split(order, min(_PARTS, len(order))):
+            places = torch.tensor([numbers[n] for n in part])
+            read, said = as_numbers([sentences[n] for n in part])
+            codes = self.pictures.codes[places].float()
+            is_true = torch.rand(len(codes), 1) < _TRUE * max(0.0, 1 - 1.25 * share)
+            codes = torch.where(is_true, self.pictures.true_codes(places), codes)
+            with torch.autocast("cpu", torch.bfloat16):
+                scores = self.net(codes, read)
+            total = total + loss_of(scores.float(), said)
+            words += int((said != _NOTHING).sum())
+        return total / words
 
     @torch.no_grad()
     def validate(self) -> str:
         """Return, for unseen scenes, the loss and what is true of the captions that it says."""
         self.net.eval()
-        losses: list[float] = []
-        found: list[list[int]] = []
-        rng = np.random.default_rng(self.arguments.seed)
-        for batch in self.unseen.batches(256, 1, rng, shuffled=False):
-            losses.append(float(self.losses(batch)[0]))
-            found += self.net.described(batch.maps)
-        said = [tuple(CAPTION_WORDS[number] for number in each) for each in found]
-        return f"unseen scenes: loss {np.mean(losses):.4f}, {shares(self.unseen.scenes, said)}"
+        numbers, sentences = self.unseen.sentences(np.random.default_rng(self.arguments.seed))
+        read, said = as_numbers(sentences)
+        codes = self.unseen.codes.float()
+        loss = loss_of(self.net(codes[numbers], read), said) / (said != _NOTHING).sum()
+        found = self.net.described(codes)
+        texts = [tuple(CAPTION_WORDS[number] for number in each) for each in found]
+        return f"unseen scenes: loss {loss:.4f}, {shares(self.unseen.scenes, texts)}"
 
 
 def shares(scenes: Sequence[Arrangement], said: Sequence[tuple[str, ...]]) -> str:
@@ -169,16 +175,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         maps=True,
         scenes=60_000,
         validation=2_000,
-        epochs=4,
-        batch=128,
-        rate=2e-3,
+        epochs=12,
+        batch=256,
+        rate=5e-3,
         decay=0.05,
         dropout=0.1,
     )
-    add = parser.add_argument
-    add("--sentences", type=int, default=1, help="sentences for each scene in each epoch")
-    add("--places", type=float, default=0.1, help="the share of the rate for fc6")
-    add("--attributes", type=float, default=10, help="weight of the attributes' loss")
 
 
 def main(arguments: Sequence[str]) -> None:

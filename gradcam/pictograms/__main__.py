@@ -15,7 +15,7 @@ commands:
   train      train the network from scratch (needs PyTorch)
   train-attributes
              train the networks that captions and questions begin with (needs PyTorch)
-  train-pairs
+  train-code
              train the layers that tell which colour belongs to which object (needs PyTorch)
   train-bias train the networks of "bias" (needs PyTorch)
   train-gap  train the linear layer of the network that CAM needs (needs PyTorch)
@@ -27,7 +27,7 @@ TRAININGS = {
     "train-attributes": "_train_attributes",
     "train-bias": "bias._train",
     "train-gap": "_train_gap",
-    "train-pairs": "_train_pairs",
+    "train-code": "_train_code",
 }
 """The modules of the commands that need PyTorch."""
 

@@ -94,9 +94,13 @@ def feature_layers(own: Mapping[str, NDArray[np.float32]] | None = None) -> list
 
 @lru_cache(maxsize=1)
 def _tensors() -> dict[str, NDArray[np.float32]]:
+    return _read("attributes-vgg.safetensors")
+
+
+def _read(file: str) -> dict[str, NDArray[np.float32]]:
     from gradcam._weights.reading import load
 
-    tensors = load(_FOLDER / "attributes-vgg.safetensors").tensors
+    tensors = load(_FOLDER / file).tensors
     return {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
 
 
@@ -140,20 +144,46 @@ def _vgg(tensors: dict[str, NDArray[np.float32]]) -> list[Layer]:
     return layers
 
 
-def pair_layers(tensors: Mapping[str, NDArray[np.float32]] | None = None) -> list[Layer]:
-    """Return the VGG's layers up to relu6_2: relu5_3, pool5, and two 1 x 1 convolutions.
+@lru_cache(maxsize=1)
+def _code_tensors() -> dict[str, NDArray[np.float32]]:
+    return _read("scene-code.safetensors")
 
-    These two tell which colour and size belongs to which kind of object (`_train_pairs`). `tensors`
-    is as of :func:`feature_layers`.
+
+def code_layers(
+    own: Mapping[str, NDArray[np.float32]] | None = None, *, maxima: bool = False
+) -> list[Layer]:
+    """Return the layers from pool5 to the picture's code, ``relu7`` (`_code_nets`).
+
+    ``relu6_3`` has a map for each kind of object with a colour or a size. With `maxima`, fc7 reads
+    the maximum of each map beside what fc6 computes; its weights are then those of ``fc7_maxima``.
     """
     from gradcam._engine.layers import Layer
 
-    known = {**_tensors(), **(tensors or {})}
-    layers = [*feature_layers(tensors), _pool5()]
-    for number in (1, 2):
-        layers.append(_weighted(f"conv6_{number}", "conv", known))
-        layers.append(Layer(f"relu6_{number}", "relu"))
-    return layers
+    known = {**_code_tensors(), **(own or {})}
+    scale_and_shift = {part: known[f"norm5.{part}"] for part in ("scale", "shift")}
+    layers = [
+        _pool5(),
+        Layer("norm5", "affine", weights=scale_and_shift),
+        _weighted("conv6_1", "conv", known, padding=1),
+        Layer("relu6_1", "relu"),
+        _weighted("conv6_2", "conv", known, padding=1),
+        Layer("relu6_2", "relu"),
+        _weighted("skip6", "conv", known, ("norm5",)),
+        Layer("sum6", "add", ("relu6_2", "skip6")),
+        _weighted("conv6_3", "conv", known),
+        Layer("relu6_3", "relu"),
+        Layer("flatten", "flatten"),
+        _fully_connected("fc6", known),
+        Layer("relu6", "relu"),
+    ]
+    if maxima:
+        layers += [
+            Layer("maxima", "global_max_pool", ("relu6_3",)),
+            Layer("flat_maxima", "flatten"),
+            Layer("joined7", "concatenate", ("relu6", "flat_maxima")),
+        ]
+    name = "fc7_maxima" if maxima else "fc7"
+    return [*layers, _fully_connected(name, known), Layer("relu7", "relu")]
 
 
 def _pool5() -> Layer:
@@ -162,31 +192,42 @@ def _pool5() -> Layer:
     return Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2})
 
 
-def code_network(tensors: dict[str, NDArray[np.float32]], name: str) -> Network:
-    """Return the VGG's convolutions with fully connected layers of their own, up to ``relu7``.
+def code_network(
+    tensors: dict[str, NDArray[np.float32]], name: str, *, maxima: bool = False
+) -> Network:
+    """Return the VGG's convolutions and the layers of the picture's code, up to ``relu7``.
 
     Parameters
     ----------
     tensors : dict of str to array
-        ``fc6.weight`` (U, 6272), ``fc6.bias``, ``fc7.weight`` (K, U) and ``fc7.bias``; fc6 reads
-        relu6_2, 128 maps of 7 x 7. Those of convolutions replace the attribute network's.
+        Those of layers of this network replace the weights that ship, such as ``fc7.weight``.
     name : str
         For messages.
+    maxima : bool
+        As of :func:`code_layers`.
     """
-    from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
 
-    layers = [
-        *pair_layers(tensors),
-        Layer("flatten", "flatten"),
-        _fully_connected("fc6", tensors),
-        Layer("relu6", "relu"),
-        _fully_connected("fc7", tensors),
-        Layer("relu7", "relu"),
-    ]
+    layers = [*feature_layers(tensors), *code_layers(tensors, maxima=maxima)]
     network = Network.from_layers(layers, preset=preset(), name=name, target_layer=LAST_MAP)
     network.about = ABOUT
     return network
+
+
+def tensor_names(network: Network) -> set[str]:
+    """Return the names of the tensors of a network's layers, such as ``conv6_1.weight``."""
+    return {f"{layer.name}.{kind}" for layer in network.layers.values() for kind in layer.weights}
+
+
+def check_code(name: str, code: int, expected: int) -> None:
+    """Raise WeightsError unless the code has as many values as the weights that read it."""
+    from gradcam._weights.tensors import WeightsError
+
+    if code != expected:
+        raise WeightsError(
+            f"{name}: the picture's code, relu7, has {code} values, but image.weight is for "
+            f"{expected}"
+        )
 
 
 def _fully_connected(name: str, tensors: dict[str, NDArray[np.float32]]) -> Layer:

@@ -7,7 +7,8 @@
     colour   = one colour, or two with "and"
 
 A caption names one to three of the groups of a scene, so that objects remain that it does not
-mention. Sizes and colours may be left out.
+mention. Most captions name sizes and colours, and others none: so a noun is not an alternative to
+the size or the colour of the same object, and its probability tells which object is meant.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ CAPTION_WORDS: tuple[str, ...] = tuple(
 
 # Captions that name one, two and three groups of a scene of one, two, and three or more groups.
 _SHARES_OF_NAMED = ((1.0,), (0.3, 0.7), (0.2, 0.4, 0.4))
+
+_SHARE_OF_FULL = 0.8
+"""Of captions that name sizes and colours."""
 
 _BY_WORD = {noun.word: (noun, False) for noun in NOUNS} | {n.plural: (n, True) for n in NOUNS}
 
@@ -124,7 +128,8 @@ def caption(scene: Arrangement, rng: np.random.Generator) -> str:
     named = 1 + int(rng.choice(len(shares), p=shares))
     order = rng.permutation(len(scene.groups))[:named]
     groups = [scene.groups[int(i)] for i in order]
-    said = [phrase(g, size=rng.random() < 0.5, colour=rng.random() < 0.65) for g in groups]
+    full = bool(rng.random() < _SHARE_OF_FULL)
+    said = [phrase(group, size=full, colour=full) for group in groups]
     if named == 1:
         return said[0]
     true = [r for r in RELATIONS if scene.stands(groups[0], r, groups[1])]

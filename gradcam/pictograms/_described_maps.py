@@ -31,12 +31,11 @@ if TYPE_CHECKING:
 TRAINING, VALIDATION, TESTS = 0x74, 0x76, 0x7E
 """The second words of the seeds of scenes, by use; all differ from the seeds of `described`."""
 
-Stored = Literal["relu5_3", "pool5", "relu6_2"]
+Stored = Literal["relu5_3", "pool5"]
 
 SHAPES: dict[Stored, tuple[int, int, int]] = {
     "relu5_3": (128, 14, 14),
     "pool5": (128, 7, 7),
-    "relu6_2": (128, 7, 7),
 }
 """Of the maps of one scene."""
 
@@ -44,6 +43,14 @@ SIDE = 112
 """Of the pictures, in pixels."""
 
 _CHUNK = 256
+
+
+def of_code(scenes: int) -> int:
+    """Return how many of the first scenes for training train the code; others train its readers.
+
+    So the readers learn from the mistakes that a code makes about scenes that it has not seen.
+    """
+    return scenes * 2 // 3
 
 
 def numbered_scene(number: int, use: int, side: int = SIDE) -> Described:
@@ -59,7 +66,7 @@ def numbered_scene(number: int, use: int, side: int = SIDE) -> Described:
 
 
 def stored_maps(
-    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "relu6_2"
+    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "pool5"
 ) -> NDArray[np.float16]:
     """Return the maps of a layer for scenes 0 to `scenes` - 1 of a use, (scenes, C, h, w).
 
@@ -70,8 +77,35 @@ def stored_maps(
     return found
 
 
+def stored_codes(
+    folder: Path, scenes: int, use: int, workers: int = 2, *, maxima: bool = False
+) -> NDArray[np.float16]:
+    """Return the code of each scene, (scenes, 694), from the stored maps of pool5.
+
+    They are computed with the weights of the code network that ship, and stored in `folder`.
+    `maxima` is as of `code_layers`.
+    """
+    from gradcam._engine.network import Network
+    from gradcam.pictograms._attribute_networks import code_layers, identity
+
+    name = "maxima" if maxima else "code"
+    layers, channels = code_layers(maxima=maxima)[1:], SHAPES["pool5"][0]
+    network = Network.from_layers(layers, channels=channels, name=name)
+    path = folder / f"{identity(network).replace(' ', '-')}-{use:02x}-{scenes}.npy"
+    if not path.exists():
+        maps = stored_maps(folder, scenes, use, workers, "pool5")
+        parts = [
+            network.forward(maps[first : first + _CHUNK].astype(np.float32)).activation("relu7")
+            for first in range(0, scenes, _CHUNK)
+        ]
+        with atomic_write(path) as file:
+            np.save(file, np.concatenate(parts).astype(np.float16))
+    found: NDArray[np.float16] = np.load(path)
+    return found
+
+
 def stored_arrangements(
-    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "relu6_2"
+    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "pool5"
 ) -> list[Arrangement]:
     """Return what these scenes show, and where; stored beside their maps."""
     _, path = _files(folder, scenes, use, workers, layer)
@@ -129,9 +163,9 @@ def maps_network(layer: Stored) -> Network:
     """Return the layers of the attribute network up to this one, as a network."""
     from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
-    from gradcam.pictograms._attribute_networks import feature_layers, pair_layers, preset
+    from gradcam.pictograms._attribute_networks import feature_layers, preset
 
     pool = Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2})
-    layers = pair_layers() if layer == "relu6_2" else [*feature_layers(), pool]
+    layers = [*feature_layers(), pool]
     layers = layers[: 1 + [each.name for each in layers].index(layer)]
     return Network.from_layers(layers, preset=preset())

@@ -148,7 +148,7 @@ def folded(layer: nn.Conv2d | nn.Linear, following: nn.Module | None) -> tuple[T
     if not isinstance(following, _NORMALISATIONS):
         assert layer.bias is not None
         return layer.weight, layer.bias
-    scale, shift = _scale_and_shift(following)
+    scale, shift = scale_and_shift(following)
     return layer.weight * scale.view(-1, *[1] * (layer.weight.dim() - 1)), shift
 
 
@@ -166,13 +166,13 @@ def folded_before(
         (K, C * positions).
     bias : (K,) Tensor
     """
-    scale, shift = (each.double() for each in _scale_and_shift(norm))
+    scale, shift = (each.double() for each in scale_and_shift(norm))
     by_channel = weight.double().reshape(len(weight), len(scale), -1)
     scaled = (by_channel * scale[:, None]).view_as(weight)
     return scaled.to(weight.dtype), (bias + by_channel.sum(2) @ shift).to(bias.dtype)
 
 
-def _scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return what a batch normalisation multiplies each channel by, and then adds."""
     assert norm.running_mean is not None and norm.running_var is not None
     deviation = torch.sqrt(norm.running_var + norm.eps)

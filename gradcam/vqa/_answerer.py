@@ -19,7 +19,12 @@ from gradcam._text import brief, counted, with_nearest, words_of
 from gradcam._weights import checked
 from gradcam._weights.expected import check_count, fitting
 from gradcam._weights.tensors import WeightsError, listed
-from gradcam.pictograms._attribute_networks import identity, output_of
+from gradcam.pictograms._attribute_networks import (
+    check_code,
+    identity,
+    output_of,
+    tensor_names,
+)
 from gradcam.vqa import _file
 from gradcam.vqa._coattention import CoAttention
 from gradcam.vqa._lstm import DeeperLSTM
@@ -133,11 +138,13 @@ class Answerer:
     def _check_code(self, sizes: Mapping[str, int]) -> None:
         """Refuse tensors that do not fit what the picture network computes, or that it ignores."""
         name = self.network.name
-        used = {f"{layer}.{kind}" for layer in self.network.layers for kind in ("weight", "bias")}
+        used = tensor_names(self.network)
         more = [each for each in self._tensors if each not in {*HEADS[self.kind].shapes, *used}]
         if more:
             raise WeightsError(f"{name}: tensors that do not belong to it: {listed(more)}")
-        if len(self._shape) == 3:
+        if len(self._shape) == 1:
+            check_code(name, self._shape[0], sizes["code"])
+        else:
             needed = {"channels": self._shape[0], "positions": self._shape[1] * self._shape[2]}
             for what, size in needed.items():
                 if sizes[what] != size:

@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,20 @@ from numpy.typing import NDArray
 from gradcam._text import words_of
 from gradcam.pictograms._attributes import ATTRIBUTES, attributes
 from gradcam.pictograms._described import NOUNS, Arrangement
-from gradcam.pictograms._described_maps import Stored, stored_arrangements, stored_maps
+from gradcam.pictograms._described_maps import (
+    TRAINING,
+    Stored,
+    of_code,
+    stored_arrangements,
+    stored_codes,
+    stored_maps,
+)
 from gradcam.pictograms._questions import ANSWERS, KINDS, MAX_COUNT, QUESTION_WORDS, Kind
 
 _Integers = NDArray[np.int64]
+
+Read = Stored | Literal["relu7"]
+"""What is read of each scene: a stored map, or the picture's code."""
 
 TRIES: dict[Kind, int] = {"colour": 6, "presence": 4, "relation": 10, "count": 14}
 """How often a question of each kind is drawn for a scene in training; some draws give none."""
@@ -46,7 +57,7 @@ class Examples:
     Attributes
     ----------
     maps : (P, C, h, w) array of float16
-        Of each picture.
+        Of each picture; or its code, (P, 1086).
     words, answers : tuple of str
         The vocabulary of the questions, and the answers in the order of the scores.
     texts : tuple of str
@@ -91,11 +102,20 @@ class Examples:
 
 
 def scene_examples(
-    folder: Path, scenes: int, use: int, workers: int = 2, layer: Stored = "relu6_2"
+    folder: Path, scenes: int, use: int, workers: int = 2, layer: Read = "relu7"
 ) -> Examples:
-    """Return the examples of numbered scenes; the maps of a layer are stored in `folder`."""
-    maps = stored_maps(folder, scenes, use, workers, layer)
-    arrangements = stored_arrangements(folder, scenes, use, workers, layer)
+    """Return the examples of numbered scenes; the maps of a layer are stored in `folder`.
+
+    Codes are of the third of the scenes for training that did not train the code.
+    """
+    stored: Stored = "pool5" if layer == "relu7" else layer
+    arrangements = stored_arrangements(folder, scenes, use, workers, stored)
+    if layer == "relu7":
+        first = of_code(scenes) if use == TRAINING else 0
+        maps = stored_codes(folder, scenes, use, workers, maxima=True)[first:]
+        arrangements, scenes = arrangements[first:], len(maps)
+    else:
+        maps = stored_maps(folder, scenes, use, workers, layer)
     starts = range(0, scenes, _CHUNK)
     chunks = [arrangements[first : first + _CHUNK] for first in starts]
     with ProcessPoolExecutor(workers) as processes:

@@ -4,8 +4,7 @@
     image code      i = relu7 / ||relu7||
     scores            = W tanh(W_q q) * tanh(W_i i), element by element before W
 
-as in the code of the Grad-CAM paper's authors; relu7 is computed by the attribute VGG's
-convolutions and fully connected layers of the answerer's own.
+as in the code of the Grad-CAM paper's authors; relu7 is that of the code network with maxima.
 """
 
 from __future__ import annotations
@@ -49,8 +48,6 @@ class DeeperLSTM:
 
     layer: ClassVar[str] = CODE
     shapes: ClassVar[Shapes] = {
-        **linear_shapes("fc6", "fc6", "pooled"),
-        **linear_shapes("fc7", "code", "fc6"),
         "embedding.weight": ("words", "embedded"),
         **lstm_shapes("lstm1", "embedded", "hidden"),
         **lstm_shapes("lstm2", "hidden", "hidden"),
@@ -65,7 +62,7 @@ class DeeperLSTM:
     @staticmethod
     def network(tensors: Mapping[str, F32], name: str) -> Network:
         """Return the network that computes the picture's code."""
-        return code_network(dict(tensors), name)
+        return code_network(dict(tensors), name, maxima=True)
 
     def encode(self, words: Sequence[int]) -> tuple[Value, ...]:
         """Return what is computed of a question alone: tanh(W_q q), (1, fused)."""

@@ -1,19 +1,14 @@
 """Train the first question answerer: deeper LSTM Q, normalised I.
 
     python -m gradcam.vqa train --out run
-    python -m gradcam.vqa train --out run-blind --blind --epochs 2 --batch 512
-    python -m gradcam.vqa train --out run-easy --data easy-vqa --epochs 30 --batch 64
+    python -m gradcam.vqa train --out run-blind --blind --epochs 2
+    python -m gradcam.vqa train --out run-easy --data easy-vqa --epochs 30 --batch 64 --rate 2e-3
 
-The attribute VGG's convolutions up to pool5 do not change; pool5 is computed once for all scenes
-and stored in the folder ``--maps``. There are two phases:
-
-- the picture's code: two 1 x 1 convolutions, fc6 and fc7 learn to tell facts about the scene (what
-  is in it, how often, and where);
-- the answers: the question's LSTM and what follows it are trained on random questions, and the
-  code does not change.
-
-Without facts, as of easy-VQA, all is trained together on the answers. With ``--blind`` the code is
-zero: how far the questions alone lead.
+The picture network, the code network, does not change; the codes of all scenes are computed once
+from the maps in the folder ``--maps``, where pool5 is stored. The question's LSTM and what follows
+it are trained on random questions about the third of the scenes that did not train the code. Of
+easy-VQA the layers of the code are trained, too. With
+``--blind`` the code is zero: how far the questions alone lead.
 
 ``lstm.log`` is the log of the run that trained the shipped weights, and ``blind.log`` that of
 ``blind.json``; other programs ran at the same time. A run that is resumed from its checkpoint,
@@ -34,11 +29,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gradcam._files import atomic_write
-from gradcam.pictograms._described_maps import TRAINING, VALIDATION, Stored
+from gradcam.pictograms._code_nets import CodeNet
+from gradcam.pictograms._described_maps import TRAINING, VALIDATION
 from gradcam.pictograms._training_run import EpochRun, adamw, common_options, new_parser
 from gradcam.vqa import _file
 from gradcam.vqa._easy_vqa import easy_vqa_examples
-from gradcam.vqa._examples import FACT_WEIGHTS, PLACED, Examples, scene_examples
+from gradcam.vqa._examples import Examples, Read, scene_examples
 from gradcam.vqa._nets import LSTMNet
 
 _Integers = NDArray[np.int64]
@@ -58,31 +54,16 @@ def batches(
         )
 
 
-def loss_of_facts(told: Tensor, facts: Tensor) -> Tensor:
-    """Return the loss of scores of facts, before the sigmoid: sums over facts, means over pictures.
-
-    Parameters
-    ----------
-    told, facts : (P, F)
-        NaN in `facts` where one has no meaning.
-    """
-    known = ~facts.isnan()
-    weights = torch.from_numpy(FACT_WEIGHTS).expand_as(facts)[known]
-    total = F.binary_cross_entropy_with_logits(told[known], facts[known], weights, reduction="sum")
-    return total / len(facts)
-
-
 class Training(EpochRun[Any]):  # PyTorch's modules have untyped methods
     """One run: the examples, the network, and their losses."""
 
     clipped = True
-    layer: ClassVar[Stored] = "pool5"
+    layer: ClassVar[Read] = "relu7"
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__(arguments)
         torch.set_flush_denormal(True)  # moments of weights without gradients would be slow
         self.examples, self.unseen = self.data()
-        self.codes: Tensor | None = None
         net = self.new_net()
         self.start(
             net,
@@ -94,8 +75,8 @@ class Training(EpochRun[Any]):  # PyTorch's modules have untyped methods
     def new_net(self) -> nn.Module:
         """Return the network before training."""
         a, examples = self.arguments, self.examples
-        facts = 0 if a.blind else examples.facts.shape[1]
-        return LSTMNet(len(examples.words), len(examples.answers), a.dropout, a.blind, facts)
+        code = CodeNet(a.dropout) if a.data == "easy-vqa" else None
+        return LSTMNet(len(examples.words), len(examples.answers), a.dropout, a.blind, code)
 
     def batches(self, examples: Examples, order: _Integers) -> Iterator[tuple[Tensor, ...]]:
         """Yield what :meth:`loss` takes of the pictures of each batch, in this order."""
@@ -113,81 +94,44 @@ class Training(EpochRun[Any]):  # PyTorch's modules have untyped methods
         )
 
     def one_epoch(self) -> float:
-        """Train on all pictures once, in an order that depends on the epoch; return the loss."""
+        """Train for an epoch, whose order depends on its number; return the loss."""
+        rng = np.random.default_rng([self.arguments.seed, self.done])
+        stored = self.layer == "relu7" and self.arguments.data == "scenes"
+        return self.of_examples(rng) if stored else self.of_pictures(rng)
+
+    def of_pictures(self, rng: np.random.Generator) -> float:
+        """Train on all pictures once, each with all its examples."""
         a, count = self.arguments, len(self.examples.maps)
-        first = self.code_epochs()
-        if self.done >= first > 0:
-            return self.answers_epoch()
-        order = np.random.default_rng([a.seed, self.done]).permutation(count)
-        drawn, steps = self.batches(self.examples, order), -(-count // a.batch)
-        return self.train_on(
-            drawn, steps, lambda batch: self.step(*batch), a.rate, (0, first or a.epochs)
-        )
+        drawn, steps = self.batches(self.examples, rng.permutation(count)), -(-count // a.batch)
+        return self.train_on(drawn, steps, lambda batch: self.step(*batch), a.rate)
 
-    def code_epochs(self) -> int:
-        """Return in how many epochs the code learns facts alone; the questions follow."""
-        a, facts = self.arguments, self.examples.facts.shape[1]
-        return getattr(a, "code_epochs", 0) if facts and not a.blind else 0
-
-    def answers_epoch(self) -> float:
-        """Train what follows the code, which does not change, on random examples."""
-        a = self.arguments
-        codes = self.codes = self.all_codes() if self.codes is None else self.codes
-        rng = np.random.default_rng([a.seed, self.done])
+    def of_examples(self, rng: np.random.Generator) -> float:
+        """Train on random examples; the codes of their pictures do not change."""
+        a, examples = self.arguments, self.examples
 
         def step(_: int) -> float:
-            chosen = self.examples.pairs[rng.integers(len(self.examples.pairs), size=a.examples)]
+            chosen = examples.pairs[rng.integers(len(examples.pairs), size=a.examples)]
+            codes = torch.from_numpy(examples.maps[chosen[:, 0]]).float()
             pairs = torch.from_numpy(chosen.copy())
             pairs[:, 0] = torch.arange(len(pairs))
-            places = torch.from_numpy(chosen[:, 0])
-            return self.descend(self.loss_of_answers(self.examples, codes[places], pairs))
+            return self.step(codes, pairs)
 
-        phase = (self.code_epochs(), a.epochs)
-        return self.train_on(range(a.steps), a.steps, step, a.answer_rate, phase)
-
-    @torch.no_grad()
-    def all_codes(self) -> Tensor:
-        """Return the code of every picture for training, (P, 512)."""
-        self.net.eval()
-        found = []
-        for start in range(0, len(self.examples.maps), 512):
-            maps = torch.from_numpy(np.array(self.examples.maps[start : start + 512])).float()
-            with torch.autocast("cpu", torch.bfloat16):
-                found.append(self.net.code(maps).float())
-        return torch.cat(found)
+        return self.train_on(range(a.steps), a.steps, step, a.rate)
 
     def step(self, *batch: Tensor) -> float:
         """Train on one batch and return its loss."""
         return self.descend(self.loss(*batch))
 
     def loss(self, maps: Tensor, pairs: Tensor, facts: Tensor | None = None) -> Tensor:
-        """Return the loss of the facts while the code learns these, or else of the answers."""
-        if facts is None or not self.code_epochs():
-            return F.cross_entropy(self.scores(self.examples, maps, pairs), pairs[:, 2])
-        with torch.autocast("cpu", torch.bfloat16):
-            places = self.net.places(maps)
-            codes = self.net.code_of(places)
-            told = self.net.facts(codes).float()
-        labels = facts[:, PLACED]
-        somewhere = places.float().flatten(2).logsumexp(2)
-        seen = F.binary_cross_entropy_with_logits(somewhere, labels, reduction="sum")
-        return loss_of_facts(told, facts) + seen / len(maps)
-
-    def loss_of_answers(self, examples: Examples, codes: Tensor, pairs: Tensor) -> Tensor:
-        """Return the loss of the answers, from the pictures' codes."""
-        return F.cross_entropy(self.answered(examples, codes, pairs), pairs[:, 2])
+        """Return the loss of the answers."""
+        return F.cross_entropy(self.scores(self.examples, maps, pairs), pairs[:, 2])
 
     def scores(self, examples: Examples, maps: Tensor, pairs: Tensor) -> Tensor:
         """Return the answers' scores for each example of a batch, (n, answers)."""
-        with torch.autocast("cpu", torch.bfloat16):
-            codes = self.net.code(maps)
-        return self.answered(examples, codes, pairs)
-
-    def answered(self, examples: Examples, codes: Tensor, pairs: Tensor) -> Tensor:
-        """Return the answers' scores for each example, from the pictures' codes."""
         words, lengths = (torch.from_numpy(each) for each in examples.tokens)
         asked, place = pairs[:, 1].unique(return_inverse=True)
         with torch.autocast("cpu", torch.bfloat16):
+            codes = self.net.code(maps)
             pictures = self.net.seen(codes).index_select(0, pairs[:, 0])
             questions = self.net.asked(words[:, asked], lengths[asked]).index_select(0, place)
             found: Tensor = self.net(pictures, questions)
@@ -252,19 +196,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         maps=True,
         scenes=60_000,
         validation=2_000,
-        epochs=11,
+        epochs=8,
         batch=128,
-        rate=2e-3,
+        rate=6e-3,
         decay=0.05,
         dropout=0.1,
     )
     add = parser.add_argument
     add("--data", choices=("scenes", "easy-vqa"), default="scenes")
     add("--blind", action="store_true", help="train without the pictures")
-    add("--code-epochs", type=int, default=7, help="of them, epochs for the picture's code alone")
-    add("--answer-rate", type=float, default=6e-3, help="peak learning rate of the answers' epochs")
-    add("--steps", type=int, default=250, help="steps in each of the answers' epochs")
-    add("--examples", type=int, default=2048, help="examples in a batch of the answers' epochs")
+    add("--steps", type=int, default=250, help="steps in each epoch, of scenes")
+    add("--examples", type=int, default=2048, help="examples in a batch, of scenes")
 
 
 def main(arguments: Sequence[str]) -> None:

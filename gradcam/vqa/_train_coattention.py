@@ -26,8 +26,8 @@ from gradcam.pictograms._described_maps import Stored
 from gradcam.pictograms._training_run import common_options, new_parser
 from gradcam.vqa import _file
 from gradcam.vqa._coattention_net import CoAttentionNet
-from gradcam.vqa._examples import Examples
-from gradcam.vqa._train import Training, loss_of_facts
+from gradcam.vqa._examples import FACT_WEIGHTS, Examples
+from gradcam.vqa._train import Training
 
 _Integers = NDArray[np.int64]
 
@@ -87,6 +87,20 @@ class CoAttentionTraining(Training):
         words, answers = self.examples.words, self.examples.answers
         content = _file.Content("coattention", tensors, words, answers)
         _file.write(content, self.out / "coattention.safetensors")
+
+
+def loss_of_facts(told: Tensor, facts: Tensor) -> Tensor:
+    """Return the loss of scores of facts, before the sigmoid: sums over facts, means over pictures.
+
+    Parameters
+    ----------
+    told, facts : (P, F)
+        NaN in `facts` where one has no meaning.
+    """
+    known = ~facts.isnan()
+    weights = torch.from_numpy(FACT_WEIGHTS).expand_as(facts)[known]
+    total = F.binary_cross_entropy_with_logits(told[known], facts[known], weights, reduction="sum")
+    return total / len(facts)
 
 
 def some(pairs: _Integers, count: int, rng: np.random.Generator) -> _Integers:
