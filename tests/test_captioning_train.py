@@ -15,9 +15,9 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install
 from gradcam.captioning import Captioner, _train, load  # noqa: E402
 from gradcam.captioning._nets import DecoderNet, loss_of  # noqa: E402
 from gradcam.pictograms import _described_maps as stored  # noqa: E402
-from gradcam.pictograms._facts import FACTS  # noqa: E402
 from gradcam.pictograms._captions import CAPTION_WORDS, parse  # noqa: E402
 from gradcam.pictograms._described import compose_described, for_tests  # noqa: E402
+from gradcam.pictograms._facts import FACTS  # noqa: E402
 
 SMALL = ["--scenes=6", "--validation=3", "--batch=3", "--threads=1"]
 END = len(CAPTION_WORDS)
@@ -53,7 +53,7 @@ def test_sentences_become_what_is_read_and_what_is_said():
 def test_each_scene_has_a_true_sentence_that_is_not_for_tests(maps, tmp_path):
     pictures = _train.Pictures(tmp_path, 6, stored.TRAINING, workers=1)
     seen = set()
-    for seed in range(4):
+    for seed in range(40):
         numbers, sentences = pictures.sentences(np.random.default_rng(seed))
         for number, text in zip(numbers, sentences, strict=True):
             assert not for_tests(text)

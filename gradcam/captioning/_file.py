@@ -1,8 +1,8 @@
 """Files of captioners: safetensors, with the vocabulary in the metadata.
 
 Metadata: ``architecture``, "captioner"; ``format``, "1"; ``vocabulary``, a JSON list of V words.
-Tensors: those of the decoder, which `_decoder` states, and any of the picture network's layers, such
-as ``fc7.weight``, which replace those of the code network.
+Tensors: those of the decoder, which `_decoder` states, and any of the picture network's layers,
+such as ``fc7.weight``, which replace those of the code network.
 """
 
 from __future__ import annotations

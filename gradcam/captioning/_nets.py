@@ -15,7 +15,7 @@ from gradcam.pictograms._facts import FACTS
 
 _EMBEDDED, _HIDDEN = 128, 256
 
-_SCALE = 0.2
+_SCALE = 0.1
 """Codes are multiplied by it, so that the values of true facts are about 1."""
 
 

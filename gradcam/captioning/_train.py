@@ -4,12 +4,15 @@
 
 The picture network, the code network, does not change; the codes of all scenes are computed once
 from the maps in the folder ``--maps``, where pool5 is stored. The LSTM and the words are trained on
-the third of the scenes that did not train the code. In each epoch new sentences are drawn for every picture; the network learns each word of a sentence
-from the code and the true words before it. Layouts and sentences for tests do not occur.
+the third of the scenes that did not train the code. In each epoch new sentences are drawn for every
+picture; the network learns each word of a sentence from the code and the true words before it.
+Layouts and sentences for tests do not occur.
 
-The code's values are scores of facts. So at first most codes are made of the true facts, with noise,
-and later more and more are those that the network computes: a decoder learns sooner to read codes
-without mistakes.
+The code's values are scores of facts. So at first most codes are made of the true facts, with
+noise, and later more and more are those that the network computes: a decoder learns sooner to read
+codes without mistakes. Strong noise is added to all of them: words are then learned from all facts
+about an object, and their probability still rises where a fact is as clear as usual, which is what
+the maps of words show.
 
 ``captioner.log`` is the log of the run that trained the shipped weights, with the defaults and one
 thread; other programs ran at the same time. A run that is resumed from its checkpoint, which is
@@ -46,8 +49,14 @@ _MARK = len(CAPTION_WORDS)
 _NOTHING = -100
 """After the end of a sentence; the loss leaves it out."""
 
-_TRUE, _NOISE, _UNCLEAR = 0.8, 0.7, 0.3
-"""Codes made of true facts: their first share, their noise, and the value of an unclear fact."""
+_TRUE, _NOISE, _UNCLEAR = 0.8, 0.15, 0.3
+"""The first share of codes that are made of true facts; noise; the value of an unclear fact.
+
+The last two are shares of the value of a true fact.
+"""
+
+_MIXED = 0.5
+"""The share of codes that are mixed with another scene's."""
 
 _PARTS = 4
 """How many parts of a batch are computed one after the other."""
@@ -73,6 +82,7 @@ class Pictures:
         self.codes = torch.from_numpy(stored_codes(folder, scenes, use, workers)[some])
         self.scenes = stored_arrangements(folder, scenes, use, workers)[some]
         self.facts = torch.from_numpy(np.stack([facts(each) for each in self.scenes]))
+        self.level = float(self.codes[self.facts == 1].float().mean())
 
     def sentences(self, rng: np.random.Generator) -> tuple[list[int], list[str]]:
         """Return a new sentence for each scene that has one, and the numbers of these scenes."""
@@ -80,10 +90,17 @@ class Pictures:
         chosen = [n for n, found in enumerate(drawn) if found]
         return chosen, [drawn[n][0] for n in chosen]
 
-    def true_codes(self, numbers: Tensor) -> Tensor:
-        """Return codes that are made of the true facts with noise."""
-        true = torch.nan_to_num(self.facts[numbers], nan=_UNCLEAR)
-        return torch.relu(5 * true + _NOISE * (torch.randn_like(true) - 1))
+    def drawn_codes(self, numbers: Tensor, share: float) -> Tensor:
+        """Return codes with noise; those of a share of the scenes are made of the true facts."""
+        true = self.level * torch.nan_to_num(self.facts[numbers], nan=_UNCLEAR)
+        is_true = torch.rand(len(true), 1) < share
+        codes = torch.where(is_true, true, self.codes[numbers].float())
+        others = codes[torch.randperm(len(codes))]
+        own = torch.rand(len(codes), 1).sqrt()
+        mixed = torch.where(
+            torch.rand(len(codes), 1) < _MIXED, own * codes + (1 - own) * others, codes
+        )
+        return mixed + _NOISE * self.level * torch.randn_like(codes)
 
 
 class Training(EpochRun[DecoderNet]):
@@ -132,9 +149,7 @@ class Training(EpochRun[DecoderNet]):
         for part in np.array_split(order, min(_PARTS, len(order))):
             places = torch.tensor([numbers[n] for n in part])
             read, said = as_numbers([sentences[n] for n in part])
-            codes = self.pictures.codes[places].float()
-            is_true = torch.rand(len(codes), 1) < _TRUE * max(0.0, 1 - 1.25 * share)
-            codes = torch.where(is_true, self.pictures.true_codes(places), codes)
+            codes = self.pictures.drawn_codes(places, _TRUE * (1 - share))
             with torch.autocast("cpu", torch.bfloat16):
                 scores = self.net(codes, read)
             total = total + loss_of(scores.float(), said)
@@ -175,7 +190,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         maps=True,
         scenes=60_000,
         validation=2_000,
-        epochs=12,
+        epochs=24,
         batch=256,
         rate=5e-3,
         decay=0.05,

@@ -1,12 +1,12 @@
 """The layers of the picture's code in PyTorch, for their training.
 
     maps    relu6_3: convolutions of pool5, one map for each kind of object with a colour or a size
-    code    relu7, of fc6 and fc7; or of fc6 and fc7_maxima, which reads the maximum of each map, too
+    code    relu7, of fc6 and fc7; or of fc7_maxima, which also reads the maximum of each map
 
 fc6 weighs each map by slow waves, so that what is learnt about an object at one place counts at the
 places around it, too.
-The maxima make the second code more exact. The maps of Grad-CAM are more local with the first one: a
-sum over all positions has a gradient at all of them, a maximum only at one.
+The maxima make the second code more exact. The maps of Grad-CAM are more local with the first one:
+a sum over all positions has a gradient at all of them, a maximum only at one.
 
 Batch normalisation is folded into the weights on export, but for that of pool5: the convolution
 after it adds zeros at the border.
@@ -93,7 +93,10 @@ class CodeNet(nn.Module):
         return scores
 
     def forward(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores of facts, (N, 694) and (N, 1086), above 0 if true; both codes are their ReLUs."""
+        """Return scores of facts of both codes, (N, 694) and (N, 1086), above 0 if true.
+
+        The codes are their ReLUs.
+        """
         maps = torch.relu(places + SHIFT).flatten(2)
         hidden = self.dropout(torch.relu(self.norm6(self.fc6((maps @ self.waves.T).flatten(1)))))
         return self.fc7(hidden), self.fc7_maxima(torch.cat([hidden, maps.amax(2)], 1))

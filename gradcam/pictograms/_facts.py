@@ -1,7 +1,7 @@
 """The facts about a described scene that the picture's codes tell, one for each of their values.
 
-The first code tells `FACTS`. The second one, with maxima, also tells where things are: the mean place
-of each kind of object, and for two kinds which one is further to the right and further down.
+The first code tells `FACTS`. The second one, with maxima, also tells where things are: the mean
+place of each kind of object, and for two kinds which one is further to the right and further down.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def facts(scene: Arrangement) -> NDArray[np.float32]:
         place = NOUNS.index(one.noun), NOUNS.index(other.noun)
         for number, relation in enumerate(_RELATIONS):
             if scene.stands(one, relation, other):
-                relations[(number, *place)] = 1
+                relations[number][place] = 1
             elif scene.may_stand(one, relation, other):
-                relations[(number, *place)] = np.nan
+                relations[number][place] = np.nan
     different = ~np.eye(len(NOUNS), dtype=bool)
     return np.concatenate([attributes(scene), counts.ravel(), relations[:, different].ravel()])
 

@@ -19,9 +19,7 @@ from gradcam._text import words_of
 from gradcam.pictograms._attributes import ATTRIBUTES, attributes
 from gradcam.pictograms._described import NOUNS, Arrangement
 from gradcam.pictograms._described_maps import (
-    TRAINING,
     Stored,
-    of_code,
     stored_arrangements,
     stored_codes,
     stored_maps,
@@ -104,16 +102,11 @@ class Examples:
 def scene_examples(
     folder: Path, scenes: int, use: int, workers: int = 2, layer: Read = "relu7"
 ) -> Examples:
-    """Return the examples of numbered scenes; the maps of a layer are stored in `folder`.
-
-    Codes are of the third of the scenes for training that did not train the code.
-    """
+    """Return the examples of numbered scenes; the maps of a layer are stored in `folder`."""
     stored: Stored = "pool5" if layer == "relu7" else layer
     arrangements = stored_arrangements(folder, scenes, use, workers, stored)
     if layer == "relu7":
-        first = of_code(scenes) if use == TRAINING else 0
-        maps = stored_codes(folder, scenes, use, workers, maxima=True)[first:]
-        arrangements, scenes = arrangements[first:], len(maps)
+        maps = stored_codes(folder, scenes, use, workers, maxima=True)
     else:
         maps = stored_maps(folder, scenes, use, workers, layer)
     starts = range(0, scenes, _CHUNK)

@@ -1,8 +1,8 @@
 """The first question answerer in PyTorch, for its training: deeper LSTM Q, normalised I.
 
-    code      i = relu7 / ||relu7||
-    question  q = the last outputs of both layers of the LSTM
-    scores      = W tanh(W_q q) * tanh(W_i i), element by element before W
+code      i = relu7 / ||relu7||
+question  q = the last outputs of both layers of the LSTM
+scores      = W tanh(W_q q) * tanh(W_i i), element by element before W
 """
 
 from __future__ import annotations
