@@ -49,13 +49,13 @@ _MARK = len(CAPTION_WORDS)
 _NOTHING = -100
 """After the end of a sentence; the loss leaves it out."""
 
-_TRUE, _NOISE, _UNCLEAR = 0.8, 0.15, 0.3
+_TRUE, _NOISE, _UNCLEAR = 0.8, 0.3, 0.3
 """The first share of codes that are made of true facts; noise; the value of an unclear fact.
 
 The last two are shares of the value of a true fact.
 """
 
-_MIXED = 0.5
+_MIXED = 0.9
 """The share of codes that are mixed with another scene's."""
 
 _PARTS = 4
