@@ -34,9 +34,6 @@ Read = Stored | Literal["relu7"]
 TRIES: dict[Kind, int] = {"colour": 6, "presence": 4, "relation": 10, "count": 14}
 """How often a question of each kind is drawn for a scene in training; some draws give none."""
 
-PLACED = slice(len(ATTRIBUTES) - 128, len(ATTRIBUTES))
-"""Of the facts about a scene: those of kinds of objects with their colours and sizes."""
-
 _ORDERS = 3 * (len(NOUNS) * (len(NOUNS) - 1) // 2)
 
 FACT_WEIGHTS = np.ones(len(ATTRIBUTES) + (MAX_COUNT + 2) * len(NOUNS) + _ORDERS, np.float32)
