@@ -15,6 +15,9 @@ from gradcam.pictograms._facts import FACTS
 
 _EMBEDDED, _HIDDEN = 128, 256
 
+_SCALE = 0.1
+"""Codes are multiplied by it, so that the values of true facts are about 1."""
+
 
 class DecoderNet(nn.Module):
     """Reads codes (N, 694) and captions (words, captions).
@@ -38,7 +41,7 @@ class DecoderNet(nn.Module):
 
     def first(self, codes: Tensor) -> Tensor:
         """Return the first input of the LSTM for each code, (1, N, E)."""
-        seen: Tensor = self.image(codes)
+        seen: Tensor = self.image(_SCALE * codes)
         return seen[None]
 
     def forward(self, codes: Tensor, read: Tensor) -> Tensor:
@@ -75,11 +78,13 @@ class DecoderNet(nn.Module):
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights by the names of the captioner's file."""
-        return {
+        found = {
             f"{part}.{name.removesuffix('_l0')}": tensor
             for part in ("image", "embedding", "lstm", "output")
             for name, tensor in getattr(self, part).named_parameters()
         }
+        found["image.weight"] = _SCALE * found["image.weight"]
+        return found
 
 
 def loss_of(scores: Tensor, said: Tensor) -> Tensor:

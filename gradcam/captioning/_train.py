@@ -50,7 +50,10 @@ _NOTHING = -100
 """After the end of a sentence; the loss leaves it out."""
 
 _TRUE, _NOISE, _UNCLEAR = 0.8, 0.3, 0.3
-"""The first share of codes that are made of true facts; noise; the value of an unclear fact."""
+"""The first share of codes that are made of true facts; noise; the value of an unclear fact.
+
+The last two are shares of the value of a true fact.
+"""
 
 _MIXED = 0.9
 """The share of codes that are mixed with another scene's."""
@@ -79,6 +82,7 @@ class Pictures:
         self.codes = torch.from_numpy(stored_codes(folder, scenes, use, workers)[some])
         self.scenes = stored_arrangements(folder, scenes, use, workers)[some]
         self.facts = torch.from_numpy(np.stack([facts(each) for each in self.scenes]))
+        self.level = float(self.codes[self.facts == 1].float().mean())
 
     def sentences(self, rng: np.random.Generator) -> tuple[list[int], list[str]]:
         """Return a new sentence for each scene that has one, and the numbers of these scenes."""
@@ -88,7 +92,7 @@ class Pictures:
 
     def drawn_codes(self, numbers: Tensor, share: float) -> Tensor:
         """Return codes with noise; those of a share of the scenes are made of the true facts."""
-        true = torch.nan_to_num(self.facts[numbers], nan=_UNCLEAR)
+        true = self.level * torch.nan_to_num(self.facts[numbers], nan=_UNCLEAR)
         is_true = torch.rand(len(true), 1) < share
         codes = torch.where(is_true, true, self.codes[numbers].float())
         others = codes[torch.randperm(len(codes))]
@@ -96,7 +100,7 @@ class Pictures:
         mixed = torch.where(
             torch.rand(len(codes), 1) < _MIXED, own * codes + (1 - own) * others, codes
         )
-        return mixed + _NOISE * torch.randn_like(codes)
+        return mixed + _NOISE * self.level * torch.randn_like(codes)
 
 
 class Training(EpochRun[DecoderNet]):

@@ -108,19 +108,6 @@ class CodeNet(nn.Module):
         return scores
 
     @torch.no_grad()
-    def equalise(self, means: tuple[Tensor, Tensor]) -> None:
-        """Divide each value of both codes by its mean, so that each fact counts alike.
-
-        Parameters
-        ----------
-        means : tuple of Tensor
-            Of each code, (694,) and (1086,): the mean of each value where its fact is true.
-        """
-        for layer, mean in zip((self.fc7, self.fc7_maxima), means, strict=True):
-            layer.weight /= mean[:, None]
-            layer.bias /= mean
-
-    @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights by the names of the network's layers."""
         found: dict[str, Tensor] = {}

@@ -82,18 +82,9 @@ class Training(EpochRun[CodeNet]):
         return self.descend(loss)
 
     def export(self) -> None:
-        """Write the weights, scaled so that the values of true facts are 1 in the mean."""
-        self.net.equalise(self.means())
+        """Write the weights."""
         own = {name: each.half().contiguous() for name, each in self.net.tensors().items()}
         save_file(own, self.out / "scene-code.safetensors", metadata={"architecture": "code"})
-
-    @torch.no_grad()
-    def means(self) -> tuple[Tensor, Tensor]:
-        """Return the mean of each value of both codes where its fact is true; see `equalise`."""
-        self.net.eval()
-        parts = [self.net(self.net.places(part.float())) for part in torch.split(self.maps, 256)]
-        first, second = (torch.cat(each).relu() for each in zip(*parts, strict=True))
-        return mean_where_true(first, self.facts), mean_where_true(second, self.facts)
 
     @torch.no_grad()
     def validate(self) -> str:
@@ -103,12 +94,6 @@ class Training(EpochRun[CodeNet]):
         parts = [self.net(self.net.places(part.float())) for part in torch.split(maps, 256)]
         codes = [torch.cat(each) for each in zip(*parts, strict=True)]
         return f"unseen scenes: {shares(codes[0], true)}; with maxima: {shares(codes[1], true)}"
-
-
-def mean_where_true(codes: Tensor, true: Tensor) -> Tensor:
-    """Return the mean of each value of codes (N, F) where its fact is true, at least 0.1; (F,)."""
-    is_true = (true[:, : codes.shape[1]] > 0.5).float()
-    return ((codes * is_true).sum(0) / is_true.sum(0).clamp(min=1)).clamp(min=0.1)
 
 
 def loss_of(places: Tensor, scores: list[Tensor], counted: Tensor, true: Tensor) -> Tensor:

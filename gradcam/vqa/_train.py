@@ -40,8 +40,8 @@ from gradcam.vqa._nets import LSTMNet
 
 _Integers = NDArray[np.int64]
 
-_NOISE = 0.15
-"""Of codes in training; the values of true facts are about 1."""
+_NOISE = 0.5
+"""Of codes in training; the values of true facts are about 10."""
 
 
 def batches(
