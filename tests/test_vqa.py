@@ -391,7 +391,7 @@ def test_figures(small):
     assert QUESTION in words and "red and yellow, " in words
     assert len(figure.axes) == 2 + 2 * 3 and _is_png(figure)
     layers = reply.plot_layers(tape)
-    count = 5 if made.kind == "lstm" else 9
+    count = 6 if made.kind == "lstm" else 9
     assert len(layers.axes) == count and _is_png(layers)
     assert len(reply.plot_layers(tape, [made.network.target_layer]).axes) == 2
     if made.kind == "coattention":

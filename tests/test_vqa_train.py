@@ -22,7 +22,7 @@ from gradcam.vqa import _easy_vqa, _file, _train  # noqa: E402
 from gradcam.vqa._examples import Examples, scene_examples  # noqa: E402
 from gradcam.vqa._nets import LSTMNet  # noqa: E402
 
-SMALL = ["--scenes=6", "--validation=3", "--batch=3", "--threads=1"]
+SMALL = ["--scenes=6", "--validation=3", "--batch=3", "--steps=3", "--examples=16", "--threads=1"]
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +137,7 @@ def test_a_blind_run_does_not_see_and_writes_its_answers(maps: None, tmp_path: P
         counts = np.bincount(said, minlength=len(ANSWERS))
         assert counts[ANSWERS.index(frequent)] == counts.max()
         assert network in ANSWERS
-    one, other = (torch.rand(1, 128, 7, 7) for _ in range(2))
+    one, other = (torch.rand(1, 1086) for _ in range(2))
     assert torch.equal(training.net.code(one), training.net.code(other))
 
 

@@ -209,7 +209,7 @@ def code_network(
     from gradcam._engine.network import Network
 
     layers = [*feature_layers(tensors), *code_layers(tensors, maxima=maxima)]
-    network = Network.from_layers(layers, preset=preset(), name=name, target_layer=LAST_MAP)
+    network = Network.from_layers(layers, preset=preset(), name=name, target_layer="relu6_3")
     network.about = ABOUT
     return network
 

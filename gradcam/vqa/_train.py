@@ -40,7 +40,7 @@ from gradcam.vqa._nets import LSTMNet
 
 _Integers = NDArray[np.int64]
 
-_NOISE = 0.5
+_NOISE = 0.25
 """Of codes in training; the values of true facts are about 10."""
 
 
