@@ -81,7 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) if options.out is None else options.out
-        common = ["--data=easy-vqa", f"--epochs={options.epochs}", "--batch=64"]
+        common = ["--data=easy-vqa", f"--epochs={options.epochs}", "--batch=64", "--rate=2e-3"]
         _train.main([f"--out={out / 'seeing'}", *common])
         _train.main([f"--out={out / 'blind'}", *common, "--blind"])
         examples = easy_vqa_examples("test")
