@@ -187,7 +187,8 @@ class TestStored:
             assert again[key]["low"] <= stored[key]["mean"] <= again[key]["high"], key
 
     def test_what_they_show(self, found: _evaluate.Evaluation) -> None:
-        least = {"colour": 0.85, "presence": 0.95, "relation": 0.85, "count": 0.6}
+        # The goals for colours and counts are 0.95 and 0.85.
+        least = {"colour": 0.9, "presence": 0.95, "relation": 0.85, "count": 0.65}
         for kind, share in least.items():
             row = found["accuracy"][kind]
             assert row["right"]["mean"] >= share, kind
