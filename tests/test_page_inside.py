@@ -122,6 +122,11 @@ def test_cells_and_bars_choose_a_unit(panel):
     panel.wait("barsText", f"textContent.includes('Unit {grad_cam.weights.argmax()}, marked')")
     page.press("End")
     panel.wait("barsText", f"textContent.includes('Unit {grad_cam.weights.argmin()}, marked')")
+    page.press("PageDown")
+    earlier = np.argsort(-grad_cam.weights, kind="stable")[-11]
+    panel.wait("barsText", f"textContent.includes('Unit {earlier}, marked')")
+    page.press("End")
+    panel.wait("barsText", f"textContent.includes('Unit {grad_cam.weights.argmin()}, marked')")
     words = page.evaluate(
         f"document.querySelector('{panel.at('bars')}').getAttribute('aria-valuetext')"
     )

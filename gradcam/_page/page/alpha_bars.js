@@ -3,14 +3,14 @@
 
 import {ABOVE, BELOW} from "./colours.js";
 import {barPlaces} from "./gradcam_sum.js";
-import {digits} from "./panel_parts.js";
+import {digits, listenToPointer} from "./panel_parts.js";
 
 const HEIGHT = 140;
 const WIDE = 12; // pixels of a wide bar
 const WIDEST = 28; // of bars where all are wide
 const PALE = 0.35; // opacity of units that are not in the sum yet
 
-const MOVES = {ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: -10, PageDown: 10};
+const MOVES = {ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 10, PageDown: -10};
 
 /** Bars on a canvas that chooses a unit with pointer and keys, as a slider does. */
 export class AlphaBars {
@@ -22,8 +22,7 @@ export class AlphaBars {
     this.canvas = canvas;
     this.choose = choose;
     this.shown = null;
-    canvas.addEventListener("pointerdown", (event) => this.#pointed(event));
-    canvas.addEventListener("pointermove", (event) => event.buttons && this.#pointed(event));
+    listenToPointer(canvas, (event) => this.#pointed(event));
     canvas.addEventListener("keydown", (event) => this.#pressed(event));
     new ResizeObserver(() => this.shown && this.#draw()).observe(canvas);
   }

@@ -1,6 +1,6 @@
 // A map of few cells over the grey picture, on a canvas in which the reader chooses a cell.
 
-import {ARROWS, drawFrame} from "./panel_parts.js";
+import {ARROWS, drawFrame, listenToPointer} from "./panel_parts.js";
 
 /** A canvas that shows a map; pointer and arrow keys choose a cell. */
 export class CellMap {
@@ -12,8 +12,7 @@ export class CellMap {
     this.canvas = canvas;
     this.choose = choose;
     this.shown = null;
-    canvas.addEventListener("pointerdown", (event) => this.#pointed(event));
-    canvas.addEventListener("pointermove", (event) => event.buttons && this.#pointed(event));
+    listenToPointer(canvas, (event) => this.#pointed(event));
     canvas.addEventListener("keydown", (event) => this.#pressed(event));
   }
 

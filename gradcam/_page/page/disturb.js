@@ -5,7 +5,7 @@ import {oneDigit, paint} from "./colours.js";
 import {fallPixels, fallWords} from "./falls.js";
 import {normalValues, withNoise} from "./noise.js";
 import {FILLS, Occlusions, fillColour, patchAround, withPatch} from "./occlusion.js";
-import {ARROWS, drawFrame, fillClasses, partsOf} from "./panel_parts.js";
+import {ARROWS, drawFrame, fillClasses, listenToPointer, partsOf} from "./panel_parts.js";
 import {TOP, inWords} from "./scene.js";
 import {Sweeper} from "./sweeper.js";
 
@@ -212,8 +212,7 @@ class Disturb {
     parts.rises.addEventListener("change", () => this.#change({rises: parts.rises.checked}));
     own("remove", "click", () => ({patch: null}));
     for (const canvas of [parts.picture, parts.falls]) {
-      canvas.addEventListener("pointerdown", (event) => this.#pointed(event));
-      canvas.addEventListener("pointermove", (event) => event.buttons && this.#pointed(event));
+      listenToPointer(canvas, (event) => this.#pointed(event));
       canvas.addEventListener("keydown", (event) => this.#pressed(event));
     }
     parts.sweep.addEventListener("click", () => this.#sweep());

@@ -11,7 +11,25 @@ import {toFront, withAdded, withChanged, without} from "./scene.js";
 const MOVED = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 const STEP = 2;
 const LONG_STEP = 10;
+const SCALED = 1.06;
+const TURNED = 5; // degrees
+const KEYS = {
+  "+": ({scale}) => scale(SCALED),
+  "=": ({scale}) => scale(SCALED),
+  "-": ({scale}) => scale(1 / SCALED),
+  _: ({scale}) => scale(1 / SCALED),
+  ",": ({turn}) => turn(-TURNED),
+  "[": ({turn}) => turn(-TURNED),
+  ".": ({turn}) => turn(TURNED),
+  "]": ({turn}) => turn(TURNED),
+  v: ({another}) => another(),
+};
+const KEY_WORDS =
+  "Keys: arrows move the object, with Shift by larger steps; plus and minus scale it; comma and full stop " +
+  "turn it; f puts it to the front; v shows another pictogram of its class; Delete removes it.";
 const NEW_LENGTH = 88;
+const FULL_WORDS = "A scene has at most four objects.";
+const ENDS = ["pointerup", "pointercancel", "lostpointercapture"]; // of a drag
 
 /**
  * Makes the scene with its tools and the pictograms to choose from.
@@ -23,9 +41,9 @@ export function mountEditor(root, context) {
   const square = added(root, "div", "square");
   const canvas = added(square, "canvas");
   canvas.setAttribute("role", "img");
-  const actions = actionsOn(context.store);
+  const actions = actionsOn(context);
   const boxes = mountBoxes(square, context, actions);
-  mountTools(root, context, actions);
+  mountTools(root, context, actions, boxes);
   mountPalette(root, context, actions, boxes);
   return {
     update({picture, scene}) {
@@ -41,7 +59,7 @@ function sceneWords(scene) {
 }
 
 /** Returns what can be done with the scene and the selected object. */
-function actionsOn(store) {
+function actionsOn({store, known}) {
   const edit = (change) => {
     const {scene, selected} = store.get();
     if (selected === null) return;
@@ -52,9 +70,12 @@ function actionsOn(store) {
     scale: (factor) => edit(({length}) => ({length: length * factor})),
     turn: (by) => edit(({turn}) => ({turn: turn + by})),
     set: (changes) => edit(() => changes),
+    another: () => edit(({label, variant}) => ({variant: (variant % countOf(label, known)) + 1})),
     remove() {
       const {scene, selected} = store.get();
-      if (selected !== null) store.update({scene: without(scene, selected), selected: null});
+      if (selected === null) return;
+      const next = Math.min(selected, scene.objects.length - 2); // -1: it was the last one
+      store.update({scene: without(scene, selected), selected: next < 0 ? null : next});
     },
     front() {
       const {scene, selected} = store.get();
@@ -76,16 +97,23 @@ function actionsOn(store) {
 function mountBoxes(square, {store, draw, pixels, known}, actions) {
   const {size} = known;
   const svg = addedSvg(square, "svg", {viewBox: `0 0 ${size} ${size}`, class: "boxes"});
+  added(square, "p", "spoken", KEY_WORDS).id = "scene-keys";
   const boxes = Array.from({length: MAX_OBJECTS}, (_, n) => {
     const group = addedSvg(svg, "g", {class: "box", tabindex: 0, role: "button"});
+    group.setAttribute("aria-describedby", "scene-keys");
     const rect = addedSvg(group, "rect");
     const handle = addedSvg(group, "g", {class: "handle"});
     addedSvg(handle, "circle", {class: "reach", r: 16});
     addedSvg(handle, "circle", {class: "knob", r: 6});
     group.addEventListener("focus", () => actions.select(n));
-    group.addEventListener("keydown", (event) => pressed(event, actions, svg));
+    group.addEventListener("keydown", (event) => pressed(event, actions, focus));
     return {group, rect, handle};
   });
+  const focus = () => {
+    const {selected} = store.get();
+    const first = square.parentElement.querySelector(".palette button");
+    (boxes[selected]?.group ?? first).focus({preventScroll: true});
+  };
   const show = ({scene, selected}) => {
     const names = objectNames(scene);
     boxes.forEach(({group, rect, handle}, n) => {
@@ -112,7 +140,7 @@ function mountBoxes(square, {store, draw, pixels, known}, actions) {
   const pointer = mountPointer(svg, {at, boxes, store, draw, size, actions});
   store.subscribe(show);
   show(store.get());
-  return {...pointer, at};
+  return {...pointer, at, focus};
 }
 
 /** Returns the width and height of an object before it is turned. */
@@ -123,20 +151,24 @@ function sizeOf({label, variant, length}, {classes}, {sprites}) {
   return [width * zoom, height * zoom];
 }
 
-/** Does what a key says on the selected object. */
-function pressed(event, actions, svg) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+/** Does what a key says on the selected object; `focus` gives the focus to what is selected then. */
+function pressed(event, actions, focus) {
+  const alone = event.getModifierState("AltGraph") || !(event.ctrlKey || event.metaKey || event.altKey);
+  if (!alone) return;
+  const key = event.key.length > 1 ? event.key : event.key.toLowerCase();
   const step = event.shiftKey ? LONG_STEP : STEP;
   const moved = MOVED[event.key];
   if (moved) actions.move(step * moved[0], step * moved[1]);
-  else if (event.key === "+" || event.key === "=") actions.scale(1.06);
-  else if (event.key === "-" || event.key === "_") actions.scale(1 / 1.06);
-  else if (event.key === "[") actions.turn(-5);
-  else if (event.key === "]") actions.turn(5);
-  else if (event.key === "Delete" || event.key === "Backspace") actions.remove();
-  else if (event.key === "Escape") {
+  else if (KEYS[key]) KEYS[key](actions);
+  else if (key === "f") {
+    actions.front();
+    focus();
+  } else if (key === "Delete" || key === "Backspace") {
+    actions.remove();
+    focus();
+  } else if (key === "Escape") {
     actions.select(null);
-    svg.querySelector(":focus")?.blur();
+    event.currentTarget.blur();
   } else return;
   event.preventDefault();
 }
@@ -150,6 +182,7 @@ function mountPointer(svg, {at, boxes, store, draw, size, actions}) {
     drag = selected === null ? null : dragOf(scene.objects[selected], [...points.values()], handle);
   };
   svg.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
     const point = at(event);
     svg.setPointerCapture(event.pointerId);
     points.set(event.pointerId, point);
@@ -168,12 +201,10 @@ function mountPointer(svg, {at, boxes, store, draw, size, actions}) {
     if (drag) actions.set(drag([...points.values()]));
   };
   const end = (event) => {
-    points.delete(event.pointerId);
-    begin(false);
+    if (points.delete(event.pointerId)) begin(false);
   };
   svg.addEventListener("pointermove", move);
-  svg.addEventListener("pointerup", end);
-  svg.addEventListener("pointercancel", end);
+  for (const name of ENDS) svg.addEventListener(name, end);
   return {
     follow(event) {
       points.set(event.pointerId, at(event));
@@ -230,21 +261,20 @@ function polar(from, to) {
 }
 
 /** Makes the buttons below the scene. */
-function mountTools(root, {store, known}, actions) {
+function mountTools(root, {store, known}, actions, boxes) {
   const bar = added(root, "div", "toolbar");
   const buttons = [
     addedButton(bar, "−", "Smaller (key −)", () => actions.scale(1 / 1.12)),
     addedButton(bar, "+", "Larger (key +)", () => actions.scale(1.12)),
-    addedButton(bar, "↺", "Turn left (key [)", () => actions.turn(-10)),
-    addedButton(bar, "↻", "Turn right (key ])", () => actions.turn(10)),
-    addedButton(bar, "⇡", "To the front", actions.front),
+    addedButton(bar, "↺", "Turn left (key , or [)", () => actions.turn(-10)),
+    addedButton(bar, "↻", "Turn right (key . or ])", () => actions.turn(10)),
+    addedButton(bar, "⇡", "To the front (key f)", actions.front),
   ];
-  const other = addedButton(bar, "⇄", "Another pictogram of the class", () => {
-    const {scene, selected} = store.get();
-    const {label, variant} = scene.objects[selected];
-    actions.set({variant: (variant % countOf(label, known)) + 1});
+  const other = addedButton(bar, "⇄", "Another pictogram of the class (key v)", actions.another);
+  const remove = addedButton(bar, "✕", "Remove (key Delete)", () => {
+    actions.remove();
+    if (store.get().selected === null) boxes.focus(); // as this button is disabled
   });
-  const remove = addedButton(bar, "✕", "Remove (key Delete)", actions.remove);
   const show = ({scene, selected}) => {
     const none = selected === null;
     for (const button of [...buttons, remove]) button.disabled = none;
@@ -278,7 +308,8 @@ function mountPalette(root, {store, known, pictogram}, actions, boxes) {
   list.setAttribute("aria-label", "Add an object");
   const buttons = sortedByLabel(known.classes).map(({label}) => {
     const button = addedButton(list, "", `Add: ${inWords(label)}`, () => {
-      if (!button.dataset.drawn) actions.add(label, ...freePlace(store.get().scene));
+      const done = button.dataset.drawn || actions.add(label, ...freePlace(store.get().scene));
+      if (!done) document.getElementById("spoken").textContent = FULL_WORDS;
       delete button.dataset.drawn;
     });
     pictogram(added(button, "span", "pictogram"), label, 1);
@@ -298,6 +329,7 @@ function mountPalette(root, {store, known, pictogram}, actions, boxes) {
 function mountDrawing(button, size, add, boxes) {
   button.addEventListener("pointerdown", (event) => {
     delete button.dataset.drawn;
+    if (event.button !== 0) return;
     button.setPointerCapture(event.pointerId);
   });
   button.addEventListener("pointermove", (event) => {
@@ -310,7 +342,7 @@ function mountDrawing(button, size, add, boxes) {
     }
     boxes.move(event);
   });
-  for (const name of ["pointerup", "pointercancel"]) button.addEventListener(name, boxes.end);
+  for (const name of ENDS) button.addEventListener(name, boxes.end);
 }
 
 /** Returns the place, of a few, that is farthest from all objects. */

@@ -32,6 +32,16 @@ export function partsOf(root) {
 }
 
 /**
+ * Calls a function where the main button, a pen or a finger presses, and where it is dragged.
+ * @param {HTMLElement} element
+ * @param {(event: PointerEvent) => void} pointed
+ */
+export function listenToPointer(element, pointed) {
+  element.addEventListener("pointerdown", (event) => event.button === 0 && pointed(event));
+  element.addEventListener("pointermove", (event) => event.buttons & 1 && pointed(event));
+}
+
+/**
  * Fills a choice of classes; the first is the most probable one.
  * @param {HTMLSelectElement} select
  * @param {string[]} labels
