@@ -191,16 +191,73 @@ def test_the_keys(opened):
         ("Shift+ArrowDown", {"y": 130}),
         ("+", {"length": 106}),
         ("[", {"turn": -5}),
+        (",", {"turn": -10}),
+        (".", {"turn": -5}),
+        ("v", {"variant": 2}),
     ):
         opened.press(key)
         assert {name: thing()[name] for name in changed} == changed
     opened.press("Tab")
     assert opened.evaluate("window.gradcam.state().selected") == 1
+    opened.press("Shift+Tab")
+    opened.press("f")
+    assert labels(opened) == ["dog", "cat"]
+    assert opened.evaluate("window.gradcam.state().selected") == 1
+    assert focused(opened).startswith("cat, at")
     opened.press("Delete")
-    assert opened.evaluate("window.gradcam.state().scene.objects.map(({label}) => label)") == [
-        "cat"
-    ]
-    opened.wait_for("document.querySelector('#scene canvas').ariaLabel.startsWith('cat, on')")
+    assert labels(opened) == ["dog"]
+    assert focused(opened).startswith("dog, at")
+    opened.wait_for("document.querySelector('#scene canvas').ariaLabel.startsWith('dog, on')")
+    opened.press("Delete")
+    assert labels(opened) == []
+    assert focused(opened).startswith("Add: ")
+
+
+def labels(page: Page) -> list[str]:
+    return page.evaluate("window.gradcam.state().scene.objects.map(({label}) => label)")
+
+
+def focused(page: Page) -> str:
+    return page.evaluate("document.activeElement.getAttribute('aria-label')")
+
+
+def test_a_key_by_altgr(opened):
+    """Where brackets are written with AltGr, which some systems report as Ctrl and Alt."""
+    turned = opened.evaluate(
+        """(() => {
+        const press = (more) => document.querySelector(".box").dispatchEvent(new KeyboardEvent(
+            "keydown", {key: "]", ctrlKey: true, altKey: true, ...more}));
+        document.querySelector(".box").focus();
+        press({});
+        const before = window.gradcam.state().scene.objects[0].turn;
+        press({modifierAltGraph: true});
+        return [before, window.gradcam.state().scene.objects[0].turn];
+        })()"""
+    )
+    assert turned == [0, 5]
+
+
+def test_only_the_main_button_drags(opened):
+    x, y = opened.centre("#scene .square")
+    side = opened.evaluate("document.querySelector('#scene .square').clientWidth")
+    point = (x + side * (70 / SIZE - 0.5), y + side * (120 / SIZE - 0.5))  # on the cat
+    scene = "JSON.stringify(window.gradcam.state().scene)"
+    before = opened.evaluate(scene)
+    for button, held in (("right", 2), ("middle", 4)):
+        opened.mouse("mousePressed", point, button=button, buttons=held)
+        opened.mouse("mouseMoved", (point[0] + 30, point[1]), button=button, buttons=held)
+        opened.mouse("mouseReleased", point, button=button, buttons=0)
+    assert opened.evaluate(scene) == before
+    opened.drag(point, (point[0] + 30, point[1]))
+    assert opened.evaluate(scene) != before
+
+
+def test_a_fifth_object_is_refused_in_words(opened):
+    button = ".palette button[aria-label='Add: teapot']"
+    for _ in range(3):
+        opened.click(button)
+    assert len(labels(opened)) == 4
+    assert opened.text("#spoken") == "A scene has at most four objects."
 
 
 def test_what_a_screen_reader_is_told(opened):
@@ -211,6 +268,15 @@ def test_what_a_screen_reader_is_told(opened):
     assert re.fullmatch(r"The network says cat, [\d.]+ %, then dog, [\d.]+ %\.", spoken)
     words = opened.evaluate("document.querySelector('.map canvas').getAttribute('aria-label')")
     assert words.startswith("Grad-CAM for cat. Its maximum is on the cat.") and "dog 0 %" in words
+    opened.click("#truth")
+    opened.wait_for("document.querySelector('.map canvas').ariaLabel === 'Grad-CAM for cat.'")
+    tabs = opened.evaluate(
+        "[...document.querySelectorAll('[role=tab]')].map((tab) => {"
+        "  const panel = document.getElementById(tab.getAttribute('aria-controls'));"
+        "  return [panel.getAttribute('role'), panel.getAttribute('aria-labelledby') === tab.id];"
+        "})"
+    )
+    assert tabs == [["tabpanel", True]] * 4
     unnamed = opened.evaluate(
         "[...document.querySelectorAll('button, select, input')].filter((each) => !each.hidden && "
         "!(each.textContent.trim() || each.ariaLabel || each.labels?.length)).length"
@@ -237,7 +303,49 @@ def test_a_damaged_address(browser, file):
         "The address of this page has a scene that cannot be shown: there is no class “kat”."
     )
     assert page.evaluate("window.gradcam.state().scene.objects.length") == 2
+    page.click(".palette button")
+    assert page.evaluate("document.getElementById('problem').hidden")
     page.check()
+
+
+def test_a_failure_is_told_until_a_frame_is_painted_again(opened):
+    opened.evaluate(
+        "window.send = Worker.prototype.postMessage;"
+        "Worker.prototype.postMessage = () => { throw new Error('it is lost'); }"
+    )
+    opened.click(".palette button")
+    opened.wait_for("!document.getElementById('problem').hidden")
+    assert opened.text("#problem") == "The request could not be sent: it is lost."
+    opened.evaluate("Worker.prototype.postMessage = window.send; 0")
+    opened.click(".palette button")
+    opened.wait_for("document.getElementById('problem').hidden")
+
+
+def test_a_slower_question_that_fails_is_told(opened):
+    """The effects on the score are asked when the scene is at rest."""
+    opened.wait_for("document.querySelector('.effects').textContent.includes('without the cat')")
+    opened.evaluate(
+        "(() => { const send = Worker.prototype.postMessage; let count = 0;"
+        " Worker.prototype.postMessage = function (request) {"
+        "   if (count++) throw new Error('it is lost'); send.call(this, request); }; })()"
+    )
+    opened.click(".palette button")
+    opened.wait_for("!document.getElementById('problem').hidden")
+    assert opened.text("#problem") == "The request could not be sent: it is lost."
+
+
+def test_a_browser_without_webassembly(browser, file, tmp_path):
+    old = tmp_path / "old.html"
+    mark = '<script type="text/plain" id="worker">\n'
+    text = file.read_text("utf-8")
+    assert mark in text
+    old.write_text(text.replace(mark, f"{mark}delete self.WebAssembly;\n"), "utf-8")
+    page = browser.open(old)
+    page.wait_for("!document.getElementById('problem').hidden", 60)
+    assert page.text("#problem").startswith(
+        "This browser has no WebAssembly, or it is switched off: "
+    )
+    assert page.evaluate("document.getElementById('opening') === null")
 
 
 def test_an_old_browser(browser, file):

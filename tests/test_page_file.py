@@ -71,6 +71,16 @@ def test_everything_is_in_the_file(parts):
         assert parts.scripts[name].count('"use strict"') == 1
 
 
+def test_an_unable_browser_shows_a_sentence():
+    """It stands in the page; the script, which such a browser may not understand, removes it."""
+    for name in ("index.html", "photograph.html"):
+        text = " ".join((FOLDER / "page" / name).read_text("utf-8").split())
+        assert (
+            '<p id="opening" role="status">Opening the network. If this stays, the browser is '
+            "too old: open this page in a current version of Firefox, Chrome, Edge or Safari.</p>"
+        ) in text
+
+
 def test_nothing_is_loaded(page, parts):
     for tag, attributes in parts.elements:
         assert tag not in ("link", "iframe", "object", "embed", "base", "form", "img")
@@ -88,9 +98,14 @@ def test_nothing_is_loaded(page, parts):
     addresses = set(re.findall(r"https?://[^\s\"'`)<]+", text))
     assert addresses <= {"http://www.w3.org/2000/svg"}  # the name of a language, not loaded
     used = "".join((parts.scripts["main"], parts.scripts["worker"]))
-    for name in ("fetch", "XMLHttpRequest", "WebSocket", "localStorage", "sessionStorage", "eval"):
+    for name in ("fetch", "XMLHttpRequest", "WebSocket", "eval"):
         assert not re.search(rf"\b{name}\b\s*\(|\b{name}\.|new {name}\b", used), name
-    assert "document.cookie" not in used and "indexedDB" not in used
+
+
+def test_nothing_is_stored():
+    for path in (FOLDER / "page").glob("*.js"):
+        found = re.search(r"localStorage|sessionStorage|indexedDB|caches|cookie", path.read_text())
+        assert found is None, path.name
 
 
 def test_the_same_bytes_each_time(page, tmp_path):
@@ -149,6 +164,24 @@ def test_the_command_writes_the_page(here, page, monkeypatch):
     record = json.loads(run("--json").stdout)
     size = page.stat().st_size
     assert record == {"page": "live.html", "model": "pictograms", "bytes": size}
+
+
+def test_a_home_folder_is_named_by_a_tilde(here, page, monkeypatch):
+    monkeypatch.setenv("HOME", str(here / "home"))
+    (here / "home").mkdir()
+    assert run("--out", "~/new/live.html").exit_code == 0
+    assert (here / "home/new/live.html").read_bytes() == page.read_bytes()
+    assert not Path("~").exists()
+
+
+def test_no_folder_is_made_for_a_page_that_fails(here, monkeypatch):
+    def fail(kind):
+        raise OSError("no weights")
+
+    monkeypatch.setattr(_page, "_page", fail)
+    told = run("--out", "new/live.html")
+    assert told.exit_code == 2 and "no weights" in told.stderr
+    assert not Path("new").exists()
 
 
 def test_the_command_refuses_before_it_writes(here):

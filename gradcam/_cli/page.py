@@ -9,6 +9,7 @@ import click
 
 from gradcam._cli import terminal
 from gradcam._cli.outputs import check_writable
+from gradcam._files import expanded
 
 DEFAULT_PAGE = Path("live.html")
 
@@ -47,11 +48,10 @@ def page(out: Path | None, model: str, open_: bool, as_json: bool) -> int:
     """
     from gradcam import _page
 
-    out = out or _DEFAULT_PAGES[model]
+    out = Path(expanded(out or _DEFAULT_PAGES[model]))
     check_writable([out])
     _page.check_replaceable(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    file = _page.write(out, model=model)
+    file = _page.write(out, model=model, make_folder=True)
     size = file.stat().st_size
     if as_json:
         click.echo(json.dumps({"page": str(file), "model": model, "bytes": size}))

@@ -1,7 +1,8 @@
 """``gradcam page``: one HTML file that runs the C core in a browser.
 
 The file holds everything: the core as WebAssembly, the network, the pictograms, the page and its
-script. It loads nothing, sends nothing and stores nothing; its content security policy forbids it.
+script. It loads nothing and sends nothing, which its content security policy forbids, and it stores
+nothing.
 """
 
 from __future__ import annotations
@@ -68,15 +69,19 @@ KINDS = {
 """The pages by the name of their network."""
 
 
-def write(path: str | os.PathLike[str], *, model: str = "pictograms") -> Path:
+def write(
+    path: str | os.PathLike[str], *, model: str = "pictograms", make_folder: bool = False
+) -> Path:
     """Write the page, from the files of this package only.
 
     Parameters
     ----------
     path
-        The HTML file; its folder must exist. A page of an earlier run is replaced.
+        The HTML file. A page of an earlier run is replaced.
     model : str
         One of `KINDS`.
+    make_folder : bool
+        Whether the folder of the file is made if missing, once the page's text is complete.
 
     Returns
     -------
@@ -85,6 +90,8 @@ def write(path: str | os.PathLike[str], *, model: str = "pictograms") -> Path:
 
     Raises
     ------
+    FileNotFoundError
+        If the folder is missing and is not made.
     FileExistsError
         If there is a file of that name that is not such a page.
     ValueError
@@ -97,6 +104,8 @@ def write(path: str | os.PathLike[str], *, model: str = "pictograms") -> Path:
     file = Path(expanded(path))
     check_replaceable(file)
     text = _page(KINDS[model])
+    if make_folder:
+        file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as out:
         out.write(text.encode())
     return file

@@ -333,7 +333,6 @@ def _one_of(row: Mapping[str, str], name: str, known: Sequence[str]) -> None:
 
 def _whole(row: Mapping[str, str], name: str, low: int, high: int) -> int:
     if not re.fullmatch(r"[0-9]{1,13}", row[name]) or not low <= int(row[name]) <= high:
-        raise ValueError(
-            f"{name}: expected a whole number of {low} or more, got {brief(row[name])}"
-        )
+        expected = f"a whole number from {low} to {high}"
+        raise ValueError(f"{name}: expected {expected}, got {brief(row[name])}")
     return int(row[name])

@@ -86,16 +86,23 @@ function firstState(known) {
     const found = fromText(text, known);
     return {...found, maps: found.maps.length ? found.maps : usual.maps, lesson: null};
   } catch (error) {
-    report(`The address of this page has a scene that cannot be shown: ${error.message}`);
+    report(`The address of this page has a scene that cannot be shown: ${error.message}`, "address");
     return {...usual, lesson: lessonCalled().name};
   }
 }
 
-/** Shows one sentence about what went wrong; an empty one removes it. */
-function report(sentence) {
-  const problem = document.getElementById("problem");
+/** Shows one sentence about what went wrong with the "address", a "frame" or the whole "page". */
+function report(sentence, source) {
+  const problem = element("problem");
   problem.textContent = sentence;
-  problem.hidden = !sentence;
+  problem.dataset.source = source;
+  problem.hidden = false;
+}
+
+/** Removes what was reported about the address or a frame. */
+function settle(source) {
+  const problem = element("problem");
+  if (problem.dataset.source === source) problem.hidden = true;
 }
 
 /** Mounts every part, and the loop that paints them. */
@@ -136,9 +143,12 @@ function rootOf({key, title, place}) {
 /** Copies the address with the scene. */
 function mountLink({store}) {
   const button = element("link");
+  const first = store.get().scene;
+  store.subscribe(({scene}) => scene !== first && settle("address"));
   button.addEventListener("click", async () => {
     const {scene, maps} = store.get();
     history.replaceState(null, "", `#${toText(scene, maps)}`);
+    settle("address");
     try {
       await navigator.clipboard.writeText(location.href);
       button.textContent = "Copied";
@@ -147,7 +157,10 @@ function mountLink({store}) {
     }
     setTimeout(() => (button.textContent = "Copy link"), 2000);
   });
-  window.addEventListener("hashchange", () => location.reload());
+  window.addEventListener("hashchange", () => {
+    if (!store.get().vote?.open) return location.reload();
+    report("A vote is open here: save its answers before you open another address in this window.", "address");
+  });
 }
 
 /** Shows or hides what is true, so that a class can guess first. */
@@ -178,12 +191,13 @@ function startLoop(context, shown) {
       try {
         if (answered?.state.tab === context.store.get().tab) {
           paintFrame(answered, parts);
+          settle("frame");
           if (!asked) resting = setTimeout(tellRest, SETTLED, answered, parts);
         }
         answered = await asked;
       } catch (error) {
         answered = null;
-        report(error.message);
+        report(error.message, "frame");
       }
     }
     busy = false;
@@ -213,7 +227,9 @@ function paintFrame(frame, parts) {
 }
 
 function tellRest(frame, parts) {
-  for (const part of parts) part.rest?.(frame);
+  for (const part of parts) {
+    Promise.resolve(part.rest?.(frame)).catch((error) => report(error.message, "frame"));
+  }
 }
 
 /** Joins what parts wish: each map once. */
@@ -245,4 +261,6 @@ function asking(client, draw, known) {
   };
 }
 
-start().catch((error) => report(error.message));
+start()
+  .catch((error) => report(error.message, "page"))
+  .finally(() => element("opening").remove());

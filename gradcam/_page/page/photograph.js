@@ -186,4 +186,6 @@ function mountExamples(page, photographs) {
   page.open([files[0]]);
 }
 
-start().catch((error) => report(error.message));
+start()
+  .catch((error) => report(error.message))
+  .finally(() => element("opening").remove());

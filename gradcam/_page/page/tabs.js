@@ -14,21 +14,32 @@ export function mountTabs(root, panels, store) {
     button.id = `tab-${key}`;
     button.setAttribute("role", "tab");
     button.textContent = title;
+    const panel = panelOf(key);
+    button.setAttribute("aria-controls", panel.id);
+    panel.setAttribute("role", "tabpanel");
+    panel.setAttribute("aria-labelledby", button.id);
     button.addEventListener("click", () => store.update({tab: key}));
     root.append(button);
     return button;
   });
   root.hidden = panels.length < 2;
   root.addEventListener("keydown", (event) => {
-    const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
-    if (!step) return;
+    const count = panels.length;
     const at = panels.findIndex(({key}) => key === store.get().tab);
-    const next = (at + step + panels.length) % panels.length;
+    const to = {ArrowRight: (at + 1) % count, ArrowLeft: (at + count - 1) % count, Home: 0, End: count - 1};
+    const next = to[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
     store.update({tab: panels[next].key});
     buttons[next].focus();
   });
   store.subscribe(({tab}) => show(panels, buttons, tab));
   show(panels, buttons, store.get().tab);
+}
+
+/** Returns the element of a panel; those of the page itself have their key as id. */
+function panelOf(key) {
+  return document.getElementById(`panel-${key}`) ?? document.getElementById(key);
 }
 
 function show(panels, buttons, tab) {

@@ -112,8 +112,9 @@ function mapView(root, number, context) {
       paint(canvas, mapPixels(view, map, frame.picture, colours));
       const at = highest(map.values, map.width);
       marks.show(frame, at);
-      truth.show(frame, map, at, `${title} for ${inWords(known.classes[target].label)}`);
-      canvas.setAttribute("aria-label", truth.words());
+      const heading = `${title} for ${inWords(known.classes[target].label)}`;
+      truth.show(frame, map, at, heading);
+      canvas.setAttribute("aria-label", frame.state.truth ? truth.words() : `${heading}.`);
       this.showEffects(frame, effects);
     },
     showEffects(frame, effects) {
@@ -205,7 +206,7 @@ function truthText(root) {
   const shares = added(root, "ul", "legend");
   const effects = added(root, "p", "effects");
   return {
-    words: () => `${where.textContent} ${shares.innerText}`,
+    words: () => [where, ...shares.children].map(({textContent}) => textContent).join(" "),
     show({scene, owner}, map, at, heading) {
       const names = objectNames(scene);
       const found = energy(map.values, owner, names.length);
