@@ -9,6 +9,7 @@ from gradcam._page import votes
 
 READY = "!!document.querySelector('.vote .answers:not([inert])')"
 AT = "document.querySelector('.vote .place')?.textContent"
+LEAVES = "window.dispatchEvent(new Event('beforeunload', {cancelable: true}))"
 WAIT = 120  # seconds, on a computer that does much else
 
 
@@ -56,6 +57,13 @@ def test_a_whole_vote_by_keyboard(browser, file, tmp_path):
     page.wait_for("!!document.querySelector('.vote .results')", WAIT)
     shown = texts(page, ".vote td:last-child")
     assert shown == ["61.23 %", "60.37 %", "53.33 %", "44.44 %", "no figure", "+1.27", "+1.00"]
+    page.press("n")  # not before the answers are saved
+    assert page.evaluate("!!document.querySelector('.vote .results')")
+    before = page.text("h1")
+    page.evaluate("location.hash = 'v1/sea'")
+    page.wait_for("!document.getElementById('problem').hidden")
+    assert page.text("#problem").startswith("A vote is open here: ") and page.text("h1") == before
+    assert page.evaluate(LEAVES) is False
     page.press("s")
     saved = browser.wait_for_download()
     found = votes.read(saved)
@@ -71,6 +79,7 @@ def test_a_whole_vote_by_keyboard(browser, file, tmp_path):
     assert (
         page.evaluate("localStorage.length + sessionStorage.length + document.cookie.length") == 0
     )
+    assert page.evaluate(LEAVES) is True
     page.press("n")
     page.wait_for("!!document.querySelector('.vote .start')")
     page.check()

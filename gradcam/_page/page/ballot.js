@@ -144,7 +144,7 @@ export function newScreen(root, name, title) {
 /**
  * Adds a button that a key presses, too.
  * @param {HTMLElement} row
- * @param {string} key
+ * @param {string | null} key null: none
  * @param {string} words
  * @param {() => void} clicked
  * @returns {HTMLButtonElement}
@@ -152,10 +152,12 @@ export function newScreen(root, name, title) {
 export function screenButton(row, key, words, clicked) {
   const button = added(row, "button");
   button.type = "button";
-  button.dataset.key = key;
-  button.setAttribute("aria-keyshortcuts", key);
   added(button, "span", "words", words);
-  added(button, "kbd", "", key).setAttribute("aria-hidden", "true");
+  if (key !== null) {
+    button.dataset.key = key;
+    button.setAttribute("aria-keyshortcuts", key);
+    added(button, "kbd", "", key).setAttribute("aria-hidden", "true");
+  }
   button.addEventListener("click", clicked);
   return button;
 }

@@ -31,8 +31,14 @@ export function showResults(root, {rows, problem, save, again}) {
     );
   }
   const row = added(screen, "div", "answers");
-  if (rows.length) screenButton(row, "s", "Save the answers (CSV)", save).classList.add("main");
-  screenButton(row, "n", "New vote", again);
+  const next = (key, words) => screenButton(row, key, words, again);
+  if (!rows.length) return next("n", "New vote");
+  screenButton(row, "s", "Save the answers (CSV)", () => {
+    save();
+    last.remove();
+    last = next("n", "New vote");
+  }).classList.add("main");
+  let last = next(null, "New vote without these answers"); // no key, which could be pressed by mistake
 }
 
 /** Which object is explained: shares of right answers. */

@@ -18,16 +18,26 @@ export function mountVote(root, context) {
   root.classList.add("vote");
   listenToKeys(root);
   pauseWhenLeft(root, context.store);
-  const start = () => showStart(root, randomBelow(1e6), vote);
+  const keep = keeper(context.store);
+  const start = () => {
+    keep(false);
+    showStart(root, randomBelow(1e6), vote);
+  };
   const vote = async (seed, parts) => {
     const session = {id: randomName(), plan: planned(seed, context.known), rows: []};
     let problem = "";
+    keep(true);
     try {
       await ask(root, context, session, parts);
     } catch (error) {
       problem = error.message;
     }
-    showResults(root, {rows: session.rows, problem, save: () => save(session), again: start});
+    const saved = () => {
+      save(session);
+      keep(false);
+    };
+    keep(session.rows.length > 0);
+    showResults(root, {rows: session.rows, problem, save: saved, again: start});
   };
   start();
   return {};
@@ -73,6 +83,19 @@ function pauseWhenLeft(root, store) {
   const pause = () => root.querySelector("button.pause")?.click();
   document.addEventListener("visibilitychange", () => document.hidden && pause());
   store.subscribe(({tab}) => tab !== "vote" && pause());
+}
+
+/** Returns a function that says whether a vote is open; one that is, is not left without a question. */
+function keeper(store) {
+  const ask = (event) => {
+    event.preventDefault();
+    event.returnValue = "unsaved"; // for browsers before 2024
+  };
+  return (open) => {
+    store.update({vote: {open}});
+    if (open) window.addEventListener("beforeunload", ask);
+    else window.removeEventListener("beforeunload", ask);
+  };
 }
 
 /** Saves the answers as a file; the browser asks where, or puts it with its downloads. */
