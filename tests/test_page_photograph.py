@@ -211,6 +211,19 @@ def test_files_that_cannot_be_shown(page, tmp_path):
     assert page.evaluate("problem.hidden")
 
 
+def test_an_error_of_the_engine_is_told_in_words(page):
+    page.evaluate(
+        "globalThis.original = CanvasRenderingContext2D.prototype.getImageData;"
+        "CanvasRenderingContext2D.prototype.getImageData = () => {"
+        " throw new DOMException('of the engine', 'InvalidStateError'); }"
+    )
+    try:
+        sentence = choose(page, imagenet.example("espresso"))
+    finally:
+        page.evaluate("CanvasRenderingContext2D.prototype.getImageData = original; 0")
+    assert sentence.endswith(" picture that could not be decoded: it is damaged.")
+
+
 def test_dropped_pasted_and_animated(page, tmp_path):
     frames = [Image.new("RGB", (300, 300), colour) for colour in ("red", "green")]
     frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])

@@ -126,6 +126,17 @@ const tests = {
     for (const each of [waiting[0], waiting[1], waiting[2], client.run(request)])
       await assert.rejects(each, /open the page again \(it died\)/);
   },
+  async "an answer after the worker has failed"() {
+    const client = await openClient(given);
+    const waiting = client.run({network: "weak", picture: grey});
+    Worker.last.onerror({message: "it died"});
+    await assert.rejects(waiting, /open the page again/);
+    Worker.last.onmessage({data: {value: 1}}); // nobody waits for it
+  },
+  async "a worker that cannot open is ended"() {
+    await assert.rejects(openClient({...given, wasm: {simd128: new Uint8Array(8), relaxed: ""}}));
+    assert.ok(Worker.last.ended);
+  },
   async "a closed client"() {
     const client = await openClient(given);
     const waiting = client.run({network: "weak", picture: grey});

@@ -14,11 +14,15 @@ export async function openClient({wasm, networks, workerSource}) {
   if (typeof Worker !== "function")
     throw new Error("This browser cannot compute in the background: open this page in another one.");
   const url = URL.createObjectURL(new Blob([workerSource], {type: "text/javascript"}));
+  let worker;
   try {
-    const worker = new Worker(url);
+    worker = new Worker(url);
     const client = new Client(worker);
     Object.assign(client, await client.run({wasm, networks}));
     return client;
+  } catch (error) {
+    worker?.terminate();
+    throw error;
   } finally {
     URL.revokeObjectURL(url);
   }
@@ -89,6 +93,7 @@ class Client {
   }
 
   #land({value, error}) {
+    if (!this.flight) return; // it has failed meanwhile
     const {resolve, reject} = this.flight;
     this.flight = null;
     if (error === undefined) resolve(value);

@@ -1,12 +1,15 @@
 // The data that stand in the page, in elements `script` that are not run.
 
 /**
- * Returns the text of a part.
+ * Returns the text of a part. Binary parts are removed from the page, whose memory they would take:
+ * they can be read once.
  * @param {string} id
  * @returns {string}
  */
 export function readText(id) {
-  return document.getElementById(id).textContent;
+  const element = document.getElementById(id);
+  if (element.type === "application/octet-stream") element.remove();
+  return element.textContent;
 }
 
 /**

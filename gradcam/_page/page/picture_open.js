@@ -29,7 +29,7 @@ export async function openPicture(file, preset) {
     const cropped = fit.width !== fit.size || fit.height !== fit.size;
     return {rgba, width, height, animated: found.animated, cropped};
   } catch (error) {
-    if (error instanceof RangeError || error instanceof TypeError) refuse(decodingProblem(file.name, found));
+    if (error.constructor !== Error) refuse(decodingProblem(file.name, found)); // one of the engine
     throw error;
   } finally {
     bitmap.close();
