@@ -277,6 +277,10 @@ def test_what_a_screen_reader_is_told(opened):
         "})"
     )
     assert tabs == [["tabpanel", True]] * 4
+    opened.evaluate("document.getElementById('tab-maps').focus()")
+    for key, tab in (("End", "vote"), ("Home", "maps")):
+        opened.press(key)
+        assert opened.evaluate("window.gradcam.state().tab") == tab
     unnamed = opened.evaluate(
         "[...document.querySelectorAll('button, select, input')].filter((each) => !each.hidden && "
         "!(each.textContent.trim() || each.ariaLabel || each.labels?.length)).length"

@@ -138,6 +138,7 @@ DAMAGED = [
     (f"s000000000001,5,1,discrimination,saliency,{CAT},1,,-10", "milliseconds: expected a whole"),
     (f"s000000000001,5,0,discrimination,saliency,{CAT},1,,10", "question: expected a whole number"),
     (f"s000000000001,5.5,1,discrimination,saliency,{CAT},1,,10", "seed: expected a whole number"),
+    (f"s000000000001,4294967296,1,discrimination,saliency,{CAT},1,,10", "from 0 to 4294967295"),
     (f"1.0E+12,5,1,discrimination,saliency,{CAT},1,,10", "session: expected a name such as"),
     ("s000000000001,5,1,discrimination,saliency,,cat,cat,1,,10", "scene: expected a scene such"),
     (f's000000000001,5,1,discrimination,saliency,"{SCENE}",,,1,,10', "target: expected a class"),
