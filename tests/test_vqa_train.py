@@ -18,7 +18,7 @@ import random_attributes  # noqa: E402
 from gradcam.pictograms import _described_maps as stored  # noqa: E402
 from gradcam.pictograms._described import compose_described  # noqa: E402
 from gradcam.pictograms._questions import ANSWERS, QUESTION_WORDS  # noqa: E402
-from gradcam.vqa import _easy_vqa, _file, _train  # noqa: E402
+from gradcam.vqa import _easy_vqa, _file, _train, load  # noqa: E402
 from gradcam.vqa._examples import Examples, scene_examples  # noqa: E402
 from gradcam.vqa._nets import LSTMNet  # noqa: E402
 
@@ -176,7 +176,7 @@ def test_easy_vqa_is_read_and_trained_by_the_same_code(
     assert found.texts == ("Is it red?", "What is it?")
     assert found.pairs.tolist() == [[0, 0, 2, 2], [1, 0, 3, 2], [1, 1, 0, 0]]
     _train.main(["--out", str(tmp_path / "run"), "--data=easy-vqa", "--epochs=1", "--threads=1"])
-    assert _file.read(tmp_path / "run" / "lstm.safetensors", ["lstm"]).answers == found.answers
+    assert load(tmp_path / "run" / "lstm.safetensors").answers == found.answers
 
 
 def test_easy_vqa_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,4 +91,5 @@ class LSTMNet(nn.Module):
             for part in parts
             for name, tensor in getattr(self, part).named_parameters()
         }
-        return found if self.code_net is None else found | self.code_net.tensors()
+        of_code = {} if self.code_net is None else self.code_net.tensors()
+        return found | {k: v for k, v in of_code.items() if not k.startswith("fc7.")}
