@@ -19,7 +19,8 @@ from gradcam.captioning import Captioner
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
-MAP = "relu5_3"
+MAP = "relu6_3"
+"""The default layer of the captioner's maps."""
 
 GRADIENTS = ("word by word", "vmap", "copies")
 
@@ -39,7 +40,7 @@ class Program:
         self.layers = list(captioner.network.layers.values())
         self.places = {layer.name: place for place, layer in enumerate(self.layers)}
         self.weights = {
-            layer.name: [self._tensor(layer.weights[kind]) for kind in ("weight", "bias")]
+            layer.name: [self._tensor(values) for values in layer.weights.values()]
             for layer in self.layers
             if layer.weights
         }
@@ -81,6 +82,11 @@ class Program:
                 x = F.conv2d(given[0], *self.weights[layer.name], **options)
             elif layer.op == "linear":
                 x = F.linear(given[0], *self.weights[layer.name])
+            elif layer.op == "affine":
+                scale, shift = (each[:, None, None] for each in self.weights[layer.name])
+                x = given[0] * scale + shift
+            elif layer.op == "add":
+                x = given[0] + given[1]
             elif layer.op == "relu":
                 x = torch.relu_(given[0])
             elif layer.op == "max_pool":
