@@ -5,9 +5,10 @@
 
 easy-VQA (Victor Zhou, MIT licence) has 5,000 pictures of 64 x 64 pixels of one coloured shape, and
 48,248 questions with 13 answers: 38,575 for training and 9,673 for tests. The network and its
-training are those of `gradcam.vqa`, whose convolutions know the pictograms' scenes and do not
-change; the pictures are enlarged to 112 x 112. It is trained a second time without pictures, and
-the most frequent answer to each question in training stands beside that.
+training are those of `gradcam.vqa`, whose VGG knows the pictograms' scenes and does not change; the
+layers of the code, conv6_1 on, are trained anew; the pictures are enlarged to 112 x 112. It is
+trained a second time without pictures, and the most frequent answer to each question in training
+stands beside that.
 
 The training reports the accuracy on the test questions after each epoch; nothing is chosen by it,
 and the last epoch counts. The author of easy-VQA reports 99.5 % for a convolutional network

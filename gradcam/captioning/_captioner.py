@@ -41,9 +41,9 @@ _WIDEST = 100
 class Captioner:
     """A network that describes pictures in words; threads may share it.
 
-    The convolutions of the pictograms' attribute network and two fully connected layers compute a
-    picture's code; an LSTM says words for it (neuraltalk2: Karpathy & Fei-Fei 2015). Only the
-    decoder knows words: `network` is like any other network.
+    The convolutions of the pictograms' attribute network and the layers of the code, two of them
+    fully connected, compute a picture's code; an LSTM says words for it (neuraltalk2: Karpathy &
+    Fei-Fei 2015). Only the decoder knows words: `network` is like any other network.
 
     Parameters
     ----------

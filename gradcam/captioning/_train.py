@@ -8,11 +8,11 @@ the third of the scenes that did not train the code. In each epoch new sentences
 picture; the network learns each word of a sentence from the code and the true words before it.
 Layouts and sentences for tests do not occur.
 
-The code's values are scores of facts. So at first most codes are made of the true facts, with
-noise, and later more and more are those that the network computes: a decoder learns sooner to read
-codes without mistakes. Strong noise is added to all of them: words are then learned from all facts
-about an object, and their probability still rises where a fact is as clear as usual, which is what
-the maps of words show.
+The code's values are scores of facts. So at first most codes are made of the true facts, and later
+more and more are those that the network computes: a decoder learns sooner to read codes without
+mistakes. Nine of ten codes are mixed with that of another scene, and strong noise is added to all.
+The probability of a word then still rises where a fact is as clear as usual, which is what the maps
+of words show; without both, the gradient of a word that is almost certain says little.
 
 ``captioner.log`` is the log of the run that trained the shipped weights, with the defaults and one
 thread; other programs ran at the same time. A run that is resumed from its checkpoint, which is

@@ -14,7 +14,7 @@ commands:
   bias       measure networks that learnt a prejudice, and balanced ones
   train      train the network from scratch (needs PyTorch)
   train-attributes
-             train the networks that captions and questions begin with (needs PyTorch)
+             train the network that captions and questions begin with (needs PyTorch)
   train-code
              train the layers that tell which colour belongs to which object (needs PyTorch)
   train-bias train the networks of "bias" (needs PyTorch)

@@ -162,7 +162,7 @@ def code_layers(
     known = {**_code_tensors(), **(own or {})}
     scale_and_shift = {part: known[f"norm5.{part}"] for part in ("scale", "shift")}
     layers = [
-        _pool5(),
+        pool5(),
         Layer("norm5", "affine", weights=scale_and_shift),
         _weighted("conv6_1", "conv", known, padding=1),
         Layer("relu6_1", "relu"),
@@ -186,7 +186,8 @@ def code_layers(
     return [*layers, _fully_connected(name, known), Layer("relu7", "relu")]
 
 
-def _pool5() -> Layer:
+def pool5() -> Layer:
+    """Return the pooling after the VGG's last map."""
     from gradcam._engine.layers import Layer
 
     return Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2})

@@ -6,6 +6,8 @@
     relation = "left of" | "right of" | "above" | "below"
     colour   = one colour, or two with "and"
 
+`parse` reads any phrase; phrases that are drawn have size and colour, or neither.
+
 A caption names one to three of the groups of a scene, so that objects remain that it does not
 mention. Most captions name sizes and colours, and others none: so a noun is not an alternative to
 the size or the colour of the same object, and its probability tells which object is meant.

@@ -1,7 +1,7 @@
 """Described scenes for training, with what the attribute network computes for them.
 
-The first layers of the captioner and of the question answerers do not change in training. So the
-last map of these is computed once for each scene and stored; training then reads it in any order.
+The first layers of the captioner and of the question answerers do not change in training. So a
+map of these is computed once for each scene and stored; training then reads it in any order.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _CHUNK = 256
 
 
 def of_code(scenes: int) -> int:
-    """Return how many of the first scenes for training train the code; others train its readers.
+    """Return how many of the first scenes for training train the code; others train the captioner.
 
-    So the readers learn from the mistakes that a code makes about scenes that it has not seen.
+    So this learns from the mistakes that a code makes about scenes that it has not seen.
     """
     return scenes * 2 // 3
 
@@ -80,7 +80,7 @@ def stored_maps(
 def stored_codes(
     folder: Path, scenes: int, use: int, workers: int = 2, *, maxima: bool = False
 ) -> NDArray[np.float16]:
-    """Return the code of each scene, (scenes, 694), from the stored maps of pool5.
+    """Return the code of each scene, (scenes, 694) or (scenes, 1086), from the stored pool5.
 
     They are computed with the weights of the code network that ship, and stored in `folder`.
     `maxima` is as of `code_layers`.
@@ -161,11 +161,9 @@ def _computed(
 
 def maps_network(layer: Stored) -> Network:
     """Return the layers of the attribute network up to this one, as a network."""
-    from gradcam._engine.layers import Layer
     from gradcam._engine.network import Network
-    from gradcam.pictograms._attribute_networks import feature_layers, preset
+    from gradcam.pictograms._attribute_networks import feature_layers, pool5, preset
 
-    pool = Layer("pool5", "max_pool", attributes={"kernel": 2, "stride": 2})
-    layers = [*feature_layers(), pool]
+    layers = [*feature_layers(), pool5()]
     layers = layers[: 1 + [each.name for each in layers].index(layer)]
     return Network.from_layers(layers, preset=preset())

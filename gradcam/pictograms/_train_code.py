@@ -3,10 +3,10 @@
     python -m gradcam.pictograms train-code --out run
 
 The attribute VGG's layers up to pool5 do not change; pool5 is computed once for all scenes and
-stored in the folder ``--maps``. Two thirds of the scenes are used, since captioner and answerer are
-trained on the others. The layers above it learn which facts are true of a scene. Those of
-the first code are what a sentence may say about it; those of the second one are places, too. The
-loss has four parts:
+stored in the folder ``--maps``. Two thirds of the scenes are used, since the captioner is trained
+on the others; the answerer is trained on all. The layers above it learn which facts are true of a
+scene. Those of the first code are what a sentence may say about it; those of the second one are
+places, too. The loss has four parts:
 
 - binary cross-entropy of each fact, from both codes before their ReLU;
 - that of each attribute with a map, from the log of the sum of exponentials over its positions;
@@ -84,6 +84,9 @@ class Training(EpochRun[CodeNet]):
     def export(self) -> None:
         """Write the weights."""
         own = {name: each.half().contiguous() for name, each in self.net.tensors().items()}
+        for name, each in own.items():
+            if not torch.isfinite(each).all():
+                raise ValueError(f"{name} does not fit into float16: train longer")
         save_file(own, self.out / "scene-code.safetensors", metadata={"architecture": "code"})
 
     @torch.no_grad()

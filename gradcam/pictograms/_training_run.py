@@ -79,29 +79,21 @@ def progress_bar(batches: Iterable[T], description: str, total: int) -> Iterable
     return bar
 
 
-def adamw(
-    net: nn.Module, decay: float, slow: tuple[Tensor, float] | None = None
-) -> torch.optim.AdamW:
-    """Return AdamW with weight decay for the weights only, not for biases and normalisation.
-
-    `slow` are weights whose learning rate is a share of that of the others, and this share.
-    """
-    own, share = slow or (None, 1.0)
-    weights = [each for each in net.parameters() if each.dim() > 1 and each is not own]
+def adamw(net: nn.Module, decay: float) -> torch.optim.AdamW:
+    """Return AdamW with weight decay for the weights only, not for biases and normalisation."""
+    weights = [each for each in net.parameters() if each.dim() > 1]
     others = [each for each in net.parameters() if each.dim() <= 1]
     groups: list[dict[str, Any]] = [
         {"params": weights},
         {"params": others, "weight_decay": 0.0},
     ]
-    if own is not None:
-        groups.append({"params": [own], "share": share})
     return torch.optim.AdamW(groups, weight_decay=decay)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of each group, times the group's ``share`` if it has one."""
+    """Set the learning rate of all weights."""
     for group in optimiser.param_groups:
-        group["lr"] = group.get("share", 1.0) * rate
+        group["lr"] = rate
 
 
 def descend(
@@ -259,7 +251,6 @@ class EpochRun(Run[Net]):
         steps: int,
         step: Callable[[T], float],
         peak: float,
-        phase: tuple[int, int] | None = None,
     ) -> float:
         """Train on the batches of one epoch; return the mean loss.
 
@@ -272,15 +263,12 @@ class EpochRun(Run[Net]):
             Trains on one batch and returns its loss.
         peak : float
             The largest learning rate.
-        phase : (int, int), optional
-            Epochs between which the rate rises and falls; all by default.
         """
-        first, last = phase or (0, self.arguments.epochs)
         losses = []
         self.net.train()
         bar = progress_bar(batches, f"epoch {self.done + 1}", steps)
         for number, batch in enumerate(bar):
-            share = (self.done - first + number / steps) / (last - first)
+            share = (self.done + number / steps) / self.arguments.epochs
             set_rate(self.optimiser, learning_rate(share, peak))
             losses.append(step(batch))
         return float(np.mean(losses))

@@ -83,7 +83,7 @@ class Answerer:
         co-attention (Lu et al., 2016).
     tensors : mapping of str to array
         Of the layers above the convolutions, by the names that `_lstm` and `_coattention` list.
-        Those with names of the attribute network's layers replace them.
+        Those with names of the picture network's layers replace them.
     words : sequence of str
         The vocabulary of questions, in lower case, in the order of the embedding's rows.
     answers : sequence of str

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._text import words_of
-from gradcam.pictograms._attributes import ATTRIBUTES, attributes
+from gradcam.pictograms._attributes import ATTRIBUTES
 from gradcam.pictograms._described import NOUNS, Arrangement
 from gradcam.pictograms._described_maps import (
     Stored,
@@ -24,6 +24,8 @@ from gradcam.pictograms._described_maps import (
     stored_codes,
     stored_maps,
 )
+from gradcam.pictograms._facts import COUNTS, places
+from gradcam.pictograms._facts import facts as facts_of
 from gradcam.pictograms._questions import ANSWERS, KINDS, MAX_COUNT, QUESTION_WORDS, Kind
 
 _Integers = NDArray[np.int64]
@@ -130,23 +132,8 @@ def scene_examples(
 
 
 def facts(scene: Arrangement) -> NDArray[np.float32]:
-    """Return what is true of a scene: its attributes, and of each noun its number and its place.
-
-    The number is one of 1 to 4, each of which is true or not. The place is the mean (x, y) of the
-    objects. For each two nouns: whether the second is further to the right, and further down, and
-    whether the distance along x is the larger one. NaN for nouns that are not in the scene.
-    """
-    counts = np.zeros((len(NOUNS), MAX_COUNT), np.float32)
-    places = np.full((len(NOUNS), 2), np.nan, np.float32)
-    for group in scene.groups:
-        noun = NOUNS.index(group.noun)
-        counts[noun, group.count - 1] = 1
-        places[noun] = scene.centres[list(group.members)].mean(0)
-    one, other = np.triu_indices(len(NOUNS), 1)
-    x, y = (places[other] - places[one]).T
-    order = np.stack([x > 0, y > 0, np.abs(x) > np.abs(y)]).astype(np.float32)
-    order[:, np.isnan(x)] = np.nan
-    return np.concatenate([attributes(scene), counts.ravel(), places.ravel(), order.ravel()])
+    """Return what is true of a scene: its attributes, numbers of objects, and their places."""
+    return np.concatenate([facts_of(scene)[: COUNTS.stop], places(scene)])
 
 
 def _asked(scenes: list[Arrangement], first: int, use: int) -> list[tuple[int, str, str, Kind]]:
