@@ -1,7 +1,8 @@
 """What maps of answers agree with: occlusion, and the objects that the answer depends on.
 
 In the place of people's attention stands the mask of the objects on which the true answer depends,
-which is known exactly. The control is a map of random values at 14 x 14 positions, more than the maps have.
+which is known exactly. The control is a map of random values at 14 x 14 positions, more than the
+maps have.
 """
 
 from __future__ import annotations
