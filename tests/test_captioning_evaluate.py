@@ -199,7 +199,7 @@ def test_the_stored_figures_show_what_the_papers_claim():
     assert said["there"]["mean"] >= 0.95 and said["not_there"]["mean"] <= 0.03
     pointing = found["pointing"]
     paper = 0.3
-    assert pointing["on the object"]["mean"] >= 0.6  # the goal is 0.7
+    assert pointing["on the object"]["mean"] >= 0.65  # the goal is 0.7
     assert pointing["on the object"]["low"] > 2 * paper > pointing["chance"]["high"]
     ratios = [found["ratios"][name] for name in ("uniform", *_measuring.METHODS)]
     assert ratios[0]["mean"] == 1

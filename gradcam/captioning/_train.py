@@ -49,7 +49,7 @@ _MARK = len(CAPTION_WORDS)
 _NOTHING = -100
 """After the end of a sentence; the loss leaves it out."""
 
-_TRUE, _NOISE, _UNCLEAR = 0.8, 0.3, 0.3
+_TRUE, _NOISE, _UNCLEAR = 0.8, 0.5, 0.3
 """The first share of codes that are made of true facts; noise; the value of an unclear fact.
 
 The last two are shares of the value of a true fact.
