@@ -6,6 +6,7 @@ import argparse
 
 import numpy as np
 import pytest
+from helpers import largest_difference
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install gradcam[train]")
 pytest.importorskip("safetensors", reason="needs safetensors")
@@ -22,6 +23,7 @@ from gradcam.pictograms._described_maps import (  # noqa: E402
     stored_codes,
 )
 from gradcam.pictograms._facts import FACTS, PLACES, facts, places  # noqa: E402
+from gradcam.pictograms._waves import over_positions  # noqa: E402
 
 FEW = ["--scenes=24", "--validation=8", "--batch=8", "--threads=1"]
 
@@ -34,10 +36,23 @@ def run(tmp_path_factory):
 
 
 def test_a_run_writes_the_weights_of_the_network(run):
-    made, shipped = load_file(run / "scene-code.safetensors"), networks._code_tensors()
+    made = load_file(run / "scene-code.safetensors")
+    shipped = load_file(networks._FOLDER / "scene-code.safetensors")
     assert {name: each.shape for name, each in made.items()} == {
         name: each.shape for name, each in shipped.items()
     }
+
+
+def test_weights_of_waves_are_those_of_positions():
+    torch.manual_seed(0)
+    net = CodeNet(dropout=0.2).eval()
+    whole, compact = net.tensors(), net.compact()
+    assert compact.keys() - whole.keys() == {"fc6.waves"}
+    found = over_positions(compact["fc6.waves"].numpy())
+    assert largest_difference(found, whole["fc6.weight"]) <= 1e-3
+
+
+def test_the_log_of_a_run(run):
     log = (run / "training.log").read_text()
     assert "all attributes" in log and "with maxima" in log and "exported" in log
 

@@ -146,7 +146,11 @@ def _vgg(tensors: dict[str, NDArray[np.float32]]) -> list[Layer]:
 
 @lru_cache(maxsize=1)
 def _code_tensors() -> dict[str, NDArray[np.float32]]:
-    return _read("scene-code.safetensors")
+    from gradcam.pictograms._waves import over_positions
+
+    found = _read("scene-code.safetensors")
+    found["fc6.weight"] = over_positions(found.pop("fc6.waves"))
+    return found
 
 
 def code_layers(

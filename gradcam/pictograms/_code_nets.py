@@ -21,22 +21,15 @@ from gradcam.pictograms._attributes import ATTRIBUTES
 from gradcam.pictograms._described import NOUNS
 from gradcam.pictograms._facts import FACTS, PLACES
 from gradcam.pictograms._nets import folded, scale_and_shift
+from gradcam.pictograms._waves import WAVES, waves
 
-_CHANNELS, _BETWEEN, _SIDE, _WAVES, _FC6 = 128, 192, 7, 3, 512
+_CHANNELS, _BETWEEN, _FC6 = 128, 192, 512
 
 MAPS = slice(len(ATTRIBUTES) - _CHANNELS, len(ATTRIBUTES))
 """The attributes that have a map: those of kinds with a colour or a size."""
 
 SHIFT = 4.0
 """Added to the scores of places before the rectifier: what is uncertain is above 0, too."""
-
-
-def waves() -> Tensor:
-    """Return slow waves over 7 x 7 positions, (9, 49): products of three cosines along y and x."""
-    positions = (torch.arange(_SIDE) + 0.5) / _SIDE
-    along = torch.cos(torch.pi * torch.arange(_WAVES)[:, None] * positions)
-    along[1:] *= 2**0.5
-    return torch.einsum("ay,bx->abyx", along, along).flatten(2).flatten(0, 1) / _SIDE
 
 
 class CodeNet(nn.Module):
@@ -59,8 +52,8 @@ class CodeNet(nn.Module):
         self.norm2 = nn.BatchNorm2d(_BETWEEN)
         self.skip = nn.Conv2d(_CHANNELS, _BETWEEN, 1)
         self.conv3 = nn.Conv2d(_BETWEEN, _CHANNELS, 1)
-        self.register_buffer("waves", waves(), persistent=False)
-        self.fc6 = nn.Linear(_CHANNELS * _WAVES**2, _FC6, bias=False)
+        self.register_buffer("waves", torch.from_numpy(waves()), persistent=False)
+        self.fc6 = nn.Linear(_CHANNELS * WAVES**2, _FC6, bias=False)
         self.norm6 = nn.BatchNorm1d(_FC6)
         self.fc7 = nn.Linear(_FC6, len(FACTS))
         self.fc7_maxima = nn.Linear(_FC6 + _CHANNELS, PLACES)
@@ -73,8 +66,8 @@ class CodeNet(nn.Module):
         """Begin with means of maps and their centres in fc6, and with these as attributes."""
         assert self.conv3.bias is not None
         nn.init.constant_(self.conv3.bias, -6.0)
-        first = torch.zeros(_FC6, _CHANNELS, _WAVES**2)
-        for part, wave in enumerate((0, 1, _WAVES)):
+        first = torch.zeros(_FC6, _CHANNELS, WAVES**2)
+        for part, wave in enumerate((0, 1, WAVES)):
             first[part * _CHANNELS : (part + 1) * _CHANNELS, :, wave] = torch.eye(_CHANNELS)
         rest = _FC6 - 3 * _CHANNELS
         first[-rest:, :, 0] = torch.randn(rest, _CHANNELS) / _CHANNELS**0.5
@@ -125,3 +118,10 @@ class CodeNet(nn.Module):
         weight, found["fc6.bias"] = folded(self.fc6, self.norm6)
         found["fc6.weight"] = (weight.view(_FC6, _CHANNELS, -1) @ self.waves).flatten(1)
         return found
+
+    @torch.no_grad()
+    def compact(self) -> dict[str, Tensor]:
+        """Return the weights with those of waves, ``fc6.waves``, in the place of ``fc6.weight``."""
+        found = self.tensors()
+        del found["fc6.weight"]
+        return found | {"fc6.waves": folded(self.fc6, self.norm6)[0]}

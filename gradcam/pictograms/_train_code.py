@@ -83,7 +83,7 @@ class Training(EpochRun[CodeNet]):
 
     def export(self) -> None:
         """Write the weights."""
-        own = {name: each.half().contiguous() for name, each in self.net.tensors().items()}
+        own = {name: each.half().contiguous() for name, each in self.net.compact().items()}
         for name, each in own.items():
             if not torch.isfinite(each).all():
                 raise ValueError(f"{name} does not fit into float16: train longer")
