@@ -51,7 +51,6 @@ class Training(EpochRun[CodeNet]):
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__(arguments)
-        torch.set_flush_denormal(True)
         self.maps, self.facts = self._stored(arguments.scenes, TRAINING)
         self.unseen = self._stored(arguments.validation, VALIDATION)
         net = CodeNet(arguments.dropout)

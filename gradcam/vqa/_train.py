@@ -66,7 +66,6 @@ class Training(EpochRun[Any]):  # PyTorch's modules have untyped methods
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__(arguments)
-        torch.set_flush_denormal(True)  # moments of weights without gradients would be slow
         self.examples, self.unseen = self.data()
         net = self.new_net()
         self.start(

@@ -11,6 +11,7 @@ torch = peer("torch")
 import random_attributes  # noqa: E402
 
 from gradcam.pictograms import _attribute_networks as attributes  # noqa: E402
+from gradcam.pictograms._code_nets import CodeNet  # noqa: E402
 from gradcam.pictograms._described import described  # noqa: E402
 from gradcam.pictograms._questions import ANSWERS, QUESTION_WORDS  # noqa: E402
 from gradcam.vqa import Answerer  # noqa: E402
@@ -23,8 +24,10 @@ pytestmark = pytest.mark.peers
 def random_net(seed: int) -> LSTMNet:
     """Return a network whose batch normalisation has seen something."""
     torch.manual_seed(seed)
-    net = LSTMNet(len(QUESTION_WORDS), len(ANSWERS), dropout=0.3, facts=4)
-    net.conv2.bias.data.fill_(-4)  # so that its outputs are above 0 at half of the positions
+    code = CodeNet(dropout=0.2)
+    code.conv3.bias.data.fill_(-4)  # so that its maps are above 0 at half of the positions
+    code.fc7_maxima.bias.data += 3
+    net = LSTMNet(len(QUESTION_WORDS), len(ANSWERS), dropout=0.3, code=code)
     for _ in range(3):
         net.code(3 * torch.rand(8, 128, 7, 7))
     return net.eval()
