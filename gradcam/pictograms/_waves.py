@@ -14,8 +14,9 @@ def waves() -> NDArray[np.float32]:
     positions = (np.arange(SIDE) + 0.5) / SIDE
     along = np.cos(np.pi * np.arange(WAVES)[:, None] * positions)
     along[1:] *= 2**0.5
-    found = np.einsum("ay,bx->abyx", along, along).reshape(WAVES**2, SIDE**2) / SIDE
-    return found.astype(np.float32)
+    products = np.einsum("ay,bx->abyx", along, along).reshape(WAVES**2, SIDE**2)
+    found: NDArray[np.float32] = (products / SIDE).astype(np.float32)
+    return found
 
 
 def over_positions(weights: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -24,4 +25,7 @@ def over_positions(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     They are rounded to float16, in which they are kept in memory.
     """
     mixed = weights.reshape(len(weights), -1, WAVES**2) @ waves()
-    return mixed.reshape(len(weights), -1).astype(np.float16).astype(np.float32)
+    found: NDArray[np.float32] = (
+        mixed.reshape(len(weights), -1).astype(np.float16).astype(np.float32)
+    )
+    return found
