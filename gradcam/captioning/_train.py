@@ -33,6 +33,7 @@ from gradcam.captioning import _file
 from gradcam.captioning._judged import judged, share_text
 from gradcam.captioning._nets import DecoderNet, loss_of
 from gradcam.pictograms._captions import CAPTION_WORDS, captions
+from gradcam.pictograms._commands import new_parser
 from gradcam.pictograms._described import Arrangement
 from gradcam.pictograms._described_maps import (
     TRAINING,
@@ -42,7 +43,7 @@ from gradcam.pictograms._described_maps import (
     stored_codes,
 )
 from gradcam.pictograms._facts import facts
-from gradcam.pictograms._training_run import EpochRun, adamw, common_options, new_parser
+from gradcam.pictograms._training_run import EpochRun, adamw, common_options
 
 _NUMBERS = {word: number for number, word in enumerate(CAPTION_WORDS)}
 _MARK = len(CAPTION_WORDS)

@@ -31,6 +31,7 @@ from torch.nn import functional as F
 
 from gradcam.pictograms._attributes import ATTRIBUTES
 from gradcam.pictograms._code_nets import MAPS, CodeNet
+from gradcam.pictograms._commands import new_parser
 from gradcam.pictograms._described import NOUNS
 from gradcam.pictograms._described_maps import (
     TRAINING,
@@ -41,7 +42,7 @@ from gradcam.pictograms._described_maps import (
 )
 from gradcam.pictograms._facts import COUNTS, FACTS, facts, places
 from gradcam.pictograms._questions import MAX_COUNT
-from gradcam.pictograms._training_run import EpochRun, adamw, common_options, new_parser
+from gradcam.pictograms._training_run import EpochRun, adamw, common_options
 
 
 class Training(EpochRun[CodeNet]):

@@ -18,8 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradcam.pictograms._commands import new_parser as new_parser
-
 T = TypeVar("T")
 Net = TypeVar("Net", bound=nn.Module)
 

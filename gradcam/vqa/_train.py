@@ -31,8 +31,9 @@ from torch.nn import functional as F
 
 from gradcam._files import atomic_write
 from gradcam.pictograms._code_nets import CodeNet
+from gradcam.pictograms._commands import new_parser
 from gradcam.pictograms._described_maps import TRAINING, VALIDATION
-from gradcam.pictograms._training_run import EpochRun, adamw, common_options, new_parser
+from gradcam.pictograms._training_run import EpochRun, adamw, common_options
 from gradcam.vqa import _file
 from gradcam.vqa._easy_vqa import easy_vqa_examples
 from gradcam.vqa._examples import Examples, Read, scene_examples

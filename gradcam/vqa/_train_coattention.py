@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from gradcam.pictograms._commands import new_parser
 from gradcam.pictograms._described_maps import Stored
-from gradcam.pictograms._training_run import common_options, new_parser
+from gradcam.pictograms._training_run import common_options
 from gradcam.vqa import _file
 from gradcam.vqa._coattention_net import CoAttentionNet
 from gradcam.vqa._examples import FACT_WEIGHTS, Examples
